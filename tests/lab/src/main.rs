@@ -1,0 +1,2 @@
+//! Boots real kernels.
+fn main() {}
