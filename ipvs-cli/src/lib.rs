@@ -1,1 +1,3 @@
-//! The command line.
+//! The command line of IPVS: a drop-in for `ipvsadm`, `ipvsadm-save` and `ipvsadm-restore`.
+
+pub mod request;
