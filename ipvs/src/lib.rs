@@ -1,1 +1,62 @@
-//! IPVS.
+//! Linux Virtual Server (IPVS), the kernel's layer-4 load balancer, over generic netlink.
+//!
+//! A *director* takes connections to a *virtual service* ([`Service`]: a TCP, UDP or SCTP address and port, or a firewall
+//! mark) and hands each to one of its *destinations* ([`Destination`]: a real server), chosen by a [`Scheduler`]. This crate
+//! changes and reads the director's table.
+//!
+//! Three nouns carry it:
+//!
+//! - [`Command`]: one change to a director, as a plain value;
+//! - [`Table`]: the state of a director as a value, with the kernel's rules for changing it;
+//! - [`Client`]: carries commands to a kernel and brings its table back. [`Client::fake`] is the same client over an
+//!   in-memory kernel, for tests and dry runs.
+//!
+//! ```
+//! use ipvs::{Client, Destination, Forwarding, Persistence, Scheduler, Service, Table};
+//!
+//! let mut director = Client::fake(Table::new()); // or Client::connect()?, as root
+//! let shop = Service::new("mark 10".parse()?).with_scheduler(Scheduler::WLC).with_persistence(Persistence::new(600)?);
+//! director.add_service(&shop)?;
+//! director.add_destination(&shop.key(), &Destination::new("192.0.2.11:0".parse()?))?;
+//! director.add_destination(&shop.key(), &Destination::new("192.0.2.12:0".parse()?))?;
+//!
+//! for server in director.destinations(&shop.key())? {
+//!     println!("{}: {} active", server.destination.address, server.active_connections);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What a kernel newer than this crate adds (schedulers, flags, protocols, tunnel types, attributes) is carried through,
+//! never an error. The source of truth is the kernel's `include/uapi/linux/ip_vs.h` and `net/netfilter/ipvs/ip_vs_ctl.c`.
+
+mod client;
+mod command;
+mod daemon;
+mod destination;
+mod error;
+mod exchange;
+mod fake;
+mod info;
+mod link;
+mod name;
+mod service;
+mod stats;
+mod table;
+mod timeouts;
+mod wire;
+
+pub use client::{Client, ClientBuilder, Pipeline};
+pub use command::{Command, CommandKind};
+pub use daemon::{Daemon, DaemonRole};
+pub use destination::{Destination, Forwarding, OtherTunnel, ReservedForwarding, Tunnel, TunnelFlags, Weight};
+pub use error::{Errno, Error, InvalidValue, Refusal};
+pub use exchange::Outcome;
+pub use info::{Info, Version};
+pub use name::{InterfaceName, PersistenceEngine, Scheduler};
+pub use service::{
+    Family, FamilyMismatch, FirewallMark, Netmask, Persistence, Protocol, SchedulerFlags, Service, ServiceKey,
+};
+pub use stats::{Rates, Statistics};
+pub use table::{DestinationState, ServiceState, Table, TableEntry};
+pub use timeouts::Timeouts;
+pub use wire::WireError;

@@ -1,0 +1,473 @@
+//! The blocking client.
+
+use std::time::Duration;
+
+use crate::command::Command;
+use crate::daemon::Daemon;
+use crate::error::{Errno, Error};
+use crate::exchange::{Outcome, Progress, Query, Window, window_for};
+use crate::fake::Fake;
+use crate::info::Info;
+use crate::link::Link;
+use crate::service::{Service, ServiceKey};
+use crate::table::{DestinationState, ServiceState, Table};
+use crate::timeouts::Timeouts;
+use crate::wire::{self, Read, WireError};
+use crate::{DaemonRole, Destination};
+
+/// How long a call waits for the kernel unless told otherwise. It answers at once, but for loading a module.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Carries commands to a kernel, and brings its table back.
+///
+/// A client keeps one socket and the number of the kernel's IPVS family for its life. It belongs to the network namespace
+/// of the thread that made it, and may then be moved to another thread. Changing and reading alike need `CAP_NET_ADMIN` in
+/// the initial user namespace.
+///
+/// [`Client::fake`] is the same client over an in-memory kernel: for tests of programs that use this crate, and for trying
+/// changes out before making them.
+///
+/// ```no_run
+/// use ipvs::{Client, Destination, Forwarding, Scheduler, Service};
+/// let mut director = Client::connect()?;
+/// let web = Service::new("tcp 192.0.2.1:80".parse()?).with_scheduler(Scheduler::RR);
+/// director.add_service(&web)?;
+/// for server in ["192.0.2.11:80", "192.0.2.12:80"] {
+///     let server = Destination::new(server.parse()?).with_forwarding(Forwarding::Masquerade);
+///     director.add_destination(&web.key(), &server)?;
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Client {
+    link: Link,
+    family: u16,
+    sequence: u32,
+    deadline: Duration,
+    /// How many changes may be under way at once; 0 until the first of them.
+    window_size: usize,
+    window: Window,
+    request: Vec<u8>,
+    reply: Vec<u8>,
+}
+
+/// How a [`Client`] is to be connected.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// let client = ipvs::Client::builder().deadline(Duration::from_secs(2)).connect()?;
+/// # Ok::<(), ipvs::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ClientBuilder {
+    deadline: Duration,
+}
+
+impl ClientBuilder {
+    /// How long a call waits for an answer of the kernel: by default 10 seconds.
+    ///
+    /// What can't be bounded is the time that the kernel takes to run a request, as it does so inside `send`: some 20 to
+    /// 45 ms while it looks for a scheduler's module.
+    #[must_use]
+    pub fn deadline(self, deadline: Duration) -> Self {
+        // A timeout of 0 means none to a socket.
+        ClientBuilder { deadline: deadline.max(Duration::from_millis(1)) }
+    }
+
+    /// Opens the socket and looks up the kernel's IPVS family. The kernel loads the module `ip_vs` then, if it has it.
+    ///
+    /// # Errors
+    /// [`Error::ModuleMissing`], or [`Error::Io`] if there is no socket to be had. Missing privileges show at the first
+    /// request only, as a [`Refusal`](crate::Refusal) with [`Errno::EPERM`].
+    pub fn connect(self) -> Result<Client, Error> {
+        Client::over(Link::open(self.deadline)?, self.deadline)
+    }
+}
+
+impl Client {
+    /// A client of the kernel, in the network namespace of this thread, with default settings.
+    ///
+    /// # Errors
+    /// As [`ClientBuilder::connect`].
+    pub fn connect() -> Result<Self, Error> {
+        Self::builder().connect()
+    }
+
+    /// Settings for a client of the kernel.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder { deadline: DEADLINE }
+    }
+
+    /// A client of an in-memory kernel that holds this table.
+    ///
+    /// Only the far end of the socket is replaced: requests and replies are encoded and decoded as for the real kernel.
+    ///
+    /// ```
+    /// use ipvs::{Client, Service, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// director.add_service(&Service::new("udp 192.0.2.1:53".parse()?))?;
+    /// assert_eq!(director.table()?.services().len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn fake(table: Table) -> Self {
+        let link = Link::Fake(Box::new(Fake::new(table)));
+        Self::over(link, DEADLINE).expect("the in-memory kernel has the family")
+    }
+
+    fn over(link: Link, deadline: Duration) -> Result<Self, Error> {
+        let mut client = Client {
+            link,
+            family: 0,
+            sequence: 0,
+            deadline,
+            window_size: 0,
+            window: Window::default(),
+            request: Vec::new(),
+            reply: Vec::new(),
+        };
+        client.family = client.resolve_family()?;
+        Ok(client)
+    }
+
+    fn resolve_family(&mut self) -> Result<u16, Error> {
+        let sequence = self.next_sequence();
+        self.request.clear();
+        let query = Query::resolve(&mut self.request, sequence);
+        let mut family = None;
+        self.converse(query, &mut |attrs| {
+            family = Some(wire::decode_family_id(attrs)?);
+            Ok(())
+        })
+        .map_err(|error| if error.errno() == Some(Errno::ENOENT) { Error::ModuleMissing } else { error })?;
+        family.ok_or(Error::ModuleMissing)
+    }
+
+    fn next_sequence(&mut self) -> u32 {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.sequence
+    }
+}
+
+/// Changes.
+impl Client {
+    /// Carries one command out.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the kernel refused it, and then nothing was changed; see [`Error`] for the rest.
+    pub fn execute(&mut self, command: &Command) -> Result<(), Error> {
+        let sequence = self.next_sequence();
+        self.window.clear();
+        self.window.push(self.family, sequence, command);
+        let outcome = self.send_window()?.pop();
+        Ok(outcome.unwrap_or(Ok(()))?)
+    }
+
+    /// Carries many commands out, many in one system call, and returns the outcome of each in their order.
+    ///
+    /// A command that is refused does not stop those after it.
+    ///
+    /// ```
+    /// use ipvs::{Client, Command, Service, Table};
+    /// let add = Command::AddService(Service::new("tcp 192.0.2.1:80".parse()?));
+    /// let outcomes = Client::fake(Table::new()).execute_all([&add, &add, &Command::Flush])?;
+    /// assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Only when the conversation itself failed: then it is unknown which of the commands under way were carried out.
+    pub fn execute_all<'c>(&mut self, commands: impl IntoIterator<Item = &'c Command>) -> Result<Vec<Outcome>, Error> {
+        let mut pipeline = self.pipeline();
+        let mut outcomes = Vec::new();
+        for command in commands {
+            outcomes.append(&mut pipeline.push(command)?);
+        }
+        outcomes.append(&mut pipeline.flush()?);
+        Ok(outcomes)
+    }
+
+    /// For a stream of commands whose outcomes are wanted as it goes.
+    pub fn pipeline(&mut self) -> Pipeline<'_> {
+        self.window.clear();
+        Pipeline { client: self }
+    }
+
+    /// Makes a service: [`Command::AddService`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn add_service(&mut self, service: &Service) -> Result<(), Error> {
+        self.execute(&Command::AddService(*service))
+    }
+
+    /// Replaces a service's configuration: [`Command::EditService`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn edit_service(&mut self, service: &Service) -> Result<(), Error> {
+        self.execute(&Command::EditService(*service))
+    }
+
+    /// Removes a service: [`Command::DeleteService`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn delete_service(&mut self, key: &ServiceKey) -> Result<(), Error> {
+        self.execute(&Command::DeleteService(*key))
+    }
+
+    /// Gives a service another destination: [`Command::AddDestination`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn add_destination(&mut self, key: &ServiceKey, destination: &Destination) -> Result<(), Error> {
+        self.execute(&Command::AddDestination(*key, *destination))
+    }
+
+    /// Replaces a destination's configuration: [`Command::EditDestination`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn edit_destination(&mut self, key: &ServiceKey, destination: &Destination) -> Result<(), Error> {
+        self.execute(&Command::EditDestination(*key, *destination))
+    }
+
+    /// Removes a destination: [`Command::DeleteDestination`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn delete_destination(&mut self, key: &ServiceKey, at: std::net::SocketAddr) -> Result<(), Error> {
+        self.execute(&Command::DeleteDestination(*key, at))
+    }
+
+    /// Zeroes counters, of one service or all: [`Command::Zero`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn zero(&mut self, key: Option<&ServiceKey>) -> Result<(), Error> {
+        self.execute(&Command::Zero(key.copied()))
+    }
+
+    /// Removes all services: [`Command::Flush`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.execute(&Command::Flush)
+    }
+
+    /// Sets connection timeouts: [`Command::SetTimeouts`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn set_timeouts(&mut self, timeouts: Timeouts) -> Result<(), Error> {
+        self.execute(&Command::SetTimeouts(timeouts))
+    }
+
+    /// Starts a sync daemon: [`Command::StartDaemon`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn start_daemon(&mut self, daemon: &Daemon) -> Result<(), Error> {
+        self.execute(&Command::StartDaemon(*daemon))
+    }
+
+    /// Stops a sync daemon: [`Command::StopDaemon`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn stop_daemon(&mut self, role: DaemonRole) -> Result<(), Error> {
+        self.execute(&Command::StopDaemon(role))
+    }
+
+    /// Sends the window and waits for its outcomes.
+    fn send_window(&mut self) -> Result<Vec<Outcome>, Error> {
+        if self.window.is_empty() {
+            return Ok(Vec::new());
+        }
+        let result = self.exchange_window();
+        if result.is_err() {
+            self.window.clear();
+        }
+        result?;
+        Ok(self.window.take())
+    }
+
+    fn exchange_window(&mut self) -> Result<(), Error> {
+        self.link.send(self.window.datagram())?;
+        loop {
+            self.link.receive(&mut self.reply, self.deadline)?;
+            if self.window.feed(&self.reply)? == Progress::Done {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Reads.
+impl Client {
+    /// All services, in the kernel's order, which means nothing.
+    ///
+    /// This is one dump, which the kernel does not lock against changes: a service added or removed meanwhile may make
+    /// another appear twice or not at all, and nothing tells.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn services(&mut self) -> Result<Vec<ServiceState>, Error> {
+        let mut services = Vec::new();
+        self.query(&Read::Services, &mut |attrs| {
+            services.push(wire::decode_service(attrs)?);
+            Ok(())
+        })?;
+        Ok(services)
+    }
+
+    /// One service.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with [`Errno::ESRCH`] if there is none; see [`Error`] for the rest.
+    pub fn service(&mut self, key: &ServiceKey) -> Result<ServiceState, Error> {
+        self.one(&Read::Service(*key), wire::decode_service)
+    }
+
+    /// The destinations of a service, newest first; none for a service that does not exist.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<DestinationState>, Error> {
+        let mut destinations = Vec::new();
+        self.query(&Read::Destinations(*key), &mut |attrs| {
+            destinations.push(wire::decode_destination(attrs, key.family())?);
+            Ok(())
+        })?;
+        Ok(destinations)
+    }
+
+    /// The timeouts of connections.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn timeouts(&mut self) -> Result<Timeouts, Error> {
+        self.one(&Read::Timeouts, wire::decode_timeouts)
+    }
+
+    /// The sync daemons that run, at most one of each role, master first.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn daemons(&mut self) -> Result<Vec<Daemon>, Error> {
+        let mut daemons = Vec::new();
+        self.query(&Read::Daemons, &mut |attrs| {
+            daemons.push(wire::decode_daemon(attrs)?);
+            Ok(())
+        })?;
+        Ok(daemons)
+    }
+
+    /// Version and size of the kernel's IPVS.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn info(&mut self) -> Result<Info, Error> {
+        self.one(&Read::Info, wire::decode_info)
+    }
+
+    /// Everything that the director holds.
+    ///
+    /// It is read in several requests, so it is not a snapshot if somebody else makes changes meanwhile.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn table(&mut self) -> Result<Table, Error> {
+        let mut services = Vec::new();
+        for state in self.services()? {
+            let destinations = self.destinations(&state.service.key())?;
+            services.push((state, destinations));
+        }
+        Ok(Table::read(services, self.timeouts()?, self.daemons()?, self.info()?))
+    }
+
+    /// A read that is answered by one message.
+    fn one<T>(&mut self, read: &Read, decode: fn(&[u8]) -> Result<T, WireError>) -> Result<T, Error> {
+        let mut found = None;
+        self.query(read, &mut |attrs| {
+            found = Some(decode(attrs)?);
+            Ok(())
+        })?;
+        found.ok_or(Error::Decode(WireError::Missing("the reply")))
+    }
+
+    fn query(&mut self, read: &Read, take: &mut Take<'_>) -> Result<(), Error> {
+        let sequence = self.next_sequence();
+        self.request.clear();
+        let query = Query::read(&mut self.request, self.family, sequence, read);
+        self.converse(query, take)
+    }
+
+    fn converse(&mut self, query: Query, take: &mut Take<'_>) -> Result<(), Error> {
+        self.link.send(&self.request)?;
+        loop {
+            self.link.receive(&mut self.reply, self.deadline)?;
+            if query.feed(&self.reply, take)? == Progress::Done {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Gets the attributes of each message that answers a read.
+type Take<'t> = dyn FnMut(&[u8]) -> Result<(), WireError> + 't;
+
+/// A stream of commands, many of them in one system call.
+///
+/// A command that was pushed is sent when enough have gathered, or at [`flush`](Self::flush). Every push gets its outcome
+/// from this or a later call, in the order of the pushes. What is still pending when the pipeline is dropped is not sent.
+///
+/// ```
+/// use ipvs::{Client, Command, Service, Table};
+/// let mut client = Client::fake(Table::new());
+/// let mut pipeline = client.pipeline();
+/// let mut outcomes = pipeline.push(&Command::Flush)?;
+/// outcomes.extend(pipeline.push(&Command::DeleteService("mark 1".parse()?))?);
+/// outcomes.extend(pipeline.flush()?);
+/// assert!(outcomes[0].is_ok() && outcomes[1].is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Pipeline<'c> {
+    client: &'c mut Client,
+}
+
+impl Pipeline<'_> {
+    /// Adds a command. Mostly returns nothing; when so many have gathered that they were sent, the outcome of each.
+    ///
+    /// # Errors
+    /// See [`Error`]; a refusal is an outcome, not an error.
+    pub fn push(&mut self, command: &Command) -> Result<Vec<Outcome>, Error> {
+        let size = self.window_size()?;
+        let client = &mut *self.client;
+        let sequence = client.next_sequence();
+        client.window.push(client.family, sequence, command);
+        if client.window.is_full(size) { self.flush() } else { Ok(Vec::new()) }
+    }
+
+    /// Sends what is pending and returns its outcomes.
+    ///
+    /// # Errors
+    /// See [`Error`]; a refusal is an outcome, not an error.
+    pub fn flush(&mut self) -> Result<Vec<Outcome>, Error> {
+        self.client.send_window()
+    }
+
+    /// How many commands wait to be sent.
+    pub fn pending(&self) -> usize {
+        self.client.window.len()
+    }
+
+    fn window_size(&mut self) -> Result<usize, Error> {
+        if self.client.window_size == 0 {
+            self.client.window_size = window_for(self.client.link.prepare_window()?);
+        }
+        Ok(self.client.window_size)
+    }
+}

@@ -1,0 +1,136 @@
+//! Changes to a director, as values.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::daemon::{Daemon, DaemonRole};
+use crate::destination::Destination;
+use crate::service::{Service, ServiceKey};
+use crate::timeouts::Timeouts;
+
+/// One change to a director.
+///
+/// Apply it to a kernel with [`Client::execute`](crate::Client::execute), or to a value with [`Table::apply`](crate::Table::apply):
+/// both refuse the same things.
+///
+/// ```
+/// use ipvs::{Command, Destination, Service, Table};
+/// let key = "tcp 192.0.2.1:80".parse()?;
+/// let mut table = Table::new();
+/// table.apply(&Command::AddService(Service::new(key)))?;
+/// table.apply(&Command::AddDestination(key, Destination::new("192.0.2.11:80".parse()?)))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Command {
+    /// Make a service, without destinations.
+    AddService(Service),
+    /// Replace a service's whole configuration; destinations and counters stay.
+    EditService(Service),
+    /// Remove a service and its destinations.
+    DeleteService(ServiceKey),
+    /// Give a service another destination.
+    AddDestination(ServiceKey, Destination),
+    /// Replace a destination's whole configuration; connections and counters stay.
+    EditDestination(ServiceKey, Destination),
+    /// Remove a destination. Its connections get no more packets through.
+    DeleteDestination(ServiceKey, SocketAddr),
+    /// Zero the counters of a service and its destinations, or of everything.
+    Zero(Option<ServiceKey>),
+    /// Remove all services; timeouts and sync daemons stay.
+    Flush,
+    /// Set connection timeouts.
+    SetTimeouts(Timeouts),
+    /// Start a sync daemon.
+    StartDaemon(Daemon),
+    /// Stop a sync daemon.
+    StopDaemon(DaemonRole),
+}
+
+impl Command {
+    /// Which change it is.
+    pub fn kind(&self) -> CommandKind {
+        match self {
+            Command::AddService(_) => CommandKind::AddService,
+            Command::EditService(_) => CommandKind::EditService,
+            Command::DeleteService(_) => CommandKind::DeleteService,
+            Command::AddDestination(..) => CommandKind::AddDestination,
+            Command::EditDestination(..) => CommandKind::EditDestination,
+            Command::DeleteDestination(..) => CommandKind::DeleteDestination,
+            Command::Zero(_) => CommandKind::Zero,
+            Command::Flush => CommandKind::Flush,
+            Command::SetTimeouts(_) => CommandKind::SetTimeouts,
+            Command::StartDaemon(_) => CommandKind::StartDaemon,
+            Command::StopDaemon(_) => CommandKind::StopDaemon,
+        }
+    }
+}
+
+/// What was asked of the kernel, without the particulars: part of every [`Refusal`](crate::Refusal).
+///
+/// ```
+/// use ipvs::{Command, CommandKind};
+/// assert_eq!(Command::Flush.kind(), CommandKind::Flush);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CommandKind {
+    /// [`Command::AddService`].
+    AddService,
+    /// [`Command::EditService`].
+    EditService,
+    /// [`Command::DeleteService`].
+    DeleteService,
+    /// [`Command::AddDestination`].
+    AddDestination,
+    /// [`Command::EditDestination`].
+    EditDestination,
+    /// [`Command::DeleteDestination`].
+    DeleteDestination,
+    /// [`Command::Zero`].
+    Zero,
+    /// [`Command::Flush`].
+    Flush,
+    /// [`Command::SetTimeouts`].
+    SetTimeouts,
+    /// [`Command::StartDaemon`].
+    StartDaemon,
+    /// [`Command::StopDaemon`].
+    StopDaemon,
+    /// Reading one service, or all.
+    GetService,
+    /// Reading the destinations of a service.
+    GetDestinations,
+    /// Reading the sync daemons.
+    GetDaemons,
+    /// Reading the timeouts.
+    GetTimeouts,
+    /// Reading version and size.
+    GetInfo,
+    /// Looking up the netlink family.
+    ResolveFamily,
+}
+
+impl fmt::Display for CommandKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CommandKind::AddService => "add service",
+            CommandKind::EditService => "edit service",
+            CommandKind::DeleteService => "delete service",
+            CommandKind::AddDestination => "add destination",
+            CommandKind::EditDestination => "edit destination",
+            CommandKind::DeleteDestination => "delete destination",
+            CommandKind::Zero => "zero counters",
+            CommandKind::Flush => "flush",
+            CommandKind::SetTimeouts => "set timeouts",
+            CommandKind::StartDaemon => "start sync daemon",
+            CommandKind::StopDaemon => "stop sync daemon",
+            CommandKind::GetService => "get service",
+            CommandKind::GetDestinations => "get destinations",
+            CommandKind::GetDaemons => "get sync daemons",
+            CommandKind::GetTimeouts => "get timeouts",
+            CommandKind::GetInfo => "get info",
+            CommandKind::ResolveFamily => "resolve netlink family",
+        })
+    }
+}

@@ -1,0 +1,78 @@
+//! The connection synchronisation daemons.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use crate::error::InvalidValue;
+use crate::name::InterfaceName;
+
+/// Which end of connection synchronisation a daemon is.
+///
+/// ```
+/// use ipvs::DaemonRole;
+/// assert_eq!("master".parse(), Ok(DaemonRole::Master));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DaemonRole {
+    /// Sends this director's connections.
+    Master,
+    /// Receives another director's connections.
+    Backup,
+}
+
+impl fmt::Display for DaemonRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            DaemonRole::Master => "master",
+            DaemonRole::Backup => "backup",
+        })
+    }
+}
+
+impl FromStr for DaemonRole {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text {
+            "master" => Ok(DaemonRole::Master),
+            "backup" => Ok(DaemonRole::Backup),
+            _ => Err(InvalidValue::new("sync daemon role", text, "master or backup")),
+        }
+    }
+}
+
+/// A sync daemon. One of each [`DaemonRole`] can run in a network namespace.
+///
+/// To start one, `None` asks for the kernel's default; as read from the kernel all are given.
+///
+/// ```
+/// use ipvs::{Daemon, DaemonRole, InterfaceName};
+/// let daemon = Daemon { sync_id: 7, ..Daemon::new(DaemonRole::Master, InterfaceName::new("eth0")?) };
+/// # Ok::<(), ipvs::InvalidValue>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Daemon {
+    /// Sender or receiver.
+    pub role: DaemonRole,
+    /// The interface whose network is used. Unknown: [`Errno::ENODEV`](crate::Errno::ENODEV).
+    pub interface: InterfaceName,
+    /// Which directors belong together, 0 to 255; a backup of 0 takes from all. The kernel stores more, but sends the
+    /// low eight bits. Kernel: `IPVS_DAEMON_ATTR_SYNC_ID`.
+    pub sync_id: u32,
+    /// The longest sync message, in bytes. Default: what the interface can carry.
+    pub max_len: Option<u16>,
+    /// The multicast group. Default: 224.0.0.81. Another address: [`Errno::EINVAL`](crate::Errno::EINVAL).
+    pub group: Option<IpAddr>,
+    /// The UDP port. Default: 8848.
+    pub port: Option<u16>,
+    /// Time to live of the sync messages. Default: 1.
+    pub ttl: Option<u8>,
+}
+
+impl Daemon {
+    /// A daemon with the kernel's defaults and sync id 0.
+    pub fn new(role: DaemonRole, interface: InterfaceName) -> Self {
+        Daemon { role, interface, sync_id: 0, max_len: None, group: None, port: None, ttl: None }
+    }
+}

@@ -1,0 +1,276 @@
+//! Destinations: the real servers behind a virtual service.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::str::FromStr;
+
+use crate::error::InvalidValue;
+use crate::service::Family;
+
+/// Share of new connections that a destination gets, relative to the other destinations of its service.
+///
+/// 0 to 2,147,483,647; ipvsadm's default is 1. 0 means quiesced: no new connections, known clients may stay.
+/// Kernel: `IPVS_DEST_ATTR_WEIGHT`.
+///
+/// ```
+/// use ipvs::Weight;
+/// assert_eq!(Weight::default().get(), 1);
+/// assert!(Weight::new(1 << 31).is_err());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Weight(u32);
+
+impl Weight {
+    /// No new connections.
+    pub const ZERO: Self = Weight(0);
+    /// The largest.
+    pub const MAX: Self = Weight(i32::MAX as u32);
+    const ALLOWED: &'static str = "a number from 0 to 2147483647";
+
+    /// The weight of this value.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] above 2,147,483,647; the kernel refuses it with [`Errno::ERANGE`](crate::Errno::ERANGE).
+    pub fn new(weight: u32) -> Result<Self, InvalidValue> {
+        if weight <= Self::MAX.0 {
+            Ok(Weight(weight))
+        } else {
+            Err(InvalidValue::new("weight", weight.to_string(), Self::ALLOWED))
+        }
+    }
+
+    /// As read from the kernel.
+    pub(crate) fn carried(weight: u32) -> Self {
+        Weight(weight)
+    }
+
+    /// Its value.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for Weight {
+    /// 1, as ipvsadm.
+    fn default() -> Self {
+        Weight(1)
+    }
+}
+
+impl fmt::Display for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for Weight {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        text.parse()
+            .ok()
+            .and_then(|weight| Weight::new(weight).ok())
+            .ok_or_else(|| InvalidValue::new("weight", text, Self::ALLOWED))
+    }
+}
+
+bitflags::bitflags! {
+    /// Checksums of a tunnel's outer header.
+    ///
+    /// Empty means none (`--tun-nocsum`). Bits that this crate has no name for are carried.
+    /// Kernel: `IPVS_DEST_ATTR_TUN_FLAGS`.
+    ///
+    /// ```
+    /// assert!(ipvs::TunnelFlags::default().is_empty());
+    /// ```
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub struct TunnelFlags: u16 {
+        /// Checksum over the packet (`--tun-csum`).
+        const CHECKSUM = 0x1;
+        /// Checksum left to the far end (`--tun-remcsum`); GUE only.
+        const REMOTE_CHECKSUM = 0x2;
+        const _ = !0;
+    }
+}
+
+/// How packets are wrapped on their way to a destination behind a tunnel.
+///
+/// ```
+/// use std::num::NonZeroU16;
+/// use ipvs::{Tunnel, TunnelFlags};
+/// let gue = Tunnel::Gue { port: NonZeroU16::new(6080).unwrap(), flags: TunnelFlags::REMOTE_CHECKSUM };
+/// assert_eq!(gue.to_string(), "gue:6080");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Tunnel {
+    /// IP in IP.
+    #[default]
+    Ipip,
+    /// Generic UDP encapsulation.
+    Gue {
+        /// The destination's UDP port; without one the kernel answers [`Errno::EINVAL`](crate::Errno::EINVAL).
+        port: NonZeroU16,
+        /// Checksums.
+        flags: TunnelFlags,
+    },
+    /// Generic routing encapsulation.
+    Gre {
+        /// Checksums.
+        flags: TunnelFlags,
+    },
+    /// A type that a newer kernel knows.
+    Other(OtherTunnel),
+}
+
+/// A tunnel that this crate has no name for, as the kernel gave it. It can be written back, but not made up.
+///
+/// ```
+/// fn describe(tunnel: &ipvs::OtherTunnel) -> String {
+///     format!("type {}, port {}, flags {:?}", tunnel.kind(), tunnel.port(), tunnel.flags())
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OtherTunnel {
+    pub(crate) kind: u8,
+    pub(crate) port: u16,
+    pub(crate) flags: TunnelFlags,
+}
+
+impl OtherTunnel {
+    /// The kernel's number for it: `IPVS_DEST_ATTR_TUN_TYPE`.
+    pub fn kind(&self) -> u8 {
+        self.kind
+    }
+
+    /// Its port, or 0.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its flags.
+    pub fn flags(&self) -> TunnelFlags {
+        self.flags
+    }
+}
+
+impl fmt::Display for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Tunnel::Ipip => f.write_str("ipip"),
+            Tunnel::Gue { port, .. } => write!(f, "gue:{port}"),
+            Tunnel::Gre { .. } => f.write_str("gre"),
+            Tunnel::Other(other) => write!(f, "type-{}:{}", other.kind, other.port),
+        }
+    }
+}
+
+/// How packets reach a destination. Kernel: `IPVS_DEST_ATTR_FWD_METHOD`.
+///
+/// ```
+/// use ipvs::Forwarding;
+/// assert_eq!(Forwarding::default(), Forwarding::DirectRoute);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Forwarding {
+    /// Network address translation (`-m`): answers come back through the director.
+    Masquerade,
+    /// To the director itself. The kernel does this by itself for its own addresses; ipvsadm can't ask for it.
+    Local,
+    /// Wrapped into another packet (`-i`); the destination answers the client directly.
+    Tunnel(Tunnel),
+    /// Unchanged, to the destination's link-layer address (`-g`): the destination has the virtual address too.
+    #[default]
+    DirectRoute,
+    /// Past the load balancer, along the ordinary route.
+    Bypass,
+    /// A number that the kernel only reserves (5 to 7), found in its table.
+    Reserved(ReservedForwarding),
+}
+
+/// A forwarding method without meaning, as the kernel gave it. It can be written back, but not made up.
+///
+/// ```
+/// fn show(method: ipvs::ReservedForwarding) -> u32 { method.number() }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReservedForwarding(pub(crate) u32);
+
+impl ReservedForwarding {
+    /// The kernel's number.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Forwarding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Forwarding::Masquerade => f.write_str("masquerade"),
+            Forwarding::Local => f.write_str("local"),
+            Forwarding::Tunnel(tunnel) => write!(f, "tunnel {tunnel}"),
+            Forwarding::DirectRoute => f.write_str("direct-route"),
+            Forwarding::Bypass => f.write_str("bypass"),
+            Forwarding::Reserved(number) => write!(f, "reserved-{}", number.0),
+        }
+    }
+}
+
+/// A destination of a virtual service: its address, which is its identity there, and how it is used.
+///
+/// What [`new`](Self::new) makes is what `ipvsadm -a` makes when only the address is given.
+///
+/// ```
+/// use ipvs::{Destination, Forwarding, Weight};
+/// let mut server = Destination::new("192.0.2.11:80".parse()?);
+/// server.forwarding = Forwarding::Masquerade;
+/// server.weight = Weight::new(5)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Destination {
+    /// Address and port. For a firewall mark with direct routing or a tunnel the port has no meaning and is 0.
+    pub address: SocketAddr,
+    /// How packets get there. An address of the service's other family needs a [`Forwarding::Tunnel`].
+    pub forwarding: Forwarding,
+    /// Its share of new connections.
+    pub weight: Weight,
+    /// No new connections above this many; 0: no limit. The kernel refuses more than 2,147,483,647
+    /// ([`Errno::EINVAL`](crate::Errno::EINVAL)). Kernel: `IPVS_DEST_ATTR_U_THRESH`.
+    pub upper_threshold: u32,
+    /// After the upper threshold was reached, new connections again below this many; 0: below three quarters of
+    /// `upper_threshold`. Must not be above it ([`Errno::ERANGE`](crate::Errno::ERANGE)). Kernel: `IPVS_DEST_ATTR_L_THRESH`.
+    pub lower_threshold: u32,
+}
+
+impl Destination {
+    /// The destination at this address with ipvsadm's defaults: direct routing, weight 1, no thresholds.
+    pub fn new(address: SocketAddr) -> Self {
+        Destination {
+            address,
+            forwarding: Forwarding::default(),
+            weight: Weight::default(),
+            upper_threshold: 0,
+            lower_threshold: 0,
+        }
+    }
+
+    /// Its address family.
+    pub fn family(&self) -> Family {
+        Family::of(self.address.ip())
+    }
+
+    /// The same destination with this forwarding method.
+    #[must_use]
+    pub fn with_forwarding(self, forwarding: Forwarding) -> Self {
+        Destination { forwarding, ..self }
+    }
+
+    /// The same destination with this weight.
+    #[must_use]
+    pub fn with_weight(self, weight: Weight) -> Self {
+        Destination { weight, ..self }
+    }
+}

@@ -1,0 +1,246 @@
+//! The conversation with the kernel, without input or output: what to send, and what the answers mean.
+//!
+//! The kernel runs all requests of one datagram in order, inside our `send`. A request that fails does not stop the rest;
+//! it is answered with its sequence number. Success needs no answer, so only the last request of a window asks for one:
+//! when it comes, everything before it that was not refused was done.
+
+use crate::command::{Command, CommandKind};
+use crate::error::{Errno, Error, Refusal};
+use crate::wire::{self, Body, Header, Read};
+
+/// What became of a command: done, or refused.
+pub type Outcome = Result<(), Refusal>;
+
+/// More requests than this in a datagram gain nothing that can be measured.
+const MAX_WINDOW: usize = 128;
+
+/// What one refusal may occupy in the receive buffer, with room to spare: at most 1,280 bytes were measured.
+const REPLY_COST: usize = 2048;
+
+/// A datagram is sent when it has grown to this, in bytes.
+const MAX_DATAGRAM: usize = 32 << 10;
+
+/// How many requests can be under way before replies might be lost, even if all of them are refused.
+pub(crate) fn window_for(receive_buffer: usize) -> usize {
+    (receive_buffer / REPLY_COST).clamp(1, MAX_WINDOW)
+}
+
+/// What a conversation waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Receive another datagram and feed it.
+    More,
+    /// All answers are there.
+    Done,
+}
+
+/// Changes that are sent together.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    datagram: Vec<u8>,
+    /// Where the last request starts in the datagram.
+    last: usize,
+    /// Sequence number of the first request; the others follow.
+    first: u32,
+    commands: Vec<CommandKind>,
+    outcomes: Vec<Outcome>,
+}
+
+impl Window {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Must it be sent before more is pushed?
+    pub(crate) fn is_full(&self, window: usize) -> bool {
+        self.commands.len() >= window || self.datagram.len() >= MAX_DATAGRAM
+    }
+
+    /// Adds a request. `sequence` follows that of the request before it.
+    pub(crate) fn push(&mut self, family: u16, sequence: u32, command: &Command) {
+        if self.is_empty() {
+            self.first = sequence;
+        }
+        self.last = self.datagram.len();
+        wire::encode_change(&mut self.datagram, Header::request(family, sequence), command);
+        self.commands.push(command.kind());
+    }
+
+    /// The datagram to send. What is fed from now on is judged by it.
+    pub(crate) fn datagram(&mut self) -> &[u8] {
+        wire::request_ack(&mut self.datagram[self.last..]);
+        self.outcomes.clear();
+        self.outcomes.resize(self.commands.len(), Ok(()));
+        &self.datagram
+    }
+
+    /// Takes a datagram of the kernel in.
+    pub(crate) fn feed(&mut self, datagram: &[u8]) -> Result<Progress, Error> {
+        let mut progress = Progress::More;
+        for message in wire::messages(datagram) {
+            let (header, body) = message?;
+            let index = header.sequence.wrapping_sub(self.first) as usize;
+            // Anything else answers an earlier call that gave up waiting.
+            if let (Body::Ack(code), Some(command)) = (body, self.commands.get(index)) {
+                if code != 0 {
+                    self.outcomes[index] = Err(Refusal { command: *command, errno: Errno::new(code) });
+                }
+                if index + 1 == self.commands.len() {
+                    progress = Progress::Done;
+                }
+            }
+        }
+        Ok(progress)
+    }
+
+    /// The outcomes, in the order of the pushes; the window is then empty.
+    pub(crate) fn take(&mut self) -> Vec<Outcome> {
+        self.clear();
+        std::mem::take(&mut self.outcomes)
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.datagram.clear();
+        self.commands.clear();
+    }
+}
+
+/// A request that is answered by messages: a dump, or a single one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Query {
+    sequence: u32,
+    dump: bool,
+    kind: CommandKind,
+}
+
+impl Query {
+    /// Writes the request for the number of the family.
+    pub(crate) fn resolve(out: &mut Vec<u8>, sequence: u32) -> Self {
+        wire::encode_resolve(out, sequence);
+        Query { sequence, dump: false, kind: CommandKind::ResolveFamily }
+    }
+
+    /// Writes the request.
+    pub(crate) fn read(out: &mut Vec<u8>, family: u16, sequence: u32, read: &Read) -> Self {
+        let dump = read.is_dump();
+        let header = if dump { Header::dump(family, sequence) } else { Header::request(family, sequence) };
+        wire::encode_read(out, header, read);
+        Query { sequence, dump, kind: read.kind() }
+    }
+
+    /// Takes a datagram of the kernel in; `take` gets the attributes of each message that answers.
+    pub(crate) fn feed(
+        &self,
+        datagram: &[u8],
+        take: &mut dyn FnMut(&[u8]) -> Result<(), wire::WireError>,
+    ) -> Result<Progress, Error> {
+        for message in wire::messages(datagram) {
+            let (header, body) = message?;
+            if header.sequence != self.sequence {
+                continue; // answers an earlier call that gave up waiting
+            }
+            match body {
+                Body::Family { attrs, .. } => take(attrs)?,
+                Body::Ack(0) | Body::Done(0) => return Ok(Progress::Done),
+                Body::Ack(code) | Body::Done(code) => {
+                    return Err(Refusal { command: self.kind, errno: Errno::new(code) }.into());
+                }
+            }
+            if !self.dump {
+                return Ok(Progress::Done);
+            }
+        }
+        Ok(Progress::More)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(count: u32) -> Window {
+        let mut window = Window::default();
+        for n in 0..count {
+            window.push(30, 100 + n, &Command::Flush);
+        }
+        window.datagram();
+        window
+    }
+
+    fn error(sequence: u32, errno: i32) -> Vec<u8> {
+        let mut out = Vec::new();
+        wire::encode_error(&mut out, sequence, errno);
+        out
+    }
+
+    #[test]
+    fn silence_before_the_last_ack_means_success() {
+        let mut window = window(3);
+        assert_eq!(window.feed(&error(101, 17)).unwrap(), Progress::More);
+        assert_eq!(window.feed(&error(102, 0)).unwrap(), Progress::Done);
+        let refused = Refusal { command: CommandKind::Flush, errno: Errno::EEXIST };
+        assert_eq!(window.take(), [Ok(()), Err(refused), Ok(())]);
+        assert!(window.is_empty());
+    }
+
+    #[test]
+    fn a_last_command_that_fails_ends_the_window_too() {
+        let mut window = window(2);
+        assert_eq!(window.feed(&error(101, 1)).unwrap(), Progress::Done);
+        assert_eq!(window.take()[1].unwrap_err().errno, Errno::EPERM);
+    }
+
+    #[test]
+    fn answers_to_other_calls_are_passed_over() {
+        let mut window = window(1);
+        assert_eq!(window.feed(&error(99, 1)).unwrap(), Progress::More);
+        assert_eq!(window.feed(&error(101, 1)).unwrap(), Progress::More);
+        assert_eq!(window.feed(&error(100, 0)).unwrap(), Progress::Done);
+        assert_eq!(window.take(), [Ok(())]);
+    }
+
+    #[test]
+    fn sequence_numbers_may_wrap_around() {
+        let mut window = Window::default();
+        for sequence in [u32::MAX, 0, 1] {
+            window.push(30, sequence, &Command::Flush);
+        }
+        window.datagram();
+        assert_eq!(window.feed(&error(0, 3)).unwrap(), Progress::More);
+        assert_eq!(window.feed(&error(1, 0)).unwrap(), Progress::Done);
+        assert_eq!(window.take().iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    }
+
+    #[test]
+    fn the_window_fits_the_receive_buffer() {
+        assert_eq!(window_for(212_992), 104);
+        assert_eq!(window_for(0), 1);
+        assert_eq!(window_for(usize::MAX), MAX_WINDOW);
+    }
+
+    #[test]
+    fn a_dump_ends_with_its_own_done_and_its_error_counts() {
+        let mut request = Vec::new();
+        let query = Query::read(&mut request, 30, 7, &Read::Services);
+        let mut taken = 0;
+        let mut done = Vec::new();
+        wire::encode_done(&mut done, 6);
+        let mut take = |_: &[u8]| {
+            taken += 1;
+            Ok(())
+        };
+        assert_eq!(query.feed(&done, &mut take).unwrap(), Progress::More);
+        let mut done = Vec::new();
+        wire::encode_done(&mut done, 7);
+        assert_eq!(query.feed(&done, &mut take).unwrap(), Progress::Done);
+        assert!(
+            matches!(query.feed(&error(7, 16), &mut take), Err(Error::Refused(refusal)) if refusal.errno == Errno::EBUSY)
+        );
+        assert_eq!(taken, 0);
+    }
+}

@@ -1,0 +1,136 @@
+//! An in-memory kernel that speaks the kernel's bytes, over a [`Table`].
+
+use std::collections::VecDeque;
+
+use crate::error::Errno;
+use crate::table::Table;
+use crate::wire::{self, Body, Header, Read, Request, WireError};
+
+/// The number that the fake's family has.
+const FAMILY: u16 = 0x1f;
+
+/// As many bytes of a dump as the kernel puts into a datagram.
+const CHUNK: usize = 32 << 10;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Fake {
+    table: Table,
+    replies: VecDeque<Vec<u8>>,
+}
+
+impl Fake {
+    pub(crate) fn new(table: Table) -> Self {
+        Fake { table, replies: VecDeque::new() }
+    }
+
+    /// Runs all requests of a datagram in order; the answers wait to be received.
+    pub(crate) fn send(&mut self, datagram: &[u8]) {
+        for message in wire::messages(datagram) {
+            // As in the kernel, a message of a wrong length ends the datagram in silence.
+            let Ok((header, Body::Family { command, attrs })) = message else { return };
+            let answer = wire::decode_request(&header, command, attrs)
+                .map_err(errno_of)
+                .and_then(|request| request.ok_or(Errno::EOPNOTSUPP))
+                .and_then(|request| self.run(&header, request));
+            match answer {
+                Err(errno) => self.reply(|out| wire::encode_error(out, header.sequence, errno.raw())),
+                Ok(()) if header.wants_ack() => self.reply(|out| wire::encode_ack(out, header.sequence)),
+                Ok(()) => {}
+            }
+        }
+    }
+
+    /// The next datagram of the kernel; `None` where a socket would wait.
+    pub(crate) fn receive(&mut self) -> Option<Vec<u8>> {
+        self.replies.pop_front()
+    }
+
+    fn reply(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut out = Vec::new();
+        write(&mut out);
+        self.replies.push_back(out);
+    }
+
+    fn run(&mut self, header: &Header, request: Request) -> Result<(), Errno> {
+        let reply = Header { family: FAMILY, flags: 0, sequence: header.sequence };
+        match request {
+            Request::Resolve => self.reply(|out| wire::encode_family_id(out, header.sequence, FAMILY)),
+            Request::Change(command) => return self.table.apply(&command).map_err(|refusal| refusal.errno),
+            Request::Read(Read::Info) => {
+                let info = self.table.info();
+                self.reply(|out| wire::encode_info(out, reply, info));
+            }
+            Request::Read(Read::Timeouts) => {
+                let timeouts = self.table.timeouts();
+                self.reply(|out| wire::encode_timeouts(out, reply, &timeouts));
+            }
+            Request::Read(Read::Service(key)) => {
+                let state = *self.table.service(&key).ok_or(Errno::ESRCH)?.state();
+                self.reply(|out| wire::encode_service(out, reply, &state));
+            }
+            Request::Read(dump) => self.dump(header.sequence, dump),
+        }
+        Ok(())
+    }
+
+    fn dump(&mut self, sequence: u32, dump: Read) {
+        let header = Header { family: FAMILY, flags: wire::REPLY, sequence };
+        let mut chunks = Chunks { done: VecDeque::new(), current: Vec::new() };
+        match dump {
+            // Newest first, as in a bucket of the kernel's hash table.
+            Read::Services => {
+                for entry in self.table.services().rev() {
+                    chunks.add(|out| wire::encode_service(out, header, entry.state()));
+                }
+            }
+            Read::Destinations(key) => {
+                let destinations = self.table.service(&key).into_iter().flat_map(|entry| entry.destinations().rev());
+                for state in destinations {
+                    chunks.add(|out| wire::encode_destination(out, header, state));
+                }
+            }
+            Read::Daemons => {
+                for daemon in self.table.daemons() {
+                    chunks.add(|out| wire::encode_daemon(out, header, daemon));
+                }
+            }
+            Read::Service(_) | Read::Timeouts | Read::Info => {}
+        }
+        self.replies.extend(chunks.finish());
+        self.reply(|out| wire::encode_done(out, sequence));
+    }
+}
+
+/// Messages gathered into datagrams of a size.
+struct Chunks {
+    done: VecDeque<Vec<u8>>,
+    current: Vec<u8>,
+}
+
+impl Chunks {
+    fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.current.len();
+        write(&mut self.current);
+        if self.current.len() > CHUNK {
+            let overflow = self.current.split_off(before);
+            self.done.push_back(std::mem::replace(&mut self.current, overflow));
+        }
+    }
+
+    fn finish(mut self) -> VecDeque<Vec<u8>> {
+        if !self.current.is_empty() {
+            self.done.push_back(self.current);
+        }
+        self.done
+    }
+}
+
+/// What the kernel answers to a message that it can't understand.
+fn errno_of(error: WireError) -> Errno {
+    match error {
+        WireError::Value { attribute, .. } if attribute.ends_with("_AF") || attribute.ends_with("ADDR_FAMILY") => {
+            Errno::EAFNOSUPPORT
+        }
+        _ => Errno::EINVAL,
+    }
+}

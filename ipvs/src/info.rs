@@ -1,0 +1,51 @@
+//! What the kernel says about its IPVS.
+
+use std::fmt;
+
+/// Version and size of the kernel's IPVS.
+///
+/// ```
+/// use ipvs::{Client, Table};
+/// let info = Client::fake(Table::new()).info()?;
+/// assert_eq!(info.version.to_string(), "1.2.1");
+/// # Ok::<(), ipvs::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Info {
+    /// The version of the interface, 1.2.1 since 2008.
+    pub version: Version,
+    /// Buckets of the connection table. Constant before Linux 7; since then the present size, 0 before the first service.
+    pub connection_table_size: u32,
+}
+
+/// A version of the interface, such as 1.2.1.
+///
+/// ```
+/// assert!(ipvs::Version { major: 1, minor: 2, patch: 1 } < ipvs::Version { major: 1, minor: 3, patch: 0 });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version {
+    /// First number.
+    pub major: u8,
+    /// Second number.
+    pub minor: u8,
+    /// Third number.
+    pub patch: u8,
+}
+
+impl Version {
+    pub(crate) fn from_code(code: u32) -> Self {
+        let [_, major, minor, patch] = code.to_be_bytes();
+        Version { major, minor, patch }
+    }
+
+    pub(crate) fn code(self) -> u32 {
+        u32::from_be_bytes([0, self.major, self.minor, self.patch])
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}

@@ -1,0 +1,95 @@
+//! Where datagrams go: to the kernel, or to the in-memory kernel.
+
+use std::io;
+use std::time::Duration;
+
+use netlink_sys::Socket;
+use netlink_sys::protocols::NETLINK_GENERIC;
+use rustix::io::Errno as Raw;
+use rustix::net::RecvFlags;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+
+use crate::error::Error;
+use crate::fake::Fake;
+
+/// The longest datagram of a dump that the kernel makes, whatever the buffer.
+const RECEIVE: usize = 32 << 10;
+
+#[derive(Debug)]
+pub(crate) enum Link {
+    Kernel(Socket),
+    Fake(Box<Fake>),
+}
+
+impl Link {
+    /// A socket on which no call waits for longer than `deadline`.
+    pub(crate) fn open(deadline: Duration) -> Result<Self, Error> {
+        let socket = Socket::new(NETLINK_GENERIC)?;
+        for timeout in [Timeout::Recv, Timeout::Send] {
+            set_socket_timeout(&socket, timeout, Some(deadline)).map_err(io::Error::from)?;
+        }
+        Ok(Link::Kernel(socket))
+    }
+
+    /// How many bytes of replies can wait. Prepares for many of them: a refusal shall not repeat its request.
+    pub(crate) fn prepare_window(&self) -> Result<usize, Error> {
+        match self {
+            Link::Kernel(socket) => {
+                socket.set_cap_ack(true)?;
+                Ok(socket.get_rx_buf_sz()?)
+            }
+            Link::Fake(_) => Ok(usize::MAX),
+        }
+    }
+
+    pub(crate) fn send(&mut self, datagram: &[u8]) -> Result<(), Error> {
+        let sent = match self {
+            // A socket that was never connected sends to the kernel.
+            Link::Kernel(socket) => retry(|| socket.send(datagram, 0))?,
+            Link::Fake(fake) => {
+                fake.send(datagram);
+                datagram.len()
+            }
+        };
+        if sent < datagram.len() {
+            // Netlink sends all or nothing; if it ever does not, we can't know what was run.
+            return Err(Error::RepliesLost);
+        }
+        Ok(())
+    }
+
+    /// Waits for the next datagram.
+    pub(crate) fn receive(&mut self, buffer: &mut Vec<u8>, deadline: Duration) -> Result<(), Error> {
+        match self {
+            Link::Kernel(socket) => receive(socket, buffer).map_err(|error| match error {
+                Error::Io(error) if error.kind() == io::ErrorKind::WouldBlock => Error::Deadline(deadline),
+                Error::Io(error) if error.raw_os_error() == Some(Raw::NOBUFS.raw_os_error()) => Error::RepliesLost,
+                error => error,
+            }),
+            Link::Fake(fake) => {
+                *buffer = fake.receive().ok_or(Error::Deadline(deadline))?;
+                Ok(())
+            }
+        }
+    }
+}
+
+fn receive(socket: &Socket, buffer: &mut Vec<u8>) -> Result<(), Error> {
+    buffer.clear();
+    buffer.reserve(RECEIVE);
+    let length = retry(|| socket.recv(buffer, RecvFlags::TRUNC.bits().cast_signed()))?;
+    if length > buffer.len() {
+        return Err(Error::Truncated(length));
+    }
+    Ok(())
+}
+
+/// A signal whose handler returned is no reason to give up.
+fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}

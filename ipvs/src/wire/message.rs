@@ -1,0 +1,187 @@
+//! Netlink messages: headers around attributes, acknowledgements, the ends of dumps.
+
+use netlink_packet_core::{
+    Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_MULTIPART, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
+};
+use netlink_packet_generic::constants::GENL_HDRLEN;
+use netlink_packet_generic::{GenlFamily, GenlHeader, GenlMessage};
+
+use super::WireError;
+use super::attr::{Attr, error_code, push_error_code};
+
+const NLMSG_NOOP: u16 = 1;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLMSG_HEADER: usize = 16;
+
+/// What a message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// The number of the generic netlink family, or of the message type of netlink itself.
+    pub(crate) family: u16,
+    pub(crate) flags: u16,
+    pub(crate) sequence: u32,
+}
+
+/// A reply of a dump.
+pub(crate) const REPLY: u16 = NLM_F_MULTIPART;
+
+impl Header {
+    /// A request that is answered only when it fails.
+    pub(crate) fn request(family: u16, sequence: u32) -> Self {
+        Header { family, flags: NLM_F_REQUEST, sequence }
+    }
+
+    /// A request for all of a table.
+    pub(crate) fn dump(family: u16, sequence: u32) -> Self {
+        Header { family, flags: NLM_F_REQUEST | NLM_F_DUMP, sequence }
+    }
+
+    pub(crate) fn wants_ack(&self) -> bool {
+        self.flags & NLM_F_ACK != 0
+    }
+
+    pub(crate) fn is_dump(&self) -> bool {
+        self.flags & NLM_F_DUMP == NLM_F_DUMP
+    }
+}
+
+/// The attributes as netlink-packet-generic wants them.
+#[derive(Debug)]
+struct Payload<'a> {
+    command: u8,
+    attrs: &'a [Attr<'a>],
+}
+
+impl GenlFamily for Payload<'_> {
+    fn family_name() -> &'static str {
+        "IPVS"
+    }
+
+    fn command(&self) -> u8 {
+        self.command
+    }
+
+    fn version(&self) -> u8 {
+        1
+    }
+}
+
+impl Emitable for Payload<'_> {
+    fn buffer_len(&self) -> usize {
+        self.attrs.buffer_len()
+    }
+
+    fn emit(&self, buffer: &mut [u8]) {
+        self.attrs.emit(buffer);
+    }
+}
+
+/// Appends a message of the family to a datagram.
+pub(super) fn emit(out: &mut Vec<u8>, header: Header, command: u8, attrs: &[Attr<'_>]) {
+    let payload = GenlMessage::new(GenlHeader { cmd: command, version: 1 }, Payload { command, attrs }, header.family);
+    let mut message = NetlinkMessage::new(netlink_header(header), NetlinkPayload::InnerMessage(payload));
+    message.finalize();
+    let start = out.len();
+    out.resize(start + message.header.length as usize, 0);
+    message.serialize(&mut out[start..]);
+}
+
+fn netlink_header(header: Header) -> NetlinkHeader {
+    let mut netlink = NetlinkHeader::default();
+    netlink.flags = header.flags;
+    netlink.sequence_number = header.sequence;
+    netlink
+}
+
+/// Asks for an acknowledgement of the message that starts here in the datagram.
+pub(crate) fn request_ack(message: &mut [u8]) {
+    let mut message = NetlinkBuffer::new(message);
+    message.set_flags(message.flags() | NLM_F_ACK);
+}
+
+/// What a message brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Body<'a> {
+    /// Of the family: command and attributes.
+    Family { command: u8, attrs: &'a [u8] },
+    /// An acknowledgement, 0, or the error that ended a request: a positive errno.
+    Ack(i32),
+    /// The end of a dump, with the error that cut it short, or 0.
+    Done(i32),
+}
+
+/// The messages of a datagram; the first malformed one ends them with an error.
+pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<(Header, Body<'_>), WireError>> {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            match split(&mut rest) {
+                Ok((header, _)) if header.family == NLMSG_NOOP => {}
+                Ok((header, payload)) => return Some(body(header.family, payload).map(|body| (header, body))),
+                Err(error) => {
+                    rest = &[];
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    })
+}
+
+/// Takes the first message off.
+fn split<'a>(rest: &mut &'a [u8]) -> Result<(Header, &'a [u8]), WireError> {
+    let bytes = *rest;
+    let message = NetlinkBuffer::new_checked(&bytes).map_err(|_| WireError::Message)?;
+    let length = message.length() as usize;
+    let header = Header { family: message.message_type(), flags: message.flags(), sequence: message.sequence_number() };
+    // The last message of a datagram may lack its padding.
+    *rest = &bytes[length.next_multiple_of(4).min(bytes.len())..];
+    Ok((header, &bytes[NLMSG_HEADER..length]))
+}
+
+fn body(kind: u16, payload: &[u8]) -> Result<Body<'_>, WireError> {
+    match kind {
+        // The kernel's own error codes are negative.
+        NLMSG_ERROR => error_code(payload).map(|code| Body::Ack(code.wrapping_neg())).ok_or(WireError::Message),
+        NLMSG_DONE => Ok(Body::Done(error_code(payload).unwrap_or(0).wrapping_neg())),
+        0x10.. => {
+            let header = GenlHeader::parse(payload).map_err(|_| WireError::Message)?;
+            Ok(Body::Family { command: header.cmd, attrs: &payload[GENL_HDRLEN..] })
+        }
+        _ => Err(WireError::Unexpected(kind)),
+    }
+}
+
+/// Appends the acknowledgement of a request: for the in-memory kernel.
+pub(crate) fn encode_ack(out: &mut Vec<u8>, sequence: u32) {
+    encode_error(out, sequence, 0);
+}
+
+/// Appends the refusal of a request, a positive errno: for the in-memory kernel.
+pub(crate) fn encode_error(out: &mut Vec<u8>, sequence: u32, errno: i32) {
+    let mut payload = Vec::with_capacity(4 + NLMSG_HEADER);
+    push_error_code(&mut payload, -errno);
+    payload.extend_from_slice(&[0; NLMSG_HEADER]); // of the request, which nobody reads
+    control(out, NLMSG_ERROR, 0, sequence, &payload);
+}
+
+/// Appends the end of a dump: for the in-memory kernel.
+pub(crate) fn encode_done(out: &mut Vec<u8>, sequence: u32) {
+    let mut payload = Vec::with_capacity(4);
+    push_error_code(&mut payload, 0);
+    control(out, NLMSG_DONE, NLM_F_MULTIPART, sequence, &payload);
+}
+
+fn control(out: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, payload: &[u8]) {
+    let mut header = NetlinkHeader::default();
+    header.length = (NLMSG_HEADER + payload.len()) as u32;
+    header.message_type = kind;
+    header.flags = flags;
+    header.sequence_number = sequence;
+    let start = out.len();
+    out.resize(start + NLMSG_HEADER, 0);
+    header.emit(&mut out[start..]);
+    out.extend_from_slice(payload);
+}

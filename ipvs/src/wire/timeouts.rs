@@ -1,0 +1,29 @@
+//! Timeouts: attributes without a nest.
+
+use super::attr::{Attr, Attrs, attrs};
+use super::message::{Header, emit};
+use super::{WireError, cmd, top};
+use crate::timeouts::Timeouts;
+
+pub(crate) fn decode_timeouts(bytes: &[u8]) -> Result<Timeouts, WireError> {
+    let mut timeouts = Timeouts::default();
+    for attr in attrs(bytes) {
+        let attr = attr?;
+        match attr.kind {
+            top::TIMEOUT_TCP => timeouts.tcp = Some(attr.u32("IPVS_CMD_ATTR_TIMEOUT_TCP")?),
+            top::TIMEOUT_TCP_FIN => timeouts.tcp_fin = Some(attr.u32("IPVS_CMD_ATTR_TIMEOUT_TCP_FIN")?),
+            top::TIMEOUT_UDP => timeouts.udp = Some(attr.u32("IPVS_CMD_ATTR_TIMEOUT_UDP")?),
+            _ => {}
+        }
+    }
+    Ok(timeouts)
+}
+
+/// Both the request to set them and the reply that tells them.
+pub(crate) fn encode_timeouts(out: &mut Vec<u8>, header: Header, timeouts: &Timeouts) {
+    let given =
+        [(top::TIMEOUT_TCP, timeouts.tcp), (top::TIMEOUT_TCP_FIN, timeouts.tcp_fin), (top::TIMEOUT_UDP, timeouts.udp)];
+    let attrs: Attrs<'_> =
+        given.into_iter().filter_map(|(kind, seconds)| seconds.map(|seconds| Attr::u32(kind, seconds))).collect();
+    emit(out, header, cmd::SET_CONFIG, &attrs);
+}
