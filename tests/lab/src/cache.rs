@@ -1,0 +1,243 @@
+//! The lab's files: kernels and tools, fetched at first use and kept.
+
+use std::{
+    env,
+    fs::{self, File},
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{
+    error::{Context, Error, Result},
+    kernel::{Kernel, Suite},
+    packages::{Session, Tree},
+};
+
+/// Grows when the way in which the trees are made changes, so that old ones are left alone and new ones made.
+const RECIPE: u32 = 1;
+/// Megabytes that one tree takes while it is made: lists, packages, and what is in them.
+const ROOM: u64 = 350;
+
+const TOOL_PACKAGES: [&str; 6] = ["ipvsadm", "iptables", "iproute2", "kmod", "patchelf", "strace"];
+/// The tools on a guest's PATH. `iptables` is the legacy one: what articles mean, and what the kernels have.
+const TOOL_COMMANDS: [&str; 17] = [
+    "iptables=iptables-legacy",
+    "iptables-save=iptables-legacy-save",
+    "iptables-restore=iptables-legacy-restore",
+    "ip6tables=ip6tables-legacy",
+    "iptables-legacy",
+    "iptables-legacy-save",
+    "iptables-legacy-restore",
+    "ip6tables-legacy",
+    "ip",
+    "ss",
+    "tc",
+    "bridge",
+    "lsmod",
+    "modinfo",
+    "rmmod",
+    "kmod",
+    "strace",
+];
+/// The original, in a directory of its own: it must not be found by accident where ours is meant.
+const ORIGINALS: [&str; 3] = ["ipvsadm", "ipvsadm-save", "ipvsadm-restore"];
+
+/// Where the lab's files are.
+#[derive(Debug, Clone)]
+pub(crate) struct Cache {
+    dir: PathBuf,
+}
+
+impl Cache {
+    /// `$IPVS_LAB`, else `ipvs-lab` in the user's cache directory.
+    pub(crate) fn open() -> Result<Self> {
+        let dir = directory()?;
+        fs::create_dir_all(&dir)
+            .context(|| format!("make {} (IPVS_LAB=/another/dir puts it elsewhere)", dir.display()))?;
+        let dir = dir.canonicalize().context(|| format!("find {}", dir.display()))?;
+        Ok(Self { dir })
+    }
+
+    /// The directory itself.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The tree of tools.
+    pub(crate) fn tools(&self) -> PathBuf {
+        self.dir.join(format!("tools.{RECIPE}"))
+    }
+
+    /// The real ipvsadm.
+    pub(crate) fn ipvsadm(&self) -> PathBuf {
+        self.originals().join("ipvsadm")
+    }
+
+    /// The directory with the real ipvsadm, ipvsadm-save and ipvsadm-restore.
+    pub(crate) fn originals(&self) -> PathBuf {
+        self.tools().join("lab-original")
+    }
+
+    /// A kernel's tree.
+    pub(crate) fn kernel(&self, kernel: Kernel) -> PathBuf {
+        self.dir.join(format!("kernel-{kernel}.{RECIPE}"))
+    }
+
+    /// The kernel to use when none is asked for: the newest that is here, else the one that needs the least download.
+    pub(crate) fn default_kernel(&self) -> Kernel {
+        let here = Kernel::ALL.into_iter().rev().find(|kernel| self.kernel(*kernel).exists());
+        here.unwrap_or(Kernel::V6_1)
+    }
+
+    /// Fetches what is missing for these kernels. Several labs may ask at once: one works, the others wait.
+    pub(crate) fn ensure(&self, kernels: &[Kernel]) -> Result<()> {
+        if self.missing(kernels).is_empty() && self.tools().exists() {
+            return Ok(());
+        }
+        if env::consts::ARCH != "x86_64" {
+            return Err(Error::Architecture(env::consts::ARCH));
+        }
+        let _lock = self.lock()?;
+        self.remove_leftovers()?;
+        let mut session = None;
+        if !self.tools().exists() {
+            self.make_tools(self.session(&mut session, Suite::Bookworm)?)?;
+        }
+        for kernel in self.missing(kernels) {
+            self.make_kernel(kernel, self.session(&mut session, kernel.suite())?)?;
+        }
+        Ok(())
+    }
+
+    fn missing(&self, kernels: &[Kernel]) -> Vec<Kernel> {
+        kernels.iter().copied().filter(|kernel| !self.kernel(*kernel).exists()).collect()
+    }
+
+    fn lock(&self) -> Result<File> {
+        let path = self.dir.join("lock");
+        let file = File::create(&path).context(|| format!("write {}", path.display()))?;
+        if file.try_lock().is_err() {
+            eprintln!("lab: waiting for another lab that is fetching its files …");
+            file.lock().context(|| format!("lock {}", path.display()))?;
+        }
+        Ok(file)
+    }
+
+    /// What an interrupted lab left: the lock is ours, so nobody is using it.
+    fn remove_leftovers(&self) -> Result<()> {
+        let entries = fs::read_dir(&self.dir).context(|| format!("read {}", self.dir.display()))?;
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            if ["apt-", "debs-", "tree-"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        Ok(())
+    }
+
+    /// The package lists of a release, fetched once for all trees made from it.
+    fn session<'a>(&self, current: &'a mut Option<(Suite, Session)>, suite: Suite) -> Result<&'a Session> {
+        self.require_room()?;
+        if current.as_ref().is_none_or(|(have, _)| *have != suite) {
+            *current = Some((suite, Session::open(suite, &self.dir)?));
+        }
+        match current {
+            Some((_, session)) => Ok(session),
+            None => unreachable!("a session was just put there"),
+        }
+    }
+
+    fn require_room(&self) -> Result<()> {
+        let stat = rustix::fs::statvfs(&self.dir).context(|| format!("examine {}", self.dir.display()))?;
+        let free = stat.f_bavail * stat.f_frsize / 1_000_000;
+        if free < ROOM {
+            return Err(Error::Space { dir: self.dir.clone(), free, needed: ROOM });
+        }
+        Ok(())
+    }
+
+    fn make_tools(&self, session: &Session) -> Result<()> {
+        let tree = Tree::unpack(session, &TOOL_PACKAGES, &self.tools())?;
+        tree.expose("lab-bin", &TOOL_COMMANDS, tree.path())?;
+        tree.expose("lab-original", &ORIGINALS, tree.path())?;
+        tree.expose("lab-kmod", &["modprobe"], tree.path())?;
+        tree.settle()
+    }
+
+    fn make_kernel(&self, kernel: Kernel, session: &Session) -> Result<()> {
+        let home = self.kernel(kernel);
+        let tree = Tree::unpack(session, &["user-mode-linux", "libc6"], &home)?;
+        tree.expose("lab-bin", &["linux.uml"], &self.tools())?;
+        self.put_modules(kernel, &tree)?;
+        tree.settle()
+    }
+
+    /// Puts the modules where modprobe looks, below a directory of our own, and a modprobe that looks there: the host's
+    /// /lib/modules is not touched.
+    fn put_modules(&self, kernel: Kernel, tree: &Tree) -> Result<()> {
+        let packaged = tree.path().join("usr/lib/uml/modules");
+        let version = only_entry(&packaged)?;
+        if !version.starts_with(&format!("{kernel}.")) {
+            eprintln!(
+                "lab: Debian's {} now has kernel {version}: it is used in place of {kernel}",
+                kernel.suite().name()
+            );
+        }
+        let modules = tree.path().join("lab-modules/lib/modules");
+        fs::create_dir_all(&modules).context(|| format!("make {}", modules.display()))?;
+        let home = self.kernel(kernel);
+        let target = home.join("usr/lib/uml/modules").join(&version);
+        symlink(&target, modules.join(&version)).context(|| format!("link {}", target.display()))?;
+        let wrapper = tree.path().join("lab-bin/modprobe");
+        let modprobe = self.tools().join("lab-kmod/modprobe");
+        let text = format!("#!/bin/sh\nexec '{}' -d '{}/lab-modules' \"$@\"\n", modprobe.display(), home.display());
+        fs::write(&wrapper, text).context(|| format!("write {}", wrapper.display()))?;
+        let executable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&wrapper, executable).context(|| format!("make {} executable", wrapper.display()))
+    }
+
+    /// The preload library for old kernels on new CPUs (see `xstate.c`), compiled at first use; none where it isn't needed.
+    pub(crate) fn register_shim(&self, kernel: Kernel) -> Result<Option<PathBuf>> {
+        if !kernel.has_small_register_buffer() || !cpu_has_large_registers() {
+            return Ok(None);
+        }
+        let library = self.dir.join(format!("xstate.{RECIPE}.so"));
+        if library.exists() {
+            return Ok(Some(library));
+        }
+        let _lock = self.lock()?;
+        if !crate::packages::is_program("cc") {
+            let purpose = "compiles a helper without which this kernel cannot start on a CPU with AMX";
+            return Err(Error::MissingProgram { program: "cc", purpose, package: "gcc libc6-dev" });
+        }
+        let dir = tempfile::tempdir_in(&self.dir).context(|| format!("make a directory in {}", self.dir.display()))?;
+        let [source, made] = ["xstate.c", "xstate.so"].map(|name| dir.path().join(name));
+        fs::write(&source, include_str!("xstate.c")).context(|| format!("write {}", source.display()))?;
+        let mut cc = Command::new("cc");
+        crate::packages::run(cc.args(["-shared", "-fPIC", "-O2", "-Wall", "-o"]).arg(&made).arg(&source).arg("-ldl"))?;
+        fs::rename(&made, &library).context(|| format!("write {}", library.display()))?;
+        Ok(Some(library))
+    }
+}
+
+fn directory() -> Result<PathBuf> {
+    let named = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(dir) = named("IPVS_LAB") {
+        return std::path::absolute(&dir).context(|| format!("find {}", dir.display()));
+    }
+    let caches = named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")));
+    let caches = caches.ok_or(std::io::Error::other("neither IPVS_LAB nor HOME is set"));
+    Ok(caches.context(|| "find a place for the lab's files".into())?.join("ipvs-lab"))
+}
+
+fn only_entry(dir: &Path) -> Result<String> {
+    let first = fs::read_dir(dir).ok().and_then(|mut entries| entries.next()?.ok());
+    let name = first.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    name.ok_or_else(|| Error::Missing(dir.into()))
+}
+
+/// AMX makes a process's registers larger than old user-mode kernels' buffer for them.
+fn cpu_has_large_registers() -> bool {
+    fs::read_to_string("/proc/cpuinfo").is_ok_and(|info| info.contains(" amx_tile"))
+}

@@ -1,0 +1,99 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{commands, error::Result, guest, http, kernel::Kernel};
+
+/// Boot real kernels with IPVS as ordinary processes.
+#[derive(Debug, Parser)]
+#[command(name = "cargo lab", bin_name = "cargo lab", version, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+A guest sees this machine's files, read-only; /tmp, /var/tmp and /run are its own and empty.
+Its kernels and tools come from Debian's packages at first use and are kept in $IPVS_LAB
+(else ~/.cache/ipvs-lab); IPVS_LAB_MIRROR names another Debian mirror than this machine's own.";
+
+/// The subcommands: a module of `commands` each.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the product at work: a director, two real servers and a client
+    Demo(commands::demo::Demo),
+    /// Play with them: a shell on the director
+    Shell(commands::shell::Shell),
+    /// Run a bash script as root in a guest, with our binaries in its PATH
+    Run(commands::run::Run),
+    /// Run all tests: on this machine, and on each kernel
+    Test(commands::test::Test),
+    /// Only fetch the kernels and tools
+    Setup(commands::setup::Setup),
+
+    /// Become a guest's kernel
+    #[command(hide = true)]
+    ExecKernel {
+        /// The kernel's program
+        kernel: PathBuf,
+        /// Its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Become a program that owns the terminal
+    #[command(hide = true)]
+    ExecSession {
+        /// Program and arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Answer HTTP requests with one line of text
+    #[command(hide = true)]
+    HttpServe {
+        /// Where to listen
+        address: SocketAddr,
+        /// The answer
+        text: String,
+    },
+    /// Print the answer to an HTTP request
+    #[command(hide = true)]
+    HttpGet {
+        /// Whom to ask
+        address: SocketAddr,
+    },
+}
+
+/// Options of every subcommand that boots a guest.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GuestOptions {
+    /// Which kernel to boot [default: the newest that is here already, else 6.1]
+    #[arg(long, value_enum)]
+    pub(crate) kernel: Option<Kernel>,
+    /// The guest's memory in megabytes, taken from this machine only as it is used
+    #[arg(long, value_name = "MB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(64..))]
+    pub(crate) memory: u32,
+    /// Hand an environment variable in
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+}
+
+impl Command {
+    /// Does it.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let done = |()| ExitCode::SUCCESS;
+        match self {
+            Self::Demo(demo) => demo.run(),
+            Self::Shell(shell) => shell.run(),
+            Self::Run(run) => run.run(),
+            Self::Test(test) => test.run(),
+            Self::Setup(setup) => setup.run(),
+            Self::ExecKernel { kernel, arguments } => guest::exec_kernel(&kernel, &arguments).map(done),
+            Self::ExecSession { command } => guest::exec_in_session(&command).map(done),
+            Self::HttpServe { address, text } => http::serve(address, &text).map(done),
+            Self::HttpGet { address } => http::get(address).map(done),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! One module for each subcommand.
+
+pub(crate) mod demo;
+pub(crate) mod run;
+mod scene;
+pub(crate) mod setup;
+pub(crate) mod shell;
+pub(crate) mod test;

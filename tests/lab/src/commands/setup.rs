@@ -1,0 +1,30 @@
+//! `cargo lab setup`: fetches kernels and tools, and does nothing else.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::{cache::Cache, error::Result, kernel::Kernel};
+
+/// Arguments of `cargo lab setup`.
+#[derive(Debug, Args)]
+pub(crate) struct Setup {
+    /// Only this kernel; may be repeated [default: all]
+    #[arg(long, value_enum)]
+    kernel: Vec<Kernel>,
+}
+
+impl Setup {
+    /// Fetches what is missing.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let kernels = if self.kernel.is_empty() { Kernel::ALL.to_vec() } else { self.kernel };
+        let cache = Cache::open()?;
+        cache.ensure(&kernels)?;
+        for kernel in kernels {
+            cache.register_shim(kernel)?;
+            println!("kernel {kernel}: {}", cache.kernel(kernel).display());
+        }
+        println!("tools: {}", cache.tools().display());
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,127 @@
+//! The tests that need a kernel: their ordinary test programs, run as root in guests.
+
+use std::{
+    num::NonZero,
+    path::PathBuf,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::summary::{Counts, Outcome, Summary};
+use crate::{
+    cache::Cache,
+    cli::GuestOptions,
+    error::{Error, Result},
+    guest::{Capture, Ending, Output, Streams},
+    kernel::Kernel,
+    signals,
+    stage::{Limits, Stage, Tool, show_console},
+    workspace::{TestBinary, Workspace},
+};
+
+/// What the user asked for.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) memory: u32,
+    pub(crate) env: Vec<String>,
+    pub(crate) deadline: Duration,
+    pub(crate) filter: Vec<String>,
+}
+
+/// Builds the test programs and runs each on each kernel, in a guest of its own, as many at a time as there are CPUs.
+pub(crate) fn check(
+    workspace: &Workspace,
+    kernels: &[Kernel],
+    settings: &Settings,
+    summary: &mut Summary,
+) -> Result<()> {
+    Cache::open()?.ensure(kernels)?;
+    let tool = Tool::Ours(workspace.build_ipvs_cli()?);
+    let programs = workspace.build_kernel_tests()?;
+    if programs.is_empty() {
+        return Err(Error::Missing(PathBuf::from("a test program of package kernel-tests")));
+    }
+    let runs: Vec<_> = kernels.iter().flat_map(|kernel| programs.iter().map(|program| (*kernel, program))).collect();
+    let workers = thread::available_parallelism().map_or(1, NonZero::get).min(runs.len());
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some((kernel, program)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let start = Instant::now();
+                    let outcome = run(*kernel, program, &tool, settings);
+                    let name = format!("kernel {kernel}: {}", program.name);
+                    results.lock().unwrap_or_else(PoisonError::into_inner).push((name, outcome, start.elapsed()));
+                }
+            });
+        }
+    });
+    signals::check()?;
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+    for (name, outcome, took) in results {
+        summary.add(name, outcome?, took);
+    }
+    Ok(())
+}
+
+/// One program on one kernel. Its output is shown when something fails: whole, and in one piece.
+fn run(kernel: Kernel, program: &TestBinary, tool: &Tool, settings: &Settings) -> Result<Outcome> {
+    let options = GuestOptions { kernel: Some(kernel), memory: settings.memory, env: settings.env.clone() };
+    let mut stage = Stage::new(&options, tool)?;
+    stage.keep(&program.path);
+    stage.set("CARGO_MANIFEST_DIR", program.package.display().to_string());
+    let mut command = vec![program.path.display().to_string()];
+    command.extend(settings.filter.iter().cloned());
+    let output = Capture::default();
+    let to = Output::Capture(output.clone());
+    let limits = Limits { deadline: settings.deadline, out: to.clone(), err: to };
+    let ending = stage.run(command, &program.package, Streams::Merged, &limits)?;
+    let (outcome, console) = judge(ending, Counts::read(&output.text()), settings.deadline);
+    if let Outcome::Failed(why) = &outcome {
+        let _one_at_a_time = std::io::stderr().lock();
+        println!("\n==== kernel {kernel}: {} failed: {why}; its output:\n{}", program.name, output.text());
+        show_console(&console);
+    }
+    Ok(outcome)
+}
+
+/// A program passes only by its exit status, and only if it counted its tests.
+fn judge(ending: Ending, counts: Option<Counts>, deadline: Duration) -> (Outcome, String) {
+    let counted = counts.map_or_else(|| "it did not finish its tests".into(), |counts| counts.to_string());
+    let none = String::new;
+    match ending {
+        Ending::Exited(0) if counts.is_some_and(|counts| counts.failed == 0) => (Outcome::Passed(counted), none()),
+        Ending::Exited(status) => (Outcome::Failed(format!("{counted} (exit status {status})")), none()),
+        Ending::NotStarted(why) => (Outcome::Failed(why), none()),
+        Ending::Unread => (Outcome::Failed("its output could not be kept".into()), none()),
+        Ending::Deadline { console } => (Outcome::Failed(format!("not done after {} s", deadline.as_secs())), console),
+        Ending::Died { status, console } => (Outcome::Failed(format!("the kernel died ({status})")), console),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL_GOOD: Option<Counts> = Some(Counts { passed: 2, failed: 0, ignored: 0 });
+
+    fn passes(ending: Ending, counts: Option<Counts>) -> bool {
+        matches!(judge(ending, counts, Duration::ZERO).0, Outcome::Passed(_))
+    }
+
+    #[test]
+    fn only_a_finished_program_with_status_0_passes() {
+        assert!(passes(Ending::Exited(0), ALL_GOOD));
+        assert!(!passes(Ending::Exited(101), ALL_GOOD));
+        assert!(!passes(Ending::Exited(0), None));
+        assert!(!passes(Ending::Exited(0), Some(Counts { passed: 2, failed: 1, ignored: 0 })));
+        assert!(!passes(Ending::Deadline { console: String::new() }, ALL_GOOD));
+        assert!(!passes(Ending::NotStarted("no".into()), None));
+    }
+}

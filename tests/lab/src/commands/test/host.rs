@@ -1,0 +1,146 @@
+//! The checks that need no kernel.
+
+use std::{
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use super::summary::{Outcome, Summary};
+use crate::{
+    cache::Cache,
+    error::{Context, Result},
+    packages, signals,
+    workspace::Workspace,
+};
+
+/// The oldest Rust that must do, as the workspace declares it.
+const MINIMUM_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
+
+/// Runs them all, with their output as it comes.
+pub(crate) fn check(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
+    let cargo = |arguments: &[&str]| {
+        let mut command = workspace.cargo();
+        command.args(arguments);
+        command
+    };
+    let mut doc = cargo(&["doc", "--quiet", "--workspace", "--no-deps"]);
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    run(summary, "format", cargo(&["fmt", "--all", "--check"]))?;
+    run(summary, "clippy", cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    run(summary, "documentation", doc)?;
+    oldest_rust(workspace, summary)?;
+    fuzz_targets(workspace, summary)?;
+    dependencies(workspace, summary)?;
+    run(summary, "tests on this machine", cargo(&["test", "--quiet", "--workspace", "--exclude", "kernel-tests"]))
+}
+
+fn run(summary: &mut Summary, name: &str, command: Command) -> Result<()> {
+    judge(summary, name, command, String::new()).map(drop)
+}
+
+/// Runs one check. Gives whether it passed.
+fn judge(summary: &mut Summary, name: &str, mut command: Command, remark: String) -> Result<bool> {
+    signals::check()?;
+    eprintln!("==== {name}");
+    let start = Instant::now();
+    let status = command.stdin(Stdio::null()).status().context(|| format!("run {:?}", command.get_program()))?;
+    let outcome = if status.success() { Outcome::Passed(remark) } else { Outcome::Failed(status.to_string()) };
+    summary.add(name, outcome, start.elapsed());
+    Ok(status.success())
+}
+
+fn skip(summary: &mut Summary, name: &str, why: impl Into<String>) {
+    summary.add(name, Outcome::Skipped(why.into()), std::time::Duration::ZERO);
+}
+
+/// Compiles with the declared minimum, unless that is what all the rest is compiled with.
+fn oldest_rust(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
+    let name = "oldest Rust";
+    let running = text_of(Command::new("rustc").arg("--version").current_dir(workspace.root()));
+    if running.split(' ').nth(1).is_some_and(|version| is_release_of(version, MINIMUM_RUST)) {
+        summary.add(name, Outcome::Passed(format!("all checks ran with it: {}", running.trim())), Default::default());
+        return Ok(());
+    }
+    let installed = text_of(Command::new("rustup").args(["toolchain", "list"]));
+    let Some(toolchain) = installed.split_whitespace().find(|toolchain| is_release_of(toolchain, MINIMUM_RUST)) else {
+        skip(summary, name, format!("Rust {MINIMUM_RUST} is not here: rustup toolchain install {MINIMUM_RUST}"));
+        return Ok(());
+    };
+    let mut command = Command::new("rustup");
+    command.args(["run", toolchain, "cargo", "check", "--quiet", "--workspace", "--all-targets"]);
+    command.current_dir(workspace.root()).env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
+    judge(summary, name, command, toolchain.to_owned()).map(drop)
+}
+
+/// Whether `version` ("1.95.0", "1.95.0-x86_64-…") is a release of the series ("1.95").
+fn is_release_of(version: &str, series: &str) -> bool {
+    version.strip_prefix(series).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
+}
+
+fn fuzz_targets(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
+    let name = "fuzz targets compile";
+    if !workspace.root().join("fuzz/Cargo.toml").exists() {
+        return Ok(());
+    }
+    if !packages::is_program("c++") {
+        skip(summary, name, "they need a C++ compiler. On Debian and Ubuntu: apt-get install g++");
+        return Ok(());
+    }
+    let mut command = workspace.cargo();
+    command.args(["check", "--quiet", "--manifest-path", "fuzz/Cargo.toml"]);
+    run(summary, name, command)
+}
+
+/// Licences, sources and known holes of all dependencies, by cargo-deny.
+fn dependencies(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
+    let Some(program) = cargo_deny(summary)? else { return Ok(()) };
+    let deny = |arguments: &[&str]| {
+        let mut command = Command::new(&program);
+        command.current_dir(workspace.root()).args(arguments);
+        command
+    };
+    run(summary, "licences and sources", deny(&["check", "licenses", "bans", "sources"]))?;
+    let database = deny(&["fetch", "db"]).output().context(|| "run cargo-deny".into())?;
+    if !database.status.success() {
+        skip(summary, "advisories", "the database of advisories can't be reached from here");
+        return Ok(());
+    }
+    run(summary, "advisories", deny(&["check", "--disable-fetch", "advisories"]))
+}
+
+/// cargo-deny, from PATH or from the lab's cache; built into the cache when there is none.
+fn cargo_deny(summary: &mut Summary) -> Result<Option<std::path::PathBuf>> {
+    if packages::is_program("cargo-deny") {
+        return Ok(Some("cargo-deny".into()));
+    }
+    let cache = Cache::open()?;
+    let root = cache.dir().join("cargo-tools");
+    let program = root.join("bin/cargo-deny");
+    if !program.exists() {
+        eprintln!("lab: compiling cargo-deny into {}, once (some minutes) …", root.display());
+        let mut command = Command::new("cargo");
+        // Not in the workspace: its linker flags are for its own programs.
+        command.args(["install", "--locked", "--quiet", "cargo-deny", "--root"]).arg(&root).current_dir(cache.dir());
+        if !judge(summary, "cargo-deny installed", command, String::new())? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(program))
+}
+
+fn text_of(command: &mut Command) -> String {
+    command.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_release_of;
+
+    #[test]
+    fn a_series_is_not_a_prefix() {
+        assert!(is_release_of("1.95.0", "1.95"));
+        assert!(is_release_of("1.95-x86_64-unknown-linux-gnu", "1.95"));
+        assert!(!is_release_of("1.950.0", "1.95"));
+        assert!(!is_release_of("stable-x86_64-unknown-linux-gnu", "1.95"));
+    }
+}

@@ -1,0 +1,57 @@
+//! `cargo lab test`: everything that must hold, on this machine and on each kernel.
+
+mod guests;
+mod host;
+mod summary;
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Args;
+
+use self::summary::Summary;
+use crate::{error::Result, kernel::Kernel, workspace::Workspace};
+
+/// Arguments of `cargo lab test`.
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// Only this kernel; may be repeated [default: all]
+    #[arg(long, value_enum)]
+    kernel: Vec<Kernel>,
+    /// Only what runs on the kernels
+    #[arg(long, conflicts_with = "only_host")]
+    only_guest: bool,
+    /// Only what runs on this machine
+    #[arg(long)]
+    only_host: bool,
+    /// End a guest after this time
+    #[arg(long, value_name = "SECONDS", default_value_t = 1200)]
+    timeout: u64,
+    /// A guest's memory in megabytes
+    #[arg(long, value_name = "MB", default_value_t = 1024)]
+    memory: u32,
+    /// Hand an environment variable in to the guests
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+    /// Handed to the test programs in the guests: names of tests, or their options
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    filter: Vec<String>,
+}
+
+impl Test {
+    /// Runs all that was asked for, also after a failure, and sums up.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let workspace = Workspace::find()?;
+        let mut summary = Summary::default();
+        if !self.only_guest {
+            host::check(&workspace, &mut summary)?;
+        }
+        if !self.only_host {
+            let kernels = if self.kernel.is_empty() { Kernel::ALL.to_vec() } else { self.kernel };
+            let deadline = Duration::from_secs(self.timeout);
+            let settings = guests::Settings { memory: self.memory, env: self.env, deadline, filter: self.filter };
+            guests::check(&workspace, &kernels, &settings, &mut summary)?;
+        }
+        print!("\n{summary}");
+        Ok(if summary.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}

@@ -1,0 +1,125 @@
+//! What can go wrong outside the guest: each message says what, where, and what to do about it.
+
+use std::{io, path::PathBuf, process::ExitStatus};
+
+/// A failure of the lab itself. What a script in the guest does is its exit status, not an error.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum Error {
+    /// The operating system refused something.
+    #[error("cannot {what}: {source}")]
+    Io {
+        /// What was tried, with the path: "read /a/b".
+        what: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+
+    /// User-mode Linux is packaged for one architecture only.
+    #[error("the lab's kernels exist for x86_64 Linux only, this machine is {0}")]
+    Architecture(&'static str),
+
+    /// A program the lab needs on the host is not installed.
+    #[error("the program `{program}` is not installed. It {purpose}. On Debian and Ubuntu: apt-get install {package}")]
+    MissingProgram {
+        /// The program's name.
+        program: &'static str,
+        /// What the lab needs it for, as a verb phrase.
+        purpose: &'static str,
+        /// The package that has it.
+        package: &'static str,
+    },
+
+    /// The host's package manager names no Debian mirror.
+    #[error(
+        "no Debian mirror is known: this machine's apt configuration has none. \
+         Name one: IPVS_LAB_MIRROR=http://MIRROR/debian cargo lab …"
+    )]
+    NoMirror,
+
+    /// Packages cannot be verified.
+    #[error(
+        "Debian's archive keys are missing ({0}), packages could not be verified. Install the package debian-archive-keyring"
+    )]
+    NoKeyring(PathBuf),
+
+    /// apt failed; its own messages are already on the terminal.
+    #[error(
+        "{what} failed ({status}); apt's messages are above. Is the network up, and {mirror} reachable? \
+         Another mirror: IPVS_LAB_MIRROR=http://MIRROR/debian cargo lab …"
+    )]
+    Download {
+        /// Which download.
+        what: String,
+        /// How apt ended.
+        status: ExitStatus,
+        /// The mirror's address.
+        mirror: String,
+    },
+
+    /// A disk is too full to begin.
+    #[error(
+        "{dir} has {free} MB free, {needed} MB are needed. Make room, or put the lab's files elsewhere: IPVS_LAB=/another/dir cargo lab …"
+    )]
+    Space {
+        /// Where the room is missing.
+        dir: PathBuf,
+        /// Megabytes there are.
+        free: u64,
+        /// Megabytes needed.
+        needed: u64,
+    },
+
+    /// A program that the lab called failed.
+    #[error("`{command}` failed ({status}){output}")]
+    Command {
+        /// The command line.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said, when it was not shown already; begins with a line break.
+        output: String,
+    },
+
+    /// A package does not hold what the lab expects.
+    #[error("the package's files have no {0}: has Debian moved it? tests/lab/src/packages says what is looked for")]
+    Missing(PathBuf),
+
+    /// The demo and the scenes need iptables-legacy.
+    #[error("kernel {0} has no iptables-legacy, which this scene needs: use --kernel 6.1 or 6.12")]
+    NoLegacyIptables(crate::kernel::Kernel),
+
+    /// A path with a character that a kernel command line cannot carry.
+    #[error(
+        "the path {0:?} has spaces or quotes, which a kernel's command line can't carry: set TMPDIR to a plain path"
+    )]
+    PathForKernel(PathBuf),
+
+    /// Something said in JSON was not understood.
+    #[error("cannot understand {what}: {source}")]
+    Json {
+        /// Whose words.
+        what: &'static str,
+        /// Where it went wrong.
+        source: serde_json::Error,
+    },
+
+    /// Ctrl-C, or the terminal went away.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// The lab's results.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Gives an I/O error the words that the system leaves out: what was tried, and on what.
+pub(crate) trait Context<T> {
+    /// `what` completes the sentence "cannot …".
+    fn context(self, what: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T, E: Into<io::Error>> Context<T> for std::result::Result<T, E> {
+    fn context(self, what: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|source| Error::Io { what: what(), source: source.into() })
+    }
+}

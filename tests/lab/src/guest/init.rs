@@ -1,0 +1,242 @@
+//! Process 1 of the guest: lays out file systems and streams, runs the job, reports how it ended, powers off.
+
+use std::{
+    env, fs,
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{
+            fs::symlink,
+            process::{CommandExt, ExitStatusExt},
+        },
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use rustix::{
+    mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount, move_mount, open_tree},
+    process::{WaitOptions, wait},
+    system::{RebootCommand, reboot, sethostname},
+    termios::{OptionalActions, Winsize, tcdrain, tcgetattr, tcsetattr, tcsetwinsize},
+};
+
+use super::{
+    console::{Report, ending_line},
+    job::{JOB_VARIABLE, Job, Streams},
+};
+use crate::error::{Context, Result};
+
+/// Directories that are empty and writable in the guest, whatever the host has in them.
+const SCRATCH: [&str; 3] = ["/tmp", "/var/tmp", "/run"];
+
+/// Does not return in a guest's process 1; does nothing anywhere else.
+pub(crate) fn init_if_process_1() {
+    let Some(directory) = env::var_os(JOB_VARIABLE).filter(|_| std::process::id() == 1) else { return };
+    let directory = PathBuf::from(directory);
+    let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let result = Job::read(&directory).and_then(|job| run(&job));
+    let line = match &result {
+        Ok(status) => ending_line(&name, Report::Exited(*status)),
+        Err(error) => ending_line(&name, Report::Failed(&error.to_string())),
+    };
+    let _ = report(&line);
+    let _ = reboot(RebootCommand::PowerOff);
+    // Ending process 1 is a kernel panic, which is the right way to say that even this failed.
+}
+
+fn report(line: &str) -> io::Result<()> {
+    let mut console = OpenOptions::new().write(true).open("/dev/tty0")?;
+    console.write_all(line.as_bytes())?;
+    Ok(tcdrain(&console)?)
+}
+
+fn run(job: &Job) -> Result<u8> {
+    mount_system()?;
+    cover_scratch(&job.keep)?;
+    let _ = sethostname(b"lab");
+    let modprobe = "/proc/sys/kernel/modprobe";
+    fs::write(modprobe, job.modprobe.as_os_str().as_encoded_bytes()).context(|| format!("write {modprobe}"))?;
+    let mut loopback = Command::new("ip");
+    loopback.args(["link", "set", "lo", "up"]).envs(&job.environment);
+    crate::packages::run(&mut loopback)?;
+    match job.streams {
+        Streams::Terminal(columns, rows) => run_on_terminal(job, columns, rows),
+        _ => run_on_pipes(job),
+    }
+}
+
+fn mount_system() -> Result<()> {
+    // Some kernels have mounted it by themselves, which must not be an error: it is asked for by its presence.
+    if !Path::new("/dev/tty2").exists() {
+        mount_at("devtmpfs", "/dev")?;
+    }
+    mount_at("proc", "/proc")?;
+    mount_at("sysfs", "/sys")?;
+    for (kind, path) in [("devpts", "/dev/pts"), ("tmpfs", "/dev/shm")] {
+        fs::create_dir_all(path).context(|| format!("make {path}"))?;
+        mount_at(kind, path)?;
+    }
+    for (target, link) in [("/proc/self/fd", "fd"), ("fd/0", "stdin"), ("fd/1", "stdout"), ("fd/2", "stderr")] {
+        let link = Path::new("/dev").join(link);
+        if !link.exists() {
+            symlink(target, &link).context(|| format!("link {}", link.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn mount_at(kind: &str, path: &str) -> Result<()> {
+    mount(kind, path, kind, MountFlags::empty(), None::<&std::ffi::CStr>).context(|| format!("mount {kind} on {path}"))
+}
+
+/// Puts empty file systems over the scratch directories, and what must stay visible below them back into its place.
+fn cover_scratch(keep: &[PathBuf]) -> Result<()> {
+    let mut kept = Vec::new();
+    for path in outermost(keep) {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+        let tree = open_tree(rustix::fs::CWD, path, flags).context(|| format!("hold {}", path.display()))?;
+        kept.push((path, tree, path.is_dir()));
+    }
+    for path in SCRATCH {
+        mount_at("tmpfs", path)?;
+    }
+    for path in ["/run/lock", "/run/netns", "/tmp/home"] {
+        fs::create_dir_all(path).context(|| format!("make {path}"))?;
+    }
+    for (path, tree, is_dir) in kept {
+        put_back(path, &tree, is_dir).context(|| format!("put {} back", path.display()))?;
+    }
+    Ok(())
+}
+
+fn put_back(path: &Path, tree: &OwnedFd, is_dir: bool) -> io::Result<()> {
+    if is_dir {
+        fs::create_dir_all(path)?;
+    } else {
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+        File::create(path)?;
+    }
+    Ok(move_mount(tree, "", rustix::fs::CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+}
+
+/// Of the paths below scratch directories those that no other path contains. A scratch directory itself can't be kept.
+fn outermost(keep: &[PathBuf]) -> Vec<&Path> {
+    let covered = |path: &&PathBuf| SCRATCH.iter().any(|dir| path.starts_with(dir) && *path != Path::new(dir));
+    let mut paths: Vec<&Path> = keep.iter().filter(covered).map(PathBuf::as_path).collect();
+    paths.sort();
+    paths.dedup_by(|later, earlier| later.starts_with(earlier));
+    paths
+}
+
+fn command(job: &Job) -> Command {
+    let mut command = Command::new(&job.command[0]);
+    command.args(&job.command[1..]).env_clear().envs(&job.environment).current_dir(&job.directory);
+    command
+}
+
+/// The job sees pipes, as in any test or script: no colours, no columns.
+fn run_on_pipes(job: &Job) -> Result<u8> {
+    let pipe = || io::pipe().context(|| "make a pipe".into());
+    let mut command = command(job);
+    command.stdin(match &job.streams {
+        Streams::Input(path) => Stdio::from(File::open(path).context(|| format!("read {}", path.display()))?),
+        _ => Stdio::null(),
+    });
+    let (out, out_end) = pipe()?;
+    let mut streams = vec![(out, raw_line("/dev/tty1")?)];
+    if job.streams == Streams::Merged {
+        command.stderr(out_end.try_clone().context(|| "duplicate a pipe".into())?);
+    } else {
+        let (err, err_end) = pipe()?;
+        streams.push((err, raw_line("/dev/tty2")?));
+        command.stderr(err_end);
+    }
+    command.stdout(out_end);
+    let child = command.spawn().context(|| format!("run {}", job.command[0]))?;
+    drop(command); // holds the pipes' other ends
+    let carriers: Vec<_> = streams.into_iter().map(|(from, to)| thread::spawn(move || carry(from, to))).collect();
+    let status = reap_until(child.id())?;
+    end_other_processes(); // else a background process would hold the pipes for ever
+    for carrier in carriers {
+        let _ = carrier.join();
+    }
+    Ok(status)
+}
+
+fn carry(mut from: io::PipeReader, mut to: File) -> io::Result<()> {
+    io::copy(&mut from, &mut to)?;
+    Ok(tcdrain(&to)?)
+}
+
+/// A line to the host that carries bytes as they are.
+fn raw_line(path: &str) -> Result<File> {
+    let open = || -> io::Result<File> {
+        let line = OpenOptions::new().read(true).write(true).open(path)?;
+        let mut mode = tcgetattr(&line)?;
+        mode.make_raw();
+        tcsetattr(&line, OptionalActions::Now, &mode)?;
+        Ok(line)
+    };
+    open().context(|| format!("open {path}"))
+}
+
+/// The job gets the terminal for its own, with job control.
+fn run_on_terminal(job: &Job, columns: u16, rows: u16) -> Result<u8> {
+    let open = || OpenOptions::new().read(true).write(true).open("/dev/tty1");
+    let terminal = open().context(|| "open /dev/tty1".into())?;
+    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&terminal, size).context(|| "set the terminal's size".into())?;
+    let duplicate = || terminal.try_clone().context(|| "duplicate the terminal".into());
+    let this = fs::read_link("/proc/self/exe").context(|| "find this program".into())?;
+    let mut command = Command::new(this);
+    command.arg("exec-session").args(&job.command).env_clear().envs(&job.environment).current_dir(&job.directory);
+    command.stdin(duplicate()?).stdout(duplicate()?).stderr(duplicate()?);
+    let child = command.spawn().context(|| format!("run {}", job.command[0]))?;
+    let status = reap_until(child.id())?;
+    let _ = tcdrain(&terminal);
+    Ok(status)
+}
+
+/// The hidden subcommand that makes its stdin the terminal of a new session, and becomes the given program in it.
+pub(crate) fn exec_in_session(command: &[String]) -> Result<()> {
+    rustix::process::setsid().context(|| "begin a session".into())?;
+    rustix::process::ioctl_tiocsctty(io::stdin().as_fd()).context(|| "take the terminal".into())?;
+    Err(Command::new(&command[0]).args(&command[1..]).exec()).context(|| format!("run {}", command[0]))
+}
+
+/// Process 1 inherits every orphan: waits for all of them until the job itself ends.
+fn reap_until(job: u32) -> Result<u8> {
+    loop {
+        let ended = wait(WaitOptions::empty()).context(|| "wait for the job".into())?;
+        let Some((pid, status)) = ended else { continue };
+        if u32::try_from(pid.as_raw_nonzero().get()) == Ok(job) {
+            return Ok(shell_status(std::process::ExitStatus::from_raw(status.as_raw())));
+        }
+    }
+}
+
+/// As a shell tells it: 128 and the signal.
+fn shell_status(status: std::process::ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(255)
+}
+
+fn end_other_processes() {
+    let _ = fs::write("/proc/sysrq-trigger", "i");
+    thread::sleep(Duration::ZERO);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_would_disappear_is_kept_and_only_once() {
+        let paths = ["/tmp/w/target", "/tmp/w", "/home/u/w", "/tmp", "/var/tmp/x/y", "/tmp/w2"].map(PathBuf::from);
+        assert_eq!(outermost(&paths), ["/tmp/w", "/tmp/w2", "/var/tmp/x/y"].map(Path::new));
+    }
+}

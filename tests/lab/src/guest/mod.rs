@@ -1,0 +1,21 @@
+//! A guest: a real kernel as an ordinary process, with this machine's files as its (read-only) root file system.
+//!
+//! [`boot`] is the host's side, [`init`] is process 1 of the guest (this same program), [`job`] is what the one tells the
+//! other. They talk through three of user-mode Linux's consoles, each tied to a pipe:
+//!
+//! | console | guest | carries |
+//! |---|---|---|
+//! | 0 | `/dev/tty0` | the kernel's messages and, as a line of its own, how the job ended |
+//! | 1 | `/dev/tty1` | the job's stdout (and keyboard, in a shell) |
+//! | 2 | `/dev/tty2` | the job's stderr |
+
+mod boot;
+mod console;
+mod init;
+mod job;
+mod relay;
+
+pub(crate) use boot::{Boot, Ending, exec_kernel, input_file, job_directory};
+pub(crate) use init::{exec_in_session, init_if_process_1};
+pub(crate) use job::{Job, Streams};
+pub(crate) use relay::{Capture, Output};

@@ -1,0 +1,258 @@
+//! A private apt: its own sources, lists and (empty) package database, so that it needs no privileges, changes nothing
+//! on the host, and resolves the same packages on every host.
+
+use std::{
+    env, fs,
+    io::{self, IsTerminal},
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    error::{Context, Error, Result},
+    kernel::Suite,
+};
+
+/// Where Debian's packages of archive keys put them.
+const KEYRINGS: [&str; 2] =
+    ["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
+
+/// The package lists of one Debian release, gone again when dropped.
+#[derive(Debug)]
+pub(crate) struct Session {
+    suite: Suite,
+    mirror: String,
+    dir: TempDir,
+}
+
+impl Session {
+    /// Fetches the release's package list into a new directory inside `parent`.
+    pub(crate) fn open(suite: Suite, parent: &Path) -> Result<Self> {
+        require_programs()?;
+        let mirror = mirror()?;
+        let keyring = keyring()?;
+        let dir = tempfile::Builder::new()
+            .prefix("apt-")
+            .tempdir_in(parent)
+            .context(|| format!("make a directory in {}", parent.display()))?;
+        write_configuration(dir.path(), suite, &mirror, &keyring)?;
+        let session = Self { suite, mirror, dir };
+        eprintln!("lab: fetching the package list of Debian {} (about 10 MB) …", suite.name());
+        let status = session.apt_get(&["update"], parent)?;
+        session.check(status, "fetching the package list")?;
+        Ok(session)
+    }
+
+    /// Downloads the packages and all they depend on, libc included, into `dir`.
+    pub(crate) fn download(&self, packages: &[&str], dir: &Path) -> Result<Vec<PathBuf>> {
+        let wanted = self.resolve(packages)?;
+        let size: u64 = wanted.iter().map(|package| package.size).sum();
+        let (names, count, size) = (packages.join(", "), wanted.len(), size as f64 / 1e6);
+        eprintln!("lab: downloading {names} and what they need: {count} packages, {size:.1} MB …");
+        let mut arguments = vec!["download"];
+        arguments.extend(wanted.iter().map(|package| package.name.as_str()));
+        let status = self.apt_get(&arguments, dir)?;
+        self.check(status, &format!("downloading {names}"))?;
+        debs(dir)
+    }
+
+    /// What installing the packages on an empty system would download.
+    fn resolve(&self, packages: &[&str]) -> Result<Vec<Package>> {
+        let mut command = self.command();
+        command.args(["--print-uris", "--yes", "-qq", "install"]).args(packages);
+        let output = command.output().context(|| "run apt-get".into())?;
+        if !output.status.success() {
+            eprint!("{}", String::from_utf8_lossy(&output.stderr));
+            self.check(output.status, &format!("looking for {}", packages.join(", ")))?;
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(Package::parse).collect())
+    }
+
+    /// Runs apt-get with its progress on our stderr: stdout belongs to the script that the user wants to run.
+    fn apt_get(&self, arguments: &[&str], directory: &Path) -> Result<ExitStatus> {
+        let stderr = io::stderr().as_fd().try_clone_to_owned().context(|| "duplicate stderr".into())?;
+        let mut command = self.command();
+        if !io::stderr().is_terminal() {
+            command.arg("-qq");
+        }
+        command
+            .args(arguments)
+            .current_dir(directory)
+            .stdin(Stdio::null())
+            .stdout(stderr)
+            .status()
+            .context(|| "run apt-get".into())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("apt-get");
+        command.env("APT_CONFIG", self.dir.path().join("apt.conf")).env("LC_ALL", "C.UTF-8");
+        command
+    }
+
+    fn check(&self, status: ExitStatus, what: &str) -> Result<()> {
+        if status.success() {
+            return Ok(());
+        }
+        let what = format!("{what} (Debian {})", self.suite.name());
+        Err(Error::Download { what, status, mirror: self.mirror.clone() })
+    }
+}
+
+/// A package to download.
+#[derive(Debug, PartialEq, Eq)]
+struct Package {
+    name: String,
+    size: u64,
+}
+
+impl Package {
+    /// Reads a line of apt-get's: `'http://…/x_1.2_amd64.deb' x_1.2_amd64.deb 12345 SHA256:…`.
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split(' ').skip(1);
+        let name = words.next()?.split('_').next()?.to_owned();
+        Some(Self { name, size: words.next()?.parse().ok()? })
+    }
+}
+
+/// Unpacks one package file.
+pub(crate) fn unpack(deb: &Path, into: &Path) -> Result<()> {
+    let mut command = Command::new("dpkg-deb");
+    super::tree::run(command.arg("--extract").arg(deb).arg(into))
+}
+
+fn require_programs() -> Result<()> {
+    let missing = |program, package| Error::MissingProgram {
+        program,
+        package,
+        purpose: "fetches and unpacks the packages with the lab's kernels and tools",
+    };
+    for (program, package) in [("apt-get", "apt"), ("dpkg-deb", "dpkg")] {
+        if !is_program(program) {
+            return Err(missing(program, package));
+        }
+    }
+    Ok(())
+}
+
+/// Whether PATH has such a program.
+pub(crate) fn is_program(name: &str) -> bool {
+    env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|dir| dir.join(name).is_file())
+}
+
+fn keyring() -> Result<PathBuf> {
+    let found = KEYRINGS.iter().map(PathBuf::from).find(|path| path.exists());
+    found.ok_or_else(|| Error::NoKeyring(KEYRINGS[0].into()))
+}
+
+/// The mirror that the host itself uses, unless the user names one.
+fn mirror() -> Result<String> {
+    if let Ok(mirror) = env::var("IPVS_LAB_MIRROR") {
+        return Ok(mirror);
+    }
+    let mut command = Command::new("apt-get");
+    command.args([
+        "indextargets",
+        "--format",
+        "$(ORIGIN)|$(LABEL)|$(RELEASE)|$(COMPONENT)|$(REPO_URI)",
+        "Created-By: Packages",
+    ]);
+    let output = command.output().context(|| "run apt-get indextargets".into())?;
+    pick_mirror(&String::from_utf8_lossy(&output.stdout)).ok_or(Error::NoMirror)
+}
+
+/// Before the host's first `apt-get update` origin and label are unknown, the release's name is always there.
+fn pick_mirror(targets: &str) -> Option<String> {
+    const RELEASES: [&str; 8] = ["bullseye", "bookworm", "trixie", "forky", "sid", "stable", "testing", "unstable"];
+    let mut known_release = None;
+    for line in targets.lines() {
+        let fields: Vec<_> = line.split('|').collect();
+        let &[origin, label, release, "main", uri] = fields.as_slice() else { continue };
+        if (origin, label) == ("Debian", "Debian") {
+            return Some(uri.to_owned());
+        }
+        if RELEASES.contains(&release) && known_release.is_none() {
+            known_release = Some(uri.to_owned());
+        }
+    }
+    known_release
+}
+
+/// apt reads one file of ours in place of all of the host's: hooks and pins stay out. Proxies and the like come in.
+fn write_configuration(dir: &Path, suite: Suite, mirror: &str, keyring: &Path) -> Result<()> {
+    for name in ["state", "lists/partial", "cache"] {
+        make_dir(&dir.join(name))?;
+    }
+    write(&dir.join("status"), "")?;
+    let source = format!("deb [signed-by={}] {mirror} {} main\n", keyring.display(), suite.name());
+    write(&dir.join("sources.list"), &source)?;
+    let place = dir.display();
+    let own = format!(
+        r#"Dir::Etc::Parts "/dev/null"; Dir::Etc::main "/dev/null";
+Dir::Etc::SourceList "{place}/sources.list"; Dir::Etc::SourceParts "/dev/null";
+Dir::Etc::Preferences "/dev/null"; Dir::Etc::PreferencesParts "/dev/null";
+Dir::State "{place}/state"; Dir::State::Lists "{place}/lists"; Dir::State::status "{place}/status";
+Dir::Cache "{place}/cache"; Dir::Log "{place}";
+APT::Architecture "amd64"; APT::Architectures {{ "amd64"; }};
+APT::Install-Recommends "false"; APT::Sandbox::User ""; APT::Update::Error-Mode "any";
+Acquire::Languages "none"; Acquire::Retries "2"; Debug::NoLocking "true";
+"#
+    );
+    write(&dir.join("apt.conf"), &format!("{}{own}", host_transport_settings()?))
+}
+
+/// The host's settings for reaching mirrors: proxies, timeouts, certificates. Not what it wants to fetch.
+fn host_transport_settings() -> Result<String> {
+    let output = Command::new("apt-config").args(["dump", "Acquire"]).output().context(|| "run apt-config".into())?;
+    let all = String::from_utf8_lossy(&output.stdout).into_owned();
+    let wanted = |line: &&str| !line.starts_with("Acquire::IndexTargets") && !line.starts_with("Acquire::Languages");
+    Ok(all.lines().filter(wanted).map(|line| format!("{line}\n")).collect())
+}
+
+fn debs(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir).context(|| format!("read {}", dir.display()))?;
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    Ok(paths.filter(|path| path.extension().is_some_and(|ext| ext == "deb")).collect())
+}
+
+fn make_dir(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).context(|| format!("make {}", dir.display()))
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).context(|| format!("write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_apt_names_a_package_and_its_size() {
+        let line = "'http://a.test/debian/pool/main/l/x/libnl-3-200_3.7.0-0.2%2bb1_amd64.deb' libnl-3-200_3.7.0-0.2+b1_amd64.deb 63124 SHA256:ab";
+        assert_eq!(Package::parse(line), Some(Package { name: "libnl-3-200".into(), size: 63124 }));
+        assert_eq!(Package::parse("Reading package lists..."), None);
+    }
+
+    #[test]
+    fn the_hosts_debian_mirror_wins_over_other_sources() {
+        let targets = "Debian|Debian-Security|bookworm-security|main|http://a.test/debian-security/\n\
+                       Node|Node|nodistro|main|https://b.test/\n\
+                       Debian|Debian|bookworm|main|http://a.test/debian/\n";
+        assert_eq!(pick_mirror(targets).as_deref(), Some("http://a.test/debian/"));
+    }
+
+    #[test]
+    fn a_fresh_machine_without_lists_is_known_by_its_release() {
+        let targets = "||bookworm-security|main|http://a.test/debian-security/\n||trixie|main|http://a.test/debian/\n";
+        assert_eq!(pick_mirror(targets).as_deref(), Some("http://a.test/debian/"));
+    }
+
+    #[test]
+    fn a_host_without_debian_has_no_mirror() {
+        assert_eq!(pick_mirror("Ubuntu|Ubuntu|noble|main|http://c.test/ubuntu/\n"), None);
+    }
+}

@@ -1,0 +1,8 @@
+//! Debian packages without installing them: fetched by apt into a private place, unpacked, and made to run from there.
+
+mod apt;
+mod elf;
+mod tree;
+
+pub(crate) use apt::{Session, is_program};
+pub(crate) use tree::{Tree, run};

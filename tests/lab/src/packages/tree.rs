@@ -1,0 +1,109 @@
+//! A directory with unpacked packages, used in place: commands run from it with the libraries in it.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use super::{Session, apt, elf};
+use crate::error::{Context, Error, Result};
+
+/// Directories of commands, in the order in which a shell would look.
+const COMMAND_DIRS: [&str; 4] = ["usr/sbin", "usr/bin", "sbin", "bin"];
+/// Documentation that nobody reads in a cache.
+const SUPERFLUOUS: [&str; 5] =
+    ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/info"];
+
+/// Unpacked packages on their way to a place of their own.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    dir: TempDir,
+    home: PathBuf,
+}
+
+impl Tree {
+    /// Downloads and unpacks the packages. The tree will live in `home`: until [`Tree::settle`] it is somewhere beside it.
+    pub(crate) fn unpack(session: &Session, packages: &[&str], home: &Path) -> Result<Self> {
+        let parent = home.parent().unwrap_or(Path::new("/"));
+        let temporary = |prefix| {
+            let made = tempfile::Builder::new().prefix(prefix).tempdir_in(parent);
+            made.context(|| format!("make a directory in {}", parent.display()))
+        };
+        let archives = temporary("debs-")?;
+        let dir = temporary("tree-")?;
+        for deb in session.download(packages, archives.path())? {
+            apt::unpack(&deb, dir.path())?;
+        }
+        for name in SUPERFLUOUS {
+            let _ = fs::remove_dir_all(dir.path().join(name));
+        }
+        Ok(Self { dir, home: home.to_owned() })
+    }
+
+    /// Where the tree is now.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Makes commands runnable from the tree's home by links to them in its directory `bin`. Each is a name in the
+    /// packages, or `name=target` for a name of our own. `patchelf_in` is a tree (this or another) that has patchelf.
+    pub(crate) fn expose(&self, bin: &str, commands: &[&str], patchelf_in: &Path) -> Result<()> {
+        let bin = self.path().join(bin);
+        fs::create_dir_all(&bin).context(|| format!("make {}", bin.display()))?;
+        let mut patched = Vec::new();
+        for command in commands {
+            let (name, target) = command.split_once('=').unwrap_or((command, command));
+            let file = self.find(target)?;
+            if elf::is_dynamic_program(&file) && !patched.contains(&file) {
+                elf::Patcher::new(patchelf_in)?.adopt(&file, self.path(), &self.home)?;
+                patched.push(file.clone());
+            }
+            let inside = file.strip_prefix(self.path()).unwrap_or(&file);
+            symlink(self.home.join(inside), bin.join(name)).context(|| format!("link {name} in {}", bin.display()))?;
+        }
+        Ok(())
+    }
+
+    /// The file behind a command, all links followed inside the tree.
+    fn find(&self, command: &str) -> Result<PathBuf> {
+        let candidates = COMMAND_DIRS.iter().map(|dir| self.path().join(dir).join(command));
+        let found = candidates.filter_map(|path| self.follow(path)).next();
+        found.ok_or_else(|| Error::Missing(command.into()))
+    }
+
+    /// Absolute links mean the tree's root, not the host's.
+    fn follow(&self, mut path: PathBuf) -> Option<PathBuf> {
+        for _ in 0..8 {
+            let Ok(target) = fs::read_link(&path) else { return path.is_file().then_some(path) };
+            path = match target.strip_prefix("/") {
+                Ok(inside) => self.path().join(inside),
+                Err(_) => path.parent()?.join(target),
+            };
+        }
+        None
+    }
+
+    /// Moves the finished tree to its home, in one step: who sees it there sees all of it.
+    pub(crate) fn settle(self) -> Result<()> {
+        let from = self.dir.keep();
+        // mkdtemp makes it private; other users may share a cache.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&from, mode).context(|| format!("open up {}", from.display()))?;
+        fs::rename(&from, &self.home).context(|| format!("move {} to {}", from.display(), self.home.display()))
+    }
+}
+
+/// Runs a helper whose output matters only when it fails.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let what = format!("{command:?}");
+    let output = command.output().context(|| format!("run {what}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = format!("\n{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Err(Error::Command { command: what, status: output.status, output: said.trim_end().to_owned() })
+}

@@ -1,0 +1,208 @@
+//! A guest made ready for one job: its private directory, the commands on its PATH, its environment.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    cache::Cache,
+    cli::GuestOptions,
+    error::{Context, Result},
+    guest::{self, Boot, Ending, Job, Output, Streams},
+    kernel::Kernel,
+    workspace::Workspace,
+};
+
+/// Exit statuses of the lab when a job did not end by itself; those of `timeout` and of a shell.
+const DEADLINE: u8 = 124;
+const GUEST_DIED: u8 = 125;
+const BROKEN_PIPE: u8 = 128 + 13;
+
+/// What `ipvsadm` means in the guest.
+#[derive(Debug, Clone)]
+pub(crate) enum Tool {
+    /// Our release binary, under all its names.
+    Ours(PathBuf),
+    /// The original.
+    Theirs,
+}
+
+/// A prepared guest. Its files are gone when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    cache: Cache,
+    kernel: Kernel,
+    memory: u32,
+    directory: TempDir,
+    environment: BTreeMap<String, String>,
+    keep: Vec<PathBuf>,
+}
+
+impl Stage {
+    /// Fetches what is missing and lays out the guest's own directory.
+    pub(crate) fn new(options: &GuestOptions, tool: &Tool) -> Result<Self> {
+        let cache = Cache::open()?;
+        let kernel = options.kernel.unwrap_or_else(|| cache.default_kernel());
+        cache.ensure(&[kernel])?;
+        let directory = guest::job_directory()?;
+        let this = env::current_exe().context(|| "find this program".into())?;
+        let bin = directory.path().join("bin");
+        fs::create_dir(&bin).context(|| format!("make {}", bin.display()))?;
+        let mut keep = vec![cache.dir().to_owned(), directory.path().to_owned(), this.clone()];
+        keep.push(Workspace::find()?.root().to_owned());
+        link(&this, &bin.join("lab"))?;
+        if let Tool::Ours(binary) = tool {
+            for name in ["ipvs-cli", "ipvsadm", "ipvsadm-save", "ipvsadm-restore"] {
+                link(binary, &bin.join(name))?;
+            }
+            keep.push(binary.clone());
+        }
+        let environment = environment(options, &cache, kernel, tool, &bin);
+        Ok(Self { cache, kernel, memory: options.memory, directory, environment, keep })
+    }
+
+    /// The kernel that was chosen.
+    pub(crate) fn kernel(&self) -> Kernel {
+        self.kernel
+    }
+
+    /// The guest's own directory.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Makes a path visible in the guest even below its scratch directories.
+    pub(crate) fn keep(&mut self, path: &Path) {
+        self.keep.push(path.to_owned());
+    }
+
+    /// Adds to the job's environment.
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.environment.insert(name.into(), value.into());
+    }
+
+    /// Boots, runs the command, and says how it ended.
+    pub(crate) fn run(
+        &self,
+        command: Vec<String>,
+        directory: &Path,
+        streams: Streams,
+        limits: &Limits,
+    ) -> Result<Ending> {
+        let job = Job {
+            command,
+            environment: self.environment.clone(),
+            directory: directory.to_owned(),
+            keep: self.keep.clone(),
+            modprobe: self.cache.kernel(self.kernel).join("lab-bin/modprobe"),
+            streams,
+        };
+        let boot = Boot {
+            cache: &self.cache,
+            kernel: self.kernel,
+            memory: self.memory,
+            deadline: limits.deadline,
+            out: limits.out.clone(),
+            err: limits.err.clone(),
+        };
+        boot.run(&job, self.directory.path())
+    }
+}
+
+/// How long a job may take, and where its output goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    /// When the guest is ended.
+    pub(crate) deadline: Duration,
+    /// Where stdout goes.
+    pub(crate) out: Output,
+    /// Where stderr goes.
+    pub(crate) err: Output,
+}
+
+impl Limits {
+    /// To our own stdout and stderr.
+    pub(crate) fn through(deadline: Duration) -> Self {
+        Self { deadline, out: Output::Stdout, err: Output::Stderr }
+    }
+}
+
+/// Nothing of the host's environment gets in unless asked for: a run means the same everywhere.
+fn environment(
+    options: &GuestOptions,
+    cache: &Cache,
+    kernel: Kernel,
+    tool: &Tool,
+    bin: &Path,
+) -> BTreeMap<String, String> {
+    let tools = cache.tools();
+    let mut path = vec![bin.to_owned()];
+    if let Tool::Theirs = tool {
+        path.push(cache.originals());
+    }
+    path.extend([cache.kernel(kernel).join("lab-bin"), tools.join("lab-bin")]);
+    path.extend(["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from));
+    let path: Vec<_> = path.iter().map(|dir| dir.to_string_lossy()).collect();
+    let ours = match tool {
+        Tool::Ours(binary) => binary.display().to_string(),
+        Tool::Theirs => String::new(),
+    };
+    let fixed = [
+        ("PATH", path.join(":")),
+        ("HOME", "/tmp/home".into()),
+        ("USER", "root".into()),
+        ("LANG", "C.UTF-8".into()),
+        ("TERM", env::var("TERM").unwrap_or_else(|_| "dumb".into())),
+        ("TMPDIR", "/tmp".into()),
+        ("XTABLES_LIBDIR", tools.join("usr/lib/x86_64-linux-gnu/xtables").display().to_string()),
+        ("IPVSADM", cache.ipvsadm().display().to_string()),
+        ("IPVS_CLI", ours),
+        ("LAB_KERNEL", kernel.series().into()),
+    ];
+    let fixed = fixed.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let asked = options.env.iter().filter_map(|setting| match setting.split_once('=') {
+        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+        None => Some((setting.clone(), env::var(setting).ok()?)),
+    });
+    fixed.chain(asked).filter(|(_, value)| !value.is_empty()).collect()
+}
+
+fn link(target: &Path, at: &Path) -> Result<()> {
+    symlink(target, at).context(|| format!("link {}", at.display()))
+}
+
+/// Says what happened when a job did not end by itself, and gives the lab's exit status.
+pub(crate) fn conclude(kernel: Kernel, ending: Ending) -> ExitCode {
+    let (status, message, console) = match ending {
+        Ending::Exited(status) => return ExitCode::from(status),
+        Ending::Unread => return ExitCode::from(BROKEN_PIPE),
+        Ending::NotStarted(why) => (GUEST_DIED, format!("the guest could not start the job: {why}"), String::new()),
+        Ending::Deadline { console } => {
+            (DEADLINE, "the deadline has passed, the guest was ended (--timeout SECONDS moves it)".into(), console)
+        }
+        Ending::Died { status, console } => (GUEST_DIED, format!("kernel {kernel} died ({status})"), console),
+    };
+    show_console(&console);
+    eprintln!("lab: {message}");
+    ExitCode::from(status)
+}
+
+/// The last of what the kernel said.
+pub(crate) fn show_console(console: &str) {
+    const LINES: usize = 60;
+    if console.is_empty() {
+        return;
+    }
+    let lines: Vec<_> = console.lines().collect();
+    eprintln!("lab: the guest's console, last {LINES} lines:");
+    for line in &lines[lines.len().saturating_sub(LINES)..] {
+        eprintln!("| {line}");
+    }
+}

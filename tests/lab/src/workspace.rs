@@ -1,0 +1,125 @@
+//! The workspace the lab belongs to, and cargo's work in it.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde::Deserialize;
+
+use crate::error::{Context, Error, Result};
+
+/// The checkout.
+#[derive(Debug, Clone)]
+pub(crate) struct Workspace {
+    root: PathBuf,
+}
+
+/// A test binary that cargo has built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TestBinary {
+    /// The test target's name.
+    pub(crate) name: String,
+    /// The program.
+    pub(crate) path: PathBuf,
+    /// The directory of its package, in which tests run.
+    pub(crate) package: PathBuf,
+}
+
+/// The parts we use of the messages that cargo writes, one a line.
+#[derive(Debug, Deserialize)]
+struct Message {
+    reason: String,
+    executable: Option<PathBuf>,
+    target: Option<Target>,
+    manifest_path: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Target {
+    name: String,
+}
+
+impl Workspace {
+    /// The workspace this program was built in, or is run by cargo in.
+    pub(crate) fn find() -> Result<Self> {
+        let package =
+            env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        let root = package.join("../..");
+        let root = root.canonicalize().context(|| format!("find the workspace at {}", root.display()))?;
+        Ok(Self { root })
+    }
+
+    /// Its directory.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// cargo, in the workspace.
+    pub(crate) fn cargo(&self) -> Command {
+        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.current_dir(&self.root);
+        command
+    }
+
+    /// Builds the release binary of ipvs-cli.
+    pub(crate) fn build_ipvs_cli(&self) -> Result<PathBuf> {
+        let built = self.build(&["build", "--release", "-p", "ipvs-cli"])?;
+        let found = built.into_iter().find(|binary| binary.name == "ipvs-cli");
+        found.map(|binary| binary.path).ok_or_else(|| Error::Missing("ipvs-cli".into()))
+    }
+
+    /// Builds the tests that need a kernel.
+    pub(crate) fn build_kernel_tests(&self) -> Result<Vec<TestBinary>> {
+        self.build(&["test", "--no-run", "-p", "kernel-tests"])
+    }
+
+    /// Runs a cargo command that builds; its messages to people go to stderr. Gives the programs it made.
+    fn build(&self, arguments: &[&str]) -> Result<Vec<TestBinary>> {
+        let mut command = self.cargo();
+        command.args(arguments).args(["--quiet", "--message-format=json-render-diagnostics"]);
+        let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context(|| "run cargo".into())?;
+        if !output.status.success() {
+            let command = format!("cargo {}", arguments.join(" "));
+            return Err(Error::Command { command, status: output.status, output: String::new() });
+        }
+        programs(&String::from_utf8_lossy(&output.stdout))
+    }
+}
+
+fn programs(messages: &str) -> Result<Vec<TestBinary>> {
+    let mut programs = Vec::new();
+    for line in messages.lines().filter(|line| line.starts_with('{')) {
+        let message: Message =
+            serde_json::from_str(line).map_err(|source| Error::Json { what: "cargo's messages", source })?;
+        if message.reason != "compiler-artifact" {
+            continue;
+        }
+        if let (Some(path), Some(target), Some(manifest)) = (message.executable, message.target, message.manifest_path)
+        {
+            let package = manifest.parent().unwrap_or(Path::new("/")).to_owned();
+            programs.push(TestBinary { name: target.name, path, package });
+        }
+    }
+    Ok(programs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_picked_from_cargos_messages() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","manifest_path":"/w/ipvs/Cargo.toml","target":{"name":"ipvs"},"executable":null}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","manifest_path":"/w/tests/kernel/Cargo.toml","target":{"name":"compat"},"executable":"/t/compat-1"}"#,
+            "\n",
+            r#"{"reason":"build-finished","success":true}"#,
+        );
+        let expected =
+            TestBinary { name: "compat".into(), path: "/t/compat-1".into(), package: "/w/tests/kernel".into() };
+        assert_eq!(programs(messages).unwrap(), [expected]);
+    }
+}
