@@ -41,6 +41,8 @@ mod link;
 mod name;
 mod service;
 mod stats;
+#[cfg(test)]
+mod strategies;
 mod table;
 mod timeouts;
 mod wire;

@@ -515,6 +515,24 @@ impl Service {
         Service { scheduler, ..self }
     }
 
+    /// The same service with these scheduler options.
+    #[must_use]
+    pub fn with_scheduler_flags(self, scheduler_flags: SchedulerFlags) -> Self {
+        Service { scheduler_flags, ..self }
+    }
+
+    /// The same service with this persistence engine.
+    #[must_use]
+    pub fn with_engine(self, engine: PersistenceEngine) -> Self {
+        Service { engine: Some(engine), ..self }
+    }
+
+    /// The same service with every packet scheduled by itself.
+    #[must_use]
+    pub fn with_one_packet(self) -> Self {
+        Service { one_packet: true, ..self }
+    }
+
     /// The same service, persistent.
     #[must_use]
     pub fn with_persistence(self, persistence: Persistence) -> Self {
