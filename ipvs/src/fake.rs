@@ -134,3 +134,36 @@ fn errno_of(error: WireError) -> Errno {
         _ => Errno::EINVAL,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends the requests of wire/negligent.txt; tests/kernel/tests/negligent.rs sends the same to a kernel.
+    #[test]
+    fn malformed_requests_are_answered_as_by_the_kernel() {
+        let mut fake = Fake::new(Table::new());
+        for line in include_str!("wire/negligent.txt").lines().filter(|line| !line.starts_with('#')) {
+            let [name, dump, hex, errno] = line.split(" | ").collect::<Vec<_>>().try_into().unwrap();
+            fake.send(&request(dump == "dump", hex));
+            let reply = fake.receive().unwrap();
+            let (_, body) = wire::messages(&reply).next().unwrap().unwrap();
+            let Body::Ack(code) = body else { panic!("{name}: {body:?}") };
+            let answer = if code == 0 { "ok".into() } else { format!("{:?}", Errno::new(code)) };
+            assert_eq!(answer, errno.trim_end_matches(" since 7"), "{name}");
+        }
+    }
+
+    fn request(dump: bool, hex: &str) -> Vec<u8> {
+        const REQUEST_ACK: u16 = 5;
+        const DUMP: u16 = 0x300;
+        let body = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap());
+        let mut message = Vec::new();
+        message.extend((16 + hex.len() as u32 / 2).to_ne_bytes());
+        message.extend(FAMILY.to_ne_bytes());
+        message.extend((REQUEST_ACK | if dump { DUMP } else { 0 }).to_ne_bytes());
+        message.extend([0; 8]);
+        message.extend(body);
+        message
+    }
+}

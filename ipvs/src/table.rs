@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use crate::command::Command;
 use crate::daemon::{Daemon, DaemonRole};
-use crate::destination::{Destination, Forwarding};
+use crate::destination::{Destination, Forwarding, Tunnel};
 use crate::error::{Errno, Refusal};
 use crate::info::{Info, Version};
 use crate::name::{PersistenceEngine, Scheduler};
@@ -113,7 +113,7 @@ impl TableEntry {
 /// [`apply`](Self::apply) changes it as the kernel would, and refuses what the kernel would refuse, with the same error
 /// number. A fresh table is that of a network namespace nobody has touched: no services, default timeouts.
 ///
-/// What depends on a particular machine is assumed: the network interfaces are `lo` and `eth0`, the schedulers and the
+/// Where kernels differ it is the newest, Linux 7.2. What depends on a particular machine is assumed: the network interfaces are `lo` and `eth0`, the schedulers and the
 /// persistence engine are those of the Linux tree, no address but unicast ones counts as reachable, and every unicast
 /// address does.
 ///
@@ -248,7 +248,7 @@ impl Table {
         let daemons_run = !self.daemons.is_empty();
         let entry = self.entry(key)?;
         check_family(key, destination, daemons_run)?;
-        check_thresholds(destination)?;
+        check_numbers(destination)?;
         if entry.destinations.contains_key(&destination.address) {
             return Err(Errno::EEXIST);
         }
@@ -263,7 +263,7 @@ impl Table {
         let daemons_run = !self.daemons.is_empty();
         let entry = self.entry(key)?;
         check_family(key, destination, daemons_run)?;
-        check_thresholds(destination)?;
+        check_numbers(destination)?;
         let state = entry.destinations.get_mut(&destination.address).ok_or(Errno::ENOENT)?;
         state.destination = *destination;
         Ok(())
@@ -344,11 +344,13 @@ fn check_family(key: &ServiceKey, destination: &Destination, daemons_run: bool) 
     }
 }
 
-fn check_thresholds(destination: &Destination) -> Result<(), Errno> {
+fn check_numbers(destination: &Destination) -> Result<(), Errno> {
     if destination.weight.get() > i32::MAX as u32 || destination.lower_threshold > destination.upper_threshold {
         return Err(Errno::ERANGE);
     }
-    if destination.upper_threshold > i32::MAX as u32 {
+    let gue_without_port =
+        matches!(destination.forwarding, Forwarding::Tunnel(Tunnel::Other(other)) if other.kind() == 1);
+    if destination.upper_threshold > i32::MAX as u32 || gue_without_port {
         return Err(Errno::EINVAL);
     }
     Ok(())
@@ -357,7 +359,7 @@ fn check_thresholds(destination: &Destination) -> Result<(), Errno> {
 /// Would the kernel take this address for a single host that it can reach?
 fn may_be_destination(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(v4) => !(v4.is_unspecified() || v4.is_multicast() || v4.octets()[0] >= 240 || v4.octets()[0] == 0),
+        IpAddr::V4(v4) => !(v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast()),
         IpAddr::V6(v6) => {
             !(v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local() || v6.to_ipv4_mapped().is_some())
                 || v6 == Ipv6Addr::LOCALHOST

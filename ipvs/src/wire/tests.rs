@@ -170,7 +170,7 @@ fn destinations_are_what_ipvsadm_sends() {
 fn reads_are_what_ipvsadm_sends() {
     let web = "tcp 10.0.0.1:80".parse().unwrap();
     let reads = [Read::Timeouts, Read::Daemons, Read::Services, Read::Destinations(web)];
-    let lines: Vec<_> = golden().skip(golden_commands().len()).collect();
+    let lines: Vec<_> = golden().skip(golden_commands().len()).filter(|(typed, _)| typed.starts_with("-L")).collect();
     assert_eq!(lines.len(), reads.len(), "every line of golden.txt is compared with something");
     for ((typed, theirs), read) in lines.iter().zip(reads) {
         assert_eq!(&encoded(|out, header| encode_read(out, header, &read)), theirs, "ipvsadm {typed}");

@@ -1,1 +1,20 @@
 //! Tests that need a kernel.
+
+pub mod case;
+pub mod diff;
+pub mod record;
+pub mod runner;
+pub mod sandbox;
+pub mod target;
+pub mod text;
+pub mod traffic;
+pub mod words;
+
+/// The first number of the running kernel's version.
+///
+/// # Panics
+/// When there is no /proc.
+pub fn kernel_major() -> u32 {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc is mounted");
+    release.split('.').next().and_then(|major| major.parse().ok()).expect("a kernel release starts with a number")
+}
