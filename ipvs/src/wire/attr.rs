@@ -3,7 +3,7 @@
 //! To write, a message is a list of [`Attr`]s on the stack; to read, it is borrowed from the datagram. Neither allocates.
 
 use byteorder::{BigEndian, ByteOrder, NativeEndian};
-use netlink_packet_core::{Emitable, NLA_F_NESTED, NLA_HEADER_SIZE, Nla, NlasIterator};
+use netlink_packet_core::{Emitable, NLA_ALIGNTO, NLA_F_NESTED, NLA_HEADER_SIZE, NLA_TYPE_MASK, Nla};
 
 use super::WireError;
 
@@ -30,7 +30,8 @@ enum Value<'a> {
     Address([u8; 16]),
     /// A string, to which a NUL is added.
     Name(&'a [u8]),
-    Nest(&'a [Attr<'a>]),
+    /// With its length, which netlink-packet-core asks for again and again.
+    Nest(&'a [Attr<'a>], usize),
 }
 
 impl<'a> Attr<'a> {
@@ -72,11 +73,12 @@ impl<'a> Attr<'a> {
     }
 
     pub(super) fn nest(kind: u16, attrs: &'a [Attr<'a>]) -> Self {
-        Attr { kind, value: Value::Nest(attrs) }
+        Attr { kind: kind | NLA_F_NESTED, value: Value::Nest(attrs, attrs.buffer_len()) }
     }
 }
 
 impl Nla for Attr<'_> {
+    #[inline]
     fn value_len(&self) -> usize {
         match self.value {
             Value::U8(_) => 1,
@@ -85,15 +87,13 @@ impl Nla for Attr<'_> {
             Value::U64(_) | Value::Flags(..) => 8,
             Value::Address(_) => 16,
             Value::Name(name) => name.len() + 1,
-            Value::Nest(attrs) => attrs.buffer_len(),
+            Value::Nest(_, len) => len,
         }
     }
 
+    #[inline]
     fn kind(&self) -> u16 {
-        match self.value {
-            Value::Nest(_) => self.kind | NLA_F_NESTED,
-            _ => self.kind,
-        }
+        self.kind
     }
 
     fn emit_value(&self, buffer: &mut [u8]) {
@@ -113,7 +113,7 @@ impl Nla for Attr<'_> {
                 buffer[..name.len()].copy_from_slice(name);
                 buffer[name.len()] = 0;
             }
-            Value::Nest(attrs) => attrs.emit(buffer),
+            Value::Nest(attrs, _) => attrs.emit(buffer),
         }
     }
 }
@@ -126,12 +126,38 @@ pub(super) struct Raw<'a> {
 }
 
 /// The attributes in `bytes`, one after the other; the first malformed one ends them with an error.
-pub(super) fn attrs(bytes: &[u8]) -> impl Iterator<Item = Result<Raw<'_>, WireError>> {
-    NlasIterator::new(bytes).map(|attr| {
-        let attr = attr.map_err(|_| WireError::Attribute)?;
-        let (kind, end) = (attr.kind(), usize::from(attr.length()));
-        Ok(Raw { kind, bytes: &attr.into_inner()[NLA_HEADER_SIZE..end] })
-    })
+///
+/// By hand, as reading a table is mostly this: netlink-packet-core's iterator, which words its errors, takes three times as
+/// many instructions.
+pub(super) fn attrs(bytes: &[u8]) -> AttrIter<'_> {
+    AttrIter { rest: bytes }
+}
+
+pub(super) struct AttrIter<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for AttrIter<'a> {
+    type Item = Result<Raw<'a>, WireError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let bytes = self.rest;
+        if bytes.is_empty() {
+            return None;
+        }
+        self.rest = &[];
+        let Some((header, _)) = bytes.split_first_chunk::<NLA_HEADER_SIZE>() else {
+            return Some(Err(WireError::Attribute));
+        };
+        let length = usize::from(NativeEndian::read_u16(header));
+        let Some(value) = bytes.get(NLA_HEADER_SIZE..length) else {
+            return Some(Err(WireError::Attribute));
+        };
+        // The last one may lack its padding.
+        self.rest = bytes.get(length.next_multiple_of(NLA_ALIGNTO)..).unwrap_or_default();
+        Some(Ok(Raw { kind: NativeEndian::read_u16(&header[2..]) & NLA_TYPE_MASK, bytes: value }))
+    }
 }
 
 impl<'a> Raw<'a> {
