@@ -1,0 +1,222 @@
+//! The programs a case is played on, and the one way a case talks to them: a request in, an outcome back.
+
+use crate::case::{CommandLine, Status};
+use crate::traffic::Traffic;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::ffi::OsStr;
+use std::fs::OpenOptions;
+use std::io::{self, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+/// How often a program is looked at that has closed its output but has not ended.
+const LOOK_AGAIN: Duration = Duration::from_micros(100);
+
+/// `@nobody COMMAND` runs the command as this user, who may not change IPVS.
+const NOBODY: u32 = 65534;
+
+/// Which implementation plays a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The original `ipvsadm`, the program `$IPVSADM`, with its wrapper scripts beside it.
+    Theirs,
+    /// Ours, the program `$IPVS_CLI`.
+    Ours,
+}
+
+impl Target {
+    /// The name in front of a trial's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Theirs => "theirs",
+            Self::Ours => "ours",
+        }
+    }
+
+    /// The program's path.
+    ///
+    /// # Errors
+    /// The variable that names it is not set.
+    pub fn program(self) -> Result<PathBuf, TargetError> {
+        let (variable, meaning) = match self {
+            Self::Theirs => ("IPVSADM", "the original ipvsadm, with its wrapper scripts beside it"),
+            Self::Ours => ("IPVS_CLI", "the ipvs-cli to be tested"),
+        };
+        env::var_os(variable).map(PathBuf::from).ok_or(TargetError::NotNamed { variable, meaning })
+    }
+
+    /// Starts a session: what one case does to this target.
+    ///
+    /// # Errors
+    /// The program is not known.
+    pub fn session(self) -> Result<Box<dyn Session>, TargetError> {
+        let program = self.program()?;
+        Ok(Box::new(Programs { target: self, program, traffic: Traffic::default() }))
+    }
+}
+
+/// Why a target cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// A variable is missing.
+    #[error("set {variable} to the path of {meaning}")]
+    NotNamed {
+        /// The variable's name.
+        variable: &'static str,
+        /// What it must name.
+        meaning: &'static str,
+    },
+    /// A program cannot be started.
+    #[error("cannot start {}: {error}", program.display())]
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The pipes to a program broke in a way that is not the program's doing.
+    #[error("cannot talk to the program: {0}")]
+    Pipe(#[from] io::Error),
+}
+
+/// One command to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The command line.
+    pub command: &'a CommandLine,
+    /// What it reads.
+    pub stdin: &'a [u8],
+    /// After this time it is ended.
+    pub deadline: Duration,
+}
+
+/// What a command did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: Vec<u8>,
+    /// The end.
+    pub status: Status,
+}
+
+/// What keeps its state between the commands of one case: here the kernel of the thread's network namespace.
+pub trait Session {
+    /// Runs one command.
+    ///
+    /// # Errors
+    /// The command could not be run at all; what it says itself is an [`Outcome`].
+    fn run(&mut self, request: Request<'_>) -> Result<Outcome, TargetError>;
+}
+
+/// Real programs on a real kernel.
+struct Programs {
+    target: Target,
+    program: PathBuf,
+    traffic: Traffic,
+}
+
+impl Session for Programs {
+    fn run(&mut self, request: Request<'_>) -> Result<Outcome, TargetError> {
+        if let Some(outcome) = self.traffic.run(&request.command.argv) {
+            return Ok(outcome);
+        }
+        let mut command = self.command(request.command);
+        command.stdin(Stdio::piped()).stdout(stdout(request.command)?).stderr(Stdio::piped()).process_group(0);
+        let child =
+            command.spawn().map_err(|error| TargetError::Start { program: command.get_program().into(), error })?;
+        // The command holds its own copy of what stands behind `>`.
+        drop(command);
+        Ok(attend(child, request.stdin, request.deadline)?)
+    }
+}
+
+impl Programs {
+    fn command(&self, line: &CommandLine) -> Command {
+        let (as_nobody, argv) = match line.argv.split_first() {
+            Some((first, rest)) if first == "@nobody" => (true, rest),
+            _ => (false, &line.argv[..]),
+        };
+        let typed = argv.first().map_or(OsStr::new(""), |word| word.as_os_str());
+        let mut command = Command::new(self.resolve(Path::new(typed)));
+        command.arg0(typed).args(argv.iter().skip(1)).current_dir("/");
+        command.env_remove("POSIXLY_CORRECT").env_remove("POSIX_ME_HARDER").envs(line.env.iter().map(|(k, v)| (k, v)));
+        if as_nobody {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
+    }
+
+    /// The file that a typed program name stands for.
+    fn resolve(&self, typed: &Path) -> PathBuf {
+        let name = typed.file_name().and_then(OsStr::to_str);
+        match (self.target, name) {
+            (_, Some("ipvsadm")) => self.program.clone(),
+            (Target::Ours, Some("ipvsadm-save" | "ipvsadm-restore")) => self.program.clone(),
+            (Target::Theirs, Some(script @ ("ipvsadm-save" | "ipvsadm-restore"))) => {
+                self.program.with_file_name(script)
+            }
+            _ => typed.to_path_buf(),
+        }
+    }
+}
+
+fn stdout(line: &CommandLine) -> io::Result<Stdio> {
+    match line.stdout.as_deref() {
+        None => Ok(Stdio::piped()),
+        Some(path) if path == Path::new("@closed") => Ok(io::pipe()?.1.into()),
+        Some(path) => Ok(OpenOptions::new().write(true).open(path)?.into()),
+    }
+}
+
+/// Feeds a program, collects what it prints, and ends it when its time is over.
+fn attend(mut child: Child, input: &[u8], deadline: Duration) -> io::Result<Outcome> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (silent, silence) = mpsc::channel();
+    let also_silent = silent.clone();
+    thread::scope(|scope| {
+        // A program need not read its input to the end, so a broken pipe is no fault.
+        scope.spawn(move || stdin.map(|mut pipe| pipe.write_all(input)));
+        let stdout = scope.spawn(move || read_all(stdout, &silent));
+        let stderr = scope.spawn(move || read_all(stderr, &also_silent));
+        let status = wait(&mut child, Instant::now() + deadline, &silence)?;
+        let join = |reader: thread::ScopedJoinHandle<'_, io::Result<Vec<u8>>>| {
+            reader.join().unwrap_or_else(|_| Err(io::Error::other("the reader panicked")))
+        };
+        Ok(Outcome { stdout: join(stdout)?, stderr: join(stderr)?, status })
+    })
+}
+
+fn read_all(pipe: Option<impl Read>, silent: &mpsc::Sender<()>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let result = pipe.map_or(Ok(0), |mut pipe| pipe.read_to_end(&mut bytes));
+    // Nobody listens any more if the program had to be ended.
+    let _ = silent.send(());
+    result.map(|_| bytes)
+}
+
+/// Waits until both streams are silent, which nearly always is the program's end, then for the end itself.
+fn wait(child: &mut Child, end: Instant, silence: &mpsc::Receiver<()>) -> io::Result<Status> {
+    for _stream in 0..2 {
+        let _ = silence.recv_timeout(end.saturating_duration_since(Instant::now()));
+    }
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status.code().map_or_else(|| Status::Signal(status.signal().unwrap_or(0)), Status::Exit));
+        }
+        if Instant::now() >= end {
+            // The whole group: a wrapper script's child holds the pipes, too.
+            killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL)?;
+            child.wait()?;
+            return Ok(Status::NoAnswer);
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+}

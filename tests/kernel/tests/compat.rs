@@ -1,0 +1,106 @@
+//! The compatibility suite: every case of `cases/` is played on the original (`theirs::`) and on ours (`ours::`).
+//!
+//! `BLESS=DIR` plays no test but writes every case into DIR with the transcripts of the original; `BLESS=-` prints them.
+
+use kernel_tests::case::{Case, KernelVersion};
+use kernel_tests::target::Target;
+use kernel_tests::{record, runner};
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::error::Error;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{env, fs};
+
+/// Where every wanted deviation is explained.
+const COMPATIBILITY_PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/compatibility.md");
+
+/// Cases wait much (for counters, for the kernel), and each has a network of its own.
+const CASES_AT_ONCE: usize = 4;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(CASES_AT_ONCE);
+    let cases = match read_cases() {
+        Ok(cases) => cases,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Some(place) = env::var_os("BLESS") {
+        return bless(&cases, &place, arguments.filter.as_deref());
+    }
+    let mut trials = vec![documented(&cases)];
+    for target in [Target::Theirs, Target::Ours] {
+        trials.extend(cases.iter().map(|case| trial(case, target)));
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn read_cases() -> Result<Vec<Case>, Box<dyn Error>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
+    let mut files = case_files(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    files.sort();
+    Ok(files.iter().map(|file| Case::read(file)).collect::<Result<_, _>>()?)
+}
+
+fn case_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension() == Some(OsStr::new("case")) {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+fn trial(case: &Case, target: Target) -> Trial {
+    let skipped = running_kernel().is_some_and(|kernel| !case.holds_on(kernel));
+    let name = format!("{}::{}", target.name(), case.name);
+    let case = case.clone();
+    Trial::test(name, move || runner::check(&case, target).map_err(|failure| Failed::from(failure.to_string())))
+        .with_ignored_flag(skipped)
+}
+
+fn running_kernel() -> Option<KernelVersion> {
+    KernelVersion::parse(&fs::read_to_string("/proc/sys/kernel/osrelease").ok()?)
+}
+
+/// A deviation that nobody can read about is a fault.
+fn documented(cases: &[Case]) -> Trial {
+    let differences = cases.iter().flat_map(|case| case.steps.iter().filter_map(|step| step.difference.as_ref()));
+    let titles: Vec<String> = differences.map(|difference| difference.title.clone()).collect();
+    Trial::test("every_difference_is_documented", move || {
+        let page = fs::read_to_string(COMPATIBILITY_PAGE).map_err(|error| format!("docs/compatibility.md: {error}"))?;
+        let missing: Vec<&str> = titles.iter().map(String::as_str).filter(|title| !page.contains(title)).collect();
+        match missing[..] {
+            [] => Ok(()),
+            _ => Err(format!("docs/compatibility.md says nothing about: {}", missing.join("; ")).into()),
+        }
+    })
+}
+
+/// Records the cases whose name holds the filter, if the running kernel is one for which they hold.
+fn bless(cases: &[Case], place: &OsStr, filter: Option<&str>) -> ExitCode {
+    let kernel = running_kernel();
+    let wanted = |case: &&Case| {
+        filter.is_none_or(|part| case.name.contains(part)) && kernel.is_none_or(|kernel| case.holds_on(kernel))
+    };
+    for case in cases.iter().filter(wanted) {
+        let file = format!("{}.case", case.name);
+        let result = record::record(case).map_err(|failure| failure.to_string()).and_then(|text| {
+            if place == "-" {
+                print!("==> {file}\n{text}");
+                return Ok(());
+            }
+            fs::write(Path::new(place).join(&file), text).map_err(|error| error.to_string())
+        });
+        if let Err(error) = result {
+            eprintln!("{file}: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
