@@ -34,9 +34,9 @@ pub(crate) enum Command {
     /// Only fetch the kernels and tools
     Setup(commands::setup::Setup),
 
-    /// Become a guest's kernel
+    /// Run a guest's kernel as long as stdin is open
     #[command(hide = true)]
-    ExecKernel {
+    Supervise {
         /// The kernel's program
         kernel: PathBuf,
         /// Its arguments
@@ -90,7 +90,7 @@ impl Command {
             Self::Run(run) => run.run(),
             Self::Test(test) => test.run(),
             Self::Setup(setup) => setup.run(),
-            Self::ExecKernel { kernel, arguments } => guest::exec_kernel(&kernel, &arguments).map(done),
+            Self::Supervise { kernel, arguments } => guest::supervise(&kernel, &arguments),
             Self::ExecSession { command } => guest::exec_in_session(&command).map(done),
             Self::HttpServe { address, text } => http::serve(address, &text).map(done),
             Self::HttpGet { address } => http::get(address).map(done),

@@ -4,7 +4,7 @@ use std::{
     env,
     fs::File,
     io::{self, PipeReader, PipeWriter, Write},
-    os::{fd::OwnedFd, unix::fs::symlink, unix::process::CommandExt},
+    os::{fd::OwnedFd, unix::fs::symlink},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
@@ -16,13 +16,13 @@ use std::{
 };
 
 use command_fds::{CommandFdExt, FdMapping};
-use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
 use super::{
     console::{Log, Report, find_report},
     job::{JOB_VARIABLE, Job, Streams},
     relay::{Output, each_piece, relay},
+    supervisor::PRELOAD,
 };
 use crate::{
     cache::Cache,
@@ -136,17 +136,17 @@ impl Boot<'_> {
         Ok(Guest { name, child, status: None, relays, log, unread })
     }
 
-    /// Starts the kernel through [`exec_kernel`], which no `unsafe` between fork and exec could do better.
+    /// Starts the kernel, with a supervisor above it that notices when this program is no more.
     fn spawn(&self, this: &Path, directory: &Path, console: &PipeWriter, ends: Vec<(i32, OwnedFd)>) -> Result<Child> {
         let keyboard = ends.iter().any(|(fd, _)| *fd == JOB_IN);
         let console = || console.try_clone().context(|| "duplicate a pipe".into());
         let tree = self.cache.kernel(self.kernel);
         let mut command = Command::new(this);
-        command.arg("exec-kernel").arg(tree.join("lab-bin/linux.uml")).args(self.kernel_arguments(directory, keyboard));
-        command.stdin(Stdio::null()).stdout(console()?).stderr(console()?);
+        command.arg("supervise").arg(tree.join("lab-bin/linux.uml")).args(self.kernel_arguments(directory, keyboard));
+        command.stdin(Stdio::piped()).stdout(console()?).stderr(console()?);
         command.current_dir(directory).env("HOME", directory).env("TMPDIR", self.memory_directory(directory));
         if let Some(shim) = self.cache.register_shim(self.kernel)? {
-            command.env("IPVS_LAB_PRELOAD", shim);
+            command.env(PRELOAD, shim);
         }
         let mappings = ends.into_iter().map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd });
         command
@@ -190,21 +190,6 @@ impl Boot<'_> {
     }
 }
 
-/// The hidden subcommand that becomes the kernel: a session of its own, so that all of it can be ended at once and no
-/// key press reaches it; ended by the host's kernel if the lab dies; and no core file when it panics.
-pub(crate) fn exec_kernel(kernel: &Path, arguments: &[String]) -> Result<()> {
-    use rustix::process::{Resource, Rlimit, set_parent_process_death_signal, setrlimit, setsid};
-    setsid().context(|| "begin a session".into())?;
-    set_parent_process_death_signal(Some(Signal::KILL)).context(|| "tie the kernel's life to the lab's".into())?;
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    setrlimit(Resource::Core, none).context(|| "forbid core files".into())?;
-    let mut command = Command::new(kernel);
-    if let Some(shim) = env::var_os("IPVS_LAB_PRELOAD") {
-        command.env("LD_PRELOAD", shim);
-    }
-    Err(command.args(arguments).exec()).context(|| format!("run {}", kernel.display()))
-}
-
 enum Verdict {
     Ended,
     Deadline,
@@ -241,9 +226,9 @@ impl Guest {
 
     /// Ends every process of the guest and waits until all its output has been carried.
     fn end(&mut self) -> Result<ExitStatus> {
-        self.kill();
         let status = match self.status {
             Some(status) => status,
+            // Closes its stdin, which is the supervisor's sign to end everything.
             None => self.child.wait().context(|| "wait for the kernel".into())?,
         };
         self.status = Some(status);
@@ -251,13 +236,6 @@ impl Guest {
             let _ = relay.join();
         }
         Ok(status)
-    }
-
-    /// Also after the kernel itself has ended: a panic leaves its guest processes behind.
-    fn kill(&self) {
-        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
     }
 
     fn console_text(&self) -> String {

@@ -14,8 +14,10 @@ mod console;
 mod init;
 mod job;
 mod relay;
+mod supervisor;
 
-pub(crate) use boot::{Boot, Ending, exec_kernel, input_file, job_directory};
+pub(crate) use boot::{Boot, Ending, input_file, job_directory};
 pub(crate) use init::{exec_in_session, init_if_process_1};
 pub(crate) use job::{Job, Streams};
 pub(crate) use relay::{Capture, Output};
+pub(crate) use supervisor::supervise;

@@ -1,0 +1,221 @@
+//! What everybody relies on who runs something in a guest, shown on real guests.
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+const KERNELS: [&str; 3] = ["6.1", "6.12", "7.2"];
+
+/// A lab with a directory of its own for temporary files, which must be empty afterwards.
+struct Lab {
+    temporary: TempDir,
+}
+
+impl Lab {
+    fn new() -> Self {
+        Self { temporary: tempfile::tempdir().unwrap() }
+    }
+
+    /// Starts `lab run` on a script. The real ipvsadm: these tests are about the guest, not about our tools.
+    fn start(&self, options: &[&str], script: &str, arguments: &[&str]) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
+        command.args(["run", "--theirs"]).args(options).arg("-").args(arguments);
+        command.env("TMPDIR", self.temporary.path());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        child
+    }
+
+    /// Runs a script to its end and checks that nothing is left of the guest.
+    fn run(&self, options: &[&str], script: &str, arguments: &[&str]) -> Output {
+        let output = self.start(options, script, arguments).wait_with_output().unwrap();
+        self.assert_clean();
+        output
+    }
+
+    fn assert_clean(&self) {
+        let files: Vec<_> = fs::read_dir(self.temporary.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(files.is_empty(), "left behind: {files:?}");
+        assert_eq!(processes_mentioning(self.temporary.path()), Vec::<u32>::new(), "processes left behind");
+    }
+}
+
+/// Living processes whose command line has the path in it.
+fn processes_mentioning(path: &Path) -> Vec<u32> {
+    let path = path.to_str().unwrap();
+    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &u32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&words).contains(path)
+    })
+    .collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Waits until something holds.
+fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(30), "{what}: not after 30 s");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn output_is_byte_exact_and_the_status_comes_through() {
+    let every_byte: Vec<u8> = (0..=255).collect();
+    let script = r#"for i in {0..255}; do printf "\\x$(printf %x $i)"; done; printf 'to stderr\n' >&2; exit 7"#;
+    for kernel in KERNELS {
+        let output = Lab::new().run(&["--kernel", kernel], script, &[]);
+        assert_eq!(output.stdout, every_byte, "kernel {kernel}");
+        assert_eq!(text(&output.stderr), "to stderr\n", "kernel {kernel}");
+        assert_eq!(output.status.code(), Some(7), "kernel {kernel}");
+    }
+}
+
+#[test]
+fn much_output_is_complete() {
+    let script = "for i in {1..200000}; do echo $i; done";
+    let output = Lab::new().run(&[], script, &[]);
+    let expected: String = (1..=200_000).map(|n| format!("{n}\n")).collect();
+    assert!(output.stdout == expected.as_bytes(), "{} bytes of {}", output.stdout.len(), expected.len());
+}
+
+#[test]
+fn each_kernel_is_the_one_that_was_asked_for_and_has_ipvs() {
+    let script = "echo $LAB_KERNEL; ipvsadm -A -f 6 -s wrr && ipvsadm -S -n";
+    for kernel in KERNELS {
+        let output = Lab::new().run(&["--kernel", kernel], script, &[]);
+        assert_eq!(text(&output.stdout), format!("{kernel}\n-A -f 6 -s wrr\n"), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn arguments_reach_the_script_as_they_are() {
+    let output = Lab::new().run(&[], r#"printf '<%s>' "$@""#, &["two words", "--option", "", "$HOME"]);
+    assert_eq!(text(&output.stdout), "<two words><--option><><$HOME>");
+}
+
+#[test]
+fn the_host_is_read_only_and_scratch_directories_are_the_guests_own() {
+    let mark = tempfile::Builder::new().prefix("hosts-own-").tempfile_in("/tmp").unwrap();
+    let script = r#"
+        [[ ! -e $1 ]] || echo "the guest sees $1"
+        for dir in /tmp /var/tmp /run; do touch $dir/in-guest || echo "cannot write $dir"; done
+        for dir in / /usr /etc; do ! touch $dir/in-guest 2>/dev/null || echo "can write $dir"; done"#;
+    // As half a path, so that it isn't taken for an argument that the script is meant to see.
+    let path = format!("/{}", mark.path().display());
+    let output = Lab::new().run(&[], &script.replace("$1", &path), &[]);
+    assert_eq!(text(&output.stdout) + &text(&output.stderr), "");
+    assert!(!Path::new("/tmp/in-guest").exists());
+}
+
+#[test]
+fn a_test_program_that_fails_in_the_guest_fails_outside_with_its_words() {
+    let this = std::env::current_exe().unwrap();
+    let script = r#"exec "$1" --ignored --exact fails_on_purpose"#;
+    let output = Lab::new().run(&[], script, &[this.to_str().unwrap()]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(101), "{said}{}", text(&output.stderr));
+    assert!(said.contains("as it should") && said.contains("0 passed; 1 failed"), "{said}");
+}
+
+#[test]
+#[ignore = "run by a_test_program_that_fails_in_the_guest_fails_outside_with_its_words"]
+fn fails_on_purpose() {
+    panic!("as it should, with a kernel that is process {}", std::process::id());
+}
+
+#[test]
+fn the_deadline_ends_a_guest_that_hangs() {
+    for kernel in KERNELS {
+        let start = Instant::now();
+        let output = Lab::new().run(&["--kernel", kernel, "--timeout", "6"], "echo begun; sleep 1000", &[]);
+        assert_eq!(output.status.code(), Some(124), "kernel {kernel}");
+        assert_eq!(text(&output.stdout), "begun\n", "kernel {kernel}");
+        let said = text(&output.stderr);
+        assert!(said.contains("deadline") && said.contains("| "), "kernel {kernel}: {said}");
+        assert!(start.elapsed() < Duration::from_secs(60));
+    }
+}
+
+#[test]
+fn a_panic_is_reported_with_the_console_and_what_came_before() {
+    let script = "echo before; sleep 1; echo c >/proc/sysrq-trigger; sleep 1000";
+    for kernel in KERNELS {
+        let output = Lab::new().run(&["--kernel", kernel], script, &[]);
+        assert_eq!(output.status.code(), Some(125), "kernel {kernel}");
+        assert_eq!(text(&output.stdout), "before\n", "kernel {kernel}");
+        let said = text(&output.stderr);
+        assert!(said.contains("Kernel panic - not syncing: sysrq triggered crash"), "kernel {kernel}: {said}");
+    }
+}
+
+#[test]
+fn background_processes_do_not_keep_a_guest_alive() {
+    let output = Lab::new().run(&["--timeout", "30"], "sleep 1000 & echo done", &[]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "done\n".into()));
+}
+
+#[test]
+fn guests_at_the_same_time_do_not_disturb_each_other() {
+    let lab = Lab::new();
+    let script = r#"ipvsadm -A -f $1 -s rr; sleep 2; ipvsadm -S -n"#;
+    let guests = ["1", "2"].map(|mark| (mark, lab.start(&[], script, &[mark])));
+    for (mark, guest) in guests {
+        let output = guest.wait_with_output().unwrap();
+        assert_eq!(text(&output.stdout), format!("-A -f {mark} -s rr\n"), "{}", text(&output.stderr));
+    }
+    lab.assert_clean();
+}
+
+#[test]
+fn nobody_reading_ends_the_guest() {
+    let lab = Lab::new();
+    let mut guest = lab.start(&["--timeout", "60"], "yes", &[]);
+    drop(guest.stdout.take());
+    assert_eq!(guest.wait().unwrap().code(), Some(141));
+    lab.assert_clean();
+}
+
+#[test]
+fn an_interrupt_ends_the_guest() {
+    let lab = Lab::new();
+    let guest = lab.start(&[], "sleep 1000", &[]);
+    eventually("the guest runs", || !processes_mentioning(lab.temporary.path()).is_empty());
+    thread::sleep(Duration::from_secs(1));
+    send(&guest, Signal::INT);
+    let output = guest.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(125), "lab: interrupted\n".into()));
+    lab.assert_clean();
+}
+
+#[test]
+fn a_lab_that_is_killed_takes_its_guest_along() {
+    for kernel in KERNELS {
+        let lab = Lab::new();
+        let mut guest = lab.start(&["--kernel", kernel], "sleep 1000 & sleep 1000", &[]);
+        eventually("the guest runs", || !processes_mentioning(lab.temporary.path()).is_empty());
+        thread::sleep(Duration::from_secs(2));
+        send(&guest, Signal::KILL);
+        guest.wait().unwrap();
+        eventually("the guest is gone", || processes_mentioning(lab.temporary.path()).is_empty());
+    }
+}
+
+fn send(to: &Child, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(to.id()).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
