@@ -128,12 +128,12 @@ fn destination() -> impl Strategy<Value = Destination> {
 /// Starts only: kernels before 7 don't answer when a daemon is stopped before its thread has run.
 fn daemon() -> impl Strategy<Value = Daemon> {
     let role = select(&[DaemonRole::Master, DaemonRole::Backup][..]);
-    let group = option::of(select(&["224.0.0.5", "ff05::5", "10.0.0.1"][..]));
+    let group = option::of(select(&["224.0.0.5", "10.0.0.1"][..]));
     let interface = select(&["lo", "nonesuch0"][..]);
     (role, interface, 0..=255u32, group, option::of(1..=255u8)).prop_map(|(role, interface, sync_id, group, ttl)| {
         Daemon {
             sync_id,
-            // The default depends on the interface.
+            // The default depends on the interface; an IPv6 group needs a route, which the loopback has not.
             max_len: Some(1400),
             group: group.map(|text| text.parse().unwrap()),
             ttl,
