@@ -296,7 +296,11 @@ impl Client {
     fn exchange_window(&mut self) -> Result<(), Error> {
         self.link.send(self.window.datagram())?;
         loop {
-            self.link.receive(&mut self.reply, self.deadline)?;
+            if !self.window.may_end_in_silence() {
+                self.link.receive(&mut self.reply, self.deadline)?;
+            } else if !self.link.try_receive(&mut self.reply)? {
+                return Ok(());
+            }
             if self.window.feed(&self.reply)? == Progress::Done {
                 return Ok(());
             }

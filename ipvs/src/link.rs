@@ -60,28 +60,33 @@ impl Link {
 
     /// Waits for the next datagram.
     pub(crate) fn receive(&mut self, buffer: &mut Vec<u8>, deadline: Duration) -> Result<(), Error> {
-        match self {
-            Link::Kernel(socket) => receive(socket, buffer).map_err(|error| match error {
-                Error::Io(error) if error.kind() == io::ErrorKind::WouldBlock => Error::Deadline(deadline),
-                Error::Io(error) if error.raw_os_error() == Some(Raw::NOBUFS.raw_os_error()) => Error::RepliesLost,
-                error => error,
-            }),
-            Link::Fake(fake) => {
-                *buffer = fake.receive().ok_or(Error::Deadline(deadline))?;
-                Ok(())
-            }
+        if self.receive_with(buffer, RecvFlags::TRUNC)? { Ok(()) } else { Err(Error::Deadline(deadline)) }
+    }
+
+    /// Takes the next datagram if there is one.
+    pub(crate) fn try_receive(&mut self, buffer: &mut Vec<u8>) -> Result<bool, Error> {
+        self.receive_with(buffer, RecvFlags::TRUNC | RecvFlags::DONTWAIT)
+    }
+
+    fn receive_with(&mut self, buffer: &mut Vec<u8>, flags: RecvFlags) -> Result<bool, Error> {
+        let received = match self {
+            Link::Kernel(socket) => receive(socket, buffer, flags),
+            Link::Fake(fake) => fake.receive(buffer).ok_or(io::ErrorKind::WouldBlock.into()),
+        };
+        match received {
+            Ok(length) if length > buffer.len() => Err(Error::Truncated(length)),
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) if error.raw_os_error() == Some(Raw::NOBUFS.raw_os_error()) => Err(Error::RepliesLost),
+            Err(error) => Err(error.into()),
         }
     }
 }
 
-fn receive(socket: &Socket, buffer: &mut Vec<u8>) -> Result<(), Error> {
+fn receive(socket: &Socket, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
     buffer.clear();
     buffer.reserve(RECEIVE);
-    let length = retry(|| socket.recv(buffer, RecvFlags::TRUNC.bits().cast_signed()))?;
-    if length > buffer.len() {
-        return Err(Error::Truncated(length));
-    }
-    Ok(())
+    retry(|| socket.recv(buffer, flags.bits().cast_signed()))
 }
 
 /// A signal whose handler returned is no reason to give up.

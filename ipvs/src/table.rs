@@ -290,11 +290,11 @@ impl Table {
         if self.services.values().any(TableEntry::has_mixed_families) {
             return Err(Errno::EINVAL);
         }
-        if self.daemons.iter().any(|running| running.role == daemon.role) {
-            return Err(Errno::EEXIST);
-        }
         if !INTERFACES.contains(&daemon.interface.as_bytes()) {
             return Err(Errno::ENODEV);
+        }
+        if self.daemons.iter().any(|running| running.role == daemon.role) {
+            return Err(Errno::EEXIST);
         }
         self.daemons.push(with_defaults(daemon));
         self.daemons.sort_by_key(|daemon| daemon.role);

@@ -40,6 +40,7 @@ on_each_director! {
     families_mix_behind_tunnels_only
     families_do_not_mix_while_a_daemon_runs
     daemons_start_and_stop
+    daemons_stopped_before_they_ran_are_stopped
     daemons_are_refused_as_by_the_kernel
     timeouts_change_one_by_one
     zeroing_needs_a_service
@@ -308,11 +309,19 @@ fn daemons_start_and_stop(client: &mut Client) {
     assert_eq!(running[0], master);
     let backup = running[1];
     assert_eq!((backup.group, backup.port, backup.ttl), (Some("224.0.0.81".parse().unwrap()), Some(8848), Some(1)));
-    // A daemon stopped before its thread has run leaves kernels 6.1 and 6.12 without an answer.
-    std::thread::sleep(std::time::Duration::from_millis(300));
     client.stop_daemon(DaemonRole::Master).unwrap();
     assert_eq!(client.daemons().unwrap(), [backup]);
     client.stop_daemon(DaemonRole::Backup).unwrap();
+}
+
+fn daemons_stopped_before_they_ran_are_stopped(client: &mut Client) {
+    for role in [DaemonRole::Master, DaemonRole::Backup] {
+        done(client, &[Command::StartDaemon(loopback_daemon(role)), Command::StopDaemon(role)]);
+        client.start_daemon(&loopback_daemon(role)).unwrap();
+        client.stop_daemon(role).unwrap();
+        refused(client, Command::StopDaemon(role), Errno::ESRCH);
+    }
+    assert_eq!(client.daemons().unwrap(), []);
 }
 
 fn daemons_are_refused_as_by_the_kernel(client: &mut Client) {

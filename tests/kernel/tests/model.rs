@@ -125,7 +125,6 @@ fn destination() -> impl Strategy<Value = Destination> {
     )
 }
 
-/// Starts only: kernels before 7 don't answer when a daemon is stopped before its thread has run.
 fn daemon() -> impl Strategy<Value = Daemon> {
     let role = select(&[DaemonRole::Master, DaemonRole::Backup][..]);
     let group = option::of(select(&["224.0.0.5", "10.0.0.1"][..]));
@@ -155,5 +154,6 @@ fn command() -> impl Strategy<Value = Command> {
         1 => Just(Command::Flush),
         1 => (timeout(), timeout(), timeout()).prop_map(|(tcp, tcp_fin, udp)| Command::SetTimeouts(Timeouts { tcp, tcp_fin, udp })),
         1 => daemon().prop_map(Command::StartDaemon),
+        1 => select(&[DaemonRole::Master, DaemonRole::Backup][..]).prop_map(Command::StopDaemon),
     ]
 }
