@@ -31,6 +31,7 @@
 
 mod client;
 mod command;
+mod connections;
 mod daemon;
 mod destination;
 mod error;
@@ -49,6 +50,7 @@ mod wire;
 
 pub use client::{Client, ClientBuilder, Pipeline};
 pub use command::{Command, CommandKind};
+pub use connections::{Connection, ConnectionState, Connections, ConnectionsError, EngineData};
 pub use daemon::{Daemon, DaemonRole};
 pub use destination::{Destination, Forwarding, OtherTunnel, ReservedForwarding, Tunnel, TunnelFlags, Weight};
 pub use error::{Errno, Error, InvalidValue, Refusal};
