@@ -19,7 +19,7 @@ Real servers serve HTTP on port 80 and have the virtual address: direct routing 
   ipvsadm -a -t $VIP:80 -r $RIP2 -g
   client lab http-get $VIP:80
   ipvsadm -L -n
-Nothing here touches this machine; exit (or Ctrl-D) ends it.
+Nothing here touches this machine. exit or Ctrl-D ends it, Ctrl-] also when it hangs.
 HELLO
 cd /tmp/home || exit
 if [[ -t 0 ]]; then

@@ -20,6 +20,11 @@ pub(crate) fn catch() -> Result<()> {
     Ok(())
 }
 
+/// As if Ctrl-C had been pressed.
+pub(crate) fn interrupt() {
+    INTERRUPTED.get_or_init(Arc::default).store(true, Ordering::Relaxed);
+}
+
 /// An error once one of them has come.
 pub(crate) fn check() -> Result<()> {
     match INTERRUPTED.get() {

@@ -35,6 +35,8 @@ use crate::{
 const JOB_IN: i32 = 3;
 const JOB_OUT: i32 = 4;
 const JOB_ERR: i32 = 5;
+/// Ctrl-], as in telnet: the way out of a guest that hangs, for which Ctrl-C is a key like any other.
+const END_KEY: u8 = 0x1d;
 /// How often the host looks whether the guest has ended.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -255,9 +257,13 @@ fn collect(console: PipeReader, log: Arc<Mutex<Log>>) -> JoinHandle<()> {
     each_piece(console, move |bytes| log.lock().unwrap_or_else(PoisonError::into_inner).push(bytes))
 }
 
-/// Carries key presses into the guest. It ends with this program: a read from a terminal cannot be called off.
+/// Carries key presses into the guest, but for the one that ends it. The thread ends with this program: a read from a
+/// terminal cannot be called off.
 fn carry_keys(mut keys: PipeWriter) -> JoinHandle<()> {
     each_piece(io::stdin(), move |bytes| {
+        if bytes.contains(&END_KEY) {
+            signals::interrupt();
+        }
         let _ = keys.write_all(bytes);
     })
 }

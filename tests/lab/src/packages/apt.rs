@@ -11,9 +11,11 @@ use std::{
 
 use tempfile::TempDir;
 
+use super::mirror;
 use crate::{
     error::{Context, Error, Result},
     kernel::Suite,
+    signals,
 };
 
 /// Where Debian's packages of archive keys put them.
@@ -32,7 +34,7 @@ impl Session {
     /// Fetches the release's package list into a new directory inside `parent`.
     pub(crate) fn open(suite: Suite, parent: &Path) -> Result<Self> {
         require_programs()?;
-        let mirror = mirror()?;
+        let mirror = mirror::find()?;
         let keyring = keyring()?;
         let dir = tempfile::Builder::new()
             .prefix("apt-")
@@ -73,6 +75,7 @@ impl Session {
 
     /// Runs apt-get with its progress on our stderr: stdout belongs to the script that the user wants to run.
     fn apt_get(&self, arguments: &[&str], directory: &Path) -> Result<ExitStatus> {
+        signals::check()?;
         let stderr = io::stderr().as_fd().try_clone_to_owned().context(|| "duplicate stderr".into())?;
         let mut command = self.command();
         if !io::stderr().is_terminal() {
@@ -148,39 +151,6 @@ fn keyring() -> Result<PathBuf> {
     found.ok_or_else(|| Error::NoKeyring(KEYRINGS[0].into()))
 }
 
-/// The mirror that the host itself uses, unless the user names one.
-fn mirror() -> Result<String> {
-    if let Ok(mirror) = env::var("IPVS_LAB_MIRROR") {
-        return Ok(mirror);
-    }
-    let mut command = Command::new("apt-get");
-    command.args([
-        "indextargets",
-        "--format",
-        "$(ORIGIN)|$(LABEL)|$(RELEASE)|$(COMPONENT)|$(REPO_URI)",
-        "Created-By: Packages",
-    ]);
-    let output = command.output().context(|| "run apt-get indextargets".into())?;
-    pick_mirror(&String::from_utf8_lossy(&output.stdout)).ok_or(Error::NoMirror)
-}
-
-/// Before the host's first `apt-get update` origin and label are unknown, the release's name is always there.
-fn pick_mirror(targets: &str) -> Option<String> {
-    const RELEASES: [&str; 8] = ["bullseye", "bookworm", "trixie", "forky", "sid", "stable", "testing", "unstable"];
-    let mut known_release = None;
-    for line in targets.lines() {
-        let fields: Vec<_> = line.split('|').collect();
-        let &[origin, label, release, "main", uri] = fields.as_slice() else { continue };
-        if (origin, label) == ("Debian", "Debian") {
-            return Some(uri.to_owned());
-        }
-        if RELEASES.contains(&release) && known_release.is_none() {
-            known_release = Some(uri.to_owned());
-        }
-    }
-    known_release
-}
-
 /// apt reads one file of ours in place of all of the host's: hooks and pins stay out. Proxies and the like come in.
 fn write_configuration(dir: &Path, suite: Suite, mirror: &str, keyring: &Path) -> Result<()> {
     for name in ["state", "lists/partial", "cache"] {
@@ -235,24 +205,5 @@ mod tests {
         let line = "'http://a.test/debian/pool/main/l/x/libnl-3-200_3.7.0-0.2%2bb1_amd64.deb' libnl-3-200_3.7.0-0.2+b1_amd64.deb 63124 SHA256:ab";
         assert_eq!(Package::parse(line), Some(Package { name: "libnl-3-200".into(), size: 63124 }));
         assert_eq!(Package::parse("Reading package lists..."), None);
-    }
-
-    #[test]
-    fn the_hosts_debian_mirror_wins_over_other_sources() {
-        let targets = "Debian|Debian-Security|bookworm-security|main|http://a.test/debian-security/\n\
-                       Node|Node|nodistro|main|https://b.test/\n\
-                       Debian|Debian|bookworm|main|http://a.test/debian/\n";
-        assert_eq!(pick_mirror(targets).as_deref(), Some("http://a.test/debian/"));
-    }
-
-    #[test]
-    fn a_fresh_machine_without_lists_is_known_by_its_release() {
-        let targets = "||bookworm-security|main|http://a.test/debian-security/\n||trixie|main|http://a.test/debian/\n";
-        assert_eq!(pick_mirror(targets).as_deref(), Some("http://a.test/debian/"));
-    }
-
-    #[test]
-    fn a_host_without_debian_has_no_mirror() {
-        assert_eq!(pick_mirror("Ubuntu|Ubuntu|noble|main|http://c.test/ubuntu/\n"), None);
     }
 }

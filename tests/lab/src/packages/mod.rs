@@ -2,6 +2,7 @@
 
 mod apt;
 mod elf;
+mod mirror;
 mod tree;
 
 pub(crate) use apt::{Session, is_program};

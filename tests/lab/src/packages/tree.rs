@@ -10,7 +10,10 @@ use std::{
 use tempfile::TempDir;
 
 use super::{Session, apt, elf};
-use crate::error::{Context, Error, Result};
+use crate::{
+    error::{Context, Error, Result},
+    signals,
+};
 
 /// Directories of commands, in the order in which a shell would look.
 const COMMAND_DIRS: [&str; 4] = ["usr/sbin", "usr/bin", "sbin", "bin"];
@@ -99,6 +102,7 @@ impl Tree {
 
 /// Runs a helper whose output matters only when it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
+    signals::check()?;
     let what = format!("{command:?}");
     let output = command.output().context(|| format!("run {what}"))?;
     if output.status.success() {

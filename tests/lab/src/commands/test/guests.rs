@@ -1,6 +1,7 @@
 //! The tests that need a kernel: their ordinary test programs, run as root in guests.
 
 use std::{
+    collections::BTreeMap,
     num::NonZero,
     path::PathBuf,
     sync::{
@@ -13,7 +14,6 @@ use std::{
 
 use super::summary::{Counts, Outcome, Summary};
 use crate::{
-    cache::Cache,
     cli::GuestOptions,
     error::{Error, Result},
     guest::{Capture, Ending, Output, Streams},
@@ -39,7 +39,6 @@ pub(crate) fn check(
     settings: &Settings,
     summary: &mut Summary,
 ) -> Result<()> {
-    Cache::open()?.ensure(kernels)?;
     let tool = Tool::Ours(workspace.build_ipvs_cli()?);
     let programs = workspace.build_kernel_tests()?;
     if programs.is_empty() {
@@ -48,24 +47,26 @@ pub(crate) fn check(
     let runs: Vec<_> = kernels.iter().flat_map(|kernel| programs.iter().map(|program| (*kernel, program))).collect();
     let workers = thread::available_parallelism().map_or(1, NonZero::get).min(runs.len());
     let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::new());
+    let results = Mutex::new(BTreeMap::new());
     thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                while let Some((kernel, program)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((kernel, program)) = runs.get(number) else { break };
                     let start = Instant::now();
                     let outcome = run(*kernel, program, &tool, settings);
-                    let name = format!("kernel {kernel}: {}", program.name);
-                    results.lock().unwrap_or_else(PoisonError::into_inner).push((name, outcome, start.elapsed()));
+                    eprintln!("lab: {} of {}: kernel {kernel}: {} has ended", number + 1, runs.len(), program.name);
+                    let result = (outcome, start.elapsed());
+                    results.lock().unwrap_or_else(PoisonError::into_inner).insert(number, result);
                 }
             });
         }
     });
     signals::check()?;
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.sort_by(|(a, ..), (b, ..)| a.cmp(b));
-    for (name, outcome, took) in results {
-        summary.add(name, outcome?, took);
+    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for ((kernel, program), (outcome, took)) in runs.iter().zip(results.into_values()) {
+        summary.add(format!("kernel {kernel}: {}", program.name), outcome?, took);
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::{process::ExitCode, time::Duration};
 use clap::Args;
 
 use self::summary::Summary;
-use crate::{error::Result, kernel::Kernel, workspace::Workspace};
+use crate::{cache::Cache, error::Result, kernel::Kernel, workspace::Workspace};
 
 /// Arguments of `cargo lab test`.
 #[derive(Debug, Args)]
@@ -41,12 +41,14 @@ impl Test {
     /// Runs all that was asked for, also after a failure, and sums up.
     pub(crate) fn run(self) -> Result<ExitCode> {
         let workspace = Workspace::find()?;
+        let kernels = if self.kernel.is_empty() { Kernel::ALL.to_vec() } else { self.kernel };
+        // The lab's own tests, which run on this machine, boot every kernel.
+        Cache::open()?.ensure(if self.only_guest { &kernels } else { &Kernel::ALL })?;
         let mut summary = Summary::default();
         if !self.only_guest {
             host::check(&workspace, &mut summary)?;
         }
         if !self.only_host {
-            let kernels = if self.kernel.is_empty() { Kernel::ALL.to_vec() } else { self.kernel };
             let deadline = Duration::from_secs(self.timeout);
             let settings = guests::Settings { memory: self.memory, env: self.env, deadline, filter: self.filter };
             guests::check(&workspace, &kernels, &settings, &mut summary)?;
