@@ -1,0 +1,22 @@
+//! The language of ipvsadm: from words to what they ask for.
+
+mod finish;
+pub mod grammar;
+pub mod help;
+mod line;
+pub mod parse;
+#[cfg(test)]
+mod parse_tests;
+pub mod pasted;
+pub mod rules;
+mod scan;
+#[cfg(test)]
+mod testing;
+pub mod usage;
+pub mod value;
+pub mod words;
+
+pub use parse::{Invocation, Parser};
+pub use scan::Posix;
+pub use usage::Usage;
+pub use words::Words;

@@ -1,0 +1,78 @@
+//! The words of a line to what it asks for.
+
+use ipvs::Command;
+
+use super::grammar::Item;
+use super::line::Line;
+use super::pasted::Warning;
+use super::scan::{Posix, Scanner};
+use super::usage::Usage;
+use super::value::Resolve;
+use super::words::Words;
+use crate::request::ListRequest;
+
+/// What a command line asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Invocation {
+    /// A change.
+    Change(Command),
+    /// A listing.
+    List(ListRequest),
+    /// The command lines that would make the present services (`-S`).
+    Save {
+        /// With numbers instead of names.
+        numeric: bool,
+    },
+    /// The command lines of standard input (`-R`).
+    Restore,
+    /// The help text.
+    Help,
+    /// The version.
+    Version,
+}
+
+/// Turns command lines into what they ask for.
+#[derive(Debug)]
+pub struct Parser<'r> {
+    names: &'r mut dyn Resolve,
+    posix: Posix,
+    /// What was understood although it is not quite right, in the order of the words. For the caller to empty.
+    pub warnings: Vec<Warning>,
+}
+
+impl<'r> Parser<'r> {
+    /// A parser that looks hosts and ports up with `names`.
+    pub fn new(names: &'r mut dyn Resolve, posix: Posix) -> Self {
+        Parser { names, posix, warnings: Vec::new() }
+    }
+
+    /// What the words, those behind the program's name, ask for. No words ask for the listing.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn parse(&mut self, words: &Words) -> Result<Invocation, Usage> {
+        if words.is_empty() {
+            return Ok(Invocation::List(ListRequest::ALL));
+        }
+        let mut scanner = Scanner::new(words, self.posix);
+        // Whatever stands in the place of the command: all that is said is that there is none.
+        let Ok(Some((row, value))) = scanner.next(&mut self.warnings) else {
+            return Err(Usage::NoCommand);
+        };
+        let verb = match row.item {
+            Item::Help => return Ok(Invocation::Help),
+            Item::Version => return Ok(Invocation::Version),
+            Item::Opt(..) => return Err(Usage::NoCommand),
+            Item::Verb(verb) => verb,
+        };
+        let mut line = Line::new(verb, value.as_deref())?;
+        // Values are looked at as they come, so that of several faults the first on the line is told.
+        while let Some((row, value)) = scanner.next(&mut self.warnings)? {
+            match row.item {
+                Item::Opt(opt, slot) => line.take(opt, slot, value.as_deref(), self.names)?,
+                _ => return Err(Usage::SecondCommand(scanner.last_word())),
+            }
+        }
+        line.finish(scanner.plain())
+    }
+}
