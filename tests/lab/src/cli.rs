@@ -37,6 +37,8 @@ pub(crate) enum Command {
     /// Run a guest's kernel as long as stdin is open
     #[command(hide = true)]
     Supervise {
+        /// The guest's own directory
+        directory: PathBuf,
         /// The kernel's program
         kernel: PathBuf,
         /// Its arguments
@@ -90,7 +92,7 @@ impl Command {
             Self::Run(run) => run.run(),
             Self::Test(test) => test.run(),
             Self::Setup(setup) => setup.run(),
-            Self::Supervise { kernel, arguments } => guest::supervise(&kernel, &arguments),
+            Self::Supervise { directory, kernel, arguments } => guest::supervise(&directory, &kernel, &arguments),
             Self::ExecSession { command } => guest::exec_in_session(&command).map(done),
             Self::HttpServe { address, text } => http::serve(address, &text).map(done),
             Self::HttpGet { address } => http::get(address).map(done),

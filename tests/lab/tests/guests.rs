@@ -212,6 +212,7 @@ fn a_lab_that_is_killed_takes_its_guest_along() {
         send(&guest, Signal::KILL);
         guest.wait().unwrap();
         eventually("the guest is gone", || processes_mentioning(lab.temporary.path()).is_empty());
+        lab.assert_clean();
     }
 }
 

@@ -82,8 +82,10 @@ pub(crate) enum Ending {
 
 /// A directory for one guest, with a unique name; removed when dropped.
 pub(crate) fn job_directory() -> Result<TempDir> {
-    let dir = tempfile::Builder::new().prefix("ipvs-lab-").tempdir();
-    let dir = dir.context(|| format!("make a directory in {}", env::temp_dir().display()))?;
+    // The guest has a /dev of its own: nothing in the host's /dev/shm can be seen there.
+    let parent = Some(env::temp_dir()).filter(|dir| !dir.starts_with("/dev")).unwrap_or_else(|| "/tmp".into());
+    let dir = tempfile::Builder::new().prefix("ipvs-lab-").tempdir_in(&parent);
+    let dir = dir.context(|| format!("make a directory in {}", parent.display()))?;
     let plain = |c: char| !c.is_whitespace() && !"\"'\\".contains(c);
     if !dir.path().to_string_lossy().chars().all(plain) {
         return Err(Error::PathForKernel(dir.path().to_owned()));
@@ -144,7 +146,11 @@ impl Boot<'_> {
         let console = || console.try_clone().context(|| "duplicate a pipe".into());
         let tree = self.cache.kernel(self.kernel);
         let mut command = Command::new(this);
-        command.arg("supervise").arg(tree.join("lab-bin/linux.uml")).args(self.kernel_arguments(directory, keyboard));
+        command
+            .arg("supervise")
+            .arg(directory)
+            .arg(tree.join("lab-bin/linux.uml"))
+            .args(self.kernel_arguments(directory, keyboard));
         command.stdin(Stdio::piped()).stdout(console()?).stderr(console()?);
         command.current_dir(directory).env("HOME", directory).env("TMPDIR", self.memory_directory(directory));
         if let Some(shim) = self.cache.register_shim(self.kernel)? {

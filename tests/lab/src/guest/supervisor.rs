@@ -4,11 +4,15 @@
 //! processes stay for ever, stopped: somebody must still be there to end the whole process group.
 
 use std::{
-    env,
+    env, fs,
     io::{self, Read},
     os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Command, ExitCode, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -20,7 +24,8 @@ use crate::error::{Context, Result};
 pub(super) const PRELOAD: &str = "IPVS_LAB_PRELOAD";
 
 /// The hidden subcommand: runs the kernel as long as its own stdin is open, which the lab holds, and ends all of it then.
-pub(crate) fn supervise(kernel: &Path, arguments: &[String]) -> Result<ExitCode> {
+/// `directory` is the guest's own.
+pub(crate) fn supervise(directory: &Path, kernel: &Path, arguments: &[String]) -> Result<ExitCode> {
     // Out of reach of the terminal's keys: Ctrl-C is the lab's to handle.
     setsid().context(|| "begin a session".into())?;
     // A kernel that panics would write a core file of its whole memory.
@@ -34,12 +39,19 @@ pub(crate) fn supervise(kernel: &Path, arguments: &[String]) -> Result<ExitCode>
     let mut child = command.spawn().context(|| format!("run {}", kernel.display()))?;
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let end_all = move || group.map(|group| kill_process_group(group, Signal::KILL));
+    let abandoned = Arc::new(AtomicBool::new(false));
+    let note = Arc::clone(&abandoned);
     thread::spawn(move || {
         let _ = io::stdin().read_to_end(&mut Vec::new());
+        note.store(true, Ordering::Relaxed);
         end_all()
     });
     let status = child.wait().context(|| "wait for the kernel".into())?;
     end_all(); // a panic leaves guest processes behind
+    if abandoned.load(Ordering::Relaxed) {
+        // The lab does this itself, unless it was killed.
+        let _ = fs::remove_dir_all(directory);
+    }
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX).into())
 }
