@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -78,7 +79,10 @@ impl Workspace {
     /// Runs a cargo command that builds; its messages to people go to stderr. Gives the programs it made.
     fn build(&self, arguments: &[&str]) -> Result<Vec<TestBinary>> {
         let mut command = self.cargo();
-        command.args(arguments).args(["--quiet", "--message-format=json-render-diagnostics"]);
+        command.args(arguments).arg("--message-format=json-render-diagnostics");
+        if !io::stderr().is_terminal() {
+            command.arg("--quiet"); // who runs a script wants its own words on stderr, and no others
+        }
         let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context(|| "run cargo".into())?;
         if !output.status.success() {
             let command = format!("cargo {}", arguments.join(" "));
