@@ -1,6 +1,7 @@
 //! The lab's files: kernels and tools, fetched at first use and kept.
 
 use std::{
+    collections::{BTreeMap, btree_map::Entry},
     env,
     fs::{self, File},
     os::unix::fs::{PermissionsExt, symlink},
@@ -100,12 +101,12 @@ impl Cache {
         }
         let _lock = self.lock()?;
         self.remove_leftovers()?;
-        let mut session = None;
+        let mut sessions = BTreeMap::new();
         if !self.tools().exists() {
-            self.make_tools(self.session(&mut session, Suite::Bookworm)?)?;
+            self.make_tools(self.session(&mut sessions, Suite::Bookworm)?)?;
         }
         for kernel in self.missing(kernels) {
-            self.make_kernel(kernel, self.session(&mut session, kernel.suite())?)?;
+            self.make_kernel(kernel, self.session(&mut sessions, kernel.suite())?)?;
         }
         Ok(())
     }
@@ -137,15 +138,12 @@ impl Cache {
     }
 
     /// The package lists of a release, fetched once for all trees made from it.
-    fn session<'a>(&self, current: &'a mut Option<(Suite, Session)>, suite: Suite) -> Result<&'a Session> {
+    fn session<'a>(&self, open: &'a mut BTreeMap<Suite, Session>, suite: Suite) -> Result<&'a Session> {
         self.require_room()?;
-        if current.as_ref().is_none_or(|(have, _)| *have != suite) {
-            *current = Some((suite, Session::open(suite, &self.dir)?));
-        }
-        match current {
-            Some((_, session)) => Ok(session),
-            None => unreachable!("a session was just put there"),
-        }
+        Ok(match open.entry(suite) {
+            Entry::Occupied(session) => session.into_mut(),
+            Entry::Vacant(place) => place.insert(Session::open(suite, &self.dir)?),
+        })
     }
 
     fn require_room(&self) -> Result<()> {

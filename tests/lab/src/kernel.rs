@@ -58,7 +58,7 @@ impl fmt::Display for Kernel {
 }
 
 /// A Debian release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Suite {
     /// Debian 12: kernel 6.1 and all tools.
     Bookworm,

@@ -14,7 +14,6 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
-    time::Duration,
 };
 
 use rustix::{
@@ -28,7 +27,7 @@ use super::{
     console::{Report, ending_line},
     job::{JOB_VARIABLE, Job, Streams},
 };
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 
 /// Directories that are empty and writable in the guest, whatever the host has in them.
 const SCRATCH: [&str; 3] = ["/tmp", "/var/tmp", "/run"];
@@ -70,9 +69,9 @@ fn run(job: &Job) -> Result<u8> {
 }
 
 fn mount_system() -> Result<()> {
-    // Some kernels have mounted it by themselves, which must not be an error: it is asked for by its presence.
-    if !Path::new("/dev/tty2").exists() {
-        mount_at("devtmpfs", "/dev")?;
+    match mount_at("devtmpfs", "/dev") {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::ResourceBusy => {} // the kernel has done it already
+        mounted => mounted?,
     }
     mount_at("proc", "/proc")?;
     mount_at("sysfs", "/sys")?;
@@ -160,7 +159,8 @@ fn run_on_pipes(job: &Job) -> Result<u8> {
     drop(command); // holds the pipes' other ends
     let carriers: Vec<_> = streams.into_iter().map(|(from, to)| thread::spawn(move || carry(from, to))).collect();
     let status = reap_until(child.id())?;
-    end_other_processes(); // else a background process would hold the pipes for ever
+    // Ends all other processes: one in the background would hold the pipes for ever.
+    fs::write("/proc/sysrq-trigger", "i").context(|| "end the remaining processes".into())?;
     for carrier in carriers {
         let _ = carrier.join();
     }
@@ -223,11 +223,6 @@ fn reap_until(job: u32) -> Result<u8> {
 fn shell_status(status: std::process::ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(255)
-}
-
-fn end_other_processes() {
-    let _ = fs::write("/proc/sysrq-trigger", "i");
-    thread::sleep(Duration::ZERO);
 }
 
 #[cfg(test)]
