@@ -1,0 +1,50 @@
+//! What ipvsadm prints, byte for byte: pure functions of what the kernel said.
+//!
+//! A listing of thousands of lines is an everyday thing, so a line is put together in a buffer by the writers of `number`
+//! and `address`, without formatting machinery and without a string of its own.
+
+pub mod connections;
+pub mod daemon;
+pub mod list;
+pub mod order;
+pub mod save;
+pub mod timeouts;
+
+mod address;
+mod flags;
+mod number;
+#[cfg(test)]
+mod samples;
+
+use std::io::{self, Write};
+
+/// Lines on their way out: handed on some at a time.
+struct Lines<'w, W> {
+    out: &'w mut W,
+    pending: Vec<u8>,
+}
+
+impl<'w, W: Write> Lines<'w, W> {
+    /// A system call's worth.
+    const ENOUGH: usize = 32 << 10;
+    /// No line without names is longer. (A longer one makes the buffer grow.)
+    const LINE: usize = 128;
+
+    /// For about this many lines.
+    fn new(out: &'w mut W, lines: usize) -> Self {
+        Lines { out, pending: Vec::with_capacity((lines * Self::LINE).min(Self::ENOUGH + Self::LINE)) }
+    }
+
+    /// Adds what `write` appends, and a newline.
+    fn line(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        write(&mut self.pending);
+        self.pending.push(b'\n');
+        if self.pending.len() < Self::ENOUGH { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.pending)?;
+        self.pending.clear();
+        Ok(())
+    }
+}

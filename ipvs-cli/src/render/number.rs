@@ -1,0 +1,120 @@
+//! Numbers and columns.
+
+/// As many digits as the largest number has.
+const DIGITS: usize = 20;
+
+/// Appends a number in decimal.
+pub(super) fn decimal(line: &mut Vec<u8>, number: impl Into<u64>) {
+    let mut digits = [0; DIGITS];
+    line.extend_from_slice(fill(&mut digits, number.into()));
+}
+
+/// Writes the digits at the end of the buffer.
+fn fill(digits: &mut [u8; DIGITS], mut number: u64) -> &[u8] {
+    let mut start = DIGITS;
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &digits[start..];
+        }
+    }
+}
+
+/// Appends what `write` does, and blanks up to the width. What is wider pushes what follows to the right.
+pub(super) fn left(line: &mut Vec<u8>, width: usize, write: impl FnOnce(&mut Vec<u8>)) {
+    let end = line.len() + width;
+    write(line);
+    if line.len() < end {
+        line.resize(end, b' ');
+    }
+}
+
+/// Appends a blank and a number in a column of this width.
+pub(super) fn left_number(line: &mut Vec<u8>, width: usize, number: u32) {
+    line.push(b' ');
+    left(line, width, |line| decimal(line, number));
+}
+
+/// Appends a number behind as many blanks as fill the width.
+pub(super) fn right_number(line: &mut Vec<u8>, width: usize, number: u64) {
+    let mut digits = [0; DIGITS];
+    let digits = fill(&mut digits, number);
+    line.resize(line.len() + width.saturating_sub(digits.len()), b' ');
+    line.extend_from_slice(digits);
+}
+
+/// Appends a counter in a column of nine: cut to thousands, millions and so on from nine digits on, unless exact.
+pub(super) fn counter(line: &mut Vec<u8>, exact: bool, number: u64) {
+    /// More digits leave no blank in the column.
+    const LARGEST: u64 = 99_999_999;
+    if number <= LARGEST {
+        right_number(line, 9, number);
+    } else if exact {
+        line.push(b' ');
+        decimal(line, number);
+    } else {
+        let (unit, letter) = unit(number);
+        right_number(line, 8, number / unit);
+        line.push(letter);
+    }
+}
+
+fn unit(number: u64) -> (u64, u8) {
+    match number {
+        0..1_000_000_000 => (1_000, b'K'),
+        1_000_000_000..100_000_000_000 => (1_000_000, b'M'),
+        100_000_000_000..100_000_000_000_000 => (1_000_000_000, b'G'),
+        _ => (1_000_000_000_000, b'T'),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::samples::text;
+
+    #[test]
+    fn digits_are_all_there() {
+        for number in [0, 7, 10, 99, 100, 4_294_967_295, u64::MAX] {
+            assert_eq!(text(|line| decimal(line, number)), number.to_string());
+        }
+    }
+
+    #[test]
+    fn columns_are_filled_and_may_overflow() {
+        assert_eq!(text(|line| left(line, 4, |line| line.extend(b"abc"))), "abc ");
+        assert_eq!(text(|line| left(line, 4, |line| line.extend(b"abcde"))), "abcde");
+        assert_eq!(text(|line| left_number(line, 6, 12)), " 12    ");
+        assert_eq!(text(|line| right_number(line, 4, 12)), "  12");
+        assert_eq!(text(|line| right_number(line, 4, 12_345)), "12345");
+    }
+
+    #[test]
+    fn counters_are_cut_from_nine_digits_on() {
+        for (number, expected) in [
+            (0, "        0"),
+            (99_999_999, " 99999999"),
+            (100_000_000, "  100000K"),
+            (130_056_000, "  130056K"),
+            (999_999_999, "  999999K"),
+            (1_000_000_000, "    1000M"),
+            (1_040_448_000, "    1040M"),
+            (99_999_999_999, "   99999M"),
+            (100_000_000_000, "     100G"),
+            (99_999_999_999_999, "   99999G"),
+            (100_000_000_000_000, "     100T"),
+            (u64::MAX, "18446744T"),
+        ] {
+            assert_eq!(text(|line| counter(line, false, number)), expected);
+        }
+    }
+
+    #[test]
+    fn exact_counters_keep_a_blank_before_them() {
+        for (number, expected) in [(5, "        5"), (99_999_999, " 99999999"), (1_040_448_000, " 1040448000")] {
+            assert_eq!(text(|line| counter(line, true, number)), expected);
+        }
+    }
+}
