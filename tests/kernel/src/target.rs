@@ -4,6 +4,7 @@ use crate::case::{CommandLine, Status};
 use crate::traffic::Traffic;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
@@ -17,8 +18,10 @@ use std::{env, thread};
 /// How often a program is looked at that has closed its output but has not ended.
 const LOOK_AGAIN: Duration = Duration::from_micros(100);
 
-/// `@nobody COMMAND` runs the command as this user, who may not change IPVS.
-const NOBODY: u32 = 65534;
+/// `@powerless COMMAND` runs the command as a root that may not administer the network.
+///
+/// Not as another user, because the programs may lie where only root gets.
+pub const POWERLESS: &str = "@powerless";
 
 /// Which implementation plays a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,8 +133,9 @@ impl Session for Programs {
         }
         let mut command = self.command(request.command);
         command.stdin(Stdio::piped()).stdout(stdout(request.command)?).stderr(Stdio::piped()).process_group(0);
-        let child =
-            command.spawn().map_err(|error| TargetError::Start { program: command.get_program().into(), error })?;
+        let powerless = request.command.argv.first().is_some_and(|word| word == POWERLESS);
+        let child = if powerless { spawn_powerless(&mut command) } else { command.spawn() };
+        let child = child.map_err(|error| TargetError::Start { program: command.get_program().into(), error })?;
         // The command holds its own copy of what stands behind `>`.
         drop(command);
         Ok(attend(child, request.stdin, request.deadline)?)
@@ -140,17 +144,12 @@ impl Session for Programs {
 
 impl Programs {
     fn command(&self, line: &CommandLine) -> Command {
-        let (as_nobody, argv) = match line.argv.split_first() {
-            Some((first, rest)) if first == "@nobody" => (true, rest),
-            _ => (false, &line.argv[..]),
-        };
+        let skip = usize::from(line.argv.first().is_some_and(|word| word == POWERLESS));
+        let argv = &line.argv[skip..];
         let typed = argv.first().map_or(OsStr::new(""), |word| word.as_os_str());
         let mut command = Command::new(self.resolve(Path::new(typed)));
         command.arg0(typed).args(argv.iter().skip(1)).current_dir("/");
         command.env_remove("POSIXLY_CORRECT").env_remove("POSIX_ME_HARDER").envs(line.env.iter().map(|(k, v)| (k, v)));
-        if as_nobody {
-            command.uid(NOBODY).gid(NOBODY);
-        }
         command
     }
 
@@ -166,6 +165,15 @@ impl Programs {
             _ => typed.to_path_buf(),
         }
     }
+}
+
+/// Starts the program from a thread that has given up the right for good; the thread ends with it.
+fn spawn_powerless(command: &mut Command) -> io::Result<Child> {
+    let start = || {
+        remove_capability_from_bounding_set(CapabilitySet::NET_ADMIN)?;
+        command.spawn()
+    };
+    thread::scope(|scope| scope.spawn(start).join()).unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
 }
 
 fn stdout(line: &CommandLine) -> io::Result<Stdio> {

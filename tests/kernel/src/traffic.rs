@@ -2,7 +2,7 @@
 //! other program on the machine.
 
 use crate::case::Status;
-use crate::target::Outcome;
+use crate::target::{Outcome, POWERLESS};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
@@ -39,7 +39,7 @@ impl Traffic {
                 self.connections.clear();
                 Ok(())
             }
-            [name, ..] if name.starts_with('@') && name != "@nobody" => Err(io::Error::other(USAGE)),
+            [name, ..] if name.starts_with('@') && name != POWERLESS => Err(io::Error::other(USAGE)),
             _ => return None,
         };
         Some(outcome(done))
