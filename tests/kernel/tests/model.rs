@@ -50,12 +50,19 @@ fn run(commands: &[Command]) -> Result<(), TestCaseError> {
 }
 
 /// What a table holds, in an order of its own: the kernel's means nothing.
-fn contents(table: &Table) -> (BTreeMap<ServiceKey, (Service, Vec<Destination>)>, Timeouts, Vec<Daemon>) {
+#[derive(Debug, PartialEq)]
+struct Contents {
+    services: BTreeMap<ServiceKey, (Service, Vec<Destination>)>,
+    timeouts: Timeouts,
+    daemons: Vec<Daemon>,
+}
+
+fn contents(table: &Table) -> Contents {
     let services = table.services().map(|entry| {
         let destinations = entry.destinations().map(|state| state.destination).collect();
         (entry.service().key(), (*entry.service(), destinations))
     });
-    (services.collect(), table.timeouts(), table.daemons().to_vec())
+    Contents { services: services.collect(), timeouts: table.timeouts(), daemons: table.daemons().to_vec() }
 }
 
 /// A world small enough that commands meet.
