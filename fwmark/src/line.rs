@@ -1,0 +1,100 @@
+//! A rule as a command line of iptables; reading one is in `parse.rs`.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use crate::network::Family;
+use crate::parse::{ParseError, parse};
+use crate::rule::{MarkRule, Origin, Traffic};
+
+/// What a line does with its rule.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// assert_ne!(fwmark::Action::Append, fwmark::Action::Insert(NonZeroU32::MIN));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// `-A`: puts it at the end of its chain.
+    Append,
+    /// `-I`: puts it at this place of its chain, 1 being the first.
+    Insert(NonZeroU32),
+    /// `-D`: takes the first rule that is equal out of the chain.
+    Delete,
+}
+
+impl Action {
+    /// The option's letter.
+    const fn letter(self) -> char {
+        match self {
+            Action::Append => 'A',
+            Action::Insert(_) => 'I',
+            Action::Delete => 'D',
+        }
+    }
+}
+
+/// A command line of iptables or ip6tables that sets a mark.
+///
+/// It prints as one form of the many that mean the same, and what it prints is read back as the same value.
+///
+/// ```
+/// let line: fwmark::Line = "ip6tables -tmangle -I PREROUTING 1 --dst 2001:db8::1/128 -p 6 --dport=80 -j MARK --set-xmark 0xa".parse()?;
+/// assert_eq!(
+///     line.to_string(),
+///     "ip6tables -t mangle -I PREROUTING -d 2001:db8::1 -p tcp --dport 80 -j MARK --set-mark 10"
+/// );
+/// # Ok::<(), fwmark::ParseError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Line {
+    /// What to do with the rule.
+    pub action: Action,
+    /// The rule.
+    pub rule: MarkRule,
+}
+
+impl FromStr for Line {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        parse(text)
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Line { action, rule } = self;
+        let program = match rule.family() {
+            Family::V4 => "iptables",
+            Family::V6 => "ip6tables",
+        };
+        write!(f, "{program} -t mangle -{} {}", action.letter(), rule.origin().chain())?;
+        match action {
+            Action::Insert(place) if place.get() > 1 => write!(f, " {place}")?,
+            _ => {}
+        }
+        write_matches(f, rule)?;
+        write!(f, " -j MARK {}", rule.set())
+    }
+}
+
+/// The options that say which packets are meant, each with a blank before it.
+fn write_matches(f: &mut fmt::Formatter<'_>, rule: &MarkRule) -> fmt::Result {
+    if let Origin::Outside { interface: Some(interface) } = rule.origin() {
+        write!(f, " -i {interface}")?;
+    }
+    if !rule.source().is_any() {
+        write!(f, " -s {}", rule.source())?;
+    }
+    if !rule.destination().is_any() {
+        write!(f, " -d {}", rule.destination())?;
+    }
+    match rule.traffic() {
+        Traffic::Any => Ok(()),
+        Traffic::Protocol(protocol) => write!(f, " -p {protocol}"),
+        Traffic::Ports(protocol, ports) if ports.ranges().len() == 1 => write!(f, " -p {protocol} --dport {ports}"),
+        Traffic::Ports(protocol, ports) => write!(f, " -p {protocol} -m multiport --dports {ports}"),
+    }
+}

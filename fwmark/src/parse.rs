@@ -1,0 +1,444 @@
+//! Command lines of iptables to rules. Printing them is in `line.rs`.
+
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use crate::error::InvalidValue;
+use crate::line::{Action, Line};
+use crate::mark::SetMark;
+use crate::network::{Family, Network};
+use crate::number;
+use crate::ports::{PortRange, Ports};
+use crate::rule::{InterfaceName, MarkRule, Origin, Protocol, Traffic};
+
+/// Reads a command line of iptables or ip6tables that sets a mark.
+///
+/// Understood are `-t mangle`; `-A`, `-I` and `-D` in the chains `PREROUTING` and `OUTPUT`; `-d`, `-s`, `-i`, `-p tcp|udp|sctp`;
+/// `--dport`, and `--dports` after `-m multiport`; `-j MARK` with `--set-mark` or `--set-xmark`. Options may have their long
+/// names, and values may stand right behind them (`-d192.0.2.1`, `--dport=80`), as iptables has it. A line of a rule that
+/// looks at more than that is refused, never read as a wider rule.
+///
+/// # Errors
+/// [`ParseError`]: the word that is not understood, where it stands, and what would be.
+///
+/// ```
+/// let line = "iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10";
+/// assert_eq!(fwmark::parse(line)?.rule.set().mark().get(), 10);
+///
+/// let error = fwmark::parse("iptables -t mangle -A PREROUTING-d 192.0.2.1").unwrap_err();
+/// assert_eq!(error.word(), "PREROUTING-d");
+/// assert_eq!(
+///     error.to_string(),
+///     "column 23, \"PREROUTING-d\": marks for IPVS are set in the chain PREROUTING, or OUTPUT for the director's own packets"
+/// );
+/// # Ok::<(), fwmark::ParseError>(())
+/// ```
+pub fn parse(line: &str) -> Result<Line, ParseError> {
+    let mut words = Words { line, at: 0 };
+    let mut draft = Draft::new(family_of_program(&mut words)?);
+    while let Some(word) = words.next() {
+        let (option, value) = split_option(word).ok_or_else(|| word.refused(Reason::Unknown))?;
+        let value = value.or_else(|| words.next()).ok_or_else(|| word.refused(Reason::NoValue))?;
+        draft.take(option, word, value, &mut words)?;
+    }
+    draft.finish(words.end())
+}
+
+/// A line that was not understood: the word where reading stopped, its place, and the reason.
+///
+/// ```
+/// let error = fwmark::parse("iptables -t mangel -A PREROUTING").unwrap_err();
+/// assert_eq!((error.word(), error.offset(), error.column()), ("mangel", 12, 13));
+/// assert_eq!(error.reason(), &fwmark::Reason::Table);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("column {column}, {}: {reason}", named(word))]
+pub struct ParseError {
+    word: String,
+    offset: usize,
+    column: usize,
+    reason: Reason,
+}
+
+impl ParseError {
+    /// The word; of an option with its value glued on, the part that is wrong. Empty if the line ended too early.
+    ///
+    /// ```
+    /// let error = fwmark::parse("iptables -t mangle -A OUTPUT -d912.168.0.1").unwrap_err();
+    /// assert_eq!(error.word(), "912.168.0.1");
+    /// ```
+    pub fn word(&self) -> &str {
+        &self.word
+    }
+
+    /// Where the word starts in the line, in bytes from 0.
+    ///
+    /// ```
+    /// let line = "iptables -t mangle -X";
+    /// let error = fwmark::parse(line).unwrap_err();
+    /// assert!(line[error.offset()..].starts_with(error.word()));
+    /// ```
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// Where the word starts in the line, in characters from 1.
+    ///
+    /// ```
+    /// assert_eq!(fwmark::parse("iptables –t mangle").unwrap_err().column(), 10);
+    /// ```
+    pub fn column(&self) -> usize {
+        self.column
+    }
+
+    /// Why it was not understood.
+    ///
+    /// ```
+    /// assert_eq!(fwmark::parse("nft list tables").unwrap_err().reason(), &fwmark::Reason::Program);
+    /// ```
+    pub fn reason(&self) -> &Reason {
+        &self.reason
+    }
+}
+
+fn named(word: &str) -> String {
+    if word.is_empty() { "end of the line".to_owned() } else { format!("\"{word}\"") }
+}
+
+/// Why a word was not understood.
+///
+/// ```
+/// use fwmark::Reason;
+/// let error = fwmark::parse("iptables -t mangle -A OUTPUT ! -d 192.0.2.1").unwrap_err();
+/// assert!(matches!(error.reason(), Reason::Unknown));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The line is not one of iptables.
+    #[error("a line starts with iptables or ip6tables")]
+    Program,
+    /// Another table.
+    #[error("marks are set in the table mangle")]
+    Table,
+    /// Another chain.
+    #[error("marks for IPVS are set in the chain PREROUTING, or OUTPUT for the director's own packets")]
+    Chain,
+    /// Another target than `MARK`.
+    #[error("only the target MARK sets a mark")]
+    Target,
+    /// A match that looks at more than ports.
+    #[error("of the matches only multiport and that of the protocol given by -p are understood")]
+    Match,
+    /// A value that can't be.
+    #[error(transparent)]
+    Value(#[from] InvalidValue),
+    /// An address of the other family.
+    #[error("iptables takes IPv4 addresses, ip6tables those of IPv6")]
+    Family,
+    /// An interface for packets that come in by none.
+    #[error("packets in the chain OUTPUT come in by no interface")]
+    Interface,
+    /// No option that is known here, or a word where an option should be.
+    #[error("not understood as a part of a rule that sets a mark")]
+    Unknown,
+    /// An option at the end of the line.
+    #[error("its value is missing")]
+    NoValue,
+    /// An option that was given before, if in another spelling.
+    #[error("given twice")]
+    Repeated,
+    /// An option that means something only together with another one.
+    #[error("only together with {0}")]
+    Without(&'static str),
+    /// The line ended, and a part that every rule has was not there.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+}
+
+/// A part of the line.
+#[derive(Clone, Copy, Debug)]
+struct Word<'a> {
+    line: &'a str,
+    offset: usize,
+    text: &'a str,
+}
+
+impl<'a> Word<'a> {
+    fn refused(self, reason: impl Into<Reason>) -> ParseError {
+        let column = self.line[..self.offset].chars().count() + 1;
+        ParseError { word: self.text.to_owned(), offset: self.offset, column, reason: reason.into() }
+    }
+
+    fn parse<T: FromStr<Err = InvalidValue>>(self) -> Result<T, ParseError> {
+        self.text.parse().map_err(|error| self.refused(Reason::Value(error)))
+    }
+
+    /// The word without its first bytes.
+    fn after(self, bytes: usize) -> Word<'a> {
+        Word { offset: self.offset + bytes, text: &self.text[bytes..], ..self }
+    }
+}
+
+/// The words of a line, separated by what separates them in a shell. Quotes and escapes stay what they are.
+#[derive(Clone, Copy)]
+struct Words<'a> {
+    line: &'a str,
+    at: usize,
+}
+
+impl<'a> Words<'a> {
+    /// The next word, if it is no option.
+    fn next_plain(&mut self) -> Option<Word<'a>> {
+        let mut ahead = *self;
+        let word = ahead.next().filter(|word| !word.text.starts_with('-'))?;
+        *self = ahead;
+        Some(word)
+    }
+
+    fn end(&self) -> Word<'a> {
+        Word { line: self.line, offset: self.line.len(), text: "" }
+    }
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = Word<'a>;
+
+    fn next(&mut self) -> Option<Word<'a>> {
+        let rest = self.line[self.at..].trim_start_matches(|c: char| c.is_ascii_whitespace());
+        let offset = self.line.len() - rest.len();
+        let text = rest.split(|c: char| c.is_ascii_whitespace()).next().filter(|text| !text.is_empty())?;
+        self.at = offset + text.len();
+        Some(Word { line: self.line, offset, text })
+    }
+}
+
+fn family_of_program(words: &mut Words<'_>) -> Result<Family, ParseError> {
+    let Some(word) = words.next() else { return Err(words.end().refused(Reason::Program)) };
+    let program = word.text.rsplit('/').next().unwrap_or_default();
+    match program.strip_suffix("-legacy").or_else(|| program.strip_suffix("-nft")).unwrap_or(program) {
+        "iptables" => Ok(Family::V4),
+        "ip6tables" => Ok(Family::V6),
+        _ => Err(word.refused(Reason::Program)),
+    }
+}
+
+/// The options that are understood; each has a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opt {
+    Table,
+    Append,
+    Insert,
+    Delete,
+    Destination,
+    Source,
+    Interface,
+    Protocol,
+    Match,
+    Port,
+    PortList,
+    Jump,
+    SetMark,
+    SetXmark,
+}
+
+/// Their spellings: a short one has its value in the same word or in the next, a long one after `=` or in the next.
+const OPTIONS: &[(Opt, &[&str])] = &[
+    (Opt::Table, &["-t", "--table"]),
+    (Opt::Append, &["-A", "--append"]),
+    (Opt::Insert, &["-I", "--insert"]),
+    (Opt::Delete, &["-D", "--delete"]),
+    (Opt::Destination, &["-d", "--destination", "--dst"]),
+    (Opt::Source, &["-s", "--source", "--src"]),
+    (Opt::Interface, &["-i", "--in-interface"]),
+    (Opt::Protocol, &["-p", "--protocol", "--proto"]),
+    (Opt::Match, &["-m", "--match"]),
+    (Opt::Port, &["--dport", "--destination-port"]),
+    (Opt::PortList, &["--dports", "--destination-ports"]),
+    (Opt::Jump, &["-j", "--jump"]),
+    (Opt::SetMark, &["--set-mark"]),
+    (Opt::SetXmark, &["--set-xmark"]),
+];
+
+/// The option, and its value if it is in the same word.
+fn split_option(word: Word<'_>) -> Option<(Opt, Option<Word<'_>>)> {
+    let (name, value) = if word.text.starts_with("--") {
+        match word.text.find('=') {
+            Some(at) => (&word.text[..at], Some(word.after(at + 1))),
+            None => (word.text, None),
+        }
+    } else {
+        let name = word.text.get(..2)?;
+        (name, Some(word.after(2)).filter(|value| !value.text.is_empty()))
+    };
+    let (option, _) = OPTIONS.iter().find(|(_, names)| names.contains(&name))?;
+    Some((*option, value))
+}
+
+/// What the line has said so far.
+struct Draft<'a> {
+    family: Family,
+    table: Option<()>,
+    action: Option<Action>,
+    is_output: bool,
+    interface: Option<(Word<'a>, InterfaceName)>,
+    source: Option<Network>,
+    destination: Option<Network>,
+    protocol: Option<Protocol>,
+    /// `-m multiport`, which must be followed by `--dports`.
+    multiport: Option<Word<'a>>,
+    has_list: bool,
+    ports: Option<Ports>,
+    target: Option<()>,
+    set: Option<SetMark>,
+}
+
+impl<'a> Draft<'a> {
+    fn new(family: Family) -> Self {
+        Draft {
+            family,
+            table: None,
+            action: None,
+            is_output: false,
+            interface: None,
+            source: None,
+            destination: None,
+            protocol: None,
+            multiport: None,
+            has_list: false,
+            ports: None,
+            target: None,
+            set: None,
+        }
+    }
+
+    /// Takes an option, written as `word`, with its value.
+    fn take(&mut self, option: Opt, word: Word<'a>, value: Word<'a>, rest: &mut Words<'a>) -> Result<(), ParseError> {
+        match option {
+            Opt::Table => once(&mut self.table, word, expect(value, "mangle", Reason::Table)?),
+            Opt::Append | Opt::Insert | Opt::Delete => self.take_action(option, word, value, rest),
+            Opt::Destination => once(&mut self.destination, word, network(self.family, value)?),
+            Opt::Source => once(&mut self.source, word, network(self.family, value)?),
+            Opt::Interface => once(&mut self.interface, word, (word, value.parse()?)),
+            Opt::Protocol => once(&mut self.protocol, word, value.parse()?),
+            Opt::Match => self.take_match(value),
+            Opt::Port | Opt::PortList => self.take_ports(option, word, value),
+            Opt::Jump => once(&mut self.target, word, expect(value, "MARK", Reason::Target)?),
+            Opt::SetMark => self.take_mark(word, value, SetMark::parse_set_mark),
+            Opt::SetXmark => self.take_mark(word, value, SetMark::parse_set_xmark),
+        }
+    }
+
+    fn take_action(
+        &mut self,
+        option: Opt,
+        word: Word<'a>,
+        chain: Word<'a>,
+        rest: &mut Words<'a>,
+    ) -> Result<(), ParseError> {
+        self.is_output = match chain.text {
+            "PREROUTING" => false,
+            "OUTPUT" => true,
+            _ => return Err(chain.refused(Reason::Chain)),
+        };
+        let action = match option {
+            Opt::Insert => Action::Insert(rest.next_plain().map_or(Ok(NonZeroU32::MIN), place)?),
+            Opt::Delete => Action::Delete,
+            _ => Action::Append,
+        };
+        once(&mut self.action, word, action)
+    }
+
+    fn take_match(&mut self, name: Word<'a>) -> Result<(), ParseError> {
+        match name.text {
+            "multiport" => once(&mut self.multiport, name, name),
+            // iptables-save writes the protocol's own match too.
+            text if self.protocol.is_some_and(|protocol| protocol.to_string() == text) => Ok(()),
+            _ => Err(name.refused(Reason::Match)),
+        }
+    }
+
+    /// iptables knows these options only after what brings them.
+    fn take_ports(&mut self, option: Opt, word: Word<'a>, value: Word<'a>) -> Result<(), ParseError> {
+        if self.protocol.is_none() {
+            return Err(word.refused(Reason::Without("-p tcp, udp or sctp before it")));
+        }
+        if option == Opt::Port {
+            return once(&mut self.ports, word, value.parse::<PortRange>()?.into());
+        }
+        if self.multiport.is_none() {
+            return Err(word.refused(Reason::Without("-m multiport before it")));
+        }
+        self.has_list = true;
+        once(&mut self.ports, word, value.parse()?)
+    }
+
+    fn take_mark(
+        &mut self,
+        word: Word<'a>,
+        value: Word<'a>,
+        read: impl FnOnce(&str) -> Result<SetMark, InvalidValue>,
+    ) -> Result<(), ParseError> {
+        if self.target.is_none() {
+            return Err(word.refused(Reason::Without("-j MARK before it")));
+        }
+        once(&mut self.set, word, read(value.text).map_err(|error| value.refused(error))?)
+    }
+
+    fn finish(self, end: Word<'a>) -> Result<Line, ParseError> {
+        let missing = |what| move || end.refused(Reason::Missing(what));
+        self.table.ok_or_else(missing("-t mangle"))?;
+        let action = self.action.ok_or_else(missing("-A, -I or -D with a chain"))?;
+        self.target.ok_or_else(missing("-j MARK"))?;
+        let set = self.set.ok_or_else(missing("--set-mark"))?;
+        if let Some(word) = self.multiport.filter(|_| !self.has_list) {
+            return Err(word.refused(Reason::Without("--dports after it")));
+        }
+        let any = Network::any(self.family);
+        let source = self.source.unwrap_or(any);
+        let rule = MarkRule::new(self.destination.unwrap_or(any), set)
+            .with_source(source)
+            .map_err(|_| end.refused(Reason::Family))?
+            .with_traffic(traffic(self.protocol, self.ports))
+            .with_origin(origin(self.is_output, self.interface)?);
+        Ok(Line { action, rule })
+    }
+}
+
+fn network(family: Family, value: Word<'_>) -> Result<Network, ParseError> {
+    let network: Network = value.parse()?;
+    if network.family() == family { Ok(network) } else { Err(value.refused(Reason::Family)) }
+}
+
+fn traffic(protocol: Option<Protocol>, ports: Option<Ports>) -> Traffic {
+    match (protocol, ports) {
+        (None, _) => Traffic::Any,
+        (Some(protocol), None) => Traffic::Protocol(protocol),
+        (Some(protocol), Some(ports)) => Traffic::Ports(protocol, ports),
+    }
+}
+
+fn origin(is_output: bool, interface: Option<(Word<'_>, InterfaceName)>) -> Result<Origin, ParseError> {
+    match (is_output, interface) {
+        (false, interface) => Ok(Origin::Outside { interface: interface.map(|(_, name)| name) }),
+        (true, None) => Ok(Origin::Director),
+        (true, Some((word, _))) => Err(word.refused(Reason::Interface)),
+    }
+}
+
+fn place(word: Word<'_>) -> Result<NonZeroU32, ParseError> {
+    number::unsigned(word.text).and_then(NonZeroU32::new).ok_or_else(|| {
+        word.refused(InvalidValue::new("a place in the chain", word.text, "a number from 1 to 4294967295"))
+    })
+}
+
+fn once<T>(slot: &mut Option<T>, word: Word<'_>, value: T) -> Result<(), ParseError> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(word.refused(Reason::Repeated)),
+    }
+}
+
+fn expect(value: Word<'_>, only: &str, reason: Reason) -> Result<(), ParseError> {
+    if value.text == only { Ok(()) } else { Err(value.refused(reason)) }
+}
