@@ -29,7 +29,8 @@ const FORMS: [&str; 13] = [
 /// # Errors
 /// Those of `out`.
 pub fn write(out: &mut dyn Write, program: &[u8]) -> io::Result<()> {
-    write!(out, "{VERSION}Usage:\n")?;
+    out.write_all(VERSION.as_bytes())?;
+    out.write_all(b"Usage:\n")?;
     for form in FORMS {
         out.write_all(b"  ")?;
         out.write_all(program)?;

@@ -123,10 +123,10 @@ impl Line {
             Opt::SctpService => self.take_service(text, Protocol::SCTP, names)?,
             Opt::MarkService => self.service = Some(ServiceKey::Mark { mark: mark(text)?, family: Family::V4 }),
             Opt::Ipv6 => self.make_ipv6()?,
-            Opt::Scheduler => self.scheduler = fit(text, Scheduler::MAX_LEN, |name| Scheduler::new(name)),
+            Opt::Scheduler => self.scheduler = fit(text, Scheduler::MAX_LEN, Scheduler::new),
             Opt::SchedulerFlags => self.scheduler_flags = text.to_owned(),
             Opt::PersistenceEngine => {
-                self.engine = fit(text, PersistenceEngine::MAX_LEN, |name| PersistenceEngine::new(name));
+                self.engine = fit(text, PersistenceEngine::MAX_LEN, PersistenceEngine::new);
             }
             Opt::Persistent => self.persistence = Some(value.map_or(Ok(Persistence::default()), persistence)?),
             Opt::Netmask => self.take_netmask(text, names)?,
@@ -143,7 +143,7 @@ impl Line {
             Opt::UpperThreshold => self.upper_threshold = number(text, 0, INT_MAX, "u_threshold")?,
             Opt::LowerThreshold => self.lower_threshold = number(text, 0, INT_MAX, "l_threshold")?,
             Opt::McastInterface => {
-                self.interface = fit(text, InterfaceName::MAX_LEN, |name| InterfaceName::new(name));
+                self.interface = fit(text, InterfaceName::MAX_LEN, InterfaceName::new);
             }
             Opt::SyncId => self.sync_id = number(text, 0, 255, "syncid")?,
             Opt::SyncMaxLen => self.sync_max_len = Some(small(text, 1, 65507, "sync-maxlen")?),
@@ -236,6 +236,6 @@ fn tunnel_kind(text: &[u8]) -> Option<TunnelKind> {
 }
 
 /// A name cut to what the kernel can hold; none if it is empty.
-fn fit<'t, N, E>(text: &'t [u8], longest: usize, new: impl Fn(&'t [u8]) -> Result<N, E>) -> Option<N> {
+fn fit<'t, N, E>(text: &'t [u8], longest: usize, new: fn(&'t [u8]) -> Result<N, E>) -> Option<N> {
     new(&text[..text.len().min(longest)]).ok()
 }

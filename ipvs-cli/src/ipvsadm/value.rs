@@ -119,8 +119,8 @@ pub fn ipv4_host(text: &[u8], names: &mut dyn Resolve) -> Option<Ipv4Addr> {
 
 /// The C library does not look up what can only be meant as an address.
 pub(super) fn may_be_name(host: &[u8]) -> bool {
-    let is_number_and_dots = host.iter().all(|&byte| byte.is_ascii_digit() || byte == b'.');
-    !host.is_empty() && !host.contains(&b':') && !(is_number_and_dots && host.last() != Some(&b'.'))
+    let is_number = host.iter().all(|&byte| byte.is_ascii_digit() || byte == b'.') && host.last() != Some(&b'.');
+    !host.contains(&b':') && !is_number
 }
 
 /// What C's `inet_aton` takes: one to four parts, decimal, octal or hexadecimal, the last one filling what is left;
@@ -179,15 +179,22 @@ pub fn group(text: &[u8]) -> Result<IpAddr, Usage> {
     address.filter(IpAddr::is_multicast).ok_or_else(|| Usage::Group(family, text.to_owned()))
 }
 
-/// The flags of `-b`, with the scheduler that each is for: none, if for any.
-const FLAGS: [(&[u8], Option<&[u8]>, SchedulerFlags); 7] = [
-    (b"flag-1", None, SchedulerFlags::FLAG_1),
-    (b"flag-2", None, SchedulerFlags::FLAG_2),
-    (b"flag-3", None, SchedulerFlags::FLAG_3),
-    (b"sh-fallback", Some(b"sh"), SchedulerFlags::SH_FALLBACK),
-    (b"sh-port", Some(b"sh"), SchedulerFlags::SH_PORT),
-    (b"mh-fallback", Some(b"mh"), SchedulerFlags::MH_FALLBACK),
-    (b"mh-port", Some(b"mh"), SchedulerFlags::MH_PORT),
+/// A flag of `-b`.
+struct Flag {
+    name: &'static [u8],
+    /// The scheduler that it is for; none, if for any.
+    only: Option<&'static [u8]>,
+    flag: SchedulerFlags,
+}
+
+const FLAGS: [Flag; 7] = [
+    Flag { name: b"flag-1", only: None, flag: SchedulerFlags::FLAG_1 },
+    Flag { name: b"flag-2", only: None, flag: SchedulerFlags::FLAG_2 },
+    Flag { name: b"flag-3", only: None, flag: SchedulerFlags::FLAG_3 },
+    Flag { name: b"sh-fallback", only: Some(b"sh"), flag: SchedulerFlags::SH_FALLBACK },
+    Flag { name: b"sh-port", only: Some(b"sh"), flag: SchedulerFlags::SH_PORT },
+    Flag { name: b"mh-fallback", only: Some(b"mh"), flag: SchedulerFlags::MH_FALLBACK },
+    Flag { name: b"mh-port", only: Some(b"mh"), flag: SchedulerFlags::MH_PORT },
 ];
 
 /// Names of scheduler flags with commas between them.
@@ -197,12 +204,12 @@ const FLAGS: [(&[u8], Option<&[u8]>, SchedulerFlags); 7] = [
 pub fn scheduler_flags(text: &[u8], scheduler: Option<&[u8]>) -> Result<SchedulerFlags, Usage> {
     let mut flags = SchedulerFlags::empty();
     for name in text.split(|&byte| byte == b',').filter(|name| !name.is_empty()) {
-        match FLAGS.iter().find(|(known, ..)| *known == name) {
+        match FLAGS.iter().find(|flag| flag.name == name) {
             None => return Err(Usage::Flag("invalid", name.to_owned())),
-            Some((_, only, _)) if only.is_some() && *only != scheduler => {
+            Some(flag) if flag.only.is_some() && flag.only != scheduler => {
                 return Err(Usage::Flag("incompatible", name.to_owned()));
             }
-            Some((.., flag)) => flags |= *flag,
+            Some(flag) => flags |= flag.flag,
         }
     }
     Ok(flags)

@@ -1,0 +1,99 @@
+//! How a command line fails: message and exit status.
+
+use std::io::{self, Write};
+
+use ipvs::{Errno, Error};
+
+use crate::hint;
+use crate::io::Streams;
+use crate::ipvsadm::Usage;
+
+/// Why a command line was not carried out.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It was not understood.
+    Usage(Usage),
+    /// There is no IPVS to talk to, or no permission to.
+    Unavailable(Error),
+    /// The kernel refused a change, or was not heard of.
+    Change(Error),
+    /// The kernel could not be read.
+    Read(Error),
+    /// A file could not be read, or not be understood.
+    File {
+        /// Its name.
+        path: String,
+        /// What is wrong with it.
+        error: String,
+    },
+}
+
+impl Failure {
+    /// A change that failed.
+    pub(crate) fn change(error: Error) -> Self {
+        if is_unavailable(&error) { Failure::Unavailable(error) } else { Failure::Change(error) }
+    }
+
+    /// A read that failed.
+    pub(crate) fn read(error: Error) -> Self {
+        if is_unavailable(&error) { Failure::Unavailable(error) } else { Failure::Read(error) }
+    }
+
+    /// Standard input can't be read.
+    pub(crate) fn stdin(error: &io::Error) -> Self {
+        let error = error.raw_os_error().map_or_else(|| error.to_string(), |errno| Errno::new(errno).to_string());
+        Failure::File { path: "standard input".to_owned(), error }
+    }
+
+    /// The exit status.
+    fn status(&self) -> u8 {
+        match self {
+            Failure::Usage(usage) => usage.status(),
+            Failure::Unavailable(_) => 2,
+            Failure::Change(_) => 255,
+            Failure::Read(_) | Failure::File { .. } => 1,
+        }
+    }
+
+    /// Says so on standard error; returns the exit status.
+    pub(crate) fn tell(&self, program: &[u8], streams: &mut Streams<'_>) -> u8 {
+        // There is nowhere to say that this could not be said.
+        let _ = self.write(streams.stderr, program, streams.hints);
+        self.status()
+    }
+
+    /// Writes the message, in one piece.
+    fn write(&self, out: &mut dyn Write, program: &[u8], hints: bool) -> io::Result<()> {
+        let mut text = Vec::new();
+        match self {
+            Failure::Usage(usage) => {
+                usage.write(&mut text, program)?;
+                if let Some(hint) = hint::hint(usage).filter(|_| hints) {
+                    writeln!(text, "{hint}")?;
+                }
+            }
+            Failure::Unavailable(error) => {
+                writeln!(text, "Can't initialize ipvs: {}", why_unavailable(error))?;
+                text.extend_from_slice(b"Are you sure that IP Virtual Server is built in the kernel or as module?\n");
+            }
+            Failure::Change(error) | Failure::Read(error) => writeln!(text, "{error}")?,
+            Failure::File { path, error } => writeln!(text, "{path}: {error}")?,
+        }
+        out.write_all(&text)
+    }
+}
+
+/// Privileges are looked at when the first request is made, whichever it is.
+fn is_unavailable(error: &Error) -> bool {
+    matches!(error, Error::ModuleMissing) || error.errno() == Some(Errno::EPERM)
+}
+
+/// In ipvsadm's words where it has some.
+fn why_unavailable(error: &Error) -> String {
+    match error {
+        // Who is not root could not have loaded the module either.
+        Error::ModuleMissing if rustix::process::geteuid().is_root() => "Protocol not available".to_owned(),
+        Error::ModuleMissing => "Permission denied (you must be root)".to_owned(),
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,90 @@
+//! The three standard streams, as parameters: tests give others.
+
+use std::io::{self, Read, Write};
+use std::os::fd::BorrowedFd;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::{stdio, termios};
+
+use crate::sigpipe;
+
+/// What is read, and where the output goes.
+#[expect(missing_debug_implementations, reason = "what stands behind the traits need not have one")]
+pub struct Streams<'s> {
+    /// Command lines, for `-R`.
+    pub stdin: &'s mut dyn Input,
+    /// Listings. Errors of writing them are ignored, as ipvsadm does.
+    pub stdout: &'s mut dyn Write,
+    /// What went wrong.
+    pub stderr: &'s mut dyn Write,
+    /// Does a person read `stderr`? Then some messages are followed by a hint.
+    pub hints: bool,
+}
+
+/// Something to read from that may make its reader wait.
+pub trait Input: Read {
+    /// Would the next read have to wait for data?
+    fn would_block(&self) -> bool;
+}
+
+impl Input for &[u8] {
+    fn would_block(&self) -> bool {
+        false
+    }
+}
+
+/// The standard input of this process, without a buffer.
+#[derive(Debug)]
+pub struct Stdin;
+
+impl Read for Stdin {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(rustix::io::retry_on_intr(|| rustix::io::read(stdio::stdin(), &mut *buffer))?)
+    }
+}
+
+impl Input for Stdin {
+    fn would_block(&self) -> bool {
+        let stdin = stdio::stdin();
+        let mut polled = [PollFd::new(&stdin, PollFlags::IN)];
+        // When it can't be known, the answer that costs a little time is the safe one.
+        !matches!(rustix::event::poll(&mut polled, Some(&Timespec::default())), Ok(1..))
+    }
+}
+
+/// An output of this process, without a buffer. When its reader is gone the process ends by `SIGPIPE`.
+#[derive(Debug)]
+pub struct Output(BorrowedFd<'static>);
+
+impl Output {
+    /// Standard output.
+    pub fn stdout() -> Self {
+        Output(stdio::stdout())
+    }
+
+    /// Standard error.
+    pub fn stderr() -> Self {
+        Output(stdio::stderr())
+    }
+
+    /// Is it a terminal?
+    pub fn is_terminal(&self) -> bool {
+        termios::isatty(self.0)
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match rustix::io::retry_on_intr(|| rustix::io::write(self.0, bytes)) {
+            Err(rustix::io::Errno::PIPE) => {
+                sigpipe::restore_default();
+                Ok(rustix::io::write(self.0, bytes)?)
+            }
+            result => Ok(result?),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

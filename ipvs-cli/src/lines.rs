@@ -1,0 +1,139 @@
+//! Standard input by lines, from one buffer.
+
+use std::io;
+use std::ops::Range;
+
+use crate::io::Input;
+
+/// How much is read at a time.
+const CHUNK: usize = 64 << 10;
+
+/// Reads lines.
+#[derive(Debug)]
+pub(crate) struct LineReader {
+    buffer: Vec<u8>,
+    /// What was read and not yet given out.
+    unread: Range<usize>,
+    /// Up to here there is no newline in it.
+    searched: usize,
+    ended: bool,
+}
+
+/// What came next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next<'l> {
+    /// A line, without its newline.
+    Line(&'l [u8]),
+    /// The last line, which has no newline.
+    Unterminated(&'l [u8]),
+    /// More must be read first.
+    Empty,
+    /// There is no more.
+    End,
+}
+
+impl LineReader {
+    pub(crate) fn new() -> Self {
+        LineReader { buffer: Vec::new(), unread: 0..0, searched: 0, ended: false }
+    }
+
+    /// The next line of what was read.
+    pub(crate) fn next(&mut self) -> Next<'_> {
+        let Range { start, end } = self.unread;
+        let newline = self.buffer[self.searched..end].iter().position(|&byte| byte == b'\n');
+        if let Some(at) = newline {
+            let newline = self.searched + at;
+            self.unread.start = newline + 1;
+            self.searched = newline + 1;
+            return Next::Line(&self.buffer[start..newline]);
+        }
+        self.searched = end;
+        if !self.ended {
+            return Next::Empty;
+        }
+        self.unread.start = end;
+        if start == end { Next::End } else { Next::Unterminated(&self.buffer[start..end]) }
+    }
+
+    /// Reads more.
+    pub(crate) fn fill(&mut self, input: &mut dyn Input) -> io::Result<()> {
+        self.make_room();
+        let end = self.unread.end;
+        let count = input.read(&mut self.buffer[end..])?;
+        self.unread.end += count;
+        self.ended = count == 0;
+        Ok(())
+    }
+
+    /// Room for a chunk behind the beginning of a line.
+    fn make_room(&mut self) {
+        let Range { start, end } = self.unread;
+        self.buffer.copy_within(start..end, 0);
+        self.unread = 0..end - start;
+        self.searched -= start;
+        // Twice the line: so long ones are not copied over and over.
+        let wanted = 2 * self.unread.end + CHUNK;
+        if self.buffer.len() < self.unread.end + CHUNK {
+            self.buffer.resize(wanted, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+    use std::io::Read;
+
+    /// Gives one piece a read.
+    struct Pieces(VecDeque<Vec<u8>>);
+
+    impl Read for Pieces {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let Some(mut piece) = self.0.pop_front() else { return Ok(0) };
+            let count = piece.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&piece[..count]);
+            if count < piece.len() {
+                self.0.push_front(piece.split_off(count));
+            }
+            Ok(count)
+        }
+    }
+
+    impl Input for Pieces {
+        fn would_block(&self) -> bool {
+            false
+        }
+    }
+
+    fn read(pieces: &[&[u8]]) -> Vec<(Vec<u8>, bool)> {
+        let mut input = Pieces(pieces.iter().map(|piece| piece.to_vec()).collect());
+        let mut reader = LineReader::new();
+        let mut lines = Vec::new();
+        loop {
+            match reader.next() {
+                Next::Line(line) => lines.push((line.to_vec(), true)),
+                Next::Unterminated(line) => lines.push((line.to_vec(), false)),
+                Next::Empty => reader.fill(&mut input).unwrap(),
+                Next::End => return lines,
+            }
+        }
+    }
+
+    #[test]
+    fn lines_may_come_in_pieces() {
+        let expected = vec![(b"ab".to_vec(), true), (b"".to_vec(), true), (b"cd".to_vec(), false)];
+        assert_eq!(read(&[b"ab\n\ncd"]), expected);
+        assert_eq!(read(&[b"a", b"b\n", b"\nc", b"d"]), expected);
+        assert_eq!(read(&[b"ab\n"]), expected[..1]);
+        assert_eq!(read(&[]), []);
+    }
+
+    #[test]
+    fn lines_may_be_long() {
+        let long = vec![b'x'; 1 << 20];
+        let text = [b"a\n", &long[..], b"\nb\n"].concat();
+        let lines = read(&[&text]);
+        assert_eq!(lines.iter().map(|(line, _)| line.len()).collect::<Vec<_>>(), [1, 1 << 20, 1]);
+    }
+}

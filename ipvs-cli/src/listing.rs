@@ -1,0 +1,91 @@
+//! Reads from the kernel and hands on to the renderer, service by service, so that large tables need little memory.
+
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::path::Path;
+
+use ipvs::{Client, Error, Info, ServiceState};
+
+use crate::failure::Failure;
+use crate::ipvsadm::names::Names;
+use crate::kernel::Kernel;
+use crate::render::{self, order};
+use crate::request::{ListRequest, Listed};
+
+/// Carries out `-L`.
+pub(crate) fn list(
+    kernel: &mut Kernel,
+    mut out: &mut dyn Write,
+    request: &ListRequest,
+    names: &mut Names,
+) -> Result<(), Failure> {
+    let client = kernel.client().map_err(Failure::read)?;
+    match request.what {
+        Listed::All => all(client, out, request, names),
+        Listed::Service(key) => {
+            client.service(&key).and_then(|service| blocks(client, out, request, None, &[service], names))
+        }
+        Listed::Timeouts => client.timeouts().map(|timeouts| written(render::timeouts::line(&mut out, timeouts))),
+        Listed::Daemons => client.daemons().map(|daemons| written(render::daemon::list(&mut out, &daemons))),
+        Listed::Connections => {
+            // They are in a file that everybody may read, but ipvsadm asks for its usual privileges.
+            client.info().map_err(Failure::read)?;
+            return connections(out, request, kernel.connections(), names);
+        }
+    }
+    .map_err(Failure::read)
+}
+
+fn all(client: &mut Client, out: &mut dyn Write, request: &ListRequest, names: &mut Names) -> Result<(), Error> {
+    let info = client.info()?;
+    let mut services = client.services()?;
+    if !request.nosort {
+        order::sort_services(&mut services);
+    }
+    blocks(client, out, request, Some(info), &services, names)
+}
+
+/// The titles, and each service with its destinations.
+fn blocks(
+    client: &mut Client,
+    mut out: &mut dyn Write,
+    request: &ListRequest,
+    info: Option<Info>,
+    services: &[ServiceState],
+    names: &mut Names,
+) -> Result<(), Error> {
+    written(render::list::titles(&mut out, request, info));
+    for state in services {
+        let mut destinations = client.destinations(&state.service.key())?;
+        written(render::list::service(&mut out, request, state, &mut destinations, names));
+    }
+    Ok(())
+}
+
+/// Carries out `-S`.
+pub(crate) fn save(kernel: &mut Kernel, out: &mut dyn Write, numeric: bool, names: &mut Names) -> Result<(), Failure> {
+    kernel.client().and_then(|client| save_all(client, out, numeric, names)).map_err(Failure::read)
+}
+
+fn save_all(client: &mut Client, mut out: &mut dyn Write, numeric: bool, names: &mut Names) -> Result<(), Error> {
+    let mut services = client.services()?;
+    order::sort_services(&mut services);
+    for state in &services {
+        let mut destinations = client.destinations(&state.service.key())?;
+        written(render::save::service(&mut out, numeric, state, &mut destinations, names));
+    }
+    Ok(())
+}
+
+fn connections(mut out: &mut dyn Write, request: &ListRequest, path: &Path, names: &mut Names) -> Result<(), Failure> {
+    let failure =
+        |error: &dyn std::fmt::Display| Failure::File { path: path.display().to_string(), error: error.to_string() };
+    let file = File::open(path).map_err(|error| failure(&error))?;
+    match render::connections::list(&mut out, request, BufReader::new(file), names) {
+        Err(render::connections::Error::Input(error)) => Err(failure(&error)),
+        Err(render::connections::Error::Output(_)) | Ok(()) => Ok(()),
+    }
+}
+
+/// Errors of writing are ignored, as ipvsadm does: a full disk gives a cut file and status 0.
+fn written(_: io::Result<()>) {}

@@ -1,0 +1,145 @@
+//! One call of the program: which of the programs it is, and from its arguments to its exit status.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use ipvs::Client;
+
+use crate::failure::Failure;
+use crate::io::Streams;
+use crate::ipvsadm::names::Names;
+use crate::ipvsadm::{Invocation, Parser, Posix, Usage, help};
+use crate::kernel::Kernel;
+use crate::listing;
+use crate::lookup::Lookup;
+use crate::restore::{Source, restore};
+
+/// Carries a call out and returns its exit status.
+///
+/// The first argument is the program's name, and decides what the program is: `ipvsadm`, `ipvsadm-save` or
+/// `ipvsadm-restore`. By any other name it speaks the language of ipvsadm too.
+pub fn run(argv: &[OsString], streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
+    let (program, arguments) = match argv.split_first() {
+        Some((program, arguments)) => (program.as_os_str(), arguments),
+        None => (OsStr::new("ipvsadm"), argv),
+    };
+    match Path::new(program).file_name().unwrap_or_default().as_bytes() {
+        b"ipvsadm" => ipvsadm(program, arguments, streams, kernel),
+        b"ipvsadm-save" => ipvsadm_save(arguments, streams, kernel),
+        b"ipvsadm-restore" => ipvsadm_restore(streams, kernel),
+        _ => match arguments.first() {
+            Some(word) if !is_option(word) => no_subcommand(word, streams),
+            _ => ipvsadm(program, arguments, streams, kernel),
+        },
+    }
+}
+
+fn ipvsadm(program: &OsStr, arguments: &[OsString], streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
+    let program = program.as_bytes();
+    let words = arguments.iter().map(|argument| argument.as_bytes()).collect();
+    with_parser(|parser| {
+        let parsed = parser.parse(&words);
+        tell_warnings(parser, streams);
+        let result = match parsed {
+            Ok(Invocation::Restore) => restore(program, Source::Plain, streams, kernel, parser),
+            Ok(invocation) => perform(program, &invocation, streams, kernel, &mut Names::default()).map(|()| 0),
+            Err(usage) => Err(misunderstood(usage, kernel)),
+        };
+        result.unwrap_or_else(|failure| failure.tell(program, streams))
+    })
+}
+
+/// `ipvsadm-save` is a script to ipvsadm: it looks for `-n` and takes words for nothing.
+fn ipvsadm_save(arguments: &[OsString], streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
+    let mut numeric = false;
+    for argument in arguments.iter().map(|argument| argument.as_bytes()) {
+        numeric |= argument == b"-n";
+        if argument.first() == Some(&b'-') && argument != b"-n" {
+            let _ = streams.stderr.write_all(SAVE_HELP);
+            return 1;
+        }
+    }
+    let invocation = Invocation::Save { numeric };
+    match perform(SCRIPTS_PROGRAM, &invocation, streams, kernel, &mut Names::default()) {
+        Ok(()) => 0,
+        Err(failure) => failure.tell(SCRIPTS_PROGRAM, streams),
+    }
+}
+
+const SAVE_HELP: &[u8] = b"ipvsadm-save: Script to save the IPVS table to stdout.
+   With the -n option, prints out the table in numeric format.
+";
+
+/// `ipvsadm-restore` takes arguments, too, but does not look at them.
+fn ipvsadm_restore(streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
+    with_parser(|parser| {
+        let result = restore(SCRIPTS_PROGRAM, Source::Script, streams, kernel, parser);
+        result.unwrap_or_else(|failure| failure.tell(SCRIPTS_PROGRAM, streams))
+    })
+}
+
+/// What the scripts call.
+const SCRIPTS_PROGRAM: &[u8] = b"ipvsadm";
+
+fn with_parser(work: impl FnOnce(&mut Parser<'_>) -> u8) -> u8 {
+    let posix = ["POSIXLY_CORRECT", "POSIX_ME_HARDER"].into_iter().any(|name| std::env::var_os(name).is_some());
+    let mut lookup = Lookup::default();
+    work(&mut Parser::new(&mut lookup, Posix(posix)))
+}
+
+/// Carries out everything but `-R`, which has no place inside of `-R`.
+pub(crate) fn perform(
+    program: &[u8],
+    invocation: &Invocation,
+    streams: &mut Streams<'_>,
+    kernel: &mut Kernel,
+    names: &mut Names,
+) -> Result<(), Failure> {
+    match invocation {
+        Invocation::Change(command) => {
+            return kernel.client().and_then(|client| client.execute(command)).map_err(Failure::change);
+        }
+        Invocation::List(request) => listing::list(kernel, streams.stdout, request, names)?,
+        Invocation::Save { numeric } => listing::save(kernel, streams.stdout, *numeric, names)?,
+        Invocation::Restore => return Err(Failure::Usage(Usage::NoCommand)),
+        // As everywhere, errors of writing are ignored.
+        Invocation::Help => drop(help::write(streams.stdout, program)),
+        Invocation::Version => drop(streams.stdout.write_all(help::VERSION.as_bytes())),
+    }
+    Ok(())
+}
+
+/// Where there is no IPVS, that is told first.
+fn misunderstood(usage: Usage, kernel: &mut Kernel) -> Failure {
+    match kernel.client().and_then(Client::info) {
+        Ok(_) => Failure::Usage(usage),
+        Err(error) => Failure::Unavailable(error),
+    }
+}
+
+pub(crate) fn tell_warnings(parser: &mut Parser<'_>, streams: &mut Streams<'_>) {
+    for warning in parser.warnings.drain(..) {
+        let mut text = Vec::new();
+        // Into memory, and to where nothing could be said about it.
+        let _ = warning.write(&mut text);
+        let _ = streams.stderr.write_all(&text);
+    }
+}
+
+/// Every option starts with a dash, if perhaps with one of typography.
+fn is_option(word: &OsStr) -> bool {
+    word.as_bytes().first().is_none_or(|&first| first == b'-' || !first.is_ascii())
+}
+
+fn no_subcommand(word: &OsStr, streams: &mut Streams<'_>) -> u8 {
+    let text = format!(
+        "ipvs-cli: there is no subcommand `{}'\n\
+         ipvs-cli takes the command lines of ipvsadm, which start with an option: `ipvs-cli -L -n', \
+         `ipvs-cli -A -t 192.0.2.1:80 -s rr'; `ipvs-cli -h' lists them all.\n\
+         Called by the name of ipvsadm, ipvsadm-save or ipvsadm-restore, it is that program.\n",
+        word.to_string_lossy()
+    );
+    let _ = streams.stderr.write_all(text.as_bytes());
+    2
+}

@@ -1,0 +1,12 @@
+//! How a program ends whose output nobody reads any more.
+//!
+//! Rust programs start with `SIGPIPE` ignored, so `ipvsadm -L | head` would work on to the end, and a shell would see
+//! another status than ipvsadm's. The default action is restored when a write has failed for want of a reader; the
+//! next write ends the process. So the system call is made only when it is needed.
+
+/// From now on, writing to a pipe without a reader ends the process.
+#[expect(unsafe_code, reason = "no safe function sets a signal's disposition")]
+pub(crate) fn restore_default() {
+    // SAFETY: SIG_DFL installs no handler, so no code of ours runs in signal context; and SIGPIPE is a valid signal.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
