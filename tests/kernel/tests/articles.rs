@@ -1,0 +1,175 @@
+//! Every command line of three articles about LVS, typed into a shell with the original `ipvsadm` and into one with ours.
+//!
+//! `articles/README.md` says how the files of lines read. The `iptables` lines run too, with iptables-legacy; kernel 7.2 has no
+//! such tables any more, so there only the `ipvsadm` lines run.
+
+use kernel_tests::case::Status;
+use kernel_tests::kernel_major;
+use kernel_tests::target::{Outcome, Target};
+use page::{Expected, Line, NO_BREAK_SPACE, Section};
+use shell::Shell;
+use std::collections::BTreeSet;
+
+#[path = "articles/page.rs"]
+mod page;
+#[path = "articles/shell.rs"]
+mod shell;
+
+/// The first major version of the kernel without iptables-legacy.
+const NO_LEGACY_TABLES_SINCE: u32 = 7;
+
+const ARTICLES: [&str; 3] =
+    ["1-firewall-marks-and-persistence.article", "2-iptables-mangle-and-persistence.article", "3-persistence.article"];
+
+#[test]
+fn firewall_marks_and_persistence() {
+    check(ARTICLES[0]);
+}
+
+#[test]
+fn iptables_mangle_and_persistence() {
+    check(ARTICLES[1]);
+}
+
+#[test]
+fn persistence() {
+    check(ARTICLES[2]);
+}
+
+#[test]
+fn every_line_is_explained_in_the_docs() {
+    let docs = include_str!("../../../docs/articles.md").replace("\\|", "|");
+    for article in ARTICLES {
+        for line in page::read(article).iter().flat_map(|section| &section.lines).filter(|line| line.verbatim) {
+            let command = line.command.trim_end().replace(NO_BREAK_SPACE, " ");
+            assert!(docs.contains(&command), "docs/articles.md leaves out {article}:{}: {command}", line.number);
+        }
+    }
+}
+
+fn check(article: &str) {
+    let sections = page::read(article);
+    let faults: Vec<String> = sections.iter().flat_map(|section| check_section(article, section)).collect();
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+/// What one program did in one section.
+struct Played {
+    /// Of each line that was run.
+    outcomes: Vec<Outcome>,
+    /// The kernel's table at the end, as the original lists it.
+    table: Vec<Outcome>,
+    /// The same, as the program itself does.
+    listings: Vec<Outcome>,
+}
+
+fn check_section(article: &str, section: &Section) -> Vec<String> {
+    let lines: Vec<Line> = section.lines.iter().flat_map(as_pasted).filter(runs_here).collect();
+    let theirs = shell::with(Target::Theirs, |shell| play(&lines, shell, Target::Theirs));
+    let ours = shell::with(Target::Ours, |shell| play(&lines, shell, Target::Ours));
+    let mut faults = Vec::new();
+    for (line, (theirs, ours)) in lines.iter().zip(theirs.outcomes.iter().zip(&ours.outcomes)) {
+        let found = check_theirs(line, theirs).into_iter().chain(check_ours(line, theirs, ours));
+        faults.extend(found.map(|fault| format!("{article}:{}: {}\n{fault}", line.number, line.command)));
+    }
+    for (name, theirs, ours) in [("table", theirs.table, ours.table), ("listing", theirs.listings, ours.listings)] {
+        if theirs != ours {
+            let difference = difference(&theirs, &ours);
+            faults.push(format!("{article}: section {:?}: the {name} differs\n{difference}", section.heading));
+        }
+    }
+    faults
+}
+
+/// A line with no-break spaces is pasted twice: as it is, and as browsers do it.
+fn as_pasted(line: &Line) -> Vec<Line> {
+    if !line.command.contains(NO_BREAK_SPACE) {
+        return vec![line.clone()];
+    }
+    let not_found = Expected { shell: vec!["command not found".into()], status: 127, ..Expected::default() };
+    let with_blanks = line.command.replace(NO_BREAK_SPACE, " ");
+    vec![Line { expected: not_found, ..line.clone() }, Line { command: with_blanks, ..line.clone() }]
+}
+
+fn runs_here(line: &Line) -> bool {
+    !line.is_iptables() || kernel_major() < NO_LEGACY_TABLES_SINCE
+}
+
+fn play(lines: &[Line], shell: &mut Shell, target: Target) -> Played {
+    let run = |line: &Line| {
+        let outcome = shell.run(&line.command);
+        // What ours understands, theirs has to be told in plain words, or the tables could not be compared.
+        if let (Target::Theirs, Some(meant)) = (target, &line.expected.meant) {
+            let meant_outcome = shell.run(meant);
+            assert_eq!(meant_outcome, succeeded(&[]), "{meant}");
+        }
+        outcome
+    };
+    let outcomes = lines.iter().map(run).collect();
+    let listings = ["ipvsadm -S -n", "ipvsadm -L -n", "ipvsadm"].map(|command| shell.run(command)).to_vec();
+    Played { outcomes, table: shell.table(), listings }
+}
+
+fn succeeded(warnings: &[String]) -> Outcome {
+    let stderr = warnings.iter().flat_map(|line| [line.as_bytes(), b"\n"].concat()).collect();
+    Outcome { stdout: Vec::new(), stderr, status: Status::Exit(0) }
+}
+
+/// The original does what the article's file says.
+fn check_theirs(line: &Line, outcome: &Outcome) -> Option<String> {
+    let expected = &line.expected;
+    let said: Vec<_> = stderr_lines(outcome);
+    let is_told = |said: &String| expected.says.contains(said) || expected.shell.iter().any(|part| said.contains(part));
+    let is_said = |part: &String| said.iter().any(|line| line.contains(part));
+    // Only a program other than ipvsadm may say more than is written down.
+    let told = if expected.shell.is_empty() { said.iter().all(is_told) } else { true };
+    let complete = expected.says.iter().all(|line| said.contains(line)) && expected.shell.iter().all(is_said);
+    let holds = told
+        && complete
+        && outcome.status == Status::Exit(expected.status)
+        && (line.is_iptables() || shows(expected, outcome));
+    (!holds).then(|| format!("  the original did not do what is written below the line:\n{}", describe(outcome)))
+}
+
+/// Ours does the same, or what was meant.
+fn check_ours(line: &Line, theirs: &Outcome, ours: &Outcome) -> Option<String> {
+    let wanted = match line.expected.meant {
+        Some(_) => succeeded(&line.expected.warns),
+        None => theirs.clone(),
+    };
+    // The programs of a pipe speak in any order.
+    let is_pipe = line.command.contains('|');
+    let equal = if is_pipe { unordered(&wanted) == unordered(ours) } else { wanted == *ours };
+    (!equal).then(|| difference(&[wanted], std::slice::from_ref(ours)))
+}
+
+fn unordered(outcome: &Outcome) -> (&[u8], BTreeSet<String>, Status) {
+    (&outcome.stdout, stderr_lines(outcome).into_iter().collect(), outcome.status)
+}
+
+fn stderr_lines(outcome: &Outcome) -> Vec<String> {
+    String::from_utf8_lossy(&outcome.stderr).lines().map(str::to_owned).collect()
+}
+
+/// Whether a listing is the one that the article prints. Web pages lose and add blanks, and authors add remarks.
+fn shows(expected: &Expected, outcome: &Outcome) -> bool {
+    let essence = |line: &str| -> String {
+        let line = line.split('#').next().unwrap_or_default();
+        let line = line.split("(size=").next().unwrap_or_default();
+        line.chars().filter(|c| !c.is_whitespace()).collect()
+    };
+    let printed: Vec<String> = String::from_utf8_lossy(&outcome.stdout).lines().map(essence).collect();
+    printed == expected.shows.iter().map(|line| essence(line)).collect::<Vec<_>>()
+}
+
+fn difference(wanted: &[Outcome], was: &[Outcome]) -> String {
+    let show = |outcomes: &[Outcome]| outcomes.iter().map(describe).collect::<String>();
+    format!("  wanted of ours:\n{}  ours did:\n{}", show(wanted), show(was))
+}
+
+fn describe(outcome: &Outcome) -> String {
+    let Outcome { stdout, stderr, status } = outcome;
+    let streams = [stdout, stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+    let indented: String = streams.iter().flat_map(|text| text.lines()).map(|line| format!("    {line}\n")).collect();
+    format!("{indented}    status {status}\n")
+}

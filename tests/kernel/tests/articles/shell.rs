@@ -1,0 +1,66 @@
+//! A shell in a fresh network namespace, as a reader of an article has it on the director.
+
+use kernel_tests::case::CommandLine;
+use kernel_tests::sandbox;
+use kernel_tests::target::{Outcome, Request, Session, Target};
+use std::env;
+use std::ffi::OsString;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The directory of the sandbox whose programs the shell finds first.
+const BIN: &str = "/usr/local/sbin";
+
+/// How long a line may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+pub(crate) struct Shell {
+    session: Box<dyn Session>,
+    path: OsString,
+}
+
+/// Runs `work` with a shell in which `ipvsadm` is the target.
+pub(crate) fn with<T: Send>(target: Target, work: impl FnOnce(&mut Shell) -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        // Namespaces belong to a thread.
+        let world = scope.spawn(|| work(&mut Shell::new(target)));
+        world.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+impl Shell {
+    fn new(target: Target) -> Self {
+        let iptables = find("iptables-legacy");
+        let program = target.program().unwrap_or_else(|error| panic!("{error}"));
+        sandbox::enter(&program).unwrap_or_else(|error| panic!("{error}"));
+        if let Some(iptables) = iptables {
+            symlink(iptables, Path::new(BIN).join("iptables")).expect("the sandbox's directory is empty");
+        }
+        let mut path = OsString::from(BIN);
+        path.push(":");
+        path.push(env::var_os("PATH").unwrap_or_default());
+        Self { session: target.session().expect("the program is known"), path }
+    }
+
+    /// What happens when the line is typed.
+    pub(crate) fn run(&mut self, line: &str) -> Outcome {
+        let typed = CommandLine {
+            env: vec![("PATH".into(), self.path.clone()), ("LC_ALL".into(), "C.UTF-8".into())],
+            argv: ["bash", "-c", line].map(OsString::from).to_vec(),
+            stdout: None,
+        };
+        let request = Request { command: &typed, stdin: b"", deadline: DEADLINE };
+        self.session.run(request).unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    /// The kernel's state as the original shows it, whoever made it.
+    pub(crate) fn table(&mut self) -> Vec<Outcome> {
+        let ipvsadm = Target::Theirs.program().unwrap_or_else(|error| panic!("{error}"));
+        ["-S -n", "-L -n"].map(|arguments| self.run(&format!("'{}' {arguments}", ipvsadm.display()))).to_vec()
+    }
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?).map(|directory| directory.join(program)).find(|file| file.exists())
+}
