@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipvs::{Netmask, Protocol};
 
-use super::number::decimal;
+use super::number::{decimal, octet};
 use crate::ipvsadm::names::Names;
 
 /// ipvsadm has room for this many characters of an address and port; longer names lose their end, port included.
@@ -81,10 +81,10 @@ pub(super) fn netmask(line: &mut Vec<u8>, netmask: Netmask) {
 
 fn dotted(line: &mut Vec<u8>, address: Ipv4Addr) {
     let [first, rest @ ..] = address.octets();
-    decimal(line, first);
-    for octet in rest {
+    octet(line, first);
+    for number in rest {
         line.push(b'.');
-        decimal(line, octet);
+        octet(line, number);
     }
 }
 

@@ -3,10 +3,41 @@
 /// As many digits as the largest number has.
 const DIGITS: usize = 20;
 
+/// The decimal digits of 0 to 255, and how many they are: most numbers of a listing are parts of addresses, or small.
+static SMALL: [([u8; 3], u8); 256] = small();
+
+const fn small() -> [([u8; 3], u8); 256] {
+    let mut table = [([0; 3], 0); 256];
+    let mut number = 0;
+    while number < 256 {
+        let digits = [b'0' + (number / 100) as u8, b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8];
+        let [hundreds, tens, ones] = digits;
+        table[number] = match number {
+            0..10 => ([ones, 0, 0], 1),
+            10..100 => ([tens, ones, 0], 2),
+            _ => ([hundreds, tens, ones], 3),
+        };
+        number += 1;
+    }
+    table
+}
+
 /// Appends a number in decimal.
 pub(super) fn decimal(line: &mut Vec<u8>, number: impl Into<u64>) {
-    let mut digits = [0; DIGITS];
-    line.extend_from_slice(fill(&mut digits, number.into()));
+    let number = number.into();
+    match u8::try_from(number) {
+        Ok(small) => octet(line, small),
+        Err(_) => line.extend_from_slice(fill(&mut [0; DIGITS], number)),
+    }
+}
+
+/// Appends a number below 256.
+pub(super) fn octet(line: &mut Vec<u8>, number: u8) {
+    let (digits, len) = &SMALL[usize::from(number)];
+    let end = line.len() + usize::from(*len);
+    // A copy of a constant size needs no call.
+    line.extend_from_slice(digits);
+    line.truncate(end);
 }
 
 /// Writes the digits at the end of the buffer.
@@ -27,8 +58,17 @@ pub(super) fn left(line: &mut Vec<u8>, width: usize, write: impl FnOnce(&mut Vec
     let end = line.len() + width;
     write(line);
     if line.len() < end {
-        line.resize(end, b' ');
+        blanks(line, end - line.len());
     }
+}
+
+/// Appends blanks, as few as columns need.
+fn blanks(line: &mut Vec<u8>, count: usize) {
+    let end = line.len() + count;
+    while line.len() < end {
+        line.extend_from_slice(&[b' '; 32]);
+    }
+    line.truncate(end);
 }
 
 /// Appends a blank and a number in a column of this width.
@@ -41,7 +81,7 @@ pub(super) fn left_number(line: &mut Vec<u8>, width: usize, number: u32) {
 pub(super) fn right_number(line: &mut Vec<u8>, width: usize, number: u64) {
     let mut digits = [0; DIGITS];
     let digits = fill(&mut digits, number);
-    line.resize(line.len() + width.saturating_sub(digits.len()), b' ');
+    blanks(line, width.saturating_sub(digits.len()));
     line.extend_from_slice(digits);
 }
 
@@ -77,7 +117,7 @@ mod tests {
 
     #[test]
     fn digits_are_all_there() {
-        for number in [0, 7, 10, 99, 100, 4_294_967_295, u64::MAX] {
+        for number in (0..=1000).chain([4_294_967_295, u64::MAX]) {
             assert_eq!(text(|line| decimal(line, number)), number.to_string());
         }
     }
@@ -86,6 +126,7 @@ mod tests {
     fn columns_are_filled_and_may_overflow() {
         assert_eq!(text(|line| left(line, 4, |line| line.extend(b"abc"))), "abc ");
         assert_eq!(text(|line| left(line, 4, |line| line.extend(b"abcde"))), "abcde");
+        assert_eq!(text(|line| left(line, 40, |line| line.push(b'x'))), format!("{:40}", "x"));
         assert_eq!(text(|line| left_number(line, 6, 12)), " 12    ");
         assert_eq!(text(|line| right_number(line, 4, 12)), "  12");
         assert_eq!(text(|line| right_number(line, 4, 12_345)), "12345");

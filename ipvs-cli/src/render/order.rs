@@ -66,42 +66,44 @@ fn wrapping(a: u32, b: u32) -> Ordering {
 
 /// The merge sort of the C library's `qsort`.
 ///
-/// What is sorted is the items' places: the items are large.
+/// What is moved about is references: the items are large.
 fn sort<T: Copy>(items: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
-    let mut places: Vec<usize> = (0..items.len()).collect();
-    let mut spare = places.clone();
-    merge_sort(&mut places, &mut spare, &|&a, &b| compare(&items[a], &items[b]));
-    let sorted: Vec<T> = places.iter().map(|&place| items[place]).collect();
+    if items.len() < 2 {
+        return;
+    }
+    let mut references: Vec<&T> = items.iter().collect();
+    let mut spare = references.clone();
+    merge_sort(&mut references, &mut spare, &compare);
+    let sorted: Vec<T> = references.into_iter().copied().collect();
     items.copy_from_slice(&sorted);
 }
 
-fn merge_sort(places: &mut [usize], spare: &mut [usize], compare: &impl Fn(&usize, &usize) -> Ordering) {
-    if places.len() < 2 {
+fn merge_sort<'t, T>(items: &mut [&'t T], spare: &mut [&'t T], compare: &impl Fn(&T, &T) -> Ordering) {
+    if items.len() < 2 {
         return;
     }
-    let half = places.len() / 2;
-    let (left, right) = places.split_at_mut(half);
+    let (left, right) = items.split_at_mut(items.len() / 2);
     merge_sort(left, spare, compare);
     merge_sort(right, spare, compare);
     let merged = merge(left, right, spare, compare);
-    places[..merged].copy_from_slice(&spare[..merged]);
+    items[..merged].copy_from_slice(&spare[..merged]);
 }
 
 /// Merges into `spare` until one side is used up. What is left of the left side follows, that of the right one stays in
 /// its place; returns how many were written.
-fn merge(
-    mut left: &[usize],
-    mut right: &[usize],
-    spare: &mut [usize],
-    compare: &impl Fn(&usize, &usize) -> Ordering,
+fn merge<'t, T>(
+    mut left: &[&'t T],
+    mut right: &[&'t T],
+    spare: &mut [&'t T],
+    compare: &impl Fn(&T, &T) -> Ordering,
 ) -> usize {
     let mut merged = 0;
     while let ([first, left_rest @ ..], [second, right_rest @ ..]) = (left, right) {
         if compare(first, second).is_le() {
-            spare[merged] = *first;
+            spare[merged] = first;
             left = left_rest;
         } else {
-            spare[merged] = *second;
+            spare[merged] = second;
             right = right_rest;
         }
         merged += 1;
