@@ -105,8 +105,8 @@ fn port(text: &[u8], protocol: Option<Protocol>, names: &mut dyn Resolve) -> Opt
 
 /// An IPv6 address, without zone.
 fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
-    // The parser wants UTF-8; a colon tells most other texts apart at once.
-    if !text.contains(&b':') {
+    // Tells most other texts apart at once: every such address has two colons.
+    if text.iter().filter(|&&byte| byte == b':').count() < 2 {
         return None;
     }
     std::str::from_utf8(text).ok()?.parse().ok()
@@ -126,33 +126,42 @@ pub(super) fn may_be_name(host: &[u8]) -> bool {
 /// What C's `inet_aton` takes: one to four parts, decimal, octal or hexadecimal, the last one filling what is left;
 /// white space ends the text.
 fn inet_aton(text: &[u8]) -> Option<Ipv4Addr> {
-    let end = text.iter().position(|&byte| is_c_space(byte)).unwrap_or(text.len());
-    let mut parts = text[..end].split(|&byte| byte == b'.');
-    let mut address = 0u32;
-    for place in 0..4 {
-        let part = aton_part(parts.next()?)?;
-        let rest = parts.clone().next();
-        let bits_left = 32 - 8 * place;
-        if rest.is_none() {
-            let fits = u64::from(part) < 1 << bits_left;
-            return fits.then_some(Ipv4Addr::from_bits(address | part));
+    let mut rest = text;
+    let mut address = 0;
+    for bits_left in [32, 24, 16, 8] {
+        let (part, after) = aton_part(rest)?;
+        match after {
+            [b'.', next @ ..] => {
+                address |= u32::from(u8::try_from(part).ok()?) << (bits_left - 8);
+                rest = next;
+            }
+            [] => return aton_end(address, part, bits_left),
+            [byte, ..] if is_c_space(*byte) => return aton_end(address, part, bits_left),
+            _ => return None,
         }
-        let byte = u8::try_from(part).ok()?;
-        address |= u32::from(byte) << (bits_left - 8);
     }
     None
 }
 
-fn aton_part(text: &[u8]) -> Option<u32> {
+fn aton_end(address: u32, part: u32, bits_left: u32) -> Option<Ipv4Addr> {
+    let fits = u64::from(part) < 1 << bits_left;
+    fits.then_some(Ipv4Addr::from_bits(address | part))
+}
+
+/// A number, and what follows it.
+fn aton_part(text: &[u8]) -> Option<(u32, &[u8])> {
     let (digits, radix) = match text {
         [b'0', b'x' | b'X', digits @ ..] => (digits, 16),
-        [b'0', digits @ ..] if !digits.is_empty() => (digits, 8),
-        digits => (digits, 10),
+        [b'0', ..] => (text, 8),
+        _ => (text, 10),
     };
-    let digits = std::str::from_utf8(digits).ok()?;
-    // A sign is no digit, though the parser of the standard library would take one.
-    let unsigned = digits.starts_with(|first: char| first.is_ascii_hexdigit());
-    if unsigned { u32::from_str_radix(digits, radix).ok() } else { None }
+    let mut value = 0u32;
+    let mut len = 0;
+    while let Some(digit) = digits.get(len).and_then(|&byte| char::from(byte).to_digit(radix)) {
+        value = value.checked_mul(radix)?.checked_add(digit)?;
+        len += 1;
+    }
+    (len > 0).then_some((value, &digits[len..]))
 }
 
 /// The prefix length of an IPv6 service.
@@ -202,6 +211,9 @@ const FLAGS: [Flag; 7] = [
 /// # Errors
 /// [`Usage::Flag`] for the first that does not exist or is another scheduler's.
 pub fn scheduler_flags(text: &[u8], scheduler: Option<&[u8]>) -> Result<SchedulerFlags, Usage> {
+    if !text.is_empty() && text.iter().all(|&byte| byte == b',') {
+        return Err(Usage::Flag("invalid", text.to_owned())); // where ipvsadm crashes
+    }
     let mut flags = SchedulerFlags::empty();
     for name in text.split(|&byte| byte == b',').filter(|name| !name.is_empty()) {
         match FLAGS.iter().find(|flag| flag.name == name) {
@@ -401,7 +413,7 @@ mod tests {
         assert_eq!(flags("flag-1,flag-3", None), Ok(0x28));
         assert_eq!(flags(",sh-port,,sh-fallback,", Some("sh")), Ok(0x18));
         assert_eq!(flags("", None), Ok(0));
-        assert_eq!(flags(",,", None), Ok(0));
+        assert_eq!(flags(",,", None), Err("invalid scheduler flag `,,'".to_owned()));
         assert_eq!(flags("mh-port,flag-3", Some("mh")), Ok(0x30));
         assert_eq!(flags("flag-1,sh-port", None), Err("incompatible scheduler flag `sh-port'".to_owned()));
         assert_eq!(flags("mh-port", Some("sh")), Err("incompatible scheduler flag `mh-port'".to_owned()));
