@@ -1,8 +1,8 @@
 //! Firewall marks that make several ports one service.
 //!
-//! A load balancer such as IPVS can take all packets with one *mark* for one virtual service. That is how HTTP and HTTPS
-//! of a shop reach the same real server: a firewall rule marks both ports with one number, and the service is that number
-//! instead of an address and a port (`ipvsadm -A -f 10 -p 600`).
+//! A load balancer such as IPVS can take all packets with one *mark* for one virtual service. That is how HTTP and
+//! HTTPS of a shop reach the same real server: a firewall rule marks both ports with one number, and the service is that
+//! number instead of an address and a port (`ipvsadm -A -f 10 -p 600`).
 //!
 //! This crate holds such rules as values:
 //!
@@ -27,9 +27,9 @@
 //!
 //! # Which numbers a mark may have
 //!
-//! Many articles write that a mark lies between 0 and 99, or 1 and 99. That is folklore, copied from one to the next: the
-//! kernel keeps a mark of 32 bits with each packet (`skb->mark`), and IPVS compares all of them. So 1 to 4,294,967,295
-//! are free to use; 0 means "not marked".
+//! Many articles write that a mark lies between 0 and 99, or 1 and 99. That is folklore, copied from one to the next:
+//! the kernel keeps a mark of 32 bits with each packet (`skb->mark`), and IPVS compares all of them. So 1 to
+//! 4,294,967,295 are free to use; 0 means "not marked".
 
 mod error;
 mod group;

@@ -21,6 +21,9 @@ pub enum Action {
     /// `-I`: puts it at this place of its chain, 1 being the first.
     Insert(NonZeroU32),
     /// `-D`: takes the first rule that is equal out of the chain.
+    ///
+    /// iptables compares how rules were written, not what they mean: one that was added with `-m multiport --dports 80`
+    /// is not equal to one with `--dport 80`, and the latter is what a [`Line`] prints.
     Delete,
 }
 
@@ -40,11 +43,8 @@ impl Action {
 /// It prints as one form of the many that mean the same, and what it prints is read back as the same value.
 ///
 /// ```
-/// let line: fwmark::Line = "ip6tables -tmangle -I PREROUTING 1 --dst 2001:db8::1/128 -p 6 --dport=80 -j MARK --set-xmark 0xa".parse()?;
-/// assert_eq!(
-///     line.to_string(),
-///     "ip6tables -t mangle -I PREROUTING -d 2001:db8::1 -p tcp --dport 80 -j MARK --set-mark 10"
-/// );
+/// let line: fwmark::Line = "iptables -tmangle -I OUTPUT 1 --dst 192.0.2.1/32 -p6 -j MARK --set-xmark 0xa".parse()?;
+/// assert_eq!(line.to_string(), "iptables -t mangle -I OUTPUT -d 192.0.2.1 -p tcp -j MARK --set-mark 10");
 /// # Ok::<(), fwmark::ParseError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

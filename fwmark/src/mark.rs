@@ -65,8 +65,8 @@ impl fmt::Display for Mark {
 
 /// What a rule writes into the 32 bits of a packet's mark: a mark, and the bits that are replaced by it.
 ///
-/// Mostly all bits are ([`From<Mark>`]). A mask leaves the other bits as they were, so that two uses of marks can share
-/// them; but IPVS compares all 32 bits, so the service's mark then only matches packets whose other bits are 0.
+/// Mostly all bits are ([`From<Mark>`]). A mask leaves the other bits as they were, so that two uses of marks can
+/// share them; but IPVS compares all 32 bits, so the service's mark then only matches packets whose other bits are 0.
 ///
 /// ```
 /// use fwmark::{Mark, SetMark};

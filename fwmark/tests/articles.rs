@@ -23,6 +23,15 @@ fn the_articles_lines_are_read_and_printed_as_they_are() {
     }
 }
 
+/// One of the pages has no-break spaces throughout.
+#[test]
+fn a_no_break_space_is_named() {
+    let line = "iptables\u{a0}-t\u{a0}mangle -A PREROUTING -d 172.16.2.100 -p tcp --dport 80 -j MARK --set-mark 6";
+    let error = refused(line, "\u{a0}");
+    assert_eq!((error.column(), error.reason()), (9, &Reason::FalseBlank));
+    assert!(error.to_string().starts_with(r#"column 9, "\u{a0}": looks like a blank"#), "{error}");
+}
+
 #[test]
 fn a_value_may_be_glued_to_its_option() {
     let glued = "iptables -t mangle -A PREROUTING -d172.16.4.1 -p tcp --dport 443 -j MARK --set-mark 10  ";
