@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::Path;
 
-use ipvs::{Client, Error, Info, ServiceState};
+use ipvs::{Client, DestinationState, Error, Info, ServiceState};
 
 use crate::failure::Failure;
 use crate::ipvsadm::names::Names;
@@ -55,9 +55,33 @@ fn blocks(
     names: &mut Names,
 ) -> Result<(), Error> {
     written(render::list::titles(&mut out, request, info));
-    for state in services {
-        let mut destinations = client.destinations(&state.service.key())?;
-        written(render::list::service(&mut out, request, state, &mut destinations, names));
+    each_block(client, services, request.numeric, names, |state, destinations, names| {
+        written(render::list::service(&mut out, request, state, destinations, names));
+    })
+}
+
+/// With names, so many services are read before the first of them is shown: their names are looked up together.
+const TOGETHER: usize = 64;
+
+/// Reads each service's destinations and hands both to `show`.
+fn each_block(
+    client: &mut Client,
+    services: &[ServiceState],
+    numeric: bool,
+    names: &mut Names,
+    mut show: impl FnMut(&ServiceState, &mut [DestinationState], &mut Names),
+) -> Result<(), Error> {
+    for some in services.chunks(if numeric { 1 } else { TOGETHER }) {
+        let mut blocks = Vec::with_capacity(some.len());
+        for state in some {
+            blocks.push((*state, client.destinations(&state.service.key())?));
+        }
+        if !numeric {
+            render::prefetch(names, &blocks);
+        }
+        for (state, destinations) in &mut blocks {
+            show(state, destinations, names);
+        }
     }
     Ok(())
 }
@@ -70,11 +94,9 @@ pub(crate) fn save(kernel: &mut Kernel, out: &mut dyn Write, numeric: bool, name
 fn save_all(client: &mut Client, mut out: &mut dyn Write, numeric: bool, names: &mut Names) -> Result<(), Error> {
     let mut services = client.services()?;
     order::sort_services(&mut services);
-    for state in &services {
-        let mut destinations = client.destinations(&state.service.key())?;
-        written(render::save::service(&mut out, numeric, state, &mut destinations, names));
-    }
-    Ok(())
+    each_block(client, &services, numeric, names, |state, destinations, names| {
+        written(render::save::service(&mut out, numeric, state, destinations, names));
+    })
 }
 
 fn connections(mut out: &mut dyn Write, request: &ListRequest, path: &Path, names: &mut Names) -> Result<(), Failure> {

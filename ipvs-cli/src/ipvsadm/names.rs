@@ -12,8 +12,6 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipvs::Protocol;
 
-use super::value::Resolve;
-
 /// A name is a few bytes in any encoding.
 type Name = Box<[u8]>;
 
@@ -76,34 +74,6 @@ impl Names {
             hosts: hosts.iter().map(|&(address, text)| (address.parse().unwrap(), name(text))).collect(),
             ports: ports.iter().map(|&(protocol, port, text)| ((protocol, port), name(text))).collect(),
         }
-    }
-}
-
-/// Names in what is read, such as a rules file: an answer is remembered, since a file repeats its names.
-#[derive(Debug, Default)]
-pub struct SystemNames {
-    hosts: BTreeMap<Name, Ipv4Addr>,
-    ports: BTreeMap<(Name, Protocol), u16>,
-}
-
-impl Resolve for SystemNames {
-    fn host(&mut self, name: &[u8]) -> Option<Ipv4Addr> {
-        if let Some(&address) = self.hosts.get(name) {
-            return Some(address);
-        }
-        let address = lookup_host(name)?;
-        self.hosts.insert(name.into(), address);
-        Some(address)
-    }
-
-    fn port(&mut self, name: &[u8], protocol: Protocol) -> Option<u16> {
-        let key = (name.into(), protocol);
-        if let Some(&port) = self.ports.get(&key) {
-            return Some(port);
-        }
-        let port = lookup_port(name, protocol)?;
-        self.ports.insert(key, port);
-        Some(port)
     }
 }
 

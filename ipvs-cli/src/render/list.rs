@@ -1,7 +1,6 @@
 //! Listings of services and their destinations (`-L`), in all views.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 
 use ipvs::{
     DestinationState, Family, Forwarding, Info, Protocol, Rates, ServiceKey, ServiceState, Statistics, Tunnel,
@@ -65,9 +64,6 @@ pub fn service(
     }
     let mut names = (!request.numeric).then_some(names);
     let protocol = names_of_ports(&state.service.key());
-    if let Some(names) = &mut names {
-        prefetch(names, &state.service.key(), destinations);
-    }
     let mut lines = Lines::new(out, 1 + destinations.len());
     lines.line(|line| service_line(line, request, state, names.as_deref_mut()))?;
     for destination in destinations {
@@ -86,19 +82,6 @@ pub(super) fn names_of_ports(key: &ServiceKey) -> Option<Protocol> {
     match key {
         ServiceKey::Address { protocol, .. } => Some(*protocol),
         ServiceKey::Mark { .. } => None,
-    }
-}
-
-/// Looks up at once what a service's lines will need.
-pub(super) fn prefetch(names: &mut Names, key: &ServiceKey, destinations: &[DestinationState]) {
-    let at = match key {
-        ServiceKey::Address { at, .. } => Some(*at),
-        ServiceKey::Mark { .. } => None,
-    };
-    let endpoints = at.into_iter().chain(destinations.iter().map(|state| state.destination.address));
-    names.prefetch_hosts(endpoints.clone().map(|at: SocketAddr| at.ip()));
-    if let Some(protocol) = names_of_ports(key) {
-        names.prefetch_ports(protocol, endpoints.map(|at| at.port()));
     }
 }
 

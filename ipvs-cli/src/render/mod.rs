@@ -18,6 +18,28 @@ mod samples;
 
 use std::io::{self, Write};
 
+use ipvs::{DestinationState, Protocol, ServiceKey, ServiceState};
+
+use crate::ipvsadm::names::Names;
+
+/// Looks up, in as few runs of the system's resolver as possible, all names that these services will be shown with.
+pub fn prefetch(names: &mut Names, services: &[(ServiceState, Vec<DestinationState>)]) {
+    let endpoints = |(state, destinations): &(ServiceState, Vec<DestinationState>)| {
+        let at = match state.service.key() {
+            ServiceKey::Address { at, .. } => Some(at),
+            ServiceKey::Mark { .. } => None,
+        };
+        let destinations = destinations.iter().map(|state| state.destination.address);
+        at.into_iter().chain(destinations).collect::<Vec<_>>()
+    };
+    names.prefetch_hosts(services.iter().flat_map(endpoints).map(|at| at.ip()));
+    for protocol in [Protocol::TCP, Protocol::UDP, Protocol::SCTP] {
+        let of_protocol =
+            services.iter().filter(|(state, _)| list::names_of_ports(&state.service.key()) == Some(protocol));
+        names.prefetch_ports(protocol, of_protocol.flat_map(endpoints).map(|at| at.port()));
+    }
+}
+
 /// Lines on their way out: handed on some at a time.
 struct Lines<'w, W> {
     out: &'w mut W,

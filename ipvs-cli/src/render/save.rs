@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use ipvs::{DestinationState, Family, Forwarding, Protocol, Service, ServiceKey, ServiceState, Tunnel, TunnelFlags};
 
 use super::address::{endpoint, netmask};
-use super::list::{names_of_ports, prefetch};
+use super::list::names_of_ports;
 use super::number::decimal;
 use super::{Lines, flags, order};
 use crate::ipvsadm::names::Names;
@@ -20,9 +20,6 @@ pub fn service(
 ) -> io::Result<()> {
     order::sort_destinations(destinations);
     let mut names = (!numeric).then_some(names);
-    if let Some(names) = &mut names {
-        prefetch(names, &state.service.key(), destinations);
-    }
     let protocol = names_of_ports(&state.service.key());
     let mut id = Vec::new();
     identity(&mut id, &state.service.key(), names.as_deref_mut());
