@@ -93,16 +93,17 @@ impl<'w> Scanner<'w> {
     fn next_option_word(&mut self, warnings: &mut Vec<Warning>) -> Option<Lead<'w>> {
         loop {
             let word = self.words.get(self.next)?;
-            let place = self.next;
             self.next += 1;
-            if self.used.contains(&place) {
+            if self.used.contains(&(self.next - 1)) {
                 continue;
             }
             match word {
                 _ if self.options_ended => self.plain.push(word),
                 b"--" => self.options_ended = true,
-                [b'-', b'-', name @ ..] if !is_pasted(word) => return Some(Lead::Long(name)),
-                [b'-', letters @ ..] if !letters.is_empty() && !is_pasted(word) => return Some(Lead::Bundle(letters)),
+                [b'-', b'-', name @ ..] if !is_typeset(name) => return Some(Lead::Long(name)),
+                [b'-', letters @ ..] if !letters.is_empty() && !is_typeset(letters) => {
+                    return Some(Lead::Bundle(letters));
+                }
                 _ => match pasted::option_behind_dashes(word) {
                     Some(lead) => {
                         warnings.push(Warning::dash(word, lead));
@@ -185,7 +186,9 @@ impl<'w> Scanner<'w> {
 
     /// The value with its placeholders replaced, all by the same word.
     fn fill_in(&mut self, value: &'w [u8]) -> Cow<'w, [u8]> {
-        if !value.contains(&PLACEHOLDER[0]) || !value.windows(PLACEHOLDER.len()).any(|part| part == PLACEHOLDER) {
+        if !value.iter().any(|&byte| byte == PLACEHOLDER[0])
+            || !value.windows(PLACEHOLDER.len()).any(|part| part == PLACEHOLDER)
+        {
             return Cow::Borrowed(value);
         }
         let Some(word) = self.take_plain_word() else {
@@ -219,7 +222,7 @@ impl<'w> Scanner<'w> {
     }
 }
 
-/// ASCII and other dashes mixed: no option for popt, but perhaps for us.
-fn is_pasted(word: &[u8]) -> bool {
-    !word.is_ascii() && pasted::option_behind_dashes(word).is_some()
+/// Another kind of dash behind ASCII ones: no option for popt, but perhaps for us.
+fn is_typeset(behind_dashes: &[u8]) -> bool {
+    behind_dashes.first().is_some_and(|byte| !byte.is_ascii())
 }

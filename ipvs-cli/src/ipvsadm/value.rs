@@ -20,13 +20,19 @@ pub trait Resolve: std::fmt::Debug {
 /// A decimal number, as C's `strtol` reads it: white space and one sign may stand before it, nothing behind it.
 pub fn number(text: &[u8], range: RangeInclusive<u32>) -> Option<u32> {
     let (negative, digits) = sign(text.trim_start_c());
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+    if digits.is_empty() {
         return None;
     }
-    let value =
-        digits.iter().fold(0i64, |value, digit| value.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
-    let value = u32::try_from(if negative { -value } else { value }).ok()?;
-    range.contains(&value).then_some(value)
+    let mut value = 0u32;
+    for &byte in digits {
+        let digit = u32::from(byte.wrapping_sub(b'0'));
+        if digit > 9 {
+            return None;
+        }
+        value = value.checked_mul(10)?.checked_add(digit)?;
+    }
+    let in_range = range.contains(&value) && !(negative && value > 0);
+    in_range.then_some(value)
 }
 
 /// What C's `atoi` makes of it on a 64-bit machine: junk behind the number is ignored, and it wraps around.
@@ -66,22 +72,22 @@ fn is_c_space(byte: u8) -> bool {
 
 /// `host[:port]`; the port, if one is given. A port's name is one of the protocol, if that is known.
 pub fn address(text: &[u8], protocol: Option<Protocol>, names: &mut dyn Resolve) -> Option<(IpAddr, Option<u16>)> {
-    if text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    if let Some(address) = ipv6(text) {
-        return Some((address.into(), None));
-    }
+    let Some(colon) = text.iter().rposition(|&byte| byte == b':') else {
+        // Of a number alone it could not be said whether it is an address or a port.
+        let is_number = text.iter().all(u8::is_ascii_digit);
+        return if is_number { None } else { Some((ipv4_host(text, names)?.into(), None)) };
+    };
     if let [b'[', rest @ ..] = text {
         return bracketed(rest, protocol, names);
     }
-    match text.iter().rposition(|&byte| byte == b':') {
-        None => Some((ipv4_host(text, names)?.into(), None)),
-        Some(colon) => {
-            let address = ipv4_host(&text[..colon], names)?;
-            Some((address.into(), Some(port(&text[colon + 1..], protocol, names)?)))
-        }
+    let (host, port_text) = (&text[..colon], &text[colon + 1..]);
+    if host.contains(&b':')
+        && let Some(address) = ipv6(text)
+    {
+        return Some((address.into(), None));
     }
+    let address = ipv4_host(host, names)?;
+    Some((address.into(), Some(port(port_text, protocol, names)?)))
 }
 
 /// `host]:port`
@@ -105,10 +111,6 @@ fn port(text: &[u8], protocol: Option<Protocol>, names: &mut dyn Resolve) -> Opt
 
 /// An IPv6 address, without zone.
 fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
-    // Tells most other texts apart at once: every such address has two colons.
-    if text.iter().filter(|&&byte| byte == b':').count() < 2 {
-        return None;
-    }
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
@@ -157,11 +159,21 @@ fn aton_part(text: &[u8]) -> Option<(u32, &[u8])> {
     };
     let mut value = 0u32;
     let mut len = 0;
-    while let Some(digit) = digits.get(len).and_then(|&byte| char::from(byte).to_digit(radix)) {
+    while let Some(digit) = digits.get(len).and_then(|&byte| digit(byte, radix)) {
         value = value.checked_mul(radix)?.checked_add(digit)?;
         len += 1;
     }
     (len > 0).then_some((value, &digits[len..]))
+}
+
+fn digit(byte: u8, radix: u32) -> Option<u32> {
+    let value = match byte {
+        b'0'..=b'9' => byte - b'0',
+        b'a'..=b'f' => byte - b'a' + 10,
+        b'A'..=b'F' => byte - b'A' + 10,
+        _ => return None,
+    };
+    Some(u32::from(value)).filter(|&value| value < radix)
 }
 
 /// The prefix length of an IPv6 service.

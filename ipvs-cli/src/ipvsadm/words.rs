@@ -37,27 +37,32 @@ impl Words {
         let mut start = 0;
         for (end, byte) in line.iter().enumerate() {
             if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
-                self.push_pieces(start, end);
+                self.push(start, end);
                 start = end + 1;
             }
         }
-        self.push_pieces(start, line.len());
+        self.push(start, line.len());
+        if line.contains(&0) {
+            self.cut_at_nuls();
+        }
+        let text = &self.text;
+        self.spans.retain(|&(start, end)| &text[start..end] != b"ipvsadm");
     }
 
-    fn push_pieces(&mut self, mut start: usize, end: usize) {
+    /// Adds a word, in pieces if it is long; nothing, if it is empty.
+    fn push(&mut self, mut start: usize, end: usize) {
         while start < end {
             let piece = end.min(start + LONGEST);
-            self.push_piece(start, piece);
+            self.spans.push((start, piece));
             start = piece;
         }
     }
 
-    fn push_piece(&mut self, start: usize, end: usize) {
-        let word = &self.text[start..end];
-        // A NUL ends the text of a C program's word.
-        let len = word.iter().position(|&byte| byte == 0).unwrap_or(word.len());
-        if &word[..len] != b"ipvsadm" {
-            self.spans.push((start, start + len));
+    /// A NUL ends the text of a C program's word.
+    fn cut_at_nuls(&mut self) {
+        for (start, end) in &mut self.spans {
+            let word = &self.text[*start..*end];
+            *end = *start + word.iter().position(|&byte| byte == 0).unwrap_or(word.len());
         }
     }
 }
