@@ -97,3 +97,45 @@ fn why_unavailable(error: &Error) -> String {
         error => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ipvs::{CommandKind, Refusal};
+
+    use super::*;
+
+    fn told(failure: &Failure) -> (String, u8) {
+        let mut text = Vec::new();
+        failure.write(&mut text, b"ipvsadm", false).unwrap();
+        (String::from_utf8(text).unwrap(), failure.status())
+    }
+
+    fn refused(command: CommandKind, errno: Errno) -> Error {
+        Refusal { command, errno }.into()
+    }
+
+    #[test]
+    fn without_permission_no_command_is_there_to_be_refused() {
+        let text = "Can't initialize ipvs: Permission denied (you must be root)\n\
+                    Are you sure that IP Virtual Server is built in the kernel or as module?\n";
+        let change = Failure::change(refused(CommandKind::Flush, Errno::EPERM));
+        let read = Failure::read(refused(CommandKind::GetService, Errno::EPERM));
+        assert_eq!([told(&change), told(&read)], [(text.to_owned(), 2), (text.to_owned(), 2)]);
+    }
+
+    #[test]
+    fn without_ipvs_it_is_said_in_ipvsadms_words() {
+        let (text, status) = told(&Failure::read(Error::ModuleMissing));
+        let root = rustix::process::geteuid().is_root();
+        let why = if root { "Protocol not available" } else { "Permission denied (you must be root)" };
+        assert!(text.starts_with(&format!("Can't initialize ipvs: {why}\n")), "{text}");
+        assert_eq!(status, 2);
+    }
+
+    #[test]
+    fn a_change_and_a_read_differ_in_status() {
+        let error = || refused(CommandKind::Zero, Errno::ESRCH);
+        assert_eq!(told(&Failure::change(error())), ("No such service\n".to_owned(), 255));
+        assert_eq!(told(&Failure::read(error())), ("No such service\n".to_owned(), 1));
+    }
+}

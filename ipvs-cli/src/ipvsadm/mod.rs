@@ -7,6 +7,8 @@ mod line;
 pub mod names;
 pub mod parse;
 #[cfg(test)]
+mod parse_laws;
+#[cfg(test)]
 mod parse_tests;
 pub mod pasted;
 pub mod rules;
