@@ -202,6 +202,11 @@ name! {
     InterfaceName, 15, "interface"
 }
 
+impl InterfaceName {
+    /// The loopback, which every network namespace has.
+    pub const LOOPBACK: Self = Self(Name::known("lo"));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

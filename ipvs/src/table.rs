@@ -1,6 +1,6 @@
 //! The state of a director as a value, and the kernel's rules for changing it.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use indexmap::IndexMap;
 
@@ -9,7 +9,7 @@ use crate::daemon::{Daemon, DaemonRole};
 use crate::destination::{Destination, Forwarding, Tunnel};
 use crate::error::{Errno, Refusal};
 use crate::info::{Info, Version};
-use crate::name::{PersistenceEngine, Scheduler};
+use crate::name::{InterfaceName, PersistenceEngine, Scheduler};
 use crate::service::{Family, Service, ServiceKey};
 use crate::stats::Statistics;
 use crate::timeouts::Timeouts;
@@ -113,9 +113,9 @@ impl TableEntry {
 /// [`apply`](Self::apply) changes it as the kernel would, and refuses what the kernel would refuse, with the same error
 /// number. A fresh table is that of a network namespace nobody has touched: no services, default timeouts.
 ///
-/// Where kernels differ it is the newest, Linux 7.2. What depends on a particular machine is assumed: the network interfaces are `lo` and `eth0`, the schedulers and the
-/// persistence engine are those of the Linux tree, no address but unicast ones counts as reachable, and every unicast
-/// address does.
+/// Where kernels differ it is the newest, Linux 7.2. What depends on a particular machine is assumed: the only network
+/// interface is `lo` ([`with_interface`](Self::with_interface) adds others), the schedulers and the persistence engine are those of
+/// the Linux tree, and every unicast address can be reached. A table that was read from a kernel has any interface.
 ///
 /// ```
 /// use ipvs::{Command, Errno, Service, Table};
@@ -125,12 +125,26 @@ impl TableEntry {
 /// assert_eq!(table.apply(&add).unwrap_err().errno, Errno::EEXIST);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Table {
     services: IndexMap<ServiceKey, TableEntry>,
     timeouts: Timeouts,
     daemons: Vec<Daemon>,
     info: Info,
+    /// Those that are there; `None` where it isn't known, and any will do.
+    interfaces: Option<Vec<Interface>>,
+}
+
+/// A network interface that a sync daemon may use.
+#[derive(Clone, Copy, Debug)]
+struct Interface {
+    name: InterfaceName,
+    /// The longest packet that it carries, in bytes.
+    mtu: u32,
+}
+
+impl Interface {
+    const LOOPBACK: Self = Interface { name: InterfaceName::LOOPBACK, mtu: 65_536 };
 }
 
 impl Default for Table {
@@ -140,6 +154,7 @@ impl Default for Table {
             timeouts: Timeouts { tcp: Some(900), tcp_fin: Some(120), udp: Some(300) },
             daemons: Vec::new(),
             info: Info { version: Version { major: 1, minor: 2, patch: 1 }, connection_table_size: 4096 },
+            interfaces: Some(vec![Interface::LOOPBACK]),
         }
     }
 }
@@ -148,6 +163,23 @@ impl Table {
     /// An empty director.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same director with a network interface more, of the usual MTU, 1,500 bytes.
+    ///
+    /// ```
+    /// use ipvs::{Client, Daemon, DaemonRole, InterfaceName, Table};
+    /// let eth0 = InterfaceName::new("eth0")?;
+    /// let mut director = Client::fake(Table::new().with_interface(eth0));
+    /// director.start_daemon(&Daemon::new(DaemonRole::Master, eth0))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_interface(mut self, name: InterfaceName) -> Self {
+        if let Some(interfaces) = &mut self.interfaces {
+            interfaces.push(Interface { name, mtu: 1500 });
+        }
+        self
     }
 
     /// A table made of what was read from a kernel: services and destinations in the kernel's order, newest first.
@@ -161,7 +193,7 @@ impl Table {
             let destinations = destinations.into_iter().rev().map(|state| (state.destination.address, state)).collect();
             (state.service.key(), TableEntry { state, destinations })
         };
-        Table { services: services.into_iter().rev().map(entry).collect(), timeouts, daemons, info }
+        Table { services: services.into_iter().rev().map(entry).collect(), timeouts, daemons, info, interfaces: None }
     }
 
     /// Its services, oldest first. (The kernel lists them in an order of its own.)
@@ -290,15 +322,20 @@ impl Table {
         if self.services.values().any(TableEntry::has_mixed_families) {
             return Err(Errno::EINVAL);
         }
-        if !INTERFACES.contains(&daemon.interface.as_bytes()) {
-            return Err(Errno::ENODEV);
-        }
+        let interface = self.interface(daemon.interface).ok_or(Errno::ENODEV)?;
         if self.daemons.iter().any(|running| running.role == daemon.role) {
             return Err(Errno::EEXIST);
         }
-        self.daemons.push(with_defaults(daemon));
+        self.daemons.push(with_defaults(daemon, interface.mtu));
         self.daemons.sort_by_key(|daemon| daemon.role);
         Ok(())
+    }
+
+    fn interface(&self, name: InterfaceName) -> Option<Interface> {
+        match &self.interfaces {
+            None => Some(Interface { name, mtu: 1500 }),
+            Some(interfaces) => interfaces.iter().find(|interface| interface.name == name).copied(),
+        }
     }
 
     fn stop_daemon(&mut self, role: DaemonRole) -> Result<(), Errno> {
@@ -319,9 +356,6 @@ impl TableEntry {
         self.destinations.values().any(|state| state.destination.family() != family)
     }
 }
-
-/// The interfaces that a table assumes, as every machine has the first and ipvsadm's default is the second.
-const INTERFACES: [&[u8]; 2] = [b"lo", b"eth0"];
 
 fn check_service(service: &Service) -> Result<(), Errno> {
     let known = |scheduler| scheduler == Scheduler::NONE || Scheduler::IN_TREE.contains(&scheduler);
@@ -356,10 +390,13 @@ fn check_numbers(destination: &Destination) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Of 127.0.0.1/8, which every loopback has.
+const LOOPBACK_BROADCAST: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 255);
+
 /// Would the kernel take this address for a single host that it can reach?
 fn may_be_destination(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(v4) => !(v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast()),
+        IpAddr::V4(v4) => !(v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() || v4 == LOOPBACK_BROADCAST),
         IpAddr::V6(v6) => {
             !(v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local() || v6.to_ipv4_mapped().is_some())
                 || v6 == Ipv6Addr::LOCALHOST
@@ -367,16 +404,23 @@ fn may_be_destination(address: IpAddr) -> bool {
     }
 }
 
-/// A daemon as the kernel reports it once started on an interface with the usual 1,500 bytes.
-fn with_defaults(daemon: &Daemon) -> Daemon {
-    const MTU: u16 = 1500;
+/// A daemon as the kernel reports it once started.
+fn with_defaults(daemon: &Daemon, mtu: u32) -> Daemon {
+    /// A master stays below this, whatever the interface carries.
+    const USUAL_MTU: u32 = 1500;
+    /// The longest IP packet.
+    const LONGEST: u32 = 65_535;
     let group = daemon.group.unwrap_or(IpAddr::from([224, 0, 0, 81]));
     let headers = match Family::of(group) {
         Family::V4 => 20 + 8,
         Family::V6 => 40 + 8,
     };
+    let carries = match daemon.role {
+        DaemonRole::Master => mtu.min(USUAL_MTU),
+        DaemonRole::Backup => mtu.clamp(USUAL_MTU, LONGEST),
+    };
     Daemon {
-        max_len: daemon.max_len.or(Some(MTU - headers)),
+        max_len: daemon.max_len.or(u16::try_from(carries - headers).ok()),
         group: Some(group),
         port: daemon.port.or(Some(8848)),
         ttl: daemon.ttl.or(Some(1)),

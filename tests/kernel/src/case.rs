@@ -22,6 +22,8 @@ pub struct Case {
     pub source: String,
     /// Needs a real kernel: real packets, other programs, or rules that the in-memory kernel does not have.
     pub needs_kernel: bool,
+    /// Needs the host and service names of `cases/etc`, which only a private world has.
+    pub needs_names: bool,
     /// The kernels for which the transcript holds; empty for all.
     pub kernels: Vec<KernelRange>,
     /// The issue that will build what the case shows; until then ours must fail it.
@@ -272,7 +274,7 @@ struct Parser {
 
 impl Parser {
     fn new(name: String, source: String) -> Self {
-        let case = Case { name, source, needs_kernel: false, kernels: Vec::new(), issue: None, steps: Vec::new() };
+        let case = Case { name, source, needs_kernel: false, needs_names: false, kernels: Vec::new(), issue: None, steps: Vec::new() };
         Self { case, block: Block::None, manner: Manner::default() }
     }
 
@@ -302,6 +304,7 @@ impl Parser {
         let seconds = || values.first().and_then(|word| word.parse().ok()).map(Duration::from_secs).ok_or_else(unknown);
         match name {
             "kernel" => self.case.needs_kernel = true,
+            "names" => self.case.needs_names = true,
             "since" | "only" => {
                 for value in &values {
                     let version = KernelVersion::parse(value).ok_or_else(unknown)?;

@@ -1,7 +1,11 @@
 //! The programs a case is played on, and the one way a case talks to them: a request in, an outcome back.
 
-use crate::case::{CommandLine, Status};
+use crate::case::{Case, CommandLine, Status};
+
 use crate::traffic::Traffic;
+use ipvs::{Client, Table};
+use ipvs_cli::io::Streams;
+use ipvs_cli::kernel::Kernel;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
@@ -30,6 +34,8 @@ pub enum Target {
     Theirs,
     /// Ours, the program `$IPVS_CLI`.
     Ours,
+    /// Ours, in this process, on an in-memory kernel.
+    Fake,
 }
 
 impl Target {
@@ -39,19 +45,28 @@ impl Target {
         match self {
             Self::Theirs => "theirs",
             Self::Ours => "ours",
+            Self::Fake => "fake",
         }
     }
 
-    /// The program's path.
+    /// Can it play this case? Only a real kernel has packets and other programs.
+    #[must_use]
+    pub fn plays(self, case: &Case) -> bool {
+        let playable = || case.steps.iter().all(|step| InProcess::runs(&step.command));
+        self != Self::Fake || (!case.needs_kernel && !case.needs_names && playable())
+    }
+
+    /// The program's path; none for the fake.
     ///
     /// # Errors
     /// The variable that names it is not set.
-    pub fn program(self) -> Result<PathBuf, TargetError> {
+    pub fn program(self) -> Result<Option<PathBuf>, TargetError> {
         let (variable, meaning) = match self {
+            Self::Fake => return Ok(None),
             Self::Theirs => ("IPVSADM", "the original ipvsadm, with its wrapper scripts beside it"),
             Self::Ours => ("IPVS_CLI", "the ipvs-cli to be tested"),
         };
-        env::var_os(variable).map(PathBuf::from).ok_or(TargetError::NotNamed { variable, meaning })
+        env::var_os(variable).map(|path| Some(path.into())).ok_or(TargetError::NotNamed { variable, meaning })
     }
 
     /// Starts a session: what one case does to this target.
@@ -59,8 +74,10 @@ impl Target {
     /// # Errors
     /// The program is not known.
     pub fn session(self) -> Result<Box<dyn Session>, TargetError> {
-        let program = self.program()?;
-        Ok(Box::new(Programs { target: self, program, traffic: Traffic::default() }))
+        Ok(match self.program()? {
+            Some(program) => Box::new(Programs { target: self, program, traffic: Traffic::default() }),
+            None => Box::new(InProcess::new()),
+        })
     }
 }
 
@@ -117,6 +134,31 @@ pub trait Session {
     /// # Errors
     /// The command could not be run at all; what it says itself is an [`Outcome`].
     fn run(&mut self, request: Request<'_>) -> Result<Outcome, TargetError>;
+}
+
+/// Our program as a function, on an in-memory kernel that lasts as long as the case.
+struct InProcess {
+    kernel: Kernel,
+}
+
+impl InProcess {
+    fn new() -> Self {
+        InProcess { kernel: Kernel::with(Client::fake(Table::new()), "/dev/null") }
+    }
+
+    /// Is this a command for it? Variables and files belong to real processes.
+    fn runs(line: &CommandLine) -> bool {
+        line.env.is_empty() && line.stdout.is_none()
+    }
+}
+
+impl Session for InProcess {
+    fn run(&mut self, request: Request<'_>) -> Result<Outcome, TargetError> {
+        let (mut stdin, mut stdout, mut stderr) = (request.stdin, Vec::new(), Vec::new());
+        let mut streams = Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, hints: false };
+        let status = ipvs_cli::run(&request.command.argv, &mut streams, &mut self.kernel);
+        Ok(Outcome { stdout, stderr, status: Status::Exit(status.into()) })
+    }
 }
 
 /// Real programs on a real kernel.

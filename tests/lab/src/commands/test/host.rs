@@ -31,7 +31,8 @@ pub(crate) fn check(workspace: &Workspace, summary: &mut Summary) -> Result<()> 
     oldest_rust(workspace, summary)?;
     fuzz_targets(workspace, summary)?;
     dependencies(workspace, summary)?;
-    run(summary, "tests on this machine", cargo(&["test", "--quiet", "--workspace", "--exclude", "kernel-tests"]))
+    run(summary, "tests on this machine", cargo(&["test", "--quiet", "--workspace", "--exclude", "kernel-tests"]))?;
+    run(summary, "tests on the in-memory kernel", cargo(&["test", "--quiet", "-p", "kernel-tests", "--", "fake::"]))
 }
 
 fn run(summary: &mut Summary, name: &str, command: Command) -> Result<()> {

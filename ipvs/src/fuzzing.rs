@@ -1,0 +1,133 @@
+//! Doors to private parts for the targets in `fuzz/`: compiled only with `--cfg fuzzing`, which cargo-fuzz sets.
+//!
+//! Each function panics when a law is broken.
+
+use crate::command::Command;
+use crate::error::Error;
+use crate::exchange::{Progress, Query, Window};
+use crate::fake::Fake;
+use crate::service::Family;
+use crate::table::Table;
+use crate::wire::{self, Body, Header, Read, Request};
+
+/// Any number does: the family's is the kernel's choice.
+const FAMILY: u16 = 0x1f;
+
+/// Decodes a datagram as everything that it could be.
+///
+/// Law: a change that was understood says the same after it was written and read again.
+pub fn decode(datagram: &[u8]) {
+    for message in wire::messages(datagram) {
+        let Ok((header, Body::Family { command, attrs })) = message else { continue };
+        let _ = wire::decode_service(attrs);
+        for family in [Family::V4, Family::V6] {
+            let _ = wire::decode_destination(attrs, family);
+        }
+        let _ = wire::decode_daemon(attrs);
+        let _ = wire::decode_timeouts(attrs);
+        let _ = wire::decode_info(attrs);
+        let _ = wire::decode_family_id(attrs);
+        if let Ok(Some(Request::Change(change))) = wire::decode_request(&header, command, attrs) {
+            assert_eq!(written_and_read(&change), change);
+        }
+    }
+}
+
+fn written_and_read(change: &Command) -> Command {
+    let mut written = Vec::new();
+    wire::encode_change(&mut written, Header::request(FAMILY, 1), change);
+    let mut messages = wire::messages(&written);
+    let Some(Ok((header, Body::Family { command, attrs }))) = messages.next() else {
+        panic!("{change:?}: {written:?}")
+    };
+    assert!(messages.next().is_none(), "{change:?} is one message");
+    match wire::decode_request(&header, command, attrs) {
+        Ok(Some(Request::Change(read))) => read,
+        other => panic!("{change:?} was read as {other:?}"),
+    }
+}
+
+/// Sends so many commands at once, and then takes these datagrams for the kernel's answers.
+///
+/// Law: each command has one outcome, whatever the kernel says.
+pub fn answer_commands<'d>(count: u8, answers: impl IntoIterator<Item = &'d [u8]>) {
+    let mut window = Window::default();
+    for sequence in 0..count.into() {
+        window.push(FAMILY, sequence, &Command::Flush);
+    }
+    if window.is_empty() {
+        return;
+    }
+    window.datagram();
+    for answer in answers {
+        match window.feed(answer) {
+            Ok(Progress::More) => {}
+            Ok(Progress::Done) => break,
+            Err(error) => return assert!(matches!(error, Error::Decode(_)), "{error:?}"),
+        }
+    }
+    assert_eq!(window.take().len(), count.into());
+    assert!(window.is_empty());
+}
+
+/// Asks for a table, and then takes these datagrams for the kernel's answers.
+///
+/// Law: what is wrong with them is told as a refusal or as a fault of the bytes.
+pub fn answer_query<'d>(answers: impl IntoIterator<Item = &'d [u8]>) {
+    let query = Query::read(&mut Vec::new(), FAMILY, 1, &Read::Services);
+    let mut take = |attrs: &[u8]| wire::decode_service(attrs).map(drop);
+    for answer in answers {
+        match query.feed(answer, &mut take) {
+            Ok(Progress::More) => {}
+            Ok(Progress::Done) => return,
+            Err(error) => return assert!(matches!(error, Error::Decode(_) | Error::Refused(_)), "{error:?}"),
+        }
+    }
+}
+
+/// Sends a datagram to the in-memory kernel and returns its answers.
+///
+/// Law: what it took in and what it answers, we can read.
+pub fn serve(datagram: &[u8]) -> Vec<Vec<u8>> {
+    let mut fake = Fake::new(Table::new());
+    let answers = send(&mut fake, datagram);
+    let mut keys = Vec::new();
+    dump(&mut fake, &Read::Services, &mut |attrs| keys.push(wire::decode_service(attrs).unwrap().service.key()));
+    for key in keys {
+        dump(&mut fake, &Read::Destinations(key), &mut |attrs| {
+            wire::decode_destination(attrs, key.family()).unwrap();
+        });
+    }
+    dump(&mut fake, &Read::Daemons, &mut |attrs| {
+        wire::decode_daemon(attrs).unwrap();
+    });
+    answers
+}
+
+fn send(fake: &mut Fake, datagram: &[u8]) -> Vec<Vec<u8>> {
+    fake.send(datagram);
+    let mut answers = Vec::new();
+    let mut answer = Vec::new();
+    while fake.receive(&mut answer).is_some() {
+        answers.push(std::mem::take(&mut answer));
+    }
+    for answer in &answers {
+        for message in wire::messages(answer) {
+            message.unwrap();
+        }
+    }
+    answers
+}
+
+fn dump(fake: &mut Fake, read: &Read, take: &mut dyn FnMut(&[u8])) {
+    let mut request = Vec::new();
+    wire::encode_read(&mut request, Header::dump(FAMILY, 1), read);
+    for answer in send(fake, &request) {
+        for message in wire::messages(&answer) {
+            match message.unwrap() {
+                (_, Body::Family { attrs, .. }) => take(attrs),
+                (_, body) => assert_eq!(body, Body::Done(0)),
+            }
+        }
+    }
+}
