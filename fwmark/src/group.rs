@@ -136,6 +136,11 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_in_a_group_twice() {
+        assert_eq!(group(3).with([192, 0, 2, 1].into(), Protocol::Tcp, 2), group(3));
+    }
+
+    #[test]
     fn protocols_and_addresses_have_rules_of_their_own() {
         let group = group(2)
             .with([192, 0, 2, 1].into(), Protocol::Udp, 1)

@@ -62,8 +62,9 @@ fn rule() -> impl Strategy<Value = MarkRule> {
 }
 
 fn action() -> impl Strategy<Value = Action> {
-    let place = any::<NonZeroU32>().prop_map(Action::Insert);
-    prop_oneof![Just(Action::Append), Just(Action::Delete), Just(Action::Insert(NonZeroU32::MIN)), place]
+    let place = prop_oneof![1..4u32, 1..=u32::MAX];
+    let insert = place.prop_map(|place| Action::Insert(NonZeroU32::new(place).unwrap()));
+    prop_oneof![Just(Action::Append), Just(Action::Delete), insert]
 }
 
 /// Words that lines are made of, and some that they are not.
