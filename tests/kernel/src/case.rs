@@ -274,7 +274,15 @@ struct Parser {
 
 impl Parser {
     fn new(name: String, source: String) -> Self {
-        let case = Case { name, source, needs_kernel: false, needs_names: false, kernels: Vec::new(), issue: None, steps: Vec::new() };
+        let case = Case {
+            name,
+            source,
+            needs_kernel: false,
+            needs_names: false,
+            kernels: Vec::new(),
+            issue: None,
+            steps: Vec::new(),
+        };
         Self { case, block: Block::None, manner: Manner::default() }
     }
 

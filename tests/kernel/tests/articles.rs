@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 
 #[path = "articles/page.rs"]
 mod page;
-#[path = "articles/shell.rs"]
 mod shell;
 
 /// The first major version of the kernel without iptables-legacy.
@@ -97,16 +96,16 @@ fn runs_here(line: &Line) -> bool {
 
 fn play(lines: &[Line], shell: &mut Shell, target: Target) -> Played {
     let run = |line: &Line| {
-        let outcome = shell.run(&line.command);
+        let outcome = shell.type_in(&line.command, b"");
         // What ours understands, theirs has to be told in plain words, or the tables could not be compared.
         if let (Target::Theirs, Some(meant)) = (target, &line.expected.meant) {
-            let meant_outcome = shell.run(meant);
+            let meant_outcome = shell.type_in(meant, b"");
             assert_eq!(meant_outcome, succeeded(&[]), "{meant}");
         }
         outcome
     };
     let outcomes = lines.iter().map(run).collect();
-    let listings = ["ipvsadm -S -n", "ipvsadm -L -n", "ipvsadm"].map(|command| shell.run(command)).to_vec();
+    let listings = ["ipvsadm -S -n", "ipvsadm -L -n", "ipvsadm"].map(|command| shell.type_in(command, b"")).to_vec();
     Played { outcomes, table: shell.table(), listings }
 }
 

@@ -1,4 +1,4 @@
-//! A shell in a fresh network namespace, as a reader of an article has it on the director.
+//! A shell in a fresh network namespace in which `ipvsadm` is the program under test.
 
 use kernel_tests::case::CommandLine;
 use kernel_tests::sandbox;
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The directory of the sandbox whose programs the shell finds first.
 const BIN: &str = "/usr/local/sbin";
 
-/// How long a line may take.
+/// How long a command may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Shell {
@@ -43,21 +43,23 @@ impl Shell {
         Self { session: target.session().expect("the program is known"), path }
     }
 
-    /// What happens when the line is typed.
-    pub(crate) fn run(&mut self, line: &str) -> Outcome {
-        let typed = CommandLine {
-            env: vec![("PATH".into(), self.path.clone()), ("LC_ALL".into(), "C.UTF-8".into())],
-            argv: ["bash", "-c", line].map(OsString::from).to_vec(),
-            stdout: None,
-        };
-        let request = Request { command: &typed, stdin: b"", deadline: DEADLINE };
-        self.session.run(request).unwrap_or_else(|error| panic!("{line}: {error}"))
+    /// What happens when the line is typed, and `stdin` then.
+    pub(crate) fn type_in(&mut self, line: &str, stdin: &[u8]) -> Outcome {
+        self.start(["bash", "-c", line].map(OsString::from).to_vec(), stdin)
+    }
+
+    /// What a program does with these words, without a shell between.
+    pub(crate) fn start(&mut self, argv: Vec<OsString>, stdin: &[u8]) -> Outcome {
+        let env = vec![("PATH".into(), self.path.clone()), ("LC_ALL".into(), "C.UTF-8".into())];
+        let typed = CommandLine { env, argv, stdout: None };
+        let request = Request { command: &typed, stdin, deadline: DEADLINE };
+        self.session.run(request).unwrap_or_else(|error| panic!("{:?}: {error}", typed.argv))
     }
 
     /// The kernel's state as the original shows it, whoever made it.
     pub(crate) fn table(&mut self) -> Vec<Outcome> {
         let ipvsadm = Target::Theirs.program().unwrap_or_else(|error| panic!("{error}"));
-        ["-S -n", "-L -n"].map(|arguments| self.run(&format!("'{}' {arguments}", ipvsadm.display()))).to_vec()
+        ["-S -n", "-L -n"].map(|arguments| self.type_in(&format!("'{}' {arguments}", ipvsadm.display()), b"")).to_vec()
     }
 }
 

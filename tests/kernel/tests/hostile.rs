@@ -1,0 +1,305 @@
+//! Bad input: the original and ours get the same, and must answer with the same text and status and leave the same table.
+//!
+//! A missing module is another file, `no_module.rs`, because it is missing for everybody in the machine.
+
+use hostile::random::Random;
+use hostile::twins::{assert_sound, describe, equal};
+use kernel_tests::case::Status;
+use kernel_tests::target::Target;
+use std::fmt::Write;
+
+#[path = "shell/mod.rs"]
+mod shell;
+
+mod hostile {
+    #[path = "open_pipe.rs"]
+    mod open_pipe;
+    #[path = "random.rs"]
+    pub(crate) mod random;
+    #[path = "twins.rs"]
+    pub(crate) mod twins;
+}
+
+const NOT_PERMITTED: &str = "Can't initialize ipvs: Permission denied (you must be root)\n\
+     Are you sure that IP Virtual Server is built in the kernel or as module?\n";
+
+/// What needs rights, and what would be wrong even with them.
+const ANYTHING: [&str; 6] = ["", "-L -n", "-A -t 192.0.2.1:80", "-C", "-R", "--bogus"];
+
+#[test]
+fn without_rights() {
+    equal(|world| {
+        for arguments in ANYTHING {
+            // Root of a user namespace is not the root that may administer IPVS, not even that of its own network.
+            world.types(&format!("unshare -U -r ipvsadm {arguments}"));
+            world.types(&format!("unshare -U -r -n ipvsadm {arguments}"));
+            world.types(&format!("unshare -U ipvsadm {arguments}"));
+        }
+    });
+}
+
+#[test]
+fn as_nobody() {
+    shell::with(Target::Ours, |shell| {
+        // Where it was built, only root may get.
+        shell.type_in("cp -L /usr/local/sbin/ipvsadm /usr/local/sbin/copy; chmod 755 /usr/local/sbin/copy", b"");
+        for arguments in ANYTHING {
+            let line = format!("setpriv --reuid=65534 --regid=65534 --clear-groups copy {arguments}");
+            let outcome = shell.type_in(&line, b"-A -t 192.0.2.1:80\n");
+            let said = String::from_utf8_lossy(&outcome.stderr);
+            assert_eq!((&*said, outcome.status), (NOT_PERMITTED, Status::Exit(2)), "{line}");
+        }
+        assert_eq!(shell.table()[0].stdout, b"");
+    });
+}
+
+#[test]
+fn without_file_descriptors() {
+    shell::with(Target::Ours, |shell| {
+        for arguments in ["-L -n", "-A -t 192.0.2.1:80", "-C"] {
+            let outcome = shell.type_in(&format!("ulimit -n 3; ipvsadm {arguments}"), b"");
+            assert_sound(arguments, &outcome);
+            let said = String::from_utf8_lossy(&outcome.stderr);
+            assert!(
+                said.contains("Too many open files") && outcome.status != Status::Exit(0),
+                "{}",
+                describe(&outcome)
+            );
+        }
+    });
+}
+
+#[test]
+fn refusals_of_the_kernel() {
+    equal(|world| {
+        world.types("ipvsadm -A -t 192.0.2.1:80 -s rr");
+        world.types("ipvsadm -a -t 192.0.2.1:80 -r 192.0.2.11");
+        for line in [
+            "-A -t 192.0.2.2:80 -s unknown",
+            "-E -t 192.0.2.1:80 -s unknown",
+            "-A -t 192.0.2.2:80 -p --pe unknown",
+            "-A -t 192.0.2.1:80",
+            "-E -t 192.0.2.9:80",
+            "-D -t 192.0.2.9:80",
+            "-Z -t 192.0.2.9:80",
+            "-L -t 192.0.2.9:80",
+            "-a -t 192.0.2.9:80 -r 192.0.2.11",
+            "-a -t 192.0.2.1:80 -r 192.0.2.11",
+            "-e -t 192.0.2.1:80 -r 192.0.2.99",
+            "-d -t 192.0.2.1:80 -r 192.0.2.99",
+            "-a -t 192.0.2.1:80 -r 224.0.0.1",
+            "-a -t 192.0.2.1:80 -r 192.0.2.12 -x 1 -y 2",
+            "-a -t 192.0.2.1:80 -r [2001:db8::1]:80 -m",
+            "--start-daemon master --mcast-interface nowhere0",
+            "--stop-daemon master",
+        ] {
+            world.types(&format!("ipvsadm {line}"));
+        }
+    });
+}
+
+/// An option that takes a value, last on a line that is right otherwise.
+const OPTIONS: &[&str] = &[
+    "-A -t",
+    "-A -u",
+    "-A --sctp-service",
+    "-A -f",
+    "-E -t 192.0.2.1:80 -s",
+    "-E -t 192.0.2.1:80 -p",
+    "-E -t 192.0.2.1:80 -p 9 -M",
+    "-E -t [2001:db8::1]:80 -p 9 -M",
+    "-E -t 192.0.2.1:80 -p 9 --pe",
+    "-E -t 192.0.2.1:80 -s sh -b",
+    "-a -t 192.0.2.1:80 -r",
+    "-e -t 192.0.2.1:80 -r 192.0.2.11 -w",
+    "-e -t 192.0.2.1:80 -r 192.0.2.11 -x",
+    "-e -t 192.0.2.1:80 -r 192.0.2.11 -x 99 -y",
+    "-e -t 192.0.2.1:80 -r 192.0.2.11 -i --tun-type",
+    "-e -t 192.0.2.1:80 -r 192.0.2.11 -i --tun-type gue --tun-port",
+    "--set 1 2",
+    "--start-daemon",
+    "--stop-daemon",
+    "--start-daemon master --mcast-interface",
+    "--start-daemon master --syncid",
+    "--start-daemon master --mcast-group",
+    "--start-daemon master --mcast-port",
+    "--start-daemon master --mcast-ttl",
+    "--start-daemon master --sync-maxlen",
+];
+
+#[test]
+fn values_that_are_no_text() {
+    values(&[b"\xff\xfe\x80", b"\x01\x1b[31m", b"\xf0\x9f", "５".as_bytes(), "é:80".as_bytes(), b"[", b"[::1", b"\n"]);
+}
+
+#[test]
+fn values_that_are_no_numbers() {
+    values(&[b"", b"-1", b"+5", b" 5", b"5 ", b"0x10", b"99999999999999999999999", b"4294967297", b"%s%n%x", b"="]);
+}
+
+#[test]
+fn values_that_are_long() {
+    values(&[&b"x".repeat(300), &b"7".repeat(100_000)]);
+}
+
+fn values(values: &[&[u8]]) {
+    equal(|world| {
+        world.feeds("ipvsadm -R", b"-A -t 192.0.2.1:80\n-a -t 192.0.2.1:80 -r 192.0.2.11\n-A -t [2001:db8::1]:80\n");
+        for option in OPTIONS {
+            for value in values {
+                let words: Vec<&[u8]> = option.split(' ').map(str::as_bytes).chain([*value]).collect();
+                world.ipvsadm(&words);
+            }
+        }
+    });
+}
+
+#[test]
+fn ten_thousand_arguments() {
+    equal(|world| {
+        for word in ["x", "-n", "--sort", "-L", "192.0.2.1:80", "-nnnnnnnnn", "--", "!#:+"] {
+            world.ipvsadm(&[&b"-L"[..]].into_iter().chain(vec![word.as_bytes(); 10_000]).collect::<Vec<_>>());
+        }
+        world.ipvsadm(&vec![&b"x"[..]; 10_000]);
+        world.ipvsadm(&[b"-L", format!("-{}", "n".repeat(100_000)).as_bytes()]);
+    });
+}
+
+#[test]
+fn strange_names_and_environments() {
+    equal(|world| {
+        for line in [
+            "exec -a '' ipvsadm --bogus",
+            "exec -a $'\\xff/ipvsadm' ipvsadm --bogus -L",
+            "exec -a $'\\xff/ipvsadm' ipvsadm word",
+            "env -i /usr/local/sbin/ipvsadm -L -n",
+            "LC_ALL=$'\\xff' LANG=C.BOGUS TZ=x ipvsadm -L -n",
+        ] {
+            world.types(line);
+        }
+    });
+}
+
+#[test]
+fn input_that_is_not_there() {
+    equal(|world| {
+        for redirection in ["</dev/null", "<&-", "<&- >&- 2>&-"] {
+            world.types(&format!("ipvsadm -R {redirection}"));
+        }
+    });
+}
+
+/// ipvsadm takes an input that it cannot read for an empty one, and tells success. Ours says what it could not do.
+#[test]
+fn input_that_cannot_be_read_is_told() {
+    let unreadable = [("</", "Is a directory (os error 21)"), ("0>/dev/null", "Bad file descriptor (os error 9)")];
+    for (redirection, why) in unreadable {
+        let line = format!("ipvsadm -R {redirection}");
+        let theirs = shell::with(Target::Theirs, |shell| shell.type_in(&line, b""));
+        assert_eq!((&*theirs.stderr, theirs.status), (&b""[..], Status::Exit(0)), "the original: {line}");
+        let ours = shell::with(Target::Ours, |shell| shell.type_in(&line, b""));
+        let said = String::from_utf8_lossy(&ours.stderr).into_owned();
+        assert_eq!((said, ours.status), (format!("standard input: {why}\n"), Status::Exit(1)), "{line}");
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written() {
+    equal(|world| {
+        world.feeds("ipvsadm -R", services(2_000).as_bytes());
+        for listing in ["-L -n", "-S -n"] {
+            world.types(&format!("ipvsadm {listing} | head -1; echo ${{PIPESTATUS[0]}}"));
+            world.types(&format!("trap '' PIPE; ipvsadm {listing} | head -1; echo ${{PIPESTATUS[0]}}"));
+            world.types(&format!("ipvsadm {listing} >/dev/full; echo $?"));
+            world.types(&format!("ipvsadm {listing} >&-; echo $?"));
+        }
+        world.types("ipvsadm --bogus 2>/dev/full");
+        world.types("ipvsadm --bogus 2>&-");
+        world.types("ipvsadm --bogus 2>&1 | :; echo ${PIPESTATUS[0]}");
+        // A closed number must not become the kernel's socket, to which a message would then go.
+        world.types("ipvsadm -A -t 192.0.2.1:80 -s unknown <&- >&- 2>&-");
+        world.types("ipvsadm -A -t 198.51.100.1:80 <&- >&- 2>&-");
+    });
+}
+
+#[test]
+fn megabytes_of_one_line() {
+    equal(|world| {
+        let first = "-A -t 192.0.2.1:80\n";
+        for piece in ["x", " ", "\0", "word ", "-n ", "ipvsadm "] {
+            let line = piece.repeat((1 << 20) / piece.len());
+            world.feeds("ipvsadm -R", format!("{first}{line}\n").as_bytes());
+            world.feeds("ipvsadm -R", format!("-A -t 192.0.2.2:80 {line}").as_bytes());
+        }
+        world.feeds("ipvsadm -R", "\n".repeat(1 << 20).as_bytes());
+    });
+}
+
+#[test]
+fn garbage() {
+    equal(|world| {
+        for seed in seeds(15) {
+            let mut random = Random::new(seed);
+            world.feeds("ipvsadm -R", &random.bytes(20_000));
+            let late = [b"-A -t 192.0.2.1:80\n-Z\n", &random.bytes(20_000)[..]].concat();
+            world.feeds("ipvsadm -R", &late);
+            world.types("ipvsadm -C");
+        }
+    });
+}
+
+#[test]
+fn nearly_commands() {
+    equal(|world| {
+        for seed in seeds(60) {
+            world.feeds("ipvsadm -R", Random::new(seed).script().as_bytes());
+            if seed % 10 == 0 {
+                world.types("ipvsadm -S -n");
+                world.types("ipvsadm -C");
+            }
+        }
+    });
+}
+
+/// `HOSTILE_SEEDS=1000` tries more than the few that every run has time for.
+fn seeds(few: u64) -> std::ops::Range<u64> {
+    0..std::env::var("HOSTILE_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(few)
+}
+
+/// More lines than are sent to the kernel at once, with bad ones between them.
+#[test]
+fn a_bad_line_among_thousands() {
+    equal(|world| {
+        for bad in ["-A -t 192.0.2.1:80 -w x", "--bogus", "-D -t 203.0.113.1:80"] {
+            for at in [0, 700, 1_000] {
+                world.feeds("ipvsadm -R", with_line(&services(1_000), at, bad).as_bytes());
+                world.types("ipvsadm -S -n | cksum");
+                world.types("ipvsadm -C");
+            }
+        }
+    });
+}
+
+#[test]
+fn thousands_of_refusals() {
+    equal(|world| {
+        world.feeds("ipvsadm -R", services(1_500).as_bytes());
+        world.feeds("ipvsadm -R", services(1_500).as_bytes());
+        world.feeds("ipvsadm -R", (services(1_500) + "-A -t 203.0.113.1:80\n").as_bytes());
+        world.feeds("ipvsadm -R", services(1_500).replace("-A", "-E").replace("192.0.2.1", "192.0.2.2").as_bytes());
+    });
+}
+
+/// Commands that add this many services.
+fn services(count: usize) -> String {
+    (0..count).fold(String::new(), |mut script, port| {
+        let _ = writeln!(script, "-A -t 192.0.2.1:{} -s rr", port + 1);
+        script
+    })
+}
+
+fn with_line(script: &str, at: usize, line: &str) -> String {
+    let mut lines: Vec<&str> = script.lines().collect();
+    lines.insert(at, line);
+    lines.join("\n") + "\n"
+}
