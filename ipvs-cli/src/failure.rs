@@ -63,12 +63,12 @@ impl Failure {
     }
 
     /// Writes the message, in one piece.
-    fn write(&self, out: &mut dyn Write, program: &[u8], hints: bool) -> io::Result<()> {
+    fn write(&self, out: &mut dyn Write, program: &[u8], hints: fn() -> bool) -> io::Result<()> {
         let mut text = Vec::new();
         match self {
             Failure::Usage(usage) => {
                 usage.write(&mut text, program)?;
-                if let Some(hint) = hint::hint(usage).filter(|_| hints) {
+                if let Some(hint) = hint::hint(usage).filter(|_| hints()) {
                     writeln!(text, "{hint}")?;
                 }
             }
@@ -106,7 +106,7 @@ mod tests {
 
     fn told(failure: &Failure) -> (String, u8) {
         let mut text = Vec::new();
-        failure.write(&mut text, b"ipvsadm", false).unwrap();
+        failure.write(&mut text, b"ipvsadm", || false).unwrap();
         (String::from_utf8(text).unwrap(), failure.status())
     }
 

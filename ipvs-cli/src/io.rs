@@ -17,8 +17,8 @@ pub struct Streams<'s> {
     pub stdout: &'s mut dyn Write,
     /// What went wrong.
     pub stderr: &'s mut dyn Write,
-    /// Does a person read `stderr`? Then some messages are followed by a hint.
-    pub hints: bool,
+    /// Does a person read `stderr`? Then some messages are followed by a hint. Asked when there is one.
+    pub hints: fn() -> bool,
 }
 
 /// Something to read from that may make its reader wait.

@@ -14,7 +14,7 @@
 //! for line in ["ipvsadm -A -f 10 -s rr", "ipvsadm -S"] {
 //!     let argv: Vec<_> = line.split(' ').map(Into::into).collect();
 //!     let mut stdin = &b""[..];
-//!     let mut streams = Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, hints: false };
+//!     let mut streams = Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false };
 //!     assert_eq!(ipvs_cli::run(&argv, &mut streams, &mut kernel), 0);
 //! }
 //! assert_eq!(stdout, b"-A -f 10 -s rr\n");

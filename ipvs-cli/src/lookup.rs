@@ -1,6 +1,6 @@
 //! Names of hosts and ports to numbers, by the system's resolver.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use ipvs::Protocol;
@@ -11,8 +11,8 @@ use crate::ipvsadm::value::Resolve;
 /// Remembers what was found: a saved table has the same names on thousands of lines, and asking takes its time.
 #[derive(Debug, Default)]
 pub(crate) struct Lookup {
-    hosts: HashMap<Vec<u8>, Option<Ipv4Addr>>,
-    ports: HashMap<(Vec<u8>, Protocol), Option<u16>>,
+    hosts: BTreeMap<Vec<u8>, Option<Ipv4Addr>>,
+    ports: BTreeMap<(Vec<u8>, Protocol), Option<u16>>,
 }
 
 impl Resolve for Lookup {

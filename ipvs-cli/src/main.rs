@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
     let mut stdout = BufWriter::with_capacity(32 << 10, Output::stdout());
     let mut stderr = Output::stderr();
-    let hints = stderr.is_terminal();
+    let hints = || Output::stderr().is_terminal();
     let mut streams = Streams { stdin: &mut Stdin, stdout: &mut stdout, stderr: &mut stderr, hints };
     let status = ipvs_cli::run(&argv, &mut streams, &mut Kernel::of_this_machine());
     // As ipvsadm: a listing that could not be written is no error.

@@ -14,7 +14,7 @@ use ipvs_cli::kernel::Kernel;
 /// A director with its table.
 struct Director {
     kernel: Kernel,
-    hints: bool,
+    hints: fn() -> bool,
 }
 
 /// What a call did.
@@ -31,7 +31,7 @@ fn done(status: u8, stdout: &str, stderr: &str) -> Done {
 
 impl Director {
     fn new() -> Self {
-        Director { kernel: Kernel::with(Client::fake(Table::new()), "/dev/null"), hints: false }
+        Director { kernel: Kernel::with(Client::fake(Table::new()), "/dev/null"), hints: || false }
     }
 
     fn run(&mut self, line: &str) -> Done {
@@ -143,7 +143,7 @@ fn a_terminal_is_told_which_part_is_wrong() {
     let mut director = Director::new();
     let text = "illegal virtual server address[:port] specified\n";
     assert_eq!(director.run("ipvsadm -A -t 912.168.0.1"), done(2, "", text));
-    director.hints = true;
+    director.hints = || true;
     let hint = "hint: `912.168.0.1': `912' is not a number from 0 to 255\n";
     assert_eq!(director.run("ipvsadm -A -t 912.168.0.1"), done(2, "", &format!("{text}{hint}")));
 }
@@ -297,7 +297,7 @@ fn typed(slow: bool, lines: impl IntoIterator<Item = io::Result<&'static str>>) 
     let lines = lines.into_iter().collect();
     let mut typist = Typist { lines, slow, stderr: stderr.clone(), said: Vec::new() };
     let mut streams =
-        Streams { stdin: &mut typist, stdout: &mut io::sink(), stderr: &mut stderr.clone(), hints: false };
+        Streams { stdin: &mut typist, stdout: &mut io::sink(), stderr: &mut stderr.clone(), hints: || false };
     let status = ipvs_cli::run(&argv("ipvsadm -R"), &mut streams, &mut Director::new().kernel);
     typist.said.push(String::from_utf8(stderr.0.take()).unwrap());
     (status, typist.said)

@@ -34,37 +34,38 @@ impl Words {
         self.spans.clear();
         self.text.clear();
         self.text.extend_from_slice(line);
+        let has_nul = line.contains(&0);
         let mut start = 0;
-        for (end, byte) in line.iter().enumerate() {
-            if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
-                self.push(start, end);
+        for (end, &byte) in line.iter().enumerate() {
+            // Most bytes are above all separators.
+            if byte <= b' ' && matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
+                self.push(start, end, has_nul);
                 start = end + 1;
             }
         }
-        self.push(start, line.len());
-        if line.contains(&0) {
-            self.cut_at_nuls();
-        }
-        let text = &self.text;
-        self.spans.retain(|&(start, end)| &text[start..end] != b"ipvsadm");
+        self.push(start, line.len(), has_nul);
     }
 
     /// Adds a word, in pieces if it is long; nothing, if it is empty.
-    fn push(&mut self, mut start: usize, end: usize) {
+    fn push(&mut self, mut start: usize, end: usize, has_nul: bool) {
         while start < end {
             let piece = end.min(start + LONGEST);
-            self.spans.push((start, piece));
+            let mut word = &self.text[start..piece];
+            if has_nul {
+                word = c_string(word);
+            }
+            if word != b"ipvsadm" {
+                self.spans.push((start, start + word.len()));
+            }
             start = piece;
         }
     }
+}
 
-    /// A NUL ends the text of a C program's word.
-    fn cut_at_nuls(&mut self) {
-        for (start, end) in &mut self.spans {
-            let word = &self.text[*start..*end];
-            *end = *start + word.iter().position(|&byte| byte == 0).unwrap_or(word.len());
-        }
-    }
+/// A NUL ends the text of a C program's word.
+fn c_string(word: &[u8]) -> &[u8] {
+    let len = word.iter().position(|&byte| byte == 0).unwrap_or(word.len());
+    &word[..len]
 }
 
 impl<W: AsRef<[u8]>> FromIterator<W> for Words {
