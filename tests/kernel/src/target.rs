@@ -56,17 +56,17 @@ impl Target {
         self != Self::Fake || (!case.needs_kernel && !case.needs_names && playable())
     }
 
-    /// The program's path; none for the fake.
+    /// The program's path.
     ///
     /// # Errors
-    /// The variable that names it is not set.
-    pub fn program(self) -> Result<Option<PathBuf>, TargetError> {
+    /// The variable that names it is not set, or the target is none.
+    pub fn program(self) -> Result<PathBuf, TargetError> {
         let (variable, meaning) = match self {
-            Self::Fake => return Ok(None),
+            Self::Fake => return Err(TargetError::NoProgram),
             Self::Theirs => ("IPVSADM", "the original ipvsadm, with its wrapper scripts beside it"),
             Self::Ours => ("IPVS_CLI", "the ipvs-cli to be tested"),
         };
-        env::var_os(variable).map(|path| Some(path.into())).ok_or(TargetError::NotNamed { variable, meaning })
+        env::var_os(variable).map(PathBuf::from).ok_or(TargetError::NotNamed { variable, meaning })
     }
 
     /// Starts a session: what one case does to this target.
@@ -74,9 +74,9 @@ impl Target {
     /// # Errors
     /// The program is not known.
     pub fn session(self) -> Result<Box<dyn Session>, TargetError> {
-        Ok(match self.program()? {
-            Some(program) => Box::new(Programs { target: self, program, traffic: Traffic::default() }),
-            None => Box::new(InProcess::new()),
+        Ok(match self {
+            Self::Fake => Box::new(InProcess::new()),
+            _ => Box::new(Programs { target: self, program: self.program()?, traffic: Traffic::default() }),
         })
     }
 }
@@ -92,6 +92,9 @@ pub enum TargetError {
         /// What it must name.
         meaning: &'static str,
     },
+    /// The in-memory kernel's commands run in this process.
+    #[error("the in-memory kernel is no program")]
+    NoProgram,
     /// A program cannot be started.
     #[error("cannot start {}: {error}", program.display())]
     Start {
