@@ -125,7 +125,7 @@ impl TableEntry {
 /// assert_eq!(table.apply(&add).unwrap_err().errno, Errno::EEXIST);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
     services: IndexMap<ServiceKey, TableEntry>,
     timeouts: Timeouts,
@@ -136,7 +136,7 @@ pub struct Table {
 }
 
 /// A network interface that a sync daemon may use.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Interface {
     name: InterfaceName,
     /// The longest packet that it carries, in bytes.
