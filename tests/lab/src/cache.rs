@@ -115,7 +115,8 @@ impl Cache {
         kernels.iter().copied().filter(|kernel| !self.kernel(*kernel).exists()).collect()
     }
 
-    fn lock(&self) -> Result<File> {
+    /// Keeps other labs from fetching meanwhile, and from removing what is half made.
+    pub(crate) fn lock(&self) -> Result<File> {
         let path = self.dir.join("lock");
         let file = File::create(&path).context(|| format!("write {}", path.display()))?;
         if file.try_lock().is_err() {
@@ -146,7 +147,8 @@ impl Cache {
         })
     }
 
-    fn require_room(&self) -> Result<()> {
+    /// An error when there is too little room to make a tree.
+    pub(crate) fn require_room(&self) -> Result<()> {
         let stat = rustix::fs::statvfs(&self.dir).context(|| format!("examine {}", self.dir.display()))?;
         let free = stat.f_bavail * stat.f_frsize / 1_000_000;
         if free < ROOM {

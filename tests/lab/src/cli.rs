@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{commands, error::Result, guest, http, kernel::Kernel};
+use crate::{bench, commands, error::Result, guest, http, kernel::Kernel};
 
 /// Boot real kernels with IPVS as ordinary processes.
 #[derive(Debug, Parser)]
@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Run(commands::run::Run),
     /// Run all tests: on this machine, and on each kernel
     Test(commands::test::Test),
+    /// Measure ours, ipvsadm and the least possible side by side
+    Bench(bench::Bench),
     /// Only fetch the kernels and tools
     Setup(commands::setup::Setup),
 
@@ -91,6 +93,7 @@ impl Command {
             Self::Shell(shell) => shell.run(),
             Self::Run(run) => run.run(),
             Self::Test(test) => test.run(),
+            Self::Bench(bench) => bench.run(),
             Self::Setup(setup) => setup.run(),
             Self::Supervise { directory, kernel, arguments } => guest::supervise(&directory, &kernel, &arguments),
             Self::ExecSession { command } => guest::exec_in_session(&command).map(done),

@@ -77,7 +77,7 @@ impl Workspace {
     }
 
     /// Runs a cargo command that builds; its messages to people go to stderr. Gives the programs it made.
-    fn build(&self, arguments: &[&str]) -> Result<Vec<TestBinary>> {
+    pub(crate) fn build(&self, arguments: &[&str]) -> Result<Vec<TestBinary>> {
         let mut command = self.cargo();
         command.args(arguments).arg("--message-format=json-render-diagnostics");
         if !io::stderr().is_terminal() {

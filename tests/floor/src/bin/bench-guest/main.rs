@@ -1,0 +1,136 @@
+//! Times tools that speak ipvsadm's language, inside a guest, and checks what they did. `cargo lab bench` runs it.
+//!
+//! On an emulated PC it is also process 1, see [`machine`]. What it finds goes to stdout, a line each:
+//!
+//! ```text
+//! figure OPERATION TOOL NANOSECONDS    one run's time
+//! calls OPERATION TOOL NUMBER          one run's system calls, all of its processes
+//! wrong OPERATION TOOL: WHAT           a tool's result is not the reference's
+//! progress WHAT                        for whoever waits
+//! end STATUS                           the last line; 0: all was measured, and all was right
+//! ```
+
+mod calls;
+mod machine;
+mod measure;
+mod program;
+mod world;
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{self, ExitCode},
+};
+
+/// What one run is to do, from the command line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Plan {
+    /// Services and, for each, destinations.
+    size: (u32, u32),
+    /// How often each tool does everything.
+    rounds: u32,
+    /// How many destinations are added one by one in a round.
+    additions: u32,
+    /// The program whose word is taken for what a table is.
+    reference: PathBuf,
+    /// What is measured, in this order, in turn: names and programs.
+    tools: Vec<(String, PathBuf)>,
+    /// Counts system calls with this strace in place of time.
+    strace: Option<PathBuf>,
+    /// Loads modules; only an emulated PC, which has nothing yet, needs it.
+    modprobe: Option<PathBuf>,
+}
+
+const USAGE: &str = "bench-guest size=SERVICESxDESTINATIONS rounds=N additions=N reference=PROGRAM \
+                     [strace=PROGRAM] [modprobe=PROGRAM] tool=NAME:PROGRAM…";
+
+fn main() -> ExitCode {
+    if process::id() == 1 {
+        let plan = Plan::parse(machine::arguments());
+        machine::run(|| plan.and_then(|plan| work(&plan)));
+    }
+    let plan = Plan::parse(env::args().skip(1));
+    ExitCode::from(conclude(plan.and_then(|plan| work(&plan))))
+}
+
+/// Does what the plan says. Gives whether all was right.
+fn work(plan: &Plan) -> Result<bool, String> {
+    if let Some(modprobe) = &plan.modprobe {
+        machine::prepare(modprobe)?;
+    }
+    match &plan.strace {
+        Some(strace) => calls::count(plan, strace),
+        None => measure::measure(plan),
+    }
+}
+
+/// Says how it ended: the exit status.
+fn conclude(result: Result<bool, String>) -> u8 {
+    let status = match result {
+        Ok(true) => 0,
+        Ok(false) => 1,
+        Err(why) => {
+            println!("wrong set-up bench-guest: {why}");
+            2
+        }
+    };
+    println!("end {status}");
+    status
+}
+
+impl Plan {
+    fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut plan = Self::default();
+        for argument in arguments {
+            plan.take(&argument).ok_or_else(|| format!("cannot understand `{argument}'; usage: {USAGE}"))?;
+        }
+        let complete = plan.size.0 > 0 && plan.rounds > 0 && !plan.tools.is_empty() && plan.reference.is_absolute();
+        if complete { Ok(plan) } else { Err(format!("something is missing; usage: {USAGE}")) }
+    }
+
+    fn take(&mut self, argument: &str) -> Option<()> {
+        let path = |text: &str| Some(PathBuf::from(text)).filter(|path: &PathBuf| Path::is_absolute(path));
+        let (name, value) = argument.split_once('=')?;
+        match name {
+            "size" => {
+                let (services, destinations) = value.split_once('x')?;
+                self.size = (services.parse().ok()?, destinations.parse().ok()?);
+            }
+            "rounds" => self.rounds = value.parse().ok()?,
+            "additions" => self.additions = value.parse().ok()?,
+            "reference" => self.reference = path(value)?,
+            "strace" => self.strace = Some(path(value)?),
+            "modprobe" => self.modprobe = Some(path(value)?),
+            "tool" => {
+                let (name, program) = value.split_once(':')?;
+                self.tools.push((name.to_owned(), path(program)?));
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Plan, String> {
+        Plan::parse(line.split(' ').map(str::to_owned))
+    }
+
+    #[test]
+    fn a_plan_is_read() {
+        let plan = parse("size=300x10 rounds=3 additions=5 reference=/r tool=ours:/o tool=floor:/f").unwrap();
+        assert_eq!((plan.size, plan.rounds, plan.additions), ((300, 10), 3, 5));
+        assert_eq!(plan.tools, [("ours".into(), "/o".into()), ("floor".into(), "/f".into())]);
+    }
+
+    #[test]
+    fn a_plan_that_would_measure_nothing_is_refused() {
+        assert!(parse("size=300x10 rounds=3 reference=/r").is_err());
+        assert!(parse("size=300x10 reference=/r tool=ours:/o").is_err());
+        assert!(parse("size=300 rounds=1 reference=/r tool=ours:/o").unwrap_err().contains("`size=300'"));
+        assert!(parse("size=3x1 rounds=1 reference=r tool=ours:/o").unwrap_err().contains("`reference=r'"));
+    }
+}

@@ -1,0 +1,151 @@
+//! Times each operation of each tool, and compares every table and listing with the reference's.
+
+use std::{path::Path, thread, time::Duration};
+
+use crate::{
+    Plan,
+    program::{Run, run},
+    world::{EDITS, Rules, in_own_network},
+};
+
+/// Before each run: what the kernel still does for the one before must not be in its time.
+const SETTLE: Duration = Duration::from_millis(100);
+/// After a change of many services: while kernel 7.2 moves them to a larger table, a listing can show one twice.
+const RESIZE: Duration = Duration::from_secs(1);
+
+/// What the reference says of the table, after each step.
+struct Expected {
+    restored: String,
+    edited: String,
+    added: String,
+}
+
+/// One tool at work in one network.
+struct Bench<'a> {
+    plan: &'a Plan,
+    rules: &'a Rules,
+    expected: &'a Expected,
+    tool: &'a str,
+    program: &'a Path,
+    right: bool,
+}
+
+/// Does all rounds. Gives whether all results were right.
+pub(crate) fn measure(plan: &Plan) -> Result<bool, String> {
+    let rules = Rules::new(plan.size, EDITS, plan.additions);
+    println!("progress the reference makes its tables");
+    let expected = in_own_network(|| expect(&plan.reference, &rules))?;
+    let mut right = true;
+    for round in 1..=plan.rounds {
+        for (tool, program) in &plan.tools {
+            println!("progress round {round}: {tool}");
+            let (rules, expected) = (&rules, &expected);
+            let bench = Bench { plan, rules, expected, tool, program, right: true };
+            right &= in_own_network(|| bench.run())?;
+        }
+    }
+    Ok(right)
+}
+
+/// Lets the reference do everything once. It must not fail: then there would be nothing to compare with.
+fn expect(reference: &Path, rules: &Rules) -> Result<Expected, String> {
+    let must = |arguments: &[&str], input: &str| {
+        let run = run(reference, arguments, input).map_err(|error| format!("{}: {error}", reference.display()))?;
+        if run.status.success() { Ok(run.stdout) } else { Err(format!("reference: {arguments:?}: {}", run.stderr)) }
+    };
+    must(&["-R"], &rules.table)?;
+    thread::sleep(RESIZE);
+    let restored = must(&["-S", "-n"], "")?;
+    if restored.lines().count() != rules.table.lines().count() {
+        return Err(format!("the reference restored {} lines only", restored.lines().count()));
+    }
+    must(&["-R"], &rules.edits)?;
+    let edited = must(&["-S", "-n"], "")?;
+    must(&["-R"], &(rules.additions.join("\n") + "\n"))?;
+    Ok(Expected { restored, edited, added: must(&["-S", "-n"], "")? })
+}
+
+impl Bench<'_> {
+    fn run(mut self) -> Result<bool, String> {
+        let (rules, expected) = (self.rules, self.expected);
+        self.time("restore", &["-R"], &rules.table)?;
+        thread::sleep(RESIZE);
+        self.compare_table("restore", &expected.restored)?;
+        let saved = self.time("save", &["-S", "-n"], "")?;
+        self.compare("save", &expected.restored, &saved.stdout);
+        let listed = self.time("list", &["-L", "-n"], "")?;
+        let reference = self.ask_reference(&["-L", "-n"])?;
+        self.compare("list", &reference, &listed.stdout);
+        self.time("edit", &["-R"], &rules.edits)?;
+        self.compare_table("edit", &expected.edited)?;
+        for addition in &rules.additions {
+            self.time("add", &addition.split(' ').collect::<Vec<_>>(), "")?;
+        }
+        self.compare_table("add", &expected.added)?;
+        self.time("clear", &["-C"], "")?;
+        self.compare_table("clear", "")?;
+        Ok(self.right)
+    }
+
+    /// Runs the tool, prints its time, and complains if it complained.
+    fn time(&mut self, operation: &str, arguments: &[&str], input: &str) -> Result<Run, String> {
+        thread::sleep(SETTLE);
+        let run =
+            run(self.program, arguments, input).map_err(|error| format!("{}: {error}", self.program.display()))?;
+        println!("figure {operation} {} {}", self.tool, run.took.as_nanos());
+        if !run.status.success() || !run.stderr.is_empty() {
+            let said = run.stderr.lines().next().unwrap_or_default();
+            self.wrong(operation, &format!("{}, stderr: {said}", run.status));
+        }
+        Ok(run)
+    }
+
+    fn ask_reference(&self, arguments: &[&str]) -> Result<String, String> {
+        let run = run(&self.plan.reference, arguments, "").map_err(|error| format!("the reference: {error}"))?;
+        if run.status.success() { Ok(run.stdout) } else { Err(format!("the reference: {}", run.stderr)) }
+    }
+
+    fn compare_table(&mut self, operation: &str, expected: &str) -> Result<(), String> {
+        let table = self.ask_reference(&["-S", "-n"])?;
+        self.compare(operation, expected, &table);
+        Ok(())
+    }
+
+    fn compare(&mut self, operation: &str, expected: &str, got: &str) {
+        if let Some(difference) = difference(expected, got) {
+            self.wrong(operation, &difference);
+        }
+    }
+
+    fn wrong(&mut self, operation: &str, what: &str) {
+        println!("wrong {operation} {}: {what}", self.tool);
+        self.right = false;
+    }
+}
+
+/// The first line that differs, if any byte does.
+fn difference(expected: &str, got: &str) -> Option<String> {
+    if expected == got {
+        return None;
+    }
+    let (mut expected, mut got) = (expected.split('\n'), got.split('\n'));
+    for line in 1.. {
+        match (expected.next(), got.next()) {
+            (Some(expected), Some(got)) if expected == got => {}
+            (expected, got) => return Some(format!("line {line} should be {expected:?}, is {got:?}")),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::difference;
+
+    #[test]
+    fn the_first_difference_is_named() {
+        assert_eq!(difference("a\nb\n", "a\nb\n"), None);
+        assert_eq!(difference("a\nb\n", "a\nc\n").unwrap(), r#"line 2 should be Some("b"), is Some("c")"#);
+        assert_eq!(difference("a\n", "a").unwrap(), r#"line 2 should be Some(""), is None"#);
+    }
+}

@@ -1,0 +1,80 @@
+//! The rules that are measured with, and the network each tool has to itself.
+
+use std::{fmt::Write, thread};
+
+/// The input of every operation, for one size of table.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// All services with all destinations.
+    pub(crate) table: String,
+    /// New weights.
+    pub(crate) edits: String,
+    /// One new destination each.
+    pub(crate) additions: Vec<String>,
+}
+
+/// How many weights the edits change.
+pub(crate) const EDITS: u32 = 3000;
+/// Service addresses differ in the last byte first: kernel 6.1 spreads services by nothing else.
+const A_NETWORK: u32 = 250;
+
+impl Rules {
+    /// Rules for `services` with `destinations` each.
+    pub(crate) fn new((services, destinations): (u32, u32), edits: u32, additions: u32) -> Self {
+        let (mut table, mut edited) = (String::new(), String::new());
+        for number in 0..services {
+            let service = service(number);
+            let _ = writeln!(table, "-A -t {service} -s rr");
+            for index in 0..destinations {
+                let (server, weight) = (server(number, index), 1 + index % 100);
+                let _ = writeln!(table, "-a -t {service} -r {server} -m -w {weight}");
+            }
+        }
+        for edit in 0..edits {
+            let (number, index) = (edit % services, edit / services % destinations);
+            let (service, server, weight) = (service(number), server(number, index), 101 + edit % 7);
+            let _ = writeln!(edited, "-e -t {service} -r {server} -m -w {weight}");
+        }
+        let addition = |index| format!("-a -t {} -r 192.169.0.{}:80 -m -w 5", service(0), index + 1);
+        Self { table, edits: edited, additions: (0..additions).map(addition).collect() }
+    }
+}
+
+fn service(number: u32) -> String {
+    format!("10.0.{}.{}:80", number / A_NETWORK, 1 + number % A_NETWORK)
+}
+
+fn server(number: u32, index: u32) -> String {
+    format!("192.168.{}.{}:80", number % A_NETWORK, 1 + index)
+}
+
+/// Does something in a network of its own: a destination that was deleted slows its namespace down for minutes.
+pub(crate) fn in_own_network<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
+    let inside = || {
+        kernel_tests::sandbox::enter_network().map_err(|error| error.to_string())?;
+        work()
+    };
+    thread::scope(|scope| scope.spawn(inside).join()).map_err(|_| "a thread panicked".to_owned())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rules_have_as_many_lines_as_they_should() {
+        let rules = Rules::new((300, 10), 3000, 4);
+        assert_eq!((rules.table.lines().count(), rules.edits.lines().count()), (3300, 3000));
+        assert_eq!(rules.additions.len(), 4);
+        assert!(rules.table.contains("-A -t 10.0.1.50:80 -s rr\n-a -t 10.0.1.50:80 -r 192.168.49.1:80 -m -w 1\n"));
+    }
+
+    #[test]
+    fn three_thousand_edits_touch_each_destination_of_300_x_10_once() {
+        let rules = Rules::new((300, 10), 3000, 0);
+        let mut touched: Vec<_> = rules.edits.lines().map(|line| line.split(" -m").next().unwrap()).collect();
+        touched.sort_unstable();
+        touched.dedup();
+        assert_eq!(touched.len(), 3000);
+    }
+}

@@ -1,0 +1,223 @@
+//! `cargo lab bench`: ours, ipvsadm and the floor side by side.
+//!
+//! The clock that counts is the number of instructions on an emulated PC ([`pc`]) with Debian's own kernel; wall time
+//! and system calls come from user-mode Linux ([`uml`]). In both, the program `bench-guest` (package `floor`) measures and
+//! compares every table and listing with ipvsadm's. What is measured, and how far to believe it: docs/performance.md.
+
+mod initrd;
+mod machines;
+mod pc;
+mod report;
+mod results;
+mod uml;
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    str::FromStr,
+    thread::{self, ScopedJoinHandle},
+};
+
+use clap::Args;
+
+use self::{report::Clock, results::Results};
+use crate::{
+    cache::Cache,
+    error::{Error, Result},
+    kernel::Kernel,
+    workspace::Workspace,
+};
+
+/// Arguments of `cargo lab bench`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The exit status says whether every table and listing was right. A time that misses its target is shown, not an error.")]
+pub(crate) struct Bench {
+    /// Only this kernel; may be repeated [default: 6.1 and 7.2]
+    #[arg(long, value_enum)]
+    kernel: Vec<Kernel>,
+    /// Services x destinations of each; may be repeated [default: 300x10 and 1000x10]
+    #[arg(long, value_name = "SERVICESxDESTINATIONS")]
+    size: Vec<Size>,
+    /// One round in place of three, and only the smaller size
+    #[arg(long)]
+    quick: bool,
+    /// Only instructions, not wall time and system calls in user-mode Linux
+    #[arg(long)]
+    only_instructions: bool,
+}
+
+/// How large a table is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Size {
+    services: u32,
+    destinations: u32,
+}
+
+/// Small enough that strace's slowness does not matter: 100 commands restore it.
+const CALLS_SIZE: Size = Size { services: 10, destinations: 9 };
+
+/// The programs of a run.
+#[derive(Debug)]
+struct Programs {
+    /// Runs, times and compares the others.
+    guest: PathBuf,
+    /// ipvsadm: the reference, and one of the tools.
+    ipvsadm: PathBuf,
+    /// What is measured, in turn.
+    tools: Vec<(&'static str, PathBuf)>,
+}
+
+/// What `bench-guest` is to do.
+#[derive(Debug, Clone, Copy)]
+struct Workload {
+    size: Size,
+    rounds: u32,
+    additions: u32,
+}
+
+/// One table of the report.
+#[derive(Debug)]
+struct Section {
+    kernel: Kernel,
+    size: Size,
+    clock: Clock,
+    results: Results,
+}
+
+impl Bench {
+    /// Measures, prints, and says whether all was right.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let kernels = if self.kernel.is_empty() { vec![Kernel::V6_1, Kernel::V7_2] } else { self.kernel.clone() };
+        let cache = Cache::open()?;
+        cache.ensure(&kernels)?;
+        machines::ensure(&cache, &kernels)?;
+        let programs = Programs::build(&Workspace::find()?, &cache)?;
+        let mut sections = self.count_instructions(&cache, &kernels, &programs)?;
+        if !self.only_instructions {
+            sections.extend(self.use_user_mode_linux(&kernels, &programs)?);
+        }
+        for section in &sections {
+            print!("{}", report::table(section));
+        }
+        for section in &sections {
+            print!("{}", report::lines(section));
+        }
+        let right = sections.iter().all(|section| section.results.is_right());
+        Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// All kernels at once: an instruction is an instruction, however busy this machine is.
+    fn count_instructions(&self, cache: &Cache, kernels: &[Kernel], programs: &Programs) -> Result<Vec<Section>> {
+        let mut sections = Vec::new();
+        for workload in self.workloads() {
+            let measured: Result<Vec<_>> = thread::scope(|scope| {
+                let start = |kernel: &Kernel| {
+                    let kernel = *kernel;
+                    scope.spawn(move || pc::measure(cache, kernel, programs, &workload))
+                };
+                let threads: Vec<_> = kernels.iter().map(start).collect();
+                threads.into_iter().map(join).collect()
+            });
+            let clock = Clock::Instructions;
+            let named = kernels.iter().zip(measured?);
+            sections.extend(named.map(|(kernel, results)| Section {
+                kernel: *kernel,
+                size: workload.size,
+                clock,
+                results,
+            }));
+        }
+        Ok(sections)
+    }
+
+    /// One after another: by this clock they would disturb each other.
+    fn use_user_mode_linux(&self, kernels: &[Kernel], programs: &Programs) -> Result<Vec<Section>> {
+        let mut sections = Vec::new();
+        for &kernel in kernels {
+            for workload in self.workloads() {
+                let results = uml::measure(kernel, programs, &workload)?;
+                sections.push(Section { kernel, size: workload.size, clock: Clock::Wall, results });
+            }
+            let workload = Workload { size: CALLS_SIZE, rounds: 1, additions: 1 };
+            let results = uml::count_calls(kernel, programs, &workload)?;
+            sections.push(Section { kernel, size: CALLS_SIZE, clock: Clock::Calls, results });
+        }
+        Ok(sections)
+    }
+
+    fn workloads(&self) -> Vec<Workload> {
+        let [small, large] = [300, 1000].map(|services| Size { services, destinations: 10 });
+        let sizes = match (self.size.as_slice(), self.quick) {
+            ([], true) => vec![small],
+            ([], false) => vec![small, large],
+            (asked, _) => asked.to_vec(),
+        };
+        let (rounds, additions) = if self.quick { (1, 5) } else { (3, 15) };
+        sizes.into_iter().map(|size| Workload { size, rounds, additions }).collect()
+    }
+}
+
+impl Programs {
+    fn build(workspace: &Workspace, cache: &Cache) -> Result<Self> {
+        let built = workspace.build(&["build", "--release", "-p", "floor"])?;
+        let find = |name: &str| {
+            let found = built.iter().find(|program| program.name == name);
+            found.map(|program| program.path.clone()).ok_or_else(|| Error::Missing(name.into()))
+        };
+        let ours = workspace.build_ipvs_cli()?;
+        let ipvsadm = cache.ipvsadm();
+        let tools = vec![("ours", ours), ("ipvsadm", ipvsadm.clone()), ("floor", find("floor")?)];
+        Ok(Self { guest: find("bench-guest")?, ipvsadm, tools })
+    }
+
+    /// Arguments for `bench-guest`.
+    fn arguments(&self, workload: &Workload) -> Vec<String> {
+        let Workload { size, rounds, additions } = workload;
+        let fixed = [
+            format!("size={size}"),
+            format!("rounds={rounds}"),
+            format!("additions={additions}"),
+            format!("reference={}", self.ipvsadm.display()),
+        ];
+        let tools = self.tools.iter().map(|(name, program)| format!("tool={name}:{}", program.display()));
+        fixed.into_iter().chain(tools).collect()
+    }
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // bench-guest has so many addresses.
+        let number = |text: &str| text.parse().ok().filter(|number| (1..=250 * 250).contains(number));
+        let parts =
+            text.split_once('x').and_then(|(services, destinations)| Some((number(services)?, number(destinations)?)));
+        let fits = parts.filter(|(_, destinations)| *destinations <= 250);
+        fits.map(|(services, destinations)| Self { services, destinations })
+            .ok_or_else(|| "write SERVICESxDESTINATIONS, up to 62500x250, such as 300x10".into())
+    }
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}", self.services, self.destinations)
+    }
+}
+
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_two_numbers() {
+        assert_eq!("300x10".parse(), Ok(Size { services: 300, destinations: 10 }));
+        for wrong in ["300", "0x1", "1x0", "1x251", "axb"] {
+            assert!(wrong.parse::<Size>().is_err(), "{wrong}");
+        }
+    }
+}

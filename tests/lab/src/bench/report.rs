@@ -1,0 +1,180 @@
+//! The figures as tables for people and as lines for programs.
+
+use std::fmt::Write;
+
+use super::{Section, results::OPERATIONS};
+
+/// What a figure counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clock {
+    /// Instructions on the emulated PC, user's and kernel's.
+    Instructions,
+    /// Nanoseconds in user-mode Linux.
+    Wall,
+    /// System calls.
+    Calls,
+}
+
+/// How much of ipvsadm's instructions ours may need.
+fn target(operation: &str) -> f64 {
+    match operation {
+        "restore" => 0.20,
+        "edit" => 0.09,
+        "save" | "list" => 0.45,
+        "add" => 0.50,
+        _ => 1.0,
+    }
+}
+
+/// One operation's figures.
+struct Row {
+    operation: &'static str,
+    ours: Option<u64>,
+    ipvsadm: Option<u64>,
+    floor: Option<u64>,
+}
+
+impl Row {
+    fn ratio(&self, to: Option<u64>) -> Option<f64> {
+        Some(to? as f64 / self.ipvsadm? as f64)
+    }
+}
+
+fn rows(section: &Section) -> impl Iterator<Item = Row> {
+    OPERATIONS.into_iter().map(|operation| {
+        let [ours, ipvsadm, floor] = ["ours", "ipvsadm", "floor"].map(|tool| section.results.median(operation, tool));
+        Row { operation, ours, ipvsadm, floor }
+    })
+}
+
+/// The table, and whatever was wrong.
+pub(super) fn table(section: &Section) -> String {
+    let Section { kernel, size, clock, results } = section;
+    let mut out = format!("\nkernel {kernel}, {size}, {}\n", clock.title());
+    let _ = write!(out, "{:<26}{:>10}{:>10}{:>10}", "", "ipvsadm", "ours", "floor");
+    let _ = writeln!(out, "{:>8}{:>8}{}", "ours", "floor", if clock.has_target() { "  at most" } else { "" });
+    for row in rows(section) {
+        let name = title(row.operation, *clock);
+        let [ipvsadm, ours, floor] = [row.ipvsadm, row.ours, row.floor].map(|value| clock.show(value));
+        let [ours_ratio, floor_ratio] = [row.ours, row.floor].map(|value| show_ratio(row.ratio(value)));
+        let _ = write!(out, "{name:<26}{ipvsadm:>10}{ours:>10}{floor:>10}{ours_ratio:>8}{floor_ratio:>8}");
+        let _ = writeln!(out, "{}", verdict(&row, *clock).map(|(text, _)| text).unwrap_or_default());
+    }
+    for complaint in results.complaints() {
+        let _ = writeln!(out, "WRONG: {complaint}");
+    }
+    out
+}
+
+/// A line for each operation, of `name=value` words.
+pub(super) fn lines(section: &Section) -> String {
+    let Section { kernel, size, clock, .. } = section;
+    let mut out = String::new();
+    for row in rows(section) {
+        let _ = write!(out, "bench kernel={kernel} size={size} clock={} operation={}", clock.name(), row.operation);
+        for (tool, value) in [("ours", row.ours), ("ipvsadm", row.ipvsadm), ("floor", row.floor)] {
+            let _ = value.map(|value| write!(out, " {tool}={value}"));
+        }
+        let _ = row.ratio(row.ours).map(|ratio| write!(out, " ratio={ratio:.4}"));
+        if let Some((_, met)) = verdict(&row, *clock) {
+            let _ = write!(out, " target={} met={}", target(row.operation), if met { "yes" } else { "no" });
+        }
+        let _ = writeln!(out, " right={}", if section.results.is_right() { "yes" } else { "no" });
+    }
+    out
+}
+
+/// Whether the target is met, and how the table says so.
+fn verdict(row: &Row, clock: Clock) -> Option<(String, bool)> {
+    let ratio = row.ratio(row.ours).filter(|_| clock.has_target())?;
+    let target = target(row.operation);
+    let met = ratio <= target;
+    Some((format!("  {target:.2} {}", if met { "met" } else { "NOT MET" }), met))
+}
+
+fn show_ratio(ratio: Option<f64>) -> String {
+    ratio.map_or_else(|| "-".into(), |ratio| format!("{ratio:.3}"))
+}
+
+fn title(operation: &str, clock: Clock) -> &'static str {
+    match operation {
+        "restore" => "restore the table: -R",
+        "edit" if clock == Clock::Calls => "edit 90 weights: -R",
+        "edit" => "edit 3,000 weights: -R",
+        "save" => "save: -S -n",
+        "list" => "list: -L -n",
+        "add" => "add one destination: -a",
+        _ => "clear: -C",
+    }
+}
+
+impl Clock {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Instructions => "instructions",
+            Self::Wall => "nanoseconds",
+            Self::Calls => "calls",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Instructions => "million instructions on the emulated PC",
+            Self::Wall => "milliseconds in user-mode Linux (system calls are far too dear there)",
+            Self::Calls => "system calls",
+        }
+    }
+
+    fn has_target(self) -> bool {
+        self == Self::Instructions
+    }
+
+    fn show(self, value: Option<u64>) -> String {
+        match (value, self) {
+            (None, _) => "-".into(),
+            (Some(value), Self::Calls) => value.to_string(),
+            (Some(value), _) => format!("{:.2}", value as f64 / 1e6),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        bench::{Size, results::Results},
+        kernel::Kernel,
+    };
+
+    fn section(clock: Clock, lines: &[&str]) -> Section {
+        let results = Results::read(&lines.join("\n"));
+        Section { kernel: Kernel::V6_1, size: Size { services: 300, destinations: 10 }, clock, results }
+    }
+
+    #[test]
+    fn a_target_is_met_or_not() {
+        let figures = ["figure restore ipvsadm 100000000", "figure restore ours 20000000", "end 0"];
+        let good = section(Clock::Instructions, &figures);
+        assert!(
+            table(&good).contains("restore the table: -R         100.00     20.00         -   0.200       -  0.20 met")
+        );
+        let line = "bench kernel=6.1 size=300x10 clock=instructions operation=restore ours=20000000 ipvsadm=100000000 \
+                    ratio=0.2000 target=0.2 met=yes right=yes\n";
+        assert!(lines(&good).contains(line), "{}", lines(&good));
+        let bad = section(Clock::Instructions, &["figure restore ipvsadm 100", "figure restore ours 21", "end 0"]);
+        assert!(table(&bad).contains("NOT MET"));
+    }
+
+    #[test]
+    fn only_instructions_have_targets() {
+        let wall = section(Clock::Wall, &["figure clear ipvsadm 1000000", "figure clear ours 5000000", "end 0"]);
+        assert!(!table(&wall).contains("MET") && !lines(&wall).contains("met="));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let wrong = section(Clock::Wall, &["wrong list ours: line 4", "end 1"]);
+        assert!(table(&wrong).ends_with("WRONG: list ours: line 4\n"));
+        assert!(lines(&wrong).contains("right=no"));
+    }
+}

@@ -1,0 +1,104 @@
+//! What `bench-guest` says, understood.
+
+use std::collections::BTreeMap;
+
+/// The operations, in the report's order. The names are `bench-guest`'s.
+pub(super) const OPERATIONS: [&str; 6] = ["restore", "edit", "save", "list", "add", "clear"];
+
+/// Everything of one run.
+#[derive(Debug, Default)]
+pub(super) struct Results {
+    figures: BTreeMap<(String, String), Vec<u64>>,
+    wrong: Vec<String>,
+    status: Option<u8>,
+}
+
+impl Results {
+    /// Takes one line. Gives what is worth showing to somebody who waits.
+    pub(super) fn take<'a>(&mut self, line: &'a str) -> Option<&'a str> {
+        let (kind, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match kind {
+            "figure" | "calls" => match figure(rest) {
+                Some((key, value)) => self.figures.entry(key).or_default().push(value),
+                None => self.wrong.push(format!("not understood: {line}")),
+            },
+            "wrong" => self.wrong.push(rest.to_owned()),
+            "end" => self.status = rest.trim().parse().ok(),
+            "progress" => return Some(rest),
+            _ => {} // the kernel's own messages
+        }
+        None
+    }
+
+    /// Takes all lines.
+    pub(super) fn read(text: &str) -> Self {
+        let mut results = Self::default();
+        for line in text.lines() {
+            results.take(line);
+        }
+        results
+    }
+
+    /// Notes that the guest failed.
+    pub(super) fn fail(&mut self, why: String) {
+        self.wrong.push(why);
+    }
+
+    /// Whether it came to its end, and everything was as the reference says.
+    pub(super) fn is_right(&self) -> bool {
+        self.status == Some(0) && self.wrong.is_empty()
+    }
+
+    /// What was not right.
+    pub(super) fn complaints(&self) -> Vec<String> {
+        let unfinished = (self.status.is_none()).then(|| "the guest did not come to its end".to_owned());
+        self.wrong.iter().cloned().chain(unfinished).collect()
+    }
+
+    /// The middle of all figures of a tool's operation.
+    pub(super) fn median(&self, operation: &str, tool: &str) -> Option<u64> {
+        let mut figures = self.figures.get(&(operation.to_owned(), tool.to_owned()))?.clone();
+        figures.sort_unstable();
+        figures.get(figures.len() / 2).copied()
+    }
+}
+
+/// `OPERATION TOOL NUMBER`, of a known operation.
+fn figure(text: &str) -> Option<((String, String), u64)> {
+    let mut words = text.split_ascii_whitespace();
+    let (operation, tool, number) = (words.next()?, words.next()?, words.next()?);
+    let known = OPERATIONS.contains(&operation) && words.next().is_none();
+    known.then_some(((operation.to_owned(), tool.to_owned()), number.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn results(lines: &[&str]) -> Results {
+        Results::read(&lines.join("\n"))
+    }
+
+    #[test]
+    fn a_median_is_the_middle() {
+        let results = results(&["figure add ours 9", "figure add ours 2", "figure add ours 3", "figure add floor 1"]);
+        assert_eq!(results.median("add", "ours"), Some(3));
+        assert_eq!(results.median("add", "ipvsadm"), None);
+    }
+
+    #[test]
+    fn only_a_finished_run_without_complaints_is_right() {
+        assert!(results(&["figure add ours 9", "end 0"]).is_right());
+        assert!(!results(&["figure add ours 9"]).is_right());
+        assert!(!results(&["wrong list ours: line 3", "end 0"]).is_right());
+        assert!(!results(&["figure brew ours 9", "end 0"]).is_right());
+        assert!(!results(&["end 1"]).is_right());
+    }
+
+    #[test]
+    fn progress_is_shown_and_kernel_messages_are_not() {
+        let mut results = Results::default();
+        assert_eq!(results.take("progress round 1: ours"), Some("round 1: ours"));
+        assert_eq!(results.take("[    0.1] IPVS: ipvs loaded."), None);
+    }
+}

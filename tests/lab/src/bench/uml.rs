@@ -1,0 +1,63 @@
+//! The same in user-mode Linux: wall time, a second clock that flatters whoever makes few system calls, and their number.
+
+use std::{path::Path, time::Duration};
+
+use super::{Programs, Workload, results::Results};
+use crate::{
+    cache::Cache,
+    cli::GuestOptions,
+    error::Result,
+    guest::{Capture, Ending, Output, Streams},
+    kernel::Kernel,
+    stage::{Limits, Stage, Tool, show_console},
+};
+
+const DEADLINE: Duration = Duration::from_secs(1800);
+const MEMORY: u32 = 1024;
+
+/// Wall time, in nanoseconds.
+pub(super) fn measure(kernel: Kernel, programs: &Programs, workload: &Workload) -> Result<Results> {
+    eprintln!("lab: kernel {kernel}, {}: wall time in user-mode Linux …", workload.size);
+    run(kernel, programs, programs.arguments(workload))
+}
+
+/// System calls, counted by strace.
+pub(super) fn count_calls(kernel: Kernel, programs: &Programs, workload: &Workload) -> Result<Results> {
+    eprintln!("lab: kernel {kernel}: system calls …");
+    let strace = Cache::open()?.tools().join("lab-bin/strace");
+    let mut arguments = programs.arguments(workload);
+    arguments.push(format!("strace={}", strace.display()));
+    run(kernel, programs, arguments)
+}
+
+fn run(kernel: Kernel, programs: &Programs, arguments: Vec<String>) -> Result<Results> {
+    let options = GuestOptions { kernel: Some(kernel), memory: MEMORY, env: Vec::new() };
+    let mut stage = Stage::new(&options, &Tool::Theirs)?;
+    stage.keep(&programs.guest);
+    programs.tools.iter().for_each(|(_, program)| stage.keep(program));
+    let mut command = vec![programs.guest.display().to_string()];
+    command.extend(arguments);
+    let output = Capture::default();
+    let limits = Limits { deadline: DEADLINE, out: Output::Capture(output.clone()), err: Output::Stderr };
+    let ending = stage.run(command, Path::new("/"), Streams::Apart, &limits)?;
+    let mut results = Results::read(&output.text());
+    note(ending, &mut results);
+    Ok(results)
+}
+
+/// `bench-guest` says itself what is wrong; a guest that fails can't.
+fn note(ending: Ending, results: &mut Results) {
+    match ending {
+        Ending::Exited(_) => {}
+        Ending::NotStarted(why) => results.fail(why),
+        Ending::Unread => results.fail("its output could not be kept".into()),
+        Ending::Deadline { console } => {
+            show_console(&console);
+            results.fail(format!("not done after {} s", DEADLINE.as_secs()));
+        }
+        Ending::Died { status, console } => {
+            show_console(&console);
+            results.fail(format!("the kernel died ({status})"));
+        }
+    }
+}
