@@ -50,7 +50,8 @@ fn rows(section: &Section) -> impl Iterator<Item = Row> {
 /// The table, and whatever was wrong.
 pub(super) fn table(section: &Section) -> String {
     let Section { kernel, size, clock, results } = section;
-    let mut out = format!("\nkernel {kernel}, {size}, {}\n", clock.title());
+    let release = results.kernel().map(str::to_owned).unwrap_or_else(|| kernel.to_string());
+    let mut out = format!("\nLinux {release}, {size}, {}\n", clock.title());
     let _ = write!(out, "{:<26}{:>10}{:>10}{:>10}", "", "ipvsadm", "ours", "floor");
     let _ = writeln!(out, "{:>8}{:>8}{}", "ours", "floor", if clock.has_target() { "  at most" } else { "" });
     for row in rows(section) {
@@ -153,8 +154,9 @@ mod tests {
 
     #[test]
     fn a_target_is_met_or_not() {
-        let figures = ["figure restore ipvsadm 100000000", "figure restore ours 20000000", "end 0"];
+        let figures = ["kernel 6.1.0-50", "figure restore ipvsadm 100000000", "figure restore ours 20000000", "end 0"];
         let good = section(Clock::Instructions, &figures);
+        assert!(table(&good).starts_with("\nLinux 6.1.0-50, 300x10, million instructions"));
         assert!(
             table(&good).contains("restore the table: -R         100.00     20.00         -   0.200       -  0.20 met")
         );

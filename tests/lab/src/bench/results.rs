@@ -10,6 +10,7 @@ pub(super) const OPERATIONS: [&str; 6] = ["restore", "edit", "save", "list", "ad
 pub(super) struct Results {
     figures: BTreeMap<(String, String), Vec<u64>>,
     wrong: Vec<String>,
+    kernel: Option<String>,
     status: Option<u8>,
 }
 
@@ -22,6 +23,7 @@ impl Results {
                 Some((key, value)) => self.figures.entry(key).or_default().push(value),
                 None => self.wrong.push(format!("not understood: {line}")),
             },
+            "kernel" => self.kernel = Some(rest.to_owned()),
             "wrong" => self.wrong.push(rest.to_owned()),
             "end" => self.status = rest.trim().parse().ok(),
             "progress" => return Some(rest),
@@ -42,6 +44,11 @@ impl Results {
     /// Notes that the guest failed.
     pub(super) fn fail(&mut self, why: String) {
         self.wrong.push(why);
+    }
+
+    /// The guest's kernel, by its full name.
+    pub(super) fn kernel(&self) -> Option<&str> {
+        self.kernel.as_deref()
     }
 
     /// Whether it came to its end, and everything was as the reference says.

@@ -6,6 +6,7 @@
 //! figure OPERATION TOOL NANOSECONDS    one run's time
 //! calls OPERATION TOOL NUMBER          one run's system calls, all of its processes
 //! wrong OPERATION TOOL: WHAT           a tool's result is not the reference's
+//! kernel RELEASE                       where it was measured
 //! progress WHAT                        for whoever waits
 //! end STATUS                           the last line; 0: all was measured, and all was right
 //! ```
@@ -17,7 +18,7 @@ mod program;
 mod world;
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::{self, ExitCode},
 };
@@ -58,6 +59,8 @@ fn work(plan: &Plan) -> Result<bool, String> {
     if let Some(modprobe) = &plan.modprobe {
         machine::prepare(modprobe)?;
     }
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease");
+    println!("kernel {}", release.map_err(|error| format!("cannot read the kernel's release: {error}"))?.trim_end());
     match &plan.strace {
         Some(strace) => calls::count(plan, strace),
         None => measure::measure(plan),
