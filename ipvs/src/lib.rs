@@ -48,6 +48,10 @@ mod table;
 mod timeouts;
 mod wire;
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use client::{Client, ClientBuilder, Pipeline};
 pub use command::{Command, CommandKind};
 pub use connections::{Connection, ConnectionState, Connections, ConnectionsError, EngineData};

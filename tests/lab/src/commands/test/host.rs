@@ -88,7 +88,8 @@ fn fuzz_targets(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
         return Ok(());
     }
     let mut command = workspace.cargo();
-    command.args(["check", "--quiet", "--manifest-path", "fuzz/Cargo.toml"]);
+    // As cargo-fuzz does; it opens what only the targets see.
+    command.args(["check", "--quiet", "--manifest-path", "fuzz/Cargo.toml"]).env("RUSTFLAGS", "--cfg fuzzing");
     run(summary, name, command)
 }
 
