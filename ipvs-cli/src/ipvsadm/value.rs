@@ -218,11 +218,15 @@ const FLAGS: [Flag; 7] = [
     Flag { name: b"mh-port", only: Some(b"mh"), flag: SchedulerFlags::MH_PORT },
 ];
 
+/// So much of the names of scheduler flags is looked at, as in ipvsadm.
+const LONGEST_FLAGS: usize = 127;
+
 /// Names of scheduler flags with commas between them.
 ///
 /// # Errors
 /// [`Usage::Flag`] for the first that does not exist or is another scheduler's.
 pub fn scheduler_flags(text: &[u8], scheduler: Option<&[u8]>) -> Result<SchedulerFlags, Usage> {
+    let text = &text[..text.len().min(LONGEST_FLAGS)];
     if !text.is_empty() && text.iter().all(|&byte| byte == b',') {
         return Err(Usage::Flag("invalid", text.to_owned())); // where ipvsadm crashes
     }
@@ -429,6 +433,11 @@ mod tests {
         assert_eq!(flags("mh-port,flag-3", Some("mh")), Ok(0x30));
         assert_eq!(flags("flag-1,sh-port", None), Err("incompatible scheduler flag `sh-port'".to_owned()));
         assert_eq!(flags("mh-port", Some("sh")), Err("incompatible scheduler flag `mh-port'".to_owned()));
+        assert_eq!(flags(&format!("flag-1,{}flag-2", ",".repeat(114)), None), Ok(0x18));
+        assert_eq!(
+            flags(&format!("flag-1,{}flag-2", ",".repeat(115)), None),
+            Err("invalid scheduler flag `flag-'".to_owned())
+        );
         assert_eq!(flags(" flag-1", None), Err("invalid scheduler flag ` flag-1'".to_owned()));
         assert_eq!(flags("FLAG-1", None), Err("invalid scheduler flag `FLAG-1'".to_owned()));
     }
