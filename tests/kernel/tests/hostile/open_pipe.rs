@@ -23,8 +23,7 @@ fn ours() {
 
 fn feed_line_by_line(target: Target) {
     shell::with(target, |shell| {
-        let program = target.program().expect("its variable is set");
-        let mut command = Command::new(program);
+        let mut command = Command::new(shell::program(target));
         let mut child = command.arg("-R").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let messages = lines_of(&mut child);
         say(&mut child, "-A -t 192.0.2.1:80 -s rr\n");

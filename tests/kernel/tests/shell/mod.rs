@@ -32,8 +32,7 @@ pub(crate) fn with<T: Send>(target: Target, work: impl FnOnce(&mut Shell) -> T +
 impl Shell {
     fn new(target: Target) -> Self {
         let iptables = find("iptables-legacy");
-        let program = target.program().unwrap_or_else(|error| panic!("{error}"));
-        sandbox::enter(&program).unwrap_or_else(|error| panic!("{error}"));
+        sandbox::enter(&program(target)).unwrap_or_else(|error| panic!("{error}"));
         if let Some(iptables) = iptables {
             symlink(iptables, Path::new(BIN).join("iptables")).expect("the sandbox's directory is empty");
         }
@@ -58,9 +57,14 @@ impl Shell {
 
     /// The kernel's state as the original shows it, whoever made it.
     pub(crate) fn table(&mut self) -> Vec<Outcome> {
-        let ipvsadm = Target::Theirs.program().unwrap_or_else(|error| panic!("{error}"));
+        let ipvsadm = program(Target::Theirs);
         ["-S -n", "-L -n"].map(|arguments| self.type_in(&format!("'{}' {arguments}", ipvsadm.display()), b"")).to_vec()
     }
+}
+
+/// The file of a program that runs on the real kernel.
+pub(crate) fn program(target: Target) -> PathBuf {
+    target.program().unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn find(program: &str) -> Option<PathBuf> {
