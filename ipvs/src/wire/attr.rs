@@ -1,9 +1,12 @@
 //! Netlink attributes: the only place that knows how they look.
 //!
 //! To write, a message is a list of [`Attr`]s on the stack; to read, it is borrowed from the datagram. Neither allocates.
+//!
+//! By hand, because changing and reading tables is mostly this: netlink-packet-core's `Nla` asks each attribute for its
+//! length six times, and its iterator words the errors of every step; either takes two to three times the instructions.
 
 use byteorder::{BigEndian, ByteOrder, NativeEndian};
-use netlink_packet_core::{Emitable, NLA_ALIGNTO, NLA_F_NESTED, NLA_HEADER_SIZE, NLA_TYPE_MASK, Nla};
+use netlink_packet_core::{NLA_ALIGNTO, NLA_F_NESTED, NLA_HEADER_SIZE, NLA_TYPE_MASK};
 
 use super::WireError;
 
@@ -30,7 +33,7 @@ enum Value<'a> {
     Address([u8; 16]),
     /// A string, to which a NUL is added.
     Name(&'a [u8]),
-    /// With its length, which netlink-packet-core asks for again and again.
+    /// With its length.
     Nest(&'a [Attr<'a>], usize),
 }
 
@@ -73,12 +76,11 @@ impl<'a> Attr<'a> {
     }
 
     pub(super) fn nest(kind: u16, attrs: &'a [Attr<'a>]) -> Self {
-        Attr { kind: kind | NLA_F_NESTED, value: Value::Nest(attrs, attrs.buffer_len()) }
+        Attr { kind: kind | NLA_F_NESTED, value: Value::Nest(attrs, length_of(attrs)) }
     }
 }
 
-impl Nla for Attr<'_> {
-    #[inline]
+impl Attr<'_> {
     fn value_len(&self) -> usize {
         match self.value {
             Value::U8(_) => 1,
@@ -91,31 +93,40 @@ impl Nla for Attr<'_> {
         }
     }
 
-    #[inline]
-    fn kind(&self) -> u16 {
-        self.kind
-    }
-
-    fn emit_value(&self, buffer: &mut [u8]) {
+    /// Writes it to the start of a buffer that holds zeros, and returns the rest of it.
+    fn emit<'b>(&self, buffer: &'b mut [u8]) -> &'b mut [u8] {
+        let length = NLA_HEADER_SIZE + self.value_len();
+        let (own, rest) = buffer.split_at_mut(length.next_multiple_of(NLA_ALIGNTO));
+        let (header, value) = own.split_at_mut(NLA_HEADER_SIZE);
+        NativeEndian::write_u16(header, length as u16);
+        NativeEndian::write_u16(&mut header[2..], self.kind);
         match self.value {
-            Value::U8(value) => buffer[0] = value,
-            Value::U16(value) => NativeEndian::write_u16(buffer, value),
-            Value::U16Be(value) => BigEndian::write_u16(buffer, value),
-            Value::U32(value) => NativeEndian::write_u32(buffer, value),
-            Value::U64(value) => NativeEndian::write_u64(buffer, value),
+            Value::U8(number) => value[0] = number,
+            Value::U16(number) => NativeEndian::write_u16(value, number),
+            Value::U16Be(number) => BigEndian::write_u16(value, number),
+            Value::U32(number) => NativeEndian::write_u32(value, number),
+            Value::U64(number) => NativeEndian::write_u64(value, number),
             Value::Flags(flags, mask) => {
-                NativeEndian::write_u32(buffer, flags);
-                NativeEndian::write_u32(&mut buffer[4..], mask);
+                NativeEndian::write_u32(value, flags);
+                NativeEndian::write_u32(&mut value[4..], mask);
             }
-            Value::V4(bytes) => buffer.copy_from_slice(&bytes),
-            Value::Address(bytes) => buffer.copy_from_slice(&bytes),
-            Value::Name(name) => {
-                buffer[..name.len()].copy_from_slice(name);
-                buffer[name.len()] = 0;
-            }
-            Value::Nest(attrs, _) => attrs.emit(buffer),
+            Value::V4(bytes) => value.copy_from_slice(&bytes),
+            Value::Address(bytes) => value.copy_from_slice(&bytes),
+            Value::Name(name) => value[..name.len()].copy_from_slice(name),
+            Value::Nest(attrs, _) => emit_all(attrs, value),
         }
+        rest
     }
+}
+
+/// The bytes that these attributes take, one after the other.
+pub(super) fn length_of(attrs: &[Attr<'_>]) -> usize {
+    attrs.iter().map(|attr| (NLA_HEADER_SIZE + attr.value_len()).next_multiple_of(NLA_ALIGNTO)).sum()
+}
+
+/// Writes attributes, one after the other, into a buffer of their length that holds zeros.
+pub(super) fn emit_all(attrs: &[Attr<'_>], buffer: &mut [u8]) {
+    attrs.iter().fold(buffer, |buffer, attr| attr.emit(buffer));
 }
 
 /// An attribute as read: its name for errors is given by whoever knows it.
@@ -126,9 +137,6 @@ pub(super) struct Raw<'a> {
 }
 
 /// The attributes in `bytes`, one after the other; the first malformed one ends them with an error.
-///
-/// By hand, as reading a table is mostly this: netlink-packet-core's iterator, which words its errors, takes three times as
-/// many instructions.
 pub(super) fn attrs(bytes: &[u8]) -> AttrIter<'_> {
     AttrIter { rest: bytes }
 }

@@ -8,7 +8,7 @@ use netlink_packet_generic::constants::GENL_HDRLEN;
 use netlink_packet_generic::{GenlFamily, GenlHeader, GenlMessage};
 
 use super::WireError;
-use super::attr::{Attr, error_code, push_error_code};
+use super::attr::{Attr, emit_all, error_code, length_of, push_error_code};
 
 const NLMSG_NOOP: u16 = 1;
 const NLMSG_ERROR: u16 = 2;
@@ -70,11 +70,11 @@ impl GenlFamily for Payload<'_> {
 
 impl Emitable for Payload<'_> {
     fn buffer_len(&self) -> usize {
-        self.attrs.buffer_len()
+        length_of(self.attrs)
     }
 
     fn emit(&self, buffer: &mut [u8]) {
-        self.attrs.emit(buffer);
+        emit_all(self.attrs, buffer);
     }
 }
 
