@@ -1,5 +1,6 @@
 //! The blocking client.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::command::Command;
@@ -308,16 +309,41 @@ impl Client {
     }
 }
 
+/// How often a dump is made until none of its services is there twice; rehashing a table takes milliseconds.
+const DUMPS: usize = 20;
+
+/// A dump of this many services, some 320 bytes each, fits into the one datagram that the kernel fills without letting go
+/// of the table.
+const SERVICES_IN_A_DATAGRAM: usize = 50;
+
+/// A dump counts the services that it has shown. When they change their places in it, one that is shown twice is another that
+/// is not shown.
+fn has_one_twice(services: &[ServiceState]) -> bool {
+    let mut seen = HashSet::with_capacity(services.len());
+    services.len() > SERVICES_IN_A_DATAGRAM && !services.iter().all(|state| seen.insert(state.service.key()))
+}
+
 /// Reads.
 impl Client {
     /// All services, in the kernel's order, which means nothing.
     ///
     /// This is one dump, which the kernel does not lock against changes: a service added or removed meanwhile may make
-    /// another appear twice or not at all, and nothing tells.
+    /// another appear twice or not at all, and nothing tells. So does Linux 7.2 when it rehashes its table, which it does some
+    /// time after services were added; a dump that shows it is made again.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// [`Error::Unstable`] if that never helped; see [`Error`] for the rest.
     pub fn services(&mut self) -> Result<Vec<ServiceState>, Error> {
+        for _attempt in 0..DUMPS {
+            let services = self.dump_services()?;
+            if !has_one_twice(&services) {
+                return Ok(services);
+            }
+        }
+        Err(Error::Unstable)
+    }
+
+    fn dump_services(&mut self) -> Result<Vec<ServiceState>, Error> {
         let mut services = Vec::new();
         self.query(&Read::Services, &mut |attrs| {
             services.push(wire::decode_service(attrs)?);
@@ -473,5 +499,25 @@ impl Pipeline<'_> {
             self.client.window_size = window_for(self.client.link.prepare_window()?);
         }
         Ok(self.client.window_size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_shown_twice_is_noticed() {
+        let services = |count: u32| -> Vec<ServiceState> {
+            let key = |n| format!("mark {n}").parse().unwrap();
+            (1..=count).map(|n| ServiceState::new(Service::new(key(n)))).collect()
+        };
+        let mut many = services(1000);
+        assert!(!has_one_twice(&many));
+        many[999] = many[0];
+        assert!(has_one_twice(&many));
+        let mut few = services(2);
+        few[1] = few[0];
+        assert!(!has_one_twice(&few), "one datagram is consistent in itself");
     }
 }

@@ -214,6 +214,9 @@ pub enum Error {
     /// Read the table again.
     #[error("replies of the kernel were lost: which changes were made is unknown, read the table again")]
     RepliesLost,
+    /// The table changed so fast that no reading of it was complete. Nothing was changed by reading; try again.
+    #[error("the services kept changing while they were read: try again")]
+    Unstable,
     /// The deadline passed before the kernel answered; what was sent may still be carried out.
     #[error("the kernel did not answer within {} ms: whether the change was made is unknown, read the table again", .0.as_millis())]
     Deadline(std::time::Duration),
