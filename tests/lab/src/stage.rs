@@ -52,10 +52,10 @@ impl Stage {
         let kernel = options.kernel.unwrap_or_else(|| cache.default_kernel());
         cache.ensure(&[kernel])?;
         let directory = guest::job_directory()?;
-        let this = env::current_exe().context(|| "find this program".into())?;
+        let this = guest::own_program(directory.path())?;
         let bin = directory.path().join("bin");
         fs::create_dir(&bin).context(|| format!("make {}", bin.display()))?;
-        let mut keep = vec![cache.dir().to_owned(), directory.path().to_owned(), this.clone()];
+        let mut keep = vec![cache.dir().to_owned(), directory.path().to_owned()];
         keep.push(Workspace::find()?.root().to_owned());
         link(&this, &bin.join("lab"))?;
         if let Tool::Ours(binary) = tool {

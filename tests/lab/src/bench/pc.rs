@@ -1,7 +1,6 @@
 //! An emulated PC whose time is the number of instructions it has executed.
 
 use std::{
-    env,
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -85,7 +84,7 @@ impl Pc<'_> {
 
     /// Below a supervisor, so that it never outlives the lab.
     fn start(&self, directory: &Path) -> Result<Machine> {
-        let this = env::current_exe().context(|| "find this program".into())?;
+        let this = guest::own_program(directory)?;
         let tree = machines::emulator_tree(self.cache);
         let mut command = Command::new(this);
         command.arg("supervise").arg(directory).arg(machines::emulator(self.cache)).args(self.emulator_arguments()?);

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    fs::File,
+    fs::{self, File},
     io::{self, PipeReader, PipeWriter, Write},
     os::{fd::OwnedFd, unix::fs::symlink},
     path::{Path, PathBuf},
@@ -93,12 +93,24 @@ pub(crate) fn job_directory() -> Result<TempDir> {
     Ok(dir)
 }
 
+/// This program, as a file in the guest's directory.
+///
+/// A copy, because cargo may put a new build in the place of the file that is running: `cargo lab test` builds this package,
+/// too.
+pub(crate) fn own_program(directory: &Path) -> Result<PathBuf> {
+    let program = directory.join("lab");
+    if !program.exists() {
+        fs::copy("/proc/self/exe", &program).context(|| format!("copy this program to {}", program.display()))?;
+    }
+    Ok(program)
+}
+
 impl Boot<'_> {
     /// Runs the job in a new guest. `directory` is the guest's, from [`job_directory`].
     pub(crate) fn run(&self, job: &Job, directory: &Path) -> Result<Ending> {
         signals::check()?;
         job.write(directory)?;
-        let this = env::current_exe().context(|| "find this program".into())?;
+        let this = own_program(directory)?;
         symlink(&this, directory.join("init")).context(|| format!("link in {}", directory.display()))?;
         let terminal = matches!(job.streams, Streams::Terminal(..));
         let mut guest = self.start(&this, directory, terminal)?;

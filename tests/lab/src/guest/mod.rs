@@ -16,7 +16,7 @@ mod job;
 mod relay;
 mod supervisor;
 
-pub(crate) use boot::{Boot, Ending, input_file, job_directory};
+pub(crate) use boot::{Boot, Ending, input_file, job_directory, own_program};
 pub(crate) use init::{exec_in_session, init_if_process_1};
 pub(crate) use job::{Job, Streams};
 pub(crate) use relay::{Capture, Output};
