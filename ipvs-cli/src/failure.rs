@@ -18,6 +18,13 @@ pub(crate) enum Failure {
     Unavailable(Error),
     /// The kernel refused a change, or was not heard of.
     Change(Error),
+    /// The conversation about the last lines of `-R` broke off.
+    Lost {
+        /// Why.
+        error: Error,
+        /// How many lines with changes were under way.
+        lines: usize,
+    },
     /// The kernel could not be read.
     Read(Error),
     /// A file could not be read, or not be understood.
@@ -33,6 +40,14 @@ impl Failure {
     /// A change that failed.
     pub(crate) fn change(error: Error) -> Self {
         if is_unavailable(&error) { Failure::Unavailable(error) } else { Failure::Change(error) }
+    }
+
+    /// Changes that were sent together, and of which nothing was heard.
+    pub(crate) fn lost(error: Error, lines: usize) -> Self {
+        match Failure::change(error) {
+            Failure::Change(error) => Failure::Lost { error, lines },
+            unavailable => unavailable,
+        }
     }
 
     /// A read that failed.
@@ -51,7 +66,7 @@ impl Failure {
         match self {
             Failure::Usage(usage) => usage.status(),
             Failure::Unavailable(_) => 2,
-            Failure::Change(_) => 255,
+            Failure::Change(_) | Failure::Lost { .. } => 255,
             Failure::Read(_) | Failure::File { .. } => 1,
         }
     }
@@ -78,6 +93,14 @@ impl Failure {
                 text.extend_from_slice(b"Are you sure that IP Virtual Server is built in the kernel or as module?\n");
             }
             Failure::Change(error) | Failure::Read(error) => writeln!(text, "{error}")?,
+            Failure::Lost { error, lines } => {
+                writeln!(text, "{error}")?;
+                let which = format!("the last {lines} changes that were read");
+                writeln!(
+                    text,
+                    "It is unknown which of {which} were made; those before them were made or refused as told."
+                )?;
+            }
             Failure::File { path, error } => writeln!(text, "{path}: {error}")?,
         }
         out.write_all(&text)
@@ -129,6 +152,13 @@ mod tests {
         let change = Failure::change(refused(CommandKind::Flush, Errno::EPERM));
         let read = Failure::read(refused(CommandKind::GetService, Errno::EPERM));
         assert_eq!([told(&change), told(&read)], [(text.to_owned(), 2), (text.to_owned(), 2)]);
+    }
+
+    #[test]
+    fn what_is_unknown_is_said() {
+        let (text, status) = told(&Failure::lost(Error::RepliesLost, 7));
+        assert!(text.contains("unknown which of the last 7 changes"), "{text}");
+        assert_eq!(status, 255);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `-R`: command lines from standard input, as if each were a call of its own.
 //!
 //! Changes are gathered and sent many at a time, but nobody can tell: before anything is said, listed or waited for, what
-//! was gathered is sent, and what the kernel refused is told.
+//! was gathered is sent, and what the kernel refused is told. Looking names up counts as waiting.
 
 use ipvs::{Client, Outcome, Pipeline};
 
@@ -34,7 +34,6 @@ pub(crate) fn restore(
     kernel.client().and_then(Client::info).map_err(Failure::Unavailable)?;
     let (lines, words) = (LineReader::new(), Words::default());
     let mut reader = Reader { program, source, streams, parser, lines, words, status: 0 };
-    let mut names = Names::default();
     if source == Source::Script {
         kernel.client().and_then(Client::flush).map_err(Failure::change)?;
     }
@@ -43,7 +42,7 @@ pub(crate) fn restore(
         let Some(invocation) = reader.changes(&mut client.pipeline())? else {
             return Ok(reader.status);
         };
-        run::perform(program, &invocation, reader.streams, kernel, &mut names)?;
+        run::perform(program, &invocation, reader.streams, kernel, &mut Names::default())?;
         if matches!(invocation, Invocation::Help | Invocation::Version) {
             return Ok(0);
         }
@@ -66,14 +65,21 @@ impl Reader<'_, '_, '_> {
     /// Carries out changes up to the next line that asks for something else, which is returned; none at the end.
     fn changes(&mut self, pipeline: &mut Pipeline<'_>) -> Result<Option<Invocation>, Failure> {
         while self.next_line(pipeline)? {
-            let parsed = self.parser.parse(&self.words);
+            let parsed = match self.parser.parse_at_once(&self.words) {
+                Some(parsed) => parsed,
+                None => {
+                    self.settle(pipeline)?;
+                    self.parser.parse(&self.words)
+                }
+            };
             if !self.parser.warnings.is_empty() {
                 self.settle(pipeline)?;
                 run::tell_warnings(self.parser, self.streams);
             }
             match parsed {
                 Ok(Invocation::Change(command)) => {
-                    let outcomes = pipeline.push(&command).map_err(Failure::change)?;
+                    let lines = pipeline.pending() + 1;
+                    let outcomes = pipeline.push(&command).map_err(|error| Failure::lost(error, lines))?;
                     self.tell(&outcomes);
                 }
                 Ok(other) => {
@@ -114,10 +120,11 @@ impl Reader<'_, '_, '_> {
         }
     }
 
-    /// Reads more. Whoever feeds us slowly finds the lines carried out that were written so far.
+    /// Reads more. Whoever feeds us slowly finds the lines carried out that were written so far, and names as they are by then.
     fn read(&mut self, pipeline: &mut Pipeline<'_>) -> Result<(), Failure> {
         if self.streams.stdin.would_block() {
             self.settle(pipeline)?;
+            self.parser.forget_names();
             let _ = self.streams.stdout.flush();
         }
         match self.lines.fill(self.streams.stdin) {
@@ -131,7 +138,8 @@ impl Reader<'_, '_, '_> {
 
     /// Sends what was gathered, and tells what the kernel refused of it.
     fn settle(&mut self, pipeline: &mut Pipeline<'_>) -> Result<(), Failure> {
-        let outcomes = pipeline.flush().map_err(Failure::change)?;
+        let lines = pipeline.pending();
+        let outcomes = pipeline.flush().map_err(|error| Failure::lost(error, lines))?;
         self.tell(&outcomes);
         Ok(())
     }

@@ -46,6 +46,25 @@ impl<'r> Parser<'r> {
         Parser { names, posix, warnings: Vec::new() }
     }
 
+    /// As [`parse`](Self::parse), but nothing if a name would have to be looked up first, which may take long.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn parse_at_once(&mut self, words: &Words) -> Option<Result<Invocation, Usage>> {
+        self.names.set_hasty(true);
+        let parsed = self.parse(words);
+        if self.names.set_hasty(false) {
+            self.warnings.clear();
+            return None;
+        }
+        Some(parsed)
+    }
+
+    /// Names are to be looked up anew.
+    pub fn forget_names(&mut self) {
+        self.names.forget();
+    }
+
     /// What the words, those behind the program's name, ask for. No words ask for the listing.
     ///
     /// # Errors

@@ -15,6 +15,15 @@ pub trait Resolve: std::fmt::Debug {
     fn host(&mut self, name: &[u8]) -> Option<Ipv4Addr>;
     /// The port of a service.
     fn port(&mut self, name: &[u8], protocol: Protocol) -> Option<u16>;
+
+    /// While this is set, names that are not remembered are not found, as looking them up may take long. Setting it anew
+    /// returns whether there were such names.
+    fn set_hasty(&mut self, _hasty: bool) -> bool {
+        false
+    }
+
+    /// Forgets the names that it remembers.
+    fn forget(&mut self) {}
 }
 
 /// A decimal number, as C's `strtol` reads it: white space and one sign may stand before it, nothing behind it.

@@ -225,6 +225,12 @@ fn tunnel_info(line: &mut Vec<u8>, forwarding: Forwarding) {
             line.extend_from_slice(b"gre:");
             line.extend_from_slice(checksum(flags));
         }
+        // With a port or flags that mean nothing to them.
+        Forwarding::Tunnel(Tunnel::Other(ipip)) if ipip.kind() == 0 => line.extend_from_slice(b"ipip"),
+        Forwarding::Tunnel(Tunnel::Other(gre)) if gre.kind() == 2 => {
+            line.extend_from_slice(b"gre:");
+            line.extend_from_slice(checksum(gre.flags()));
+        }
         _ => line.extend_from_slice(b"n/a"),
     }
 }

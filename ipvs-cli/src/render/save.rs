@@ -127,6 +127,9 @@ fn tunnel_options(line: &mut Vec<u8>, tunnel: Tunnel) {
             line.extend_from_slice(b" --tun-type gre");
             checksum(line, flags);
         }
+        // With a port or flags that mean nothing to them.
+        Tunnel::Other(ipip) if ipip.kind() == 0 => tunnel_options(line, Tunnel::Ipip),
+        Tunnel::Other(gre) if gre.kind() == 2 => tunnel_options(line, Tunnel::Gre { flags: gre.flags() }),
         // As ipvsadm: it has no name for the type.
         _ => {}
     }

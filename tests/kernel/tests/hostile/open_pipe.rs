@@ -2,7 +2,10 @@
 
 use crate::shell::{self, Shell};
 use kernel_tests::target::Target;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -37,6 +40,27 @@ fn feed_line_by_line(target: Target) {
         wait_for(shell, "-A -t 192.0.2.2:80 -s wlc\n");
         drop(child.stdin.take());
         assert_eq!(end(&mut child), Some(0));
+    });
+}
+
+/// A name that takes long to look up holds back no line before it.
+#[test]
+fn a_slow_name_service() {
+    shell::with(Target::Ours, |shell| {
+        let slow = Path::new("/run/slow");
+        fs::create_dir_all(slow).expect("/run is the guest's own");
+        fs::write(slow.join("getent"), "#!/bin/sh\nwhile ! [ -e /run/slow/answer ]; do sleep 0.05; done\n")
+            .expect("/run can be written");
+        fs::set_permissions(slow.join("getent"), Permissions::from_mode(0o755)).expect("it is ours");
+        let path = format!("{}:{}", slow.display(), std::env::var("PATH").unwrap_or_default());
+        let mut command = Command::new(shell::program(Target::Ours));
+        command.arg("-R").env("PATH", path).stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        say(&mut child, "-A -t 192.0.2.1:80 -s rr\n-A -t slow.example.net:80 -s rr\n");
+        wait_for(shell, "-A -t 192.0.2.1:80 -s rr\n");
+        fs::write(slow.join("answer"), "").expect("/run can be written");
+        drop(child.stdin.take());
+        assert_eq!(end(&mut child), Some(2));
     });
 }
 
