@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::command::Command;
 use crate::daemon::Daemon;
 use crate::error::{Errno, Error};
-use crate::exchange::{Outcome, Progress, Query, Window, window_for};
+use crate::exchange::{Limits, Outcome, Progress, Query, Window};
 use crate::fake::Fake;
 use crate::info::Info;
 use crate::link::Link;
@@ -45,8 +45,8 @@ pub struct Client {
     family: u16,
     sequence: u32,
     deadline: Duration,
-    /// How many changes may be under way at once; 0 until the first of them.
-    window_size: usize,
+    /// How many changes may be under way at once; known from the first of them on.
+    limits: Option<Limits>,
     window: Window,
     request: Vec<u8>,
     reply: Vec<u8>,
@@ -121,7 +121,7 @@ impl Client {
             family: 0,
             sequence: 0,
             deadline,
-            window_size: 0,
+            limits: None,
             window: Window::default(),
             request: Vec::new(),
             reply: Vec::new(),
@@ -319,8 +319,11 @@ const SERVICES_IN_A_DATAGRAM: usize = 50;
 /// A dump counts the services that it has shown. When they change their places in it, one that is shown twice is another that
 /// is not shown.
 fn has_one_twice(services: &[ServiceState]) -> bool {
+    if services.len() <= SERVICES_IN_A_DATAGRAM {
+        return false;
+    }
     let mut seen = HashSet::with_capacity(services.len());
-    services.len() > SERVICES_IN_A_DATAGRAM && !services.iter().all(|state| seen.insert(state.service.key()))
+    !services.iter().all(|state| seen.insert(state.service.key()))
 }
 
 /// Reads.
@@ -436,10 +439,17 @@ impl Client {
 
     fn converse(&mut self, query: Query, take: &mut Take<'_>) -> Result<(), Error> {
         self.link.send(&self.request)?;
+        // A dump is read to its end even if part of it can't be understood: the kernel begins no other before.
+        let mut misunderstood = None;
         loop {
             self.link.receive(&mut self.reply, self.deadline)?;
-            if query.feed(&self.reply, take)? == Progress::Done {
-                return Ok(());
+            let mut take = |attrs: &[u8]| {
+                if misunderstood.is_none() {
+                    misunderstood = take(attrs).err();
+                }
+            };
+            if query.feed(&self.reply, &mut take)? == Progress::Done {
+                return misunderstood.map_or(Ok(()), |error| Err(error.into()));
             }
         }
     }
@@ -474,11 +484,11 @@ impl Pipeline<'_> {
     /// # Errors
     /// See [`Error`]; a refusal is an outcome, not an error.
     pub fn push(&mut self, command: &Command) -> Result<Vec<Outcome>, Error> {
-        let size = self.window_size()?;
+        let limits = self.limits()?;
         let client = &mut *self.client;
         let sequence = client.next_sequence();
         client.window.push(client.family, sequence, command);
-        if client.window.is_full(size) { self.flush() } else { Ok(Vec::new()) }
+        if client.window.is_full(limits) { self.flush() } else { Ok(Vec::new()) }
     }
 
     /// Sends what is pending and returns its outcomes.
@@ -494,11 +504,12 @@ impl Pipeline<'_> {
         self.client.window.len()
     }
 
-    fn window_size(&mut self) -> Result<usize, Error> {
-        if self.client.window_size == 0 {
-            self.client.window_size = window_for(self.client.link.prepare_window()?);
+    fn limits(&mut self) -> Result<Limits, Error> {
+        if let Some(limits) = self.client.limits {
+            return Ok(limits);
         }
-        Ok(self.client.window_size)
+        let buffers = self.client.link.prepare_window()?;
+        Ok(*self.client.limits.insert(Limits::of(buffers)))
     }
 }
 

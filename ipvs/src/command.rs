@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::daemon::{Daemon, DaemonRole};
 use crate::destination::Destination;
-use crate::service::{Service, ServiceKey};
+use crate::service::{Service, ServiceKey, plain};
 use crate::timeouts::Timeouts;
 
 /// One change to a director.
@@ -48,6 +48,19 @@ pub enum Command {
 }
 
 impl Command {
+    /// With addresses as the kernel's table has them.
+    pub(crate) fn plain(&self) -> Self {
+        let server = |destination: Destination| Destination { address: plain(destination.address), ..destination };
+        match *self {
+            Command::DeleteService(key) => Command::DeleteService(key.plain()),
+            Command::AddDestination(key, destination) => Command::AddDestination(key.plain(), server(destination)),
+            Command::EditDestination(key, destination) => Command::EditDestination(key.plain(), server(destination)),
+            Command::DeleteDestination(key, at) => Command::DeleteDestination(key.plain(), plain(at)),
+            Command::Zero(key) => Command::Zero(key.map(ServiceKey::plain)),
+            other => other,
+        }
+    }
+
     /// Which change it is.
     pub fn kind(&self) -> CommandKind {
         match self {

@@ -120,7 +120,7 @@ pub enum Tunnel {
         /// Checksums.
         flags: TunnelFlags,
     },
-    /// A type that a newer kernel knows.
+    /// A type that a newer kernel knows, or one of the above with a port or flags that mean nothing to it.
     Other(OtherTunnel),
 }
 

@@ -17,12 +17,34 @@ const MAX_WINDOW: usize = 128;
 /// What one refusal may occupy in the receive buffer, with room to spare: at most 1,280 bytes were measured.
 const REPLY_COST: usize = 2048;
 
-/// A datagram is sent when it has grown to this, in bytes.
+/// A longer datagram gains nothing, in bytes.
 const MAX_DATAGRAM: usize = 32 << 10;
 
-/// How many requests can be under way before replies might be lost, even if all of them are refused.
-pub(crate) fn window_for(receive_buffer: usize) -> usize {
-    (receive_buffer / REPLY_COST).clamp(1, MAX_WINDOW)
+/// No request is longer, in bytes.
+const MAX_REQUEST: usize = 256;
+
+/// The sizes of a socket's buffers, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Buffers {
+    pub(crate) send: usize,
+    pub(crate) receive: usize,
+}
+
+/// How much can be under way at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Requests, so that no reply is lost even if all of them are refused.
+    requests: usize,
+    /// Bytes, so that the datagram can be sent.
+    bytes: usize,
+}
+
+impl Limits {
+    pub(crate) fn of(buffers: Buffers) -> Self {
+        // Netlink takes a datagram up to 32 bytes short of its send buffer.
+        let bytes = (buffers.send - buffers.send.min(32)).min(MAX_DATAGRAM);
+        Limits { requests: (buffers.receive / REPLY_COST).clamp(1, MAX_WINDOW), bytes }
+    }
 }
 
 /// What a conversation waits for.
@@ -56,8 +78,8 @@ impl Window {
     }
 
     /// Must it be sent before more is pushed?
-    pub(crate) fn is_full(&self, window: usize) -> bool {
-        self.commands.len() >= window || self.datagram.len() >= MAX_DATAGRAM
+    pub(crate) fn is_full(&self, limits: Limits) -> bool {
+        self.commands.len() >= limits.requests || self.datagram.len() + MAX_REQUEST > limits.bytes
     }
 
     /// Adds a request. `sequence` follows that of the request before it.
@@ -142,18 +164,14 @@ impl Query {
     }
 
     /// Takes a datagram of the kernel in; `take` gets the attributes of each message that answers.
-    pub(crate) fn feed(
-        &self,
-        datagram: &[u8],
-        take: &mut dyn FnMut(&[u8]) -> Result<(), wire::WireError>,
-    ) -> Result<Progress, Error> {
+    pub(crate) fn feed(&self, datagram: &[u8], take: &mut dyn FnMut(&[u8])) -> Result<Progress, Error> {
         for message in wire::messages(datagram) {
             let (header, body) = message?;
             if header.sequence != self.sequence {
                 continue; // answers an earlier call that gave up waiting
             }
             match body {
-                Body::Family { attrs, .. } => take(attrs)?,
+                Body::Family { attrs, .. } => take(attrs),
                 Body::Ack(0) | Body::Done(0) => return Ok(Progress::Done),
                 Body::Ack(code) | Body::Done(code) => {
                     return Err(Refusal { command: self.kind, errno: Errno::new(code) }.into());
@@ -225,10 +243,26 @@ mod tests {
     }
 
     #[test]
-    fn the_window_fits_the_receive_buffer() {
-        assert_eq!(window_for(212_992), 104);
-        assert_eq!(window_for(0), 1);
-        assert_eq!(window_for(usize::MAX), MAX_WINDOW);
+    fn the_window_fits_the_buffers() {
+        let limits = |send, receive| {
+            let limits = Limits::of(Buffers { send, receive });
+            (limits.requests, limits.bytes)
+        };
+        assert_eq!(limits(212_992, 212_992), (104, MAX_DATAGRAM));
+        assert_eq!(limits(4608, 0), (1, 4576));
+        assert_eq!(limits(0, usize::MAX), (MAX_WINDOW, 0));
+    }
+
+    #[test]
+    fn no_request_is_longer_than_assumed() {
+        use proptest::test_runner::TestRunner;
+        let law = |command| {
+            let mut window = Window::default();
+            window.push(30, 1, &command);
+            assert!(window.datagram().len() <= MAX_REQUEST, "{command:?}");
+            Ok(())
+        };
+        TestRunner::default().run(&crate::strategies::command(), law).unwrap();
     }
 
     #[test]
@@ -238,10 +272,7 @@ mod tests {
         let mut taken = 0;
         let mut done = Vec::new();
         wire::encode_done(&mut done, 6);
-        let mut take = |_: &[u8]| {
-            taken += 1;
-            Ok(())
-        };
+        let mut take = |_: &[u8]| taken += 1;
         assert_eq!(query.feed(&done, &mut take).unwrap(), Progress::More);
         let mut done = Vec::new();
         wire::encode_done(&mut done, 7);

@@ -7,9 +7,10 @@ use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_GENERIC;
 use rustix::io::Errno as Raw;
 use rustix::net::RecvFlags;
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::sockopt::{self, Timeout, set_socket_timeout};
 
 use crate::error::Error;
+use crate::exchange::Buffers;
 use crate::fake::Fake;
 
 /// The longest datagram of a dump that the kernel makes, whatever the buffer.
@@ -31,14 +32,15 @@ impl Link {
         Ok(Link::Kernel(socket))
     }
 
-    /// How many bytes of replies can wait. Prepares for many of them: a refusal shall not repeat its request.
-    pub(crate) fn prepare_window(&self) -> Result<usize, Error> {
+    /// How much can wait, to be sent and of replies. Prepares for many of them: a refusal shall not repeat its request.
+    pub(crate) fn prepare_window(&self) -> Result<Buffers, Error> {
         match self {
             Link::Kernel(socket) => {
                 socket.set_cap_ack(true)?;
-                Ok(socket.get_rx_buf_sz()?)
+                let send = sockopt::socket_send_buffer_size(socket).map_err(io::Error::from)?;
+                Ok(Buffers { send, receive: socket.get_rx_buf_sz()? })
             }
-            Link::Fake(_) => Ok(usize::MAX),
+            Link::Fake(_) => Ok(Buffers { send: usize::MAX, receive: usize::MAX }),
         }
     }
 

@@ -161,8 +161,8 @@ pub enum ServiceKey {
     Address {
         /// The transport protocol.
         protocol: Protocol,
-        /// Virtual address and port. Port 0, with persistence, stands for all ports. Of an IPv6 address the flow label
-        /// and scope are not part of the kernel's table: they must be 0.
+        /// Virtual address and port. Port 0, with persistence, stands for all ports. The flow label and zone of an IPv6
+        /// address are not part of the kernel's table: they are not sent.
         at: SocketAddr,
     },
     /// Packets that bear a firewall mark, of one address family; port and protocol don't matter.
@@ -174,7 +174,20 @@ pub enum ServiceKey {
     },
 }
 
+/// The address without flow label and zone, which the kernel's tables don't have.
+pub(crate) fn plain(at: SocketAddr) -> SocketAddr {
+    SocketAddr::new(at.ip(), at.port())
+}
+
 impl ServiceKey {
+    /// As the kernel's table has it.
+    pub(crate) fn plain(self) -> Self {
+        match self {
+            ServiceKey::Address { protocol, at } => ServiceKey::Address { protocol, at: plain(at) },
+            mark => mark,
+        }
+    }
+
     /// The TCP service at this address.
     pub fn tcp(at: impl Into<SocketAddr>) -> Self {
         ServiceKey::Address { protocol: Protocol::TCP, at: at.into() }
@@ -233,6 +246,9 @@ impl FromStr for ServiceKey {
             }
             (Some(protocol), Some(at), None, None) => {
                 let at = at.parse().map_err(|_| invalid())?;
+                if at != plain(at) {
+                    return Err(invalid());
+                }
                 Ok(ServiceKey::Address { protocol: protocol.parse()?, at })
             }
             _ => Err(invalid()),
@@ -477,7 +493,7 @@ impl Service {
     /// The service of this identity with ipvsadm's defaults: scheduler `wlc`, not persistent.
     pub fn new(key: ServiceKey) -> Self {
         Service {
-            key,
+            key: key.plain(),
             netmask: Netmask::whole(key.family()),
             scheduler: Scheduler::default(),
             scheduler_flags: SchedulerFlags::empty(),
@@ -569,6 +585,7 @@ mod tests {
             "mark 4294967296",
             "mark 1 ipv5",
             "mark 1 ipv6 x",
+            "tcp [fe80::1%2]:80",
             "icmp 1.2.3.4:5",
         ] {
             assert!(text.parse::<ServiceKey>().is_err(), "{text:?}");

@@ -10,7 +10,7 @@ use crate::destination::{Destination, Forwarding, Tunnel};
 use crate::error::{Errno, Refusal};
 use crate::info::{Info, Version};
 use crate::name::{InterfaceName, PersistenceEngine, Scheduler};
-use crate::service::{Family, Service, ServiceKey};
+use crate::service::{Family, Service, ServiceKey, plain};
 use crate::stats::Statistics;
 use crate::timeouts::Timeouts;
 
@@ -104,7 +104,7 @@ impl TableEntry {
 
     /// The destination at this address.
     pub fn destination(&self, at: &SocketAddr) -> Option<&DestinationState> {
-        self.destinations.get(at)
+        self.destinations.get(&plain(*at))
     }
 }
 
@@ -203,7 +203,7 @@ impl Table {
 
     /// The service of this identity.
     pub fn service(&self, key: &ServiceKey) -> Option<&TableEntry> {
-        self.services.get(key)
+        self.services.get(&key.plain())
     }
 
     /// Its timeouts.
@@ -226,7 +226,7 @@ impl Table {
     /// # Errors
     /// What the kernel would answer; the table is then unchanged.
     pub fn apply(&mut self, command: &Command) -> Result<(), Refusal> {
-        self.change(command).map_err(|errno| Refusal { command: command.kind(), errno })
+        self.change(&command.plain()).map_err(|errno| Refusal { command: command.kind(), errno })
     }
 
     fn change(&mut self, command: &Command) -> Result<(), Errno> {
@@ -425,5 +425,24 @@ fn with_defaults(daemon: &Daemon, mtu: u32) -> Daemon {
         port: daemon.port.or(Some(8848)),
         ttl: daemon.ttl.or(Some(1)),
         ..*daemon
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddrV6;
+
+    use super::*;
+
+    #[test]
+    fn zones_of_addresses_are_not_part_of_a_table() {
+        let at = |zone| SocketAddr::from(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 80, 7, zone));
+        let key = |zone| ServiceKey::tcp(at(zone));
+        let mut table = Table::new();
+        table.apply(&Command::AddService(Service::new(key(1)))).unwrap();
+        assert_eq!(table.apply(&Command::AddService(Service::new(key(2)))).unwrap_err().errno, Errno::EEXIST);
+        table.apply(&Command::AddDestination(key(3), Destination::new(at(4)))).unwrap();
+        assert!(table.service(&key(5)).unwrap().destination(&at(6)).is_some());
+        table.apply(&Command::DeleteDestination(key(7), at(8))).unwrap();
     }
 }

@@ -202,9 +202,9 @@ impl<'a> RawDestination<'a> {
         let port = self.tunnel_port.unwrap_or(0);
         let flags = TunnelFlags::from_bits_retain(self.tunnel_flags.unwrap_or(0));
         match (kind, NonZeroU16::new(port)) {
-            (0, _) => Tunnel::Ipip,
+            (0, None) if flags.is_empty() => Tunnel::Ipip,
             (1, Some(port)) => Tunnel::Gue { port, flags },
-            (2, _) => Tunnel::Gre { flags },
+            (2, None) => Tunnel::Gre { flags },
             _ => Tunnel::Other(OtherTunnel { kind, port, flags }),
         }
     }

@@ -2,11 +2,14 @@
 //!
 //! `fake::NAME` runs anywhere; `kernel::NAME` needs root and ip_vs, in a network namespace of its own.
 
+use std::os::unix::fs::FileExt;
+
 use ipvs::{
     Client, Command, CommandKind, Daemon, DaemonRole, Destination, DestinationState, Errno, Error, Forwarding,
     InterfaceName, Netmask, Persistence, PersistenceEngine, Scheduler, SchedulerFlags, Service, ServiceKey, Table,
     Timeouts, Tunnel, TunnelFlags, Weight,
 };
+use kernel_tests::sandbox;
 
 /// Makes a test on each director of every function named.
 macro_rules! on_each_director {
@@ -431,4 +434,19 @@ fn a_table_that_is_read_is_the_table_that_was_written(client: &mut Client) {
         assert_eq!(read.service(&entry.service().key()), Some(entry));
     }
     assert_eq!((read.timeouts(), read.daemons()), (expected.timeouts(), expected.daemons()));
+}
+
+/// Where a machine gives sockets little room to send, fewer commands go out at once.
+#[test]
+fn kernel_a_small_send_buffer() {
+    const DEFAULT: &str = "/proc/sys/net/core/wmem_default";
+    let usual = std::fs::read(DEFAULT).unwrap();
+    // The setting is the whole machine's; inside of a network namespace it can't be opened for writing.
+    let setting = std::fs::File::options().write(true).open(DEFAULT).unwrap();
+    setting.write_all_at(b"4608", 0).unwrap();
+    sandbox::enter_network().unwrap();
+    let client = Client::connect();
+    setting.write_all_at(&usual, 0).unwrap();
+    let add = |n: u32| Command::AddService(service(&format!("mark {n}")));
+    done(&mut client.unwrap(), &(1..=500).map(add).collect::<Vec<_>>());
 }
