@@ -105,7 +105,7 @@ pub(crate) fn perform(
         Invocation::Restore => return Err(Failure::Usage(Usage::NoCommand)),
         // As everywhere, errors of writing are ignored.
         Invocation::Help => drop(help::write(streams.stdout, program)),
-        Invocation::Version => drop(streams.stdout.write_all(help::VERSION.as_bytes())),
+        Invocation::Version => drop(help::write_version(streams.stdout, program)),
     }
     Ok(())
 }

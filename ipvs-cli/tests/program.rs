@@ -126,6 +126,9 @@ fn help_and_version() {
     let mut director = Director::new();
     let version = "ipvsadm v1.31 2019/12/24 (compiled with popt and IPVS v1.2.1)\n";
     assert_eq!(director.run("ipvsadm -v"), done(0, version, ""));
+    assert_eq!(director.run("/opt/ipvsadm-1.31 -v"), done(0, version, ""));
+    let ours = format!("{version}spoken by ipvs-cli v{}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(director.run("/usr/bin/ipvs-cli -v"), done(0, &ours, ""));
     let help = director.run("/sbin/ipvsadm -h");
     assert_eq!((help.status, help.stdout.matches("  /sbin/ipvsadm ").count()), (0, 13));
 }

@@ -5,7 +5,20 @@ use std::io::{self, Write};
 use super::grammar::{ROWS, Row, Section, Takes};
 
 /// What `-v` prints, a constant: the interface that ipvsadm was made for, not what the kernel says.
-pub const VERSION: &str = "ipvsadm v1.31 2019/12/24 (compiled with popt and IPVS v1.2.1)\n";
+const VERSION: &str = "ipvsadm v1.31 2019/12/24 (compiled with popt and IPVS v1.2.1)\n";
+
+/// Writes what `-v` prints; under a name of its own the program then says what it really is.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_version(out: &mut dyn Write, program: &[u8]) -> io::Result<()> {
+    out.write_all(VERSION.as_bytes())?;
+    let name = program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    if !name.starts_with(b"ipvsadm") {
+        writeln!(out, "spoken by ipvs-cli v{}", env!("CARGO_PKG_VERSION"))?;
+    }
+    Ok(())
+}
 
 /// The forms of a command line, each behind the program's name.
 const FORMS: [&str; 13] = [
