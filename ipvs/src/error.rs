@@ -256,6 +256,22 @@ mod tests {
         assert_eq!(say(CommandKind::StartDaemon, Errno::ENODEV), "No such device");
     }
 
+    /// Those that no kernel of the lab can be made to give.
+    #[test]
+    fn the_sentences_that_no_transcript_has() {
+        for (errno, sentence) in [
+            (Errno::ENOPROTOOPT, "Protocol not available"),
+            (Errno::ENOMEM, "Memory allocation problem"),
+            (Errno::EOPNOTSUPP, "Operation not supported with IPv6"),
+            (Errno::EAFNOSUPPORT, "Operation not supported with specified address family"),
+            (Errno::EMSGSIZE, "Module is wrong version"),
+        ] {
+            for command in [CommandKind::AddService, CommandKind::DeleteDestination, CommandKind::GetService] {
+                assert_eq!(Refusal { command, errno }.to_string(), sentence);
+            }
+        }
+    }
+
     #[test]
     fn unknown_numbers_have_the_c_librarys_text() {
         assert_eq!(Errno::new(18).to_string(), "Invalid cross-device link");
