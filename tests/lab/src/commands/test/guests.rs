@@ -65,8 +65,15 @@ pub(crate) fn check(
     });
     signals::check()?;
     let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut some_ran = false;
     for ((kernel, program), (outcome, took)) in runs.iter().zip(results.into_values()) {
-        summary.add(format!("kernel {kernel}: {}", program.name), outcome?, took);
+        let outcome = outcome?;
+        some_ran |= !matches!(outcome, Outcome::Skipped(_));
+        summary.add(format!("kernel {kernel}: {}", program.name), outcome, took);
+    }
+    if !some_ran {
+        let why = format!("no test has {:?} in its name", settings.filter.join(" "));
+        summary.add("tests on the kernels", Outcome::Failed(why), Duration::ZERO);
     }
     Ok(())
 }
@@ -97,6 +104,9 @@ fn judge(ending: Ending, counts: Option<Counts>, deadline: Duration) -> (Outcome
     let counted = counts.map_or_else(|| "it did not finish its tests".into(), |counts| counts.to_string());
     let none = String::new;
     match ending {
+        Ending::Exited(0) if counts.is_some_and(|counts| counts.passed + counts.failed == 0) => {
+            (Outcome::Skipped("none of its tests was asked for".into()), none())
+        }
         Ending::Exited(0) if counts.is_some_and(|counts| counts.failed == 0) => (Outcome::Passed(counted), none()),
         Ending::Exited(status) => (Outcome::Failed(format!("{counted} (exit status {status})")), none()),
         Ending::NotStarted(why) => (Outcome::Failed(why), none()),
@@ -122,6 +132,7 @@ mod tests {
         assert!(!passes(Ending::Exited(101), ALL_GOOD));
         assert!(!passes(Ending::Exited(0), None));
         assert!(!passes(Ending::Exited(0), Some(Counts { passed: 2, failed: 1, ignored: 0 })));
+        assert!(!passes(Ending::Exited(0), Some(Counts { passed: 0, failed: 0, ignored: 3 })));
         assert!(!passes(Ending::Deadline { console: String::new() }, ALL_GOOD));
         assert!(!passes(Ending::NotStarted("no".into()), None));
     }
