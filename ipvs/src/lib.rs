@@ -40,6 +40,7 @@ mod fake;
 mod info;
 mod link;
 mod name;
+mod plan;
 mod service;
 mod stats;
 #[cfg(test)]
@@ -61,6 +62,7 @@ pub use error::{Errno, Error, InvalidValue, Refusal};
 pub use exchange::Outcome;
 pub use info::{Info, Version};
 pub use name::{InterfaceName, PersistenceEngine, Scheduler};
+pub use plan::{Plan, Planner, plan};
 pub use service::{
     Family, FamilyMismatch, FirewallMark, Netmask, Persistence, Protocol, SchedulerFlags, Service, ServiceKey,
 };

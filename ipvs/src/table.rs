@@ -115,7 +115,8 @@ impl TableEntry {
 ///
 /// Where kernels differ it is the newest, Linux 7.2. What depends on a particular machine is assumed: the only network
 /// interface is `lo` ([`with_interface`](Self::with_interface) adds others), the schedulers and the persistence engine are those of
-/// the Linux tree, and every unicast address can be reached. A table that was read from a kernel has any interface.
+/// the Linux tree, and every unicast address can be reached. A table that was read from a kernel has any interface, and does not know
+/// what it carries: a sync daemon without [`max_len`](Daemon::max_len) then stays without.
 ///
 /// ```
 /// use ipvs::{Command, Errno, Service, Table};
@@ -139,12 +140,12 @@ pub struct Table {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Interface {
     name: InterfaceName,
-    /// The longest packet that it carries, in bytes.
-    mtu: u32,
+    /// The longest packet that it carries, in bytes, if that is known.
+    mtu: Option<u32>,
 }
 
 impl Interface {
-    const LOOPBACK: Self = Interface { name: InterfaceName::LOOPBACK, mtu: 65_536 };
+    const LOOPBACK: Self = Interface { name: InterfaceName::LOOPBACK, mtu: Some(65_536) };
 }
 
 impl Default for Table {
@@ -177,7 +178,7 @@ impl Table {
     #[must_use]
     pub fn with_interface(mut self, name: InterfaceName) -> Self {
         if let Some(interfaces) = &mut self.interfaces {
-            interfaces.push(Interface { name, mtu: 1500 });
+            interfaces.push(Interface { name, mtu: Some(1500) });
         }
         self
     }
@@ -333,7 +334,7 @@ impl Table {
 
     fn interface(&self, name: InterfaceName) -> Option<Interface> {
         match &self.interfaces {
-            None => Some(Interface { name, mtu: 1500 }),
+            None => Some(Interface { name, mtu: None }),
             Some(interfaces) => interfaces.iter().find(|interface| interface.name == name).copied(),
         }
     }
@@ -405,7 +406,7 @@ fn may_be_destination(address: IpAddr) -> bool {
 }
 
 /// A daemon as the kernel reports it once started.
-fn with_defaults(daemon: &Daemon, mtu: u32) -> Daemon {
+fn with_defaults(daemon: &Daemon, mtu: Option<u32>) -> Daemon {
     /// A master stays below this, whatever the interface carries.
     const USUAL_MTU: u32 = 1500;
     /// The longest IP packet.
@@ -415,12 +416,12 @@ fn with_defaults(daemon: &Daemon, mtu: u32) -> Daemon {
         Family::V4 => 20 + 8,
         Family::V6 => 40 + 8,
     };
-    let carries = match daemon.role {
+    let carries = mtu.map(|mtu| match daemon.role {
         DaemonRole::Master => mtu.min(USUAL_MTU),
         DaemonRole::Backup => mtu.clamp(USUAL_MTU, LONGEST),
-    };
+    });
     Daemon {
-        max_len: daemon.max_len.or(u16::try_from(carries - headers).ok()),
+        max_len: daemon.max_len.or_else(|| u16::try_from(carries? - headers).ok()),
         group: Some(group),
         port: daemon.port.or(Some(8848)),
         ttl: daemon.ttl.or(Some(1)),

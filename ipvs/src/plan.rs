@@ -1,0 +1,305 @@
+//! The way from one table to another: the fewest commands, in an order that loses nobody's connections.
+
+use std::collections::HashSet;
+
+use crate::command::Command;
+use crate::daemon::Daemon;
+use crate::destination::Destination;
+use crate::service::ServiceKey;
+use crate::table::{Table, TableEntry};
+use crate::timeouts::Timeouts;
+
+/// The commands that turn `current` into `desired`: [`Planner::new`]`().plan(current, desired)`.
+///
+/// ```
+/// use ipvs::{Command, Service, Table, plan};
+/// let current = Table::new();
+/// let mut desired = current.clone();
+/// desired.apply(&Command::AddService(Service::new("tcp 192.0.2.1:80".parse()?)))?;
+/// assert_eq!(plan(&current, &desired).commands().len(), 1);
+/// assert!(plan(&desired, &desired).is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn plan(current: &Table, desired: &Table) -> Plan {
+    Planner::new().plan(current, desired)
+}
+
+/// Commands that lead from one table to another, in order.
+///
+/// There is one for each service, destination or sync daemon that is missing, different or left over (two for a daemon that is
+/// different), and one for all timeouts; what is as desired is not touched, so that its connections and counters stay. Statistics
+/// are no part of what is compared.
+///
+/// Additions come before edits, and edits before deletions. A service that has a usable destination (one whose weight is not
+/// 0) before and after the plan has one after each of its commands. There is no [`Command::Flush`] in a plan: it would also take
+/// what somebody else has just added.
+///
+/// ```
+/// use ipvs::{Client, Planner, Table};
+/// let mut director = Client::fake(Table::new());
+/// let plan = Planner::new().plan(&director.table()?, &Table::new());
+/// for outcome in director.execute_all(plan.commands())? {
+///     outcome?;
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    commands: Vec<Command>,
+    /// How many of the commands take nothing away from a service.
+    widening: usize,
+}
+
+impl Plan {
+    /// The commands, in order.
+    pub fn commands(&self) -> &[Command] {
+        &self.commands
+    }
+
+    /// Is everything as desired?
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// The commands in two parts: those after which every service can do at least what it could before, and those that take
+    /// destinations and services away.
+    ///
+    /// The second may rely on all of the first: send it only when none of the first was refused.
+    pub fn parts(&self) -> (&[Command], &[Command]) {
+        self.commands.split_at(self.widening)
+    }
+}
+
+/// Makes plans, with restrictions.
+///
+/// ```
+/// use ipvs::{Command, Planner, Service, Table};
+/// let mut current = Table::new();
+/// current.apply(&Command::AddService(Service::new("mark 1".parse()?)))?;
+/// let emptied = Planner::new().plan(&current, &Table::new());
+/// assert_eq!(emptied.commands(), [Command::DeleteService("mark 1".parse()?)]);
+/// assert!(Planner::new().without_deletions().plan(&current, &Table::new()).is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planner {
+    keep_weights: bool,
+    edits: bool,
+    deletions: bool,
+    timeouts: bool,
+    daemons: bool,
+    services: Which,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Which {
+    All,
+    These(HashSet<ServiceKey>),
+}
+
+impl Default for Planner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Planner {
+    /// Plans all that differs.
+    pub fn new() -> Self {
+        Planner {
+            keep_weights: false,
+            edits: true,
+            deletions: true,
+            timeouts: true,
+            daemons: true,
+            services: Which::All,
+        }
+    }
+
+    /// Leaves the weights of destinations that are there as they are: something else, such as a health checker, sets them.
+    #[must_use]
+    pub fn keep_weights(self) -> Self {
+        Planner { keep_weights: true, ..self }
+    }
+
+    /// Only adds what is missing: nothing is edited or deleted.
+    #[must_use]
+    pub fn only_additions(self) -> Self {
+        Planner { edits: false, deletions: false, ..self }
+    }
+
+    /// Adds and edits, but leaves what is not desired.
+    #[must_use]
+    pub fn without_deletions(self) -> Self {
+        Planner { deletions: false, ..self }
+    }
+
+    /// Leaves timeouts as they are.
+    #[must_use]
+    pub fn without_timeouts(self) -> Self {
+        Planner { timeouts: false, ..self }
+    }
+
+    /// Leaves sync daemons as they are.
+    #[must_use]
+    pub fn without_daemons(self) -> Self {
+        Planner { daemons: false, ..self }
+    }
+
+    /// Services and their destinations only; timeouts and sync daemons stay.
+    #[must_use]
+    pub fn only_services(self) -> Self {
+        self.without_timeouts().without_daemons()
+    }
+
+    /// These services only; all others stay, and so do timeouts and sync daemons.
+    #[must_use]
+    pub fn only_these_services(self, keys: impl IntoIterator<Item = ServiceKey>) -> Self {
+        let keys = keys.into_iter().map(ServiceKey::plain).collect();
+        Planner { services: Which::These(keys), ..self.only_services() }
+    }
+
+    /// The commands that turn `current` into `desired`, as far as the restrictions let them.
+    ///
+    /// What `desired` does not say about a sync daemon (`None`) may be anything. A restricted plan may hold commands that are
+    /// refused, if what it leaves is in their way: try it on a copy of `current`.
+    pub fn plan(&self, current: &Table, desired: &Table) -> Plan {
+        let mut steps = Steps::default();
+        if self.timeouts && self.edits {
+            steps.before.extend(timeouts(current.timeouts(), desired.timeouts()).map(Command::SetTimeouts));
+        }
+        if self.daemons {
+            self.plan_daemons(current.daemons(), desired.daemons(), &mut steps);
+        }
+        for wanted in desired.services().filter(|entry| self.concerns(entry)) {
+            match current.service(&wanted.service().key()) {
+                None => steps.add_whole(wanted),
+                Some(present) => self.plan_service(present, wanted, &mut steps),
+            }
+        }
+        if self.deletions {
+            let left_over = |entry: &&TableEntry| desired.service(&entry.service().key()).is_none();
+            // Newest first: the others need not move up.
+            let keys = current.services().rev().filter(|entry| self.concerns(entry)).filter(left_over);
+            steps.deletions.extend(keys.map(|entry| Command::DeleteService(entry.service().key())));
+        }
+        steps.into_plan()
+    }
+
+    fn concerns(&self, entry: &TableEntry) -> bool {
+        match &self.services {
+            Which::All => true,
+            Which::These(keys) => keys.contains(&entry.service().key()),
+        }
+    }
+
+    fn plan_service(&self, present: &TableEntry, wanted: &TableEntry, steps: &mut Steps) {
+        let key = wanted.service().key();
+        if self.edits && present.service() != wanted.service() {
+            steps.edits.push(Command::EditService(*wanted.service()));
+        }
+        for wanted in wanted.destinations().map(|state| &state.destination) {
+            match present.destination(&wanted.address) {
+                None => steps.additions.push(Command::AddDestination(key, *wanted)),
+                Some(present) if self.edits => self.plan_destination(key, &present.destination, wanted, steps),
+                Some(_) => {}
+            }
+        }
+        if self.deletions {
+            let addresses = present.destinations().rev().map(|state| state.destination.address);
+            let left_over = addresses.filter(|at| wanted.destination(at).is_none());
+            steps.deletions.extend(left_over.map(|at| Command::DeleteDestination(key, at)));
+        }
+    }
+
+    fn plan_destination(&self, key: ServiceKey, present: &Destination, wanted: &Destination, steps: &mut Steps) {
+        let weight = if self.keep_weights { present.weight } else { wanted.weight };
+        let wanted = wanted.with_weight(weight);
+        if wanted == *present {
+            return;
+        }
+        let edits = if is_usable(&wanted) { &mut steps.edits } else { &mut steps.retirements };
+        edits.push(Command::EditDestination(key, wanted));
+    }
+
+    /// A daemon can't be edited, only stopped and started.
+    fn plan_daemons(&self, current: &[Daemon], desired: &[Daemon], steps: &mut Steps) {
+        for running in current {
+            match desired.iter().find(|daemon| daemon.role == running.role) {
+                None if self.deletions => steps.before.push(Command::StopDaemon(running.role)),
+                Some(wanted) if self.edits && !is_as_wanted(running, wanted) => {
+                    steps.after.extend([Command::StopDaemon(running.role), Command::StartDaemon(*wanted)]);
+                }
+                _ => {}
+            }
+        }
+        let is_missing = |wanted: &&Daemon| current.iter().all(|running| running.role != wanted.role);
+        steps.after.extend(desired.iter().filter(is_missing).copied().map(Command::StartDaemon));
+    }
+}
+
+/// May the scheduler choose it?
+fn is_usable(destination: &Destination) -> bool {
+    destination.weight.get() > 0
+}
+
+/// The timeouts that differ, if any does.
+fn timeouts(current: Timeouts, desired: Timeouts) -> Option<Timeouts> {
+    let differing = |current: Option<u32>, desired: Option<u32>| desired.filter(|_| desired != current);
+    let change = Timeouts {
+        tcp: differing(current.tcp, desired.tcp),
+        tcp_fin: differing(current.tcp_fin, desired.tcp_fin),
+        udp: differing(current.udp, desired.udp),
+    };
+    (change != Timeouts::default()).then_some(change)
+}
+
+/// What was left to the kernel to choose is right as it is.
+fn is_as_wanted(running: &Daemon, wanted: &Daemon) -> bool {
+    let chosen = Daemon {
+        max_len: wanted.max_len.or(running.max_len),
+        group: wanted.group.or(running.group),
+        port: wanted.port.or(running.port),
+        ttl: wanted.ttl.or(running.ttl),
+        ..*wanted
+    };
+    chosen == *running
+}
+
+/// Commands by the place that they have in a plan.
+#[derive(Default)]
+struct Steps {
+    /// Timeouts; daemons that must stop before a service may mix address families.
+    before: Vec<Command>,
+    additions: Vec<Command>,
+    /// Edits after which a destination is usable, and those of services.
+    edits: Vec<Command>,
+    /// Edits to weight 0.
+    retirements: Vec<Command>,
+    deletions: Vec<Command>,
+    /// Daemons to start, which only do so where no service mixes address families.
+    after: Vec<Command>,
+}
+
+impl Steps {
+    fn add_whole(&mut self, entry: &TableEntry) {
+        self.additions.push(Command::AddService(*entry.service()));
+        let key = entry.service().key();
+        self.additions.extend(entry.destinations().map(|state| Command::AddDestination(key, state.destination)));
+    }
+
+    fn into_plan(mut self) -> Plan {
+        let mut commands = self.before;
+        commands.append(&mut self.additions);
+        commands.append(&mut self.edits);
+        let widening = commands.len();
+        commands.append(&mut self.retirements);
+        commands.append(&mut self.deletions);
+        commands.append(&mut self.after);
+        Plan { commands, widening }
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_laws.rs"]
+mod laws;
