@@ -115,6 +115,24 @@ impl Client {
         Self::over(link, DEADLINE).expect("the in-memory kernel has the family")
     }
 
+    /// A second client of the same kernel, with a socket of its own: for another thread, or in tests of programs that must
+    /// bear other writers. As [`connect`](Self::connect), it belongs to the network namespace of the thread that calls this.
+    ///
+    /// ```
+    /// use ipvs::{Client, Service, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// let mut other = director.try_clone()?;
+    /// other.add_service(&Service::new("udp 192.0.2.1:53".parse()?))?;
+    /// assert_eq!(director.table()?.services().len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn try_clone(&self) -> Result<Self, Error> {
+        Self::over(self.link.another(self.deadline)?, self.deadline)
+    }
+
     fn over(link: Link, deadline: Duration) -> Result<Self, Error> {
         let mut client = Client {
             link,

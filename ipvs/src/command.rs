@@ -61,6 +61,19 @@ impl Command {
         }
     }
 
+    /// The service that it is about, if it is about one.
+    pub fn service_key(&self) -> Option<ServiceKey> {
+        match self {
+            Command::AddService(service) | Command::EditService(service) => Some(service.key()),
+            Command::DeleteService(key)
+            | Command::AddDestination(key, _)
+            | Command::EditDestination(key, _)
+            | Command::DeleteDestination(key, _) => Some(*key),
+            Command::Zero(key) => *key,
+            Command::Flush | Command::SetTimeouts(_) | Command::StartDaemon(_) | Command::StopDaemon(_) => None,
+        }
+    }
+
     /// Which change it is.
     pub fn kind(&self) -> CommandKind {
         match self {

@@ -1,6 +1,7 @@
 //! An in-memory kernel that speaks the kernel's bytes, over a [`Table`].
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Errno;
 use crate::table::Table;
@@ -12,15 +13,27 @@ const FAMILY: u16 = 0x1f;
 /// As many bytes of a dump as the kernel puts into a datagram.
 const CHUNK: usize = 32 << 10;
 
-#[derive(Clone, Debug)]
+/// One socket of it.
+#[derive(Debug)]
 pub(crate) struct Fake {
-    table: Table,
+    /// That of all sockets.
+    table: Arc<Mutex<Table>>,
     replies: VecDeque<Vec<u8>>,
 }
 
 impl Fake {
     pub(crate) fn new(table: Table) -> Self {
-        Fake { table, replies: VecDeque::new() }
+        Fake { table: Arc::new(Mutex::new(table)), replies: VecDeque::new() }
+    }
+
+    /// Another socket of the same kernel.
+    pub(crate) fn another(&self) -> Self {
+        Fake { table: Arc::clone(&self.table), replies: VecDeque::new() }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // A table is never left half changed.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs all requests of a datagram in order; the answers wait to be received.
@@ -56,17 +69,17 @@ impl Fake {
         let reply = Header { family: FAMILY, flags: 0, sequence: header.sequence };
         match request {
             Request::Resolve => self.reply(|out| wire::encode_family_id(out, header.sequence, FAMILY)),
-            Request::Change(command) => return self.table.apply(&command).map_err(|refusal| refusal.errno),
+            Request::Change(command) => return self.table().apply(&command).map_err(|refusal| refusal.errno),
             Request::Read(Read::Info) => {
-                let info = self.table.info();
+                let info = self.table().info();
                 self.reply(|out| wire::encode_info(out, reply, info));
             }
             Request::Read(Read::Timeouts) => {
-                let timeouts = self.table.timeouts();
+                let timeouts = self.table().timeouts();
                 self.reply(|out| wire::encode_timeouts(out, reply, &timeouts));
             }
             Request::Read(Read::Service(key)) => {
-                let state = *self.table.service(&key).ok_or(Errno::ESRCH)?.state();
+                let state = *self.table().service(&key).ok_or(Errno::ESRCH)?.state();
                 self.reply(|out| wire::encode_service(out, reply, &state));
             }
             Request::Read(dump) => self.dump(header.sequence, dump),
@@ -77,26 +90,28 @@ impl Fake {
     fn dump(&mut self, sequence: u32, dump: Read) {
         let header = Header { family: FAMILY, flags: wire::REPLY, sequence };
         let mut chunks = Chunks { done: VecDeque::new(), current: Vec::new() };
+        let table = self.table();
         match dump {
             // Newest first, as in a bucket of the kernel's hash table.
             Read::Services => {
-                for entry in self.table.services().rev() {
+                for entry in table.services().rev() {
                     chunks.add(|out| wire::encode_service(out, header, entry.state()));
                 }
             }
             Read::Destinations(key) => {
-                let destinations = self.table.service(&key).into_iter().flat_map(|entry| entry.destinations().rev());
+                let destinations = table.service(&key).into_iter().flat_map(|entry| entry.destinations().rev());
                 for state in destinations {
                     chunks.add(|out| wire::encode_destination(out, header, state));
                 }
             }
             Read::Daemons => {
-                for daemon in self.table.daemons() {
+                for daemon in table.daemons() {
                     chunks.add(|out| wire::encode_daemon(out, header, daemon));
                 }
             }
             Read::Service(_) | Read::Timeouts | Read::Info => {}
         }
+        drop(table);
         self.replies.extend(chunks.finish());
         self.reply(|out| wire::encode_done(out, sequence));
     }

@@ -29,6 +29,7 @@
 //! What a kernel newer than this crate adds (schedulers, flags, protocols, tunnel types, attributes) is carried through,
 //! never an error. The source of truth is the kernel's `include/uapi/linux/ip_vs.h` and `net/netfilter/ipvs/ip_vs_ctl.c`.
 
+mod change;
 mod client;
 mod command;
 mod connections;
@@ -53,6 +54,7 @@ mod wire;
 #[doc(hidden)]
 pub mod fuzzing;
 
+pub use change::{Change, Impossible, Made, Progress, ReconcileError, Stage, State, Unmade, Watch, Why};
 pub use client::{Client, ClientBuilder, Pipeline};
 pub use command::{Command, CommandKind};
 pub use connections::{Connection, ConnectionState, Connections, ConnectionsError, EngineData};

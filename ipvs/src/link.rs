@@ -32,6 +32,14 @@ impl Link {
         Ok(Link::Kernel(socket))
     }
 
+    /// Another socket to the same kernel: the fake's is that of this one, the machine's that of this thread.
+    pub(crate) fn another(&self, deadline: Duration) -> Result<Self, Error> {
+        match self {
+            Link::Kernel(_) => Self::open(deadline),
+            Link::Fake(fake) => Ok(Link::Fake(Box::new(fake.another()))),
+        }
+    }
+
     /// How much can wait, to be sent and of replies. Prepares for many of them: a refusal shall not repeat its request.
     pub(crate) fn prepare_window(&self) -> Result<Buffers, Error> {
         match self {

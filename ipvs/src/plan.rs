@@ -155,8 +155,12 @@ impl Planner {
     /// These services only; all others stay, and so do timeouts and sync daemons.
     #[must_use]
     pub fn only_these_services(self, keys: impl IntoIterator<Item = ServiceKey>) -> Self {
-        let keys = keys.into_iter().map(ServiceKey::plain).collect();
-        Planner { services: Which::These(keys), ..self.only_services() }
+        self.only_services().these_services(keys)
+    }
+
+    /// Of the services, only these.
+    pub(crate) fn these_services(self, keys: impl IntoIterator<Item = ServiceKey>) -> Self {
+        Planner { services: Which::These(keys.into_iter().map(ServiceKey::plain).collect()), ..self }
     }
 
     /// The commands that turn `current` into `desired`, as far as the restrictions let them.

@@ -1,0 +1,391 @@
+//! Bringing a director from one table to another, or leaving it as it was.
+
+use std::fmt;
+use std::ops::ControlFlow;
+
+use crate::client::Client;
+use crate::command::Command;
+use crate::error::{Error, Refusal};
+use crate::plan::{Plan, Planner};
+use crate::table::Table;
+
+/// A change from one table to another, planned and tried out, but not yet made.
+///
+/// The kernel has no transactions; this comes as near to one as can be. What can be foreseen to be refused is found by
+/// [`prepare`](Self::prepare), before anything is sent. When [`make`](Self::make) is refused something nevertheless, or loses
+/// replies, then mostly because somebody else changes the director, too: it reads the table again, and plans again, once. If
+/// that fails, it undoes what it has done to the services that it touched.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use ipvs::{Change, Client, Command, Planner, Service, Table};
+/// let mut director = Client::fake(Table::new());
+/// let before = director.table()?;
+/// let mut desired = before.clone();
+/// desired.apply(&Command::AddService(Service::new("tcp 192.0.2.1:80".parse()?)))?;
+/// let change = Change::prepare(before, desired, Planner::new())?;
+/// println!("{} commands", change.plan().commands().len());
+/// change.make(&mut director, &mut |_| ControlFlow::Continue(()))?;
+/// assert_eq!(director.table()?.services().len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Change {
+    before: Table,
+    desired: Table,
+    planner: Planner,
+    plan: Plan,
+}
+
+impl Change {
+    /// Plans the change from `before`, which was just read, to `desired`, and tries it on a copy of `before`.
+    ///
+    /// # Errors
+    /// All refusals that can be foreseen.
+    pub fn prepare(before: Table, desired: Table, planner: Planner) -> Result<Self, Impossible> {
+        let plan = planner.plan(&before, &desired);
+        if !plan.is_empty() {
+            try_out(before.clone(), &plan)?;
+        }
+        Ok(Change { before, desired, planner, plan })
+    }
+
+    /// What it will do.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What was there when it was planned.
+    pub fn before(&self) -> &Table {
+        &self.before
+    }
+
+    /// Makes the change. An empty one sends nothing.
+    ///
+    /// `watch` hears of the progress before anything is sent and after each datagram; if it breaks, what was done is undone.
+    ///
+    /// # Errors
+    /// Why it could not be made, and what state the director is in.
+    pub fn make(&self, client: &mut Client, watch: &mut Watch<'_>) -> Result<Made, Unmade> {
+        let first = match carry_out(client, &self.plan, Stage::Making, watch) {
+            Ok(()) => return Ok(Made { commands: self.plan.commands().len(), again: false }),
+            Err(stop) => stop,
+        };
+        let attempt = Attempt { from: &self.before, sent: &self.plan.commands()[..first.sent] };
+        if matches!(first.why, Why::Interrupted) || first.sent == 0 {
+            return Err(undo(client, first.why, &[attempt], watch));
+        }
+        let Ok(now) = client.table() else {
+            return Err(Unmade { why: first.why, state: State::Unknown });
+        };
+        let plan = self.planner.plan(&now, &self.desired);
+        match carry_out(client, &plan, Stage::Again, watch) {
+            Ok(()) => Ok(Made { commands: plan.commands().len(), again: true }),
+            Err(second) => {
+                let attempts = [attempt, Attempt { from: &now, sent: &plan.commands()[..second.sent] }];
+                Err(undo(client, second.why, &attempts, watch))
+            }
+        }
+    }
+}
+
+/// What was sent to a director that held this table.
+struct Attempt<'a> {
+    from: &'a Table,
+    sent: &'a [Command],
+}
+
+/// Brings what was sent back to what it was, the last attempt first. What others have changed elsewhere stays.
+fn undo(client: &mut Client, why: Why, attempts: &[Attempt<'_>], watch: &mut Watch<'_>) -> Unmade {
+    if attempts.iter().all(|attempt| attempt.sent.is_empty()) {
+        return Unmade { why, state: State::Untouched };
+    }
+    // There is nothing better to do than to go on.
+    let mut watch = |progress| {
+        let _ = watch(progress);
+        ControlFlow::Continue(())
+    };
+    for attempt in attempts.iter().rev() {
+        let Ok(now) = client.table() else {
+            return Unmade { why, state: State::Unknown };
+        };
+        let back = planner_of(attempt.sent).plan(&now, attempt.from);
+        match carry_out(client, &back, Stage::Undoing, &mut watch) {
+            Ok(()) => {}
+            Err(Stop { why: Why::Failed(_), .. }) => return Unmade { why, state: State::Unknown },
+            Err(_) => return Unmade { why, state: State::Between },
+        }
+    }
+    Unmade { why, state: State::Undone }
+}
+
+/// Hears of the progress of a [`Change`]; when it breaks, the change is undone.
+pub type Watch<'w> = dyn FnMut(Progress) -> ControlFlow<()> + 'w;
+
+/// How far a [`Change`] is.
+///
+/// ```
+/// use ipvs::Progress;
+/// let show = |progress: Progress| println!("{}: {} of {}", progress.stage, progress.done, progress.total);
+/// # let _ = show;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Doing what.
+    pub stage: Stage,
+    /// So many commands of the stage were carried out.
+    pub done: usize,
+    /// So many commands has the stage.
+    pub total: usize,
+}
+
+/// What a [`Change`] does.
+///
+/// ```
+/// assert_eq!(ipvs::Stage::Undoing.to_string(), "undoing");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The first attempt.
+    Making,
+    /// The second one, after something was refused or lost.
+    Again,
+    /// Back to what was.
+    Undoing,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Stage::Making => "making",
+            Stage::Again => "trying again",
+            Stage::Undoing => "undoing",
+        })
+    }
+}
+
+/// A [`Change`] that was made.
+///
+/// ```
+/// fn was_disturbed(made: &ipvs::Made) -> bool { made.again }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// So many commands were sent, in the attempt that succeeded.
+    pub commands: usize,
+    /// It took a second attempt: somebody else changed the director meanwhile.
+    pub again: bool,
+}
+
+/// Commands of a plan that the kernel would refuse; nothing was sent.
+///
+/// ```
+/// use ipvs::{Change, Client, Command, Errno, Planner, Service, Table};
+/// let director = Client::fake(Table::new());
+/// # let mut other = Client::fake(Table::new());
+/// // Read from another director, whose kernel has a scheduler that this one does not know.
+/// let desired = other.table()?;
+/// if let Err(impossible) = Change::prepare(Table::new(), desired, Planner::new()) {
+///     for (command, refusal) in &impossible.refusals {
+///         eprintln!("{command:?}: {refusal}");
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} of the commands would be refused, the first with: {}", .refusals.len(), .refusals[0].1)]
+pub struct Impossible {
+    /// Which, and why; at least one.
+    pub refusals: Vec<(Command, Refusal)>,
+}
+
+/// A [`Change`] that was not made.
+///
+/// ```
+/// use ipvs::{State, Unmade};
+/// fn is_harmless(unmade: &Unmade) -> bool { matches!(unmade.state, State::Untouched | State::Undone) }
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error("{why}; {state}")]
+pub struct Unmade {
+    /// What stopped it.
+    pub why: Why,
+    /// How the director is now.
+    pub state: State,
+}
+
+/// What stopped a [`Change`].
+///
+/// ```
+/// assert_eq!(ipvs::Why::Interrupted.to_string(), "interrupted");
+/// ```
+#[derive(Debug)]
+pub enum Why {
+    /// The kernel refused a command, after the table had been read and the change planned a second time.
+    Refused(Command, Refusal),
+    /// The watcher broke.
+    Interrupted,
+    /// The conversation with the kernel failed.
+    Failed(Error),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Refused(command, refusal) => match command.service_key() {
+                Some(key) => write!(f, "{} of {key} was refused: {refusal}", command.kind()),
+                None => write!(f, "{} was refused: {refusal}", command.kind()),
+            },
+            Why::Interrupted => f.write_str("interrupted"),
+            Why::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+/// How a director is after a [`Change`] that was not made.
+///
+/// ```
+/// assert_eq!(ipvs::State::Undone.to_string(), "what had been changed was undone");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing was sent.
+    Untouched,
+    /// The services that the change touched are as they were before. Destinations that had been deleted for a moment have
+    /// counters of 0.
+    Undone,
+    /// Undoing was refused, too: part of the change is made. No service has lost its last usable destination by it, and it can
+    /// be planned and made again.
+    Between,
+    /// The kernel could not be asked. As before, or as desired, or between.
+    Unknown,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            State::Untouched => "nothing was changed",
+            State::Undone => "what had been changed was undone",
+            State::Between => "part of the change was made, and could not be undone",
+            State::Unknown => "it is unknown which part of the change was made",
+        })
+    }
+}
+
+/// Why [`Client::reconcile`] failed.
+///
+/// ```
+/// use ipvs::{Client, ReconcileError, Table};
+/// let state = match Client::fake(Table::new()).reconcile(&Table::new(), &Default::default()) {
+///     Ok(made) => format!("{} commands", made.commands),
+///     Err(ReconcileError::Unmade(unmade)) => format!("not made: {}", unmade.state),
+///     Err(error) => format!("nothing was sent: {error}"),
+/// };
+/// assert_eq!(state, "0 commands");
+/// ```
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// The table could not be read; nothing was sent.
+    #[error(transparent)]
+    Read(#[from] Error),
+    /// It would be refused; nothing was sent.
+    #[error(transparent)]
+    Impossible(#[from] Impossible),
+    /// It could not be made.
+    #[error(transparent)]
+    Unmade(#[from] Unmade),
+}
+
+impl Client {
+    /// Brings the director to the desired table by the smallest change: reads, plans, tries out, makes. See [`Change`].
+    ///
+    /// Sync daemons and timeouts are part of a table: if those of `desired` mean nothing, use
+    /// [`Planner::only_services`].
+    ///
+    /// ```
+    /// use ipvs::{Client, Command, Planner, Service, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// let mut desired = Table::new();
+    /// desired.apply(&Command::AddService(Service::new("udp 192.0.2.1:53".parse()?)))?;
+    /// let planner = Planner::new().only_services();
+    /// assert_eq!(director.reconcile(&desired, &planner)?.commands, 1);
+    /// assert_eq!(director.reconcile(&desired, &planner)?.commands, 0, "it is as desired");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`ReconcileError`].
+    pub fn reconcile(&mut self, desired: &Table, planner: &Planner) -> Result<Made, ReconcileError> {
+        let change = Change::prepare(self.table()?, desired.clone(), planner.clone())?;
+        Ok(change.make(self, &mut |_| ControlFlow::Continue(()))?)
+    }
+}
+
+fn try_out(mut table: Table, plan: &Plan) -> Result<(), Impossible> {
+    let refusal = |command: &Command| Some((*command, table.apply(command).err()?));
+    let refusals: Vec<_> = plan.commands().iter().filter_map(refusal).collect();
+    if refusals.is_empty() { Ok(()) } else { Err(Impossible { refusals }) }
+}
+
+/// A planner for what these commands were about, and nothing else.
+fn planner_of(commands: &[Command]) -> Planner {
+    let mut planner = Planner::new().these_services(commands.iter().filter_map(Command::service_key));
+    if !commands.iter().any(|command| matches!(command, Command::SetTimeouts(_))) {
+        planner = planner.without_timeouts();
+    }
+    if !commands.iter().any(|command| matches!(command, Command::StartDaemon(_) | Command::StopDaemon(_))) {
+        planner = planner.without_daemons();
+    }
+    planner
+}
+
+/// Why a plan was not carried out to its end.
+struct Stop {
+    why: Why,
+    /// So many of its commands may have reached the kernel.
+    sent: usize,
+}
+
+/// Sends a plan. Its second part goes only when nothing of the first was refused.
+fn carry_out(client: &mut Client, plan: &Plan, stage: Stage, watch: &mut Watch<'_>) -> Result<(), Stop> {
+    let mut progress = Progress { stage, done: 0, total: plan.commands().len() };
+    let (widening, narrowing) = plan.parts();
+    for part in [widening, narrowing] {
+        if !part.is_empty() {
+            send(client, part, &mut progress, watch).map_err(|why| Stop { why, sent: progress.done })?;
+        }
+    }
+    Ok(())
+}
+
+fn send(client: &mut Client, commands: &[Command], progress: &mut Progress, watch: &mut Watch<'_>) -> Result<(), Why> {
+    if watch(*progress).is_break() {
+        return Err(Why::Interrupted);
+    }
+    let mut pipeline = client.pipeline();
+    let mut told = 0;
+    for end in 1..=commands.len() {
+        let outcomes = pipeline.push(&commands[end - 1]).and_then(|outcomes| match outcomes.is_empty() {
+            true if end == commands.len() => pipeline.flush(),
+            _ => Ok(outcomes),
+        });
+        let outcomes = outcomes.map_err(|error| {
+            // They may have been carried out all the same.
+            progress.done += end - told;
+            Why::Failed(error)
+        })?;
+        progress.done += outcomes.len();
+        for (command, outcome) in commands[told..].iter().zip(&outcomes) {
+            outcome.map_err(|refusal| Why::Refused(*command, refusal))?;
+        }
+        told += outcomes.len();
+        if !outcomes.is_empty() && end < commands.len() && watch(*progress).is_break() {
+            return Err(Why::Interrupted);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "change_tests.rs"]
+mod tests;

@@ -1,0 +1,165 @@
+//! Other writers, interruptions and refusals at every point of a change, over the in-memory kernel.
+
+use super::*;
+use crate::{Destination, Errno, Forwarding, Service, ServiceKey, Weight};
+
+fn key(n: u32) -> ServiceKey {
+    format!("mark {n}").parse().unwrap()
+}
+
+fn server(n: u8) -> Destination {
+    Destination::new(([192, 0, 2, n], 80).into()).with_forwarding(Forwarding::Masquerade)
+}
+
+/// So many services of two destinations each: with 500, several datagrams.
+fn table(services: impl IntoIterator<Item = u32>, weight: u32) -> Table {
+    let mut table = Table::new();
+    for n in services {
+        table.apply(&Command::AddService(Service::new(key(n)))).unwrap();
+        for server in [server(11), server(12)] {
+            table.apply(&Command::AddDestination(key(n), server.with_weight(Weight::new(weight).unwrap()))).unwrap();
+        }
+    }
+    table
+}
+
+fn is_as(client: &mut Client, table: &Table) -> bool {
+    crate::plan(&client.table().unwrap(), table).is_empty()
+}
+
+/// Makes the change from one to the other while `meddle` changes the same kernel at each step; returns what came of it.
+fn change(
+    (from, to): (Table, Table),
+    mut meddle: impl FnMut(&mut Client, Progress) -> ControlFlow<()>,
+) -> (Result<Made, Unmade>, Client) {
+    let mut client = Client::fake(from);
+    let mut other = client.try_clone().unwrap();
+    let change = Change::prepare(client.table().unwrap(), to, Planner::new()).unwrap();
+    let made = change.make(&mut client, &mut |progress| meddle(&mut other, progress));
+    (made, client)
+}
+
+#[test]
+fn what_is_as_desired_is_left_alone() {
+    let same = || table(1..=50, 1);
+    let mut heard = 0;
+    let (made, _) = change((same(), same()), |_, _| {
+        heard += 1;
+        ControlFlow::Continue(())
+    });
+    assert_eq!((made.unwrap(), heard), (Made { commands: 0, again: false }, 0));
+}
+
+#[test]
+fn progress_is_told_from_nothing_to_all() {
+    let mut steps = Vec::new();
+    let (made, mut client) = change((Table::new(), table(1..=500, 1)), |_, progress| {
+        steps.push(progress);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(made.unwrap().commands, 1500);
+    assert_eq!((steps[0].done, steps[0].total, steps[0].stage), (0, 1500, Stage::Making));
+    assert!(steps.len() > 10 && steps.is_sorted_by(|a, b| a.done < b.done), "{steps:?}");
+    assert!(is_as(&mut client, &table(1..=500, 1)));
+}
+
+#[test]
+fn an_interruption_at_any_point_is_undone() {
+    let (from, to) = (table(1..=200, 1), table(101..=300, 2));
+    let mut points = 0;
+    for point in 0.. {
+        let mut step = 0;
+        let (made, mut client) = change((from.clone(), to.clone()), |_, progress| {
+            step += usize::from(progress.stage == Stage::Making);
+            if step > point { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        let Err(unmade) = made else { break };
+        let state = if point == 0 { State::Untouched } else { State::Undone };
+        assert!(matches!(unmade.why, Why::Interrupted) && unmade.state == state, "{point}: {unmade}");
+        assert!(is_as(&mut client, &from), "{point}");
+        points += 1;
+    }
+    assert!(points >= 5, "{points}");
+}
+
+#[test]
+fn another_writer_who_was_faster_is_no_trouble() {
+    let mut meddled = false;
+    let (made, mut client) = change((Table::new(), table(1..=300, 1)), |other, progress| {
+        if progress.done > 0 && !meddled {
+            meddled = true;
+            other.add_service(&Service::new(key(299))).unwrap();
+            other.add_service(&Service::new(key(7000))).unwrap();
+        }
+        ControlFlow::Continue(())
+    });
+    assert!(made.unwrap().again);
+    assert!(is_as(&mut client, &table(1..=300, 1)), "what is not desired goes, whoever made it");
+}
+
+#[test]
+fn a_writer_who_never_stops_leads_to_undoing() {
+    let (from, to) = (table(1..=100, 1), table(1..=300, 2));
+    let (made, mut client) = change((from.clone(), to), |other, progress| {
+        if progress.stage != Stage::Undoing {
+            // Adds what is about to be added, takes away what is about to be edited; and adds something of its own.
+            if other.delete_service(&key(100)).is_err() {
+                other.add_service(&Service::new(key(100))).unwrap();
+            }
+            let _ = other.add_service(&Service::new(key(7000)));
+        }
+        ControlFlow::Continue(())
+    });
+    let unmade = made.unwrap_err();
+    assert_eq!(unmade.state, State::Undone, "{unmade}");
+    assert!(matches!(unmade.why, Why::Refused(..)), "{unmade}");
+    let now = client.table().unwrap();
+    assert!(now.service(&key(7000)).is_some(), "what another has added elsewhere stays");
+    let back = Planner::new().without_deletions().plan(&now, &from);
+    assert!(back.is_empty(), "{back:?}");
+}
+
+#[test]
+fn after_a_refused_addition_nothing_is_taken_away() {
+    let (from, mut to) = (table([1], 1), Table::new());
+    to.apply(&Command::AddService(Service::new(key(1)))).unwrap();
+    to.apply(&Command::AddDestination(key(1), server(13))).unwrap();
+    let mut fewest = usize::MAX;
+    let (made, _) = change((from, to), |other, progress| {
+        fewest = fewest.min(other.destinations(&key(1)).unwrap().len());
+        if progress.done == 0 && progress.stage == Stage::Making {
+            other.add_destination(&key(1), &server(13)).unwrap();
+        }
+        ControlFlow::Continue(())
+    });
+    assert!(made.unwrap().again);
+    assert_eq!(fewest, 2);
+}
+
+#[test]
+fn what_can_be_foreseen_is_told_before_anything_is_sent() {
+    let mut from = Table::new();
+    from.apply(&Command::StartDaemon(crate::Daemon::new(crate::DaemonRole::Master, crate::InterfaceName::LOOPBACK)))
+        .unwrap();
+    let mut to = table([1], 1);
+    let mixed =
+        Destination::new("[2001:db8::11]:80".parse().unwrap()).with_forwarding(Forwarding::Tunnel(crate::Tunnel::Ipip));
+    to.apply(&Command::AddDestination(key(1), mixed)).unwrap();
+    assert!(Change::prepare(from.clone(), to.clone(), Planner::new()).is_ok(), "the daemon goes first");
+    let impossible = Change::prepare(from, to, Planner::new().without_daemons()).unwrap_err();
+    let [(Command::AddDestination(at, _), refusal)] = impossible.refusals[..] else { panic!("{impossible:?}") };
+    assert_eq!((at, refusal.errno), (key(1), Errno::EINVAL));
+}
+
+#[test]
+fn timeouts_and_daemons_are_undone_too() {
+    let from = Table::new();
+    let mut to = table(1..=100, 1);
+    to.apply(&Command::SetTimeouts(crate::Timeouts { tcp: Some(60), ..Default::default() })).unwrap();
+    let (made, mut client) = change((from.clone(), to), |_, progress| match progress.done {
+        0 => ControlFlow::Continue(()),
+        _ => ControlFlow::Break(()),
+    });
+    assert_eq!(made.unwrap_err().state, State::Undone);
+    assert!(is_as(&mut client, &from));
+}
