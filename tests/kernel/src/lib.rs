@@ -2,6 +2,7 @@
 
 pub mod case;
 pub mod diff;
+mod directors;
 pub mod record;
 pub mod runner;
 pub mod sandbox;

@@ -9,22 +9,7 @@ use ipvs::{
     InterfaceName, Netmask, Persistence, PersistenceEngine, Scheduler, SchedulerFlags, Service, ServiceKey, Table,
     Timeouts, Tunnel, TunnelFlags, Weight,
 };
-use kernel_tests::sandbox;
-
-/// Makes a test on each director of every function named.
-macro_rules! on_each_director {
-    ($($name:ident)*) => {
-        mod fake {
-            $(#[test] fn $name() { super::$name(&mut ipvs::Client::fake(ipvs::Table::new())); })*
-        }
-        mod kernel {
-            $(#[test] fn $name() {
-                kernel_tests::sandbox::enter_network().unwrap();
-                super::$name(&mut ipvs::Client::connect().unwrap());
-            })*
-        }
-    };
-}
+use kernel_tests::{on_each_director, sandbox};
 
 on_each_director! {
     an_untouched_director_is_empty
