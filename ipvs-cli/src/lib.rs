@@ -20,6 +20,7 @@
 //! assert_eq!(stdout, b"-A -f 10 -s rr\n");
 //! ```
 
+pub mod desired;
 mod failure;
 mod hint;
 pub mod io;

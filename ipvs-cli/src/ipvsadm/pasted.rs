@@ -2,6 +2,7 @@
 //!
 //! ipvsadm refuses all of this, so understanding it changes nothing that works there.
 
+use std::fmt;
 use std::io::{self, Write};
 
 use super::grammar::{self, Takes};
@@ -37,6 +38,14 @@ impl Warning {
         let parts: [&[u8]; 7] =
             [b"warning: `", &self.word, b"' read as `", &self.read_as, b"': ", self.because.as_bytes(), b"\n"];
         parts.into_iter().try_for_each(|part| out.write_all(part))
+    }
+}
+
+impl fmt::Display for Warning {
+    /// The warning without `warning:` and newline; bytes that are not UTF-8 are shown as U+FFFD.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [word, read_as] = [&self.word, &self.read_as].map(|word| String::from_utf8_lossy(word));
+        write!(f, "`{word}' read as `{read_as}': {}", self.because)
     }
 }
 

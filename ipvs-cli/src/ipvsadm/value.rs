@@ -26,6 +26,20 @@ pub trait Resolve: std::fmt::Debug {
     fn forget(&mut self) {}
 }
 
+/// A system that knows no names: for texts that are to have numbers only.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoNames;
+
+impl Resolve for NoNames {
+    fn host(&mut self, _: &[u8]) -> Option<Ipv4Addr> {
+        None
+    }
+
+    fn port(&mut self, _: &[u8], _: Protocol) -> Option<u16> {
+        None
+    }
+}
+
 /// A decimal number, as C's `strtol` reads it: white space and one sign may stand before it, nothing behind it.
 pub fn number(text: &[u8], range: RangeInclusive<u32>) -> Option<u32> {
     let (negative, digits) = sign(text.trim_start_c());

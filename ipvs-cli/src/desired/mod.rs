@@ -1,0 +1,108 @@
+//! Desired states: texts that say what a director is to hold, in one of two notations, told by their content.
+//!
+//! - *Rules*: ipvsadm's own commands, as `ipvsadm -S` writes them and `ipvsadm-restore` reads them.
+//! - *Typed*: TOML or JSON with the keys that docs/desired-state.md describes.
+//!
+//! [`read`] makes a [`Desired`] of either: commands that build the state from nothing, each with its place in the text.
+//! What is wrong with a text is told all at once, as [`Problem`]s, before anything is sent.
+//!
+//! ```
+//! use ipvs::{Client, Table};
+//! use ipvs_cli::desired;
+//! use ipvs_cli::ipvsadm::{Parser, Posix, value::NoNames};
+//!
+//! let text = b"-A -t 192.0.2.1:80 -s rr\n-a -t 192.0.2.1:80 -r 192.0.2.11 -m\n";
+//! let mut names = NoNames;
+//! let wanted = desired::read("shop.rules", text.to_vec(), &mut Parser::new(&mut names, Posix(false))).unwrap();
+//! let table = wanted.table(&Table::new()).unwrap();
+//! assert_eq!(table.services().len(), 1);
+//! ```
+
+mod notation;
+mod place;
+mod rules;
+mod scope;
+
+use ipvs::{Command, Table};
+
+pub use place::{Place, Problem};
+pub use scope::Scope;
+
+use crate::ipvsadm::Parser;
+use notation::Notation;
+use place::{Problems, Source};
+
+/// A command, and where the text asks for it.
+///
+/// ```
+/// # fn show(located: &ipvs_cli::desired::Located) {
+/// println!("{}: {}", located.place, located.command.kind());
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Located {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub command: Command,
+}
+
+/// What a text says a director is to hold.
+///
+/// ```
+/// # fn count(wanted: &ipvs_cli::desired::Desired) -> usize {
+/// wanted.commands.len()
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Desired {
+    /// Carried out in order on a director that [`Scope::clear`] has cleared, they make the desired table.
+    pub commands: Vec<Located>,
+    /// Which parts of the director the text speaks of. It leaves the others alone.
+    pub scope: Scope,
+    /// What was understood, but is hardly meant so.
+    pub warnings: Vec<Problem>,
+}
+
+impl Desired {
+    /// The table that `director` would have.
+    ///
+    /// # Errors
+    /// What would be refused, with its place.
+    pub fn table(&self, director: &Table) -> Result<Table, Vec<Problem>> {
+        let mut table = director.clone();
+        self.scope.clear(&mut table);
+        let mut problems = Problems::default();
+        for Located { place, command } in &self.commands {
+            if let Err(refusal) = table.apply(command) {
+                problems.add(place.clone(), refusal.to_string());
+            }
+        }
+        problems.or(table)
+    }
+}
+
+/// Reads a text; `name` is what its places are called by, such as the file's name.
+///
+/// # Errors
+/// What is wrong with it: everything, or the first fifty.
+pub fn read(name: &str, text: Vec<u8>, parser: &mut Parser<'_>) -> Result<Desired, Vec<Problem>> {
+    let source = Source::new(name, text);
+    let mut problems = Problems::default();
+    let desired = match notation::tell(source.text()) {
+        Notation::Rules => rules::read(&source, parser, &mut problems),
+        Notation::Nothing => {
+            problems.add(source.place(0), NOTHING);
+            Desired::default()
+        }
+        Notation::Toml | Notation::Json => {
+            problems.add(source.place(0), "the typed notation is not read yet");
+            Desired::default()
+        }
+    };
+    problems.or(desired)
+}
+
+/// An empty text is what is left of a program that failed, more often than the wish for an empty director.
+const NOTHING: &str = "the text says nothing; that there are to be no services is said by `-C', \
+    or by `version = 1' and `services = []'";

@@ -1,0 +1,97 @@
+//! Rules: ipvsadm's own commands, one a line, read as `ipvsadm-restore` reads them.
+
+use ipvs::{Command, DaemonRole};
+
+use super::place::{Problem, Problems, Source};
+use super::{Desired, Located};
+use crate::ipvsadm::{Invocation, Parser, Usage, Words};
+
+pub(super) fn read(source: &Source, parser: &mut Parser<'_>, problems: &mut Problems) -> Desired {
+    let mut reader = Reader { source, desired: Desired::default(), running: Vec::new() };
+    let mut words = Words::default();
+    let mut start = 0;
+    for line in source.text().split(|&byte| byte == b'\n') {
+        if problems.is_full() {
+            break;
+        }
+        if line.first() != Some(&b'#') {
+            words.split_line(line);
+            if let Err(reason) = reader.line(start, &words, parser) {
+                problems.add(source.line(start), reason);
+            }
+        }
+        start += line.len() + 1;
+    }
+    reader.desired
+}
+
+struct Reader<'s> {
+    source: &'s Source,
+    desired: Desired,
+    /// The daemons that the lines so far have started.
+    running: Vec<DaemonRole>,
+}
+
+impl Reader<'_> {
+    fn line(&mut self, start: usize, words: &Words, parser: &mut Parser<'_>) -> Result<(), String> {
+        if words.is_empty() {
+            return Ok(());
+        }
+        let parsed = parser.parse(words);
+        for warning in parser.warnings.drain(..) {
+            self.desired.warnings.push(Problem { place: self.source.line(start), reason: warning.to_string() });
+        }
+        match parsed {
+            Ok(Invocation::Change(command)) => self.change(start, command),
+            Ok(other) => Err(no_change(&other)),
+            Err(Usage::NoCommand) => Err(no_command(words)),
+            Err(usage) => Err(usage.to_string().trim_end().to_owned()),
+        }
+    }
+
+    fn change(&mut self, start: usize, command: Command) -> Result<(), String> {
+        let scope = &mut self.desired.scope;
+        match &command {
+            Command::Zero(_) => return Err(format!("-Z zeroes counters, {NO_PART}")),
+            Command::SetTimeouts(_) => scope.timeouts = true,
+            Command::StartDaemon(daemon) => {
+                scope.add_daemon(daemon.role);
+                self.running.push(daemon.role);
+            }
+            Command::StopDaemon(role) => {
+                scope.add_daemon(*role);
+                let Some(at) = self.running.iter().position(|running| running == role) else {
+                    // That there is to be none. No command says so: where it is built anew, none runs.
+                    return Ok(());
+                };
+                self.running.remove(at);
+            }
+            _ => scope.services = true,
+        }
+        self.desired.commands.push(Located { place: self.source.line(start), command });
+        Ok(())
+    }
+}
+
+const NO_PART: &str = "which are no part of a desired state";
+
+fn no_change(invocation: &Invocation) -> String {
+    let command = match invocation {
+        Invocation::List(_) => "-L lists",
+        Invocation::Save { .. } => "-S lists",
+        Invocation::Restore => "-R reads other rules",
+        Invocation::Help => "-h shows the help",
+        Invocation::Version | Invocation::Change(_) => "-v shows the version",
+    };
+    format!("{command}: a desired state holds changes only, {COMMANDS}")
+}
+
+fn no_command(words: &Words) -> String {
+    let first = words.get(0).unwrap_or_default();
+    if first.starts_with(b"#") {
+        return "a comment's `#' stands at the very beginning of its line".to_owned();
+    }
+    format!("`{}' is no command of ipvsadm: a line starts with one, {COMMANDS}", String::from_utf8_lossy(first))
+}
+
+const COMMANDS: &str = "such as -A, -a, -C, --set or --start-daemon";
