@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use ipvs::{Errno, Error};
+use ipvs::{Cause, Errno, Error};
 use rustix::net;
 
-use crate::hint;
+use crate::hint::{self, Place};
 use crate::io::Streams;
 use crate::ipvsadm::Usage;
 
@@ -17,7 +17,12 @@ pub(crate) enum Failure {
     /// There is no IPVS to talk to, or no permission to.
     Unavailable(Error),
     /// The kernel refused a change, or was not heard of.
-    Change(Error),
+    Change {
+        /// What it said.
+        error: Error,
+        /// Why, in a sentence, if that is known.
+        cause: Option<String>,
+    },
     /// The conversation about the last lines of `-R` broke off.
     Lost {
         /// Why.
@@ -26,7 +31,12 @@ pub(crate) enum Failure {
         lines: usize,
     },
     /// The kernel could not be read.
-    Read(Error),
+    Read {
+        /// What it said.
+        error: Error,
+        /// Why, in a sentence, if that is known.
+        cause: Option<String>,
+    },
     /// A file could not be read, or not be understood.
     File {
         /// Its name.
@@ -39,20 +49,20 @@ pub(crate) enum Failure {
 impl Failure {
     /// A change that failed.
     pub(crate) fn change(error: Error) -> Self {
-        if is_unavailable(&error) { Failure::Unavailable(error) } else { Failure::Change(error) }
+        if is_unavailable(&error) { Failure::Unavailable(error) } else { Failure::Change { error, cause: None } }
     }
 
     /// Changes that were sent together, and of which nothing was heard.
     pub(crate) fn lost(error: Error, lines: usize) -> Self {
         match Failure::change(error) {
-            Failure::Change(error) => Failure::Lost { error, lines },
+            Failure::Change { error, .. } => Failure::Lost { error, lines },
             unavailable => unavailable,
         }
     }
 
     /// A read that failed.
     pub(crate) fn read(error: Error) -> Self {
-        if is_unavailable(&error) { Failure::Unavailable(error) } else { Failure::Read(error) }
+        if is_unavailable(&error) { Failure::Unavailable(error) } else { Failure::Read { error, cause: None } }
     }
 
     /// Standard input can't be read.
@@ -61,38 +71,67 @@ impl Failure {
         Failure::File { path: "standard input".to_owned(), error }
     }
 
+    /// The kernel's error number, if it refused something.
+    pub(crate) fn refused(&self) -> Option<Errno> {
+        match self {
+            Failure::Change { error: Error::Refused(refusal), .. } => Some(refusal.errno),
+            Failure::Read { error: Error::Refused(refusal), .. } => Some(refusal.errno),
+            _ => None,
+        }
+    }
+
+    /// The same, and why it was refused.
+    pub(crate) fn because(self, cause: Option<Cause>) -> Self {
+        let cause = cause.map(|cause| cause.to_string());
+        match self {
+            Failure::Change { error, .. } => Failure::Change { error, cause },
+            Failure::Read { error, .. } => Failure::Read { error, cause },
+            other => other,
+        }
+    }
+
     /// The exit status.
     fn status(&self) -> u8 {
         match self {
             Failure::Usage(usage) => usage.status(),
             Failure::Unavailable(_) => 2,
-            Failure::Change(_) | Failure::Lost { .. } => 255,
-            Failure::Read(_) | Failure::File { .. } => 1,
+            Failure::Change { .. } | Failure::Lost { .. } => 255,
+            Failure::Read { .. } | Failure::File { .. } => 1,
         }
     }
 
     /// Says so on standard error; returns the exit status.
     pub(crate) fn tell(&self, program: &[u8], streams: &mut Streams<'_>) -> u8 {
+        self.tell_at(None, program, streams)
+    }
+
+    /// The same, about a line of `-R`.
+    pub(crate) fn tell_at(&self, place: Option<&Place>, program: &[u8], streams: &mut Streams<'_>) -> u8 {
+        let hint = hint::line(place, self.hint()).filter(|_| (streams.hints)());
         // There is nowhere to say that this could not be said.
-        let _ = self.write(streams.stderr, program, streams.hints);
+        let _ = self.write(streams.stderr, program, hint.as_deref());
         self.status()
     }
 
+    /// What the message leaves open.
+    fn hint(&self) -> Option<String> {
+        match self {
+            Failure::Usage(usage) => hint::usage(usage),
+            Failure::Change { cause, .. } | Failure::Read { cause, .. } => cause.clone(),
+            Failure::Unavailable(_) | Failure::Lost { .. } | Failure::File { .. } => None,
+        }
+    }
+
     /// Writes the message, in one piece.
-    fn write(&self, out: &mut dyn Write, program: &[u8], hints: fn() -> bool) -> io::Result<()> {
+    fn write(&self, out: &mut dyn Write, program: &[u8], hint: Option<&str>) -> io::Result<()> {
         let mut text = Vec::new();
         match self {
-            Failure::Usage(usage) => {
-                usage.write(&mut text, program)?;
-                if let Some(hint) = hint::hint(usage).filter(|_| hints()) {
-                    writeln!(text, "{hint}")?;
-                }
-            }
+            Failure::Usage(usage) => usage.write(&mut text, program)?,
             Failure::Unavailable(error) => {
                 writeln!(text, "Can't initialize ipvs: {}", why_unavailable(error, has_raw_sockets))?;
                 text.extend_from_slice(b"Are you sure that IP Virtual Server is built in the kernel or as module?\n");
             }
-            Failure::Change(error) | Failure::Read(error) => writeln!(text, "{error}")?,
+            Failure::Change { error, .. } | Failure::Read { error, .. } => writeln!(text, "{error}")?,
             Failure::Lost { error, lines } => {
                 writeln!(text, "{error}")?;
                 let which = format!("the last {lines} changes that were read");
@@ -102,6 +141,9 @@ impl Failure {
                 )?;
             }
             Failure::File { path, error } => writeln!(text, "{path}: {error}")?,
+        }
+        if let Some(hint) = hint {
+            writeln!(text, "{hint}")?;
         }
         out.write_all(&text)
     }
@@ -137,7 +179,7 @@ mod tests {
 
     fn told(failure: &Failure) -> (String, u8) {
         let mut text = Vec::new();
-        failure.write(&mut text, b"ipvsadm", || false).unwrap();
+        failure.write(&mut text, b"ipvsadm", None).unwrap();
         (String::from_utf8(text).unwrap(), failure.status())
     }
 

@@ -17,6 +17,8 @@ pub(crate) struct LineReader {
     /// Up to here there is no newline in it.
     searched: usize,
     ended: bool,
+    /// How many lines were given out.
+    number: u64,
 }
 
 /// What came next.
@@ -34,7 +36,7 @@ pub(crate) enum Next<'l> {
 
 impl LineReader {
     pub(crate) fn new() -> Self {
-        LineReader { buffer: Vec::new(), unread: 0..0, searched: 0, ended: false }
+        LineReader { buffer: Vec::new(), unread: 0..0, searched: 0, ended: false, number: 0 }
     }
 
     /// The next line of what was read.
@@ -45,6 +47,7 @@ impl LineReader {
             let newline = self.searched + at;
             self.unread.start = newline + 1;
             self.searched = newline + 1;
+            self.number += 1;
             return Next::Line(&self.buffer[start..newline]);
         }
         self.searched = end;
@@ -52,7 +55,16 @@ impl LineReader {
             return Next::Empty;
         }
         self.unread.start = end;
-        if start == end { Next::End } else { Next::Unterminated(&self.buffer[start..end]) }
+        if start == end {
+            return Next::End;
+        }
+        self.number += 1;
+        Next::Unterminated(&self.buffer[start..end])
+    }
+
+    /// The number of the last line, from 1.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Reads more.

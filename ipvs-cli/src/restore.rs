@@ -3,12 +3,15 @@
 //! Changes are gathered and sent many at a time, but nobody can tell: before anything is said, listed or waited for, what
 //! was gathered is sent, and what the kernel refused is told. Looking names up counts as waiting.
 
-use ipvs::{Client, Outcome, Pipeline};
+use std::collections::VecDeque;
+
+use ipvs::{Cause, Client, Command, Errno, Outcome, Pipeline};
 
 use crate::failure::Failure;
+use crate::hint::Place;
 use crate::io::Streams;
 use crate::ipvsadm::names::Names;
-use crate::ipvsadm::{Invocation, Parser, Words};
+use crate::ipvsadm::{Invocation, Parser, Usage, Words};
 use crate::kernel::Kernel;
 use crate::lines::{LineReader, Next};
 use crate::run;
@@ -33,16 +36,21 @@ pub(crate) fn restore(
     // Without IPVS nothing is read.
     kernel.client().and_then(Client::info).map_err(Failure::Unavailable)?;
     let (lines, words) = (LineReader::new(), Words::default());
-    let mut reader = Reader { program, source, streams, parser, lines, words, status: 0 };
+    let sent = (streams.hints)().then(Sent::default);
+    let mut reader = Reader { program, source, streams, parser, lines, words, status: 0, sent };
     if source == Source::Script {
         kernel.client().and_then(Client::flush).map_err(Failure::change)?;
     }
     loop {
         let client = kernel.client().map_err(Failure::change)?;
-        let Some(invocation) = reader.changes(&mut client.pipeline())? else {
-            return Ok(reader.status);
+        let invocation = match reader.changes(&mut client.pipeline())? {
+            Asked::Else(invocation) => invocation,
+            Asked::Nonsense(usage) => return Ok(reader.tell_line(&Failure::Usage(usage))),
+            Asked::Nothing => return Ok(reader.status),
         };
-        run::perform(program, &invocation, reader.streams, kernel, &mut Names::default())?;
+        if let Err(failure) = run::perform(program, &invocation, reader.streams, kernel, &mut Names::default()) {
+            return Ok(reader.tell_line(&failure));
+        }
         if matches!(invocation, Invocation::Help | Invocation::Version) {
             return Ok(0);
         }
@@ -59,11 +67,23 @@ struct Reader<'r, 's, 'n> {
     words: Words,
     /// Of the last line that had words.
     status: u8,
+    /// Kept where somebody is there to be told more than the original tells.
+    sent: Option<Sent>,
+}
+
+/// What ends a row of changes.
+enum Asked {
+    /// A line that asks for something else.
+    Else(Invocation),
+    /// A line that can't be understood, and ends the run.
+    Nonsense(Usage),
+    /// The end.
+    Nothing,
 }
 
 impl Reader<'_, '_, '_> {
-    /// Carries out changes up to the next line that asks for something else, which is returned; none at the end.
-    fn changes(&mut self, pipeline: &mut Pipeline<'_>) -> Result<Option<Invocation>, Failure> {
+    /// Carries out changes up to the next line that asks for something else.
+    fn changes(&mut self, pipeline: &mut Pipeline<'_>) -> Result<Asked, Failure> {
         while self.next_line(pipeline)? {
             let parsed = match self.parser.parse_at_once(&self.words) {
                 Some(parsed) => parsed,
@@ -77,27 +97,22 @@ impl Reader<'_, '_, '_> {
                 run::tell_warnings(self.parser, self.streams);
             }
             match parsed {
-                Ok(Invocation::Change(command)) => {
-                    let lines = pipeline.pending() + 1;
-                    let outcomes = pipeline.push(&command).map_err(|error| Failure::lost(error, lines))?;
-                    self.tell(&outcomes);
-                }
+                Ok(Invocation::Change(command)) => self.push(pipeline, &command)?,
                 Ok(other) => {
                     self.settle(pipeline)?;
-                    return Ok(Some(other));
+                    return Ok(Asked::Else(other));
                 }
                 Err(usage) => {
                     self.settle(pipeline)?;
-                    let (ends, failure) = (usage.ends_restore(), Failure::Usage(usage));
-                    if ends {
-                        return Err(failure);
+                    if usage.ends_restore() {
+                        return Ok(Asked::Nonsense(usage));
                     }
-                    self.status = failure.tell(self.program, self.streams);
+                    self.status = self.tell_line(&Failure::Usage(usage));
                 }
             }
         }
         self.settle(pipeline)?;
-        Ok(None)
+        Ok(Asked::Nothing)
     }
 
     /// Reads the next line that has words; false at the end.
@@ -136,21 +151,72 @@ impl Reader<'_, '_, '_> {
         }
     }
 
+    /// The line that was read last.
+    fn place(&self) -> Place {
+        Place::new(self.lines.number(), &self.words)
+    }
+
+    fn push(&mut self, pipeline: &mut Pipeline<'_>, command: &Command) -> Result<(), Failure> {
+        if self.sent.is_some() {
+            let place = self.place();
+            self.sent.iter_mut().for_each(|sent| sent.lines.push_back((place.clone(), *command)));
+        }
+        let lines = pipeline.pending() + 1;
+        let outcomes = pipeline.push(command).map_err(|error| Failure::lost(error, lines))?;
+        self.tell(pipeline, &outcomes);
+        Ok(())
+    }
+
     /// Sends what was gathered, and tells what the kernel refused of it.
     fn settle(&mut self, pipeline: &mut Pipeline<'_>) -> Result<(), Failure> {
         let lines = pipeline.pending();
         let outcomes = pipeline.flush().map_err(|error| Failure::lost(error, lines))?;
-        self.tell(&outcomes);
+        self.tell(pipeline, &outcomes);
         Ok(())
     }
 
-    fn tell(&mut self, outcomes: &[Outcome]) {
+    fn tell(&mut self, pipeline: &mut Pipeline<'_>, outcomes: &[Outcome]) {
         for outcome in outcomes {
+            let line = self.sent.as_mut().and_then(|sent| sent.lines.pop_front());
             self.status = match outcome {
                 Ok(()) => 0,
-                Err(refusal) => Failure::change((*refusal).into()).tell(self.program, self.streams),
+                Err(refusal) => {
+                    let mut failure = Failure::change((*refusal).into());
+                    if let (Some((_, command)), Some(sent)) = (&line, &mut self.sent) {
+                        failure = failure.because(sent.cause(pipeline, command, refusal.errno));
+                    }
+                    failure.tell_at(line.as_ref().map(|(place, _)| place), self.program, self.streams)
+                }
             };
         }
+    }
+
+    /// Tells what is wrong with the line that was read last; returns the exit status.
+    fn tell_line(&mut self, failure: &Failure) -> u8 {
+        let place = self.sent.is_some().then(|| self.place());
+        failure.tell_at(place.as_ref(), self.program, self.streams)
+    }
+}
+
+/// The changes that were sent and not yet heard of.
+#[derive(Default)]
+struct Sent {
+    lines: VecDeque<(Place, Command)>,
+    /// How many were refused and explained.
+    explained: usize,
+}
+
+impl Sent {
+    /// For each the table is read. Who has got more refusals than this has one cause to look for, not many.
+    const MOST: usize = 10;
+
+    fn cause(&mut self, pipeline: &mut Pipeline<'_>, command: &Command, errno: Errno) -> Option<Cause> {
+        if self.explained == Self::MOST {
+            return None;
+        }
+        self.explained += 1;
+        // That it is not known is no failure of its own.
+        pipeline.explain(command, errno).ok().flatten()
     }
 }
 

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use ipvs::Client;
+use ipvs::{Client, Command};
 
 use crate::failure::Failure;
 use crate::io::Streams;
@@ -13,6 +13,7 @@ use crate::ipvsadm::{Invocation, Parser, Posix, Usage, help};
 use crate::kernel::Kernel;
 use crate::listing;
 use crate::lookup::Lookup;
+use crate::request::{ListRequest, Listed};
 use crate::restore::{Source, restore};
 
 /// Carries a call out and returns its exit status.
@@ -96,18 +97,36 @@ pub(crate) fn perform(
     kernel: &mut Kernel,
     names: &mut Names,
 ) -> Result<(), Failure> {
-    match invocation {
+    let result = match invocation {
         Invocation::Change(command) => {
-            return kernel.client().and_then(|client| client.execute(command)).map_err(Failure::change);
+            kernel.client().and_then(|client| client.execute(command)).map_err(Failure::change)
         }
-        Invocation::List(request) => listing::list(kernel, streams.stdout, request, names)?,
-        Invocation::Save { numeric } => listing::save(kernel, streams.stdout, *numeric, names)?,
-        Invocation::Restore => return Err(Failure::Usage(Usage::NoCommand)),
+        Invocation::List(request) => listing::list(kernel, streams.stdout, request, names),
+        Invocation::Save { numeric } => listing::save(kernel, streams.stdout, *numeric, names),
+        Invocation::Restore => Err(Failure::Usage(Usage::NoCommand)),
         // As everywhere, errors of writing are ignored.
-        Invocation::Help => drop(help::write(streams.stdout, program)),
-        Invocation::Version => drop(help::write_version(streams.stdout, program)),
+        Invocation::Help => help::write(streams.stdout, program).or(Ok(())),
+        Invocation::Version => help::write_version(streams.stdout, program).or(Ok(())),
+    };
+    result.map_err(|failure| explained(failure, invocation, kernel, streams.hints))
+}
+
+/// The failure with its cause, if somebody is there to read it.
+fn explained(failure: Failure, invocation: &Invocation, kernel: &mut Kernel, hints: fn() -> bool) -> Failure {
+    let command = match invocation {
+        Invocation::Change(command) => *command,
+        // What is not there can't be zeroed either.
+        Invocation::List(ListRequest { what: Listed::Service(key), .. }) => Command::Zero(Some(*key)),
+        _ => return failure,
+    };
+    match failure.refused() {
+        Some(errno) if hints() => {
+            let cause = kernel.client().and_then(|client| client.explain(&command, errno));
+            // That it is not known is no failure of its own.
+            failure.because(cause.ok().flatten())
+        }
+        _ => failure,
     }
-    Ok(())
 }
 
 /// Where there is no IPVS, that is told first.

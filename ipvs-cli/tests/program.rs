@@ -152,6 +152,72 @@ fn a_terminal_is_told_which_part_is_wrong() {
 }
 
 #[test]
+fn a_terminal_is_told_why_the_kernel_refused() {
+    let mut director = Director::new();
+    director.must("ipvsadm -A -t 192.0.2.1:80");
+    director.must("ipvsadm -a -t 192.0.2.1:80 -r 192.0.2.11:80");
+    director.hints = || true;
+    let riddle = "Invalid operation.  Possibly wrong module version, address not unicast, ...";
+    for (line, status, text, cause) in [
+        ("-A -t 192.0.2.1:80", 255, "Service already exists", "there is a service tcp 192.0.2.1:80 already"),
+        ("-D -u 192.0.2.1:80", 255, "No such service", "there is no service udp 192.0.2.1:80, but tcp 192.0.2.1:80"),
+        ("-L -f 1", 1, "No such service", "there is no service mark 1"),
+        (
+            "-d -t 192.0.2.1:80 -r 192.0.2.11:8080",
+            255,
+            "No such destination",
+            "tcp 192.0.2.1:80 has no destination 192.0.2.11:8080, but 192.0.2.11:80",
+        ),
+        (
+            "-a -t 192.0.2.1:80 -r 224.0.0.1",
+            255,
+            riddle,
+            "224.0.0.1 is a multicast address, and a destination is one host",
+        ),
+        ("--start-daemon master", 255, "No such device", "there is no network interface eth0"),
+    ] {
+        let expected = done(status, "", &format!("{text}\nhint: {cause}\n"));
+        assert_eq!(director.run(&format!("ipvsadm {line}")), expected, "{line}");
+    }
+    assert_eq!(director.run("ipvsadm -L -Q"), done(255, "", "-Q: unknown option\n"));
+}
+
+#[test]
+fn a_terminal_is_told_the_line_of_a_file() {
+    let mut director = Director::new();
+    let input = b"-A -f 1\n\n-D -f 2\n-L -Q\n-a  -f 1 -r 192.0.2.11 -x 1 -y 2\n-A -f 1 -w 5\n-A -f 3\n";
+    let plain = "No such service\n-Q: unknown option\nNumerical result out of range\n\
+                 Illegal 'weight' option with the 'add-service' command\n";
+    assert_eq!(director.feed("ipvsadm -R", input), done(2, "", plain));
+    director.must("ipvsadm -C");
+    director.hints = || true;
+    let told = "No such service\n\
+                hint: line 3: `-D -f 2': there is no service mark 2\n\
+                -Q: unknown option\n\
+                hint: line 4: `-L -Q'\n\
+                Numerical result out of range\n\
+                hint: line 5: `-a -f 1 -r 192.0.2.11 -x 1 -y 2': the lower threshold, 2, is above the upper one, 1\n\
+                Illegal 'weight' option with the 'add-service' command\n\
+                hint: line 6: `-A -f 1 -w 5': -w goes with add-server, edit-server\n";
+    assert_eq!(director.feed("ipvsadm -R", input), done(2, "", told));
+    let told = "No such service\nhint: line 3: `-L -f 9': there is no service mark 9\n";
+    assert_eq!(director.feed("ipvsadm-restore", b"# saved\n-A -f 1\n-L -f 9\n-A -f 2\n"), done(1, "", told));
+}
+
+#[test]
+fn not_each_of_many_refusals_is_explained() {
+    let mut director = Director::new();
+    director.hints = || true;
+    let Done { status, stderr, .. } = director.feed("ipvsadm -R", "-D -f 1\n".repeat(1000).as_bytes());
+    let count = |text| stderr.matches(text).count();
+    assert_eq!(
+        (status, count("No such service\n"), count("hint: line "), count("no service mark 1")),
+        (255, 1000, 1000, 10)
+    );
+    assert!(stderr.ends_with("\nhint: line 1000: `-D -f 1'\n"), "{stderr}");
+}
+
+#[test]
 fn pasted_lines_are_carried_out_with_a_warning() {
     let mut director = Director::new();
     let warning = "warning: `–A' read as `-A': its dash is not the `-' of the keyboard\n";

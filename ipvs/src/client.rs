@@ -435,7 +435,8 @@ impl Client {
             let destinations = self.destinations(&state.service.key())?;
             services.push((state, destinations));
         }
-        Ok(Table::read(services, self.timeouts()?, self.daemons()?, self.info()?))
+        let (timeouts, daemons, info) = (self.timeouts()?, self.daemons()?, self.info()?);
+        Ok(Table::read(services, timeouts, daemons, info).with_kernel(self.link.kernel()))
     }
 
     /// A read that is answered by one message.
@@ -520,6 +521,11 @@ impl Pipeline<'_> {
     /// How many commands wait to be sent.
     pub fn pending(&self) -> usize {
         self.client.window.len()
+    }
+
+    /// For what else is asked between commands.
+    pub(crate) fn client(&mut self) -> &mut Client {
+        self.client
     }
 
     fn limits(&mut self) -> Result<Limits, Error> {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Errno;
+use crate::kernel::KernelVersion;
 use crate::table::Table;
 use crate::wire::{self, Body, Header, Read, Request, WireError};
 
@@ -34,6 +35,10 @@ impl Fake {
     fn table(&self) -> MutexGuard<'_, Table> {
         // A table is never left half changed.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn kernel(&self) -> KernelVersion {
+        self.table.kernel()
     }
 
     /// Runs all requests of a datagram in order; the answers wait to be received.

@@ -29,6 +29,7 @@
 //! What a kernel newer than this crate adds (schedulers, flags, protocols, tunnel types, attributes) is carried through,
 //! never an error. The source of truth is the kernel's `include/uapi/linux/ip_vs.h` and `net/netfilter/ipvs/ip_vs_ctl.c`.
 
+mod cause;
 mod change;
 mod client;
 mod command;
@@ -37,11 +38,14 @@ mod daemon;
 mod destination;
 mod error;
 mod exchange;
+mod explain;
 mod fake;
 mod info;
+mod kernel;
 mod link;
 mod name;
 mod plan;
+mod rules;
 mod service;
 mod stats;
 #[cfg(test)]
@@ -54,6 +58,7 @@ mod wire;
 #[doc(hidden)]
 pub mod fuzzing;
 
+pub use cause::Cause;
 pub use change::{Change, Impossible, Made, Progress, ReconcileError, Stage, State, Unmade, Watch, Why};
 pub use client::{Client, ClientBuilder, Pipeline};
 pub use command::{Command, CommandKind};
@@ -63,6 +68,7 @@ pub use destination::{Destination, Forwarding, OtherTunnel, ReservedForwarding, 
 pub use error::{Errno, Error, InvalidValue, Refusal};
 pub use exchange::Outcome;
 pub use info::{Info, Version};
+pub use kernel::KernelVersion;
 pub use name::{InterfaceName, PersistenceEngine, Scheduler};
 pub use plan::{Plan, Planner, plan};
 pub use service::{

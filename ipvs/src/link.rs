@@ -12,6 +12,7 @@ use rustix::net::sockopt::{self, Timeout, set_socket_timeout};
 use crate::error::Error;
 use crate::exchange::Buffers;
 use crate::fake::Fake;
+use crate::kernel::KernelVersion;
 
 /// The longest datagram of a dump that the kernel makes, whatever the buffer.
 const RECEIVE: usize = 32 << 10;
@@ -37,6 +38,14 @@ impl Link {
         match self {
             Link::Kernel(_) => Self::open(deadline),
             Link::Fake(fake) => Ok(Link::Fake(Box::new(fake.another()))),
+        }
+    }
+
+    /// The Linux at the other end.
+    pub(crate) fn kernel(&self) -> KernelVersion {
+        match self {
+            Link::Kernel(_) => KernelVersion::running(),
+            Link::Fake(fake) => fake.kernel(),
         }
     }
 

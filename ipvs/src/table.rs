@@ -1,15 +1,16 @@
-//! The state of a director as a value, and the kernel's rules for changing it.
+//! The state of a director as a value, and how commands change it. What is refused is in `rules.rs`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use indexmap::IndexMap;
 
 use crate::command::Command;
 use crate::daemon::{Daemon, DaemonRole};
-use crate::destination::{Destination, Forwarding, Tunnel};
-use crate::error::{Errno, Refusal};
+use crate::destination::Destination;
+use crate::error::Refusal;
 use crate::info::{Info, Version};
-use crate::name::{InterfaceName, PersistenceEngine, Scheduler};
+use crate::kernel::KernelVersion;
+use crate::name::InterfaceName;
 use crate::service::{Family, Service, ServiceKey, plain};
 use crate::stats::Statistics;
 use crate::timeouts::Timeouts;
@@ -113,7 +114,12 @@ impl TableEntry {
 /// [`apply`](Self::apply) changes it as the kernel would, and refuses what the kernel would refuse, with the same error
 /// number. A fresh table is that of a network namespace nobody has touched: no services, default timeouts.
 ///
-/// Where kernels differ it is the newest, Linux 7.2. What depends on a particular machine is assumed: the only network
+/// Where kernels differ it is the one that it was read from, or else the newest, Linux 7.2;
+/// [`with_kernel`](Self::with_kernel) makes it another. Known to differ are, since Linux 7.2 (6.12 has none of it):
+///
+/// - an [`upper_threshold`](Destination::upper_threshold) above 2,147,483,647 is refused.
+///
+/// What depends on a particular machine is assumed: the only network
 /// interface is `lo` ([`with_interface`](Self::with_interface) adds others), the schedulers and the persistence engine are those of
 /// the Linux tree, and every unicast address can be reached. A table that was read from a kernel has any interface, and does not know
 /// what it carries: a sync daemon without [`max_len`](Daemon::max_len) then stays without.
@@ -132,13 +138,14 @@ pub struct Table {
     timeouts: Timeouts,
     daemons: Vec<Daemon>,
     info: Info,
+    kernel: KernelVersion,
     /// Those that are there; `None` where it isn't known, and any will do.
     interfaces: Option<Vec<Interface>>,
 }
 
 /// A network interface that a sync daemon may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Interface {
+pub(crate) struct Interface {
     name: InterfaceName,
     /// The longest packet that it carries, in bytes, if that is known.
     mtu: Option<u32>,
@@ -155,6 +162,7 @@ impl Default for Table {
             timeouts: Timeouts { tcp: Some(900), tcp_fin: Some(120), udp: Some(300) },
             daemons: Vec::new(),
             info: Info { version: Version { major: 1, minor: 2, patch: 1 }, connection_table_size: 4096 },
+            kernel: KernelVersion::NEWEST,
             interfaces: Some(vec![Interface::LOOPBACK]),
         }
     }
@@ -183,6 +191,24 @@ impl Table {
         self
     }
 
+    /// The same director on another kernel.
+    ///
+    /// ```
+    /// use ipvs::{Command, Destination, KernelVersion, Service, Table};
+    /// let key = "tcp 192.0.2.1:80".parse()?;
+    /// let server = Destination { upper_threshold: 1 << 31, ..Destination::new("192.0.2.11:80".parse()?) };
+    /// for (kernel, refused) in [("6.12", false), ("7.2", true)] {
+    ///     let mut table = Table::new().with_kernel(kernel.parse()?);
+    ///     table.apply(&Command::AddService(Service::new(key)))?;
+    ///     assert_eq!(table.apply(&Command::AddDestination(key, server)).is_err(), refused);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_kernel(self, kernel: KernelVersion) -> Self {
+        Table { kernel, ..self }
+    }
+
     /// A table made of what was read from a kernel: services and destinations in the kernel's order, newest first.
     pub(crate) fn read(
         services: Vec<(ServiceState, Vec<DestinationState>)>,
@@ -194,7 +220,8 @@ impl Table {
             let destinations = destinations.into_iter().rev().map(|state| (state.destination.address, state)).collect();
             (state.service.key(), TableEntry { state, destinations })
         };
-        Table { services: services.into_iter().rev().map(entry).collect(), timeouts, daemons, info, interfaces: None }
+        let services = services.into_iter().rev().map(entry).collect();
+        Table { services, timeouts, daemons, info, interfaces: None, ..Table::default() }
     }
 
     /// Its services, oldest first. (The kernel lists them in an order of its own.)
@@ -222,127 +249,75 @@ impl Table {
         self.info
     }
 
+    /// Its kernel: where kernels differ, it does as this one.
+    pub fn kernel(&self) -> KernelVersion {
+        self.kernel
+    }
+
     /// Change it as the kernel would.
     ///
     /// # Errors
-    /// What the kernel would answer; the table is then unchanged.
+    /// What the kernel would answer; the table is then unchanged. [`explain`](Self::explain) says why.
     pub fn apply(&mut self, command: &Command) -> Result<(), Refusal> {
-        self.change(&command.plain()).map_err(|errno| Refusal { command: command.kind(), errno })
+        let command = command.plain();
+        self.check(&command).map_err(|cause| Refusal { command: command.kind(), errno: cause.errno() })?;
+        self.carry_out(&command);
+        Ok(())
     }
 
-    fn change(&mut self, command: &Command) -> Result<(), Errno> {
+    /// What [`check`](Self::check) has nothing against.
+    fn carry_out(&mut self, command: &Command) {
         match command {
-            Command::AddService(service) => self.add_service(service),
-            Command::EditService(service) => self.edit_service(service),
-            Command::DeleteService(key) => self.services.shift_remove(key).map(drop).ok_or(Errno::ESRCH),
-            Command::AddDestination(key, destination) => self.add_destination(key, destination),
-            Command::EditDestination(key, destination) => self.edit_destination(key, destination),
-            Command::DeleteDestination(key, at) => {
-                self.entry(key)?.destinations.shift_remove(at).map(drop).ok_or(Errno::ENOENT)
+            Command::AddService(service) => {
+                let entry = TableEntry { state: ServiceState::new(*service), destinations: IndexMap::new() };
+                self.services.insert(service.key(), entry);
             }
-            Command::Zero(None) => {
-                self.services.values_mut().for_each(TableEntry::zero);
-                Ok(())
-            }
-            Command::Zero(Some(key)) => self.entry(key).map(TableEntry::zero),
-            Command::Flush => {
-                self.services.clear();
-                Ok(())
-            }
+            Command::EditService(service) => self.change(&service.key(), |entry| entry.state.service = *service),
+            Command::DeleteService(key) => drop(self.services.shift_remove(key)),
+            Command::AddDestination(key, destination) => self.change(key, |entry| {
+                entry.destinations.insert(destination.address, DestinationState::new(*destination));
+            }),
+            Command::EditDestination(key, destination) => self.change(key, |entry| {
+                if let Some(state) = entry.destinations.get_mut(&destination.address) {
+                    state.destination = *destination;
+                }
+            }),
+            Command::DeleteDestination(key, at) => self.change(key, |entry| {
+                entry.destinations.shift_remove(at);
+            }),
+            Command::Zero(None) => self.services.values_mut().for_each(TableEntry::zero),
+            Command::Zero(Some(key)) => self.change(key, TableEntry::zero),
+            Command::Flush => self.services.clear(),
             Command::SetTimeouts(timeouts) => self.set_timeouts(timeouts),
             Command::StartDaemon(daemon) => self.start_daemon(daemon),
-            Command::StopDaemon(role) => self.stop_daemon(*role),
+            Command::StopDaemon(role) => self.daemons.retain(|daemon| daemon.role != *role),
         }
     }
 
-    fn entry(&mut self, key: &ServiceKey) -> Result<&mut TableEntry, Errno> {
-        self.services.get_mut(key).ok_or(Errno::ESRCH)
-    }
-
-    fn add_service(&mut self, service: &Service) -> Result<(), Errno> {
-        // The kernel looks for the service before it looks at anything else.
-        if self.services.contains_key(&service.key()) {
-            return Err(Errno::EEXIST);
+    fn change(&mut self, key: &ServiceKey, how: impl FnOnce(&mut TableEntry)) {
+        if let Some(entry) = self.services.get_mut(key) {
+            how(entry);
         }
-        check_service(service)?;
-        let entry = TableEntry { state: ServiceState::new(*service), destinations: IndexMap::new() };
-        self.services.insert(service.key(), entry);
-        Ok(())
     }
 
-    fn edit_service(&mut self, service: &Service) -> Result<(), Errno> {
-        let entry = self.entry(&service.key())?;
-        check_service(service)?;
-        entry.state.service = *service;
-        Ok(())
-    }
-
-    fn add_destination(&mut self, key: &ServiceKey, destination: &Destination) -> Result<(), Errno> {
-        let daemons_run = !self.daemons.is_empty();
-        let entry = self.entry(key)?;
-        check_family(key, destination, daemons_run)?;
-        check_numbers(destination)?;
-        if entry.destinations.contains_key(&destination.address) {
-            return Err(Errno::EEXIST);
-        }
-        if !may_be_destination(destination.address.ip()) {
-            return Err(Errno::EINVAL);
-        }
-        entry.destinations.insert(destination.address, DestinationState::new(*destination));
-        Ok(())
-    }
-
-    fn edit_destination(&mut self, key: &ServiceKey, destination: &Destination) -> Result<(), Errno> {
-        let daemons_run = !self.daemons.is_empty();
-        let entry = self.entry(key)?;
-        check_family(key, destination, daemons_run)?;
-        check_numbers(destination)?;
-        let state = entry.destinations.get_mut(&destination.address).ok_or(Errno::ENOENT)?;
-        state.destination = *destination;
-        Ok(())
-    }
-
-    fn set_timeouts(&mut self, wanted: &Timeouts) -> Result<(), Errno> {
-        // A second has at least 100 clock ticks; the kernel counts in an int.
-        const LONGEST: u32 = i32::MAX as u32 / 100;
+    fn set_timeouts(&mut self, wanted: &Timeouts) {
         let given = |seconds: Option<u32>| seconds.filter(|seconds| *seconds != 0);
-        let wanted = Timeouts { tcp: given(wanted.tcp), tcp_fin: given(wanted.tcp_fin), udp: given(wanted.udp) };
-        if [wanted.tcp, wanted.tcp_fin, wanted.udp].into_iter().flatten().any(|seconds| seconds > LONGEST) {
-            return Err(Errno::EINVAL);
-        }
-        self.timeouts.tcp = wanted.tcp.or(self.timeouts.tcp);
-        self.timeouts.tcp_fin = wanted.tcp_fin.or(self.timeouts.tcp_fin);
-        self.timeouts.udp = wanted.udp.or(self.timeouts.udp);
-        Ok(())
+        self.timeouts.tcp = given(wanted.tcp).or(self.timeouts.tcp);
+        self.timeouts.tcp_fin = given(wanted.tcp_fin).or(self.timeouts.tcp_fin);
+        self.timeouts.udp = given(wanted.udp).or(self.timeouts.udp);
     }
 
-    fn start_daemon(&mut self, daemon: &Daemon) -> Result<(), Errno> {
-        if daemon.group.is_some_and(|group| !group.is_multicast()) {
-            return Err(Errno::EINVAL);
-        }
-        if self.services.values().any(TableEntry::has_mixed_families) {
-            return Err(Errno::EINVAL);
-        }
-        let interface = self.interface(daemon.interface).ok_or(Errno::ENODEV)?;
-        if self.daemons.iter().any(|running| running.role == daemon.role) {
-            return Err(Errno::EEXIST);
-        }
-        self.daemons.push(with_defaults(daemon, interface.mtu));
+    fn start_daemon(&mut self, daemon: &Daemon) {
+        let mtu = self.interface(daemon.interface).and_then(|interface| interface.mtu);
+        self.daemons.push(with_defaults(daemon, mtu));
         self.daemons.sort_by_key(|daemon| daemon.role);
-        Ok(())
     }
 
-    fn interface(&self, name: InterfaceName) -> Option<Interface> {
+    pub(crate) fn interface(&self, name: InterfaceName) -> Option<Interface> {
         match &self.interfaces {
             None => Some(Interface { name, mtu: None }),
             Some(interfaces) => interfaces.iter().find(|interface| interface.name == name).copied(),
         }
-    }
-
-    fn stop_daemon(&mut self, role: DaemonRole) -> Result<(), Errno> {
-        let at = self.daemons.iter().position(|daemon| daemon.role == role).ok_or(Errno::ESRCH)?;
-        self.daemons.remove(at);
-        Ok(())
     }
 }
 
@@ -350,58 +325,6 @@ impl TableEntry {
     fn zero(&mut self) {
         self.state.statistics = Statistics::default();
         self.destinations.values_mut().for_each(|state| state.statistics = Statistics::default());
-    }
-
-    fn has_mixed_families(&self) -> bool {
-        let family = self.state.service.key().family();
-        self.destinations.values().any(|state| state.destination.family() != family)
-    }
-}
-
-fn check_service(service: &Service) -> Result<(), Errno> {
-    let known = |scheduler| scheduler == Scheduler::NONE || Scheduler::IN_TREE.contains(&scheduler);
-    if !known(service.scheduler) || service.engine.is_some_and(|engine| engine != PersistenceEngine::SIP) {
-        return Err(Errno::ENOENT);
-    }
-    match service.netmask().as_v6() {
-        Some(prefix) if !(1..=128).contains(&prefix) => Err(Errno::EINVAL),
-        _ => Ok(()),
-    }
-}
-
-fn check_family(key: &ServiceKey, destination: &Destination, daemons_run: bool) -> Result<(), Errno> {
-    if destination.family() == key.family() {
-        return Ok(());
-    }
-    match destination.forwarding {
-        Forwarding::Tunnel(_) if !daemons_run => Ok(()),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-fn check_numbers(destination: &Destination) -> Result<(), Errno> {
-    if destination.weight.get() > i32::MAX as u32 || destination.lower_threshold > destination.upper_threshold {
-        return Err(Errno::ERANGE);
-    }
-    let gue_without_port =
-        matches!(destination.forwarding, Forwarding::Tunnel(Tunnel::Other(other)) if other.kind() == 1);
-    if destination.upper_threshold > i32::MAX as u32 || gue_without_port {
-        return Err(Errno::EINVAL);
-    }
-    Ok(())
-}
-
-/// Of 127.0.0.1/8, which every loopback has.
-const LOOPBACK_BROADCAST: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 255);
-
-/// Would the kernel take this address for a single host that it can reach?
-fn may_be_destination(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => !(v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() || v4 == LOOPBACK_BROADCAST),
-        IpAddr::V6(v6) => {
-            !(v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local() || v6.to_ipv4_mapped().is_some())
-                || v6 == Ipv6Addr::LOCALHOST
-        }
     }
 }
 
@@ -431,9 +354,11 @@ fn with_defaults(daemon: &Daemon, mtu: Option<u32>) -> Daemon {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddrV6;
+    use std::net::{Ipv6Addr, SocketAddrV6};
 
     use super::*;
+    use crate::error::Errno;
+    use crate::service::Service;
 
     #[test]
     fn zones_of_addresses_are_not_part_of_a_table() {

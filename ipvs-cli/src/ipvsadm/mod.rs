@@ -14,7 +14,7 @@ pub mod pasted;
 pub mod rules;
 mod scan;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod usage;
 pub mod value;
 pub mod words;

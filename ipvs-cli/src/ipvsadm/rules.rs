@@ -224,6 +224,16 @@ const fn rule(name: &'static str, required: &[Slot], allowed: &[Slot], one_of: &
 }
 
 impl Rule {
+    /// Its name in messages.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Is this option needed or allowed?
+    pub const fn takes(&self, slot: Slot) -> bool {
+        self.required.or(self.allowed).or(self.one_of).has(slot)
+    }
+
     /// Checks what was given against the rule.
     ///
     /// # Errors
@@ -297,7 +307,7 @@ mod tests {
     fn every_slot_is_of_use_to_a_command() {
         let rules = Verb::ALL.map(of_command);
         for &slot in Slot::ALL {
-            let used = rules.iter().any(|rule| rule.required.or(rule.allowed).or(rule.one_of).has(slot));
+            let used = rules.iter().any(|rule| rule.takes(slot));
             assert!(used, "no command takes {}", slot.name());
         }
     }

@@ -1,17 +1,9 @@
-//! What a terminal is told in addition, where ipvsadm's own message does not say which part is wrong.
+//! What keeps a word from being an address.
 
-use crate::ipvsadm::Usage;
-
-/// A line to follow the message, if there is something to add.
-pub(crate) fn hint(usage: &Usage) -> Option<String> {
-    match usage {
-        Usage::Address(_, word) => Some(format!("hint: `{}': {}", show(word), address(word))),
-        _ => None,
-    }
-}
+use super::show;
 
 /// What keeps the word from being `host[:port]`.
-fn address(word: &[u8]) -> String {
+pub(super) fn address(word: &[u8]) -> String {
     if word.iter().all(u8::is_ascii_digit) {
         return "this is neither an address nor a name; a port stands behind its address, as in 192.0.2.1:80"
             .to_owned();
@@ -71,14 +63,9 @@ fn port(port: &[u8]) -> String {
     format!("the port `{}' is neither a number from 0 to 65535 nor the name of a service of this protocol", show(port))
 }
 
-fn show(word: &[u8]) -> String {
-    String::from_utf8_lossy(word).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipvsadm::usage::Role;
 
     #[test]
     fn the_wrong_part_is_named() {
@@ -99,9 +86,8 @@ mod tests {
             ("[2001:db8::1", "`]' is missing"),
             ("[fe80::1%lo]:80", "`fe80::1%lo' is not an IPv6 address"),
         ] {
-            let hint = hint(&Usage::Address(Role::Virtual, word.as_bytes().to_owned())).unwrap();
+            let hint = address(word.as_bytes());
             assert!(hint.contains(part), "{word}: {hint}");
-            assert!(hint.contains(word), "{word}: {hint}");
         }
     }
 }

@@ -1,0 +1,87 @@
+//! What a terminal is told in addition, where ipvsadm's own message leaves open what is wrong, or in which line.
+
+mod address;
+mod usage;
+
+use std::fmt::Write;
+
+use crate::ipvsadm::Words;
+
+pub(crate) use usage::usage;
+
+/// A line of `-R`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Its number, from 1.
+    number: u64,
+    text: String,
+}
+
+impl Place {
+    /// No terminal is this wide.
+    const LONGEST: usize = 200;
+
+    pub(crate) fn new(number: u64, words: &Words) -> Self {
+        let mut text = Vec::new();
+        for word in (0..words.len()).map_while(|at| words.get(at)) {
+            if text.len() > Self::LONGEST {
+                break;
+            }
+            text.extend_from_slice(if text.is_empty() { b"" } else { b" " });
+            text.extend_from_slice(word);
+        }
+        Place { number, text: show(&text) }
+    }
+}
+
+/// The line that follows the message, if there is something to add.
+pub(crate) fn line(place: Option<&Place>, hint: Option<String>) -> Option<String> {
+    match (place, hint) {
+        (None, None) => None,
+        (None, Some(hint)) => Some(format!("hint: {hint}")),
+        (Some(Place { number, text }), None) => Some(format!("hint: line {number}: `{text}'")),
+        (Some(Place { number, text }), Some(hint)) => Some(format!("hint: line {number}: `{text}': {hint}")),
+    }
+}
+
+/// As much of it as is of use on a terminal, and nothing that the terminal would obey.
+fn show(word: &[u8]) -> String {
+    let text = String::from_utf8_lossy(word);
+    let mut shown = String::new();
+    for (count, char) in text.chars().enumerate() {
+        if count == Place::LONGEST {
+            shown.push_str("...");
+            break;
+        }
+        // Writing to a string does not fail.
+        let _ = if char.is_control() { write!(shown, "{}", char.escape_default()) } else { write!(shown, "{char}") };
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(line: &[u8]) -> Place {
+        let mut words = Words::default();
+        words.split_line(line);
+        Place::new(17, &words)
+    }
+
+    #[test]
+    fn a_line_is_named_with_or_without_a_cause() {
+        let place = place(b"ipvsadm  -D -f 1\r");
+        assert_eq!(line(Some(&place), None).unwrap(), "hint: line 17: `-D -f 1'");
+        assert_eq!(line(Some(&place), Some("why".into())).unwrap(), "hint: line 17: `-D -f 1': why");
+        assert_eq!(line(None, Some("why".into())).unwrap(), "hint: why");
+        assert_eq!(line(None, None), None);
+    }
+
+    #[test]
+    fn a_terminal_is_not_written_to_by_its_input() {
+        let shown = place(b"-A -s \x1b[2J\x07\xff").text;
+        assert_eq!(shown, "-A -s \\u{1b}[2J\\u{7}\u{fffd}");
+        assert_eq!(place(&[b'x'; 5000]).text.len(), Place::LONGEST + 3);
+    }
+}

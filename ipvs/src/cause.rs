@@ -1,0 +1,217 @@
+//! Why the kernel refuses a command: what its error number leaves open.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::daemon::{Daemon, DaemonRole};
+use crate::destination::Weight;
+use crate::error::Errno;
+use crate::name::{InterfaceName, PersistenceEngine, Scheduler};
+use crate::service::{Family, ServiceKey};
+
+/// Why a command is refused: [`Table::explain`](crate::Table::explain), [`Client::explain`](crate::Client::explain).
+///
+/// The kernel gives an error number, and one number for many things. A cause is one thing, and says so in a sentence.
+///
+/// ```
+/// use ipvs::{Cause, Command, Destination, Errno, Service, Table};
+/// let key = "tcp 192.0.2.1:80".parse()?;
+/// let mut table = Table::new();
+/// table.apply(&Command::AddService(Service::new(key)))?;
+/// let add = Command::AddDestination(key, Destination::new("224.0.0.1:80".parse()?));
+/// let cause = table.explain(&add).unwrap();
+/// assert_eq!(cause.errno(), Errno::EINVAL);
+/// assert_eq!(cause.to_string(), "224.0.0.1 is a multicast address, and a destination is one host");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The service is there already.
+    ServiceExists(ServiceKey),
+    /// The service is not there.
+    NoSuchService {
+        /// The service that was meant.
+        key: ServiceKey,
+        /// One that is there and has the same address, or the same mark.
+        near: Option<ServiceKey>,
+    },
+    /// The kernel has no such scheduler.
+    NoSuchScheduler(Scheduler),
+    /// The kernel has no such persistence engine.
+    NoSuchEngine(PersistenceEngine),
+    /// One of the two is not there; the kernel does not tell which.
+    NoSuchSchedulerOrEngine(Scheduler, PersistenceEngine),
+    /// No prefix length of IPv6.
+    PrefixLength(u32),
+    /// The service has this destination already.
+    DestinationExists {
+        /// The service.
+        service: ServiceKey,
+        /// The destination.
+        at: SocketAddr,
+    },
+    /// The service has no such destination.
+    NoSuchDestination {
+        /// The service.
+        service: ServiceKey,
+        /// The destination that was meant.
+        at: SocketAddr,
+        /// One that the service has at the same address, of another port.
+        near: Option<SocketAddr>,
+    },
+    /// A destination of the service's other address family, and not behind a tunnel.
+    MixedFamilies {
+        /// The service.
+        service: ServiceKey,
+        /// The destination.
+        at: SocketAddr,
+    },
+    /// A destination of the service's other address family while a sync daemon runs.
+    MixedFamiliesBesideDaemon {
+        /// The service.
+        service: ServiceKey,
+        /// The destination.
+        at: SocketAddr,
+        /// The daemon.
+        role: DaemonRole,
+    },
+    /// A weight out of range.
+    Weight(Weight),
+    /// A lower threshold above the upper one.
+    Thresholds {
+        /// The lower threshold.
+        lower: u32,
+        /// The upper threshold.
+        upper: u32,
+    },
+    /// An upper threshold out of range.
+    UpperThreshold(u32),
+    /// A GUE tunnel without a port.
+    GueWithoutPort,
+    /// The address is not that of a single host.
+    NotAHost(IpAddr),
+    /// A timeout of so many seconds is more than the kernel can count.
+    TimeoutTooLong(u32),
+    /// The address of a sync daemon's group is not multicast.
+    GroupNotMulticast(IpAddr),
+    /// A sync daemon while a service has a destination of the other address family.
+    DaemonBesideMixedFamilies {
+        /// The service.
+        service: ServiceKey,
+        /// The destination.
+        at: SocketAddr,
+    },
+    /// There is no such network interface.
+    NoSuchInterface(InterfaceName),
+    /// A sync daemon of this role runs already: this one.
+    DaemonRuns(Daemon),
+    /// No sync daemon of this role runs.
+    NoSuchDaemon {
+        /// The role.
+        role: DaemonRole,
+        /// A daemon of this role does.
+        running: Option<DaemonRole>,
+    },
+}
+
+impl Cause {
+    /// What the kernel answers.
+    pub fn errno(&self) -> Errno {
+        match self {
+            Cause::ServiceExists(_) | Cause::DestinationExists { .. } | Cause::DaemonRuns(_) => Errno::EEXIST,
+            Cause::NoSuchService { .. } | Cause::NoSuchDaemon { .. } => Errno::ESRCH,
+            Cause::NoSuchScheduler(_) | Cause::NoSuchEngine(_) | Cause::NoSuchSchedulerOrEngine(..) => Errno::ENOENT,
+            Cause::NoSuchDestination { .. } => Errno::ENOENT,
+            Cause::NoSuchInterface(_) => Errno::ENODEV,
+            Cause::Weight(_) | Cause::Thresholds { .. } => Errno::ERANGE,
+            Cause::MixedFamilies { .. } | Cause::MixedFamiliesBesideDaemon { .. } => Errno::EINVAL,
+            Cause::PrefixLength(_) | Cause::UpperThreshold(_) | Cause::GueWithoutPort => Errno::EINVAL,
+            Cause::NotAHost(_) | Cause::TimeoutTooLong(_) => Errno::EINVAL,
+            Cause::GroupNotMulticast(_) | Cause::DaemonBesideMixedFamilies { .. } => Errno::EINVAL,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::ServiceExists(key) => write!(f, "there is a service {key} already"),
+            Cause::NoSuchService { key, near: None } => write!(f, "there is no service {key}"),
+            Cause::NoSuchService { key, near: Some(near) } => write!(f, "there is no service {key}, but {near}"),
+            Cause::NoSuchScheduler(name) => no_such_scheduler(f, *name),
+            Cause::NoSuchEngine(name) => {
+                write!(f, "this kernel has no persistence engine {name} (module ip_vs_pe_{name}); Linux has sip")
+            }
+            Cause::NoSuchSchedulerOrEngine(scheduler, engine) => write!(
+                f,
+                "this kernel has no scheduler {scheduler} (module ip_vs_{scheduler}) or no persistence engine {engine} (module \
+                 ip_vs_pe_{engine})"
+            ),
+            Cause::PrefixLength(length) => write!(f, "an IPv6 prefix length is 1 to 128, not {length}"),
+            Cause::DestinationExists { service, at } => write!(f, "{service} has a destination {at} already"),
+            Cause::NoSuchDestination { service, at, near } => {
+                write!(f, "{service} has no destination {at}")?;
+                near.map_or(Ok(()), |near| write!(f, ", but {near}"))
+            }
+            Cause::MixedFamilies { service, at } => {
+                differ(f, service, at)?;
+                f.write_str(": that goes through a tunnel only")
+            }
+            Cause::MixedFamiliesBesideDaemon { service, at, role } => {
+                differ(f, service, at)?;
+                write!(f, ": that is impossible while a sync daemon ({role}) runs")
+            }
+            Cause::DaemonBesideMixedFamilies { service, at } => {
+                differ(f, service, at)?;
+                f.write_str(": no sync daemon can run beside that")
+            }
+            Cause::Weight(weight) => write!(f, "a weight is 0 to {}, not {weight}", Weight::MAX),
+            Cause::Thresholds { lower, upper: 0 } => {
+                write!(f, "the lower threshold, {lower}, needs an upper one that is not below it")
+            }
+            Cause::Thresholds { lower, upper } => {
+                write!(f, "the lower threshold, {lower}, is above the upper one, {upper}")
+            }
+            Cause::UpperThreshold(upper) => write!(f, "an upper threshold is 0 to {}, not {upper}", i32::MAX),
+            Cause::GueWithoutPort => f.write_str("a GUE tunnel needs a port, 1 to 65535"),
+            Cause::NotAHost(address) => write!(f, "{address} is {}, and a destination is one host", kind_of(*address)),
+            Cause::TimeoutTooLong(seconds) => write!(
+                f,
+                "a timeout of {seconds} s is too long: the most is 2147483 s where a second has 1000 clock ticks, and 21474836 s \
+                 where it has 100"
+            ),
+            Cause::GroupNotMulticast(address) => write!(f, "{address} is not a multicast address"),
+            Cause::NoSuchInterface(name) => write!(f, "there is no network interface {name}"),
+            Cause::DaemonRuns(Daemon { role, interface, sync_id, .. }) => {
+                write!(f, "a {role} daemon runs already, on {interface} with sync id {sync_id}")
+            }
+            Cause::NoSuchDaemon { role, running: None } => write!(f, "no sync daemon runs, so no {role}"),
+            Cause::NoSuchDaemon { role, running: Some(other) } => write!(f, "no {role} daemon runs, but a {other}"),
+        }
+    }
+}
+
+fn no_such_scheduler(f: &mut fmt::Formatter<'_>, name: Scheduler) -> fmt::Result {
+    write!(f, "this kernel has no scheduler {name} (module ip_vs_{name})")?;
+    if Scheduler::IN_TREE.contains(&name) {
+        return Ok(());
+    }
+    f.write_str("; Linux has")?;
+    Scheduler::IN_TREE.iter().try_for_each(|known| write!(f, " {known}"))
+}
+
+fn differ(f: &mut fmt::Formatter<'_>, service: &ServiceKey, at: &SocketAddr) -> fmt::Result {
+    write!(f, "{service} is {}, its destination {at} is {}", service.family(), Family::of(at.ip()))
+}
+
+/// What an address is that is not a host's.
+fn kind_of(address: IpAddr) -> &'static str {
+    match address {
+        _ if address.is_unspecified() => "no address",
+        _ if address.is_multicast() => "a multicast address",
+        IpAddr::V4(_) => "a broadcast address",
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => "a link-local address",
+        IpAddr::V6(_) => "an IPv4 address written as IPv6",
+    }
+}

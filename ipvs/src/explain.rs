@@ -1,0 +1,94 @@
+//! Why the kernel refused a command: from what was asked, what it answered, and what it holds.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+
+use crate::cause::Cause;
+use crate::client::{Client, Pipeline};
+use crate::command::Command;
+use crate::error::{Errno, Error};
+use crate::service::Service;
+use crate::table::Table;
+
+impl Client {
+    /// Why the kernel refused this command with this error number, as far as can be found out: reads the table, and checks
+    /// the command against it.
+    ///
+    /// The cause always fits the number. Where the table has changed since the refusal, there may be none, or none that is as
+    /// precise.
+    ///
+    /// ```
+    /// use ipvs::{Client, Command, Error, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// let command = Command::DeleteService("tcp 192.0.2.1:80".parse()?);
+    /// if let Err(Error::Refused(refusal)) = director.execute(&command) {
+    ///     let cause = director.explain(&command, refusal.errno)?;
+    ///     assert_eq!(cause.unwrap().to_string(), "there is no service tcp 192.0.2.1:80");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`table`](Self::table).
+    pub fn explain(&mut self, command: &Command, errno: Errno) -> Result<Option<Cause>, Error> {
+        let table = self.table()?;
+        let cause = table.explain(command).filter(|cause| cause.errno() == errno);
+        Ok(cause.or_else(|| told_by(command, errno, &table)))
+    }
+}
+
+impl Pipeline<'_> {
+    /// As [`Client::explain`], between commands; what is pending stays so.
+    ///
+    /// # Errors
+    /// Those of [`Client::table`].
+    pub fn explain(&mut self, command: &Command, errno: Errno) -> Result<Option<Cause>, Error> {
+        self.client().explain(command, errno)
+    }
+}
+
+/// What the number alone says about this command, where the table has nothing against it: on this machine something is
+/// missing that others have, or the table has changed.
+fn told_by(command: &Command, errno: Errno, table: &Table) -> Option<Cause> {
+    match (command.plain(), errno) {
+        (Command::AddService(service), Errno::EEXIST) => Some(Cause::ServiceExists(service.key())),
+        (Command::AddService(service) | Command::EditService(service), Errno::ENOENT) => {
+            Some(missing_module(&service, table))
+        }
+        (Command::AddDestination(service, destination), Errno::EEXIST) => {
+            Some(Cause::DestinationExists { service, at: destination.address })
+        }
+        (Command::EditDestination(service, destination), Errno::ENOENT) => {
+            Some(Cause::NoSuchDestination { service, at: destination.address, near: None })
+        }
+        (Command::DeleteDestination(service, at), Errno::ENOENT) => {
+            Some(Cause::NoSuchDestination { service, at, near: None })
+        }
+        (Command::AddDestination(_, destination), Errno::EINVAL) => match destination.address.ip() {
+            IpAddr::V4(ip) if is_broadcast_here(ip) => Some(Cause::NotAHost(ip.into())),
+            _ => None,
+        },
+        (Command::SetTimeouts(wanted), Errno::EINVAL) => {
+            [wanted.tcp, wanted.tcp_fin, wanted.udp].into_iter().flatten().max().map(Cause::TimeoutTooLong)
+        }
+        (Command::StartDaemon(daemon), Errno::ENODEV) => Some(Cause::NoSuchInterface(daemon.interface)),
+        (command, Errno::ESRCH) => command.service_key().map(|key| Cause::NoSuchService { key, near: None }),
+        _ => None,
+    }
+}
+
+/// The kernel looks for the scheduler first, and has one number for both.
+fn missing_module(service: &Service, table: &Table) -> Cause {
+    match service.engine {
+        None => Cause::NoSuchScheduler(service.scheduler),
+        Some(engine) if table.uses_scheduler(service.scheduler) => Cause::NoSuchEngine(engine),
+        Some(engine) => Cause::NoSuchSchedulerOrEngine(service.scheduler, engine),
+    }
+}
+
+/// Is it the broadcast address of a network that this machine is in? Such a one can be connected to by special permission only;
+/// connecting sends nothing.
+fn is_broadcast_here(address: Ipv4Addr) -> bool {
+    let connected =
+        UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map(|socket| socket.connect(SocketAddr::from((address, 9))));
+    matches!(connected, Ok(Err(error)) if error.raw_os_error() == Some(Errno::EACCES.raw()))
+}
