@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use ipvs::{
-    Client, Command, Daemon, DaemonRole, Destination, Error, Forwarding, InterfaceName, Netmask, Persistence,
-    PersistenceEngine, Scheduler, SchedulerFlags, Service, ServiceKey, Table, Timeouts, Tunnel, TunnelFlags, Weight,
+    Client, Command, Daemon, DaemonRole, Destination, Error, Forwarding, InterfaceName, KernelVersion, Netmask,
+    Persistence, PersistenceEngine, Scheduler, SchedulerFlags, Service, ServiceKey, Table, Timeouts, Tunnel,
+    TunnelFlags, Weight,
 };
 use kernel_tests::sandbox;
 use proptest::collection::vec;
@@ -35,7 +36,7 @@ fn the_table_does_what_the_kernel_does() {
 fn run(commands: &[Command]) -> Result<(), TestCaseError> {
     sandbox::enter_network().unwrap();
     let mut kernel = Client::connect().unwrap();
-    let mut table = Table::new();
+    let mut table = Table::new().with_kernel(KernelVersion::running());
     for (step, command) in commands.iter().enumerate() {
         let theirs = match kernel.execute(command) {
             Ok(()) => Ok(()),
@@ -120,8 +121,7 @@ fn destination() -> impl Strategy<Value = Destination> {
         Forwarding::Tunnel(gue),
         Forwarding::Tunnel(Tunnel::Gre { flags: TunnelFlags::empty() }),
     ];
-    // Above 2^31 kernels differ: tests/client.rs has that.
-    let threshold = || select(&[0, 1, 5, 6, i32::MAX as u32][..]);
+    let threshold = || select(&[0, 1, 5, 6, i32::MAX as u32, 1 << 31, u32::MAX][..]);
     (address(), select(methods.to_vec()), 0..=3u32, threshold(), threshold()).prop_map(
         |(address, forwarding, weight, upper_threshold, lower_threshold)| Destination {
             upper_threshold,
