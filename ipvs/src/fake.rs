@@ -38,7 +38,7 @@ impl Fake {
     }
 
     pub(crate) fn kernel(&self) -> KernelVersion {
-        self.table.kernel()
+        self.table().kernel()
     }
 
     /// Runs all requests of a datagram in order; the answers wait to be received.
