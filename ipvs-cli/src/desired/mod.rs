@@ -22,11 +22,14 @@ mod notation;
 mod place;
 mod rules;
 mod scope;
+mod typed;
+mod write;
 
 use ipvs::{Command, Table};
 
 pub use place::{Place, Problem};
 pub use scope::Scope;
+pub use write::{Shown, write_json, write_toml};
 
 use crate::ipvsadm::Parser;
 use notation::Notation;
@@ -95,11 +98,10 @@ pub fn read(name: &str, text: Vec<u8>, parser: &mut Parser<'_>) -> Result<Desire
             problems.add(source.place(0), NOTHING);
             Desired::default()
         }
-        Notation::Toml | Notation::Json => {
-            problems.add(source.place(0), "the typed notation is not read yet");
-            Desired::default()
-        }
+        Notation::Toml => typed::read(&source, typed::toml::parts, &mut problems),
+        Notation::Json => typed::read(&source, typed::json::parts, &mut problems),
     };
+    problems.sort();
     problems.or(desired)
 }
 

@@ -146,6 +146,16 @@ impl Problems {
         self.0.len() >= Self::MOST
     }
 
+    /// In the order of the text.
+    pub(super) fn sort(&mut self) {
+        self.0.sort_by_key(|problem| problem.place.offset);
+    }
+
+    /// All of them.
+    pub(super) fn into_vec(self) -> Vec<Problem> {
+        self.0
+    }
+
     /// The value, if there are no problems.
     pub(super) fn or<T>(self, value: T) -> Result<T, Vec<Problem>> {
         if self.0.is_empty() { Ok(value) } else { Err(self.0) }

@@ -2,12 +2,14 @@
 
 use ipvs::{Command, DaemonRole};
 
-use super::place::{Problem, Problems, Source};
+use super::place::{Problems, Source};
 use super::{Desired, Located};
+use crate::hint::hint;
 use crate::ipvsadm::{Invocation, Parser, Usage, Words};
 
 pub(super) fn read(source: &Source, parser: &mut Parser<'_>, problems: &mut Problems) -> Desired {
-    let mut reader = Reader { source, desired: Desired::default(), running: Vec::new() };
+    let warnings = Problems::default();
+    let mut reader = Reader { source, desired: Desired::default(), running: Vec::new(), warnings };
     let mut words = Words::default();
     let mut start = 0;
     for line in source.text().split(|&byte| byte == b'\n') {
@@ -22,7 +24,7 @@ pub(super) fn read(source: &Source, parser: &mut Parser<'_>, problems: &mut Prob
         }
         start += line.len() + 1;
     }
-    reader.desired
+    Desired { warnings: reader.warnings.into_vec(), ..reader.desired }
 }
 
 struct Reader<'s> {
@@ -30,6 +32,7 @@ struct Reader<'s> {
     desired: Desired,
     /// The daemons that the lines so far have started.
     running: Vec<DaemonRole>,
+    warnings: Problems,
 }
 
 impl Reader<'_> {
@@ -39,13 +42,13 @@ impl Reader<'_> {
         }
         let parsed = parser.parse(words);
         for warning in parser.warnings.drain(..) {
-            self.desired.warnings.push(Problem { place: self.source.line(start), reason: warning.to_string() });
+            self.warnings.add(self.source.line(start), warning.to_string());
         }
         match parsed {
             Ok(Invocation::Change(command)) => self.change(start, command),
             Ok(other) => Err(no_change(&other)),
             Err(Usage::NoCommand) => Err(no_command(words)),
-            Err(usage) => Err(usage.to_string().trim_end().to_owned()),
+            Err(usage) => Err(told(&usage)),
         }
     }
 
@@ -70,6 +73,16 @@ impl Reader<'_> {
         }
         self.desired.commands.push(Located { place: self.source.line(start), command });
         Ok(())
+    }
+}
+
+/// ipvsadm's sentence, and what it keeps to itself.
+fn told(usage: &Usage) -> String {
+    let sentence = usage.to_string();
+    let hint = hint(usage).unwrap_or_default();
+    match hint.strip_prefix("hint: ") {
+        Some(hint) => format!("{}; {hint}", sentence.trim_end()),
+        None => sentence.trim_end().to_owned(),
     }
 }
 

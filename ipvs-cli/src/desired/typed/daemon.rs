@@ -1,0 +1,69 @@
+//! The list `daemons`.
+
+use std::net::IpAddr;
+
+use ipvs::{Command, Daemon, DaemonRole, InterfaceName};
+
+use super::Reader;
+use super::fields::{Fields, Found};
+use super::keys;
+use super::service::named;
+use super::tree::{Kind, Value};
+
+impl Reader<'_> {
+    /// The list says which daemons run: those that are not in it don't.
+    pub(super) fn daemon_list(&mut self, value: Value<'_>) {
+        let Kind::List(values) = value.kind else {
+            return self.notes.problem(value.at, format!("`daemons' is a list, not {}", value.kind.found()));
+        };
+        for role in [DaemonRole::Master, DaemonRole::Backup] {
+            self.scope.add_daemon(role);
+        }
+        for value in values {
+            let Some(mut fields) = Fields::of(value, &keys::DAEMON, &mut self.notes) else { continue };
+            let Some(daemon) = self.daemon(&mut fields) else { continue };
+            if let Some((_, first)) = self.daemons.iter().find(|(role, _)| *role == daemon.role) {
+                self.twice(fields.at, &format!("the sync daemon {}", daemon.role), *first);
+            }
+            self.daemons.push((daemon.role, fields.at));
+            self.command(fields.at, Command::StartDaemon(daemon));
+        }
+    }
+
+    fn daemon(&mut self, fields: &mut Fields<'_>) -> Option<Daemon> {
+        if fields.place_of("role").is_none() {
+            self.notes.problem(fields.at, "a sync daemon has a `role': \"master\" or \"backup\"");
+        }
+        if fields.place_of("interface").is_none() {
+            self.notes.problem(fields.at, "a sync daemon has an `interface', such as \"eth0\"");
+        }
+        let role = fields.word("role", &["master", "backup"], &[("slave", "backup")], &mut self.notes);
+        let is = "the name of a network interface, such as \"eth0\": 1 to 15 bytes";
+        let interface = fields.text("interface", &mut self.notes, is, |name| named(name, InterfaceName::new));
+        let sync_id: Option<Found<u32>> = fields.integer("sync_id", 0..=u32::MAX, "", &mut self.notes);
+        if let Some(Found { at, value }) = sync_id
+            && value > 255
+        {
+            self.notes
+                .warn(at, format!("of `sync_id' only eight bits are sent: {value} is the same as {}", value & 255));
+        }
+        let group = fields.text("group", &mut self.notes, "a multicast address, such as \"224.0.0.81\"", |text| {
+            text.parse().ok().filter(IpAddr::is_multicast)
+        });
+        let port: Option<Found<u16>> = fields.integer("port", 1..=u16::MAX, "", &mut self.notes);
+        let ttl: Option<Found<u8>> = fields.integer("ttl", 1..=u8::MAX, "", &mut self.notes);
+        let max_len: Option<Found<u16>> = fields.integer("max_len", 1..=u16::MAX, " (bytes)", &mut self.notes);
+        let role = match role?.value {
+            "master" => DaemonRole::Master,
+            _ => DaemonRole::Backup,
+        };
+        Some(Daemon {
+            sync_id: sync_id.map_or(0, |found| found.value),
+            group: group.map(|found| found.value),
+            port: port.map(|found| found.value),
+            ttl: ttl.map(|found| found.value),
+            max_len: max_len.map(|found| found.value),
+            ..Daemon::new(role, interface?.value)
+        })
+    }
+}

@@ -1,0 +1,197 @@
+//! One destination of a service's list `destinations`.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
+
+use ipvs::{Command, Destination, Forwarding, ServiceKey, Tunnel, TunnelFlags, Weight};
+
+use super::Reader;
+use super::fields::{Fields, Found, did_you_mean};
+use super::keys::{self, CHECKSUM, REMOTE_CHECKSUM};
+use super::service::has_no_zone;
+use super::suggest;
+use super::tree::{Kind, Value};
+
+const ADDRESS: &str =
+    "an IP address, with or without a port, such as \"192.0.2.11\", \"192.0.2.11:80\" or \"[2001:db8::11]:80\"";
+
+/// The largest number that a C `int` holds.
+const INT_MAX: u32 = i32::MAX as u32;
+
+impl Reader<'_> {
+    /// The destinations of the service, which is none if it was wrong itself.
+    pub(super) fn destinations(&mut self, service: Option<ServiceKey>, values: Vec<Value<'_>>) {
+        let mut seen = HashMap::with_capacity(values.len());
+        for value in values {
+            let Some(mut fields) = Fields::of(value, &keys::DESTINATION, &mut self.notes) else { continue };
+            let destination = self.destination(service, &mut fields);
+            let (Some(service), Some(destination)) = (service, destination) else { continue };
+            if let Some(first) = seen.insert(destination.address, fields.at) {
+                self.twice(fields.at, &format!("the destination {} of {service}", destination.address), first);
+            }
+            self.command(fields.at, Command::AddDestination(service, destination));
+        }
+    }
+
+    fn destination(&mut self, service: Option<ServiceKey>, fields: &mut Fields<'_>) -> Option<Destination> {
+        let address = self.destination_address(service, fields);
+        let forwarding = self.forwarding(fields);
+        if let (Some(service), Some(address)) = (service, address) {
+            self.compare(service, address, forwarding, fields.at);
+        }
+        let weight: Option<Found<u32>> = fields.integer("weight", 0..=Weight::MAX.get(), "", &mut self.notes);
+        let upper: Option<Found<u32>> = fields.integer("upper_threshold", 0..=INT_MAX, "", &mut self.notes);
+        let lower: Option<Found<u32>> = fields.integer("lower_threshold", 0..=INT_MAX, "", &mut self.notes);
+        fields.ignore("statistics", &mut self.notes);
+        let upper_threshold = upper.map_or(0, |found| found.value);
+        if let Some(lower) = lower
+            && lower.value > upper_threshold
+        {
+            let reason = format!("`lower_threshold' is at most the `upper_threshold', which is {upper_threshold}");
+            self.notes.problem(lower.at, reason);
+        }
+        Some(Destination {
+            forwarding: forwarding.value,
+            weight: weight.and_then(|found| Weight::new(found.value).ok()).unwrap_or_default(),
+            upper_threshold,
+            lower_threshold: lower.map_or(0, |found| found.value),
+            ..Destination::new(address?.value)
+        })
+    }
+
+    /// Without a port, it is the service's.
+    fn destination_address(
+        &mut self,
+        service: Option<ServiceKey>,
+        fields: &mut Fields<'_>,
+    ) -> Option<Found<SocketAddr>> {
+        if fields.place_of("address").is_none() {
+            self.notes.problem(fields.at, format!("a destination has an `address': {ADDRESS}"));
+        }
+        let port = match service {
+            Some(ServiceKey::Address { at, .. }) => at.port(),
+            Some(ServiceKey::Mark { .. }) | None => 0,
+        };
+        fields.text("address", &mut self.notes, ADDRESS, |text| {
+            let with_port = text.parse().ok().filter(has_no_zone);
+            with_port.or_else(|| text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, port)))
+        })
+    }
+
+    /// What of the destination does not fit its service.
+    fn compare(
+        &mut self,
+        service: ServiceKey,
+        address: Found<SocketAddr>,
+        forwarding: Found<Forwarding>,
+        destination: usize,
+    ) {
+        let Found { at, value: address } = address;
+        if ipvs::Family::of(address.ip()) != service.family() {
+            self.mixed.get_or_insert(destination);
+            if !matches!(forwarding.value, Forwarding::Tunnel(_)) {
+                let reason = format!(
+                    "the destination {address} is of another address family than its service {service}: \
+                     only `forwarding = \"tunnel\"' leads there"
+                );
+                self.notes.problem(at, reason);
+            }
+        }
+        if let ServiceKey::Address { at: service, .. } = service
+            && service.port() != address.port()
+            && matches!(forwarding.value, Forwarding::DirectRoute | Forwarding::Tunnel(_))
+        {
+            let reason = format!(
+                "packets arrive there with the service's port, {}: only `forwarding = \"masquerade\"' changes it",
+                service.port()
+            );
+            self.notes.warn(at, reason);
+        }
+    }
+
+    fn forwarding(&mut self, fields: &mut Fields<'_>) -> Found<Forwarding> {
+        let method = fields.word("forwarding", &keys::FORWARDING, keys::OTHER_FORWARDING, &mut self.notes);
+        let value = match method.map(|found| found.value) {
+            Some("masquerade") => Forwarding::Masquerade,
+            Some("local") => Forwarding::Local,
+            Some("bypass") => Forwarding::Bypass,
+            Some("tunnel") => {
+                let tunnel = fields.table("tunnel", &keys::TUNNEL, &mut self.notes);
+                Forwarding::Tunnel(tunnel.map_or(Tunnel::Ipip, |fields| self.tunnel(fields)))
+            }
+            _ => Forwarding::DirectRoute,
+        };
+        if !matches!(value, Forwarding::Tunnel(_))
+            && let Some(at) = fields.place_of("tunnel")
+        {
+            self.notes.problem(at, "`tunnel' is for `forwarding = \"tunnel\"'");
+        }
+        Found { at: method.map_or(fields.at, |found| found.at), value }
+    }
+
+    fn tunnel(&mut self, mut fields: Fields<'_>) -> Tunnel {
+        let kind = fields.word("type", &keys::TUNNELS, &[], &mut self.notes).map_or("ipip", |found| found.value);
+        let (port_at, flags_at) = (fields.place_of("port"), fields.place_of("flags"));
+        let port: Option<Found<u16>> = fields.integer("port", 1..=u16::MAX, "", &mut self.notes);
+        let flags = self.tunnel_flags(&mut fields);
+        match kind {
+            "gue" if port_at.is_none() => {
+                self.notes.problem(
+                    fields.at,
+                    "a tunnel of the type \"gue\" needs its `port', at which the destination listens",
+                );
+            }
+            "gue" => {}
+            _ => {
+                if let Some(at) = port_at {
+                    self.notes.problem(at, format!("a tunnel of the type \"{kind}\" has no `port'; \"gue\" has"));
+                }
+            }
+        }
+        if let ("ipip", Some(at)) = (kind, flags_at) {
+            self.notes.problem(at, "a tunnel of the type \"ipip\" has no `flags'; \"gue\" and \"gre\" have");
+        }
+        if let ("gre", true, Some(at)) = (kind, flags.contains(TunnelFlags::REMOTE_CHECKSUM), flags_at) {
+            self.notes.warn(at, format!("\"{REMOTE_CHECKSUM}\" has no effect but in a tunnel of the type \"gue\""));
+        }
+        match (kind, port.and_then(|found| NonZeroU16::new(found.value))) {
+            ("gue", Some(port)) => Tunnel::Gue { port, flags },
+            ("gre", _) => Tunnel::Gre { flags },
+            _ => Tunnel::Ipip,
+        }
+    }
+
+    fn tunnel_flags(&mut self, fields: &mut Fields<'_>) -> TunnelFlags {
+        let mut flags = TunnelFlags::empty();
+        for Value { at, kind } in fields.list("flags", &mut self.notes).unwrap_or_default() {
+            match flag(&kind) {
+                Some(flag) => flags |= flag,
+                None => {
+                    let meant = match &kind {
+                        Kind::Text(text) => suggest::meant(text, &[CHECKSUM, REMOTE_CHECKSUM], OTHER_FLAGS),
+                        _ => None,
+                    };
+                    let question = did_you_mean(meant, "\"", "\"");
+                    let found = kind.found();
+                    let reason =
+                        format!("a tunnel's flag is \"{CHECKSUM}\" or \"{REMOTE_CHECKSUM}\", not {found}{question}");
+                    self.notes.problem(at, reason);
+                }
+            }
+        }
+        flags
+    }
+}
+
+const OTHER_FLAGS: &[(&str, &str)] = &[("csum", CHECKSUM), ("remcsum", REMOTE_CHECKSUM), ("remote", REMOTE_CHECKSUM)];
+
+/// A flag by its name, or bits that have no name, as `"0x4"`.
+fn flag(kind: &Kind<'_>) -> Option<TunnelFlags> {
+    let Kind::Text(text) = kind else { return None };
+    match &**text {
+        CHECKSUM => Some(TunnelFlags::CHECKSUM),
+        REMOTE_CHECKSUM => Some(TunnelFlags::REMOTE_CHECKSUM),
+        text => u16::from_str_radix(text.strip_prefix("0x")?, 16).ok().map(TunnelFlags::from_bits_retain),
+    }
+}

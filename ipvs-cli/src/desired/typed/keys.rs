@@ -1,0 +1,101 @@
+//! The keys of the typed notation. docs/schema/ and docs/desired-state.md say the same; tests compare.
+
+/// The keys of one kind of table.
+#[derive(Debug)]
+pub(in crate::desired) struct Keys {
+    /// The table, in messages.
+    pub(in crate::desired) what: &'static str,
+    pub(in crate::desired) names: &'static [&'static str],
+    /// What other programs call some of them.
+    pub(in crate::desired) others: &'static [(&'static str, &'static str)],
+}
+
+/// The version of the notation that this program writes, and the only one that it reads.
+pub(in crate::desired) const VERSION: i64 = 1;
+
+pub(in crate::desired) const TOP: Keys = Keys {
+    what: "a desired state",
+    names: &["version", "timeouts", "daemons", "services", "kernel"],
+    others: &[("virtual_services", "services"), ("sync_daemons", "daemons"), ("ipvs", "version")],
+};
+
+pub(in crate::desired) const TIMEOUTS: Keys =
+    Keys { what: "the timeouts", names: &["tcp", "tcp_fin", "udp"], others: &[("fin", "tcp_fin")] };
+
+pub(in crate::desired) const DAEMON: Keys = Keys {
+    what: "a sync daemon",
+    names: &["role", "interface", "sync_id", "group", "port", "ttl", "max_len"],
+    others: &[("mcast_interface", "interface"), ("mcast_group", "group"), ("state", "role"), ("maxlen", "max_len")],
+};
+
+pub(in crate::desired) const SERVICE: Keys = Keys {
+    what: "a service",
+    names: &[
+        "address",
+        "protocol",
+        "mark",
+        "family",
+        "scheduler",
+        "scheduler_flags",
+        "persistence",
+        "netmask",
+        "engine",
+        "one_packet",
+        "destinations",
+        "statistics",
+    ],
+    others: &[
+        ("ip", "address"),
+        ("port", "address"),
+        ("fwmark", "mark"),
+        ("lb_algo", "scheduler"),
+        ("flags", "scheduler_flags"),
+        ("timeout", "persistence"),
+        ("persistence_timeout", "persistence"),
+        ("mask", "netmask"),
+        ("pe", "engine"),
+        ("ops", "one_packet"),
+        ("servers", "destinations"),
+        ("real_servers", "destinations"),
+    ],
+};
+
+pub(in crate::desired) const DESTINATION: Keys = Keys {
+    what: "a destination",
+    names: &["address", "forwarding", "tunnel", "weight", "upper_threshold", "lower_threshold", "statistics"],
+    others: &[
+        ("ip", "address"),
+        ("port", "address"),
+        ("method", "forwarding"),
+        ("lb_kind", "forwarding"),
+        ("max_connections", "upper_threshold"),
+    ],
+};
+
+pub(in crate::desired) const TUNNEL: Keys =
+    Keys { what: "a tunnel", names: &["type", "port", "flags"], others: &[("checksum", "flags")] };
+
+/// The words for how packets reach a destination.
+pub(in crate::desired) const FORWARDING: [&str; 5] = ["direct-route", "masquerade", "tunnel", "local", "bypass"];
+
+/// What others call them.
+pub(in crate::desired) const OTHER_FORWARDING: &[(&str, &str)] = &[
+    ("dr", "direct-route"),
+    ("route", "direct-route"),
+    ("gate", "direct-route"),
+    ("gatewaying", "direct-route"),
+    ("-g", "direct-route"),
+    ("nat", "masquerade"),
+    ("masq", "masquerade"),
+    ("masquerading", "masquerade"),
+    ("-m", "masquerade"),
+    ("tun", "tunnel"),
+    ("ipip", "tunnel"),
+    ("-i", "tunnel"),
+    ("localnode", "local"),
+];
+
+pub(in crate::desired) const TUNNELS: [&str; 3] = ["ipip", "gue", "gre"];
+
+pub(in crate::desired) const CHECKSUM: &str = "checksum";
+pub(in crate::desired) const REMOTE_CHECKSUM: &str = "remote-checksum";

@@ -1,0 +1,186 @@
+//! The typed notation: TOML or JSON, with the keys of `keys.rs`.
+
+mod daemon;
+mod destination;
+mod fields;
+pub(super) mod json;
+pub(super) mod keys;
+mod service;
+mod suggest;
+pub(super) mod toml;
+mod tree;
+
+use std::collections::HashMap;
+
+use ipvs::{Command, ServiceKey, Timeouts};
+
+use super::place::{Place, Problems, Source};
+use super::{Desired, Located, Scope};
+use fields::{Fields, Found, Notes};
+use keys::VERSION;
+use tree::{Entry, Kind, Part, SERVICES, Take, Value};
+
+/// Reads a text that `parts` takes apart.
+pub(super) fn read(
+    source: &Source,
+    parts: impl for<'t, 'r> Fn(&'t str, &'r mut dyn Take<'t>),
+    problems: &mut Problems,
+) -> Desired {
+    let text = match std::str::from_utf8(source.text()) {
+        Ok(text) => text,
+        Err(error) => {
+            problems.add(source.place(error.valid_up_to()), "this is not UTF-8, in which TOML and JSON are written");
+            return Desired::default();
+        }
+    };
+    let mut warnings = Problems::default();
+    let notes = Notes { source, problems, warnings: &mut warnings };
+    let mut reader = Reader::new(notes);
+    parts(text, &mut reader);
+    let desired = reader.finish();
+    warnings.sort();
+    Desired { warnings: warnings.into_vec(), ..desired }
+}
+
+struct Reader<'s> {
+    notes: Notes<'s>,
+    commands: Vec<Located>,
+    scope: Scope,
+    /// The keys of the top level so far, and where.
+    seen: Vec<(&'static str, usize)>,
+    /// A version that this program doesn't know.
+    foreign: Option<(usize, i64)>,
+    /// Where services and daemons are defined.
+    services: HashMap<ServiceKey, usize>,
+    daemons: Vec<(ipvs::DaemonRole, usize)>,
+    /// A destination of another family than its service.
+    mixed: Option<usize>,
+    /// It is no use to say that something is missing in what could not be read.
+    is_broken: bool,
+}
+
+impl<'t> Take<'t> for Reader<'_> {
+    fn part(&mut self, part: Part<'t>) {
+        match part {
+            Part::Services { at } => {
+                self.scope.services = true;
+                self.see(SERVICES, at);
+            }
+            Part::Service(value) => self.service(value),
+            Part::Entry(entry) => self.entry(entry),
+        }
+    }
+
+    fn fault(&mut self, at: usize, reason: String) {
+        self.is_broken = true;
+        self.notes.problem(at, reason);
+    }
+
+    fn is_full(&self) -> bool {
+        self.notes.problems.is_full()
+    }
+}
+
+impl<'s> Reader<'s> {
+    fn new(notes: Notes<'s>) -> Self {
+        Reader {
+            notes,
+            commands: Vec::new(),
+            scope: Scope::default(),
+            seen: Vec::new(),
+            foreign: None,
+            services: HashMap::new(),
+            daemons: Vec::new(),
+            mixed: None,
+            is_broken: false,
+        }
+    }
+
+    fn command(&mut self, at: usize, command: Command) {
+        let place = self.notes.place(at);
+        self.commands.push(Located { place, command });
+    }
+
+    /// Is the key of the top level the first of its name?
+    fn see(&mut self, key: &str, at: usize) -> bool {
+        let Some(&name) = keys::TOP.names.iter().find(|name| **name == key) else {
+            self.notes.problem(at, fields::unknown(key, &keys::TOP));
+            return false;
+        };
+        if let Some((_, first)) = self.seen.iter().find(|(seen, _)| *seen == name) {
+            let first = self.notes.place(*first);
+            self.notes.problem(at, format!("`{name}' is there twice, first at {first}"));
+            return false;
+        }
+        self.seen.push((name, at));
+        true
+    }
+
+    fn entry(&mut self, entry: Entry<'_>) {
+        if !self.see(&entry.key, entry.at) {
+            return;
+        }
+        let Value { at, kind } = &entry.value;
+        match &*entry.key {
+            "version" => match kind {
+                Kind::Integer(VERSION) => {}
+                Kind::Integer(version) => self.foreign = Some((*at, *version)),
+                other => self.notes.problem(*at, format!("`version' is {VERSION}, not {}", other.found())),
+            },
+            "timeouts" => self.timeouts(entry.value),
+            "daemons" => self.daemon_list(entry.value),
+            "kernel" if matches!(kind, Kind::Table(_)) => {}
+            "kernel" => self.notes.problem(*at, format!("`kernel' is a table, not {}", kind.found())),
+            // A list would have come in parts.
+            _ => self.notes.problem(*at, format!("`{}' is a list, not {}", entry.key, kind.found())),
+        }
+    }
+
+    fn timeouts(&mut self, value: Value<'_>) {
+        // What `Table` takes: clock ticks, at least 100 a second, are counted in an `int`.
+        const LONGEST: u32 = i32::MAX as u32 / 100;
+        let Some(mut fields) = Fields::of(value, &keys::TIMEOUTS, &mut self.notes) else { return };
+        let mut seconds = |key| {
+            let found: Option<Found<u32>> = fields.integer(key, 1..=LONGEST, " (seconds)", &mut self.notes);
+            found.map(|found| found.value)
+        };
+        let timeouts = Timeouts { tcp: seconds("tcp"), tcp_fin: seconds("tcp_fin"), udp: seconds("udp") };
+        if timeouts != Timeouts::default() {
+            self.scope.timeouts = true;
+            self.command(fields.at, Command::SetTimeouts(timeouts));
+        }
+    }
+
+    fn finish(mut self) -> Desired {
+        if let Some((at, version)) = self.foreign {
+            // What else there seems to be wrong may be right in that version.
+            *self.notes.problems = Problems::default();
+            let reason =
+                format!("version {version} of this notation is unknown here: this program reads version {VERSION}");
+            self.notes.problem(at, reason);
+        } else if !self.is_broken && !self.seen.iter().any(|(key, _)| *key == "version") {
+            let reason = format!(
+                "the version is missing: a typed text says `version = {VERSION}', as JSON `\"version\": {VERSION}'"
+            );
+            self.notes.problem(first_word(self.notes.source.text()), reason);
+        }
+        if let (Some(mixed), Some((_, daemon))) = (self.mixed, self.daemons.first()) {
+            let mixed = self.notes.place(mixed);
+            let reason = format!(
+                "sync daemons do not run beside a destination of another address family than its service, as at {mixed}"
+            );
+            self.notes.problem(*daemon, reason);
+        }
+        Desired { commands: self.commands, scope: self.scope, warnings: Vec::new() }
+    }
+
+    /// The problem of something that is there already.
+    fn twice(&mut self, at: usize, what: &str, first: usize) {
+        let first: Place = self.notes.place(first);
+        self.notes.problem(at, format!("{what} is there twice, first at {first}"));
+    }
+}
+
+fn first_word(text: &[u8]) -> usize {
+    text.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0)
+}

@@ -1,0 +1,169 @@
+//! What is written of each thing, under the keys of `typed/keys.rs`. What has its default is left out, unless everybody
+//! looks for it.
+
+use ipvs::{
+    Daemon, Destination, DestinationState, Family, Forwarding, Info, Protocol, Rates, Scheduler, SchedulerFlags,
+    Service, ServiceKey, Statistics, Timeouts, Tunnel, TunnelFlags,
+};
+
+use super::scalar::{Fields, Scalar};
+use crate::desired::typed::keys::{CHECKSUM, REMOTE_CHECKSUM};
+
+pub(super) fn timeouts(timeouts: Timeouts) -> Fields {
+    let all = [("tcp", timeouts.tcp), ("tcp_fin", timeouts.tcp_fin), ("udp", timeouts.udp)];
+    all.into_iter().filter_map(|(key, seconds)| Some((key, seconds?.into()))).collect()
+}
+
+pub(super) fn daemon(daemon: &Daemon) -> Fields {
+    let mut fields = vec![
+        ("role", Scalar::text(daemon.role)),
+        ("interface", Scalar::text(daemon.interface)),
+        ("sync_id", daemon.sync_id.into()),
+    ];
+    fields.extend(daemon.group.map(|group| ("group", Scalar::text(group))));
+    fields.extend(daemon.port.map(|port| ("port", u32::from(port).into())));
+    fields.extend(daemon.ttl.map(|ttl| ("ttl", u32::from(ttl).into())));
+    fields.extend(daemon.max_len.map(|bytes| ("max_len", u32::from(bytes).into())));
+    fields
+}
+
+pub(super) fn service(service: &Service) -> Fields {
+    let mut fields = match service.key() {
+        ServiceKey::Address { protocol, at } => {
+            vec![("address", Scalar::text(at)), ("protocol", protocol_field(protocol))]
+        }
+        ServiceKey::Mark { mark, family: Family::V4 } => vec![("mark", mark.get().into())],
+        ServiceKey::Mark { mark, family } => vec![("mark", mark.get().into()), ("family", Scalar::text(family))],
+    };
+    fields.push(("scheduler", Scalar::text(service.scheduler)));
+    let flags = scheduler_flags(service.scheduler, service.scheduler_flags);
+    if !flags.is_empty() {
+        fields.push(("scheduler_flags", Scalar::Texts(flags)));
+    }
+    fields.extend(service.persistence.map(|persistence| ("persistence", persistence.seconds().into())));
+    let netmask = service.netmask();
+    if !netmask.is_whole() {
+        fields.push(("netmask", netmask.as_v6().map_or_else(|| Scalar::text(netmask), Scalar::from)));
+    }
+    fields.extend(service.engine.map(|engine| ("engine", Scalar::text(engine))));
+    if service.one_packet {
+        fields.push(("one_packet", Scalar::Boolean(true)));
+    }
+    fields
+}
+
+fn protocol_field(protocol: Protocol) -> Scalar {
+    match protocol {
+        Protocol::TCP | Protocol::UDP | Protocol::SCTP => Scalar::text(protocol),
+        other => u32::from(other.number()).into(),
+    }
+}
+
+/// The scheduler's names for its flags; bits without a name as a number.
+fn scheduler_flags(scheduler: Scheduler, flags: SchedulerFlags) -> Vec<String> {
+    let names = match scheduler {
+        Scheduler::SH => ["sh-fallback", "sh-port", "flag-3"],
+        Scheduler::MH => ["mh-fallback", "mh-port", "flag-3"],
+        _ => ["flag-1", "flag-2", "flag-3"],
+    };
+    let named = [SchedulerFlags::FLAG_1, SchedulerFlags::FLAG_2, SchedulerFlags::FLAG_3];
+    let mut words: Vec<String> = named
+        .into_iter()
+        .zip(names)
+        .filter(|(flag, _)| flags.contains(*flag))
+        .map(|(_, name)| name.to_owned())
+        .collect();
+    let rest = named.into_iter().fold(flags.bits(), |rest, flag| rest & !flag.bits());
+    if rest != 0 {
+        words.push(format!("{rest:#x}"));
+    }
+    words
+}
+
+pub(super) fn destination(destination: &Destination) -> Fields {
+    let mut fields =
+        vec![("address", Scalar::text(destination.address)), ("forwarding", forwarding(destination.forwarding))];
+    if let Forwarding::Tunnel(tunnel) = destination.forwarding
+        && tunnel != Tunnel::Ipip
+    {
+        fields.push(("tunnel", Scalar::Table(tunnel_fields(tunnel))));
+    }
+    fields.push(("weight", destination.weight.get().into()));
+    for (key, threshold) in
+        [("upper_threshold", destination.upper_threshold), ("lower_threshold", destination.lower_threshold)]
+    {
+        if threshold != 0 {
+            fields.push((key, threshold.into()));
+        }
+    }
+    fields
+}
+
+/// A method without a name is a number, which can't be read again: it can't be made up.
+fn forwarding(forwarding: Forwarding) -> Scalar {
+    match forwarding {
+        Forwarding::Tunnel(_) => Scalar::text("tunnel"),
+        Forwarding::Reserved(method) => method.number().into(),
+        named => Scalar::text(named),
+    }
+}
+
+/// A type without a name is a number, too.
+fn tunnel_fields(tunnel: Tunnel) -> Fields {
+    let (kind, port, flags) = match tunnel {
+        Tunnel::Gue { port, flags } => (Scalar::text("gue"), port.get(), flags),
+        Tunnel::Gre { flags } => (Scalar::text("gre"), 0, flags),
+        Tunnel::Other(other) => (u32::from(other.kind()).into(), other.port(), other.flags()),
+        _ => (Scalar::text("ipip"), 0, TunnelFlags::empty()),
+    };
+    let mut fields = vec![("type", kind)];
+    if port != 0 {
+        fields.push(("port", u32::from(port).into()));
+    }
+    if !flags.is_empty() {
+        fields.push(("flags", Scalar::Texts(tunnel_flags(flags))));
+    }
+    fields
+}
+
+fn tunnel_flags(flags: TunnelFlags) -> Vec<String> {
+    let names = [(TunnelFlags::CHECKSUM, CHECKSUM), (TunnelFlags::REMOTE_CHECKSUM, REMOTE_CHECKSUM)];
+    let mut words: Vec<String> =
+        names.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| (*name).to_owned()).collect();
+    let rest = names.iter().fold(flags.bits(), |rest, (flag, _)| rest & !flag.bits());
+    if rest != 0 {
+        words.push(format!("{rest:#x}"));
+    }
+    words
+}
+
+pub(super) fn service_statistics(statistics: &Statistics) -> Scalar {
+    Scalar::Table(counters(statistics))
+}
+
+pub(super) fn destination_statistics(state: &DestinationState) -> Scalar {
+    let mut fields = vec![
+        ("active_connections", state.active_connections.into()),
+        ("inactive_connections", state.inactive_connections.into()),
+        ("persistent_connections", state.persistent_connections.into()),
+    ];
+    fields.extend(counters(&state.statistics));
+    Scalar::Table(fields)
+}
+
+fn counters(statistics: &Statistics) -> Fields {
+    let Statistics { connections, packets_in, packets_out, bytes_in, bytes_out, rates } = *statistics;
+    let mut fields = five([connections, packets_in, packets_out, bytes_in, bytes_out]);
+    let Rates { connections, packets_in, packets_out, bytes_in, bytes_out } = rates;
+    fields.push(("rates", Scalar::Table(five([connections, packets_in, packets_out, bytes_in, bytes_out]))));
+    fields
+}
+
+fn five(values: [u64; 5]) -> Fields {
+    let keys = ["connections", "packets_in", "packets_out", "bytes_in", "bytes_out"];
+    keys.into_iter().zip(values.map(Scalar::Integer)).collect()
+}
+
+pub(super) fn kernel(info: Info) -> Fields {
+    vec![("version", Scalar::text(info.version)), ("connection_table_size", info.connection_table_size.into())]
+}

@@ -1,0 +1,66 @@
+//! JSON: a line for each service and each destination, so that two of them can be compared by lines.
+
+use std::io::{self, Write};
+
+use ipvs::{Table, TableEntry};
+
+use super::Shown;
+use super::fields;
+use super::scalar::{Fields, Inline, Scalar};
+use crate::desired::typed::keys::VERSION;
+
+pub(super) fn write(out: &mut dyn Write, table: &Table, shown: Shown) -> io::Result<()> {
+    write!(out, "{{\n  \"version\": {VERSION}")?;
+    if shown.statistics {
+        entry(out, "kernel", fields::kernel(table.info()))?;
+    }
+    if shown.only.is_none() {
+        entry(out, "timeouts", fields::timeouts(table.timeouts()))?;
+        list(out, "daemons", table.daemons(), |out, daemon| {
+            write!(out, "    {}", Inline::Json.of(&Scalar::Table(fields::daemon(daemon))))
+        })?;
+    }
+    list(out, "services", &shown.services(table), |out, entry| service(out, entry, shown))?;
+    out.write_all(b"\n}\n")
+}
+
+fn entry(out: &mut dyn Write, key: &str, fields: Fields) -> io::Result<()> {
+    write!(out, ",\n  \"{key}\": {}", Inline::Json.of(&Scalar::Table(fields)))
+}
+
+fn list<T>(
+    out: &mut dyn Write,
+    key: &str,
+    items: &[T],
+    item: impl Fn(&mut dyn Write, &T) -> io::Result<()>,
+) -> io::Result<()> {
+    write!(out, ",\n  \"{key}\": [")?;
+    for (index, value) in items.iter().enumerate() {
+        out.write_all(if index == 0 { b"\n" } else { b",\n" })?;
+        item(out, value)?;
+    }
+    out.write_all(if items.is_empty() { b"]" } else { b"\n  ]" })
+}
+
+fn service(out: &mut dyn Write, entry: &TableEntry, shown: Shown) -> io::Result<()> {
+    let mut fields = fields::service(entry.service());
+    if shown.statistics {
+        fields.push(("statistics", fields::service_statistics(&entry.state().statistics)));
+    }
+    out.write_all(b"    {")?;
+    for (key, value) in &fields {
+        write!(out, "\"{key}\": {}, ", Inline::Json.of(value))?;
+    }
+    out.write_all(b"\"destinations\": [")?;
+    let mut states: Vec<_> = entry.destinations().collect();
+    states.sort_by_key(|state| state.destination.address);
+    for (index, state) in states.iter().enumerate() {
+        let mut fields = fields::destination(&state.destination);
+        if shown.statistics {
+            fields.push(("statistics", fields::destination_statistics(state)));
+        }
+        out.write_all(if index == 0 { b"\n      " } else { b",\n      " })?;
+        write!(out, "{}", Inline::Json.of(&Scalar::Table(fields)))?;
+    }
+    out.write_all(if states.is_empty() { b"]}" } else { b"\n    ]}" })
+}

@@ -1,0 +1,58 @@
+//! A table in the typed notation, as `typed` reads it.
+
+mod fields;
+mod json;
+mod scalar;
+mod toml;
+
+use std::io::{self, Write};
+
+use ipvs::{ServiceKey, Table, TableEntry};
+
+/// What is written of a table.
+///
+/// ```
+/// use ipvs::Table;
+/// use ipvs_cli::desired::{self, Shown};
+/// let mut text = Vec::new();
+/// desired::write_toml(&mut text, &Table::new(), Shown::default())?;
+/// assert_eq!(
+///     String::from_utf8(text)?,
+///     "version = 1\ndaemons = []\nservices = []\n\n[timeouts]\ntcp = 900\ntcp_fin = 120\nudp = 300\n"
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// Counters, rates and connections too, and what the kernel says of itself: for information, reading passes over them.
+    /// In JSON only.
+    pub statistics: bool,
+    /// This service alone, and no timeouts and daemons.
+    pub only: Option<ServiceKey>,
+}
+
+impl Shown {
+    /// The services that are shown, ordered by identity, so that equal tables are equal texts.
+    fn services(self, table: &Table) -> Vec<&TableEntry> {
+        let is_shown = |entry: &&TableEntry| self.only.is_none_or(|key| key == entry.service().key());
+        let mut services: Vec<_> = table.services().filter(is_shown).collect();
+        services.sort_by_key(|entry| entry.service().key());
+        services
+    }
+}
+
+/// Writes a table as JSON: a line for each service and each destination.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_json(out: &mut dyn Write, table: &Table, shown: Shown) -> io::Result<()> {
+    json::write(out, table, shown)
+}
+
+/// Writes a table as TOML.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_toml(out: &mut dyn Write, table: &Table, shown: Shown) -> io::Result<()> {
+    toml::write(out, table, shown)
+}

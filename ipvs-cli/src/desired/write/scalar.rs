@@ -1,0 +1,122 @@
+//! The values that both notations write alike.
+
+use std::fmt::{self, Display, Write};
+
+/// The entries of a table, in the order in which they are written.
+pub(super) type Fields = Vec<(&'static str, Scalar)>;
+
+/// A value that stands on one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Scalar {
+    Integer(u64),
+    Boolean(bool),
+    Text(String),
+    Texts(Vec<String>),
+    Table(Fields),
+}
+
+impl From<u32> for Scalar {
+    fn from(value: u32) -> Self {
+        Scalar::Integer(value.into())
+    }
+}
+
+impl Scalar {
+    pub(super) fn text(value: impl Display) -> Self {
+        Scalar::Text(value.to_string())
+    }
+}
+
+/// How a notation writes the tables that stand on one line.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Inline {
+    Json,
+    Toml,
+}
+
+impl Inline {
+    pub(super) fn of(self, scalar: &Scalar) -> impl Display + '_ {
+        Shown { scalar, inline: self }
+    }
+}
+
+struct Shown<'s> {
+    scalar: &'s Scalar,
+    inline: Inline,
+}
+
+impl Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.scalar {
+            Scalar::Integer(value) => Display::fmt(value, f),
+            Scalar::Boolean(value) => Display::fmt(value, f),
+            Scalar::Text(text) => quoted(f, text),
+            Scalar::Texts(texts) => {
+                f.write_char('[')?;
+                for (index, text) in texts.iter().enumerate() {
+                    f.write_str(if index == 0 { "" } else { ", " })?;
+                    quoted(f, text)?;
+                }
+                f.write_char(']')
+            }
+            Scalar::Table(fields) => self.table(f, fields),
+        }
+    }
+}
+
+impl Shown<'_> {
+    fn table(&self, f: &mut fmt::Formatter<'_>, fields: &Fields) -> fmt::Result {
+        f.write_str(match self.inline {
+            Inline::Json => "{",
+            Inline::Toml => "{ ",
+        })?;
+        for (index, (key, value)) in fields.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { ", " })?;
+            let value = self.inline.of(value);
+            match self.inline {
+                Inline::Json => write!(f, "\"{key}\": {value}")?,
+                Inline::Toml => write!(f, "{key} = {value}")?,
+            }
+        }
+        f.write_str(match self.inline {
+            Inline::Json => "}",
+            Inline::Toml => " }",
+        })
+    }
+}
+
+/// In quotes: the same in JSON as in TOML, as no more is escaped than must be in one of them.
+fn quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    f.write_char('"')?;
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => write!(f, "\\{letter}")?,
+            '\0'..='\u{1f}' | '\u{7f}' => write!(f, "\\u{:04x}", u32::from(letter))?,
+            _ => f.write_char(letter)?,
+        }
+    }
+    f.write_char('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_on_one_line() {
+        let tunnel: Fields = vec![
+            ("type", Scalar::text("gue")),
+            ("port", 6080.into()),
+            ("flags", Scalar::Texts(vec!["a".into(), "b".into()])),
+        ];
+        let table = Scalar::Table(tunnel);
+        assert_eq!(Inline::Json.of(&table).to_string(), r#"{"type": "gue", "port": 6080, "flags": ["a", "b"]}"#);
+        assert_eq!(Inline::Toml.of(&table).to_string(), r#"{ type = "gue", port = 6080, flags = ["a", "b"] }"#);
+    }
+
+    #[test]
+    fn odd_names_are_escaped() {
+        let text = Scalar::text("a\"\\\n\u{7f}é");
+        assert_eq!(Inline::Json.of(&text).to_string(), r#""a\"\\\u000a\u007fé""#);
+    }
+}

@@ -1,0 +1,95 @@
+//! What a table is written as makes the same table again.
+
+use ipvs::{Client, Table};
+use ipvs_cli::desired::{Desired, Scope, Shown, write_json, write_toml};
+use ipvs_cli::io::Streams;
+use ipvs_cli::kernel::Kernel;
+use proptest::prelude::*;
+
+use crate::read;
+use crate::strategies::{director, services_of_ipvsadm, table};
+
+const EVERYTHING: Scope = Scope { services: true, timeouts: true, master: true, backup: true };
+
+fn json(table: &Table, shown: Shown) -> Vec<u8> {
+    let mut text = Vec::new();
+    write_json(&mut text, table, shown).unwrap();
+    text
+}
+
+fn toml(table: &Table) -> Vec<u8> {
+    let mut text = Vec::new();
+    write_toml(&mut text, table, Shown::default()).unwrap();
+    text
+}
+
+fn rules(table: &Table) -> Vec<u8> {
+    let mut kernel = Kernel::with(Client::fake(table.clone()), "/dev/null");
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let mut streams = Streams { stdin: &mut &b""[..], stdout: &mut stdout, stderr: &mut stderr, hints: || false };
+    let argv = ["ipvsadm", "-S", "-n"].map(Into::into);
+    assert_eq!(ipvs_cli::run(&argv, &mut streams, &mut kernel), 0);
+    stdout
+}
+
+fn understood(text: Vec<u8>) -> Desired {
+    let shown = String::from_utf8_lossy(&text).into_owned();
+    match read("written", text) {
+        Ok(desired) => desired,
+        Err(problems) => panic!("{}\n{shown}", problems[0]),
+    }
+}
+
+proptest! {
+    #[test]
+    fn json_is_the_identity(table in table(), other in table(), statistics: bool) {
+        let desired = understood(json(&table, Shown { statistics, only: None }));
+        prop_assert_eq!(desired.scope, EVERYTHING);
+        // Wherever it is carried out.
+        for before in [&table, &director(), &other] {
+            prop_assert_eq!(&desired.table(before).unwrap(), &table);
+        }
+    }
+
+    #[test]
+    fn toml_is_the_identity(table in table(), other in table()) {
+        let desired = understood(toml(&table));
+        prop_assert_eq!(desired.scope, EVERYTHING);
+        for before in [&table, &director(), &other] {
+            prop_assert_eq!(&desired.table(before).unwrap(), &table);
+        }
+    }
+
+    #[test]
+    fn rules_are_the_identity_of_services(table in services_of_ipvsadm(), other in services_of_ipvsadm()) {
+        let text = rules(&table);
+        if text.is_empty() {
+            // Nothing is no rules file: it would be what is left of a program that failed.
+            prop_assert!(read("written", text).is_err());
+            return Ok(());
+        }
+        let desired = understood(text);
+        prop_assert_eq!(desired.scope, Scope { services: true, ..Scope::default() });
+        for before in [&table, &other] {
+            prop_assert_eq!(&desired.table(before).unwrap(), &table);
+        }
+    }
+
+    /// Equal tables are equal texts, in whatever order they came to be.
+    #[test]
+    fn texts_are_stable(table in table()) {
+        let again = understood(toml(&table)).table(&director()).unwrap();
+        prop_assert_eq!(json(&again, Shown::default()), json(&table, Shown::default()));
+    }
+}
+
+#[test]
+fn one_service_is_shown_alone() {
+    let text = "version = 1\nservices = [{mark = 1, destinations = [{address = '192.0.2.1'}]}, {mark = 2}]";
+    let table = crate::table("two", text).unwrap();
+    let only = Some("mark 1".parse().unwrap());
+    let shown = understood(json(&table, Shown { statistics: true, only }));
+    assert_eq!(shown.scope, Scope { services: true, ..Scope::default() });
+    let shown = shown.table(&Table::new()).unwrap();
+    assert_eq!(shown.services().collect::<Vec<_>>(), [table.services().next().unwrap()]);
+}

@@ -1,0 +1,19 @@
+//! Desired states, read and written: what is written is read as the same, and what is wrong is refused with its place.
+
+mod identity;
+mod strategies;
+
+use ipvs::Table;
+use ipvs_cli::desired::{self, Desired, Problem};
+use ipvs_cli::ipvsadm::value::NoNames;
+use ipvs_cli::ipvsadm::{Parser, Posix};
+
+/// Reads a text without asking the system for names.
+fn read(name: &str, text: impl Into<Vec<u8>>) -> Result<Desired, Vec<Problem>> {
+    desired::read(name, text.into(), &mut Parser::new(&mut NoNames, Posix(false)))
+}
+
+/// The table that an empty director would have.
+fn table(name: &str, text: impl Into<Vec<u8>>) -> Result<Table, Vec<Problem>> {
+    read(name, text)?.table(&Table::new())
+}
