@@ -4,7 +4,7 @@ use ipvs::{Command, DaemonRole};
 
 use super::place::{Problems, Source};
 use super::{Desired, Located};
-use crate::hint::hint;
+use crate::hint;
 use crate::ipvsadm::{Invocation, Parser, Usage, Words};
 
 pub(super) fn read(source: &Source, parser: &mut Parser<'_>, problems: &mut Problems) -> Desired {
@@ -79,8 +79,7 @@ impl Reader<'_> {
 /// ipvsadm's sentence, and what it keeps to itself.
 fn told(usage: &Usage) -> String {
     let sentence = usage.to_string();
-    let hint = hint(usage).unwrap_or_default();
-    match hint.strip_prefix("hint: ") {
+    match hint::usage(usage) {
         Some(hint) => format!("{}; {hint}", sentence.trim_end()),
         None => sentence.trim_end().to_owned(),
     }
