@@ -78,7 +78,8 @@ impl Desired {
         let mut problems = Problems::default();
         for Located { place, command } in &self.commands {
             if let Err(refusal) = table.apply(command) {
-                problems.add(place.clone(), refusal.to_string());
+                let cause = table.explain(command).map(|cause| cause.to_string());
+                problems.add(place.clone(), cause.unwrap_or_else(|| refusal.to_string()));
             }
         }
         problems.or(table)

@@ -103,6 +103,10 @@ fn no_command(words: &Words) -> String {
     if first.starts_with(b"#") {
         return "a comment's `#' stands at the very beginning of its line".to_owned();
     }
+    let is_daemon = matches!(first, b"--start-daemon" | b"--stop-daemon");
+    if is_daemon {
+        return format!("`{}' needs `master' or `backup' behind it", String::from_utf8_lossy(first));
+    }
     format!("`{}' is no command of ipvsadm: a line starts with one, {COMMANDS}", String::from_utf8_lossy(first))
 }
 

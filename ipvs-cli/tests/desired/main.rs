@@ -2,6 +2,7 @@
 
 mod identity;
 mod strategies;
+mod wrong;
 
 use ipvs::Table;
 use ipvs_cli::desired::{self, Desired, Problem};

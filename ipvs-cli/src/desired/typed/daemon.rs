@@ -31,12 +31,8 @@ impl Reader<'_> {
     }
 
     fn daemon(&mut self, fields: &mut Fields<'_>) -> Option<Daemon> {
-        if fields.place_of("role").is_none() {
-            self.notes.problem(fields.at, "a sync daemon has a `role': \"master\" or \"backup\"");
-        }
-        if fields.place_of("interface").is_none() {
-            self.notes.problem(fields.at, "a sync daemon has an `interface', such as \"eth0\"");
-        }
+        fields.require("role", "\"master\" or \"backup\"", &mut self.notes);
+        fields.require("interface", "the network that it uses, such as \"eth0\"", &mut self.notes);
         let role = fields.word("role", &["master", "backup"], &[("slave", "backup")], &mut self.notes);
         let is = "the name of a network interface, such as \"eth0\": 1 to 15 bytes";
         let interface = fields.text("interface", &mut self.notes, is, |name| named(name, InterfaceName::new));

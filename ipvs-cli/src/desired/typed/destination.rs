@@ -66,9 +66,7 @@ impl Reader<'_> {
         service: Option<ServiceKey>,
         fields: &mut Fields<'_>,
     ) -> Option<Found<SocketAddr>> {
-        if fields.place_of("address").is_none() {
-            self.notes.problem(fields.at, format!("a destination has an `address': {ADDRESS}"));
-        }
+        fields.require("address", ADDRESS, &mut self.notes);
         let port = match service {
             Some(ServiceKey::Address { at, .. }) => at.port(),
             Some(ServiceKey::Mark { .. }) | None => 0,
@@ -131,29 +129,35 @@ impl Reader<'_> {
     }
 
     fn tunnel(&mut self, mut fields: Fields<'_>) -> Tunnel {
-        let kind = fields.word("type", &keys::TUNNELS, &[], &mut self.notes).map_or("ipip", |found| found.value);
-        let (port_at, flags_at) = (fields.place_of("port"), fields.place_of("flags"));
+        let is_typed = fields.place_of("type").is_some();
+        let kind = fields.word("type", &keys::TUNNELS, &[], &mut self.notes).map(|found| found.value);
+        let port_at = fields.place_of("port");
+        let flags_at = fields.place_of("flags");
         let port: Option<Found<u16>> = fields.integer("port", 1..=u16::MAX, "", &mut self.notes);
         let flags = self.tunnel_flags(&mut fields);
-        match kind {
-            "gue" if port_at.is_none() => {
-                self.notes.problem(
-                    fields.at,
-                    "a tunnel of the type \"gue\" needs its `port', at which the destination listens",
-                );
+        let kind = match kind {
+            Some(kind) => kind,
+            // Of an unknown type nothing can be said.
+            None if is_typed => return Tunnel::Ipip,
+            None => "ipip",
+        };
+        match (kind, port_at) {
+            ("gue", None) => fields.missing("a tunnel of the type \"gue\" needs its `port'", &mut self.notes),
+            ("gue", Some(_)) => {}
+            (_, Some(at)) => {
+                self.notes.problem(at, format!("a tunnel of the type \"{kind}\" has no `port'; \"gue\" has"));
             }
-            "gue" => {}
-            _ => {
-                if let Some(at) = port_at {
-                    self.notes.problem(at, format!("a tunnel of the type \"{kind}\" has no `port'; \"gue\" has"));
-                }
+            _ => {}
+        }
+        match (kind, flags_at) {
+            ("ipip", Some(at)) => {
+                self.notes.problem(at, "a tunnel of the type \"ipip\" has no `flags'; \"gue\" and \"gre\" have");
             }
-        }
-        if let ("ipip", Some(at)) = (kind, flags_at) {
-            self.notes.problem(at, "a tunnel of the type \"ipip\" has no `flags'; \"gue\" and \"gre\" have");
-        }
-        if let ("gre", true, Some(at)) = (kind, flags.contains(TunnelFlags::REMOTE_CHECKSUM), flags_at) {
-            self.notes.warn(at, format!("\"{REMOTE_CHECKSUM}\" has no effect but in a tunnel of the type \"gue\""));
+            ("gre", Some(at)) if flags.contains(TunnelFlags::REMOTE_CHECKSUM) => {
+                let reason = format!("\"{REMOTE_CHECKSUM}\" has no effect but in a tunnel of the type \"gue\"");
+                self.notes.warn(at, reason);
+            }
+            _ => {}
         }
         match (kind, port.and_then(|found| NonZeroU16::new(found.value))) {
             ("gue", Some(port)) => Tunnel::Gue { port, flags },

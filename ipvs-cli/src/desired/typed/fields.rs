@@ -43,6 +43,8 @@ pub(in crate::desired) struct Fields<'t> {
     pub(in crate::desired) at: usize,
     keys: &'static Keys,
     entries: Vec<Entry<'t>>,
+    /// Are all of its keys known? If not, what is missing may only be misspelt.
+    is_sound: bool,
 }
 
 impl<'t> Fields<'t> {
@@ -53,8 +55,24 @@ impl<'t> Fields<'t> {
             return None;
         };
         let mut first = vec![None; keys.names.len()];
+        let before = entries.len();
         entries.retain(|entry| accept(entry, keys, &mut first, notes));
-        Some(Fields { at: value.at, keys, entries })
+        let is_sound = entries.len() == before;
+        Some(Fields { at: value.at, keys, entries, is_sound })
+    }
+
+    /// Reports that a key must be there, if it isn't; `is` is what it would be.
+    pub(in crate::desired) fn require(&self, key: &'static str, is: impl Display, notes: &mut Notes<'_>) {
+        if self.is_sound && self.place_of(key).is_none() {
+            notes.problem(self.at, format!("{} needs `{key}': {is}", self.keys.what));
+        }
+    }
+
+    /// Reports that what must be there isn't.
+    pub(in crate::desired) fn missing(&self, reason: &str, notes: &mut Notes<'_>) {
+        if self.is_sound {
+            notes.problem(self.at, reason);
+        }
     }
 
     /// Where the key stands, if it is there.
@@ -177,6 +195,9 @@ impl<'t> Fields<'t> {
 
 /// Is the entry one to keep?
 fn accept(entry: &Entry<'_>, keys: &Keys, first: &mut [Option<usize>], notes: &mut Notes<'_>) -> bool {
+    if notes.problems.is_full() {
+        return false;
+    }
     let Some(index) = keys.names.iter().position(|name| *name == entry.key) else {
         notes.problem(entry.at, unknown(&entry.key, keys));
         return false;

@@ -165,7 +165,7 @@ impl<'t> Reader<'t> {
             "null" => Kind::Null,
             "true" => Kind::Boolean(true),
             "false" => Kind::Boolean(false),
-            _ => return self.unexpected("a value: texts stand in double quotes"),
+            word => return self.fault(&format!("`{word}' where a value should be; texts stand in double quotes")),
         };
         self.at += len;
         Ok(kind)
@@ -288,7 +288,8 @@ impl<'t> Reader<'t> {
             None => "the end".to_owned(),
             Some('/' | '#') => "a comment, which JSON does not have (TOML does)".to_owned(),
             Some('\'') => "a single quote (JSON's quotes are double)".to_owned(),
-            Some(letter) => format!("`{}'", letter.escape_debug()),
+            Some(letter) if letter.is_control() => format!("`{}'", letter.escape_default()),
+            Some(letter) => format!("`{letter}'"),
         };
         self.fault(&format!("{found} where {wanted} should be"))
     }
@@ -339,7 +340,7 @@ mod tests {
             ("{a:1}", 1, "`a' where a key in double quotes should be"),
             ("{\"a\" 1}", 5, "`1' where `:' behind the key should be"),
             ("[1 2]", 3, "`2' where `,' or `]' should be"),
-            ("nul", 0, "`n' where a value: texts stand in double quotes should be"),
+            ("nul", 0, "`nul' where a value should be; texts stand in double quotes"),
             ("01", 0, "a number does not start with 0"),
             ("1.", 2, "the end where a digit should be"),
             ("-", 1, "the end where a digit should be"),

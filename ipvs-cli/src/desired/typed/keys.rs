@@ -20,7 +20,7 @@ pub(in crate::desired) const TOP: Keys = Keys {
 };
 
 pub(in crate::desired) const TIMEOUTS: Keys =
-    Keys { what: "the timeouts", names: &["tcp", "tcp_fin", "udp"], others: &[("fin", "tcp_fin")] };
+    Keys { what: "`timeouts'", names: &["tcp", "tcp_fin", "udp"], others: &[("fin", "tcp_fin")] };
 
 pub(in crate::desired) const DAEMON: Keys = Keys {
     what: "a sync daemon",

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 use ipvs::{Command, ServiceKey, Timeouts};
 
-use super::place::{Place, Problems, Source};
+use super::place::{Problems, Source};
 use super::{Desired, Located, Scope};
 use fields::{Fields, Found, Notes};
 use keys::VERSION;
@@ -103,6 +103,9 @@ impl<'s> Reader<'s> {
 
     /// Is the key of the top level the first of its name?
     fn see(&mut self, key: &str, at: usize) -> bool {
+        if self.is_full() {
+            return false;
+        }
         let Some(&name) = keys::TOP.names.iter().find(|name| **name == key) else {
             self.notes.problem(at, fields::unknown(key, &keys::TOP));
             return false;
@@ -176,8 +179,10 @@ impl<'s> Reader<'s> {
 
     /// The problem of something that is there already.
     fn twice(&mut self, at: usize, what: &str, first: usize) {
-        let first: Place = self.notes.place(first);
-        self.notes.problem(at, format!("{what} is there twice, first at {first}"));
+        if !self.is_full() {
+            let first = self.notes.place(first);
+            self.notes.problem(at, format!("{what} is there twice, first at {first}"));
+        }
     }
 }
 

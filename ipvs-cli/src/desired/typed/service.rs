@@ -38,7 +38,7 @@ impl Reader<'_> {
             [Some(_), None] => self.address(fields),
             [None, Some(_)] => self.mark(fields),
             [None, None] => {
-                self.notes.problem(fields.at, "a service has an `address' and a `protocol', or a `mark'");
+                fields.missing("a service has an `address' and a `protocol', or a `mark'", &mut self.notes);
                 None
             }
             [Some(_), Some(at)] => {
@@ -53,11 +53,8 @@ impl Reader<'_> {
             self.notes.problem(at, "`family' is for a `mark'; that of an address is plain to see");
         }
         let at = fields.text("address", &mut self.notes, ADDRESS, |text| text.parse().ok().filter(has_no_zone));
-        if fields.place_of("protocol").is_none() {
-            self.notes
-                .problem(fields.at, "a service with an `address' needs its `protocol': \"tcp\", \"udp\" or \"sctp\"");
-        }
         let is = "\"tcp\", \"udp\", \"sctp\" or the number of another protocol";
+        fields.require("protocol", is, &mut self.notes);
         let protocol = fields.get("protocol", &mut self.notes, is, protocol);
         Some(ServiceKey::Address { protocol: protocol?.value, at: at?.value })
     }

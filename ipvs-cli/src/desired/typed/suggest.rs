@@ -10,8 +10,8 @@ pub(in crate::desired) fn meant(
     if given.len() > 40 {
         return None;
     }
-    let given = given.to_ascii_lowercase().replace(['-', ' '], "_");
-    let plain = |word: &str| word.replace('-', "_");
+    let plain = |word: &str| word.to_ascii_lowercase().replace(['-', '_', ' '], "");
+    let given = plain(given);
     if let Some((_, meant)) = others.iter().find(|(other, _)| plain(other) == given) {
         return Some(meant);
     }
@@ -55,7 +55,7 @@ mod tests {
             ("sched", Some("scheduler")),
             ("scheduler-flags", Some("scheduler_flags")),
             ("destination", Some("destinations")),
-            ("real servers", Some("destinations")),
+            ("realServers", Some("destinations")),
             ("fwmark", Some("mark")),
             ("color", None),
             ("x", None),
