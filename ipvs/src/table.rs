@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use crate::command::Command;
@@ -84,7 +85,7 @@ impl DestinationState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableEntry {
     state: ServiceState,
-    destinations: IndexMap<SocketAddr, DestinationState>,
+    destinations: IndexMap<SocketAddr, DestinationState, RandomState>,
 }
 
 impl TableEntry {
@@ -134,7 +135,7 @@ impl TableEntry {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
-    services: IndexMap<ServiceKey, TableEntry>,
+    services: IndexMap<ServiceKey, TableEntry, RandomState>,
     timeouts: Timeouts,
     daemons: Vec<Daemon>,
     info: Info,
@@ -158,7 +159,7 @@ impl Interface {
 impl Default for Table {
     fn default() -> Self {
         Table {
-            services: IndexMap::new(),
+            services: IndexMap::default(),
             timeouts: Timeouts { tcp: Some(900), tcp_fin: Some(120), udp: Some(300) },
             daemons: Vec::new(),
             info: Info { version: Version { major: 1, minor: 2, patch: 1 }, connection_table_size: 4096 },
@@ -269,7 +270,7 @@ impl Table {
     fn carry_out(&mut self, command: &Command) {
         match command {
             Command::AddService(service) => {
-                let entry = TableEntry { state: ServiceState::new(*service), destinations: IndexMap::new() };
+                let entry = TableEntry { state: ServiceState::new(*service), destinations: IndexMap::default() };
                 self.services.insert(service.key(), entry);
             }
             Command::EditService(service) => self.change(&service.key(), |entry| entry.state.service = *service),

@@ -175,28 +175,23 @@ fn aton_end(address: u32, part: u32, bits_left: u32) -> Option<Ipv4Addr> {
 
 /// A number, and what follows it.
 fn aton_part(text: &[u8]) -> Option<(u32, &[u8])> {
-    let (digits, radix) = match text {
-        [b'0', b'x' | b'X', digits @ ..] => (digits, 16),
-        [b'0', ..] => (text, 8),
-        _ => (text, 10),
-    };
-    let mut value = 0u32;
-    let mut len = 0;
-    while let Some(digit) = digits.get(len).and_then(|&byte| digit(byte, radix)) {
-        value = value.checked_mul(radix)?.checked_add(digit)?;
-        len += 1;
+    match text {
+        [b'0', b'x' | b'X', digits @ ..] => digits_of::<16>(digits),
+        [b'0', ..] => digits_of::<8>(text),
+        _ => digits_of::<10>(text),
     }
-    (len > 0).then_some((value, &digits[len..]))
 }
 
-fn digit(byte: u8, radix: u32) -> Option<u32> {
-    let value = match byte {
-        b'0'..=b'9' => byte - b'0',
-        b'a'..=b'f' => byte - b'a' + 10,
-        b'A'..=b'F' => byte - b'A' + 10,
-        _ => return None,
-    };
-    Some(u32::from(value)).filter(|&value| value < radix)
+fn digits_of<const RADIX: u32>(text: &[u8]) -> Option<(u32, &[u8])> {
+    let mut value = 0u32;
+    let mut rest = text;
+    while let [byte, after @ ..] = rest
+        && let Some(digit) = char::from(*byte).to_digit(RADIX)
+    {
+        value = value.checked_mul(RADIX)?.checked_add(digit)?;
+        rest = after;
+    }
+    (rest.len() < text.len()).then_some((value, rest))
 }
 
 /// The prefix length of an IPv6 service.

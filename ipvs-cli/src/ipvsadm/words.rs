@@ -34,19 +34,25 @@ impl Words {
         self.spans.clear();
         self.text.clear();
         self.text.extend_from_slice(line);
-        let has_nul = line.contains(&0);
-        let mut start = 0;
-        for (end, &byte) in line.iter().enumerate() {
-            // Most bytes are above all separators.
-            if byte <= b' ' && matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
-                self.push(start, end, has_nul);
-                start = end + 1;
+        let (mut start, mut has_nul, mut at) = (0, false, 0);
+        // Most bytes are above all that matter.
+        while let Some(skipped) = line[at..].iter().position(|&byte| byte <= b' ') {
+            at += skipped;
+            match line[at] {
+                b' ' | b'\t' | b'\r' | b'\n' => {
+                    self.push(start, at, has_nul);
+                    (start, has_nul) = (at + 1, false);
+                }
+                0 => has_nul = true,
+                _ => {}
             }
+            at += 1;
         }
         self.push(start, line.len(), has_nul);
     }
 
     /// Adds a word, in pieces if it is long; nothing, if it is empty.
+    #[inline]
     fn push(&mut self, mut start: usize, end: usize, has_nul: bool) {
         while start < end {
             let piece = end.min(start + LONGEST);
