@@ -21,7 +21,7 @@ pub fn write_version(out: &mut dyn Write, program: &[u8]) -> io::Result<()> {
 }
 
 /// The forms of a command line, each behind the program's name.
-const FORMS: [&str; 13] = [
+pub const FORMS: [&str; 13] = [
     "-A|E virtual-service [-s scheduler] [-p [timeout]] [-M netmask] [--pe persistence_engine] [-b sched-flags]",
     "-D virtual-service",
     "-C",

@@ -4,6 +4,7 @@ mod finish;
 pub mod grammar;
 pub mod help;
 mod line;
+pub mod manual;
 pub mod names;
 pub mod parse;
 #[cfg(test)]

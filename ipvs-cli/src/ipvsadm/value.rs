@@ -236,6 +236,11 @@ const FLAGS: [Flag; 7] = [
     Flag { name: b"mh-port", only: Some(b"mh"), flag: SchedulerFlags::MH_PORT },
 ];
 
+/// The names of all scheduler flags.
+pub fn scheduler_flag_names() -> impl Iterator<Item = &'static str> {
+    FLAGS.iter().filter_map(|flag| std::str::from_utf8(flag.name).ok())
+}
+
 /// So much of the names of scheduler flags is looked at, as in ipvsadm.
 const LONGEST_FLAGS: usize = 127;
 

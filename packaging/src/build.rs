@@ -1,0 +1,124 @@
+//! cargo's part: the program itself.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::error::{Context, Error, Result};
+
+/// What Rust calls a machine, and what Debian does.
+const ARCHITECTURES: [(&str, &str); 6] = [
+    ("x86_64", "amd64"),
+    ("aarch64", "arm64"),
+    ("armv7", "armhf"),
+    ("riscv64gc", "riscv64"),
+    ("powerpc64le", "ppc64el"),
+    ("s390x", "s390x"),
+];
+
+/// A program that was built.
+#[derive(Debug)]
+pub(crate) struct Built {
+    /// The file.
+    pub(crate) program: PathBuf,
+    /// cargo's directory.
+    pub(crate) target_directory: PathBuf,
+    /// The Debian architecture that it runs on.
+    pub(crate) architecture: &'static str,
+}
+
+/// The checkout that this program was built in, or is run by cargo in.
+pub(crate) fn workspace() -> Result<PathBuf> {
+    let package = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    let root = package.join("..");
+    root.canonicalize().context(|| format!("find the workspace at {}", root.display()))
+}
+
+/// Builds ipvs-cli for a machine: this one, unless another is named.
+pub(crate) fn release(workspace: &Path, target: Option<&str>) -> Result<Built> {
+    let target = match target {
+        Some(target) => target.to_owned(),
+        None => host(workspace)?,
+    };
+    let architecture = architecture(&target).ok_or_else(|| Error::Architecture(target.clone()))?;
+    require_standard_library(workspace, &target)?;
+    let mut command = cargo(workspace);
+    command.args(["build", "--release", "--package", "ipvs-cli", "--target", &target]);
+    command.arg("--message-format=json-render-diagnostics");
+    let messages = output(command, "cargo build")?;
+    let program = messages.lines().filter_map(program).next().ok_or(Error::NoProgram)?;
+    Ok(Built { program, target_directory: target_directory(workspace)?, architecture })
+}
+
+fn cargo(workspace: &Path) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(workspace);
+    command
+}
+
+/// The machine that rustc builds for when nobody names one.
+fn host(workspace: &Path) -> Result<String> {
+    let mut command = Command::new("rustc");
+    command.current_dir(workspace).arg("-vV");
+    let said = output(command, "rustc -vV")?;
+    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or(Error::NoProgram)
+}
+
+fn architecture(target: &str) -> Option<&'static str> {
+    let machine = target.split('-').next()?;
+    ARCHITECTURES.iter().find(|(rust, _)| *rust == machine).map(|(_, debian)| *debian)
+}
+
+/// Without it rustc fails with pages of messages that don't say what to do.
+fn require_standard_library(workspace: &Path, target: &str) -> Result<()> {
+    let mut command = Command::new("rustc");
+    command.current_dir(workspace).args(["--print", "target-libdir", "--target", target]);
+    let directory = PathBuf::from(output(command, "rustc --print target-libdir")?.trim());
+    if directory.is_dir() { Ok(()) } else { Err(Error::NoTarget(target.to_owned())) }
+}
+
+fn target_directory(workspace: &Path) -> Result<PathBuf> {
+    let mut command = cargo(workspace);
+    command.args(["metadata", "--no-deps", "--format-version=1"]);
+    let metadata: Value = serde_json::from_str(&output(command, "cargo metadata")?).unwrap_or_default();
+    Ok(metadata["target_directory"].as_str().map_or_else(|| workspace.join("target"), PathBuf::from))
+}
+
+/// What a program prints; its messages to people go to stderr.
+fn output(mut command: Command, name: &str) -> Result<String> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context(|| format!("run {name}"))?;
+    if !output.status.success() {
+        return Err(Error::Command { command: name.to_owned(), status: output.status });
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The path in a message of cargo's, if it is about our program.
+fn program(message: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let ours = message["target"]["name"] == "ipvs-cli";
+    message["executable"].as_str().filter(|_| ours).map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_picked_from_cargos_messages() {
+        let library = r#"{"reason":"compiler-artifact","target":{"name":"ipvs_cli"},"executable":null}"#;
+        let ours = r#"{"reason":"compiler-artifact","target":{"name":"ipvs-cli"},"executable":"/t/ipvs-cli"}"#;
+        assert_eq!([library, ours, "not json"].map(program), [None, Some("/t/ipvs-cli".into()), None]);
+    }
+
+    #[test]
+    fn debian_has_names_of_its_own_for_machines() {
+        assert_eq!(architecture("x86_64-unknown-linux-musl"), Some("amd64"));
+        assert_eq!(architecture("wasm32-unknown-unknown"), None);
+    }
+}

@@ -1,0 +1,53 @@
+//! What is in the package, file by file.
+
+use std::{fs, path::Path};
+
+use crate::{
+    completions,
+    control::{NAME, Package},
+    error::{Context, Result},
+    manual,
+    tree::{Mode, Tree},
+};
+
+/// The names by which the program is known besides its own.
+pub(crate) const NAMES: [&str; 3] = ["ipvsadm", "ipvsadm-save", "ipvsadm-restore"];
+
+/// Files that are shipped as they stand.
+const FILES: [(&str, &str, Mode); 6] = [
+    ("etc/default/ipvs-cli", include_str!("../debian/default"), Mode::Data),
+    ("usr/lib/systemd/system/ipvs-cli.service", include_str!("../debian/ipvs-cli.service"), Mode::Data),
+    ("usr/libexec/ipvs-cli/alternatives", include_str!("../debian/alternatives"), Mode::Program),
+    ("usr/libexec/ipvs-cli/rules", include_str!("../debian/rules"), Mode::Program),
+    ("usr/share/doc/ipvs-cli/copyright", include_str!("../debian/copyright"), Mode::Data),
+    ("usr/share/lintian/overrides/ipvs-cli", include_str!("../debian/lintian-overrides"), Mode::Data),
+];
+
+/// Puts all of it into a tree.
+pub(crate) fn put(package: &Package, program: &Path, workspace: &Path, tree: &Tree) -> Result<()> {
+    let binary = fs::read(program).context(|| format!("read {}", program.display()))?;
+    tree.file(&format!("usr/sbin/{NAME}"), binary, Mode::Program)?;
+    // What the alternatives lead to: by its name the program knows whom to play.
+    for name in NAMES {
+        tree.link(&format!("usr/libexec/{NAME}/{name}"), &format!("../../sbin/{NAME}"))?;
+    }
+    FILES.iter().try_for_each(|(path, text, mode)| tree.file(path, text, *mode))?;
+    put_documentation(package, workspace, tree)?;
+    for (path, text) in completions::files() {
+        tree.file(&path, text, Mode::Data)?;
+    }
+    Ok(())
+}
+
+fn put_documentation(package: &Package, workspace: &Path, tree: &Tree) -> Result<()> {
+    for page in manual::pages(package.date) {
+        // The real package has pages of the same names: ours get theirs by update-alternatives.
+        let own = if page.name == NAME { String::new() } else { format!(".{NAME}") };
+        tree.compressed(&format!("usr/share/man/man8/{}{own}.8.gz", page.name), &page.text)?;
+    }
+    let doc = format!("usr/share/doc/{NAME}");
+    let path = workspace.join("CHANGELOG.md");
+    let changes = fs::read_to_string(&path).context(|| format!("read {}", path.display()))?;
+    tree.compressed(&format!("{doc}/changelog.gz"), &changes)?;
+    tree.compressed(&format!("{doc}/changelog.Debian.gz"), &package.changelog())
+}

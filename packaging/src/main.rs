@@ -1,0 +1,29 @@
+//! `cargo debian`: builds the Debian package of ipvs-cli.
+//!
+//! Manual pages and completions are made here, from the same table of options as `ipvsadm -h`. `packaging/debian` has
+//! what is shipped as it stands.
+
+mod archive;
+mod build;
+mod cli;
+mod clock;
+mod completions;
+mod contents;
+mod control;
+mod error;
+mod manual;
+mod tree;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match cli::Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("packaging: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
