@@ -1,10 +1,10 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{bench, commands, error::Result, guest, http, kernel::Kernel};
+use crate::{bench, commands, error::Result, guest, kernel::Kernel, web::Web};
 
 /// Boot real kernels with IPVS as ordinary processes.
 #[derive(Debug, Parser)]
@@ -54,20 +54,9 @@ pub(crate) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<String>,
     },
-    /// Answer HTTP requests with one line of text
-    #[command(hide = true)]
-    HttpServe {
-        /// Where to listen
-        address: SocketAddr,
-        /// The answer
-        text: String,
-    },
-    /// Print the answer to an HTTP request
-    #[command(hide = true)]
-    HttpGet {
-        /// Whom to ask
-        address: SocketAddr,
-    },
+    /// The scenes' web servers and clients
+    #[command(flatten)]
+    Web(Web),
 }
 
 /// Options of every subcommand that boots a guest.
@@ -97,8 +86,7 @@ impl Command {
             Self::Setup(setup) => setup.run(),
             Self::Supervise { directory, kernel, arguments } => guest::supervise(&directory, &kernel, &arguments),
             Self::ExecSession { command } => guest::exec_in_session(&command).map(done),
-            Self::HttpServe { address, text } => http::serve(address, &text).map(done),
-            Self::HttpGet { address } => http::get(address).map(done),
+            Self::Web(web) => web.run().map(done),
         }
     }
 }

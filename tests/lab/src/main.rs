@@ -7,12 +7,12 @@ mod cli;
 mod commands;
 mod error;
 mod guest;
-mod http;
 mod kernel;
 mod packages;
 mod signals;
 mod stage;
 mod terminal;
+mod web;
 mod workspace;
 
 use std::process::ExitCode;
