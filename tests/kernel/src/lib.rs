@@ -3,6 +3,7 @@
 pub mod case;
 pub mod diff;
 mod directors;
+pub mod network;
 pub mod record;
 pub mod runner;
 pub mod sandbox;

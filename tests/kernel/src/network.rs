@@ -1,0 +1,253 @@
+//! A client, a director and real servers, each in a network namespace of its own, on one wire.
+//!
+//! ```text
+//!   client 10.0.0.2      director 10.0.0.1      rs1 10.0.0.11   rs2 10.0.0.12   …
+//!        └────────────────────┴───────── wire ────────┴───────────────┘
+//! ```
+//! The same in IPv6: `fd00::2`, `fd00::1`, `fd00::11` …. The virtual addresses are on the director's wire and, unseen from it,
+//! on each real server's loopback, as direct routing and tunnels need them. The client is any address of [`CLIENTS4`] and
+//! [`CLIENTS6`]: for the others it is the router to them.
+
+mod client;
+mod servers;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::panic::resume_unwind;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use ipvs::Family;
+use nix::sched::{CloneFlags, setns};
+
+pub use client::{Answer, Conversation};
+pub use servers::{Servers, Speaks};
+
+/// The virtual address of IPv4.
+pub const VIRTUAL4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
+/// The virtual address of IPv6.
+pub const VIRTUAL6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x100);
+/// All clients of IPv4.
+pub const CLIENTS4: &str = "10.1.0.0/16";
+/// All clients of IPv6.
+pub const CLIENTS6: &str = "fd01::/16";
+
+/// The namespaces; gone when it is dropped.
+#[derive(Debug)]
+pub struct Network {
+    wire: Machine,
+    /// The load balancer.
+    pub director: Machine,
+    /// All clients.
+    pub client: Machine,
+    /// The real servers, `rs1` first.
+    pub servers: Vec<Machine>,
+}
+
+/// A network namespace with a loopback and, but for the wire's, an interface `eth0` on the wire.
+#[derive(Debug)]
+pub struct Machine {
+    /// What it is called in messages and answers: `rs1`.
+    pub name: String,
+    /// What `ip netns` calls it.
+    namespace: String,
+    entrance: File,
+}
+
+/// The number in a machine's addresses.
+const DIRECTOR: u16 = 1;
+const CLIENT: u16 = 2;
+
+/// The real server's address; the first is number 1.
+#[must_use]
+pub fn server(number: u16, family: Family) -> IpAddr {
+    address(10 + number, family)
+}
+
+/// The director's own address.
+#[must_use]
+pub fn director(family: Family) -> IpAddr {
+    address(DIRECTOR, family)
+}
+
+/// The virtual address.
+#[must_use]
+pub fn virtual_address(family: Family, port: u16) -> SocketAddr {
+    match family {
+        Family::V4 => (VIRTUAL4, port).into(),
+        Family::V6 => (VIRTUAL6, port).into(),
+    }
+}
+
+/// A client: `host` of network `network`, of which each has 254 (IPv4) in a /24, or a /64 (IPv6) of its own.
+#[must_use]
+pub fn client(family: Family, network: u8, host: u8) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::new(10, 1, network, host).into(),
+        Family::V6 => Ipv6Addr::new(0xfd01, 0, 0, network.into(), 0, 0, 0, host.into()).into(),
+    }
+}
+
+/// The last number is written alike in both families: 11 is `10.0.0.11` and `fd00::11`.
+fn address(number: u16, family: Family) -> IpAddr {
+    let text = match family {
+        Family::V4 => format!("10.0.0.{number}"),
+        Family::V6 => format!("fd00::{number}"),
+    };
+    text.parse().unwrap_or_else(|_| panic!("{text} is an address"))
+}
+
+impl Network {
+    /// Makes a network with so many real servers, with names that no other test has.
+    ///
+    /// # Panics
+    /// Without root, or `ip`.
+    #[must_use]
+    pub fn build(servers: u16) -> Self {
+        let unique = format!("{:?}", thread::current().id()).replace(|c: char| !c.is_ascii_digit(), "");
+        let unique = format!("{}-{unique}", std::process::id());
+        let wire = Machine::new("wire", &unique);
+        wire.ip("link add wire type bridge mcast_snooping 0\nlink set wire up");
+        let join = |name: &str, number| {
+            let machine = Machine::new(name, &unique);
+            wire.ip(&format!(
+                "link add {name} type veth peer name eth0 netns {}\nlink set {name} master wire up",
+                machine.namespace
+            ));
+            machine.come_up(number);
+            machine
+        };
+        let director = join("director", DIRECTOR);
+        let client = join("client", CLIENT);
+        let servers = (1..=servers).map(|number| join(&format!("rs{number}"), 10 + number)).collect();
+        let network = Network { wire, director, client, servers };
+        network.set_up_client();
+        network.set_up_director();
+        network.servers.iter().for_each(Machine::be_a_real_server);
+        network.answer_directly();
+        network
+    }
+
+    /// Any address of a client is the client's own.
+    fn set_up_client(&self) {
+        // Else only addresses of an interface can be bound to.
+        self.client.set("net/ipv6/ip_nonlocal_bind", "1");
+        self.client.ip(&format!("route add local {CLIENTS4} dev lo\nroute add local {CLIENTS6} dev lo"));
+    }
+
+    fn set_up_director(&self) {
+        for (setting, value) in [
+            ("net/ipv4/ip_forward", "1"),
+            ("net/ipv6/conf/all/forwarding", "1"),
+            // Its answers leave by the interface by which they come, and nobody shall take a shorter way.
+            ("net/ipv4/conf/all/send_redirects", "0"),
+            ("net/ipv4/conf/eth0/send_redirects", "0"),
+        ] {
+            self.director.set(setting, value);
+        }
+        self.director.ip(&format!(
+            "address add {VIRTUAL4}/32 dev eth0\naddress add {VIRTUAL6}/128 dev eth0 nodad\n{}",
+            routes_to_clients(CLIENT)
+        ));
+    }
+
+    /// The real servers answer the client themselves, as direct routing and tunnels need it. So it is from the beginning.
+    pub fn answer_directly(&self) {
+        self.servers.iter().for_each(|server| server.ip(&routes_to_clients(CLIENT)));
+    }
+
+    /// The real servers answer by way of the director, as NAT needs it.
+    pub fn answer_through_director(&self) {
+        self.servers.iter().for_each(|server| server.ip(&routes_to_clients(DIRECTOR)));
+    }
+
+    /// Ends the wire's part of one real server: its packets get lost.
+    pub fn unplug(&self, server: &Machine) {
+        self.wire.ip(&format!("link set {} down", server.name));
+    }
+}
+
+fn routes_to_clients(gateway: u16) -> String {
+    let (v4, v6) = (address(gateway, Family::V4), address(gateway, Family::V6));
+    format!("route replace {CLIENTS4} via {v4}\nroute replace {CLIENTS6} via {v6}")
+}
+
+impl Machine {
+    fn new(name: &str, unique: &str) -> Self {
+        let namespace = format!("{name}-{unique}");
+        ip(&[], &format!("netns add {namespace}"));
+        let entrance = File::open(format!("/run/netns/{namespace}")).expect("it was just made");
+        let machine = Machine { name: name.into(), namespace, entrance };
+        machine.ip("link set lo up");
+        machine
+    }
+
+    fn come_up(&self, number: u16) {
+        let (v4, v6) = (address(number, Family::V4), address(number, Family::V6));
+        self.ip(&format!("address add {v4}/24 dev eth0\naddress add {v6}/64 dev eth0 nodad\nlink set eth0 up"));
+    }
+
+    /// Has the virtual addresses, but doesn't answer who asks for them on the wire: the articles' settings.
+    ///
+    /// IPv6 needs none: nobody is told of an address on another interface.
+    fn be_a_real_server(&self) {
+        for (setting, value) in [
+            ("net/ipv4/conf/all/arp_ignore", "1"),
+            ("net/ipv4/conf/lo/arp_ignore", "1"),
+            ("net/ipv4/conf/all/arp_announce", "2"),
+            ("net/ipv4/conf/lo/arp_announce", "2"),
+            ("net/ipv4/conf/eth0/accept_redirects", "0"),
+            ("net/ipv6/conf/eth0/accept_redirects", "0"),
+        ] {
+            self.set(setting, value);
+        }
+        self.ip(&format!("address add {VIRTUAL4}/32 dev lo\naddress add {VIRTUAL6}/128 dev lo nodad"));
+    }
+
+    /// Runs it, and what it starts, on this machine.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| {
+            let inside = || {
+                setns(&self.entrance, CloneFlags::CLONE_NEWNET).expect("root may enter a namespace");
+                work()
+            };
+            scope.spawn(inside).join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
+
+    /// Runs lines of `ip -batch` on this machine.
+    ///
+    /// # Panics
+    /// When one of them fails.
+    pub fn ip(&self, lines: &str) {
+        ip(&["-n", &self.namespace], lines);
+    }
+
+    /// Writes a setting below `/proc/sys`.
+    ///
+    /// # Panics
+    /// When the kernel refuses.
+    pub fn set(&self, setting: &str, value: &str) {
+        self.run(|| fs::write(format!("/proc/sys/{setting}"), value))
+            .unwrap_or_else(|error| panic!("{}: {setting}={value}: {error}", self.name));
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "delete", &self.namespace]).status();
+    }
+}
+
+/// Runs lines of `ip -batch`: one program for many lines.
+fn ip(options: &[&str], lines: &str) {
+    let mut command = Command::new("ip");
+    let mut child =
+        command.args(options).args(["-batch", "-"]).stdin(Stdio::piped()).spawn().expect("ip can be started");
+    let mut input = child.stdin.take().expect("a pipe");
+    input.write_all(lines.as_bytes()).expect("ip reads");
+    drop(input);
+    let status = child.wait().expect("a child can be waited for");
+    assert!(status.success(), "ip {options:?} could not do all of:\n{lines}");
+}

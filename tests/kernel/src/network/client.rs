@@ -1,0 +1,124 @@
+//! What clients do: each asks from an address of its own, and is told who answered.
+
+use std::io::{self, BufRead, BufReader};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use ipvs::Protocol;
+use lab_web::Site;
+use nix::sys::socket::{SockaddrStorage, bind, connect, setsockopt, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with};
+
+use super::Network;
+
+/// Nothing takes so long, not even in a slow kernel on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a real server said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its name: `rs1`.
+    pub server: String,
+    /// Whom it sees.
+    pub seen: SocketAddr,
+    /// Who asked.
+    pub asked: SocketAddr,
+}
+
+/// A connection that is held until this is dropped.
+#[derive(Debug)]
+pub struct Conversation {
+    /// Who is at the other end.
+    pub answer: Answer,
+    connection: TcpStream,
+}
+
+impl Drop for Conversation {
+    /// The client is the first to end it.
+    fn drop(&mut self) {
+        let _ = self.connection.shutdown(Shutdown::Write);
+    }
+}
+
+impl Network {
+    /// Connects to a port that greets, and holds the connection.
+    ///
+    /// # Errors
+    /// No connection, or no greeting.
+    pub fn hold(&self, protocol: Protocol, from: IpAddr, to: SocketAddr) -> io::Result<Conversation> {
+        self.client.run(|| {
+            let connection = stream(protocol, from, to)?;
+            let mut line = String::new();
+            BufReader::new(&connection).read_line(&mut line)?;
+            let answer = answer(&line, connection.local_addr()?)?;
+            Ok(Conversation { answer, connection })
+        })
+    }
+
+    /// Asks a port that greets, once.
+    ///
+    /// # Errors
+    /// No answer.
+    pub fn ask(&self, protocol: Protocol, from: IpAddr, to: SocketAddr) -> io::Result<Answer> {
+        if protocol == Protocol::UDP {
+            return self.client.run(|| datagram(from, to));
+        }
+        Ok(self.hold(protocol, from, to)?.answer.clone())
+    }
+
+    /// Asks for a page by HTTP; by HTTPS with a site, whose certificate the server must have.
+    ///
+    /// # Errors
+    /// No answer, or one of somebody else.
+    pub fn fetch(&self, from: IpAddr, to: SocketAddr, site: Option<&Site>) -> io::Result<Answer> {
+        self.client.run(|| {
+            let connection = stream(Protocol::TCP, from, to)?;
+            let asked = connection.local_addr()?;
+            let text = match site {
+                None => lab_web::fetch(connection, "shop")?,
+                Some(site) => lab_web::fetch(site.client()?.connect(connection)?, "shop")?,
+            };
+            answer(&text, asked)
+        })
+    }
+}
+
+/// A stream socket, bound to an address.
+pub(super) fn open(protocol: Protocol, at: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if at.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let number = if protocol == Protocol::SCTP { ipproto::SCTP } else { ipproto::TCP };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, Some(number))?;
+    if at.port() != 0 {
+        setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    }
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(at))?;
+    Ok(socket)
+}
+
+fn stream(protocol: Protocol, from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = open(protocol, SocketAddr::new(from, 0))?;
+    // It is what limits a connect.
+    setsockopt(&socket, sockopt::SendTimeout, &TimeVal::seconds(PATIENCE.as_secs().cast_signed()))?;
+    connect(socket.as_raw_fd(), &SockaddrStorage::from(to))?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+fn datagram(from: IpAddr, to: SocketAddr) -> io::Result<Answer> {
+    let socket = UdpSocket::bind(SocketAddr::new(from, 0))?;
+    socket.connect(to)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.send(b"?")?;
+    let mut buffer = [0; 256];
+    let length = socket.recv(&mut buffer)?;
+    answer(&String::from_utf8_lossy(&buffer[..length]), socket.local_addr()?)
+}
+
+fn answer(line: &str, asked: SocketAddr) -> io::Result<Answer> {
+    let words = line.trim_end().split_once(' ').and_then(|(server, seen)| Some((server, seen.parse().ok()?)));
+    let Some((server, seen)) = words else { return Err(io::Error::other(format!("no greeting: {line:?}"))) };
+    Ok(Answer { server: server.into(), seen, asked })
+}
