@@ -1,0 +1,48 @@
+//! A desired state in any notation: it is a state, which is written and read as the same, or it is wrong somewhere.
+
+#![no_main]
+
+use ipvs::Table;
+use ipvs_cli::desired::{self, Desired, Problem, Shown};
+use ipvs_cli::ipvsadm::value::NoNames;
+use ipvs_cli::ipvsadm::{Parser, Posix};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &[u8]| {
+    let desired = match read(text) {
+        Ok(desired) => desired,
+        Err(problems) => return check(text, &problems),
+    };
+    check_places(text, &desired.warnings);
+    match desired.table(&Table::new()) {
+        Ok(table) => check_written(&table),
+        Err(problems) => check(text, &problems),
+    }
+});
+
+fn read(text: &[u8]) -> Result<Desired, Vec<Problem>> {
+    desired::read("fuzz", text.to_vec(), &mut Parser::new(&mut NoNames, Posix(false)))
+}
+
+fn check(text: &[u8], problems: &[Problem]) {
+    assert!(!problems.is_empty());
+    check_places(text, problems);
+}
+
+fn check_places(text: &[u8], problems: &[Problem]) {
+    let lines = text.split(|&byte| byte == b'\n').count();
+    for Problem { place, reason } in problems {
+        assert!(place.line() <= lines && !reason.is_empty(), "{place}: {reason}");
+        assert!(place.column().is_none_or(|column| column <= place.text().chars().count() + 2), "{place}");
+    }
+}
+
+fn check_written(table: &Table) {
+    let (mut json, mut toml) = (Vec::new(), Vec::new());
+    desired::write_json(&mut json, table, Shown { statistics: true, only: None }).expect("a vector takes it");
+    desired::write_toml(&mut toml, table, Shown::default()).expect("a vector takes it");
+    for text in [json, toml] {
+        let again = read(&text).unwrap_or_else(|problems| panic!("{}", problems[0]));
+        assert_eq!(again.table(&Table::new()).as_ref().ok(), Some(table));
+    }
+}
