@@ -91,7 +91,7 @@ impl Desired {
 /// # Errors
 /// What is wrong with it: everything, or the first fifty.
 pub fn read(name: &str, text: Vec<u8>, parser: &mut Parser<'_>) -> Result<Desired, Vec<Problem>> {
-    let source = Source::new(name, text);
+    let source = Source::new(name, without_mark(text));
     let mut problems = Problems::default();
     let desired = match notation::tell(source.text()) {
         Notation::Rules => rules::read(&source, parser, &mut problems),
@@ -104,6 +104,14 @@ pub fn read(name: &str, text: Vec<u8>, parser: &mut Parser<'_>) -> Result<Desire
     };
     problems.sort();
     problems.or(desired)
+}
+
+/// Editors of some systems put a byte order mark before a text of UTF-8.
+fn without_mark(mut text: Vec<u8>) -> Vec<u8> {
+    if text.starts_with("\u{feff}".as_bytes()) {
+        text.drain(.."\u{feff}".len());
+    }
+    text
 }
 
 /// An empty text is what is left of a program that failed, more often than the wish for an empty director.

@@ -1,7 +1,11 @@
 //! Desired states, read and written: what is written is read as the same, and what is wrong is refused with its place.
 
+mod damaged;
+mod docs;
 mod identity;
+mod schema;
 mod strategies;
+mod understood;
 mod wrong;
 
 use ipvs::Table;
