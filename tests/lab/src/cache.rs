@@ -44,6 +44,11 @@ const TOOL_COMMANDS: [&str; 17] = [
 /// The original, in a directory of its own: it must not be found by accident where ours is meant.
 const ORIGINALS: [&str; 3] = ["ipvsadm", "ipvsadm-save", "ipvsadm-restore"];
 
+/// Programs that call the ipvsadm on a director, or work beside it; and what every Debian has, which is why no package says
+/// that it needs it.
+const PROGRAM_PACKAGES: [&str; 9] =
+    ["ldirectord", "keepalived", "ipvsadm", "bash", "coreutils", "dash", "grep", "libc-bin", "sed"];
+
 /// Where the lab's files are.
 #[derive(Debug, Clone)]
 pub(crate) struct Cache {
@@ -80,6 +85,11 @@ impl Cache {
         self.tools().join("lab-original")
     }
 
+    /// A small Debian with the programs that people run beside ipvsadm, to be the root directory of a test.
+    pub(crate) fn programs(&self) -> PathBuf {
+        self.dir.join(format!("programs.{RECIPE}"))
+    }
+
     /// A kernel's tree.
     pub(crate) fn kernel(&self, kernel: Kernel) -> PathBuf {
         self.dir.join(format!("kernel-{kernel}.{RECIPE}"))
@@ -96,11 +106,7 @@ impl Cache {
         if self.missing(kernels).is_empty() && self.tools().exists() {
             return Ok(());
         }
-        if env::consts::ARCH != "x86_64" {
-            return Err(Error::Architecture(env::consts::ARCH));
-        }
-        let _lock = self.lock()?;
-        self.remove_leftovers()?;
+        let _lock = self.begin()?;
         let mut sessions = BTreeMap::new();
         if !self.tools().exists() {
             self.make_tools(self.session(&mut sessions, Suite::Bookworm)?)?;
@@ -109,6 +115,30 @@ impl Cache {
             self.make_kernel(kernel, self.session(&mut sessions, kernel.suite())?)?;
         }
         Ok(())
+    }
+
+    /// Fetches the programs of [`Cache::programs`], which most jobs can do without, if they are missing.
+    pub(crate) fn ensure_programs(&self) -> Result<()> {
+        if self.programs().exists() {
+            return Ok(());
+        }
+        let _lock = self.begin()?;
+        if !self.programs().exists() {
+            let mut sessions = BTreeMap::new();
+            let session = self.session(&mut sessions, Suite::Bookworm)?;
+            Tree::unpack(session, &PROGRAM_PACKAGES, &self.programs())?.merge_usr()?.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Begins to fill the cache: nobody else does, and nothing half made is left.
+    fn begin(&self) -> Result<File> {
+        if env::consts::ARCH != "x86_64" {
+            return Err(Error::Architecture(env::consts::ARCH));
+        }
+        let lock = self.lock()?;
+        self.remove_leftovers()?;
+        Ok(lock)
     }
 
     fn missing(&self, kernels: &[Kernel]) -> Vec<Kernel> {

@@ -83,6 +83,13 @@ impl Stage {
         self.keep.push(path.to_owned());
     }
 
+    /// Gives the job the programs that people run beside ipvsadm: `LAB_PROGRAMS` is the directory.
+    pub(crate) fn bring_programs(&mut self) -> Result<()> {
+        self.cache.ensure_programs()?;
+        self.set("LAB_PROGRAMS", self.cache.programs().display().to_string());
+        Ok(())
+    }
+
     /// Adds to the job's environment.
     pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
         self.environment.insert(name.into(), value.into());

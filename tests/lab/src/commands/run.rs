@@ -31,6 +31,9 @@ pub(crate) struct Run {
     /// Put the real ipvsadm into the PATH in place of ours
     #[arg(long)]
     theirs: bool,
+    /// Bring along Debian's programs that call ipvsadm: $LAB_PROGRAMS is a root directory with them
+    #[arg(long)]
+    programs: bool,
     /// The script, `-` for stdin
     script: PathBuf,
     /// Its arguments
@@ -42,6 +45,9 @@ impl Run {
     /// Runs it.
     pub(crate) fn run(self) -> Result<ExitCode> {
         let mut stage = Stage::new(&self.guest, &self.tool()?)?;
+        if self.programs {
+            stage.bring_programs()?;
+        }
         let script = self.script(stage.directory())?;
         let here = std::env::current_dir().context(|| "find the current directory".into())?;
         let mentioned = self.arguments.iter().map(|argument| here.join(argument)).filter(|path| path.exists());

@@ -1,7 +1,7 @@
 //! A directory with unpacked packages, used in place: commands run from it with the libraries in it.
 
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
@@ -20,6 +20,9 @@ const COMMAND_DIRS: [&str; 4] = ["usr/sbin", "usr/bin", "sbin", "bin"];
 /// Documentation that nobody reads in a cache.
 const SUPERFLUOUS: [&str; 5] =
     ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/info"];
+
+/// Directories that are links into `usr` on an installed system, though packages still name them.
+const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
 
 /// Unpacked packages on their way to a place of their own.
 #[derive(Debug)]
@@ -71,6 +74,16 @@ impl Tree {
         Ok(())
     }
 
+    /// Makes the tree fit to be a root directory: `/bin` and the like become links into `/usr`, as on every Debian.
+    pub(crate) fn merge_usr(self) -> Result<Self> {
+        for name in MERGED {
+            let (from, to) = (self.path().join(name), self.path().join("usr").join(name));
+            move_into(&from, &to).context(|| format!("move {} to {}", from.display(), to.display()))?;
+            symlink(Path::new("usr").join(name), &from).context(|| format!("link {}", from.display()))?;
+        }
+        Ok(self)
+    }
+
     /// The file behind a command, all links followed inside the tree.
     fn find(&self, command: &str) -> Result<PathBuf> {
         let candidates = COMMAND_DIRS.iter().map(|dir| self.path().join(dir).join(command));
@@ -100,6 +113,24 @@ impl Tree {
     }
 }
 
+/// Moves all that a directory holds, if there is one, into another, and the directory away.
+fn move_into(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    if !from.exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            move_into(&path, &target)?;
+        } else {
+            fs::rename(path, target)?;
+        }
+    }
+    fs::remove_dir(from)
+}
+
 /// Runs a helper whose output matters only when it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     signals::check()?;
@@ -110,4 +141,24 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     }
     let said = format!("\n{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     Err(Error::Command { command: what, status: output.status, output: said.trim_end().to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_moved_with_all_that_is_in_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let [from, to] = ["lib", "usr/lib"].map(|name| dir.path().join(name));
+        fs::create_dir_all(from.join("deep/er")).unwrap();
+        fs::create_dir_all(to.join("deep")).unwrap();
+        fs::write(from.join("deep/er/file"), "moved").unwrap();
+        fs::write(to.join("deep/file"), "was there").unwrap();
+        symlink("deep/er/file", from.join("link")).unwrap();
+        move_into(&from, &to).unwrap();
+        assert!(!from.exists());
+        assert_eq!(fs::read_to_string(to.join("link")).unwrap(), "moved");
+        assert_eq!(fs::read_to_string(to.join("deep/file")).unwrap(), "was there");
+    }
 }

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     num::NonZero,
     path::PathBuf,
+    process::{Command, Stdio},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -22,6 +23,11 @@ use crate::{
     stage::{Limits, Stage, Tool, show_console},
     workspace::{TestBinary, Workspace},
 };
+
+/// The test program that needs Debian's programs, a large download that nobody else needs.
+const NEEDS_PROGRAMS: &str = "programs";
+
+const NOT_ASKED_FOR: &str = "none of its tests was asked for";
 
 /// What the user asked for.
 #[derive(Debug)]
@@ -78,10 +84,32 @@ pub(crate) fn check(
     Ok(())
 }
 
+/// Whether the user asked for any of the program's tests. If not, it needs no guest, and nothing to be fetched for it.
+fn is_asked_for(program: &TestBinary, filter: &[String]) -> bool {
+    if filter.is_empty() {
+        return true;
+    }
+    let mut list = Command::new(&program.path);
+    list.args(filter).arg("--list").env_clear().stderr(Stdio::null());
+    // A program that can't tell shall be run, and say why.
+    list.output().map_or(true, |list| !list.status.success() || lists_tests(&list.stdout))
+}
+
+/// Whether the output of `--list` names a test.
+fn lists_tests(list: &[u8]) -> bool {
+    String::from_utf8_lossy(list).lines().any(|line| line.ends_with(": test"))
+}
+
 /// One program on one kernel. Its output is shown when something fails: whole, and in one piece.
 fn run(kernel: Kernel, program: &TestBinary, tool: &Tool, settings: &Settings) -> Result<Outcome> {
+    if !is_asked_for(program, &settings.filter) {
+        return Ok(Outcome::Skipped(NOT_ASKED_FOR.into()));
+    }
     let options = GuestOptions { kernel: Some(kernel), memory: settings.memory, env: settings.env.clone() };
     let mut stage = Stage::new(&options, tool)?;
+    if program.name == NEEDS_PROGRAMS {
+        stage.bring_programs()?;
+    }
     stage.keep(&program.path);
     stage.set("CARGO_MANIFEST_DIR", program.package.display().to_string());
     let mut command = vec![program.path.display().to_string()];
@@ -105,7 +133,7 @@ fn judge(ending: Ending, counts: Option<Counts>, deadline: Duration) -> (Outcome
     let none = String::new;
     match ending {
         Ending::Exited(0) if counts.is_some_and(|counts| counts.passed + counts.failed == 0) => {
-            (Outcome::Skipped("none of its tests was asked for".into()), none())
+            (Outcome::Skipped(NOT_ASKED_FOR.into()), none())
         }
         Ending::Exited(0) if counts.is_some_and(|counts| counts.failed == 0) => (Outcome::Passed(counted), none()),
         Ending::Exited(status) => (Outcome::Failed(format!("{counted} (exit status {status})")), none()),
@@ -135,5 +163,11 @@ mod tests {
         assert!(!passes(Ending::Exited(0), Some(Counts { passed: 0, failed: 0, ignored: 3 })));
         assert!(!passes(Ending::Deadline { console: String::new() }, ALL_GOOD));
         assert!(!passes(Ending::NotStarted("no".into()), None));
+    }
+
+    #[test]
+    fn a_program_is_asked_for_if_it_lists_a_test() {
+        assert!(lists_tests(b"ldirectord::does_the_same: test\n\n1 test, 0 benchmarks\n"));
+        assert!(!lists_tests(b"\n0 tests, 0 benchmarks\n"));
     }
 }
