@@ -7,6 +7,7 @@ pub mod network;
 pub mod record;
 pub mod runner;
 pub mod sandbox;
+pub mod system;
 pub mod target;
 pub mod text;
 pub mod traffic;

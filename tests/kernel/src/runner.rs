@@ -3,7 +3,7 @@
 use crate::case::{Case, Step, Transcript};
 use crate::diff;
 use crate::sandbox::{self, SandboxError};
-use crate::target::{Outcome, Request, Session, Target, TargetError};
+use crate::target::{Request, Session, Target, TargetError};
 use crate::text;
 use std::fmt::Write;
 use std::thread;
@@ -88,20 +88,12 @@ fn run_step(session: &mut dyn Session, step: &Step, expected: &Transcript) -> Re
     let end = step.manner.within.map(|within| Instant::now() + within);
     let request = Request { command: &step.command, stdin: &step.stdin, deadline: step.manner.deadline };
     loop {
-        let actual = transcript(&session.run(request)?);
+        let actual = session.run(request)?.transcript();
         let holds = || diff::compare(expected, &actual, step.manner).is_none();
         match end {
             Some(end) if Instant::now() < end && !holds() => thread::sleep(TRY_AGAIN),
             _ => return Ok(actual),
         }
-    }
-}
-
-fn transcript(outcome: &Outcome) -> Transcript {
-    Transcript {
-        stdout: text::to_lines(&outcome.stdout),
-        stderr: text::to_lines(&outcome.stderr),
-        status: outcome.status,
     }
 }
 

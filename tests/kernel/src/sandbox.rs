@@ -53,14 +53,23 @@ pub enum SandboxError {
 /// # Errors
 /// What could not be set up.
 pub fn enter(ipvsadm: &Path) -> Result<(), SandboxError> {
+    enter_network_and_mounts()?;
+    replace_etc()?;
+    mount_tmpfs(SCRIPTS_LOOK_HERE)?;
+    symlink(ipvsadm, Path::new(SCRIPTS_LOOK_HERE).join("ipvsadm"))
+        .map_err(|error| SandboxError::Fill { place: SCRIPTS_LOOK_HERE, error })
+}
+
+/// Moves the calling thread, and whatever it starts from now on, into an empty network with a loopback, where nobody else sees
+/// its mounts.
+///
+/// # Errors
+/// What could not be set up.
+pub fn enter_network_and_mounts() -> Result<(), SandboxError> {
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).map_err(SandboxError::Namespace)?;
     let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
         .map_err(|error| SandboxError::Mount { place: "/", error })?;
-    replace_etc()?;
-    mount_tmpfs(SCRIPTS_LOOK_HERE)?;
-    symlink(ipvsadm, Path::new(SCRIPTS_LOOK_HERE).join("ipvsadm"))
-        .map_err(|error| SandboxError::Fill { place: SCRIPTS_LOOK_HERE, error })?;
     loopback_up().map_err(SandboxError::Loopback)
 }
 
@@ -84,7 +93,11 @@ fn replace_etc() -> Result<(), SandboxError> {
     Ok(())
 }
 
-fn mount_tmpfs(place: &'static str) -> Result<(), SandboxError> {
+/// Puts an empty directory in memory over one that is there.
+///
+/// # Errors
+/// The mount was refused.
+pub fn mount_tmpfs(place: &'static str) -> Result<(), SandboxError> {
     mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), None::<&str>)
         .map_err(|error| SandboxError::Mount { place, error })
 }

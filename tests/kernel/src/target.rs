@@ -1,6 +1,7 @@
 //! The programs a case is played on, and the one way a case talks to them: a request in, an outcome back.
 
-use crate::case::{Case, CommandLine, Status};
+use crate::case::{Case, CommandLine, Status, Transcript};
+use crate::text;
 
 use crate::traffic::Traffic;
 use ipvs::{Client, Table};
@@ -130,6 +131,14 @@ pub struct Outcome {
     pub status: Status,
 }
 
+impl Outcome {
+    /// The same as lines to be read and compared.
+    #[must_use]
+    pub fn transcript(&self) -> Transcript {
+        Transcript { stdout: text::to_lines(&self.stdout), stderr: text::to_lines(&self.stderr), status: self.status }
+    }
+}
+
 /// What keeps its state between the commands of one case: here the kernel of the thread's network namespace.
 pub trait Session {
     /// Runs one command.
@@ -177,14 +186,30 @@ impl Session for Programs {
             return Ok(outcome);
         }
         let mut command = self.command(request.command);
-        command.stdin(Stdio::piped()).stdout(stdout(request.command)?).stderr(Stdio::piped()).process_group(0);
+        command.stdout(stdout(request.command)?);
         let powerless = request.command.argv.first().is_some_and(|word| word == POWERLESS);
-        let child = if powerless { spawn_powerless(&mut command) } else { command.spawn() };
-        let child = child.map_err(|error| TargetError::Start { program: command.get_program().into(), error })?;
-        // The command holds its own copy of what stands behind `>`.
-        drop(command);
-        Ok(attend(child, request.stdin, request.deadline)?)
+        let spawn = if powerless { spawn_powerless } else { Command::spawn };
+        execute(command, spawn, request.stdin, request.deadline)
     }
+}
+
+/// Runs a program to its end, or for as long as it may take. The command says where its standard output goes: into a pipe, to be
+/// collected, or elsewhere.
+///
+/// # Errors
+/// The program could not be run at all.
+pub fn execute(
+    mut command: Command,
+    spawn: impl FnOnce(&mut Command) -> io::Result<Child>,
+    stdin: &[u8],
+    deadline: Duration,
+) -> Result<Outcome, TargetError> {
+    command.stdin(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let child = spawn(&mut command);
+    let child = child.map_err(|error| TargetError::Start { program: command.get_program().into(), error })?;
+    // The command holds its own copy of what stands behind `>`.
+    drop(command);
+    Ok(attend(child, stdin, deadline)?)
 }
 
 impl Programs {
