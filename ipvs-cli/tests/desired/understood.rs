@@ -84,6 +84,8 @@ fn services_may_be_written_in_many_ways() {
         "version = 1\n[[\"services\"]]\nmark = 1\n[['services']]\nmark = 2",
         "version = 1\nservices = [\n{ mark = 1 },\n# [[services]]\n{ mark = 2 } ]",
         "version = 1\n[[services]]\nmark = 1\nengine = '''\nsip'''\n[[services]]\nmark = 2\nscheduler = \"\"\"r\\\n  r\"\"\"",
+        "version = 1\n[kernel]\nnote = \"\"\"\n[[services]]\n\"\"\"\n[[services]]\nmark = 1\n[[services]]\nmark = 2",
+        "version = 1\n[kernel]\nnote = '''\n[[services]]\n'''\n[[services]]\nmark = 1\n[[services]]\nmark = 2",
         "version = 1\n[[services]]\nmark = 1\n[timeouts]\ntcp = 5\n[[services]]\nmark = 2\n[[daemons]]\nrole = 'backup'\ninterface = 'lo'",
     ] {
         let said = |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.reason).collect::<Vec<_>>();
@@ -122,8 +124,8 @@ fn what_is_hardly_meant_is_a_warning() {
             "5:26: \"remote-checksum\" has no effect but in a tunnel of the type \"gue\"",
         ),
         (
-            "version = 1\n[[daemons]]\nrole = 'master'\ninterface = 'lo'\nsync_id = 257",
-            "5:11: of `sync_id' only eight bits are sent: 257 is the same as 1",
+            "version = 1\n[[daemons]]\nrole = 'master'\ninterface = 'lo'\nsync_id = 256",
+            "5:11: of `sync_id' only eight bits are sent: 256 is the same as 0",
         ),
     ] {
         let warnings = read("x", text).unwrap().warnings;
