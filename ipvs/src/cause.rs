@@ -104,6 +104,15 @@ pub enum Cause {
     },
     /// There is no such network interface.
     NoSuchInterface(InterfaceName),
+    /// Nothing can be sent to the group through the interface: it is down, or there is no route.
+    NoRoute {
+        /// The interface of the sync daemon.
+        interface: InterfaceName,
+        /// Its group; the kernel's default, if that is not given.
+        group: Option<IpAddr>,
+    },
+    /// The interface has no address to send from.
+    NoAddress(InterfaceName),
     /// A sync daemon of this role runs already: this one.
     DaemonRuns(Daemon),
     /// No sync daemon of this role runs.
@@ -124,6 +133,8 @@ impl Cause {
             Cause::NoSuchScheduler(_) | Cause::NoSuchEngine(_) | Cause::NoSuchSchedulerOrEngine(..) => Errno::ENOENT,
             Cause::NoSuchDestination { .. } => Errno::ENOENT,
             Cause::NoSuchInterface(_) => Errno::ENODEV,
+            Cause::NoRoute { .. } => Errno::ENETUNREACH,
+            Cause::NoAddress(_) => Errno::EADDRNOTAVAIL,
             Cause::Weight(_) | Cause::Thresholds { .. } => Errno::ERANGE,
             Cause::MixedFamilies { .. } | Cause::MixedFamiliesBesideDaemon { .. } => Errno::EINVAL,
             Cause::PrefixLength(_) | Cause::UpperThreshold(_) | Cause::GueWithoutPort => Errno::EINVAL,
@@ -183,6 +194,14 @@ impl fmt::Display for Cause {
             ),
             Cause::GroupNotMulticast(address) => write!(f, "{address} is not a multicast address"),
             Cause::NoSuchInterface(name) => write!(f, "there is no network interface {name}"),
+            Cause::NoRoute { interface, group } => {
+                f.write_str("nothing can be sent to the group")?;
+                group.map_or(Ok(()), |group| write!(f, " {group}"))?;
+                write!(f, " through {interface}: the interface is down, or there is no route")
+            }
+            Cause::NoAddress(interface) => {
+                write!(f, "{interface} has no address to send from; one of IPv6 takes seconds to get ready")
+            }
             Cause::DaemonRuns(Daemon { role, interface, sync_id, .. }) => {
                 write!(f, "a {role} daemon runs already, on {interface} with sync id {sync_id}")
             }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use crate::cause::Cause;
 use crate::client::{Client, Pipeline};
 use crate::command::Command;
+use crate::daemon::Daemon;
 use crate::error::{Errno, Error};
 use crate::service::Service;
 use crate::table::Table;
@@ -71,6 +72,10 @@ fn told_by(command: &Command, errno: Errno, table: &Table) -> Option<Cause> {
             [wanted.tcp, wanted.tcp_fin, wanted.udp].into_iter().flatten().max().map(Cause::TimeoutTooLong)
         }
         (Command::StartDaemon(daemon), Errno::ENODEV) => Some(Cause::NoSuchInterface(daemon.interface)),
+        (Command::StartDaemon(Daemon { interface, group, .. }), Errno::ENETUNREACH) => {
+            Some(Cause::NoRoute { interface, group })
+        }
+        (Command::StartDaemon(daemon), Errno::EADDRNOTAVAIL) => Some(Cause::NoAddress(daemon.interface)),
         (command, Errno::ESRCH) => command.service_key().map(|key| Cause::NoSuchService { key, near: None }),
         _ => None,
     }

@@ -249,13 +249,13 @@ fn only_the_services_that_were_named_change() {
 
 #[test]
 fn how_long_messages_are_may_be_left_to_the_kernel() {
-    let plain = Daemon::new(DaemonRole::Master, InterfaceName::LOOPBACK);
+    let plain = Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK);
     let running = |daemon| after(&Table::new(), &[Command::StartDaemon(daemon)]);
-    let current = running(Daemon { max_len: Some(700), ..plain });
+    let current = running(Daemon { max_len: Some(7000), ..plain });
     let mut desired = Table::read(Vec::new(), current.timeouts(), Vec::new(), current.info());
     desired.apply(&Command::StartDaemon(plain)).unwrap();
     assert_eq!(desired.daemons()[0].max_len, None, "the interface is not known");
     assert!(plan(&current, &desired).is_empty());
     let other = running(Daemon { sync_id: 5, ..plain });
-    assert_eq!(plan(&current, &other).commands()[0], Command::StopDaemon(DaemonRole::Master));
+    assert_eq!(plan(&current, &other).commands()[0], Command::StopDaemon(DaemonRole::Backup));
 }

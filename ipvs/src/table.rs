@@ -123,7 +123,7 @@ impl TableEntry {
 /// What depends on a particular machine is assumed: the only network
 /// interface is `lo` ([`with_interface`](Self::with_interface) adds others), the schedulers and the persistence engine are those of
 /// the Linux tree, and every unicast address can be reached. A table that was read from a kernel has any interface, and does not know
-/// what it carries: a sync daemon without [`max_len`](Daemon::max_len) then stays without.
+/// what it carries: a backup daemon without [`max_len`](Daemon::max_len) then stays without.
 ///
 /// ```
 /// use ipvs::{Command, Errno, Service, Table};
@@ -329,28 +329,37 @@ impl TableEntry {
     }
 }
 
-/// A daemon as the kernel reports it once started.
+/// A daemon as the kernel reports it once started. It takes 0 for "not given".
 fn with_defaults(daemon: &Daemon, mtu: Option<u32>) -> Daemon {
-    /// A master stays below this, whatever the interface carries.
+    let group = daemon.group.unwrap_or(IpAddr::from([224, 0, 0, 81]));
+    Daemon {
+        max_len: max_len(daemon, group, mtu),
+        group: Some(group),
+        port: daemon.port.filter(|port| *port != 0).or(Some(8848)),
+        ttl: daemon.ttl.filter(|ttl| *ttl != 0).or(Some(1)),
+        ..*daemon
+    }
+}
+
+/// What a message can be at most: as much as was asked for, within bounds, or as much as the interface carries.
+fn max_len(daemon: &Daemon, group: IpAddr, mtu: Option<u32>) -> Option<u16> {
+    /// Of Ethernet. A master takes it for every interface.
     const USUAL_MTU: u32 = 1500;
     /// The longest IP packet.
     const LONGEST: u32 = 65_535;
-    let group = daemon.group.unwrap_or(IpAddr::from([224, 0, 0, 81]));
     let headers = match Family::of(group) {
         Family::V4 => 20 + 8,
         Family::V6 => 40 + 8,
     };
-    let carries = mtu.map(|mtu| match daemon.role {
-        DaemonRole::Master => mtu.min(USUAL_MTU),
-        DaemonRole::Backup => mtu.clamp(USUAL_MTU, LONGEST),
-    });
-    Daemon {
-        max_len: daemon.max_len.or_else(|| u16::try_from(carries? - headers).ok()),
-        group: Some(group),
-        port: daemon.port.or(Some(8848)),
-        ttl: daemon.ttl.or(Some(1)),
-        ..*daemon
-    }
+    let (least, carries) = match daemon.role {
+        DaemonRole::Master => (1, Some(USUAL_MTU)),
+        DaemonRole::Backup => (1024, mtu.map(|mtu| mtu.clamp(USUAL_MTU, LONGEST))),
+    };
+    let most = match daemon.max_len.filter(|length| *length != 0) {
+        Some(length) => u32::from(length).clamp(least, LONGEST - headers),
+        None => carries? - headers,
+    };
+    u16::try_from(most).ok()
 }
 
 #[cfg(test)]

@@ -267,8 +267,7 @@ fn of_the_rest() -> Vec<(Vec<Command>, Errno, &'static str)> {
 #[test]
 fn kernel_broadcast_addresses_of_this_machine() {
     sandbox::enter_network().unwrap();
-    let words = ["address", "add", "10.9.9.1/24", "broadcast", "10.9.9.255", "dev", "lo"];
-    assert!(process::Command::new("ip").args(words).status().expect("the program ip").success());
+    ip("address add 10.9.9.1/24 broadcast 10.9.9.255 dev lo");
     let mut client = Client::connect().unwrap();
     let key = key("tcp 10.0.0.1:80");
     client.add_service(&Service::new(key)).unwrap();
@@ -278,6 +277,29 @@ fn kernel_broadcast_addresses_of_this_machine() {
     assert_eq!(cause, Some(Cause::NotAHost("10.9.9.255".parse().unwrap())));
     let host = Command::AddDestination(key, server("10.9.9.254:80"));
     assert_eq!(client.explain(&host, Errno::EINVAL).unwrap(), None);
+}
+
+/// Nor its routes.
+#[test]
+fn kernel_interfaces_that_a_master_cannot_use() {
+    sandbox::enter_network().unwrap();
+    ip("link add v0 type veth peer name v1");
+    let interface = InterfaceName::new("v0").unwrap();
+    let group = Some("ff02::81".parse().unwrap());
+    let mut client = Client::connect().unwrap();
+    let daemon = Daemon { group, ..Daemon::new(DaemonRole::Master, interface) };
+    let start = Command::StartDaemon(daemon);
+    assert_eq!(client.execute(&start).unwrap_err().errno(), Some(Errno::ENETUNREACH));
+    let cause = client.explain(&start, Errno::ENETUNREACH).unwrap().unwrap();
+    let sentence = "nothing can be sent to the group ff02::81 through v0: the interface is down, or there is no route";
+    assert_eq!((cause.errno(), cause.to_string().as_str()), (Errno::ENETUNREACH, sentence));
+    ip("link set v0 up");
+    client.start_daemon(&Daemon { group: None, ..daemon }).unwrap();
+}
+
+fn ip(words: &str) {
+    let done = process::Command::new("ip").args(words.split(' ')).status().expect("the program ip");
+    assert!(done.success(), "ip {words}");
 }
 
 /// What the table says now may not be what it said when the command was refused.
@@ -293,6 +315,10 @@ fn fake_a_cause_fits_the_errno_even_if_the_table_has_changed() {
     assert_eq!(explain(&mut client, Command::DeleteService(key), Errno::ESRCH), missing);
     assert_eq!(explain(&mut client, Command::AddDestination(key, server("10.0.0.1:0")), Errno::ESRCH), missing);
     assert_eq!(explain(&mut client, Command::Flush, Errno::ENOMEM), None);
+    // An IPv6 address that is not ready yet.
+    let start = Command::StartDaemon(daemon(DaemonRole::Master));
+    let unready = Some(Cause::NoAddress(InterfaceName::LOOPBACK));
+    assert_eq!(explain(&mut client, start, Errno::EADDRNOTAVAIL), unready);
     let (sip, rr) = (service.with_engine(PersistenceEngine::SIP), service.with_scheduler(Scheduler::RR));
     let edit = Command::EditService;
     let scheduler = Some(Cause::NoSuchScheduler(Scheduler::RR));

@@ -30,6 +30,7 @@ on_each_director! {
     daemons_start_and_stop
     daemons_stopped_before_they_ran_are_stopped
     daemons_are_refused_as_by_the_kernel
+    what_a_daemon_is_not_given_or_given_out_of_bounds_the_kernel_chooses
     timeouts_change_one_by_one
     zeroing_needs_a_service
     flush_spares_timeouts_and_daemons
@@ -319,6 +320,28 @@ fn daemons_are_refused_as_by_the_kernel(client: &mut Client) {
     client.start_daemon(&master).unwrap();
     refused(client, Command::StartDaemon(master), Errno::EEXIST);
     refused(client, Command::StopDaemon(DaemonRole::Backup), Errno::ESRCH);
+}
+
+fn what_a_daemon_is_not_given_or_given_out_of_bounds_the_kernel_chooses(client: &mut Client) {
+    use DaemonRole::{Backup, Master};
+    for (role, group, asked, length) in [
+        (Master, "224.0.0.5", None, 1472),
+        (Master, "224.0.0.5", Some(0), 1472),
+        (Master, "224.0.0.5", Some(1), 1),
+        (Master, "224.0.0.5", Some(65_535), 65_507),
+        (Backup, "224.0.0.5", None, 65_507),
+        (Backup, "224.0.0.5", Some(1), 1024),
+        (Backup, "224.0.0.5", Some(65_508), 65_507),
+        (Backup, "ff02::81", None, 65_487),
+        (Backup, "ff02::81", Some(65_507), 65_487),
+    ] {
+        let group = Some(group.parse().unwrap());
+        let daemon = Daemon { max_len: asked, group, port: Some(0), ttl: Some(0), ..loopback_daemon(role) };
+        client.start_daemon(&daemon).unwrap();
+        let expected = Daemon { max_len: Some(length), port: Some(8848), ttl: Some(1), ..daemon };
+        assert_eq!(client.daemons().unwrap(), [expected]);
+        client.stop_daemon(role).unwrap();
+    }
 }
 
 fn timeouts_change_one_by_one(client: &mut Client) {
