@@ -1,6 +1,5 @@
 //! One destination of a service's list `destinations`.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 
@@ -22,15 +21,25 @@ const INT_MAX: u32 = i32::MAX as u32;
 impl Reader<'_> {
     /// The destinations of the service, which is none if it was wrong itself.
     pub(super) fn destinations(&mut self, service: Option<ServiceKey>, values: Vec<Value<'_>>) {
-        let mut seen = HashMap::with_capacity(values.len());
+        let mut places = Vec::with_capacity(values.len());
         for value in values {
             let Some(mut fields) = Fields::of(value, &keys::DESTINATION, &mut self.notes) else { continue };
             let destination = self.destination(service, &mut fields);
             let (Some(service), Some(destination)) = (service, destination) else { continue };
-            if let Some(first) = seen.insert(destination.address, fields.at) {
-                self.twice(fields.at, &format!("the destination {} of {service}", destination.address), first);
-            }
+            places.push((destination.address, fields.at));
             self.command(fields.at, Command::AddDestination(service, destination));
+        }
+        if let Some(service) = service {
+            self.find_duplicates(service, places);
+        }
+    }
+
+    fn find_duplicates(&mut self, service: ServiceKey, mut places: Vec<(SocketAddr, usize)>) {
+        places.sort_unstable();
+        for same in places.chunk_by(|(address, _), (other, _)| address == other) {
+            for (address, at) in &same[1..] {
+                self.twice(*at, &format!("the destination {address} of {service}"), same[0].1);
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 
-use super::keys::Keys;
+use super::keys::{Keys, MOST};
 use super::suggest;
 use super::tree::{Entry, Kind, Value, short};
 use crate::desired::place::{Place, Problems, Source};
@@ -54,7 +54,7 @@ impl<'t> Fields<'t> {
             notes.problem(value.at, format!("{} is a table, not {}", keys.what, value.kind.found()));
             return None;
         };
-        let mut first = vec![None; keys.names.len()];
+        let mut first = [None; MOST];
         let before = entries.len();
         entries.retain(|entry| accept(entry, keys, &mut first, notes));
         let is_sound = entries.len() == before;

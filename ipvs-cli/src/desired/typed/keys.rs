@@ -60,6 +60,9 @@ pub(in crate::desired) const SERVICE: Keys = Keys {
     ],
 };
 
+/// No table has more keys than a service.
+pub(in crate::desired) const MOST: usize = SERVICE.names.len();
+
 pub(in crate::desired) const DESTINATION: Keys = Keys {
     what: "a destination",
     names: &["address", "forwarding", "tunnel", "weight", "upper_threshold", "lower_threshold", "statistics"],
