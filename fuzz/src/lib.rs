@@ -50,7 +50,7 @@ pub struct Result {
 pub fn run(argv: &[OsString], stdin: &mut dyn Input) -> Result {
     let mut kernel = Kernel::with(Client::fake(table()), "/dev/null");
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let mut streams = Streams { stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false };
+    let mut streams = Streams { stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false, colors: || false };
     let status = ipvs_cli::run(argv, &mut streams, &mut kernel);
     let table = kernel.client().and_then(Client::table).expect("the in-memory kernel tells its table");
     let services = table.services().cloned().collect();

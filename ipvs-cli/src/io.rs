@@ -1,5 +1,6 @@
 //! The three standard streams, as parameters: tests give others.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
 
@@ -19,6 +20,26 @@ pub struct Streams<'s> {
     pub stderr: &'s mut dyn Write,
     /// Does a person read `stderr`? Then some messages are followed by a hint. Asked when there is one.
     pub hints: fn() -> bool,
+    /// Does a person read `stdout`? Then what is different may be coloured. Asked when there is something.
+    pub colors: fn() -> bool,
+}
+
+impl Streams<'_> {
+    /// The same, for a shorter time.
+    pub(crate) fn reborrow(&mut self) -> Streams<'_> {
+        Streams {
+            stdin: &mut *self.stdin,
+            stdout: &mut *self.stdout,
+            stderr: &mut *self.stderr,
+            hints: self.hints,
+            colors: self.colors,
+        }
+    }
+
+    /// The same, but for what is read.
+    pub(crate) fn reading<'a>(&'a mut self, stdin: &'a mut dyn Input) -> Streams<'a> {
+        Streams { stdin, ..self.reborrow() }
+    }
 }
 
 /// Something to read from that may make its reader wait.
@@ -28,6 +49,22 @@ pub trait Input: Read {
 }
 
 impl Input for &[u8] {
+    fn would_block(&self) -> bool {
+        false
+    }
+}
+
+/// A file in the place of standard input.
+#[derive(Debug)]
+pub(crate) struct FileInput(pub(crate) File);
+
+impl Read for FileInput {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Input for FileInput {
     fn would_block(&self) -> bool {
         false
     }
@@ -52,7 +89,8 @@ impl Input for Stdin {
     }
 }
 
-/// An output of this process, without a buffer. When its reader is gone the process ends by `SIGPIPE`.
+/// An output of this process, without a buffer. When its reader is gone the process ends by `SIGPIPE`, unless it changes a
+/// director.
 #[derive(Debug)]
 pub struct Output(BorrowedFd<'static>);
 
@@ -76,7 +114,7 @@ impl Output {
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match rustix::io::retry_on_intr(|| rustix::io::write(self.0, bytes)) {
-            Err(rustix::io::Errno::PIPE) => {
+            Err(rustix::io::Errno::PIPE) if !sigpipe::is_spared() => {
                 sigpipe::restore_default();
                 Ok(rustix::io::write(self.0, bytes)?)
             }

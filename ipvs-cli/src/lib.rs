@@ -14,7 +14,8 @@
 //! for line in ["ipvsadm -A -f 10 -s rr", "ipvsadm -S"] {
 //!     let argv: Vec<_> = line.split(' ').map(Into::into).collect();
 //!     let mut stdin = &b""[..];
-//!     let mut streams = Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false };
+//!     let mut streams = Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false,
+//!         colors: || false };
 //!     assert_eq!(ipvs_cli::run(&argv, &mut streams, &mut kernel), 0);
 //! }
 //! assert_eq!(stdout, b"-A -f 10 -s rr\n");
@@ -29,10 +30,12 @@ pub mod kernel;
 mod lines;
 mod listing;
 mod lookup;
+pub mod operate;
 pub mod render;
 pub mod request;
 mod restore;
 mod run;
+mod script;
 mod sigpipe;
 
 pub use run::run;

@@ -12,7 +12,8 @@ fn main() -> ExitCode {
     let mut stdout = BufWriter::with_capacity(32 << 10, Output::stdout());
     let mut stderr = Output::stderr();
     let hints = || Output::stderr().is_terminal();
-    let mut streams = Streams { stdin: &mut Stdin, stdout: &mut stdout, stderr: &mut stderr, hints };
+    let colors = || Output::stdout().is_terminal();
+    let mut streams = Streams { stdin: &mut Stdin, stdout: &mut stdout, stderr: &mut stderr, hints, colors };
     let status = ipvs_cli::run(&argv, &mut streams, &mut Kernel::of_this_machine());
     // As ipvsadm: a listing that could not be written is no error.
     let _ = stdout.flush();

@@ -11,15 +11,15 @@ use crate::io::Streams;
 use crate::ipvsadm::names::Names;
 use crate::ipvsadm::{Invocation, Parser, Posix, Usage, help};
 use crate::kernel::Kernel;
-use crate::listing;
 use crate::lookup::Lookup;
 use crate::request::{ListRequest, Listed};
 use crate::restore::{Source, restore};
+use crate::{listing, operate, script};
 
 /// Carries a call out and returns its exit status.
 ///
 /// The first argument is the program's name, and decides what the program is: `ipvsadm`, `ipvsadm-save` or
-/// `ipvsadm-restore`. By any other name it speaks the language of ipvsadm too.
+/// `ipvsadm-restore`. By any other name it has subcommands, and speaks the language of ipvsadm too.
 pub fn run(argv: &[OsString], streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
     let (program, arguments) = match argv.split_first() {
         Some((program, arguments)) => (program.as_os_str(), arguments),
@@ -29,14 +29,24 @@ pub fn run(argv: &[OsString], streams: &mut Streams<'_>, kernel: &mut Kernel) ->
         b"ipvsadm" => ipvsadm(program, arguments, streams, kernel),
         b"ipvsadm-save" => ipvsadm_save(arguments, streams, kernel),
         b"ipvsadm-restore" => ipvsadm_restore(streams, kernel),
-        _ => match arguments.first() {
-            Some(word) if !is_option(word) => no_subcommand(word, streams),
-            _ => ipvsadm(program, arguments, streams, kernel),
-        },
+        _ => by_its_own_name(program, arguments, streams, kernel),
     }
 }
 
-fn ipvsadm(program: &OsStr, arguments: &[OsString], streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
+/// A subcommand if the first word is no option, ipvsadm's language otherwise; `--dry-run` may stand before both.
+fn by_its_own_name(program: &OsStr, arguments: &[OsString], streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
+    match arguments {
+        [dry_run, subcommand, rest @ ..] if dry_run == operate::DRY_RUN && !is_option(subcommand) => {
+            operate::run(&[&[subcommand.clone(), dry_run.clone()], rest].concat(), streams, kernel)
+        }
+        [dry_run, rest @ ..] if dry_run == operate::DRY_RUN => operate::dry_run(program, rest, streams, kernel),
+        [subcommand, ..] if !is_option(subcommand) => operate::run(arguments, streams, kernel),
+        _ => ipvsadm(program, arguments, streams, kernel),
+    }
+}
+
+/// The language of ipvsadm.
+pub(crate) fn ipvsadm(program: &OsStr, arguments: &[OsString], streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
     let program = program.as_bytes();
     let words = arguments.iter().map(|argument| argument.as_bytes()).collect();
     with_parser(|parser| {
@@ -73,9 +83,9 @@ const SAVE_HELP: &[u8] = b"ipvsadm-save: Script to save the IPVS table to stdout
 ";
 
 /// `ipvsadm-restore` takes arguments, too, but does not look at them.
-fn ipvsadm_restore(streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
+pub(crate) fn ipvsadm_restore(streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
     with_parser(|parser| {
-        let result = restore(SCRIPTS_PROGRAM, Source::Script, streams, kernel, parser);
+        let result = script::restore(SCRIPTS_PROGRAM, streams, kernel, parser);
         result.unwrap_or_else(|failure| failure.tell(SCRIPTS_PROGRAM, streams))
     })
 }
@@ -83,7 +93,7 @@ fn ipvsadm_restore(streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
 /// What the scripts call.
 const SCRIPTS_PROGRAM: &[u8] = b"ipvsadm";
 
-fn with_parser(work: impl FnOnce(&mut Parser<'_>) -> u8) -> u8 {
+pub(crate) fn with_parser<T>(work: impl FnOnce(&mut Parser<'_>) -> T) -> T {
     let posix = ["POSIXLY_CORRECT", "POSIX_ME_HARDER"].into_iter().any(|name| std::env::var_os(name).is_some());
     let mut lookup = Lookup::default();
     work(&mut Parser::new(&mut lookup, Posix(posix)))
@@ -149,16 +159,4 @@ pub(crate) fn tell_warnings(parser: &mut Parser<'_>, streams: &mut Streams<'_>) 
 /// Every option starts with a dash, if perhaps with one of typography.
 fn is_option(word: &OsStr) -> bool {
     word.as_bytes().first().is_none_or(|&first| first == b'-' || !first.is_ascii())
-}
-
-fn no_subcommand(word: &OsStr, streams: &mut Streams<'_>) -> u8 {
-    let text = format!(
-        "ipvs-cli: there is no subcommand `{}'\n\
-         ipvs-cli takes the command lines of ipvsadm, which start with an option: `ipvs-cli -L -n', \
-         `ipvs-cli -A -t 192.0.2.1:80 -s rr'; `ipvs-cli -h' lists them all.\n\
-         Called by the name of ipvsadm, ipvsadm-save or ipvsadm-restore, it is that program.\n",
-        word.to_string_lossy()
-    );
-    let _ = streams.stderr.write_all(text.as_bytes());
-    2
 }

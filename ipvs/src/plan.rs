@@ -146,6 +146,12 @@ impl Planner {
         Planner { daemons: false, ..self }
     }
 
+    /// Leaves services and their destinations as they are.
+    #[must_use]
+    pub fn without_services(self) -> Self {
+        self.these_services([])
+    }
+
     /// Services and their destinations only; timeouts and sync daemons stay.
     #[must_use]
     pub fn only_services(self) -> Self {

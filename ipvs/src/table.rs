@@ -121,7 +121,7 @@ impl TableEntry {
 /// - an [`upper_threshold`](Destination::upper_threshold) above 2,147,483,647 is refused.
 ///
 /// What depends on a particular machine is assumed: the only network
-/// interface is `lo` ([`with_interface`](Self::with_interface) adds others), the schedulers and the persistence engine are those of
+/// interface is `lo` ([`with_interface`](Self::with_interface) and [`with_interfaces`](Self::with_interfaces) say what else), the schedulers and the persistence engine are those of
 /// the Linux tree, and every unicast address can be reached. A table that was read from a kernel has any interface, and does not know
 /// what it carries: a backup daemon without [`max_len`](Daemon::max_len) then stays without.
 ///
@@ -192,6 +192,23 @@ impl Table {
         self
     }
 
+    /// The same director with these network interfaces and no others; what they carry isn't known.
+    ///
+    /// ```
+    /// use ipvs::{Command, Daemon, DaemonRole, Errno, InterfaceName, Table};
+    /// let [eth0, eth1] = [InterfaceName::new("eth0")?, InterfaceName::new("eth1")?];
+    /// let mut table = Table::new().with_interfaces([eth0]);
+    /// table.apply(&Command::StartDaemon(Daemon::new(DaemonRole::Master, eth0)))?;
+    /// let refusal = table.apply(&Command::StartDaemon(Daemon::new(DaemonRole::Backup, eth1))).unwrap_err();
+    /// assert_eq!(refusal.errno, Errno::ENODEV);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_interfaces(self, names: impl IntoIterator<Item = InterfaceName>) -> Self {
+        let interfaces = names.into_iter().map(|name| Interface { name, mtu: None }).collect();
+        Table { interfaces: Some(interfaces), ..self }
+    }
+
     /// The same director on another kernel.
     ///
     /// ```
@@ -223,6 +240,27 @@ impl Table {
         };
         let services = services.into_iter().rev().map(entry).collect();
         Table { services, timeouts, daemons, info, interfaces: None, ..Table::default() }
+    }
+
+    /// The same director without services: as after [`Command::Flush`].
+    ///
+    /// ```
+    /// use ipvs::{Command, Service, Table};
+    /// let mut table = Table::new();
+    /// table.apply(&Command::AddService(Service::new("mark 1".parse()?)))?;
+    /// assert_eq!(table.without_services(), Table::new());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn without_services(&self) -> Self {
+        Table {
+            services: IndexMap::new(),
+            daemons: self.daemons.clone(),
+            interfaces: self.interfaces.clone(),
+            timeouts: self.timeouts,
+            info: self.info,
+            kernel: self.kernel,
+        }
     }
 
     /// Its services, oldest first. (The kernel lists them in an order of its own.)

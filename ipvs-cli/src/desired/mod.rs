@@ -59,7 +59,7 @@ pub struct Located {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Desired {
-    /// Carried out in order on a director that [`Scope::clear`] has cleared, they make the desired table.
+    /// Carried out in order on a director that [`Scope::cleared`] has cleared, they make the desired table.
     pub commands: Vec<Located>,
     /// Which parts of the director the text speaks of. It leaves the others alone.
     pub scope: Scope,
@@ -73,8 +73,7 @@ impl Desired {
     /// # Errors
     /// What would be refused, with its place.
     pub fn table(&self, director: &Table) -> Result<Table, Vec<Problem>> {
-        let mut table = director.clone();
-        self.scope.clear(&mut table);
+        let mut table = self.scope.cleared(director);
         let mut problems = Problems::default();
         for Located { place, command } in &self.commands {
             if let Err(refusal) = table.apply(command) {

@@ -11,8 +11,7 @@ use ipvs::{Command, DaemonRole, Table};
 /// use ipvs_cli::desired::Scope;
 /// let mut table = Table::new();
 /// table.apply(&Command::AddService(Service::new("mark 1".parse().unwrap()))).unwrap();
-/// Scope { services: true, ..Scope::default() }.clear(&mut table);
-/// assert_eq!(table, Table::new());
+/// assert_eq!(Scope { services: true, ..Scope::default() }.cleared(&table), Table::new());
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
@@ -27,18 +26,16 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Takes out of the table what the text speaks of, so that the text's commands can make it anew.
-    pub fn clear(self, table: &mut Table) {
-        if self.services {
-            // Is never refused.
-            let _ = table.apply(&Command::Flush);
-        }
+    /// The table without what the text speaks of, so that the text's commands can make it anew.
+    pub fn cleared(self, table: &Table) -> Table {
+        let mut table = if self.services { table.without_services() } else { table.clone() };
         for role in [DaemonRole::Master, DaemonRole::Backup] {
             if self.daemon(role) {
                 // Refused if it doesn't run: then there is nothing to take out.
                 let _ = table.apply(&Command::StopDaemon(role));
             }
         }
+        table
     }
 
     /// Is it about the daemon of this role?

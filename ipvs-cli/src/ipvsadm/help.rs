@@ -13,11 +13,15 @@ const VERSION: &str = "ipvsadm v1.31 2019/12/24 (compiled with popt and IPVS v1.
 /// Those of `out`.
 pub fn write_version(out: &mut dyn Write, program: &[u8]) -> io::Result<()> {
     out.write_all(VERSION.as_bytes())?;
-    let name = program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-    if !name.starts_with(b"ipvsadm") {
+    if has_its_own_name(program) {
         writeln!(out, "spoken by ipvs-cli v{}", env!("CARGO_PKG_VERSION"))?;
     }
     Ok(())
+}
+
+fn has_its_own_name(program: &[u8]) -> bool {
+    let name = program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    !name.starts_with(b"ipvsadm")
 }
 
 /// The forms of a command line, each behind the program's name.
@@ -56,7 +60,11 @@ pub fn write(out: &mut dyn Write, program: &[u8]) -> io::Result<()> {
     out.write_all(b"\nOptions:\n")?;
     section(out, Section::Options)?;
     out.write_all(b"Daemon Options:\n")?;
-    section(out, Section::Daemon)
+    section(out, Section::Daemon)?;
+    if has_its_own_name(program) {
+        out.write_all(b"\nipvs-cli also has subcommands (apply, diff, show, restore): `ipvs-cli help'.\n")?;
+    }
+    Ok(())
 }
 
 fn section(out: &mut dyn Write, section: Section) -> io::Result<()> {

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use ipvs::{DestinationState, Family, Forwarding, Protocol, Service, ServiceKey, ServiceState, Tunnel, TunnelFlags};
+use ipvs::{
+    Destination, DestinationState, Family, Forwarding, Protocol, Service, ServiceKey, ServiceState, Tunnel, TunnelFlags,
+};
 
 use super::address::{endpoint, netmask};
 use super::list::names_of_ports;
@@ -33,10 +35,24 @@ pub fn service(
         lines.line(|line| {
             line.extend_from_slice(b"-a ");
             line.extend_from_slice(&id);
-            destination(line, state, protocol, names.as_deref_mut());
+            destination(line, &state.destination, protocol, names.as_deref_mut());
         })?;
     }
     lines.flush()
+}
+
+/// The command that makes a service.
+pub fn service_rule(line: &mut Vec<u8>, service: &Service) {
+    line.extend_from_slice(b"-A ");
+    identity(line, &service.key(), None);
+    configuration(line, service);
+}
+
+/// The command that gives a service a destination.
+pub fn destination_rule(line: &mut Vec<u8>, service: &ServiceKey, server: &Destination) {
+    line.extend_from_slice(b"-a ");
+    identity(line, service, None);
+    destination(line, server, names_of_ports(service), None);
 }
 
 fn identity(line: &mut Vec<u8>, key: &ServiceKey, names: Option<&mut Names>) {
@@ -85,8 +101,7 @@ fn configuration(line: &mut Vec<u8>, service: &Service) {
     }
 }
 
-fn destination(line: &mut Vec<u8>, state: &DestinationState, protocol: Option<Protocol>, names: Option<&mut Names>) {
-    let destination = &state.destination;
+fn destination(line: &mut Vec<u8>, destination: &Destination, protocol: Option<Protocol>, names: Option<&mut Names>) {
     line.extend_from_slice(b" -r ");
     endpoint(line, destination.address, protocol, names);
     line.extend_from_slice(match destination.forwarding {
@@ -150,7 +165,7 @@ fn checksum(line: &mut Vec<u8>, flags: TunnelFlags) {
 
 #[cfg(test)]
 mod tests {
-    use ipvs::{Destination, Scheduler};
+    use ipvs::Scheduler;
 
     use super::*;
     use crate::render::samples::{names, services, text};

@@ -26,7 +26,8 @@ fn toml(table: &Table) -> Vec<u8> {
 fn rules(table: &Table) -> Vec<u8> {
     let mut kernel = Kernel::with(Client::fake(table.clone()), "/dev/null");
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let mut streams = Streams { stdin: &mut &b""[..], stdout: &mut stdout, stderr: &mut stderr, hints: || false };
+    let mut streams =
+        Streams { stdin: &mut &b""[..], stdout: &mut stdout, stderr: &mut stderr, hints: || false, colors: || false };
     let argv = ["ipvsadm", "-S", "-n"].map(Into::into);
     assert_eq!(ipvs_cli::run(&argv, &mut streams, &mut kernel), 0);
     stdout

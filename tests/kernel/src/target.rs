@@ -167,7 +167,8 @@ impl InProcess {
 impl Session for InProcess {
     fn run(&mut self, request: Request<'_>) -> Result<Outcome, TargetError> {
         let (mut stdin, mut stdout, mut stderr) = (request.stdin, Vec::new(), Vec::new());
-        let mut streams = Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false };
+        let mut streams =
+            Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false, colors: || false };
         let status = ipvs_cli::run(&request.command.argv, &mut streams, &mut self.kernel);
         Ok(Outcome { stdout, stderr, status: Status::Exit(status.into()) })
     }

@@ -1,0 +1,88 @@
+//! `apply`: brings the director to a desired state.
+
+use std::time::Instant;
+
+use ipvs::Why;
+
+use super::carry_out::{Conduct, Verdict, carry_out};
+use super::cli::{Apply, Manner, Restrictions};
+use super::difference::Difference;
+use super::prepare::{self, Prepared};
+use super::session::{Session, Trouble};
+use super::summary::Summary;
+use crate::desired::Desired;
+
+/// The exit status where nothing was changed.
+const AS_IT_WAS: u8 = 1;
+
+pub(super) fn run(apply: &Apply, session: &mut Session<'_, '_>) -> u8 {
+    let done = prepare::read(session, &apply.wanted.file)
+        .and_then(|desired| change(session, desired, &apply.wanted.restrictions, &apply.manner));
+    session.conclude(done, AS_IT_WAS)
+}
+
+/// Makes it so. Returns the exit status.
+pub(super) fn change(
+    session: &mut Session<'_, '_>,
+    desired: Desired,
+    restrictions: &Restrictions,
+    manner: &Manner,
+) -> Result<u8, Trouble> {
+    let deadline = manner.timeout.map(|limit| (Instant::now() + limit, limit));
+    let patience = match (manner.patience(), manner.timeout) {
+        (Some(patience), Some(limit)) => Some(patience.min(limit)),
+        (patience, limit) => patience.or(limit),
+    };
+    // Held until the end.
+    let _turn = if manner.dry_run { None } else { session.take_turn(patience)? };
+    let prepared = prepare::plan(session, desired, restrictions)?;
+    let summary = Summary::of(prepared.change.plan());
+    if manner.dry_run {
+        show(session, &prepared);
+        session.report(format_args!("dry run, nothing was sent: {summary}"));
+        return Ok(0);
+    }
+    let conduct = Conduct { is_ours: session.kernel.is_of_this_machine(), deadline, display: &session.display };
+    let client = session.kernel.client().map_err(|error| Trouble::Other(error.to_string()))?;
+    match carry_out(&prepared.change, client, &conduct) {
+        Ok(made) => {
+            session.report(summary);
+            if made.again {
+                session.note("somebody else changed the director meanwhile, so it was planned anew");
+            }
+            Ok(0)
+        }
+        Err(verdict) => Ok(unmade(session, &prepared, &verdict)),
+    }
+}
+
+/// Shows what would change.
+fn show(session: &mut Session<'_, '_>, prepared: &Prepared) {
+    session.display.end();
+    let difference = Difference::new(prepared.change.before(), prepared.change.plan());
+    // As everywhere, errors of writing are ignored.
+    let _ = difference.write(session.streams.stdout, false);
+}
+
+/// Says what came between, and how the director is now.
+fn unmade(session: &mut Session<'_, '_>, prepared: &Prepared, verdict: &Verdict) -> u8 {
+    match &verdict.unmade.why {
+        Why::Refused(command, refusal) => {
+            let explained = session.kernel.client().and_then(|client| client.explain(command, refusal.errno));
+            let reason = match explained {
+                Ok(Some(cause)) => cause.to_string(),
+                _ => refusal.to_string(),
+            };
+            let state = verdict.unmade.state;
+            match prepare::place(&prepared.desired, command) {
+                Some(place) => session.say(format_args!("{place}: {reason}; {state}")),
+                None => session.complain(format_args!("{}: {reason}; {state}", prepare::told(command))),
+            }
+        }
+        _ => session.complain(verdict),
+    }
+    if let Some(advice) = verdict.advice() {
+        session.complain(advice);
+    }
+    verdict.status()
+}

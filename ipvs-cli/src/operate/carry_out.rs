@@ -1,0 +1,104 @@
+//! Making a change: with an eye on signals, on the clock and on the line on the terminal.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use ipvs::{Change, Client, Made, Progress, State, Unmade, Why};
+
+use super::progress::Display;
+use super::signals::{self, Signals};
+use crate::sigpipe;
+
+/// How a change is made.
+pub(crate) struct Conduct<'d> {
+    /// Signals and closed pipes are those of this program, and not of one that has our code in it.
+    pub(crate) is_ours: bool,
+    /// When it has to be done, and how long that was at first.
+    pub(crate) deadline: Option<(Instant, Duration)>,
+    pub(crate) display: &'d Display,
+}
+
+/// A change that was not made.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) unmade: Unmade,
+    interrupted: Option<Interrupted>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Interrupted {
+    Signal(i32),
+    Late(Duration),
+}
+
+impl Verdict {
+    /// The exit status.
+    pub(crate) fn status(&self) -> u8 {
+        const AS_IT_WAS: u8 = 1;
+        match (self.unmade.state, self.interrupted) {
+            (State::Between | State::Unknown, _) => signals::BETWEEN,
+            (_, Some(Interrupted::Signal(signal))) => 128 + u8::try_from(signal).unwrap_or(0),
+            _ => AS_IT_WAS,
+        }
+    }
+
+    /// Did somebody want it to end, rather than that something went wrong?
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.is_some()
+    }
+
+    /// What to do about the state that the director is in, if that is not as it was.
+    pub(crate) fn advice(&self) -> Option<&'static str> {
+        match self.unmade.state {
+            State::Between | State::Unknown => {
+                Some("it is safe to run it again: what is as desired stays, and the rest is made")
+            }
+            State::Untouched | State::Undone => None,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.interrupted {
+            Some(Interrupted::Signal(signal)) => {
+                let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
+                write!(f, "interrupted by {name}")?;
+            }
+            Some(Interrupted::Late(limit)) => write!(f, "not done within {limit:?}")?,
+            None => write!(f, "{}", self.unmade.why)?,
+        }
+        write!(f, "; {}", self.unmade.state)
+    }
+}
+
+/// Makes the change, or leaves the director as it was, if that is possible.
+pub(crate) fn carry_out(change: &Change, client: &mut Client, conduct: &Conduct<'_>) -> Result<Made, Verdict> {
+    let has_work = conduct.is_ours && !change.plan().is_empty();
+    // Where they can't be heard they end the program midway, which the next run makes good.
+    let signals = has_work.then(|| Signals::listen().ok()).flatten();
+    if has_work {
+        sigpipe::spare();
+    }
+    let mut interrupted = None;
+    let made = change.make(client, &mut |progress| {
+        conduct.display.doing(|| told(progress));
+        interrupted = interrupted.or_else(|| interruption(signals.as_ref(), conduct.deadline));
+        if interrupted.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    made.map_err(|unmade| {
+        let interrupted = interrupted.filter(|_| matches!(unmade.why, Why::Interrupted));
+        Verdict { unmade, interrupted }
+    })
+}
+
+fn interruption(signals: Option<&Signals>, deadline: Option<(Instant, Duration)>) -> Option<Interrupted> {
+    let signal = signals.and_then(Signals::heard).map(Interrupted::Signal);
+    let late = deadline.filter(|(until, _)| Instant::now() >= *until).map(|(_, limit)| Interrupted::Late(limit));
+    signal.or(late)
+}
+
+fn told(Progress { stage, done, total }: Progress) -> String {
+    format!("{stage}: {done} of {total}")
+}

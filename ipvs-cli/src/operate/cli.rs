@@ -1,0 +1,182 @@
+//! The subcommands' options.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, ValueEnum};
+use ipvs::ServiceKey;
+
+use super::service_argument;
+
+/// Changes the table of an IPVS director as a whole, without a gap, and shows beforehand what will change
+#[derive(Parser, Debug)]
+#[command(name = "ipvs-cli", arg_required_else_help = true, after_help = LANGUAGE)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) subcommand: Subcommand,
+}
+
+const LANGUAGE: &str = "\
+Everything else is the language of ipvsadm, whose lines start with an option: `ipvs-cli -L -n',
+`ipvs-cli -A -t 192.0.2.1:80 -s rr'; `ipvs-cli -h' lists them. Before them may stand --dry-run, too.
+Called by the name of ipvsadm, ipvsadm-save or ipvsadm-restore, it is that program.";
+
+#[derive(clap::Subcommand, Debug)]
+pub(super) enum Subcommand {
+    /// Brings the director to the state that a file describes, by the smallest change
+    #[command(after_help = APPLY_STATUS)]
+    Apply(Apply),
+    /// Shows what `apply' would change, as lines of ipvsadm with + and -
+    #[command(after_help = "Exit status: 0 if there is nothing to change, 1 if there is, 2 after trouble.")]
+    Diff(Diff),
+    /// Shows what the director holds
+    Show(Show),
+    /// Replaces the table by the rules of a file, as ipvsadm-restore does, or all of them or none
+    #[command(after_help = APPLY_STATUS)]
+    Restore(Restore),
+}
+
+const APPLY_STATUS: &str = "\
+Exit status: 0 done, or nothing to do; 1 wrong file, or refused: the director is as it was; 2 wrong usage;
+3 the director is between two states, or its state is unknown: run it again; 128 + the signal's number
+when interrupted, and undone.";
+
+#[derive(Args, Debug)]
+pub(super) struct Apply {
+    #[command(flatten)]
+    pub(super) wanted: Wanted,
+    #[command(flatten)]
+    pub(super) manner: Manner,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Diff {
+    #[command(flatten)]
+    pub(super) wanted: Wanted,
+    /// Whether removed lines are red and added ones green; auto: on a terminal, unless NO_COLOR is set
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(super) color: Color,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Show {
+    /// Only this one: "tcp 192.0.2.1:80", "udp [2001:db8::1]:53", "mark 10" or "mark 10 ipv6"; without
+    /// blanks, tcp:192.0.2.1:80
+    #[arg(value_name = "SERVICE", num_args = 0..=3)]
+    pub(super) service: Vec<String>,
+    /// As JSON, which `apply' reads
+    #[arg(long, group = "notation")]
+    pub(super) json: bool,
+    /// As TOML, which `apply' reads
+    #[arg(long, group = "notation")]
+    pub(super) toml: bool,
+    /// As the commands of ipvsadm that make it again; timeouts and sync daemons have no place there
+    #[arg(long, group = "notation")]
+    pub(super) rules: bool,
+    /// With counters, rates and connections
+    #[arg(long, requires = "json")]
+    pub(super) statistics: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Restore {
+    /// The file; standard input without it
+    #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
+    pub(super) file: PathBuf,
+    /// All or nothing: a wrong line, and nothing is sent
+    #[arg(long)]
+    pub(super) atomic: bool,
+    #[command(flatten)]
+    pub(super) manner: Manner,
+}
+
+/// What is desired.
+#[derive(Args, Debug)]
+pub(super) struct Wanted {
+    /// The desired state: rules of ipvsadm, or TOML or JSON; `-' is standard input
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) restrictions: Restrictions,
+}
+
+/// What of the difference is left alone.
+#[derive(Args, Debug, Default)]
+pub(super) struct Restrictions {
+    /// Leave the weights of destinations that are there as they are
+    #[arg(long)]
+    pub(super) keep_weights: bool,
+    /// Only add what is missing; neither edit nor delete
+    #[arg(long, conflicts_with_all = ["no_deletions", "keep_weights"])]
+    pub(super) only_additions: bool,
+    /// Add and edit, but leave what is not in the file
+    #[arg(long)]
+    pub(super) no_deletions: bool,
+    /// Only this service, such as tcp:192.0.2.1:80 or mark:10; may be given several times
+    #[arg(long, value_name = "SERVICE", value_parser = service_argument::parse)]
+    pub(super) only: Vec<ServiceKey>,
+}
+
+/// How a change is made.
+#[derive(Args, Debug, Default)]
+pub(super) struct Manner {
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Wait for another ipvs-cli that is at work here, if need be so many seconds, instead of refusing
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, value_parser = seconds)]
+    wait: Option<Option<Duration>>,
+    /// Say nothing but what is wrong
+    #[arg(long)]
+    pub(super) quiet: bool,
+    /// Give up after so many seconds, and undo what was done
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(super) timeout: Option<Duration>,
+}
+
+impl Manner {
+    /// How long to wait for another: `None` is as long as it takes.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        match self.wait {
+            None => Some(Duration::ZERO),
+            Some(limit) => limit,
+        }
+    }
+}
+
+/// When output is coloured.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "a number of seconds, such as 10 or 0.5".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_options_fit_together() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn waiting_is_for_ever_for_a_time_or_not_at_all() {
+        let patience = |words: &[&str]| {
+            let words = ["ipvs-cli", "apply", "file"].iter().chain(words);
+            let Subcommand::Apply(apply) = Cli::try_parse_from(words).unwrap().subcommand else { panic!() };
+            apply.manner.patience()
+        };
+        assert_eq!(patience(&[]), Some(Duration::ZERO));
+        assert_eq!(patience(&["--wait"]), None);
+        assert_eq!(patience(&["--wait=1.5"]), Some(Duration::from_millis(1500)));
+        assert!(Cli::try_parse_from(["ipvs-cli", "apply", "file", "--wait=-1"]).is_err());
+        assert!(Cli::try_parse_from(["ipvs-cli", "apply", "file", "--timeout", "nan"]).is_err());
+    }
+}

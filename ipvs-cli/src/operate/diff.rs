@@ -1,0 +1,35 @@
+//! `diff`: what `apply` would change.
+
+use std::env;
+
+use super::cli::{Color, Diff};
+use super::difference::Difference;
+use super::prepare;
+use super::session::Session;
+
+const DIFFERENT: u8 = 1;
+const TROUBLE: u8 = 2;
+
+pub(super) fn run(diff: &Diff, session: &mut Session<'_, '_>) -> u8 {
+    let done = prepare::prepare(session, &diff.wanted).map(|prepared| {
+        let change = &prepared.change;
+        if change.plan().is_empty() {
+            return 0;
+        }
+        session.display.end();
+        let colored = is_colored(diff.color, session.streams.colors);
+        // As everywhere, errors of writing are ignored.
+        let _ = Difference::new(change.before(), change.plan()).write(session.streams.stdout, colored);
+        DIFFERENT
+    });
+    session.conclude(done, TROUBLE)
+}
+
+fn is_colored(color: Color, may_be: fn() -> bool) -> bool {
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        // https://no-color.org: if it is set, and not to nothing.
+        Color::Auto => env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && may_be(),
+    }
+}

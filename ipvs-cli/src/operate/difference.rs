@@ -1,0 +1,196 @@
+//! A plan as lines of ipvsadm: `-` before what is there and goes, `+` before what comes. An edit is one of each.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use ipvs::{Command, Daemon, Destination, Plan, Service, ServiceKey, Table, Timeouts};
+
+use crate::render;
+
+/// What a plan changes, ordered by what it is about.
+pub(super) struct Difference<'p> {
+    lines: Vec<(About, Line<'p>)>,
+}
+
+/// What a line is about: settings first, then each service before its destinations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum About {
+    Settings,
+    Service(ServiceKey, Option<SocketAddr>),
+}
+
+/// A line: what goes or comes.
+struct Line<'p> {
+    sign: u8,
+    rule: Rule<'p>,
+}
+
+/// What makes a part of a table.
+enum Rule<'p> {
+    Service(&'p Service),
+    Destination(ServiceKey, &'p Destination),
+    Timeouts(Timeouts),
+    Daemon(&'p Daemon),
+}
+
+const GOES: u8 = b'-';
+const COMES: u8 = b'+';
+
+impl<'p> Difference<'p> {
+    /// What the plan makes of the table that it was made for.
+    pub(super) fn new(before: &'p Table, plan: &'p Plan) -> Self {
+        let mut difference = Difference { lines: Vec::with_capacity(2 * plan.commands().len()) };
+        for command in plan.commands() {
+            difference.add(before, command);
+        }
+        difference.lines.sort_by_key(|(about, _)| *about);
+        difference
+    }
+
+    fn add(&mut self, before: &'p Table, command: &'p Command) {
+        match command {
+            Command::AddService(service) => self.line(COMES, Rule::Service(service)),
+            Command::EditService(service) => {
+                self.old_service(before, &service.key());
+                self.line(COMES, Rule::Service(service));
+            }
+            Command::DeleteService(key) => {
+                self.old_service(before, key);
+                for state in before.service(key).into_iter().flat_map(|entry| entry.destinations()) {
+                    self.line(GOES, Rule::Destination(*key, &state.destination));
+                }
+            }
+            Command::AddDestination(key, destination) => self.line(COMES, Rule::Destination(*key, destination)),
+            Command::EditDestination(key, destination) => {
+                self.old_destination(before, key, &destination.address);
+                self.line(COMES, Rule::Destination(*key, destination));
+            }
+            Command::DeleteDestination(key, at) => self.old_destination(before, key, at),
+            Command::SetTimeouts(wanted) => {
+                let old = before.timeouts();
+                let new = Timeouts {
+                    tcp: wanted.tcp.or(old.tcp),
+                    tcp_fin: wanted.tcp_fin.or(old.tcp_fin),
+                    udp: wanted.udp.or(old.udp),
+                };
+                self.line(GOES, Rule::Timeouts(old));
+                self.line(COMES, Rule::Timeouts(new));
+            }
+            Command::StartDaemon(daemon) => self.line(COMES, Rule::Daemon(daemon)),
+            Command::StopDaemon(role) => {
+                for daemon in before.daemons().iter().filter(|daemon| daemon.role == *role) {
+                    self.line(GOES, Rule::Daemon(daemon));
+                }
+            }
+            // No plan has them.
+            Command::Flush | Command::Zero(_) => {}
+        }
+    }
+
+    fn old_service(&mut self, before: &'p Table, key: &ServiceKey) {
+        if let Some(entry) = before.service(key) {
+            self.line(GOES, Rule::Service(entry.service()));
+        }
+    }
+
+    fn old_destination(&mut self, before: &'p Table, key: &ServiceKey, at: &SocketAddr) {
+        if let Some(state) = before.service(key).and_then(|entry| entry.destination(at)) {
+            self.line(GOES, Rule::Destination(*key, &state.destination));
+        }
+    }
+
+    fn line(&mut self, sign: u8, rule: Rule<'p>) {
+        let about = match &rule {
+            Rule::Service(service) => About::Service(service.key(), None),
+            Rule::Destination(key, destination) => About::Service(*key, Some(destination.address)),
+            Rule::Timeouts(_) | Rule::Daemon(_) => About::Settings,
+        };
+        self.lines.push((about, Line { sign, rule }));
+    }
+
+    /// Writes them, red and green if `colored`.
+    pub(super) fn write(&self, out: &mut dyn Write, colored: bool) -> io::Result<()> {
+        let mut text = Vec::new();
+        for (_, line) in &self.lines {
+            text.clear();
+            line.write(&mut text, colored);
+            out.write_all(&text)?;
+        }
+        Ok(())
+    }
+}
+
+impl Line<'_> {
+    fn write(&self, text: &mut Vec<u8>, colored: bool) {
+        if colored {
+            text.extend_from_slice(if self.sign == GOES { b"\x1b[31m" } else { b"\x1b[32m" });
+        }
+        text.extend_from_slice(&[self.sign, b' ']);
+        match self.rule {
+            Rule::Service(service) => render::save::service_rule(text, service),
+            Rule::Destination(key, destination) => render::save::destination_rule(text, &key, destination),
+            Rule::Timeouts(timeouts) => render::timeouts::rule(text, timeouts),
+            Rule::Daemon(daemon) => render::daemon::rule(text, daemon),
+        }
+        text.extend_from_slice(if colored { b"\x1b[m\n" } else { b"\n" });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(commands: &[&str]) -> Table {
+        let mut names = crate::ipvsadm::value::NoNames;
+        let mut parser = crate::ipvsadm::Parser::new(&mut names, crate::ipvsadm::Posix(false));
+        let text = commands.join("\n").into_bytes();
+        crate::desired::read("test", text, &mut parser).unwrap().table(&Table::new()).unwrap()
+    }
+
+    #[test]
+    fn an_edit_is_the_old_line_and_the_new_one() {
+        let before = table(&[
+            "-A -t 192.0.2.1:80 -s rr",
+            "-a -t 192.0.2.1:80 -r 192.0.2.12 -m",
+            "-a -t 192.0.2.1:80 -r 192.0.2.11 -m -w 5",
+            "-A -f 1",
+            "-a -f 1 -r 192.0.2.11",
+        ]);
+        let after = table(&[
+            "-A -t 192.0.2.1:80 -s wrr",
+            "-a -t 192.0.2.1:80 -r 192.0.2.13 -i",
+            "-a -t 192.0.2.1:80 -r 192.0.2.11 -m -w 6",
+            "-A -f 2 -6",
+            "--set 0 60 0",
+            "--start-daemon backup --mcast-interface lo --syncid 7",
+        ]);
+        let plan = ipvs::plan(&before, &after);
+        let mut text = Vec::new();
+        Difference::new(&before, &plan).write(&mut text, false).unwrap();
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "- --set 900 120 300
++ --set 900 60 300
++ --start-daemon backup --mcast-interface lo --syncid 7 --mcast-group 224.0.0.81 --mcast-port 8848 --mcast-ttl 1 --sync-maxlen 65507
+- -A -t 192.0.2.1:80 -s rr
++ -A -t 192.0.2.1:80 -s wrr
+- -a -t 192.0.2.1:80 -r 192.0.2.11:80 -m -w 5
++ -a -t 192.0.2.1:80 -r 192.0.2.11:80 -m -w 6
+- -a -t 192.0.2.1:80 -r 192.0.2.12:80 -m -w 1
++ -a -t 192.0.2.1:80 -r 192.0.2.13:80 -i -w 1 --tun-type ipip
+- -A -f 1 -s wlc
+- -a -f 1 -r 192.0.2.11:0 -g -w 1
++ -A -f 2 -6 -s wlc
+"
+        );
+    }
+
+    #[test]
+    fn what_goes_is_red_and_what_comes_is_green() {
+        let (before, after) = (table(&["-A -f 1"]), table(&["-A -f 2"]));
+        let plan = ipvs::plan(&before, &after);
+        let mut text = Vec::new();
+        Difference::new(&before, &plan).write(&mut text, true).unwrap();
+        assert_eq!(text, b"\x1b[31m- -A -f 1 -s wlc\x1b[m\n\x1b[32m+ -A -f 2 -s wlc\x1b[m\n");
+    }
+}

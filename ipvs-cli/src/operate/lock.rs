@@ -1,0 +1,162 @@
+//! An advisory lock, so that those who change a director as a whole take turns.
+//!
+//! It is a lock on a file for each network namespace, which goes with its holder however that ends. It is among programs of
+//! ours, and among those that see the same `/run`. Who does not take it, such as ipvsadm, is not kept out.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use std::{fmt, thread};
+
+/// Where the files are.
+const DIRECTORY: &str = "/run";
+
+/// How often it is looked whether the lock is free.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Held until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+/// Why there is none.
+#[derive(Debug)]
+pub(crate) enum Denied {
+    /// Somebody else has it.
+    Held(Holder),
+    /// Nobody can have one: there is no place for its file.
+    Unavailable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: io::Error,
+    },
+}
+
+/// Who has the lock, as they say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Holder(String);
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Lock {
+    /// Takes the lock of this thread's network namespace. Waits until `until`, or, without one, as long as it takes;
+    /// `waiting` hears once for whom.
+    pub(crate) fn take(until: Option<Instant>, waiting: &mut dyn FnMut(&Holder)) -> Result<Self, Denied> {
+        Self::take_at(&path(), until, waiting)
+    }
+
+    fn take_at(path: &Path, until: Option<Instant>, waiting: &mut dyn FnMut(&Holder)) -> Result<Self, Denied> {
+        let unavailable = |error| Denied::Unavailable { path: path.to_owned(), error };
+        let mut options = OpenOptions::new();
+        // Only who may write it can lock it.
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = options.open(path).map_err(unavailable)?;
+        let mut told = false;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(error)) => return Err(unavailable(error)),
+                Err(TryLockError::WouldBlock) if until.is_some_and(|until| Instant::now() >= until) => {
+                    return Err(Denied::Held(holder(&mut file)));
+                }
+                Err(TryLockError::WouldBlock) if told => thread::sleep(LOOK_AGAIN),
+                Err(TryLockError::WouldBlock) => {
+                    waiting(&holder(&mut file));
+                    told = true;
+                }
+            }
+        }
+        // Who they are helps others, but is not needed.
+        let _ = sign(&mut file);
+        Ok(Lock(file))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.set_len(0);
+    }
+}
+
+/// The number of a namespace is that of its file.
+fn path() -> PathBuf {
+    let namespace = std::fs::metadata("/proc/thread-self/ns/net").map_or(0, |namespace| namespace.ino());
+    Path::new(DIRECTORY).join(format!("ipvs-cli.{namespace}.lock"))
+}
+
+fn sign(file: &mut File) -> io::Result<()> {
+    let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
+    file.set_len(0)?;
+    file.rewind()?;
+    write!(file, "process {} ({})", std::process::id(), command.escape_default())
+}
+
+fn holder(file: &mut File) -> Holder {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.take(4096).read_to_string(&mut text));
+    match read {
+        Ok(1..) => Holder(text),
+        // It has only just taken it.
+        _ => Holder("another ipvs-cli".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            Place(std::env::temp_dir().join(format!("ipvs-cli-lock-{name}-{}", std::process::id())))
+        }
+
+        fn take(&self, until: Option<Instant>) -> Result<Lock, Denied> {
+            Lock::take_at(&self.0, until, &mut |_| {})
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    #[test]
+    fn one_at_a_time_and_who_it_is() {
+        let place = Place::new("one");
+        let now = Some(Instant::now());
+        let first = place.take(now).unwrap();
+        let Err(Denied::Held(holder)) = place.take(now) else { panic!("it is held") };
+        assert!(holder.to_string().starts_with(&format!("process {} (", std::process::id())), "{holder}");
+        drop(first);
+        place.take(now).unwrap();
+    }
+
+    #[test]
+    fn who_waits_gets_it() {
+        let place = Place::new("wait");
+        let first = place.take(None).unwrap();
+        let mut first = Some(first);
+        let mut heard = 0;
+        Lock::take_at(&place.0, None, &mut |_| {
+            heard += 1;
+            first = None;
+        })
+        .unwrap();
+        assert_eq!(heard, 1);
+    }
+
+    #[test]
+    fn without_a_place_there_is_none() {
+        let nowhere = Path::new("/proc/nowhere/lock");
+        assert!(matches!(Lock::take_at(nowhere, None, &mut |_| {}), Err(Denied::Unavailable { .. })));
+    }
+}

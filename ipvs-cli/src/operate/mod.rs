@@ -1,0 +1,73 @@
+//! The subcommands of `ipvs-cli`: changing a director as a whole, without a gap, and seeing beforehand what will change.
+//!
+//! A file for each: `apply`, `diff`, `show`, `restore`; `dry_run` is for command lines of ipvsadm. What several need:
+//! `prepare` reads a desired state and plans the change, `carry_out` makes it, `session` is the way to the person at the terminal.
+
+mod apply;
+mod carry_out;
+mod cli;
+mod diff;
+mod difference;
+mod dry_run;
+pub(crate) mod lock;
+mod prepare;
+mod progress;
+mod restore;
+mod service_argument;
+mod session;
+mod show;
+mod signals;
+mod summary;
+
+use std::ffi::{OsStr, OsString};
+
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::io::Streams;
+use crate::kernel::Kernel;
+use crate::operate::cli::{Cli, Subcommand};
+use crate::operate::session::Session;
+
+pub(crate) use carry_out::{Conduct, carry_out};
+pub(crate) use dry_run::ipvsadm as dry_run;
+pub(crate) use progress::Display;
+pub(crate) use session::waiting_for;
+
+/// The option that may also stand before ipvsadm's.
+pub(crate) const DRY_RUN: &str = "--dry-run";
+
+/// The subcommands and their options, for a manual page or a shell's completions.
+///
+/// ```
+/// let mut command = ipvs_cli::operate::command();
+/// assert!(command.find_subcommand("apply").is_some());
+/// assert!(command.render_long_help().to_string().contains("apply"));
+/// ```
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Carries a subcommand out; `arguments` are those behind the program's name. Returns the exit status.
+pub(crate) fn run(arguments: &[OsString], streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
+    let words = std::iter::once(OsStr::new("ipvs-cli")).chain(arguments.iter().map(OsString::as_os_str));
+    let parsed = command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
+    match parsed {
+        Ok(cli) => dispatch(cli, streams, kernel),
+        Err(error) => {
+            let text = error.render().to_string();
+            let out = if error.use_stderr() { &mut *streams.stderr } else { &mut *streams.stdout };
+            // As everywhere, errors of writing are ignored.
+            let _ = out.write_all(text.as_bytes());
+            u8::try_from(error.exit_code()).unwrap_or(2)
+        }
+    }
+}
+
+fn dispatch(cli: Cli, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
+    match cli.subcommand {
+        Subcommand::Apply(apply) => apply::run(&apply, &mut Session::new(streams, kernel, apply.manner.quiet)),
+        Subcommand::Diff(diff) => diff::run(&diff, &mut Session::new(streams, kernel, false)),
+        Subcommand::Show(show) => show::run(&show, streams, kernel),
+        Subcommand::Restore(restore) => restore::run(&restore, streams, kernel),
+    }
+}

@@ -1,0 +1,146 @@
+//! From a file to the change that it asks for. Nothing is sent here.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use ipvs::{Change, Command, DaemonRole, Impossible, Planner};
+
+use super::cli::{Restrictions, Wanted};
+use super::session::{Session, Trouble};
+use crate::desired::{self, Desired, Place};
+use crate::failure::Failure;
+use crate::run;
+
+/// A change, and what asks for it.
+pub(super) struct Prepared {
+    pub(super) desired: Desired,
+    pub(super) change: Change,
+}
+
+/// Reads a desired state.
+pub(super) fn read(session: &mut Session<'_, '_>, file: &Path) -> Result<Desired, Trouble> {
+    session.doing("reading what is desired");
+    let (name, text) = text(session, file)?;
+    let desired = run::with_parser(|parser| desired::read(&name, text, parser)).map_err(Trouble::Problems)?;
+    session.warn(&desired.warnings);
+    Ok(desired)
+}
+
+fn text(session: &mut Session<'_, '_>, file: &Path) -> Result<(String, Vec<u8>), Trouble> {
+    let mut text = Vec::new();
+    if file == Path::new("-") {
+        let read = session.streams.stdin.read_to_end(&mut text);
+        read.map_err(|error| Trouble::Kernel(Failure::stdin(&error)))?;
+        return Ok(("standard input".to_owned(), text));
+    }
+    let name = file.display().to_string();
+    match File::open(file).and_then(|mut file| file.read_to_end(&mut text)) {
+        Ok(_) => Ok((name, text)),
+        Err(error) => Err(Trouble::Other(format!("{name}: {error}"))),
+    }
+}
+
+/// Plans the change from what the director holds to what is desired, and tries it out.
+pub(super) fn plan(
+    session: &mut Session<'_, '_>,
+    desired: Desired,
+    restrictions: &Restrictions,
+) -> Result<Prepared, Trouble> {
+    session.doing("reading the director's table");
+    let before = session.kernel.table().map_err(|error| Trouble::Kernel(Failure::read(error)))?;
+    session.doing("planning");
+    let table = desired.table(&before).map_err(Trouble::Problems)?;
+    for key in restrictions.only.iter().filter(|key| before.service(key).is_none() && table.service(key).is_none()) {
+        session.note(format!("--only: there is no service {key}, neither in the file nor on the director"));
+    }
+    let planner = planner(&desired, restrictions);
+    match Change::prepare(before, table, planner.clone()) {
+        Ok(change) => Ok(Prepared { desired, change }),
+        Err(error) => Err(impossible(session, &desired, &planner, &error)),
+    }
+}
+
+/// As [`read`] and [`plan`].
+pub(super) fn prepare(session: &mut Session<'_, '_>, wanted: &Wanted) -> Result<Prepared, Trouble> {
+    let desired = read(session, &wanted.file)?;
+    plan(session, desired, &wanted.restrictions)
+}
+
+/// What the file does not speak of stays as it is, whoever changes it meanwhile.
+fn planner(desired: &Desired, restrictions: &Restrictions) -> Planner {
+    let mut planner = Planner::new();
+    if !desired.scope.services {
+        planner = planner.without_services();
+    }
+    if !desired.scope.timeouts {
+        planner = planner.without_timeouts();
+    }
+    if ![DaemonRole::Master, DaemonRole::Backup].iter().any(|role| desired.scope.daemon(*role)) {
+        planner = planner.without_daemons();
+    }
+    if restrictions.keep_weights {
+        planner = planner.keep_weights();
+    }
+    if restrictions.only_additions {
+        planner = planner.only_additions();
+    }
+    if restrictions.no_deletions {
+        planner = planner.without_deletions();
+    }
+    if !restrictions.only.is_empty() {
+        planner = planner.only_these_services(restrictions.only.iter().copied());
+    }
+    planner
+}
+
+/// What the restrictions leave is in the way of what they don't.
+fn impossible(session: &mut Session<'_, '_>, desired: &Desired, planner: &Planner, error: &Impossible) -> Trouble {
+    let told = reasons(session, desired, planner).unwrap_or_default();
+    if told.is_empty() { Trouble::Other(error.to_string()) } else { Trouble::Told(told) }
+}
+
+/// Why, with places: a line for each. The tables went with the change, so they are made once more.
+fn reasons(session: &mut Session<'_, '_>, desired: &Desired, planner: &Planner) -> Option<String> {
+    let mut table = session.kernel.table().ok()?;
+    let wanted = desired.table(&table).ok()?;
+    let mut told = String::new();
+    for command in planner.plan(&table, &wanted).commands() {
+        if let Some(cause) = table.explain(command) {
+            match place(desired, command) {
+                Some(place) => told += &format!("{place}: {cause}\n"),
+                None => told += &format!("{}: {cause}\n", self::told(command)),
+            }
+        } else {
+            // Nothing is against it.
+            let _ = table.apply(command);
+        }
+    }
+    Some(told)
+}
+
+/// Where the file asks for what the command does.
+pub(super) fn place<'d>(desired: &'d Desired, command: &Command) -> Option<&'d Place> {
+    let asks = |asked: &Command| match (asked, command) {
+        (
+            Command::AddService(asked) | Command::EditService(asked),
+            Command::AddService(done) | Command::EditService(done),
+        ) => asked.key() == done.key(),
+        (
+            Command::AddDestination(service, asked) | Command::EditDestination(service, asked),
+            Command::AddDestination(of, done) | Command::EditDestination(of, done),
+        ) => service == of && asked.address == done.address,
+        (Command::SetTimeouts(_), Command::SetTimeouts(_)) => true,
+        (Command::StartDaemon(asked), Command::StartDaemon(done)) => asked.role == done.role,
+        _ => false,
+    };
+    desired.commands.iter().rev().find(|located| asks(&located.command)).map(|located| &located.place)
+}
+
+/// A command in a sentence.
+pub(super) fn told(command: &Command) -> String {
+    match command.service_key() {
+        Some(key) => format!("{} of {key}", command.kind()),
+        None => command.kind().to_string(),
+    }
+}

@@ -1,0 +1,46 @@
+//! `restore`: replaces the table by the rules of a file; all of them or none, if asked.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::cli::{Manner, Restore, Restrictions};
+use super::session::{Session, Trouble};
+use super::{apply, dry_run, prepare};
+use crate::io::{FileInput, Streams};
+use crate::kernel::Kernel;
+use crate::run::ipvsadm_restore;
+
+const AS_IT_WAS: u8 = 1;
+
+pub(super) fn run(restore: &Restore, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
+    if restore.atomic {
+        let mut session = Session::new(streams, kernel, restore.manner.quiet);
+        let done = atomic(&restore.file, &restore.manner, &mut session);
+        return session.conclude(done, AS_IT_WAS);
+    }
+    if restore.file == Path::new("-") {
+        return line_by_line(&restore.manner, streams, kernel);
+    }
+    match File::open(&restore.file) {
+        Ok(file) => {
+            let mut stdin = FileInput(file);
+            line_by_line(&restore.manner, &mut streams.reading(&mut stdin), kernel)
+        }
+        Err(error) => {
+            let trouble = Trouble::Other(format!("{}: {error}", restore.file.display()));
+            Session::new(streams, kernel, false).conclude(Err(trouble), AS_IT_WAS)
+        }
+    }
+}
+
+/// As `apply`, but of the services none stay that the file does not name.
+fn atomic(file: &Path, manner: &Manner, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
+    let mut desired = prepare::read(session, file)?;
+    desired.scope.services = true;
+    apply::change(session, desired, &Restrictions::default(), manner)
+}
+
+/// As ipvsadm-restore.
+fn line_by_line(manner: &Manner, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
+    if manner.dry_run { dry_run::try_out(streams, kernel, ipvsadm_restore) } else { ipvsadm_restore(streams, kernel) }
+}

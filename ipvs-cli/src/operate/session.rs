@@ -1,0 +1,131 @@
+//! What goes on between a subcommand and whoever runs it.
+
+use std::fmt::Display as Shown;
+use std::time::{Duration, Instant};
+
+use super::lock::{Denied, Holder, Lock};
+use super::progress::Display;
+use crate::desired::Problem;
+use crate::failure::Failure;
+use crate::io::Streams;
+use crate::kernel::Kernel;
+
+/// One run of a subcommand.
+pub(super) struct Session<'a, 's> {
+    pub(super) streams: &'a mut Streams<'s>,
+    pub(super) kernel: &'a mut Kernel,
+    pub(super) display: Display,
+    visible: bool,
+    quiet: bool,
+}
+
+/// What ends a subcommand before anything was changed.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The desired state is wrong, or can't be made.
+    Problems(Vec<Problem>),
+    /// There is no IPVS, or it can't be read.
+    Kernel(Failure),
+    /// It can't be made: lines that say why.
+    Told(String),
+    /// Something else.
+    Other(String),
+}
+
+impl<'a, 's> Session<'a, 's> {
+    pub(super) fn new(streams: &'a mut Streams<'s>, kernel: &'a mut Kernel, quiet: bool) -> Self {
+        let visible = !quiet && kernel.is_of_this_machine() && (streams.hints)();
+        Session { streams, kernel, display: Display::new(visible), visible, quiet }
+    }
+
+    /// What goes on now, for the line on the terminal.
+    pub(super) fn doing(&self, what: &str) {
+        self.display.doing(|| what.to_owned());
+    }
+
+    /// Says something that begins with its place.
+    pub(super) fn say(&mut self, message: impl Shown) {
+        self.write(&format!("{message}\n"));
+    }
+
+    /// Says what is wrong.
+    pub(super) fn complain(&mut self, message: impl Shown) {
+        self.write(&format!("ipvs-cli: {message}\n"));
+    }
+
+    /// Says what is good to know.
+    pub(super) fn note(&mut self, message: impl Shown) {
+        if !self.quiet {
+            self.complain(message);
+        }
+    }
+
+    /// Says what is wrong in a file, or only suspicious.
+    fn problems(&mut self, kind: &str, problems: &[Problem]) {
+        let text: String =
+            problems.iter().map(|problem| format!("{}: {kind}{}\n", problem.place, problem.reason)).collect();
+        self.write(&text);
+    }
+
+    /// Says what was done.
+    pub(super) fn report(&mut self, message: impl Shown) {
+        if !self.quiet {
+            self.display.end();
+            // Whoever does not listen has it done all the same.
+            let _ = writeln!(self.streams.stdout, "{message}");
+        }
+    }
+
+    /// Warnings of a file.
+    pub(super) fn warn(&mut self, warnings: &[Problem]) {
+        if !self.quiet && !warnings.is_empty() {
+            self.problems("warning: ", warnings);
+        }
+    }
+
+    /// The exit status of what was done, or else this one, and what was the trouble.
+    pub(super) fn conclude(&mut self, done: Result<u8, Trouble>, status: u8) -> u8 {
+        match done {
+            Ok(status) => return status,
+            Err(Trouble::Problems(problems)) => self.problems("", &problems),
+            Err(Trouble::Kernel(failure)) => {
+                self.display.end();
+                failure.tell(b"ipvs-cli", self.streams);
+            }
+            Err(Trouble::Told(lines)) => self.write(&lines),
+            Err(Trouble::Other(message)) => self.complain(message),
+        }
+        status
+    }
+
+    /// Waits for those of us who are at work on this director; `None` where the director is in this process.
+    pub(super) fn take_turn(&mut self, patience: Option<Duration>) -> Result<Option<Lock>, Trouble> {
+        if !self.kernel.is_of_this_machine() {
+            return Ok(None);
+        }
+        let until = patience.map(|patience| Instant::now() + patience);
+        let display = &self.display;
+        match Lock::take(until, &mut |holder| display.doing(|| waiting_for(holder))) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(Denied::Held(holder)) => Err(Trouble::Other(format!(
+                "{holder} is at work on this director; nothing was changed; --wait waits for it"
+            ))),
+            Err(Denied::Unavailable { path, error }) => {
+                self.note(format!("{}: {error}; going on without a lock against another ipvs-cli", path.display()));
+                Ok(None)
+            }
+        }
+    }
+
+    /// A message, with the line off the terminal.
+    fn write(&mut self, text: &str) {
+        self.display.end();
+        // To where nothing could be said about it.
+        let _ = self.streams.stderr.write_all(text.as_bytes());
+        self.display = Display::new(self.visible);
+    }
+}
+
+pub(crate) fn waiting_for(holder: &Holder) -> String {
+    format!("waiting for {holder}")
+}

@@ -1,0 +1,73 @@
+//! `show`: what the director holds.
+
+use ipvs::{Command, ServiceKey, Table};
+
+use super::cli::Show;
+use super::service_argument;
+use super::session::{Session, Trouble};
+use crate::desired::{Shown, write_json, write_toml};
+use crate::failure::Failure;
+use crate::io::Streams;
+use crate::ipvsadm::names::Names;
+use crate::kernel::Kernel;
+use crate::listing;
+use crate::render;
+use crate::request::{ListRequest, Listed, View};
+
+const USAGE: u8 = 2;
+const TROUBLE: u8 = 1;
+
+pub(super) fn run(show: &Show, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
+    let mut session = Session::new(streams, kernel, false);
+    let service = match show.service.as_slice() {
+        [] => None,
+        words => match service_argument::parse(&words.join(" ")) {
+            Ok(key) => Some(key),
+            Err(error) => return session.conclude(Err(Trouble::Other(error.to_string())), USAGE),
+        },
+    };
+    let done = show_it(show, service, &mut session).map(|()| 0);
+    session.conclude(done, TROUBLE)
+}
+
+fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
+    if !show.json && !show.toml && !show.rules {
+        let what = only.map_or(Listed::All, Listed::Service);
+        let request = ListRequest { what, view: View::Plain, numeric: true, exact: false, nosort: false };
+        session.display.end();
+        let listed = listing::list(session.kernel, session.streams.stdout, &request, &mut Names::default());
+        return listed.map_err(Trouble::Kernel);
+    }
+    session.doing("reading the director's table");
+    let table = session.kernel.table().map_err(|error| Trouble::Kernel(Failure::read(error)))?;
+    if let Some(key) = only
+        && let Some(cause) = table.explain(&Command::Zero(Some(key)))
+    {
+        return Err(Trouble::Other(cause.to_string()));
+    }
+    session.display.end();
+    let out = &mut *session.streams.stdout;
+    let shown = Shown { statistics: show.statistics, only };
+    let written = if show.json {
+        write_json(out, &table, shown)
+    } else if show.toml {
+        write_toml(out, &table, shown)
+    } else {
+        write_rules(out, &table, only)
+    };
+    // As everywhere, errors of writing are ignored.
+    written.or(Ok(()))
+}
+
+/// As `ipvsadm -S -n`.
+fn write_rules(mut out: &mut dyn std::io::Write, table: &Table, only: Option<ServiceKey>) -> std::io::Result<()> {
+    let mut services: Vec<_> = table.services().map(|entry| *entry.state()).collect();
+    services.retain(|state| only.is_none_or(|key| key == state.service.key()));
+    render::order::sort_services(&mut services);
+    for state in services {
+        let entry = table.service(&state.service.key());
+        let mut destinations: Vec<_> = entry.into_iter().flat_map(|entry| entry.destinations()).copied().collect();
+        render::save::service(&mut out, true, &state, &mut destinations, &mut Names::default())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! `ipvsadm-restore`: the table that a file of commands makes, without a gap if the file is right from end to end.
+//!
+//! The original clears the table, then carries the lines out. Where every line is a change, and none would be refused, ours
+//! gets to the same table by the difference: what stays keeps its connections and counters. Otherwise it does as the original.
+
+use std::io::{self, Read};
+
+use ipvs::{Change, Client, Command, Planner, Table};
+
+use crate::failure::Failure;
+use crate::io::{Input, Streams};
+use crate::ipvsadm::{Invocation, Parser, Words};
+use crate::kernel::Kernel;
+use crate::lines::{LineReader, Next};
+use crate::operate::lock::Lock;
+use crate::operate::{Conduct, Display, carry_out, waiting_for};
+use crate::restore::{self, Source};
+
+/// Carries out all lines of standard input on an empty table; returns the exit status.
+pub(crate) fn restore(
+    program: &[u8],
+    streams: &mut Streams<'_>,
+    kernel: &mut Kernel,
+    parser: &mut Parser<'_>,
+) -> Result<u8, Failure> {
+    // Without IPVS nothing is read.
+    kernel.client().and_then(Client::info).map_err(Failure::Unavailable)?;
+    let display = Display::new(kernel.is_of_this_machine() && (streams.hints)());
+    display.doing(|| "reading what is to be restored".to_owned());
+    let mut read = Reread::all_of(streams.stdin);
+    // Held until the end. Where there is none to be had, the original has none either.
+    let _turn = kernel
+        .is_of_this_machine()
+        .then(|| Lock::take(None, &mut |holder| display.doing(|| waiting_for(holder))).ok())
+        .flatten();
+    if read.error.is_none()
+        && let Some(change) = difference(&read.text, kernel, parser, &display)
+        && let Some(status) = without_a_gap(&change, streams, kernel, display)
+    {
+        return Ok(status);
+    }
+    parser.warnings.clear();
+    restore::restore(program, Source::Script, &mut streams.reading(&mut read), kernel, parser)
+}
+
+/// What leads from the director's table to that of the text; `None` if it is not for us.
+fn difference(text: &[u8], kernel: &mut Kernel, parser: &mut Parser<'_>, display: &Display) -> Option<Change> {
+    display.doing(|| "reading the director's table".to_owned());
+    let before = kernel.table().ok()?;
+    display.doing(|| "planning".to_owned());
+    let desired = table(text, before.without_services(), parser)?;
+    Change::prepare(before, desired, Planner::new()).ok()
+}
+
+/// What the lines make of the table, if each is a change that is accepted.
+fn table(mut text: &[u8], mut table: Table, parser: &mut Parser<'_>) -> Option<Table> {
+    let (mut lines, mut words) = (LineReader::new(), Words::default());
+    loop {
+        match lines.next() {
+            Next::Line([b'#', ..]) | Next::Unterminated([b'#', ..]) => continue,
+            Next::Line(line) | Next::Unterminated(line) => words.split_line(line),
+            Next::Empty => {
+                lines.fill(&mut text).ok()?;
+                continue;
+            }
+            Next::End => return Some(table),
+        }
+        if words.is_empty() {
+            continue;
+        }
+        match parser.parse(&words) {
+            // Counters that are zeroed can't survive, too.
+            Ok(Invocation::Change(Command::Zero(_))) => return None,
+            Ok(Invocation::Change(command)) if parser.warnings.is_empty() => table.apply(&command).ok()?,
+            _ => return None,
+        }
+    }
+}
+
+/// Makes the change. Returns the exit status, or nothing if only the original's way is left.
+fn without_a_gap(change: &Change, streams: &mut Streams<'_>, kernel: &mut Kernel, mut display: Display) -> Option<u8> {
+    let is_ours = kernel.is_of_this_machine();
+    let client = kernel.client().ok()?;
+    let made = carry_out(change, client, &Conduct { is_ours, deadline: None, display: &display });
+    display.end();
+    match made {
+        Ok(_) => Some(0),
+        Err(verdict) if verdict.is_interrupted() => {
+            let text = format!("ipvsadm-restore: {verdict}\n");
+            // To where nothing could be said about it.
+            let _ = streams.stderr.write_all(text.as_bytes());
+            Some(verdict.status())
+        }
+        Err(_) => None,
+    }
+}
+
+/// All of an input, to be read once more, with the error that ended it.
+struct Reread {
+    text: Vec<u8>,
+    at: usize,
+    error: Option<io::Error>,
+}
+
+impl Reread {
+    fn all_of(input: &mut dyn Input) -> Self {
+        let mut text = Vec::new();
+        let error = input.read_to_end(&mut text).err();
+        Reread { text, at: 0, error }
+    }
+}
+
+impl Read for Reread {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = (&self.text[self.at..]).read(buffer)?;
+        self.at += count;
+        match self.error.take_if(|_| count == 0) {
+            Some(error) => Err(error),
+            None => Ok(count),
+        }
+    }
+}
+
+impl Input for Reread {
+    fn would_block(&self) -> bool {
+        false
+    }
+}
