@@ -254,7 +254,7 @@ impl Table {
     #[must_use]
     pub fn without_services(&self) -> Self {
         Table {
-            services: IndexMap::new(),
+            services: IndexMap::default(),
             daemons: self.daemons.clone(),
             interfaces: self.interfaces.clone(),
             timeouts: self.timeouts,

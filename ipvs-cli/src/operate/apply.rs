@@ -28,7 +28,8 @@ pub(super) fn change(
     restrictions: &Restrictions,
     manner: &Manner,
 ) -> Result<u8, Trouble> {
-    let deadline = manner.timeout.map(|limit| (Instant::now() + limit, limit));
+    // What is later than any clock shows is never.
+    let deadline = manner.timeout.and_then(|limit| Instant::now().checked_add(limit));
     let patience = match (manner.patience(), manner.timeout) {
         (Some(patience), Some(limit)) => Some(patience.min(limit)),
         (patience, limit) => patience.or(limit),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ipvs::{Change, Client, Made, Progress, State, Unmade, Why};
 
@@ -14,8 +14,8 @@ use crate::sigpipe;
 pub(crate) struct Conduct<'d> {
     /// Signals and closed pipes are those of this program, and not of one that has our code in it.
     pub(crate) is_ours: bool,
-    /// When it has to be done, and how long that was at first.
-    pub(crate) deadline: Option<(Instant, Duration)>,
+    /// When it has to be done.
+    pub(crate) deadline: Option<Instant>,
     pub(crate) display: &'d Display,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Interrupted {
     Signal(i32),
-    Late(Duration),
+    Late,
 }
 
 impl Verdict {
@@ -66,7 +66,7 @@ impl fmt::Display for Verdict {
                 let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
                 write!(f, "interrupted by {name}")?;
             }
-            Some(Interrupted::Late(limit)) => write!(f, "not done within {limit:?}")?,
+            Some(Interrupted::Late) => write!(f, "not done in time")?,
             None => write!(f, "{}", self.unmade.why)?,
         }
         write!(f, "; {}", self.unmade.state)
@@ -93,9 +93,9 @@ pub(crate) fn carry_out(change: &Change, client: &mut Client, conduct: &Conduct<
     })
 }
 
-fn interruption(signals: Option<&Signals>, deadline: Option<(Instant, Duration)>) -> Option<Interrupted> {
+fn interruption(signals: Option<&Signals>, deadline: Option<Instant>) -> Option<Interrupted> {
     let signal = signals.and_then(Signals::heard).map(Interrupted::Signal);
-    let late = deadline.filter(|(until, _)| Instant::now() >= *until).map(|(_, limit)| Interrupted::Late(limit));
+    let late = deadline.filter(|until| Instant::now() >= *until).map(|_| Interrupted::Late);
     signal.or(late)
 }
 

@@ -103,7 +103,8 @@ impl<'a, 's> Session<'a, 's> {
         if !self.kernel.is_of_this_machine() {
             return Ok(None);
         }
-        let until = patience.map(|patience| Instant::now() + patience);
+        // What is later than any clock shows is never.
+        let until = patience.and_then(|patience| Instant::now().checked_add(patience));
         let display = &self.display;
         match Lock::take(until, &mut |holder| display.doing(|| waiting_for(holder))) {
             Ok(lock) => Ok(Some(lock)),

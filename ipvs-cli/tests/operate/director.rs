@@ -1,0 +1,89 @@
+//! A director, and the program called on it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ipvs::{Client, Table};
+use ipvs_cli::io::Streams;
+use ipvs_cli::kernel::Kernel;
+
+pub(crate) const SHOP: &str = "# a shop
+-A -t 192.0.2.1:80 -s wrr
+-a -t 192.0.2.1:80 -r 192.0.2.11 -m -w 3
+-a -t 192.0.2.1:80 -r 192.0.2.12 -m -w 3
+-A -f 10 -s rr -p 600
+-a -f 10 -r 192.0.2.11 -i
+--set 0 60 0
+";
+
+/// A director with its table, and a directory for files.
+pub(crate) struct Director {
+    pub(crate) kernel: Kernel,
+    pub(crate) colors: fn() -> bool,
+    directory: PathBuf,
+}
+
+/// What a call did.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Done {
+    pub(crate) status: u8,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+pub(crate) fn done(status: u8, stdout: &str, stderr: &str) -> Done {
+    Done { status, stdout: stdout.to_owned(), stderr: stderr.to_owned() }
+}
+
+impl Director {
+    pub(crate) fn new() -> Self {
+        static DIRECTORIES: AtomicUsize = AtomicUsize::new(0);
+        let number = DIRECTORIES.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("ipvs-cli-{}-{number}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        Director { kernel: Kernel::with(Client::fake(Table::new()), "/dev/null"), colors: || false, directory }
+    }
+
+    /// The name of a new file that holds this text.
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.directory.join(name);
+        fs::write(&path, text).unwrap();
+        path.into_os_string().into_string().unwrap()
+    }
+
+    pub(crate) fn run(&mut self, line: &str) -> Done {
+        self.feed(line, "")
+    }
+
+    /// Calls it with this on standard input.
+    pub(crate) fn feed(&mut self, line: &str, stdin: &str) -> Done {
+        let argv: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        let (mut stdin, mut stdout, mut stderr) = (stdin.as_bytes(), Vec::new(), Vec::new());
+        let mut streams = Streams {
+            stdin: &mut stdin,
+            stdout: &mut stdout,
+            stderr: &mut stderr,
+            hints: || false,
+            colors: self.colors,
+        };
+        let status = ipvs_cli::run(&argv, &mut streams, &mut self.kernel);
+        Done { status, stdout: String::from_utf8(stdout).unwrap(), stderr: String::from_utf8(stderr).unwrap() }
+    }
+
+    #[track_caller]
+    pub(crate) fn must(&mut self, line: &str) {
+        assert_eq!(self.run(line), done(0, "", ""), "{line}");
+    }
+
+    pub(crate) fn saved(&mut self) -> String {
+        self.run("ipvsadm -S -n").stdout
+    }
+}
+
+impl Drop for Director {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}

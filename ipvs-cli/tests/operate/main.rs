@@ -1,0 +1,130 @@
+//! The subcommands, in this process, on an in-memory kernel that remembers from call to call.
+
+mod director;
+mod dry_run;
+mod faults;
+mod restrictions;
+
+use director::{Director, Done, SHOP, done};
+
+#[test]
+fn apply_makes_it_so_and_then_there_is_nothing_to_do() {
+    let mut director = Director::new();
+    director.must("ipvsadm -A -f 7");
+    let summary = "2 services added, 1 deleted; 3 destinations added; timeouts set\n";
+    assert_eq!(director.feed("ipvs-cli apply -", SHOP), done(0, summary, ""));
+    assert_eq!(director.feed("ipvs-cli apply -", SHOP), done(0, "nothing to change\n", ""));
+    assert_eq!(director.feed("ipvs-cli apply --quiet -", "-C"), done(0, "", ""));
+    assert_eq!(director.saved(), "");
+}
+
+#[test]
+fn a_file_is_named_in_what_is_said() {
+    let mut director = Director::new();
+    let file = director.file("shop.rules", SHOP);
+    assert_eq!(director.run(&format!("ipvs-cli apply {file}")).status, 0);
+    assert_eq!(director.run(&format!("ipvs-cli diff {file}")), done(0, "", ""));
+    let wrong = director.file("wrong.rules", "-A -f 1\n-A -f 0\n");
+    let said = director.run(&format!("ipvs-cli apply {wrong}"));
+    assert_eq!((said.status, said.stdout.as_str()), (1, ""));
+    assert!(said.stderr.starts_with(&format!("{wrong}:2: ")), "{}", said.stderr);
+    let missing = director.run("ipvs-cli diff /no/such/file");
+    assert_eq!(missing, done(2, "", "ipvs-cli: /no/such/file: No such file or directory (os error 2)\n"));
+}
+
+#[test]
+fn diff_tells_what_apply_would_do() {
+    let mut director = Director::new();
+    director.must("ipvsadm -A -t 192.0.2.1:80 -s rr");
+    director.must("ipvsadm -a -t 192.0.2.1:80 -r 192.0.2.11 -m");
+    director.must("ipvsadm -A -f 7");
+    let expected = "- --set 900 120 300
++ --set 900 60 300
+- -A -t 192.0.2.1:80 -s rr
++ -A -t 192.0.2.1:80 -s wrr
+- -a -t 192.0.2.1:80 -r 192.0.2.11:80 -m -w 1
++ -a -t 192.0.2.1:80 -r 192.0.2.11:80 -m -w 3
++ -a -t 192.0.2.1:80 -r 192.0.2.12:80 -m -w 3
+- -A -f 7 -s wlc
++ -A -f 10 -s rr -p 600
++ -a -f 10 -r 192.0.2.11:0 -i -w 1 --tun-type ipip
+";
+    assert_eq!(director.feed("ipvs-cli diff -", SHOP), done(1, expected, ""));
+    director.feed("ipvs-cli apply -", SHOP);
+    assert_eq!(director.feed("ipvs-cli diff -", SHOP), done(0, "", ""));
+}
+
+#[test]
+fn diff_is_coloured_where_that_is_wanted() {
+    let mut director = Director::new();
+    let red_and_green = "\x1b[32m+ -A -f 1 -s wlc\x1b[m\n";
+    assert_eq!(director.feed("ipvs-cli diff --color always -", "-A -f 1"), done(1, red_and_green, ""));
+    assert_eq!(director.feed("ipvs-cli diff -", "-A -f 1"), done(1, "+ -A -f 1 -s wlc\n", ""));
+    director.colors = || true;
+    assert_eq!(director.feed("ipvs-cli diff -", "-A -f 1"), done(1, red_and_green, ""));
+    assert_eq!(director.feed("ipvs-cli diff --color=never -", "-A -f 1"), done(1, "+ -A -f 1 -s wlc\n", ""));
+}
+
+#[test]
+fn show_is_the_listing_or_a_desired_state() {
+    let mut director = Director::new();
+    director.feed("ipvs-cli apply -", SHOP);
+    assert_eq!(director.run("ipvs-cli show"), director.run("ipvsadm -L -n"));
+    assert_eq!(director.run("ipvs-cli show --rules"), director.run("ipvsadm -S -n"));
+    assert_eq!(director.run("ipvs-cli show mark 10"), director.run("ipvsadm -L -n -f 10"));
+    assert_eq!(director.run("ipvs-cli show --rules mark:10").stdout.lines().count(), 2);
+    for notation in ["--json", "--toml", "--json --statistics"] {
+        let text = director.run(&format!("ipvs-cli show {notation}")).stdout;
+        assert_eq!(director.feed("ipvs-cli diff -", &text), done(0, "", ""), "{notation}");
+        let mut other = Director::new();
+        assert_eq!(other.feed("ipvs-cli apply -", &text).status, 0);
+        assert_eq!(other.run(&format!("ipvs-cli show {notation}")).stdout, text);
+    }
+}
+
+#[test]
+fn show_knows_the_service_that_was_meant() {
+    let mut director = Director::new();
+    director.must("ipvsadm -A -t 192.0.2.1:80");
+    let said = "ipvs-cli: there is no service udp 192.0.2.1:80, but tcp 192.0.2.1:80\n";
+    assert_eq!(director.run("ipvs-cli show --json udp:192.0.2.1:80"), done(1, "", said));
+    let wrong = director.run("ipvs-cli show 192.0.2.1:80");
+    assert_eq!(wrong.status, 2);
+    assert!(wrong.stderr.contains("tcp 192.0.2.1:80"), "{}", wrong.stderr);
+    assert_eq!(director.run("ipvs-cli show --statistics").status, 2);
+    assert_eq!(director.run("ipvs-cli show --json --toml").status, 2);
+}
+
+#[test]
+fn restore_is_ipvsadms_or_all_or_nothing() {
+    let mut director = Director::new();
+    let rules = "-A -f 1\n-A -f 1\n-A -f 2\n";
+    assert_eq!(director.feed("ipvs-cli restore", rules), done(0, "", "Service already exists\n"));
+    assert_eq!(director.saved(), "-A -f 1 -s wlc\n-A -f 2 -s wlc\n");
+    let refused = "standard input:2: there is a service mark 3 already\n";
+    assert_eq!(director.feed("ipvs-cli restore --atomic", "-A -f 3\n-A -f 3\n"), done(1, "", refused));
+    assert_eq!(director.saved(), "-A -f 1 -s wlc\n-A -f 2 -s wlc\n", "as it was");
+    let file = director.file("rules", "-A -f 2\n-A -f 3\n");
+    let summary = "1 service added, 1 deleted\n";
+    assert_eq!(director.run(&format!("ipvs-cli restore --atomic {file}")), done(0, summary, ""));
+    assert_eq!(director.run(&format!("ipvs-cli restore {file}")), done(0, "", ""));
+    assert_eq!(director.saved(), "-A -f 2 -s wlc\n-A -f 3 -s wlc\n");
+    assert_eq!(director.run("ipvs-cli restore /no/such/file").status, 1);
+}
+
+#[test]
+fn what_is_wrong_with_the_command_line_is_told() {
+    let mut director = Director::new();
+    for line in
+        ["apply", "apply a b", "apply --only-additions --no-deletions -", "apply --only x -", "apply --wait=x -"]
+    {
+        let Done { status, stdout, stderr } = director.run(&format!("ipvs-cli {line}"));
+        assert_eq!((status, stdout.as_str()), (2, ""), "{line}");
+        assert!(stderr.starts_with("error: "), "{line}: {stderr}");
+    }
+    for line in ["help", "help apply", "diff --help", "show -h"] {
+        let Done { status, stdout, stderr } = director.run(&format!("ipvs-cli {line}"));
+        assert_eq!((status, stderr.as_str()), (0, ""), "{line}");
+        assert!(stdout.contains("Usage: ipvs-cli"), "{line}: {stdout}");
+    }
+}
