@@ -107,25 +107,23 @@ impl Network {
     pub fn build(servers: u16) -> Self {
         let unique = format!("{:?}", thread::current().id()).replace(|c: char| !c.is_ascii_digit(), "");
         let unique = format!("{}-{unique}", std::process::id());
-        let wire = Machine::new("wire", &unique);
-        wire.ip("link add wire type bridge mcast_snooping 0\nlink set wire up");
-        let join = |name: &str, number| {
-            let machine = Machine::new(name, &unique);
-            wire.ip(&format!(
-                "link add {name} type veth peer name eth0 netns {}\nlink set {name} master wire up",
-                machine.namespace
-            ));
-            machine.come_up(number);
-            machine
+        let mut members = vec![("director".to_owned(), DIRECTOR), ("client".to_owned(), CLIENT)];
+        members.extend((1..=servers).map(|number| (format!("rs{number}"), 10 + number)));
+        // One `ip` does much: in a slow kernel it is the programs that take time, not their work.
+        let namespaces = members.iter().map(|(name, _)| format!("netns add {name}-{unique}\n")).collect::<String>();
+        ip(&[], &format!("netns add wire-{unique}\n{namespaces}"));
+        let wire = Machine::open("wire", &unique);
+        let plug = |(name, _): &(String, u16)| {
+            format!("link add {name} type veth peer name eth0 netns {name}-{unique}\nlink set {name} master wire up\n")
         };
-        let director = join("director", DIRECTOR);
-        let client = join("client", CLIENT);
-        let servers = (1..=servers).map(|number| join(&format!("rs{number}"), 10 + number)).collect();
-        let network = Network { wire, director, client, servers };
+        let plugs = members.iter().map(plug).collect::<String>();
+        wire.ip(&format!("link add wire type bridge mcast_snooping 0\nlink set wire up\n{plugs}"));
+        let mut machines = members.iter().map(|(name, _)| Machine::open(name, &unique));
+        let (director, client) = (machines.next().expect("the first"), machines.next().expect("the second"));
+        let network = Network { servers: machines.collect(), wire, director, client };
         network.set_up_client();
         network.set_up_director();
-        network.servers.iter().for_each(Machine::be_a_real_server);
-        network.answer_directly();
+        (11..).zip(&network.servers).for_each(|(number, server)| server.be_a_real_server(number));
         network
     }
 
@@ -133,7 +131,8 @@ impl Network {
     fn set_up_client(&self) {
         // Else only addresses of an interface can be bound to.
         self.client.set("net/ipv6/ip_nonlocal_bind", "1");
-        self.client.ip(&format!("route add local {CLIENTS4} dev lo\nroute add local {CLIENTS6} dev lo"));
+        let local = format!("route add local {CLIENTS4} dev lo\nroute add local {CLIENTS6} dev lo");
+        self.client.ip(&format!("{}\n{local}", come_up(CLIENT)));
     }
 
     fn set_up_director(&self) {
@@ -146,26 +145,30 @@ impl Network {
         ] {
             self.director.set(setting, value);
         }
-        self.director.ip(&format!(
-            "address add {VIRTUAL4}/32 dev eth0\naddress add {VIRTUAL6}/128 dev eth0 nodad\n{}",
-            routes_to_clients(CLIENT)
-        ));
+        // Deprecated, the address is not taken for the director's own packets. As the outer source of a tunnel it would come from
+        // somebody with an address of the real server's own, who is not listened to.
+        let virtual_addresses =
+            format!("address add {VIRTUAL4}/32 dev eth0\naddress add {VIRTUAL6}/128 dev eth0 nodad preferred_lft 0");
+        self.director.ip(&format!("{}\n{virtual_addresses}\n{}", come_up(DIRECTOR), routes_to_clients(CLIENT)));
     }
 
-    /// The real servers answer the client themselves, as direct routing and tunnels need it. So it is from the beginning.
-    pub fn answer_directly(&self) {
-        self.servers.iter().for_each(|server| server.ip(&routes_to_clients(CLIENT)));
-    }
-
-    /// The real servers answer by way of the director, as NAT needs it.
+    /// The real servers answer by way of the director, as NAT needs it. Before, they answer the client themselves, as direct
+    /// routing and tunnels need it.
     pub fn answer_through_director(&self) {
         self.servers.iter().for_each(|server| server.ip(&routes_to_clients(DIRECTOR)));
     }
+}
 
-    /// Ends the wire's part of one real server: its packets get lost.
-    pub fn unplug(&self, server: &Machine) {
-        self.wire.ip(&format!("link set {} down", server.name));
+impl Drop for Network {
+    fn drop(&mut self) {
+        let machines = self.servers.iter().chain([&self.wire, &self.director, &self.client]);
+        ip(&[], &machines.map(|machine| format!("netns delete {}\n", machine.namespace)).collect::<String>());
     }
+}
+
+fn come_up(number: u16) -> String {
+    let (v4, v6) = (address(number, Family::V4), address(number, Family::V6));
+    format!("link set lo up\naddress add {v4}/24 dev eth0\naddress add {v6}/64 dev eth0 nodad\nlink set eth0 up")
 }
 
 fn routes_to_clients(gateway: u16) -> String {
@@ -174,24 +177,17 @@ fn routes_to_clients(gateway: u16) -> String {
 }
 
 impl Machine {
-    fn new(name: &str, unique: &str) -> Self {
+    /// One that was just made.
+    fn open(name: &str, unique: &str) -> Self {
         let namespace = format!("{name}-{unique}");
-        ip(&[], &format!("netns add {namespace}"));
         let entrance = File::open(format!("/run/netns/{namespace}")).expect("it was just made");
-        let machine = Machine { name: name.into(), namespace, entrance };
-        machine.ip("link set lo up");
-        machine
-    }
-
-    fn come_up(&self, number: u16) {
-        let (v4, v6) = (address(number, Family::V4), address(number, Family::V6));
-        self.ip(&format!("address add {v4}/24 dev eth0\naddress add {v6}/64 dev eth0 nodad\nlink set eth0 up"));
+        Machine { name: name.into(), namespace, entrance }
     }
 
     /// Has the virtual addresses, but doesn't answer who asks for them on the wire: the articles' settings.
     ///
     /// IPv6 needs none: nobody is told of an address on another interface.
-    fn be_a_real_server(&self) {
+    fn be_a_real_server(&self, number: u16) {
         for (setting, value) in [
             ("net/ipv4/conf/all/arp_ignore", "1"),
             ("net/ipv4/conf/lo/arp_ignore", "1"),
@@ -202,7 +198,8 @@ impl Machine {
         ] {
             self.set(setting, value);
         }
-        self.ip(&format!("address add {VIRTUAL4}/32 dev lo\naddress add {VIRTUAL6}/128 dev lo nodad"));
+        let virtual_addresses = format!("address add {VIRTUAL4}/32 dev lo\naddress add {VIRTUAL6}/128 dev lo nodad");
+        self.ip(&format!("{}\n{virtual_addresses}\n{}", come_up(number), routes_to_clients(CLIENT)));
     }
 
     /// Runs it, and what it starts, on this machine.
@@ -231,12 +228,6 @@ impl Machine {
     pub fn set(&self, setting: &str, value: &str) {
         self.run(|| fs::write(format!("/proc/sys/{setting}"), value))
             .unwrap_or_else(|error| panic!("{}: {setting}={value}: {error}", self.name));
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "delete", &self.namespace]).status();
     }
 }
 

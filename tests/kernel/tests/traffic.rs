@@ -1,6 +1,8 @@
 //! Real packets: clients, a director and real servers in namespaces of their own, and who answers whom.
 
 mod traffic {
+    mod envelope;
+    mod forwarding;
     mod marks;
     mod persistence;
     mod tables;

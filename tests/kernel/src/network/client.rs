@@ -85,14 +85,15 @@ impl Network {
     }
 }
 
-/// A stream socket, bound to an address.
+/// A socket, bound to an address.
 pub(super) fn open(protocol: Protocol, at: SocketAddr) -> io::Result<OwnedFd> {
     let family = if at.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
-    let number = if protocol == Protocol::SCTP { ipproto::SCTP } else { ipproto::TCP };
-    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, Some(number))?;
-    if at.port() != 0 {
-        setsockopt(&socket, sockopt::ReuseAddr, &true)?;
-    }
+    let (kind, number) = match protocol {
+        Protocol::UDP => (SocketType::DGRAM, ipproto::UDP),
+        Protocol::SCTP => (SocketType::STREAM, ipproto::SCTP),
+        _ => (SocketType::STREAM, ipproto::TCP),
+    };
+    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, Some(number))?;
     bind(socket.as_raw_fd(), &SockaddrStorage::from(at))?;
     Ok(socket)
 }

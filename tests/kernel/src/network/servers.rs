@@ -5,11 +5,13 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
 
-use ipvs::Protocol;
+use ipvs::{Family, Protocol};
 use lab_web::Site;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::Backlog;
 
-use super::{Machine, Network, client::open};
+use super::client::open;
+use super::{Machine, Network, server, virtual_address};
 
 /// What is spoken on a port.
 #[derive(Clone, Debug)]
@@ -35,35 +37,48 @@ enum Socket {
 }
 
 impl Network {
-    /// Starts servers on all addresses of each real server.
+    /// Starts servers on each real server's own addresses and the virtual ones.
     ///
     /// # Panics
     /// When a port can't be listened on.
+    #[must_use]
     pub fn serve(&self, ports: &[(u16, Speaks)]) -> Servers {
-        let start = |machine: &Machine| {
-            let sockets: Vec<_> = machine.run(|| ports.iter().map(|(port, speaks)| listen(*port, speaks)).collect());
+        let start = |(number, machine): (u16, &Machine)| {
+            let listen = || ports.iter().flat_map(|(port, speaks)| listen(number, *port, speaks)).collect::<Vec<_>>();
+            let sockets = machine.run(listen);
             let (stopped, stop) = io::pipe().expect("a pipe");
             let name = machine.name.clone();
             thread::spawn(move || attend(&name, &sockets, &stopped));
             stop
         };
-        Servers { _stop: self.servers.iter().map(start).collect() }
+        Servers { _stop: (1..).zip(&self.servers).map(start).collect() }
     }
 }
 
-fn listen(port: u16, speaks: &Speaks) -> Socket {
-    let everywhere = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-    match speaks {
-        Speaks::Greeting(Protocol::UDP) => Socket::Datagram(UdpSocket::bind(everywhere).expect("a free port")),
-        Speaks::Greeting(protocol) => {
-            let socket = open(*protocol, everywhere).expect("a free port");
-            nix::sys::socket::listen(&socket, nix::sys::socket::Backlog::MAXCONN).expect("a socket that can listen");
-            Socket::Stream(socket.into(), speaks.clone())
+/// The sockets for one port of the real server of this number.
+fn listen(number: u16, port: u16, speaks: &Speaks) -> Vec<Socket> {
+    let protocol = match speaks {
+        Speaks::Greeting(protocol) => *protocol,
+        Speaks::Http | Speaks::Https(_) => Protocol::TCP,
+    };
+    // Only TCP answers from the address that was asked, whatever the socket is bound to.
+    let addresses = match protocol {
+        Protocol::TCP => vec![SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))],
+        _ => [Family::V4, Family::V6].into_iter().flat_map(|family| own(number, family, port)).collect(),
+    };
+    let listen = |address| {
+        let socket = open(protocol, address).expect("a free port");
+        if protocol == Protocol::UDP {
+            return Socket::Datagram(socket.into());
         }
-        Speaks::Http | Speaks::Https(_) => {
-            Socket::Stream(TcpListener::bind(everywhere).expect("a free port"), speaks.clone())
-        }
-    }
+        nix::sys::socket::listen(&socket, Backlog::MAXCONN).expect("a socket that can listen");
+        Socket::Stream(socket.into(), speaks.clone())
+    };
+    addresses.into_iter().map(listen).collect()
+}
+
+fn own(number: u16, family: Family, port: u16) -> [SocketAddr; 2] {
+    [SocketAddr::new(server(number, family), port), virtual_address(family, port)]
 }
 
 impl AsFd for Socket {

@@ -124,7 +124,7 @@ fn a_client_checks_the_certificate() {
 /// Persistence ends with its timeout: the client's next connection goes where the scheduler says.
 fn ends(program: Target) {
     let (network, _servers) = shop(None);
-    make(&network, program, &table("-t 10.0.0.100:0", "-p 4"));
+    make(&network, program, &table("-t 10.0.0.100:0", "-p 3"));
     forget_soon(&network);
     let before = the_one([http(&network, ANN()), ssh(&network, ANN())]);
     assert_eq!(templates(&network).len(), 1);
