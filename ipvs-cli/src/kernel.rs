@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ipvs::{Client, Error, InterfaceName, Table};
+use ipvs::{Client, Error, Info, InterfaceName, Table};
 
 /// The kernel that the commands are for.
 #[derive(Debug)]
@@ -12,18 +12,21 @@ pub struct Kernel {
     client: Option<Client>,
     connections: PathBuf,
     is_of_this_machine: bool,
+    info: Option<Info>,
 }
 
 impl Kernel {
     /// The kernel that this process runs on, in its network namespace. Who changes its table as a whole takes turns with other
     /// processes, and takes the signals of this one.
     pub fn of_this_machine() -> Self {
-        Kernel { client: None, connections: PathBuf::from("/proc/net/ip_vs_conn"), is_of_this_machine: true }
+        let connections = PathBuf::from("/proc/net/ip_vs_conn");
+        Kernel { client: None, connections, is_of_this_machine: true, info: None }
     }
 
     /// The kernel behind this client, which may be an in-memory one, and the file that lists its connections.
     pub fn with(client: Client, connections: impl Into<PathBuf>) -> Self {
-        Kernel { client: Some(client), connections: connections.into(), is_of_this_machine: false }
+        let connections = connections.into();
+        Kernel { client: Some(client), connections, is_of_this_machine: false, info: None }
     }
 
     /// The client, connected.
@@ -52,6 +55,20 @@ impl Kernel {
     /// Is it the one that other processes have, too?
     pub(crate) fn is_of_this_machine(&self) -> bool {
         self.is_of_this_machine
+    }
+
+    /// What the kernel says of itself, as it was when it was first asked: like ipvsadm, which asks when it starts, so that each
+    /// listing of one `-R` has the same first line. The size in it changes in newer kernels.
+    ///
+    /// # Errors
+    /// Those of [`Client::connect`] and [`Client::info`].
+    pub fn info(&mut self) -> Result<Info, Error> {
+        let info = match self.info {
+            Some(info) => info,
+            None => self.client()?.info()?,
+        };
+        self.info = Some(info);
+        Ok(info)
     }
 
     /// Where the kernel lists its connections.

@@ -21,7 +21,7 @@ pub(crate) fn list(
 ) -> Result<(), Failure> {
     let client = kernel.client().map_err(Failure::read)?;
     match request.what {
-        Listed::All => all(client, out, request, names),
+        Listed::All => kernel.info().and_then(|info| all(kernel.client()?, out, request, info, names)),
         Listed::Service(key) => {
             client.service(&key).and_then(|service| blocks(client, out, request, None, &[service], names))
         }
@@ -36,8 +36,13 @@ pub(crate) fn list(
     .map_err(Failure::read)
 }
 
-fn all(client: &mut Client, out: &mut dyn Write, request: &ListRequest, names: &mut Names) -> Result<(), Error> {
-    let info = client.info()?;
+fn all(
+    client: &mut Client,
+    out: &mut dyn Write,
+    request: &ListRequest,
+    info: Info,
+    names: &mut Names,
+) -> Result<(), Error> {
     let mut services = client.services()?;
     if !request.nosort {
         order::sort_services(&mut services);

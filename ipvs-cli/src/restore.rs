@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use ipvs::{Cause, Client, Command, Errno, Outcome, Pipeline};
+use ipvs::{Cause, Command, Errno, Outcome, Pipeline};
 
 use crate::failure::Failure;
 use crate::hint::Place;
@@ -34,13 +34,13 @@ pub(crate) fn restore(
     parser: &mut Parser<'_>,
 ) -> Result<u8, Failure> {
     // Without IPVS nothing is read.
-    kernel.client().and_then(Client::info).map_err(Failure::Unavailable)?;
+    if source == Source::Script {
+        clear(kernel)?;
+    }
+    kernel.info().map_err(Failure::Unavailable)?;
     let (lines, words) = (LineReader::new(), Words::default());
     let sent = (streams.hints)().then(Sent::default);
     let mut reader = Reader { program, source, streams, parser, lines, words, status: 0, sent };
-    if source == Source::Script {
-        kernel.client().and_then(Client::flush).map_err(Failure::change)?;
-    }
     loop {
         let client = kernel.client().map_err(Failure::change)?;
         let invocation = match reader.changes(&mut client.pipeline())? {
@@ -56,6 +56,13 @@ pub(crate) fn restore(
         }
         reader.status = 0;
     }
+}
+
+/// A program of its own in the original, so that what follows finds the kernel as it is then.
+fn clear(kernel: &mut Kernel) -> Result<(), Failure> {
+    let client = kernel.client().map_err(Failure::Unavailable)?;
+    client.info().map_err(Failure::Unavailable)?;
+    client.flush().map_err(Failure::change)
 }
 
 struct Reader<'r, 's, 'n> {

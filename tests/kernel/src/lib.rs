@@ -1,6 +1,7 @@
 //! Tests that need a kernel.
 
 pub mod case;
+pub mod contents;
 pub mod diff;
 mod directors;
 pub mod network;

@@ -4,6 +4,7 @@
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::unistd::chdir;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::{fs, io};
@@ -27,6 +28,9 @@ pub enum SandboxError {
     /// No new namespaces.
     #[error("cannot make a network namespace of its own for the case ({0}): run as root, as the lab's guest does")]
     Namespace(nix::Error),
+    /// No way to the root directory.
+    #[error("cannot change to /: {0}")]
+    Directory(nix::Error),
     /// A mount was refused.
     #[error("cannot mount on {place}: {error}")]
     Mount {
@@ -54,6 +58,9 @@ pub enum SandboxError {
 /// What could not be set up.
 pub fn enter(ipvsadm: &Path) -> Result<(), SandboxError> {
     enter_network_and_mounts()?;
+    // The thread has a working directory of its own now. Telling each program where to work would make starting it twice as slow,
+    // as then the process is copied for it.
+    chdir("/").map_err(SandboxError::Directory)?;
     replace_etc()?;
     mount_tmpfs(SCRIPTS_LOOK_HERE)?;
     symlink(ipvsadm, Path::new(SCRIPTS_LOOK_HERE).join("ipvsadm"))

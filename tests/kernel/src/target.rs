@@ -9,19 +9,24 @@ use ipvs_cli::io::Streams;
 use ipvs_cli::kernel::Kernel;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{ioctl_fionbio, retry_on_intr};
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
 /// How often a program is looked at that has closed its output but has not ended.
 const LOOK_AGAIN: Duration = Duration::from_micros(100);
+
+/// How long the pipes of a program are read that had to be ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// `@powerless COMMAND` runs the command as a root that may not administer the network.
 ///
@@ -219,7 +224,7 @@ impl Programs {
         let argv = &line.argv[skip..];
         let typed = argv.first().map_or(OsStr::new(""), |word| word.as_os_str());
         let mut command = Command::new(self.resolve(Path::new(typed)));
-        command.arg0(typed).args(argv.iter().skip(1)).current_dir("/");
+        command.arg0(typed).args(argv.iter().skip(1));
         command.env_remove("POSIXLY_CORRECT").env_remove("POSIX_ME_HARDER").envs(line.env.iter().map(|(k, v)| (k, v)));
         command
     }
@@ -256,36 +261,109 @@ fn stdout(line: &CommandLine) -> io::Result<Stdio> {
 }
 
 /// Feeds a program, collects what it prints, and ends it when its time is over.
+///
+/// One thread does it all: starting one takes as long as starting a program, in a guest.
 fn attend(mut child: Child, input: &[u8], deadline: Duration) -> io::Result<Outcome> {
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let (silent, silence) = mpsc::channel();
-    let also_silent = silent.clone();
-    thread::scope(|scope| {
-        // A program need not read its input to the end, so a broken pipe is no fault.
-        scope.spawn(move || stdin.map(|mut pipe| pipe.write_all(input)));
-        let stdout = scope.spawn(move || read_all(stdout, &silent));
-        let stderr = scope.spawn(move || read_all(stderr, &also_silent));
-        let status = wait(&mut child, Instant::now() + deadline, &silence)?;
-        let join = |reader: thread::ScopedJoinHandle<'_, io::Result<Vec<u8>>>| {
-            reader.join().unwrap_or_else(|_| Err(io::Error::other("the reader panicked")))
-        };
-        Ok(Outcome { stdout: join(stdout)?, stderr: join(stderr)?, status })
-    })
-}
-
-fn read_all(pipe: Option<impl Read>, silent: &mpsc::Sender<()>) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let result = pipe.map_or(Ok(0), |mut pipe| pipe.read_to_end(&mut bytes));
-    // Nobody listens any more if the program had to be ended.
-    let _ = silent.send(());
-    result.map(|_| bytes)
-}
-
-/// Waits until both streams are silent, which nearly always is the program's end, then for the end itself.
-fn wait(child: &mut Child, end: Instant, silence: &mpsc::Receiver<()>) -> io::Result<Status> {
-    for _stream in 0..2 {
-        let _ = silence.recv_timeout(end.saturating_duration_since(Instant::now()));
+    let end = Instant::now() + deadline;
+    let mut pipes = Pipes::of(&mut child, input)?;
+    pipes.serve(end)?;
+    let status = wait(&mut child, end)?;
+    if status == Status::NoAnswer {
+        // What it had written before.
+        pipes.serve(Instant::now() + LAST_WORDS)?;
     }
+    let Pipes { stdout, stderr, .. } = pipes;
+    Ok(Outcome { stdout: stdout.bytes, stderr: stderr.bytes, status })
+}
+
+/// Our ends of a program's three streams; those at their end are gone.
+struct Pipes<'a> {
+    stdin: Option<ChildStdin>,
+    input: &'a [u8],
+    stdout: Reader<ChildStdout>,
+    stderr: Reader<ChildStderr>,
+}
+
+struct Reader<R> {
+    pipe: Option<R>,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Pipes<'a> {
+    fn of(child: &mut Child, input: &'a [u8]) -> io::Result<Self> {
+        let stdin = child.stdin.take().filter(|_| !input.is_empty());
+        if let Some(pipe) = &stdin {
+            ioctl_fionbio(pipe, true)?;
+        }
+        let stdout = Reader { pipe: child.stdout.take(), bytes: Vec::new() };
+        Ok(Self { stdin, input, stdout, stderr: Reader { pipe: child.stderr.take(), bytes: Vec::new() } })
+    }
+
+    /// Until the program has closed what it prints to, or the time is over.
+    fn serve(&mut self, end: Instant) -> io::Result<()> {
+        while self.stdout.pipe.is_some() || self.stderr.pipe.is_some() {
+            let [write, out, err] = self.wait(end)?;
+            if !(write || out || err) {
+                break;
+            }
+            if write {
+                self.feed();
+            }
+            if out {
+                self.stdout.read()?;
+            }
+            if err {
+                self.stderr.read()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Which of them can go on; none when the time is over.
+    fn wait(&self, end: Instant) -> io::Result<[bool; 3]> {
+        let left = end.saturating_duration_since(Instant::now());
+        let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+        let fds = [
+            self.stdin.as_ref().map(|pipe| (pipe.as_fd(), PollFlags::OUT)),
+            self.stdout.pipe.as_ref().map(|pipe| (pipe.as_fd(), PollFlags::IN)),
+            self.stderr.pipe.as_ref().map(|pipe| (pipe.as_fd(), PollFlags::IN)),
+        ];
+        let mut polled: Vec<PollFd<'_>> =
+            fds.iter().flatten().map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
+        retry_on_intr(|| poll(&mut polled, Some(&left)))?;
+        let mut ready = polled.iter().map(|fd| !fd.revents().is_empty());
+        Ok(fds.map(|fd| fd.is_some() && ready.next().unwrap_or(false)))
+    }
+
+    /// Writes what goes into the pipe.
+    fn feed(&mut self) {
+        let Some(pipe) = &mut self.stdin else { return };
+        match pipe.write(self.input) {
+            Ok(count) => self.input = &self.input[count..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            // A program need not read its input to the end, so a broken pipe is no fault.
+            Err(_) => self.input = &[],
+        }
+        if self.input.is_empty() {
+            self.stdin = None;
+        }
+    }
+}
+
+impl<R: Read> Reader<R> {
+    fn read(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 16 * 1024];
+        let count = self.pipe.as_mut().map_or(Ok(0), |pipe| pipe.read(&mut buffer))?;
+        self.bytes.extend_from_slice(&buffer[..count]);
+        if count == 0 {
+            self.pipe = None;
+        }
+        Ok(())
+    }
+}
+
+/// Waits for the end itself, which comes soon after both streams are closed.
+fn wait(child: &mut Child, end: Instant) -> io::Result<Status> {
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status.code().map_or_else(|| Status::Signal(status.signal().unwrap_or(0)), Status::Exit));

@@ -89,6 +89,37 @@ fn double_quoted<'a>(text: &'a str, word: &mut Vec<u8>) -> Result<&'a str, WordE
     }
 }
 
+/// A word as it is typed in a case file: [`split`] makes the same word of it again.
+#[must_use]
+pub fn quote(word: &[u8]) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./:,=[]+%!#@?*^~".contains(byte);
+    match std::str::from_utf8(word) {
+        Ok(text) if !word.is_empty() && word.iter().all(plain) => text.to_owned(),
+        Ok(text) if !text.contains(|c: char| c == '\'' || c.is_control()) => format!("'{text}'"),
+        _ => format!("$'{}'", escaped(word)),
+    }
+}
+
+/// For the inside of `$'…'`.
+fn escaped(word: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in word.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\\' | '\'' => text.extend(['\\', c]),
+                c if c.is_control() => text.extend(c.encode_utf8(&mut [0; 4]).bytes().map(hexadecimal)),
+                c => text.push(c),
+            }
+        }
+        text.extend(chunk.invalid().iter().copied().map(hexadecimal));
+    }
+    text
+}
+
+fn hexadecimal(byte: u8) -> String {
+    format!("\\x{byte:02x}")
+}
+
 /// Where the quote that ends `$'…'` stands: the first one without a backslash before it.
 fn end_of_escaped(text: &str) -> Option<usize> {
     let mut escaped = false;
@@ -116,6 +147,14 @@ mod tests {
     fn escapes_only_in_dollar_quotes() {
         assert_eq!(words(r"$'a\tb\'c' '\t' $x"), ["a\tb'c", "\\t", "$x"]);
         assert_eq!(split(r"$'\xff\{2*z}'").unwrap(), [OsString::from_vec(b"\xffzz".to_vec())]);
+    }
+
+    #[test]
+    fn what_is_quoted_is_split_again_into_the_same_words() {
+        let words: [&[u8]; 9] =
+            [b"-L", b"", b"a b", b"it's", b"\\'", b"\xff\n\t", "–é".as_bytes(), b"\"", b"[2001:db8::1]:80"];
+        let line = words.map(quote).join(" ");
+        assert_eq!(split(&line).unwrap(), words.map(|word| OsString::from_vec(word.to_vec())), "{line}");
     }
 
     #[test]

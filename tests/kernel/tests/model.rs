@@ -9,10 +9,10 @@ mod coverage;
 mod world;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use coverage::Coverage;
-use ipvs::{Client, Command, Daemon, Destination, Error, KernelVersion, Service, ServiceKey, Table, Timeouts};
+use ipvs::{Client, Command, Error, KernelVersion, Table};
+use kernel_tests::contents::Contents;
 use kernel_tests::sandbox;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -50,23 +50,13 @@ fn run(commands: &[Command], coverage: &mut Coverage) -> Result<(), TestCaseErro
         coverage.count(command, table.explain(command));
         let ours = table.apply(command);
         prop_assert_eq!(&ours, &theirs, "step {}, {:?}: the table, then the kernel", step, command);
-        prop_assert_eq!(contents(&table), contents(&kernel.table().unwrap()), "after step {}, {:?}", step, command);
+        prop_assert_eq!(
+            Contents::of(&table),
+            Contents::of(&kernel.table().unwrap()),
+            "after step {}, {:?}",
+            step,
+            command
+        );
     }
     Ok(())
-}
-
-/// What a table holds, in an order of its own: the kernel's means nothing for services.
-#[derive(Debug, PartialEq)]
-struct Contents {
-    services: BTreeMap<ServiceKey, (Service, Vec<Destination>)>,
-    timeouts: Timeouts,
-    daemons: Vec<Daemon>,
-}
-
-fn contents(table: &Table) -> Contents {
-    let services = table.services().map(|entry| {
-        let destinations = entry.destinations().map(|state| state.destination).collect();
-        (entry.service().key(), (*entry.service(), destinations))
-    });
-    Contents { services: services.collect(), timeouts: table.timeouts(), daemons: table.daemons().to_vec() }
 }

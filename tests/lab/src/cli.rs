@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Run(commands::run::Run),
     /// Run all tests: on this machine, and on each kernel
     Test(commands::test::Test),
+    /// Run random commands by ipvsadm and by ours, and compare all that they do
+    Compat(commands::compat::Compat),
     /// Measure ours, ipvsadm and the least possible side by side
     Bench(bench::Bench),
     /// Only fetch the kernels and tools
@@ -82,6 +84,7 @@ impl Command {
             Self::Shell(shell) => shell.run(),
             Self::Run(run) => run.run(),
             Self::Test(test) => test.run(),
+            Self::Compat(compat) => compat.run(),
             Self::Bench(bench) => bench.run(),
             Self::Setup(setup) => setup.run(),
             Self::Supervise { directory, kernel, arguments } => guest::supervise(&directory, &kernel, &arguments),

@@ -1,5 +1,6 @@
 //! One module for each subcommand.
 
+pub(crate) mod compat;
 pub(crate) mod demo;
 pub(crate) mod run;
 mod scene;

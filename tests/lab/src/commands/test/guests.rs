@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write,
     num::NonZero,
     path::PathBuf,
     process::{Command, Stdio},
@@ -35,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) memory: u32,
     pub(crate) env: Vec<String>,
     pub(crate) deadline: Duration,
+    /// Of the test programs only this one.
+    pub(crate) only: Option<&'static str>,
     pub(crate) filter: Vec<String>,
 }
 
@@ -46,9 +49,11 @@ pub(crate) fn check(
     summary: &mut Summary,
 ) -> Result<()> {
     let tool = Tool::Ours(workspace.build_ipvs_cli()?);
-    let programs = workspace.build_kernel_tests()?;
+    let mut programs = workspace.build_kernel_tests()?;
+    programs.retain(|program| settings.only.is_none_or(|only| program.name == only));
     if programs.is_empty() {
-        return Err(Error::Missing(PathBuf::from("a test program of package kernel-tests")));
+        let name = settings.only.unwrap_or("a test program");
+        return Err(Error::Missing(PathBuf::from(format!("{name} of package kernel-tests"))));
     }
     let runs: Vec<_> = kernels.iter().flat_map(|kernel| programs.iter().map(|program| (*kernel, program))).collect();
     let workers = thread::available_parallelism().map_or(1, NonZero::get).min(runs.len());
@@ -118,10 +123,17 @@ fn run(kernel: Kernel, program: &TestBinary, tool: &Tool, settings: &Settings) -
     let to = Output::Capture(output.clone());
     let limits = Limits { deadline: settings.deadline, out: to.clone(), err: to };
     let ending = stage.run(command, &program.package, Streams::Merged, &limits)?;
-    let (outcome, console) = judge(ending, Counts::read(&output.text()), settings.deadline);
+    let text = output.text();
+    let (mut outcome, console) = judge(ending, Counts::read(&text), settings.deadline);
+    if let Outcome::Passed(remark) = &mut outcome {
+        // What a program measured beside passing.
+        for figures in text.lines().filter_map(|line| line.strip_prefix("figures: ")) {
+            let _ = write!(remark, "; {figures}");
+        }
+    }
     if let Outcome::Failed(why) = &outcome {
         let _one_at_a_time = std::io::stderr().lock();
-        println!("\n==== kernel {kernel}: {} failed: {why}; its output:\n{}", program.name, output.text());
+        println!("\n==== kernel {kernel}: {} failed: {why}; its output:\n{text}", program.name);
         show_console(&console);
     }
     Ok(outcome)

@@ -1,8 +1,8 @@
 //! `cargo lab test`: everything that must hold, on this machine and on each kernel.
 
-mod guests;
+pub(super) mod guests;
 mod host;
-mod summary;
+pub(super) mod summary;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -50,7 +50,8 @@ impl Test {
         }
         if !self.only_host {
             let deadline = Duration::from_secs(self.timeout);
-            let settings = guests::Settings { memory: self.memory, env: self.env, deadline, filter: self.filter };
+            let settings =
+                guests::Settings { memory: self.memory, env: self.env, deadline, only: None, filter: self.filter };
             guests::check(&workspace, &kernels, &settings, &mut summary)?;
         }
         print!("\n{summary}");

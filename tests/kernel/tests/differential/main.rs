@@ -1,0 +1,29 @@
+//! The original and ours, side by side: what one does, the other must do, whatever is typed.
+//!
+//! - `seed_N`: random commands, 500 a seed; `COMPAT_SEED` is the first seed, `COMPAT_COUNT` how many commands in all.
+//!
+//! A failure is printed as a case file, as short as it could be made. `cargo lab compat` runs this for long.
+
+mod generate;
+mod line;
+mod play;
+mod pools;
+mod script;
+mod seeds;
+mod step;
+mod wanted;
+mod world;
+
+use libtest_mimic::{Arguments, Trial};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Side by side they would wait for one processor; and see compat.rs on loading modules.
+    arguments.test_threads = Some(1);
+    let mut trials = vec![Trial::test("fake::wanted_differences", wanted::check)];
+    trials.extend(seeds::trials());
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    play::report();
+    conclusion.exit_code()
+}

@@ -1,0 +1,164 @@
+//! Plays a sequence of commands in both worlds and stops at the first difference.
+
+use crate::step::{Step, transcript};
+use crate::wanted::{self, Verdict};
+use crate::world::{Pair, VIEWS, views};
+use kernel_tests::case::Status;
+use kernel_tests::target::{Outcome, Target};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::AddAssign;
+use std::sync::{Mutex, PoisonError};
+
+/// What was done without a difference.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Commands, each run by both.
+    pub(crate) commands: usize,
+    /// Of these, the ones that succeeded.
+    pub(crate) succeeded: usize,
+    /// How often both kernels' states were read and compared.
+    pub(crate) states: usize,
+    /// How often what the original prints of them was compared, too.
+    pub(crate) printed: usize,
+    /// Differences that are wanted, by title.
+    pub(crate) wanted: BTreeMap<&'static str, usize>,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.commands += other.commands;
+        self.succeeded += other.succeeded;
+        self.states += other.states;
+        self.printed += other.printed;
+        for (title, count) in other.wanted {
+            *self.wanted.entry(title).or_default() += count;
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { commands, succeeded, states, printed, .. } = self;
+        write!(f, "{commands} commands ({succeeded} succeeded), {states} states compared, {printed} as printed")?;
+        self.wanted.iter().try_for_each(|(title, count)| write!(f, "; wanted, {count} times: {title}"))
+    }
+}
+
+/// A difference that nobody wanted, with all that led to it, as a case file.
+#[derive(Debug)]
+pub(crate) struct Mismatch(String);
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How often is the state compared as the original prints it, which takes as long as the command itself?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Views {
+    /// After some of the commands that succeeded: a difference stays, and is found by the next of them.
+    Sometimes,
+    /// After all of them, to find the command that made it.
+    Always,
+}
+
+/// One of so many commands that succeeded.
+const FEW: usize = 4;
+
+/// Plays the steps on two empty tables.
+///
+/// After every command that could change something both kernels are read and compared; and, with this thoroughness, what the
+/// original prints of them. And so at the end.
+pub(crate) fn play(pair: &Pair, steps: &[Step], views: Views) -> Result<Tally, Mismatch> {
+    pair.renew();
+    let (mut tally, mut past) = (Tally::default(), Past::default());
+    for step in steps {
+        let (theirs, ours) = run(pair, step);
+        tally.commands += 1;
+        tally.succeeded += usize::from(theirs.status == Status::Exit(0));
+        match wanted::judge(step, &theirs, &ours) {
+            Verdict::Equal(titles) => titles.into_iter().for_each(|title| *tally.wanted.entry(title).or_default() += 1),
+            Verdict::TheirsBroke(title) => {
+                *tally.wanted.entry(title).or_default() += 1;
+                return Ok(tally);
+            }
+            Verdict::Different => return Err(past.mismatch(step, &theirs, &ours)),
+        }
+        past.add(step, &theirs);
+        if !step.only_lists() {
+            tally.states += 1;
+            let succeeded = theirs.status == Status::Exit(0);
+            let printed = succeeded && (views == Views::Always || tally.succeeded.is_multiple_of(FEW));
+            tally.printed += usize::from(printed);
+            compare_states(pair, &past, printed)?;
+        }
+    }
+    compare_states(pair, &past, true)?;
+    tally.printed += 1;
+    Ok(tally)
+}
+
+/// Both run what only lists on the same table, the original's: the kernel's own order is part of what is compared then.
+fn run(pair: &Pair, step: &Step) -> (Outcome, Outcome) {
+    let theirs = pair.theirs.run(Target::Theirs, &step.command, &step.stdin);
+    let world = if step.only_lists() { &pair.theirs } else { &pair.ours };
+    (theirs, world.run(Target::Ours, &step.command, &step.stdin))
+}
+
+fn compare_states(pair: &Pair, past: &Past, printed: bool) -> Result<(), Mismatch> {
+    let (theirs, ours) = (pair.theirs.contents(), pair.ours.contents());
+    let differ = theirs != ours;
+    if differ || printed {
+        let step = Step { command: views(), stdin: VIEWS.to_vec() };
+        let (printed_theirs, printed_ours) = (pair.theirs.views(), pair.ours.views());
+        if printed_theirs != printed_ours {
+            return Err(past.mismatch(&step, &printed_theirs, &printed_ours));
+        }
+    }
+    if differ {
+        let text = format!("{}\n# the kernel's state, theirs:\n# {theirs:?}\n# ours:\n# {ours:?}\n", past.source());
+        return Err(Mismatch(text));
+    }
+    Ok(())
+}
+
+/// What was done so far, as a case file.
+#[derive(Debug, Default)]
+struct Past(Vec<String>);
+
+impl Past {
+    fn add(&mut self, step: &Step, theirs: &Outcome) {
+        self.0.extend(step.to_source());
+        self.0.extend(transcript(theirs));
+    }
+
+    fn source(&self) -> String {
+        format!("@names\n\n{}", self.0.join("\n"))
+    }
+
+    fn mismatch(&self, step: &Step, theirs: &Outcome, ours: &Outcome) -> Mismatch {
+        let mut lines = vec![self.source()];
+        lines.extend(step.to_source());
+        lines.extend(transcript(theirs));
+        lines.push("DIFFERENCE (ours)".into());
+        lines.extend(transcript(ours));
+        Mismatch(lines.join("\n") + "\n")
+    }
+}
+
+/// Of all trials.
+static TOTAL: Mutex<Option<Tally>> = Mutex::new(None);
+
+/// Adds to the figures of the whole run.
+pub(crate) fn add(tally: Tally) {
+    *TOTAL.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default() += tally;
+}
+
+/// Prints the figures of the whole run, if there are any.
+pub(crate) fn report() {
+    if let Some(total) = &*TOTAL.lock().unwrap_or_else(PoisonError::into_inner) {
+        println!("figures: {total}");
+    }
+}

@@ -1,0 +1,70 @@
+//! Random sequences, seed by seed: each seed makes the same commands everywhere.
+
+use crate::generate;
+use crate::play::{self, Tally, Views};
+use crate::world::Pair;
+use libtest_mimic::{Failed, Trial};
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
+use std::cell::{Cell, RefCell};
+
+/// So many commands belong to one seed.
+const COMMANDS_A_SEED: u64 = 500;
+
+/// What `cargo lab test` runs.
+const DEFAULT_SEED: u64 = 1;
+const DEFAULT_COUNT: u64 = 1_000;
+
+/// A sequence is not made shorter for longer than this, in milliseconds.
+const SHRINKING_ENDS: u32 = 180_000;
+
+/// A trial for each seed.
+pub(crate) fn trials() -> Vec<Trial> {
+    let first = number("COMPAT_SEED").unwrap_or(DEFAULT_SEED);
+    let count = number("COMPAT_COUNT").unwrap_or(DEFAULT_COUNT);
+    let seeds = count.div_ceil(COMMANDS_A_SEED);
+    let commands = |at: u64| COMMANDS_A_SEED.min(count - at * COMMANDS_A_SEED);
+    (0..seeds).map(|at| trial(first + at, commands(at))).collect()
+}
+
+fn trial(seed: u64, commands: u64) -> Trial {
+    Trial::test(format!("seed_{seed}"), move || run(seed, commands))
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+fn run(seed: u64, commands: u64) -> Result<(), Failed> {
+    let config = Config {
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        max_shrink_time: SHRINKING_ENDS,
+        ..Config::default()
+    };
+    let (mut runner, pair, sequences) = (TestRunner::new(config), Pair::new(), generate::sequence());
+    let mut sum = Tally::default();
+    while (sum.commands as u64) < commands {
+        let tree = sequences.new_tree(&mut runner).map_err(|reason| reason.to_string())?;
+        // The last sequence is as long as there is room, so that a count means what it says.
+        let room = usize::try_from(commands).unwrap_or(usize::MAX) - sum.commands;
+        let (tally, views) = (RefCell::new(Tally::default()), Cell::new(Views::Sometimes));
+        let test = |steps: Vec<_>| {
+            let steps = &steps[..steps.len().min(room)];
+            let played = play::play(&pair, steps, views.get());
+            // What follows a failure is the search for the shortest that fails.
+            views.set(Views::Always);
+            *tally.borrow_mut() = played.map_err(|found| TestCaseError::fail(found.to_string()))?;
+            Ok(())
+        };
+        match runner.run_one(tree, test) {
+            Ok(_) => sum += tally.into_inner(),
+            Err(TestError::Fail(transcript, _)) => {
+                return Err(format!("seed {seed}, after {} commands; made short:\n{transcript}", sum.commands).into());
+            }
+            Err(TestError::Abort(reason)) => return Err(reason.to_string().into()),
+        }
+    }
+    play::add(sum);
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! The differences that are wanted, each by its title in docs/compatibility.md, and each as narrow as it can be said.
+
+use crate::step::Step;
+use kernel_tests::case::Status;
+use kernel_tests::kernel_major;
+use kernel_tests::target::Outcome;
+
+/// Where each is explained.
+pub(crate) const PAGE: &str = include_str!("../../../../docs/compatibility.md");
+
+pub(crate) const UNSIGNED_MARKS: &str = "Firewall marks print as unsigned numbers";
+pub(crate) const SAVED_THRESHOLDS: &str = "-S writes the thresholds";
+pub(crate) const ONLY_COMMAS: &str = "A list of scheduler flags that holds only commas is refused";
+pub(crate) const NOTHING_TO_REPLACE: &str = "A replaced character with nothing to replace it";
+pub(crate) const STOPPED_DAEMON: &str = "A daemon that is stopped before its thread ran does not stop the program";
+
+/// All that this comparison knows of.
+pub(crate) const TITLES: [&str; 5] =
+    [UNSIGNED_MARKS, SAVED_THRESHOLDS, ONLY_COMMAS, NOTHING_TO_REPLACE, STOPPED_DAEMON];
+
+/// What two outcomes are to each other.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Equal but for these differences, mostly none.
+    Equal(Vec<&'static str>),
+    /// The original crashed or hung where it is known to, so that the worlds can't be compared any further.
+    TheirsBroke(&'static str),
+    /// Not what is wanted.
+    Different,
+}
+
+/// A newer kernel resizes its table of connections in its own time: two listings, one right after the other, may differ in the size.
+pub(crate) fn without_size(mut outcome: Outcome) -> Outcome {
+    const TITLE: &str = "IP Virtual Server version 1.2.1 (size=";
+    if kernel_major() >= RESIZES {
+        let masked = |line: &[u8]| match line.strip_prefix(TITLE.as_bytes()) {
+            Some(_) => format!("{TITLE}N)\n").into_bytes(),
+            None => line.to_vec(),
+        };
+        outcome.stdout = outcome.stdout.split_inclusive(|&byte| byte == b'\n').flat_map(masked).collect();
+    }
+    outcome
+}
+
+/// The first kernels that do.
+const RESIZES: u32 = 7;
+
+/// Compares what the original did with what ours did.
+pub(crate) fn judge(step: &Step, theirs: &Outcome, ours: &Outcome) -> Verdict {
+    if let Some(title) = broke(step, theirs, ours) {
+        return Verdict::TheirsBroke(title);
+    }
+    if theirs.stderr != ours.stderr || theirs.status != ours.status {
+        return Verdict::Different;
+    }
+    let mut titles = Vec::new();
+    let equal = match equal_text(&theirs.stdout, &ours.stdout, &mut titles) {
+        // Each network has an order of its own in the kernel, and so has each of the two worlds.
+        false if unsorted(step) => equal_in_some_order(&theirs.stdout, &ours.stdout, &mut titles),
+        equal => equal,
+    };
+    if equal { Verdict::Equal(titles) } else { Verdict::Different }
+}
+
+fn broke(step: &Step, theirs: &Outcome, ours: &Outcome) -> Option<&'static str> {
+    let has = |part: &[u8]| {
+        step.arguments().chain([&step.stdin[..]]).any(|text| text.windows(part.len()).any(|window| window == part))
+    };
+    match theirs.status {
+        Status::Signal(11) if ours.status == Status::Exit(2) && refuses_commas(&ours.stderr) => Some(ONLY_COMMAS),
+        Status::NoAnswer if has(b"!#:+") => Some(NOTHING_TO_REPLACE),
+        Status::NoAnswer if has(b"--stop-daemon") => Some(STOPPED_DAEMON),
+        _ => None,
+    }
+}
+
+fn refuses_commas(stderr: &[u8]) -> bool {
+    let last = stderr.trim_ascii_end().rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
+    let value = last.strip_prefix(b"invalid scheduler flag `").and_then(|rest| rest.strip_suffix(b"'"));
+    value.is_some_and(|value| !value.is_empty() && value.iter().all(|&byte| byte == b','))
+}
+
+fn unsorted(step: &Step) -> bool {
+    step.reads_commands() && step.stdin.split(u8::is_ascii_whitespace).any(|word| word == b"--nosort")
+}
+
+fn equal_text(theirs: &[u8], ours: &[u8], titles: &mut Vec<&'static str>) -> bool {
+    if theirs == ours {
+        return true;
+    }
+    let (theirs, ours) = (lines(theirs), lines(ours));
+    theirs.len() == ours.len() && theirs.iter().zip(&ours).all(|(theirs, ours)| equal_line(theirs, ours, titles))
+}
+
+fn equal_in_some_order(theirs: &[u8], ours: &[u8], titles: &mut Vec<&'static str>) -> bool {
+    let (theirs, mut ours) = (lines(theirs), lines(ours));
+    theirs.iter().all(|theirs| {
+        let at = ours.iter().position(|ours| equal_line(theirs, ours, titles));
+        at.map(|at| ours.swap_remove(at)).is_some()
+    }) && ours.is_empty()
+}
+
+fn lines(text: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(text).split('\n').map(str::to_owned).collect()
+}
+
+fn equal_line(theirs: &str, ours: &str, titles: &mut Vec<&'static str>) -> bool {
+    if theirs == ours {
+        return true;
+    }
+    let short = without_thresholds(ours).filter(|_| theirs.starts_with("-a "));
+    let ours = short.as_deref().unwrap_or(ours);
+    let unsigned = with_unsigned_mark(theirs).iter().any(|theirs| theirs == ours);
+    let equal = unsigned || theirs == ours;
+    if equal {
+        titles.extend(short.is_some().then_some(SAVED_THRESHOLDS));
+        titles.extend(unsigned.then_some(UNSIGNED_MARKS));
+    }
+    equal
+}
+
+/// A saved server without ` -x N -y M`, if it has some. That they are the right ones is shown by what a restore makes of them.
+fn without_thresholds(line: &str) -> Option<String> {
+    let mut words: Vec<&str> = line.split(' ').collect();
+    let before = words.len();
+    for option in ["-x", "-y"] {
+        let at = words.iter().position(|word| *word == option);
+        if let Some(at) = at.filter(|at| words.get(at + 1).is_some_and(|number| number.parse::<u32>().is_ok())) {
+            words.drain(at..at + 2);
+        }
+    }
+    (words.len() < before).then(|| words.join(" "))
+}
+
+/// The line with its firewall mark unsigned: where there is no column behind it, and in a column of 33.
+fn with_unsigned_mark(line: &str) -> Vec<String> {
+    const COLUMN: usize = 33;
+    let mut lines = Vec::new();
+    for before in ["FWM  ", "-A -f ", "-a -f "] {
+        let Some(rest) = line.strip_prefix(before) else { continue };
+        let end = rest.find(' ').unwrap_or(rest.len());
+        let Ok(mark @ ..0) = rest[..end].parse::<i32>() else { continue };
+        let unsigned = |text: &str| text.replacen(&rest[..end], &mark.cast_unsigned().to_string(), 1);
+        lines.push(unsigned(line));
+        if let Some((name, behind)) = line.split_at_checked(COLUMN) {
+            lines.push(format!("{:<COLUMN$}{behind}", unsigned(name.trim_end())));
+        }
+    }
+    lines
+}
+
+/// The rules themselves: what they let pass, and what not.
+pub(crate) fn check() -> Result<(), libtest_mimic::Failed> {
+    for title in TITLES {
+        if !PAGE.contains(&format!("### {title}\n")) {
+            return Err(format!("docs/compatibility.md says nothing about: {title}").into());
+        }
+    }
+    let column = |name: &str| format!("{name:<33}        0");
+    let text = str::to_owned;
+    let pairs = [
+        (text("FWM  -1 rr"), text("FWM  4294967295 rr"), true),
+        (text("FWM  -1 IPv6 rr"), text("FWM  4294967295 IPv6 rr"), true),
+        (column("FWM  -1 IPv6"), column("FWM  4294967295 IPv6"), true),
+        (column("FWM  -1294967296"), column("FWM  3000000000"), true),
+        (column("FWM  -1"), column("FWM  4294967295 "), true),
+        (column("FWM  -1"), column("FWM  4294967295") + "0", false),
+        (text("FWM  -1 rr"), text("FWM  4294967294 rr"), false),
+        (text("FWM  1 rr"), text("FWM  2 rr"), false),
+        (text("-a -f -2 -r ::1 -g -w 1"), text("-a -f 4294967294 -r ::1 -g -w 1 -x 5"), true),
+        (text("-a -f 2 -r ::1 -g -w 1"), text("-a -f 2 -r ::1 -g -w 2 -x 5"), false),
+        (text("-A -f 2 -s rr"), text("-A -f 2 -s rr -x 5"), false),
+    ];
+    for (theirs, ours, equal) in pairs {
+        if equal_text(theirs.as_bytes(), ours.as_bytes(), &mut Vec::new()) != equal {
+            return Err(format!("equal: {equal}\n  {theirs}\n  {ours}").into());
+        }
+    }
+    Ok(())
+}

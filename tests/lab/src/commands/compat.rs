@@ -1,0 +1,53 @@
+//! `cargo lab compat`: random commands, run by the original and by ours side by side, for as long as you like.
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Args;
+
+use super::test::{
+    guests::{self, Settings},
+    summary::Summary,
+};
+use crate::{cache::Cache, error::Result, kernel::Kernel, workspace::Workspace};
+
+/// The test program of package kernel-tests that does it.
+const PROGRAM: &str = "differential";
+
+/// Arguments of `cargo lab compat`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each seed makes the same 500 commands everywhere. What differs is printed as a case file, made as short as it can be;
+`--seed N --count 500` plays seed N again.")]
+pub(crate) struct Compat {
+    /// The first seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many commands in all, 500 a seed
+    #[arg(long, default_value_t = 20_000)]
+    count: u64,
+    /// Only this kernel; may be repeated [default: all]
+    #[arg(long, value_enum)]
+    kernel: Vec<Kernel>,
+    /// End a guest after this time
+    #[arg(long, value_name = "SECONDS", default_value_t = 6 * 3600)]
+    timeout: u64,
+    /// Only the tests that have this in their name, such as `seed_`
+    filter: Option<String>,
+}
+
+impl Compat {
+    /// Runs it on each kernel, and sums up.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let workspace = Workspace::find()?;
+        let kernels = if self.kernel.is_empty() { Kernel::ALL.to_vec() } else { self.kernel };
+        Cache::open()?.ensure(&kernels)?;
+        let env = vec![format!("COMPAT_SEED={}", self.seed), format!("COMPAT_COUNT={}", self.count)];
+        let deadline = Duration::from_secs(self.timeout);
+        let settings =
+            Settings { memory: 1024, env, deadline, only: Some(PROGRAM), filter: self.filter.into_iter().collect() };
+        let mut summary = Summary::default();
+        guests::check(&workspace, &kernels, &settings, &mut summary)?;
+        print!("\n{summary}");
+        Ok(if summary.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
