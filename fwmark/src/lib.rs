@@ -8,7 +8,16 @@
 //!
 //! - [`MarkRule`]: which packets get which mark;
 //! - [`MarkGroup`]: several addresses, protocols and ports under one mark, which yields the rules;
-//! - [`Line`]: a rule with what to do with it, which reads ([`parse`]) and prints an `iptables` command line.
+//! - [`Line`]: a rule with what to do with it, which reads ([`parse`]) and prints an `iptables` command line;
+//!
+//! sets them:
+//!
+//! - [`Nftables`]: in a table of its own, over netlink, in one transaction; what a packet costs does not grow with the rules;
+//!
+//! and looks at what others do:
+//!
+//! - [`Setter`]: a rule of anybody's that writes marks, from nftables or from the output of iptables-save;
+//! - [`check`]: which of them keep packets from their service; [`MarksInUse`] has a free mark.
 //!
 //! ```
 //! use fwmark::{Action, Line, Mark, MarkGroup, Protocol};
@@ -23,7 +32,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What is here works on values and text. The crate doesn't talk to the kernel: give the lines to a shell, as root.
+//! All calls block. The crate knows nothing of IPVS, and nothing of any other user of marks.
 //!
 //! # Which numbers a mark may have
 //!
@@ -31,21 +40,39 @@
 //! the kernel keeps a mark of 32 bits with each packet (`skb->mark`), and IPVS compares all of them. So 1 to
 //! 4,294,967,295 are free to use; 0 means "not marked".
 
+mod backend;
+mod check;
 mod error;
+mod failure;
 mod group;
+mod in_use;
+mod iptables;
 mod line;
 mod mark;
 mod network;
+mod nft;
 mod number;
+mod overlap;
+mod owner;
 mod parse;
 mod ports;
 mod rule;
+mod selector;
+mod setter;
 
+pub use backend::Change;
+pub use check::{Finding, check};
 pub use error::{InvalidValue, MixedFamilies};
+pub use failure::BackendError;
 pub use group::MarkGroup;
+pub use in_use::MarksInUse;
+pub use iptables::setters_of_save;
 pub use line::{Action, Line};
 pub use mark::{Mark, SetMark};
 pub use network::{Family, Network};
+pub use nft::Nftables;
+pub use owner::Owner;
 pub use parse::{ParseError, Reason, parse};
 pub use ports::{PortRange, Ports};
 pub use rule::{InterfaceName, MarkRule, Origin, Protocol, Traffic};
+pub use setter::{Effect, Setter};

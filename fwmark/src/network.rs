@@ -89,6 +89,19 @@ impl Network {
         self.address
     }
 
+    /// Its last address.
+    ///
+    /// ```
+    /// assert_eq!("192.0.2.7/24".parse::<fwmark::Network>()?.last().to_string(), "192.0.2.255");
+    /// # Ok::<(), fwmark::InvalidValue>(())
+    /// ```
+    pub fn last(self) -> IpAddr {
+        match self.address {
+            IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() | !v4_mask(self.prefix)).into(),
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() | !v6_mask(self.prefix)).into(),
+        }
+    }
+
     /// Its prefix length in bits.
     ///
     /// ```
@@ -172,12 +185,20 @@ fn parse_prefix(address: IpAddr, text: &str) -> Option<u8> {
 }
 
 fn masked(address: IpAddr, prefix: u8) -> IpAddr {
-    // A shift by the whole width is no shift in Rust, hence `checked_shl`.
-    let host_bits = |width: u32| width.saturating_sub(prefix.into());
     match address {
-        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & u32::MAX.checked_shl(host_bits(32)).unwrap_or(0)).into(),
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & u128::MAX.checked_shl(host_bits(128)).unwrap_or(0)).into(),
+        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & v4_mask(prefix)).into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & v6_mask(prefix)).into(),
     }
+}
+
+// A shift by the whole width is no shift in Rust, hence `checked_shl`.
+
+fn v4_mask(prefix: u8) -> u32 {
+    u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or(0)
+}
+
+fn v6_mask(prefix: u8) -> u128 {
+    u128::MAX.checked_shl(128_u32.saturating_sub(prefix.into())).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -26,6 +26,23 @@ pub enum Protocol {
     Sctp,
 }
 
+impl Protocol {
+    const ALL: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+
+    /// Its number in a packet.
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Protocol::Tcp => 6,
+            Protocol::Udp => 17,
+            Protocol::Sctp => 132,
+        }
+    }
+
+    pub(crate) fn of_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| protocol.number() == number)
+    }
+}
+
 impl FromStr for Protocol {
     type Err = InvalidValue;
 

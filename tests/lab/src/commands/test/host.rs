@@ -32,6 +32,11 @@ pub(crate) fn check(workspace: &Workspace, summary: &mut Summary) -> Result<()> 
     fuzz_targets(workspace, summary)?;
     dependencies(workspace, summary)?;
     run(summary, "tests on this machine", cargo(&["test", "--quiet", "--workspace", "--exclude", "kernel-tests"]))?;
+    run(
+        summary,
+        "marks in this machine's kernel",
+        cargo(&["test", "--quiet", "-p", "kernel-tests", "--test", "marks"]),
+    )?;
     run(summary, "tests on the in-memory kernel", cargo(&["test", "--quiet", "-p", "kernel-tests", "--", "fake::"]))
 }
 

@@ -1,0 +1,94 @@
+//! Why rules could not be read or changed.
+
+use std::io;
+use std::process::ExitStatus;
+
+/// What went wrong between this program and the kernel's rules.
+///
+/// ```
+/// use fwmark::BackendError;
+/// let advice = |error: &BackendError| match error {
+///     BackendError::NotPermitted => "run it as root",
+///     BackendError::Foreign { .. } => "choose another owner",
+///     _ => "see the message",
+/// };
+/// assert_eq!(advice(&BackendError::NotPermitted), "run it as root");
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// Without `CAP_NET_ADMIN` in the network namespace, rules can't even be read.
+    #[error("reading and setting marks needs the capability CAP_NET_ADMIN: run as root")]
+    NotPermitted,
+    /// The kernel or the machine has no such back end.
+    #[error("{what} can't be used here: {why}")]
+    Unavailable {
+        /// The back end.
+        what: &'static str,
+        /// What is missing.
+        why: String,
+    },
+    /// A table or a chain has our name and not our tag: somebody else made it, and it is left alone.
+    #[error("there is a {what} named {name} that was not made by this program: remove it, or choose another owner")]
+    Foreign {
+        /// Table or chain.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Something of ours was changed by somebody else, into what is no rule of this crate. It can still be replaced and
+    /// removed.
+    #[error("{place} has been changed by somebody else: {what}")]
+    Altered {
+        /// The table, the chain or the line.
+        place: String,
+        /// What is not understood there.
+        what: String,
+    },
+    /// The kernel refused a change; nothing was changed.
+    #[error("the kernel refuses {what}: {error}; nothing was changed")]
+    Refused {
+        /// The change.
+        what: String,
+        /// Its reason.
+        error: io::Error,
+    },
+    /// All rules go to the kernel in one piece, and it is larger than a socket may send.
+    #[error(
+        "the rules take {needed} bytes, and this process may send no more than {allowed} at once: \
+         run as root outside of a container, or raise net.core.wmem_max to {needed}"
+    )]
+    TooLarge {
+        /// How many bytes the rules take.
+        needed: usize,
+        /// How many can be sent.
+        allowed: usize,
+    },
+    /// Others change rules faster than ours can be compared with them.
+    #[error("the rules are being changed by others without a pause: nothing was changed, try again")]
+    Busy,
+    /// The kernel sent what can't be understood.
+    #[error("the kernel's answer is not understood: {0}")]
+    Answer(&'static str),
+    /// A program could not be run.
+    #[error("cannot run {program}: {error}")]
+    NotRun {
+        /// Its name.
+        program: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// A program said no.
+    #[error("{program} failed ({status}): {said}")]
+    Program {
+        /// Its name.
+        program: String,
+        /// Its exit status.
+        status: ExitStatus,
+        /// What it wrote to stderr.
+        said: String,
+    },
+    /// The system refused something else.
+    #[error("talking to the kernel: {0}")]
+    Io(#[from] io::Error),
+}

@@ -1,0 +1,99 @@
+//! Marks that are free.
+
+use std::collections::BTreeSet;
+
+use crate::mark::Mark;
+use crate::rule::MarkRule;
+use crate::setter::{Effect, Setter};
+
+/// The marks that are in use, to find one that is not.
+///
+/// ```
+/// use fwmark::{Family, Mark, MarksInUse, parse, setters_of_save};
+/// let rule = parse("iptables -t mangle -A PREROUTING -d 192.0.2.1 -j MARK --set-mark 1")?.rule;
+/// let theirs = setters_of_save("*mangle\n-A PREROUTING -j MARK --set-xmark 0x2/0x6\n", Family::V4);
+/// let mut in_use = MarksInUse::new();
+/// in_use.add_rules(&[rule]);
+/// in_use.add_setters(&theirs);
+/// in_use.add(Mark::new(8)?); // of a service, say
+/// // 2 to 7 have bits that others write.
+/// assert_eq!(in_use.free(), Some(Mark::new(9)?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MarksInUse {
+    marks: BTreeSet<u32>,
+    /// What others write into marks of which they leave the rest alone.
+    bits: u32,
+}
+
+impl MarksInUse {
+    /// None is in use yet.
+    ///
+    /// ```
+    /// assert_eq!(fwmark::MarksInUse::new().free().map(|mark| mark.get()), Some(1));
+    /// ```
+    pub fn new() -> Self {
+        MarksInUse::default()
+    }
+
+    /// This one is, for whatever reason.
+    ///
+    /// ```
+    /// let mut in_use = fwmark::MarksInUse::new();
+    /// in_use.add(fwmark::Mark::new(1)?);
+    /// assert_eq!(in_use.free().map(|mark| mark.get()), Some(2));
+    /// # Ok::<(), fwmark::InvalidValue>(())
+    /// ```
+    pub fn add(&mut self, mark: Mark) {
+        self.marks.insert(mark.get());
+    }
+
+    /// Those of these rules are.
+    pub fn add_rules(&mut self, rules: &[MarkRule]) {
+        self.marks.extend(rules.iter().map(|rule| rule.set().mark().get()));
+    }
+
+    /// Those of others' rules are; of a rule with a mask, all marks with a bit of the mask.
+    pub fn add_setters(&mut self, setters: &[Setter]) {
+        for setter in setters {
+            match *setter.effect() {
+                Effect::Set { value, mask: u32::MAX } => {
+                    self.marks.insert(value);
+                }
+                Effect::Set { mask, .. } => self.bits |= mask,
+                Effect::FromConnection | Effect::Unknown(_) => {}
+            }
+        }
+    }
+
+    /// The lowest mark that is not in use; `None` if there is none.
+    ///
+    /// ```
+    /// assert_eq!(fwmark::MarksInUse::new().free().map(|mark| mark.get()), Some(1));
+    /// ```
+    pub fn free(&self) -> Option<Mark> {
+        // Adding 1 to a number whose bits in use are all set carries over them.
+        let next = |mark: &u32| (mark | self.bits).checked_add(1).map(|next| next & !self.bits);
+        let mut all = std::iter::successors(next(&0), next);
+        all.find(|mark| !self.marks.contains(mark)).and_then(|mark| Mark::new(mark).ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_of_others_are_left_out() {
+        let free = |bits: u32, marks: &[u32]| {
+            let in_use = MarksInUse { marks: marks.iter().copied().collect(), bits };
+            in_use.free().map(Mark::get)
+        };
+        assert_eq!(free(0xff, &[]), Some(0x100));
+        assert_eq!(free(0b101, &[2]), Some(8));
+        assert_eq!(free(u32::MAX, &[]), None);
+        assert_eq!(free(!0x8000_0000, &[]), Some(0x8000_0000));
+        assert_eq!(free(!0x8000_0000, &[0x8000_0000]), None);
+    }
+}

@@ -1,0 +1,228 @@
+//! The back end nftables: rules as maps in a table of our own, over netlink, without the program `nft`.
+
+mod attr;
+mod decode;
+mod expr;
+mod layout;
+mod message;
+mod read;
+mod socket;
+mod stage;
+
+use self::attr::Attrs;
+use self::message::Kind;
+use self::read::Table;
+use self::socket::{Connection, Outcome, Transaction};
+use crate::backend::Change;
+use crate::failure::BackendError;
+use crate::mark::{Mark, SetMark};
+use crate::owner::Owner;
+use crate::rule::{MarkRule, Origin};
+use crate::setter::{Effect, Setter};
+
+/// How often a change is tried anew because others change rules meanwhile.
+const ATTEMPTS: usize = 20;
+
+/// Rules in nftables, in the table of family `inet` that has the owner's name.
+///
+/// All rules of one kind are elements of one map from `daddr . l4proto . dport` to the mark, so what a packet costs
+/// depends on how many kinds there are, not on how many rules: kinds differ in address family, in having a source, a
+/// protocol, ports or not, in ranges and networks or not, and in the interface. Where rules overlap, the later one decides;
+/// each such layer is a map of its own. Every mask that is not full is a set of its own.
+///
+/// It talks netlink to the kernel: the program `nft` is not needed, and shows the table all the same. The socket stays in
+/// the network namespace that the thread was in when it was opened.
+///
+/// ```no_run
+/// use fwmark::{Change, Mark, MarkGroup, MarkRule, Nftables, Owner, Protocol};
+///
+/// let vip = "192.0.2.1".parse()?;
+/// let shop = MarkGroup::new(Mark::new(10)?).with(vip, Protocol::Tcp, 80).with(vip, Protocol::Tcp, 443);
+/// let rules: Vec<MarkRule> = shop.rules().collect();
+///
+/// let mut nftables = Nftables::open(Owner::default())?;
+/// nftables.apply(&rules)?;
+/// assert_eq!(nftables.list()?, rules);
+/// assert_eq!(nftables.apply(&rules)?, Change::None);
+/// assert_eq!(nftables.remove()?, Change::Made);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Nftables {
+    owner: Owner,
+    connection: Connection,
+}
+
+impl Nftables {
+    /// Opens a socket, and makes sure that the kernel could do what [`apply`](Nftables::apply) will ask of it; nothing is
+    /// changed.
+    ///
+    /// # Errors
+    /// [`BackendError::Unavailable`] if the kernel has no nftables, or not its families `inet`, `ip` and `ip6`;
+    /// [`BackendError::NotPermitted`] without `CAP_NET_ADMIN`.
+    pub fn open(owner: Owner) -> Result<Self, BackendError> {
+        let mut nftables = Nftables { owner, connection: Connection::open()? };
+        nftables.rehearse()?;
+        Ok(nftables)
+    }
+
+    /// Whose rules these are.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Makes these rules, in this order, the owner's only ones: in one transaction, so that no packet ever meets a part of
+    /// them. Where rules overlap, the later one decides.
+    ///
+    /// If they are there already, nothing is sent. Without rules, the table goes too.
+    ///
+    /// # Errors
+    /// [`BackendError`]; whatever it is, the rules are as they were.
+    pub fn apply(&mut self, rules: &[MarkRule]) -> Result<Change, BackendError> {
+        let stages = stage::stages(rules);
+        self.replace(|owner, table, transaction| {
+            let is_there = table.is_some_and(|table| is_ours_alone(table, rules));
+            if is_there || (table.is_none() && rules.is_empty()) {
+                return false;
+            }
+            if table.is_some() {
+                delete(transaction, owner);
+            }
+            if !rules.is_empty() {
+                layout::create(transaction, owner, &stages);
+            }
+            true
+        })
+    }
+
+    /// The owner's rules, in their order; none if there is no table.
+    ///
+    /// # Errors
+    /// [`BackendError::Foreign`] if the table is not ours, [`BackendError::Altered`] if somebody made it say what rules of
+    /// this crate can't.
+    pub fn list(&mut self) -> Result<Vec<MarkRule>, BackendError> {
+        let (_, table) = self.read()?;
+        table.map_or(Ok(Vec::new()), |table| rules_of(&table))
+    }
+
+    /// Takes the table away, and with it all of the owner's rules.
+    ///
+    /// # Errors
+    /// [`BackendError`]; whatever it is, the rules are as they were.
+    pub fn remove(&mut self) -> Result<Change, BackendError> {
+        self.apply(&[])
+    }
+
+    /// The rules of all others that write marks of packets before IPVS sees them.
+    ///
+    /// Rules that iptables made through nftables are better read by iptables-save: here their conditions are not
+    /// understood.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub fn others(&mut self) -> Result<Vec<Setter>, BackendError> {
+        let owner = self.owner.clone();
+        let (_, tables) = self.connection.snapshot(|connection| {
+            let all = read::tables(connection)?.into_iter();
+            let others = all.filter(|((family, name), _)| (*family, name.as_str()) != (message::INET, owner.as_str()));
+            others.map(|(id, comment)| read::fill(connection, id, comment)).collect::<Result<Vec<_>, _>>()
+        })?;
+        let markings = tables.iter().flat_map(Table::markings);
+        Ok(markings
+            .map(|read::Marking { place, outcome }| Setter {
+                place,
+                selector: outcome.selector,
+                effect: outcome.effect,
+            })
+            .collect())
+    }
+
+    fn read(&mut self) -> Result<(u32, Option<Table>), BackendError> {
+        let name = self.owner.as_str().to_owned();
+        let (generation, table) = self.connection.snapshot(|connection| read::table(connection, &name))?;
+        match table {
+            Some(table) if table.comment.as_deref() != Some(&*self.owner.tag()) => {
+                Err(BackendError::Foreign { what: "table of family inet", name })
+            }
+            table => Ok((generation, table)),
+        }
+    }
+
+    /// Changes the table according to what it is, unless `plan` says that there is nothing to do.
+    fn replace(
+        &mut self,
+        plan: impl Fn(&Owner, Option<&Table>, &mut Transaction) -> bool,
+    ) -> Result<Change, BackendError> {
+        for _ in 0..ATTEMPTS {
+            let (generation, table) = self.read()?;
+            let mut transaction = Transaction::new(generation);
+            if !plan(&self.owner, table.as_ref(), &mut transaction) {
+                return Ok(Change::None);
+            }
+            if self.connection.commit(transaction)? == Outcome::Done {
+                return Ok(Change::Made);
+            }
+        }
+        Err(BackendError::Busy)
+    }
+
+    /// Lets the kernel check a table with both chains.
+    fn rehearse(&mut self) -> Result<(), BackendError> {
+        for _ in 0..ATTEMPTS {
+            let (generation, ()) = self.connection.snapshot(|_| Ok(()))?;
+            let mut transaction = Transaction::new(generation);
+            let table = format!("{}-rehearsal", self.owner);
+            transaction.step(Kind::NewTable, &Attrs::new().text(1, &table), "a table of family inet");
+            for origin in [Origin::Outside { interface: None }, Origin::Director] {
+                layout::create_chain(&mut transaction, &table, &origin);
+            }
+            match self.connection.rehearse(&transaction) {
+                Ok(Outcome::Done) => return Ok(()),
+                Ok(Outcome::Outdated) => {}
+                Err(BackendError::Refused { what, error }) => {
+                    return Err(unavailable(format!("the kernel refuses {what}: {error}")));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(BackendError::Busy)
+    }
+}
+
+fn unavailable(why: impl Into<String>) -> BackendError {
+    BackendError::Unavailable { what: "nftables", why: why.into() }
+}
+
+fn delete(transaction: &mut Transaction, owner: &Owner) {
+    let table = owner.as_str();
+    transaction.step(Kind::DelTable, &Attrs::new().text(1, table), format!("the removal of the table {table}"));
+}
+
+fn is_ours_alone(table: &Table, rules: &[MarkRule]) -> bool {
+    rules_of(table).is_ok_and(|found| found == rules)
+}
+
+/// The rules that the owner's table stands for.
+fn rules_of(table: &Table) -> Result<Vec<MarkRule>, BackendError> {
+    let altered = |what: String| BackendError::Altered { place: table.name(), what };
+    if let Some(stranger) = table.stranger() {
+        return Err(altered(stranger));
+    }
+    let pieces: Result<Vec<_>, _> = table.markings().iter().map(|marking| piece_of(marking).map_err(altered)).collect();
+    Ok(stage::join(pieces?))
+}
+
+fn piece_of(marking: &read::Marking) -> Result<stage::Piece, String> {
+    let read::Marking { place, outcome } = marking;
+    let strange = || format!("{place}: {} ({})", outcome.effect, outcome.selector);
+    let set = match &outcome.effect {
+        Effect::Set { value, mask } => Mark::new(*value).and_then(|mark| SetMark::masked(mark, *mask)).ok(),
+        _ => None,
+    };
+    let rule = set.and_then(|set| outcome.selector.to_rule(set)).ok_or_else(strange)?;
+    // An element that somebody added comes last.
+    let numbers = outcome.comment.as_deref().and_then(|comment| comment.split_once('.'));
+    let number = |text: &str| text.parse::<u32>().ok();
+    let (number, part) = numbers.and_then(|(rule, part)| number(rule).zip(number(part))).unwrap_or((u32::MAX, 0));
+    Ok(stage::Piece { number, part, rule })
+}

@@ -1,0 +1,257 @@
+//! What is in the kernel: tables, chains, sets, rules.
+
+use std::collections::HashMap;
+
+use super::attr::{Attrs, elements, find, number, text};
+use super::decode::{Element, Outcome, Set, outcomes};
+use super::expr::{Expr, decode_all};
+use super::layout::read_comment;
+use super::message::{ANY_FAMILY, INET, Kind};
+use super::socket::Connection;
+use crate::failure::BackendError;
+use crate::network::Family;
+use crate::selector::Selector;
+
+const FAMILY_V4: u8 = 2;
+const FAMILY_V6: u8 = 10;
+const FAMILY_NETDEV: u8 = 5;
+/// The family and the name of a table.
+pub(super) type TableId = (u8, String);
+
+/// A table with what can write marks.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) id: TableId,
+    pub(super) comment: Option<String>,
+    chains: HashMap<String, Option<Hook>>,
+    sets: HashMap<String, Set>,
+    rules: Vec<Rule>,
+}
+
+/// Where in a packet's way a chain is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hook {
+    BeforeService,
+    Director,
+    Elsewhere,
+}
+
+#[derive(Debug)]
+struct Rule {
+    chain: String,
+    handle: u64,
+    expressions: Vec<Expr>,
+}
+
+/// What a rule does, and where it is.
+#[derive(Debug)]
+pub(super) struct Marking {
+    pub(super) place: String,
+    pub(super) outcome: Outcome,
+}
+
+/// The comments of all tables.
+pub(super) fn tables(connection: &mut Connection) -> Result<Vec<(TableId, Option<String>)>, BackendError> {
+    let mut tables = Vec::new();
+    connection.dump(Kind::GetTable, ANY_FAMILY, &Attrs::new(), |family, attrs| {
+        let comment = find(attrs, 6).and_then(read_comment).map(str::to_owned);
+        tables.extend(text(attrs, 1).map(|name| ((family, name), comment)));
+    })?;
+    Ok(tables)
+}
+
+/// The owner's table, if there is one.
+pub(super) fn table(connection: &mut Connection, name: &str) -> Result<Option<Table>, BackendError> {
+    let found = tables(connection)?.into_iter().find(|((family, found), _)| *family == INET && found == name);
+    found.map(|(id, comment)| fill(connection, id, comment)).transpose()
+}
+
+/// Reads all of a table.
+pub(super) fn fill(connection: &mut Connection, id: TableId, comment: Option<String>) -> Result<Table, BackendError> {
+    let (family, name) = (id.0, id.1.clone());
+    let only = Attrs::new().text(1, &name);
+    let mut table = Table { id, comment, chains: HashMap::new(), sets: HashMap::new(), rules: Vec::new() };
+    let is_here = |attrs: &[u8]| text(attrs, 1).as_deref() == Some(&*name);
+    connection.dump(Kind::GetChain, family, &Attrs::new(), |found, attrs| {
+        if found == family && is_here(attrs) {
+            table.chains.extend(text(attrs, 3).map(|chain| (chain, hook(family, attrs))));
+        }
+    })?;
+    connection.dump(Kind::GetRule, family, &only, |found, attrs| {
+        if found == family && is_here(attrs) {
+            table.rules.extend(rule(attrs));
+        }
+    })?;
+    let mut names = Vec::new();
+    connection.dump(Kind::GetSet, family, &only, |found, attrs| {
+        if found == family && is_here(attrs) {
+            names.extend(text(attrs, 2).zip(number(attrs, 5)));
+        }
+    })?;
+    let asked: Vec<&String> = table.rules.iter().filter(|rule| rule.writes_mark()).flat_map(Rule::sets).collect();
+    names.retain(|(name, _)| asked.contains(&name));
+    for (set, key_length) in names {
+        let elements = read_elements(connection, family, &name, &set)?;
+        table.sets.insert(set, Set { key_length, elements });
+    }
+    Ok(table)
+}
+
+fn hook(family: u8, chain: &[u8]) -> Option<Hook> {
+    let hook = number(find(chain, 4)?, 1)?;
+    Some(match (family, hook) {
+        // A packet passes a netdev chain, or these two, before IPVS sees it.
+        (FAMILY_NETDEV, 0) | (_, 0 | 1) => Hook::BeforeService,
+        (_, 3) => Hook::Director,
+        _ => Hook::Elsewhere,
+    })
+}
+
+fn rule(attrs: &[u8]) -> Option<Rule> {
+    let handle = find(attrs, 3)?.first_chunk().map(|chunk| u64::from_be_bytes(*chunk))?;
+    Some(Rule { chain: text(attrs, 2)?, handle, expressions: decode_all(find(attrs, 4).unwrap_or_default()) })
+}
+
+impl Rule {
+    fn writes_mark(&self) -> bool {
+        let writes = |expr: &Expr| {
+            matches!(expr, Expr::SetMeta { key: super::expr::Meta::Mark, .. })
+                || matches!(expr, Expr::Target { name, .. } if name.ends_with("MARK"))
+        };
+        self.expressions.iter().any(writes)
+    }
+
+    fn sets(&self) -> impl Iterator<Item = &String> {
+        self.expressions.iter().filter_map(|expr| match expr {
+            Expr::Lookup { set, .. } => Some(set),
+            _ => None,
+        })
+    }
+}
+
+fn read_elements(
+    connection: &mut Connection,
+    family: u8,
+    table: &str,
+    set: &str,
+) -> Result<Vec<Element>, BackendError> {
+    let mut read = Vec::new();
+    let asked = Attrs::new().text(1, table).text(2, set);
+    connection.dump(Kind::GetElements, family, &asked, |_, attrs| {
+        read.extend(elements(find(attrs, 3).unwrap_or_default()).filter_map(RawElement::read));
+    })?;
+    Ok(pair(read))
+}
+
+/// An element as the kernel tells it.
+struct RawElement {
+    key: Vec<u8>,
+    key_end: Option<Vec<u8>>,
+    is_end: bool,
+    value: Option<Vec<u8>>,
+    comment: Option<String>,
+}
+
+impl RawElement {
+    fn read(element: &[u8]) -> Option<Self> {
+        const IS_INTERVAL_END: u32 = 1;
+        let data = |kind: u16| Some(find(find(element, kind)?, 1)?.to_vec());
+        Some(RawElement {
+            key: data(1)?,
+            key_end: data(10),
+            is_end: number(element, 3).is_some_and(|flags| flags & IS_INTERVAL_END != 0),
+            value: data(2),
+            comment: find(element, 6).and_then(read_comment).map(str::to_owned),
+        })
+    }
+}
+
+/// Sets of plain intervals have two elements for each: its first key, and the one behind its last. Others have one.
+fn pair(mut raw: Vec<RawElement>) -> Vec<Element> {
+    let is_paired = raw.iter().any(|element| element.is_end);
+    if is_paired {
+        // Where one interval ends and the next begins, the end comes first.
+        raw.sort_by(|one, other| (&one.key, !one.is_end).cmp(&(&other.key, !other.is_end)));
+    }
+    let mut rest = raw.into_iter().peekable();
+    let mut paired = Vec::new();
+    while let Some(RawElement { key, key_end, is_end, value, comment }) = rest.next() {
+        if is_end {
+            continue;
+        }
+        let last = match key_end {
+            Some(last) => last,
+            None if is_paired => {
+                rest.next_if(|next| next.is_end).map_or_else(|| vec![u8::MAX; key.len()], |end| before(end.key))
+            }
+            None => key.clone(),
+        };
+        paired.push(Element { first: key, last, value, comment });
+    }
+    paired
+}
+
+/// The key before this one.
+fn before(mut key: Vec<u8>) -> Vec<u8> {
+    for byte in key.iter_mut().rev() {
+        let (less, borrows) = byte.overflowing_sub(1);
+        *byte = less;
+        if !borrows {
+            break;
+        }
+    }
+    key
+}
+
+impl Table {
+    /// All that the table's rules do to marks.
+    pub(super) fn markings(&self) -> Vec<Marking> {
+        let rules = self.rules.iter().filter(|rule| rule.writes_mark());
+        rules.flat_map(|rule| self.markings_of(rule)).collect()
+    }
+
+    fn markings_of(&self, rule: &Rule) -> Vec<Marking> {
+        let place = format!("{}, chain {}, handle {}", self.name(), rule.chain, rule.handle);
+        let Some(packets) = self.packets_of(&rule.chain) else { return Vec::new() };
+        let outcomes = outcomes(&rule.expressions, packets, &self.sets);
+        outcomes.into_iter().map(|outcome| Marking { place: place.clone(), outcome }).collect()
+    }
+
+    /// The packets that come to a chain; `None`: none that could belong to a service.
+    fn packets_of(&self, chain: &str) -> Option<Selector> {
+        let family = match self.id.0 {
+            FAMILY_V4 => Some(Family::V4),
+            FAMILY_V6 => Some(Family::V6),
+            _ => None,
+        };
+        let hooks: Vec<Hook> = match self.chains.get(chain) {
+            Some(Some(hook)) => vec![*hook],
+            // Others jump here, nobody knows with what: perhaps with all that come to the table.
+            _ => self.chains.values().flatten().copied().collect(),
+        };
+        let [outside, director] = [Hook::BeforeService, Hook::Director].map(|hook| hooks.contains(&hook));
+        let is_base = matches!(self.chains.get(chain), Some(Some(_)));
+        let all = Selector { is_narrower: !is_base, ..Selector::all(outside, director, family) };
+        (outside || director).then_some(all)
+    }
+
+    /// As the program nft names it.
+    pub(super) fn name(&self) -> String {
+        let family = match self.id.0 {
+            INET => "inet",
+            FAMILY_V4 => "ip",
+            FAMILY_V6 => "ip6",
+            FAMILY_NETDEV => "netdev",
+            7 => "bridge",
+            3 => "arp",
+            _ => "?",
+        };
+        format!("nftables table {family} {}", self.id.1)
+    }
+
+    /// Are there rules that a table of ours can't have?
+    pub(super) fn stranger(&self) -> Option<String> {
+        let strange = self.rules.iter().find(|rule| !rule.writes_mark());
+        strange.map(|rule| format!("the rule with handle {} in the chain {} sets no mark", rule.handle, rule.chain))
+    }
+}

@@ -1,0 +1,244 @@
+//! The conversation with the kernel: dumps and transactions.
+
+use std::io;
+use std::time::Duration;
+
+use netlink_sys::Socket;
+use netlink_sys::protocols::NETLINK_NETFILTER;
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+use rustix::net::sockopt::{self, Timeout, set_socket_timeout};
+
+use super::attr::{Attrs, number};
+use super::message::{ANY_FAMILY, Body, Datagram, Kind, replies};
+use crate::failure::BackendError;
+
+/// The kernel answers within the call that asks; whoever waits for longer waits for ever.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The longest datagram of a dump.
+const RECEIVE: usize = 32 << 10;
+/// How often something is read anew because others changed it meanwhile.
+const ATTEMPTS: usize = 20;
+/// Of a reply to [`Kind::GetGeneration`].
+const GENERATION: u16 = 1;
+
+/// A socket to nf_tables of the network namespace that the thread was in.
+#[derive(Debug)]
+pub(super) struct Connection {
+    socket: Socket,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+/// Changes that the kernel makes all or none.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    datagram: Datagram,
+    /// What each change is, for messages, with the number that its refusal carries.
+    steps: Vec<(u32, String)>,
+}
+
+impl Transaction {
+    pub(super) fn new(generation: u32) -> Self {
+        let mut datagram = Datagram::new(1);
+        datagram.begin(generation);
+        Transaction { datagram, steps: Vec::new() }
+    }
+
+    pub(super) fn step(&mut self, kind: Kind, attrs: &Attrs, what: impl Into<String>) {
+        let sequence = self.datagram.change(kind, attrs);
+        self.steps.push((sequence, what.into()));
+    }
+
+    fn name_of(&self, sequence: u32) -> String {
+        let found = self.steps.iter().find(|(number, _)| *number == sequence);
+        found.map_or_else(|| "the changes".to_owned(), |(_, what)| what.clone())
+    }
+}
+
+/// How a transaction ended, if not with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Done,
+    /// The rules are of another generation now: nothing was changed.
+    Outdated,
+}
+
+impl Connection {
+    pub(super) fn open() -> Result<Self, BackendError> {
+        let socket = Socket::new(NETLINK_NETFILTER).map_err(|error| match error.raw_os_error() {
+            Some(code) if code == Errno::PROTONOSUPPORT.raw_os_error() => {
+                super::unavailable("the kernel has no netfilter")
+            }
+            _ => error.into(),
+        })?;
+        for timeout in [Timeout::Recv, Timeout::Send] {
+            set_socket_timeout(&socket, timeout, Some(DEADLINE)).map_err(io::Error::from)?;
+        }
+        // A refusal shall not repeat its request.
+        socket.set_cap_ack(true)?;
+        Ok(Connection { socket, sequence: 1, buffer: Vec::with_capacity(RECEIVE) })
+    }
+
+    /// Reads something while the rules stay as they are, with the number of their generation.
+    pub(super) fn snapshot<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Result<T, BackendError>,
+    ) -> Result<(u32, T), BackendError> {
+        for _ in 0..ATTEMPTS {
+            let before = self.generation()?;
+            let value = read(self)?;
+            if self.generation()? == before {
+                return Ok((before, value));
+            }
+        }
+        Err(BackendError::Busy)
+    }
+
+    fn generation(&mut self) -> Result<u32, BackendError> {
+        let mut found = None;
+        self.ask(Kind::GetGeneration, ANY_FAMILY, false, &Attrs::new(), &mut |_, attrs| {
+            found = number(attrs, GENERATION);
+        })?;
+        found.ok_or(BackendError::Answer("it has no generation"))
+    }
+
+    /// Hands each thing that the kernel has to `take`, with its family.
+    pub(super) fn dump(
+        &mut self,
+        kind: Kind,
+        family: u8,
+        attrs: &Attrs,
+        mut take: impl FnMut(u8, &[u8]),
+    ) -> Result<(), BackendError> {
+        self.ask(kind, family, true, attrs, &mut take)
+    }
+
+    fn ask(
+        &mut self,
+        kind: Kind,
+        family: u8,
+        is_dump: bool,
+        attrs: &Attrs,
+        take: &mut dyn FnMut(u8, &[u8]),
+    ) -> Result<(), BackendError> {
+        let sequence = self.sequence;
+        self.sequence = sequence.wrapping_add(1);
+        let mut datagram = Datagram::new(sequence);
+        datagram.get(kind, family, is_dump, attrs);
+        self.socket.send(&datagram.bytes, 0).map_err(refusal)?;
+        loop {
+            self.receive(RecvFlags::TRUNC)?;
+            for reply in replies(&self.buffer) {
+                let reply = reply.ok_or(BackendError::Answer("a message is cut short"))?;
+                // Of an earlier question that was given up.
+                if reply.sequence != sequence {
+                    continue;
+                }
+                match reply.body {
+                    Body::Thing { family, attrs } => take(family, attrs),
+                    Body::Ack(0) | Body::Done(0) => return Ok(()),
+                    // Whatever was dumped vanished meanwhile; the generation tells.
+                    Body::Ack(code) if is_dump && code == Errno::NOENT.raw_os_error() => return Ok(()),
+                    Body::Done(code) if code == Errno::INTR.raw_os_error() => return Ok(()),
+                    Body::Ack(code) | Body::Done(code) => return Err(refusal(io::Error::from_raw_os_error(code))),
+                }
+                if !is_dump {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Has the kernel make all changes, or find out why not.
+    pub(super) fn commit(&mut self, mut transaction: Transaction) -> Result<Outcome, BackendError> {
+        transaction.datagram.end();
+        self.send_batch(&transaction)
+    }
+
+    /// Has the kernel check the changes and make none: without its end, a transaction is given up.
+    pub(super) fn rehearse(&mut self, transaction: &Transaction) -> Result<Outcome, BackendError> {
+        self.send_batch(transaction)
+    }
+
+    fn send_batch(&mut self, transaction: &Transaction) -> Result<Outcome, BackendError> {
+        let bytes = &transaction.datagram.bytes;
+        self.make_room(bytes.len())?;
+        self.drain()?;
+        self.socket.send(bytes, 0).map_err(refusal)?;
+        // The work is done within `send`, so all answers are there.
+        let mut first_refusal = None;
+        let mut acknowledged = 0;
+        while self.try_receive()? {
+            for reply in replies(&self.buffer) {
+                match reply.ok_or(BackendError::Answer("a message is cut short"))? {
+                    reply if reply.body == Body::Ack(0) => acknowledged += 1,
+                    reply => {
+                        if let Body::Ack(code) = reply.body {
+                            first_refusal.get_or_insert((reply.sequence, code));
+                        }
+                    }
+                }
+            }
+        }
+        match first_refusal {
+            None if acknowledged >= transaction.steps.len() => Ok(Outcome::Done),
+            None => Err(BackendError::Answer("not all changes were acknowledged")),
+            Some((_, code)) if code == Errno::RESTART.raw_os_error() => Ok(Outcome::Outdated),
+            Some((_, code)) if code == Errno::PERM.raw_os_error() => Err(BackendError::NotPermitted),
+            Some((sequence, code)) => Err(BackendError::Refused {
+                what: transaction.name_of(sequence),
+                error: io::Error::from_raw_os_error(code),
+            }),
+        }
+    }
+
+    /// A transaction is one datagram, and its answers come at once.
+    fn make_room(&mut self, needed: usize) -> Result<(), BackendError> {
+        // What the kernel keeps for itself.
+        const RESERVE: usize = 4096;
+        let has_room = |socket: &Socket| -> io::Result<usize> { Ok(sockopt::socket_send_buffer_size(socket)?) };
+        if has_room(&self.socket)? >= needed + RESERVE {
+            return Ok(());
+        }
+        // Beyond the limit only with the capability outside of all user namespaces; the kernel doubles the number.
+        if sockopt::set_socket_send_buffer_size_force(&self.socket, needed + RESERVE).is_err() {
+            sockopt::set_socket_send_buffer_size(&self.socket, needed + RESERVE).map_err(io::Error::from)?;
+        }
+        let allowed = has_room(&self.socket)?;
+        if allowed < needed + RESERVE { Err(BackendError::TooLarge { needed, allowed }) } else { Ok(()) }
+    }
+
+    /// Forgets answers that nobody waited for.
+    fn drain(&mut self) -> Result<(), BackendError> {
+        while self.try_receive()? {}
+        Ok(())
+    }
+
+    fn try_receive(&mut self) -> Result<bool, BackendError> {
+        match self.receive(RecvFlags::TRUNC | RecvFlags::DONTWAIT) {
+            Err(BackendError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            result => result.map(|()| true),
+        }
+    }
+
+    fn receive(&mut self, flags: RecvFlags) -> Result<(), BackendError> {
+        self.buffer.clear();
+        self.buffer.reserve(RECEIVE);
+        let length = loop {
+            match self.socket.recv(&mut self.buffer, flags.bits().cast_signed()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result.map_err(refusal)?,
+            }
+        };
+        if length > self.buffer.len() { Err(BackendError::Answer("a datagram is too long")) } else { Ok(()) }
+    }
+}
+
+fn refusal(error: io::Error) -> BackendError {
+    match error.raw_os_error() {
+        Some(code) if code == Errno::PERM.raw_os_error() => BackendError::NotPermitted,
+        Some(code) if code == Errno::INVAL.raw_os_error() => super::unavailable("the kernel has no nf_tables"),
+        _ => BackendError::Io(error),
+    }
+}

@@ -1,0 +1,256 @@
+//! Rules laid out as few lookups: the number of lookups that a packet meets depends on the kinds of rules, not on how many
+//! there are.
+//!
+//! A rule falls into pieces, one for each of its ports or ranges. A piece is an element of a map, and a map has all pieces
+//! of one [`Shape`]: the same chain, family and interface, and the same fields in the key. Where rules overlap, the later
+//! one decides, as with iptables. A map knows no order; so a piece goes to a later *layer* than those before it that it
+//! must not be confused with. Most rule sets have one layer.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use crate::mark::SetMark;
+use crate::network::{Family, Network};
+use crate::ports::{PortRange, Ports};
+use crate::rule::{InterfaceName, MarkRule, Origin, Protocol, Traffic};
+
+/// What pieces must have in common to be in one map.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Shape {
+    pub(super) origin: Origin,
+    pub(super) family: Family,
+    pub(super) has_source: bool,
+    pub(super) has_protocol: bool,
+    pub(super) has_port: bool,
+    /// Networks and ranges, which need a slower kind of map.
+    pub(super) has_ranges: bool,
+    /// Set if it replaces some bits only: the kernel's maps can't say that, so each has a set of its own.
+    pub(super) masked: Option<SetMark>,
+}
+
+impl Shape {
+    fn of(rule: &MarkRule) -> Self {
+        let (protocol, ports) = (rule.traffic().protocol(), ports(rule));
+        let is_host = |network: Network| network == Network::from(network.address());
+        let is_exact = is_host(rule.destination())
+            && (rule.source().is_any() || is_host(rule.source()))
+            && ports.is_none_or(|range| range.first() == range.last());
+        Shape {
+            origin: rule.origin().clone(),
+            family: rule.family(),
+            // The kernel's maps of ranges need two fields at least.
+            has_source: !rule.source().is_any() || (!is_exact && protocol.is_none()),
+            has_protocol: protocol.is_some(),
+            has_port: ports.is_some(),
+            has_ranges: !is_exact,
+            masked: Some(rule.set()).filter(|set| set.mask() != u32::MAX),
+        }
+    }
+
+    /// The interface, if it is one or are some.
+    pub(super) fn interface(&self) -> Option<&InterfaceName> {
+        match &self.origin {
+            Origin::Outside { interface } => interface.as_ref(),
+            Origin::Director => None,
+        }
+    }
+}
+
+/// The ports of a piece.
+pub(super) fn ports(rule: &MarkRule) -> Option<PortRange> {
+    match rule.traffic() {
+        Traffic::Ports(_, ports) => ports.ranges().first().copied(),
+        _ => None,
+    }
+}
+
+/// A rule, or a rule's share for one port or range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// The rule's place among the rules, from 0.
+    pub(super) number: u32,
+    /// The range's place in the rule, from 0.
+    pub(super) part: u32,
+    /// With no more than one range.
+    pub(super) rule: MarkRule,
+}
+
+/// One map or set, and the rule that asks it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stage {
+    pub(super) shape: Shape,
+    layer: u32,
+    pub(super) pieces: Vec<Piece>,
+}
+
+/// Lays rules out, in the order in which the kernel shall ask the maps.
+pub(super) fn stages(rules: &[MarkRule]) -> Vec<Stage> {
+    let mut index = Index::default();
+    let mut places: HashMap<(u32, Shape), usize> = HashMap::new();
+    let mut stages: Vec<Stage> = Vec::new();
+    for piece in split(rules) {
+        let shape = Shape::of(&piece.rule);
+        let layer = index.layer_for(&piece.rule, &shape);
+        index.add(&piece.rule, shape.clone(), layer);
+        let place = *places.entry((layer, shape.clone())).or_insert_with(|| {
+            stages.push(Stage { shape, layer, pieces: Vec::new() });
+            stages.len() - 1
+        });
+        stages[place].pieces.push(piece);
+    }
+    stages.sort_by_key(|stage| stage.layer);
+    stages
+}
+
+fn split(rules: &[MarkRule]) -> impl Iterator<Item = Piece> + '_ {
+    rules.iter().zip(0..).flat_map(|(rule, number)| {
+        let parts: Vec<MarkRule> = match rule.traffic() {
+            Traffic::Ports(protocol, ports) => {
+                let one = |range: &PortRange| Traffic::Ports(*protocol, Ports::from(*range));
+                ports.ranges().iter().map(|range| rule.clone().with_traffic(one(range))).collect()
+            }
+            _ => vec![rule.clone()],
+        };
+        parts.into_iter().zip(0..).map(move |(rule, part)| Piece { number, part, rule })
+    })
+}
+
+/// Puts pieces together again: the rules, in their order.
+pub(super) fn join(mut pieces: Vec<Piece>) -> Vec<MarkRule> {
+    pieces.sort_by_key(|piece| (piece.number, piece.part));
+    let mut rules: Vec<(u32, MarkRule)> = Vec::new();
+    for piece in pieces {
+        let grown =
+            rules.last().filter(|(number, _)| *number == piece.number).and_then(|(_, rule)| grow(rule, &piece.rule));
+        match (rules.last_mut(), grown) {
+            (Some((_, last)), Some(grown)) => *last = grown,
+            _ => rules.push((piece.number, piece.rule)),
+        }
+    }
+    rules.into_iter().map(|(_, rule)| rule).collect()
+}
+
+/// The rule with the ports of another one that is the same but for them.
+fn grow(rule: &MarkRule, more: &MarkRule) -> Option<MarkRule> {
+    let (Traffic::Ports(protocol, ports), Traffic::Ports(_, added)) = (rule.traffic(), more.traffic()) else {
+        return None;
+    };
+    let ports = Ports::new(ports.ranges().iter().chain(added.ranges()).copied()).ok()?;
+    let grown = rule.clone().with_traffic(Traffic::Ports(*protocol, ports));
+    (more.clone().with_traffic(grown.traffic().clone()) == grown).then_some(grown)
+}
+
+/// The pieces so far, found by the packets that they look at: comparing each with all would take minutes with many.
+#[derive(Default)]
+struct Index {
+    all: Vec<Entry>,
+    exact: HashMap<(IpAddr, Protocol, u16), Vec<usize>>,
+    /// Those that look at more than one port of one address.
+    wide: Vec<usize>,
+}
+
+struct Entry {
+    rule: MarkRule,
+    shape: Shape,
+    layer: u32,
+}
+
+impl Index {
+    /// The layer behind all that the rule must come behind.
+    fn layer_for(&self, rule: &MarkRule, shape: &Shape) -> u32 {
+        let precedes = |place: &usize| {
+            let entry = &self.all[*place];
+            let matters = entry.rule.set() != rule.set() || entry.shape == *shape;
+            (matters && entry.rule.overlaps(rule)).then_some(entry.layer + 1)
+        };
+        match point(rule) {
+            Some(point) => {
+                let same = self.exact.get(&point).into_iter().flatten();
+                same.chain(&self.wide).filter_map(precedes).max().unwrap_or(0)
+            }
+            None => (0..self.all.len()).filter_map(|place| precedes(&place)).max().unwrap_or(0),
+        }
+    }
+
+    fn add(&mut self, rule: &MarkRule, shape: Shape, layer: u32) {
+        let place = self.all.len();
+        match point(rule) {
+            Some(point) => self.exact.entry(point).or_default().push(place),
+            None => self.wide.push(place),
+        }
+        self.all.push(Entry { rule: rule.clone(), shape, layer });
+    }
+}
+
+/// The one address, protocol and port that a piece looks at.
+fn point(rule: &MarkRule) -> Option<(IpAddr, Protocol, u16)> {
+    let (destination, range) = (rule.destination(), ports(rule)?);
+    let is_point = destination == Network::from(destination.address()) && range.first() == range.last();
+    Some((destination.address(), rule.traffic().protocol()?, range.first())).filter(|_| is_point)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(lines: &[&str]) -> Vec<MarkRule> {
+        let parse = |line: &&str| crate::parse(&format!("iptables -t mangle -A PREROUTING {line}")).unwrap().rule;
+        lines.iter().map(parse).collect()
+    }
+
+    #[track_caller]
+    fn laid_out(lines: &[&str], expected: &[&[(u32, u32)]]) {
+        let rules = rules(lines);
+        let stages = stages(&rules);
+        let numbers: Vec<Vec<_>> =
+            stages.iter().map(|stage| stage.pieces.iter().map(|piece| (piece.number, piece.part)).collect()).collect();
+        assert_eq!(numbers, expected);
+        assert_eq!(join(stages.into_iter().flat_map(|stage| stage.pieces).collect()), rules);
+    }
+
+    #[test]
+    fn rules_of_one_kind_are_one_map() {
+        laid_out(
+            &[
+                "-d 192.0.2.1 -p tcp -m multiport --dports 80,443 -j MARK --set-mark 1",
+                "-d 192.0.2.2 -p udp --dport 53 -j MARK --set-mark 2",
+            ],
+            &[&[(0, 0), (0, 1), (1, 0)]],
+        );
+    }
+
+    #[test]
+    fn a_later_rule_is_asked_later_where_it_overlaps() {
+        laid_out(
+            &[
+                "-d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 1",
+                "-d 192.0.2.1 -p tcp --dport 1:1023 -j MARK --set-mark 2",
+                "-d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 3",
+                "-d 192.0.2.2 -p tcp --dport 80 -j MARK --set-mark 4",
+            ],
+            &[&[(0, 0), (3, 0)], &[(1, 0)], &[(2, 0)]],
+        );
+    }
+
+    #[test]
+    fn the_same_element_is_not_twice_in_a_map() {
+        laid_out(
+            &[
+                "-d 192.0.2.1 -p tcp -m multiport --dports 80,443 -j MARK --set-mark 1",
+                "-d 192.0.2.1 -p tcp -m multiport --dports 443,8443 -j MARK --set-mark 1",
+                "-d 192.0.2.1 -j MARK --set-mark 1",
+            ],
+            &[&[(0, 0), (0, 1), (1, 1)], &[(2, 0)], &[(1, 0)]],
+        );
+    }
+
+    #[test]
+    fn many_ports_of_one_address_are_laid_out_at_once() {
+        let vip = "192.0.2.1".parse().unwrap();
+        let ports = |port: u16| Traffic::Ports(Protocol::Tcp, Ports::from(PortRange::from(port)));
+        let rule =
+            |port: u16| MarkRule::new(vip, crate::Mark::new(u32::from(port) + 1).unwrap()).with_traffic(ports(port));
+        let rules: Vec<_> = (0..=u16::MAX).map(rule).collect();
+        assert_eq!(stages(&rules).len(), 1);
+    }
+}

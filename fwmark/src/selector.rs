@@ -1,0 +1,200 @@
+//! Which packets a rule looks at that may be anybody's: as much of it as is understood.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::network::{Family, Network};
+use crate::ports::Ports;
+use crate::rule::{InterfaceName, MarkRule, Origin, Protocol, Traffic};
+
+/// Addresses of one family from a first to a last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) first: IpAddr,
+    pub(crate) last: IpAddr,
+}
+
+impl Span {
+    fn overlaps(self, network: Network) -> bool {
+        self.first.is_ipv4() == network.address().is_ipv4()
+            && self.first <= network.last()
+            && network.address() <= self.last
+    }
+
+    /// The network, if it is one.
+    fn network(self) -> Option<Network> {
+        let width = Network::from(self.first).prefix();
+        let networks = (0..=width).filter_map(|prefix| Network::new(self.first, prefix).ok());
+        networks.into_iter().find(|network| network.address() == self.first && network.last() == self.last)
+    }
+}
+
+impl From<Network> for Span {
+    fn from(network: Network) -> Self {
+        Span { first: network.address(), last: network.last() }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.network() {
+            Some(network) => write!(f, "{network}"),
+            None => write!(f, "{}-{}", self.first, self.last),
+        }
+    }
+}
+
+/// What is known of the packets; what is not known is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Selector {
+    /// Can packets from outside get here?
+    pub(crate) outside: bool,
+    /// Can the director's own?
+    pub(crate) director: bool,
+    pub(crate) family: Option<Family>,
+    pub(crate) interface: Option<InterfaceName>,
+    pub(crate) source: Option<Span>,
+    pub(crate) destination: Option<Span>,
+    /// Its number.
+    pub(crate) protocol: Option<u8>,
+    pub(crate) ports: Option<Ports>,
+    /// There are more conditions, which are not understood: the packets are these or fewer.
+    pub(crate) is_narrower: bool,
+}
+
+/// Are there packets in both?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overlap {
+    No,
+    /// There are conditions that are not understood.
+    Perhaps,
+    Yes,
+}
+
+impl Selector {
+    /// All packets that come to a hook.
+    pub(crate) fn all(outside: bool, director: bool, family: Option<Family>) -> Self {
+        Selector {
+            outside,
+            director,
+            family,
+            interface: None,
+            source: None,
+            destination: None,
+            protocol: None,
+            ports: None,
+            is_narrower: false,
+        }
+    }
+
+    pub(crate) fn overlap(&self, rule: &MarkRule) -> Overlap {
+        let is_apart = self.is_elsewhere(rule.origin())
+            || self.family.is_some_and(|family| family != rule.family())
+            || self.source.is_some_and(|span| !span.overlaps(rule.source()))
+            || self.destination.is_some_and(|span| !span.overlaps(rule.destination()))
+            || self.is_other_traffic(rule.traffic());
+        match (is_apart, self.is_narrower) {
+            (true, _) => Overlap::No,
+            (false, true) => Overlap::Perhaps,
+            (false, false) => Overlap::Yes,
+        }
+    }
+
+    fn is_elsewhere(&self, origin: &Origin) -> bool {
+        match (origin, &self.interface) {
+            (Origin::Director, _) => !self.director,
+            (Origin::Outside { interface: Some(ours) }, Some(theirs)) => !self.outside || !ours.overlaps(theirs),
+            (Origin::Outside { .. }, _) => !self.outside,
+        }
+    }
+
+    fn is_other_traffic(&self, traffic: &Traffic) -> bool {
+        let other_protocol = match (self.protocol, traffic.protocol()) {
+            (Some(theirs), Some(ours)) => theirs != ours.number(),
+            _ => false,
+        };
+        let other_ports = match (&self.ports, traffic) {
+            (Some(theirs), Traffic::Ports(_, ours)) => !ours.overlaps(theirs),
+            _ => false,
+        };
+        other_protocol || other_ports
+    }
+
+    /// The widest rule that it is, if it is one, to be given its mark.
+    pub(crate) fn to_rule(&self, set: crate::SetMark) -> Option<MarkRule> {
+        let family = self.family.filter(|_| !self.is_narrower)?;
+        let network = |span: Option<Span>| match span {
+            None => Some(Network::any(family)),
+            Some(span) => span.network().filter(|network| network.family() == family),
+        };
+        let origin = match (self.outside, self.director) {
+            (true, false) => Origin::Outside { interface: self.interface.clone() },
+            (false, true) => Origin::Director,
+            _ => return None,
+        };
+        let protocol = match self.protocol {
+            None => None,
+            Some(number) => Some(Protocol::of_number(number)?),
+        };
+        let traffic = match (protocol, &self.ports) {
+            (None, None) => Traffic::Any,
+            (None, Some(_)) => return None,
+            (Some(protocol), None) => Traffic::Protocol(protocol),
+            (Some(protocol), Some(ports)) => Traffic::Ports(protocol, ports.clone()),
+        };
+        let rule = MarkRule::new(network(self.destination)?, set).with_source(network(self.source)?).ok()?;
+        Some(rule.with_traffic(traffic).with_origin(origin))
+    }
+}
+
+impl fmt::Display for Selector {
+    /// The options that iptables would have for it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words = Vec::new();
+        let mut say =
+            |option: &str, value: Option<String>| words.extend(value.map(|value| format!("{option} {value}")));
+        say("-i", self.interface.as_ref().map(ToString::to_string));
+        say("-s", self.source.map(|span| span.to_string()));
+        say("-d", self.destination.map(|span| span.to_string()));
+        let protocol =
+            |number| Protocol::of_number(number).map_or_else(|| number.to_string(), |known| known.to_string());
+        say("-p", self.protocol.map(protocol));
+        say("--dports", self.ports.as_ref().map(ToString::to_string));
+        if self.is_narrower {
+            words.push("and more".to_owned());
+        }
+        if words.is_empty() { f.write_str("all packets") } else { f.write_str(&words.join(" ")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_a_network_only_if_they_fill_it() {
+        let span = |first: &str, last: &str| Span { first: first.parse().unwrap(), last: last.parse().unwrap() };
+        assert_eq!(span("192.0.2.0", "192.0.2.255").to_string(), "192.0.2.0/24");
+        assert_eq!(span("192.0.2.1", "192.0.2.1").to_string(), "192.0.2.1");
+        assert_eq!(span("192.0.2.1", "192.0.2.2").to_string(), "192.0.2.1-192.0.2.2");
+        assert_eq!(span("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff").to_string(), "::/0");
+    }
+
+    #[test]
+    fn what_is_not_understood_may_overlap() {
+        let rule = crate::parse("iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 1");
+        let rule = rule.unwrap().rule;
+        let all = Selector::all(true, false, Some(Family::V4));
+        assert_eq!(all.overlap(&rule), Overlap::Yes);
+        assert_eq!(Selector { is_narrower: true, ..all.clone() }.overlap(&rule), Overlap::Perhaps);
+        for other in [
+            Selector { outside: false, director: true, ..all.clone() },
+            Selector { family: Some(Family::V6), ..all.clone() },
+            Selector { protocol: Some(17), ..all.clone() },
+            Selector { ports: Some("81".parse().unwrap()), ..all.clone() },
+            Selector { destination: Some("192.0.2.2".parse::<Network>().unwrap().into()), ..all },
+        ] {
+            assert_eq!(other.overlap(&rule), Overlap::No, "{other}");
+        }
+    }
+}

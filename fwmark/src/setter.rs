@@ -1,0 +1,97 @@
+//! Rules of others that write marks.
+
+use std::fmt;
+
+use crate::selector::Selector;
+
+/// A rule, anybody's, that writes the mark of packets, as far as it can be understood.
+///
+/// [`Nftables::others`](crate::Nftables::others) finds those in the kernel, [`setters_of_save`](crate::setters_of_save) those
+/// in the output of iptables-save.
+///
+/// ```
+/// use fwmark::{Effect, Family, setters_of_save};
+/// let saved = "*mangle\n-A PREROUTING -d 192.0.2.1/32 -p icmp -j MARK --set-xmark 0x7/0xff\nCOMMIT\n";
+/// let setters = setters_of_save(saved, Family::V4);
+/// assert_eq!(setters[0].effect(), &Effect::Set { value: 7, mask: 0xff });
+/// assert_eq!(setters[0].packets(), "-d 192.0.2.1 -p 1");
+/// assert!(setters[0].place().contains("mangle"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setter {
+    pub(crate) place: String,
+    pub(crate) selector: Selector,
+    pub(crate) effect: Effect,
+}
+
+impl Setter {
+    /// Where the rule is: for people, to find it.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// The packets, in iptables' words; "and more" if there are conditions that are not understood.
+    pub fn packets(&self) -> String {
+        self.selector.to_string()
+    }
+
+    /// Are all of its conditions understood? If not, it looks at fewer packets than [`packets`](Setter::packets) says.
+    pub fn is_understood(&self) -> bool {
+        !self.selector.is_narrower && !matches!(self.effect, Effect::Unknown(_))
+    }
+
+    /// What it does to the mark.
+    pub fn effect(&self) -> &Effect {
+        &self.effect
+    }
+}
+
+impl fmt::Display for Setter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} ({})", self.place, self.effect, self.selector)
+    }
+}
+
+/// What a rule does to a packet's mark.
+///
+/// ```
+/// use fwmark::Effect;
+/// assert_eq!(Effect::Set { value: 10, mask: u32::MAX }.to_string(), "sets the mark 10");
+/// assert_eq!(Effect::Set { value: 10, mask: 0xff }.to_string(), "sets the mark's bits 0xff to 0xa");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Replaces the bits of the mask by those of the value.
+    Set {
+        /// The new bits.
+        value: u32,
+        /// The bits that are replaced.
+        mask: u32,
+    },
+    /// Writes the mark of the connection into the packet: what an earlier packet had when it was saved.
+    FromConnection,
+    /// Writes something that depends on more than is understood.
+    Unknown(String),
+}
+
+impl Effect {
+    /// Of a step that keeps some bits and flips others, as the kernel has it.
+    pub(crate) fn of_bits(keep: u32, flip: u32) -> Self {
+        match flip & keep {
+            0 => Effect::Set { value: flip, mask: !keep },
+            flipped => Effect::Unknown(format!("flips the bits {flipped:#x}")),
+        }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Effect::Set { value, mask: u32::MAX } => write!(f, "sets the mark {value}"),
+            Effect::Set { value, mask } => write!(f, "sets the mark's bits {mask:#x} to {value:#x}"),
+            Effect::FromConnection => f.write_str("sets the mark that the connection has"),
+            Effect::Unknown(what) => write!(f, "sets a mark that is not understood: {what}"),
+        }
+    }
+}

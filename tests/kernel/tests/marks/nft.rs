@@ -1,0 +1,139 @@
+//! The back end nftables. The lab's guests have no nftables for IPv4 and IPv6; a machine's own kernel mostly has.
+
+use super::packets::{expected, mark_of};
+use super::rules::{packets, rules};
+use super::world::{Lacking, Test};
+use fwmark::{BackendError, Change, MarkRule, Nftables, Owner, parse};
+use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
+use proptest::{prop_assert, prop_assert_eq};
+
+pub(crate) const TESTS: &[(&str, Test)] = &[
+    ("packets_get_the_marks_that_the_rules_say", packets_get_the_marks_that_the_rules_say),
+    ("an_owner_touches_nothing_but_its_own", an_owner_touches_nothing_but_its_own),
+    ("a_table_that_is_not_ours_is_left_alone", a_table_that_is_not_ours_is_left_alone),
+    ("ten_thousand_rules_are_one_transaction", ten_thousand_rules_are_one_transaction),
+];
+
+/// The back end, or what it is that this kernel lacks.
+pub(crate) fn open(owner: Owner) -> Result<Nftables, Lacking> {
+    match Nftables::open(owner) {
+        Err(error @ BackendError::Unavailable { .. }) => Err(Lacking(error.to_string())),
+        result => Ok(result.expect("a network of our own")),
+    }
+}
+
+pub(crate) fn owner(name: &str) -> Owner {
+    name.parse().expect("an owner")
+}
+
+pub(crate) fn lines(lines: &[&str]) -> Vec<MarkRule> {
+    let rule = |line: &&str| parse(&format!("iptables -t mangle -A PREROUTING {line}")).expect("a line").rule;
+    lines.iter().map(rule).collect()
+}
+
+fn packets_get_the_marks_that_the_rules_say() -> Result<(), Lacking> {
+    let mut nftables = open(Owner::default())?;
+    let number = |name: &str, default: u32| std::env::var(name).map_or(default, |text| text.parse().unwrap());
+    let config = Config {
+        cases: number("MODEL_CASES", 200),
+        rng_seed: RngSeed::Fixed(number("MODEL_SEED", 1).into()),
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let nftables = std::cell::RefCell::new(&mut nftables);
+    let result = TestRunner::new(config).run(&rules(8), |rules| check(&mut nftables.borrow_mut(), &rules));
+    result.unwrap_or_else(|error| panic!("{error}"));
+    Ok(())
+}
+
+fn check(nftables: &mut Nftables, rules: &[MarkRule]) -> Result<(), TestCaseError> {
+    let fail = |error: BackendError| TestCaseError::fail(error.to_string());
+    nftables.apply(rules).map_err(fail)?;
+    prop_assert_eq!(nftables.list().map_err(fail)?, rules);
+    prop_assert_eq!(nftables.apply(rules).map_err(fail)?, Change::None);
+    for (from, to) in packets() {
+        prop_assert_eq!(mark_of(from, to), expected(rules, from, to), "from {} to {}", from, to);
+    }
+    prop_assert_eq!(nftables.remove().map_err(fail)? == Change::Made, !rules.is_empty());
+    prop_assert!(nftables.list().map_err(fail)?.is_empty());
+    Ok(())
+}
+
+fn an_owner_touches_nothing_but_its_own() -> Result<(), Lacking> {
+    let mut one = open(owner("one"))?;
+    let mut other = open(owner("other"))?;
+    let [first, second, third] = [
+        ["-d 127.0.0.1 -j MARK --set-mark 1"],
+        ["-d 127.0.0.2 -j MARK --set-mark 2"],
+        ["-d 127.0.0.2 -p tcp -j MARK --set-mark 3"],
+    ]
+    .map(|line| lines(&line));
+    assert_eq!(one.apply(&first).unwrap(), Change::Made);
+    assert_eq!(other.apply(&second).unwrap(), Change::Made);
+    assert_eq!(one.list().unwrap(), first);
+    assert_eq!(other.apply(&third).unwrap(), Change::Made);
+    assert_eq!(one.list().unwrap(), first);
+    let seen: Vec<String> = one.others().unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(seen, ["nftables table inet other, chain prerouting, handle 3: sets the mark 3 (-d 127.0.0.2 -p tcp)"]);
+    assert_eq!(one.remove().unwrap(), Change::Made);
+    assert_eq!(one.remove().unwrap(), Change::None);
+    assert_eq!(other.list().unwrap(), third);
+    assert_eq!(mark_of("127.0.0.1".parse().unwrap(), "127.0.0.2:7000".parse().unwrap()), 3);
+    Ok(())
+}
+
+fn a_table_that_is_not_ours_is_left_alone() -> Result<(), Lacking> {
+    let mut nftables = open(owner("shop"))?;
+    create_table("shop");
+    let rules = lines(&["-d 127.0.0.1 -j MARK --set-mark 1"]);
+    for result in [nftables.apply(&rules), nftables.remove(), nftables.list().map(|_| Change::None)] {
+        assert!(matches!(&result, Err(BackendError::Foreign { name, .. }) if name == "shop"), "{result:?}");
+    }
+    Ok(())
+}
+
+/// Creates a table of family inet, as any program could.
+fn create_table(name: &str) {
+    let mut batch = Vec::new();
+    let mut message = |kind: u16, flags: u16, header: [u8; 4], attrs: &[u8]| {
+        batch.extend((20 + attrs.len() as u32).to_ne_bytes());
+        batch.extend([kind.to_ne_bytes(), flags.to_ne_bytes()].concat());
+        batch.extend([0; 8]); // sequence number, port
+        batch.extend(header);
+        batch.extend(attrs);
+    };
+    let mut attrs = [(4 + name.len() as u16).to_ne_bytes(), 1_u16.to_ne_bytes()].concat();
+    attrs.extend(name.as_bytes());
+    attrs.resize(attrs.len().next_multiple_of(4), 0);
+    message(16, 1, [0, 0, 0, 10], &[]); // begin
+    message(10 << 8, 0x405, [1, 0, 0, 0], &attrs); // create, acknowledge
+    message(17, 1, [0, 0, 0, 10], &[]); // end
+    let socket = Socket::new(NETLINK_NETFILTER).expect("a socket");
+    socket.send(&batch, 0).expect("one datagram");
+    let mut reply = Vec::with_capacity(4096);
+    socket.recv(&mut reply, 0).expect("an acknowledgement");
+    assert_eq!(reply[16..20], [0; 4], "the kernel refuses the table");
+}
+
+fn ten_thousand_rules_are_one_transaction() -> Result<(), Lacking> {
+    let mut nftables = open(Owner::default())?;
+    let rules: Vec<MarkRule> = (0..10_000_u32)
+        .map(|number| {
+            let [.., high, low] = number.to_be_bytes();
+            let line = format!("iptables -t mangle -A PREROUTING -d 127.1.{high}.{low} -p tcp --dport 80 -j MARK");
+            parse(&format!("{line} --set-mark {}", number + 1)).expect("a line").rule
+        })
+        .collect();
+    match nftables.apply(&rules) {
+        Err(error @ BackendError::TooLarge { .. }) => return Err(Lacking(error.to_string())),
+        result => assert_eq!(result.unwrap(), Change::Made),
+    }
+    assert_eq!(nftables.list().unwrap(), rules);
+    let to = "127.1.39.15:80".parse().unwrap();
+    assert_eq!(mark_of("127.0.0.1".parse().unwrap(), to), 10_000);
+    assert_eq!(nftables.apply(&rules[1..]).unwrap(), Change::Made);
+    assert_eq!(nftables.list().unwrap().len(), 9_999);
+    assert_eq!(nftables.remove().unwrap(), Change::Made);
+    Ok(())
+}
