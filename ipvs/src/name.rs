@@ -138,7 +138,7 @@ impl Scheduler {
     pub const NQ: Self = Self(Name::known("nq"));
     /// Weighted failover: the destination of the highest weight that is available.
     pub const FO: Self = Self(Name::known("fo"));
-    /// Weighted overflow: fill one destination up to its weight, then the next.
+    /// Weighted overflow: fill one destination until it has more connections than its weight, then the next.
     pub const OVF: Self = Self(Name::known("ovf"));
     /// Maglev hashing.
     pub const MH: Self = Self(Name::known("mh"));

@@ -2,8 +2,10 @@
 
 mod traffic {
     mod envelope;
+    mod field;
     mod forwarding;
     mod marks;
     mod persistence;
+    mod schedulers;
     mod tables;
 }

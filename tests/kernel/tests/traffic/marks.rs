@@ -2,25 +2,26 @@
 
 use std::process::Command;
 
-use kernel_tests::network::{Network, VIRTUAL4};
+use kernel_tests::network::Network;
 
-/// Marks what goes to these TCP ports of the virtual address, on the director.
-pub(crate) fn mark(network: &Network, mark: u32, ports: &[u16]) {
+/// Marks what goes to these TCP ports of the address or network, on the director.
+pub(crate) fn mark(network: &Network, mark: u32, to: &str, ports: &[u16]) {
     let iptables = network.director.run(|| succeeds("iptables -t mangle -L -n"));
     let script: Vec<String> = if iptables {
-        let rule = |port| {
-            format!("iptables -t mangle -A PREROUTING -d {VIRTUAL4} -p tcp --dport {port} -j MARK --set-mark {mark}")
-        };
+        let rule =
+            |port| format!("iptables -t mangle -A PREROUTING -d {to} -p tcp --dport {port} -j MARK --set-mark {mark}");
         ports.iter().map(rule).collect()
     } else {
         println!("no iptables on this kernel: tc marks the packets");
         let rule = |port| {
             format!(
-                "tc filter add dev eth0 ingress protocol ip flower dst_ip {VIRTUAL4} ip_proto tcp dst_port {port} \
+                "tc filter add dev eth0 ingress protocol ip flower dst_ip {to} ip_proto tcp dst_port {port} \
                  action skbedit mark {mark}"
             )
         };
-        ["tc qdisc add dev eth0 clsact".to_owned()].into_iter().chain(ports.iter().map(rule)).collect()
+        // It is there already when there are other marks.
+        let _ = network.director.run(|| succeeds("tc qdisc add dev eth0 clsact"));
+        ports.iter().map(rule).collect()
     };
     for line in script {
         assert!(network.director.run(|| succeeds(&line)), "{line}");

@@ -92,7 +92,7 @@ fn by_port(program: Target) {
 fn by_mark(program: Target) {
     let site = Site::new("www.example.net").unwrap();
     let (network, _servers) = shop(Some(&site));
-    marks::mark(&network, 10, &[HTTP, HTTPS]);
+    marks::mark(&network, 10, "10.0.0.100", &[HTTP, HTTPS]);
     make(&network, program, &table("-f 10", ""));
     let customer = || [http(&network, ANN()), https(&network, ANN(), &site)];
     let turns = [customer(), customer(), customer()].concat();

@@ -28,6 +28,9 @@ use crate::{
 /// The test program that needs Debian's programs, a large download that nobody else needs.
 const NEEDS_PROGRAMS: &str = "programs";
 
+/// The option by which test programs show what tests print that pass.
+const SHOW_OUTPUT: &str = "--show-output";
+
 const NOT_ASKED_FOR: &str = "none of its tests was asked for";
 
 /// What the user asked for.
@@ -105,7 +108,7 @@ fn lists_tests(list: &[u8]) -> bool {
     String::from_utf8_lossy(list).lines().any(|line| line.ends_with(": test"))
 }
 
-/// One program on one kernel. Its output is shown when something fails: whole, and in one piece.
+/// One program on one kernel. Its output is shown when something fails, or on request: whole, and in one piece.
 fn run(kernel: Kernel, program: &TestBinary, tool: &Tool, settings: &Settings) -> Result<Outcome> {
     if !is_asked_for(program, &settings.filter) {
         return Ok(Outcome::Skipped(NOT_ASKED_FOR.into()));
@@ -135,6 +138,8 @@ fn run(kernel: Kernel, program: &TestBinary, tool: &Tool, settings: &Settings) -
         let _one_at_a_time = std::io::stderr().lock();
         println!("\n==== kernel {kernel}: {} failed: {why}; its output:\n{text}", program.name);
         show_console(&console);
+    } else if settings.filter.iter().any(|word| word == SHOW_OUTPUT) {
+        println!("\n==== kernel {kernel}: {}:\n{}", program.name, output.text());
     }
     Ok(outcome)
 }
