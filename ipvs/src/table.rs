@@ -120,10 +120,13 @@ impl TableEntry {
 ///
 /// - an [`upper_threshold`](Destination::upper_threshold) above 2,147,483,647 is refused.
 ///
-/// What depends on a particular machine is assumed: the only network
-/// interface is `lo` ([`with_interface`](Self::with_interface) and [`with_interfaces`](Self::with_interfaces) say what else), the schedulers and the persistence engine are those of
-/// the Linux tree, and every unicast address can be reached. A table that was read from a kernel has any interface, and does not know
-/// what it carries: a backup daemon without [`max_len`](Daemon::max_len) then stays without.
+/// The [`info`](Self::info) of a table that was not read is that of Linux 6, whatever its version.
+///
+/// What depends on a particular machine is assumed: the only network interface is `lo`
+/// ([`with_interface`](Self::with_interface) and [`with_interfaces`](Self::with_interfaces) say what else), it can send to any group,
+/// the schedulers and the persistence engine are those of the Linux tree (some distributions leave out `twos`), and every unicast
+/// address can be reached. A table that was read from a kernel also has the schedulers and engines that its services use; it has any
+/// interface, and does not know what it carries: a backup daemon without [`max_len`](Daemon::max_len) then stays without.
 ///
 /// ```
 /// use ipvs::{Command, Errno, Service, Table};
