@@ -110,7 +110,7 @@ fn title(operation: &str, clock: Clock) -> &'static str {
 }
 
 impl Clock {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Instructions => "instructions",
             Self::Wall => "nanoseconds",
@@ -118,7 +118,7 @@ impl Clock {
         }
     }
 
-    fn title(self) -> &'static str {
+    pub(super) fn title(self) -> &'static str {
         match self {
             Self::Instructions => "million instructions on the emulated PC",
             Self::Wall => "milliseconds in user-mode Linux (system calls are far too dear there)",
@@ -130,7 +130,7 @@ impl Clock {
         self == Self::Instructions
     }
 
-    fn show(self, value: Option<u64>) -> String {
+    pub(super) fn show(self, value: Option<u64>) -> String {
         match (value, self) {
             (None, _) => "-".into(),
             (Some(value), Self::Calls) => value.to_string(),

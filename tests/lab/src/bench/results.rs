@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 /// The operations, in the report's order. The names are `bench-guest`'s.
 pub(super) const OPERATIONS: [&str; 6] = ["restore", "edit", "save", "list", "add", "clear"];
 
+/// Those of a reload.
+pub(super) const RELOAD_OPERATIONS: [&str; 6] = ["fill", "read", "apply-same", "apply-one", "reload", "memory"];
+
 /// Everything of one run.
 #[derive(Debug, Default)]
 pub(super) struct Results {
@@ -19,7 +22,7 @@ impl Results {
     pub(super) fn take<'a>(&mut self, line: &'a str) -> Option<&'a str> {
         let (kind, rest) = line.split_once(' ').unwrap_or((line, ""));
         match kind {
-            "figure" | "calls" => match figure(rest) {
+            "figure" | "calls" | "kilobytes" => match figure(rest) {
                 Some((key, value)) => self.figures.entry(key).or_default().push(value),
                 None => self.wrong.push(format!("not understood: {line}")),
             },
@@ -74,7 +77,7 @@ impl Results {
 fn figure(text: &str) -> Option<((String, String), u64)> {
     let mut words = text.split_ascii_whitespace();
     let (operation, tool, number) = (words.next()?, words.next()?, words.next()?);
-    let known = OPERATIONS.contains(&operation) && words.next().is_none();
+    let known = OPERATIONS.iter().chain(&RELOAD_OPERATIONS).any(|known| *known == operation) && words.next().is_none();
     known.then_some(((operation.to_owned(), tool.to_owned()), number.parse().ok()?))
 }
 

@@ -5,6 +5,7 @@
 //! ```text
 //! figure OPERATION TOOL NANOSECONDS    one run's time
 //! calls OPERATION TOOL NUMBER          one run's system calls, all of its processes
+//! kilobytes OPERATION TOOL NUMBER      the most memory that a run of the tool had in use
 //! wrong OPERATION TOOL: WHAT           a tool's result is not the reference's
 //! kernel RELEASE                       where it was measured
 //! progress WHAT                        for whoever waits
@@ -15,6 +16,7 @@ mod calls;
 mod machine;
 mod measure;
 mod program;
+mod reload;
 mod world;
 
 use std::{
@@ -38,11 +40,22 @@ struct Plan {
     tools: Vec<(String, PathBuf)>,
     /// Counts system calls with this strace in place of time.
     strace: Option<PathBuf>,
+    /// Measures how a table is brought to another one, in place of single operations; see [`reload`].
+    reload: Option<Reload>,
     /// Loads modules; only an emulated PC, which has nothing yet, needs it.
     modprobe: Option<PathBuf>,
 }
 
-const USAGE: &str = "bench-guest size=SERVICESxDESTINATIONS rounds=N additions=N reference=PROGRAM \
+/// How much of [`reload`] is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reload {
+    /// All but clearing and refilling, which takes minutes by any clock.
+    Short,
+    /// All.
+    Whole,
+}
+
+const USAGE: &str = "bench-guest size=SERVICESxDESTINATIONS rounds=N additions=N reference=PROGRAM [reload=short|whole] \
                      [strace=PROGRAM] [modprobe=PROGRAM] tool=NAME:PROGRAM…";
 
 fn main() -> ExitCode {
@@ -61,9 +74,10 @@ fn work(plan: &Plan) -> Result<bool, String> {
     }
     let release = fs::read_to_string("/proc/sys/kernel/osrelease");
     println!("kernel {}", release.map_err(|error| format!("cannot read the kernel's release: {error}"))?.trim_end());
-    match &plan.strace {
-        Some(strace) => calls::count(plan, strace),
-        None => measure::measure(plan),
+    match (&plan.strace, plan.reload) {
+        (Some(strace), _) => calls::count(plan, strace),
+        (None, Some(which)) => reload::measure(plan, which),
+        (None, None) => measure::measure(plan),
     }
 }
 
@@ -102,6 +116,8 @@ impl Plan {
             "rounds" => self.rounds = value.parse().ok()?,
             "additions" => self.additions = value.parse().ok()?,
             "reference" => self.reference = path(value)?,
+            "reload" if value == "short" => self.reload = Some(Reload::Short),
+            "reload" if value == "whole" => self.reload = Some(Reload::Whole),
             "strace" => self.strace = Some(path(value)?),
             "modprobe" => self.modprobe = Some(path(value)?),
             "tool" => {

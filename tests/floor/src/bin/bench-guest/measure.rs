@@ -9,9 +9,9 @@ use crate::{
 };
 
 /// Before each run: what the kernel still does for the one before must not be in its time.
-const SETTLE: Duration = Duration::from_millis(100);
+pub(crate) const SETTLE: Duration = Duration::from_millis(100);
 /// After a change of many services: while kernel 7.2 moves them to a larger table, a listing can show one twice.
-const RESIZE: Duration = Duration::from_secs(1);
+pub(crate) const RESIZE: Duration = Duration::from_secs(1);
 
 /// What the reference says of the table, after each step.
 struct Expected {
@@ -124,7 +124,7 @@ impl Bench<'_> {
 }
 
 /// The first line that differs, if any byte does.
-fn difference(expected: &str, got: &str) -> Option<String> {
+pub(crate) fn difference(expected: &str, got: &str) -> Option<String> {
     if expected == got {
         return None;
     }
