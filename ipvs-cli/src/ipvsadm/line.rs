@@ -8,10 +8,11 @@ use ipvs::{
     TunnelFlags, Weight,
 };
 
+use super::addresses::Addresses;
 use super::grammar::Opt;
 use super::rules::{Slot, Slots, Verb};
 use super::usage::{Role, Usage};
-use super::value::{self, Resolve};
+use super::value;
 
 /// The options of a line.
 pub(super) struct Line {
@@ -109,7 +110,7 @@ impl Line {
         opt: Opt,
         slot: Option<Slot>,
         value: Option<&[u8]>,
-        names: &mut dyn Resolve,
+        addresses: &mut Addresses<'_>,
     ) -> Result<(), Usage> {
         if let Some(slot) = slot
             && !self.given.insert(slot)
@@ -118,9 +119,9 @@ impl Line {
         }
         let text = value.unwrap_or_default();
         match opt {
-            Opt::TcpService => self.take_service(text, Protocol::TCP, names)?,
-            Opt::UdpService => self.take_service(text, Protocol::UDP, names)?,
-            Opt::SctpService => self.take_service(text, Protocol::SCTP, names)?,
+            Opt::TcpService => self.take_service(text, Protocol::TCP, addresses)?,
+            Opt::UdpService => self.take_service(text, Protocol::UDP, addresses)?,
+            Opt::SctpService => self.take_service(text, Protocol::SCTP, addresses)?,
             Opt::MarkService => self.service = Some(ServiceKey::Mark { mark: mark(text)?, family: Family::V4 }),
             Opt::Ipv6 => self.make_ipv6()?,
             Opt::Scheduler => self.scheduler = fit(text, Scheduler::MAX_LEN, Scheduler::new),
@@ -129,8 +130,8 @@ impl Line {
                 self.engine = fit(text, PersistenceEngine::MAX_LEN, PersistenceEngine::new);
             }
             Opt::Persistent => self.persistence = Some(value.map_or(Ok(Persistence::default()), persistence)?),
-            Opt::Netmask => self.take_netmask(text, names)?,
-            Opt::RealServer => self.take_server(text, names)?,
+            Opt::Netmask => self.take_netmask(text, addresses)?,
+            Opt::RealServer => self.take_server(text, addresses)?,
             Opt::DirectRoute => self.method = Method::DirectRoute,
             Opt::Tunnel => self.method = Method::Tunnel,
             Opt::Masquerade => self.method = Method::Masquerade,
@@ -158,22 +159,21 @@ impl Line {
         Ok(())
     }
 
-    fn take_service(&mut self, text: &[u8], protocol: Protocol, names: &mut dyn Resolve) -> Result<(), Usage> {
-        let (ip, port) = value::address(text, Some(protocol), names)
-            .ok_or_else(|| Usage::Address(Role::Virtual, text.to_owned()))?;
+    fn take_service(&mut self, text: &[u8], protocol: Protocol, addresses: &mut Addresses<'_>) -> Result<(), Usage> {
+        let (ip, port) =
+            addresses.service(text, protocol).ok_or_else(|| Usage::Address(Role::Virtual, text.to_owned()))?;
         self.service = Some(ServiceKey::Address { protocol, at: SocketAddr::new(ip, port.unwrap_or(0)) });
         Ok(())
     }
 
     /// The port, and the protocol that its name belongs to, are those of the service given so far.
-    fn take_server(&mut self, text: &[u8], names: &mut dyn Resolve) -> Result<(), Usage> {
+    fn take_server(&mut self, text: &[u8], addresses: &mut Addresses<'_>) -> Result<(), Usage> {
         let (protocol, service_port) = match self.service {
             Some(ServiceKey::Address { protocol, at }) => (Some(protocol), at.port()),
             Some(ServiceKey::Mark { .. }) => (Some(Protocol::TCP), 0),
             None => (None, 0),
         };
-        let (ip, port) =
-            value::address(text, protocol, names).ok_or_else(|| Usage::Address(Role::Real, text.to_owned()))?;
+        let (ip, port) = addresses.server(text, protocol).ok_or_else(|| Usage::Address(Role::Real, text.to_owned()))?;
         self.server = Some(SocketAddr::new(ip, port.unwrap_or(service_port)));
         Ok(())
     }
@@ -189,12 +189,13 @@ impl Line {
     }
 
     /// What a mask is depends on the service given so far. One of the other family than the service is forgotten.
-    fn take_netmask(&mut self, text: &[u8], names: &mut dyn Resolve) -> Result<(), Usage> {
+    fn take_netmask(&mut self, text: &[u8], addresses: &mut Addresses<'_>) -> Result<(), Usage> {
         if self.service.is_some_and(|key| key.family() == Family::V6) {
             let prefix = value::mask_v6(text).ok_or(Usage::Illegal("ipv6 netmask"))?;
             self.mask_v6 = Some(prefix);
         } else {
-            let mask = value::ipv4_host(text, names).ok_or(Usage::Illegal("virtual server persistent mask"))?;
+            let mask =
+                value::ipv4_host(text, addresses.names).ok_or(Usage::Illegal("virtual server persistent mask"))?;
             self.mask_v4 = Some(mask);
         }
         Ok(())

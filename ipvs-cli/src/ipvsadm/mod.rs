@@ -1,5 +1,6 @@
 //! The language of ipvsadm: from words to what they ask for.
 
+mod addresses;
 mod finish;
 pub mod grammar;
 pub mod help;

@@ -2,6 +2,7 @@
 
 use ipvs::Command;
 
+use super::addresses::Addresses;
 use super::grammar::Item;
 use super::line::Line;
 use super::pasted::Warning;
@@ -34,7 +35,7 @@ pub enum Invocation {
 /// Turns command lines into what they ask for.
 #[derive(Debug)]
 pub struct Parser<'r> {
-    names: &'r mut dyn Resolve,
+    addresses: Addresses<'r>,
     posix: Posix,
     /// What was understood although it is not quite right, in the order of the words. For the caller to empty.
     pub warnings: Vec<Warning>,
@@ -43,7 +44,7 @@ pub struct Parser<'r> {
 impl<'r> Parser<'r> {
     /// A parser that looks hosts and ports up with `names`.
     pub fn new(names: &'r mut dyn Resolve, posix: Posix) -> Self {
-        Parser { names, posix, warnings: Vec::new() }
+        Parser { addresses: Addresses::new(names), posix, warnings: Vec::new() }
     }
 
     /// As [`parse`](Self::parse), but nothing if a name would have to be looked up first, which may take long.
@@ -51,9 +52,9 @@ impl<'r> Parser<'r> {
     /// # Errors
     /// What is wrong with them.
     pub fn parse_at_once(&mut self, words: &Words) -> Option<Result<Invocation, Usage>> {
-        self.names.set_hasty(true);
+        self.addresses.names.set_hasty(true);
         let parsed = self.parse(words);
-        if self.names.set_hasty(false) {
+        if self.addresses.names.set_hasty(false) {
             self.warnings.clear();
             return None;
         }
@@ -62,7 +63,7 @@ impl<'r> Parser<'r> {
 
     /// Names are to be looked up anew.
     pub fn forget_names(&mut self) {
-        self.names.forget();
+        self.addresses.forget();
     }
 
     /// What the words, those behind the program's name, ask for. No words ask for the listing.
@@ -88,7 +89,7 @@ impl<'r> Parser<'r> {
         // Values are looked at as they come, so that of several faults the first on the line is told.
         while let Some((row, value)) = scanner.next(&mut self.warnings)? {
             match row.item {
-                Item::Opt(opt, slot) => line.take(opt, slot, value.as_deref(), self.names)?,
+                Item::Opt(opt, slot) => line.take(opt, slot, value.as_deref(), &mut self.addresses)?,
                 _ => return Err(Usage::SecondCommand(scanner.last_word())),
             }
         }
