@@ -4,29 +4,7 @@
 
 cd "$(dirname "$0")" || exit
 . ./topology.sh
-
-failed=0
-
-# on MACHINE COMMAND...: shows a command as the tutorial does, runs it, keeps its output in $shown.
-on() {
-  local machine=$1 status
-  shift
-  printf '[root@%s ~]# %s\n' "${machine^}" "$*"
-  shown=$("$machine" "$@" 2>&1)
-  status=$?
-  [[ -z $shown ]] || printf '%s\n' "$shown"
-  if ((status != 0)); then
-    echo "demo: this command failed with status $status" >&2
-    exit 1
-  fi
-}
-
-# expect WHAT TEXT: $shown must be that text.
-expect() {
-  [[ $shown == "$2" ]] && return
-  printf 'demo: %s should be:\n%s\n' "$1" "$2" >&2
-  failed=1
-}
+. ./steps.sh
 
 # expect_table INACTIVE: $shown must be the table as the tutorial shows it, with so many ended connections on each real
 # server. ipvsadm pads the last column with spaces.
@@ -56,10 +34,8 @@ for request in 1 2 3 4 5 6; do
   answers+=("$shown")
 done
 for request in 2 3 4 5; do
-  if [[ ${answers[request]} != "${answers[request - 2]}" || ${answers[request]} == "${answers[request - 1]}" ]]; then
-    echo "demo: answer $((request + 1)) should have come from the other real server than answer $request" >&2
-    failed=1
-  fi
+  all_equal "round robin, answer $((request + 1))" "${answers[request]}" "${answers[request - 2]}"
+  not_equal "round robin, answer $((request + 1))" "${answers[request]}" "${answers[request - 1]}"
 done
 
 on director ipvsadm -L -n

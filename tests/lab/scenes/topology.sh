@@ -54,11 +54,11 @@ build_network() {
   for address in "$RIP1" "$RIP2"; do wait_for "$address:80" || return; done
 }
 
-# wait_for ADDRESS:PORT: until the client gets an answer from there.
+# wait_for ADDRESS:PORT [https-get SITE DIRECTORY]: until the client gets an answer from there.
 wait_for() {
   local try
   for try in {1..50}; do
-    client lab http-get "$1" >/dev/null 2>&1 && return
+    client lab "${2:-http-get}" "$1" "${@:3}" >/dev/null 2>&1 && return
     sleep 0.1
   done
   echo "no answer from $1 after $try tries" >&2
