@@ -1,4 +1,6 @@
 //! Scheduler flags, in a listing's parentheses and behind `-b`.
+//!
+//! `sh` and `mh` have no name for the third flag: a listing shows nothing for it, but saved it must be, by its general name.
 
 use ipvs::{Scheduler, SchedulerFlags, Service};
 
@@ -8,27 +10,37 @@ pub(super) fn any(service: &Service) -> bool {
     service.scheduler_flags.intersects(known)
 }
 
-/// Appends their names with commas between them: nothing for a flag that the scheduler `sh` or `mh` gives no name to.
-pub(super) fn names(line: &mut Vec<u8>, service: &Service) {
+/// Appends their names for a listing, with commas between them: nothing for a flag that the scheduler has no name for.
+pub(super) fn listed(line: &mut Vec<u8>, service: &Service) {
+    names(line, service, vocabulary(service.scheduler));
+}
+
+/// Appends what `-b` takes to set them again.
+pub(super) fn saved(line: &mut Vec<u8>, service: &Service) {
+    let [first, second, _] = vocabulary(service.scheduler);
+    names(line, service, [first, second, THIRD]);
+}
+
+fn names(line: &mut Vec<u8>, service: &Service, names: [&str; 3]) {
     let flags = [SchedulerFlags::FLAG_1, SchedulerFlags::FLAG_2, SchedulerFlags::FLAG_3];
-    let mut first = true;
-    for (flag, name) in flags.into_iter().zip(vocabulary(service.scheduler)) {
-        if service.scheduler_flags.contains(flag) {
-            if !first {
-                line.push(b',');
-            }
-            line.extend_from_slice(name.as_bytes());
-            first = false;
+    let is_set = |(flag, name): &(SchedulerFlags, &str)| service.scheduler_flags.contains(*flag) && !name.is_empty();
+    let set = flags.into_iter().zip(names).filter(is_set);
+    for (at, (_, name)) in set.enumerate() {
+        if at > 0 {
+            line.push(b',');
         }
+        line.extend_from_slice(name.as_bytes());
     }
 }
 
-/// The names of the first, second and third flag.
-fn vocabulary(scheduler: Scheduler) -> &'static [&'static str] {
+const THIRD: &str = "flag-3";
+
+/// The names of the first, second and third flag in a listing; empty if there is none.
+fn vocabulary(scheduler: Scheduler) -> [&'static str; 3] {
     match scheduler {
-        Scheduler::SH => &["sh-fallback", "sh-port"],
-        Scheduler::MH => &["mh-fallback", "mh-port"],
-        _ => &["flag-1", "flag-2", "flag-3"],
+        Scheduler::SH => ["sh-fallback", "sh-port", ""],
+        Scheduler::MH => ["mh-fallback", "mh-port", ""],
+        _ => ["flag-1", "flag-2", THIRD],
     }
 }
 
@@ -45,16 +57,18 @@ mod tests {
 
     #[test]
     fn each_scheduler_has_its_words() {
-        for (scheduler, bits, expected) in [
-            (Scheduler::SH, 0x18, "sh-fallback,sh-port"),
-            (Scheduler::SH, 0x20, ""),
-            (Scheduler::SH, 0x38, "sh-fallback,sh-port"),
-            (Scheduler::MH, 0x10, "mh-port"),
-            (Scheduler::RR, 0x28, "flag-1,flag-3"),
-            (Scheduler::RR, 0xf0, "flag-2,flag-3"),
+        for (scheduler, bits, in_listing, in_save) in [
+            (Scheduler::SH, 0x18, "sh-fallback,sh-port", "sh-fallback,sh-port"),
+            (Scheduler::SH, 0x20, "", "flag-3"),
+            (Scheduler::SH, 0x38, "sh-fallback,sh-port", "sh-fallback,sh-port,flag-3"),
+            (Scheduler::MH, 0x10, "mh-port", "mh-port"),
+            (Scheduler::MH, 0x30, "mh-port", "mh-port,flag-3"),
+            (Scheduler::RR, 0x28, "flag-1,flag-3", "flag-1,flag-3"),
+            (Scheduler::RR, 0xf0, "flag-2,flag-3", "flag-2,flag-3"),
         ] {
             assert!(any(&service(scheduler, bits)));
-            assert_eq!(text(|line| names(line, &service(scheduler, bits))), expected);
+            assert_eq!(text(|line| listed(line, &service(scheduler, bits))), in_listing);
+            assert_eq!(text(|line| saved(line, &service(scheduler, bits))), in_save);
         }
     }
 

@@ -127,7 +127,7 @@ fn configuration(line: &mut Vec<u8>, state: &ServiceState) {
     line.extend_from_slice(service.scheduler.as_bytes());
     if flags::any(service) {
         line.extend_from_slice(b" (");
-        flags::names(line, service);
+        flags::listed(line, service);
         line.push(b')');
     }
     if let Some(persistence) = service.persistence {

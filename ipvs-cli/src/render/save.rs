@@ -97,7 +97,7 @@ fn configuration(line: &mut Vec<u8>, service: &Service) {
     }
     if flags::any(service) {
         line.extend_from_slice(b" -b ");
-        flags::names(line, service);
+        flags::saved(line, service);
     }
 }
 
@@ -178,7 +178,7 @@ mod tests {
         })
     }
 
-    /// Recorded from ipvsadm 1.31 over the tables that `services` makes; the thresholds were added by hand.
+    /// Recorded from ipvsadm 1.31 over the tables that `services` makes; the thresholds and the third flag of `sh` were added by hand.
     #[test]
     fn everything_is_as_recorded() {
         assert_eq!(saved(true), include_str!("recorded/save.txt"));

@@ -1,8 +1,7 @@
 //! Bad input: the original and ours get the same, and must answer with the same text and status and leave the same table.
 //!
-//! A missing module is another file, `no_module.rs`, because it is missing for everybody in the machine.
+//! Random input is `differential`'s. A missing module is another file, `no_module.rs`, because it is missing for everybody in the machine.
 
-use hostile::random::Random;
 use hostile::twins::{assert_sound, describe, equal};
 use kernel_tests::case::Status;
 use kernel_tests::target::Target;
@@ -14,8 +13,6 @@ mod shell;
 mod hostile {
     #[path = "open_pipe.rs"]
     mod open_pipe;
-    #[path = "random.rs"]
-    pub(crate) mod random;
     #[path = "twins.rs"]
     pub(crate) mod twins;
 }
@@ -246,37 +243,6 @@ fn megabytes_of_one_line() {
         }
         world.feeds("ipvsadm -R", "\n".repeat(1 << 20).as_bytes());
     });
-}
-
-#[test]
-fn garbage() {
-    equal(|world| {
-        for seed in seeds(15) {
-            let mut random = Random::new(seed);
-            world.feeds("ipvsadm -R", &random.bytes(20_000));
-            let late = [b"-A -t 192.0.2.1:80\n-Z\n", &random.bytes(20_000)[..]].concat();
-            world.feeds("ipvsadm -R", &late);
-            world.types("ipvsadm -C");
-        }
-    });
-}
-
-#[test]
-fn nearly_commands() {
-    equal(|world| {
-        for seed in seeds(60) {
-            world.feeds("ipvsadm -R", Random::new(seed).script().as_bytes());
-            if seed % 10 == 0 {
-                world.types("ipvsadm -S -n");
-                world.types("ipvsadm -C");
-            }
-        }
-    });
-}
-
-/// `HOSTILE_SEEDS=1000` tries more than the few that every run has time for.
-fn seeds(few: u64) -> std::ops::Range<u64> {
-    0..std::env::var("HOSTILE_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(few)
 }
 
 /// More lines than are sent to the kernel at once, with bad ones between them.

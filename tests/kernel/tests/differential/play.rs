@@ -1,14 +1,16 @@
 //! Plays a sequence of commands in both worlds and stops at the first difference.
 
 use crate::step::{Step, transcript};
-use crate::wanted::{self, Verdict};
-use crate::world::{Pair, VIEWS, views};
+use crate::wanted::{self, On, Verdict};
+use crate::world::{Pair, VIEWS, World, views};
 use kernel_tests::case::Status;
 use kernel_tests::target::{Outcome, Target};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::AddAssign;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 /// What was done without a difference.
 #[derive(Debug, Default)]
@@ -47,11 +49,15 @@ impl fmt::Display for Tally {
 
 /// A difference that nobody wanted, with all that led to it, as a case file.
 #[derive(Debug)]
-pub(crate) struct Mismatch(String);
+pub(crate) struct Mismatch {
+    /// Behind which of the steps, from 0, it showed.
+    pub(crate) at: usize,
+    transcript: String,
+}
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.transcript)
     }
 }
 
@@ -75,10 +81,12 @@ pub(crate) fn play(pair: &Pair, steps: &[Step], views: Views) -> Result<Tally, M
     pair.renew();
     let (mut tally, mut past) = (Tally::default(), Past::default());
     for step in steps {
+        past.steps += 1;
         let (theirs, ours) = run(pair, step);
         tally.commands += 1;
         tally.succeeded += usize::from(theirs.status == Status::Exit(0));
-        match wanted::judge(step, &theirs, &ours) {
+        let on = if step.only_lists() { On::OneTable } else { On::TwoTables };
+        match wanted::judge(on, step, &theirs, &ours) {
             Verdict::Equal(titles) => titles.into_iter().for_each(|title| *tally.wanted.entry(title).or_default() += 1),
             Verdict::TheirsBroke(title) => {
                 *tally.wanted.entry(title).or_default() += 1;
@@ -102,10 +110,34 @@ pub(crate) fn play(pair: &Pair, steps: &[Step], views: Views) -> Result<Tally, M
 
 /// Both run what only lists on the same table, the original's: the kernel's own order is part of what is compared then.
 fn run(pair: &Pair, step: &Step) -> (Outcome, Outcome) {
+    if step.only_lists() {
+        return list(&pair.theirs, step);
+    }
     let theirs = pair.theirs.run(Target::Theirs, &step.command, &step.stdin);
-    let world = if step.only_lists() { &pair.theirs } else { &pair.ours };
-    (theirs, world.run(Target::Ours, &step.command, &step.stdin))
+    (theirs, pair.ours.run(Target::Ours, &step.command, &step.stdin))
 }
+
+/// Both list the same table. A newer kernel rearranges its tables some time after they were filled: what differs is listed again, and is
+/// a difference only if it stays one.
+pub(crate) fn list(world: &World, step: &Step) -> (Outcome, Outcome) {
+    let list = || {
+        let [theirs, ours] = [Target::Theirs, Target::Ours].map(|target| world.run(target, &step.command, &step.stdin));
+        (theirs, ours)
+    };
+    let mut listed = list();
+    for _again in 0..LIST_AGAIN {
+        if wanted::judge(On::OneTable, step, &listed.0, &listed.1) != Verdict::Different {
+            break;
+        }
+        thread::sleep(REARRANGED);
+        listed = list();
+    }
+    listed
+}
+
+/// So often, after so long, is listed again what differs.
+const LIST_AGAIN: usize = 3;
+const REARRANGED: Duration = Duration::from_millis(100);
 
 fn compare_states(pair: &Pair, past: &Past, printed: bool) -> Result<(), Mismatch> {
     let (theirs, ours) = (pair.theirs.contents(), pair.ours.contents());
@@ -119,23 +151,27 @@ fn compare_states(pair: &Pair, past: &Past, printed: bool) -> Result<(), Mismatc
     }
     if differ {
         let text = format!("{}\n# the kernel's state, theirs:\n# {theirs:?}\n# ours:\n# {ours:?}\n", past.source());
-        return Err(Mismatch(text));
+        return Err(past.told(text));
     }
     Ok(())
 }
 
 /// What was done so far, as a case file.
 #[derive(Debug, Default)]
-struct Past(Vec<String>);
+struct Past {
+    lines: Vec<String>,
+    /// How many were begun.
+    steps: usize,
+}
 
 impl Past {
     fn add(&mut self, step: &Step, theirs: &Outcome) {
-        self.0.extend(step.to_source());
-        self.0.extend(transcript(theirs));
+        self.lines.extend(step.to_source());
+        self.lines.extend(transcript(theirs));
     }
 
     fn source(&self) -> String {
-        format!("@names\n\n{}", self.0.join("\n"))
+        format!("@names\n\n{}", self.lines.join("\n"))
     }
 
     fn mismatch(&self, step: &Step, theirs: &Outcome, ours: &Outcome) -> Mismatch {
@@ -144,7 +180,11 @@ impl Past {
         lines.extend(transcript(theirs));
         lines.push("DIFFERENCE (ours)".into());
         lines.extend(transcript(ours));
-        Mismatch(lines.join("\n") + "\n")
+        self.told(lines.join("\n") + "\n")
+    }
+
+    fn told(&self, transcript: String) -> Mismatch {
+        Mismatch { at: self.steps.saturating_sub(1), transcript }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::generate;
 use crate::play::{self, Tally, Views};
+use crate::tables;
 use crate::world::Pair;
 use libtest_mimic::{Failed, Trial};
 use proptest::strategy::Strategy;
@@ -18,10 +19,26 @@ const DEFAULT_COUNT: u64 = 1_000;
 /// A sequence is not made shorter for longer than this, in milliseconds.
 const SHRINKING_ENDS: u32 = 180_000;
 
+/// What is asked for: the first seed, and how many commands.
+fn asked() -> (u64, u64) {
+    let number = |name| {
+        std::env::var(name).ok().map(|text: String| text.parse().expect("COMPAT_SEED and COMPAT_COUNT are numbers"))
+    };
+    (number("COMPAT_SEED").unwrap_or(DEFAULT_SEED), number("COMPAT_COUNT").unwrap_or(DEFAULT_COUNT))
+}
+
+/// One random table for so many random commands.
+const COMMANDS_A_TABLE: u64 = 50;
+
+/// The trials with random tables.
+pub(crate) fn tables() -> Vec<Trial> {
+    let (seed, count) = asked();
+    tables::trials(seed, count.div_ceil(COMMANDS_A_TABLE).try_into().unwrap_or(u32::MAX))
+}
+
 /// A trial for each seed.
 pub(crate) fn trials() -> Vec<Trial> {
-    let first = number("COMPAT_SEED").unwrap_or(DEFAULT_SEED);
-    let count = number("COMPAT_COUNT").unwrap_or(DEFAULT_COUNT);
+    let (first, count) = asked();
     let seeds = count.div_ceil(COMMANDS_A_SEED);
     let commands = |at: u64| COMMANDS_A_SEED.min(count - at * COMMANDS_A_SEED);
     (0..seeds).map(|at| trial(first + at, commands(at))).collect()
@@ -29,10 +46,6 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 fn trial(seed: u64, commands: u64) -> Trial {
     Trial::test(format!("seed_{seed}"), move || run(seed, commands))
-}
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
 fn run(seed: u64, commands: u64) -> Result<(), Failed> {

@@ -10,13 +10,14 @@ pub(crate) const PAGE: &str = include_str!("../../../../docs/compatibility.md");
 
 pub(crate) const UNSIGNED_MARKS: &str = "Firewall marks print as unsigned numbers";
 pub(crate) const SAVED_THRESHOLDS: &str = "-S writes the thresholds";
+pub(crate) const SAVED_FLAG: &str = "-S writes the third flag of the schedulers sh and mh";
 pub(crate) const ONLY_COMMAS: &str = "A list of scheduler flags that holds only commas is refused";
 pub(crate) const NOTHING_TO_REPLACE: &str = "A replaced character with nothing to replace it";
 pub(crate) const STOPPED_DAEMON: &str = "A daemon that is stopped before its thread ran does not stop the program";
 
 /// All that this comparison knows of.
-pub(crate) const TITLES: [&str; 5] =
-    [UNSIGNED_MARKS, SAVED_THRESHOLDS, ONLY_COMMAS, NOTHING_TO_REPLACE, STOPPED_DAEMON];
+pub(crate) const TITLES: [&str; 6] =
+    [UNSIGNED_MARKS, SAVED_THRESHOLDS, SAVED_FLAG, ONLY_COMMAS, NOTHING_TO_REPLACE, STOPPED_DAEMON];
 
 /// What two outcomes are to each other.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,8 +46,17 @@ pub(crate) fn without_size(mut outcome: Outcome) -> Outcome {
 /// The first kernels that do.
 const RESIZES: u32 = 7;
 
+/// Where the two worked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum On {
+    /// On one table.
+    OneTable,
+    /// Each on its own, in which the kernel has an order of its own.
+    TwoTables,
+}
+
 /// Compares what the original did with what ours did.
-pub(crate) fn judge(step: &Step, theirs: &Outcome, ours: &Outcome) -> Verdict {
+pub(crate) fn judge(on: On, step: &Step, theirs: &Outcome, ours: &Outcome) -> Verdict {
     if let Some(title) = broke(step, theirs, ours) {
         return Verdict::TheirsBroke(title);
     }
@@ -55,8 +65,9 @@ pub(crate) fn judge(step: &Step, theirs: &Outcome, ours: &Outcome) -> Verdict {
     }
     let mut titles = Vec::new();
     let equal = match equal_text(&theirs.stdout, &ours.stdout, &mut titles) {
-        // Each network has an order of its own in the kernel, and so has each of the two worlds.
-        false if unsorted(step) => equal_in_some_order(&theirs.stdout, &ours.stdout, &mut titles),
+        false if on == On::TwoTables && unsorted(step) => {
+            equal_in_some_order(&theirs.stdout, &ours.stdout, &mut titles)
+        }
         equal => equal,
     };
     if equal { Verdict::Equal(titles) } else { Verdict::Different }
@@ -110,10 +121,13 @@ fn equal_line(theirs: &str, ours: &str, titles: &mut Vec<&'static str>) -> bool 
     }
     let short = without_thresholds(ours).filter(|_| theirs.starts_with("-a "));
     let ours = short.as_deref().unwrap_or(ours);
+    let flagless = without_third_flag(ours);
+    let ours = flagless.as_deref().unwrap_or(ours);
     let unsigned = with_unsigned_mark(theirs).iter().any(|theirs| theirs == ours);
     let equal = unsigned || theirs == ours;
     if equal {
         titles.extend(short.is_some().then_some(SAVED_THRESHOLDS));
+        titles.extend(flagless.is_some().then_some(SAVED_FLAG));
         titles.extend(unsigned.then_some(UNSIGNED_MARKS));
     }
     equal
@@ -130,6 +144,14 @@ fn without_thresholds(line: &str) -> Option<String> {
         }
     }
     (words.len() < before).then(|| words.join(" "))
+}
+
+/// A saved service of `sh` or `mh` without its third flag, if it has it.
+fn without_third_flag(line: &str) -> Option<String> {
+    let (service, flags) = line.strip_prefix("-A ").and(line.rsplit_once(" -b "))?;
+    let rest = flags.strip_suffix("flag-3")?;
+    let nameless = service.contains(" -s sh") || service.contains(" -s mh");
+    nameless.then(|| format!("{service} -b {}", rest.trim_end_matches(',')))
 }
 
 /// The line with its firewall mark unsigned: where there is no column behind it, and in a column of 33.
@@ -169,6 +191,9 @@ pub(crate) fn check() -> Result<(), libtest_mimic::Failed> {
         (text("FWM  1 rr"), text("FWM  2 rr"), false),
         (text("-a -f -2 -r ::1 -g -w 1"), text("-a -f 4294967294 -r ::1 -g -w 1 -x 5"), true),
         (text("-a -f 2 -r ::1 -g -w 1"), text("-a -f 2 -r ::1 -g -w 2 -x 5"), false),
+        (text("-A -f 2 -s sh -b "), text("-A -f 2 -s sh -b flag-3"), true),
+        (text("-A -f 2 -s mh -p 5 -b mh-port"), text("-A -f 2 -s mh -p 5 -b mh-port,flag-3"), true),
+        (text("-A -f 2 -s rr -b "), text("-A -f 2 -s rr -b flag-3"), false),
         (text("-A -f 2 -s rr"), text("-A -f 2 -s rr -x 5"), false),
     ];
     for (theirs, ours, equal) in pairs {

@@ -17,7 +17,7 @@ const PROGRAM: &str = "differential";
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Each seed makes the same 500 commands everywhere. What differs is printed as a case file, made as short as it can be;
-`--seed N --count 500` plays seed N again.")]
+`--seed N --count 500 seed_` plays seed N again. `table::` is every command with every two options.")]
 pub(crate) struct Compat {
     /// The first seed
     #[arg(long, default_value_t = 1)]
@@ -31,7 +31,7 @@ pub(crate) struct Compat {
     /// End a guest after this time
     #[arg(long, value_name = "SECONDS", default_value_t = 6 * 3600)]
     timeout: u64,
-    /// Only the tests that have this in their name, such as `seed_`
+    /// Only the tests that have this in their name, such as `seed_` or `table::`
     filter: Option<String>,
 }
 
@@ -41,7 +41,8 @@ impl Compat {
         let workspace = Workspace::find()?;
         let kernels = if self.kernel.is_empty() { Kernel::ALL.to_vec() } else { self.kernel };
         Cache::open()?.ensure(&kernels)?;
-        let env = vec![format!("COMPAT_SEED={}", self.seed), format!("COMPAT_COUNT={}", self.count)];
+        let number = |name, number| format!("COMPAT_{name}={number}");
+        let env = vec![number("SEED", self.seed), number("COUNT", self.count), "COMPAT_PAIRS=all".into()];
         let deadline = Duration::from_secs(self.timeout);
         let settings =
             Settings { memory: 1024, env, deadline, only: Some(PROGRAM), filter: self.filter.into_iter().collect() };
