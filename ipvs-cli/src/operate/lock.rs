@@ -81,6 +81,8 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         let _ = self.0.set_len(0);
+        // Closing it does not do if another thread starts a program just now.
+        let _ = self.0.unlock();
     }
 }
 
@@ -94,7 +96,8 @@ fn sign(file: &mut File) -> io::Result<()> {
     let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
     file.set_len(0)?;
     file.rewind()?;
-    write!(file, "process {} ({})", std::process::id(), command.escape_default())
+    // In one piece, as others read it.
+    file.write_all(format!("process {} ({})", std::process::id(), command.escape_default()).as_bytes())
 }
 
 fn holder(file: &mut File) -> Holder {

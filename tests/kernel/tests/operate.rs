@@ -1,0 +1,12 @@
+//! The subcommands on a real kernel: what needs signals, a terminal, a second process, or packets.
+
+mod operate {
+    pub(crate) mod world;
+
+    mod faults;
+    mod killed;
+    mod round_trips;
+    mod signals;
+    mod terminal;
+    mod writers;
+}

@@ -1,0 +1,106 @@
+//! What the kernel refuses although nothing was to be said against it, and answers that are lost.
+
+use super::world::{Done, World, calls, rules, table};
+
+/// Of an address that is no host here, as only this machine's routes say.
+const NO_HOST: &str = "-a -t 10.0.1.1:80 -r 198.51.100.7:80 -m\n";
+
+#[test]
+fn a_refusal_midway_is_undone_and_told_with_its_line() {
+    let mut world = World::new();
+    world.has_no_host("198.51.100.7");
+    let before = table(1..=20, 1);
+    world.hold(&before);
+    let wanted = rules(1..=20, 2) + NO_HOST + rules(251..=400, 2).trim_start_matches("-C\n");
+    let line = 1 + wanted.lines().position(|line| line == NO_HOST.trim_end()).unwrap();
+    let said = format!(
+        "standard input:{line}: 198.51.100.7 is a broadcast address, and a destination is one host; what had been changed was undone\n"
+    );
+    assert_eq!(world.run("apply -", &wanted), Done { status: 1, stdout: String::new(), stderr: said });
+    assert!(world.holds(&before));
+}
+
+/// The original clears, and goes on from line to line. So does ours when there is no other way.
+#[test]
+fn ipvsadm_restore_does_as_the_original() {
+    let mut world = World::new();
+    world.has_no_host("198.51.100.7");
+    world.hold(&table(1..=20, 1));
+    let wanted = rules(10..=12, 2) + "-A -t 10.0.1.1:80 -s wrr\n" + NO_HOST + "-A -f 1\n";
+    let done = world.run("restore", &wanted);
+    assert_eq!(
+        done,
+        Done {
+            status: 0,
+            stdout: String::new(),
+            stderr: "Invalid operation.  Possibly wrong module version, address not unicast, ...\n".into()
+        }
+    );
+    assert_eq!(world.client.table().unwrap().services().len(), 5);
+}
+
+#[test]
+fn what_can_be_foreseen_is_not_sent() {
+    let mut world = World::new();
+    let before = table(1..=20, 1);
+    world.hold(&before);
+    let wanted = rules(10..=20, 2) + "--start-daemon master --mcast-interface nowhere0\n";
+    let sends = calls(&world, "sendto", "apply -", &wanted);
+    assert_eq!(sends, calls(&world, "sendto", "diff -", &wanted));
+    for line in ["apply -", "restore --atomic", "apply --dry-run -"] {
+        let said = "standard input:35: there is no network interface nowhere0\n".to_owned();
+        assert_eq!(world.run(line, &wanted), Done { status: 1, stdout: String::new(), stderr: said });
+    }
+    assert!(world.holds(&before));
+    let said = world.run("--dry-run --start-daemon backup --mcast-interface nowhere0", "");
+    assert!(said.stderr.ends_with("hint: there is no network interface nowhere0\n"), "{said:?}");
+}
+
+/// Each of its answers once. Those of reads end it before anything was sent; after a change it looks how far it got.
+#[test]
+fn any_answer_may_be_lost() {
+    let mut world = World::new();
+    let (before, after) = (table(1..=4, 1), table(3..=60, 2));
+    let wanted = rules(3..=60, 2);
+    world.hold(&before);
+    let all = calls(&world, "recvfrom", "apply -", &wanted);
+    let mut survived = 0;
+    for at in 1..=all {
+        world.hold(&before);
+        let done = world.injecting(&format!("recvfrom:error=ENOBUFS:when={at}"), "apply -", &wanted);
+        match done.status {
+            0 => assert!(world.holds(&after), "{at}: {done:?}"),
+            1 => assert!(world.holds(&before) && done.stderr.contains("lost"), "{at}: {done:?}"),
+            _ => panic!("{at}: {done:?}"),
+        }
+        survived += usize::from(done.stderr.contains("planned anew"));
+    }
+    assert!(survived >= 2, "at least the two parts of the change were made with a lost answer: {survived}");
+}
+
+#[test]
+fn when_all_answers_are_lost_that_is_said() {
+    let mut world = World::new();
+    let wanted = rules(1..=60, 1);
+    let reads = calls(&world, "recvfrom", "diff -", &wanted);
+    let done = world.injecting(&format!("recvfrom:error=ENOBUFS:when={}+", reads + 1), "apply -", &wanted);
+    assert_eq!((done.status, done.stdout.as_str()), (3, ""), "{done:?}");
+    assert!(done.stderr.contains("it is unknown which part of the change was made"), "{done:?}");
+    assert!(done.stderr.contains("safe to run it again"), "{done:?}");
+    assert_eq!(world.run("apply -", &wanted).status, 0);
+    assert!(world.holds(&table(1..=60, 1)));
+}
+
+#[test]
+fn a_time_limit_undoes_what_was_done() {
+    let mut world = World::new();
+    let before = table(1..=4, 1);
+    world.hold(&before);
+    let wanted = rules(3..=200, 2);
+    let first = calls(&world, "sendto", "diff -", &wanted) + 1;
+    let inject = format!("sendto:delay_enter=1500000:when={first}");
+    let done = world.injecting(&inject, "apply --timeout 1 -", &wanted);
+    let said = "ipvs-cli: not done in time; what had been changed was undone\n";
+    assert_eq!(done, Done { status: 1, stdout: String::new(), stderr: said.into() });
+    assert!(world.holds(&before));
+}
