@@ -1,5 +1,14 @@
 //! The two ways to set marks, as one.
 
+use std::fmt;
+
+use crate::failure::BackendError;
+use crate::iptables::{self, Iptables, Programs, Variant};
+use crate::nft::Nftables;
+use crate::owner::Owner;
+use crate::rule::MarkRule;
+use crate::setter::Setter;
+
 /// Whether something had to be done.
 ///
 /// ```
@@ -11,4 +20,146 @@ pub enum Change {
     None,
     /// The rules were changed.
     Made,
+}
+
+/// Where rules are kept: in nftables or in iptables. What can be done with them is the same.
+///
+/// ```no_run
+/// use fwmark::{Backend, Owner, parse};
+///
+/// let rule = parse("iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10")?.rule;
+/// let mut backend = Backend::detect(Owner::default())?;
+/// backend.apply(&[rule.clone()])?;
+/// assert_eq!(backend.list()?, [rule]);
+/// backend.remove()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub enum Backend {
+    /// Over netlink, without any program.
+    Nftables(Nftables),
+    /// Through the programs of iptables.
+    Iptables(Iptables),
+}
+
+impl Backend {
+    /// Whichever has rules of the owner; if none has, nftables if the kernel has it, else iptables.
+    ///
+    /// # Errors
+    /// [`BackendError::Unavailable`] if there is neither, and why; [`BackendError::NotPermitted`] without `CAP_NET_ADMIN`.
+    pub fn detect(owner: Owner) -> Result<Self, BackendError> {
+        let mut nftables = match Nftables::open(owner.clone()) {
+            Ok(nftables) => nftables,
+            Err(error) => {
+                return Iptables::open(owner).map(Backend::Iptables).map_err(|other| neither(error, other));
+            }
+        };
+        // What can't be read may well be ours.
+        let is_in_use = nftables.list().map_or(true, |rules| !rules.is_empty());
+        if !is_in_use && Iptables::is_in_use(&owner) {
+            return Iptables::open(owner).map(Backend::Iptables);
+        }
+        Ok(Backend::Nftables(nftables))
+    }
+
+    /// Makes these rules, in this order, the owner's only ones. Where rules overlap, the later one decides.
+    ///
+    /// # Errors
+    /// Those of [`Nftables::apply`] and [`Iptables::apply`].
+    pub fn apply(&mut self, rules: &[MarkRule]) -> Result<Change, BackendError> {
+        match self {
+            Backend::Nftables(nftables) => nftables.apply(rules),
+            Backend::Iptables(iptables) => iptables.apply(rules),
+        }
+    }
+
+    /// The owner's rules, in their order.
+    ///
+    /// # Errors
+    /// Those of [`Nftables::list`] and [`Iptables::list`].
+    pub fn list(&mut self) -> Result<Vec<MarkRule>, BackendError> {
+        match self {
+            Backend::Nftables(nftables) => nftables.list(),
+            Backend::Iptables(iptables) => iptables.list(),
+        }
+    }
+
+    /// Takes all rules of the owner away, and what held them.
+    ///
+    /// # Errors
+    /// Those of [`Nftables::remove`] and [`Iptables::remove`].
+    pub fn remove(&mut self) -> Result<Change, BackendError> {
+        self.apply(&[])
+    }
+
+    /// Whose rules these are.
+    pub fn owner(&self) -> &Owner {
+        match self {
+            Backend::Nftables(nftables) => nftables.owner(),
+            Backend::Iptables(iptables) => iptables.owner(),
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Backend::Nftables(_) => f.write_str("nftables"),
+            Backend::Iptables(iptables) => write!(f, "{}", iptables.variant()),
+        }
+    }
+}
+
+/// Why there is no back end at all.
+fn neither(nftables: BackendError, iptables: BackendError) -> BackendError {
+    match (nftables, iptables) {
+        (BackendError::Unavailable { why, .. }, BackendError::Unavailable { why: other, .. }) => {
+            BackendError::Unavailable { what: "neither nftables nor iptables", why: format!("{why}; {other}") }
+        }
+        (BackendError::Unavailable { .. }, error) | (error, _) => error,
+    }
+}
+
+/// The rules of others that write marks, from everywhere on this machine that has such rules.
+///
+/// ```no_run
+/// use fwmark::{Owner, Survey};
+/// let survey = Survey::of_others(&Owner::default());
+/// for setter in &survey.setters {
+///     println!("{setter}");
+/// }
+/// for error in &survey.unread {
+///     eprintln!("not looked at: {error}");
+/// }
+/// ```
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// What was found.
+    pub setters: Vec<Setter>,
+    /// Where nobody could look, and why. What the machine does not have is not missed.
+    pub unread: Vec<BackendError>,
+}
+
+impl Survey {
+    /// Looks into nftables and into both variants of iptables, for all rules but the owner's.
+    pub fn of_others(owner: &Owner) -> Self {
+        let mut survey = Survey::default();
+        let mut has_seen_targets = false;
+        for variant in Variant::ALL {
+            let setters = Programs::of(variant).and_then(|programs| iptables::setters(programs, owner));
+            has_seen_targets |= variant == Variant::Nft && setters.is_ok();
+            survey.add(setters);
+        }
+        // What iptables keeps in nftables, it tells better itself.
+        survey.add(Nftables::open(owner.clone()).and_then(|mut nftables| nftables.setters(!has_seen_targets)));
+        survey
+    }
+
+    fn add(&mut self, setters: Result<Vec<Setter>, BackendError>) {
+        match setters {
+            Ok(setters) => self.setters.extend(setters),
+            Err(BackendError::Unavailable { .. }) => {}
+            Err(error) => self.unread.push(error),
+        }
+    }
 }

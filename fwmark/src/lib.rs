@@ -13,10 +13,12 @@
 //! sets them:
 //!
 //! - [`Nftables`]: in a table of its own, over netlink, in one transaction; what a packet costs does not grow with the rules;
+//! - [`Iptables`]: in chains of their own, through iptables-restore, for kernels without nftables;
+//! - [`Backend`]: whichever of them the machine has;
 //!
 //! and looks at what others do:
 //!
-//! - [`Setter`]: a rule of anybody's that writes marks, from nftables or from the output of iptables-save;
+//! - [`Survey`]: every [`Setter`], a rule of anybody's that writes marks, from nftables and iptables;
 //! - [`check`]: which of them keep packets from their service; [`MarksInUse`] has a free mark.
 //!
 //! ```
@@ -60,13 +62,13 @@ mod rule;
 mod selector;
 mod setter;
 
-pub use backend::Change;
+pub use backend::{Backend, Change, Survey};
 pub use check::{Finding, check};
 pub use error::{InvalidValue, MixedFamilies};
 pub use failure::BackendError;
 pub use group::MarkGroup;
 pub use in_use::MarksInUse;
-pub use iptables::setters_of_save;
+pub use iptables::{Iptables, Variant, setters_of_save};
 pub use line::{Action, Line};
 pub use mark::{Mark, SetMark};
 pub use network::{Family, Network};

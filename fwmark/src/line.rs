@@ -75,26 +75,30 @@ impl fmt::Display for Line {
             Action::Insert(place) if place.get() > 1 => write!(f, " {place}")?,
             _ => {}
         }
-        write_matches(f, rule)?;
-        write!(f, " -j MARK {}", rule.set())
+        write!(f, "{} -j MARK {}", matches(rule), rule.set())
     }
 }
 
 /// The options that say which packets are meant, each with a blank before it.
-fn write_matches(f: &mut fmt::Formatter<'_>, rule: &MarkRule) -> fmt::Result {
+pub(crate) fn matches(rule: &MarkRule) -> String {
+    let mut words = String::new();
+    let mut say = |option: &str, value: &dyn fmt::Display| words.push_str(&format!(" {option} {value}"));
     if let Origin::Outside { interface: Some(interface) } = rule.origin() {
-        write!(f, " -i {interface}")?;
+        say("-i", interface);
     }
     if !rule.source().is_any() {
-        write!(f, " -s {}", rule.source())?;
+        say("-s", &rule.source());
     }
     if !rule.destination().is_any() {
-        write!(f, " -d {}", rule.destination())?;
+        say("-d", &rule.destination());
+    }
+    if let Some(protocol) = rule.traffic().protocol() {
+        say("-p", &protocol);
     }
     match rule.traffic() {
-        Traffic::Any => Ok(()),
-        Traffic::Protocol(protocol) => write!(f, " -p {protocol}"),
-        Traffic::Ports(protocol, ports) if ports.ranges().len() == 1 => write!(f, " -p {protocol} --dport {ports}"),
-        Traffic::Ports(protocol, ports) => write!(f, " -p {protocol} -m multiport --dports {ports}"),
+        Traffic::Ports(_, ports) if ports.ranges().len() == 1 => say("--dport", ports),
+        Traffic::Ports(_, ports) => say("-m multiport --dports", ports),
+        Traffic::Any | Traffic::Protocol(_) => {}
     }
+    words
 }

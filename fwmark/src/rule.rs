@@ -216,7 +216,7 @@ impl MarkRule {
         }
     }
 
-    /// Only packets that start there.
+    /// Only packets that start there. The interface `+`, which is any, is no condition and not kept.
     ///
     /// ```
     /// use fwmark::{Mark, MarkRule, Origin};
@@ -227,6 +227,12 @@ impl MarkRule {
     /// ```
     #[must_use]
     pub fn with_origin(self, origin: Origin) -> Self {
+        let origin = match origin {
+            Origin::Outside { interface: Some(name) } if name.prefix() == Some("") => {
+                Origin::Outside { interface: None }
+            }
+            origin => origin,
+        };
         MarkRule { origin, ..self }
     }
 

@@ -1,5 +1,183 @@
 //! The back end iptables: rules in chains of our own, through iptables-restore.
 
+mod chain;
+mod program;
 mod save;
 
-pub use save::setters_of_save;
+use self::chain::{Numbered, State, TABLE};
+pub(crate) use self::program::Programs;
+pub use self::program::Variant;
+pub use self::save::setters_of_save;
+use crate::backend::Change;
+use crate::failure::BackendError;
+use crate::network::Family;
+use crate::nft;
+use crate::owner::Owner;
+use crate::rule::MarkRule;
+use crate::setter::Setter;
+
+const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+
+/// Rules in iptables and ip6tables, in chains of their own.
+///
+/// The table `mangle` gets the chains `OWNER-in` and `OWNER-out`, as far as there are rules for them, and one rule each at
+/// the end of `PREROUTING` and of `OUTPUT` that jumps there. All of them have a comment that starts with the owner's name.
+/// Each packet is compared with each rule: with many rules, [`Nftables`](crate::Nftables) costs less.
+///
+/// It needs the programs `iptables-save`, `iptables-restore` (1.6.2 or newer) and, for rules with IPv6 addresses,
+/// `ip6tables-save` and `ip6tables-restore`, and works in the network namespace of the calling thread.
+///
+/// ```no_run
+/// use fwmark::{Iptables, Owner, parse};
+///
+/// let rule = parse("iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10")?.rule;
+/// let iptables = Iptables::open(Owner::default())?;
+/// iptables.apply(&[rule.clone()])?;
+/// assert_eq!(iptables.list()?, [rule]);
+/// iptables.remove()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Iptables {
+    owner: Owner,
+    programs: Programs,
+}
+
+impl Iptables {
+    /// The programs that the machine calls iptables, whichever variant they are.
+    ///
+    /// # Errors
+    /// [`BackendError::Unavailable`] if there are none, or the kernel has no table `mangle` for them;
+    /// [`BackendError::NotPermitted`] without `CAP_NET_ADMIN`.
+    pub fn open(owner: Owner) -> Result<Self, BackendError> {
+        Self::of(owner, Programs::usual()?)
+    }
+
+    /// The programs of this variant, by whatever name the machine has them.
+    ///
+    /// # Errors
+    /// Those of [`open`](Iptables::open).
+    pub fn open_variant(owner: Owner, variant: Variant) -> Result<Self, BackendError> {
+        Self::of(owner, Programs::of(variant)?)
+    }
+
+    /// Does the owner have rules here? Unlike [`open`](Iptables::open), it has the kernel load nothing.
+    pub(crate) fn is_in_use(owner: &Owner) -> bool {
+        let has_rules = |family| {
+            let saved = Programs::usual()?.save(family, None)?;
+            Ok::<_, BackendError>(State::read(owner, family, &saved).changes_to(owner, &[]).is_some())
+        };
+        FAMILIES.into_iter().any(|family| has_rules(family).unwrap_or(false))
+    }
+
+    fn of(owner: Owner, programs: Programs) -> Result<Self, BackendError> {
+        if programs.variant == Variant::Nft {
+            // Reading would succeed, whatever the kernel can do.
+            nft::can_do(Family::V4)?;
+        }
+        let iptables = Iptables { owner, programs };
+        iptables.read(Family::V4)?;
+        Ok(iptables)
+    }
+
+    /// Whose rules these are.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Which programs these are.
+    pub fn variant(&self) -> Variant {
+        self.programs.variant
+    }
+
+    /// Makes these rules, in this order, the owner's only ones. Where rules overlap, the later one decides.
+    ///
+    /// Each family is changed at once, so that no packet ever meets a part of its rules; if IPv6 is refused, IPv4 is changed
+    /// back. If all is there already, nothing is changed. Without rules, the chains go too.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub fn apply(&self, rules: &[MarkRule]) -> Result<Change, BackendError> {
+        let numbered: Vec<Numbered> = (0..).zip(rules.iter().cloned()).collect();
+        let (before, v4) = self.apply_family(Family::V4, &numbered)?;
+        let v6 = match self.apply_family(Family::V6, &numbered) {
+            // Where there is no IPv6, there are no rules of ours.
+            Err(BackendError::Unavailable { .. }) if rules.iter().all(|rule| rule.family() == Family::V4) => {
+                Change::None
+            }
+            Err(error) => {
+                if let Some(before) = before {
+                    self.apply_family(Family::V4, &before)?;
+                }
+                return Err(error);
+            }
+            Ok((_, change)) => change,
+        };
+        Ok(if [v4, v6].contains(&Change::Made) { Change::Made } else { Change::None })
+    }
+
+    /// Changes the rules of one family. Gives those of before too, if they were rules.
+    fn apply_family(
+        &self,
+        family: Family,
+        rules: &[Numbered],
+    ) -> Result<(Option<Vec<Numbered>>, Change), BackendError> {
+        let state = self.read(family)?;
+        let before = state.rules().ok();
+        let wanted: Vec<Numbered> = rules.iter().filter(|(_, rule)| rule.family() == family).cloned().collect();
+        let Some(changes) = state.changes_to(&self.owner, &wanted) else { return Ok((before, Change::None)) };
+        self.programs.restore(family, &changes)?;
+        Ok((before, Change::Made))
+    }
+
+    /// The owner's rules, in their order.
+    ///
+    /// # Errors
+    /// [`BackendError::Foreign`] if a chain is not ours, [`BackendError::Altered`] if somebody made it say what rules of
+    /// this crate can't.
+    pub fn list(&self) -> Result<Vec<MarkRule>, BackendError> {
+        let mut all = Vec::new();
+        for family in FAMILIES {
+            match self.read(family) {
+                Err(BackendError::Unavailable { .. }) if family == Family::V6 => {}
+                state => all.extend(state?.rules()?),
+            }
+        }
+        all.sort_by_key(|(number, _)| *number);
+        Ok(all.into_iter().map(|(_, rule)| rule).collect())
+    }
+
+    /// Takes all rules and chains of the owner away.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub fn remove(&self) -> Result<Change, BackendError> {
+        self.apply(&[])
+    }
+
+    /// The rules of all others that write marks of packets before IPVS sees them.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub fn others(&self) -> Result<Vec<Setter>, BackendError> {
+        setters(self.programs, &self.owner)
+    }
+
+    fn read(&self, family: Family) -> Result<State, BackendError> {
+        let state = State::read(&self.owner, family, &self.programs.save(family, Some(TABLE))?);
+        state.refuse_foreign(&self.owner)?;
+        Ok(state)
+    }
+}
+
+/// What all rules of these programs do to marks, but for the owner's.
+pub(crate) fn setters(programs: Programs, owner: &Owner) -> Result<Vec<Setter>, BackendError> {
+    let mut all = Vec::new();
+    for family in FAMILIES {
+        match programs.save(family, None) {
+            Err(BackendError::Unavailable { .. }) if family == Family::V6 => {}
+            saved => all.extend(save::setters(&saved?, family, |rule| !chain::is_ours(rule, owner))),
+        }
+    }
+    Ok(all)
+}

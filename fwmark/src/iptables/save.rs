@@ -28,8 +28,13 @@ use crate::setter::{Effect, Setter};
 /// assert!(!setters[0].is_understood());
 /// ```
 pub fn setters_of_save(saved: &str, family: Family) -> Vec<Setter> {
+    setters(saved, family, |_| true)
+}
+
+/// The same, of some rules only.
+pub(super) fn setters(saved: &str, family: Family, is_meant: impl Fn(&Saved<'_>) -> bool) -> Vec<Setter> {
     let rules = rules(saved);
-    rules.iter().flat_map(|rule| rule.setter(family, &rules)).collect()
+    rules.iter().filter(|rule| is_meant(rule)).flat_map(|rule| rule.setter(family, &rules)).collect()
 }
 
 /// A line of iptables-save that adds a rule.
@@ -88,6 +93,11 @@ impl Saved<'_> {
     /// The chain that the rule hands packets to, or its target.
     pub(super) fn target(&self) -> Option<&str> {
         self.value_of("-j").or(self.value_of("-g"))
+    }
+
+    /// The comment, if there is one.
+    pub(super) fn comment(&self) -> Option<&str> {
+        self.value_of("--comment")
     }
 
     fn value_of(&self, option: &str) -> Option<&str> {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::expr::{Comparison, Expr, Header, Meta, Register};
 use crate::network::Family;
-use crate::ports::PortRange;
+use crate::ports::{PortRange, Ports};
 use crate::selector::{Selector, Span};
 use crate::setter::Effect;
 
@@ -153,6 +153,10 @@ impl<'a> Run<'a> {
     fn compare(&mut self, from: Register, how: Comparison, value: &[u8]) {
         match (self.registers.get(&from).cloned(), how) {
             (Some(Content::Field(field)), Comparison::Equal) => self.limit_field(field, value, value),
+            (Some(Content::Field(field)), Comparison::AtLeast) => {
+                self.limit_field(field, value, &vec![u8::MAX; value.len()]);
+            }
+            (Some(Content::Field(field)), Comparison::AtMost) => self.limit_field(field, &vec![0; value.len()], value),
             (Some(Content::Masked(field, mask)), Comparison::Equal) => {
                 let last: Vec<u8> = value.iter().zip(&mask).map(|(byte, mask)| byte | !mask).collect();
                 // Holes in a mask make it less than what is between.
@@ -161,9 +165,6 @@ impl<'a> Run<'a> {
                 if !is_prefix {
                     self.narrow();
                 }
-            }
-            (Some(Content::Field(Field::Interface)), Comparison::NotEqual) if value.iter().all(|byte| *byte == 0) => {
-                self.limit_field(Field::Interface, &[], &[]);
             }
             _ => self.narrow(),
         }
@@ -311,18 +312,22 @@ fn limit(selector: &mut Selector, field: Field, first: &[u8], last: &[u8]) -> bo
             Some(name) if selector.interface.is_none() => selector.interface = Some(name),
             _ => selector.is_narrower = true,
         },
-        Field::Source(family) => limit_span(&mut selector.source, &mut selector.is_narrower, span(family, first, last)),
-        Field::Destination(family) => {
-            limit_span(&mut selector.destination, &mut selector.is_narrower, span(family, first, last));
-        }
+        Field::Source(family) => match span(family, first, last) {
+            Some(span) => return agree_span(&mut selector.source, span),
+            None => selector.is_narrower = true,
+        },
+        Field::Destination(family) => match span(family, first, last) {
+            Some(span) => return agree_span(&mut selector.destination, span),
+            None => selector.is_narrower = true,
+        },
         Field::Protocol => match (first, last) {
             ([0], [u8::MAX]) => {}
             ([one], [other]) if one == other => return agree(&mut selector.protocol, *one),
             _ => selector.is_narrower = true,
         },
-        Field::Port => match (ports(first, last), &selector.ports) {
-            (Some(range), None) => selector.ports = Some(range.into()),
-            _ => selector.is_narrower = true,
+        Field::Port => match ports(first, last) {
+            Some(range) => return agree_ports(&mut selector.ports, range),
+            None => selector.is_narrower = true,
         },
         Field::Other(_) => selector.is_narrower = true,
     }
@@ -334,11 +339,23 @@ fn agree<T: PartialEq + Copy>(slot: &mut Option<T>, value: T) -> bool {
     *slot.get_or_insert(value) == value
 }
 
-fn limit_span(slot: &mut Option<Span>, is_narrower: &mut bool, span: Option<Span>) {
-    match span {
-        Some(span) if slot.is_none() => *slot = Some(span),
-        _ => *is_narrower = true,
-    }
+/// Takes the addresses that both have, if there are some.
+fn agree_span(slot: &mut Option<Span>, span: Span) -> bool {
+    let before = slot.unwrap_or(span);
+    let both = Span { first: before.first.max(span.first), last: before.last.min(span.last) };
+    *slot = Some(both);
+    both.first <= both.last
+}
+
+/// Takes the ports that both have, if there are some.
+fn agree_ports(slot: &mut Option<Ports>, range: PortRange) -> bool {
+    let before = slot.as_ref().map_or(&[range][..], Ports::ranges).to_vec();
+    let both =
+        before.iter().map(|other| PortRange::new(other.first().max(range.first()), other.last().min(range.last())));
+    let both = Ports::new(both.flatten());
+    let is_some = both.is_ok();
+    *slot = both.ok();
+    is_some
 }
 
 /// Less than 16 bytes are the start of several names.

@@ -68,6 +68,8 @@ impl Header {
 pub(super) enum Comparison {
     Equal,
     NotEqual,
+    AtMost,
+    AtLeast,
     Other(u32),
 }
 
@@ -76,6 +78,8 @@ impl Comparison {
         match self {
             Comparison::Equal => 0,
             Comparison::NotEqual => 1,
+            Comparison::AtMost => 3,
+            Comparison::AtLeast => 5,
             Comparison::Other(number) => number,
         }
     }
@@ -84,6 +88,8 @@ impl Comparison {
         match number {
             0 => Comparison::Equal,
             1 => Comparison::NotEqual,
+            3 => Comparison::AtMost,
+            5 => Comparison::AtLeast,
             number => Comparison::Other(number),
         }
     }

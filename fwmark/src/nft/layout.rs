@@ -62,11 +62,7 @@ pub(super) fn create_chain(transaction: &mut Transaction, table: &str, origin: &
     };
     let hook = Attrs::new().number(1, hook).number(2, PRIORITY.cast_unsigned());
     let attrs = Attrs::new().text(1, table).text(3, chain_of(origin)).nest(4, hook).text(7, kind);
-    transaction.step(
-        Kind::NewChain,
-        &attrs,
-        format!("the chain {} of type {kind} in a table of family inet", chain_of(origin)),
-    );
+    transaction.step(Kind::NewChain, &attrs, format!("the chain {} of type {kind}", chain_of(origin)));
 }
 
 fn create_stage(transaction: &mut Transaction, table: &str, stage: &Stage, number: u32) {
@@ -221,17 +217,15 @@ fn expressions(shape: &Shape, set: &str) -> Vec<Expr> {
 }
 
 fn ask_interface(name: &InterfaceName) -> [Expr; 2] {
-    let (how, value) = match name.prefix() {
-        // All names: that it isn't empty.
-        Some("") => (Comparison::NotEqual, vec![0; NAME_SIZE]),
-        Some(prefix) => (Comparison::Equal, prefix.as_bytes().to_vec()),
+    let value = match name.prefix() {
+        Some(prefix) => prefix.as_bytes().to_vec(),
         None => {
             let mut whole = name.as_str().as_bytes().to_vec();
             whole.resize(NAME_SIZE, 0);
-            (Comparison::Equal, whole)
+            whole
         }
     };
-    [Expr::Meta { key: Meta::InputName, to: 0 }, Expr::Compare { from: 0, how, value }]
+    [Expr::Meta { key: Meta::InputName, to: 0 }, Expr::Compare { from: 0, how: Comparison::Equal, value }]
 }
 
 fn source_address(to: u32, family: Family) -> Expr {

@@ -7,6 +7,8 @@ use netlink_packet_core::{
 use super::attr::Attrs;
 
 pub(super) const INET: u8 = 1;
+pub(super) const IPV4: u8 = 2;
+pub(super) const IPV6: u8 = 10;
 pub(super) const ANY_FAMILY: u8 = 0;
 
 const SUBSYSTEM: u16 = 10;
@@ -65,14 +67,14 @@ impl Datagram {
         self.push(BATCH_BEGIN, NLM_F_REQUEST, ANY_FAMILY, SUBSYSTEM, &attrs);
     }
 
-    /// A change of a transaction, in the family inet. Gives the number that a refusal will carry.
-    pub(super) fn change(&mut self, kind: Kind, attrs: &Attrs) -> u32 {
+    /// A change of a transaction. Gives the number that a refusal will carry.
+    pub(super) fn change(&mut self, kind: Kind, family: u8, attrs: &Attrs) -> u32 {
         let flags = match kind {
             Kind::NewRule => NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND,
             Kind::DelTable => NLM_F_REQUEST | NLM_F_ACK,
             _ => NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE,
         };
-        self.push(kind.number(), flags, INET, 0, attrs)
+        self.push(kind.number(), flags, family, 0, attrs)
     }
 
     /// Ends a transaction: only now the kernel makes it true.

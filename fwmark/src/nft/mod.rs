@@ -10,12 +10,13 @@ mod socket;
 mod stage;
 
 use self::attr::Attrs;
-use self::message::Kind;
+use self::message::{INET, IPV4, IPV6, Kind};
 use self::read::Table;
 use self::socket::{Connection, Outcome, Transaction};
 use crate::backend::Change;
 use crate::failure::BackendError;
 use crate::mark::{Mark, SetMark};
+use crate::network::Family;
 use crate::owner::Owner;
 use crate::rule::{MarkRule, Origin};
 use crate::setter::{Effect, Setter};
@@ -61,9 +62,9 @@ impl Nftables {
     /// [`BackendError::Unavailable`] if the kernel has no nftables, or not its families `inet`, `ip` and `ip6`;
     /// [`BackendError::NotPermitted`] without `CAP_NET_ADMIN`.
     pub fn open(owner: Owner) -> Result<Self, BackendError> {
-        let mut nftables = Nftables { owner, connection: Connection::open()? };
-        nftables.rehearse()?;
-        Ok(nftables)
+        let mut connection = Connection::open()?;
+        rehearse(&mut connection, INET, &format!("{owner}-rehearsal"))?;
+        Ok(Nftables { owner, connection })
     }
 
     /// Whose rules these are.
@@ -121,15 +122,20 @@ impl Nftables {
     /// # Errors
     /// [`BackendError`].
     pub fn others(&mut self) -> Result<Vec<Setter>, BackendError> {
+        self.setters(true)
+    }
+
+    /// The same, with or without rules that iptables made.
+    pub(crate) fn setters(&mut self, with_targets: bool) -> Result<Vec<Setter>, BackendError> {
         let owner = self.owner.clone();
         let (_, tables) = self.connection.snapshot(|connection| {
             let all = read::tables(connection)?.into_iter();
-            let others = all.filter(|((family, name), _)| (*family, name.as_str()) != (message::INET, owner.as_str()));
+            let others = all.filter(|((family, name), _)| (*family, name.as_str()) != (INET, owner.as_str()));
             others.map(|(id, comment)| read::fill(connection, id, comment)).collect::<Result<Vec<_>, _>>()
         })?;
-        let markings = tables.iter().flat_map(Table::markings);
+        let markings = tables.iter().flat_map(Table::markings).filter(|marking| with_targets || !marking.is_target);
         Ok(markings
-            .map(|read::Marking { place, outcome }| Setter {
+            .map(|read::Marking { place, outcome, .. }| Setter {
                 place,
                 selector: outcome.selector,
                 effect: outcome.effect,
@@ -155,7 +161,7 @@ impl Nftables {
     ) -> Result<Change, BackendError> {
         for _ in 0..ATTEMPTS {
             let (generation, table) = self.read()?;
-            let mut transaction = Transaction::new(generation);
+            let mut transaction = Transaction::new(INET, generation);
             if !plan(&self.owner, table.as_ref(), &mut transaction) {
                 return Ok(Change::None);
             }
@@ -165,28 +171,34 @@ impl Nftables {
         }
         Err(BackendError::Busy)
     }
+}
 
-    /// Lets the kernel check a table with both chains.
-    fn rehearse(&mut self) -> Result<(), BackendError> {
-        for _ in 0..ATTEMPTS {
-            let (generation, ()) = self.connection.snapshot(|_| Ok(()))?;
-            let mut transaction = Transaction::new(generation);
-            let table = format!("{}-rehearsal", self.owner);
-            transaction.step(Kind::NewTable, &Attrs::new().text(1, &table), "a table of family inet");
-            for origin in [Origin::Outside { interface: None }, Origin::Director] {
-                layout::create_chain(&mut transaction, &table, &origin);
-            }
-            match self.connection.rehearse(&transaction) {
-                Ok(Outcome::Done) => return Ok(()),
-                Ok(Outcome::Outdated) => {}
-                Err(BackendError::Refused { what, error }) => {
-                    return Err(unavailable(format!("the kernel refuses {what}: {error}")));
-                }
-                Err(error) => return Err(error),
-            }
+/// Can the kernel do for iptables' own tables of nftables what it does for ours?
+pub(crate) fn can_do(family: Family) -> Result<(), BackendError> {
+    let family = if family == Family::V4 { IPV4 } else { IPV6 };
+    rehearse(&mut Connection::open()?, family, "fwmark-rehearsal")
+}
+
+/// Lets the kernel check a table with both chains.
+fn rehearse(connection: &mut Connection, family: u8, table: &str) -> Result<(), BackendError> {
+    for _ in 0..ATTEMPTS {
+        let (generation, ()) = connection.snapshot(|_| Ok(()))?;
+        let mut transaction = Transaction::new(family, generation);
+        let what = format!("a table of family {}", read::family_name(family));
+        transaction.step(Kind::NewTable, &Attrs::new().text(1, table), what);
+        for origin in [Origin::Outside { interface: None }, Origin::Director] {
+            layout::create_chain(&mut transaction, table, &origin);
         }
-        Err(BackendError::Busy)
+        match connection.rehearse(&transaction) {
+            Ok(Outcome::Done) => return Ok(()),
+            Ok(Outcome::Outdated) => {}
+            Err(BackendError::Refused { what, error }) => {
+                return Err(unavailable(format!("the kernel refuses {what}: {error}")));
+            }
+            Err(error) => return Err(error),
+        }
     }
+    Err(BackendError::Busy)
 }
 
 fn unavailable(why: impl Into<String>) -> BackendError {
@@ -213,7 +225,7 @@ fn rules_of(table: &Table) -> Result<Vec<MarkRule>, BackendError> {
 }
 
 fn piece_of(marking: &read::Marking) -> Result<stage::Piece, String> {
-    let read::Marking { place, outcome } = marking;
+    let read::Marking { place, outcome, .. } = marking;
     let strange = || format!("{place}: {} ({})", outcome.effect, outcome.selector);
     let set = match &outcome.effect {
         Effect::Set { value, mask } => Mark::new(*value).and_then(|mark| SetMark::masked(mark, *mask)).ok(),

@@ -6,14 +6,12 @@ use super::attr::{Attrs, elements, find, number, text};
 use super::decode::{Element, Outcome, Set, outcomes};
 use super::expr::{Expr, decode_all};
 use super::layout::read_comment;
-use super::message::{ANY_FAMILY, INET, Kind};
+use super::message::{ANY_FAMILY, INET, IPV4, IPV6, Kind};
 use super::socket::Connection;
 use crate::failure::BackendError;
 use crate::network::Family;
 use crate::selector::Selector;
 
-const FAMILY_V4: u8 = 2;
-const FAMILY_V6: u8 = 10;
 const FAMILY_NETDEV: u8 = 5;
 /// The family and the name of a table.
 pub(super) type TableId = (u8, String);
@@ -48,6 +46,8 @@ struct Rule {
 pub(super) struct Marking {
     pub(super) place: String,
     pub(super) outcome: Outcome,
+    /// iptables made the rule.
+    pub(super) is_target: bool,
 }
 
 /// The comments of all tables.
@@ -214,14 +214,15 @@ impl Table {
         let place = format!("{}, chain {}, handle {}", self.name(), rule.chain, rule.handle);
         let Some(packets) = self.packets_of(&rule.chain) else { return Vec::new() };
         let outcomes = outcomes(&rule.expressions, packets, &self.sets);
-        outcomes.into_iter().map(|outcome| Marking { place: place.clone(), outcome }).collect()
+        let is_target = rule.expressions.iter().any(|expr| matches!(expr, Expr::Target { .. }));
+        outcomes.into_iter().map(|outcome| Marking { place: place.clone(), outcome, is_target }).collect()
     }
 
     /// The packets that come to a chain; `None`: none that could belong to a service.
     fn packets_of(&self, chain: &str) -> Option<Selector> {
         let family = match self.id.0 {
-            FAMILY_V4 => Some(Family::V4),
-            FAMILY_V6 => Some(Family::V6),
+            IPV4 => Some(Family::V4),
+            IPV6 => Some(Family::V6),
             _ => None,
         };
         let hooks: Vec<Hook> = match self.chains.get(chain) {
@@ -237,21 +238,25 @@ impl Table {
 
     /// As the program nft names it.
     pub(super) fn name(&self) -> String {
-        let family = match self.id.0 {
-            INET => "inet",
-            FAMILY_V4 => "ip",
-            FAMILY_V6 => "ip6",
-            FAMILY_NETDEV => "netdev",
-            7 => "bridge",
-            3 => "arp",
-            _ => "?",
-        };
-        format!("nftables table {family} {}", self.id.1)
+        format!("nftables table {} {}", family_name(self.id.0), self.id.1)
     }
 
     /// Are there rules that a table of ours can't have?
     pub(super) fn stranger(&self) -> Option<String> {
         let strange = self.rules.iter().find(|rule| !rule.writes_mark());
         strange.map(|rule| format!("the rule with handle {} in the chain {} sets no mark", rule.handle, rule.chain))
+    }
+}
+
+/// As the program nft names it.
+pub(super) fn family_name(family: u8) -> &'static str {
+    match family {
+        INET => "inet",
+        IPV4 => "ip",
+        IPV6 => "ip6",
+        FAMILY_NETDEV => "netdev",
+        7 => "bridge",
+        3 => "arp",
+        _ => "?",
     }
 }

@@ -34,19 +34,21 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) struct Transaction {
     datagram: Datagram,
+    family: u8,
     /// What each change is, for messages, with the number that its refusal carries.
     steps: Vec<(u32, String)>,
 }
 
 impl Transaction {
-    pub(super) fn new(generation: u32) -> Self {
+    /// Of tables of one family, as long as the rules are of this generation.
+    pub(super) fn new(family: u8, generation: u32) -> Self {
         let mut datagram = Datagram::new(1);
         datagram.begin(generation);
-        Transaction { datagram, steps: Vec::new() }
+        Transaction { datagram, family, steps: Vec::new() }
     }
 
     pub(super) fn step(&mut self, kind: Kind, attrs: &Attrs, what: impl Into<String>) {
-        let sequence = self.datagram.change(kind, attrs);
+        let sequence = self.datagram.change(kind, self.family, attrs);
         self.steps.push((sequence, what.into()));
     }
 

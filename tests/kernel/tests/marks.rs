@@ -3,6 +3,10 @@
 //! They need no IPVS. On a machine's own kernel they run in namespaces, as an ordinary user where the machine allows that;
 //! in the lab, as root in its guests. What a kernel or a machine lacks is not tested there, and said.
 
+#[path = "marks/iptables.rs"]
+mod iptables;
+#[path = "marks/model.rs"]
+mod model;
 #[path = "marks/nft.rs"]
 mod nft;
 #[path = "marks/packets.rs"]
@@ -15,12 +19,19 @@ mod world;
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
 
+/// A program that one test starts would for a moment hold the sockets of another.
+const TESTS_AT_ONCE: usize = 1;
+
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(TESTS_AT_ONCE);
     let allowed = world::enter();
-    let trials = nft::TESTS.iter().map(|(name, test)| {
+    let all = [("nft", nft::TESTS), ("iptables", iptables::TESTS)];
+    let tests =
+        all.iter().flat_map(|(group, tests)| tests.iter().map(move |(name, test)| (format!("{group}::{name}"), *test)));
+    let trials = tests.map(|(name, test)| {
         let allowed = allowed.clone();
-        Trial::ignorable_test(format!("nft::{name}"), move || world::run(allowed, *test))
+        Trial::ignorable_test(name, move || world::run(allowed, test))
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }

@@ -17,20 +17,33 @@ use crate::{
 
 /// Grows when the way in which the trees are made changes, so that old ones are left alone and new ones made.
 const RECIPE: u32 = 1;
+/// The same, for the tools: they are few megabytes beside the kernels.
+const TOOLS_RECIPE: u32 = 2;
 /// Megabytes that one tree takes while it is made: lists, packages, and what is in them.
 const ROOM: u64 = 350;
 
-const TOOL_PACKAGES: [&str; 6] = ["ipvsadm", "iptables", "iproute2", "kmod", "patchelf", "strace"];
+const TOOL_PACKAGES: [&str; 7] = ["ipvsadm", "iptables", "nftables", "iproute2", "kmod", "patchelf", "strace"];
 /// The tools on a guest's PATH. `iptables` is the legacy one: what articles mean, and what the kernels have.
-const TOOL_COMMANDS: [&str; 17] = [
+const TOOL_COMMANDS: [&str; 28] = [
     "iptables=iptables-legacy",
     "iptables-save=iptables-legacy-save",
     "iptables-restore=iptables-legacy-restore",
     "ip6tables=ip6tables-legacy",
+    "ip6tables-save=ip6tables-legacy-save",
+    "ip6tables-restore=ip6tables-legacy-restore",
     "iptables-legacy",
     "iptables-legacy-save",
     "iptables-legacy-restore",
     "ip6tables-legacy",
+    "ip6tables-legacy-save",
+    "ip6tables-legacy-restore",
+    "iptables-nft",
+    "iptables-nft-save",
+    "iptables-nft-restore",
+    "ip6tables-nft",
+    "ip6tables-nft-save",
+    "ip6tables-nft-restore",
+    "nft",
     "ip",
     "ss",
     "tc",
@@ -72,7 +85,12 @@ impl Cache {
 
     /// The tree of tools.
     pub(crate) fn tools(&self) -> PathBuf {
-        self.dir.join(format!("tools.{RECIPE}"))
+        self.dir.join(format!("tools.{TOOLS_RECIPE}"))
+    }
+
+    /// Where the tools' iptables has its extensions: `XTABLES_LIBDIR`.
+    pub(crate) fn xtables(&self) -> PathBuf {
+        self.tools().join("usr/lib/x86_64-linux-gnu/xtables")
     }
 
     /// The real ipvsadm.

@@ -168,7 +168,7 @@ fn environment(
         ("LANG", "C.UTF-8".into()),
         ("TERM", env::var("TERM").unwrap_or_else(|_| "dumb".into())),
         ("TMPDIR", "/tmp".into()),
-        ("XTABLES_LIBDIR", tools.join("usr/lib/x86_64-linux-gnu/xtables").display().to_string()),
+        ("XTABLES_LIBDIR", cache.xtables().display().to_string()),
         ("IPVSADM", cache.ipvsadm().display().to_string()),
         ("IPVS_CLI", ours),
         ("LAB_KERNEL", kernel.series().into()),

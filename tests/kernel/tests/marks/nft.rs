@@ -1,17 +1,18 @@
 //! The back end nftables. The lab's guests have no nftables for IPv4 and IPv6; a machine's own kernel mostly has.
 
-use super::packets::{expected, mark_of};
-use super::rules::{packets, rules};
+use super::packets::mark_of;
 use super::world::{Lacking, Test};
-use fwmark::{BackendError, Change, MarkRule, Nftables, Owner, parse};
+use fwmark::{Backend, BackendError, Change, MarkRule, Nftables, Owner, parse};
 use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
-use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
-use proptest::{prop_assert, prop_assert_eq};
+use std::io;
+use std::process::Command;
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
     ("packets_get_the_marks_that_the_rules_say", packets_get_the_marks_that_the_rules_say),
     ("an_owner_touches_nothing_but_its_own", an_owner_touches_nothing_but_its_own),
     ("a_table_that_is_not_ours_is_left_alone", a_table_that_is_not_ours_is_left_alone),
+    ("the_program_nft_shows_our_table", the_program_nft_shows_our_table),
+    ("rules_that_the_program_nft_made_are_understood", rules_that_the_program_nft_made_are_understood),
     ("ten_thousand_rules_are_one_transaction", ten_thousand_rules_are_one_transaction),
 ];
 
@@ -33,30 +34,7 @@ pub(crate) fn lines(lines: &[&str]) -> Vec<MarkRule> {
 }
 
 fn packets_get_the_marks_that_the_rules_say() -> Result<(), Lacking> {
-    let mut nftables = open(Owner::default())?;
-    let number = |name: &str, default: u32| std::env::var(name).map_or(default, |text| text.parse().unwrap());
-    let config = Config {
-        cases: number("MODEL_CASES", 200),
-        rng_seed: RngSeed::Fixed(number("MODEL_SEED", 1).into()),
-        failure_persistence: None,
-        ..Config::default()
-    };
-    let nftables = std::cell::RefCell::new(&mut nftables);
-    let result = TestRunner::new(config).run(&rules(8), |rules| check(&mut nftables.borrow_mut(), &rules));
-    result.unwrap_or_else(|error| panic!("{error}"));
-    Ok(())
-}
-
-fn check(nftables: &mut Nftables, rules: &[MarkRule]) -> Result<(), TestCaseError> {
-    let fail = |error: BackendError| TestCaseError::fail(error.to_string());
-    nftables.apply(rules).map_err(fail)?;
-    prop_assert_eq!(nftables.list().map_err(fail)?, rules);
-    prop_assert_eq!(nftables.apply(rules).map_err(fail)?, Change::None);
-    for (from, to) in packets() {
-        prop_assert_eq!(mark_of(from, to), expected(rules, from, to), "from {} to {}", from, to);
-    }
-    prop_assert_eq!(nftables.remove().map_err(fail)? == Change::Made, !rules.is_empty());
-    prop_assert!(nftables.list().map_err(fail)?.is_empty());
+    super::model::check_at_random(&mut Backend::Nftables(open(Owner::default())?), 200);
     Ok(())
 }
 
@@ -114,6 +92,56 @@ fn create_table(name: &str) {
     let mut reply = Vec::with_capacity(4096);
     socket.recv(&mut reply, 0).expect("an acknowledgement");
     assert_eq!(reply[16..20], [0; 4], "the kernel refuses the table");
+}
+
+/// What the program says of the rule set when it is told this; in the lab, it is Debian's.
+fn nft(input: &str) -> Result<String, Lacking> {
+    match Command::new("nft").arg(input).output() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Lacking("there is no program nft".to_owned())),
+        output => {
+            let output = output.expect("it can be run");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            Ok(String::from_utf8(output.stdout).expect("UTF-8"))
+        }
+    }
+}
+
+fn the_program_nft_shows_our_table() -> Result<(), Lacking> {
+    let mut nftables = open(Owner::default())?;
+    let own = "ip6tables -t mangle -A OUTPUT -d 2001:db8::1 -j MARK --set-xmark 0x10/0xff";
+    let mut rules = lines(&[
+        "-d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10",
+        "-i eth+ -s 198.51.100.0/24 -d 192.0.2.0/24 -p udp --dport 1024:2000 -j MARK --set-mark 0x12345678",
+    ]);
+    rules.push(parse(own).expect("a line").rule);
+    nftables.apply(&rules).unwrap();
+    assert_eq!(nft("list ruleset")?, include_str!("table.nft"));
+    Ok(())
+}
+
+fn rules_that_the_program_nft_made_are_understood() -> Result<(), Lacking> {
+    let mut nftables = open(Owner::default())?;
+    nft("table ip a {
+            map m { type inet_service : mark; elements = { 80 : 1, 443 : 2 }; }
+            set s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 192.0.2.7-192.0.2.9 }; }
+            chain pre {
+                type filter hook prerouting priority mangle;
+                ip daddr 192.0.2.0/24 tcp dport { 80, 443 } meta mark set 7
+                tcp dport 1-1023 meta mark set meta mark or 0x4000
+                meta mark set tcp dport map @m
+                ip saddr @s udp dport 53 meta mark set 9
+                ip saddr != 10.0.0.1 meta mark set ct mark
+                meta mark set jhash ip saddr mod 16
+                ct state new iifname \"eth*\" ip daddr & 255.255.0.255 == 10.1.0.1 meta mark set 3
+                meta mark 5 accept
+            }
+            chain post { type filter hook postrouting priority mangle; meta mark set 1; }
+        }")?;
+    let told = nftables.others().unwrap();
+    let mut told: Vec<_> = told.iter().map(|setter| format!("{} ({})", setter.effect(), setter.packets())).collect();
+    told.sort();
+    assert_eq!(told, include_str!("others.txt").lines().collect::<Vec<_>>());
+    Ok(())
 }
 
 fn ten_thousand_rules_are_one_transaction() -> Result<(), Lacking> {

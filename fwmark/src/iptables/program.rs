@@ -1,0 +1,165 @@
+//! The programs of iptables: which there are, and running them.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::process::{Command, Output, Stdio};
+
+use crate::failure::BackendError;
+use crate::network::Family;
+
+/// How long another program may hold iptables' lock, in seconds.
+const PATIENCE: u32 = 10;
+
+/// The two programs that are called iptables. They keep their rules in different parts of the kernel: neither sees the
+/// other's.
+///
+/// ```
+/// assert_eq!(fwmark::Variant::Legacy.to_string(), "iptables-legacy");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// The kernel's old tables. Its programs wait for one another by a lock.
+    Legacy,
+    /// The same rules, kept by nftables.
+    Nft,
+}
+
+impl Variant {
+    pub(crate) const ALL: [Variant; 2] = [Variant::Legacy, Variant::Nft];
+
+    /// Of what a program says to `--version`: the old ones, which say nothing of it, are legacy.
+    fn of_version(said: &str) -> Self {
+        if said.contains("nf_tables") { Variant::Nft } else { Variant::Legacy }
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Variant::Legacy => "iptables-legacy",
+            Variant::Nft => "iptables-nft",
+        })
+    }
+}
+
+/// A set of programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Programs {
+    pub(super) variant: Variant,
+    /// What stands between `iptables` and the rest of a name: `-legacy`, `-nft`, or nothing.
+    infix: &'static str,
+}
+
+impl Programs {
+    /// Those that the machine calls simply iptables.
+    pub(crate) fn usual() -> Result<Self, BackendError> {
+        Self::with_infix("")
+    }
+
+    /// Those of this variant, by whatever name the machine has them.
+    pub(crate) fn of(variant: Variant) -> Result<Self, BackendError> {
+        let infix = match variant {
+            Variant::Legacy => "-legacy",
+            Variant::Nft => "-nft",
+        };
+        match Self::with_infix(infix) {
+            Err(BackendError::Unavailable { .. }) => {}
+            result => return result,
+        }
+        let usual = Self::usual()?;
+        if usual.variant == variant {
+            return Ok(usual);
+        }
+        Err(unavailable(format!("there is no {variant}: the machine's iptables is {}", usual.variant)))
+    }
+
+    fn with_infix(infix: &'static str) -> Result<Self, BackendError> {
+        let said = run(&format!("iptables{infix}-restore"), &["--version"], "")?;
+        Ok(Programs { variant: Variant::of_version(&said), infix })
+    }
+
+    /// All rules of a table, or of all tables that are in use.
+    pub(super) fn save(&self, family: Family, table: Option<&str>) -> Result<String, BackendError> {
+        let table: Vec<&str> = table.into_iter().flat_map(|table| ["-t", table]).collect();
+        run(&self.name(family, "save"), &table, "")
+    }
+
+    /// Makes all changes of a table, or none.
+    pub(super) fn restore(&self, family: Family, changes: &str) -> Result<(), BackendError> {
+        // nftables needs no lock, and its variant passes over the option.
+        let wait = format!("--wait={PATIENCE}");
+        run(&self.name(family, "restore"), &["--noflush", &wait], changes).map(drop)
+    }
+
+    fn name(&self, family: Family, what: &str) -> String {
+        let program = match family {
+            Family::V4 => "iptables",
+            Family::V6 => "ip6tables",
+        };
+        format!("{program}{}-{what}", self.infix)
+    }
+}
+
+/// Runs a program to its end. Gives what it wrote to stdout.
+fn run(program: &str, arguments: &[&str], input: &str) -> Result<String, BackendError> {
+    let not_run = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => unavailable(format!("there is no program {program}")),
+        _ => BackendError::NotRun { program: program.to_owned(), error },
+    };
+    let output = pipe(program, arguments, input).map_err(not_run)?;
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let lacks = ["can't initialize", "Cannot initialize", "does not exist", "not supported", "generation id: Invalid"];
+    Err(if said.contains("must be root") || said.contains("Permission denied") {
+        BackendError::NotPermitted
+    } else if lacks.iter().any(|words| said.contains(words)) {
+        unavailable(said)
+    } else {
+        BackendError::Program { program: program.to_owned(), status: output.status, said }
+    })
+}
+
+fn pipe(program: &str, arguments: &[&str], input: &str) -> io::Result<Output> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Messages are read by people of all languages, but here also by a program.
+    let mut child = command.env("LC_ALL", "C").spawn()?;
+    let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output()?;
+    match written {
+        // A program that gave up says why.
+        Err(_) if !output.status.success() => Ok(output),
+        written => written.map(|()| output),
+    }
+}
+
+fn unavailable(why: String) -> BackendError {
+    BackendError::Unavailable { what: "iptables", why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variant_is_what_the_program_says() {
+        assert_eq!(Variant::of_version("iptables-restore v1.8.9 (nf_tables)"), Variant::Nft);
+        assert_eq!(Variant::of_version("iptables-restore v1.8.9 (legacy)"), Variant::Legacy);
+        assert_eq!(Variant::of_version("iptables-restore v1.6.1"), Variant::Legacy);
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_lacking() {
+        let error = run("iptables-no-such", &[], "").unwrap_err();
+        assert!(matches!(error, BackendError::Unavailable { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_a_program_says_is_in_the_error() {
+        let error = run("sh", &["-c", "cat > /dev/null; echo no >&2; exit 3"], "text").unwrap_err();
+        assert_eq!(error.to_string(), "sh failed (exit status: 3): no");
+        assert_eq!(run("cat", &[], "text").unwrap(), "text");
+    }
+}
