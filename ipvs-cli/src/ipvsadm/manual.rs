@@ -51,7 +51,7 @@ const fn of_command(verb: Verb) -> &'static str {
              The columns are chosen by `--stats`, `--rate`, `--thresholds`, `--persistent-conn` and `--tun-info`; with \
              `-c`, `--timeout` or `--daemon` something else is listed."
         }
-        Verb::Zero => "Sets the counters of one virtual service, or of all, to zero. Rates and connections stay.",
+        Verb::Zero => "Sets the counters of one virtual service, or of all, to zero. Connections stay.",
         Verb::Set => {
             "Sets how many seconds an idle connection is remembered: of TCP, of TCP after a FIN, and of UDP. 0 leaves a \
              value as it is; the largest is 2678400, which is 31 days."
@@ -109,7 +109,7 @@ const fn of_option(opt: Opt) -> &'static str {
         Opt::TunPort => "The UDP port to which `gue` sends, from 1 to 65535.",
         Opt::TunNoChecksum => "No checksum over what is wrapped, with `gue` and `gre`. This is the default.",
         Opt::TunChecksum => "A checksum over what is wrapped, with `gue` and `gre`.",
-        Opt::TunRemoteChecksum => "A checksum that the network card of the real server completes, with `gue`.",
+        Opt::TunRemoteChecksum => "A checksum that the real server completes (remote checksum offload), with `gue`.",
         Opt::Weight => {
             "The share of the real server: 0 to 2147483647, 1 if not given. With 0 it gets no new connections and keeps those it \
              has, which is the way to take it out of service."
@@ -149,15 +149,17 @@ const fn of_option(opt: Opt) -> &'static str {
         }
         Opt::SyncId => {
             "A number from 0 to 255 for a group of directors: a daemon looks only at messages with its own. 0, which is the default whatever \
-             the summary of `-h` says, makes a backup look at all."
+             the summary of `-h` says, makes a backup look at all. With `-L` it has no effect."
         }
         Opt::SyncMaxLen => {
             "The longest message that is sent or received, in bytes. Without it that is what fits into a packet of the interface."
         }
         Opt::McastInterface => "The network interface of the messages. `eth0` if not given.",
-        Opt::McastGroup => "The multicast group of the messages, of IPv4 or IPv6.",
-        Opt::McastPort => "The UDP port of the messages.",
-        Opt::McastTtl => "Over how many routers the messages go.",
+        Opt::McastGroup => "The multicast group of the messages, of IPv4 or IPv6. 224.0.0.81 if not given.",
+        Opt::McastPort => "The UDP port of the messages. 8848 if not given.",
+        Opt::McastTtl => {
+            "How many networks the messages may cross, from 1 to 255. 1 if not given: they stay in the first."
+        }
     }
 }
 

@@ -9,16 +9,18 @@ use ipvs_cli::ipvsadm::grammar::{ROWS, Row};
 /// The script for one name of the program.
 pub(super) fn script(program: &str, table: &Table) -> String {
     let name = function_name(program);
-    let commands: String =
-        table.commands.iter().map(|command| line("__PROGRAM_NAME_at_command", command.row)).collect();
+    let at_command = |row: &Row| line(&format!("__PROGRAM_NAME_at_command --{}", row.long), row);
+    let commands: String = table.commands.iter().map(|command| at_command(command.row)).collect();
     let options: String = ROWS.iter().filter_map(|row| option(row, table)).collect();
     format!(
         r#"# Completions of {program} for fish.
 # {MADE_BY}
 
-# Is the command still to come?
+# Is the command still to come, or is it this one, whose value is still to come?
 function __PROGRAM_NAME_at_command
-    test (count (commandline -opc)) -eq 1
+    set -l words (commandline -opc)
+    test (count $words) -eq 1
+    or test "$words[2..-1]" = $argv[1]
 end
 
 # Is the command one of these? Letters, then names.

@@ -100,8 +100,9 @@ fn action(row: &Row) -> String {
     match values(row) {
         Values::None | Values::Anything => " ".to_owned(),
         Values::Words(words) => format!("({})", words.join(" ")),
-        Values::Services(option) => format!("__PROGRAM_NAME_saved -A {option}"),
-        Values::Servers => "__PROGRAM_NAME_saved -a -r".to_owned(),
+        // With a blank in front no words of zsh's own are put behind the first.
+        Values::Services(option) => format!(" __PROGRAM_NAME_saved -A {option}"),
+        Values::Servers => " __PROGRAM_NAME_saved -a -r".to_owned(),
         Values::Interfaces => "_net_interfaces".to_owned(),
     }
 }

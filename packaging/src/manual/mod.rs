@@ -35,9 +35,9 @@ mod tests {
         let text = page("ipvsadm");
         for row in &::ipvs_cli::ipvsadm::grammar::ROWS {
             let long = row.long.replace('-', "\\-");
-            assert!(text.contains(&format!("\\fB\\-\\-{long}\\fR")), "--{}", row.long);
+            assert!(text.contains(&format!("\\fB\\%\\-\\-{long}\\fR")), "--{}", row.long);
             for letter in row.letters.chars().chain(row.quiet_letters.chars()) {
-                assert!(text.contains(&format!("\\fB\\-{letter}\\fR")), "-{letter}");
+                assert!(text.contains(&format!("\\fB\\%\\-{letter}\\fR")), "-{letter}");
             }
         }
     }

@@ -55,13 +55,12 @@ impl Roff {
         self
     }
 
-    /// Forms of a command line, one a line.
+    /// Forms of a command line, each on a line of its own, or more if it is long.
     pub(crate) fn forms<'a>(&mut self, program: &str, forms: impl IntoIterator<Item = &'a str>) -> &mut Self {
-        self.raw(".nf");
         for form in forms {
-            self.raw(format!("\\fB{}\\fR {}", plain(program), plain(form)).trim_end());
+            self.raw(&format!(".SY {}", plain(program))).raw(&unbroken(form));
         }
-        self.raw(".fi")
+        self.raw(".YS")
     }
 
     /// Lines of a terminal or a file, as they stand.
@@ -103,6 +102,22 @@ fn plain(text: &str) -> String {
     if plain.starts_with('.') { format!("\\&{plain}") } else { plain }
 }
 
+/// A form of a command line: what stands in brackets stays on one line.
+fn unbroken(form: &str) -> String {
+    let mut depth = 0;
+    let mut text = String::new();
+    for piece in plain(form).split_inclusive(['[', ']', ' ']) {
+        depth += piece.matches('[').count();
+        depth -= piece.matches(']').count().min(depth);
+        match piece.strip_suffix(' ') {
+            Some(word) if depth > 0 => text += &format!("{word}\\ "),
+            _ => text += piece,
+        }
+    }
+    // An empty line would be one in the page.
+    if text.is_empty() { "\\&".to_owned() } else { text }
+}
+
 /// Text with markup. Hyphens of words stay hyphens, where those of commands are what one types.
 fn inline(text: &str) -> String {
     let mut made = String::new();
@@ -112,7 +127,8 @@ fn inline(text: &str) -> String {
         let (end, font) = if rest[at..].starts_with('`') { ('`', 'B') } else { ('>', 'I') };
         let inner = &rest[at + 1..];
         let length = inner.find(end).unwrap_or(inner.len());
-        made += &format!("\\f{font}{}\\fR", plain(&inner[..length]));
+        // No hyphens but its own.
+        made += &format!("\\f{font}\\%{}\\fR", plain(&inner[..length]));
         rest = inner.get(length + 1..).unwrap_or_default();
     }
     made += &words(rest);
@@ -137,15 +153,24 @@ mod tests {
     fn what_man_would_misread_is_protected() {
         assert_eq!(plain(".a 'b' \\c -d"), "\\&.a \\*(Aqb\\*(Aq \\ec \\-d");
         assert_eq!(inline("`-n`: a well-known <mask-name> of ipvs-cli(8)."), {
-            "\\fB\\-n\\fR: a well-known \\fImask\\-name\\fR of \\fBipvs\\-cli\\fR(8)."
+            "\\fB\\%\\-n\\fR: a well-known \\fI\\%mask\\-name\\fR of \\fBipvs\\-cli\\fR(8)."
         });
-        assert_eq!(inline(".x and `unclosed"), "\\&.x and \\fBunclosed\\fR");
+        assert_eq!(inline(".x and `unclosed"), "\\&.x and \\fB\\%unclosed\\fR");
+    }
+
+    #[test]
+    fn brackets_are_not_torn_apart() {
+        assert_eq!(unbroken("-A service [-p [timeout]] [-M mask] x"), {
+            "\\-A service [\\-p\\ [timeout]] [\\-M\\ mask] x"
+        });
+        assert_eq!(unbroken("a] b"), "a] b");
+        assert_eq!(unbroken(""), "\\&");
     }
 
     #[test]
     fn paragraphs_stay_apart() {
         let mut roff = Roff { text: String::new() };
         roff.item("`-p`", "one\n\ntwo").say("three\n\nfour");
-        assert_eq!(roff.finish(), ".TP\n\\fB\\-p\\fR\none\n.IP\ntwo\n.PP\nthree\n.PP\nfour\n");
+        assert_eq!(roff.finish(), ".TP\n\\fB\\%\\-p\\fR\none\n.IP\ntwo\n.PP\nthree\n.PP\nfour\n");
     }
 }

@@ -24,12 +24,11 @@ pub(super) fn restore(date: Date) -> Page {
     let mut roff = Roff::page("ipvsadm-restore", "carry out the rules on standard input", date);
     roff.section("SYNOPSIS").forms("ipvsadm-restore", [""]);
     roff.section("DESCRIPTION").say(
-        "Reads rules from standard input, as ipvsadm-save(8) prints them, and carries them out. Lines that begin with `#` are comments. \
-         It does what `ipvsadm -R` does: the rules are added to those that are there.",
+        "Clears the table of virtual services, reads rules from standard input, as ipvsadm-save(8) prints them, and carries them out: the \
+         table becomes what they say. Lines that begin with `#` are comments. The rest is done as by `ipvsadm -R`.",
     );
     roff.say("Arguments are ignored.");
-    roff.section("EXAMPLES").say("Exactly what the file says, and nothing else:");
-    roff.example("ipvsadm -C\nipvsadm-restore < /etc/ipvsadm.rules");
+    roff.section("EXAMPLES").example("ipvsadm-restore < /etc/ipvsadm.rules");
     roff.section("SEE ALSO").say("ipvsadm(8), ipvsadm-save(8), ipvs-cli(8)");
     Page { name: "ipvsadm-restore", text: roff.finish() }
 }

@@ -12,7 +12,7 @@ use std::{
 use crate::{
     error::{Context, Error, Result},
     kernel::{Kernel, Suite},
-    packages::{Session, Tree},
+    packages::{self, Session, Tree},
 };
 
 /// Grows when the way in which the trees are made changes, so that old ones are left alone and new ones made.
@@ -20,7 +20,7 @@ const RECIPE: u32 = 1;
 /// The same, for the tools: they are few megabytes beside the kernels.
 const TOOLS_RECIPE: u32 = 2;
 /// Megabytes that one tree takes while it is made: lists, packages, and what is in them.
-const ROOM: u64 = 350;
+const ROOM: u64 = 550;
 
 const TOOL_PACKAGES: [&str; 7] = ["ipvsadm", "iptables", "nftables", "iproute2", "kmod", "patchelf", "strace"];
 /// The tools on a guest's PATH. `iptables` is the legacy one: what articles mean, and what the kernels have.
@@ -108,6 +108,11 @@ impl Cache {
         self.dir.join(format!("programs.{RECIPE}"))
     }
 
+    /// A small Debian 12 with a package database, to be the root directory of a test that installs packages.
+    pub(crate) fn debian(&self) -> PathBuf {
+        self.dir.join(format!("debian.{RECIPE}"))
+    }
+
     /// A kernel's tree.
     pub(crate) fn kernel(&self, kernel: Kernel) -> PathBuf {
         self.dir.join(format!("kernel-{kernel}.{RECIPE}"))
@@ -145,6 +150,20 @@ impl Cache {
             let mut sessions = BTreeMap::new();
             let session = self.session(&mut sessions, Suite::Bookworm)?;
             Tree::unpack(session, &PROGRAM_PACKAGES, &self.programs())?.merge_usr()?.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Makes [`Cache::debian`], which only tests of packages need, if it is missing.
+    pub(crate) fn ensure_debian(&self) -> Result<()> {
+        if self.debian().exists() {
+            return Ok(());
+        }
+        let _lock = self.begin()?;
+        if !self.debian().exists() {
+            self.require_room()?;
+            let [release, next] = [Suite::Bookworm, Suite::Trixie].map(|suite| Session::open(suite, &self.dir));
+            packages::system::make(&release?, &next?, &self.debian())?;
         }
         Ok(())
     }

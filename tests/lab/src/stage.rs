@@ -90,6 +90,13 @@ impl Stage {
         Ok(())
     }
 
+    /// Gives the job a small Debian in which dpkg works: `LAB_DEBIAN` is the directory.
+    pub(crate) fn bring_debian(&mut self) -> Result<()> {
+        self.cache.ensure_debian()?;
+        self.set("LAB_DEBIAN", self.cache.debian().display().to_string());
+        Ok(())
+    }
+
     /// Adds to the job's environment.
     pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
         self.environment.insert(name.into(), value.into());

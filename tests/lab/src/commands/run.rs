@@ -34,6 +34,9 @@ pub(crate) struct Run {
     /// Bring along Debian's programs that call ipvsadm: $LAB_PROGRAMS is a root directory with them
     #[arg(long)]
     programs: bool,
+    /// Bring along a small Debian to install packages in: $LAB_DEBIAN is a root directory, read-only
+    #[arg(long)]
+    debian: bool,
     /// The script, `-` for stdin
     script: PathBuf,
     /// Its arguments
@@ -47,6 +50,9 @@ impl Run {
         let mut stage = Stage::new(&self.guest, &self.tool()?)?;
         if self.programs {
             stage.bring_programs()?;
+        }
+        if self.debian {
+            stage.bring_debian()?;
         }
         let script = self.script(stage.directory())?;
         let here = std::env::current_dir().context(|| "find the current directory".into())?;

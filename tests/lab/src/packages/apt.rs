@@ -54,10 +54,14 @@ impl Session {
         let size: u64 = wanted.iter().map(|package| package.size).sum();
         let (names, count, size) = (packages.join(", "), wanted.len(), size as f64 / 1e6);
         eprintln!("lab: downloading {names} and what they need: {count} packages, {size:.1} MB …");
-        let mut arguments = vec!["download"];
-        arguments.extend(wanted.iter().map(|package| package.name.as_str()));
-        let status = self.apt_get(&arguments, dir)?;
-        self.check(status, &format!("downloading {names}"))?;
+        let names: Vec<&str> = wanted.iter().map(|package| package.name.as_str()).collect();
+        self.download_alone(&names, dir)
+    }
+
+    /// Downloads these packages and no others into `dir`.
+    pub(crate) fn download_alone(&self, packages: &[&str], dir: &Path) -> Result<Vec<PathBuf>> {
+        let status = self.apt_get(&[&["download"], packages].concat(), dir)?;
+        self.check(status, &format!("downloading {}", packages.join(", ")))?;
         debs(dir)
     }
 

@@ -34,20 +34,24 @@ pub(crate) struct Tree {
 impl Tree {
     /// Downloads and unpacks the packages. The tree will live in `home`: until [`Tree::settle`] it is somewhere beside it.
     pub(crate) fn unpack(session: &Session, packages: &[&str], home: &Path) -> Result<Self> {
-        let parent = home.parent().unwrap_or(Path::new("/"));
-        let temporary = |prefix| {
-            let made = tempfile::Builder::new().prefix(prefix).tempdir_in(parent);
-            made.context(|| format!("make a directory in {}", parent.display()))
-        };
-        let archives = temporary("debs-")?;
-        let dir = temporary("tree-")?;
-        for deb in session.download(packages, archives.path())? {
-            apt::unpack(&deb, dir.path())?;
-        }
-        for name in SUPERFLUOUS {
-            let _ = fs::remove_dir_all(dir.path().join(name));
-        }
+        let archives = directory_beside(home, "debs-")?;
+        let debs = session.download(packages, archives.path())?;
+        Ok(Self::of_files(&debs, home)?.without(&SUPERFLUOUS))
+    }
+
+    /// Unpacks package files that are here already.
+    pub(crate) fn of_files(debs: &[PathBuf], home: &Path) -> Result<Self> {
+        let dir = directory_beside(home, "tree-")?;
+        debs.iter().try_for_each(|deb| apt::unpack(deb, dir.path()))?;
         Ok(Self { dir, home: home.to_owned() })
+    }
+
+    /// Leaves out directories that nobody needs.
+    pub(crate) fn without(self, directories: &[&str]) -> Self {
+        for name in directories {
+            let _ = fs::remove_dir_all(self.path().join(name));
+        }
+        self
     }
 
     /// Where the tree is now.
@@ -111,6 +115,13 @@ impl Tree {
         fs::set_permissions(&from, mode).context(|| format!("open up {}", from.display()))?;
         fs::rename(&from, &self.home).context(|| format!("move {} to {}", from.display(), self.home.display()))
     }
+}
+
+/// A temporary directory in the same file system, with a name by which leftovers are known.
+pub(super) fn directory_beside(home: &Path, prefix: &str) -> Result<TempDir> {
+    let parent = home.parent().unwrap_or(Path::new("/"));
+    let made = tempfile::Builder::new().prefix(prefix).tempdir_in(parent);
+    made.context(|| format!("make a directory in {}", parent.display()))
 }
 
 /// Moves all that a directory holds, if there is one, into another, and the directory away.

@@ -1,0 +1,90 @@
+//! The package on a Debian: installed, upgraded and removed in a throwaway root directory, inside a guest of the lab.
+//!
+//! Each test is a script in `guest/`, which fails with the words of what went wrong.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use tempfile::TempDir;
+
+/// Two packages of one version, built once for all tests.
+fn packages() -> &'static Path {
+    static BUILT: OnceLock<TempDir> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        let out = tempfile::tempdir().unwrap();
+        for revision in ["1", "2"] {
+            build(out.path(), revision);
+        }
+        out
+    });
+    built.path()
+}
+
+fn build(out: &Path, revision: &str) -> PathBuf {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_packaging"));
+    let output = command.args(["--revision", revision, "--out"]).arg(out).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().into()
+}
+
+/// Runs a script of `guest/` as root in a guest, with the packages.
+fn in_guest(script: &str, arguments: &[&str]) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest").join(script);
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["run", "--quiet", "--package", "lab", "--", "run", "--theirs", "--debian"]);
+    let output = command.arg(&script).arg(packages()).args(arguments).output().unwrap();
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(output.status.success(), "{}: {}\n{said}", script.display(), output.status);
+}
+
+#[test]
+fn the_same_sources_give_the_same_package() {
+    let again = tempfile::tempdir().unwrap();
+    let package = build(again.path(), "1");
+    let first = packages().join(package.file_name().unwrap());
+    assert!(std::fs::read(package).unwrap() == std::fs::read(first).unwrap(), "the two differ");
+}
+
+#[test]
+fn it_lives_beside_the_real_ipvsadm_in_every_order() {
+    in_guest("beside.sh", &[]);
+}
+
+#[test]
+fn it_does_so_where_sbin_is_a_directory_of_its_own() {
+    in_guest("beside.sh", &["unmerged"]);
+}
+
+#[test]
+fn there_is_an_ipvsadm_at_every_moment() {
+    in_guest("always.sh", &[]);
+}
+
+#[test]
+fn lintian_has_nothing_against_it() {
+    in_guest("lintian.sh", &[]);
+}
+
+#[test]
+fn its_manual_pages_are_what_man_wants() {
+    in_guest("manual.sh", &[]);
+}
+
+#[test]
+fn its_service_loads_and_saves_rules() {
+    in_guest("service.sh", &[]);
+}
+
+#[test]
+fn the_program_needs_nothing_but_a_kernel() {
+    in_guest("empty.sh", &[]);
+}
+
+#[test]
+fn shells_complete_its_command_lines() {
+    in_guest("completions.sh", &[]);
+}
