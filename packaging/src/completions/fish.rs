@@ -2,16 +2,14 @@
 
 use super::{
     MADE_BY, SAVE, SAVE_HELP, function_name,
-    table::{Command, Table, Values, letters, summary, values},
+    table::{Choice, Command, Table, Values},
 };
-use ipvs_cli::ipvsadm::grammar::{ROWS, Row};
 
 /// The script for one name of the program.
 pub(super) fn script(program: &str, table: &Table) -> String {
-    let name = function_name(program);
-    let at_command = |row: &Row| line(&format!("__PROGRAM_NAME_at_command --{}", row.long), row);
-    let commands: String = table.commands.iter().map(|command| at_command(command.row)).collect();
-    let options: String = ROWS.iter().filter_map(|row| option(row, table)).collect();
+    let commands: String = table.commands.iter().map(command_line).collect();
+    let options: String = options(table).iter().map(|(condition, choice)| line(condition, choice)).collect();
+    let words: String = table.commands.iter().filter_map(files_line).collect();
     format!(
         r#"# Completions of {program} for fish.
 # {MADE_BY}
@@ -27,7 +25,7 @@ end
 function __PROGRAM_NAME_with
     set -l words (commandline -opc)
     test (count $words) -gt 1
-    and string match -qr -- "^(-[$argv[1]]|--($argv[2])\$)" $words[2]
+    and string match -qr -- "^(-[$argv[1]]|($argv[2])\$)" $words[2]
 end
 
 # What the saved table has behind an option in the lines of a command.
@@ -42,11 +40,11 @@ function __PROGRAM_NAME_saved
     end | sort -u
 end
 
-complete -c {program} -f
-{commands}{options}"#
+complete -c PROGRAM -f
+{commands}{options}{words}"#
     )
+    .replace("PROGRAM_NAME", &function_name(program))
     .replace("complete -c PROGRAM", &format!("complete -c {program}"))
-    .replace("PROGRAM_NAME", &name)
 }
 
 /// The script of `ipvsadm-save`.
@@ -56,42 +54,81 @@ pub(super) fn save() -> String {
     )
 }
 
-/// An option, with the commands that take it.
-fn option(row: &Row, table: &Table) -> Option<String> {
-    let takes = |command: &&Command| command.groups.iter().flatten().any(|other| other.long == row.long);
-    let commands: Vec<&Command> = table.commands.iter().filter(takes).collect();
-    let long: Vec<&str> = commands.iter().map(|command| command.row.long).collect();
-    let short: String = commands.iter().flat_map(|command| letters(command.row)).collect();
+fn command_line(command: &Command) -> String {
+    let name = &command.name;
+    let condition = format!("__PROGRAM_NAME_at_command {}", name.long);
+    if name.is_word() {
+        return format!("complete -c PROGRAM -n \"{condition}\" -a {} -d '{}'\n", name.long, quoted(&name.summary));
+    }
+    line(&condition, name)
+}
+
+/// Each option, under the condition that the command is one that takes it. Options of ipvsadm mean the same with each.
+fn options(table: &Table) -> Vec<(String, &Choice)> {
+    let mut made: Vec<(String, &Choice)> = Vec::new();
+    for command in &table.commands {
+        for choice in command.groups.iter().flatten() {
+            let takes = |other: &&Command| {
+                let same_language = !other.name.is_word() && !command.name.is_word();
+                (same_language || other.name.long == command.name.long)
+                    && other.groups.iter().flatten().any(|option| option.long == choice.long)
+            };
+            let condition = with(&table.commands.iter().filter(takes).collect::<Vec<_>>());
+            if !made.iter().any(|(other, option)| *other == condition && option.long == choice.long) {
+                made.push((condition, choice));
+            }
+        }
+    }
+    made
+}
+
+fn with(commands: &[&Command]) -> String {
+    let long: Vec<&str> = commands.iter().map(|command| command.name.long.as_str()).collect();
+    let short: String = commands.iter().flat_map(|command| &command.name.letters).collect();
     // Brackets with nothing between them would be no pattern.
     let short = if short.is_empty() { "-".to_owned() } else { short };
-    (!commands.is_empty()).then(|| line(&format!("__PROGRAM_NAME_with {short} '{}'", long.join("|")), row))
+    format!("__PROGRAM_NAME_with {short} '{}'", long.join("|"))
 }
 
 /// One option, where a condition holds.
-fn line(condition: &str, row: &Row) -> String {
-    let letters: String = letters(row).map(|letter| format!(" -s {letter}")).collect();
-    let value = match values(row) {
-        Values::None => String::new(),
-        Values::Words(words) => format!(" -x -a '{}'", words.join(" ")),
-        Values::Services(option) => format!(" -x -a '(__PROGRAM_NAME_saved -A {option})'"),
-        Values::Servers => " -x -a '(__PROGRAM_NAME_saved -a -r)'".to_owned(),
-        Values::Interfaces => " -x -a '(__fish_print_interfaces)'".to_owned(),
-        Values::Anything => " -x".to_owned(),
+fn line(condition: &str, choice: &Choice) -> String {
+    let letters: String = choice.letters.iter().map(|letter| format!(" -s {letter}")).collect();
+    let value = match choice.value.as_ref().filter(|value| value.must).map(|value| &value.values) {
+        None => String::new(),
+        Some(Values::Words(words)) => format!(" -x -a '{}'", words.join(" ")),
+        Some(Values::Services(option)) => format!(" -x -a '(__PROGRAM_NAME_saved -A {option})'"),
+        Some(Values::Servers) => " -x -a '(__PROGRAM_NAME_saved -a -r)'".to_owned(),
+        Some(Values::Interfaces) => " -x -a '(__fish_print_interfaces)'".to_owned(),
+        Some(Values::Files) => " -r -F".to_owned(),
+        Some(Values::Anything) => " -x".to_owned(),
     };
-    let help = summary(row).replace('\\', "\\\\").replace('\'', "\\'");
-    format!("complete -c PROGRAM -n \"{condition}\"{letters} -l {}{value} -d '{help}'\n", row.long)
+    let (long, help) = (choice.long.trim_start_matches('-'), quoted(&choice.summary));
+    format!("complete -c PROGRAM -n \"{condition}\"{letters} -l {long}{value} -d '{help}'\n")
+}
+
+/// A command that takes a file.
+fn files_line(command: &Command) -> Option<String> {
+    let files = command.words.iter().any(|value| value.values == Values::Files);
+    files.then(|| format!("complete -c PROGRAM -n \"{}\" -F\n", with(&[command])))
+}
+
+/// Inside of single quotes.
+fn quoted(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\'', "\\'")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ipvs_cli::ipvsadm::grammar::ROWS;
 
     #[test]
     fn every_name_of_every_option_is_offered() {
-        let script = script("ipvsadm", &Table::of_program());
+        let script = script("ipvsadm", &Table::of_ipvsadm());
         for row in ROWS.iter().filter(|row| row.long != "sort") {
-            assert!(script.contains(&format!(" -l {} ", row.long)), "--{}", row.long);
-            assert!(letters(row).all(|letter| script.contains(&format!(" -s {letter} "))), "{}", row.letters);
+            assert_eq!(script.matches(&format!(" -l {} ", row.long)).count(), 1, "--{}", row.long);
+            let mut letters = row.letters.chars().chain(row.quiet_letters.chars());
+            assert!(letters.all(|letter| script.contains(&format!(" -s {letter} "))), "{}", row.letters);
         }
     }
 }

@@ -7,17 +7,14 @@ mod zsh;
 
 use self::table::Table;
 
-/// The names that take the language of ipvsadm.
-const PROGRAMS: [&str; 2] = ["ipvsadm", "ipvs-cli"];
 /// The script among the names, and its only option.
 const SAVE: &str = "ipvsadm-save";
 const SAVE_HELP: &str = "numeric output of addresses and ports";
 
 /// The files, each where its shell looks for it.
 pub(crate) fn files() -> Vec<(String, String)> {
-    let table = Table::of_program();
     let mut files = Vec::new();
-    for program in PROGRAMS {
+    for (program, table) in [("ipvsadm", Table::of_ipvsadm()), ("ipvs-cli", Table::of_ipvs_cli())] {
         files.push((bash_path(program), bash::script(program, &table)));
         files.push((zsh_path(program), zsh::script(program, &table)));
         files.push((fish_path(program), fish::script(program, &table)));

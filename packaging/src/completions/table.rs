@@ -1,68 +1,125 @@
-//! The table of options, as completions need it: which options go with which command, and what their values may be.
+//! What may stand on a command line, as completions need it: from the grammar of ipvsadm, and from clap's subcommands.
 
+use clap::ValueHint;
 use ipvs_cli::ipvsadm::{
     grammar::{Item, Opt, ROWS, Row, Section, Takes},
     rules::{Slot, Verb, of_command},
     value,
 };
 
-/// All commands.
+/// All commands of a program.
 #[derive(Debug)]
 pub(crate) struct Table {
     /// In the order of the help.
     pub(crate) commands: Vec<Command>,
 }
 
-/// A command, which is the first option of a line.
+/// What a line begins with: an option of ipvsadm's that is a command, or a subcommand.
 #[derive(Debug)]
 pub(crate) struct Command {
-    /// Its own row.
-    pub(crate) row: &'static Row,
+    /// Its names.
+    pub(crate) name: Choice,
     /// Its options; those of a group exclude each other.
-    pub(crate) groups: Vec<Vec<&'static Row>>,
+    pub(crate) groups: Vec<Vec<Choice>>,
+    /// Its words that belong to no option.
+    pub(crate) words: Vec<Value>,
+}
+
+/// A command or an option.
+#[derive(Debug, Clone)]
+pub(crate) struct Choice {
+    /// The one-letter names.
+    pub(crate) letters: Vec<char>,
+    /// The long name, with its dashes if it has any.
+    pub(crate) long: String,
+    /// What it does, in a line.
+    pub(crate) summary: String,
+    /// What follows.
+    pub(crate) value: Option<Value>,
+}
+
+/// A value of an option, or a word.
+#[derive(Debug, Clone)]
+pub(crate) struct Value {
+    /// What the help calls it.
+    pub(crate) name: String,
+    /// Whether the next word is it, whatever that looks like.
+    pub(crate) must: bool,
+    /// What it may be.
+    pub(crate) values: Values,
 }
 
 /// What a value may be.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Values {
-    /// There is none, or none that must follow.
-    None,
     /// One of these words.
-    Words(Vec<&'static str>),
+    Words(Vec<String>),
     /// The address of a virtual service that exists, as the saved table has it behind this option.
     Services(String),
     /// The address of a real server that exists.
     Servers,
     /// A network interface.
     Interfaces,
+    /// A file.
+    Files,
     /// Nothing that could be foreseen.
     Anything,
 }
 
-impl Table {
-    /// That of the program.
-    pub(crate) fn of_program() -> Self {
-        let is_command = |row: &&Row| matches!(row.section, Section::Commands | Section::Unlisted);
-        let commands = ROWS.iter().filter(is_command).map(|row| Command { row, groups: groups(row.item) });
-        Self { commands: commands.collect() }
+impl Choice {
+    /// All names, the short ones first: `-t`, `--tcp-service`.
+    pub(crate) fn forms(&self) -> impl Iterator<Item = String> {
+        self.letters.iter().map(|letter| format!("-{letter}")).chain([self.long.clone()])
+    }
+
+    /// Whether it is a subcommand.
+    pub(crate) fn is_word(&self) -> bool {
+        !self.long.starts_with('-')
     }
 }
 
+impl Table {
+    /// The language of ipvsadm.
+    pub(crate) fn of_ipvsadm() -> Self {
+        let is_command = |row: &&Row| matches!(row.section, Section::Commands | Section::Unlisted);
+        let commands = ROWS.iter().filter(is_command).map(|row| Command {
+            name: of_row(row),
+            groups: groups(row.item),
+            words: match row.takes {
+                Takes::Words(names) => names.split(' ').map(|name| anything(name, true)).collect(),
+                _ => Vec::new(),
+            },
+        });
+        Self { commands: commands.collect() }
+    }
+
+    /// The same, and the subcommands.
+    pub(crate) fn of_ipvs_cli() -> Self {
+        let mut table = Self::of_ipvsadm();
+        table.commands.extend(ipvs_cli::operate::command().get_subcommands().map(of_subcommand));
+        table
+    }
+}
+
+fn anything(name: &str, must: bool) -> Value {
+    Value { name: name.to_owned(), must, values: Values::Anything }
+}
+
 /// The options of a command, in the order of the help.
-fn groups(command: Item) -> Vec<Vec<&'static Row>> {
+fn groups(command: Item) -> Vec<Vec<Choice>> {
     let Item::Verb(verb) = command else { return Vec::new() };
-    let mut groups: Vec<(Option<Slot>, Vec<&'static Row>)> = Vec::new();
+    let mut groups: Vec<(Option<Slot>, Vec<Choice>)> = Vec::new();
     for row in &ROWS {
         let Item::Opt(opt, slot) = row.item else { continue };
         if !is_of_use(verb, opt, slot) {
             continue;
         }
         match groups.iter_mut().find(|(of, _)| of.is_some() && *of == slot) {
-            Some((_, rows)) => rows.push(row),
-            None => groups.push((slot, vec![row])),
+            Some((_, choices)) => choices.push(of_row(row)),
+            None => groups.push((slot, vec![of_row(row)])),
         }
     }
-    groups.into_iter().map(|(_, rows)| rows).collect()
+    groups.into_iter().map(|(_, choices)| choices).collect()
 }
 
 fn is_of_use(verb: Verb, opt: Opt, slot: Option<Slot>) -> bool {
@@ -78,21 +135,33 @@ fn is_of_use(verb: Verb, opt: Opt, slot: Option<Slot>) -> bool {
     }
 }
 
-/// What the value of an option may be.
-pub(crate) fn values(row: &Row) -> Values {
-    if !matches!(row.takes, Takes::Value(_)) {
-        return Values::None;
-    }
+fn of_row(row: &Row) -> Choice {
+    let value = match row.takes {
+        Takes::Nothing | Takes::Words(_) => None,
+        Takes::Value(name) => {
+            let name = if name.is_empty() { "role" } else { name };
+            Some(Value { name: name.to_owned(), must: true, values: values(row) })
+        }
+        Takes::MaybeValue(name) => Some(anything(name, false)),
+    };
+    let summary = if row.item == Item::Version { "print the version".to_owned() } else { row.help.join(" ") };
+    let letters = row.letters.chars().chain(row.quiet_letters.chars()).collect();
+    Choice { letters, long: format!("--{}", row.long), summary, value }
+}
+
+fn values(row: &Row) -> Values {
+    let words = |words: &[&str]| Values::Words(words.iter().copied().map(str::to_owned).collect());
     match row.item {
-        Item::Verb(_) => Values::Words(vec!["master", "backup"]),
+        Item::Verb(_) => words(&["master", "backup"]),
         Item::Opt(Opt::TcpService | Opt::UdpService | Opt::SctpService | Opt::MarkService, _) => {
-            Values::Services(forms(row).next().unwrap_or_default())
+            let letter = row.letters.chars().next();
+            Values::Services(letter.map_or_else(|| format!("--{}", row.long), |letter| format!("-{letter}")))
         }
         Item::Opt(Opt::RealServer, _) => Values::Servers,
         Item::Opt(Opt::McastInterface, _) => Values::Interfaces,
-        Item::Opt(Opt::SchedulerFlags, _) => Values::Words(value::scheduler_flag_names().collect()),
-        Item::Opt(Opt::PersistenceEngine, _) => Values::Words(vec!["sip"]),
-        Item::Opt(..) | Item::Help | Item::Version => choices(row.help).map_or(Values::Anything, Values::Words),
+        Item::Opt(Opt::SchedulerFlags, _) => words(&value::scheduler_flag_names().collect::<Vec<_>>()),
+        Item::Opt(Opt::PersistenceEngine, _) => words(&["sip"]),
+        Item::Opt(..) | Item::Help | Item::Version => choices(row.help).map_or(Values::Anything, |list| words(&list)),
     }
 }
 
@@ -102,57 +171,80 @@ fn choices(help: &[&'static str]) -> Option<Vec<&'static str>> {
     Some(list.trim_end_matches(',').split('|').collect())
 }
 
-/// All names of an option, the short ones first: `-t`, `--tcp-service`.
-pub(crate) fn forms(row: &Row) -> impl Iterator<Item = String> {
-    letters(row).map(|letter| format!("-{letter}")).chain([format!("--{}", row.long)])
+fn of_subcommand(command: &clap::Command) -> Command {
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let name = Choice { letters: Vec::new(), long: command.get_name().to_owned(), summary: about, value: None };
+    let options = command.get_arguments().filter(|argument| !argument.is_positional());
+    let groups = options.filter_map(of_argument).map(|choice| vec![choice]).collect();
+    Command { name, groups, words: command.get_positionals().map(of_value).collect() }
 }
 
-/// Its letters.
-pub(crate) fn letters(row: &Row) -> impl Iterator<Item = char> {
-    row.letters.chars().chain(row.quiet_letters.chars())
+fn of_argument(argument: &clap::Arg) -> Option<Choice> {
+    let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+    let value = argument.get_action().takes_values().then(|| of_value(argument));
+    let letters = argument.get_short().into_iter().collect();
+    Some(Choice { letters, long: format!("--{}", argument.get_long()?), summary: help, value })
 }
 
-/// What it does, in a line.
-pub(crate) fn summary(row: &Row) -> String {
-    match row.item {
-        Item::Version => "print the version".to_owned(),
-        _ => row.help.join(" "),
-    }
+fn of_value(argument: &clap::Arg) -> Value {
+    let name = argument.get_value_names().and_then(|names| names.first());
+    let possible: Vec<_> = argument.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+    let values = match argument.get_value_hint() {
+        _ if !possible.is_empty() => Values::Words(possible),
+        ValueHint::AnyPath | ValueHint::FilePath => Values::Files,
+        _ => Values::Anything,
+    };
+    let must = !argument.is_require_equals_set();
+    Value { name: name.map(ToString::to_string).unwrap_or_default(), must, values }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ipvs_cli::ipvsadm::grammar::by_long;
 
-    fn of(long: &str) -> Values {
-        values(by_long(long.as_bytes()).unwrap())
+    fn option(long: &str) -> Values {
+        values(ROWS.iter().find(|row| row.long == long).unwrap())
+    }
+
+    fn words(words: &[&str]) -> Values {
+        Values::Words(words.iter().copied().map(str::to_owned).collect())
+    }
+
+    fn options(table: &Table, command: &str) -> Vec<String> {
+        let command = table.commands.iter().find(|entry| entry.name.long == command).unwrap();
+        command.groups.iter().flatten().map(|choice| choice.long.clone()).collect()
     }
 
     #[test]
     fn words_come_from_the_table() {
-        let Values::Words(schedulers) = of("scheduler") else { panic!("schedulers are words") };
-        assert!(schedulers.contains(&"rr") && schedulers.contains(&"mh"), "{schedulers:?}");
-        assert_eq!(of("tun-type"), Values::Words(vec!["ipip", "gue", "gre"]));
-        assert_eq!(of("weight"), Values::Anything);
-        assert_eq!(of("persistent"), Values::None);
-        assert_eq!(of("fwmark-service"), Values::Services("-f".into()));
-        assert_eq!(of("sctp-service"), Values::Services("--sctp-service".into()));
+        let Values::Words(schedulers) = option("scheduler") else { panic!("schedulers are words") };
+        assert!(schedulers.iter().any(|name| name == "rr") && schedulers.iter().any(|name| name == "mh"));
+        assert_eq!(option("tun-type"), words(&["ipip", "gue", "gre"]));
+        assert_eq!(option("weight"), Values::Anything);
+        assert_eq!(option("fwmark-service"), Values::Services("-f".into()));
+        assert_eq!(option("sctp-service"), Values::Services("--sctp-service".into()));
     }
 
     #[test]
     fn options_go_with_the_commands_that_take_them() {
-        let table = Table::of_program();
-        let options = |long: &str| -> Vec<&str> {
-            let command = table.commands.iter().find(|command| command.row.long == long).unwrap();
-            command.groups.iter().flatten().map(|row| row.long).collect()
-        };
-        assert_eq!(options("clear"), Vec::<&str>::new());
-        assert_eq!(options("save"), ["numeric"]);
-        assert!(options("add-server").contains(&"weight") && !options("add-server").contains(&"scheduler"));
-        let all: Vec<&str> = table.commands.iter().flat_map(|command| options(command.row.long)).collect();
+        let table = Table::of_ipvsadm();
+        assert_eq!(options(&table, "--clear"), Vec::<String>::new());
+        assert_eq!(options(&table, "--save"), ["--numeric"]);
+        let adding = options(&table, "--add-server").join(" ");
+        assert!(adding.contains("--weight") && !adding.contains("--scheduler"), "{adding}");
+        let all: Vec<_> = table.commands.iter().flat_map(|command| options(&table, &command.name.long)).collect();
         for row in ROWS.iter().filter(|row| matches!(row.item, Item::Opt(opt, _) if opt != Opt::Sort)) {
-            assert!(all.contains(&row.long), "--{} goes with no command", row.long);
+            assert!(all.contains(&format!("--{}", row.long)), "--{} goes with no command", row.long);
         }
+    }
+
+    #[test]
+    fn subcommands_come_from_clap() {
+        let table = Table::of_ipvs_cli();
+        assert!(options(&table, "apply").contains(&"--dry-run".to_owned()));
+        let diff = table.commands.iter().find(|command| command.name.long == "diff").unwrap();
+        assert_eq!(diff.words.iter().map(|value| &value.values).collect::<Vec<_>>(), [&Values::Files]);
+        let color = diff.groups.iter().flatten().find(|choice| choice.long == "--color").unwrap();
+        assert_eq!(color.value.as_ref().unwrap().values, words(&["auto", "always", "never"]));
     }
 }

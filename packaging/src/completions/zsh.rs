@@ -4,14 +4,16 @@ use super::{
     MADE_BY, SAVE, SAVE_HELP,
     bash::patterns,
     function_name,
-    table::{Command, Table, Values, forms, summary, values},
+    table::{Choice, Command, Table, Value, Values},
 };
-use ipvs_cli::ipvsadm::grammar::{Row, Takes};
 
 /// The script for one name of the program.
 pub(super) fn script(program: &str, table: &Table) -> String {
-    let name = function_name(program);
-    let commands: String = table.commands.iter().map(|command| described(command.row)).collect();
+    let names = |words: bool| -> String {
+        let names = table.commands.iter().map(|command| &command.name).filter(|name| name.is_word() == words);
+        names.map(described).collect()
+    };
+    let (commands, subcommands) = (names(false), names(true));
     let options: String = table.commands.iter().map(options_case).collect();
     format!(
         r#"#compdef {program}
@@ -28,16 +30,19 @@ __PROGRAM_NAME_saved() {{
         at=$line[(i)$2]
         (( at < $#line )) && found+=($line[at+1])
     done
-    compadd -M 'r:|:=*' -- ${{(u)found}}
+    compadd -- ${{(u)found}}
 }}
 
 _PROGRAM_NAME() {{
     local program=$words[1]
-    local -a commands options
+    local -a commands subcommands options
     if (( CURRENT == 2 )); then
         commands=(
 {commands}        )
+        subcommands=(
+{subcommands}        )
         _describe -o command commands
+        (( $#subcommands )) && _describe subcommand subcommands
         return
     fi
     case $words[2] in
@@ -51,7 +56,7 @@ _PROGRAM_NAME() {{
 _PROGRAM_NAME "$@"
 "#
     )
-    .replace("PROGRAM_NAME", &name)
+    .replace("PROGRAM_NAME", &function_name(program))
 }
 
 /// The script of `ipvsadm-save`.
@@ -60,50 +65,46 @@ pub(super) fn save() -> String {
 }
 
 /// A command with what it does: `'-S:save rules to stdout'`, a line for each of its names.
-fn described(row: &Row) -> String {
-    forms(row).map(|form| format!("            '{form}:{}'\n", quoted(&summary(row)))).collect()
+fn described(name: &Choice) -> String {
+    name.forms().map(|form| format!("            '{form}:{}'\n", quoted(&name.summary))).collect()
 }
 
 fn options_case(command: &Command) -> String {
-    let mut specs: Vec<String> =
-        command.groups.iter().flat_map(|rows| rows.iter().map(|row| spec(row, rows))).collect();
-    match command.row.takes {
-        Takes::Value(_) => specs.push(format!("'1:role:{}'", action(command.row))),
-        Takes::Words(names) => specs.extend(names.split(' ').map(|name| format!("':{name}: '"))),
-        Takes::Nothing | Takes::MaybeValue(_) => {}
-    }
-    let specs: String = specs.iter().map(|spec| format!("            {spec}\n")).collect();
-    format!("        ({})\n            options=(\n{specs}            )\n            ;;\n", patterns(command.row))
+    let specs = command.groups.iter().flat_map(|choices| choices.iter().map(|choice| spec(choice, choices)));
+    let words = command.name.value.iter().chain(&command.words);
+    let words = words.map(|value| format!("':{}:{}'", quoted(&value.name), action(value)));
+    let specs: String = specs.chain(words).map(|spec| format!("            {spec}\n")).collect();
+    format!("        ({})\n            options=(\n{specs}            )\n            ;;\n", patterns(&command.name))
 }
 
 /// An option for `_arguments`: what it excludes, its names, what it does, its value.
-fn spec(row: &Row, group: &[&Row]) -> String {
-    let excluded: Vec<String> = group.iter().flat_map(|row| forms(row)).collect();
-    let names: Vec<String> = forms(row).collect();
+fn spec(choice: &Choice, group: &[Choice]) -> String {
+    let excluded: Vec<String> = group.iter().flat_map(Choice::forms).collect();
+    let excluded = excluded.join(" ");
+    let names: Vec<String> = choice.forms().collect();
     // Braces around a single word would not be taken away.
     let names = match names.as_slice() {
         [only] => format!("'{only}"),
         several => format!("{{{}}}'", several.join(",")),
     };
-    let excluded = excluded.join(" ");
-    let value = match row.takes {
-        Takes::Value(value) => format!(":{value}:{}", action(row)),
-        Takes::MaybeValue(value) => format!("::{value}: "),
-        Takes::Nothing | Takes::Words(_) => String::new(),
-    };
-    let help = quoted(&summary(row)).replace('[', "\\[").replace(']', "\\]");
+    let value = choice.value.as_ref().map_or_else(String::new, |value| {
+        let colons = if value.must { ":" } else { "::" };
+        format!("{colons}{}:{}", quoted(&value.name), action(value))
+    });
+    let help = quoted(&choice.summary).replace('[', "\\[").replace(']', "\\]");
     format!("'({excluded})'{names}[{help}]{value}'")
 }
 
 /// What completes a value.
-fn action(row: &Row) -> String {
-    match values(row) {
-        Values::None | Values::Anything => " ".to_owned(),
+fn action(value: &Value) -> String {
+    match &value.values {
+        Values::Anything => " ".to_owned(),
         Values::Words(words) => format!("({})", words.join(" ")),
         // With a blank in front no words of zsh's own are put behind the first.
         Values::Services(option) => format!(" __PROGRAM_NAME_saved -A {option}"),
         Values::Servers => " __PROGRAM_NAME_saved -a -r".to_owned(),
         Values::Interfaces => "_net_interfaces".to_owned(),
+        Values::Files => "_files".to_owned(),
     }
 }
 

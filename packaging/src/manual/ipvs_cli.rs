@@ -1,13 +1,17 @@
 //! ipvs-cli(8): the program by its own name, its service, and how it lives beside the real ipvsadm.
 
-use super::{Page, roff::Roff};
+use super::{Page, roff::Roff, subcommands};
 use crate::clock::Date;
 
 /// The page.
 pub(super) fn page(date: Date) -> Page {
     let mut roff = Roff::page("ipvs-cli", "the command line of IPVS, and a stand-in for ipvsadm", date);
-    roff.section("SYNOPSIS").forms("ipvs-cli", ["", "COMMAND [OPTIONS]"]);
+    let forms = subcommands::forms();
+    let forms = [IPVSADM_FORM].into_iter().chain(forms.iter().map(String::as_str));
+    roff.section("SYNOPSIS").forms("ipvs-cli", forms);
     roff.section("DESCRIPTION").say(DESCRIPTION);
+    roff.section("COMMANDS");
+    subcommands::describe(&mut roff);
     roff.section("RULES AT BOOT").say(SERVICE);
     for (name, text) in SETTINGS {
         roff.item(name, text);
@@ -24,9 +28,12 @@ pub(super) fn page(date: Date) -> Page {
     Page { name: "ipvs-cli", text: roff.finish() }
 }
 
+const IPVSADM_FORM: &str = "[--dry-run] [ipvsadm's command and options]";
+
 const DESCRIPTION: &str = "\
 `ipvs-cli` manages IPVS, the load balancer of the Linux kernel. It is one program with several names. Called as `ipvsadm`, `ipvsadm-save` or \
-`ipvsadm-restore` it is that program: the same syntax, output and exit status. Called as `ipvs-cli` it takes the commands and options of ipvsadm(8) too.";
+`ipvsadm-restore` it is that program: the same syntax, output and exit status. Called as `ipvs-cli` it takes the commands and options of ipvsadm(8) too, and with `--dry-run` before them it shows what they would change \
+and changes nothing. Its own commands change a director as a whole.";
 
 const SERVICE: &str = "\
 `ipvs-cli.service` loads rules when the machine starts and can save them when it stops. It does only what its settings say, and by default \

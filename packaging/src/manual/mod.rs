@@ -4,6 +4,7 @@ mod ipvs_cli;
 mod ipvsadm;
 mod roff;
 mod scripts;
+mod subcommands;
 
 use crate::clock::Date;
 

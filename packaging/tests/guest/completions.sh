@@ -73,9 +73,18 @@ for program in ipvsadm ipvs-cli; do
     lines+=("$program -E -u ") wanted+=('[2001:db8::1]:53')
 done
 lines+=('ipvsadm-save -') wanted+=(-n)
+# What only ipvs-cli has: subcommands, with options of their own.
+lines+=('ipvs-cli app') wanted+=(apply)
+lines+=('ipvs-cli diff --color ') wanted+=('always auto never')
+lines+=('ipvs-cli show --j') wanted+=(--json)
+# A file, in a directory with nothing else: zsh tells its path in pieces.
+mkdir "$system/rules"
+touch "$system/rules/rules"
+lines+=('ipvs-cli apply /rules/') wanted+=(rules)
 
+# Without directories and repetitions.
 in_order() {
-    tr ' ' '\n' | LC_ALL=C sort -u | paste -s -d ' '
+    tr ' ' '\n' | sed 's|^/rules/||' | LC_ALL=C sort -u | paste -s -d ' '
 }
 
 for shell in bash zsh fish; do
