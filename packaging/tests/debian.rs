@@ -26,6 +26,8 @@ fn packages() -> &'static Path {
 
 fn build(out: &Path, revision: &str) -> PathBuf {
     let mut command = Command::new(env!("CARGO_BIN_EXE_packaging"));
+    // Else it is that of the last commit, and somebody may be about to make one.
+    command.env("SOURCE_DATE_EPOCH", "1767225600");
     let output = command.args(["--revision", revision, "--out"]).arg(out).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().into()

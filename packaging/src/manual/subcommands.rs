@@ -33,7 +33,7 @@ pub(super) fn describe(roff: &mut Roff) {
     }
 }
 
-/// `--only` <service>
+/// The name of an argument, and that of its value: `--only`, SERVICE.
 fn term(argument: &Arg) -> String {
     let short = argument.get_short().map(|letter| format!("`-{letter}`"));
     let long = argument.get_long().map(|long| format!("`--{long}`"));

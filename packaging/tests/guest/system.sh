@@ -14,15 +14,14 @@ new_system() {
     mount -t proc proc "$system/proc"
     mount -t sysfs sysfs "$system/sys"
     mount --rbind /dev "$system/dev"
+    # dpkg reads all of its database each time: from memory that is faster than through the guest's way to the host.
+    cp -a "$LAB_DEBIAN/var/lib/dpkg" /tmp/system/dpkg
+    mount --bind /tmp/system/dpkg "$system/var/lib/dpkg"
     mkdir "$system/built"
     mount --bind "$packages" "$system/built"
     # Not for services: there is no init, and packages are told so in this way.
     printf '#!/bin/sh\nexit 101\n' >"$system/usr/sbin/policy-rc.d"
     chmod 755 "$system/usr/sbin/policy-rc.d"
-}
-
-end_system() {
-    umount --recursive /tmp/system
 }
 
 # Gives /sbin a directory of its own, as on machines installed before Debian merged it into /usr.
@@ -82,7 +81,7 @@ $3"
 # All that packages may have put somewhere, with its owner, mode, size and time, and the content of what has ipvs in its name.
 # Not which services are enabled: that is init's to keep, and the real package leaves some of it when it goes.
 snapshot() {
-    inside find /etc /sbin/ /usr /var/lib/dpkg/alternatives -xdev \( -path '/etc/systemd*' -o -path '/etc/rc?.d*' \) -prune -o \
+    inside find /etc /sbin/ /usr /var/lib/dpkg/alternatives/ -xdev \( -path '/etc/systemd*' -o -path '/etc/rc?.d*' \) -prune -o \
         ! -type d -printf '%p %m %U:%G %s %T@ %l\n' -type f -path '*ipvs*' -exec md5sum {} + | sort
 }
 
