@@ -77,6 +77,14 @@ impl LineReader {
         Ok(())
     }
 
+    /// Reads all there is, however long that takes.
+    pub(crate) fn fill_to_end(&mut self, input: &mut dyn Input) -> io::Result<()> {
+        while !self.ended {
+            self.fill(input)?;
+        }
+        Ok(())
+    }
+
     /// Room for a chunk behind the beginning of a line.
     fn make_room(&mut self) {
         let Range { start, end } = self.unread;
@@ -139,6 +147,16 @@ mod tests {
         assert_eq!(read(&[b"a", b"b\n", b"\nc", b"d"]), expected);
         assert_eq!(read(&[b"ab\n"]), expected[..1]);
         assert_eq!(read(&[]), []);
+    }
+
+    #[test]
+    fn all_may_be_read_before_the_first_line() {
+        let mut input = Pieces([b"a", b"\n", b"b"].map(|piece: &[u8; 1]| piece.to_vec()).into());
+        let mut reader = LineReader::new();
+        reader.fill_to_end(&mut input).unwrap();
+        assert_eq!(reader.next(), Next::Line(b"a"));
+        assert_eq!(reader.next(), Next::Unterminated(b"b"));
+        assert_eq!(reader.next(), Next::End);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::run;
 pub(crate) enum Source {
     /// `ipvsadm -R`.
     Plain,
-    /// `ipvsadm-restore`, which clears the table first and knows comments.
+    /// `ipvsadm-restore`, which reads everything, then clears the table, and knows comments.
     Script,
 }
 
@@ -33,12 +33,14 @@ pub(crate) fn restore(
     kernel: &mut Kernel,
     parser: &mut Parser<'_>,
 ) -> Result<u8, Failure> {
-    // Without IPVS nothing is read.
+    let (mut lines, words) = (LineReader::new(), Words::default());
     if source == Source::Script {
+        // All of it first, as it may be made from the table: `ipvsadm-save | ipvsadm-restore`.
+        lines.fill_to_end(streams.stdin).map_err(|error| Failure::stdin(&error))?;
         clear(kernel)?;
     }
+    // Without IPVS, `-R` reads nothing.
     kernel.info().map_err(Failure::Unavailable)?;
-    let (lines, words) = (LineReader::new(), Words::default());
     let sent = (streams.hints)().then(Sent::default);
     let mut reader = Reader { program, source, streams, parser, lines, words, status: 0, sent };
     loop {
