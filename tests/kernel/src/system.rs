@@ -22,10 +22,12 @@ const IPVSADM: &str = "usr/sbin/ipvsadm";
 const WRAPPERS: [&str; 2] = ["usr/sbin/ipvsadm-save", "usr/sbin/ipvsadm-restore"];
 
 /// The original, out of everybody's way, to look at the kernel's table with.
-const OBSERVER: &str = "opt/original/ipvsadm";
+pub const OBSERVER: &str = "/opt/original/ipvsadm";
 
-/// How long a single command may take, and how long a change. Longer than any should: a busy machine is slow to start Perl, and
-/// every look at a table costs ldirectord two programs.
+/// How long a single command may take. A busy machine is slow to start Perl.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long a change may take, which for ldirectord is many commands: every look at a table costs it two.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How often something is looked at that should change.
@@ -132,7 +134,7 @@ impl System {
     ) -> Outcome {
         let mut command = self.command(program);
         command.args(arguments).stdout(Stdio::piped());
-        target::execute(command, Command::spawn, stdin, PATIENCE).unwrap_or_else(|error| panic!("{error}"))
+        target::execute(command, Command::spawn, stdin, DEADLINE).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Runs a line of a shell.
@@ -147,7 +149,7 @@ impl System {
 
     /// What the original prints now.
     pub fn observe(&self, arguments: &[&str]) -> String {
-        let outcome = self.run(&format!("/{OBSERVER}"), arguments);
+        let outcome = self.run(OBSERVER, arguments);
         String::from_utf8_lossy(&[outcome.stdout, outcome.stderr].concat()).into_owned()
     }
 
@@ -224,7 +226,7 @@ fn enter(installation: Installation) -> Result<(), SystemError> {
     sandbox::enter_network_and_mounts()?;
     let root = mount_writable(Path::new(&programs))?;
     mount_system(&root)?;
-    install(&root, installation, &ours)?;
+    install(&root, Path::new(&programs), installation, &ours)?;
     chroot(&root).map_err(|error| SystemError::Root(error.into()))?;
     env::set_current_dir("/").map_err(SystemError::Root)
 }
@@ -267,22 +269,27 @@ fn mount_system(root: &Path) -> Result<(), SystemError> {
     put(&root.join("etc/group"), |path| fs::write(path, "root:x:0:\n"))
 }
 
-/// Replaces what is to be ours.
-fn install(root: &Path, installation: Installation, ours: &Path) -> Result<(), SystemError> {
-    let observer = root.join(OBSERVER);
+/// Replaces what is to be ours. By mounts, as a file that was just written can't always be run: a program that another thread is
+/// starting may still hold it open.
+fn install(root: &Path, programs: &Path, installation: Installation, ours: &Path) -> Result<(), SystemError> {
+    let observer = root.join(&OBSERVER[1..]);
     put(&observer, |path| {
         fs::create_dir_all(path.parent().unwrap_or(root))?;
-        fs::copy(root.join(IPVSADM), path).map(drop)
+        fs::write(path, "")
     })?;
-    let replace =
-        |name: &str| put(&root.join(name), |path| fs::remove_file(path).and_then(|()| fs::copy(ours, path).map(drop)));
+    bind(&programs.join(IPVSADM), &observer)?;
     if installation.ipvsadm == Target::Ours {
-        replace(IPVSADM)?;
+        bind(ours, &root.join(IPVSADM))?;
     }
     if installation.wrappers == Target::Ours {
-        WRAPPERS.into_iter().try_for_each(replace)?;
+        WRAPPERS.iter().try_for_each(|wrapper| bind(ours, &root.join(wrapper)))?;
     }
     Ok(())
+}
+
+fn bind(file: &Path, over: &Path) -> Result<(), SystemError> {
+    mount(Some(file), over, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .map_err(|error| SystemError::Mount { what: "an ipvsadm", error })
 }
 
 fn put(path: &Path, how: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), SystemError> {

@@ -1,8 +1,16 @@
 //! Programs that people run against ipvsadm, with the original in its place, and with ours.
 
+#[path = "programs/init_script.rs"]
+mod init_script;
+#[path = "programs/keepalived.rs"]
+mod keepalived;
 #[path = "programs/ldirectord.rs"]
 mod ldirectord;
 #[path = "programs/protocol.rs"]
 mod protocol;
+#[path = "programs/stages.rs"]
+mod stages;
 #[path = "programs/web.rs"]
 mod web;
+#[path = "programs/wrappers.rs"]
+mod wrappers;

@@ -2,9 +2,11 @@
 //! follows, by the original and by ours.
 
 use crate::protocol::{self, Protocol};
+use crate::stages::{Change, Expected, changed};
 use crate::web::Web;
 use kernel_tests::case::Transcript;
-use kernel_tests::system::System;
+use kernel_tests::system::{Installation, System};
+use kernel_tests::target::Target;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::{fs, mem};
@@ -46,9 +48,6 @@ const ALL_UP: &str = "\
 -a -f 7 -r 192.0.2.11:0 -g -w 5
 -a -f 7 -r 192.0.2.12:0 -i -w 6 --tun-type ipip
 ";
-
-/// A change of the table from one stage to the next: lines that go, and lines that come in the place of each.
-type Change<'a> = (&'a str, &'a str);
 
 const ONE_IS_DOWN: &[Change<'_>] = &[
     ("-a -t 192.0.2.1:80 -r 192.0.2.12:80 -m -w 2\n", ""),
@@ -96,13 +95,13 @@ const FOREIGN: &str = "-A -t 192.0.2.1:22 -s rr\n-a -t 192.0.2.1:22 -r 192.0.2.7
 
 #[test]
 fn ldirectord_does_the_same_with_ours() {
-    protocol::assert_same(play);
+    protocol::assert_same(&[Installation::of(Target::Ours)], play);
 }
 
 /// All stages, with whatever is installed as ipvsadm.
 fn play(system: &System) -> Protocol {
     prepare(system);
-    let mut director = Director { system, table: ALL_UP.into(), protocol: Protocol::default() };
+    let mut director = Director { system, expected: Expected::new(ALL_UP), protocol: Protocol::default() };
     let good = |address: &str| Web::serve(address, "alive");
     let steady = good("[2001:db8::11]:80");
     let (web11, web12, web13) = (good("192.0.2.11:80"), good("192.0.2.12:80"), good("192.0.2.13:8080"));
@@ -126,7 +125,7 @@ fn play(system: &System) -> Protocol {
     drop(web11);
     let back = ["192.0.2.11:80", "192.0.2.12:80", "192.0.2.13:8080", "[2001:db8::12]:80"].map(good);
     fs::remove_file("/run/down-192.0.2.11").expect("it was made above");
-    director.table = ALL_UP.into();
+    director.expected = Expected::new(ALL_UP);
     director.stage("all are back", &[]);
 
     system.write(CONFIGURED, &changed(CONFIGURATION, NEW_CONFIGURATION));
@@ -134,7 +133,7 @@ fn play(system: &System) -> Protocol {
     director.stage("the configuration is another", RELOADED);
 
     director.signal("TERM");
-    director.table = FOREIGN.into();
+    director.expected = Expected::new(FOREIGN);
     director.stage("ldirectord has ended", &[]);
     drop((steady, back));
     director.finish()
@@ -155,8 +154,7 @@ fn prepare(system: &System) {
 /// The one who runs ldirectord and looks at what it does.
 struct Director<'a> {
     system: &'a System,
-    /// What the kernel's table shall be.
-    table: String,
+    expected: Expected,
     protocol: Protocol,
 }
 
@@ -175,9 +173,8 @@ impl Director<'_> {
 
     /// Waits until the table has become what it should be, and looks at it with the tool in use.
     fn stage(&mut self, name: &'static str, changes: &[Change<'_>]) {
-        self.table = changed(&self.table, changes);
-        let log = || self.system.read(LOG);
-        self.system.wait_for_table(&self.table).unwrap_or_else(|fault| panic!("{name}: {fault}{}", log()));
+        self.expected.change(changes);
+        self.expected.wait(self.system, name, LOG);
         for view in ["-L -n", "-L -n --thresholds", "-L -n --persistent-conn"] {
             let outcome = self.system.run("/usr/sbin/ipvsadm", view.split(' '));
             self.protocol.add(format!("{name}: ipvsadm {view}"), &outcome);
@@ -203,14 +200,6 @@ impl Drop for Director<'_> {
             self.signal("TERM");
         }
     }
-}
-
-/// The text with each change made; each has something to change.
-fn changed(text: &str, changes: &[Change<'_>]) -> String {
-    changes.iter().fold(text.to_owned(), |text, (from, to)| {
-        assert!(text.contains(from), "nothing to change: {from}in\n{text}");
-        text.replace(from, to)
-    })
 }
 
 /// A line of the log without its time and the number of the process.

@@ -24,20 +24,33 @@ impl Protocol {
     }
 }
 
-/// Does the same on two systems at the same time, one with the original and one with ours, and fails with all that differs.
+impl Protocol {
+    /// The kernel's services, servers and sync daemons.
+    pub(crate) fn add_table(&mut self, what: &str, system: &System) {
+        for view in ["-S -n", "-L --daemon"] {
+            let lines = system.observe(&Vec::from_iter(view.split(' '))).lines().map(str::to_owned).collect();
+            self.add_lines(format!("{what}: the table by {view}"), lines);
+        }
+    }
+}
+
+/// Does the same on several systems at the same time, one with the original and others with ours, and fails with all that differs.
 ///
 /// # Panics
 /// When something does.
-pub(crate) fn assert_same(play: impl Fn(&System) -> Protocol + Sync) {
-    let on = |target| System::on(Installation::of(target), &play);
-    let (theirs, ours) = thread::scope(|scope| {
-        let ours = scope.spawn(|| on(Target::Ours));
-        (on(Target::Theirs), ours.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+pub(crate) fn assert_same(ours: &[Installation], play: impl Fn(&System) -> Protocol + Sync) {
+    let start = |installation: Installation| System::on(installation, &play);
+    thread::scope(|scope| {
+        let ours = Vec::from_iter(ours.iter().map(|ours| (ours, scope.spawn(|| start(*ours)))));
+        let theirs = start(Installation::of(Target::Theirs));
+        for (installation, ours) in ours {
+            let ours = ours.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            assert_equal(*installation, &theirs, &ours);
+        }
     });
-    assert_equal(&theirs, &ours);
 }
 
-fn assert_equal(theirs: &Protocol, ours: &Protocol) {
+fn assert_equal(installation: Installation, theirs: &Protocol, ours: &Protocol) {
     let done = |protocol: &Protocol| -> Vec<String> { protocol.entries.iter().map(|(what, _)| what.clone()).collect() };
     assert_eq!(done(theirs), done(ours), "not the same was done");
     let pairs = theirs.entries.iter().zip(&ours.entries);
@@ -46,5 +59,5 @@ fn assert_equal(theirs: &Protocol, ours: &Protocol) {
             diff::compare(theirs, ours, Manner::default()).map(|difference| format!("{what}\n{difference}"))
         })
         .collect();
-    assert!(faults.is_empty(), "the original (-) and ours (+) differ:\n{}", faults.join("\n"));
+    assert!(faults.is_empty(), "the original (-) and {installation:?} (+) differ:\n{}", faults.join("\n"));
 }
