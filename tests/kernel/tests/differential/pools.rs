@@ -1,6 +1,6 @@
 //! Of what generated command lines are made. Small, so that commands meet; the simplest first, as shrinking goes there.
 //!
-//! A profile is some options in their long form. Addresses of services are such that their comparison, which wraps at 32
+//! A profile is some options in their long form. Addresses are such that their comparison, which wraps at 32
 //! bits, does not contradict itself: else the listing depends on the kernel's own order, which no two tables share.
 //! `listing.rs` has the others.
 
@@ -48,7 +48,7 @@ pub(crate) const V4: Family = Family {
         "--real-server=app1.example.net:http",
         "--real-server=app2.example.net",
         "--real-server=127.0.0.1:80",
-        "--real-server=10.0.0.1:80",
+        "--real-server=172.16.0.1:80",
         "--real-server=a-real-server-with-a-long-name.example.net:http-alt",
         "--real-server=192.0.2.11:0",
     ],

@@ -11,13 +11,14 @@ pub(crate) const PAGE: &str = include_str!("../../../../docs/compatibility.md");
 pub(crate) const UNSIGNED_MARKS: &str = "Firewall marks print as unsigned numbers";
 pub(crate) const SAVED_THRESHOLDS: &str = "-S writes the thresholds";
 pub(crate) const SAVED_FLAG: &str = "-S writes the third flag of the schedulers sh and mh";
+pub(crate) const KEPT: &str = "ipvsadm-restore keeps what stays";
 pub(crate) const ONLY_COMMAS: &str = "A list of scheduler flags that holds only commas is refused";
 pub(crate) const NOTHING_TO_REPLACE: &str = "A replaced character with nothing to replace it";
 pub(crate) const STOPPED_DAEMON: &str = "A daemon that is stopped before its thread ran does not stop the program";
 
 /// All that this comparison knows of.
-pub(crate) const TITLES: [&str; 6] =
-    [UNSIGNED_MARKS, SAVED_THRESHOLDS, SAVED_FLAG, ONLY_COMMAS, NOTHING_TO_REPLACE, STOPPED_DAEMON];
+pub(crate) const TITLES: [&str; 7] =
+    [UNSIGNED_MARKS, SAVED_THRESHOLDS, SAVED_FLAG, KEPT, ONLY_COMMAS, NOTHING_TO_REPLACE, STOPPED_DAEMON];
 
 /// What two outcomes are to each other.
 #[derive(Debug, PartialEq, Eq)]
