@@ -135,6 +135,11 @@ pub(super) struct Manner {
 }
 
 impl Manner {
+    /// Is anything said about how long it may take?
+    pub(super) fn is_bounded(&self) -> bool {
+        self.wait.is_some() || self.timeout.is_some()
+    }
+
     /// How long to wait for another: `None` is as long as it takes.
     pub(super) fn patience(&self) -> Option<Duration> {
         match self.wait {

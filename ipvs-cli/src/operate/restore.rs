@@ -11,12 +11,17 @@ use crate::kernel::Kernel;
 use crate::run::ipvsadm_restore;
 
 const AS_IT_WAS: u8 = 1;
+const USAGE: u8 = 2;
 
 pub(super) fn run(restore: &Restore, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
     if restore.atomic {
         let mut session = Session::new(streams, kernel, restore.manner.quiet);
         let done = atomic(&restore.file, &restore.manner, &mut session);
         return session.conclude(done, AS_IT_WAS);
+    }
+    if restore.manner.is_bounded() {
+        let trouble = Trouble::Other("--wait and --timeout go with --atomic".to_owned());
+        return Session::new(streams, kernel, false).conclude(Err(trouble), USAGE);
     }
     if restore.file == Path::new("-") {
         return line_by_line(&restore.manner, streams, kernel);
