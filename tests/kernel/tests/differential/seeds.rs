@@ -14,7 +14,7 @@ const COMMANDS_A_SEED: u64 = 500;
 
 /// What `cargo lab test` runs.
 const DEFAULT_SEED: u64 = 1;
-const DEFAULT_COUNT: u64 = 1_000;
+const DEFAULT_COUNT: u64 = 500;
 
 /// A sequence is not made shorter for longer than this, in milliseconds.
 const SHRINKING_ENDS: u32 = 180_000;

@@ -11,14 +11,15 @@ pub(crate) const PAGE: &str = include_str!("../../../../docs/compatibility.md");
 pub(crate) const UNSIGNED_MARKS: &str = "Firewall marks print as unsigned numbers";
 pub(crate) const SAVED_THRESHOLDS: &str = "-S writes the thresholds";
 pub(crate) const SAVED_FLAG: &str = "-S writes the third flag of the schedulers sh and mh";
+pub(crate) const NO_SCRIPT: &str = "ipvsadm-restore is no shell script";
 pub(crate) const KEPT: &str = "ipvsadm-restore keeps what stays";
 pub(crate) const ONLY_COMMAS: &str = "A list of scheduler flags that holds only commas is refused";
 pub(crate) const NOTHING_TO_REPLACE: &str = "A replaced character with nothing to replace it";
 pub(crate) const STOPPED_DAEMON: &str = "A daemon that is stopped before its thread ran does not stop the program";
 
 /// All that this comparison knows of.
-pub(crate) const TITLES: [&str; 7] =
-    [UNSIGNED_MARKS, SAVED_THRESHOLDS, SAVED_FLAG, KEPT, ONLY_COMMAS, NOTHING_TO_REPLACE, STOPPED_DAEMON];
+pub(crate) const TITLES: [&str; 8] =
+    [UNSIGNED_MARKS, SAVED_THRESHOLDS, SAVED_FLAG, NO_SCRIPT, KEPT, ONLY_COMMAS, NOTHING_TO_REPLACE, STOPPED_DAEMON];
 
 /// What two outcomes are to each other.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,10 +81,18 @@ fn broke(step: &Step, theirs: &Outcome, ours: &Outcome) -> Option<&'static str> 
     };
     match theirs.status {
         Status::Signal(11) if ours.status == Status::Exit(2) && refuses_commas(&ours.stderr) => Some(ONLY_COMMAS),
+        _ if step.command.program() == "ipvsadm-restore" && says(&theirs.stderr, GREP_GAVE_UP) => Some(NO_SCRIPT),
         Status::NoAnswer if has(b"!#:+") => Some(NOTHING_TO_REPLACE),
         Status::NoAnswer if has(b"--stop-daemon") => Some(STOPPED_DAEMON),
         _ => None,
     }
+}
+
+/// What it says to bytes that are no text.
+const GREP_GAVE_UP: &[u8] = b"grep: (standard input): binary file matches";
+
+fn says(stderr: &[u8], line: &[u8]) -> bool {
+    stderr.split(|&byte| byte == b'\n').any(|said| said == line)
 }
 
 fn refuses_commas(stderr: &[u8]) -> bool {
