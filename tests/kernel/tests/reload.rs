@@ -96,13 +96,13 @@ fn reload_under_load(way: Way) -> Report {
 fn counted(expected: u64) -> u64 {
     let key = ServiceKey::tcp(VIRTUAL);
     let mut client = Client::connect().unwrap();
-    let mut last = 0;
+    let mut last = None;
     loop {
         let connections = client.service(&key).unwrap().statistics.connections;
-        if connections >= expected || connections == last {
+        if connections >= expected || last == Some(connections) {
             return connections;
         }
-        last = connections;
+        last = Some(connections);
         thread::sleep(Duration::from_secs(3));
     }
 }
