@@ -110,6 +110,16 @@ pub enum Status {
     Signal(i32),
     /// It had to be ended when its time was over.
     NoAnswer,
+    /// In a case only: either of the two, as the kernel pleases.
+    NoAnswerOrSuccess,
+}
+
+impl Status {
+    /// Is this how a command may end of which that is expected?
+    #[must_use]
+    pub fn is_as(self, expected: Self) -> bool {
+        self == expected || (expected == Self::NoAnswerOrSuccess && matches!(self, Self::NoAnswer | Self::Exit(0)))
+    }
 }
 
 impl Default for Status {
@@ -124,6 +134,7 @@ impl fmt::Display for Status {
             Self::Exit(code) => write!(f, "{code}"),
             Self::Signal(number) => write!(f, "signal {number}"),
             Self::NoAnswer => f.write_str("no answer"),
+            Self::NoAnswerOrSuccess => f.write_str("no answer or 0"),
         }
     }
 }
@@ -188,7 +199,7 @@ pub enum Problem {
     #[error("unknown directive `{0}'; see cases/README.md for the list")]
     Directive(String),
     /// A status that is none.
-    #[error("`{0}' is no status: write a number, `signal N' or `no answer'")]
+    #[error("`{0}' is no status: write a number, `signal N', `no answer' or `no answer or 0'")]
     Status(String),
     /// A command line that cannot be split.
     #[error("{0}")]
@@ -402,6 +413,7 @@ fn parse_status(text: &str) -> Result<Status, Problem> {
     let bad = |_| Problem::Status(text.to_owned());
     match text.strip_prefix("signal ") {
         _ if text == "no answer" => Ok(Status::NoAnswer),
+        _ if text == "no answer or 0" => Ok(Status::NoAnswerOrSuccess),
         Some(number) => number.parse().map(Status::Signal).map_err(bad),
         None => text.parse().map(Status::Exit).map_err(bad),
     }

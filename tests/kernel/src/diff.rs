@@ -16,7 +16,7 @@ pub fn compare(expected: &Transcript, actual: &Transcript, manner: Manner) -> Op
             show_lines(&mut text, expected, &actual);
         }
     }
-    if expected.status != actual.status {
+    if !actual.status.is_as(expected.status) {
         let _ = writeln!(text, "  status: expected {}, was {}", expected.status, actual.status);
     }
     (!text.is_empty()).then_some(text)
