@@ -7,6 +7,8 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::chdir;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
+use std::sync::Once;
 use std::{fs, io};
 
 /// What `/etc` holds inside.
@@ -18,6 +20,13 @@ const ETC: [(&str, &str); 3] = [
 
 /// What programs need of the machine's own `/etc` to start; any of it may be missing.
 const KEPT: [&str; 3] = ["ld.so.cache", "passwd", "group"];
+
+/// The schedulers whose modules the kernel must not have to load beside the end of a network namespace.
+///
+/// Linux before 7 can hang then, for good: a command that names such a scheduler waits for its module while it holds IPVS' only
+/// lock, the module waits for the list of what each namespace has, and the end of a namespace, which holds that, for the lock.
+/// Other schedulers keep nothing in a namespace.
+const LOADED_BEFORE: [&str; 2] = ["ip_vs_lblc", "ip_vs_lblcr"];
 
 /// The wrapper scripts set their own PATH, in which this directory stands.
 const SCRIPTS_LOOK_HERE: &str = "/usr/local/sbin";
@@ -73,6 +82,7 @@ pub fn enter(ipvsadm: &Path) -> Result<(), SandboxError> {
 /// # Errors
 /// What could not be set up.
 pub fn enter_network_and_mounts() -> Result<(), SandboxError> {
+    load_schedulers();
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).map_err(SandboxError::Namespace)?;
     let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
@@ -85,8 +95,20 @@ pub fn enter_network_and_mounts() -> Result<(), SandboxError> {
 /// # Errors
 /// What could not be set up.
 pub fn enter_network() -> Result<(), SandboxError> {
+    load_schedulers();
     unshare(CloneFlags::CLONE_NEWNET).map_err(SandboxError::Namespace)?;
     loopback_up().map_err(SandboxError::Loopback)
+}
+
+/// Does what the kernel would do by itself: runs its loader. Without a loader, or the right to load, it loads nothing either.
+fn load_schedulers() {
+    static LOADED: Once = Once::new();
+    LOADED.call_once(|| {
+        let loader = fs::read_to_string("/proc/sys/kernel/modprobe").unwrap_or_default();
+        for module in LOADED_BEFORE {
+            let _ = Command::new(loader.trim_end()).args(["-q", "--", module]).output();
+        }
+    });
 }
 
 fn replace_etc() -> Result<(), SandboxError> {

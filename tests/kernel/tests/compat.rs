@@ -16,8 +16,8 @@ use std::{env, fs};
 /// Where every wanted deviation is explained.
 const COMPATIBILITY_PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/compatibility.md");
 
-/// Although each case has a network of its own: in Linux 6.12, commands that load two scheduler modules at the same time have been
-/// seen to wait for more than ten seconds.
+/// Although each case has a network of its own: before 7.2 all networks share one lock, which a command holds while it has a
+/// module loaded.
 const CASES_AT_ONCE: usize = 1;
 
 fn main() -> ExitCode {

@@ -210,7 +210,7 @@ pub(crate) fn conclude(kernel: Kernel, ending: Ending) -> ExitCode {
 
 /// The last of what the kernel said.
 pub(crate) fn show_console(console: &str) {
-    const LINES: usize = 60;
+    const LINES: usize = 200;
     if console.is_empty() {
         return;
     }

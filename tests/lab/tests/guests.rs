@@ -147,6 +147,7 @@ fn the_deadline_ends_a_guest_that_hangs() {
         assert_eq!(text(&output.stdout), "begun\n", "kernel {kernel}");
         let said = text(&output.stderr);
         assert!(said.contains("deadline") && said.contains("| "), "kernel {kernel}: {said}");
+        assert!(said.contains("Show Blocked State"), "kernel {kernel}: {said}");
         assert!(start.elapsed() < Duration::from_secs(60));
     }
 }

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // Side by side they would wait for one processor; and see compat.rs on loading modules.
+    // Side by side they would wait for one processor; and see compat.rs on the lock.
     arguments.test_threads = Some(1);
     let mut trials = vec![Trial::test("fake::wanted_differences", wanted::check)];
     trials.extend(table::trials());

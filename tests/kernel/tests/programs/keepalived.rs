@@ -202,13 +202,16 @@ impl<'a> Director<'a> {
         }
     }
 
-    /// What was done, and each kind of line in the log about a server or a refusal; their order and number are a matter of time.
+    /// What was done, and each kind of line in the log about a server or a refusal; their order and number are a matter of time, as
+    /// is how often keepalived tried before it gave a server up.
     fn finish(&mut self) -> Protocol {
         let ended = self.system.wait_for(|| self.keepalived.try_wait().transpose());
         let log = self.system.read(LOG);
         assert!(ended.is_some_and(|ended| ended.is_ok_and(|status| status.success())), "{log}");
         let told = |line: &&str| line.contains("service") || line.contains("IPVS cmd");
         let messages = log.lines().filter(told).map(|line| line.split_once(": ").map_or(line, |(_, message)| message));
+        let messages = messages
+            .map(|message| message.split_once(" after ").map_or(message, |(what, _)| what).trim_end_matches('.'));
         let messages: BTreeSet<String> = messages.map(str::to_owned).collect();
         self.protocol.add_lines("the log", Vec::from_iter(messages));
         mem::take(&mut self.protocol)

@@ -19,6 +19,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use tempfile::TempDir;
 
 use super::{
+    blocked::list_blocked_tasks,
     console::{Log, Report, find_report},
     job::{JOB_VARIABLE, Job, Streams},
     relay::{Output, each_piece, relay},
@@ -64,7 +65,7 @@ pub(crate) enum Ending {
     Exited(u8),
     /// The deadline came first.
     Deadline {
-        /// What the kernel said.
+        /// What the kernel said, in the end which of its tasks were blocked.
         console: String,
     },
     /// The kernel died: a panic, or it could not start.
@@ -115,6 +116,10 @@ impl Boot<'_> {
         let terminal = matches!(job.streams, Streams::Terminal(..));
         let mut guest = self.start(&this, directory, terminal)?;
         let verdict = guest.wait(Instant::now() + self.deadline);
+        if let Ok(Verdict::Deadline) = verdict {
+            // Only to help: a kernel that can't answer says nothing.
+            let _ = list_blocked_tasks(directory);
+        }
         let status = guest.end()?;
         let console = guest.console_text();
         Ok(match (find_report(&guest.name, &console), verdict?) {

@@ -9,6 +9,7 @@
 //! | 1 | `/dev/tty1` | the job's stdout (and keyboard, in a shell) |
 //! | 2 | `/dev/tty2` | the job's stderr |
 
+mod blocked;
 mod boot;
 mod console;
 mod init;
