@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, ValueEnum};
 use ipvs::ServiceKey;
 
+use super::mark::Marks;
 use super::service_argument;
 
 /// Changes the table of an IPVS director as a whole, without a gap, and shows beforehand what will change
@@ -34,6 +35,8 @@ pub(super) enum Subcommand {
     /// Replaces the table by the rules of a file, as ipvsadm-restore does, or all of them or none
     #[command(after_help = APPLY_STATUS)]
     Restore(Restore),
+    /// Marks packets, so that several ports are one service
+    Mark(Marks),
 }
 
 const APPLY_STATUS: &str = "\

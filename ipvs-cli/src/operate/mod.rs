@@ -1,6 +1,6 @@
 //! The subcommands of `ipvs-cli`: changing a director as a whole, without a gap, and seeing beforehand what will change.
 //!
-//! A file for each: `apply`, `diff`, `show`, `restore`; `dry_run` is for command lines of ipvsadm. What several need:
+//! A file for each: `apply`, `diff`, `show`, `restore`, `mark`; `dry_run` is for command lines of ipvsadm. What several need:
 //! `prepare` reads a desired state and plans the change, `carry_out` makes it, `session` is the way to the person at the terminal.
 
 mod apply;
@@ -10,6 +10,7 @@ mod diff;
 mod difference;
 mod dry_run;
 pub(crate) mod lock;
+mod mark;
 mod prepare;
 mod progress;
 mod restore;
@@ -69,5 +70,6 @@ fn dispatch(cli: Cli, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
         Subcommand::Diff(diff) => diff::run(&diff, &mut Session::new(streams, kernel, false)),
         Subcommand::Show(show) => show::run(&show, streams, kernel),
         Subcommand::Restore(restore) => restore::run(&restore, streams, kernel),
+        Subcommand::Mark(marks) => mark::run(&marks, &mut Session::new(streams, kernel, false)),
     }
 }

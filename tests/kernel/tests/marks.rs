@@ -1,8 +1,10 @@
 //! Marks in a real kernel: what the back ends of `fwmark` set is what packets get, and nothing is left behind.
 //!
-//! They need no IPVS. On a machine's own kernel they run in namespaces, as an ordinary user where the machine allows that;
+//! Hardly any of them needs IPVS. On a machine's own kernel they run in namespaces, as an ordinary user where the machine allows that;
 //! in the lab, as root in its guests. What a kernel or a machine lacks is not tested there, and said.
 
+#[path = "marks/cli.rs"]
+mod cli;
 #[path = "marks/iptables.rs"]
 mod iptables;
 #[path = "marks/model.rs"]
@@ -26,7 +28,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(TESTS_AT_ONCE);
     let allowed = world::enter();
-    let all = [("nft", nft::TESTS), ("iptables", iptables::TESTS)];
+    let all = [("nft", nft::TESTS), ("iptables", iptables::TESTS), ("cli", cli::TESTS)];
     let tests =
         all.iter().flat_map(|(group, tests)| tests.iter().map(move |(name, test)| (format!("{group}::{name}"), *test)));
     let trials = tests.map(|(name, test)| {

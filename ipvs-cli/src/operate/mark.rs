@@ -1,0 +1,272 @@
+//! `mark`: the firewall marks of this machine, which group ports into one service.
+//!
+//! All state is in the kernel: the owner's table of nftables, or its chains of iptables.
+
+mod check;
+mod packets;
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use fwmark::{
+    Backend, BackendError, Change, InterfaceName, Iptables, Line, Mark, MarkRule, MarksInUse, Network, Nftables,
+    Origin, Owner, SetMark, Survey, Variant,
+};
+
+use self::packets::Packets;
+use super::session::{Session, Trouble};
+
+/// How long another of us may be at work before this one gives up.
+const PATIENCE: Duration = Duration::from_secs(10);
+const TROUBLE: u8 = 2;
+
+/// Which packets get which firewall mark
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub(super) struct Marks {
+    #[command(subcommand)]
+    task: Task,
+    /// Where the rules are kept; auto: where there are some, else nftables if the kernel has it
+    #[arg(long, value_name = "WHERE", default_value = "auto", global = true)]
+    backend: Choice,
+    /// The name of the table or the chains: whose rules these are
+    #[arg(long, value_name = "NAME", default_value_t, global = true)]
+    owner: Owner,
+}
+
+const HELP: &str = "\
+PACKETS are tcp:ADDRESS:PORTS, udp:… or sctp:…; tcp:ADDRESS, all ports; any:ADDRESS, all protocols. ADDRESS may be
+a network, IPv6 in brackets; PORTS are ports and ranges such as 80,443,8000:8080.
+Exit status: 0 done, or nothing to do; 1 something was found by check, or nothing to delete; 2 trouble.";
+
+#[derive(clap::Subcommand, Debug)]
+enum Task {
+    /// Marks packets, besides those that are marked already
+    Add(Add),
+    /// Shows our rules, as arguments of add
+    List(List),
+    /// Stops marking packets with a mark, or some of them
+    Delete(Delete),
+    /// Finds what others mark in our way, marks without a service and services without a rule
+    Check,
+}
+
+#[derive(Args, Debug)]
+struct Add {
+    /// 1 to 4294967295, or `auto': the lowest that nobody uses, which is printed
+    #[arg(value_name = "MARK", value_parser = Wanted::parse)]
+    mark: Wanted,
+    #[arg(value_name = "PACKETS", required = true)]
+    packets: Vec<Packets>,
+    #[command(flatten)]
+    conditions: Conditions,
+    /// Only these bits of the mark are replaced; a service sees all 32
+    #[arg(long, value_name = "BITS", value_parser = bits)]
+    mask: Option<u32>,
+}
+
+#[derive(Args, Debug)]
+struct List {
+    /// As iptables' command lines
+    #[arg(long)]
+    iptables: bool,
+}
+
+#[derive(Args, Debug)]
+struct Delete {
+    /// The mark
+    #[arg(value_name = "MARK", required_unless_present = "all")]
+    mark: Option<Mark>,
+    /// Only the rules for exactly these, written as `list' shows them
+    #[arg(value_name = "PACKETS")]
+    packets: Vec<Packets>,
+    #[command(flatten)]
+    conditions: Conditions,
+    /// All rules of ours
+    #[arg(long, conflicts_with_all = ["mark", "packets", "source", "interface", "output"])]
+    all: bool,
+}
+
+#[derive(Args, Debug, Clone)]
+struct Conditions {
+    /// Only from these addresses
+    #[arg(long, value_name = "NETWORK")]
+    source: Option<Network>,
+    /// Only by this interface; eth+ is all whose names begin with eth
+    #[arg(long, value_name = "INTERFACE")]
+    interface: Option<InterfaceName>,
+    /// Packets of the director itself, in place of those of clients
+    #[arg(long, conflicts_with = "interface")]
+    output: bool,
+}
+
+/// The mark that is asked for.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    Free,
+    This(Mark),
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum Choice {
+    Auto,
+    Nftables,
+    /// Whatever the machine calls iptables
+    Iptables,
+    IptablesLegacy,
+    IptablesNft,
+}
+
+pub(super) fn run(marks: &Marks, session: &mut Session<'_, '_>) -> u8 {
+    let done = match &marks.task {
+        Task::Add(add) => marks.add(add, session),
+        Task::List(list) => marks.list(list, session),
+        Task::Delete(delete) => marks.delete(delete, session),
+        Task::Check => marks.open().and_then(|mut backend| check::check(&mut backend, session)),
+    };
+    session.conclude(done, TROUBLE)
+}
+
+impl Marks {
+    fn open(&self) -> Result<Backend, Trouble> {
+        let owner = self.owner.clone();
+        let opened = match self.backend {
+            Choice::Auto => Backend::detect(owner),
+            Choice::Nftables => Nftables::open(owner).map(Backend::Nftables),
+            Choice::Iptables => Iptables::open(owner).map(Backend::Iptables),
+            Choice::IptablesLegacy => Iptables::open_variant(owner, Variant::Legacy).map(Backend::Iptables),
+            Choice::IptablesNft => Iptables::open_variant(owner, Variant::Nft).map(Backend::Iptables),
+        };
+        opened.map_err(trouble)
+    }
+
+    fn add(&self, add: &Add, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
+        let _turn = session.take_turn(Some(PATIENCE))?;
+        let mut backend = self.open()?;
+        let mut rules = backend.list().map_err(trouble)?;
+        let mark = match add.mark {
+            Wanted::This(mark) => mark,
+            Wanted::Free => free_mark(&rules, backend.owner(), session)?,
+        };
+        let set = match add.mask {
+            None => SetMark::from(mark),
+            Some(mask) => SetMark::masked(mark, mask).map_err(|error| Trouble::Other(error.to_string()))?,
+        };
+        for packets in &add.packets {
+            let rule = rule(packets, set, &add.conditions)?;
+            if !rules.contains(&rule) {
+                rules.push(rule);
+            }
+        }
+        let change = backend.apply(&rules).map_err(trouble)?;
+        match (add.mark, change) {
+            (Wanted::Free, _) => session.report(mark),
+            (Wanted::This(_), Change::None) => session.report("nothing to change"),
+            (Wanted::This(_), Change::Made) => {}
+        }
+        Ok(0)
+    }
+
+    fn list(&self, list: &List, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
+        let rules = self.open()?.list().map_err(trouble)?;
+        for rule in rules {
+            if list.iptables {
+                session.report(Line { action: fwmark::Action::Append, rule });
+            } else {
+                session.report(written(&rule));
+            }
+        }
+        Ok(0)
+    }
+
+    fn delete(&self, delete: &Delete, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
+        const NOTHING: u8 = 1;
+        let _turn = session.take_turn(Some(PATIENCE))?;
+        let mut backend = self.open()?;
+        if delete.all {
+            // Even what somebody has made unreadable.
+            return backend.remove().map(|_| 0).map_err(trouble);
+        }
+        let rules = backend.list().map_err(trouble)?;
+        let is_meant = |rule: &MarkRule| {
+            delete.mark.is_none_or(|mark| rule.set().mark() == mark)
+                && (delete.packets.is_empty() || is_one_of(rule, delete))
+        };
+        let kept: Vec<MarkRule> = rules.iter().filter(|rule| !is_meant(rule)).cloned().collect();
+        if kept.len() == rules.len() {
+            session.complain("there is no such rule; `ipvs-cli mark list' shows those that there are");
+            return Ok(NOTHING);
+        }
+        backend.apply(&kept).map(|_| 0).map_err(trouble)
+    }
+}
+
+fn is_one_of(rule: &MarkRule, delete: &Delete) -> bool {
+    let same = |packets| self::rule(packets, rule.set(), &delete.conditions).is_ok_and(|wanted| wanted == *rule);
+    delete.packets.iter().any(same)
+}
+
+fn rule(packets: &Packets, set: SetMark, conditions: &Conditions) -> Result<MarkRule, Trouble> {
+    let origin = match conditions.output {
+        true => Origin::Director,
+        false => Origin::Outside { interface: conditions.interface.clone() },
+    };
+    let rule = MarkRule::new(packets.destination, set).with_traffic(packets.traffic.clone()).with_origin(origin);
+    match conditions.source {
+        None => Ok(rule),
+        Some(source) => rule.with_source(source).map_err(|error| Trouble::Other(error.to_string())),
+    }
+}
+
+/// As arguments of `add`.
+fn written(rule: &MarkRule) -> String {
+    let packets = Packets { destination: rule.destination(), traffic: rule.traffic().clone() };
+    let mut text = format!("{} {packets}", rule.set().mark());
+    if !rule.source().is_any() {
+        text.push_str(&format!(" --source {}", rule.source()));
+    }
+    match rule.origin() {
+        Origin::Director => text.push_str(" --output"),
+        Origin::Outside { interface: Some(name) } => text.push_str(&format!(" --interface {name}")),
+        Origin::Outside { interface: None } => {}
+    }
+    if rule.set().mask() != u32::MAX {
+        text.push_str(&format!(" --mask {:#x}", rule.set().mask()));
+    }
+    text
+}
+
+/// The lowest mark that no rule of anybody and no service uses.
+fn free_mark(rules: &[MarkRule], owner: &Owner, session: &mut Session<'_, '_>) -> Result<Mark, Trouble> {
+    let survey = Survey::of_others(owner);
+    for error in &survey.unread {
+        session.note(format!("not looked at: {error}"));
+    }
+    let mut in_use = MarksInUse::new();
+    in_use.add_rules(rules);
+    in_use.add_setters(&survey.setters);
+    match session.kernel.table() {
+        Ok(table) => check::service_marks(&table).for_each(|mark| in_use.add(mark)),
+        Err(error) => session.note(format!("the marks of services are not known: {error}")),
+    }
+    in_use.free().ok_or_else(|| Trouble::Other("no mark is free: others use all of their bits".to_owned()))
+}
+
+fn trouble(error: BackendError) -> Trouble {
+    Trouble::Other(error.to_string())
+}
+
+impl Wanted {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            Ok(Wanted::Free)
+        } else {
+            text.parse().map(Wanted::This).map_err(|error: fwmark::InvalidValue| error.to_string())
+        }
+    }
+}
+
+/// Bits are read as marks are.
+fn bits(text: &str) -> Result<u32, fwmark::InvalidValue> {
+    text.parse().map(Mark::get)
+}

@@ -1,0 +1,158 @@
+//! `ipvs-cli mark`, with the rules in this kernel and services in an in-memory one, or in this one where it has IPVS.
+
+use super::packets::mark_of;
+use super::world::{Lacking, Test};
+use fwmark::{Backend, BackendError, Owner};
+use ipvs::{Client, Table};
+use ipvs_cli::io::Streams;
+use ipvs_cli::kernel::Kernel;
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+pub(crate) const TESTS: &[(&str, Test)] = &[
+    ("rules_are_added_listed_and_deleted", rules_are_added_listed_and_deleted),
+    ("a_free_mark_is_chosen", a_free_mark_is_chosen),
+    ("check_finds_what_is_in_the_way", check_finds_what_is_in_the_way),
+    ("two_ports_are_one_service", two_ports_are_one_service),
+];
+
+/// What a call did.
+#[derive(Debug, PartialEq, Eq)]
+struct Done {
+    status: u8,
+    stdout: String,
+    stderr: String,
+}
+
+fn done(status: u8, stdout: &str) -> Done {
+    Done { status, stdout: stdout.to_owned(), stderr: String::new() }
+}
+
+/// Calls ipvs-cli. It needs a back end, of whichever kind.
+fn call(kernel: &mut Kernel, line: &str) -> Done {
+    let argv: Vec<OsString> = format!("ipvs-cli {line}").split(' ').map(OsString::from).collect();
+    let (mut stdin, mut stdout, mut stderr) = (&b""[..], Vec::new(), Vec::new());
+    let mut streams =
+        Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false, colors: || false };
+    let status = ipvs_cli::run(&argv, &mut streams, kernel);
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Done { status, stdout: text(stdout), stderr: text(stderr) }
+}
+
+fn needs_backend() -> Result<Kernel, Lacking> {
+    match Backend::detect(Owner::default()) {
+        Err(error @ BackendError::Unavailable { .. }) => Err(Lacking(error.to_string())),
+        result => {
+            result.expect("a network of our own");
+            Ok(Kernel::with(Client::fake(Table::new()), "/dev/null"))
+        }
+    }
+}
+
+fn rules_are_added_listed_and_deleted() -> Result<(), Lacking> {
+    let mut kernel = needs_backend()?;
+    let mut call = |line: &str| self::call(&mut kernel, line);
+    assert_eq!(call("mark list"), done(0, ""));
+    assert_eq!(call("mark add 10 tcp:127.0.0.1:80,443 tcp:127.0.0.2:80"), done(0, ""));
+    assert_eq!(call("mark add 0xa tcp:127.0.0.1:80,443"), done(0, "nothing to change\n"));
+    assert_eq!(call("mark add 11 any:[2001:db8::/64] --output --mask 0xff"), done(0, ""));
+    assert_eq!(call("mark add 12 udp:127.0.0.0/8 --source 127.0.0.1 --interface eth+"), done(0, ""));
+    let all = "10 tcp:127.0.0.1:80,443
+10 tcp:127.0.0.2:80
+11 any:[2001:db8::/64] --output --mask 0xff
+12 udp:127.0.0.0/8 --source 127.0.0.1 --interface eth+
+";
+    assert_eq!(call("mark list"), done(0, all));
+    let as_lines = call("mark list --iptables").stdout;
+    let read: Vec<_> = as_lines.lines().map(|line| fwmark::parse(line).expect("a line").rule).collect();
+    assert_eq!(Backend::detect(Owner::default()).unwrap().list().unwrap(), read);
+    assert_eq!(mark_of("127.0.0.1".parse().unwrap(), "127.0.0.1:443".parse().unwrap()), 10);
+
+    assert_eq!(call("mark delete 10 tcp:127.0.0.2:80"), done(0, ""));
+    assert_eq!(call("mark delete 12"), done(0, ""));
+    assert_eq!(call("mark delete 12").status, 1);
+    assert_eq!(call("mark list").stdout.lines().count(), 2);
+    assert_eq!(call("mark delete --all"), done(0, ""));
+    assert_eq!(call("mark list"), done(0, ""));
+    assert_eq!(call("mark add 10 tcp:127.0.0.1:http").status, 2);
+    assert_eq!(call("mark add 0 tcp:127.0.0.1:80").status, 2);
+    Ok(())
+}
+
+fn a_free_mark_is_chosen() -> Result<(), Lacking> {
+    let mut kernel = needs_backend()?;
+    let mut call = |line: &str| self::call(&mut kernel, line);
+    assert_eq!(call("-A -f 1 -s rr"), done(0, ""));
+    assert_eq!(call("mark add 2 any:127.0.0.1 --owner other"), done(0, ""));
+    assert_eq!(call("mark add 4 any:127.0.0.1 --mask 0x4 --owner other"), done(0, ""));
+    assert_eq!(call("mark add auto tcp:127.0.0.1:80"), done(0, "3\n"));
+    assert_eq!(call("mark add auto tcp:127.0.0.1:81"), done(0, "8\n"));
+    Ok(())
+}
+
+fn check_finds_what_is_in_the_way() -> Result<(), Lacking> {
+    let mut kernel = needs_backend()?;
+    let mut call = |line: &str| self::call(&mut kernel, line);
+    assert_eq!(call("-A -f 10 -s rr"), done(0, ""));
+    assert_eq!(
+        call("mark check"),
+        done(1, "the IPv4 service of mark 10 gets no packets: no rule gives them this mark\n")
+    );
+    assert_eq!(call("mark add 10 tcp:127.0.0.1:80,443"), done(0, ""));
+    assert_eq!(call("mark check"), done(0, ""));
+    assert_eq!(call("mark add 11 tcp:[::1]:80"), done(0, ""));
+    assert_eq!(call("mark check"), done(1, "mark 11 has no service for IPv6: ipvsadm -A -f 11 -6 adds one\n"));
+    assert_eq!(call("mark delete 11"), done(0, ""));
+    assert_eq!(call("mark add 5 any:127.0.0.0/8 --owner other"), done(0, ""));
+    let found = call("mark check");
+    assert_eq!((found.status, found.stdout.lines().count()), (1, 1), "{found:?}");
+    assert!(found.stdout.contains("also marked 5"), "{found:?}");
+    Ok(())
+}
+
+/// The director is its own client, and the servers are on it too: that is all that a packet needs to be balanced.
+fn two_ports_are_one_service() -> Result<(), Lacking> {
+    needs_backend()?;
+    Client::connect().map_err(|error| Lacking(error.to_string()))?;
+    for address in ["10.9.0.1", "10.9.0.11", "10.9.0.12"] {
+        let added = Command::new("ip").args(["addr", "add", &format!("{address}/32"), "dev", "lo"]).status();
+        assert!(added.is_ok_and(|status| status.success()), "ip addr add {address}");
+    }
+    for server in ["10.9.0.11", "10.9.0.12"] {
+        [80, 443].into_iter().for_each(|port| serve(SocketAddr::new(server.parse().expect("an address"), port)));
+    }
+    let mut kernel = Kernel::of_this_machine();
+    let mut call = |line: &str| self::call(&mut kernel, line);
+    for line in ["-A -f 10 -s rr -p 600", "-a -f 10 -r 10.9.0.11 -m", "-a -f 10 -r 10.9.0.12 -m"] {
+        assert_eq!(call(line), done(0, ""), "{line}");
+    }
+    assert!(TcpStream::connect("10.9.0.1:80").is_err(), "without a mark, nobody listens at the virtual address");
+    assert_eq!(call("mark add 10 tcp:10.9.0.1:80,443 --output"), done(0, ""));
+    let persistent: Vec<_> = [80, 443, 80, 443].map(answer).into();
+    assert!(persistent.iter().all(|server| *server == persistent[0]), "{persistent:?}");
+    assert_eq!(call("mark delete --all"), done(0, ""));
+    assert!(TcpStream::connect("10.9.0.1:80").is_err(), "the mark is gone");
+    Ok(())
+}
+
+/// Tells everybody who connects who it is.
+fn serve(at: SocketAddr) {
+    let listener = TcpListener::bind(at).expect("an address of ours");
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let _ = stream.and_then(|mut stream| stream.write_all(at.ip().to_string().as_bytes()));
+        }
+    });
+}
+
+fn answer(port: u16) -> String {
+    let at = SocketAddr::new("10.9.0.1".parse().expect("an address"), port);
+    let mut stream = TcpStream::connect_timeout(&at, Duration::from_secs(10)).expect("the service answers");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("a server says its name");
+    text
+}
