@@ -7,6 +7,8 @@
 mod cli;
 #[path = "marks/iptables.rs"]
 mod iptables;
+#[path = "marks/measure.rs"]
+mod measure;
 #[path = "marks/model.rs"]
 mod model;
 #[path = "marks/nft.rs"]
@@ -28,12 +30,18 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(TESTS_AT_ONCE);
     let allowed = world::enter();
-    let all = [("nft", nft::TESTS), ("iptables", iptables::TESTS), ("cli", cli::TESTS)];
-    let tests =
-        all.iter().flat_map(|(group, tests)| tests.iter().map(move |(name, test)| (format!("{group}::{name}"), *test)));
-    let trials = tests.map(|(name, test)| {
+    let all = [
+        ("nft", nft::TESTS, false),
+        ("iptables", iptables::TESTS, false),
+        ("cli", cli::TESTS, false),
+        ("measure", measure::TESTS, true),
+    ];
+    let tests = all.iter().flat_map(|(group, tests, is_ignored)| {
+        tests.iter().map(move |(name, test)| (format!("{group}::{name}"), *test, *is_ignored))
+    });
+    let trials = tests.map(|(name, test, is_ignored)| {
         let allowed = allowed.clone();
-        Trial::ignorable_test(name, move || world::run(allowed, test))
+        Trial::ignorable_test(name, move || world::run(allowed, test)).with_ignored_flag(is_ignored)
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }

@@ -33,7 +33,12 @@ impl FromStr for Packets {
 fn address_and_ports(text: &str) -> (&str, Option<&str>) {
     // IPv6 is in brackets, as its colons are many.
     match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
-        Some((address, rest)) => (address, rest.strip_prefix(':').or((!rest.is_empty()).then_some(rest))),
+        Some((address, "")) => (address, None),
+        Some((address, rest)) => match rest.strip_prefix(':') {
+            Some(ports) => (address, Some(ports)),
+            // No address at all, and refused as such.
+            None => (text, None),
+        },
         None => match text.split_once(':') {
             Some((address, ports)) if !ports.contains("::") => (address, Some(ports)),
             _ => (text, None),
