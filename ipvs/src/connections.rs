@@ -249,8 +249,28 @@ fn decimal(digits: &[u8]) -> Option<u32> {
     })
 }
 
+/// What a byte is worth as a hexadecimal digit; 16 and more: it is none. Most of a table is such digits.
+static HEX: [u8; 256] = {
+    let mut table = [0xff; 256];
+    let mut value = 0;
+    while value < 16 {
+        table[b"0123456789abcdef"[value] as usize] = value as u8;
+        table[b"0123456789ABCDEF"[value] as usize] = value as u8;
+        value += 1;
+    }
+    table
+};
+
+/// Up to eight digits.
 fn hex(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0, |number, &digit| Some(number << 4 | char::from(digit).to_digit(16)?))
+    let mut number = 0;
+    let mut wrong = 0;
+    for &digit in digits {
+        let value = HEX[usize::from(digit)];
+        wrong |= value & 0xf0;
+        number = number << 4 | u32::from(value & 0xf);
+    }
+    (wrong == 0).then_some(number)
 }
 
 /// Eight hexadecimal digits, or eight groups of four with colons between them.

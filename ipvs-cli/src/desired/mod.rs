@@ -29,6 +29,7 @@ use ipvs::{Command, Table};
 
 pub use place::{Place, Problem};
 pub use scope::Scope;
+pub(crate) use write::scalar;
 pub use write::{Shown, write_json, write_toml};
 
 use crate::ipvsadm::Parser;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, ValueEnum};
 use ipvs::ServiceKey;
 
+use super::conns::Conns;
 use super::mark::Marks;
 use super::service_argument;
 
@@ -32,6 +33,8 @@ pub(super) enum Subcommand {
     Diff(Diff),
     /// Shows what the director holds
     Show(Show),
+    /// Shows the connection table, entry by entry or counted
+    Conns(Conns),
     /// Replaces the table by the rules of a file, as ipvsadm-restore does, or all of them or none
     #[command(after_help = APPLY_STATUS)]
     Restore(Restore),

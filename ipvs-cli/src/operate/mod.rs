@@ -1,11 +1,12 @@
 //! The subcommands of `ipvs-cli`: changing a director as a whole, without a gap, and seeing beforehand what will change.
 //!
-//! A file for each: `apply`, `diff`, `show`, `restore`, `mark`; `dry_run` is for command lines of ipvsadm. What several need:
+//! A file or directory for each; `dry_run` is for command lines of ipvsadm. What several need:
 //! `prepare` reads a desired state and plans the change, `carry_out` makes it, `session` is the way to the person at the terminal.
 
 mod apply;
 mod carry_out;
 mod cli;
+mod conns;
 mod diff;
 mod difference;
 mod dry_run;
@@ -69,6 +70,7 @@ fn dispatch(cli: Cli, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
         Subcommand::Apply(apply) => apply::run(&apply, &mut Session::new(streams, kernel, apply.manner.quiet)),
         Subcommand::Diff(diff) => diff::run(&diff, &mut Session::new(streams, kernel, false)),
         Subcommand::Show(show) => show::run(&show, streams, kernel),
+        Subcommand::Conns(conns) => conns::run(&conns, &mut Session::new(streams, kernel, false)),
         Subcommand::Restore(restore) => restore::run(&restore, streams, kernel),
         Subcommand::Mark(marks) => mark::run(&marks, &mut Session::new(streams, kernel, false)),
     }

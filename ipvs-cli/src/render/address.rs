@@ -13,7 +13,7 @@ const LONGEST: usize = 59;
 /// Appends `address:port`.
 ///
 /// `names`: where to look names up; `None` prints numbers. Without a protocol the port is a number in any case.
-pub(super) fn endpoint(line: &mut Vec<u8>, at: SocketAddr, protocol: Option<Protocol>, names: Option<&mut Names>) {
+pub(crate) fn endpoint(line: &mut Vec<u8>, at: SocketAddr, protocol: Option<Protocol>, names: Option<&mut Names>) {
     match names {
         None => {
             bracketed(line, at, |line| numeric(line, at.ip()));
@@ -64,7 +64,7 @@ pub(super) fn cut_endpoint(
 }
 
 /// Appends an address, without brackets.
-pub(super) fn numeric(line: &mut Vec<u8>, address: IpAddr) {
+pub(crate) fn numeric(line: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(v4) => dotted(line, v4),
         IpAddr::V6(v6) => colons(line, v6),

@@ -10,9 +10,9 @@ pub mod order;
 pub mod save;
 pub mod timeouts;
 
-mod address;
+pub(crate) mod address;
 mod flags;
-mod number;
+pub(crate) mod number;
 #[cfg(test)]
 mod samples;
 
@@ -41,7 +41,8 @@ pub fn prefetch(names: &mut Names, services: &[(ServiceState, Vec<DestinationSta
 }
 
 /// Lines on their way out: handed on some at a time.
-struct Lines<'w, W> {
+#[derive(Debug)]
+pub(crate) struct Lines<'w, W> {
     out: &'w mut W,
     pending: Vec<u8>,
 }
@@ -53,18 +54,18 @@ impl<'w, W: Write> Lines<'w, W> {
     const LINE: usize = 128;
 
     /// For about this many lines.
-    fn new(out: &'w mut W, lines: usize) -> Self {
+    pub(crate) fn new(out: &'w mut W, lines: usize) -> Self {
         Lines { out, pending: Vec::with_capacity((lines * Self::LINE).min(Self::ENOUGH + Self::LINE)) }
     }
 
     /// Adds what `write` appends, and a newline.
-    fn line(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+    pub(crate) fn line(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         write(&mut self.pending);
         self.pending.push(b'\n');
         if self.pending.len() < Self::ENOUGH { Ok(()) } else { self.flush() }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.out.write_all(&self.pending)?;
         self.pending.clear();
         Ok(())

@@ -23,7 +23,7 @@ const fn small() -> [([u8; 3], u8); 256] {
 }
 
 /// Appends a number in decimal.
-pub(super) fn decimal(line: &mut Vec<u8>, number: impl Into<u64>) {
+pub(crate) fn decimal(line: &mut Vec<u8>, number: impl Into<u64>) {
     let number = number.into();
     match u8::try_from(number) {
         Ok(small) => octet(line, small),
@@ -54,7 +54,7 @@ fn fill(digits: &mut [u8; DIGITS], mut number: u64) -> &[u8] {
 }
 
 /// Appends what `write` does, and blanks up to the width. What is wider pushes what follows to the right.
-pub(super) fn left(line: &mut Vec<u8>, width: usize, write: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn left(line: &mut Vec<u8>, width: usize, write: impl FnOnce(&mut Vec<u8>)) {
     let end = line.len() + width;
     write(line);
     if line.len() < end {
@@ -78,7 +78,7 @@ pub(super) fn left_number(line: &mut Vec<u8>, width: usize, number: u32) {
 }
 
 /// Appends a number behind as many blanks as fill the width.
-pub(super) fn right_number(line: &mut Vec<u8>, width: usize, number: u64) {
+pub(crate) fn right_number(line: &mut Vec<u8>, width: usize, number: u64) {
     let mut digits = [0; DIGITS];
     let digits = fill(&mut digits, number);
     blanks(line, width.saturating_sub(digits.len()));

@@ -2,7 +2,7 @@
 
 mod fields;
 mod json;
-mod scalar;
+pub(crate) mod scalar;
 mod toml;
 
 use std::io::{self, Write};

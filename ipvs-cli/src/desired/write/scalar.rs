@@ -3,11 +3,11 @@
 use std::fmt::{self, Display, Write};
 
 /// The entries of a table, in the order in which they are written.
-pub(super) type Fields = Vec<(&'static str, Scalar)>;
+pub(crate) type Fields = Vec<(&'static str, Scalar)>;
 
 /// A value that stands on one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Scalar {
+pub(crate) enum Scalar {
     Integer(u64),
     Boolean(bool),
     Text(String),
@@ -22,20 +22,20 @@ impl From<u32> for Scalar {
 }
 
 impl Scalar {
-    pub(super) fn text(value: impl Display) -> Self {
+    pub(crate) fn text(value: impl Display) -> Self {
         Scalar::Text(value.to_string())
     }
 }
 
 /// How a notation writes the tables that stand on one line.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Inline {
+pub(crate) enum Inline {
     Json,
     Toml,
 }
 
 impl Inline {
-    pub(super) fn of(self, scalar: &Scalar) -> impl Display + '_ {
+    pub(crate) fn of(self, scalar: &Scalar) -> impl Display + '_ {
         Shown { scalar, inline: self }
     }
 }

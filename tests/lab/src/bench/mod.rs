@@ -4,6 +4,7 @@
 //! and system calls come from user-mode Linux ([`uml`]). In both, the program `bench-guest` (package `floor`) measures and
 //! compares every table and listing with ipvsadm's. What is measured, and how far to believe it: docs/performance.md.
 
+mod connections;
 mod initrd;
 mod machines;
 mod pc;
@@ -50,6 +51,9 @@ pub(crate) struct Bench {
     /// time 10000x10; default kernel: 7.2]
     #[arg(long)]
     reload: bool,
+    /// Measure `ipvs-cli conns' instead, on a made-up table of so many entries [default: 1000000]
+    #[arg(long, value_name = "ENTRIES", num_args = 0..=1, require_equals = true, default_missing_value = "1000000")]
+    connections: Option<u32>,
 }
 
 /// How large a table is.
@@ -103,6 +107,9 @@ struct Section {
 impl Bench {
     /// Measures, prints, and says whether all was right.
     pub(crate) fn run(self) -> Result<ExitCode> {
+        if let Some(entries) = self.connections {
+            return connections::run(entries);
+        }
         let usual = if self.reload { vec![Kernel::V7_2] } else { vec![Kernel::V6_1, Kernel::V7_2] };
         let kernels = if self.kernel.is_empty() { usual } else { self.kernel.clone() };
         let cache = Cache::open()?;
