@@ -78,3 +78,8 @@ pub use parse::{ParseError, Reason, parse};
 pub use ports::{PortRange, Ports};
 pub use rule::{InterfaceName, MarkRule, Origin, Protocol, Traffic};
 pub use setter::{Effect, Setter};
+
+/// The examples of the crate's page.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

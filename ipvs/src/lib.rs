@@ -78,3 +78,8 @@ pub use stats::{Rates, Statistics};
 pub use table::{DestinationState, ServiceState, Table, TableEntry};
 pub use timeouts::Timeouts;
 pub use wire::WireError;
+
+/// The examples of the crate's page.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

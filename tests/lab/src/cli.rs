@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Test(commands::test::Test),
     /// Run random commands by ipvsadm and by ours, and compare all that they do
     Compat(commands::compat::Compat),
+    /// Give every parser bytes that nobody thought of
+    Fuzz(commands::fuzz::Fuzz),
     /// Measure ours, ipvsadm and the least possible side by side
     Bench(bench::Bench),
     /// Only fetch the kernels and tools
@@ -85,6 +87,7 @@ impl Command {
             Self::Run(run) => run.run(),
             Self::Test(test) => test.run(),
             Self::Compat(compat) => compat.run(),
+            Self::Fuzz(fuzz) => fuzz.run(),
             Self::Bench(bench) => bench.run(),
             Self::Setup(setup) => setup.run(),
             Self::Supervise { directory, kernel, arguments } => guest::supervise(&directory, &kernel, &arguments),

@@ -70,6 +70,15 @@ pub(crate) enum Error {
         needed: u64,
     },
 
+    /// There is no such fuzz target.
+    #[error("there is no fuzz target {target:?}; there are {known}")]
+    NoSuchTarget {
+        /// What was asked for.
+        target: String,
+        /// All there are.
+        known: String,
+    },
+
     /// A program that the lab called failed.
     #[error("`{command}` failed ({status}){output}")]
     Command {

@@ -13,6 +13,7 @@ mod signals;
 mod stage;
 mod terminal;
 mod web;
+mod workers;
 mod workspace;
 
 use std::process::ExitCode;

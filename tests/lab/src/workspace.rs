@@ -76,20 +76,27 @@ impl Workspace {
         self.build(&["test", "--no-run", "-p", "kernel-tests"])
     }
 
-    /// Runs a cargo command that builds; its messages to people go to stderr. Gives the programs it made.
+    /// Builds something else. Gives the programs it made.
     pub(crate) fn build(&self, arguments: &[&str]) -> Result<Vec<TestBinary>> {
         let mut command = self.cargo();
-        command.args(arguments).arg("--message-format=json-render-diagnostics");
-        if !io::stderr().is_terminal() {
-            command.arg("--quiet"); // who runs a script wants its own words on stderr, and no others
-        }
-        let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context(|| "run cargo".into())?;
-        if !output.status.success() {
-            let command = format!("cargo {}", arguments.join(" "));
-            return Err(Error::Command { command, status: output.status, output: String::new() });
-        }
-        programs(&String::from_utf8_lossy(&output.stdout))
+        command.args(arguments);
+        build_by(command)
     }
+}
+
+/// Runs a cargo command that builds; its messages to people go to stderr. Gives the programs it made.
+pub(crate) fn build_by(mut command: Command) -> Result<Vec<TestBinary>> {
+    command.arg("--message-format=json-render-diagnostics");
+    if !io::stderr().is_terminal() {
+        command.arg("--quiet"); // who runs a script wants its own words on stderr, and no others
+    }
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context(|| "run cargo".into())?;
+    if !output.status.success() {
+        let words = command.get_args().map(|word| word.to_string_lossy());
+        let command = format!("cargo {}", Vec::from_iter(words).join(" "));
+        return Err(Error::Command { command, status: output.status, output: String::new() });
+    }
+    programs(&String::from_utf8_lossy(&output.stdout))
 }
 
 fn programs(messages: &str) -> Result<Vec<TestBinary>> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod compat;
 pub(crate) mod demo;
+pub(crate) mod fuzz;
 pub(crate) mod run;
 mod scene;
 pub(crate) mod setup;

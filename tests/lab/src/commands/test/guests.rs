@@ -1,16 +1,9 @@
 //! The tests that need a kernel: their ordinary test programs, run as root in guests.
 
 use std::{
-    collections::BTreeMap,
     fmt::Write,
-    num::NonZero,
     path::PathBuf,
     process::{Command, Stdio},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
     time::{Duration, Instant},
 };
 
@@ -22,6 +15,7 @@ use crate::{
     kernel::Kernel,
     signals,
     stage::{Limits, Stage, Tool, show_console},
+    workers,
     workspace::{TestBinary, Workspace},
 };
 
@@ -59,28 +53,15 @@ pub(crate) fn check(
         return Err(Error::Missing(PathBuf::from(format!("{name} of package kernel-tests"))));
     }
     let runs: Vec<_> = kernels.iter().flat_map(|kernel| programs.iter().map(|program| (*kernel, program))).collect();
-    let workers = thread::available_parallelism().map_or(1, NonZero::get).min(runs.len());
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new(BTreeMap::new());
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some((kernel, program)) = runs.get(number) else { break };
-                    let start = Instant::now();
-                    let outcome = run(*kernel, program, &tool, settings);
-                    eprintln!("lab: {} of {}: kernel {kernel}: {} has ended", number + 1, runs.len(), program.name);
-                    let result = (outcome, start.elapsed());
-                    results.lock().unwrap_or_else(PoisonError::into_inner).insert(number, result);
-                }
-            });
-        }
+    let results = workers::each(&runs, |number, (kernel, program)| {
+        let start = Instant::now();
+        let outcome = run(*kernel, program, &tool, settings);
+        eprintln!("lab: {} of {}: kernel {kernel}: {} has ended", number + 1, runs.len(), program.name);
+        (outcome, start.elapsed())
     });
     signals::check()?;
-    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut some_ran = false;
-    for ((kernel, program), (outcome, took)) in runs.iter().zip(results.into_values()) {
+    for ((kernel, program), (outcome, took)) in runs.iter().zip(results) {
         let outcome = outcome?;
         some_ran |= !matches!(outcome, Outcome::Skipped(_));
         summary.add(format!("kernel {kernel}: {}", program.name), outcome, took);

@@ -5,7 +5,10 @@ use std::{
     time::Instant,
 };
 
-use super::summary::{Outcome, Summary};
+use super::{
+    crates::Crates,
+    summary::{Outcome, Summary},
+};
 use crate::{
     cache::Cache,
     error::{Context, Result},
@@ -29,6 +32,7 @@ pub(crate) fn check(workspace: &Workspace, summary: &mut Summary) -> Result<()> 
     run(summary, "clippy", cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     run(summary, "documentation", doc)?;
     oldest_rust(workspace, summary)?;
+    published_crates(workspace, summary)?;
     fuzz_targets(workspace, summary)?;
     dependencies(workspace, summary)?;
     run(summary, "tests on this machine", cargo(&["test", "--quiet", "--workspace", "--exclude", "kernel-tests"]))?;
@@ -88,6 +92,17 @@ fn oldest_rust(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
 /// Whether `version` ("1.95.0", "1.95.0-x86_64-…") is a release of the series ("1.95").
 fn is_release_of(version: &str, series: &str) -> bool {
     version.strip_prefix(series).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
+}
+
+fn published_crates(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
+    let name = "crates alone, oldest dependencies";
+    match Crates::unpack(workspace) {
+        Ok(crates) => run(summary, name, crates.check(workspace)),
+        Err(error) => {
+            summary.add(name, Outcome::Failed(error.to_string()), std::time::Duration::ZERO);
+            Ok(())
+        }
+    }
 }
 
 fn fuzz_targets(workspace: &Workspace, summary: &mut Summary) -> Result<()> {

@@ -1,5 +1,6 @@
 //! `cargo lab test`: everything that must hold, on this machine and on each kernel.
 
+mod crates;
 pub(super) mod guests;
 mod host;
 pub(super) mod summary;
