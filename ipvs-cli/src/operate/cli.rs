@@ -7,6 +7,7 @@ use clap::{Args, Parser, ValueEnum};
 use ipvs::ServiceKey;
 
 use super::conns::Conns;
+use super::drain::{Drain, Undrain};
 use super::mark::Marks;
 use super::service_argument;
 
@@ -35,6 +36,11 @@ pub(super) enum Subcommand {
     Show(Show),
     /// Shows the connection table, entry by entry or counted
     Conns(Conns),
+    /// Takes real servers out of service without cutting connections: weight 0, then waits until they are gone
+    #[command(after_help = DRAIN_STATUS)]
+    Drain(Drain),
+    /// Gives drained real servers their weights back
+    Undrain(Undrain),
     /// Replaces the table by the rules of a file, as ipvsadm-restore does, or all of them or none
     #[command(after_help = APPLY_STATUS)]
     Restore(Restore),
@@ -46,6 +52,10 @@ const APPLY_STATUS: &str = "\
 Exit status: 0 done, or nothing to do; 1 wrong file, or refused: the director is as it was; 2 wrong usage;
 3 the director is between two states, or its state is unknown: run it again; 128 + the signal's number
 when interrupted, and undone.";
+
+const DRAIN_STATUS: &str = "\
+Exit status: 0 drained; 1 not drained, such as in time: the weights are 0, and it can be run again; 2 wrong usage;
+128 + the signal's number when interrupted: as for 1.";
 
 #[derive(Args, Debug)]
 pub(super) struct Apply {
@@ -163,7 +173,7 @@ pub(super) enum Color {
     Never,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.ok_or_else(|| "a number of seconds, such as 10 or 0.5".to_owned())
 }

@@ -48,7 +48,7 @@ impl Lock {
     /// Takes the lock of this thread's network namespace. Waits until `until`, or, without one, as long as it takes;
     /// `waiting` hears once for whom.
     pub(crate) fn take(until: Option<Instant>, waiting: &mut dyn FnMut(&Holder)) -> Result<Self, Denied> {
-        Self::take_at(&path(), until, waiting)
+        Self::take_at(&file_of_namespace("lock"), until, waiting)
     }
 
     fn take_at(path: &Path, until: Option<Instant>, waiting: &mut dyn FnMut(&Holder)) -> Result<Self, Denied> {
@@ -86,10 +86,10 @@ impl Drop for Lock {
     }
 }
 
-/// The number of a namespace is that of its file.
-fn path() -> PathBuf {
+/// A file that is of this thread's network namespace. The number of a namespace is that of its file.
+pub(super) fn file_of_namespace(extension: &str) -> PathBuf {
     let namespace = std::fs::metadata("/proc/thread-self/ns/net").map_or(0, |namespace| namespace.ino());
-    Path::new(DIRECTORY).join(format!("ipvs-cli.{namespace}.lock"))
+    Path::new(DIRECTORY).join(format!("ipvs-cli.{namespace}.{extension}"))
 }
 
 fn sign(file: &mut File) -> io::Result<()> {

@@ -9,9 +9,11 @@ mod cli;
 mod conns;
 mod diff;
 mod difference;
+mod drain;
 mod dry_run;
 pub(crate) mod lock;
 mod mark;
+mod network;
 mod prepare;
 mod progress;
 mod restore;
@@ -71,6 +73,8 @@ fn dispatch(cli: Cli, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
         Subcommand::Diff(diff) => diff::run(&diff, &mut Session::new(streams, kernel, false)),
         Subcommand::Show(show) => show::run(&show, streams, kernel),
         Subcommand::Conns(conns) => conns::run(&conns, &mut Session::new(streams, kernel, false)),
+        Subcommand::Drain(drain) => drain::run(&drain, &mut Session::new(streams, kernel, drain.quiet)),
+        Subcommand::Undrain(undrain) => drain::undrain(&undrain, &mut Session::new(streams, kernel, undrain.quiet)),
         Subcommand::Restore(restore) => restore::run(&restore, streams, kernel),
         Subcommand::Mark(marks) => mark::run(&marks, &mut Session::new(streams, kernel, false)),
     }

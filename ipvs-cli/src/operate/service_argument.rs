@@ -15,6 +15,11 @@ pub(super) fn parse(text: &str) -> Result<ServiceKey, InvalidValue> {
     }
 }
 
+/// The form without blanks.
+pub(super) fn word(key: &ServiceKey) -> String {
+    key.to_string().replace(' ', ":")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,6 +35,7 @@ mod tests {
             ("mark 10 ipv6", "mark 10 ipv6"),
         ] {
             assert_eq!(parse(text).unwrap().to_string(), is);
+            assert_eq!(parse(&word(&is.parse().unwrap())).unwrap().to_string(), is);
         }
         for text in ["", "tcp", "192.0.2.1:80", "mark:", "mark:10:ipv5", "mark:10:ipv6:", "tcp:192.0.2.1"] {
             assert!(parse(text).is_err(), "{text}");

@@ -2,6 +2,7 @@
 
 mod conns;
 mod director;
+mod drain;
 mod dry_run;
 mod faults;
 mod restrictions;

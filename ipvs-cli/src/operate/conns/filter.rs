@@ -2,8 +2,8 @@
 
 use ipvs::{Connection, Protocol, ServiceKey};
 
-use super::network::Network;
 use super::options::Wanted;
+use crate::operate::network::Network;
 
 impl Wanted {
     pub(super) fn has(&self, connection: &Connection) -> bool {

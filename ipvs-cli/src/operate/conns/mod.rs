@@ -4,7 +4,6 @@
 
 mod filter;
 mod group;
-mod network;
 mod options;
 mod order;
 mod row;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use ipvs::{Protocol, ServiceKey};
 
-use super::network::Network;
+use crate::operate::network::Network;
 use crate::operate::service_argument;
 
 #[derive(Args, Debug)]

@@ -1,5 +1,6 @@
-//! Addresses, networks, and either with a port: whom a filter means.
+//! Addresses, networks, and either with a port: whom an option means.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
@@ -65,6 +66,18 @@ impl FromStr for Network {
     }
 }
 
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let longest = if self.address.is_ipv4() { 32 } else { 128 };
+        let prefix = if self.prefix == longest { String::new() } else { format!("/{}", self.prefix) };
+        match (self.address, self.port) {
+            (address, None) => write!(f, "{address}{prefix}"),
+            (IpAddr::V4(address), Some(port)) => write!(f, "{address}{prefix}:{port}"),
+            (IpAddr::V6(address), Some(port)) => write!(f, "[{address}{prefix}]:{port}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +96,7 @@ mod tests {
             ("::/0", "[ffff::]:1", "192.0.2.1:1"),
         ] {
             let parsed: Network = network.parse().unwrap();
+            assert_eq!(parsed.to_string(), network);
             assert!(parsed.contains(inside.parse().unwrap()), "{network} {inside}");
             assert!(!parsed.contains(outside.parse().unwrap()), "{network} {outside}");
         }

@@ -1,0 +1,269 @@
+//! Taking a destination out of service without cutting a connection.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::command::Command;
+use crate::destination::Weight;
+use crate::service::ServiceKey;
+use crate::table::DestinationState;
+
+/// Takes one destination out of service without cutting a connection: weight 0, then patience until nobody uses it.
+///
+/// It does nothing itself: it is shown what the kernel says of the destination, and says what to do next. It neither sleeps nor
+/// reads a clock, so one thread can drain hundreds. It needs no memory of its own past: one that is made anew at any moment goes
+/// on from what the kernel holds.
+///
+/// What it waits for: connections, active and inactive, and templates, by which the clients of a persistent service come back
+/// even to a destination of weight 0. Where the sysctl `expire_quiescent_template` is 1 they don't: see
+/// [`despite_templates`](Self::despite_templates).
+///
+/// ```
+/// use ipvs::{Client, Destination, Drain, DrainStep, Service, Table};
+///
+/// let mut director = Client::fake(Table::new());
+/// let (web, server) = ("tcp 192.0.2.1:80".parse()?, "192.0.2.11:80".parse()?);
+/// director.add_service(&Service::new(web))?;
+/// director.add_destination(&web, &Destination::new(server))?;
+///
+/// let mut drain = Drain::new(web, server);
+/// loop {
+///     let found = director.destinations(&web)?;
+///     match drain.next(found.iter().find(|state| state.destination.address == server)) {
+///         DrainStep::Quiesce { command, weight } => {
+///             println!("its weight was {weight}");
+///             director.execute(&command)?;
+///         }
+///         DrainStep::Wait(in_use) => println!("{in_use}"), // and sleep for a while
+///         DrainStep::Drained => break director.delete_destination(&web, server)?,
+///         DrainStep::Gone | DrainStep::Revived(_) => break,
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Drain {
+    key: ServiceKey,
+    at: SocketAddr,
+    keeps_weight: bool,
+    heeds_templates: bool,
+    seen: Seen,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Seen {
+    /// Not yet anything.
+    Nothing,
+    /// It takes no new connections, or will not once its weight is 0 as was asked.
+    Quiesced,
+    /// Nor has it any. A packet for which it was chosen just before may still be on its way into the table.
+    Unused,
+}
+
+/// What to do next, as [`Drain::next`] says.
+///
+/// ```
+/// fn is_over(step: &ipvs::DrainStep) -> bool {
+///     !matches!(step, ipvs::DrainStep::Quiesce { .. } | ipvs::DrainStep::Wait(_))
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DrainStep {
+    /// Carry this out, and look at once. It is the last chance to keep the weight for later.
+    Quiesce {
+        /// Sets the weight to 0, and leaves all else as it was found.
+        command: Command,
+        /// What it was.
+        weight: Weight,
+    },
+    /// It is in use, or was just now: look again after a while.
+    Wait(InUse),
+    /// Nobody uses it, nor can anybody come back: it may be removed.
+    Drained,
+    /// The service has no such destination, or there is no such service.
+    Gone,
+    /// Somebody else has given it a weight since. It takes connections again.
+    Revived(Weight),
+}
+
+/// Who still uses a destination.
+///
+/// ```
+/// use ipvs::InUse;
+/// let in_use = InUse { active: 12, inactive: 3, templates: 0 };
+/// assert_eq!(in_use.to_string(), "12 active, 3 inactive");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct InUse {
+    /// Established connections.
+    pub active: u32,
+    /// Connections that are being set up or closed; all of UDP.
+    pub inactive: u32,
+    /// Clients that persistence would send there again.
+    pub templates: u32,
+}
+
+impl InUse {
+    /// What the kernel says of this destination.
+    pub fn of(state: &DestinationState) -> Self {
+        InUse {
+            active: state.active_connections,
+            inactive: state.inactive_connections,
+            templates: state.persistent_connections,
+        }
+    }
+
+    /// Nobody.
+    pub fn is_unused(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl std::ops::AddAssign for InUse {
+    fn add_assign(&mut self, other: Self) {
+        self.active = self.active.saturating_add(other.active);
+        self.inactive = self.inactive.saturating_add(other.inactive);
+        self.templates = self.templates.saturating_add(other.templates);
+    }
+}
+
+impl fmt::Display for InUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} active, {} inactive", self.active, self.inactive)?;
+        match self.templates {
+            0 => Ok(()),
+            1 => write!(f, ", 1 remembered client"),
+            templates => write!(f, ", {templates} remembered clients"),
+        }
+    }
+}
+
+impl Drain {
+    /// Of this destination of this service.
+    pub fn new(key: ServiceKey, at: SocketAddr) -> Self {
+        Drain { key, at, keeps_weight: false, heeds_templates: true, seen: Seen::Nothing }
+    }
+
+    /// Leaves the weight alone and only waits: somebody else keeps new connections away.
+    #[must_use]
+    pub fn keeping_weight(self) -> Self {
+        Drain { keeps_weight: true, ..self }
+    }
+
+    /// Does not wait for templates: for kernels whose sysctl `expire_quiescent_template` is 1, where nobody comes back by one to
+    /// a destination of weight 0.
+    #[must_use]
+    pub fn despite_templates(self) -> Self {
+        Drain { heeds_templates: false, ..self }
+    }
+
+    /// The service.
+    pub fn service(&self) -> ServiceKey {
+        self.key
+    }
+
+    /// The destination's address.
+    pub fn address(&self) -> SocketAddr {
+        self.at
+    }
+
+    /// Given what the kernel says of the destination now, what to do next. `None`: it has no such destination.
+    pub fn next(&mut self, found: Option<&DestinationState>) -> DrainStep {
+        let Some(state) = found else { return DrainStep::Gone };
+        let weight = state.destination.weight;
+        if weight != Weight::ZERO && !self.keeps_weight {
+            return match self.seen {
+                Seen::Nothing => {
+                    let command = Command::EditDestination(self.key, state.destination.with_weight(Weight::ZERO));
+                    self.seen = Seen::Quiesced;
+                    DrainStep::Quiesce { command, weight }
+                }
+                Seen::Quiesced | Seen::Unused => DrainStep::Revived(weight),
+            };
+        }
+        let mut in_use = InUse::of(state);
+        if !self.heeds_templates {
+            in_use.templates = 0;
+        }
+        match (in_use.is_unused(), self.seen) {
+            (true, Seen::Unused) => return DrainStep::Drained,
+            (true, _) => self.seen = Seen::Unused,
+            (false, _) => self.seen = Seen::Quiesced,
+        }
+        DrainStep::Wait(in_use)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::destination::Destination;
+
+    fn drain() -> Drain {
+        Drain::new("tcp 192.0.2.1:80".parse().unwrap(), "192.0.2.11:80".parse().unwrap())
+    }
+
+    fn state(weight: u32, active: u32, inactive: u32, templates: u32) -> DestinationState {
+        let mut destination = Destination::new("192.0.2.11:80".parse().unwrap());
+        destination.weight = Weight::new(weight).unwrap();
+        destination.upper_threshold = 9;
+        DestinationState {
+            active_connections: active,
+            inactive_connections: inactive,
+            persistent_connections: templates,
+            ..DestinationState::new(destination)
+        }
+    }
+
+    /// What is done, a letter each, when the kernel says this.
+    fn steps(mut drain: Drain, states: &[Option<DestinationState>]) -> String {
+        let step = |state: &Option<DestinationState>| match drain.next(state.as_ref()) {
+            DrainStep::Quiesce { .. } => 'Q',
+            DrainStep::Wait(_) => 'w',
+            DrainStep::Drained => 'D',
+            DrainStep::Gone => 'G',
+            DrainStep::Revived(_) => 'R',
+        };
+        states.iter().map(step).collect()
+    }
+
+    #[test]
+    fn only_the_weight_is_changed() {
+        let DrainStep::Quiesce { command, weight } = drain().next(Some(&state(7, 1, 0, 0))) else { panic!() };
+        assert_eq!(weight.get(), 7);
+        assert_eq!(command, Command::EditDestination(drain().service(), state(0, 0, 0, 0).destination));
+    }
+
+    #[test]
+    fn it_is_over_when_nobody_was_there_twice() {
+        let course = [state(1, 2, 0, 0), state(0, 1, 1, 0), state(0, 0, 0, 0), state(0, 0, 1, 0), state(0, 0, 0, 0)];
+        let course: Vec<_> = course.into_iter().chain([state(0, 0, 0, 0)]).map(Some).collect();
+        assert_eq!(steps(drain(), &course), "QwwwwD");
+    }
+
+    #[test]
+    fn one_made_anew_goes_on() {
+        assert_eq!(steps(drain(), &[Some(state(0, 3, 0, 0)), Some(state(0, 0, 0, 0)), Some(state(0, 0, 0, 0))]), "wwD");
+        assert_eq!(steps(drain(), &[Some(state(0, 0, 0, 0)), Some(state(0, 0, 0, 0))]), "wD");
+    }
+
+    #[test]
+    fn templates_count_unless_they_lead_nowhere() {
+        let course = [Some(state(0, 0, 0, 4)), Some(state(0, 0, 0, 4)), Some(state(0, 0, 0, 4))];
+        assert_eq!(steps(drain(), &course), "www");
+        assert_eq!(steps(drain().despite_templates(), &course), "wDD");
+    }
+
+    #[test]
+    fn others_may_interfere() {
+        assert_eq!(steps(drain(), &[None]), "G");
+        assert_eq!(steps(drain(), &[Some(state(3, 1, 0, 0)), Some(state(0, 1, 0, 0)), Some(state(3, 1, 0, 0))]), "QwR");
+        assert_eq!(steps(drain(), &[Some(state(0, 1, 0, 0)), None]), "wG");
+    }
+
+    #[test]
+    fn the_weight_may_be_left_alone() {
+        let course = [Some(state(3, 1, 0, 0)), Some(state(3, 0, 0, 0)), Some(state(3, 0, 0, 0))];
+        assert_eq!(steps(drain().keeping_weight(), &course), "wwD");
+    }
+}

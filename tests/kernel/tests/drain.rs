@@ -1,0 +1,249 @@
+//! `ipvs-cli drain` with connections: it cuts none where `ipvsadm -d` cuts some, goes on from what the kernel holds, and knows
+//! who may come back.
+//!
+//! Prints what it measures; the figures are in docs/performance.md.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ipvs::{Client, Destination, Forwarding, Persistence, Scheduler, Service, ServiceKey, Timeouts, Weight};
+use kernel_tests::target::Target;
+use kernel_tests::{kernel_major, sandbox};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use network::{Network, SERVERS, VIRTUAL};
+use traffic::{Clients, Report, serve};
+
+#[path = "reload/network.rs"]
+mod network;
+#[path = "drain/traffic.rs"]
+mod traffic;
+
+/// The one that goes.
+const GOES: SocketAddr = SERVERS[0];
+
+/// In a minute something is wrong.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn key() -> ServiceKey {
+    ServiceKey::tcp(VIRTUAL)
+}
+
+fn add(client: &mut Client, service: Service, servers: &[SocketAddr]) {
+    client.add_service(&service.with_scheduler(Scheduler::WRR)).unwrap();
+    for server in servers {
+        let server = Destination::new(*server).with_forwarding(Forwarding::Masquerade);
+        client.add_destination(&service.key(), &server.with_weight(Weight::new(3).unwrap())).unwrap();
+    }
+}
+
+/// Our program.
+fn start(arguments: &str) -> Child {
+    let mut command = Command::new(Target::Ours.program().unwrap());
+    command.arg0("ipvs-cli").args(arguments.split(' '));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Its status, by a signal 128 and more, and all that it said.
+fn end(child: Child) -> (i32, String) {
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    (status.code().unwrap_or(-1), String::from_utf8([stdout, stderr].concat()).unwrap())
+}
+
+fn run(arguments: &str) -> (i32, String) {
+    end(start(arguments))
+}
+
+/// Removes a server while 30 connections are in use, a third of them to it, and new ones come all the time.
+fn remove_under_load(remove: impl FnOnce() + Send) -> Report {
+    let network = Network::build();
+    serve(&network);
+    network.on_director(|| {
+        let mut client = Client::connect().unwrap();
+        add(&mut client, Service::new(key()), &SERVERS);
+        // Who is cut shall hear of it soon.
+        std::fs::write("/proc/sys/net/ipv4/vs/expire_nodest_conn", "1").unwrap();
+        let clients = Clients::start(&network, (0..30).map(|number| Duration::from_millis(1500 + number * 50)));
+        clients.wait_for_new(20);
+        remove();
+        clients.wait_for_new(20);
+        let report = clients.finish();
+        let left: Vec<_> = client.destinations(&key()).unwrap().iter().map(|state| state.destination.address).collect();
+        assert!(left.len() == 2 && !left.contains(&GOES), "{left:?}");
+        report
+    })
+}
+
+#[test]
+fn drain_cuts_none() {
+    if kernel_major() < 7 {
+        return println!("skipped: no kernel differs here, and once is long enough");
+    }
+    let report = remove_under_load(|| {
+        let begun = Instant::now();
+        let (status, said) = run(&format!("drain {} {GOES} --delete", word(key())));
+        println!("drained in {:.1} s", begun.elapsed().as_secs_f64());
+        assert_eq!((status, said), (0, format!("{GOES} at {}: drained and deleted\n", key())));
+    });
+    println!("ipvs-cli drain --delete: {report}");
+    assert_eq!((report.long_cut, report.short_failed), (0, 0), "{report}");
+    assert_eq!(report.long_ended, 30);
+}
+
+/// Shows that the load would tell.
+#[test]
+fn plain_deletion_cuts() {
+    if kernel_major() < 7 {
+        return println!("skipped: no kernel differs here, and once is long enough");
+    }
+    let report = remove_under_load(|| {
+        let mut ipvsadm = Command::new(Target::Theirs.program().unwrap());
+        let status = ipvsadm.args(["-d", "-t", &VIRTUAL.to_string(), "-r", &GOES.to_string()]).status().unwrap();
+        assert!(status.success());
+    });
+    println!("ipvsadm -d: {report}");
+    assert!(report.long_cut >= 9, "{report}");
+}
+
+fn word(key: ServiceKey) -> String {
+    key.to_string().replace(' ', ":")
+}
+
+/// UDP on this machine: a service whose connections end after a second.
+struct World {
+    client: Client,
+    key: ServiceKey,
+    server: SocketAddr,
+    /// They answer nobody, but take what comes.
+    _servers: [UdpSocket; 2],
+}
+
+impl World {
+    fn new(persistence: Option<u32>) -> Self {
+        sandbox::enter_network().unwrap_or_else(|error| panic!("{error}"));
+        let mut client = Client::connect().unwrap();
+        let key = ServiceKey::udp("127.0.0.10:53".parse::<SocketAddr>().unwrap());
+        let servers = ["127.0.0.1:5301", "127.0.0.1:5302"].map(|server| server.parse().unwrap());
+        let service = Service::new(key);
+        let service =
+            persistence.map_or(service, |seconds| service.with_persistence(Persistence::new(seconds).unwrap()));
+        add(&mut client, service, &servers);
+        client.set_timeouts(Timeouts { udp: Some(1), ..Timeouts::default() }).unwrap();
+        World { client, key, server: servers[0], _servers: servers.map(|server| UdpSocket::bind(server).unwrap()) }
+    }
+
+    /// Sends datagrams from two clients; each server has one then.
+    fn be_used(&self) -> [UdpSocket; 2] {
+        ["127.0.0.21:4000", "127.0.0.22:4000"].map(|from| {
+            let socket = UdpSocket::bind(from).unwrap();
+            socket.connect("127.0.0.10:53").unwrap();
+            ask(&socket);
+            socket
+        })
+    }
+
+    fn weight(&mut self) -> u32 {
+        let found = self.client.destinations(&self.key).unwrap();
+        found.iter().find(|state| state.destination.address == self.server).unwrap().destination.weight.get()
+    }
+
+    fn wait_for_weight(&mut self, weight: u32) {
+        let begun = Instant::now();
+        while self.weight() != weight {
+            assert!(begun.elapsed() < PATIENCE, "the weight is never {weight}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn line(&self, subcommand: &str) -> String {
+        format!("{subcommand} {} {}", word(self.key), self.server)
+    }
+}
+
+fn ask(client: &UdpSocket) {
+    assert_eq!(client.send(b"?").unwrap(), 1);
+}
+
+#[test]
+fn it_goes_on_from_what_the_kernel_holds() {
+    let mut world = World::new(None);
+    let (key, server) = (world.key, world.server);
+    let clients = world.be_used();
+    // Ended by hand, and by force: the server stays quiesced.
+    for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGKILL, -1), (Signal::SIGTERM, 143)] {
+        world.client.set_timeouts(Timeouts { udp: Some(100), ..Timeouts::default() }).unwrap();
+        clients.iter().for_each(ask);
+        let drain = start(&world.line("drain"));
+        world.wait_for_weight(0);
+        kill(Pid::from_raw(i32::try_from(drain.id()).unwrap()), signal).unwrap();
+        let (found, said) = end(drain);
+        assert_eq!(found, status, "{said}");
+        if signal != Signal::SIGKILL {
+            let expected = format!(
+                "ipvs-cli: {server} at {key}: not drained yet: 0 active, 1 inactive; `ipvs-cli undrain {} {server}' gives it \
+                 weight 3 again\n",
+                word(key)
+            );
+            assert!(said.ends_with(&expected), "{said}");
+        }
+        assert_eq!(world.weight(), 0);
+    }
+    let (status, said) = run(&format!("{} --timeout 0.2 --quiet", world.line("drain")));
+    assert_eq!(status, 1);
+    assert!(said.contains("not drained in time: 0 active, 1 inactive"), "{said}");
+    // Its connection ends a second after the next packet.
+    world.client.set_timeouts(Timeouts { udp: Some(1), ..Timeouts::default() }).unwrap();
+    clients.iter().for_each(ask);
+    let drained =
+        format!("{server} at {key}: drained; `ipvs-cli undrain {} {server}' gives it weight 3 again\n", word(key));
+    let (status, said) = run(&world.line("drain"));
+    assert_eq!(status, 0, "{said}");
+    assert!(said.starts_with(&drained) && said.contains("a client that keeps its port keeps its server"), "{said}");
+    assert_eq!(run(&world.line("undrain")), (0, format!("{server} at {key}: weight 3\n")));
+    assert_eq!(world.weight(), 3);
+    assert_eq!(run(&world.line("undrain")), (0, format!("{server} at {key}: has weight 3\n")));
+}
+
+#[test]
+fn clients_that_may_come_back_are_waited_for() {
+    let mut world = World::new(Some(600));
+    world.be_used();
+    let line = format!("{} --timeout 4", world.line("drain"));
+    let (status, said) = run(&line);
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("not drained in time: 0 active, 0 inactive, 1 remembered client;"), "{said}");
+    assert!(said.contains("expire_quiescent_template=1 sends them elsewhere"), "{said}");
+    std::fs::write("/proc/sys/net/ipv4/vs/expire_quiescent_template", "1").unwrap();
+    let (status, said) = run(&line);
+    assert_eq!(status, 0, "{said}");
+    assert_eq!(world.weight(), 0);
+    let (status, said) = run(&format!("undrain --all {}", world.server));
+    assert_eq!((status, world.weight()), (0, 3), "{said}");
+}
+
+#[test]
+fn what_somebody_else_does_is_noticed() {
+    let mut world = World::new(None);
+    world.client.set_timeouts(Timeouts { udp: Some(100), ..Timeouts::default() }).unwrap();
+    world.be_used();
+    let (key, server) = (world.key, world.server);
+    let drain = start(&world.line("drain"));
+    world.wait_for_weight(0);
+    let state = Destination::new(server).with_forwarding(Forwarding::Masquerade).with_weight(Weight::new(7).unwrap());
+    world.client.edit_destination(&key, &state).unwrap();
+    let (status, said) = end(drain);
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("somebody else has given it weight 7"), "{said}");
+    let drain = start(&world.line("drain"));
+    world.wait_for_weight(0);
+    world.client.delete_destination(&key, server).unwrap();
+    let (status, said) = end(drain);
+    assert!(status == 0 && said.contains("somebody else has removed it"), "{said}");
+    let forced = "drain --all 127.0.0.1:5302 --timeout 0.1 --delete --force --quiet";
+    assert_eq!(run(forced), (0, String::new()));
+    assert!(world.client.destinations(&key).unwrap().is_empty());
+}
