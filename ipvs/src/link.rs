@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_GENERIC;
+use netlink_sys::{Socket, SocketAddr};
 use rustix::io::Errno as Raw;
 use rustix::net::RecvFlags;
 use rustix::net::sockopt::{self, Timeout, set_socket_timeout};
@@ -24,9 +24,11 @@ pub(crate) enum Link {
 }
 
 impl Link {
-    /// A socket on which no call waits for longer than `deadline`.
+    /// A socket on which no call waits for longer than `deadline`, and nobody but the kernel can answer.
     pub(crate) fn open(deadline: Duration) -> Result<Self, Error> {
         let socket = Socket::new(NETLINK_GENERIC)?;
+        // A socket that is not connected takes datagrams from whoever may administer this network, as root of a container may.
+        socket.connect(&SocketAddr::new(0, 0))?;
         for timeout in [Timeout::Recv, Timeout::Send] {
             set_socket_timeout(&socket, timeout, Some(deadline)).map_err(io::Error::from)?;
         }
@@ -63,7 +65,6 @@ impl Link {
 
     pub(crate) fn send(&mut self, datagram: &[u8]) -> Result<(), Error> {
         let sent = match self {
-            // A socket that was never connected sends to the kernel.
             Link::Kernel(socket) => retry(|| socket.send(datagram, 0))?,
             Link::Fake(fake) => {
                 fake.send(datagram);

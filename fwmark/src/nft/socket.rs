@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_NETFILTER;
+use netlink_sys::{Socket, SocketAddr};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use rustix::net::sockopt::{self, Timeout, set_socket_timeout};
@@ -77,6 +77,8 @@ impl Connection {
         for timeout in [Timeout::Recv, Timeout::Send] {
             set_socket_timeout(&socket, timeout, Some(DEADLINE)).map_err(io::Error::from)?;
         }
+        // Nobody but the kernel shall answer.
+        socket.connect(&SocketAddr::new(0, 0))?;
         // A refusal shall not repeat its request.
         socket.set_cap_ack(true)?;
         Ok(Connection { socket, sequence: 1, buffer: Vec::with_capacity(RECEIVE) })

@@ -2,6 +2,7 @@
 //!
 //! `fake::NAME` runs anywhere; `kernel::NAME` needs root and ip_vs, in a network namespace of its own.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
 
 use ipvs::{
@@ -10,6 +11,7 @@ use ipvs::{
     ServiceKey, Table, Timeouts, Tunnel, TunnelFlags, Weight,
 };
 use kernel_tests::{on_each_director, sandbox};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
 
 on_each_director! {
     an_untouched_director_is_empty
@@ -454,4 +456,26 @@ fn kernel_a_small_send_buffer() {
     setting.write_all_at(&usual, 0).unwrap();
     let add = |n: u32| Command::AddService(service(&format!("mark {n}")));
     done(&mut client.unwrap(), &(1..=500).map(add).collect::<Vec<_>>());
+}
+
+/// Whoever may administer this network, but not IPVS (root of a container), may send to any socket in it.
+#[test]
+fn kernel_nobody_but_the_kernel_can_answer() {
+    sandbox::enter_network().unwrap();
+    let before = generic_netlink_ports();
+    let mut client = Client::connect().unwrap();
+    let new: Vec<u32> = generic_netlink_ports().difference(&before).copied().collect();
+    let [port] = new[..] else { panic!("the client's port is none of {new:?}") };
+    let liar = Socket::new(NETLINK_GENERIC).unwrap();
+    let refused = liar.send_to(&[0; 16], &SocketAddr::new(port, 0), 0).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    assert_eq!(client.table().unwrap().services().len(), 0);
+}
+
+/// Of all sockets in this network.
+fn generic_netlink_ports() -> BTreeSet<u32> {
+    let sockets = std::fs::read_to_string("/proc/thread-self/net/netlink").unwrap();
+    let rows = sockets.lines().skip(1).map(|line| Vec::from_iter(line.split_whitespace()));
+    let generic = rows.filter(|row| row[1] == NETLINK_GENERIC.to_string());
+    generic.map(|row| row[2].parse().unwrap()).filter(|port| *port != 0).collect()
 }
