@@ -7,6 +7,7 @@ use clap::{Args, Parser, ValueEnum};
 use ipvs::ServiceKey;
 
 use super::conns::Conns;
+use super::doctor::Doctor;
 use super::drain::{Drain, Undrain};
 use super::mark::Marks;
 use super::service_argument;
@@ -46,6 +47,8 @@ pub(super) enum Subcommand {
     Restore(Restore),
     /// Marks packets, so that several ports are one service
     Mark(Marks),
+    /// Finds what keeps packets from their service, and says what mends it
+    Doctor(Doctor),
 }
 
 const APPLY_STATUS: &str = "\

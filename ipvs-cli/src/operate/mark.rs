@@ -2,7 +2,7 @@
 //!
 //! All state is in the kernel: the owner's table of nftables, or its chains of iptables.
 
-mod check;
+pub(super) mod check;
 mod packets;
 
 use std::time::Duration;

@@ -9,6 +9,7 @@ mod cli;
 mod conns;
 mod diff;
 mod difference;
+mod doctor;
 mod drain;
 mod dry_run;
 pub(crate) mod lock;
@@ -76,6 +77,7 @@ fn dispatch(cli: Cli, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
         Subcommand::Drain(drain) => drain::run(&drain, &mut Session::new(streams, kernel, drain.quiet)),
         Subcommand::Undrain(undrain) => drain::undrain(&undrain, &mut Session::new(streams, kernel, undrain.quiet)),
         Subcommand::Restore(restore) => restore::run(&restore, streams, kernel),
+        Subcommand::Doctor(doctor) => doctor::run(&doctor, &mut Session::new(streams, kernel, false)),
         Subcommand::Mark(marks) => mark::run(&marks, &mut Session::new(streams, kernel, false)),
     }
 }

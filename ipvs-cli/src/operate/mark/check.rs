@@ -1,8 +1,9 @@
 //! What keeps marked packets from their service.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
-use fwmark::{Backend, Effect, Family, Mark, Survey};
+use fwmark::{Backend, BackendError, Effect, Family, Mark, MarkRule, Survey};
 use ipvs::{ServiceKey, Table};
 
 use super::super::session::{Session, Trouble};
@@ -10,25 +11,58 @@ use super::trouble;
 
 const FOUND: u8 = 1;
 
+/// Our rules, and what is wrong with marks.
+pub(in crate::operate) struct Looked {
+    pub(in crate::operate) rules: Vec<MarkRule>,
+    pub(in crate::operate) wrong: Vec<Wrong>,
+}
+
+/// Something wrong with marks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::operate) enum Wrong {
+    /// Others mark packets, too.
+    InTheWay(Box<fwmark::Finding>),
+    /// Rules of others could not be read.
+    Unread(String),
+    /// A rule of ours gives the mark, and there is no such service.
+    NoService(Mark, Family),
+    /// A service has the mark, and no rule gives it.
+    NoRule(Mark, Family),
+}
+
 /// Says what was found, a line each. Gives the exit status.
 pub(super) fn check(backend: &mut Backend, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
-    let rules = backend.list().map_err(trouble)?;
-    let survey = Survey::of_others(backend.owner());
-    let mut found: Vec<String> = fwmark::check(&rules, &survey.setters).iter().map(ToString::to_string).collect();
-    found.extend(survey.unread.iter().map(|error| format!("not looked at: {error}")));
-    match session.kernel.table() {
-        Ok(table) => {
-            let served: BTreeSet<Marked> = served(&table).collect();
-            let ours: BTreeSet<Marked> = rules.iter().map(|rule| (rule.set().mark(), rule.family())).collect();
-            found.extend(without_rule(&served, &ours, &survey));
-            found.extend(ours.difference(&served).map(without_service));
-        }
-        Err(error) => session.note(format!("services are not looked at: {error}")),
+    let table = session.kernel.table();
+    let wrong = look(backend, table.as_ref().ok()).map_err(trouble)?.wrong;
+    if let Err(error) = table {
+        session.note(format!("services are not looked at: {error}"));
     }
-    for line in &found {
+    for line in &wrong {
         session.report(line);
     }
-    Ok(if found.is_empty() { 0 } else { FOUND })
+    Ok(if wrong.is_empty() { 0 } else { FOUND })
+}
+
+/// Reads everybody's rules, and compares ours with the services.
+pub(in crate::operate) fn look(backend: &mut Backend, table: Option<&Table>) -> Result<Looked, BackendError> {
+    let rules = backend.list()?;
+    let survey = Survey::of_others(backend.owner());
+    let in_the_way = fwmark::check(&rules, &survey.setters).into_iter();
+    let mut wrong: Vec<Wrong> = in_the_way.map(|finding| Wrong::InTheWay(Box::new(finding))).collect();
+    wrong.extend(survey.unread.iter().map(|error| Wrong::Unread(error.to_string())));
+    if let Some(table) = table {
+        let served: BTreeSet<Marked> = served(table).collect();
+        let ours: BTreeSet<Marked> = rules.iter().map(|rule| (rule.set().mark(), rule.family())).collect();
+        let unmarked = served.difference(&ours).filter(|(mark, _)| !is_set_by_others(*mark, &survey));
+        wrong.extend(unmarked.map(|(mark, family)| Wrong::NoRule(*mark, *family)));
+        wrong.extend(ours.difference(&served).map(|(mark, family)| Wrong::NoService(*mark, *family)));
+    }
+    Ok(Looked { rules, wrong })
+}
+
+/// What is wrong where nothing can mark packets.
+pub(in crate::operate) fn without_backend(table: &Table) -> Vec<Wrong> {
+    served(table).map(|(mark, family)| Wrong::NoRule(mark, family)).collect()
 }
 
 /// A mark, and the packets that have it.
@@ -53,33 +87,40 @@ const fn of_ipvs(family: ipvs::Family) -> Family {
     }
 }
 
-/// What ipvsadm and people call it.
-const fn names(family: Family) -> (&'static str, &'static str) {
-    match family {
-        Family::V4 => ("", "IPv4"),
-        Family::V6 => (" -6", "IPv6"),
+/// As far as their rules are understood.
+fn is_set_by_others(mark: Mark, survey: &Survey) -> bool {
+    survey.setters.iter().any(|setter| match *setter.effect() {
+        Effect::Set { value, mask } => mark.get() & mask == value,
+        _ => true,
+    })
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wrong::InTheWay(finding) => write!(f, "{finding}"),
+            Wrong::Unread(error) => write!(f, "not looked at: {error}"),
+            Wrong::NoService(mark, family) => {
+                let name = name(*family);
+                write!(f, "mark {mark} has no service for {name}: {} adds one", add_service(*mark, *family))
+            }
+            Wrong::NoRule(mark, family) => {
+                let name = name(*family);
+                write!(f, "the {name} service of mark {mark} gets no packets: no rule gives them this mark")
+            }
+        }
     }
 }
 
-fn without_service((mark, family): &Marked) -> String {
-    let (option, name) = names(*family);
-    format!("mark {mark} has no service for {name}: ipvsadm -A -f {mark}{option} adds one")
+const fn name(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
+    }
 }
 
-/// Services whose mark no rule gives, as far as rules are understood.
-fn without_rule<'a>(
-    served: &'a BTreeSet<Marked>,
-    ours: &'a BTreeSet<Marked>,
-    survey: &'a Survey,
-) -> impl Iterator<Item = String> + 'a {
-    let by_others = |mark: Mark| {
-        survey.setters.iter().any(|setter| match *setter.effect() {
-            Effect::Set { value, mask } => mark.get() & mask == value,
-            _ => true,
-        })
-    };
-    served.difference(ours).filter(move |(mark, _)| !by_others(*mark)).map(|(mark, family)| {
-        let (_, name) = names(*family);
-        format!("the {name} service of mark {mark} gets no packets: no rule gives them this mark")
-    })
+/// The command that makes a service of a mark.
+pub(in crate::operate) fn add_service(mark: Mark, family: Family) -> String {
+    let option = if family == Family::V6 { " -6" } else { "" };
+    format!("ipvsadm -A -f {mark}{option}")
 }

@@ -1,0 +1,103 @@
+//! What the doctor finds, and how it is told.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use crate::desired::scalar::{Inline, Scalar};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    /// Packets are lost, or go astray.
+    Problem,
+    /// It works, and there is something to know.
+    Hint,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Level::Problem => "problem",
+            Level::Hint => "hint",
+        })
+    }
+}
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) level: Level,
+    /// A word for programs, which stays.
+    pub(super) id: &'static str,
+    pub(super) what: String,
+    pub(super) why: String,
+    /// Commands of a shell that mend it; none where it takes a person to know.
+    pub(super) mend: Vec<String>,
+}
+
+impl Finding {
+    pub(super) fn problem(id: &'static str, what: impl Into<String>, why: impl Into<String>) -> Self {
+        Finding { level: Level::Problem, id, what: what.into(), why: why.into(), mend: Vec::new() }
+    }
+
+    pub(super) fn hint(id: &'static str, what: impl Into<String>, why: impl Into<String>) -> Self {
+        Finding { level: Level::Hint, ..Finding::problem(id, what, why) }
+    }
+
+    #[must_use]
+    pub(super) fn mended_by(mut self, commands: impl IntoIterator<Item = String>) -> Self {
+        self.mend.extend(commands);
+        self
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}\n  why: {}", self.level, self.what, self.why)?;
+        self.mend.iter().try_for_each(|command| write!(f, "\n  # {command}"))
+    }
+}
+
+/// Writes all of them as one JSON object, a line for each.
+pub(super) fn write_json(out: &mut dyn Write, role: &'static str, findings: &[Finding]) -> io::Result<()> {
+    write!(out, "{{\n  \"version\": 1,\n  \"role\": {},\n  \"findings\": [", Inline::Json.of(&Scalar::text(role)))?;
+    for (index, finding) in findings.iter().enumerate() {
+        let fields = Scalar::Table(vec![
+            ("level", Scalar::text(finding.level)),
+            ("id", Scalar::text(finding.id)),
+            ("what", Scalar::text(&finding.what)),
+            ("why", Scalar::text(&finding.why)),
+            ("mend", Scalar::Texts(finding.mend.clone())),
+        ]);
+        out.write_all(if index == 0 { b"\n    " } else { b",\n    " })?;
+        write!(out, "{}", Inline::Json.of(&fields))?;
+    }
+    out.write_all(if findings.is_empty() { b"]\n}\n" } else { b"\n  ]\n}\n" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_json() {
+        let finding = Finding::problem("some-id", "a \"b\"", "c").mended_by(["d".to_owned(), "e".to_owned()]);
+        for findings in [vec![], vec![finding.clone()], vec![finding; 2]] {
+            let mut text = Vec::new();
+            write_json(&mut text, "director", &findings).unwrap();
+            let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            assert_eq!(value["findings"].as_array().unwrap().len(), findings.len());
+            assert_eq!(value["role"], "director");
+            if let Some(first) = value["findings"].get(0) {
+                assert_eq!(first["what"], "a \"b\"");
+                assert_eq!(first["mend"][1], "e");
+            }
+        }
+    }
+
+    #[test]
+    fn commands_stand_below() {
+        let finding = Finding::hint("some-id", "what", "why").mended_by(["true".to_owned()]);
+        assert_eq!(finding.to_string(), "hint: what\n  why: why\n  # true");
+    }
+}

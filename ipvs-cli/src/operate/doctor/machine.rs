@@ -1,0 +1,164 @@
+//! What is known of a machine's network, as plain values: nothing here asks the kernel.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// The network of a machine, as far as the doctor looks at it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Machine {
+    pub(super) settings: Settings,
+    pub(super) links: Vec<Link>,
+    pub(super) addresses: Vec<Address>,
+    /// Where packets to an address with a mark go: of those that were asked for.
+    pub(super) routes: BTreeMap<(IpAddr, u32), Route>,
+    /// UDP sockets that wait for packets: at which address and port.
+    pub(super) udp: Vec<(IpAddr, u16)>,
+}
+
+/// A network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) index: u32,
+    pub(super) name: String,
+    pub(super) kind: LinkKind,
+    pub(super) is_up: bool,
+    /// Of GRE: a checksum is asked of packets that come in.
+    pub(super) wants_checksum: bool,
+    /// Of `ip6tnl`: the number of the only protocol that it unwraps; 0 is any.
+    pub(super) protocol: u8,
+}
+
+/// What an interface is, by the kernel's `ARPHRD_` number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkKind {
+    Loopback,
+    /// `ipip`: IPv4 in IPv4.
+    Ipip,
+    /// `sit`: IPv6 in IPv4.
+    Sit,
+    /// `ip6tnl`: anything in IPv6.
+    Ip6Tunnel,
+    Gre,
+    Ip6Gre,
+    /// Another one without neighbours, such as `dummy`.
+    Quiet,
+    /// It has neighbours, who ask who has an address.
+    Wire,
+}
+
+/// An address of an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Address {
+    pub(super) ip: IpAddr,
+    pub(super) prefix: u8,
+    pub(super) link: u32,
+    /// Not taken for packets of the machine's own.
+    pub(super) is_deprecated: bool,
+}
+
+/// Where packets go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// To this machine itself.
+    Local,
+    /// Out, by the interface of this number, to the next machine on the way if there is one between.
+    Out {
+        link: u32,
+        gateway: Option<IpAddr>,
+    },
+    Nowhere,
+}
+
+/// Numbers below `/proc/sys`, by their path: `net/ipv4/ip_forward`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Settings(BTreeMap<String, i64>);
+
+impl Settings {
+    /// None if this kernel has no such setting.
+    pub(super) fn get(&self, path: &str) -> Option<i64> {
+        self.0.get(path).copied()
+    }
+
+    pub(super) fn set(&mut self, path: impl Into<String>, value: i64) {
+        self.0.insert(path.into(), value);
+    }
+
+    /// The value that counts for an interface, where the kernel takes the larger of its own and that of all.
+    pub(super) fn larger(&self, link: &str, name: &str) -> Option<i64> {
+        [link, "all"].into_iter().filter_map(|of| self.get(&of_link(of, name))).max()
+    }
+}
+
+/// The path of an IPv4 setting of an interface.
+pub(super) fn of_link(link: &str, name: &str) -> String {
+    format!("net/ipv4/conf/{link}/{name}")
+}
+
+/// The command that sets them.
+pub(super) fn sysctl<'p>(settings: impl IntoIterator<Item = (&'p str, i64)>) -> String {
+    settings.into_iter().fold("sysctl -w".to_owned(), |command, (path, value)| {
+        // A dot in an interface's name is none between words.
+        let name = if path.contains('.') { path.to_owned() } else { path.replace('/', ".") };
+        format!("{command} {name}={value}")
+    })
+}
+
+impl Machine {
+    pub(super) fn link(&self, index: u32) -> Option<&Link> {
+        self.links.iter().find(|link| link.index == index)
+    }
+
+    pub(super) fn name_of(&self, index: u32) -> &str {
+        self.link(index).map_or("?", |link| &link.name)
+    }
+
+    /// Where packets go; nowhere, if that was not asked for.
+    pub(super) fn route(&self, to: IpAddr, mark: u32) -> &Route {
+        self.routes.get(&(to, mark)).unwrap_or(&Route::Nowhere)
+    }
+
+    /// The addresses that are this one: it may be on several interfaces.
+    pub(super) fn places_of(&self, ip: IpAddr) -> impl Iterator<Item = &Address> {
+        self.addresses.iter().filter(move |address| address.ip == ip)
+    }
+
+    /// Interfaces that are up and have neighbours.
+    pub(super) fn wires(&self) -> impl Iterator<Item = &Link> {
+        self.links.iter().filter(|link| link.is_up && link.kind == LinkKind::Wire)
+    }
+}
+
+/// `192.0.2.1/32`
+pub(super) fn host(ip: IpAddr) -> String {
+    format!("{ip}/{}", whole(ip))
+}
+
+/// The prefix length of a single address.
+pub(super) fn whole(ip: IpAddr) -> u8 {
+    if ip.is_ipv4() { 32 } else { 128 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_larger_value_counts() {
+        let mut settings = Settings::default();
+        settings.set(of_link("all", "rp_filter"), 1);
+        assert_eq!(settings.larger("eth0", "rp_filter"), Some(1));
+        settings.set(of_link("eth0", "rp_filter"), 2);
+        assert_eq!(settings.larger("eth0", "rp_filter"), Some(2));
+        assert_eq!(settings.larger("eth0", "arp_ignore"), None);
+    }
+
+    #[test]
+    fn names_with_dots_keep_their_slashes() {
+        let plain = of_link("eth0", "rp_filter");
+        let vlan = of_link("eth0.7", "rp_filter");
+        assert_eq!(
+            sysctl([(plain.as_str(), 0), (vlan.as_str(), 2)]),
+            "sysctl -w net.ipv4.conf.eth0.rp_filter=0 net/ipv4/conf/eth0.7/rp_filter=2"
+        );
+    }
+}

@@ -1,0 +1,222 @@
+//! `ipvs-cli doctor` on real machines: each setting is broken, found, and mended by the command that it suggests.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use ipvs_cli::io::Streams;
+use ipvs_cli::kernel::Kernel;
+use kernel_tests::kernel_major;
+use kernel_tests::network::{Machine, Network};
+use serde_json::Value;
+
+/// One thing found: its level, its id, and the commands that mend it.
+#[derive(Debug)]
+struct Found {
+    is_problem: bool,
+    id: String,
+    mend: Vec<String>,
+}
+
+/// What the doctor says on this machine, and its exit status.
+fn doctor(machine: &Machine, options: &str) -> Vec<Found> {
+    let line = format!("ipvs-cli doctor --json {options}");
+    let argv: Vec<OsString> = line.split_ascii_whitespace().map(OsString::from).collect();
+    let (status, text) = machine.run(|| {
+        let (mut stdin, mut stdout, mut stderr) = (&b""[..], Vec::new(), Vec::new());
+        let mut streams =
+            Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false, colors: || false };
+        let status = ipvs_cli::run(&argv, &mut streams, &mut Kernel::of_this_machine());
+        assert_eq!(String::from_utf8_lossy(&stderr), "", "{line}");
+        (status, stdout)
+    });
+    let answer: Value = serde_json::from_slice(&text).expect("JSON");
+    let text = |value: &Value| value.as_str().expect("a string").to_owned();
+    let found = |value: &Value| Found {
+        is_problem: value["level"] == "problem",
+        id: text(&value["id"]),
+        mend: value["mend"].as_array().expect("a list").iter().map(text).collect(),
+    };
+    let all: Vec<Found> = answer["findings"].as_array().expect("a list").iter().map(found).collect();
+    assert_eq!(status, u8::from(all.iter().any(|found| found.is_problem)), "{line}: {all:?}");
+    all
+}
+
+fn ids(found: &[Found]) -> Vec<&str> {
+    found.iter().map(|found| found.id.as_str()).collect()
+}
+
+fn shell(machine: &Machine, commands: &str) {
+    let done = machine.run(|| Command::new("sh").args(["-ec", commands]).output().expect("a shell"));
+    assert!(done.status.success(), "{}: {commands}: {}", machine.name, String::from_utf8_lossy(&done.stderr));
+}
+
+/// Breaks the machine; exactly this is found then, and gone after the commands that are suggested.
+fn broken_found_and_mended(machine: &Machine, options: &str, expected: &str, break_it: &str) {
+    let before = doctor(machine, options);
+    assert!(!ids(&before).contains(&expected), "{expected} before {break_it}");
+    shell(machine, break_it);
+    let found = doctor(machine, options);
+    let new: Vec<&Found> = found.iter().filter(|found| !ids(&before).contains(&found.id.as_str())).collect();
+    assert_eq!(new.len(), 1, "after {break_it}: {found:?}");
+    assert_eq!(new[0].id, expected, "after {break_it}: {found:?}");
+    let mend = new[0].mend.join("\n");
+    assert!(!mend.is_empty(), "{expected} can be mended");
+    shell(machine, &mend);
+    assert_eq!(ids(&doctor(machine, options)), ids(&before), "after {break_it}, and then {mend}");
+    println!("{options} {expected}: broken by {break_it}; mended by {}", mend.replace('\n', "; "));
+}
+
+/// The kernel of the lab that starts programs fastest, and later ones: kernels do not differ in any of this.
+const KERNEL: u32 = 7;
+
+fn is_elsewhere() -> bool {
+    if kernel_major() < KERNEL {
+        println!("tested on kernels from {KERNEL} on");
+    }
+    kernel_major() < KERNEL
+}
+
+#[test]
+fn directors() {
+    if is_elsewhere() {
+        return;
+    }
+    let network = Network::build(1);
+    let director = &network.director;
+    shell(director, "sysctl -wq net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0");
+    shell(
+        director,
+        "printf '%s\\n' '-A -t 10.0.0.100:80 -p 60' '-a -t 10.0.0.100:80 -r 10.0.0.11 -m' \
+         '-A -t [fd00::100]:80' '-a -t [fd00::100]:80 -r fd00::11 -i' | ipvsadm -R",
+    );
+    shell(director, "sysctl -wq net.ipv4.vs.expire_nodest_conn=1 net.ipv4.vs.expire_quiescent_template=1");
+    let problems: Vec<Found> = doctor(director, "").into_iter().filter(|found| found.is_problem).collect();
+    assert!(problems.is_empty(), "{problems:?}");
+    for (expected, break_it) in [
+        ("forwarding-off", "sysctl -wq net.ipv4.ip_forward=0"),
+        ("vip-absent", "ip address del 10.0.0.100/32 dev eth0"),
+        ("vip-absent", "ip address del fd00::100/128 dev eth0"),
+        ("vip-as-source", "ip address change fd00::100/128 dev eth0 preferred_lft forever"),
+        ("expire-nodest-conn", "sysctl -wq net.ipv4.vs.expire_nodest_conn=0"),
+        ("expire-quiescent-template", "sysctl -wq net.ipv4.vs.expire_quiescent_template=0"),
+        ("redirects", "sysctl -wq net.ipv4.conf.eth0.send_redirects=1 net.ipv4.conf.all.send_redirects=1"),
+        (
+            "rp-filter-strict",
+            "ip link add other type veth peer name end; ip link set other up; sysctl -wq net.ipv4.conf.all.rp_filter=1",
+        ),
+    ] {
+        broken_found_and_mended(director, "", expected, break_it);
+    }
+    for (expected, break_it) in [
+        ("no-destination", "ipvsadm -A -t 10.0.0.100:81"),
+        ("not-a-neighbour", "ip route add 10.9.0.0/16 via 10.0.0.11; ipvsadm -a -t 10.0.0.100:81 -r 10.9.0.1 -g"),
+        ("no-route", "ip route add unreachable 10.9.0.0/17"),
+    ] {
+        shell(director, break_it);
+        assert!(ids(&doctor(director, "")).contains(&expected), "{expected} after {break_it}");
+    }
+}
+
+#[test]
+fn marks_of_directors() {
+    let network = Network::build(1);
+    let director = &network.director;
+    let can_mark = director.run(|| fwmark::Backend::detect(fwmark::Owner::default()));
+    if let Err(error) = can_mark {
+        println!("not tested: {error}");
+        return;
+    }
+    shell(director, "ipvsadm -A -f 10; ipvsadm -a -f 10 -r 10.0.0.11 -g");
+    assert!(ids(&doctor(director, "")).contains(&"service-without-rule"));
+    shell(director, "ipvs-cli mark add 10 tcp:10.0.0.100:80,443");
+    let ready = doctor(director, "");
+    assert!(ready.iter().all(|found| !found.is_problem), "{ready:?}");
+    shell(director, "ipvs-cli mark add 11 tcp:10.0.0.100:8080");
+    let found = doctor(director, "");
+    let mend = &found.iter().find(|found| found.id == "mark-without-service").expect("it is found").mend;
+    shell(director, &mend.join("\n"));
+    assert!(!ids(&doctor(director, "")).contains(&"mark-without-service"));
+    shell(director, "ipvsadm -D -f 11; ipvs-cli mark delete 11");
+    broken_found_and_mended(director, "", "vip-absent", "ip address del 10.0.0.100/32 dev eth0");
+    shell(director, "iptables -t mangle -A PREROUTING -d 10.0.0.100 -j MARK --set-mark 5");
+    assert!(ids(&doctor(director, "")).contains(&"mark-conflict"));
+}
+
+#[test]
+fn real_servers_of_direct_routing() {
+    if is_elsewhere() {
+        return;
+    }
+    let network = Network::build(1);
+    let server = &network.servers[0];
+    let options = "--real-server 10.0.0.100 --client 10.1.0.1";
+    assert_eq!(ids(&doctor(server, options)), [""; 0]);
+    // While the loopback is down, it loses its addresses of IPv6.
+    broken_found_and_mended(server, "--real-server fd00::100", "vip-absent", "ip address del fd00::100/128 dev lo");
+    for (expected, break_it) in [
+        ("arp-ignore", "sysctl -wq net.ipv4.conf.all.arp_ignore=0"),
+        ("arp-announce", "sysctl -wq net.ipv4.conf.all.arp_announce=1"),
+        ("vip-absent", "ip address del 10.0.0.100/32 dev lo"),
+        ("vip-on-wire", "ip address del 10.0.0.100/32 dev lo; ip address add 10.0.0.100/24 dev eth0"),
+        ("vip-prefix", "ip address del 10.0.0.100/32 dev lo; ip address add 10.0.0.100/24 dev lo"),
+        ("loopback-down", "ip link set lo down"),
+    ] {
+        broken_found_and_mended(server, options, expected, break_it);
+    }
+    let socket = server.run(|| std::net::UdpSocket::bind("0.0.0.0:53").expect("a port of ours"));
+    let options = format!("{options} --udp 53");
+    assert_eq!(ids(&doctor(server, &options)), ["udp-server"]);
+    drop(socket);
+    let _socket = server.run(|| std::net::UdpSocket::bind("10.0.0.100:53").expect("a port of ours"));
+    assert_eq!(ids(&doctor(server, &options)), [""; 0]);
+}
+
+#[test]
+fn real_servers_of_nat() {
+    if is_elsewhere() {
+        return;
+    }
+    let network = Network::build(1);
+    network.answer_through_director();
+    let options = "--real-server 10.0.0.100 --forwarding masquerade --director 10.0.0.1 --client 10.1.0.1";
+    assert_eq!(ids(&doctor(&network.servers[0], options)), [""; 0]);
+    let server = &network.servers[0];
+    broken_found_and_mended(server, options, "way-back", "ip route replace 10.1.0.0/16 via 10.0.0.2");
+    broken_found_and_mended(server, options, "no-route", "ip route flush 10.1.0.0/16; ip route flush root 10.1.0.1");
+}
+
+#[test]
+fn real_servers_of_tunnels() {
+    if is_elsewhere() {
+        return;
+    }
+    let network = Network::build(1);
+    let server = &network.servers[0];
+    shell(server, "sysctl -wq net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0");
+    let modules = "modprobe ipip && modprobe sit && modprobe ip6_tunnel && modprobe fou && modprobe ip_gre";
+    let there = server.run(|| Command::new("sh").args(["-c", modules]).output().expect("a shell"));
+    if !there.status.success() {
+        println!("not tested: {}", String::from_utf8_lossy(&there.stderr));
+        return;
+    }
+    let tunnel = |vip: &str, rest: &str| format!("--real-server {vip} --forwarding tunnel {rest}");
+    shell(
+        server,
+        "ip link set tunl0 up; ip link set sit0 up; ip link set ip6tnl0 type ip6tnl mode any; ip link set ip6tnl0 up;
+         sysctl -wq net.ipv4.conf.tunl0.rp_filter=0 net.ipv4.conf.ip6tnl0.rp_filter=0; ip fou add port 6080 gue;
+         ip link add lvs type gre remote 10.0.0.1 csum; ip link set lvs up; sysctl -wq net.ipv4.conf.lvs.rp_filter=0",
+    );
+    let (v4, v6) = ("10.0.0.100", "fd00::100");
+    for (options, expected, break_it) in [
+        (tunnel(v4, ""), "tunnel-device", "ip link set tunl0 down"),
+        (tunnel(v4, ""), "rp-filter-tunnel", "sysctl -wq net.ipv4.conf.tunl0.rp_filter=2"),
+        (tunnel(v6, ""), "tunnel-device", "ip link set sit0 down"),
+        (tunnel(v4, "--over ipv6"), "tunnel-mode", "ip link set ip6tnl0 type ip6tnl mode ip6ip6"),
+        (tunnel(v6, "--over ipv6"), "tunnel-device", "ip link set ip6tnl0 down"),
+        (tunnel(v4, "--tunnel gue"), "gue-port", "ip fou del port 6080"),
+        (tunnel(v4, "--tunnel gre --checksum"), "gre-checksum", "ip link set lvs type gre nocsum"),
+        (tunnel(v4, "--tunnel gre --checksum --director 10.0.0.1"), "tunnel-device", "ip link del lvs"),
+    ] {
+        broken_found_and_mended(server, &options, expected, break_it);
+    }
+}
