@@ -42,7 +42,7 @@ impl LineReader {
     /// The next line of what was read.
     pub(crate) fn next(&mut self) -> Next<'_> {
         let Range { start, end } = self.unread;
-        let newline = self.buffer[self.searched..end].iter().position(|&byte| byte == b'\n');
+        let newline = memchr::memchr(b'\n', &self.buffer[self.searched..end]);
         if let Some(at) = newline {
             let newline = self.searched + at;
             self.unread.start = newline + 1;

@@ -204,6 +204,9 @@ impl Planner {
     }
 
     fn plan_service(&self, present: &TableEntry, wanted: &TableEntry, steps: &mut Steps) {
+        if is_same(present, wanted) {
+            return;
+        }
         let key = wanted.service().key();
         if self.edits && present.service() != wanted.service() {
             steps.edits.push(Command::EditService(*wanted.service()));
@@ -246,6 +249,12 @@ impl Planner {
         let is_missing = |wanted: &&Daemon| current.iter().all(|running| running.role != wanted.role);
         steps.after.extend(desired.iter().filter(is_missing).copied().map(Command::StartDaemon));
     }
+}
+
+/// Are they configured alike, with destinations in the same order? Mostly they are, and then none need be looked up.
+fn is_same(present: &TableEntry, wanted: &TableEntry) -> bool {
+    let destinations = |entry| TableEntry::destinations(entry).map(|state| &state.destination);
+    present.service() == wanted.service() && destinations(present).eq(destinations(wanted))
 }
 
 /// May the scheduler choose it?

@@ -1,6 +1,7 @@
 //! Virtual services: what clients connect to.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::str::FromStr;
@@ -155,7 +156,7 @@ impl FromStr for FirewallMark {
 /// assert_eq!(shop.to_string(), "mark 10 ipv6");
 /// # Ok::<(), ipvs::InvalidValue>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ServiceKey {
     /// Packets to one address, protocol and port.
     Address {
@@ -172,6 +173,28 @@ pub enum ServiceKey {
         /// The packets' family.
         family: Family,
     },
+}
+
+/// Tables look services up several times for each command, so a key is hashed as the one number that it mostly is.
+impl Hash for ServiceKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match *self {
+            ServiceKey::Address { protocol, at } => hash_address(at, protocol.number(), state),
+            ServiceKey::Mark { mark, family } => state.write_u64(u64::from(mark.get()) << 1 | family as u64),
+        }
+    }
+}
+
+/// Hashes an address and what belongs to it.
+pub(crate) fn hash_address<H: Hasher>(at: SocketAddr, with: u16, state: &mut H) {
+    let (port, with) = (u64::from(at.port()), u64::from(with));
+    match at.ip() {
+        IpAddr::V4(ip) => state.write_u64(with << 48 | port << 32 | u64::from(ip.to_bits())),
+        IpAddr::V6(ip) => {
+            state.write_u128(ip.to_bits());
+            state.write_u64(with << 16 | port);
+        }
+    }
 }
 
 /// The address without flow label and zone, which the kernel's tables don't have.

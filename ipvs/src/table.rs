@@ -1,5 +1,6 @@
 //! The state of a director as a value, and how commands change it. What is refused is in `rules.rs`.
 
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 use foldhash::fast::RandomState;
@@ -12,7 +13,7 @@ use crate::error::Refusal;
 use crate::info::{Info, Version};
 use crate::kernel::KernelVersion;
 use crate::name::InterfaceName;
-use crate::service::{Family, Service, ServiceKey, plain};
+use crate::service::{Family, Service, ServiceKey, hash_address, plain};
 use crate::stats::Statistics;
 use crate::timeouts::Timeouts;
 
@@ -85,7 +86,17 @@ impl DestinationState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableEntry {
     state: ServiceState,
-    destinations: IndexMap<SocketAddr, DestinationState, RandomState>,
+    destinations: IndexMap<At, DestinationState, RandomState>,
+}
+
+/// The address of a destination, as tables look it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct At(SocketAddr);
+
+impl Hash for At {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash_address(self.0, 0, state);
+    }
 }
 
 impl TableEntry {
@@ -106,7 +117,7 @@ impl TableEntry {
 
     /// The destination at this address.
     pub fn destination(&self, at: &SocketAddr) -> Option<&DestinationState> {
-        self.destinations.get(&plain(*at))
+        self.destinations.get(&At(plain(*at)))
     }
 }
 
@@ -238,7 +249,8 @@ impl Table {
         info: Info,
     ) -> Self {
         let entry = |(state, destinations): (ServiceState, Vec<DestinationState>)| {
-            let destinations = destinations.into_iter().rev().map(|state| (state.destination.address, state)).collect();
+            let destinations =
+                destinations.into_iter().rev().map(|state| (At(state.destination.address), state)).collect();
             (state.service.key(), TableEntry { state, destinations })
         };
         let services = services.into_iter().rev().map(entry).collect();
@@ -317,15 +329,15 @@ impl Table {
             Command::EditService(service) => self.change(&service.key(), |entry| entry.state.service = *service),
             Command::DeleteService(key) => drop(self.services.shift_remove(key)),
             Command::AddDestination(key, destination) => self.change(key, |entry| {
-                entry.destinations.insert(destination.address, DestinationState::new(*destination));
+                entry.destinations.insert(At(destination.address), DestinationState::new(*destination));
             }),
             Command::EditDestination(key, destination) => self.change(key, |entry| {
-                if let Some(state) = entry.destinations.get_mut(&destination.address) {
+                if let Some(state) = entry.destinations.get_mut(&At(destination.address)) {
                     state.destination = *destination;
                 }
             }),
             Command::DeleteDestination(key, at) => self.change(key, |entry| {
-                entry.destinations.shift_remove(at);
+                entry.destinations.shift_remove(&At(*at));
             }),
             Command::Zero(None) => self.services.values_mut().for_each(TableEntry::zero),
             Command::Zero(Some(key)) => self.change(key, TableEntry::zero),

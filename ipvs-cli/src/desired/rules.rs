@@ -12,11 +12,10 @@ pub(super) fn read(source: &Source, parser: &mut Parser<'_>, problems: &mut Prob
     let mut reader = Reader { source, desired: Desired::default(), running: Vec::new(), warnings };
     reader.desired.commands.reserve(source.text().len() / SHORT_RULE);
     let mut words = Words::default();
-    let mut start = 0;
-    for line in source.text().split(|&byte| byte == b'\n') {
-        if problems.is_full() {
-            break;
-        }
+    let (text, mut start) = (source.text(), 0);
+    while start <= text.len() && !problems.is_full() {
+        let line = &text[start..];
+        let line = &line[..memchr::memchr(b'\n', line).unwrap_or(line.len())];
         if line.first() != Some(&b'#') {
             words.split_line(line);
             if let Err(reason) = reader.line(start, &words, parser) {

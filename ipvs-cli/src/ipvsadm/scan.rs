@@ -78,6 +78,7 @@ impl<'w> Scanner<'w> {
     }
 
     /// The next option; none when the words are at their end.
+    #[inline]
     pub(super) fn next(&mut self, warnings: &mut Vec<Warning>) -> Result<Option<Found<'w>>, Usage> {
         if self.bundle.is_empty() {
             match self.next_option_word(warnings) {
@@ -186,11 +187,15 @@ impl<'w> Scanner<'w> {
 
     /// The value with its placeholders replaced, all by the same word.
     fn fill_in(&mut self, value: &'w [u8]) -> Cow<'w, [u8]> {
-        if !value.iter().any(|&byte| byte == PLACEHOLDER[0])
-            || !value.windows(PLACEHOLDER.len()).any(|part| part == PLACEHOLDER)
-        {
-            return Cow::Borrowed(value);
+        if self.words.has_bangs() && value.windows(PLACEHOLDER.len()).any(|part| part == PLACEHOLDER) {
+            self.replace_placeholders(value)
+        } else {
+            Cow::Borrowed(value)
         }
+    }
+
+    #[cold]
+    fn replace_placeholders(&mut self, value: &'w [u8]) -> Cow<'w, [u8]> {
         let Some(word) = self.take_plain_word() else {
             return Cow::Borrowed(value);
         };

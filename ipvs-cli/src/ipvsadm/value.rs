@@ -46,14 +46,15 @@ pub fn number(text: &[u8], range: RangeInclusive<u32>) -> Option<u32> {
     if digits.is_empty() {
         return None;
     }
-    let mut value = 0u32;
+    let mut value = 0u64;
     for &byte in digits {
-        let digit = u32::from(byte.wrapping_sub(b'0'));
-        if digit > 9 {
+        let digit = byte.wrapping_sub(b'0');
+        value = 10 * value + u64::from(digit);
+        if digit > 9 || value > u64::from(u32::MAX) {
             return None;
         }
-        value = value.checked_mul(10)?.checked_add(digit)?;
     }
+    let value = u32::try_from(value).ok()?;
     let in_range = range.contains(&value) && !(negative && value > 0);
     in_range.then_some(value)
 }
@@ -95,6 +96,14 @@ fn is_c_space(byte: u8) -> bool {
 
 /// `host[:port]`; the port, if one is given. A port's name is one of the protocol, if that is known.
 pub fn address(text: &[u8], protocol: Option<Protocol>, names: &mut dyn Resolve) -> Option<(IpAddr, Option<u16>)> {
+    // What nearly every address is.
+    if let Some((host, rest)) = quad(text) {
+        match rest.strip_prefix(b":").map(|port| number(port, 0..=65535)) {
+            None if rest.is_empty() => return Some((host.into(), None)),
+            Some(Some(port)) => return Some((host.into(), u16::try_from(port).ok())),
+            _ => {}
+        }
+    }
     let Some(colon) = text.iter().rposition(|&byte| byte == b':') else {
         // Of a number alone it could not be said whether it is an address or a port.
         let is_number = text.iter().all(u8::is_ascii_digit);
@@ -148,24 +157,31 @@ pub(super) fn may_be_name(host: &[u8]) -> bool {
     !host.contains(&b':') && !is_number
 }
 
-/// Four decimal parts, none with a zero before it: what nearly every address is, read fast.
+/// What nearly every address is.
 fn dotted_quad(text: &[u8]) -> Option<Ipv4Addr> {
-    let (mut address, mut part, mut len, mut dots) = (0u32, 0u32, 0, 0);
-    for &byte in text {
-        let digit = u32::from(byte.wrapping_sub(b'0'));
-        if digit <= 9 && (len == 0 || part > 0) && len < 3 {
-            part = part * 10 + digit;
-            len += 1;
-        } else if byte == b'.' && len > 0 && part <= 255 && dots < 3 {
-            address = address << 8 | part;
-            (part, len) = (0, 0);
-            dots += 1;
-        } else {
-            return None;
-        }
-    }
-    let whole = dots == 3 && len > 0 && part <= 255;
-    whole.then(|| Ipv4Addr::from_bits(address << 8 | part))
+    quad(text).filter(|(_, rest)| rest.is_empty()).map(|(host, _)| host)
+}
+
+/// Four decimal parts, none with a zero before it, and what follows them.
+fn quad(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
+    let (first, rest) = quad_part(text)?;
+    let (second, rest) = quad_part(rest.strip_prefix(b".")?)?;
+    let (third, rest) = quad_part(rest.strip_prefix(b".")?)?;
+    let (fourth, rest) = quad_part(rest.strip_prefix(b".")?)?;
+    Some((Ipv4Addr::new(first, second, third, fourth), rest))
+}
+
+/// A number to 255 of at most three digits, and what follows it. A zero is a number of its own.
+#[inline]
+fn quad_part(text: &[u8]) -> Option<(u8, &[u8])> {
+    let digit = |at: usize| text.get(at).map(|byte| u32::from(byte.wrapping_sub(b'0'))).filter(|digit| *digit <= 9);
+    let first = digit(0)?;
+    let (part, len) = match (digit(1), digit(2)) {
+        (Some(second), Some(third)) if first > 0 => (first * 100 + second * 10 + third, 3),
+        (Some(second), None) if first > 0 => (first * 10 + second, 2),
+        _ => (first, 1),
+    };
+    Some((u8::try_from(part).ok()?, &text[len..]))
 }
 
 /// What C's `inet_aton` takes: one to four parts, decimal, octal or hexadecimal, the last one filling what is left;
@@ -269,8 +285,11 @@ const LONGEST_FLAGS: usize = 127;
 /// # Errors
 /// [`Usage::Flag`] for the first that does not exist or is another scheduler's.
 pub fn scheduler_flags(text: &[u8], scheduler: Option<&[u8]>) -> Result<SchedulerFlags, Usage> {
+    if text.is_empty() {
+        return Ok(SchedulerFlags::empty());
+    }
     let text = &text[..text.len().min(LONGEST_FLAGS)];
-    if !text.is_empty() && text.iter().all(|&byte| byte == b',') {
+    if text.iter().all(|&byte| byte == b',') {
         return Err(Usage::Flag("invalid", text.to_owned())); // where ipvsadm crashes
     }
     let mut flags = SchedulerFlags::empty();

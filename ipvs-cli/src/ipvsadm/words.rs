@@ -1,15 +1,22 @@
 //! The words of one command line, whether they came as arguments or on a line of `-R`.
 
+use std::ops::Range;
+
 /// Words as byte strings, kept in one buffer that the next line uses again.
 #[derive(Clone, Debug, Default)]
 pub struct Words {
     text: Vec<u8>,
     /// Where each word begins and ends in `text`.
     spans: Vec<(usize, usize)>,
+    /// Is there a `!` in them?
+    bangs: bool,
 }
 
 /// A longer word of a line is taken for several.
 const LONGEST: usize = 4096;
+
+/// No word of a line.
+const OWN_NAME: &[u8] = b"ipvsadm";
 
 impl Words {
     /// How many there are.
@@ -24,7 +31,8 @@ impl Words {
 
     /// The word at this place, counted from 0.
     pub fn get(&self, index: usize) -> Option<&[u8]> {
-        self.spans.get(index).map(|&(start, end)| &self.text[start..end])
+        let &(start, end) = self.spans.get(index)?;
+        self.text.get(start..end)
     }
 
     /// Replaces the words by those of a line as `-R` reads it: no quotes, no comments, no continuation.
@@ -34,38 +42,79 @@ impl Words {
         self.spans.clear();
         self.text.clear();
         self.text.extend_from_slice(line);
-        let (mut start, mut has_nul, mut at) = (0, false, 0);
-        // Most bytes are above all that matter.
-        while let Some(skipped) = line[at..].iter().position(|&byte| byte <= b' ') {
-            at += skipped;
+        self.bangs = false;
+        let (mut start, mut has_nul) = (0, false);
+        for at in low_bytes(line) {
             match line[at] {
                 b' ' | b'\t' | b'\r' | b'\n' => {
-                    self.push(start, at, has_nul);
+                    push(&mut self.spans, line, start..at, has_nul);
                     (start, has_nul) = (at + 1, false);
                 }
+                b'!' => self.bangs = true,
                 0 => has_nul = true,
                 _ => {}
             }
-            at += 1;
         }
-        self.push(start, line.len(), has_nul);
+        push(&mut self.spans, line, start..line.len(), has_nul);
     }
 
-    /// Adds a word, in pieces if it is long; nothing, if it is empty.
-    #[inline]
-    fn push(&mut self, mut start: usize, end: usize, has_nul: bool) {
-        while start < end {
-            let piece = end.min(start + LONGEST);
-            let mut word = &self.text[start..piece];
-            if has_nul {
-                word = c_string(word);
-            }
-            if word != b"ipvsadm" {
-                self.spans.push((start, start + word.len()));
-            }
-            start = piece;
+    /// May a word hold a text that starts with `!`?
+    pub(super) fn has_bangs(&self) -> bool {
+        self.bangs
+    }
+}
+
+/// Adds a word of the line; nothing, if it is empty.
+#[inline]
+fn push(spans: &mut Vec<(usize, usize)>, line: &[u8], word: Range<usize>, has_nul: bool) {
+    if has_nul || word.len() > LONGEST {
+        push_pieces(spans, line, word, has_nul);
+    } else if !word.is_empty() && &line[word.clone()] != OWN_NAME {
+        spans.push((word.start, word.end));
+    }
+}
+
+/// Adds a word that is long, in pieces, or has a NUL in it.
+#[cold]
+fn push_pieces(spans: &mut Vec<(usize, usize)>, line: &[u8], word: Range<usize>, has_nul: bool) {
+    for start in word.clone().step_by(LONGEST) {
+        let mut piece = &line[start..word.end.min(start + LONGEST)];
+        if has_nul {
+            piece = c_string(piece);
+        }
+        if piece != OWN_NAME {
+            spans.push((start, start + piece.len()));
         }
     }
+}
+
+/// The places of the bytes up to `!`, among which are all that matter; eight bytes at a time, as few are.
+fn low_bytes(line: &[u8]) -> impl Iterator<Item = usize> {
+    let mut chunks = line.chunks(8);
+    let (mut next, mut base, mut found) = (0, 0, 0u64);
+    std::iter::from_fn(move || {
+        while found == 0 {
+            found = low_bytes_of(chunks.next()?);
+            (base, next) = (next, next + 8);
+        }
+        let at = base + found.trailing_zeros() as usize / 8;
+        found &= found - 1;
+        Some(at)
+    })
+}
+
+/// The highest bit of each byte that is at most `!`, of eight bytes or what is left of them; the first is the lowest.
+#[inline]
+fn low_bytes_of(chunk: &[u8]) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGHEST: u64 = EACH << 7;
+    let bytes = match chunk.first_chunk() {
+        Some(bytes) => u64::from_le_bytes(*bytes),
+        None => chunk.iter().rev().fold(u64::MAX, |bytes, byte| bytes << 8 | u64::from(*byte)),
+    };
+    // No byte borrows from the next, as each has its highest bit set.
+    let above = (bytes | HIGHEST) - EACH * (b'!' as u64 + 1);
+    !(above | bytes) & HIGHEST
 }
 
 /// A NUL ends the text of a C program's word.
@@ -80,6 +129,7 @@ impl<W: AsRef<[u8]>> FromIterator<W> for Words {
         for word in words {
             let start = all.text.len();
             all.text.extend_from_slice(word.as_ref());
+            all.bangs |= word.as_ref().contains(&b'!');
             all.spans.push((start, all.text.len()));
         }
         all
@@ -120,6 +170,21 @@ mod tests {
     fn a_nul_ends_a_words_text() {
         assert_eq!(split("a\0b c"), [b"a", b"c"]);
         assert_eq!(split("\0b c"), [&b""[..], b"c"]);
+    }
+
+    #[test]
+    fn low_bytes_are_found_wherever_they_are() {
+        for byte in 0..=255u8 {
+            for len in 1..20 {
+                for at in 0..len {
+                    let mut line = vec![b'~'; len];
+                    line[at] = byte;
+                    let expected = if byte <= b'!' { vec![at] } else { vec![] };
+                    assert_eq!(low_bytes(&line).collect::<Vec<_>>(), expected, "{byte} at {at} of {len}");
+                }
+            }
+        }
+        assert_eq!(low_bytes(&[0; 17]).collect::<Vec<_>>(), (0..17).collect::<Vec<_>>());
     }
 
     #[test]
