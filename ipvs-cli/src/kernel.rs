@@ -46,10 +46,23 @@ impl Kernel {
     /// Those of [`Client::table`].
     pub(crate) fn table(&mut self) -> Result<Table, Error> {
         let table = self.client()?.table()?;
-        Ok(match self.is_of_this_machine.then(interfaces).flatten() {
+        Ok(self.with_interfaces(table))
+    }
+
+    /// As [`table`](Self::table), but without statistics, which are no part of what is planned and changed.
+    ///
+    /// # Errors
+    /// Those of [`Client::table_without_statistics`].
+    pub(crate) fn table_without_statistics(&mut self) -> Result<Table, Error> {
+        let table = self.client()?.table_without_statistics()?;
+        Ok(self.with_interfaces(table))
+    }
+
+    fn with_interfaces(&self, table: Table) -> Table {
+        match self.is_of_this_machine.then(interfaces).flatten() {
             Some(names) => table.with_interfaces(names),
             None => table,
-        })
+        }
     }
 
     /// Is it the one that other processes have, too?

@@ -43,7 +43,8 @@ fn all(
     info: Info,
     names: &mut Names,
 ) -> Result<(), Error> {
-    let mut services = client.services()?;
+    let mut services =
+        if request.view.has_statistics() { client.services()? } else { client.services_without_statistics()? };
     if !request.nosort {
         order::sort_services(&mut services);
     }
@@ -60,7 +61,8 @@ fn blocks(
     names: &mut Names,
 ) -> Result<(), Error> {
     written(render::list::titles(&mut out, request, info));
-    each_block(client, services, request.numeric, names, |state, destinations, names| {
+    let reading = Reading { numeric: request.numeric, statistics: request.view.has_statistics() };
+    each_block(client, services, reading, names, |state, destinations, names| {
         written(render::list::service(&mut out, request, state, destinations, names));
     })
 }
@@ -68,20 +70,33 @@ fn blocks(
 /// With names, so many services are read before the first of them is shown: their names are looked up together.
 const TOGETHER: usize = 64;
 
+/// What is to be read.
+#[derive(Clone, Copy)]
+struct Reading {
+    /// No names.
+    numeric: bool,
+    statistics: bool,
+}
+
 /// Reads each service's destinations and hands both to `show`.
 fn each_block(
     client: &mut Client,
     services: &[ServiceState],
-    numeric: bool,
+    reading: Reading,
     names: &mut Names,
     mut show: impl FnMut(&ServiceState, &mut [DestinationState], &mut Names),
 ) -> Result<(), Error> {
-    for some in services.chunks(if numeric { 1 } else { TOGETHER }) {
+    for some in services.chunks(if reading.numeric { 1 } else { TOGETHER }) {
         let mut blocks = Vec::with_capacity(some.len());
         for state in some {
-            blocks.push((*state, client.destinations(&state.service.key())?));
+            let key = state.service.key();
+            let destinations = match reading.statistics {
+                true => client.destinations(&key)?,
+                false => client.destinations_without_statistics(&key)?,
+            };
+            blocks.push((*state, destinations));
         }
-        if !numeric {
+        if !reading.numeric {
             render::prefetch(names, &blocks);
         }
         for (state, destinations) in &mut blocks {
@@ -97,9 +112,9 @@ pub(crate) fn save(kernel: &mut Kernel, out: &mut dyn Write, numeric: bool, name
 }
 
 fn save_all(client: &mut Client, mut out: &mut dyn Write, numeric: bool, names: &mut Names) -> Result<(), Error> {
-    let mut services = client.services()?;
+    let mut services = client.services_without_statistics()?;
     order::sort_services(&mut services);
-    each_block(client, &services, numeric, names, |state, destinations, names| {
+    each_block(client, &services, Reading { numeric, statistics: false }, names, |state, destinations, names| {
         written(render::save::service(&mut out, numeric, state, destinations, names));
     })
 }

@@ -51,6 +51,13 @@ pub enum View {
     Plain,
 }
 
+impl View {
+    /// Does it show statistics? Without them there is much less to read.
+    pub(crate) fn has_statistics(self) -> bool {
+        matches!(self, View::Stats | View::Rate)
+    }
+}
+
 impl ListRequest {
     /// What `ipvsadm` without arguments shows: everything, plain, with names.
     pub const ALL: Self =

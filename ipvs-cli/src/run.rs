@@ -40,9 +40,15 @@ fn by_its_own_name(program: &OsStr, arguments: &[OsString], streams: &mut Stream
             operate::run(&[&[subcommand.clone(), dry_run.clone()], rest].concat(), streams, kernel)
         }
         [dry_run, rest @ ..] if dry_run == operate::DRY_RUN => operate::dry_run(program, rest, streams, kernel),
-        [subcommand, ..] if !is_option(subcommand) => operate::run(arguments, streams, kernel),
+        [subcommand, ..] if !is_option(subcommand) || is_netns(subcommand) => operate::run(arguments, streams, kernel),
         _ => ipvsadm(program, arguments, streams, kernel),
     }
+}
+
+/// `--netns NAMESPACE` or `--netns=NAMESPACE`, which no ipvsadm has.
+fn is_netns(word: &OsStr) -> bool {
+    let behind = word.as_bytes().strip_prefix(operate::NETNS.as_bytes());
+    behind.is_some_and(|value| value.is_empty() || value[0] == b'=')
 }
 
 /// The language of ipvsadm.

@@ -46,7 +46,7 @@ pub(crate) fn restore(
 /// What leads from the director's table to that of the text; `None` if it is not for us.
 fn difference(text: &[u8], kernel: &mut Kernel, parser: &mut Parser<'_>, display: &Display) -> Option<Change> {
     display.doing(|| "reading the director's table".to_owned());
-    let before = kernel.table().ok()?;
+    let before = kernel.table_without_statistics().ok()?;
     display.doing(|| "planning".to_owned());
     let desired = table(text, before.without_services(), parser)?;
     Change::prepare(before, desired, Planner::new()).ok()

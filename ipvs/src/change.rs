@@ -75,7 +75,7 @@ impl Change {
         if matches!(first.why, Why::Interrupted) || first.sent == 0 {
             return Err(undo(client, first.why, &[attempt], watch));
         }
-        let Ok(now) = client.table() else {
+        let Ok(now) = client.table_without_statistics() else {
             return Err(Unmade { why: first.why, state: State::Unknown });
         };
         let plan = self.planner.plan(&now, &self.desired);
@@ -106,7 +106,7 @@ fn undo(client: &mut Client, why: Why, attempts: &[Attempt<'_>], watch: &mut Wat
         ControlFlow::Continue(())
     };
     for attempt in attempts.iter().rev() {
-        let Ok(now) = client.table() else {
+        let Ok(now) = client.table_without_statistics() else {
             return Unmade { why, state: State::Unknown };
         };
         let back = planner_of(attempt.sent).plan(&now, attempt.from);
@@ -316,7 +316,7 @@ impl Client {
     /// # Errors
     /// See [`ReconcileError`].
     pub fn reconcile(&mut self, desired: &Table, planner: &Planner) -> Result<Made, ReconcileError> {
-        let change = Change::prepare(self.table()?, desired.clone(), planner.clone())?;
+        let change = Change::prepare(self.table_without_statistics()?, desired.clone(), planner.clone())?;
         Ok(change.make(self, &mut |_| ControlFlow::Continue(()))?)
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 
 use crate::command::CommandKind;
+use crate::namespace::NamespaceError;
 use crate::wire::WireError;
 
 /// A value outside of what its type can hold.
@@ -226,6 +227,9 @@ pub enum Error {
     /// The kernel's reply could not be understood.
     #[error("cannot understand the kernel's reply: {0}")]
     Decode(#[from] WireError),
+    /// The network namespace could not be entered, or not be left.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
     /// The socket failed.
     #[error("netlink socket: {0}")]
     Io(#[from] io::Error),

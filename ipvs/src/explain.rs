@@ -31,7 +31,7 @@ impl Client {
     /// # Errors
     /// Those of [`table`](Self::table).
     pub fn explain(&mut self, command: &Command, errno: Errno) -> Result<Option<Cause>, Error> {
-        let table = self.table()?;
+        let table = self.table_without_statistics()?;
         let cause = table.explain(command).filter(|cause| cause.errno() == errno);
         Ok(cause.or_else(|| told_by(command, errno, &table)))
     }

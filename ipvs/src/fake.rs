@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::Errno;
 use crate::kernel::KernelVersion;
 use crate::table::Table;
-use crate::wire::{self, Body, Header, Read, Request, WireError};
+use crate::wire::{self, Body, Header, Read, Request, WireError, sockopt};
 
 /// The number that the fake's family has.
 const FAMILY: u16 = 0x1f;
@@ -56,6 +56,19 @@ impl Fake {
                 Ok(()) => {}
             }
         }
+    }
+
+    /// Answers a question of the older interface, in the question's place.
+    pub(crate) fn ask(&self, option: i32, buffer: &mut [u8]) -> Result<(), Errno> {
+        let key = sockopt::answer::key(option, buffer).ok_or(Errno::EINVAL)?;
+        let table = self.table();
+        let destinations = table.service(&key).ok_or(Errno::ESRCH)?.destinations();
+        match option {
+            sockopt::GET_SERVICE => sockopt::answer::put_count(buffer, destinations.len()),
+            // Newest first, as in a dump.
+            _ => sockopt::answer::put_destinations(buffer, destinations.rev()),
+        }
+        Ok(())
     }
 
     /// Takes the next datagram of the kernel and returns its length; `None` where a socket would wait.

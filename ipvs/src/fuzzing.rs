@@ -8,7 +8,7 @@ use crate::exchange::{Progress, Query, Window};
 use crate::fake::Fake;
 use crate::service::Family;
 use crate::table::Table;
-use crate::wire::{self, Body, Header, Read, Request};
+use crate::wire::{self, Body, Detail, Header, Read, Request};
 
 /// Any number does: the family's is the kernel's choice.
 const FAMILY: u16 = 0x1f;
@@ -19,9 +19,9 @@ const FAMILY: u16 = 0x1f;
 pub fn decode(datagram: &[u8]) {
     for message in wire::messages(datagram) {
         let Ok((header, Body::Family { command, attrs })) = message else { continue };
-        let _ = wire::decode_service(attrs);
+        let _ = wire::decode_service(attrs, Detail::Statistics);
         for family in [Family::V4, Family::V6] {
-            let _ = wire::decode_destination(attrs, family);
+            let _ = wire::decode_destination(attrs, family, Detail::Statistics);
         }
         let _ = wire::decode_daemon(attrs);
         let _ = wire::decode_timeouts(attrs);
@@ -76,7 +76,7 @@ pub fn answer_commands<'d>(count: u8, answers: impl IntoIterator<Item = &'d [u8]
 pub fn answer_query<'d>(answers: impl IntoIterator<Item = &'d [u8]>) {
     let query = Query::read(&mut Vec::new(), FAMILY, 1, &Read::Services);
     let mut take = |attrs: &[u8]| {
-        let _ = wire::decode_service(attrs);
+        let _ = wire::decode_service(attrs, Detail::Statistics);
     };
     for answer in answers {
         match query.feed(answer, &mut take) {
@@ -94,10 +94,12 @@ pub fn serve(datagram: &[u8]) -> Vec<Vec<u8>> {
     let mut fake = Fake::new(Table::new());
     let answers = send(&mut fake, datagram);
     let mut keys = Vec::new();
-    dump(&mut fake, &Read::Services, &mut |attrs| keys.push(wire::decode_service(attrs).unwrap().service.key()));
+    dump(&mut fake, &Read::Services, &mut |attrs| {
+        keys.push(wire::decode_service(attrs, Detail::Statistics).unwrap().service.key())
+    });
     for key in keys {
         dump(&mut fake, &Read::Destinations(key), &mut |attrs| {
-            wire::decode_destination(attrs, key.family()).unwrap();
+            wire::decode_destination(attrs, key.family(), Detail::Statistics).unwrap();
         });
     }
     dump(&mut fake, &Read::Daemons, &mut |attrs| {

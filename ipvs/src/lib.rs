@@ -41,16 +41,20 @@ mod error;
 mod exchange;
 mod explain;
 mod fake;
+mod getsockopt;
 mod info;
 mod kernel;
 mod link;
 mod name;
+mod namespace;
 mod plan;
+mod public;
 mod rules;
 mod service;
 mod stats;
 #[cfg(test)]
 mod strategies;
+mod sysctl;
 mod table;
 mod timeouts;
 mod wire;
@@ -72,11 +76,17 @@ pub use exchange::Outcome;
 pub use info::{Info, Version};
 pub use kernel::KernelVersion;
 pub use name::{InterfaceName, PersistenceEngine, Scheduler};
+pub use namespace::{Namespace, NamespaceError};
 pub use plan::{Plan, Planner, plan};
+pub use public::{
+    PublicDestination, PublicError, PublicForwarding, PublicKey, PublicPersistence, PublicService, PublicTable,
+    total_statistics,
+};
 pub use service::{
     Family, FamilyMismatch, FirewallMark, Netmask, Persistence, Protocol, SchedulerFlags, Service, ServiceKey,
 };
 pub use stats::{Rates, Statistics};
+pub use sysctl::{Sysctl, SysctlError, SysctlKind, SysctlValue, Sysctls};
 pub use table::{DestinationState, ServiceState, Table, TableEntry};
 pub use timeouts::Timeouts;
 pub use wire::WireError;

@@ -1,44 +1,67 @@
 //! Where datagrams go: to the kernel, or to the in-memory kernel.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use netlink_sys::protocols::NETLINK_GENERIC;
 use netlink_sys::{Socket, SocketAddr};
 use rustix::io::Errno as Raw;
-use rustix::net::RecvFlags;
 use rustix::net::sockopt::{self, Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 
-use crate::error::Error;
+use crate::error::{Errno, Error};
 use crate::exchange::Buffers;
 use crate::fake::Fake;
+use crate::getsockopt::getsockopt;
 use crate::kernel::KernelVersion;
+use crate::namespace::Namespace;
 
 /// The longest datagram of a dump that the kernel makes, whatever the buffer.
 const RECEIVE: usize = 32 << 10;
 
 #[derive(Debug)]
 pub(crate) enum Link {
-    Kernel(Socket),
+    Kernel(Sockets),
     Fake(Box<Fake>),
 }
 
+/// A conversation with the kernel.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    netlink: Socket,
+    older: Older,
+}
+
+/// The socket of the older interface.
+#[derive(Debug)]
+enum Older {
+    /// Nobody has needed it yet.
+    Unopened,
+    Open(OwnedFd),
+    /// It can't be had, or does not lead to the same table.
+    Unusable,
+}
+
 impl Link {
-    /// A socket on which no call waits for longer than `deadline`, and nobody but the kernel can answer.
-    pub(crate) fn open(deadline: Duration) -> Result<Self, Error> {
-        let socket = Socket::new(NETLINK_GENERIC)?;
-        // A socket that is not connected takes datagrams from whoever may administer this network, as root of a container may.
-        socket.connect(&SocketAddr::new(0, 0))?;
-        for timeout in [Timeout::Recv, Timeout::Send] {
-            set_socket_timeout(&socket, timeout, Some(deadline)).map_err(io::Error::from)?;
-        }
-        Ok(Link::Kernel(socket))
+    /// A socket on which no call waits for longer than `deadline`, in this thread's network namespace or another.
+    pub(crate) fn open(deadline: Duration, namespace: Option<&Namespace>) -> Result<Self, Error> {
+        let sockets = match namespace {
+            None => Sockets::open(deadline)?,
+            Some(namespace) => namespace.within(|| {
+                let mut sockets = Sockets::open(deadline)?;
+                // Later this thread is elsewhere. If there is none to be had, there is another way to ask.
+                let _ = sockets.older();
+                Ok::<_, Error>(sockets)
+            })??,
+        };
+        Ok(Link::Kernel(sockets))
     }
 
     /// Another socket to the same kernel: the fake's is that of this one, the machine's that of this thread.
-    pub(crate) fn another(&self, deadline: Duration) -> Result<Self, Error> {
+    pub(crate) fn another(&self, deadline: Duration, namespace: Option<&Namespace>) -> Result<Self, Error> {
         match self {
-            Link::Kernel(_) => Self::open(deadline),
+            Link::Kernel(_) => Self::open(deadline, namespace),
             Link::Fake(fake) => Ok(Link::Fake(Box::new(fake.another()))),
         }
     }
@@ -54,7 +77,7 @@ impl Link {
     /// How much can wait, to be sent and of replies. Prepares for many of them: a refusal shall not repeat its request.
     pub(crate) fn prepare_window(&self) -> Result<Buffers, Error> {
         match self {
-            Link::Kernel(socket) => {
+            Link::Kernel(Sockets { netlink: socket, .. }) => {
                 socket.set_cap_ack(true)?;
                 let send = sockopt::socket_send_buffer_size(socket).map_err(io::Error::from)?;
                 Ok(Buffers { send, receive: socket.get_rx_buf_sz()? })
@@ -65,7 +88,7 @@ impl Link {
 
     pub(crate) fn send(&mut self, datagram: &[u8]) -> Result<(), Error> {
         let sent = match self {
-            Link::Kernel(socket) => retry(|| socket.send(datagram, 0))?,
+            Link::Kernel(sockets) => retry(|| sockets.netlink.send(datagram, 0))?,
             Link::Fake(fake) => {
                 fake.send(datagram);
                 datagram.len()
@@ -88,9 +111,20 @@ impl Link {
         self.receive_with(buffer, RecvFlags::TRUNC | RecvFlags::DONTWAIT)
     }
 
+    /// Asks through the older interface, `getsockopt`: the answer comes in the question's place.
+    ///
+    /// # Errors
+    /// The kernel's, or [`Errno::EOPNOTSUPP`] where that interface is not for us.
+    pub(crate) fn ask(&mut self, option: i32, buffer: &mut [u8]) -> Result<(), Errno> {
+        match self {
+            Link::Kernel(sockets) => getsockopt(sockets.older()?, libc::IPPROTO_IP, option, buffer),
+            Link::Fake(fake) => fake.ask(option, buffer),
+        }
+    }
+
     fn receive_with(&mut self, buffer: &mut Vec<u8>, flags: RecvFlags) -> Result<bool, Error> {
         let received = match self {
-            Link::Kernel(socket) => receive(socket, buffer, flags),
+            Link::Kernel(sockets) => receive(&sockets.netlink, buffer, flags),
             Link::Fake(fake) => fake.receive(buffer).ok_or(io::ErrorKind::WouldBlock.into()),
         };
         match received {
@@ -101,6 +135,45 @@ impl Link {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+impl Sockets {
+    /// Nobody but the kernel can answer.
+    fn open(deadline: Duration) -> Result<Self, Error> {
+        let netlink = Socket::new(NETLINK_GENERIC)?;
+        // A socket that is not connected takes datagrams from whoever may administer this network, as root of a container may.
+        netlink.connect(&SocketAddr::new(0, 0))?;
+        for timeout in [Timeout::Recv, Timeout::Send] {
+            set_socket_timeout(&netlink, timeout, Some(deadline)).map_err(io::Error::from)?;
+        }
+        Ok(Sockets { netlink, older: Older::Unopened })
+    }
+
+    /// The socket of the older interface, opened when it is first needed.
+    fn older(&mut self) -> Result<BorrowedFd<'_>, Errno> {
+        if matches!(self.older, Older::Unopened) {
+            self.older = self.open_older().map_or(Older::Unusable, Older::Open);
+        }
+        match &self.older {
+            Older::Open(socket) => Ok(socket.as_fd()),
+            _ => Err(Errno::EOPNOTSUPP),
+        }
+    }
+
+    /// A client may have been moved to a thread of another network namespace, and with it to another table.
+    fn open_older(&self) -> Option<OwnedFd> {
+        let socket =
+            rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None).ok()?;
+        let is_same = namespace(socket.as_fd())? == namespace(self.netlink.as_fd())?;
+        is_same.then_some(socket)
+    }
+}
+
+/// The network namespace that a socket belongs to: Linux 5.14 and newer tell.
+fn namespace(socket: BorrowedFd<'_>) -> Option<[u8; 8]> {
+    let mut cookie = [0; 8];
+    getsockopt(socket, libc::SOL_SOCKET, libc::SO_NETNS_COOKIE, &mut cookie).ok()?;
+    Some(cookie)
 }
 
 fn receive(socket: &Socket, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {

@@ -78,6 +78,19 @@ pub(crate) fn destination() -> impl Strategy<Value = Destination> {
     )
 }
 
+pub(crate) fn destination_state() -> impl Strategy<Value = DestinationState> {
+    let gauges = any::<[u32; 3]>();
+    (destination(), gauges, statistics()).prop_map(|(destination, [active, inactive, persistent], statistics)| {
+        DestinationState {
+            destination,
+            active_connections: active,
+            inactive_connections: inactive,
+            persistent_connections: persistent,
+            statistics,
+        }
+    })
+}
+
 pub(crate) fn statistics() -> impl Strategy<Value = Statistics> {
     any::<[u64; 10]>().prop_map(|[connections, packets_in, packets_out, bytes_in, bytes_out, a, b, c, d, e]| {
         Statistics {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
-use ipvs::ServiceKey;
+use ipvs::{Namespace, ServiceKey};
 
 use super::conns::Conns;
 use super::doctor::Doctor;
@@ -18,6 +18,9 @@ use super::service_argument;
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) subcommand: Subcommand,
+    /// The director of this network namespace: a name as in `ip netns', a process's number, or a path
+    #[arg(long, global = true, value_name = "NAMESPACE")]
+    pub(super) netns: Option<Namespace>,
 }
 
 const LANGUAGE: &str = "\

@@ -38,6 +38,9 @@ pub(crate) use dry_run::ipvsadm as dry_run;
 pub(crate) use progress::Display;
 pub(crate) use session::waiting_for;
 
+/// The option that may also stand before a subcommand.
+pub(crate) const NETNS: &str = "--netns";
+
 /// The option that may also stand before ipvsadm's.
 pub(crate) const DRY_RUN: &str = "--dry-run";
 
@@ -57,7 +60,7 @@ pub(crate) fn run(arguments: &[OsString], streams: &mut Streams<'_>, kernel: &mu
     let words = std::iter::once(OsStr::new("ipvs-cli")).chain(arguments.iter().map(OsString::as_os_str));
     let parsed = command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
-        Ok(cli) => dispatch(cli, streams, kernel),
+        Ok(cli) => run_in(cli, streams, kernel),
         Err(error) => {
             let text = error.render().to_string();
             let out = if error.use_stderr() { &mut *streams.stderr } else { &mut *streams.stdout };
@@ -67,6 +70,22 @@ pub(crate) fn run(arguments: &[OsString], streams: &mut Streams<'_>, kernel: &mu
         }
     }
 }
+
+/// There, if another network namespace is asked for, and with the thread back in its own then.
+fn run_in(cli: Cli, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
+    let Some(namespace) = cli.netns.clone() else { return dispatch(cli, streams, kernel) };
+    match namespace.within(|| dispatch(cli, streams, kernel)) {
+        Ok(status) => status,
+        Err(error) => {
+            // To where nothing could be said about it.
+            let _ = writeln!(streams.stderr, "ipvs-cli: {error}");
+            USAGE
+        }
+    }
+}
+
+/// The exit status of a call that can't be understood, or is about what is not there.
+const USAGE: u8 = 2;
 
 fn dispatch(cli: Cli, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
     match cli.subcommand {

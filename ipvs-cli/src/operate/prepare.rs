@@ -48,7 +48,7 @@ pub(super) fn plan(
     restrictions: &Restrictions,
 ) -> Result<Prepared, Trouble> {
     session.doing("reading the director's table");
-    let before = session.kernel.table().map_err(|error| Trouble::Kernel(Failure::read(error)))?;
+    let before = session.kernel.table_without_statistics().map_err(|error| Trouble::Kernel(Failure::read(error)))?;
     session.doing("planning");
     let table = desired.table(&before).map_err(Trouble::Problems)?;
     for key in restrictions.only.iter().filter(|key| before.service(key).is_none() && table.service(key).is_none()) {
@@ -102,7 +102,7 @@ fn impossible(session: &mut Session<'_, '_>, desired: &Desired, planner: &Planne
 
 /// Why, with places: a line for each. The tables went with the change, so they are made once more.
 fn reasons(session: &mut Session<'_, '_>, desired: &Desired, planner: &Planner) -> Option<String> {
-    let mut table = session.kernel.table().ok()?;
+    let mut table = session.kernel.table_without_statistics().ok()?;
     let wanted = desired.table(&table).ok()?;
     let mut told = String::new();
     for command in planner.plan(&table, &wanted).commands() {

@@ -1,6 +1,6 @@
 //! `show`: what the director holds.
 
-use ipvs::{Command, ServiceKey, Table};
+use ipvs::{Command, PublicTable, ServiceKey, Table};
 
 use super::cli::Show;
 use super::service_argument;
@@ -36,10 +36,12 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
         let request = ListRequest { what, view: View::Plain, numeric: true, exact: false, nosort: false };
         session.display.end();
         let listed = listing::list(session.kernel, session.streams.stdout, &request, &mut Names::default());
-        return listed.map_err(Trouble::Kernel);
+        return listed.or_else(|failure| show_public(failure, only, session));
     }
     session.doing("reading the director's table");
-    let table = session.kernel.table().map_err(|error| Trouble::Kernel(Failure::read(error)))?;
+    let kernel = &mut *session.kernel;
+    let table = if show.statistics { kernel.table() } else { kernel.table_without_statistics() };
+    let table = table.map_err(|error| Trouble::Kernel(Failure::read(error)))?;
     if let Some(key) = only
         && let Some(cause) = table.explain(&Command::Zero(Some(key)))
     {
@@ -57,6 +59,17 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
     };
     // As everywhere, errors of writing are ignored.
     written.or(Ok(()))
+}
+
+/// What everybody may read, if that is all that is lacking.
+fn show_public(failure: Failure, only: Option<ServiceKey>, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
+    if !matches!(failure, Failure::Unavailable(_)) || !session.kernel.is_of_this_machine() {
+        return Err(Trouble::Kernel(failure));
+    }
+    let Ok(table) = PublicTable::read() else { return Err(Trouble::Kernel(failure)) };
+    let total = ipvs::total_statistics().ok();
+    // As everywhere, errors of writing are ignored.
+    render::public::list(session.streams.stdout, &table, total.as_ref(), only.as_ref()).or(Ok(()))
 }
 
 /// As `ipvsadm -S -n`.

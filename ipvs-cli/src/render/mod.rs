@@ -7,6 +7,7 @@ pub mod connections;
 pub mod daemon;
 pub mod list;
 pub mod order;
+pub mod public;
 pub mod save;
 pub mod timeouts;
 

@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use super::attr::{Attr, Attrs, Raw, attrs};
 use super::message::{Header, emit};
 use super::service::{address_bytes, address_of, family_number, family_of, key_attrs};
-use super::{WireError, cmd, stats, top};
+use super::{Detail, WireError, cmd, stats, top};
 use crate::destination::{Destination, Forwarding, OtherTunnel, ReservedForwarding, Tunnel, TunnelFlags, Weight};
 use crate::service::{Family, ServiceKey};
 use crate::table::DestinationState;
@@ -28,7 +28,7 @@ const TUN_PORT: u16 = 14;
 const TUN_FLAGS: u16 = 15;
 
 /// The kernel keeps other connection flags in the same word.
-const FWD_MASK: u32 = 0x7;
+pub(super) const FWD_MASK: u32 = 0x7;
 
 pub(super) fn address_attrs(at: &SocketAddr) -> Attrs<'static> {
     Attrs::from_iter([
@@ -54,7 +54,7 @@ pub(super) fn destination_attrs(destination: &Destination) -> Attrs<'static> {
     out
 }
 
-fn forwarding_number(forwarding: Forwarding) -> u32 {
+pub(super) fn forwarding_number(forwarding: Forwarding) -> u32 {
     match forwarding {
         Forwarding::Masquerade => 0,
         Forwarding::Local => 1,
@@ -62,6 +62,19 @@ fn forwarding_number(forwarding: Forwarding) -> u32 {
         Forwarding::DirectRoute => 3,
         Forwarding::Bypass => 4,
         Forwarding::Reserved(ReservedForwarding(number)) => number,
+    }
+}
+
+/// The method of this number; `None` if it is a tunnel, which is only described by more than the number.
+#[inline]
+pub(super) fn forwarding_without_details(number: u32) -> Option<Forwarding> {
+    match number {
+        0 => Some(Forwarding::Masquerade),
+        1 => Some(Forwarding::Local),
+        2 => None,
+        3 => Some(Forwarding::DirectRoute),
+        4 => Some(Forwarding::Bypass),
+        reserved => Some(Forwarding::Reserved(ReservedForwarding(reserved))),
     }
 }
 
@@ -94,14 +107,14 @@ pub(super) fn emit_request(out: &mut Vec<u8>, header: Header, command: u8, key: 
 }
 
 /// The destination in a reply about a service of this family.
-pub(crate) fn decode_destination(bytes: &[u8], family: Family) -> Result<DestinationState, WireError> {
+pub(crate) fn decode_destination(bytes: &[u8], family: Family, detail: Detail) -> Result<DestinationState, WireError> {
     let raw = RawDestination::parse(bytes)?;
     Ok(DestinationState {
         destination: raw.destination(family)?,
         active_connections: raw.active.unwrap_or(0),
         inactive_connections: raw.inactive.unwrap_or(0),
         persistent_connections: raw.persistent.unwrap_or(0),
-        statistics: stats::decode(raw.stats64.or(raw.stats).map_or(&[][..], Raw::bytes))?,
+        statistics: stats::decode_nest(raw.stats64.or(raw.stats), detail)?,
     })
 }
 
@@ -187,14 +200,7 @@ impl<'a> RawDestination<'a> {
 
     fn forwarding(&self) -> Result<Forwarding, WireError> {
         let number = self.forwarding.ok_or(WireError::Missing("IPVS_DEST_ATTR_FWD_METHOD"))?;
-        Ok(match number & FWD_MASK {
-            0 => Forwarding::Masquerade,
-            1 => Forwarding::Local,
-            2 => Forwarding::Tunnel(self.tunnel()),
-            3 => Forwarding::DirectRoute,
-            4 => Forwarding::Bypass,
-            reserved => Forwarding::Reserved(ReservedForwarding(reserved)),
-        })
+        Ok(forwarding_without_details(number & FWD_MASK).unwrap_or_else(|| Forwarding::Tunnel(self.tunnel())))
     }
 
     fn tunnel(&self) -> Tunnel {

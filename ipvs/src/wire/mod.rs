@@ -11,6 +11,7 @@ mod destination;
 mod info;
 mod message;
 mod service;
+pub(crate) mod sockopt;
 mod stats;
 mod timeouts;
 
@@ -59,6 +60,15 @@ mod top {
     pub(super) const TIMEOUT_TCP: u16 = 4;
     pub(super) const TIMEOUT_TCP_FIN: u16 = 5;
     pub(super) const TIMEOUT_UDP: u16 = 6;
+}
+
+/// How much is wanted to be known of services and destinations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// All but statistics, which are 0: they are most of what a reply holds, and of the work to read it.
+    NoStatistics,
+    /// Everything.
+    Statistics,
 }
 
 /// Bytes that don't say what they should.

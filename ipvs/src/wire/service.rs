@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::attr::{Attr, Attrs, Raw, attrs};
 use super::message::{Header, emit};
-use super::{WireError, cmd, stats, top};
+use super::{Detail, WireError, cmd, stats, top};
 use crate::name::{PersistenceEngine, Scheduler};
 use crate::service::{Family, FirewallMark, Netmask, Persistence, Protocol, SchedulerFlags, Service, ServiceKey};
 use crate::table::ServiceState;
@@ -113,9 +113,10 @@ pub(crate) fn encode_service(out: &mut Vec<u8>, header: Header, state: &ServiceS
 }
 
 /// The service in a reply.
-pub(crate) fn decode_service(bytes: &[u8]) -> Result<ServiceState, WireError> {
+pub(crate) fn decode_service(bytes: &[u8], detail: Detail) -> Result<ServiceState, WireError> {
     let raw = RawService::parse(bytes)?;
-    Ok(ServiceState { service: raw.service()?, statistics: raw.statistics()? })
+    let statistics = stats::decode_nest(raw.stats64.or(raw.stats), detail)?;
+    Ok(ServiceState { service: raw.service()?, statistics })
 }
 
 /// The attributes of a service nest, not yet understood: a request may have only some of them.
@@ -210,10 +211,5 @@ impl<'a> RawService<'a> {
             Family::V4 => Netmask::v4(attr.v4("IPVS_SVC_ATTR_NETMASK")?),
             Family::V6 => Netmask::carried_v6(attr.u32("IPVS_SVC_ATTR_NETMASK")?),
         })
-    }
-
-    fn statistics(&self) -> Result<crate::Statistics, WireError> {
-        let nest = self.stats64.or(self.stats).map_or(&[][..], Raw::bytes);
-        stats::decode(nest)
     }
 }

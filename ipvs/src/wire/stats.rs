@@ -1,7 +1,7 @@
 //! Statistics: a nest of ten counters, twice: with 32 bits, and since Linux 4.1 with 64.
 
-use super::WireError;
-use super::attr::{Attr, Attrs, attrs};
+use super::attr::{Attr, Attrs, Raw, attrs};
+use super::{Detail, WireError};
 use crate::stats::{Rates, Statistics};
 
 const CONNS: u16 = 1;
@@ -15,7 +15,15 @@ const OUTPPS: u16 = 8;
 const INBPS: u16 = 9;
 const OUTBPS: u16 = 10;
 
-pub(super) fn decode(nest: &[u8]) -> Result<Statistics, WireError> {
+/// Those of a service or destination that has them; 0 where they are not asked for.
+pub(super) fn decode_nest(nest: Option<Raw<'_>>, detail: Detail) -> Result<Statistics, WireError> {
+    match (nest, detail) {
+        (Some(nest), Detail::Statistics) => decode(nest.bytes()),
+        _ => Ok(Statistics::default()),
+    }
+}
+
+fn decode(nest: &[u8]) -> Result<Statistics, WireError> {
     let mut stats = Statistics::default();
     for attr in attrs(nest) {
         let attr = attr?;

@@ -205,13 +205,13 @@ mod replies {
 
     #[test]
     fn a_kernels_service() {
-        let state = decode_service(&unhex(SERVICE)[4..]).unwrap();
+        let state = decode_service(&unhex(SERVICE)[4..], Detail::Statistics).unwrap();
         assert_eq!(state, ServiceState::new(Service::new("tcp 10.0.0.1:80".parse().unwrap())));
     }
 
     #[test]
     fn a_kernels_destination() {
-        let state = decode_destination(&unhex(DESTINATION)[4..], crate::Family::V4).unwrap();
+        let state = decode_destination(&unhex(DESTINATION)[4..], crate::Family::V4, Detail::Statistics).unwrap();
         assert_eq!(state, DestinationState::new(Destination::new("127.0.0.1:80".parse().unwrap())));
     }
 }
@@ -222,9 +222,9 @@ fn what_a_newer_kernel_adds_is_no_error() {
     let mut reply = encoded(|out, header| encode_service(out, header, &state));
     // An attribute of a number far above all known, first beside the nest, then in it.
     reply.extend([8, 0, 0xff, 0, 1, 2, 3, 4]);
-    assert_eq!(decode_service(&reply[4..]).unwrap(), state);
+    assert_eq!(decode_service(&reply[4..], Detail::Statistics).unwrap(), state);
     reply[4] += 8;
-    assert_eq!(decode_service(&reply[4..]).unwrap(), state);
+    assert_eq!(decode_service(&reply[4..], Detail::Statistics).unwrap(), state);
 }
 
 #[test]
@@ -251,7 +251,7 @@ proptest! {
     fn services_survive_the_wire(service in strategies::service(), statistics in strategies::statistics()) {
         let state = ServiceState { service, statistics };
         let reply = encoded(|out, header| encode_service(out, header, &state));
-        prop_assert_eq!(decode_service(&reply[4..]), Ok(state));
+        prop_assert_eq!(decode_service(&reply[4..], Detail::Statistics), Ok(state));
     }
 
     #[test]
@@ -264,7 +264,7 @@ proptest! {
         let state =
             DestinationState { destination, active_connections, inactive_connections, persistent_connections, statistics };
         let reply = encoded(|out, header| encode_destination(out, header, &state));
-        prop_assert_eq!(decode_destination(&reply[4..], key.family()), Ok(state));
+        prop_assert_eq!(decode_destination(&reply[4..], key.family(), Detail::Statistics), Ok(state));
     }
 
     #[test]
@@ -308,8 +308,8 @@ fn decode_anything(bytes: &[u8], command: u8, flags: u16) {
     for family in [FAMILY, 0x10] {
         let _ = decode_request(&Header { family, flags, sequence: 0 }, command, bytes);
     }
-    let _ = decode_service(bytes);
-    let _ = decode_destination(bytes, crate::Family::V6);
+    let _ = decode_service(bytes, Detail::Statistics);
+    let _ = decode_destination(bytes, crate::Family::V6, Detail::Statistics);
     let _ = decode_daemon(bytes);
     let _ = decode_timeouts(bytes);
     let _ = decode_info(bytes);

@@ -39,6 +39,7 @@ on_each_director! {
     outcomes_come_in_the_order_of_the_commands
     more_commands_than_any_window_holds
     many_destinations_are_all_read
+    what_is_read_without_statistics_is_the_same_but_for_them
     a_client_goes_on_after_a_refusal
     a_table_that_is_read_is_the_table_that_was_written
 }
@@ -408,6 +409,32 @@ fn many_destinations_are_all_read(client: &mut Client) {
     let read: Vec<_> =
         client.destinations(&web.key()).unwrap().into_iter().rev().map(|state| state.destination).collect();
     assert_eq!(read, servers);
+}
+
+fn what_is_read_without_statistics_is_the_same_but_for_them(client: &mut Client) {
+    let limited = Destination { upper_threshold: 9, lower_threshold: 4, ..server("127.0.0.2:81") };
+    let services = [
+        ("tcp 10.0.0.1:80", vec![server("127.0.0.1:80"), limited, Destination::new("127.0.0.3:80".parse().unwrap())]),
+        ("mark 7", vec![server("127.0.0.1:0").with_weight(Weight::ZERO)]),
+        ("udp 10.0.0.1:53", vec![]),
+        ("tcp 10.0.0.2:80", vec![server("127.0.0.1:80"), tunnel("127.0.0.2:80")]),
+        ("tcp 10.0.0.3:80", vec![server("127.0.0.1:80"), tunnel("[2001:db8::2]:80")]),
+        ("sctp [2001:db8::1]:80", vec![server("[2001:db8::2]:80")]),
+        ("mark 7 ipv6", vec![server("[2001:db8::2]:0"), tunnel("127.0.0.1:0")]),
+    ];
+    for (text, servers) in &services {
+        client.add_service(&service(text)).unwrap();
+        let commands: Vec<_> = servers.iter().map(|server| Command::AddDestination(key(text), *server)).collect();
+        done(client, &commands);
+    }
+    for (text, servers) in &services {
+        let whole = client.destinations(&key(text)).unwrap();
+        assert_eq!(whole.len(), servers.len(), "{text}");
+        assert_eq!(client.destinations_without_statistics(&key(text)).unwrap(), whole, "{text}");
+    }
+    assert_eq!(client.destinations_without_statistics(&key("mark 8")).unwrap(), []);
+    assert_eq!(client.services_without_statistics().unwrap(), client.services().unwrap());
+    assert_eq!(client.table_without_statistics().unwrap(), client.table().unwrap());
 }
 
 fn a_client_goes_on_after_a_refusal(client: &mut Client) {

@@ -5,8 +5,10 @@ mod operate {
 
     mod faults;
     mod killed;
+    mod namespaces;
     mod round_trips;
     mod signals;
     mod terminal;
+    mod unprivileged;
     mod writers;
 }

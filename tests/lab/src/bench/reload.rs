@@ -18,7 +18,7 @@ struct Row {
     at_most: Option<(Clock, f64)>,
 }
 
-const ROWS: [Row; 4] = [
+const ROWS: [Row; 5] = [
     Row {
         name: "fill",
         title: "apply, to an empty director",
@@ -31,9 +31,17 @@ const ROWS: [Row; 4] = [
         name: "apply-same",
         title: "apply, nothing to change",
         ours: "apply-same",
+        other: ("read-all", "ours"),
+        other_title: "our -L -n --stats",
+        at_most: Some((Clock::Instructions, 1.3)),
+    },
+    Row {
+        name: "apply-same-save",
+        title: "apply, nothing to change",
+        ours: "apply-same",
         other: ("read", "ours"),
         other_title: "our -S -n",
-        at_most: Some((Clock::Instructions, 1.3)),
+        at_most: None,
     },
     Row {
         name: "apply-one",
@@ -145,7 +153,8 @@ mod tests {
         let lines = [
             "figure fill ours 22000000",
             "figure fill ipvsadm 100000000",
-            "figure read ours 10000000",
+            "figure read-all ours 10000000",
+            "figure read ours 7000000",
             "figure apply-same ours 14000000",
             "kilobytes memory ours 90000",
             "end 0",
@@ -159,6 +168,7 @@ mod tests {
         let text = table(&section(Clock::Instructions));
         assert!(text.contains("0.2200  at most 0.22 met"), "{text}");
         assert!(text.contains("1.4000  at most 1.3 NOT MET"), "{text}");
+        assert!(text.contains("7.00    2.0000\n"), "{text}");
         assert!(text.contains("90000 kB  at most 100000 met"), "{text}");
         assert!(!text.contains("100 weights"), "what was not measured is not shown: {text}");
     }

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 pub(super) const OPERATIONS: [&str; 6] = ["restore", "edit", "save", "list", "add", "clear"];
 
 /// Those of a reload.
-pub(super) const RELOAD_OPERATIONS: [&str; 6] = ["fill", "read", "apply-same", "apply-one", "reload", "memory"];
+pub(super) const RELOAD_OPERATIONS: [&str; 7] =
+    ["fill", "read", "read-all", "apply-same", "apply-one", "reload", "memory"];
 
 /// Everything of one run.
 #[derive(Debug, Default)]

@@ -83,6 +83,8 @@ impl Bench<'_> {
         self.check("fill", OURS, &tables.first)?;
         let took = self.run(program, "read", OURS, &["-S", "-n"], "")?;
         print_figure("read", OURS, took);
+        let took = self.run(program, "read-all", OURS, &["-L", "-n", "--stats"], "")?;
+        print_figure("read-all", OURS, took);
         self.apply(program, "apply-same", &tables.first)?;
         self.apply(program, "apply-one", &tables.one_changed)?;
         self.check("apply-one", OURS, &tables.one_changed)?;

@@ -1,0 +1,138 @@
+//! What everybody may know of a director: a listing for `ipvs-cli show` without privileges.
+
+use std::io::{self, Write};
+use std::net::Ipv4Addr;
+
+use ipvs::{PublicForwarding, PublicKey, PublicPersistence, PublicService, PublicTable, ServiceKey, Statistics};
+
+/// Says where it comes from, and what is not there.
+const ORIGIN: &str = "\
+Without privileges: from /proc/net/ip_vs, which tells nothing of thresholds, kinds of tunnels, persistence engines,
+scheduler flags and counters of services. Root sees all.\n";
+
+/// Writes the services, or only this one, in order, and the counters of the whole director if they are given.
+pub fn list(
+    out: &mut dyn Write,
+    table: &PublicTable,
+    total: Option<&Statistics>,
+    only: Option<&ServiceKey>,
+) -> io::Result<()> {
+    out.write_all(ORIGIN.as_bytes())?;
+    if let Some(total) = total {
+        let rate = total.rates.connections;
+        writeln!(out, "All services since they were zeroed: {} connections, {rate} a second now", total.connections)?;
+    }
+    out.write_all(b"Prot LocalAddress:Port Scheduler Flags\n")?;
+    out.write_all(b"  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn\n")?;
+    let mut services: Vec<_> =
+        table.services.iter().filter(|service| only.is_none_or(|key| is(service, key))).collect();
+    services.sort_by_key(|service| order(&service.takes));
+    services.into_iter().try_for_each(|listed| service(out, listed))
+}
+
+/// Of a mark the family is not told: both are shown.
+fn is(service: &PublicService, key: &ServiceKey) -> bool {
+    match (service.takes, *key) {
+        (PublicKey::Address { protocol, at }, ServiceKey::Address { protocol: wanted, at: there }) => {
+            (protocol, at) == (wanted, there)
+        }
+        (PublicKey::Mark(mark), ServiceKey::Mark { mark: wanted, .. }) => mark == wanted,
+        _ => false,
+    }
+}
+
+fn order(takes: &PublicKey) -> impl Ord + use<> {
+    match *takes {
+        PublicKey::Address { protocol, at } => (0, protocol.number(), Some(at), 0),
+        PublicKey::Mark(mark) => (1, 0, None, mark.get()),
+    }
+}
+
+fn service(out: &mut dyn Write, listed: &PublicService) -> io::Result<()> {
+    match listed.takes {
+        PublicKey::Address { protocol, at } => {
+            let protocol = protocol.to_string().to_uppercase();
+            write!(out, "{protocol:<4} {at} {}", listed.scheduler)?;
+        }
+        PublicKey::Mark(mark) => write!(out, "FWM  {mark} {}", listed.scheduler)?,
+    }
+    if listed.one_packet {
+        out.write_all(b" ops")?;
+    }
+    if let Some(held) = listed.persistence {
+        write!(out, " persistent {} ticks{}", held.ticks, mask(&listed.takes, held))?;
+    }
+    out.write_all(b"\n")?;
+    listed.destinations.iter().try_for_each(|server| {
+        let forwarding: PublicForwarding = server.forwarding;
+        writeln!(
+            out,
+            "  -> {:<28} {forwarding:<7} {:<6} {:<10} {}",
+            server.address.to_string(),
+            server.weight,
+            server.active_connections,
+            server.inactive_connections
+        )
+    })
+}
+
+/// The netmask, if clients are not held one by one. Of a mark it can't be said which family it is of.
+fn mask(takes: &PublicKey, held: PublicPersistence) -> String {
+    match takes {
+        PublicKey::Address { at, .. } if at.is_ipv6() && held.netmask == 128 << 24 => String::new(),
+        PublicKey::Address { at, .. } if at.is_ipv6() => format!(" mask {}", held.netmask >> 24),
+        _ if held.netmask == u32::MAX => String::new(),
+        PublicKey::Address { .. } => format!(" mask {}", Ipv4Addr::from_bits(held.netmask)),
+        PublicKey::Mark(_) => format!(" mask {:08X}", held.netmask),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "a
+b
+c
+FWM  00000007 wlc persistent 36000 80000000
+UDP  0A000001:0035 wlc ops
+  -> 7F000007:0035      Masq    1      0          7
+TCP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0050 wlc persistent 10000 40000000
+  -> [2001:0db8:0000:0000:0000:0000:0000:0002]:0050      Tunnel  1      0          0
+TCP  0A000001:0050 rr persistent 30000 FFFFFFFF
+";
+
+    fn listed(only: Option<&str>) -> String {
+        let only = only.map(|key| key.parse().unwrap());
+        let mut out = Vec::new();
+        list(&mut out, &PublicTable::parse(TABLE).unwrap(), Some(&Statistics::default()), only.as_ref()).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn it_says_what_it_is_and_lists_in_order() {
+        let text = listed(None);
+        assert!(text.starts_with("Without privileges: from /proc/net/ip_vs"), "{text}");
+        assert!(text.contains("All services since they were zeroed: 0 connections, 0 a second now\n"));
+        let (_, services) = text.split_once("InActConn\n").unwrap();
+        assert_eq!(
+            services,
+            "TCP  10.0.0.1:80 rr persistent 30000 ticks
+TCP  [2001:db8::1]:80 wlc persistent 10000 ticks mask 64
+  -> [2001:db8::2]:80             Tunnel  1      0          0
+UDP  10.0.0.1:53 wlc ops
+  -> 127.0.0.7:53                 Masq    1      0          7
+FWM  7 wlc persistent 36000 ticks mask 80000000
+"
+        );
+    }
+
+    #[test]
+    fn one_service_alone() {
+        assert!(listed(Some("udp 10.0.0.1:53")).ends_with(
+            "InActConn\nUDP  10.0.0.1:53 wlc ops\n  -> 127.0.0.7:53                 Masq    1      0          7\n"
+        ));
+        assert!(listed(Some("mark 7 ipv6")).contains("FWM  7 "));
+        assert!(listed(Some("mark 8")).ends_with("InActConn\n"));
+    }
+}

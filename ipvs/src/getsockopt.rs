@@ -1,0 +1,19 @@
+//! `getsockopt` with options of our choice, which no safe crate offers: the only unsafe code of this crate.
+#![allow(unsafe_code)]
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use crate::error::Errno;
+
+/// Asks the kernel, with the question in the buffer that the answer comes in.
+///
+/// # Errors
+/// The kernel's, or [`Errno::EINVAL`] if the buffer is longer than a socket option can be.
+pub(crate) fn getsockopt(socket: BorrowedFd<'_>, level: i32, option: i32, buffer: &mut [u8]) -> Result<(), Errno> {
+    let mut length = libc::socklen_t::try_from(buffer.len()).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: the socket is open as long as it is borrowed, and the kernel reads and writes at most `length` bytes of the
+    // buffer, which are there, are ours alone, and may hold anything.
+    let status =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, buffer.as_mut_ptr().cast(), &mut length) };
+    if status == 0 { Ok(()) } else { Err(Errno::new(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))) }
+}

@@ -1,0 +1,403 @@
+//! What the kernel tells everybody, without privileges: `/proc/net/ip_vs` and `/proc/net/ip_vs_stats`.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::destination::Weight;
+use crate::name::Scheduler;
+use crate::service::{FirewallMark, Protocol};
+use crate::stats::{Rates, Statistics};
+
+/// The services and destinations of a director, as far as the kernel tells everybody.
+///
+/// Netlink, which [`Client`](crate::Client) speaks, is for the privileged only. The file `/proc/net/ip_vs` may be read by all, but
+/// says less: nothing of thresholds, kinds of tunnels, persistence engines, scheduler flags and the counters of services. What it
+/// says in units of its own is handed on in these. It is written page by page while the table may change, so that an
+/// entry can be missing or there twice.
+///
+/// ```
+/// let text = "IP Virtual Server version 1.2.1 (size=4096)
+/// Prot LocalAddress:Port Scheduler Flags
+///   -> RemoteAddress:Port Forward Weight ActiveConn InActConn
+/// TCP  0A000001:0050 rr  persistent 30000 FFFFFF00
+///   -> 7F000001:0050      Tunnel  5      2          1
+/// ";
+/// let table = ipvs::PublicTable::parse(text)?;
+/// let server = &table.services[0].destinations[0];
+/// assert_eq!((server.address, server.active_connections), ("127.0.0.1:80".parse()?, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PublicTable {
+    /// In the kernel's order, which means nothing.
+    pub services: Vec<PublicService>,
+}
+
+/// A service of a [`PublicTable`].
+///
+/// ```
+/// fn servers(service: &ipvs::PublicService) -> usize { service.destinations.len() }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicService {
+    /// What it takes.
+    pub takes: PublicKey,
+    /// Its scheduler.
+    pub scheduler: Scheduler,
+    /// Does it schedule each packet for itself? Not told of services of IPv6.
+    pub one_packet: bool,
+    /// How it holds clients.
+    pub persistence: Option<PublicPersistence>,
+    /// Newest first.
+    pub destinations: Vec<PublicDestination>,
+}
+
+/// What a [`PublicService`] takes.
+///
+/// ```
+/// fn is_mark(service: &ipvs::PublicService) -> bool { matches!(service.takes, ipvs::PublicKey::Mark(_)) }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PublicKey {
+    /// Packets to an address.
+    Address {
+        /// The transport protocol.
+        protocol: Protocol,
+        /// Virtual address and port.
+        at: SocketAddr,
+    },
+    /// Packets that bear a firewall mark. Of which family is not told.
+    Mark(FirewallMark),
+}
+
+/// Persistence of a [`PublicService`].
+///
+/// ```
+/// fn ticks(service: &ipvs::PublicService) -> Option<u32> { service.persistence.map(|held| held.ticks) }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PublicPersistence {
+    /// Its timeout, in ticks of the kernel's clock, of which a second has 100, 250, 300 or 1,000: the kernel's `CONFIG_HZ`.
+    pub ticks: u32,
+    /// Its netmask as the kernel writes it: of IPv4 the mask; of IPv6 the length of the prefix, times 2 to the 24th.
+    pub netmask: u32,
+}
+
+/// A destination of a [`PublicService`].
+///
+/// ```
+/// fn is_quiesced(server: &ipvs::PublicDestination) -> bool { server.weight.get() == 0 }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PublicDestination {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// How packets get there.
+    pub forwarding: PublicForwarding,
+    /// Its share of new connections.
+    pub weight: Weight,
+    /// Gauge: established connections.
+    pub active_connections: u32,
+    /// Gauge: connections that are being set up or closed; all of UDP.
+    pub inactive_connections: u32,
+}
+
+/// How packets reach a [`PublicDestination`]: of tunnels, the kind is not told.
+///
+/// ```
+/// assert_eq!(ipvs::PublicForwarding::Tunnel.to_string(), "Tunnel");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PublicForwarding {
+    /// Network address translation.
+    Masquerade,
+    /// To the director itself.
+    Local,
+    /// Wrapped into another packet.
+    Tunnel,
+    /// To the destination's link-layer address.
+    DirectRoute,
+    /// Along the ordinary route.
+    Bypass,
+}
+
+impl PublicForwarding {
+    const NAMES: [(Self, &'static str); 5] = [
+        (PublicForwarding::Masquerade, "Masq"),
+        (PublicForwarding::Local, "Local"),
+        (PublicForwarding::Tunnel, "Tunnel"),
+        (PublicForwarding::DirectRoute, "Route"),
+        (PublicForwarding::Bypass, "Bypass"),
+    ];
+}
+
+impl std::fmt::Display for PublicForwarding {
+    /// As ipvsadm names it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = Self::NAMES.iter().find(|(forwarding, _)| forwarding == self);
+        f.pad(name.map_or("", |(_, name)| name))
+    }
+}
+
+/// A public file that can't be read, or not be understood.
+///
+/// ```
+/// let error = ipvs::PublicTable::parse("1\n2\n3\nTCP nonsense\n").unwrap_err();
+/// assert_eq!(error.to_string(), "line 4 is not understood: \"TCP nonsense\"");
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublicError {
+    /// It can't be read. If it is not there, the kernel has no IPVS, or has not loaded it yet.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// A line says something unknown.
+    #[error("line {line} is not understood: {text:?}")]
+    Line {
+        /// Which, from 1.
+        line: usize,
+        /// What it says.
+        text: String,
+    },
+}
+
+/// How many lines of titles there are.
+const TITLES: usize = 3;
+
+impl PublicTable {
+    /// Where the kernel tells it: for the network namespace of the thread that reads.
+    pub const PATH: &str = "/proc/thread-self/net/ip_vs";
+
+    /// That of this thread's network namespace.
+    ///
+    /// # Errors
+    /// See [`PublicError`].
+    pub fn read() -> Result<Self, PublicError> {
+        Self::parse(&fs::read_to_string(Self::PATH)?)
+    }
+
+    /// The table that a text of the kernel's form tells.
+    ///
+    /// # Errors
+    /// [`PublicError::Line`].
+    pub fn parse(text: &str) -> Result<Self, PublicError> {
+        let mut services: Vec<PublicService> = Vec::new();
+        for (at, line) in text.lines().enumerate().skip(TITLES) {
+            let understood = match line.trim_start().strip_prefix("-> ") {
+                Some(rest) => add_destination(&mut services, rest),
+                None => service(line).map(|service| services.push(service)),
+            };
+            understood.ok_or_else(|| PublicError::Line { line: at + 1, text: line.to_owned() })?;
+        }
+        Ok(PublicTable { services })
+    }
+}
+
+/// The counters of a whole director: sums over its services, those that are gone included, since they were last zeroed.
+/// The kernel tells them to everybody, and nowhere else.
+///
+/// ```no_run
+/// let total = ipvs::total_statistics()?;
+/// println!("{} connections, {} a second", total.connections, total.rates.connections);
+/// # Ok::<(), ipvs::PublicError>(())
+/// ```
+///
+/// # Errors
+/// See [`PublicError`].
+pub fn total_statistics() -> Result<Statistics, PublicError> {
+    totals(&fs::read_to_string("/proc/thread-self/net/ip_vs_stats")?)
+}
+
+fn totals(text: &str) -> Result<Statistics, PublicError> {
+    let five = |at: usize| -> Result<[u64; 5], PublicError> {
+        let line = text.lines().nth(at).unwrap_or_default();
+        let numbers = line.split_ascii_whitespace().map(|word| u64::from_str_radix(word, 16).ok());
+        let numbers: Option<Vec<u64>> = numbers.collect();
+        let five = numbers.and_then(|numbers| numbers.try_into().ok());
+        five.ok_or_else(|| PublicError::Line { line: at + 1, text: line.to_owned() })
+    };
+    // Two lines of titles, the numbers, an empty line, a title, and the rates.
+    let [connections, packets_in, packets_out, bytes_in, bytes_out] = five(2)?;
+    let [per_second, packets_in_per_second, packets_out_per_second, bytes_in_per_second, bytes_out_per_second] =
+        five(5)?;
+    let rates = Rates {
+        connections: per_second,
+        packets_in: packets_in_per_second,
+        packets_out: packets_out_per_second,
+        bytes_in: bytes_in_per_second,
+        bytes_out: bytes_out_per_second,
+    };
+    Ok(Statistics { connections, packets_in, packets_out, bytes_in, bytes_out, rates })
+}
+
+fn service(line: &str) -> Option<PublicService> {
+    let mut words = line.split_ascii_whitespace();
+    let (kind, what) = (words.next()?, words.next()?);
+    let takes = match kind {
+        "FWM" => PublicKey::Mark(FirewallMark::new(u32::from_str_radix(what, 16).ok()?).ok()?),
+        _ => PublicKey::Address { protocol: protocol(kind)?, at: address(what)? },
+    };
+    let mut service = PublicService {
+        takes,
+        scheduler: Scheduler::new(words.next()?).ok()?,
+        one_packet: false,
+        persistence: None,
+        destinations: Vec::new(),
+    };
+    while let Some(word) = words.next() {
+        match word {
+            "ops" => service.one_packet = true,
+            "persistent" => {
+                let ticks = words.next()?.parse().ok()?;
+                let netmask = u32::from_str_radix(words.next()?, 16).ok()?;
+                service.persistence = Some(PublicPersistence { ticks, netmask });
+            }
+            _ => return None,
+        }
+    }
+    Some(service)
+}
+
+/// A destination belongs to the service above it.
+fn add_destination(services: &mut [PublicService], text: &str) -> Option<()> {
+    services.last_mut()?.destinations.push(destination(text)?);
+    Some(())
+}
+
+fn destination(text: &str) -> Option<PublicDestination> {
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let [at, forwarding, weight, active, inactive] = words.try_into().ok()?;
+    let (forwarding, _) = *PublicForwarding::NAMES.iter().find(|(_, name)| *name == forwarding)?;
+    Some(PublicDestination {
+        address: address(at)?,
+        forwarding,
+        weight: weight.parse().ok()?,
+        active_connections: active.parse().ok()?,
+        inactive_connections: inactive.parse().ok()?,
+    })
+}
+
+fn protocol(name: &str) -> Option<Protocol> {
+    match name {
+        "TCP" => Some(Protocol::TCP),
+        "UDP" => Some(Protocol::UDP),
+        "SCTP" => Some(Protocol::SCTP),
+        "IP" => Some(Protocol::from_number(0)),
+        "ICMP" => Some(Protocol::from_number(1)),
+        "ICMPv6" => Some(Protocol::from_number(58)),
+        _ => name.strip_prefix("IP_")?.parse().ok().map(Protocol::from_number),
+    }
+}
+
+/// `0A000001:0050` or `[2001:0db8:…]:0050`: hexadecimal, the port as well.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    match host.strip_prefix('[') {
+        Some(host) => Some(SocketAddr::new(host.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?.into(), port)),
+        None if host.len() == 8 => {
+            Some(SocketAddr::new(Ipv4Addr::from_bits(u32::from_str_radix(host, 16).ok()?).into(), port))
+        }
+        None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Of Linux 6.1.
+    const KERNELS: &str = "IP Virtual Server version 1.2.1 (size=4096)
+Prot LocalAddress:Port Scheduler Flags
+  -> RemoteAddress:Port Forward Weight ActiveConn InActConn
+TCP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0050 wlc persistent 10000 40000000
+  -> [2001:0db8:0000:0000:0000:0000:0000:0002]:0050      Route   1      0          0         
+SCTP  0A000001:0050 wlc  
+UDP  0A000001:0035 wlc ops  
+  -> 7F000007:0035      Masq    1      0          7         
+FWM  00000007 wlc persistent 36000 80000000
+  -> [2001:0db8:0000:0000:0000:0000:0000:0009]:0000      Tunnel  0      3          0         
+FWM  00000007 wlc 
+";
+
+    #[test]
+    fn a_kernels_table() {
+        let table = PublicTable::parse(KERNELS).unwrap();
+        let takes: Vec<_> = table.services.iter().map(|service| service.takes).collect();
+        let at = |protocol, at: &str| PublicKey::Address { protocol, at: at.parse().unwrap() };
+        let mark = PublicKey::Mark(FirewallMark::new(7).unwrap());
+        let expected = [
+            at(Protocol::TCP, "[2001:db8::1]:80"),
+            at(Protocol::SCTP, "10.0.0.1:80"),
+            at(Protocol::UDP, "10.0.0.1:53"),
+            mark,
+            mark,
+        ];
+        assert_eq!(takes, expected);
+        assert_eq!(table.services[0].persistence, Some(PublicPersistence { ticks: 10000, netmask: 64 << 24 }));
+        assert_eq!(
+            table.services.iter().map(|service| service.one_packet).collect::<Vec<_>>(),
+            [false, false, true, false, false]
+        );
+        let server = table.services[3].destinations[0];
+        assert_eq!(
+            server,
+            PublicDestination {
+                address: "[2001:db8::9]:0".parse().unwrap(),
+                forwarding: PublicForwarding::Tunnel,
+                weight: Weight::ZERO,
+                active_connections: 3,
+                inactive_connections: 0,
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_said_with_its_line() {
+        for line in [
+            "",
+            "TCP",
+            "TCP 0A000001:0050",
+            "XYZ 0A000001:0050 rr",
+            "TCP 0A00001:0050 rr",
+            "TCP 0A000001:0050 rr odd",
+            "FWM 00000000 rr",
+            "  -> 7F000007:0035 Masq 1 0 7",
+            "TCP [::1:0050 rr",
+            "UDP 0A000001:0035 wlc persistent x y",
+        ] {
+            let error = PublicTable::parse(&format!("a\nb\nc\n{line}\n")).unwrap_err();
+            assert!(matches!(&error, PublicError::Line { line: 4, text } if text == line), "{error}");
+        }
+        for server in ["7F000007:0035 Masq 1 0", "7F000007:0035 Mask 1 0 7", "7F000007:0035 Masq -1 0 7"] {
+            let text = format!("a\nb\nc\nTCP 0A000001:0050 rr\n  -> {server}\n");
+            assert!(matches!(PublicTable::parse(&text), Err(PublicError::Line { line: 5, .. })), "{server}");
+        }
+        assert_eq!(PublicTable::parse("").unwrap(), PublicTable::default());
+    }
+
+    #[test]
+    fn totals_are_hexadecimal() {
+        let text = "   Total Incoming Outgoing         Incoming         Outgoing
+   Conns  Packets  Packets            Bytes            Bytes
+       A       1F        0             1000                2
+
+ Conns/s   Pkts/s   Pkts/s          Bytes/s          Bytes/s
+       1        2        3                4               FF
+";
+        let total = totals(text).unwrap();
+        assert_eq!((total.connections, total.packets_in, total.bytes_in, total.bytes_out), (10, 31, 4096, 2));
+        assert_eq!((total.rates.connections, total.rates.bytes_out), (1, 255));
+        assert!(matches!(totals("one\ntwo\nx"), Err(PublicError::Line { line: 3, .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".{0,200}", lines in proptest::collection::vec("(TCP|FWM|  ->|IP_)? ?[0-9A-Fx:\\[\\] a-z-]{0,40}", 0..6)) {
+            let _ = (PublicTable::parse(&text), totals(&text), PublicTable::parse(&lines.join("\n")));
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What somebody without privileges sees of a director.
+
+use std::process::Command;
+
+use ipvs::{PublicKey, PublicTable, Sysctl, SysctlValue, Sysctls};
+
+use super::world::{Done, World, program};
+
+const RULES: &str = "-A -t 10.0.0.1:80 -s rr -p 300 -M 255.255.255.0
+-a -t 10.0.0.1:80 -r 127.0.0.1 -i -w 5
+-A -u 10.0.0.1:53 -s wlc -o
+-a -u 10.0.0.1:53 -r 127.0.0.7 -m
+-A -f 7 -6 -s wrr
+-a -f 7 -6 -r [2001:db8::9]:0 -m -w 0
+-A -t [2001:db8::1]:80 -s sh -p 100 -M 64
+";
+
+/// Our program without any capability.
+fn show(world: &World, arguments: &[&str]) -> Done {
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set", "-all", "--inh-caps", "-all"]).arg(program()).arg("show").args(arguments);
+    world.start(command, "").wait_with_output().unwrap().into()
+}
+
+#[test]
+fn a_listing_without_privileges_says_so_and_shows_what_is_public() {
+    let world = World::new();
+    assert_eq!(world.run("apply --quiet -", RULES).status, 0);
+    let done = show(&world, &[]);
+    assert_eq!((done.status, done.stderr.as_str()), (0, ""));
+    assert!(done.stdout.starts_with("Without privileges: from /proc/net/ip_vs"), "{}", done.stdout);
+    for line in [
+        "TCP  10.0.0.1:80 rr persistent 30000 ticks mask 255.255.255.0\n",
+        "  -> 127.0.0.1:80                 Tunnel  5      0          0\n",
+        "UDP  10.0.0.1:53 wlc ops\n",
+        "TCP  [2001:db8::1]:80 sh persistent 10000 ticks mask 64\n",
+        "FWM  7 wrr\n  -> [2001:db8::9]:0              Masq    0      0          0\n",
+    ] {
+        assert!(done.stdout.contains(line), "{line:?} is not in\n{}", done.stdout);
+    }
+    assert!(!show(&world, &["udp:10.0.0.1:53"]).stdout.contains("TCP  10"));
+    // These stand for the whole truth.
+    for notation in ["--json", "--toml", "--rules"] {
+        let refused = show(&world, &[notation]);
+        assert_eq!((refused.status, refused.stdout.as_str()), (1, ""), "{notation}");
+        assert!(refused.stderr.contains("Permission denied"), "{notation}: {}", refused.stderr);
+    }
+    // ipvsadm has nothing to show then, and neither has its stand-in.
+    let mut drop_in = Command::new("setpriv");
+    drop_in.args(["--bounding-set", "-all"]).arg(program()).args(["-L", "-n"]);
+    let refused: Done = world.start(drop_in, "").wait_with_output().unwrap().into();
+    assert_eq!((refused.status, refused.stdout.as_str()), (2, ""));
+}
+
+#[test]
+fn the_public_table_has_all_services_and_the_totals_are_there() {
+    let world = World::new();
+    assert_eq!(world.run("apply --quiet -", RULES).status, 0);
+    let public = PublicTable::read().unwrap();
+    assert_eq!(public.services.len(), 4);
+    assert_eq!(public.services.iter().filter(|service| matches!(service.takes, PublicKey::Mark(_))).count(), 1);
+    assert_eq!(ipvs::total_statistics().unwrap().connections, 0);
+}
+
+#[test]
+fn every_sysctl_of_this_kernel_is_known_by_its_kind() {
+    let _world = World::new();
+    let kernel = ipvs::KernelVersion::running();
+    let sysctls = Sysctls::new();
+    for entry in std::fs::read_dir("/proc/sys/net/ipv4/vs").unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let sysctl: Sysctl = name.parse().unwrap_or_else(|error| panic!("{error}"));
+        assert!(sysctl.is_in(kernel), "{name} on {kernel}");
+        let value = sysctls.get(sysctl).unwrap_or_else(|error| panic!("{error}"));
+        // What is there may be set to what it is.
+        sysctls.set(sysctl, &value).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(sysctls.get(sysctl).unwrap(), value);
+    }
+    let newest = Sysctl::ALL.iter().filter(|sysctl| sysctl.is_in(kernel)).count();
+    // How a kernel was built decides about three of them.
+    assert!(sysctls.all().unwrap().len() + 3 >= newest, "{:?}", sysctls.all());
+    sysctls.set(Sysctl::SyncThreshold, &SysctlValue::Pair(2, 10)).unwrap();
+    assert_eq!(sysctls.get(Sysctl::SyncThreshold).unwrap(), SysctlValue::Pair(2, 10));
+    assert!(sysctls.set(Sysctl::SyncPorts, &SysctlValue::Number(65)).is_err());
+}
