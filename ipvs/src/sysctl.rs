@@ -176,7 +176,8 @@ sysctls! {
     ConnReuseMode "conn_reuse_mode" Number ALWAYS;
     /// Netfilter tracks the connections, too. Needs a kernel with `CONFIG_IP_VS_NFCT`.
     Conntrack "conntrack" Switch ALWAYS;
-    /// How much the kernel says in its log. Needs a kernel with `CONFIG_IP_VS_DEBUG`.
+    /// How much the kernel says in its log. Needs a kernel with `CONFIG_IP_VS_DEBUG`; of the whole
+    /// machine, and can be set in its first network namespace only.
     DebugLevel "debug_level" Number ALWAYS;
     /// Defence against overload by forgetting half-open connections: 0 never, 1 and 2 when memory is short, 3 always.
     DropEntry "drop_entry" Number ALWAYS;
