@@ -20,7 +20,7 @@ fn target(operation: &str) -> f64 {
     match operation {
         "restore" => 0.20,
         "edit" => 0.09,
-        "save" | "list" => 0.45,
+        "save" | "list" => 0.12,
         "add" => 0.50,
         _ => 1.0,
     }
