@@ -113,6 +113,14 @@ impl Failure {
         self.status()
     }
 
+    /// The message alone.
+    pub(crate) fn text(&self, program: &[u8]) -> String {
+        let mut text = Vec::new();
+        // Into memory.
+        let _ = self.write(&mut text, program, None);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
     /// What the message leaves open.
     fn hint(&self) -> Option<String> {
         match self {

@@ -40,6 +40,13 @@ impl Kernel {
         }
     }
 
+    /// Asks anew from the next call on: the module may have been loaded again meanwhile, by another number.
+    pub(crate) fn disconnect(&mut self) {
+        if self.is_of_this_machine {
+            self.client = None;
+        }
+    }
+
     /// Everything that the director holds, and, if it is this machine, which network interfaces there are.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use super::conns::Conns;
 use super::doctor::Doctor;
 use super::drain::{Drain, Undrain};
 use super::mark::Marks;
+use super::metrics::Metrics;
 use super::service_argument;
 
 /// Changes the table of an IPVS director as a whole, without a gap, and shows beforehand what will change
@@ -40,6 +41,8 @@ pub(super) enum Subcommand {
     Show(Show),
     /// Shows the connection table, entry by entry or counted
     Conns(Conns),
+    /// Writes counters, connections and settings as OpenMetrics text, for Prometheus
+    Metrics(Metrics),
     /// Takes real servers out of service without cutting connections: weight 0, then waits until they are gone
     #[command(after_help = DRAIN_STATUS)]
     Drain(Drain),

@@ -14,6 +14,7 @@ mod drain;
 mod dry_run;
 pub(crate) mod lock;
 mod mark;
+mod metrics;
 mod network;
 mod prepare;
 mod progress;
@@ -95,6 +96,7 @@ fn dispatch(cli: Cli, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
         Subcommand::Conns(conns) => conns::run(&conns, &mut Session::new(streams, kernel, false)),
         Subcommand::Drain(drain) => drain::run(&drain, &mut Session::new(streams, kernel, drain.quiet)),
         Subcommand::Undrain(undrain) => drain::undrain(&undrain, &mut Session::new(streams, kernel, undrain.quiet)),
+        Subcommand::Metrics(metrics) => metrics::run(&metrics, &mut Session::new(streams, kernel, false)),
         Subcommand::Restore(restore) => restore::run(&restore, streams, kernel),
         Subcommand::Doctor(doctor) => doctor::run(&doctor, &mut Session::new(streams, kernel, false)),
         Subcommand::Mark(marks) => mark::run(&marks, &mut Session::new(streams, kernel, false)),

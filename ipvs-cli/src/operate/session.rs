@@ -32,6 +32,20 @@ pub(super) enum Trouble {
     Other(String),
 }
 
+impl Trouble {
+    /// Who is not at the terminal is told so.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Trouble::Problems(problems) => {
+                problems.iter().map(|problem| format!("{}: {}\n", problem.place, problem.reason)).collect()
+            }
+            Trouble::Kernel(failure) => failure.text(b"ipvs-cli"),
+            Trouble::Told(lines) => lines.clone(),
+            Trouble::Other(message) => format!("{message}\n"),
+        }
+    }
+}
+
 impl<'a, 's> Session<'a, 's> {
     pub(super) fn new(streams: &'a mut Streams<'s>, kernel: &'a mut Kernel, quiet: bool) -> Self {
         let visible = !quiet && kernel.is_of_this_machine() && (streams.hints)();

@@ -5,6 +5,7 @@ mod director;
 mod drain;
 mod dry_run;
 mod faults;
+mod metrics;
 mod restrictions;
 
 use director::{Director, Done, SHOP, done};

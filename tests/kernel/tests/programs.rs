@@ -1,4 +1,4 @@
-//! Programs that people run against ipvsadm, with the original in its place, and with ours.
+//! Programs that people run against ipvsadm, with the original in its place, and with ours; and what Prometheus makes of ours.
 
 #[path = "programs/init_script.rs"]
 mod init_script;
@@ -6,6 +6,8 @@ mod init_script;
 mod keepalived;
 #[path = "programs/ldirectord.rs"]
 mod ldirectord;
+#[path = "programs/metrics.rs"]
+mod metrics;
 #[path = "programs/protocol.rs"]
 mod protocol;
 #[path = "programs/stages.rs"]

@@ -19,6 +19,8 @@ use crate::{
 const RECIPE: u32 = 1;
 /// The same, for the tools: they are few megabytes beside the kernels.
 const TOOLS_RECIPE: u32 = 2;
+/// The same, for the programs.
+const PROGRAMS_RECIPE: u32 = 2;
 /// Megabytes that one tree takes while it is made: lists, packages, and what is in them.
 const ROOM: u64 = 550;
 
@@ -59,8 +61,18 @@ const ORIGINALS: [&str; 3] = ["ipvsadm", "ipvsadm-save", "ipvsadm-restore"];
 
 /// Programs that call the ipvsadm on a director, or work beside it; and what every Debian has, which is why no package says
 /// that it needs it.
-const PROGRAM_PACKAGES: [&str; 9] =
-    ["ldirectord", "keepalived", "ipvsadm", "bash", "coreutils", "dash", "grep", "libc-bin", "sed"];
+const PROGRAM_PACKAGES: [&str; 10] = [
+    "ldirectord",
+    "keepalived",
+    "python3-prometheus-client",
+    "ipvsadm",
+    "bash",
+    "coreutils",
+    "dash",
+    "grep",
+    "libc-bin",
+    "sed",
+];
 
 /// Where the lab's files are.
 #[derive(Debug, Clone)]
@@ -105,7 +117,7 @@ impl Cache {
 
     /// A small Debian with the programs that people run beside ipvsadm, to be the root directory of a test.
     pub(crate) fn programs(&self) -> PathBuf {
-        self.dir.join(format!("programs.{RECIPE}"))
+        self.dir.join(format!("programs.{PROGRAMS_RECIPE}"))
     }
 
     /// A small Debian 12 with a package database, to be the root directory of a test that installs packages.

@@ -1,0 +1,90 @@
+//! `metrics`: what the director counts, as OpenMetrics text, once or for whoever scrapes it.
+
+mod families;
+mod http;
+mod options;
+mod reading;
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
+
+use self::families::Families;
+use self::reading::Reading;
+use super::session::{Session, Trouble};
+use crate::failure::Failure;
+use crate::kernel::Kernel;
+
+pub(super) use options::Metrics;
+
+const TROUBLE: u8 = 1;
+
+pub(super) fn run(metrics: &Metrics, session: &mut Session<'_, '_>) -> u8 {
+    let done = match (metrics.listen, &metrics.output) {
+        (Some(at), _) => listen(at, metrics, session),
+        (None, Some(path)) => read(session.kernel, metrics).and_then(|text| {
+            write(path, &text).map_err(|error| Trouble::Other(format!("{}: {error}", path.display())))
+        }),
+        // As everywhere, errors of writing are ignored.
+        (None, None) => {
+            read(session.kernel, metrics).map(|text| drop(session.streams.stdout.write_all(text.as_bytes())))
+        }
+    };
+    session.conclude(done.map(|()| 0), TROUBLE)
+}
+
+/// One scrape's text.
+fn read(kernel: &mut Kernel, options: &Metrics) -> Result<String, Trouble> {
+    let reading = Reading::take(kernel, options).map_err(Trouble::Kernel)?;
+    encode(reading).map_err(|error| Trouble::Other(error.to_string()))
+}
+
+fn encode(reading: Reading) -> Result<String, std::fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Families(Arc::new(reading))));
+    let mut out = String::new();
+    text::encode(&mut out, &registry)?;
+    Ok(out)
+}
+
+/// All at once: who reads meanwhile sees the old text or the new. The draft's name is not one that node_exporter reads.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}.new", std::process::id()));
+    let mut options = fs::OpenOptions::new();
+    let written = options.write(true).create(true).truncate(true).mode(0o644).open(&draft).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        fs::rename(&draft, path)
+    });
+    if written.is_err() {
+        // That it can't be removed either says no more.
+        let _ = fs::remove_file(&draft);
+    }
+    written
+}
+
+/// Ends only with the process.
+fn listen(at: SocketAddr, options: &Metrics, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
+    let failed = |error: io::Error| Trouble::Other(format!("{at}: {error}"));
+    let listener = TcpListener::bind(at).map_err(failed)?;
+    // A kernel without IPVS, or one that does not let us ask, is told at once.
+    let kernel = &mut *session.kernel;
+    kernel.client().and_then(ipvs::Client::info).map_err(|error| Trouble::Kernel(Failure::read(error)))?;
+    let at = listener.local_addr().map_err(failed)?;
+    // Whoever started it may want to know the port. Nobody need listen.
+    let _ = writeln!(session.streams.stdout, "listening on http://{at}/metrics")
+        .and_then(|()| session.streams.stdout.flush());
+    let page = || {
+        read(kernel, options).map_err(|trouble| {
+            kernel.disconnect();
+            trouble.text()
+        })
+    };
+    Err(failed(http::serve(&listener, page)))
+}

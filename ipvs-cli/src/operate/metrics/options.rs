@@ -1,0 +1,49 @@
+//! The options of `metrics`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::Args;
+
+#[derive(Args, Debug)]
+pub(in crate::operate) struct Metrics {
+    /// Destinations, too: as many series for each as for a service
+    #[arg(long)]
+    pub(super) destinations: bool,
+    /// Connections by protocol and state, too: reads the connection table
+    #[arg(long)]
+    pub(super) connections: bool,
+    /// Write to this file, all at once, for the textfile collector of node_exporter
+    #[arg(long, value_name = "FILE", conflicts_with = "listen")]
+    pub(super) output: Option<PathBuf>,
+    /// Answer scrapes of http://ADDRESS/metrics: an address with a port, or a port of this machine alone
+    #[arg(long, value_name = "ADDRESS", value_parser = listen_at)]
+    pub(super) listen: Option<SocketAddr>,
+}
+
+/// Whoever does not say who may ask means nobody else.
+fn listen_at(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text).parse();
+    let loopback = port.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)).ok();
+    loopback.or_else(|| text.parse().ok()).ok_or_else(|| "an address such as 192.0.2.1:9875, or a port".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_alone_is_of_this_machine_alone() {
+        for (text, at) in [
+            ("9875", "127.0.0.1:9875"),
+            (":9875", "127.0.0.1:9875"),
+            ("0.0.0.0:80", "0.0.0.0:80"),
+            ("[::1]:9875", "[::1]:9875"),
+        ] {
+            assert_eq!(listen_at(text).unwrap().to_string(), at);
+        }
+        for text in ["", "x", "192.0.2.1", "70000", "localhost:9875"] {
+            assert!(listen_at(text).is_err(), "{text}");
+        }
+    }
+}
