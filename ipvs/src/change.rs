@@ -3,11 +3,12 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use crate::client::Client;
+use crate::client::{Carrier, Client, Core, now};
 use crate::command::Command;
 use crate::error::{Error, Refusal};
 use crate::plan::{Plan, Planner};
 use crate::table::Table;
+use crate::wire::Detail;
 
 /// A change from one table to another, planned and tried out, but not yet made.
 ///
@@ -67,23 +68,32 @@ impl Change {
     /// # Errors
     /// Why it could not be made, and what state the director is in.
     pub fn make(&self, client: &mut Client, watch: &mut Watch<'_>) -> Result<Made, Unmade> {
-        let first = match carry_out(client, &self.plan, Stage::Making, watch) {
+        now(self.make_over(&mut client.core, watch))
+    }
+
+    /// The same, for every client.
+    pub(crate) async fn make_over<C: Carrier, W: Watcher + ?Sized>(
+        &self,
+        core: &mut Core<C>,
+        watch: &mut W,
+    ) -> Result<Made, Unmade> {
+        let first = match carry_out(core, &self.plan, Stage::Making, watch).await {
             Ok(()) => return Ok(Made { commands: self.plan.commands().len(), again: false }),
             Err(stop) => stop,
         };
         let attempt = Attempt { from: &self.before, sent: &self.plan.commands()[..first.sent] };
         if matches!(first.why, Why::Interrupted) || first.sent == 0 {
-            return Err(undo(client, first.why, &[attempt], watch));
+            return Err(undo(core, first.why, &[attempt], watch).await);
         }
-        let Ok(now) = client.table_without_statistics() else {
+        let Ok(present) = core.table(Detail::NoStatistics).await else {
             return Err(Unmade { why: first.why, state: State::Unknown });
         };
-        let plan = self.planner.plan(&now, &self.desired);
-        match carry_out(client, &plan, Stage::Again, watch) {
+        let plan = self.planner.plan(&present, &self.desired);
+        match carry_out(core, &plan, Stage::Again, watch).await {
             Ok(()) => Ok(Made { commands: plan.commands().len(), again: true }),
             Err(second) => {
-                let attempts = [attempt, Attempt { from: &now, sent: &plan.commands()[..second.sent] }];
-                Err(undo(client, second.why, &attempts, watch))
+                let attempts = [attempt, Attempt { from: &present, sent: &plan.commands()[..second.sent] }];
+                Err(undo(core, second.why, &attempts, watch).await)
             }
         }
     }
@@ -96,7 +106,12 @@ struct Attempt<'a> {
 }
 
 /// Brings what was sent back to what it was, the last attempt first. What others have changed elsewhere stays.
-fn undo(client: &mut Client, why: Why, attempts: &[Attempt<'_>], watch: &mut Watch<'_>) -> Unmade {
+async fn undo<C: Carrier, W: Watcher + ?Sized>(
+    core: &mut Core<C>,
+    why: Why,
+    attempts: &[Attempt<'_>],
+    watch: &mut W,
+) -> Unmade {
     if attempts.iter().all(|attempt| attempt.sent.is_empty()) {
         return Unmade { why, state: State::Untouched };
     }
@@ -106,11 +121,11 @@ fn undo(client: &mut Client, why: Why, attempts: &[Attempt<'_>], watch: &mut Wat
         ControlFlow::Continue(())
     };
     for attempt in attempts.iter().rev() {
-        let Ok(now) = client.table_without_statistics() else {
+        let Ok(present) = core.table(Detail::NoStatistics).await else {
             return Unmade { why, state: State::Unknown };
         };
-        let back = planner_of(attempt.sent).plan(&now, attempt.from);
-        match carry_out(client, &back, Stage::Undoing, &mut watch) {
+        let back = planner_of(attempt.sent).plan(&present, attempt.from);
+        match carry_out(core, &back, Stage::Undoing, &mut watch).await {
             Ok(()) => {}
             Err(Stop { why: Why::Failed(_), .. }) => return Unmade { why, state: State::Unknown },
             Err(_) => return Unmade { why, state: State::Between },
@@ -121,6 +136,11 @@ fn undo(client: &mut Client, why: Why, attempts: &[Attempt<'_>], watch: &mut Wat
 
 /// Hears of the progress of a [`Change`]; when it breaks, the change is undone.
 pub type Watch<'w> = dyn FnMut(Progress) -> ControlFlow<()> + 'w;
+
+/// What hears of the progress, also where it must be fit to go from thread to thread.
+pub(crate) trait Watcher: FnMut(Progress) -> ControlFlow<()> {}
+
+impl<W: FnMut(Progress) -> ControlFlow<()> + ?Sized> Watcher for W {}
 
 /// How far a [`Change`] is.
 ///
@@ -316,9 +336,18 @@ impl Client {
     /// # Errors
     /// See [`ReconcileError`].
     pub fn reconcile(&mut self, desired: &Table, planner: &Planner) -> Result<Made, ReconcileError> {
-        let change = Change::prepare(self.table_without_statistics()?, desired.clone(), planner.clone())?;
-        Ok(change.make(self, &mut |_| ControlFlow::Continue(()))?)
+        now(reconcile(&mut self.core, desired, planner))
     }
+}
+
+/// The same, for every client.
+pub(crate) async fn reconcile<C: Carrier>(
+    core: &mut Core<C>,
+    desired: &Table,
+    planner: &Planner,
+) -> Result<Made, ReconcileError> {
+    let change = Change::prepare(core.table(Detail::NoStatistics).await?, desired.clone(), planner.clone())?;
+    Ok(change.make_over(core, &mut |_| ControlFlow::Continue(())).await?)
 }
 
 fn try_out(mut table: Table, plan: &Plan) -> Result<(), Impossible> {
@@ -347,28 +376,40 @@ struct Stop {
 }
 
 /// Sends a plan. Its second part goes only when nothing of the first was refused.
-fn carry_out(client: &mut Client, plan: &Plan, stage: Stage, watch: &mut Watch<'_>) -> Result<(), Stop> {
+async fn carry_out<C: Carrier, W: Watcher + ?Sized>(
+    core: &mut Core<C>,
+    plan: &Plan,
+    stage: Stage,
+    watch: &mut W,
+) -> Result<(), Stop> {
     let mut progress = Progress { stage, done: 0, total: plan.commands().len() };
     let (widening, narrowing) = plan.parts();
     for part in [widening, narrowing] {
         if !part.is_empty() {
-            send(client, part, &mut progress, watch).map_err(|why| Stop { why, sent: progress.done })?;
+            let sent = send(core, part, &mut progress, watch).await;
+            sent.map_err(|why| Stop { why, sent: progress.done })?;
         }
     }
     Ok(())
 }
 
-fn send(client: &mut Client, commands: &[Command], progress: &mut Progress, watch: &mut Watch<'_>) -> Result<(), Why> {
+async fn send<C: Carrier, W: Watcher + ?Sized>(
+    core: &mut Core<C>,
+    commands: &[Command],
+    progress: &mut Progress,
+    watch: &mut W,
+) -> Result<(), Why> {
     if watch(*progress).is_break() {
         return Err(Why::Interrupted);
     }
-    let mut pipeline = client.pipeline();
+    core.begin();
     let mut told = 0;
     for end in 1..=commands.len() {
-        let outcomes = pipeline.push(&commands[end - 1]).and_then(|outcomes| match outcomes.is_empty() {
-            true if end == commands.len() => pipeline.flush(),
-            _ => Ok(outcomes),
-        });
+        let outcomes = match core.gather(&commands[end - 1]) {
+            Ok(is_full) if is_full || end == commands.len() => core.flush().await,
+            Ok(_) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        };
         let outcomes = outcomes.map_err(|error| {
             // They may have been carried out all the same.
             progress.done += end - told;

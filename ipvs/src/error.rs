@@ -170,6 +170,7 @@ impl fmt::Debug for Errno {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{}", explain(*command, *errno))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Refusal {
     /// What was asked.
     pub command: CommandKind,

@@ -155,6 +155,11 @@ impl Query {
         Query { sequence, dump: false, kind: CommandKind::ResolveFamily }
     }
 
+    /// Is it answered until it says that it is done?
+    pub(crate) fn is_dump(&self) -> bool {
+        self.dump
+    }
+
     /// Writes the request.
     pub(crate) fn read(out: &mut Vec<u8>, family: u16, sequence: u32, read: &Read) -> Self {
         let dump = read.is_dump();

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use crate::cause::Cause;
-use crate::client::{Client, Pipeline};
+use crate::client::{Client, Pipeline, now};
 use crate::command::Command;
 use crate::daemon::Daemon;
 use crate::error::{Errno, Error};
@@ -31,9 +31,15 @@ impl Client {
     /// # Errors
     /// Those of [`table`](Self::table).
     pub fn explain(&mut self, command: &Command, errno: Errno) -> Result<Option<Cause>, Error> {
-        let table = self.table_without_statistics()?;
-        let cause = table.explain(command).filter(|cause| cause.errno() == errno);
-        Ok(cause.or_else(|| told_by(command, errno, &table)))
+        now(self.core.explain(command, errno))
+    }
+}
+
+impl Table {
+    /// Why a kernel that holds this table refused the command with this number.
+    pub(crate) fn cause_of(&self, command: &Command, errno: Errno) -> Option<Cause> {
+        let cause = self.explain(command).filter(|cause| cause.errno() == errno);
+        cause.or_else(|| told_by(command, errno, self))
     }
 }
 

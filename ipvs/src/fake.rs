@@ -19,7 +19,15 @@ const CHUNK: usize = 32 << 10;
 pub(crate) struct Fake {
     /// That of all sockets.
     table: Arc<Mutex<Table>>,
-    replies: VecDeque<Vec<u8>>,
+    replies: VecDeque<Reply>,
+}
+
+/// A datagram that waits to be received.
+#[derive(Debug)]
+struct Reply {
+    datagram: Vec<u8>,
+    /// Is it part of a dump? The kernel begins no other on the socket before the end of one was received.
+    of_dump: bool,
 }
 
 impl Fake {
@@ -73,14 +81,14 @@ impl Fake {
 
     /// Takes the next datagram of the kernel and returns its length; `None` where a socket would wait.
     pub(crate) fn receive(&mut self, buffer: &mut Vec<u8>) -> Option<usize> {
-        *buffer = self.replies.pop_front()?;
+        *buffer = self.replies.pop_front()?.datagram;
         Some(buffer.len())
     }
 
     fn reply(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut out = Vec::new();
         write(&mut out);
-        self.replies.push_back(out);
+        self.replies.push_back(Reply { datagram: out, of_dump: false });
     }
 
     fn run(&mut self, header: &Header, request: Request) -> Result<(), Errno> {
@@ -100,6 +108,7 @@ impl Fake {
                 let state = *self.table().service(&key).ok_or(Errno::ESRCH)?.state();
                 self.reply(|out| wire::encode_service(out, reply, &state));
             }
+            Request::Read(_) if self.replies.iter().any(|reply| reply.of_dump) => return Err(Errno::EBUSY),
             Request::Read(dump) => self.dump(header.sequence, dump),
         }
         Ok(())
@@ -130,8 +139,10 @@ impl Fake {
             Read::Service(_) | Read::Timeouts | Read::Info => {}
         }
         drop(table);
-        self.replies.extend(chunks.finish());
-        self.reply(|out| wire::encode_done(out, sequence));
+        let mut done = Vec::new();
+        wire::encode_done(&mut done, sequence);
+        let datagrams = chunks.finish().into_iter().chain([done]);
+        self.replies.extend(datagrams.map(|datagram| Reply { datagram, of_dump: true }));
     }
 }
 

@@ -11,6 +11,7 @@ use std::fmt;
 /// # Ok::<(), ipvs::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Info {
     /// The version of the interface, 1.2.1 since 2008.
     pub version: Version,
@@ -24,6 +25,7 @@ pub struct Info {
 /// assert!(ipvs::Version { major: 1, minor: 2, patch: 1 } < ipvs::Version { major: 1, minor: 3, patch: 0 });
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Version {
     /// First number.
     pub major: u8,

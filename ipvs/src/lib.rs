@@ -26,6 +26,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Features, none of them on by default: `tokio` for `AsyncClient`, the same client without blocking its thread; `serde` for values as
+//! data (see `serialize.rs` for the rules).
+//!
 //! What a kernel newer than this crate adds (schedulers, flags, protocols, tunnel types, attributes) is carried through,
 //! never an error. The source of truth is the kernel's `include/uapi/linux/ip_vs.h` and `net/netfilter/ipvs/ip_vs_ctl.c`.
 
@@ -50,6 +53,8 @@ mod namespace;
 mod plan;
 mod public;
 mod rules;
+#[cfg(feature = "serde")]
+mod serialize;
 mod service;
 mod stats;
 #[cfg(test)]
@@ -65,6 +70,8 @@ pub mod fuzzing;
 
 pub use cause::Cause;
 pub use change::{Change, Impossible, Made, Progress, ReconcileError, Stage, State, Unmade, Watch, Why};
+#[cfg(feature = "tokio")]
+pub use client::{AsyncClient, AsyncPipeline};
 pub use client::{Client, ClientBuilder, Pipeline};
 pub use command::{Command, CommandKind};
 pub use connections::{Connection, ConnectionState, Connections, ConnectionsError, EngineData};

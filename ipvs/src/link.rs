@@ -101,6 +101,15 @@ impl Link {
         Ok(())
     }
 
+    /// What tells when a datagram has come; nothing where they are there at once.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn readiness(&self) -> io::Result<Option<OwnedFd>> {
+        match self {
+            Link::Kernel(sockets) => sockets.netlink.as_fd().try_clone_to_owned().map(Some),
+            Link::Fake(_) => Ok(None),
+        }
+    }
+
     /// Waits for the next datagram.
     pub(crate) fn receive(&mut self, buffer: &mut Vec<u8>, deadline: Duration) -> Result<(), Error> {
         if self.receive_with(buffer, RecvFlags::TRUNC)? { Ok(()) } else { Err(Error::Deadline(deadline)) }

@@ -29,6 +29,7 @@ use crate::stats::{Rates, Statistics};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PublicTable {
     /// In the kernel's order, which means nothing.
     pub services: Vec<PublicService>,
@@ -40,6 +41,7 @@ pub struct PublicTable {
 /// fn servers(service: &ipvs::PublicService) -> usize { service.destinations.len() }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PublicService {
     /// What it takes.
     pub takes: PublicKey,
@@ -59,6 +61,8 @@ pub struct PublicService {
 /// fn is_mark(service: &ipvs::PublicService) -> bool { matches!(service.takes, ipvs::PublicKey::Mark(_)) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum PublicKey {
     /// Packets to an address.
     Address {
@@ -77,6 +81,7 @@ pub enum PublicKey {
 /// fn ticks(service: &ipvs::PublicService) -> Option<u32> { service.persistence.map(|held| held.ticks) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PublicPersistence {
     /// Its timeout, in ticks of the kernel's clock, of which a second has 100, 250, 300 or 1,000: the kernel's `CONFIG_HZ`.
     pub ticks: u32,
@@ -90,6 +95,7 @@ pub struct PublicPersistence {
 /// fn is_quiesced(server: &ipvs::PublicDestination) -> bool { server.weight.get() == 0 }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PublicDestination {
     /// Address and port.
     pub address: SocketAddr,
@@ -109,6 +115,8 @@ pub struct PublicDestination {
 /// assert_eq!(ipvs::PublicForwarding::Tunnel.to_string(), "Tunnel");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum PublicForwarding {
     /// Network address translation.
     Masquerade,

@@ -16,6 +16,8 @@ use crate::name::{PersistenceEngine, Scheduler};
 /// assert_eq!(Family::of("2001:db8::1".parse().unwrap()), Family::V6);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Family {
     /// IPv4 (`AF_INET`, 2).
     V4,

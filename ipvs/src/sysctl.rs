@@ -18,6 +18,8 @@ use crate::kernel::KernelVersion;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum SysctlKind {
     /// 0 or 1; the kernel takes other numbers for 1, or refuses them.
     Switch,
@@ -40,6 +42,7 @@ pub enum SysctlKind {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(untagged))]
 pub enum SysctlValue {
     /// Of a switch or a number.
     Number(i64),

@@ -28,6 +28,7 @@ use crate::timeouts::Timeouts;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ServiceState {
     /// Identity and configuration.
     pub service: Service,
@@ -50,6 +51,7 @@ impl ServiceState {
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DestinationState {
     /// Identity and configuration.
     pub destination: Destination,

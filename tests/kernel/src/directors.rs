@@ -1,17 +1,18 @@
 //! One test function for both directors: the kernel and the in-memory kernel.
 
-/// Makes a test on each director of every function named, which takes a `&mut Client` of one that nobody has touched:
+/// Makes a test on each director of every function named, which takes a `&mut Client`, whatever that is there, of one that
+/// nobody has touched:
 /// `fake::NAME` runs anywhere; `kernel::NAME` needs root and ip_vs, in a network namespace of its own.
 #[macro_export]
 macro_rules! on_each_director {
     ($($name:ident)*) => {
         mod fake {
-            $(#[test] fn $name() { super::$name(&mut ipvs::Client::fake(ipvs::Table::new())); })*
+            $(#[test] fn $name() { super::$name(&mut super::Client::fake(ipvs::Table::new())); })*
         }
         mod kernel {
             $(#[test] fn $name() {
                 $crate::sandbox::enter_network().unwrap();
-                super::$name(&mut ipvs::Client::connect().unwrap());
+                super::$name(&mut super::Client::connect().unwrap());
             })*
         }
     };

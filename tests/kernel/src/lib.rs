@@ -12,6 +12,7 @@ pub mod system;
 pub mod target;
 pub mod text;
 pub mod traffic;
+pub mod waits;
 pub mod words;
 
 /// The first number of the running kernel's version.

@@ -26,16 +26,24 @@ pub(crate) fn check(workspace: &Workspace, summary: &mut Summary) -> Result<()> 
         command.args(arguments);
         command
     };
-    let mut doc = cargo(&["doc", "--quiet", "--workspace", "--no-deps"]);
+    let mut doc = cargo(&["doc", "--quiet", "--workspace", "--all-features", "--no-deps"]);
     doc.env("RUSTDOCFLAGS", "-D warnings");
     run(summary, "format", cargo(&["fmt", "--all", "--check"]))?;
-    run(summary, "clippy", cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    run(
+        summary,
+        "clippy",
+        cargo(&["clippy", "--quiet", "--workspace", "--all-features", "--all-targets", "--", "-D", "warnings"]),
+    )?;
     run(summary, "documentation", doc)?;
     oldest_rust(workspace, summary)?;
     published_crates(workspace, summary)?;
     fuzz_targets(workspace, summary)?;
     dependencies(workspace, summary)?;
-    run(summary, "tests on this machine", cargo(&["test", "--quiet", "--workspace", "--exclude", "kernel-tests"]))?;
+    run(
+        summary,
+        "tests on this machine",
+        cargo(&["test", "--quiet", "--workspace", "--all-features", "--exclude", "kernel-tests"]),
+    )?;
     marks(cargo(&["test", "--quiet", "-p", "kernel-tests", "--test", "marks"]), summary)?;
     run(summary, "tests on the in-memory kernel", cargo(&["test", "--quiet", "-p", "kernel-tests", "--", "fake::"]))
 }

@@ -1,0 +1,403 @@
+//! The client that lets others work while it waits: feature `tokio`.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
+use tokio::time::timeout;
+
+use super::builder::{ClientBuilder, DEADLINE};
+use super::carrier::Carrier;
+use super::conversation::Core;
+use crate::cause::Cause;
+use crate::change::{Change, Made, Progress, ReconcileError, Unmade};
+use crate::command::Command;
+use crate::daemon::Daemon;
+use crate::error::{Errno, Error};
+use crate::exchange::Outcome;
+use crate::fake::Fake;
+use crate::info::Info;
+use crate::link::Link;
+use crate::plan::Planner;
+use crate::service::{Service, ServiceKey};
+use crate::table::{DestinationState, ServiceState, Table};
+use crate::timeouts::Timeouts;
+use crate::wire::Detail;
+use crate::{DaemonRole, Destination};
+
+/// [`Client`](crate::Client) for programs on [tokio](https://docs.rs/tokio): the same verbs, as futures. Needs the feature `tokio`.
+///
+/// **Where it waits, and where the kernel keeps it.** The kernel carries requests out while they are sent, on the thread that
+/// sends them: some microseconds for a change, milliseconds for a window of many with large tables, 20 to 45 ms where it
+/// looks for the module of a scheduler. What is read without statistics is read likewise. Only replies are waited for. Where
+/// that is too long for a thread that others share, use `tokio::task::spawn_blocking` with a blocking client.
+///
+/// **Futures may be dropped**, by `tokio::select!` or a timeout: the client can be used on, and no late answer is taken for
+/// another's. A change whose future was dropped may have been carried out or not, as one whose connection broke; read the
+/// table to know.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// use ipvs::{AsyncClient, Destination, Service, Table};
+/// let mut director = AsyncClient::fake(Table::new()); // or AsyncClient::connect().await?
+/// let web = Service::new("tcp 192.0.2.1:80".parse()?);
+/// director.add_service(&web).await?;
+/// director.add_destination(&web.key(), &Destination::new("192.0.2.11:80".parse()?)).await?;
+/// assert_eq!(director.destinations(&web.key()).await?.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct AsyncClient {
+    core: Core<Waiting>,
+}
+
+/// Lets others work while it waits for a datagram.
+#[derive(Debug)]
+struct Waiting {
+    link: Link,
+    deadline: Duration,
+    /// Tells when something has come; the in-memory kernel answers at once.
+    readiness: Option<AsyncFd<OwnedFd>>,
+}
+
+impl Waiting {
+    fn over(link: Link, deadline: Duration) -> Result<Self, Error> {
+        // What was wrong with it does not concern owned files, and its successor can't be called without unsafe code.
+        #[allow(deprecated)]
+        let readiness = link.readiness()?.map(AsyncFd::new).transpose()?;
+        Ok(Waiting { link, deadline, readiness })
+    }
+}
+
+impl Carrier for Waiting {
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    async fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<(), Error> {
+        let Waiting { link, deadline, readiness } = self;
+        // Mostly the answer is there when the question is sent.
+        if link.try_receive(buffer)? {
+            return Ok(());
+        }
+        let Some(readiness) = readiness else { return Err(Error::Deadline(*deadline)) };
+        let comes = async {
+            loop {
+                let mut ready = readiness.readable().await?;
+                let received = ready.try_io(|_| match link.try_receive(buffer) {
+                    Ok(true) => Ok(Ok(())),
+                    Ok(false) => Err(io::ErrorKind::WouldBlock.into()),
+                    Err(error) => Ok(Err(error)),
+                });
+                if let Ok(received) = received {
+                    return received?;
+                }
+            }
+        };
+        timeout(*deadline, comes).await.unwrap_or(Err(Error::Deadline(*deadline)))
+    }
+}
+
+impl ClientBuilder {
+    /// As [`connect`](Self::connect), for an [`AsyncClient`]. Needs the feature `tokio`, and a runtime with time and I/O enabled.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_async(self) -> Result<AsyncClient, Error> {
+        let link = Link::open(self.deadline, self.namespace.as_ref())?;
+        Ok(AsyncClient { core: Core::over(Waiting::over(link, self.deadline)?).await? })
+    }
+}
+
+impl AsyncClient {
+    /// As [`Client::connect`](crate::Client::connect).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn connect() -> Result<Self, Error> {
+        ClientBuilder::default().connect_async().await
+    }
+
+    /// As [`Client::fake`](crate::Client::fake): a client of an in-memory kernel that holds this table.
+    pub fn fake(table: Table) -> Self {
+        let link = Link::Fake(Box::new(Fake::new(table)));
+        let carrier = Waiting { link, deadline: DEADLINE, readiness: None };
+        AsyncClient { core: super::now(Core::over(carrier)).expect("the in-memory kernel has the family") }
+    }
+}
+
+/// Changes: as those of [`Client`](crate::Client#impl-Client-1), with the same errors.
+impl AsyncClient {
+    /// As [`Client::execute`](crate::Client::execute).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn execute(&mut self, command: &Command) -> Result<(), Error> {
+        self.core.execute(command).await
+    }
+
+    /// As [`Client::execute_all`](crate::Client::execute_all).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn execute_all<'c>(
+        &mut self,
+        commands: impl IntoIterator<Item = &'c Command>,
+    ) -> Result<Vec<Outcome>, Error> {
+        self.core.execute_all(commands).await
+    }
+
+    /// As [`Client::pipeline`](crate::Client::pipeline).
+    pub fn pipeline(&mut self) -> AsyncPipeline<'_> {
+        self.core.begin();
+        AsyncPipeline { client: self }
+    }
+
+    /// As [`Client::reconcile`](crate::Client::reconcile). A future that is dropped leaves the director between two states;
+    /// reconcile again.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn reconcile(&mut self, desired: &Table, planner: &Planner) -> Result<Made, ReconcileError> {
+        crate::change::reconcile(&mut self.core, desired, planner).await
+    }
+
+    /// As [`Change::make`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn make(
+        &mut self,
+        change: &Change,
+        watch: &mut (dyn FnMut(Progress) -> std::ops::ControlFlow<()> + Send),
+    ) -> Result<Made, Unmade> {
+        change.make_over(&mut self.core, watch).await
+    }
+}
+
+macro_rules! changes {
+    ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) => $command:expr;)*) => {
+        /// Single changes.
+        impl AsyncClient {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                /// As [`Client::execute`](crate::Client::execute).
+                pub async fn $name(&mut self, $($argument: $type),*) -> Result<(), Error> {
+                    self.core.execute(&$command).await
+                }
+            )*
+        }
+    };
+}
+
+changes! {
+    /// Makes a service: [`Command::AddService`].
+    add_service(service: &Service) => Command::AddService(*service);
+    /// Replaces a service's configuration: [`Command::EditService`].
+    edit_service(service: &Service) => Command::EditService(*service);
+    /// Removes a service: [`Command::DeleteService`].
+    delete_service(key: &ServiceKey) => Command::DeleteService(*key);
+    /// Gives a service another destination: [`Command::AddDestination`].
+    add_destination(key: &ServiceKey, destination: &Destination) => Command::AddDestination(*key, *destination);
+    /// Replaces a destination's configuration: [`Command::EditDestination`].
+    edit_destination(key: &ServiceKey, destination: &Destination) => Command::EditDestination(*key, *destination);
+    /// Removes a destination: [`Command::DeleteDestination`].
+    delete_destination(key: &ServiceKey, at: std::net::SocketAddr) => Command::DeleteDestination(*key, at);
+    /// Zeroes counters, of one service or all: [`Command::Zero`].
+    zero(key: Option<&ServiceKey>) => Command::Zero(key.copied());
+    /// Removes all services: [`Command::Flush`].
+    flush() => Command::Flush;
+    /// Sets connection timeouts: [`Command::SetTimeouts`].
+    set_timeouts(timeouts: Timeouts) => Command::SetTimeouts(timeouts);
+    /// Starts a sync daemon: [`Command::StartDaemon`].
+    start_daemon(daemon: &Daemon) => Command::StartDaemon(*daemon);
+    /// Stops a sync daemon: [`Command::StopDaemon`].
+    stop_daemon(role: DaemonRole) => Command::StopDaemon(role);
+}
+
+/// Reads: as those of [`Client`](crate::Client), with the same errors.
+impl AsyncClient {
+    /// As [`Client::services`](crate::Client::services).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn services(&mut self) -> Result<Vec<ServiceState>, Error> {
+        self.core.services(Detail::Statistics).await
+    }
+
+    /// As [`Client::services_without_statistics`](crate::Client::services_without_statistics).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn services_without_statistics(&mut self) -> Result<Vec<ServiceState>, Error> {
+        self.core.services(Detail::NoStatistics).await
+    }
+
+    /// As [`Client::service`](crate::Client::service).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn service(&mut self, key: &ServiceKey) -> Result<ServiceState, Error> {
+        self.core.service(key).await
+    }
+
+    /// As [`Client::destinations`](crate::Client::destinations).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<DestinationState>, Error> {
+        self.core.destinations(key, Detail::Statistics).await
+    }
+
+    /// As [`Client::destinations_without_statistics`](crate::Client::destinations_without_statistics).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn destinations_without_statistics(&mut self, key: &ServiceKey) -> Result<Vec<DestinationState>, Error> {
+        self.core.destinations(key, Detail::NoStatistics).await
+    }
+
+    /// As [`Client::timeouts`](crate::Client::timeouts).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn timeouts(&mut self) -> Result<Timeouts, Error> {
+        self.core.timeouts().await
+    }
+
+    /// As [`Client::daemons`](crate::Client::daemons).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn daemons(&mut self) -> Result<Vec<Daemon>, Error> {
+        self.core.daemons().await
+    }
+
+    /// As [`Client::info`](crate::Client::info).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn info(&mut self) -> Result<Info, Error> {
+        self.core.info().await
+    }
+
+    /// As [`Client::table`](crate::Client::table).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn table(&mut self) -> Result<Table, Error> {
+        self.core.table(Detail::Statistics).await
+    }
+
+    /// As [`Client::table_without_statistics`](crate::Client::table_without_statistics).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn table_without_statistics(&mut self) -> Result<Table, Error> {
+        self.core.table(Detail::NoStatistics).await
+    }
+
+    /// As [`Client::explain`](crate::Client::explain).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn explain(&mut self, command: &Command, errno: Errno) -> Result<Option<Cause>, Error> {
+        self.core.explain(command, errno).await
+    }
+}
+
+/// [`Pipeline`](crate::Pipeline) of an [`AsyncClient`].
+///
+/// Commands whose [`push`](Self::push) or [`flush`](Self::flush) was dropped while they were under way may have been carried out;
+/// their outcomes are not told any more, and they are not sent again.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// use ipvs::{AsyncClient, Command, Table};
+/// let mut client = AsyncClient::fake(Table::new());
+/// let mut pipeline = client.pipeline();
+/// let mut outcomes = pipeline.push(&Command::Flush).await?;
+/// outcomes.extend(pipeline.flush().await?);
+/// assert!(outcomes[0].is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct AsyncPipeline<'c> {
+    client: &'c mut AsyncClient,
+}
+
+impl AsyncPipeline<'_> {
+    /// As [`Pipeline::push`](crate::Pipeline::push).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn push(&mut self, command: &Command) -> Result<Vec<Outcome>, Error> {
+        if self.client.core.gather(command)? { self.flush().await } else { Ok(Vec::new()) }
+    }
+
+    /// As [`Pipeline::flush`](crate::Pipeline::flush).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn flush(&mut self) -> Result<Vec<Outcome>, Error> {
+        self.client.core.flush().await
+    }
+
+    /// How many commands wait to be sent.
+    pub fn pending(&self) -> usize {
+        self.client.core.gathered()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use rustix::net::{SendFlags, send};
+
+    use super::*;
+    use crate::exchange::Query;
+
+    /// Sockets of netlink are there without IPVS and privileges.
+    fn waiting(deadline: Duration) -> Waiting {
+        Waiting::over(Link::open(deadline, None).unwrap(), deadline).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_deadline_passes_without_an_answer() {
+        let deadline = Duration::from_millis(20);
+        let error = waiting(deadline).receive(&mut Vec::new()).await.unwrap_err();
+        assert!(matches!(error, Error::Deadline(passed) if passed == deadline), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_later_is_waited_for() {
+        let mut carrier = waiting(Duration::from_secs(100));
+        let socket = carrier.link.readiness().unwrap().unwrap();
+        let (mut question, mut answer) = (Vec::new(), Vec::new());
+        Query::resolve(&mut question, 1);
+        let (received, ()) = tokio::join!(carrier.receive(&mut answer), async {
+            tokio::task::yield_now().await;
+            send(socket.as_fd(), &question, SendFlags::empty()).unwrap();
+        });
+        received.unwrap();
+        assert!(!answer.is_empty());
+    }
+
+    #[test]
+    fn futures_may_go_from_thread_to_thread() {
+        fn goes<T: Send>(_: T) {}
+        let mut client = AsyncClient::fake(Table::new());
+        goes(client.table());
+        goes(client.execute(&Command::Flush));
+        goes(client.reconcile(&Table::new(), &Planner::new()));
+        goes(client);
+    }
+}

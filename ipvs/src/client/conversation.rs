@@ -1,0 +1,332 @@
+//! What all clients do, however they wait: once for the blocking client and the asynchronous one.
+//!
+//! The only thing that is waited for is the next datagram, in [`Carrier::receive`]. Everything else runs through: the kernel
+//! carries requests out while they are sent. A future of these may be dropped at any time: what it leaves behind is either
+//! gone with it ([`Core::flush`]) or noted ([`Core::end_dump`]), and answers that come late are passed over by their number.
+
+use std::collections::HashSet;
+
+use super::carrier::Carrier;
+use crate::cause::Cause;
+use crate::command::Command;
+use crate::daemon::Daemon;
+use crate::error::{Errno, Error};
+use crate::exchange::{Limits, Outcome, Progress, Query, Window};
+use crate::info::Info;
+use crate::service::ServiceKey;
+use crate::table::{DestinationState, ServiceState, Table};
+use crate::timeouts::Timeouts;
+use crate::wire::{self, Detail, Read, WireError, sockopt};
+
+#[derive(Debug)]
+pub(crate) struct Core<C> {
+    pub(super) carrier: C,
+    family: u16,
+    sequence: u32,
+    /// How many changes may be under way at once; known from the first of them on.
+    limits: Option<Limits>,
+    /// What was pushed and not yet sent.
+    window: Window,
+    request: Vec<u8>,
+    reply: Vec<u8>,
+    /// A dump that was not read to its end: the kernel begins no other before.
+    unfinished: Option<Query>,
+}
+
+impl<C: Carrier> Core<C> {
+    pub(super) async fn over(carrier: C) -> Result<Self, Error> {
+        let mut core = Core {
+            carrier,
+            family: 0,
+            sequence: 0,
+            limits: None,
+            window: Window::default(),
+            request: Vec::new(),
+            reply: Vec::new(),
+            unfinished: None,
+        };
+        core.family = core.resolve_family().await?;
+        Ok(core)
+    }
+
+    async fn resolve_family(&mut self) -> Result<u16, Error> {
+        let sequence = self.next_sequence();
+        self.request.clear();
+        let query = Query::resolve(&mut self.request, sequence);
+        let mut family = None;
+        let take = |attrs: &[u8]| {
+            family = Some(wire::decode_family_id(attrs)?);
+            Ok(())
+        };
+        match self.converse(query, take).await {
+            Ok(()) => family.ok_or(Error::ModuleMissing),
+            Err(error) if error.errno() == Some(Errno::ENOENT) => Err(Error::ModuleMissing),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn next_sequence(&mut self) -> u32 {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.sequence
+    }
+}
+
+/// Changes.
+impl<C: Carrier> Core<C> {
+    pub(crate) async fn execute(&mut self, command: &Command) -> Result<(), Error> {
+        self.begin();
+        let sequence = self.next_sequence();
+        self.window.push(self.family, sequence, command);
+        let outcome = self.flush().await?.pop();
+        Ok(outcome.unwrap_or(Ok(()))?)
+    }
+
+    pub(crate) async fn execute_all<'c>(
+        &mut self,
+        commands: impl IntoIterator<Item = &'c Command>,
+    ) -> Result<Vec<Outcome>, Error> {
+        self.begin();
+        let mut outcomes = Vec::new();
+        for command in commands {
+            if self.gather(command)? {
+                outcomes.append(&mut self.flush().await?);
+            }
+        }
+        outcomes.append(&mut self.flush().await?);
+        Ok(outcomes)
+    }
+
+    /// Forgets what was gathered and not sent.
+    pub(crate) fn begin(&mut self) {
+        self.window.clear();
+    }
+
+    /// Adds a command to those that are sent together. Must they be sent now?
+    pub(crate) fn gather(&mut self, command: &Command) -> Result<bool, Error> {
+        let limits = match self.limits {
+            Some(limits) => limits,
+            None => *self.limits.insert(Limits::of(self.carrier.link().prepare_window()?)),
+        };
+        let sequence = self.next_sequence();
+        self.window.push(self.family, sequence, command);
+        Ok(self.window.is_full(limits))
+    }
+
+    pub(crate) fn gathered(&self) -> usize {
+        self.window.len()
+    }
+
+    /// Sends what was gathered, and waits for its outcomes.
+    pub(crate) async fn flush(&mut self) -> Result<Vec<Outcome>, Error> {
+        if self.window.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Taken out, so that it goes with this future: it must not be sent twice.
+        let mut window = std::mem::take(&mut self.window);
+        let result = self.exchange(&mut window).await;
+        let outcomes = window.take();
+        // Its buffers are used again.
+        self.window = window;
+        result.map(|()| outcomes)
+    }
+
+    async fn exchange(&mut self, window: &mut Window) -> Result<(), Error> {
+        self.end_dump().await?;
+        self.carrier.link().send(window.datagram())?;
+        loop {
+            if !window.may_end_in_silence() {
+                self.carrier.receive(&mut self.reply).await?;
+            } else if !self.carrier.link().try_receive(&mut self.reply)? {
+                return Ok(());
+            }
+            if window.feed(&self.reply)? == Progress::Done {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// How often a dump is made until none of its services is there twice; rehashing a table takes milliseconds.
+const DUMPS: usize = 20;
+
+/// A dump of this many services, some 320 bytes each, fits into the one datagram that the kernel fills without letting go
+/// of the table.
+const SERVICES_IN_A_DATAGRAM: usize = 50;
+
+/// A dump counts the services that it has shown. When they change their places in it, one that is shown twice is another that
+/// is not shown.
+fn has_one_twice(services: &[ServiceState]) -> bool {
+    if services.len() <= SERVICES_IN_A_DATAGRAM {
+        return false;
+    }
+    let mut seen = HashSet::with_capacity(services.len());
+    !services.iter().all(|state| seen.insert(state.service.key()))
+}
+
+/// Reads.
+impl<C: Carrier> Core<C> {
+    pub(crate) async fn services(&mut self, detail: Detail) -> Result<Vec<ServiceState>, Error> {
+        for _attempt in 0..DUMPS {
+            let services = self.dump_services(detail).await?;
+            if !has_one_twice(&services) {
+                return Ok(services);
+            }
+        }
+        Err(Error::Unstable)
+    }
+
+    async fn dump_services(&mut self, detail: Detail) -> Result<Vec<ServiceState>, Error> {
+        let mut services = Vec::new();
+        let take = |attrs: &[u8]| {
+            services.push(wire::decode_service(attrs, detail)?);
+            Ok(())
+        };
+        self.query(&Read::Services, take).await?;
+        Ok(services)
+    }
+
+    pub(crate) async fn service(&mut self, key: &ServiceKey) -> Result<ServiceState, Error> {
+        self.one(&Read::Service(*key), |attrs| wire::decode_service(attrs, Detail::Statistics)).await
+    }
+
+    pub(crate) async fn destinations(
+        &mut self,
+        key: &ServiceKey,
+        detail: Detail,
+    ) -> Result<Vec<DestinationState>, Error> {
+        if detail == Detail::NoStatistics
+            && let Some(destinations) = self.ask_destinations(key)
+        {
+            return Ok(destinations);
+        }
+        let mut destinations = Vec::new();
+        let take = |attrs: &[u8]| {
+            destinations.push(wire::decode_destination(attrs, key.family(), detail)?);
+            Ok(())
+        };
+        self.query(&Read::Destinations(*key), take).await?;
+        Ok(destinations)
+    }
+
+    /// By the older interface; `None` if that does not know all of it, or refuses, for whatever reason.
+    fn ask_destinations(&mut self, key: &ServiceKey) -> Option<Vec<DestinationState>> {
+        /// Somebody may add or remove one between the questions.
+        const ATTEMPTS: usize = 2;
+        let link = self.carrier.link();
+        for _attempt in 0..ATTEMPTS {
+            if !sockopt::IS_KNOWN || !sockopt::ask_service(&mut self.request, key) {
+                return None;
+            }
+            link.ask(sockopt::GET_SERVICE, &mut self.request).ok()?;
+            let count = sockopt::count(&self.request)?;
+            // With one more that stays empty, all of them are there.
+            sockopt::ask_destinations(&mut self.request, key, count + 1);
+            link.ask(sockopt::GET_DESTINATIONS, &mut self.request).ok()?;
+            let destinations = sockopt::destinations(&self.request)?;
+            if destinations.len() == count {
+                return Some(destinations);
+            }
+        }
+        None
+    }
+
+    pub(crate) async fn timeouts(&mut self) -> Result<Timeouts, Error> {
+        self.one(&Read::Timeouts, wire::decode_timeouts).await
+    }
+
+    pub(crate) async fn daemons(&mut self) -> Result<Vec<Daemon>, Error> {
+        let mut daemons = Vec::new();
+        let take = |attrs: &[u8]| {
+            daemons.push(wire::decode_daemon(attrs)?);
+            Ok(())
+        };
+        self.query(&Read::Daemons, take).await?;
+        Ok(daemons)
+    }
+
+    pub(crate) async fn info(&mut self) -> Result<Info, Error> {
+        self.one(&Read::Info, wire::decode_info).await
+    }
+
+    pub(crate) async fn table(&mut self, detail: Detail) -> Result<Table, Error> {
+        let mut services = Vec::new();
+        for state in self.services(detail).await? {
+            let destinations = self.destinations(&state.service.key(), detail).await?;
+            services.push((state, destinations));
+        }
+        let (timeouts, daemons, info) = (self.timeouts().await?, self.daemons().await?, self.info().await?);
+        Ok(Table::read(services, timeouts, daemons, info).with_kernel(self.carrier.link().kernel()))
+    }
+
+    pub(crate) async fn explain(&mut self, command: &Command, errno: Errno) -> Result<Option<Cause>, Error> {
+        Ok(self.table(Detail::NoStatistics).await?.cause_of(command, errno))
+    }
+
+    /// A read that is answered by one message.
+    async fn one<T>(&mut self, read: &Read, decode: fn(&[u8]) -> Result<T, WireError>) -> Result<T, Error> {
+        let mut found = None;
+        let take = |attrs: &[u8]| {
+            found = Some(decode(attrs)?);
+            Ok(())
+        };
+        self.query(read, take).await?;
+        found.ok_or(Error::Decode(WireError::Missing("the reply")))
+    }
+
+    async fn query(&mut self, read: &Read, take: impl FnMut(&[u8]) -> Result<(), WireError>) -> Result<(), Error> {
+        let sequence = self.next_sequence();
+        self.request.clear();
+        let query = Query::read(&mut self.request, self.family, sequence, read);
+        self.converse(query, take).await
+    }
+
+    /// Sends a question; `take` gets the attributes of each message that answers.
+    async fn converse(
+        &mut self,
+        query: Query,
+        mut take: impl FnMut(&[u8]) -> Result<(), WireError>,
+    ) -> Result<(), Error> {
+        self.end_dump().await?;
+        self.unfinished = query.is_dump().then_some(query);
+        if let Err(error) = self.carrier.link().send(&self.request) {
+            self.unfinished = None;
+            return Err(error);
+        }
+        // A dump is read to its end even if part of it can't be understood.
+        let mut misunderstood = None;
+        loop {
+            self.carrier.receive(&mut self.reply).await?;
+            let mut take = |attrs: &[u8]| {
+                if misunderstood.is_none() {
+                    misunderstood = take(attrs).err();
+                }
+            };
+            let progress = query.feed(&self.reply, &mut take);
+            if matches!(progress, Ok(Progress::Done) | Err(Error::Refused(_))) {
+                self.unfinished = None;
+            }
+            if progress? == Progress::Done {
+                return misunderstood.map_or(Ok(()), |error| Err(error.into()));
+            }
+        }
+    }
+
+    /// Reads what is left of a dump whose reader went away, or gave up.
+    async fn end_dump(&mut self) -> Result<(), Error> {
+        while let Some(query) = self.unfinished {
+            if let Err(error) = self.carrier.receive(&mut self.reply).await {
+                // It does not go on, and shall not keep others waiting.
+                self.unfinished = None;
+                return Err(error);
+            }
+            if matches!(query.feed(&self.reply, &mut |_| {}), Ok(Progress::Done) | Err(Error::Refused(_))) {
+                self.unfinished = None;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "conversation_tests.rs"]
+mod tests;

@@ -1,0 +1,153 @@
+//! Futures that are dropped at any point leave a client that can be used on.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use super::*;
+use crate::fake::Fake;
+use crate::link::Link;
+use crate::service::Service;
+use crate::{Destination, Planner};
+
+#[test]
+fn a_service_shown_twice_is_noticed() {
+    let services = |count: u32| -> Vec<ServiceState> {
+        let key = |n| format!("mark {n}").parse().unwrap();
+        (1..=count).map(|n| ServiceState::new(Service::new(key(n)))).collect()
+    };
+    let mut many = services(1000);
+    assert!(!has_one_twice(&many));
+    many[999] = many[0];
+    assert!(has_one_twice(&many));
+    let mut few = services(2);
+    few[1] = few[0];
+    assert!(!has_one_twice(&few), "one datagram is consistent in itself");
+}
+
+/// Is not ready when it is first asked for a datagram, as a socket that must be waited for.
+struct Hesitant(Link);
+
+impl Carrier for Hesitant {
+    fn link(&mut self) -> &mut Link {
+        &mut self.0
+    }
+
+    async fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<(), Error> {
+        let mut asked = false;
+        poll_fn(|_| if std::mem::replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+        assert!(self.0.try_receive(buffer)?, "the in-memory kernel answers at once");
+        Ok(())
+    }
+}
+
+fn poll<T>(work: impl Future<Output = T>, times: usize) -> Option<T> {
+    let mut work = pin!(work);
+    for _ in 0..times {
+        if let Poll::Ready(output) = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return Some(output);
+        }
+    }
+    None
+}
+
+const ALWAYS: usize = 100_000;
+
+fn director(services: u32, destinations: u32) -> Table {
+    let mut table = Table::new();
+    for service in 1..=services {
+        let key = format!("mark {service}").parse().unwrap();
+        table.apply(&Command::AddService(Service::new(key))).unwrap();
+        for n in 1..=destinations {
+            let server = Destination::new(format!("10.0.{}.{}:0", n / 250, n % 250 + 1).parse().unwrap());
+            table.apply(&Command::AddDestination(key, server)).unwrap();
+        }
+    }
+    table
+}
+
+fn core(table: &Table) -> Core<Hesitant> {
+    let link = Link::Fake(Box::new(Fake::new(table.clone())));
+    poll(Core::over(Hesitant(link)), ALWAYS).unwrap().unwrap()
+}
+
+#[test]
+fn a_dump_that_was_dropped_is_in_nobodys_way() {
+    // Each dump takes several datagrams.
+    let table = director(200, 200);
+    let expected: Vec<_> = table.services().rev().map(|entry| *entry.state()).collect();
+    let key = expected[0].service.key();
+    let mut interrupted = 0;
+    for polls in 1.. {
+        let mut core = core(&table);
+        if poll(core.services(Detail::Statistics), polls).is_some() {
+            break;
+        }
+        interrupted += 1;
+        assert_eq!(poll(core.destinations(&key, Detail::Statistics), ALWAYS).unwrap().unwrap().len(), 200, "{polls}");
+        assert_eq!(poll(core.services(Detail::Statistics), ALWAYS).unwrap().unwrap(), expected, "{polls}");
+    }
+    assert!(interrupted > 1, "{interrupted}");
+}
+
+#[test]
+fn what_drains_a_dump_may_be_dropped_too() {
+    let table = director(200, 0);
+    for polls in 1..4 {
+        let mut core = core(&table);
+        assert!(poll(core.services(Detail::Statistics), 1).is_none());
+        let command = Command::DeleteService("mark 1".parse().unwrap());
+        let done = poll(core.execute(&command), polls).is_some();
+        // Either it was sent or it was not; nothing is sent later.
+        let left = poll(core.services(Detail::Statistics), ALWAYS).unwrap().unwrap().len();
+        assert!(left == 199 || !done && left == 200, "{polls}: {left}");
+        assert_eq!(core.gathered(), 0);
+    }
+}
+
+#[test]
+fn late_answers_are_nobody_elses() {
+    let table = director(3, 0);
+    let key = |n: u32| format!("mark {n}").parse().unwrap();
+    let mut core = core(&table);
+    // Both are sent; what becomes of them is not waited for.
+    assert!(poll(core.execute(&Command::DeleteService(key(9))), 1).is_none());
+    assert!(poll(core.service(&key(9)), 1).is_none());
+    assert_eq!(
+        poll(core.execute(&Command::DeleteService(key(2))), ALWAYS).unwrap().map_err(|error| error.errno()),
+        Ok(())
+    );
+    assert_eq!(poll(core.service(&key(3)), ALWAYS).unwrap().unwrap().service.key(), key(3));
+    let refused = poll(core.execute(&Command::DeleteService(key(2))), ALWAYS).unwrap().unwrap_err();
+    assert_eq!(refused.errno(), Some(Errno::ESRCH));
+}
+
+#[test]
+fn commands_of_a_dropped_flush_are_not_sent_again() {
+    let mut core = core(&Table::new());
+    for n in 1..=5u32 {
+        core.gather(&Command::AddService(Service::new(format!("mark {n}").parse().unwrap()))).unwrap();
+    }
+    assert!(poll(core.flush(), 1).is_none());
+    assert_eq!(core.gathered(), 0);
+    core.gather(&Command::AddService(Service::new("mark 6".parse().unwrap()))).unwrap();
+    let outcomes = poll(core.flush(), ALWAYS).unwrap().unwrap();
+    assert_eq!(outcomes, [Ok(())]);
+    assert_eq!(poll(core.services(Detail::Statistics), ALWAYS).unwrap().unwrap().len(), 6);
+}
+
+#[test]
+fn a_change_that_was_dropped_can_be_made_again_from_wherever_it_was() {
+    let desired = director(60, 3);
+    for polls in (1..).step_by(3) {
+        let mut core = core(&director(5, 7));
+        let planner = Planner::new();
+        let done = poll(crate::change::reconcile(&mut core, &desired, &planner), polls).is_some();
+        poll(crate::change::reconcile(&mut core, &desired, &planner), ALWAYS).unwrap().unwrap();
+        let present = poll(core.table(Detail::NoStatistics), ALWAYS).unwrap().unwrap();
+        assert!(crate::plan(&present, &desired).is_empty(), "{polls}");
+        if done {
+            return;
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Clients: [`Client`], which keeps its thread waiting, and `AsyncClient`, which does not.
+//!
+//! What both do is in `conversation.rs`, how they wait in `carrier.rs`.
+
+#[cfg(feature = "tokio")]
+mod asynchronous;
+mod builder;
+mod carrier;
+mod conversation;
+mod pipeline;
+
+use std::time::Duration;
+
+#[cfg(feature = "tokio")]
+pub use asynchronous::{AsyncClient, AsyncPipeline};
+pub use builder::ClientBuilder;
+use builder::DEADLINE;
+pub(crate) use carrier::{Blocking, Carrier, now};
+pub(crate) use conversation::Core;
+pub use pipeline::Pipeline;
+
+use crate::command::Command;
+use crate::daemon::Daemon;
+use crate::error::Error;
+use crate::exchange::Outcome;
+use crate::fake::Fake;
+use crate::info::Info;
+use crate::link::Link;
+use crate::namespace::Namespace;
+use crate::service::{Service, ServiceKey};
+use crate::table::{DestinationState, ServiceState, Table};
+use crate::timeouts::Timeouts;
+use crate::wire::Detail;
+use crate::{DaemonRole, Destination};
+
+/// Carries commands to a kernel, and brings its table back.
+///
+/// A client keeps one socket and the number of the kernel's IPVS family for its life. It belongs to the network namespace
+/// of the thread that made it, or to [another](ClientBuilder::namespace), and may then be moved to another thread. Changing and reading alike need `CAP_NET_ADMIN` in
+/// the initial user namespace.
+///
+/// [`Client::fake`] is the same client over an in-memory kernel: for tests of programs that use this crate, and for trying
+/// changes out before making them.
+///
+/// ```no_run
+/// use ipvs::{Client, Destination, Forwarding, Scheduler, Service};
+/// let mut director = Client::connect()?;
+/// let web = Service::new("tcp 192.0.2.1:80".parse()?).with_scheduler(Scheduler::RR);
+/// director.add_service(&web)?;
+/// for server in ["192.0.2.11:80", "192.0.2.12:80"] {
+///     let server = Destination::new(server.parse()?).with_forwarding(Forwarding::Masquerade);
+///     director.add_destination(&web.key(), &server)?;
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Client {
+    pub(crate) core: Core<Blocking>,
+    /// The one that it was made for, if not that of its thread.
+    namespace: Option<Namespace>,
+}
+
+impl Client {
+    /// A client of the kernel, in the network namespace of this thread, with default settings.
+    ///
+    /// # Errors
+    /// As [`ClientBuilder::connect`].
+    pub fn connect() -> Result<Self, Error> {
+        Self::builder().connect()
+    }
+
+    /// Settings for a client of the kernel.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    fn over(link: Link, deadline: Duration, namespace: Option<Namespace>) -> Result<Self, Error> {
+        let core = now(Core::over(Blocking { link, deadline }))?;
+        Ok(Client { core, namespace })
+    }
+
+    /// A client of an in-memory kernel that holds this table.
+    ///
+    /// Only the far end of the socket is replaced: requests and replies are encoded and decoded as for the real kernel.
+    ///
+    /// ```
+    /// use ipvs::{Client, Service, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// director.add_service(&Service::new("udp 192.0.2.1:53".parse()?))?;
+    /// assert_eq!(director.table()?.services().len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn fake(table: Table) -> Self {
+        let link = Link::Fake(Box::new(Fake::new(table)));
+        Self::over(link, DEADLINE, None).expect("the in-memory kernel has the family")
+    }
+
+    /// A second client of the same kernel, with a socket of its own: for another thread, or in tests of programs that must
+    /// bear other writers. Unless the first was given a [network namespace](ClientBuilder::namespace), it belongs, as with
+    /// [`connect`](Self::connect), to that of the thread that calls this.
+    ///
+    /// ```
+    /// use ipvs::{Client, Service, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// let mut other = director.try_clone()?;
+    /// other.add_service(&Service::new("udp 192.0.2.1:53".parse()?))?;
+    /// assert_eq!(director.table()?.services().len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn try_clone(&self) -> Result<Self, Error> {
+        let Blocking { link, deadline } = &self.core.carrier;
+        Self::over(link.another(*deadline, self.namespace.as_ref())?, *deadline, self.namespace.clone())
+    }
+}
+
+/// Changes.
+impl Client {
+    /// Carries one command out.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the kernel refused it, and then nothing was changed; see [`Error`] for the rest.
+    pub fn execute(&mut self, command: &Command) -> Result<(), Error> {
+        now(self.core.execute(command))
+    }
+
+    /// Carries many commands out, many in one system call, and returns the outcome of each in their order.
+    ///
+    /// A command that is refused does not stop those after it.
+    ///
+    /// ```
+    /// use ipvs::{Client, Command, Service, Table};
+    /// let add = Command::AddService(Service::new("tcp 192.0.2.1:80".parse()?));
+    /// let outcomes = Client::fake(Table::new()).execute_all([&add, &add, &Command::Flush])?;
+    /// assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Only when the conversation itself failed: then it is unknown which of the commands under way were carried out.
+    pub fn execute_all<'c>(&mut self, commands: impl IntoIterator<Item = &'c Command>) -> Result<Vec<Outcome>, Error> {
+        now(self.core.execute_all(commands))
+    }
+
+    /// For a stream of commands whose outcomes are wanted as it goes.
+    pub fn pipeline(&mut self) -> Pipeline<'_> {
+        self.core.begin();
+        Pipeline { client: self }
+    }
+
+    /// Makes a service: [`Command::AddService`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn add_service(&mut self, service: &Service) -> Result<(), Error> {
+        self.execute(&Command::AddService(*service))
+    }
+
+    /// Replaces a service's configuration: [`Command::EditService`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn edit_service(&mut self, service: &Service) -> Result<(), Error> {
+        self.execute(&Command::EditService(*service))
+    }
+
+    /// Removes a service: [`Command::DeleteService`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn delete_service(&mut self, key: &ServiceKey) -> Result<(), Error> {
+        self.execute(&Command::DeleteService(*key))
+    }
+
+    /// Gives a service another destination: [`Command::AddDestination`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn add_destination(&mut self, key: &ServiceKey, destination: &Destination) -> Result<(), Error> {
+        self.execute(&Command::AddDestination(*key, *destination))
+    }
+
+    /// Replaces a destination's configuration: [`Command::EditDestination`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn edit_destination(&mut self, key: &ServiceKey, destination: &Destination) -> Result<(), Error> {
+        self.execute(&Command::EditDestination(*key, *destination))
+    }
+
+    /// Removes a destination: [`Command::DeleteDestination`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn delete_destination(&mut self, key: &ServiceKey, at: std::net::SocketAddr) -> Result<(), Error> {
+        self.execute(&Command::DeleteDestination(*key, at))
+    }
+
+    /// Zeroes counters, of one service or all: [`Command::Zero`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn zero(&mut self, key: Option<&ServiceKey>) -> Result<(), Error> {
+        self.execute(&Command::Zero(key.copied()))
+    }
+
+    /// Removes all services: [`Command::Flush`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.execute(&Command::Flush)
+    }
+
+    /// Sets connection timeouts: [`Command::SetTimeouts`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn set_timeouts(&mut self, timeouts: Timeouts) -> Result<(), Error> {
+        self.execute(&Command::SetTimeouts(timeouts))
+    }
+
+    /// Starts a sync daemon: [`Command::StartDaemon`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn start_daemon(&mut self, daemon: &Daemon) -> Result<(), Error> {
+        self.execute(&Command::StartDaemon(*daemon))
+    }
+
+    /// Stops a sync daemon: [`Command::StopDaemon`].
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn stop_daemon(&mut self, role: DaemonRole) -> Result<(), Error> {
+        self.execute(&Command::StopDaemon(role))
+    }
+}
+
+/// Reads.
+impl Client {
+    /// All services, in the kernel's order, which means nothing.
+    ///
+    /// This is one dump, which the kernel does not lock against changes: a service added or removed meanwhile may make
+    /// another appear twice or not at all, and nothing tells. So does Linux 7.2 when it rehashes its table, which it does some
+    /// time after services were added; a dump that shows it is made again.
+    ///
+    /// # Errors
+    /// [`Error::Unstable`] if that never helped; see [`Error`] for the rest.
+    pub fn services(&mut self) -> Result<Vec<ServiceState>, Error> {
+        now(self.core.services(Detail::Statistics))
+    }
+
+    /// As [`services`](Self::services), but all [`Statistics`](crate::Statistics) are 0, which takes less work.
+    ///
+    /// # Errors
+    /// As [`services`](Self::services).
+    pub fn services_without_statistics(&mut self) -> Result<Vec<ServiceState>, Error> {
+        now(self.core.services(Detail::NoStatistics))
+    }
+
+    /// One service.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with [`Errno::ESRCH`] if there is none; see [`Error`] for the rest.
+    pub fn service(&mut self, key: &ServiceKey) -> Result<ServiceState, Error> {
+        now(self.core.service(key))
+    }
+
+    /// The destinations of a service, newest first; none for a service that does not exist.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<DestinationState>, Error> {
+        now(self.core.destinations(key, Detail::Statistics))
+    }
+
+    /// As [`destinations`](Self::destinations), but all [`Statistics`](crate::Statistics) are 0.
+    ///
+    /// That is read in a tenth of the time where the kernel's older interface, `getsockopt`, can tell it: for a service of IPv4
+    /// without tunnels, on Linux 5.14 or newer. For all others it is asked as ever.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn destinations_without_statistics(&mut self, key: &ServiceKey) -> Result<Vec<DestinationState>, Error> {
+        now(self.core.destinations(key, Detail::NoStatistics))
+    }
+
+    /// The timeouts of connections.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn timeouts(&mut self) -> Result<Timeouts, Error> {
+        now(self.core.timeouts())
+    }
+
+    /// The sync daemons that run, at most one of each role, master first.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn daemons(&mut self) -> Result<Vec<Daemon>, Error> {
+        now(self.core.daemons())
+    }
+
+    /// Version and size of the kernel's IPVS.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn info(&mut self) -> Result<Info, Error> {
+        now(self.core.info())
+    }
+
+    /// Everything that the director holds.
+    ///
+    /// It is read in several requests, so it is not a snapshot if somebody else makes changes meanwhile.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn table(&mut self) -> Result<Table, Error> {
+        now(self.core.table(Detail::Statistics))
+    }
+
+    /// As [`table`](Self::table), but all [`Statistics`](crate::Statistics) are 0: it takes less work, and is enough to
+    /// [`plan`](crate::plan()) a change.
+    ///
+    /// ```
+    /// use ipvs::{Client, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// let plan = ipvs::plan(&director.table_without_statistics()?, &Table::new());
+    /// assert!(plan.is_empty());
+    /// # Ok::<(), ipvs::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn table_without_statistics(&mut self) -> Result<Table, Error> {
+        now(self.core.table(Detail::NoStatistics))
+    }
+}

@@ -1,0 +1,7 @@
+//! The client for tokio.
+
+use kernel_tests::waits::Waits as Client;
+
+#[path = "suite.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same tests for another client")]
+mod suite;
