@@ -39,7 +39,7 @@ fn check_places(text: &[u8], problems: &[Problem]) {
 
 fn check_written(table: &Table) {
     let (mut json, mut toml) = (Vec::new(), Vec::new());
-    desired::write_json(&mut json, table, Shown { statistics: true, only: None }).expect("a vector takes it");
+    desired::write_json(&mut json, table, Shown { statistics: true, ..Shown::default() }).expect("a vector takes it");
     desired::write_toml(&mut toml, table, Shown::default()).expect("a vector takes it");
     for text in [json, toml] {
         let again = read(&text).unwrap_or_else(|problems| panic!("{}", problems[0]));

@@ -6,10 +6,13 @@ use std::process::{Command, Stdio};
 
 use ipvs::{Client, Error, Info, InterfaceName, Table};
 
+use crate::mark_rules::MarkRules;
+
 /// The kernel that the commands are for.
 #[derive(Debug)]
 pub struct Kernel {
     client: Option<Client>,
+    marks: MarkRules,
     connections: PathBuf,
     is_of_this_machine: bool,
     info: Option<Info>,
@@ -20,13 +23,20 @@ impl Kernel {
     /// processes, and takes the signals of this one.
     pub fn of_this_machine() -> Self {
         let connections = PathBuf::from("/proc/net/ip_vs_conn");
-        Kernel { client: None, connections, is_of_this_machine: true, info: None }
+        Kernel { client: None, marks: MarkRules::of_this_machine(), connections, is_of_this_machine: true, info: None }
     }
 
-    /// The kernel behind this client, which may be an in-memory one, and the file that lists its connections.
+    /// The kernel behind this client, which may be an in-memory one, and the file that lists its connections. Its firewall is in
+    /// memory, and has no rules.
     pub fn with(client: Client, connections: impl Into<PathBuf>) -> Self {
         let connections = connections.into();
-        Kernel { client: Some(client), connections, is_of_this_machine: false, info: None }
+        Kernel {
+            client: Some(client),
+            marks: MarkRules::in_memory(),
+            connections,
+            is_of_this_machine: false,
+            info: None,
+        }
     }
 
     /// The client, connected.
@@ -34,10 +44,7 @@ impl Kernel {
     /// # Errors
     /// Those of [`Client::connect`].
     pub fn client(&mut self) -> Result<&mut Client, Error> {
-        match &mut self.client {
-            Some(client) => Ok(client),
-            none => Ok(none.insert(connect()?)),
-        }
+        self.client_and_marks().map(|(client, _)| client)
     }
 
     /// Asks anew from the next call on: the module may have been loaded again meanwhile, by another number.
@@ -70,6 +77,23 @@ impl Kernel {
             Some(names) => table.with_interfaces(names),
             None => table,
         }
+    }
+
+    /// Our rules that mark packets.
+    pub(crate) fn marks(&mut self) -> &mut MarkRules {
+        &mut self.marks
+    }
+
+    /// The client, connected, and our rules that mark packets.
+    ///
+    /// # Errors
+    /// Those of [`Client::connect`].
+    pub(crate) fn client_and_marks(&mut self) -> Result<(&mut Client, &mut MarkRules), Error> {
+        let client = match &mut self.client {
+            Some(client) => client,
+            none => none.insert(connect()?),
+        };
+        Ok((client, &mut self.marks))
     }
 
     /// Is it the one that other processes have, too?

@@ -30,6 +30,7 @@ pub mod kernel;
 mod lines;
 mod listing;
 mod lookup;
+mod mark_rules;
 pub mod operate;
 pub mod render;
 pub mod request;

@@ -81,7 +81,7 @@ fn table(mut text: &[u8], mut table: Table, parser: &mut Parser<'_>) -> Option<T
 fn without_a_gap(change: &Change, streams: &mut Streams<'_>, kernel: &mut Kernel, mut display: Display) -> Option<u8> {
     let is_ours = kernel.is_of_this_machine();
     let client = kernel.client().ok()?;
-    let made = carry_out(change, client, &Conduct { is_ours, deadline: None, display: &display });
+    let made = carry_out(change, &mut |_| Ok(()), client, &Conduct { is_ours, deadline: None, display: &display });
     display.end();
     match made {
         Ok(_) => Some(0),

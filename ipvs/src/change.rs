@@ -68,32 +68,62 @@ impl Change {
     /// # Errors
     /// Why it could not be made, and what state the director is in.
     pub fn make(&self, client: &mut Client, watch: &mut Watch<'_>) -> Result<Made, Unmade> {
-        now(self.make_over(&mut client.core, watch))
+        self.make_around(client, &mut |_| Ok(()), watch)
+    }
+
+    /// Makes the change, and in its middle another one elsewhere, such as that of the rules that mark packets for services:
+    /// when all that comes is there, and all that goes is there still. If it fails, or something fails after it, all is undone,
+    /// and in the middle of that it is called again, with [`Stage::Undoing`], to undo its own.
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use ipvs::{Change, Client, Command, Planner, Service, Stage, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// let mut desired = Table::new();
+    /// desired.apply(&Command::AddService(Service::new("mark 10".parse()?)))?;
+    /// let change = Change::prepare(Table::new(), desired, Planner::new())?;
+    /// let mut steps = Vec::new();
+    /// let mut set_marks = |stage| { steps.push(stage); Ok(()) };
+    /// change.make_around(&mut director, &mut set_marks, &mut |_| ControlFlow::Continue(()))?;
+    /// assert_eq!(steps, [Stage::Making]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`make`](Self::make), and [`Why::Middle`].
+    pub fn make_around(
+        &self,
+        client: &mut Client,
+        middle: &mut Middle<'_>,
+        watch: &mut Watch<'_>,
+    ) -> Result<Made, Unmade> {
+        now(self.make_over(&mut client.core, middle, watch))
     }
 
     /// The same, for every client.
-    pub(crate) async fn make_over<C: Carrier, W: Watcher + ?Sized>(
+    pub(crate) async fn make_over<C: Carrier, M: Step + ?Sized, W: Watcher + ?Sized>(
         &self,
         core: &mut Core<C>,
+        middle: &mut M,
         watch: &mut W,
     ) -> Result<Made, Unmade> {
-        let first = match carry_out(core, &self.plan, Stage::Making, watch).await {
+        let first = match carry_out(core, &self.plan, Stage::Making, middle, watch).await {
             Ok(()) => return Ok(Made { commands: self.plan.commands().len(), again: false }),
             Err(stop) => stop,
         };
-        let attempt = Attempt { from: &self.before, sent: &self.plan.commands()[..first.sent] };
-        if matches!(first.why, Why::Interrupted) || first.sent == 0 {
-            return Err(undo(core, first.why, &[attempt], watch).await);
+        let attempt = Attempt::new(&self.before, &self.plan, &first);
+        if matches!(first.why, Why::Interrupted | Why::Middle(_)) || first.sent == 0 {
+            return Err(undo(core, first.why, &[attempt], middle, watch).await);
         }
         let Ok(present) = core.table(Detail::NoStatistics).await else {
             return Err(Unmade { why: first.why, state: State::Unknown });
         };
         let plan = self.planner.plan(&present, &self.desired);
-        match carry_out(core, &plan, Stage::Again, watch).await {
+        match carry_out(core, &plan, Stage::Again, middle, watch).await {
             Ok(()) => Ok(Made { commands: plan.commands().len(), again: true }),
             Err(second) => {
-                let attempts = [attempt, Attempt { from: &present, sent: &plan.commands()[..second.sent] }];
-                Err(undo(core, second.why, &attempts, watch).await)
+                let attempts = [attempt, Attempt::new(&present, &plan, &second)];
+                Err(undo(core, second.why, &attempts, middle, watch).await)
             }
         }
     }
@@ -103,18 +133,28 @@ impl Change {
 struct Attempt<'a> {
     from: &'a Table,
     sent: &'a [Command],
+    is_past_middle: bool,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(from: &'a Table, plan: &'a Plan, stop: &Stop) -> Self {
+        Attempt { from, sent: &plan.commands()[..stop.sent], is_past_middle: stop.is_past_middle }
+    }
 }
 
 /// Brings what was sent back to what it was, the last attempt first. What others have changed elsewhere stays.
-async fn undo<C: Carrier, W: Watcher + ?Sized>(
+async fn undo<C: Carrier, M: Step + ?Sized, W: Watcher + ?Sized>(
     core: &mut Core<C>,
     why: Why,
     attempts: &[Attempt<'_>],
+    middle: &mut M,
     watch: &mut W,
 ) -> Unmade {
-    if attempts.iter().all(|attempt| attempt.sent.is_empty()) {
+    let is_past_middle = attempts.iter().any(|attempt| attempt.is_past_middle);
+    if !is_past_middle && attempts.iter().all(|attempt| attempt.sent.is_empty()) {
         return Unmade { why, state: State::Untouched };
     }
+    let mut middle = |stage| if is_past_middle { middle(stage) } else { Ok(()) };
     // There is nothing better to do than to go on.
     let mut watch = |progress| {
         let _ = watch(progress);
@@ -125,7 +165,7 @@ async fn undo<C: Carrier, W: Watcher + ?Sized>(
             return Unmade { why, state: State::Unknown };
         };
         let back = planner_of(attempt.sent).plan(&present, attempt.from);
-        match carry_out(core, &back, Stage::Undoing, &mut watch).await {
+        match carry_out(core, &back, Stage::Undoing, &mut middle, &mut watch).await {
             Ok(()) => {}
             Err(Stop { why: Why::Failed(_), .. }) => return Unmade { why, state: State::Unknown },
             Err(_) => return Unmade { why, state: State::Between },
@@ -141,6 +181,14 @@ pub type Watch<'w> = dyn FnMut(Progress) -> ControlFlow<()> + 'w;
 pub(crate) trait Watcher: FnMut(Progress) -> ControlFlow<()> {}
 
 impl<W: FnMut(Progress) -> ControlFlow<()> + ?Sized> Watcher for W {}
+
+/// What is done in the middle of a [`Change`], or its opposite where that is undone; if it fails, it says why, and has done nothing.
+pub type Middle<'m> = dyn FnMut(Stage) -> Result<(), String> + 'm;
+
+/// What is done in the middle, also where it must be fit to go from thread to thread.
+pub(crate) trait Step: FnMut(Stage) -> Result<(), String> {}
+
+impl<S: FnMut(Stage) -> Result<(), String> + ?Sized> Step for S {}
 
 /// How far a [`Change`] is.
 ///
@@ -245,6 +293,8 @@ pub enum Why {
     Refused(Command, Refusal),
     /// The watcher broke.
     Interrupted,
+    /// What was to be done in the middle of it could not be done.
+    Middle(String),
     /// The conversation with the kernel failed.
     Failed(Error),
 }
@@ -257,6 +307,7 @@ impl fmt::Display for Why {
                 None => write!(f, "{} was refused: {refusal}", command.kind()),
             },
             Why::Interrupted => f.write_str("interrupted"),
+            Why::Middle(why) => f.write_str(why),
             Why::Failed(error) => error.fmt(f),
         }
     }
@@ -347,7 +398,7 @@ pub(crate) async fn reconcile<C: Carrier>(
     planner: &Planner,
 ) -> Result<Made, ReconcileError> {
     let change = Change::prepare(core.table(Detail::NoStatistics).await?, desired.clone(), planner.clone())?;
-    Ok(change.make_over(core, &mut |_| ControlFlow::Continue(())).await?)
+    Ok(change.make_over(core, &mut |_| Ok(()), &mut |_| ControlFlow::Continue(())).await?)
 }
 
 fn try_out(mut table: Table, plan: &Plan) -> Result<(), Impossible> {
@@ -373,24 +424,24 @@ struct Stop {
     why: Why,
     /// So many of its commands may have reached the kernel.
     sent: usize,
+    is_past_middle: bool,
 }
 
-/// Sends a plan. Its second part goes only when nothing of the first was refused.
-async fn carry_out<C: Carrier, W: Watcher + ?Sized>(
+/// Sends a plan. Its second part goes only when nothing of the first was refused, and the middle is done.
+async fn carry_out<C: Carrier, M: Step + ?Sized, W: Watcher + ?Sized>(
     core: &mut Core<C>,
     plan: &Plan,
     stage: Stage,
+    middle: &mut M,
     watch: &mut W,
 ) -> Result<(), Stop> {
     let mut progress = Progress { stage, done: 0, total: plan.commands().len() };
     let (widening, narrowing) = plan.parts();
-    for part in [widening, narrowing] {
-        if !part.is_empty() {
-            let sent = send(core, part, &mut progress, watch).await;
-            sent.map_err(|why| Stop { why, sent: progress.done })?;
-        }
-    }
-    Ok(())
+    let widened = send(core, widening, &mut progress, watch).await;
+    let widened = widened.and_then(|()| middle(stage).map_err(Why::Middle));
+    widened.map_err(|why| Stop { why, sent: progress.done, is_past_middle: false })?;
+    let narrowed = send(core, narrowing, &mut progress, watch).await;
+    narrowed.map_err(|why| Stop { why, sent: progress.done, is_past_middle: true })
 }
 
 async fn send<C: Carrier, W: Watcher + ?Sized>(
@@ -399,6 +450,9 @@ async fn send<C: Carrier, W: Watcher + ?Sized>(
     progress: &mut Progress,
     watch: &mut W,
 ) -> Result<(), Why> {
+    if commands.is_empty() {
+        return Ok(());
+    }
     if watch(*progress).is_break() {
         return Err(Why::Interrupted);
     }

@@ -163,3 +163,57 @@ fn timeouts_and_daemons_are_undone_too() {
     assert_eq!(made.unwrap_err().state, State::Undone);
     assert!(is_as(&mut client, &from));
 }
+
+/// What is in the table, and which stages were heard, in the middle of a change from `from` to `to`.
+fn around(from: Table, to: Table, fail_at: Option<Stage>) -> (Result<Made, Unmade>, Vec<(Stage, usize)>, Client) {
+    let mut client = Client::fake(from);
+    let mut other = client.try_clone().unwrap();
+    let change = Change::prepare(client.table().unwrap(), to, Planner::new()).unwrap();
+    let mut heard = Vec::new();
+    let mut middle = |stage| {
+        heard.push((stage, other.table().unwrap().services().len()));
+        if fail_at == Some(stage) { Err("no marks here".to_owned()) } else { Ok(()) }
+    };
+    let made = change.make_around(&mut client, &mut middle, &mut |_| ControlFlow::Continue(()));
+    (made, heard, client)
+}
+
+#[test]
+fn in_the_middle_old_and_new_services_are_there() {
+    let (made, heard, _) = around(table(1..=20, 1), table(11..=30, 1), None);
+    assert!(made.is_ok());
+    assert_eq!(heard, [(Stage::Making, 30)]);
+    let (made, heard, _) = around(table(1..=2, 1), table(1..=2, 1), None);
+    assert!(made.is_ok() && heard == [(Stage::Making, 2)], "even if nothing else changes: {heard:?}");
+}
+
+#[test]
+fn a_middle_that_fails_undoes_all() {
+    let (made, heard, mut client) = around(table(1..=20, 1), table(11..=30, 1), Some(Stage::Making));
+    let unmade = made.unwrap_err();
+    assert_eq!(unmade.to_string(), "no marks here; what had been changed was undone");
+    assert_eq!(heard, [(Stage::Making, 30)], "it has nothing to undo");
+    assert!(is_as(&mut client, &table(1..=20, 1)));
+    let unmade = around(table(1..=2, 1), table(1..=1, 1), Some(Stage::Making)).0.unwrap_err();
+    assert_eq!(unmade.state, State::Untouched);
+}
+
+#[test]
+fn what_was_done_in_the_middle_is_undone_in_the_middle() {
+    let mut client = Client::fake(table(1..=300, 1));
+    let change = Change::prepare(client.table().unwrap(), table(301..=310, 1), Planner::new()).unwrap();
+    let mut other = client.try_clone().unwrap();
+    let mut heard = Vec::new();
+    let mut middle = |stage| {
+        heard.push((stage, other.table().unwrap().services().len()));
+        Ok(())
+    };
+    // Some of the old services are deleted already.
+    let made = change.make_around(&mut client, &mut middle, &mut |progress| match progress.done {
+        done if done > 60 && progress.stage == Stage::Making => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    assert_eq!(made.unwrap_err().state, State::Undone);
+    assert_eq!(heard, [(Stage::Making, 310), (Stage::Undoing, 310)]);
+    assert!(is_as(&mut client, &table(1..=300, 1)));
+}

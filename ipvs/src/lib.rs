@@ -69,7 +69,7 @@ mod wire;
 pub mod fuzzing;
 
 pub use cause::Cause;
-pub use change::{Change, Impossible, Made, Progress, ReconcileError, Stage, State, Unmade, Watch, Why};
+pub use change::{Change, Impossible, Made, Middle, Progress, ReconcileError, Stage, State, Unmade, Watch, Why};
 #[cfg(feature = "tokio")]
 pub use client::{AsyncClient, AsyncPipeline};
 pub use client::{Client, ClientBuilder, Pipeline};

@@ -18,6 +18,7 @@
 //! assert_eq!(table.services().len(), 1);
 //! ```
 
+pub(crate) mod group;
 mod notation;
 mod place;
 mod rules;
@@ -27,6 +28,7 @@ mod write;
 
 use ipvs::{Command, Table};
 
+pub use group::Group;
 pub use place::{Place, Problem};
 pub use scope::Scope;
 pub(crate) use write::scalar;
@@ -62,6 +64,8 @@ pub struct Located {
 pub struct Desired {
     /// Carried out in order on a director that [`Scope::cleared`] has cleared, they make the desired table.
     pub commands: Vec<Located>,
+    /// Of services of a mark, if the text says it: which packets get the mark.
+    pub groups: Vec<Group>,
     /// Which parts of the director the text speaks of. It leaves the others alone.
     pub scope: Scope,
     /// What was understood, but is hardly meant so.

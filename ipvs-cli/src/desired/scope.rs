@@ -23,6 +23,8 @@ pub struct Scope {
     pub master: bool,
     /// The sync daemon that receives.
     pub backup: bool,
+    /// Our rules for the marks of services that it takes away. Of those that stay, their groups say.
+    pub marks: bool,
 }
 
 impl Scope {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ipvs::Why;
+use ipvs::{Stage, Why};
 
 use super::carry_out::{Conduct, Verdict, carry_out};
 use super::cli::{Apply, Manner, Restrictions};
@@ -37,15 +37,20 @@ pub(super) fn change(
     // Held until the end.
     let _turn = if manner.dry_run { None } else { session.take_turn(patience)? };
     let prepared = prepare::plan(session, desired, restrictions)?;
-    let summary = Summary::of(prepared.change.plan());
+    let summary = Summary::of(prepared.change.plan()).with_marks(&prepared.marks);
     if manner.dry_run {
         show(session, &prepared);
         session.report(format_args!("dry run, nothing was sent: {summary}"));
         return Ok(0);
     }
     let conduct = Conduct { is_ours: session.kernel.is_of_this_machine(), deadline, display: &session.display };
-    let client = session.kernel.client().map_err(|error| Trouble::Other(error.to_string()))?;
-    match carry_out(&prepared.change, client, &conduct) {
+    let (client, marks) = session.kernel.client_and_marks().map_err(|error| Trouble::Other(error.to_string()))?;
+    let mut set_marks = |stage| match (prepared.marks.is_empty(), stage) {
+        (true, _) => Ok(()),
+        (false, Stage::Undoing) => marks.apply(&prepared.marks.before).map_err(|error| error.to_string()),
+        (false, _) => marks.apply(&prepared.marks.after).map_err(|error| error.to_string()),
+    };
+    match carry_out(&prepared.change, &mut set_marks, client, &conduct) {
         Ok(made) => {
             session.report(summary);
             if made.again {
@@ -60,7 +65,7 @@ pub(super) fn change(
 /// Shows what would change.
 fn show(session: &mut Session<'_, '_>, prepared: &Prepared) {
     session.display.end();
-    let difference = Difference::new(prepared.change.before(), prepared.change.plan());
+    let difference = Difference::new(prepared.change.before(), prepared.change.plan()).with_marks(&prepared.marks);
     // As everywhere, errors of writing are ignored.
     let _ = difference.write(session.streams.stdout, false);
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use ipvs::{Change, Client, Made, Progress, State, Unmade, Why};
+use ipvs::{Change, Client, Made, Middle, Progress, State, Unmade, Why};
 
 use super::progress::Display;
 use super::signals::{self, Signals};
@@ -73,8 +73,13 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Makes the change, or leaves the director as it was, if that is possible.
-pub(crate) fn carry_out(change: &Change, client: &mut Client, conduct: &Conduct<'_>) -> Result<Made, Verdict> {
+/// Makes the change, with something in its middle, or leaves the director as it was, if that is possible.
+pub(crate) fn carry_out(
+    change: &Change,
+    middle: &mut Middle<'_>,
+    client: &mut Client,
+    conduct: &Conduct<'_>,
+) -> Result<Made, Verdict> {
     let has_work = conduct.is_ours && !change.plan().is_empty();
     // Where they can't be heard they end the program midway, which the next run makes good.
     let signals = has_work.then(|| Signals::listen().ok()).flatten();
@@ -82,7 +87,7 @@ pub(crate) fn carry_out(change: &Change, client: &mut Client, conduct: &Conduct<
         sigpipe::spare();
     }
     let mut interrupted = None;
-    let made = change.make(client, &mut |progress| {
+    let made = change.make_around(client, middle, &mut |progress| {
         conduct.display.doing(|| told(progress));
         interrupted = interrupted.or_else(|| interruption(signals.as_ref(), conduct.deadline));
         if interrupted.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -13,13 +13,14 @@ const TROUBLE: u8 = 2;
 pub(super) fn run(diff: &Diff, session: &mut Session<'_, '_>) -> u8 {
     let done = prepare::prepare(session, &diff.wanted).map(|prepared| {
         let change = &prepared.change;
-        if change.plan().is_empty() {
+        if change.plan().is_empty() && prepared.marks.is_empty() {
             return 0;
         }
         session.display.end();
         let colored = is_colored(diff.color, session.streams.colors);
         // As everywhere, errors of writing are ignored.
-        let _ = Difference::new(change.before(), change.plan()).write(session.streams.stdout, colored);
+        let difference = Difference::new(change.before(), change.plan()).with_marks(&prepared.marks);
+        let _ = difference.write(session.streams.stdout, colored);
         DIFFERENT
     });
     session.conclude(done, TROUBLE)

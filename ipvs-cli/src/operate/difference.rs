@@ -1,10 +1,15 @@
-//! A plan as lines of ipvsadm: `-` before what is there and goes, `+` before what comes. An edit is one of each.
+//! A plan as lines of ipvsadm: `-` before what is there and goes, `+` before what comes. An edit is one of each. Rules that mark packets
+//! are lines of ipvs-cli.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
+use fwmark::MarkRule;
 use ipvs::{Command, Daemon, Destination, Plan, Service, ServiceKey, Table, Timeouts};
 
+use super::mark::written;
+use super::mark_change::MarkChange;
+use crate::desired::group::service_of;
 use crate::render;
 
 /// What a plan changes, ordered by what it is about.
@@ -31,6 +36,7 @@ enum Rule<'p> {
     Destination(ServiceKey, &'p Destination),
     Timeouts(Timeouts),
     Daemon(&'p Daemon),
+    Mark(&'p MarkRule),
 }
 
 const GOES: u8 = b'-';
@@ -43,8 +49,19 @@ impl<'p> Difference<'p> {
         for command in plan.commands() {
             difference.add(before, command);
         }
-        difference.lines.sort_by_key(|(about, _)| *about);
-        difference
+        difference.sorted()
+    }
+
+    /// And what changes of our rules that mark packets: each behind the service that they are for.
+    pub(super) fn with_marks(mut self, marks: &'p MarkChange) -> Self {
+        marks.going().for_each(|rule| self.line(GOES, Rule::Mark(rule)));
+        marks.coming().for_each(|rule| self.line(COMES, Rule::Mark(rule)));
+        self.sorted()
+    }
+
+    fn sorted(mut self) -> Self {
+        self.lines.sort_by_key(|(about, _)| *about);
+        self
     }
 
     fn add(&mut self, before: &'p Table, command: &'p Command) {
@@ -104,6 +121,7 @@ impl<'p> Difference<'p> {
             Rule::Service(service) => About::Service(service.key(), None),
             Rule::Destination(key, destination) => About::Service(*key, Some(destination.address)),
             Rule::Timeouts(_) | Rule::Daemon(_) => About::Settings,
+            Rule::Mark(rule) => service_of(rule).map_or(About::Settings, |key| About::Service(key, None)),
         };
         self.lines.push((about, Line { sign, rule }));
     }
@@ -131,6 +149,7 @@ impl Line<'_> {
             Rule::Destination(key, destination) => render::save::destination_rule(text, &key, destination),
             Rule::Timeouts(timeouts) => render::timeouts::rule(text, timeouts),
             Rule::Daemon(daemon) => render::daemon::rule(text, daemon),
+            Rule::Mark(rule) => text.extend_from_slice(format!("mark add {}", written(rule)).as_bytes()),
         }
         text.extend_from_slice(if colored { b"\x1b[m\n" } else { b"\n" });
     }

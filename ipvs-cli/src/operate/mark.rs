@@ -219,7 +219,7 @@ fn rule(packets: &Packets, set: SetMark, conditions: &Conditions) -> Result<Mark
 }
 
 /// As arguments of `add`.
-fn written(rule: &MarkRule) -> String {
+pub(super) fn written(rule: &MarkRule) -> String {
     let packets = Packets { destination: rule.destination(), traffic: rule.traffic().clone() };
     let mut text = format!("{} {packets}", rule.set().mark());
     if !rule.source().is_any() {

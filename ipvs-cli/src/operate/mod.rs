@@ -14,6 +14,7 @@ mod drain;
 mod dry_run;
 pub(crate) mod lock;
 mod mark;
+mod mark_change;
 mod metrics;
 mod network;
 mod prepare;

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use ipvs::{Change, Command, DaemonRole, Impossible, Planner};
+use ipvs::{Change, Command, DaemonRole, Impossible, Plan, Planner};
 
 use super::cli::{Restrictions, Wanted};
+use super::mark_change::{MarkChange, is_about_marks};
 use super::session::{Session, Trouble};
 use crate::desired::{self, Desired, Place};
 use crate::failure::Failure;
@@ -16,6 +17,7 @@ use crate::run;
 pub(super) struct Prepared {
     pub(super) desired: Desired,
     pub(super) change: Change,
+    pub(super) marks: MarkChange,
 }
 
 /// Reads a desired state.
@@ -56,9 +58,30 @@ pub(super) fn plan(
     }
     let planner = planner(&desired, restrictions);
     match Change::prepare(before, table, planner.clone()) {
-        Ok(change) => Ok(Prepared { desired, change }),
+        Ok(change) => {
+            let marks = mark_change(session, &desired, change.plan(), restrictions)?;
+            Ok(Prepared { desired, change, marks })
+        }
         Err(error) => Err(impossible(session, &desired, &planner, &error)),
     }
+}
+
+/// Reads our rules that mark packets, if the change may be about them, and plans theirs.
+fn mark_change(
+    session: &mut Session<'_, '_>,
+    desired: &Desired,
+    plan: &Plan,
+    restrictions: &Restrictions,
+) -> Result<MarkChange, Trouble> {
+    if !is_about_marks(desired, plan) {
+        return Ok(MarkChange::default());
+    }
+    session.doing("reading the rules that mark packets");
+    let has_rules = desired.groups.iter().any(|group| !group.rules.is_empty());
+    let marks = session.kernel.marks();
+    let before = if has_rules { marks.list() } else { marks.list_if_any() };
+    let before = before.map_err(|error| Trouble::Other(error.to_string()))?;
+    Ok(MarkChange::new(before, desired, plan, restrictions))
 }
 
 /// As [`read`] and [`plan`].

@@ -1,5 +1,6 @@
 //! `show`: what the director holds.
 
+use fwmark::MarkRule;
 use ipvs::{Command, PublicTable, ServiceKey, Table};
 
 use super::cli::Show;
@@ -47,9 +48,10 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
     {
         return Err(Trouble::Other(cause.to_string()));
     }
+    let marks = if show.rules { Vec::new() } else { marks_of(&table, session) };
     session.display.end();
     let out = &mut *session.streams.stdout;
-    let shown = Shown { statistics: show.statistics, only };
+    let shown = Shown { statistics: show.statistics, only, marks: &marks };
     let written = if show.json {
         write_json(out, &table, shown)
     } else if show.toml {
@@ -70,6 +72,18 @@ fn show_public(failure: Failure, only: Option<ServiceKey>, session: &mut Session
     let total = ipvs::total_statistics().ok();
     // As everywhere, errors of writing are ignored.
     render::public::list(session.streams.stdout, &table, total.as_ref(), only.as_ref()).or(Ok(()))
+}
+
+/// Our rules that mark packets for services.
+fn marks_of(table: &Table, session: &mut Session<'_, '_>) -> Vec<MarkRule> {
+    if !table.services().any(|entry| matches!(entry.service().key(), ServiceKey::Mark { .. })) {
+        return Vec::new();
+    }
+    session.doing("reading the rules that mark packets");
+    session.kernel.marks().list_if_any().unwrap_or_else(|error| {
+        session.note(format!("which packets get marks is not shown: {error}"));
+        Vec::new()
+    })
 }
 
 /// As `ipvsadm -S -n`.

@@ -4,10 +4,14 @@ use std::fmt;
 
 use ipvs::{Command, Plan};
 
+use super::mark_change::MarkChange;
+
 /// How many of what: `3 services added, 1 edited; 2 destinations added`.
+#[derive(Default)]
 pub(super) struct Summary {
     services: Counts,
     destinations: Counts,
+    marks: Counts,
     others: Vec<String>,
 }
 
@@ -20,11 +24,17 @@ struct Counts {
 
 impl Summary {
     pub(super) fn of(plan: &Plan) -> Self {
-        let mut summary = Summary { services: Counts::default(), destinations: Counts::default(), others: Vec::new() };
+        let mut summary = Summary::default();
         for command in plan.commands() {
             summary.count(command);
         }
         summary
+    }
+
+    /// And of our rules that mark packets.
+    pub(super) fn with_marks(mut self, marks: &MarkChange) -> Self {
+        self.marks = Counts { added: marks.coming().count(), edited: 0, deleted: marks.going().count() };
+        self
     }
 
     fn count(&mut self, command: &Command) {
@@ -46,7 +56,8 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = [self.services.told("service"), self.destinations.told("destination")];
+        let parts =
+            [self.services.told("service"), self.destinations.told("destination"), self.marks.told("mark rule")];
         let parts: Vec<String> = parts.into_iter().flatten().chain(self.others.iter().cloned()).collect();
         f.pad(&if parts.is_empty() { "nothing to change".to_owned() } else { parts.join("; ") })
     }
@@ -72,7 +83,7 @@ mod tests {
         let counts = |added, edited, deleted| Counts { added, edited, deleted };
         let told = |services, destinations, others: &[&str]| {
             let others = others.iter().map(|text| (*text).to_owned()).collect();
-            Summary { services, destinations, others }.to_string()
+            Summary { services, destinations, others, ..Summary::default() }.to_string()
         };
         assert_eq!(told(counts(0, 0, 0), counts(0, 0, 0), &[]), "nothing to change");
         assert_eq!(told(counts(1, 2, 0), counts(0, 0, 0), &[]), "1 service added, 2 edited");

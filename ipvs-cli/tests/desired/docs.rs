@@ -49,6 +49,17 @@ fn the_example_in_json_is_as_it_is_written() {
 }
 
 #[test]
+fn the_example_of_a_group_is_right() {
+    let page = include_str!("../../../docs/marks.md");
+    let text = page.split("\n```toml\n").nth(1).unwrap().split("\n```\n").next().unwrap();
+    let desired = read("marks.md", text).unwrap_or_else(|problems| panic!("{}", problems[0]));
+    let rules: Vec<_> = desired.groups.iter().flat_map(|group| &group.rules).collect();
+    let line =
+        "iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp -m multiport --dports 80,443 -j MARK --set-mark 10";
+    assert_eq!(rules, [&fwmark::parse(line).unwrap().rule]);
+}
+
+#[test]
 fn every_key_is_explained() {
     let schema: Value = serde_json::from_str(include_str!("../../../docs/schema/desired-state-1.json")).unwrap();
     for (header, definition) in [
@@ -56,6 +67,7 @@ fn every_key_is_explained() {
         ("`[timeouts]`", &schema["$defs"]["timeouts"]),
         ("`[[daemons]]`", &schema["$defs"]["daemon"]),
         ("`[[services]]`", &schema["$defs"]["service"]),
+        ("`[[services.group]]`", &schema["$defs"]["group"]),
         ("`[[services.destinations]]`", &schema["$defs"]["destination"]),
         ("`tunnel`", &schema["$defs"]["tunnel"]),
     ] {

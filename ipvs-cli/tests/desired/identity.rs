@@ -1,17 +1,18 @@
 //! What a table is written as makes the same table again.
 
-use ipvs::{Client, Table};
+use fwmark::MarkRule;
+use ipvs::{Client, Command, Service, Table};
 use ipvs_cli::desired::{Desired, Scope, Shown, write_json, write_toml};
 use ipvs_cli::io::Streams;
 use ipvs_cli::kernel::Kernel;
 use proptest::prelude::*;
 
 use crate::read;
-use crate::strategies::{director, services_of_ipvsadm, table};
+use crate::strategies::{director, mark_rules, services_of_ipvsadm, table};
 
-const EVERYTHING: Scope = Scope { services: true, timeouts: true, master: true, backup: true };
+const EVERYTHING: Scope = Scope { services: true, timeouts: true, master: true, backup: true, marks: true };
 
-fn json(table: &Table, shown: Shown) -> Vec<u8> {
+fn json(table: &Table, shown: Shown<'_>) -> Vec<u8> {
     let mut text = Vec::new();
     write_json(&mut text, table, shown).unwrap();
     text
@@ -44,7 +45,7 @@ fn understood(text: Vec<u8>) -> Desired {
 proptest! {
     #[test]
     fn json_is_the_identity(table in table(), other in table(), statistics: bool) {
-        let desired = understood(json(&table, Shown { statistics, only: None }));
+        let desired = understood(json(&table, Shown { statistics, ..Shown::default() }));
         prop_assert_eq!(desired.scope, EVERYTHING);
         // Wherever it is carried out.
         for before in [&table, &director(), &other] {
@@ -90,13 +91,45 @@ proptest! {
     }
 }
 
+/// A table of services with these rules, each of which is for one of them.
+fn services_of(rules: &[MarkRule]) -> Table {
+    let mut table = Table::new();
+    for rule in rules {
+        let family = if rule.family() == fwmark::Family::V6 { " ipv6" } else { "" };
+        let key = format!("mark {}{family}", rule.set().mark()).parse().unwrap();
+        // Refused, if it is there already.
+        let _ = table.apply(&Command::AddService(Service::new(key)));
+    }
+    table
+}
+
+proptest! {
+    #[test]
+    fn groups_are_the_identity(rules in mark_rules()) {
+        let table = services_of(&rules);
+        let shown = Shown { marks: &rules, ..Shown::default() };
+        let mut toml = Vec::new();
+        write_toml(&mut toml, &table, shown).unwrap();
+        for text in [json(&table, shown), toml] {
+            let desired = understood(text);
+            let read: Vec<&MarkRule> = desired.groups.iter().flat_map(|group| &group.rules).collect();
+            prop_assert_eq!(read.len(), rules.len());
+            for group in &desired.groups {
+                // In their order.
+                let of_service = |rule: &&MarkRule| services_of(&[(*rule).clone()]).service(&group.service).is_some();
+                prop_assert_eq!(group.rules.iter().collect::<Vec<_>>(), rules.iter().filter(of_service).collect::<Vec<_>>());
+            }
+        }
+    }
+}
+
 #[test]
 fn one_service_is_shown_alone() {
     let text = "version = 1\nservices = [{mark = 1, destinations = [{address = '192.0.2.1'}]}, {mark = 2}]";
     let table = crate::table("two", text).unwrap();
     let only = Some("mark 1".parse().unwrap());
-    let shown = understood(json(&table, Shown { statistics: true, only }));
-    assert_eq!(shown.scope, Scope { services: true, ..Scope::default() });
+    let shown = understood(json(&table, Shown { statistics: true, only, ..Shown::default() }));
+    assert_eq!(shown.scope, Scope { services: true, marks: true, ..Scope::default() });
     let shown = shown.table(&Table::new()).unwrap();
     assert_eq!(shown.services().collect::<Vec<_>>(), [table.services().next().unwrap()]);
 }

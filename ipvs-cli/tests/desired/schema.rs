@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::strategies::director;
 
-const TABLES: [&str; 6] = ["", "timeouts", "daemon", "service", "destination", "tunnel"];
+const TABLES: [&str; 7] = ["", "timeouts", "daemon", "service", "group", "destination", "tunnel"];
 
 fn schema() -> Value {
     serde_json::from_str(include_str!("../../../docs/schema/desired-state-1.json")).unwrap()
@@ -32,6 +32,7 @@ fn text(name: &str, table: &Map<String, Value>) -> String {
         "timeouts" => json!({"version": 1, "timeouts": table}),
         "daemon" => json!({"version": 1, "daemons": [table]}),
         "service" => json!({"version": 1, "services": [table]}),
+        "group" => json!({"version": 1, "services": [{"mark": 1, "group": [table]}]}),
         "destination" => service(json!(table)),
         "tunnel" => service(json!({"address": "192.0.2.11", "forwarding": "tunnel", "tunnel": table})),
         other => panic!("{other}"),
@@ -49,6 +50,8 @@ fn around(name: &str, key: &str, value: &Value) -> Map<String, Value> {
         ("service", "address" | "protocol") => json!({"address": "192.0.2.1:80", "protocol": "tcp"}),
         ("service", "scheduler_flags") if word.contains("h-") => json!({"mark": 7, "scheduler": word[..2]}),
         ("service", _) => json!({"mark": 7}),
+        ("group", "ports") => json!({"address": "192.0.2.1", "protocol": "tcp"}),
+        ("group", _) => json!({"address": "192.0.2.1"}),
         ("destination", "lower_threshold") => json!({"address": "192.0.2.11", "upper_threshold": i32::MAX}),
         ("destination", _) => json!({"address": "192.0.2.11"}),
         ("tunnel", "type") if word == "gue" => json!({"port": 6080}),
@@ -133,7 +136,7 @@ fn ranges() {
         }
         count += 1;
     });
-    assert_eq!(count, 14);
+    assert_eq!(count, 15);
 }
 
 #[test]
@@ -168,7 +171,7 @@ fn words() {
         assert!(reason.contains("not \"none of them\""), "{reason}");
         count += 1;
     });
-    assert_eq!(count, 7);
+    assert_eq!(count, 8);
 }
 
 #[test]
@@ -184,12 +187,17 @@ fn names_have_a_longest() {
         }
         count += 1;
     });
-    assert_eq!(count, 3);
+    assert_eq!(count, 4);
 }
 
 #[test]
 fn what_is_required() {
-    for (name, keys) in [("", &["version"][..]), ("daemon", &["role", "interface"]), ("destination", &["address"])] {
+    for (name, keys) in [
+        ("", &["version"][..]),
+        ("daemon", &["role", "interface"]),
+        ("group", &["address"]),
+        ("destination", &["address"]),
+    ] {
         assert_eq!(definition(name)["required"], json!(keys));
         for key in keys {
             let mut table = around(name, "", &Value::Null);
@@ -206,6 +214,8 @@ fn what_is_required() {
         (json!({"address": "192.0.2.1:80", "protocol": "tcp", "family": "ipv4"}), false),
         (json!({"address": "192.0.2.1:80", "protocol": "tcp", "mark": 1}), false),
         (json!({"mark": 1, "protocol": "tcp"}), false),
+        (json!({"mark": 1, "group": []}), true),
+        (json!({"address": "192.0.2.1:80", "protocol": "tcp", "group": []}), false),
     ] {
         let read = crate::read("service", text("service", service.as_object().unwrap()));
         assert_eq!(read.is_ok(), is_right, "{service}");
@@ -222,7 +232,7 @@ fn defaults() {
         assert_eq!(made(&with(name, key, default)), made(&without), "{name}.{key}");
         count += 1;
     });
-    assert_eq!(count, 15);
+    assert_eq!(count, 17);
 }
 
 /// What is written for information has the keys that the schema says.
@@ -230,7 +240,8 @@ fn defaults() {
 fn information() {
     let wanted = "version = 1\nservices = [{mark = 1, destinations = [{address = '192.0.2.11'}]}]";
     let mut written = Vec::new();
-    write_json(&mut written, &crate::table("table", wanted).unwrap(), Shown { statistics: true, only: None }).unwrap();
+    write_json(&mut written, &crate::table("table", wanted).unwrap(), Shown { statistics: true, ..Shown::default() })
+        .unwrap();
     let written: Value = serde_json::from_slice(&written).unwrap();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     let said = |value: &Value| keys(&value["properties"]);

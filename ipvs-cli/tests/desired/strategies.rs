@@ -190,3 +190,50 @@ fn one_of(flags: TunnelFlags) -> TunnelFlags {
         other => other & TunnelFlags::REMOTE_CHECKSUM,
     }
 }
+
+/// Rules that mark packets, none twice.
+pub(crate) fn mark_rules() -> impl Strategy<Value = Vec<fwmark::MarkRule>> {
+    vec(mark_rule(), 0..8).prop_map(|mut rules| {
+        let mut seen = std::collections::HashSet::new();
+        rules.retain(|rule| seen.insert(rule.clone()));
+        rules
+    })
+}
+
+fn mark_rule() -> impl Strategy<Value = fwmark::MarkRule> {
+    use fwmark::{Mark, MarkRule, Network, Origin, PortRange, Ports, SetMark, Traffic};
+    let network = (any::<u32>(), 1..=32u8)
+        .prop_map(|(bits, prefix)| Network::new(std::net::Ipv4Addr::from_bits(bits).into(), prefix).unwrap());
+    let network6 = (any::<u128>(), 1..=128u8)
+        .prop_map(|(bits, prefix)| Network::new(std::net::Ipv6Addr::from_bits(bits).into(), prefix).unwrap());
+    let pair =
+        prop_oneof![(network.clone(), option::of(network)).boxed(), (network6.clone(), option::of(network6)).boxed()];
+    let range = (any::<u16>(), any::<u16>()).prop_map(|(a, b)| PortRange::new(a.min(b), a.max(b)).unwrap());
+    let ports = vec(prop_oneof![any::<u16>().prop_map(PortRange::from), range], 1..=7);
+    // The same twice is once.
+    let ports = ports.prop_map(|mut ranges| {
+        ranges.sort_unstable();
+        ranges.dedup();
+        Ports::new(ranges).unwrap()
+    });
+    let protocol =
+        proptest::sample::select(&[fwmark::Protocol::Tcp, fwmark::Protocol::Udp, fwmark::Protocol::Sctp][..]);
+    let traffic = prop_oneof![
+        1 => Just(Traffic::Any),
+        1 => protocol.clone().prop_map(Traffic::Protocol),
+        3 => (protocol, ports).prop_map(|(protocol, ports)| Traffic::Ports(protocol, ports)),
+    ];
+    let origin = prop_oneof![
+        Just(Origin::Director),
+        Just(Origin::Outside { interface: None }),
+        Just(Origin::Outside { interface: Some("eth+".parse().unwrap()) }),
+    ];
+    let set = (1..4u32, any::<u32>(), any::<bool>()).prop_map(|(mark, mask, is_masked)| {
+        let mark = Mark::new(mark).unwrap();
+        if is_masked { SetMark::masked(mark, mask | mark.get()).unwrap() } else { mark.into() }
+    });
+    (pair, traffic, origin, set).prop_map(|((to, source), traffic, origin, set)| {
+        let rule = MarkRule::new(to, set).with_traffic(traffic).with_origin(origin);
+        source.map_or(rule.clone(), |source| rule.with_source(source).unwrap())
+    })
+}

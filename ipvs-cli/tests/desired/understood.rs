@@ -6,7 +6,7 @@ use ipvs_cli::desired::{Place, Problem, Scope};
 use crate::strategies::director;
 use crate::{read, table};
 
-const NOTHING: Scope = Scope { services: false, timeouts: false, master: false, backup: false };
+const NOTHING: Scope = Scope { services: false, timeouts: false, master: false, backup: false, marks: false };
 
 #[test]
 fn texts_speak_of_what_is_in_them() {
@@ -17,12 +17,12 @@ fn texts_speak_of_what_is_in_them() {
         ("--start-daemon master --mcast-interface lo", Scope { master: true, ..NOTHING }),
         ("--stop-daemon backup", Scope { backup: true, ..NOTHING }),
         ("version = 1", NOTHING),
-        ("version = 1\nservices = []", Scope { services: true, ..NOTHING }),
-        ("version = 1\n[[services]]\nmark = 1", Scope { services: true, ..NOTHING }),
+        ("version = 1\nservices = []", Scope { services: true, marks: true, ..NOTHING }),
+        ("version = 1\n[[services]]\nmark = 1", Scope { services: true, marks: true, ..NOTHING }),
         ("version = 1\ndaemons = []", Scope { master: true, backup: true, ..NOTHING }),
         ("version = 1\n[timeouts]", NOTHING),
         ("version = 1\n[timeouts]\nudp = 5", Scope { timeouts: true, ..NOTHING }),
-        ("{\"version\": 1, \"services\": []}", Scope { services: true, ..NOTHING }),
+        ("{\"version\": 1, \"services\": []}", Scope { services: true, marks: true, ..NOTHING }),
     ] {
         assert_eq!(read("scope", text).unwrap().scope, scope, "{text}");
     }

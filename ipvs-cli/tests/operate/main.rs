@@ -5,6 +5,7 @@ mod director;
 mod drain;
 mod dry_run;
 mod faults;
+mod groups;
 mod metrics;
 mod restrictions;
 

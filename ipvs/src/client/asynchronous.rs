@@ -174,7 +174,7 @@ impl AsyncClient {
         change: &Change,
         watch: &mut (dyn FnMut(Progress) -> std::ops::ControlFlow<()> + Send),
     ) -> Result<Made, Unmade> {
-        change.make_over(&mut self.core, watch).await
+        change.make_over(&mut self.core, &mut |_| Ok(()), watch).await
     }
 }
 

@@ -35,6 +35,7 @@ pub(in crate::desired) const SERVICE: Keys = Keys {
         "protocol",
         "mark",
         "family",
+        "group",
         "scheduler",
         "scheduler_flags",
         "persistence",
@@ -48,6 +49,8 @@ pub(in crate::desired) const SERVICE: Keys = Keys {
         ("ip", "address"),
         ("port", "address"),
         ("fwmark", "mark"),
+        ("packets", "group"),
+        ("rules", "group"),
         ("lb_algo", "scheduler"),
         ("flags", "scheduler_flags"),
         ("timeout", "persistence"),
@@ -62,6 +65,18 @@ pub(in crate::desired) const SERVICE: Keys = Keys {
 
 /// No table has more keys than a service.
 pub(in crate::desired) const MOST: usize = SERVICE.names.len();
+
+pub(in crate::desired) const GROUP: Keys = Keys {
+    what: "a member of a group",
+    names: &["address", "protocol", "ports", "source", "interface", "output", "mask"],
+    others: &[
+        ("ip", "address"),
+        ("destination", "address"),
+        ("port", "ports"),
+        ("dports", "ports"),
+        ("dport", "ports"),
+    ],
+};
 
 pub(in crate::desired) const DESTINATION: Keys = Keys {
     what: "a destination",

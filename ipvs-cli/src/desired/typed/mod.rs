@@ -3,6 +3,7 @@
 mod daemon;
 mod destination;
 mod fields;
+mod group;
 pub(super) mod json;
 pub(super) mod keys;
 mod service;
@@ -15,7 +16,7 @@ use std::collections::HashMap;
 use ipvs::{Command, ServiceKey, Timeouts};
 
 use super::place::{Problems, Source};
-use super::{Desired, Located, Scope};
+use super::{Desired, Group, Located, Scope};
 use fields::{Fields, Found, Notes};
 use keys::VERSION;
 use tree::{Entry, Kind, Part, SERVICES, Take, Value};
@@ -45,6 +46,7 @@ pub(super) fn read(
 struct Reader<'s> {
     notes: Notes<'s>,
     commands: Vec<Located>,
+    groups: Vec<Group>,
     scope: Scope,
     /// The keys of the top level so far, and where.
     seen: Vec<(&'static str, usize)>,
@@ -64,6 +66,7 @@ impl<'t> Take<'t> for Reader<'_> {
         match part {
             Part::Services { at } => {
                 self.scope.services = true;
+                self.scope.marks = true;
                 self.see(SERVICES, at);
             }
             Part::Service(value) => self.service(value),
@@ -86,6 +89,7 @@ impl<'s> Reader<'s> {
         Reader {
             notes,
             commands: Vec::new(),
+            groups: Vec::new(),
             scope: Scope::default(),
             seen: Vec::new(),
             foreign: None,
@@ -174,7 +178,7 @@ impl<'s> Reader<'s> {
             );
             self.notes.problem(*daemon, reason);
         }
-        Desired { commands: self.commands, scope: self.scope, warnings: Vec::new() }
+        Desired { commands: self.commands, groups: self.groups, scope: self.scope, warnings: Vec::new() }
     }
 
     /// The problem of something that is there already.

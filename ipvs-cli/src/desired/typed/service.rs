@@ -21,6 +21,7 @@ impl Reader<'_> {
         let key = self.key(&mut fields);
         let service = self.configuration(&mut fields, key.unwrap_or(SOME_KEY));
         fields.ignore("statistics", &mut self.notes);
+        self.group(key, &mut fields);
         let destinations = fields.list("destinations", &mut self.notes).unwrap_or_default();
         if let Some(key) = key {
             if let Some(first) = self.services.insert(key, fields.at) {

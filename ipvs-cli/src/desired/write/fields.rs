@@ -1,6 +1,7 @@
 //! What is written of each thing, under the keys of `typed/keys.rs`. What has its default is left out, unless everybody
 //! looks for it.
 
+use fwmark::{MarkRule, Origin, PortRange, Traffic};
 use ipvs::{
     Daemon, Destination, DestinationState, Family, Forwarding, Info, Protocol, Rates, Scheduler, SchedulerFlags,
     Service, ServiceKey, Statistics, Timeouts, Tunnel, TunnelFlags,
@@ -50,6 +51,32 @@ pub(super) fn service(service: &Service) -> Fields {
         fields.push(("one_packet", Scalar::Boolean(true)));
     }
     fields
+}
+
+/// A member of the group of packets that get a mark.
+pub(super) fn member(rule: &MarkRule) -> Fields {
+    let mut fields = vec![("address", Scalar::text(rule.destination()))];
+    fields.extend(rule.traffic().protocol().map(|protocol| ("protocol", Scalar::text(protocol))));
+    if let Traffic::Ports(_, ports) = rule.traffic() {
+        fields.push(("ports", Scalar::List(ports.ranges().iter().map(port).collect())));
+    }
+    if !rule.source().is_any() {
+        fields.push(("source", Scalar::text(rule.source())));
+    }
+    match rule.origin() {
+        Origin::Director => fields.push(("output", Scalar::Boolean(true))),
+        Origin::Outside { interface } => {
+            fields.extend(interface.as_ref().map(|name| ("interface", Scalar::text(name))));
+        }
+    }
+    if rule.set().mask() != u32::MAX {
+        fields.push(("mask", rule.set().mask().into()));
+    }
+    fields
+}
+
+fn port(range: &PortRange) -> Scalar {
+    if range.first() == range.last() { u32::from(range.first()).into() } else { Scalar::text(range) }
 }
 
 fn protocol_field(protocol: Protocol) -> Scalar {

@@ -9,7 +9,7 @@ use super::fields;
 use super::scalar::{Fields, Inline, Scalar};
 use crate::desired::typed::keys::VERSION;
 
-pub(super) fn write(out: &mut dyn Write, table: &Table, shown: Shown) -> io::Result<()> {
+pub(super) fn write(out: &mut dyn Write, table: &Table, shown: Shown<'_>) -> io::Result<()> {
     write!(out, "{{\n  \"version\": {VERSION}")?;
     if shown.statistics {
         entry(out, "kernel", fields::kernel(table.info()))?;
@@ -42,7 +42,7 @@ fn list<T>(
     out.write_all(if items.is_empty() { b"]" } else { b"\n  ]" })
 }
 
-fn service(out: &mut dyn Write, entry: &TableEntry, shown: Shown) -> io::Result<()> {
+fn service(out: &mut dyn Write, entry: &TableEntry, shown: Shown<'_>) -> io::Result<()> {
     let mut fields = fields::service(entry.service());
     if shown.statistics {
         fields.push(("statistics", fields::service_statistics(&entry.state().statistics)));
@@ -50,6 +50,11 @@ fn service(out: &mut dyn Write, entry: &TableEntry, shown: Shown) -> io::Result<
     out.write_all(b"    {")?;
     for (key, value) in &fields {
         write!(out, "\"{key}\": {}, ", Inline::Json.of(value))?;
+    }
+    let group = shown.group(entry.service().key());
+    if !group.is_empty() {
+        let members = Scalar::List(group.into_iter().map(Scalar::Table).collect());
+        write!(out, "\"group\": {}, ", Inline::Json.of(&members))?;
     }
     out.write_all(b"\"destinations\": [")?;
     let mut states: Vec<_> = entry.destinations().collect();

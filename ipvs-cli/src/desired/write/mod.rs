@@ -7,7 +7,11 @@ mod toml;
 
 use std::io::{self, Write};
 
+use fwmark::MarkRule;
 use ipvs::{ServiceKey, Table, TableEntry};
+
+use self::scalar::Fields;
+use super::group::service_of;
 
 /// What is written of a table.
 ///
@@ -23,15 +27,17 @@ use ipvs::{ServiceKey, Table, TableEntry};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Shown {
+pub struct Shown<'r> {
     /// Counters, rates and connections too, and what the kernel says of itself: for information, reading passes over them.
     /// In JSON only.
     pub statistics: bool,
     /// This service alone, and no timeouts and daemons.
     pub only: Option<ServiceKey>,
+    /// Our rules that mark packets: each stands at the service that its packets are for.
+    pub marks: &'r [MarkRule],
 }
 
-impl Shown {
+impl Shown<'_> {
     /// The services that are shown, ordered by identity, so that equal tables are equal texts.
     fn services(self, table: &Table) -> Vec<&TableEntry> {
         let is_shown = |entry: &&TableEntry| self.only.is_none_or(|key| key == entry.service().key());
@@ -39,13 +45,19 @@ impl Shown {
         services.sort_by_key(|entry| entry.service().key());
         services
     }
+
+    /// The rules for the service, in their order.
+    fn group(&self, service: ServiceKey) -> Vec<Fields> {
+        let of_service = self.marks.iter().filter(|rule| service_of(rule) == Some(service));
+        of_service.map(fields::member).collect()
+    }
 }
 
 /// Writes a table as JSON: a line for each service and each destination.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write_json(out: &mut dyn Write, table: &Table, shown: Shown) -> io::Result<()> {
+pub fn write_json(out: &mut dyn Write, table: &Table, shown: Shown<'_>) -> io::Result<()> {
     json::write(out, table, shown)
 }
 
@@ -53,6 +65,6 @@ pub fn write_json(out: &mut dyn Write, table: &Table, shown: Shown) -> io::Resul
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write_toml(out: &mut dyn Write, table: &Table, shown: Shown) -> io::Result<()> {
+pub fn write_toml(out: &mut dyn Write, table: &Table, shown: Shown<'_>) -> io::Result<()> {
     toml::write(out, table, shown)
 }

@@ -12,6 +12,7 @@ pub(crate) enum Scalar {
     Boolean(bool),
     Text(String),
     Texts(Vec<String>),
+    List(Vec<Scalar>),
     Table(Fields),
 }
 
@@ -56,6 +57,13 @@ impl Display for Shown<'_> {
                 for (index, text) in texts.iter().enumerate() {
                     f.write_str(if index == 0 { "" } else { ", " })?;
                     quoted(f, text)?;
+                }
+                f.write_char(']')
+            }
+            Scalar::List(values) => {
+                f.write_char('[')?;
+                for (index, value) in values.iter().enumerate() {
+                    write!(f, "{}{}", if index == 0 { "" } else { ", " }, self.inline.of(value))?;
                 }
                 f.write_char(']')
             }

@@ -9,7 +9,7 @@ use super::fields;
 use super::scalar::{Fields, Inline};
 use crate::desired::typed::keys::VERSION;
 
-pub(super) fn write(out: &mut dyn Write, table: &Table, shown: Shown) -> io::Result<()> {
+pub(super) fn write(out: &mut dyn Write, table: &Table, shown: Shown<'_>) -> io::Result<()> {
     let services = shown.services(table);
     writeln!(out, "version = {VERSION}")?;
     // That there are none stands before the first header, or it would belong to that.
@@ -25,11 +25,13 @@ pub(super) fn write(out: &mut dyn Write, table: &Table, shown: Shown) -> io::Res
             section(out, "[[daemons]]", fields::daemon(daemon))?;
         }
     }
-    services.into_iter().try_for_each(|entry| service(out, entry))
+    services.into_iter().try_for_each(|entry| service(out, entry, shown))
 }
 
-fn service(out: &mut dyn Write, entry: &TableEntry) -> io::Result<()> {
+fn service(out: &mut dyn Write, entry: &TableEntry, shown: Shown<'_>) -> io::Result<()> {
     section(out, "[[services]]", fields::service(entry.service()))?;
+    let mut group = shown.group(entry.service().key()).into_iter();
+    group.try_for_each(|member| section(out, "[[services.group]]", member))?;
     let mut states: Vec<_> = entry.destinations().collect();
     states.sort_by_key(|state| state.destination.address);
     states

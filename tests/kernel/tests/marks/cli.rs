@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("a_free_mark_is_chosen", a_free_mark_is_chosen),
     ("check_finds_what_is_in_the_way", check_finds_what_is_in_the_way),
     ("two_ports_are_one_service", two_ports_are_one_service),
+    ("a_file_is_the_whole_setup", a_file_is_the_whole_setup),
 ];
 
 /// What a call did.
@@ -34,8 +35,13 @@ fn done(status: u8, stdout: &str) -> Done {
 
 /// Calls ipvs-cli. It needs a back end, of whichever kind.
 fn call(kernel: &mut Kernel, line: &str) -> Done {
+    feed(kernel, line, "")
+}
+
+/// The same, with this on standard input.
+fn feed(kernel: &mut Kernel, line: &str, input: &str) -> Done {
     let argv: Vec<OsString> = format!("ipvs-cli {line}").split(' ').map(OsString::from).collect();
-    let (mut stdin, mut stdout, mut stderr) = (&b""[..], Vec::new(), Vec::new());
+    let (mut stdin, mut stdout, mut stderr) = (input.as_bytes(), Vec::new(), Vec::new());
     let mut streams =
         Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false, colors: || false };
     let status = ipvs_cli::run(&argv, &mut streams, kernel);
@@ -115,7 +121,7 @@ fn check_finds_what_is_in_the_way() -> Result<(), Lacking> {
 }
 
 /// The director is its own client, and the servers are on it too: that is all that a packet needs to be balanced.
-fn two_ports_are_one_service() -> Result<(), Lacking> {
+fn director() -> Result<Kernel, Lacking> {
     needs_backend()?;
     Client::connect().map_err(|error| Lacking(error.to_string()))?;
     for address in ["10.9.0.1", "10.9.0.11", "10.9.0.12"] {
@@ -125,17 +131,61 @@ fn two_ports_are_one_service() -> Result<(), Lacking> {
     for server in ["10.9.0.11", "10.9.0.12"] {
         [80, 443].into_iter().for_each(|port| serve(SocketAddr::new(server.parse().expect("an address"), port)));
     }
-    let mut kernel = Kernel::of_this_machine();
+    Ok(Kernel::of_this_machine())
+}
+
+fn is_one_server() {
+    let persistent: Vec<_> = [80, 443, 80, 443].map(answer).into();
+    assert!(persistent.iter().all(|server| *server == persistent[0]), "{persistent:?}");
+}
+
+fn two_ports_are_one_service() -> Result<(), Lacking> {
+    let mut kernel = director()?;
     let mut call = |line: &str| self::call(&mut kernel, line);
     for line in ["-A -f 10 -s rr -p 600", "-a -f 10 -r 10.9.0.11 -m", "-a -f 10 -r 10.9.0.12 -m"] {
         assert_eq!(call(line), done(0, ""), "{line}");
     }
     assert!(TcpStream::connect("10.9.0.1:80").is_err(), "without a mark, nobody listens at the virtual address");
     assert_eq!(call("mark add 10 tcp:10.9.0.1:80,443 --output"), done(0, ""));
-    let persistent: Vec<_> = [80, 443, 80, 443].map(answer).into();
-    assert!(persistent.iter().all(|server| *server == persistent[0]), "{persistent:?}");
+    is_one_server();
     assert_eq!(call("mark delete --all"), done(0, ""));
     assert!(TcpStream::connect("10.9.0.1:80").is_err(), "the mark is gone");
+    Ok(())
+}
+
+const SETUP: &str = "version = 1
+[[services]]
+mark = 10
+persistence = 600
+group = [{ address = '10.9.0.1', protocol = 'tcp', ports = [80, 443], output = true }]
+destinations = [
+    { address = '10.9.0.11', forwarding = 'masquerade' },
+    { address = '10.9.0.12', forwarding = 'masquerade' },
+]
+";
+
+fn a_file_is_the_whole_setup() -> Result<(), Lacking> {
+    let mut kernel = director()?;
+    let mut feed = |line: &str, input: &str| self::feed(&mut kernel, line, input);
+    let other = feed("mark add 5 tcp:10.9.0.1:81 --owner other", "");
+    assert_eq!(other, done(0, ""));
+    assert_eq!(feed("apply -", SETUP), done(0, "1 service added; 2 destinations added; 1 mark rule added\n"));
+    is_one_server();
+    assert_eq!(feed("apply -", SETUP), done(0, "nothing to change\n"));
+    for notation in ["--json", "--toml"] {
+        let shown = feed(&format!("show {notation}"), "").stdout;
+        assert!(shown.contains("443"), "{shown}");
+        assert_eq!(feed("apply -", &shown), done(0, "nothing to change\n"), "{shown}");
+    }
+    let moved = SETUP.replace("mark = 10", "mark = 20");
+    let summary = "1 service added, 1 deleted; 2 destinations added; 1 mark rule added, 1 deleted\n";
+    assert_eq!(feed("apply -", &moved), done(0, summary));
+    is_one_server();
+    assert_eq!(feed("mark list", ""), done(0, "20 tcp:10.9.0.1:80,443 --output\n"));
+    assert_eq!(feed("apply -", "version = 1\nservices = []"), done(0, "1 service deleted; 1 mark rule deleted\n"));
+    assert_eq!(feed("mark list", ""), done(0, ""));
+    assert_eq!(feed("mark list --owner other", ""), done(0, "5 tcp:10.9.0.1:81\n"), "not ours");
+    assert!(TcpStream::connect("10.9.0.1:80").is_err(), "mark and service are gone");
     Ok(())
 }
 

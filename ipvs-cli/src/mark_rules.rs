@@ -1,0 +1,55 @@
+//! Our rules that mark packets: in this machine's firewall, or in memory beside an in-memory kernel.
+
+use fwmark::{Backend, BackendError, MarkRule, Owner};
+
+/// The rules, wherever they are.
+#[derive(Debug)]
+pub(crate) enum MarkRules {
+    /// Opened when it is first needed.
+    OfThisMachine(Option<Backend>),
+    InMemory(Vec<MarkRule>),
+}
+
+impl MarkRules {
+    pub(crate) const fn of_this_machine() -> Self {
+        MarkRules::OfThisMachine(None)
+    }
+
+    pub(crate) const fn in_memory() -> Self {
+        MarkRules::InMemory(Vec::new())
+    }
+
+    /// All of ours, in their order.
+    pub(crate) fn list(&mut self) -> Result<Vec<MarkRule>, BackendError> {
+        match self {
+            MarkRules::OfThisMachine(backend) => opened(backend)?.list(),
+            MarkRules::InMemory(rules) => Ok(rules.clone()),
+        }
+    }
+
+    /// As [`list`](Self::list); where nothing can mark packets, there are none.
+    pub(crate) fn list_if_any(&mut self) -> Result<Vec<MarkRule>, BackendError> {
+        match self.list() {
+            Err(BackendError::Unavailable { .. }) => Ok(Vec::new()),
+            listed => listed,
+        }
+    }
+
+    /// These in place of all of ours, at once.
+    pub(crate) fn apply(&mut self, wanted: &[MarkRule]) -> Result<(), BackendError> {
+        match self {
+            MarkRules::OfThisMachine(backend) => opened(backend)?.apply(wanted).map(|_| ()),
+            MarkRules::InMemory(rules) => {
+                *rules = wanted.to_vec();
+                Ok(())
+            }
+        }
+    }
+}
+
+fn opened(backend: &mut Option<Backend>) -> Result<&mut Backend, BackendError> {
+    match backend {
+        Some(backend) => Ok(backend),
+        none => Ok(none.insert(Backend::detect(Owner::default())?)),
+    }
+}
