@@ -1,0 +1,28 @@
+//! The director of another network namespace, such as a container's, and its settings. As root:
+//!
+//! ```sh
+//! cargo run --example other_namespace -- blue
+//! ```
+//!
+//! The namespace is a name as in `ip netns`, the number of a process, or a path.
+
+use std::env;
+use std::error::Error;
+use std::io::{self, Write};
+
+use ipvs::{Client, Namespace, Sysctls};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let namespace = env::args().nth(1).ok_or("give the network namespace")?.parse()?;
+    run(&namespace, &mut io::stdout())
+}
+
+/// Shows how many services it has, and its settings. This thread stays where it is.
+pub(crate) fn run(namespace: &Namespace, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
+    let mut director = Client::builder().namespace(namespace.clone()).connect()?;
+    writeln!(out, "{namespace}: {} services", director.services_without_statistics()?.len())?;
+    for (sysctl, value) in namespace.within(|| Sysctls::new().all())?? {
+        writeln!(out, "{sysctl} = {value}")?;
+    }
+    Ok(())
+}

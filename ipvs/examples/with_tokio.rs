@@ -1,0 +1,24 @@
+//! The asynchronous client beside other work, with a deadline of its own.
+//!
+//! Runs on an in-memory director; with `AsyncClient::connect().await?` in its place, as root, on this machine's.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use ipvs::{AsyncClient, Service, Table};
+use tokio::time::timeout;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    run(&mut AsyncClient::fake(Table::new()), &mut io::stdout()).await
+}
+
+/// Adds a service and reads the table. Where the deadline passes, the change may have been made or not, and the client is fit for
+/// use all the same.
+pub(crate) async fn run(director: &mut AsyncClient, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
+    let web = Service::new("tcp 192.0.2.1:80".parse()?);
+    timeout(Duration::from_secs(1), director.add_service(&web)).await??;
+    writeln!(out, "{} services", director.table().await?.services().len())?;
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! The examples do what they say, on the in-memory kernel.
+
+use ipvs::{Client, Table};
+
+/// Each example is a module with a function `run`, which takes a director and where to write to.
+macro_rules! examples {
+    ($($name:ident: $path:literal)*) => {
+        $(
+            #[path = $path]
+            #[expect(dead_code, reason = "what runs is not main")]
+            mod $name;
+        )*
+    };
+}
+
+examples! {
+    change_weight: "../examples/change_weight.rs"
+    drain_server: "../examples/drain_server.rs"
+    dry_run: "../examples/dry_run.rs"
+    first_service: "../examples/first_service.rs"
+    list_connections: "../examples/list_connections.rs"
+    list_services: "../examples/list_services.rs"
+    many_at_once: "../examples/many_at_once.rs"
+    other_namespace: "../examples/other_namespace.rs"
+    sync_daemons: "../examples/sync_daemons.rs"
+    watch_rates: "../examples/watch_rates.rs"
+    why_refused: "../examples/why_refused.rs"
+}
+#[cfg(feature = "serde")]
+examples! { as_json: "../examples/as_json.rs" }
+#[cfg(feature = "tokio")]
+examples! { with_tokio: "../examples/with_tokio.rs" }
+
+/// What an example writes; it must be the same each time.
+fn says(run: impl Fn(&mut Client, &mut dyn std::io::Write) -> Result<(), Box<dyn std::error::Error>>) -> String {
+    says_of(Client::fake(Table::new()), run)
+}
+
+fn says_of(
+    mut director: Client,
+    run: impl Fn(&mut Client, &mut dyn std::io::Write) -> Result<(), Box<dyn std::error::Error>>,
+) -> String {
+    let mut out = Vec::new();
+    run(&mut director, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn examples_say_what_they_did() {
+    assert_eq!(says(|director, out| first_service::run(director, out)), "tcp 192.0.2.1:80 is scheduled by wrr\n");
+    assert_eq!(says(|director, out| change_weight::run(director, out)), "192.0.2.11:80: weight 100 became 50\n");
+    assert_eq!(
+        says(|director, out| watch_rates::run(director, out)),
+        "udp 192.0.2.1:53: 0 connections, 0/s, 0 bytes/s in\n192.0.2.11:53: 0 connections, 0/s, 0 bytes/s in\n"
+    );
+    assert_eq!(says(|director, out| sync_daemons::run(director, out)), "master on lo, id 7, group 224.0.0.81\n");
+    assert_eq!(
+        says(|director, out| dry_run::run(director, out)),
+        "would add service\nwould add destination\n2 commands were sent\n"
+    );
+    assert_eq!(
+        says(|director, out| many_at_once::run(director, out)),
+        "mark 1: Service already exists\n1000 of 1001 were made\n"
+    );
+}
+
+#[test]
+fn a_listing_shows_what_another_example_made() {
+    let mut director = Client::fake(Table::new());
+    first_service::run(&mut director, &mut Vec::new()).unwrap();
+    assert_eq!(
+        says_of(director, |director, out| list_services::run(director, out)),
+        "tcp 192.0.2.1:80 by wrr
+    192.0.2.12:8080 masquerade weight 1: 0 active, 0 inactive
+    192.0.2.11:8080 masquerade weight 3: 0 active, 0 inactive
+"
+    );
+}
+
+#[test]
+fn a_drained_server_is_gone() {
+    let told = says(|director, out| drain_server::run(director, out));
+    assert!(told.starts_with("192.0.2.11:80 gets no new connections; its weight was 1\n"), "{told}");
+    assert!(told.ends_with("192.0.2.11:80 is out of service\n"), "{told}");
+}
+
+#[test]
+fn refusals_have_their_reasons() {
+    let told = says(|director, out| why_refused::run(director, out));
+    let expected = [
+        "EEXIST: Service already exists: there is a service tcp 192.0.2.1:80 already",
+        "ESRCH: No such service: there is no service tcp 192.0.2.1:8080, but tcp 192.0.2.1:80",
+        "ENOENT: Scheduler or persistence engine not found: this kernel has no scheduler rrr",
+    ];
+    assert_eq!(told.lines().count(), expected.len(), "{told}");
+    for (line, expected) in told.lines().zip(expected) {
+        assert!(line.starts_with(expected), "{line}");
+    }
+}
+
+#[test]
+fn connections_are_listed_without_templates() {
+    let table = "TCP 7F000001 9C41 7F00000A 0050 7F00000A 1F90 ESTABLISHED     899
+TCP 7F000001 0000 7F00000A 0050 7F00000A 1F90 NONE             99
+";
+    let mut out = Vec::new();
+    list_connections::run(table.as_bytes(), &mut out).unwrap();
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        "127.0.0.1:40001 -> tcp 127.0.0.10:80 -> 127.0.0.10:8080: ESTABLISHED\n"
+    );
+}
+
+#[test]
+fn what_is_no_namespace_is_said() {
+    let error = other_namespace::run(&"/nowhere/blue".parse().unwrap(), &mut Vec::new()).unwrap_err();
+    assert!(error.to_string().contains("/nowhere/blue"), "{error}");
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn a_table_comes_back_from_json() {
+    let told = says(|director, out| as_json::run(director, out));
+    assert!(told.contains("\"key\": \"tcp 192.0.2.1:80\""), "{told}");
+    assert!(told.ends_with("}\ncommands that brought it back: 1\n"), "{told}");
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn the_asynchronous_client_adds_a_service() {
+    let mut out = Vec::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(with_tokio::run(&mut ipvs::AsyncClient::fake(Table::new()), &mut out)).unwrap();
+    assert_eq!(out, b"1 services\n");
+}
