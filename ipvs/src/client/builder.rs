@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use super::Client;
-#[cfg(doc)]
-use crate::Errno;
 use crate::error::Error;
 use crate::link::Link;
 use crate::namespace::Namespace;
@@ -53,7 +51,7 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// [`Error::ModuleMissing`], or [`Error::Io`] if there is no socket to be had. Missing privileges show at the first
-    /// request only, as a [`Refusal`](crate::Refusal) with [`Errno::EPERM`]. [`Error::Namespace`] if the network namespace can't
+    /// request only, as a [`Refusal`](crate::Refusal) with [`Errno::EPERM`](crate::Errno::EPERM). [`Error::Namespace`] if the network namespace can't
     /// be entered.
     pub fn connect(self) -> Result<Client, Error> {
         let link = Link::open(self.deadline, self.namespace.as_ref())?;

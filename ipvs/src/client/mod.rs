@@ -264,7 +264,7 @@ impl Client {
     /// One service.
     ///
     /// # Errors
-    /// [`Error::Refused`] with [`Errno::ESRCH`] if there is none; see [`Error`] for the rest.
+    /// [`Error::Refused`] with [`Errno::ESRCH`](crate::Errno::ESRCH) if there is none; see [`Error`] for the rest.
     pub fn service(&mut self, key: &ServiceKey) -> Result<ServiceState, Error> {
         now(self.core.service(key))
     }

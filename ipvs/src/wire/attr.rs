@@ -33,8 +33,7 @@ enum Value<'a> {
     Address([u8; 16]),
     /// A string, to which a NUL is added.
     Name(&'a [u8]),
-    /// With its length.
-    Nest(&'a [Attr<'a>], usize),
+    Nest(&'a [Attr<'a>]),
 }
 
 impl<'a> Attr<'a> {
@@ -76,57 +75,72 @@ impl<'a> Attr<'a> {
     }
 
     pub(super) fn nest(kind: u16, attrs: &'a [Attr<'a>]) -> Self {
-        Attr { kind: kind | NLA_F_NESTED, value: Value::Nest(attrs, length_of(attrs)) }
+        Attr { kind: kind | NLA_F_NESTED, value: Value::Nest(attrs) }
+    }
+}
+
+/// Appends attributes, one after the other.
+pub(super) fn append_all(out: &mut Vec<u8>, attrs: &[Attr<'_>]) {
+    for attr in attrs {
+        attr.append(out);
     }
 }
 
 impl Attr<'_> {
-    fn value_len(&self) -> usize {
+    fn append(&self, out: &mut Vec<u8>) {
         match self.value {
-            Value::U8(_) => 1,
-            Value::U16(_) | Value::U16Be(_) => 2,
-            Value::U32(_) | Value::V4(_) => 4,
-            Value::U64(_) | Value::Flags(..) => 8,
-            Value::Address(_) => 16,
-            Value::Name(name) => name.len() + 1,
-            Value::Nest(_, len) => len,
-        }
-    }
-
-    /// Writes it to the start of a buffer that holds zeros, and returns the rest of it.
-    fn emit<'b>(&self, buffer: &'b mut [u8]) -> &'b mut [u8] {
-        let length = NLA_HEADER_SIZE + self.value_len();
-        let (own, rest) = buffer.split_at_mut(length.next_multiple_of(NLA_ALIGNTO));
-        let (header, value) = own.split_at_mut(NLA_HEADER_SIZE);
-        NativeEndian::write_u16(header, length as u16);
-        NativeEndian::write_u16(&mut header[2..], self.kind);
-        match self.value {
-            Value::U8(number) => value[0] = number,
-            Value::U16(number) => NativeEndian::write_u16(value, number),
-            Value::U16Be(number) => BigEndian::write_u16(value, number),
-            Value::U32(number) => NativeEndian::write_u32(value, number),
-            Value::U64(number) => NativeEndian::write_u64(value, number),
+            Value::U8(number) => self.append_few(out, 1, [number, 0, 0, 0]),
+            Value::U16(number) => self.append_few(out, 2, halves(number.to_ne_bytes())),
+            Value::U16Be(number) => self.append_few(out, 2, halves(number.to_be_bytes())),
+            Value::U32(number) => self.append_few(out, 4, number.to_ne_bytes()),
+            Value::V4(bytes) => self.append_few(out, 4, bytes),
+            Value::U64(number) => self.append_bytes(out, &number.to_ne_bytes()),
             Value::Flags(flags, mask) => {
-                NativeEndian::write_u32(value, flags);
-                NativeEndian::write_u32(&mut value[4..], mask);
+                self.append_header(out, 8);
+                out.extend_from_slice(&flags.to_ne_bytes());
+                out.extend_from_slice(&mask.to_ne_bytes());
             }
-            Value::V4(bytes) => value.copy_from_slice(&bytes),
-            Value::Address(bytes) => value.copy_from_slice(&bytes),
-            Value::Name(name) => value[..name.len()].copy_from_slice(name),
-            Value::Nest(attrs, _) => emit_all(attrs, value),
+            Value::Address(bytes) => self.append_bytes(out, &bytes),
+            Value::Name(name) => {
+                self.append_header(out, name.len() + 1);
+                out.extend_from_slice(name);
+                // The NUL that ends it, and padding.
+                out.resize((out.len() + 1).next_multiple_of(NLA_ALIGNTO), 0);
+            }
+            Value::Nest(attrs) => {
+                let start = out.len();
+                self.append_header(out, 0);
+                append_all(out, attrs);
+                let length = out.len() - start;
+                NativeEndian::write_u16(&mut out[start..], length as u16);
+            }
         }
-        rest
+    }
+
+    fn append_header(&self, out: &mut Vec<u8>, length: usize) {
+        let [a, b] = ((NLA_HEADER_SIZE + length) as u16).to_ne_bytes();
+        let [c, d] = self.kind.to_ne_bytes();
+        out.extend_from_slice(&[a, b, c, d]);
+    }
+
+    /// A value of at most four bytes, padded.
+    #[inline]
+    fn append_few(&self, out: &mut Vec<u8>, length: usize, [e, f, g, h]: [u8; 4]) {
+        let [a, b] = ((NLA_HEADER_SIZE + length) as u16).to_ne_bytes();
+        let [c, d] = self.kind.to_ne_bytes();
+        out.extend_from_slice(&[a, b, c, d, e, f, g, h]);
+    }
+
+    /// A value that needs no padding.
+    #[inline]
+    fn append_bytes(&self, out: &mut Vec<u8>, value: &[u8]) {
+        self.append_header(out, value.len());
+        out.extend_from_slice(value);
     }
 }
 
-/// The bytes that these attributes take, one after the other.
-pub(super) fn length_of(attrs: &[Attr<'_>]) -> usize {
-    attrs.iter().map(|attr| (NLA_HEADER_SIZE + attr.value_len()).next_multiple_of(NLA_ALIGNTO)).sum()
-}
-
-/// Writes attributes, one after the other, into a buffer of their length that holds zeros.
-pub(super) fn emit_all(attrs: &[Attr<'_>], buffer: &mut [u8]) {
-    attrs.iter().fold(buffer, |buffer, attr| attr.emit(buffer));
+fn halves([first, second]: [u8; 2]) -> [u8; 4] {
+    [first, second, 0, 0]
 }
 
 /// An attribute as read: its name for errors is given by whoever knows it.

@@ -1,14 +1,13 @@
 //! Netlink messages: headers around attributes, acknowledgements, the ends of dumps.
 
 use netlink_packet_core::{
-    Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_MULTIPART, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload,
+    Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_MULTIPART, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader,
 };
+use netlink_packet_generic::GenlHeader;
 use netlink_packet_generic::constants::GENL_HDRLEN;
-use netlink_packet_generic::{GenlFamily, GenlHeader, GenlMessage};
 
 use super::WireError;
-use super::attr::{Attr, emit_all, error_code, length_of, push_error_code};
+use super::attr::{Attr, append_all, error_code, push_error_code};
 
 const NLMSG_NOOP: u16 = 1;
 const NLMSG_ERROR: u16 = 2;
@@ -47,49 +46,21 @@ impl Header {
     }
 }
 
-/// The attributes as netlink-packet-generic wants them.
-#[derive(Debug)]
-struct Payload<'a> {
-    command: u8,
-    attrs: &'a [Attr<'a>],
-}
-
-impl GenlFamily for Payload<'_> {
-    fn family_name() -> &'static str {
-        "IPVS"
-    }
-
-    fn command(&self) -> u8 {
-        self.command
-    }
-
-    fn version(&self) -> u8 {
-        1
-    }
-}
-
-impl Emitable for Payload<'_> {
-    fn buffer_len(&self) -> usize {
-        length_of(self.attrs)
-    }
-
-    fn emit(&self, buffer: &mut [u8]) {
-        emit_all(self.attrs, buffer);
-    }
-}
-
 /// Appends a message of the family to a datagram.
 pub(super) fn emit(out: &mut Vec<u8>, header: Header, command: u8, attrs: &[Attr<'_>]) {
-    let payload = GenlMessage::new(GenlHeader { cmd: command, version: 1 }, Payload { command, attrs }, header.family);
-    let mut message = NetlinkMessage::new(netlink_header(header), NetlinkPayload::InnerMessage(payload));
-    message.finalize();
     let start = out.len();
-    out.resize(start + message.header.length as usize, 0);
-    message.serialize(&mut out[start..]);
+    out.extend_from_slice(&[0; NLMSG_HEADER]);
+    let generic = GenlHeader { cmd: command, version: 1 };
+    out.extend_from_slice(&[generic.cmd, generic.version, 0, 0]);
+    append_all(out, attrs);
+    let length = out.len() - start;
+    netlink_header(header, length).emit(&mut out[start..]);
 }
 
-fn netlink_header(header: Header) -> NetlinkHeader {
+fn netlink_header(header: Header, length: usize) -> NetlinkHeader {
     let mut netlink = NetlinkHeader::default();
+    netlink.length = length as u32;
+    netlink.message_type = header.family;
     netlink.flags = header.flags;
     netlink.sequence_number = header.sequence;
     netlink
@@ -175,13 +146,9 @@ pub(crate) fn encode_done(out: &mut Vec<u8>, sequence: u32) {
 }
 
 fn control(out: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, payload: &[u8]) {
-    let mut header = NetlinkHeader::default();
-    header.length = (NLMSG_HEADER + payload.len()) as u32;
-    header.message_type = kind;
-    header.flags = flags;
-    header.sequence_number = sequence;
     let start = out.len();
     out.resize(start + NLMSG_HEADER, 0);
-    header.emit(&mut out[start..]);
+    let header = Header { family: kind, flags, sequence };
+    netlink_header(header, NLMSG_HEADER + payload.len()).emit(&mut out[start..]);
     out.extend_from_slice(payload);
 }
