@@ -12,6 +12,8 @@ use super::drain::{Drain, Undrain};
 use super::mark::Marks;
 use super::metrics::Metrics;
 use super::service_argument;
+use super::top::Top;
+use super::watch::Watch;
 
 /// Changes the table of an IPVS director as a whole, without a gap, and shows beforehand what will change
 #[derive(Parser, Debug)]
@@ -41,6 +43,11 @@ pub(super) enum Subcommand {
     Show(Show),
     /// Shows the connection table, entry by entry or counted
     Conns(Conns),
+    /// Shows services and their rates on the terminal, as they change
+    #[command(after_help = TOP_KEYS)]
+    Top(Top),
+    /// Prints services and their rates as lines, again and again
+    Watch(Watch),
     /// Writes counters, connections and settings as OpenMetrics text, for Prometheus
     Metrics(Metrics),
     /// Takes real servers out of service without cutting connections: weight 0, then waits until they are gone
@@ -61,6 +68,11 @@ const APPLY_STATUS: &str = "\
 Exit status: 0 done, or nothing to do; 1 wrong file, or refused: the director is as it was; 2 wrong usage;
 3 the director is between two states, or its state is unknown: run it again; 128 + the signal's number
 when interrupted, and undone.";
+
+const TOP_KEYS: &str = "\
+Keys: arrows, PageUp, PageDown, Home, End: select; s, S: sort by the next or previous column; r: the other way round;
+/: filter by words of the service, Esc takes it away; Enter: hide or show its destinations; c: its connections; space: pause;
+q: quit.";
 
 const DRAIN_STATUS: &str = "\
 Exit status: 0 drained; 1 not drained, such as in time: the weights are 0, and it can be run again; 2 wrong usage;

@@ -12,6 +12,7 @@ mod difference;
 mod doctor;
 mod drain;
 mod dry_run;
+mod live;
 pub(crate) mod lock;
 mod mark;
 mod mark_change;
@@ -25,6 +26,8 @@ mod session;
 mod show;
 mod signals;
 mod summary;
+mod top;
+mod watch;
 
 use std::ffi::{OsStr, OsString};
 
@@ -98,6 +101,8 @@ fn dispatch(cli: Cli, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
         Subcommand::Drain(drain) => drain::run(&drain, &mut Session::new(streams, kernel, drain.quiet)),
         Subcommand::Undrain(undrain) => drain::undrain(&undrain, &mut Session::new(streams, kernel, undrain.quiet)),
         Subcommand::Metrics(metrics) => metrics::run(&metrics, &mut Session::new(streams, kernel, false)),
+        Subcommand::Top(top) => top::run(&top, &mut Session::new(streams, kernel, false)),
+        Subcommand::Watch(watch) => watch::run(&watch, &mut Session::new(streams, kernel, false)),
         Subcommand::Restore(restore) => restore::run(&restore, streams, kernel),
         Subcommand::Doctor(doctor) => doctor::run(&doctor, &mut Session::new(streams, kernel, false)),
         Subcommand::Mark(marks) => mark::run(&marks, &mut Session::new(streams, kernel, false)),

@@ -8,6 +8,7 @@ mod faults;
 mod groups;
 mod metrics;
 mod restrictions;
+mod watch;
 
 use director::{Director, Done, SHOP, done};
 

@@ -1,0 +1,67 @@
+//! The terminal: taken for a while, and given back as it was.
+
+use std::io::{self, BufWriter, Write};
+
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::{Hide, Show};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use ratatui::layout::{Position, Rect};
+use ratatui::{Frame, Terminal};
+
+use crate::io::Output;
+
+/// A frame is written in one piece: no flicker. One that changes all of a large screen may have more.
+const FRAME: usize = 64 << 10;
+
+pub(super) struct Screen(Terminal<CrosstermBackend<BufWriter<Output>>>);
+
+impl Screen {
+    pub(super) fn take() -> io::Result<Self> {
+        enable_raw_mode()?;
+        // From here on it is given back, whatever fails.
+        let backend = CrosstermBackend::new(BufWriter::with_capacity(FRAME, Output::stdout()));
+        let taken = Terminal::new(backend).map(Screen);
+        if taken.is_err() {
+            let _ = disable_raw_mode();
+        }
+        let mut screen = taken?;
+        execute!(screen.0.backend_mut(), EnterAlternateScreen, Clear(ClearType::All), Hide)?;
+        Ok(screen)
+    }
+
+    pub(super) fn height(&self) -> io::Result<u16> {
+        Ok(self.0.size()?.height)
+    }
+
+    /// Writes what has changed since the last time.
+    pub(super) fn draw(&mut self, paint: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        self.0.draw(paint)?;
+        self.0.backend_mut().flush()
+    }
+
+    /// All of it is written next time.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        // `Terminal::clear' would ask the terminal where its cursor is, which not each of them answers.
+        let size = self.0.size()?;
+        self.0.resize(Rect::from((Position::ORIGIN, size)))
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // A terminal that is gone need not be put in order.
+        let _ = execute!(self.0.backend_mut(), LeaveAlternateScreen, Show);
+        let _ = disable_raw_mode();
+    }
+}
+
+/// By the first of the settings that say it.
+pub(super) fn is_unicode() -> bool {
+    let setting =
+        ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
+    let setting = setting.unwrap_or_default().to_string_lossy().to_lowercase();
+    setting.contains("utf-8") || setting.contains("utf8")
+}

@@ -1,0 +1,211 @@
+//! `ipvs-cli top`, `watch` and `conns` on a terminal: screens as text.
+//!
+//! Prints what refreshing costs; the figures are in docs/performance.md. `TOP_SERVICES` makes the table larger.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ipvs::{Client, Destination, Forwarding, Planner, Scheduler, Service, ServiceKey, Table};
+use kernel_tests::target::Target;
+use kernel_tests::{kernel_major, sandbox};
+use nix::sys::signal::Signal;
+
+use pty::Terminal;
+
+#[path = "screens/pty.rs"]
+mod pty;
+
+/// No kernel differs in what is drawn.
+fn is_elsewhere() -> bool {
+    if kernel_major() < 7 {
+        println!("skipped: what is drawn depends on no kernel");
+    }
+    kernel_major() < 7
+}
+
+/// A network with these services, each with so many servers.
+fn director(services: impl IntoIterator<Item = String>, servers: u8) -> Client {
+    sandbox::enter_network().unwrap_or_else(|error| panic!("{error}"));
+    let mut table = Table::new();
+    for service in services {
+        let key: ServiceKey = service.parse().unwrap();
+        table.apply(&ipvs::Command::AddService(Service::new(key).with_scheduler(Scheduler::RR))).unwrap();
+        for host in 1..=servers {
+            let server = Destination::new(SocketAddr::from(([127, 0, 0, host], 5300)));
+            let server = server.with_forwarding(Forwarding::Masquerade);
+            table.apply(&ipvs::Command::AddDestination(key, server)).unwrap();
+        }
+    }
+    let mut client = Client::connect().unwrap();
+    client.reconcile(&table, &Planner::new().only_services()).unwrap();
+    client
+}
+
+const SERVICES: [&str; 3] = ["tcp 192.0.2.1:80", "udp 192.0.2.1:53", "mark 7"];
+
+#[test]
+fn top_is_drawn_and_obeys() {
+    if is_elsewhere() {
+        return;
+    }
+    director(SERVICES.map(str::to_owned), 2);
+    let mut top = Terminal::start("top --interval 0.2", 24, 80);
+    // By name, so that nothing moves; and the third look has been taken.
+    top.press("S");
+    let quiet = include_str!("screens/top-80x24.txt").trim_end();
+    assert_eq!(top.wait(|text| text == quiet || text.contains("panic")), quiet);
+    top.press("j\x1b[B");
+    top.wait(|text| text.contains("-- mark 7"));
+    top.press("/UDP");
+    let filtered = top.wait(|text| text.contains("filter: UDP_") && text.contains("1 of 3 services"));
+    assert!(
+        filtered.lines().nth(2).unwrap().starts_with("udp 192.0.2.1:53") && filtered.lines().nth(3).unwrap().is_empty()
+    );
+    top.press("\x1b");
+    top.wait(|text| text.contains("ipvs  3 services") && text.contains("q quit"));
+    // Smaller: no details; larger: wider names, more servers.
+    top.resize(8, 60);
+    top.wait(|text| {
+        text.lines().count() == 8 && !text.contains("--") && text.lines().last().unwrap().starts_with("q quit")
+    });
+    top.resize(40, 120);
+    let large = top.wait(|text| text.lines().count() == 40 && text.contains("space pause"));
+    assert!(large.lines().nth(1).unwrap().starts_with(&format!("{:<50} SCHED", "SERVICEv")), "{large}");
+    top.resize(1, 10);
+    top.wait(|text| text.trim() == "too small");
+    top.resize(24, 80);
+    top.press("g");
+    assert_eq!(top.wait(|text| text == quiet), quiet);
+    top.press("q");
+    let (status, is_restored) = top.end();
+    assert!(status.success() && is_restored, "{status}");
+}
+
+#[test]
+fn top_gives_the_terminal_back() {
+    if is_elsewhere() {
+        return;
+    }
+    director(SERVICES.map(str::to_owned), 1);
+    for (signal, keys, expected) in
+        [(Some(Signal::SIGTERM), "", 143), (Some(Signal::SIGHUP), "", 129), (None, "\x03", 0)]
+    {
+        let mut top = Terminal::start("top", 24, 80);
+        top.wait(|text| text.contains("3 services"));
+        if let Some(signal) = signal {
+            top.signal(signal);
+        }
+        top.press(keys);
+        let (status, is_restored) = top.end();
+        assert_eq!((status.code(), is_restored), (Some(expected), true), "{signal:?}");
+    }
+}
+
+#[test]
+fn top_refreshes() {
+    let services = std::env::var("TOP_SERVICES").map_or(300, |text| text.parse().unwrap());
+    if is_elsewhere() {
+        return;
+    }
+    director((0..services).map(|number: u32| format!("tcp 10.{}.{}.1:80", number / 250, number % 250)), 5);
+    let begun = Instant::now();
+    let mut top = Terminal::start("top --interval 1", 24, 80);
+    top.wait(|text| text.contains(&format!("ipvs  {services} services")) && text.contains("127.0.0.5:5300"));
+    let first = begun.elapsed();
+    let mut slowest = Duration::ZERO;
+    // Down to the middle of the second page, and a look at each key's effect.
+    for number in 1..=20 {
+        let begun = Instant::now();
+        top.press("j");
+        top.wait(|text| text.contains(&format!("-- tcp 10.0.{number}.1:80")));
+        slowest = slowest.max(begun.elapsed());
+    }
+    let begun = Instant::now();
+    top.press("G");
+    top.wait(|text| text.contains(&format!("-- tcp 10.{}.{}.1:80", (services - 1) / 250, (services - 1) % 250)));
+    slowest = slowest.max(begun.elapsed());
+    let (before, time, begun) = (top.bytes(), top.processor_time(), Instant::now());
+    thread::sleep(Duration::from_secs(4));
+    let (bytes, time, rounds) = (top.bytes() - before, top.processor_time() - time, begun.elapsed().as_secs_f64());
+    println!(
+        "{services} services x 5: first screen after {} ms, a key obeyed in at most {} ms; each second's refresh {:.0} ms of \
+         processor, {:.0} bytes where nothing changes",
+        first.as_millis(),
+        slowest.as_millis(),
+        time.as_millis() as f64 / rounds,
+        bytes as f64 / rounds,
+    );
+    top.press("q");
+    assert!(top.end().0.success());
+}
+
+/// A UDP service of this machine that three clients use, and a look at its connections, by `conns` and in `top`.
+#[test]
+fn connections_are_seen() {
+    if is_elsewhere() {
+        return;
+    }
+    let _client = director(["udp 127.0.0.10:53".to_owned()], 1);
+    let server = UdpSocket::bind("127.0.0.1:5300").unwrap();
+    for client in ["127.0.0.21:4001", "127.0.0.22:4002", "127.0.0.23:4003"] {
+        let socket = UdpSocket::bind(client).unwrap();
+        socket.send_to(b"?", "127.0.0.10:53").unwrap();
+        server.recv(&mut [0; 8]).unwrap();
+    }
+    let conns = Terminal::start("conns --sort client --server 127.0.0.1:5300", 24, 90);
+    let seen = conns.wait(|text| text.contains("127.0.0.23:4003"));
+    assert!(conns.end().0.success());
+    // But for the seconds that pass.
+    let seen: Vec<_> = seen.lines().map(|line| line.rsplit_once(' ').unwrap().0.trim_end()).collect();
+    assert_eq!(
+        seen,
+        [
+            "CLIENT                SERVICE                    SERVER                STATE",
+            "127.0.0.21:4001       udp 127.0.0.10:53          127.0.0.1:5300        UDP",
+            "127.0.0.22:4002       udp 127.0.0.10:53          127.0.0.1:5300        UDP",
+            "127.0.0.23:4003       udp 127.0.0.10:53          127.0.0.1:5300        UDP",
+        ]
+    );
+    let mut top = Terminal::start("top", 24, 100);
+    top.press("c");
+    let seen = top.wait(|text| text.contains("-- udp 127.0.0.10:53: 3 entries"));
+    assert!(
+        ["127.0.0.21:4001", "127.0.0.22:4002", "127.0.0.23:4003"].iter().all(|client| seen.contains(client)),
+        "{seen}"
+    );
+    top.press("q");
+    assert!(top.end().0.success());
+}
+
+#[test]
+fn watch_prints_what_happens() {
+    if is_elsewhere() {
+        return;
+    }
+    let _client = director(["udp 127.0.0.10:53".to_owned(), "mark 9".to_owned()], 1);
+    let _server = UdpSocket::bind("127.0.0.1:5300").unwrap();
+    let client = UdpSocket::bind("127.0.0.21:4001").unwrap();
+    let stop = AtomicBool::new(false);
+    let output = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                client.send_to(b"?", "127.0.0.10:53").unwrap();
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let mut watch = Command::new(Target::Ours.program().unwrap());
+        let output = watch.args("watch --interval 2.5 --count 2 --busy".split(' ')).output();
+        stop.store(true, Ordering::Relaxed);
+        output.unwrap()
+    });
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let last = text.lines().last().unwrap_or_default();
+    assert!(last.contains("Z udp 127.0.0.10:53: ") && last.contains(" 0 active, 1 inactive"), "{text}");
+    let packets = last.split_once("in ").unwrap().1.split(' ').next().unwrap().parse::<u32>().unwrap();
+    assert!(packets > 0 && packets <= 200, "{text}");
+    assert!(!text.contains("mark 9"), "it is idle: {text}");
+}
