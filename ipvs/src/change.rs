@@ -39,14 +39,14 @@ pub struct Change {
 }
 
 impl Change {
-    /// Plans the change from `before`, which was just read, to `desired`, and tries it on a copy of `before`.
+    /// Plans the change from `before`, which was just read, to `desired`, and tries it on a copy of what it is about.
     ///
     /// # Errors
     /// All refusals that can be foreseen.
     pub fn prepare(before: Table, desired: Table, planner: Planner) -> Result<Self, Impossible> {
         let plan = planner.plan(&before, &desired);
         if !plan.is_empty() {
-            try_out(before.clone(), &plan)?;
+            try_out(copy_for(&plan, &before), &plan)?;
         }
         Ok(Change { before, desired, planner, plan })
     }
@@ -399,6 +399,15 @@ pub(crate) async fn reconcile<C: Carrier>(
 ) -> Result<Made, ReconcileError> {
     let change = Change::prepare(core.table(Detail::NoStatistics).await?, desired.clone(), planner.clone())?;
     Ok(change.make_over(core, &mut |_| Ok(()), &mut |_| ControlFlow::Continue(())).await?)
+}
+
+/// As much of the table as decides over these commands, so that a small change of a large table costs little.
+fn copy_for(plan: &Plan, table: &Table) -> Table {
+    // A daemon can't start beside certain destinations, whichever service they are of.
+    if plan.commands().iter().any(|command| matches!(command, Command::StartDaemon(_))) {
+        return table.clone();
+    }
+    table.with_only(plan.commands().iter().filter_map(Command::service_key))
 }
 
 fn try_out(mut table: Table, plan: &Plan) -> Result<(), Impossible> {

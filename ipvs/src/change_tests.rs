@@ -152,6 +152,20 @@ fn what_can_be_foreseen_is_told_before_anything_is_sent() {
 }
 
 #[test]
+fn a_daemon_is_tried_beside_services_that_stay_as_they_are() {
+    let mut from = table([1], 1);
+    let mixed =
+        Destination::new("[2001:db8::11]:80".parse().unwrap()).with_forwarding(Forwarding::Tunnel(crate::Tunnel::Ipip));
+    from.apply(&Command::AddDestination(key(1), mixed)).unwrap();
+    let mut to = Table::new();
+    to.apply(&Command::StartDaemon(crate::Daemon::new(crate::DaemonRole::Master, crate::InterfaceName::LOOPBACK)))
+        .unwrap();
+    let impossible = Change::prepare(from, to, Planner::new().without_services()).unwrap_err();
+    let [(Command::StartDaemon(_), refusal)] = impossible.refusals[..] else { panic!("{impossible:?}") };
+    assert_eq!(refusal.errno, Errno::EINVAL);
+}
+
+#[test]
 fn timeouts_and_daemons_are_undone_too() {
     let from = Table::new();
     let mut to = table(1..=100, 1);

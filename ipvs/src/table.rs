@@ -280,6 +280,17 @@ impl Table {
         }
     }
 
+    /// The same director with these services alone, of those that it has.
+    pub(crate) fn with_only(&self, keys: impl IntoIterator<Item = ServiceKey>) -> Self {
+        let mut table = self.without_services();
+        for key in keys {
+            if let Some(entry) = self.services.get(&key).filter(|_| !table.services.contains_key(&key)) {
+                table.services.insert(key, entry.clone());
+            }
+        }
+        table
+    }
+
     /// Its services, oldest first. (The kernel lists them in an order of its own.)
     pub fn services(&self) -> impl DoubleEndedIterator<Item = &TableEntry> + ExactSizeIterator {
         self.services.values()
