@@ -4,6 +4,8 @@
 //!   client 10.0.0.2      director 10.0.0.1      rs1 10.0.0.11   rs2 10.0.0.12   …
 //!        └────────────────────┴───────── wire ────────┴───────────────┘
 //! ```
+//! A second director is 10.0.0.3.
+//!
 //! The same in IPv6: `fd00::2`, `fd00::1`, `fd00::11` …. The virtual addresses are on the director's wire and, unseen from it,
 //! on each real server's loopback, as direct routing and tunnels need them. The client is any address of [`CLIENTS4`] and
 //! [`CLIENTS6`]: for the others it is the router to them.
@@ -39,6 +41,8 @@ pub struct Network {
     wire: Machine,
     /// The load balancer.
     pub director: Machine,
+    /// Another one, if it was asked for. It has no virtual address until it [takes over](Machine::take_virtual_addresses).
+    pub spare: Option<Machine>,
     /// All clients.
     pub client: Machine,
     /// The real servers, `rs1` first.
@@ -58,6 +62,7 @@ pub struct Machine {
 /// The number in a machine's addresses.
 const DIRECTOR: u16 = 1;
 const CLIENT: u16 = 2;
+const SPARE: u16 = 3;
 
 /// The real server's address; the first is number 1.
 #[must_use]
@@ -69,6 +74,12 @@ pub fn server(number: u16, family: Family) -> IpAddr {
 #[must_use]
 pub fn director(family: Family) -> IpAddr {
     address(DIRECTOR, family)
+}
+
+/// The second director's own address.
+#[must_use]
+pub fn spare(family: Family) -> IpAddr {
+    address(SPARE, family)
 }
 
 /// The virtual address.
@@ -105,9 +116,23 @@ impl Network {
     /// Without root, or `ip`.
     #[must_use]
     pub fn build(servers: u16) -> Self {
+        Self::build_of(servers, &[])
+    }
+
+    /// The same with two directors.
+    ///
+    /// # Panics
+    /// As [`build`](Self::build).
+    #[must_use]
+    pub fn build_with_spare(servers: u16) -> Self {
+        Self::build_of(servers, &[("spare", SPARE)])
+    }
+
+    fn build_of(servers: u16, more: &[(&str, u16)]) -> Self {
         let unique = format!("{:?}", thread::current().id()).replace(|c: char| !c.is_ascii_digit(), "");
         let unique = format!("{}-{unique}", std::process::id());
         let mut members = vec![("director".to_owned(), DIRECTOR), ("client".to_owned(), CLIENT)];
+        members.extend(more.iter().map(|(name, number)| ((*name).to_owned(), *number)));
         members.extend((1..=servers).map(|number| (format!("rs{number}"), 10 + number)));
         // One `ip` does much: in a slow kernel it is the programs that take time, not their work.
         let namespaces = members.iter().map(|(name, _)| format!("netns add {name}-{unique}\n")).collect::<String>();
@@ -120,9 +145,12 @@ impl Network {
         wire.ip(&format!("link add wire type bridge mcast_snooping 0\nlink set wire up\n{plugs}"));
         let mut machines = members.iter().map(|(name, _)| Machine::open(name, &unique));
         let (director, client) = (machines.next().expect("the first"), machines.next().expect("the second"));
-        let network = Network { servers: machines.collect(), wire, director, client };
+        let spare = more.first().and_then(|_| machines.next());
+        let network = Network { servers: machines.collect(), wire, director, spare, client };
         network.set_up_client();
-        network.set_up_director();
+        network.director.be_a_director(DIRECTOR);
+        network.director.take_virtual_addresses();
+        network.spare.iter().for_each(|spare| spare.be_a_director(SPARE));
         (11..).zip(&network.servers).for_each(|(number, server)| server.be_a_real_server(number));
         network
     }
@@ -135,23 +163,6 @@ impl Network {
         self.client.ip(&format!("{}\n{local}", come_up(CLIENT)));
     }
 
-    fn set_up_director(&self) {
-        for (setting, value) in [
-            ("net/ipv4/ip_forward", "1"),
-            ("net/ipv6/conf/all/forwarding", "1"),
-            // Its answers leave by the interface by which they come, and nobody shall take a shorter way.
-            ("net/ipv4/conf/all/send_redirects", "0"),
-            ("net/ipv4/conf/eth0/send_redirects", "0"),
-        ] {
-            self.director.set(setting, value);
-        }
-        // Deprecated, the address is not taken for the director's own packets. As the outer source of a tunnel it would come from
-        // somebody with an address of the real server's own, who is not listened to.
-        let virtual_addresses =
-            format!("address add {VIRTUAL4}/32 dev eth0\naddress add {VIRTUAL6}/128 dev eth0 nodad preferred_lft 0");
-        self.director.ip(&format!("{}\n{virtual_addresses}\n{}", come_up(DIRECTOR), routes_to_clients(CLIENT)));
-    }
-
     /// The real servers answer by way of the director, as NAT needs it. Before, they answer the client themselves, as direct
     /// routing and tunnels need it.
     pub fn answer_through_director(&self) {
@@ -161,7 +172,7 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        let machines = self.servers.iter().chain([&self.wire, &self.director, &self.client]);
+        let machines = self.servers.iter().chain([&self.wire, &self.director, &self.client]).chain(&self.spare);
         ip(&[], &machines.map(|machine| format!("netns delete {}\n", machine.namespace)).collect::<String>());
     }
 }
@@ -182,6 +193,32 @@ impl Machine {
         let namespace = format!("{name}-{unique}");
         let entrance = File::open(format!("/run/netns/{namespace}")).expect("it was just made");
         Machine { name: name.into(), namespace, entrance }
+    }
+
+    fn be_a_director(&self, number: u16) {
+        for (setting, value) in [
+            ("net/ipv4/ip_forward", "1"),
+            ("net/ipv6/conf/all/forwarding", "1"),
+            // Its answers leave by the interface by which they come, and nobody shall take a shorter way.
+            ("net/ipv4/conf/all/send_redirects", "0"),
+            ("net/ipv4/conf/eth0/send_redirects", "0"),
+        ] {
+            self.set(setting, value);
+        }
+        self.ip(&format!("{}\n{}", come_up(number), routes_to_clients(CLIENT)));
+    }
+
+    /// Has the virtual addresses on the wire.
+    ///
+    /// Deprecated, that of IPv6 is not taken for the director's own packets. As the outer source of a tunnel it would come from
+    /// somebody with an address of the real server's own, who is not listened to.
+    ///
+    /// # Panics
+    /// When it has them already.
+    pub fn take_virtual_addresses(&self) {
+        self.ip(&format!(
+            "address add {VIRTUAL4}/32 dev eth0\naddress add {VIRTUAL6}/128 dev eth0 nodad preferred_lft 0"
+        ));
     }
 
     /// Has the virtual addresses, but doesn't answer who asks for them on the wire: the articles' settings.

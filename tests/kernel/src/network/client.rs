@@ -1,6 +1,6 @@
 //! What clients do: each asks from an address of its own, and is told who answered.
 
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
@@ -33,6 +33,20 @@ pub struct Conversation {
     /// Who is at the other end.
     pub answer: Answer,
     connection: TcpStream,
+}
+
+impl Conversation {
+    /// Says something, and hears it repeated.
+    ///
+    /// # Errors
+    /// The connection was cut, or nobody answers.
+    pub fn go_on(&mut self) -> io::Result<()> {
+        let said = [b'.'];
+        let mut heard = [0];
+        self.connection.write_all(&said)?;
+        self.connection.read_exact(&mut heard)?;
+        if heard == said { Ok(()) } else { Err(io::Error::other(format!("heard {heard:?}"))) }
+    }
 }
 
 impl Drop for Conversation {

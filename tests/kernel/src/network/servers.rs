@@ -1,6 +1,6 @@
 //! What runs on the real servers: each answers with its name and with whom it sees.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
@@ -16,7 +16,8 @@ use super::{Machine, Network, server, virtual_address};
 /// What is spoken on a port.
 #[derive(Clone, Debug)]
 pub enum Speaks {
-    /// The server greets at once, as SSH does, and then waits until the client goes. Over UDP it answers each datagram.
+    /// The server greets at once, as SSH does, and then repeats what it is told until the client goes. Over UDP it answers each
+    /// datagram.
     Greeting(Protocol),
     /// HTTP.
     Http,
@@ -135,7 +136,7 @@ fn converse(mut connection: TcpStream, line: &str, speaks: &Speaks) -> io::Resul
         Speaks::Https(site) => lab_web::answer(site.server()?.accept(connection)?, line),
         Speaks::Greeting(_) => {
             connection.write_all(format!("{line}\n").as_bytes())?;
-            connection.read(&mut [0; 64]).map(drop)
+            io::copy(&mut connection.try_clone()?, &mut connection).map(drop)
         }
     }
 }
