@@ -15,6 +15,11 @@ pub mod traffic;
 pub mod waits;
 pub mod words;
 
+/// What most tests are tried on.
+pub fn on_every_kernel() -> bool {
+    true
+}
+
 /// The first number of the running kernel's version.
 ///
 /// # Panics

@@ -10,6 +10,7 @@ use kernel_tests::on_each_director;
 use super::Client;
 
 on_each_director! {
+    if super::super::is_tried_here;
     an_untouched_director_is_empty
     a_service_reads_back_as_written
     services_of_all_kinds_live_side_by_side
