@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Compat(commands::compat::Compat),
     /// Give every parser bytes that nobody thought of
     Fuzz(commands::fuzz::Fuzz),
+    /// Run the tests of marks on an emulated PC, whose kernel has nftables and IPVS
+    Pc(commands::pc::PcTests),
     /// Measure ours, ipvsadm and the least possible side by side
     Bench(bench::Bench),
     /// Only fetch the kernels and tools
@@ -88,6 +90,7 @@ impl Command {
             Self::Test(test) => test.run(),
             Self::Compat(compat) => compat.run(),
             Self::Fuzz(fuzz) => fuzz.run(),
+            Self::Pc(tests) => tests.run(),
             Self::Bench(bench) => bench.run(),
             Self::Setup(setup) => setup.run(),
             Self::Supervise { directory, kernel, arguments } => guest::supervise(&directory, &kernel, &arguments),

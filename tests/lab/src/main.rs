@@ -25,6 +25,7 @@ const LAB_FAILED: u8 = 125;
 
 fn main() -> ExitCode {
     guest::init_if_process_1();
+    commands::pc::init_if_process_1();
     let cli = cli::Cli::parse();
     match signals::catch().and_then(|()| cli.command.run()) {
         Ok(status) => status,

@@ -25,7 +25,9 @@ fn open(owner: Owner, variant: Variant) -> Result<Iptables, Lacking> {
 
 fn check_at_random(variant: Variant) -> Result<(), Lacking> {
     // Each starts a dozen programs, which takes a guest a second.
-    super::model::check_at_random(&mut Backend::Iptables(open(Owner::default(), variant)?), 25);
+    let mut backend = Backend::Iptables(open(Owner::default(), variant)?);
+    restore_theirs(variant);
+    super::model::check_at_random(&mut backend, 25, &|| saved(variant));
     Ok(())
 }
 

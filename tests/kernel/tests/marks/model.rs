@@ -7,8 +7,11 @@ use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use proptest::{prop_assert, prop_assert_eq};
 use std::cell::RefCell;
 
-/// Tries `MODEL_CASES` rule sets, or as many as usual; `MODEL_SEED` repeats a run.
-pub(crate) fn check_at_random(backend: &mut Backend, usual: u32) {
+/// Tries `MODEL_CASES` rule sets, or as many as usual; `MODEL_SEED` repeats a run. What `everybodys` says of all rules, whoever's they
+/// are, is the same whenever ours are removed.
+pub(crate) fn check_at_random(backend: &mut Backend, usual: u32, everybodys: &dyn Fn() -> String) {
+    let before = everybodys();
+    assert!(!before.is_empty(), "others have rules, too");
     let number = |name: &str, default: u32| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
     let config = Config {
         cases: number("MODEL_CASES", usual),
@@ -17,12 +20,18 @@ pub(crate) fn check_at_random(backend: &mut Backend, usual: u32) {
         ..Config::default()
     };
     let backend = RefCell::new(backend);
-    let result = TestRunner::new(config).run(&rules(8), |rules| check(&mut backend.borrow_mut(), &rules));
+    let result = TestRunner::new(config).run(&rules(8), |rules| {
+        let is_removed = check(&mut backend.borrow_mut(), &rules)?;
+        if is_removed {
+            prop_assert_eq!(everybodys(), before.as_str());
+        }
+        Ok(())
+    });
     result.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// Puts rules in place of others, tries them, and now and then removes them.
-fn check(backend: &mut Backend, rules: &[MarkRule]) -> Result<(), TestCaseError> {
+/// Puts rules in place of others, tries them, and now and then removes them. Gives whether it did.
+fn check(backend: &mut Backend, rules: &[MarkRule]) -> Result<bool, TestCaseError> {
     let fail = |error: BackendError| TestCaseError::fail(error.to_string());
     let same = backend.list().map_err(fail)? == rules;
     prop_assert_eq!(backend.apply(rules).map_err(fail)? == Change::None, same);
@@ -31,9 +40,10 @@ fn check(backend: &mut Backend, rules: &[MarkRule]) -> Result<(), TestCaseError>
     for (from, to) in packets() {
         prop_assert_eq!(mark_of(from, to), expected(rules, from, to), "from {} to {}", from, to);
     }
-    if rules.len() % 3 == 1 {
+    let is_removed = rules.len() % 3 == 1;
+    if is_removed {
         prop_assert_eq!(backend.remove().map_err(fail)?, Change::Made);
         prop_assert!(backend.list().map_err(fail)?.is_empty());
     }
-    Ok(())
+    Ok(is_removed)
 }

@@ -34,8 +34,17 @@ pub(crate) fn lines(lines: &[&str]) -> Vec<MarkRule> {
 }
 
 fn packets_get_the_marks_that_the_rules_say() -> Result<(), Lacking> {
-    super::model::check_at_random(&mut Backend::Nftables(open(Owner::default())?), 200);
+    open(owner("other"))?.apply(&lines(&["-d 192.0.2.9 -j MARK --set-mark 9"])).unwrap();
+    super::model::check_at_random(&mut Backend::Nftables(open(Owner::default())?), 200, &everybodys_rules);
     Ok(())
+}
+
+/// As the program nft shows them; without it, as we see those of everybody but an owner that nobody is.
+fn everybodys_rules() -> String {
+    nft("list ruleset").unwrap_or_else(|_| {
+        let setters = open(owner("nobody")).map(|mut nftables| nftables.others().expect("rules can be read"));
+        setters.expect("nftables is here").iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    })
 }
 
 fn an_owner_touches_nothing_but_its_own() -> Result<(), Lacking> {

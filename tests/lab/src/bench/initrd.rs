@@ -15,14 +15,14 @@ const FILE: u32 = 0o100_755;
 
 /// An archive in the making, in the format "newc" of cpio.
 #[derive(Debug, Default)]
-pub(super) struct Initrd {
+pub(crate) struct Initrd {
     bytes: Vec<u8>,
     paths: BTreeSet<PathBuf>,
 }
 
 impl Initrd {
     /// Adds a program at the path it has here, with the libraries it needs.
-    pub(super) fn add_program(&mut self, program: &Path) -> Result<()> {
+    pub(crate) fn add_program(&mut self, program: &Path) -> Result<()> {
         for file in libraries(program)?.iter().map(PathBuf::as_path).chain([program]) {
             self.add_copy(file, file)?;
         }
@@ -30,15 +30,21 @@ impl Initrd {
     }
 
     /// Adds a copy of `file` at the path `at`.
-    pub(super) fn add_copy(&mut self, file: &Path, at: &Path) -> Result<()> {
+    pub(crate) fn add_copy(&mut self, file: &Path, at: &Path) -> Result<()> {
         let bytes = fs::read(file).context(|| format!("read {}", file.display()))?;
         self.add_parents(at);
         self.add(at, FILE, &bytes);
         Ok(())
     }
 
+    /// Adds a file of this text at the path `at`.
+    pub(crate) fn add_text(&mut self, text: &str, at: &Path) {
+        self.add_parents(at);
+        self.add(at, FILE, text.as_bytes());
+    }
+
     /// Ends the archive and writes it.
-    pub(super) fn write(mut self, to: &Path) -> Result<()> {
+    pub(crate) fn write(mut self, to: &Path) -> Result<()> {
         self.entry("TRAILER!!!", 0, &[]);
         let written = File::create(to).and_then(|mut file| file.write_all(&self.bytes));
         written.context(|| format!("write {}", to.display()))

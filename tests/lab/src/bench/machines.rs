@@ -25,9 +25,6 @@ const MODULES_KEPT: [&str; 3] = ["net", "lib", "crypto"];
 /// What the emulator's packages have and nothing here uses.
 const SUPERFLUOUS: [&str; 4] = ["usr/libexec", "usr/bin/qemu-system-i386", "usr/lib/ipxe", "usr/share/iso-codes"];
 
-/// The modules to load: the others are loaded with them.
-const MODULES: [&str; 2] = ["ip_vs", "ip_vs_rr"];
-
 /// The emulator's tree.
 pub(super) fn emulator_tree(cache: &Cache) -> PathBuf {
     cache.dir().join(format!("emulator.{RECIPE}"))
@@ -44,12 +41,12 @@ pub(super) fn kernel_tree(cache: &Cache, kernel: Kernel) -> PathBuf {
 }
 
 /// Loads modules: a program of the lab's tools.
-pub(super) fn modprobe(cache: &Cache) -> PathBuf {
+pub(crate) fn modprobe(cache: &Cache) -> PathBuf {
     cache.tools().join("lab-kmod/modprobe")
 }
 
 /// Fetches what is missing. The cache's tools must be there.
-pub(super) fn ensure(cache: &Cache, kernels: &[Kernel]) -> Result<()> {
+pub(crate) fn ensure(cache: &Cache, kernels: &[Kernel]) -> Result<()> {
     let missing = || kernels.iter().copied().filter(|kernel| !kernel_tree(cache, *kernel).exists());
     if emulator_tree(cache).exists() && missing().next().is_none() {
         return Ok(());
@@ -118,13 +115,13 @@ fn index_modules(cache: &Cache, root: &Path, version: &str) -> Result<()> {
     run(depmod.arg0("depmod").arg("-b").arg(root).arg(version))
 }
 
-/// The index and the modules for IPVS: each file, and where it belongs below the guest's root.
-pub(super) fn module_files(cache: &Cache, kernel: Kernel) -> Result<Vec<(PathBuf, PathBuf)>> {
+/// The index, these modules and those that they need: each file, and where it belongs below the guest's root.
+pub(crate) fn module_files(cache: &Cache, kernel: Kernel, modules: &[&str]) -> Result<Vec<(PathBuf, PathBuf)>> {
     let root = kernel_tree(cache, kernel).join("modules");
     let dirs = entries(&root.join("lib/modules"))?;
     let dir = dirs.first().ok_or_else(|| Error::Missing(root.clone()))?;
     let mut files: Vec<_> = entries(dir)?.into_iter().filter(|path| path.is_file() && !is_image(path)).collect();
-    files.extend(needed_modules(cache, &root, &version(dir)?)?);
+    files.extend(needed_modules(cache, &root, &version(dir)?, modules)?);
     let inside = |file: PathBuf| {
         let at = Path::new("/").join(file.strip_prefix(&root).unwrap_or(&file));
         (file, at)
@@ -137,9 +134,9 @@ fn is_image(path: &Path) -> bool {
 }
 
 /// Asks modprobe, which says `insmod /a/b.ko` for each, in order.
-fn needed_modules(cache: &Cache, root: &Path, version: &str) -> Result<Vec<PathBuf>> {
+fn needed_modules(cache: &Cache, root: &Path, version: &str, modules: &[&str]) -> Result<Vec<PathBuf>> {
     let mut command = Command::new(modprobe(cache));
-    command.arg("-d").arg(root).args(["-S", version, "--show-depends", "-a"]).args(MODULES);
+    command.arg("-d").arg(root).args(["-S", version, "--show-depends", "-a"]).args(modules);
     let output = command.output().context(|| "run modprobe".into())?;
     if !output.status.success() {
         let said = format!("\n{}", String::from_utf8_lossy(&output.stderr));

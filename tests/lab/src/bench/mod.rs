@@ -5,9 +5,9 @@
 //! compares every table and listing with ipvsadm's. What is measured, and how far to believe it: docs/performance.md.
 
 mod connections;
-mod initrd;
-mod machines;
-mod pc;
+pub(crate) mod initrd;
+pub(crate) mod machines;
+pub(crate) mod pc;
 mod reload;
 mod report;
 mod results;

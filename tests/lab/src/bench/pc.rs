@@ -20,6 +20,8 @@ use crate::{
 
 /// Emulation takes some 15 ns an instruction, and a large table some thousand million of them.
 const DEADLINE: Duration = Duration::from_secs(3600);
+/// The modules to load: the others are loaded with them.
+const MODULES: [&str; 2] = ["ip_vs", "ip_vs_rr"];
 const TICK: Duration = Duration::from_millis(200);
 
 /// Boots a PC and measures.
@@ -27,10 +29,13 @@ pub(super) fn measure(cache: &Cache, kernel: Kernel, programs: &Programs, worklo
     let directory = guest::job_directory()?;
     let initrd = directory.path().join("initrd");
     root_file_system(cache, kernel, programs)?.write(&initrd)?;
-    let mut arguments = programs.arguments(workload);
-    arguments.push(format!("modprobe={}", machines::modprobe(cache).display()));
-    let pc = Pc { cache, kernel, initrd, arguments };
-    pc.run(directory.path(), workload)
+    // A constant layout in memory, a clock that needs no calibration, no records of what happens.
+    let line = "loglevel=1 tsc=reliable no_timer_check nokaslr norandmaps audit=0 -- bench-guest";
+    let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+    words.extend(programs.arguments(workload));
+    words.push(format!("modprobe={}", machines::modprobe(cache).display()));
+    let pc = Pc { cache, kernel, initrd, is_timed: true, words };
+    pc.measure(directory.path(), workload)
 }
 
 /// `bench-guest` as process 1, what it runs, and the modules.
@@ -41,45 +46,53 @@ fn root_file_system(cache: &Cache, kernel: Kernel, programs: &Programs) -> Resul
         initrd.add_program(program)?;
     }
     initrd.add_program(&machines::modprobe(cache))?;
-    for (file, at) in machines::module_files(cache, kernel)? {
+    for (file, at) in machines::module_files(cache, kernel, &MODULES)? {
         initrd.add_copy(&file, &at)?;
     }
     Ok(initrd)
 }
 
 /// A PC about to be switched on.
-struct Pc<'a> {
-    cache: &'a Cache,
-    kernel: Kernel,
-    initrd: PathBuf,
-    /// For `bench-guest`.
-    arguments: Vec<String>,
+pub(crate) struct Pc<'a> {
+    pub(crate) cache: &'a Cache,
+    pub(crate) kernel: Kernel,
+    pub(crate) initrd: PathBuf,
+    /// Its time is the number of instructions it has executed.
+    pub(crate) is_timed: bool,
+    /// Words of the kernel's command line; what is behind `--` is for its process 1.
+    pub(crate) words: Vec<String>,
 }
 
 impl Pc<'_> {
-    fn run(&self, directory: &Path, workload: &Workload) -> Result<Results> {
+    fn measure(&self, directory: &Path, workload: &Workload) -> Result<Results> {
+        let start = Instant::now();
+        let mut results = Results::default();
+        let is_in_time = self.run(directory, DEADLINE, |line| {
+            if let Some(progress) = results.take(line) {
+                let (kernel, size, seconds) = (self.kernel, workload.size, start.elapsed().as_secs());
+                eprintln!("lab: kernel {kernel}, {size}: {progress} ({seconds} s)");
+            }
+        })?;
+        if !is_in_time {
+            results.fail(format!("not done after {} s", DEADLINE.as_secs()));
+        }
+        Ok(results)
+    }
+
+    /// Runs it until it is off, or past the deadline, and hands its lines to `take`. Gives whether it was in time.
+    pub(crate) fn run(&self, directory: &Path, deadline: Duration, mut take: impl FnMut(&str)) -> Result<bool> {
         let mut machine = self.start(directory)?;
         let lines = read_lines(machine.child.stdout.take());
         let start = Instant::now();
-        let mut results = Results::default();
         loop {
             signals::check()?;
             match lines.recv_timeout(TICK) {
-                Ok(line) => {
-                    if let Some(progress) = results.take(line.trim_end()) {
-                        let (kernel, size, seconds) = (self.kernel, workload.size, start.elapsed().as_secs());
-                        eprintln!("lab: kernel {kernel}, {size}: {progress} ({seconds} s)");
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) if start.elapsed() > DEADLINE => {
-                    results.fail(format!("not done after {} s", DEADLINE.as_secs()));
-                    break;
-                }
+                Ok(line) => take(line.trim_end()),
+                Err(RecvTimeoutError::Disconnected) => return Ok(true),
+                Err(RecvTimeoutError::Timeout) if start.elapsed() > deadline => return Ok(false),
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
-        Ok(results)
     }
 
     /// Below a supervisor, so that it never outlives the lab.
@@ -100,8 +113,11 @@ impl Pc<'_> {
         let (kernel, initrd) = (kernel.display().to_string(), self.initrd.display().to_string());
         let (qemu, seabios, line) = (share("qemu"), share("seabios"), self.kernel_command_line()?);
         let mut words = vec!["-L", &qemu, "-L", &seabios];
-        // One instruction is one nanosecond; when the PC is idle its time jumps to the next timer.
-        words.extend(["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off,align=off", "-smp", "1"]);
+        words.extend(["-accel", "tcg,thread=single", "-smp", "1"]);
+        if self.is_timed {
+            // One instruction is one nanosecond; when the PC is idle its time jumps to the next timer.
+            words.extend(["-icount", "shift=0,sleep=off,align=off"]);
+        }
         // Without "enhanced rep movsb", which the emulator counts by the byte.
         words.extend(["-machine", "q35,usb=off,smbus=off,sata=off", "-cpu", "max,-erms", "-m", "1024M"]);
         words.extend(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"]);
@@ -110,16 +126,13 @@ impl Pc<'_> {
     }
 
     fn kernel_command_line(&self) -> Result<String> {
-        // A constant layout in memory, a clock that needs no calibration, no records of what happens.
-        let mut line = "console=ttyS0 quiet loglevel=1 panic=-1 rdinit=/init tsc=reliable no_timer_check nokaslr \
-                        norandmaps audit=0 -- bench-guest"
-            .to_owned();
-        for argument in &self.arguments {
-            if argument.contains(|c: char| c.is_whitespace() || "\"'\\".contains(c)) {
-                return Err(Error::PathForKernel(argument.into()));
+        let mut line = "console=ttyS0 quiet panic=-1 rdinit=/init".to_owned();
+        for word in &self.words {
+            if word.contains(|c: char| c.is_whitespace() || "\"'\\".contains(c)) {
+                return Err(Error::PathForKernel(word.into()));
             }
             line.push(' ');
-            line.push_str(argument);
+            line.push_str(word);
         }
         Ok(line)
     }
