@@ -174,9 +174,12 @@ fn it_goes_on_from_what_the_kernel_holds() {
     let (key, server) = (world.key, world.server);
     let clients = world.be_used();
     // Ended by hand, and by force: the server stays quiesced.
-    for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGKILL, -1), (Signal::SIGTERM, 143)] {
+    for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGKILL, -1)] {
         world.client.set_timeouts(Timeouts { udp: Some(100), ..Timeouts::default() }).unwrap();
         clients.iter().for_each(ask);
+        // Who has taken the weight away hears signals.
+        let before = Destination::new(server).with_forwarding(Forwarding::Masquerade);
+        world.client.edit_destination(&key, &before.with_weight(Weight::new(3).unwrap())).unwrap();
         let drain = start(&world.line("drain"));
         world.wait_for_weight(0);
         kill(Pid::from_raw(i32::try_from(drain.id()).unwrap()), signal).unwrap();
