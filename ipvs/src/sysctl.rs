@@ -196,6 +196,10 @@ sysctls! {
     ExpireQuiescentTemplate "expire_quiescent_template" Switch ALWAYS;
     /// Packets in IPIP tunnels are taken as they are, not by what is wrapped in them.
     IgnoreTunneled "ignore_tunneled" Switch ALWAYS;
+    /// Seconds after which scheduler `lblc` forgets an address that nobody asks for. Only where its module is loaded.
+    LblcExpiration "lblc_expiration" Number ALWAYS;
+    /// The same of scheduler `lblcr`.
+    LblcrExpiration "lblcr_expiration" Number ALWAYS;
     /// A destination behind NAT that can't be reached is told to the client by ICMP.
     NatIcmpSend "nat_icmp_send" Switch ALWAYS;
     /// Packets too long for a tunnel are answered by ICMP in place of being cut. Default 1.
