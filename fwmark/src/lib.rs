@@ -52,6 +52,12 @@ mod iptables;
 mod line;
 mod mark;
 mod network;
+#[doc(hidden)]
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    //! Doors to private parts for the targets in `fuzz/`: compiled only with `--cfg fuzzing`, which cargo-fuzz sets.
+    pub use crate::nft::fuzzing::read_nftables;
+}
 mod nft;
 mod number;
 mod overlap;

@@ -6,9 +6,11 @@ use crate::command::Command;
 use crate::error::Error;
 use crate::exchange::{Progress, Query, Window};
 use crate::fake::Fake;
+use crate::public::PublicError;
 use crate::service::Family;
+use crate::stats::Statistics;
 use crate::table::Table;
-use crate::wire::{self, Body, Detail, Header, Read, Request};
+use crate::wire::{self, Body, Detail, Header, Read, Request, sockopt};
 
 /// Any number does: the family's is the kernel's choice.
 const FAMILY: u16 = 0x1f;
@@ -134,4 +136,35 @@ fn dump(fake: &mut Fake, read: &Read, take: &mut dyn FnMut(&[u8])) {
             }
         }
     }
+}
+
+/// Takes these bytes for what the kernel answers through the older interface, and for what it is asked.
+///
+/// Laws: a question is about the service that it was written for; destinations that are read are the same when they are
+/// written and read again.
+pub fn older_answer(bytes: &[u8]) {
+    for option in [sockopt::GET_SERVICE, sockopt::GET_DESTINATIONS] {
+        let Some(key) = sockopt::answer::key(option, bytes) else { continue };
+        let mut question = Vec::new();
+        assert!(match option {
+            sockopt::GET_SERVICE => sockopt::ask_service(&mut question, &key),
+            _ => sockopt::ask_destinations(&mut question, &key, 3),
+        });
+        assert_eq!(sockopt::answer::key(option, &question), Some(key));
+    }
+    let _ = sockopt::count(bytes);
+    if let Some(read) = sockopt::destinations(bytes) {
+        let mut answer = Vec::new();
+        assert!(sockopt::ask_destinations(&mut answer, &"mark 1".parse().unwrap(), read.len() + 1));
+        sockopt::answer::put_destinations(&mut answer, read.iter());
+        assert_eq!(sockopt::destinations(&answer), Some(read));
+    }
+}
+
+/// The counters of a whole director, of a text in the kernel's form.
+///
+/// # Errors
+/// [`PublicError::Line`].
+pub fn totals(text: &str) -> Result<Statistics, PublicError> {
+    crate::public::totals(text)
 }

@@ -217,7 +217,7 @@ pub fn total_statistics() -> Result<Statistics, PublicError> {
     totals(&fs::read_to_string("/proc/thread-self/net/ip_vs_stats")?)
 }
 
-fn totals(text: &str) -> Result<Statistics, PublicError> {
+pub(crate) fn totals(text: &str) -> Result<Statistics, PublicError> {
     let five = |at: usize| -> Result<[u64; 5], PublicError> {
         let line = text.lines().nth(at).unwrap_or_default();
         let numbers = line.split_ascii_whitespace().map(|word| u64::from_str_radix(word, 16).ok());

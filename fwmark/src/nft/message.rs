@@ -37,7 +37,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const fn number(self) -> u16 {
+    pub(super) const fn number(self) -> u16 {
         SUBSYSTEM << 8 | self as u16
     }
 }

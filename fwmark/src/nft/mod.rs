@@ -3,6 +3,8 @@
 mod attr;
 mod decode;
 mod expr;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 mod layout;
 mod message;
 mod read;

@@ -68,33 +68,54 @@ pub(super) fn table(connection: &mut Connection, name: &str) -> Result<Option<Ta
 
 /// Reads all of a table.
 pub(super) fn fill(connection: &mut Connection, id: TableId, comment: Option<String>) -> Result<Table, BackendError> {
-    let (family, name) = (id.0, id.1.clone());
-    let only = Attrs::new().text(1, &name);
-    let mut table = Table { id, comment, chains: HashMap::new(), sets: HashMap::new(), rules: Vec::new() };
-    let is_here = |attrs: &[u8]| text(attrs, 1).as_deref() == Some(&*name);
-    connection.dump(Kind::GetChain, family, &Attrs::new(), |found, attrs| {
-        if found == family && is_here(attrs) {
-            table.chains.extend(text(attrs, 3).map(|chain| (chain, hook(family, attrs))));
-        }
-    })?;
-    connection.dump(Kind::GetRule, family, &only, |found, attrs| {
-        if found == family && is_here(attrs) {
-            table.rules.extend(rule(attrs));
-        }
-    })?;
-    let mut names = Vec::new();
-    connection.dump(Kind::GetSet, family, &only, |found, attrs| {
-        if found == family && is_here(attrs) {
-            names.extend(text(attrs, 2).zip(number(attrs, 5)));
-        }
-    })?;
-    let asked: Vec<&String> = table.rules.iter().filter(|rule| rule.writes_mark()).flat_map(Rule::sets).collect();
-    names.retain(|(name, _)| asked.contains(&name));
-    for (set, key_length) in names {
-        let elements = read_elements(connection, family, &name, &set)?;
-        table.sets.insert(set, Set { key_length, elements });
+    let family = id.0;
+    let only = Attrs::new().text(1, &id.1);
+    let mut table = Table::new(id, comment);
+    connection.dump(Kind::GetChain, family, &Attrs::new(), |found, attrs| table.take_chain(found, attrs))?;
+    connection.dump(Kind::GetRule, family, &only, |found, attrs| table.take_rule(found, attrs))?;
+    let mut sets = Vec::new();
+    connection.dump(Kind::GetSet, family, &only, |found, attrs| sets.extend(table.asked_set(found, attrs)))?;
+    for (name, key_length) in sets {
+        let mut elements = Vec::new();
+        let asked = Attrs::new().text(1, &table.id.1).text(2, &name);
+        connection.dump(Kind::GetElements, family, &asked, |_, attrs| elements.extend(raw_elements(attrs)))?;
+        table.put_set(name, key_length, elements);
     }
     Ok(table)
+}
+
+/// What the kernel tells of a table, piece by piece; it also tells of others.
+impl Table {
+    pub(super) fn new(id: TableId, comment: Option<String>) -> Self {
+        Table { id, comment, chains: HashMap::new(), sets: HashMap::new(), rules: Vec::new() }
+    }
+
+    fn has(&self, family: u8, attrs: &[u8]) -> bool {
+        family == self.id.0 && text(attrs, 1).as_deref() == Some(&*self.id.1)
+    }
+
+    pub(super) fn take_chain(&mut self, family: u8, attrs: &[u8]) {
+        if self.has(family, attrs) {
+            self.chains.extend(text(attrs, 3).map(|chain| (chain, hook(family, attrs))));
+        }
+    }
+
+    pub(super) fn take_rule(&mut self, family: u8, attrs: &[u8]) {
+        if self.has(family, attrs) {
+            self.rules.extend(rule(attrs));
+        }
+    }
+
+    /// The name of a set and the bytes of its keys, if a rule that writes marks asks it. All rules must have been taken.
+    pub(super) fn asked_set(&self, family: u8, attrs: &[u8]) -> Option<(String, u32)> {
+        let (name, key_length) = text(attrs, 2).zip(number(attrs, 5)).filter(|_| self.has(family, attrs))?;
+        let mut asked = self.rules.iter().filter(|rule| rule.writes_mark()).flat_map(Rule::sets);
+        asked.any(|asked| *asked == name).then_some((name, key_length))
+    }
+
+    pub(super) fn put_set(&mut self, name: String, key_length: u32, elements: Vec<RawElement>) {
+        self.sets.insert(name, Set { key_length, elements: pair(elements) });
+    }
 }
 
 fn hook(family: u8, chain: &[u8]) -> Option<Hook> {
@@ -129,22 +150,14 @@ impl Rule {
     }
 }
 
-fn read_elements(
-    connection: &mut Connection,
-    family: u8,
-    table: &str,
-    set: &str,
-) -> Result<Vec<Element>, BackendError> {
-    let mut read = Vec::new();
-    let asked = Attrs::new().text(1, table).text(2, set);
-    connection.dump(Kind::GetElements, family, &asked, |_, attrs| {
-        read.extend(elements(find(attrs, 3).unwrap_or_default()).filter_map(RawElement::read));
-    })?;
-    Ok(pair(read))
+/// The elements of a message.
+pub(super) fn raw_elements(attrs: &[u8]) -> impl Iterator<Item = RawElement> {
+    elements(find(attrs, 3).unwrap_or_default()).filter_map(RawElement::read)
 }
 
 /// An element as the kernel tells it.
-struct RawElement {
+#[derive(Debug)]
+pub(super) struct RawElement {
     key: Vec<u8>,
     key_end: Option<Vec<u8>>,
     is_end: bool,

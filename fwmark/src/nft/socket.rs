@@ -33,7 +33,7 @@ pub(super) struct Connection {
 /// Changes that the kernel makes all or none.
 #[derive(Debug)]
 pub(super) struct Transaction {
-    datagram: Datagram,
+    pub(super) datagram: Datagram,
     family: u8,
     /// What each change is, for messages, with the number that its refusal carries.
     steps: Vec<(u32, String)>,

@@ -1,0 +1,7 @@
+//! What the kernel could answer to `getsockopt`: destinations, or too little.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|answer: &[u8]| ipvs::fuzzing::older_answer(answer));

@@ -1,0 +1,32 @@
+//! The files for everybody, `/proc/net/ip_vs` and `ip_vs_stats`: each line is understood, or named.
+
+#![no_main]
+
+use ipvs::{PublicError, PublicTable};
+use libfuzzer_sys::fuzz_target;
+
+/// Lines of titles.
+const TITLES: usize = 3;
+
+fuzz_target!(|text: &str| {
+    let lines = text.lines().count();
+    match PublicTable::parse(text) {
+        Ok(table) => {
+            let told: usize = table.services.iter().map(|service| 1 + service.destinations.len()).sum();
+            assert_eq!(told, lines.saturating_sub(TITLES));
+        }
+        Err(error) => check(text, error),
+    }
+    if let Err(error) = ipvs::fuzzing::totals(text) {
+        check(text, error);
+    }
+});
+
+fn check(text: &str, error: PublicError) {
+    match error {
+        PublicError::Line { line, text: said } => {
+            assert_eq!(text.lines().nth(line - 1).unwrap_or_default(), said);
+        }
+        other => panic!("reading memory can't fail: {other}"),
+    }
+}
