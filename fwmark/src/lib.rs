@@ -53,7 +53,7 @@ mod line;
 mod mark;
 mod network;
 #[doc(hidden)]
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub mod fuzzing {
     //! Doors to private parts for the targets in `fuzz/`: compiled only with `--cfg fuzzing`, which cargo-fuzz sets.
     pub use crate::nft::fuzzing::read_nftables;
