@@ -25,7 +25,7 @@ pub(crate) enum Failure {
     },
     /// The conversation about the last lines of `-R` broke off.
     Lost {
-        /// Why.
+        /// Why; [`Error::OutcomeUnknown`] if they were sent.
         error: Error,
         /// How many lines with changes were under way.
         lines: usize,
@@ -141,12 +141,12 @@ impl Failure {
             }
             Failure::Change { error, .. } | Failure::Read { error, .. } => writeln!(text, "{error}")?,
             Failure::Lost { error, lines } => {
-                writeln!(text, "{error}")?;
                 let which = format!("the last {lines} changes that were read");
-                writeln!(
-                    text,
-                    "It is unknown which of {which} were made; those before them were made or refused as told."
-                )?;
+                let (why, became) = match error {
+                    Error::OutcomeUnknown(why) => (&**why, format!("It is unknown which of {which} were made")),
+                    why => (why, format!("None of {which} were made")),
+                };
+                writeln!(text, "{why}\n{became}; those before them were made or refused as told.")?;
             }
             Failure::File { path, error } => writeln!(text, "{path}: {error}")?,
         }
@@ -206,9 +206,14 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_said() {
-        let (text, status) = told(&Failure::lost(Error::RepliesLost, 7));
-        assert!(text.contains("unknown which of the last 7 changes"), "{text}");
-        assert_eq!(status, 255);
+        let unknown = Error::OutcomeUnknown(Box::new(Error::RepliesLost));
+        for (error, said) in
+            [(unknown, "unknown which of the last 7 changes"), (Error::RepliesLost, "None of the last 7")]
+        {
+            let (text, status) = told(&Failure::lost(error, 7));
+            assert!(text.contains(said) && text.matches("unknown").count() < 2, "{text}");
+            assert_eq!(status, 255);
+        }
     }
 
     #[test]

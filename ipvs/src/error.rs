@@ -212,15 +212,19 @@ pub enum Error {
     /// The kernel has no IPVS and could not load it: `modprobe ip_vs` as root, or a kernel built with `CONFIG_IP_VS`.
     #[error("this kernel has no IPVS: load the module ip_vs (modprobe ip_vs), or use a kernel built with CONFIG_IP_VS")]
     ModuleMissing,
-    /// The kernel dropped replies for want of buffer space: the changes were made or refused, and which is unknown.
-    /// Read the table again.
-    #[error("replies of the kernel were lost: which changes were made is unknown, read the table again")]
+    /// The conversation broke off after changes were sent: which of them were made is unknown. Read the table again.
+    ///
+    /// Any other error of a change means that nothing was changed by it.
+    #[error("{0}; which changes were made is unknown: read the table again")]
+    OutcomeUnknown(#[source] Box<Error>),
+    /// The kernel dropped replies for want of buffer space.
+    #[error("replies of the kernel were lost")]
     RepliesLost,
     /// The table changed so fast that no reading of it was complete. Nothing was changed by reading; try again.
     #[error("the services kept changing while they were read: try again")]
     Unstable,
-    /// The deadline passed before the kernel answered; what was sent may still be carried out.
-    #[error("the kernel did not answer within {} ms: whether the change was made is unknown, read the table again", .0.as_millis())]
+    /// The deadline passed before the kernel answered.
+    #[error("the kernel did not answer within {} ms", .0.as_millis())]
     Deadline(std::time::Duration),
     /// A reply was longer than the receive buffer.
     #[error("a reply of {0} bytes did not fit into the receive buffer")]
@@ -237,7 +241,15 @@ pub enum Error {
 }
 
 impl Error {
-    /// The kernel's error number, where the kernel gave one.
+    /// The same, of changes that were sent.
+    pub(crate) fn after_sending(self) -> Self {
+        match self {
+            Error::OutcomeUnknown(_) => self,
+            error => Error::OutcomeUnknown(Box::new(error)),
+        }
+    }
+
+    /// The kernel's error number, where the kernel gave one as its answer.
     pub fn errno(&self) -> Option<Errno> {
         match self {
             Error::Refused(refusal) => Some(refusal.errno),

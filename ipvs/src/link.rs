@@ -17,6 +17,9 @@ use crate::getsockopt::getsockopt;
 use crate::kernel::KernelVersion;
 use crate::namespace::Namespace;
 
+#[cfg(test)]
+pub(crate) mod faulty;
+
 /// The longest datagram of a dump that the kernel makes, whatever the buffer.
 const RECEIVE: usize = 32 << 10;
 
@@ -24,6 +27,8 @@ const RECEIVE: usize = 32 << 10;
 pub(crate) enum Link {
     Kernel(Sockets),
     Fake(Box<Fake>),
+    #[cfg(test)]
+    Faulty(Box<faulty::Faulty>),
 }
 
 /// A conversation with the kernel.
@@ -63,6 +68,8 @@ impl Link {
         match self {
             Link::Kernel(_) => Self::open(deadline, namespace),
             Link::Fake(fake) => Ok(Link::Fake(Box::new(fake.another()))),
+            #[cfg(test)]
+            Link::Faulty(faulty) => Ok(Link::Fake(Box::new(faulty.kernel.another()))),
         }
     }
 
@@ -71,6 +78,8 @@ impl Link {
         match self {
             Link::Kernel(_) => KernelVersion::running(),
             Link::Fake(fake) => fake.kernel(),
+            #[cfg(test)]
+            Link::Faulty(faulty) => faulty.kernel.kernel(),
         }
     }
 
@@ -82,10 +91,14 @@ impl Link {
                 let send = sockopt::socket_send_buffer_size(socket).map_err(io::Error::from)?;
                 Ok(Buffers { send, receive: socket.get_rx_buf_sz()? })
             }
-            Link::Fake(_) => Ok(Buffers { send: usize::MAX, receive: usize::MAX }),
+            _ => Ok(Buffers { send: usize::MAX, receive: usize::MAX }),
         }
     }
 
+    /// Sends a datagram.
+    ///
+    /// # Errors
+    /// Nothing was sent, or, if that is [`io::ErrorKind::WriteZero`], a part of it.
     pub(crate) fn send(&mut self, datagram: &[u8]) -> Result<(), Error> {
         let sent = match self {
             Link::Kernel(sockets) => retry(|| sockets.netlink.send(datagram, 0))?,
@@ -93,10 +106,12 @@ impl Link {
                 fake.send(datagram);
                 datagram.len()
             }
+            #[cfg(test)]
+            Link::Faulty(faulty) => retry(|| faulty.send(datagram))?,
         };
         if sent < datagram.len() {
             // Netlink sends all or nothing; if it ever does not, we can't know what was run.
-            return Err(Error::RepliesLost);
+            return Err(io::Error::from(io::ErrorKind::WriteZero).into());
         }
         Ok(())
     }
@@ -106,7 +121,7 @@ impl Link {
     pub(crate) fn readiness(&self) -> io::Result<Option<OwnedFd>> {
         match self {
             Link::Kernel(sockets) => sockets.netlink.as_fd().try_clone_to_owned().map(Some),
-            Link::Fake(_) => Ok(None),
+            _ => Ok(None),
         }
     }
 
@@ -128,6 +143,8 @@ impl Link {
         match self {
             Link::Kernel(sockets) => getsockopt(sockets.older()?, libc::IPPROTO_IP, option, buffer),
             Link::Fake(fake) => fake.ask(option, buffer),
+            #[cfg(test)]
+            Link::Faulty(faulty) => faulty.kernel.ask(option, buffer),
         }
     }
 
@@ -135,6 +152,8 @@ impl Link {
         let received = match self {
             Link::Kernel(sockets) => receive(&sockets.netlink, buffer, flags),
             Link::Fake(fake) => fake.receive(buffer).ok_or(io::ErrorKind::WouldBlock.into()),
+            #[cfg(test)]
+            Link::Faulty(faulty) => retry(|| faulty.receive(buffer)),
         };
         match received {
             Ok(length) if length > buffer.len() => Err(Error::Truncated(length)),

@@ -56,7 +56,7 @@ pub struct AsyncClient {
 
 /// Lets others work while it waits for a datagram.
 #[derive(Debug)]
-struct Waiting {
+pub(super) struct Waiting {
     link: Link,
     deadline: Duration,
     /// Tells when something has come; the in-memory kernel answers at once.
@@ -69,6 +69,13 @@ impl Waiting {
         #[allow(deprecated)]
         let readiness = link.readiness()?.map(AsyncFd::new).transpose()?;
         Ok(Waiting { link, deadline, readiness })
+    }
+}
+
+impl Waiting {
+    /// Over a link whose answers are there at once, or never.
+    pub(super) fn at_once(link: Link) -> Self {
+        Waiting { link, deadline: DEADLINE, readiness: None }
     }
 }
 
@@ -123,8 +130,7 @@ impl AsyncClient {
 
     /// As [`Client::fake`](crate::Client::fake): a client of an in-memory kernel that holds this table.
     pub fn fake(table: Table) -> Self {
-        let link = Link::Fake(Box::new(Fake::new(table)));
-        let carrier = Waiting { link, deadline: DEADLINE, readiness: None };
+        let carrier = Waiting::at_once(Link::Fake(Box::new(Fake::new(table))));
         AsyncClient { core: super::now(Core::over(carrier)).expect("the in-memory kernel has the family") }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! The only thing that is waited for is the next datagram, in [`Carrier::receive`]. Everything else runs through: the kernel
 //! carries requests out while they are sent. A future of these may be dropped at any time: what it leaves behind is either
-//! gone with it ([`Core::flush`]) or noted ([`Core::end_dump`]), and answers that come late are passed over by their number.
+//! gone with it ([`Core::flush`]) or noted ([`Core::clear_the_way`]), and answers that come late are passed over by their number.
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 
 use super::carrier::Carrier;
 use crate::cause::Cause;
@@ -31,6 +32,8 @@ pub(crate) struct Core<C> {
     reply: Vec<u8>,
     /// A dump that was not read to its end: the kernel begins no other before.
     unfinished: Option<Query>,
+    /// A conversation broke off, and left answers that wait to be received.
+    is_littered: bool,
 }
 
 impl<C: Carrier> Core<C> {
@@ -44,6 +47,7 @@ impl<C: Carrier> Core<C> {
             request: Vec::new(),
             reply: Vec::new(),
             unfinished: None,
+            is_littered: false,
         };
         core.family = core.resolve_family().await?;
         Ok(core)
@@ -89,11 +93,21 @@ impl<C: Carrier> Core<C> {
         let mut outcomes = Vec::new();
         for command in commands {
             if self.gather(command)? {
-                outcomes.append(&mut self.flush().await?);
+                self.flush_after(&mut outcomes).await?;
             }
         }
-        outcomes.append(&mut self.flush().await?);
+        self.flush_after(&mut outcomes).await?;
         Ok(outcomes)
+    }
+
+    /// As [`flush`](Self::flush), after others whose outcomes nobody will learn if it fails.
+    async fn flush_after(&mut self, outcomes: &mut Vec<Outcome>) -> Result<(), Error> {
+        match self.flush().await {
+            Ok(mut more) => outcomes.append(&mut more),
+            Err(error) if outcomes.is_empty() => return Err(error),
+            Err(error) => return Err(error.after_sending()),
+        }
+        Ok(())
     }
 
     /// Forgets what was gathered and not sent.
@@ -131,8 +145,19 @@ impl<C: Carrier> Core<C> {
     }
 
     async fn exchange(&mut self, window: &mut Window) -> Result<(), Error> {
-        self.end_dump().await?;
-        self.carrier.link().send(window.datagram())?;
+        self.clear_the_way().await?;
+        match self.carrier.link().send(window.datagram()) {
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WriteZero => {
+                return Err(Error::from(error).after_sending());
+            }
+            sent => sent?,
+        }
+        let heard = self.hear(window).await;
+        self.is_littered |= heard.is_err();
+        heard.map_err(Error::after_sending)
+    }
+
+    async fn hear(&mut self, window: &mut Window) -> Result<(), Error> {
         loop {
             if !window.may_end_in_silence() {
                 self.carrier.receive(&mut self.reply).await?;
@@ -145,6 +170,9 @@ impl<C: Carrier> Core<C> {
         }
     }
 }
+
+/// More datagrams than any receive buffer holds.
+const LITTER: usize = 10_000;
 
 /// How often a dump is made until none of its services is there twice; rehashing a table takes milliseconds.
 const DUMPS: usize = 20;
@@ -281,17 +309,23 @@ impl<C: Carrier> Core<C> {
     }
 
     /// Sends a question; `take` gets the attributes of each message that answers.
-    async fn converse(
-        &mut self,
-        query: Query,
-        mut take: impl FnMut(&[u8]) -> Result<(), WireError>,
-    ) -> Result<(), Error> {
-        self.end_dump().await?;
+    async fn converse(&mut self, query: Query, take: impl FnMut(&[u8]) -> Result<(), WireError>) -> Result<(), Error> {
+        self.clear_the_way().await?;
         self.unfinished = query.is_dump().then_some(query);
         if let Err(error) = self.carrier.link().send(&self.request) {
             self.unfinished = None;
             return Err(error);
         }
+        let answered = self.hear_answer(query, take).await;
+        self.is_littered |= answered.is_err();
+        answered
+    }
+
+    async fn hear_answer(
+        &mut self,
+        query: Query,
+        mut take: impl FnMut(&[u8]) -> Result<(), WireError>,
+    ) -> Result<(), Error> {
         // A dump is read to its end even if part of it can't be understood.
         let mut misunderstood = None;
         loop {
@@ -311,22 +345,49 @@ impl<C: Carrier> Core<C> {
         }
     }
 
-    /// Reads what is left of a dump whose reader went away, or gave up.
-    async fn end_dump(&mut self) -> Result<(), Error> {
-        while let Some(query) = self.unfinished {
+    /// Reads what is left of a conversation that broke off, or whose future was dropped.
+    async fn clear_the_way(&mut self) -> Result<(), Error> {
+        if std::mem::take(&mut self.is_littered) {
+            self.sweep();
+        }
+        while self.unfinished.is_some() {
             if let Err(error) = self.carrier.receive(&mut self.reply).await {
-                // It does not go on, and shall not keep others waiting.
-                self.unfinished = None;
+                self.is_littered = true;
+                if matches!(error, Error::Deadline(_)) {
+                    // It does not go on, and shall not keep others waiting.
+                    self.unfinished = None;
+                }
                 return Err(error);
             }
-            if matches!(query.feed(&self.reply, &mut |_| {}), Ok(Progress::Done) | Err(Error::Refused(_))) {
-                self.unfinished = None;
-            }
+            self.end_dump();
         }
         Ok(())
+    }
+
+    /// Takes away what waits. Of lost replies netlink tells once, and loses all others until those before are received.
+    fn sweep(&mut self) {
+        for _ in 0..LITTER {
+            match self.carrier.link().try_receive(&mut self.reply) {
+                Ok(true) => self.end_dump(),
+                Err(Error::RepliesLost | Error::Truncated(_)) => {}
+                Ok(false) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Is the dump that nobody wants any more at its end?
+    fn end_dump(&mut self) {
+        let Some(query) = self.unfinished else { return };
+        if matches!(query.feed(&self.reply, &mut |_| {}), Ok(Progress::Done) | Err(Error::Refused(_))) {
+            self.unfinished = None;
+        }
     }
 }
 
 #[cfg(test)]
 #[path = "conversation_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "fault_tests.rs"]
+mod fault_tests;

@@ -1,0 +1,329 @@
+//! What goes wrong on the way to the kernel, wherever it goes wrong: every call ends, none tells a success that was none, and
+//! where it is unknown what became of a change, that is said.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::super::Client;
+use super::super::carrier::{Blocking, now};
+use super::*;
+use crate::fake::Fake;
+use crate::link::Link;
+use crate::link::faulty::{Fault, Faulty};
+use crate::{Change, DaemonRole, Destination, Planner, Service, State, Weight};
+
+const DEADLINE: Duration = Duration::from_secs(1);
+
+/// A client that things happen to, and one of the same kernel that they don't.
+struct World<C> {
+    core: Core<C>,
+    witness: Client,
+}
+
+impl<C: Carrier> World<C> {
+    fn new(table: Table, carrier: impl FnOnce(Link) -> C) -> Self {
+        let kernel = Fake::new(table);
+        let witness = Client::over(Link::Fake(Box::new(kernel.another())), DEADLINE, None).unwrap();
+        let link = Link::Faulty(Box::new(Faulty::new(kernel)));
+        World { core: now(Core::over(carrier(link))).unwrap(), witness }
+    }
+
+    /// From now on, these go wrong.
+    fn go_wrong(&mut self, faults: impl IntoIterator<Item = Option<Fault>>) {
+        let Link::Faulty(faulty) = self.core.carrier.link() else { unreachable!("it was made so") };
+        faulty.faults = VecDeque::from_iter(faults);
+    }
+
+    fn truth(&mut self) -> Table {
+        self.witness.table().unwrap()
+    }
+
+    /// When nothing goes wrong any more, all is as ever, but for one call that may find a dump that does not go on, or does.
+    fn is_well(&mut self) {
+        self.go_wrong([]);
+        let truth = self.truth();
+        match now(self.core.table(Detail::Statistics)) {
+            Ok(table) => assert_eq!(table, truth),
+            Err(error) => {
+                let is_known = matches!(error, Error::Deadline(_)) || error.errno() == Some(Errno::EBUSY);
+                assert!(is_known, "{error}");
+                assert_eq!(now(self.core.table(Detail::Statistics)).unwrap(), truth);
+            }
+        }
+        let missing = Command::DeleteService("mark 9999".parse().unwrap());
+        assert_eq!(now(self.core.execute(&missing)).unwrap_err().errno(), Some(Errno::ESRCH));
+    }
+}
+
+fn blocking(link: Link) -> Blocking {
+    Blocking { link, deadline: DEADLINE }
+}
+
+/// Both clients: what waits for nothing, and what lets others work.
+macro_rules! on_both {
+    ($law:ident($table:expr $(, $argument:expr)*)) => {
+        $law(World::new($table, blocking) $(, $argument)*);
+        #[cfg(feature = "tokio")]
+        $law(World::new($table, super::super::asynchronous::Waiting::at_once) $(, $argument)*);
+    };
+}
+
+fn errno() -> impl Strategy<Value = Errno> {
+    select(&[Errno::EINTR, Errno::EAGAIN, Errno::ENOBUFS, Errno::ENOMEM, Errno::EIO, Errno::EPERM][..])
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        3 => errno().prop_map(Fault::Fails),
+        1 => Just(Fault::ShortSend),
+        1 => Just(Fault::Lost),
+        1 => Just(Fault::Gone),
+        1 => Just(Fault::Late),
+        1 => (0..60usize).prop_map(Fault::Cut),
+        1 => errno().prop_map(Fault::Stale),
+    ]
+}
+
+fn faults() -> impl Strategy<Value = Vec<Option<Fault>>> {
+    vec(option::weighted(0.4, fault()), 0..20)
+}
+
+/// An answer that comes twice can't be told from two where there may be many: only changes are asked for with it.
+fn faults_of_changes() -> impl Strategy<Value = Vec<Option<Fault>>> {
+    vec(option::weighted(0.4, prop_oneof![7 => fault(), 1 => Just(Fault::Twice)]), 0..20)
+}
+
+fn key(n: u32) -> ServiceKey {
+    format!("mark {n}").parse().unwrap()
+}
+
+fn server(n: u8, weight: u32) -> Destination {
+    Destination::new(([192, 0, 2, n], 0).into()).with_weight(Weight::new(weight).unwrap())
+}
+
+/// Few services and servers, so that some commands are refused and some are not.
+fn command() -> impl Strategy<Value = Command> {
+    let place = || (1..5u32, 1..4u8, 0..3u32);
+    prop_oneof![
+        4 => (1..5u32).prop_map(|n| Command::AddService(Service::new(key(n)))),
+        1 => (1..5u32).prop_map(|n| Command::DeleteService(key(n))),
+        4 => place().prop_map(|(n, host, weight)| Command::AddDestination(key(n), server(host, weight))),
+        2 => place().prop_map(|(n, host, weight)| Command::EditDestination(key(n), server(host, weight))),
+        1 => place().prop_map(|(n, host, _)| Command::DeleteDestination(key(n), server(host, 0).address)),
+    ]
+}
+
+fn director(services: u32, destinations: u8) -> Table {
+    let mut table = Table::new();
+    for n in 1..=services {
+        table.apply(&Command::AddService(Service::new(key(n)))).unwrap();
+        for host in 1..=destinations {
+            table.apply(&Command::AddDestination(key(n), server(host, 1))).unwrap();
+        }
+    }
+    table
+}
+
+fn one_by_one<C: Carrier + Debug>(mut world: World<C>, commands: &[Command], faults: &[Option<Fault>]) {
+    world.go_wrong(faults.iter().copied());
+    for command in commands {
+        let before = world.truth();
+        let mut after = before.clone();
+        let expected = after.apply(command);
+        let told = now(world.core.execute(command));
+        let truth = world.truth();
+        match told {
+            Ok(()) => assert_eq!((expected, &truth), (Ok(()), &after)),
+            Err(Error::Refused(refusal)) => assert_eq!((expected, &truth), (Err(refusal), &before)),
+            Err(Error::OutcomeUnknown(_)) => assert!(truth == before || truth == after),
+            Err(error) => assert_eq!(truth, before, "{error}"),
+        }
+    }
+    world.is_well();
+}
+
+fn all_together<C: Carrier + Debug>(mut world: World<C>, commands: &[Command], faults: &[Option<Fault>]) {
+    world.go_wrong(faults.iter().copied());
+    let before = world.truth();
+    let mut after = before.clone();
+    let expected: Vec<Outcome> = commands.iter().map(|command| after.apply(command)).collect();
+    let told = now(world.core.execute_all(commands));
+    let truth = world.truth();
+    match told {
+        Ok(outcomes) => assert_eq!((outcomes, truth), (expected, after)),
+        Err(Error::OutcomeUnknown(_)) => {}
+        Err(error) => assert_eq!(truth, before, "{error}"),
+    }
+    world.is_well();
+}
+
+fn reads<C: Carrier + Debug>(mut world: World<C>, faults: &[Option<Fault>]) {
+    let truth = world.truth();
+    world.go_wrong(faults.iter().copied());
+    for _ in 0..4 {
+        for detail in [Detail::Statistics, Detail::NoStatistics] {
+            if let Some(table) = told(now(world.core.table(detail))) {
+                assert_eq!(table, truth);
+            }
+        }
+        if let Some(state) = told(now(world.core.service(&key(1)))) {
+            assert_eq!(state.service.key(), key(1));
+        }
+    }
+    world.is_well();
+}
+
+/// A read that fails says nothing of changes.
+fn told<T>(read: Result<T, Error>) -> Option<T> {
+    match read {
+        Ok(value) => Some(value),
+        Err(error) => {
+            let is_strange = error.errno().is_some_and(|errno| errno == Errno::ESRCH || errno == Errno::EEXIST);
+            assert!(!is_strange && !matches!(error, Error::OutcomeUnknown(_) | Error::ModuleMissing), "{error}");
+            None
+        }
+    }
+}
+
+fn a_whole_change<C: Carrier + Debug>(mut world: World<C>, wanted: &Table, faults: &[Option<Fault>]) {
+    let before = world.truth();
+    let change = Change::prepare(before.clone(), wanted.clone(), Planner::new()).unwrap();
+    world.go_wrong(faults.iter().copied());
+    let made = now(change.make_over(&mut world.core, &mut |_| Ok(()), &mut |_| std::ops::ControlFlow::Continue(())));
+    let now_there = world.truth();
+    let is_as = |table: &Table| crate::plan(&now_there, table).is_empty();
+    match made {
+        Ok(_) => assert!(is_as(wanted)),
+        Err(unmade) => match unmade.state {
+            State::Untouched | State::Undone => assert!(is_as(&before), "{unmade}"),
+            State::Between | State::Unknown => {}
+        },
+    }
+    world.is_well();
+}
+
+proptest! {
+    #[test]
+    fn of_each_change_the_truth_is_told(commands in vec(command(), 1..15), faults in faults_of_changes()) {
+        on_both!(one_by_one(director(2, 2), &commands, &faults));
+    }
+
+    #[test]
+    fn of_changes_together_the_truth_is_told(commands in vec(command(), 1..300), faults in faults_of_changes()) {
+        on_both!(all_together(director(2, 2), &commands, &faults));
+    }
+
+    #[test]
+    fn what_is_read_is_all_or_an_error(services in 1..70u32, faults in faults()) {
+        on_both!(reads(director(services, 1), &faults));
+    }
+
+    #[test]
+    fn a_change_says_how_it_left_the_director(from in 0..30u32, to in 0..30u32, faults in faults()) {
+        on_both!(a_whole_change(director(from, 2), &director(to, 3), &faults));
+    }
+}
+
+/// Each fault alone, at a command and at a question: what the caller hears.
+#[test]
+fn each_fault_has_its_word() {
+    const UNKNOWN: &str = "; which changes were made is unknown: read the table again";
+    let add = Command::AddService(Service::new(key(7)));
+    for (fault, at_send, at_receive) in [
+        (Fault::Fails(Errno::EINTR), "", ""),
+        (Fault::Fails(Errno::EAGAIN), "netlink socket: Resource", "did not answer within 1000 ms"),
+        (Fault::Fails(Errno::ENOBUFS), "netlink socket: No buffer space", "replies of the kernel were lost"),
+        (Fault::Fails(Errno::EIO), "netlink socket: Input/output", "netlink socket: Input/output"),
+        (Fault::Lost, "", "replies of the kernel were lost"),
+        (Fault::Gone, "", "did not answer within 1000 ms"),
+        (Fault::Late, "", "did not answer within 1000 ms"),
+        (Fault::Cut(7), "", "did not fit into the receive buffer"),
+        (Fault::Stale(Errno::EEXIST), "", ""),
+        (Fault::Twice, "", ""),
+    ] {
+        for (faults, said, is_sent) in
+            [(vec![Some(fault)], at_send, false), (vec![None, Some(fault)], at_receive, true)]
+        {
+            let mut world = World::new(Table::new(), blocking);
+            world.go_wrong(faults.clone());
+            let told = now(world.core.execute(&add)).map_or_else(|error| error.to_string(), |()| String::new());
+            assert!(told.contains(said) && told.is_empty() == said.is_empty(), "{fault:?}: {told}");
+            assert_eq!(told.contains(UNKNOWN), is_sent && !said.is_empty(), "{fault:?}: {told}");
+            assert_eq!(world.truth().services().len(), usize::from(is_sent || said.is_empty()), "{fault:?}");
+            world.is_well();
+            world.go_wrong(faults);
+            let told = now(world.core.info()).map_or_else(|error| error.to_string(), |_| String::new());
+            assert!(told.contains(said) && !told.contains(UNKNOWN), "{fault:?}: {told}");
+            world.is_well();
+        }
+    }
+}
+
+/// Netlink tells a loss once, and loses everything from then on until what waits was received.
+#[test]
+fn after_a_loss_the_next_call_is_answered() {
+    let mut world = World::new(director(200, 0), blocking);
+    world.go_wrong([None, Some(Fault::Fails(Errno::ENOBUFS))]);
+    let error = now(world.core.execute(&Command::DeleteService(key(1)))).unwrap_err();
+    assert!(matches!(error, Error::OutcomeUnknown(_)), "{error}");
+    now(world.core.execute(&Command::DeleteService(key(2)))).unwrap();
+    world.go_wrong([None, Some(Fault::Fails(Errno::ENOBUFS))]);
+    let error = now(world.core.services(Detail::Statistics)).unwrap_err();
+    assert!(matches!(error, Error::RepliesLost), "{error}");
+    now(world.core.execute(&Command::DeleteService(key(3)))).unwrap();
+    assert_eq!(world.truth().services().len(), 197);
+}
+
+/// Half a datagram that reached the kernel may have been anything.
+#[test]
+fn what_was_sent_in_part_is_unknown() {
+    let mut world = World::new(Table::new(), blocking);
+    world.go_wrong([Some(Fault::ShortSend)]);
+    let error = now(world.core.execute(&Command::Flush)).unwrap_err();
+    assert!(matches!(error, Error::OutcomeUnknown(_)), "{error}");
+    world.is_well();
+}
+
+/// The kernel may say nothing to a daemon's stop; a loss is told even then.
+#[test]
+fn a_lost_answer_is_not_the_silence_of_a_stopped_daemon() {
+    let mut world = World::new(Table::new(), blocking);
+    world.go_wrong([None, Some(Fault::Lost)]);
+    let error = now(world.core.execute(&Command::StopDaemon(DaemonRole::Master))).unwrap_err();
+    assert!(matches!(error, Error::OutcomeUnknown(_)), "{error}");
+}
+
+/// Outcomes of earlier windows go with the error of a later one: so what they did is unknown, too.
+#[test]
+fn an_error_speaks_for_all_that_were_asked_for_together() {
+    let mut world = World::new(Table::new(), blocking);
+    let commands: Vec<Command> = (1..=300).map(|n| Command::AddService(Service::new(key(n)))).collect();
+    world.go_wrong([None, None, Some(Fault::Fails(Errno::EIO))]);
+    let error = now(world.core.execute_all(&commands)).unwrap_err();
+    assert!(matches!(error, Error::OutcomeUnknown(_)), "{error}");
+    assert!((1..300).contains(&world.truth().services().len()));
+    world.is_well();
+}
+
+#[test]
+fn connecting_ends_too() {
+    for (fault, said) in
+        [(Fault::Gone, "did not answer"), (Fault::Lost, "lost"), (Fault::Fails(Errno::EIO), "Input/output")]
+    {
+        for faults in [vec![Some(fault)], vec![None, Some(fault)]] {
+            let mut faulty = Faulty::new(Fake::new(Table::new()));
+            let is_at_send = faults.len() == 1;
+            faulty.faults = faults.into();
+            match now(Core::over(blocking(Link::Faulty(Box::new(faulty))))) {
+                Ok(_) => assert!(is_at_send && said != "Input/output"),
+                Err(error) => assert!(error.to_string().contains(said), "{error}"),
+            }
+        }
+    }
+}
