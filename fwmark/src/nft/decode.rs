@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::expr::{Comparison, Expr, Header, Meta, Register};
+use super::expr::{Comparison, Expr, Header, Meta, Register, SCRATCH_PAD};
 use crate::network::Family;
 use crate::ports::{PortRange, Ports};
 use crate::selector::{Selector, Span};
@@ -200,6 +200,9 @@ impl<'a> Run<'a> {
 
     /// The fields that a key is made of; each starts at a new place.
     fn fields(&self, from: Register, key_length: u32) -> Option<Vec<Field>> {
+        if key_length > SCRATCH_PAD {
+            return None;
+        }
         let mut fields = Vec::new();
         let mut place = 0;
         while place * 4 < key_length {

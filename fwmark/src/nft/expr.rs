@@ -12,6 +12,9 @@ pub(super) type Register = u32;
 /// The scratch pad has 16 places.
 pub(super) const REGISTERS: u32 = 16;
 
+/// Bytes of it: no value and no key is longer.
+pub(super) const SCRATCH_PAD: u32 = REGISTERS * 4;
+
 /// Something of a packet that has no place in its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Meta {
@@ -210,7 +213,8 @@ fn decode_meta(data: &[u8]) -> Option<Expr> {
 fn decode_payload(data: &[u8]) -> Option<Expr> {
     // One with a source writes into the packet.
     let to = place(data, 1)?;
-    Some(Expr::Payload { header: Header::of(number(data, 2)?), offset: number(data, 3)?, length: number(data, 4)?, to })
+    let length = number(data, 4).filter(|length| *length <= SCRATCH_PAD)?;
+    Some(Expr::Payload { header: Header::of(number(data, 2)?), offset: number(data, 3)?, length, to })
 }
 
 fn decode_compare(data: &[u8]) -> Option<Expr> {
@@ -259,6 +263,16 @@ pub(super) fn decode_all(list: &[u8]) -> Vec<Expr> {
 mod tests {
     use super::super::attr::elements;
     use super::*;
+
+    /// Found by fuzzing: lengths are added to places.
+    #[test]
+    fn what_is_longer_than_the_scratch_pad_is_not_known() {
+        for (length, is_known) in [(64, true), (65, false), (u32::MAX, false)] {
+            let read = Expr::Payload { header: Header::Network, offset: 0, length, to: 0 };
+            let expected = if is_known { read.clone() } else { Expr::Other("payload".into()) };
+            assert_eq!(Expr::decode(read.encode().as_slice()), expected);
+        }
+    }
 
     #[test]
     fn what_is_encoded_is_decoded() {
