@@ -31,8 +31,8 @@ use ipvs::{Command, Table};
 pub use group::Group;
 pub use place::{Place, Problem};
 pub use scope::Scope;
-pub(crate) use write::scalar;
 pub use write::{Shown, write_json, write_toml};
+pub(crate) use write::{fields, scalar};
 
 use crate::ipvsadm::Parser;
 use notation::Notation;

@@ -6,7 +6,8 @@ use ipvs::{Stage, Why};
 
 use super::carry_out::{Conduct, Verdict, carry_out};
 use super::cli::{Apply, Manner, Restrictions};
-use super::difference::Difference;
+use super::difference::{Difference, Notation};
+use super::json;
 use super::prepare::{self, Prepared};
 use super::session::{Session, Trouble};
 use super::summary::Summary;
@@ -39,8 +40,8 @@ pub(super) fn change(
     let prepared = prepare::plan(session, desired, restrictions)?;
     let summary = Summary::of(prepared.change.plan()).with_marks(&prepared.marks);
     if manner.dry_run {
-        show(session, &prepared);
-        session.report(format_args!("dry run, nothing was sent: {summary}"));
+        show(session, &prepared, manner.json);
+        tell(session, &summary, manner);
         return Ok(0);
     }
     let conduct = Conduct { is_ours: session.kernel.is_of_this_machine(), deadline, display: &session.display };
@@ -52,7 +53,7 @@ pub(super) fn change(
     };
     match carry_out(&prepared.change, &mut set_marks, client, &conduct) {
         Ok(made) => {
-            session.report(summary);
+            tell(session, &summary, manner);
             if made.again {
                 session.note("somebody else changed the director meanwhile, so it was planned anew");
             }
@@ -62,12 +63,22 @@ pub(super) fn change(
     }
 }
 
+/// Says what was done, or would be.
+fn tell(session: &mut Session<'_, '_>, summary: &Summary, manner: &Manner) {
+    match (manner.json, manner.dry_run) {
+        (true, dry_run) => session.print(json::object(summary.fields(dry_run))),
+        (false, true) => session.report(format_args!("dry run, nothing was sent: {summary}")),
+        (false, false) => session.report(summary),
+    }
+}
+
 /// Shows what would change.
-fn show(session: &mut Session<'_, '_>, prepared: &Prepared) {
+fn show(session: &mut Session<'_, '_>, prepared: &Prepared, json: bool) {
     session.display.end();
     let difference = Difference::new(prepared.change.before(), prepared.change.plan()).with_marks(&prepared.marks);
     // As everywhere, errors of writing are ignored.
-    let _ = difference.write(session.streams.stdout, false);
+    let notation = if json { Notation::Json } else { Notation::Rules { colored: false } };
+    let _ = difference.write(session.streams.stdout, notation);
 }
 
 /// Says what came between, and how the director is now.

@@ -93,6 +93,9 @@ pub(super) struct Diff {
     /// Whether removed lines are red and added ones green; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(super) color: Color,
+    /// As JSON, an object on each line
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -163,6 +166,9 @@ pub(super) struct Manner {
     /// Wait for another ipvs-cli that is at work here, if need be so many seconds, instead of refusing
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, value_parser = seconds)]
     wait: Option<Option<Duration>>,
+    /// Say what was done, or with --dry-run would be, as JSON, an object on each line
+    #[arg(long)]
+    pub(super) json: bool,
     /// Say nothing but what is wrong
     #[arg(long)]
     pub(super) quiet: bool,

@@ -3,7 +3,7 @@
 use std::env;
 
 use super::cli::{Color, Diff};
-use super::difference::Difference;
+use super::difference::{Difference, Notation};
 use super::prepare;
 use super::session::Session;
 
@@ -17,10 +17,13 @@ pub(super) fn run(diff: &Diff, session: &mut Session<'_, '_>) -> u8 {
             return 0;
         }
         session.display.end();
-        let colored = is_colored(diff.color, session.streams.colors);
+        let notation = match diff.json {
+            true => Notation::Json,
+            false => Notation::Rules { colored: is_colored(diff.color, session.streams.colors) },
+        };
         // As everywhere, errors of writing are ignored.
         let difference = Difference::new(change.before(), change.plan()).with_marks(&prepared.marks);
-        let _ = difference.write(session.streams.stdout, colored);
+        let _ = difference.write(session.streams.stdout, notation);
         DIFFERENT
     });
     session.conclude(done, TROUBLE)

@@ -7,14 +7,27 @@ use std::net::SocketAddr;
 use fwmark::MarkRule;
 use ipvs::{Command, Daemon, Destination, Plan, Service, ServiceKey, Table, Timeouts};
 
+use super::json;
 use super::mark::written;
 use super::mark_change::MarkChange;
+use crate::desired::fields;
 use crate::desired::group::service_of;
+use crate::desired::scalar::{Fields, Scalar};
 use crate::render;
 
 /// What a plan changes, ordered by what it is about.
 pub(super) struct Difference<'p> {
     lines: Vec<(About, Line<'p>)>,
+}
+
+/// How it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notation {
+    /// As lines of ipvsadm, perhaps red and green.
+    Rules {
+        colored: bool,
+    },
+    Json,
 }
 
 /// What a line is about: settings first, then each service before its destinations.
@@ -126,12 +139,14 @@ impl<'p> Difference<'p> {
         self.lines.push((about, Line { sign, rule }));
     }
 
-    /// Writes them, red and green if `colored`.
-    pub(super) fn write(&self, out: &mut dyn Write, colored: bool) -> io::Result<()> {
+    pub(super) fn write(&self, out: &mut dyn Write, notation: Notation) -> io::Result<()> {
         let mut text = Vec::new();
-        for (_, line) in &self.lines {
+        for (about, line) in &self.lines {
             text.clear();
-            line.write(&mut text, colored);
+            match notation {
+                Notation::Rules { colored } => line.write(&mut text, colored),
+                Notation::Json => writeln!(text, "{}", json::object(line.fields(*about)))?,
+            }
             out.write_all(&text)?;
         }
         Ok(())
@@ -139,6 +154,25 @@ impl<'p> Difference<'p> {
 }
 
 impl Line<'_> {
+    /// For programs: what is there, or comes, has the keys of a desired state.
+    fn fields(&self, about: About) -> Fields {
+        let (of, value) = match self.rule {
+            Rule::Service(service) => ("service", fields::service(service)),
+            Rule::Destination(_, destination) => ("destination", fields::destination(destination)),
+            Rule::Timeouts(timeouts) => ("timeouts", fields::timeouts(timeouts)),
+            Rule::Daemon(daemon) => ("daemon", fields::daemon(daemon)),
+            Rule::Mark(rule) => ("group", fields::member(rule)),
+        };
+        let change = if self.sign == GOES { "removed" } else { "added" };
+        let mut fields = vec![("change", Scalar::text(change)), ("of", Scalar::text(of))];
+        if let About::Service(key, server) = about {
+            fields.push(("service", Scalar::text(key)));
+            fields.extend(server.map(|server| ("server", Scalar::text(server))));
+        }
+        fields.push(("value", Scalar::Table(value)));
+        fields
+    }
+
     fn write(&self, text: &mut Vec<u8>, colored: bool) {
         if colored {
             text.extend_from_slice(if self.sign == GOES { b"\x1b[31m" } else { b"\x1b[32m" });
@@ -185,7 +219,7 @@ mod tests {
         ]);
         let plan = ipvs::plan(&before, &after);
         let mut text = Vec::new();
-        Difference::new(&before, &plan).write(&mut text, false).unwrap();
+        Difference::new(&before, &plan).write(&mut text, Notation::Rules { colored: false }).unwrap();
         assert_eq!(
             String::from_utf8(text).unwrap(),
             "- --set 900 120 300
@@ -209,7 +243,7 @@ mod tests {
         let (before, after) = (table(&["-A -f 1"]), table(&["-A -f 2"]));
         let plan = ipvs::plan(&before, &after);
         let mut text = Vec::new();
-        Difference::new(&before, &plan).write(&mut text, true).unwrap();
+        Difference::new(&before, &plan).write(&mut text, Notation::Rules { colored: true }).unwrap();
         assert_eq!(text, b"\x1b[31m- -A -f 1 -s wlc\x1b[m\n\x1b[32m+ -A -f 2 -s wlc\x1b[m\n");
     }
 }

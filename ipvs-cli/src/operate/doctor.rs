@@ -18,11 +18,13 @@ use fwmark::{Backend, BackendError, Owner};
 use ipvs::{Error, Family};
 
 use self::director::Director;
-use self::finding::{Finding, Level, write_json};
+use self::finding::Level;
 use self::real_server::{Method, Role, Wrapping};
 use super::mark::check;
 use super::session::{Session, Trouble};
 use crate::failure::Failure;
+
+pub(super) use self::finding::{Finding, write_json};
 
 const FOUND: u8 = 1;
 const TROUBLE: u8 = 2;

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use ipvs::{Client, Error, Planner};
 
-use super::difference::Difference;
+use super::difference::{Difference, Notation};
 use super::session::{Session, Trouble};
 use super::summary::Summary;
 use crate::failure::Failure;
@@ -38,7 +38,7 @@ pub(super) fn try_out(
     };
     let plan = Planner::new().plan(&before, &after);
     // As everywhere, errors of writing are ignored.
-    let _ = Difference::new(&before, &plan).write(streams.stdout, false);
+    let _ = Difference::new(&before, &plan).write(streams.stdout, Notation::Rules { colored: false });
     let _ = writeln!(streams.stdout, "dry run, nothing was sent: {}", Summary::of(&plan));
     status
 }

@@ -14,7 +14,10 @@ use fwmark::{
 };
 
 use self::packets::Packets;
+use super::json;
 use super::session::{Session, Trouble};
+use crate::desired::fields;
+use crate::desired::scalar::Fields;
 
 /// How long another of us may be at work before this one gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,7 +51,7 @@ enum Task {
     /// Stops marking packets with a mark, or some of them
     Delete(Delete),
     /// Finds what others mark in our way, marks without a service and services without a rule
-    Check,
+    Check(Check),
 }
 
 #[derive(Args, Debug)]
@@ -70,6 +73,16 @@ struct List {
     /// As iptables' command lines
     #[arg(long)]
     iptables: bool,
+    /// As JSON, an object on each line
+    #[arg(long, conflicts_with = "iptables")]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+struct Check {
+    /// As JSON, in the way of `doctor'
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -122,7 +135,7 @@ pub(super) fn run(marks: &Marks, session: &mut Session<'_, '_>) -> u8 {
         Task::Add(add) => marks.add(add, session),
         Task::List(list) => marks.list(list, session),
         Task::Delete(delete) => marks.delete(delete, session),
-        Task::Check => marks.open().and_then(|mut backend| check::check(&mut backend, session)),
+        Task::Check(check) => marks.open().and_then(|mut backend| check::check(&mut backend, check.json, session)),
     };
     session.conclude(done, TROUBLE)
 }
@@ -170,7 +183,9 @@ impl Marks {
     fn list(&self, list: &List, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
         let rules = self.open()?.list().map_err(trouble)?;
         for rule in rules {
-            if list.iptables {
+            if list.json {
+                session.print(json::object(fields(&rule)));
+            } else if list.iptables {
                 session.report(Line { action: fwmark::Action::Append, rule });
             } else {
                 session.report(written(&rule));
@@ -234,6 +249,13 @@ pub(super) fn written(rule: &MarkRule) -> String {
         text.push_str(&format!(" --mask {:#x}", rule.set().mask()));
     }
     text
+}
+
+/// For programs: the mark, and the packets under the keys of a desired state.
+fn fields(rule: &MarkRule) -> Fields {
+    let mut fields = vec![("mark", rule.set().mark().get().into())];
+    fields.extend(fields::member(rule));
+    fields
 }
 
 /// The lowest mark that no rule of anybody and no service uses.

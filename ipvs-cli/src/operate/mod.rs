@@ -1,7 +1,8 @@
 //! The subcommands of `ipvs-cli`: changing a director as a whole, without a gap, and seeing beforehand what will change.
 //!
 //! A file or directory for each; `dry_run` is for command lines of ipvsadm. What several need:
-//! `prepare` reads a desired state and plans the change, `carry_out` makes it, `session` is the way to the person at the terminal.
+//! `prepare` reads a desired state and plans the change, `carry_out` makes it, `session` is the way to the person at the terminal,
+//! `json` that to programs.
 
 mod apply;
 mod carry_out;
@@ -12,6 +13,7 @@ mod difference;
 mod doctor;
 mod drain;
 mod dry_run;
+mod json;
 mod live;
 pub(crate) mod lock;
 mod mark;

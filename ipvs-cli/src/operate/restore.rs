@@ -19,8 +19,8 @@ pub(super) fn run(restore: &Restore, streams: &mut Streams<'_>, kernel: &mut Ker
         let done = atomic(&restore.file, &restore.manner, &mut session);
         return session.conclude(done, AS_IT_WAS);
     }
-    if restore.manner.is_bounded() {
-        let trouble = Trouble::Other("--wait and --timeout go with --atomic".to_owned());
+    if restore.manner.is_bounded() || restore.manner.json {
+        let trouble = Trouble::Other("--wait, --timeout and --json go with --atomic".to_owned());
         return Session::new(streams, kernel, false).conclude(Err(trouble), USAGE);
     }
     if restore.file == Path::new("-") {

@@ -84,10 +84,15 @@ impl<'a, 's> Session<'a, 's> {
     /// Says what was done.
     pub(super) fn report(&mut self, message: impl Shown) {
         if !self.quiet {
-            self.display.end();
-            // Whoever does not listen has it done all the same.
-            let _ = writeln!(self.streams.stdout, "{message}");
+            self.print(message);
         }
+    }
+
+    /// Writes what was asked for.
+    pub(super) fn print(&mut self, line: impl Shown) {
+        self.display.end();
+        // As everywhere, errors of writing are ignored.
+        let _ = writeln!(self.streams.stdout, "{line}");
     }
 
     /// Warnings of a file.

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use ipvs::{Command, Plan};
+use ipvs::{Command, DaemonRole, Plan};
 
 use super::mark_change::MarkChange;
+use crate::desired::scalar::{Fields, Scalar};
 
 /// How many of what: `3 services added, 1 edited; 2 destinations added`.
 #[derive(Default)]
@@ -12,7 +13,9 @@ pub(super) struct Summary {
     services: Counts,
     destinations: Counts,
     marks: Counts,
-    others: Vec<String>,
+    timeouts_set: bool,
+    daemons_started: Vec<DaemonRole>,
+    daemons_stopped: Vec<DaemonRole>,
 }
 
 #[derive(Default)]
@@ -45,25 +48,46 @@ impl Summary {
             Command::AddDestination(..) => self.destinations.added += 1,
             Command::EditDestination(..) => self.destinations.edited += 1,
             Command::DeleteDestination(..) => self.destinations.deleted += 1,
-            Command::SetTimeouts(_) => self.others.push("timeouts set".to_owned()),
-            Command::StartDaemon(daemon) => self.others.push(format!("{} daemon started", daemon.role)),
-            Command::StopDaemon(role) => self.others.push(format!("{role} daemon stopped")),
+            Command::SetTimeouts(_) => self.timeouts_set = true,
+            Command::StartDaemon(daemon) => self.daemons_started.push(daemon.role),
+            Command::StopDaemon(role) => self.daemons_stopped.push(*role),
             // No plan has them.
             Command::Flush | Command::Zero(_) => {}
         }
+    }
+
+    /// For programs.
+    pub(super) fn fields(&self, is_dry_run: bool) -> Fields {
+        let roles = |roles: &[DaemonRole]| Scalar::Texts(roles.iter().map(ToString::to_string).collect());
+        vec![
+            ("dry_run", Scalar::Boolean(is_dry_run)),
+            ("services", self.services.scalar()),
+            ("destinations", self.destinations.scalar()),
+            ("mark_rules", self.marks.scalar()),
+            ("timeouts_set", Scalar::Boolean(self.timeouts_set)),
+            ("daemons_started", roles(&self.daemons_started)),
+            ("daemons_stopped", roles(&self.daemons_stopped)),
+        ]
     }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts =
-            [self.services.told("service"), self.destinations.told("destination"), self.marks.told("mark rule")];
-        let parts: Vec<String> = parts.into_iter().flatten().chain(self.others.iter().cloned()).collect();
+        let counts = [("service", &self.services), ("destination", &self.destinations), ("mark rule", &self.marks)];
+        let mut parts: Vec<String> = counts.into_iter().filter_map(|(noun, counts)| counts.told(noun)).collect();
+        parts.extend(self.timeouts_set.then(|| "timeouts set".to_owned()));
+        parts.extend(self.daemons_stopped.iter().map(|role| format!("{role} daemon stopped")));
+        parts.extend(self.daemons_started.iter().map(|role| format!("{role} daemon started")));
         f.pad(&if parts.is_empty() { "nothing to change".to_owned() } else { parts.join("; ") })
     }
 }
 
 impl Counts {
+    fn scalar(&self) -> Scalar {
+        let counts = [("added", self.added), ("edited", self.edited), ("deleted", self.deleted)];
+        Scalar::Table(counts.into_iter().map(|(verb, count)| (verb, Scalar::Integer(count as u64))).collect())
+    }
+
     fn told(&self, noun: &str) -> Option<String> {
         let counts = [(self.added, "added"), (self.edited, "edited"), (self.deleted, "deleted")];
         let mut counts = counts.into_iter().filter(|(count, _)| *count > 0);
@@ -81,14 +105,13 @@ mod tests {
     #[test]
     fn nouns_are_said_once() {
         let counts = |added, edited, deleted| Counts { added, edited, deleted };
-        let told = |services, destinations, others: &[&str]| {
-            let others = others.iter().map(|text| (*text).to_owned()).collect();
-            Summary { services, destinations, others, ..Summary::default() }.to_string()
+        let told = |services, destinations, timeouts_set| {
+            Summary { services, destinations, timeouts_set, ..Summary::default() }.to_string()
         };
-        assert_eq!(told(counts(0, 0, 0), counts(0, 0, 0), &[]), "nothing to change");
-        assert_eq!(told(counts(1, 2, 0), counts(0, 0, 0), &[]), "1 service added, 2 edited");
+        assert_eq!(told(counts(0, 0, 0), counts(0, 0, 0), false), "nothing to change");
+        assert_eq!(told(counts(1, 2, 0), counts(0, 0, 0), false), "1 service added, 2 edited");
         assert_eq!(
-            told(counts(0, 0, 2), counts(0, 1, 3), &["timeouts set"]),
+            told(counts(0, 0, 2), counts(0, 1, 3), true),
             "2 services deleted; 1 destination edited, 3 deleted; timeouts set"
         );
     }

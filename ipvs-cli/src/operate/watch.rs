@@ -6,10 +6,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use ipvs::{InUse, ServiceKey, ServiceState};
 
+use super::json::object;
 use super::live::{INTERVAL, PerSecond, Window, interval};
 use super::service_argument;
 use super::session::{Session, Trouble};
-use crate::desired::scalar::{Inline, Scalar};
+use crate::desired::scalar::Scalar;
 use crate::failure::Failure;
 
 const TROUBLE: u8 = 1;
@@ -123,7 +124,7 @@ fn json(time: Duration, state: &ServiceState, rates: PerSecond, in_use: InUse) -
         ("inactive_connections", in_use.inactive.into()),
         ("persistent_connections", in_use.templates.into()),
     ];
-    Inline::Json.of(&Scalar::Table(fields)).to_string()
+    object(fields).to_string()
 }
 
 /// The time since 1970 as `2026-11-21T15:04:05Z`.

@@ -97,9 +97,9 @@ fn they_are_counted_by_what_they_share() {
     );
     shows(
         "--by protocol --json --templates",
-        "{\"protocol\": \"udp\", \"connections\": 0, \"templates\": 4}\n{\"protocol\": \"mark\", \"connections\": 0, \"templates\": 2}\n",
+        "{\"version\": 1, \"protocol\": \"udp\", \"connections\": 0, \"templates\": 4}\n{\"version\": 1, \"protocol\": \"mark\", \"connections\": 0, \"templates\": 2}\n",
     );
-    shows("--json --count", "{\"connections\": 12, \"templates\": 6}\n");
+    shows("--json --count", "{\"version\": 1, \"connections\": 12, \"templates\": 6}\n");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn json_has_an_object_on_each_line() {
     assert_eq!(objects.len(), 19);
     let sip = objects.iter().find(|object| object["engine"] == "sip").unwrap();
     let expected = serde_json::json!({
-        "client": "127.0.0.1", "service": "udp 127.0.0.10:5060", "server": "127.0.0.10:5060", "state": "NONE",
+        "version": 1, "client": "127.0.0.1", "service": "udp 127.0.0.10:5060", "server": "127.0.0.10:5060", "state": "NONE",
         "expires": 59, "template": true, "engine": "sip", "engine_data": "12345@example.net"
     });
     assert_eq!(*sip, expected);

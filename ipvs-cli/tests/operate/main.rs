@@ -6,8 +6,10 @@ mod drain;
 mod dry_run;
 mod faults;
 mod groups;
+mod json;
 mod metrics;
 mod restrictions;
+mod schema;
 mod watch;
 
 use director::{Director, Done, SHOP, done};
@@ -115,9 +117,10 @@ fn restore_is_ipvsadms_or_all_or_nothing() {
     assert_eq!(director.run(&format!("ipvs-cli restore {file}")), done(0, "", ""));
     assert_eq!(director.saved(), "-A -f 2 -s wlc\n-A -f 3 -s wlc\n");
     assert_eq!(director.run("ipvs-cli restore /no/such/file").status, 1);
-    let usage = "ipvs-cli: --wait and --timeout go with --atomic\n";
+    let usage = "ipvs-cli: --wait, --timeout and --json go with --atomic\n";
     assert_eq!(director.run("ipvs-cli restore --timeout 5"), done(2, "", usage));
     assert_eq!(director.run("ipvs-cli restore --wait"), done(2, "", usage));
+    assert_eq!(director.run("ipvs-cli restore --json"), done(2, "", usage));
 }
 
 #[test]

@@ -9,6 +9,9 @@ use kernel_tests::kernel_major;
 use kernel_tests::network::{Machine, Network};
 use serde_json::Value;
 
+#[path = "../../../ipvs-cli/tests/operate/schema.rs"]
+mod schema;
+
 /// One thing found: its level, its id, and the commands that mend it.
 #[derive(Debug)]
 struct Found {
@@ -29,7 +32,7 @@ fn doctor(machine: &Machine, options: &str) -> Vec<Found> {
         assert_eq!(String::from_utf8_lossy(&stderr), "", "{line}");
         (status, stdout)
     });
-    let answer: Value = serde_json::from_slice(&text).expect("JSON");
+    let answer = &schema::objects("findings", &String::from_utf8(text).expect("UTF-8"))[0];
     let text = |value: &Value| value.as_str().expect("a string").to_owned();
     let found = |value: &Value| Found {
         is_problem: value["level"] == "problem",

@@ -20,6 +20,8 @@ use traffic::{Clients, Report, serve};
 
 #[path = "reload/network.rs"]
 mod network;
+#[path = "../../../ipvs-cli/tests/operate/schema.rs"]
+mod schema;
 #[path = "drain/traffic.rs"]
 mod traffic;
 
@@ -198,6 +200,10 @@ fn it_goes_on_from_what_the_kernel_holds() {
     let (status, said) = run(&format!("{} --timeout 0.2 --quiet", world.line("drain")));
     assert_eq!(status, 1);
     assert!(said.contains("not drained in time: 0 active, 1 inactive"), "{said}");
+    let (status, said) = run(&format!("{} --timeout 0.2 --json", world.line("drain")));
+    let late = &schema::objects("drained", said.lines().next().unwrap_or_default())[0];
+    assert_eq!((status, &late["outcome"], &late["weight_before"]), (1, &"late".into(), &3.into()), "{said}");
+    assert_eq!((&late["active_connections"], &late["inactive_connections"]), (&0.into(), &1.into()), "{said}");
     // Its connection ends a second after the next packet.
     world.client.set_timeouts(Timeouts { udp: Some(1), ..Timeouts::default() }).unwrap();
     clients.iter().for_each(ask);

@@ -17,6 +17,8 @@ mod nft;
 mod packets;
 #[path = "marks/rules.rs"]
 mod rules;
+#[path = "../../../ipvs-cli/tests/operate/schema.rs"]
+mod schema;
 #[path = "marks/world.rs"]
 mod world;
 

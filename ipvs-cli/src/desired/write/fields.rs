@@ -10,12 +10,12 @@ use ipvs::{
 use super::scalar::{Fields, Scalar};
 use crate::desired::typed::keys::{CHECKSUM, REMOTE_CHECKSUM};
 
-pub(super) fn timeouts(timeouts: Timeouts) -> Fields {
+pub(crate) fn timeouts(timeouts: Timeouts) -> Fields {
     let all = [("tcp", timeouts.tcp), ("tcp_fin", timeouts.tcp_fin), ("udp", timeouts.udp)];
     all.into_iter().filter_map(|(key, seconds)| Some((key, seconds?.into()))).collect()
 }
 
-pub(super) fn daemon(daemon: &Daemon) -> Fields {
+pub(crate) fn daemon(daemon: &Daemon) -> Fields {
     let mut fields = vec![
         ("role", Scalar::text(daemon.role)),
         ("interface", Scalar::text(daemon.interface)),
@@ -28,7 +28,7 @@ pub(super) fn daemon(daemon: &Daemon) -> Fields {
     fields
 }
 
-pub(super) fn service(service: &Service) -> Fields {
+pub(crate) fn service(service: &Service) -> Fields {
     let mut fields = match service.key() {
         ServiceKey::Address { protocol, at } => {
             vec![("address", Scalar::text(at)), ("protocol", protocol_field(protocol))]
@@ -54,7 +54,7 @@ pub(super) fn service(service: &Service) -> Fields {
 }
 
 /// A member of the group of packets that get a mark.
-pub(super) fn member(rule: &MarkRule) -> Fields {
+pub(crate) fn member(rule: &MarkRule) -> Fields {
     let mut fields = vec![("address", Scalar::text(rule.destination()))];
     fields.extend(rule.traffic().protocol().map(|protocol| ("protocol", Scalar::text(protocol))));
     if let Traffic::Ports(_, ports) = rule.traffic() {
@@ -107,7 +107,7 @@ fn scheduler_flags(scheduler: Scheduler, flags: SchedulerFlags) -> Vec<String> {
     words
 }
 
-pub(super) fn destination(destination: &Destination) -> Fields {
+pub(crate) fn destination(destination: &Destination) -> Fields {
     let mut fields =
         vec![("address", Scalar::text(destination.address)), ("forwarding", forwarding(destination.forwarding))];
     if let Forwarding::Tunnel(tunnel) = destination.forwarding

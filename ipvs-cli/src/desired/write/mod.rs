@@ -1,6 +1,6 @@
 //! A table in the typed notation, as `typed` reads it.
 
-mod fields;
+pub(crate) mod fields;
 mod json;
 pub(crate) mod scalar;
 mod toml;

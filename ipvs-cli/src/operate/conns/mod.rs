@@ -16,8 +16,9 @@ use ipvs::{Connection, Connections, ConnectionsError};
 
 use self::group::{Count, Groups};
 use self::order::First;
+use super::json;
 use super::session::{Session, Trouble};
-use crate::desired::scalar::{Fields, Inline, Scalar};
+use crate::desired::scalar::Fields;
 use crate::render::Lines;
 
 pub(super) use options::Conns;
@@ -112,7 +113,7 @@ impl<'w> Writer<'w> {
         let mut lines = self.lines(row::titles)?;
         for connection in connections {
             lines.line(|line| match json {
-                true => object(line, row::fields(&connection)),
+                true => into(line, row::fields(&connection)),
                 false => row::text(line, &connection),
             })?;
         }
@@ -127,7 +128,7 @@ impl<'w> Writer<'w> {
         let mut lines = self.lines(|line| group::titles(line, by))?;
         for (group, count) in groups.ordered(conns.reverse).into_iter().take(conns.limit.unwrap_or(usize::MAX)) {
             lines.line(|line| match json {
-                true => object(line, group::fields(by, group, count)),
+                true => into(line, group::fields(by, group, count)),
                 false => group::text(line, group, count),
             })?;
         }
@@ -138,7 +139,7 @@ impl<'w> Writer<'w> {
         let mut count = Count::default();
         connections.for_each(|connection| count.add(&connection));
         match self.json {
-            true => writeln!(self.out, "{}", Inline::Json.of(&Scalar::Table(count.fields()))),
+            true => writeln!(self.out, "{}", json::object(count.fields())),
             false => writeln!(self.out, "{}", count.total()),
         }
     }
@@ -153,7 +154,7 @@ impl<'w> Writer<'w> {
     }
 }
 
-fn object(line: &mut Vec<u8>, fields: Fields) {
+fn into(line: &mut Vec<u8>, fields: Fields) {
     // Into memory.
-    let _ = write!(line, "{}", Inline::Json.of(&Scalar::Table(fields)));
+    let _ = write!(line, "{}", json::object(fields));
 }

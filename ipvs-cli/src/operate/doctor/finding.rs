@@ -4,10 +4,11 @@ use std::fmt;
 use std::io::{self, Write};
 
 use crate::desired::scalar::{Inline, Scalar};
+use crate::operate::json::VERSION;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Level {
+pub(in crate::operate) enum Level {
     /// Packets are lost, or go astray.
     Problem,
     /// It works, and there is something to know.
@@ -25,7 +26,7 @@ impl fmt::Display for Level {
 
 /// One thing that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Finding {
+pub(in crate::operate) struct Finding {
     pub(super) level: Level,
     /// A word for programs, which stays.
     pub(super) id: &'static str,
@@ -59,8 +60,12 @@ impl fmt::Display for Finding {
 }
 
 /// Writes all of them as one JSON object, a line for each.
-pub(super) fn write_json(out: &mut dyn Write, role: &'static str, findings: &[Finding]) -> io::Result<()> {
-    write!(out, "{{\n  \"version\": 1,\n  \"role\": {},\n  \"findings\": [", Inline::Json.of(&Scalar::text(role)))?;
+pub(in crate::operate) fn write_json(out: &mut dyn Write, role: &'static str, findings: &[Finding]) -> io::Result<()> {
+    write!(
+        out,
+        "{{\n  \"version\": {VERSION},\n  \"role\": {},\n  \"findings\": [",
+        Inline::Json.of(&Scalar::text(role))
+    )?;
     for (index, finding) in findings.iter().enumerate() {
         let fields = Scalar::Table(vec![
             ("level", Scalar::text(finding.level)),

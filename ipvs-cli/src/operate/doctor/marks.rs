@@ -6,7 +6,7 @@ use super::super::mark::check::{Wrong, add_service};
 use super::finding::Finding;
 
 impl Wrong {
-    pub(super) fn finding(&self) -> Finding {
+    pub(in crate::operate) fn finding(&self) -> Finding {
         let what = self.to_string();
         match self {
             Wrong::InTheWay(finding) => {

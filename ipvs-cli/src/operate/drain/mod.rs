@@ -4,6 +4,7 @@
 
 mod memory;
 mod options;
+mod report;
 mod sysctl;
 mod targets;
 mod undrain;
@@ -12,7 +13,7 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipvs::{Command, DrainStep, Errno, InUse, Weight};
+use ipvs::{Command, DrainStep, Errno, InUse};
 
 use self::memory::Memory;
 use self::sysctl::Settings;
@@ -68,7 +69,7 @@ fn drain_them(drain: &Drain, session: &mut Session<'_, '_>) -> Result<u8, Troubl
     if drain.delete {
         delete(&mut targets, &memory, session, drain.force && end == End::Late)?;
     }
-    Ok(report(&targets, drain, &memory, end, session))
+    Ok(report::report(&targets, drain, &memory, end, session))
 }
 
 fn memory_of(session: &Session<'_, '_>) -> Memory {
@@ -175,44 +176,4 @@ fn delete(targets: &mut [Target], memory: &Memory, session: &mut Session<'_, '_>
         target.is_deleted = true;
     }
     execute(&commands, session, GONE)
-}
-
-/// What became of each. Returns the exit status.
-fn report(targets: &[Target], drain: &Drain, memory: &Memory, end: End, session: &mut Session<'_, '_>) -> u8 {
-    let mut status = 0;
-    for target in targets {
-        let weight = target.weight.or_else(|| memory.recall(target.drain.service(), target.drain.address()));
-        let back = if drain.keep_weight { String::new() } else { way_back(target, weight) };
-        match target.outcome {
-            _ if target.is_deleted && target.outcome.is_none() => {
-                session.report(format!("{target}: deleted with {}", target.in_use));
-            }
-            Some(Outcome::Drained) if target.is_deleted => session.report(format!("{target}: drained and deleted")),
-            Some(Outcome::Drained) => session.report(format!("{target}: drained{back}")),
-            Some(Outcome::Gone) => session.report(format!("{target}: somebody else has removed it")),
-            Some(Outcome::Revived(weight)) => {
-                session.complain(format!("{target}: not drained: somebody else has given it weight {weight}"));
-                status = NOT_DRAINED;
-            }
-            None => {
-                let why = if end == End::Late { "not drained in time" } else { "not drained yet" };
-                session.complain(format!("{target}: {why}: {}{back}", target.in_use));
-                status = NOT_DRAINED;
-            }
-        }
-    }
-    match end {
-        End::Signal(signal) => 128 + u8::try_from(signal).unwrap_or(0),
-        End::Drained | End::Late => status,
-    }
-}
-
-/// How the weight comes back.
-fn way_back(target: &Target, weight: Option<Weight>) -> String {
-    let undrain = target.command("undrain");
-    match weight {
-        Some(weight) if target.is_noted => format!("; `ipvs-cli {undrain}' gives it weight {weight} again"),
-        Some(weight) => format!("; `ipvs-cli {undrain} --weight {weight}' gives it its weight again"),
-        None => format!("; `ipvs-cli {undrain} --weight WEIGHT' gives it a weight again"),
-    }
 }

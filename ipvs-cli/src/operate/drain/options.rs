@@ -25,6 +25,9 @@ pub(in crate::operate) struct Drain {
     /// Leave the weights alone and only wait: a health checker keeps new connections away
     #[arg(long)]
     pub(super) keep_weight: bool,
+    /// As JSON, an object on each line
+    #[arg(long)]
+    pub(super) json: bool,
     /// Say nothing but what is wrong
     #[arg(long)]
     pub(in crate::operate) quiet: bool,
@@ -37,6 +40,9 @@ pub(in crate::operate) struct Undrain {
     /// The weight; without it the one that `drain' has noted
     #[arg(long, value_name = "WEIGHT")]
     pub(super) weight: Option<Weight>,
+    /// As JSON, an object on each line
+    #[arg(long)]
+    pub(super) json: bool,
     /// Say nothing but what is wrong
     #[arg(long)]
     pub(in crate::operate) quiet: bool,

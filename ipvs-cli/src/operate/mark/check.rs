@@ -6,6 +6,7 @@ use std::fmt;
 use fwmark::{Backend, BackendError, Effect, Family, Mark, MarkRule, Survey};
 use ipvs::{ServiceKey, Table};
 
+use super::super::doctor::{Finding, write_json};
 use super::super::session::{Session, Trouble};
 use super::trouble;
 
@@ -30,15 +31,20 @@ pub(in crate::operate) enum Wrong {
     NoRule(Mark, Family),
 }
 
-/// Says what was found, a line each. Gives the exit status.
-pub(super) fn check(backend: &mut Backend, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
+/// Says what was found, a line each or as JSON. Gives the exit status.
+pub(super) fn check(backend: &mut Backend, is_json: bool, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
     let table = session.kernel.table();
     let wrong = look(backend, table.as_ref().ok()).map_err(trouble)?.wrong;
     if let Err(error) = table {
         session.note(format!("services are not looked at: {error}"));
     }
-    for line in &wrong {
-        session.report(line);
+    if is_json {
+        let found: Vec<Finding> = wrong.iter().map(Wrong::finding).collect();
+        session.display.end();
+        // As everywhere, errors of writing are ignored.
+        let _ = write_json(session.streams.stdout, "marks", &found);
+    } else {
+        wrong.iter().for_each(|line| session.report(line));
     }
     Ok(if wrong.is_empty() { 0 } else { FOUND })
 }

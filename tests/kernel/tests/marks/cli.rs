@@ -1,11 +1,13 @@
 //! `ipvs-cli mark`, with the rules in this kernel and services in an in-memory one, or in this one where it has IPVS.
 
 use super::packets::mark_of;
+use super::schema::objects;
 use super::world::{Lacking, Test};
 use fwmark::{Backend, BackendError, Owner};
 use ipvs::{Client, Table};
 use ipvs_cli::io::Streams;
 use ipvs_cli::kernel::Kernel;
+use serde_json::json;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -73,6 +75,14 @@ fn rules_are_added_listed_and_deleted() -> Result<(), Lacking> {
 12 udp:127.0.0.0/8 --source 127.0.0.1 --interface eth+
 ";
     assert_eq!(call("mark list"), done(0, all));
+    let objects = objects("mark", &call("mark list --json").stdout);
+    assert_eq!(objects.len(), 4);
+    assert_eq!(
+        objects[0],
+        json!({"version": 1, "mark": 10, "address": "127.0.0.1", "protocol": "tcp", "ports": [80, 443]})
+    );
+    let expected = json!({"version": 1, "mark": 11, "address": "2001:db8::/64", "output": true, "mask": 255});
+    assert_eq!(objects[2], expected);
     let as_lines = call("mark list --iptables").stdout;
     let read: Vec<_> = as_lines.lines().map(|line| fwmark::parse(line).expect("a line").rule).collect();
     assert_eq!(Backend::detect(Owner::default()).unwrap().list().unwrap(), read);
@@ -112,6 +122,12 @@ fn check_finds_what_is_in_the_way() -> Result<(), Lacking> {
     assert_eq!(call("mark check"), done(0, ""));
     assert_eq!(call("mark add 11 tcp:[::1]:80"), done(0, ""));
     assert_eq!(call("mark check"), done(1, "mark 11 has no service for IPv6: ipvsadm -A -f 11 -6 adds one\n"));
+    let answer = call("mark check --json");
+    let found = &objects("findings", &answer.stdout)[0];
+    assert_eq!(
+        (answer.status, &found["role"], &found["findings"][0]["id"]),
+        (1, &json!("marks"), &json!("mark-without-service"))
+    );
     assert_eq!(call("mark delete 11"), done(0, ""));
     assert_eq!(call("mark add 5 any:127.0.0.0/8 --owner other"), done(0, ""));
     let found = call("mark check");
