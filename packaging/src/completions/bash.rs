@@ -46,11 +46,15 @@ _PROGRAM_NAME() {{
         __ltrim_colon_completions "$cur"
         return
     fi
-    local groups= files=
+    local groups= files= tasks=
     case ${{words[1]}} in
 {options}    esac
     if [[ $files && $cur != -* ]]; then
         _filedir
+        return
+    fi
+    if [[ $tasks && $cur != -* && $cword -eq 2 ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$tasks" -- "$cur")
         return
     fi
     local group word
@@ -113,9 +117,9 @@ fn value_case(language: &str, choice: &Choice) -> Option<String> {
 fn options_case(command: &Command) -> String {
     let group = |choices: &Vec<Choice>| choices.iter().flat_map(Choice::forms).collect::<Vec<_>>().join(",");
     let groups: Vec<String> = command.groups.iter().map(group).collect();
-    let files = command.words.iter().any(|value| value.values == Values::Files);
-    let files = if files { " files=yes" } else { "" };
-    format!("        {}) groups='{}'{files} ;;\n", patterns(&command.name), groups.join(" "))
+    let files = if command.takes_files() { " files=yes" } else { "" };
+    let tasks = command.tasks().map_or_else(String::new, |tasks| format!(" tasks='{tasks}'"));
+    format!("        {}) groups='{}'{files}{tasks} ;;\n", patterns(&command.name), groups.join(" "))
 }
 
 /// The words that are a command: `-S* | --save`, as more letters may follow in the same word.

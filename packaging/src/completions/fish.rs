@@ -9,7 +9,7 @@ use super::{
 pub(super) fn script(program: &str, table: &Table) -> String {
     let commands: String = table.commands.iter().map(command_line).collect();
     let options: String = options(table).iter().map(|(condition, choice)| line(condition, choice)).collect();
-    let words: String = table.commands.iter().filter_map(files_line).collect();
+    let words: String = table.commands.iter().filter_map(words_line).collect();
     format!(
         r#"# Completions of {program} for fish.
 # {MADE_BY}
@@ -106,10 +106,13 @@ fn line(condition: &str, choice: &Choice) -> String {
     format!("complete -c PROGRAM -n \"{condition}\"{letters} -l {long}{value} -d '{help}'\n")
 }
 
-/// A command that takes a file.
-fn files_line(command: &Command) -> Option<String> {
-    let files = command.words.iter().any(|value| value.values == Values::Files);
-    files.then(|| format!("complete -c PROGRAM -n \"{}\" -F\n", with(&[command])))
+/// A command that takes a file, or one of few words behind its name.
+fn words_line(command: &Command) -> Option<String> {
+    let condition = with(&[command]);
+    let tasks = command.tasks().map(|tasks| {
+        format!("complete -c PROGRAM -n \"{condition}; and test (count (commandline -opc)) -eq 2\" -a '{tasks}'\n")
+    });
+    tasks.or_else(|| command.takes_files().then(|| format!("complete -c PROGRAM -n \"{condition}\" -F\n")))
 }
 
 /// Inside of single quotes.

@@ -25,6 +25,21 @@ pub(crate) struct Command {
     pub(crate) words: Vec<Value>,
 }
 
+impl Command {
+    /// What its first word may be, if that is one of few: such as `add` of `mark`.
+    pub(crate) fn tasks(&self) -> Option<String> {
+        match &self.words.first()?.values {
+            Values::Words(words) => Some(words.join(" ")),
+            _ => None,
+        }
+    }
+
+    /// Whether a word of it is a file.
+    pub(crate) fn takes_files(&self) -> bool {
+        self.words.iter().any(|value| value.values == Values::Files)
+    }
+}
+
 /// A command or an option.
 #[derive(Debug, Clone)]
 pub(crate) struct Choice {
@@ -96,7 +111,9 @@ impl Table {
     /// The same, and the subcommands.
     pub(crate) fn of_ipvs_cli() -> Self {
         let mut table = Self::of_ipvsadm();
-        table.commands.extend(ipvs_cli::operate::command().get_subcommands().map(of_subcommand));
+        let whole = ipvs_cli::operate::command();
+        let general: Vec<_> = whole.get_arguments().filter(|argument| argument.is_global_set()).collect();
+        table.commands.extend(whole.get_subcommands().map(|command| of_subcommand(command, &general)));
         table
     }
 }
@@ -171,12 +188,26 @@ fn choices(help: &[&'static str]) -> Option<Vec<&'static str>> {
     Some(list.trim_end_matches(',').split('|').collect())
 }
 
-fn of_subcommand(command: &clap::Command) -> Command {
+/// One with tasks of its own, such as `mark add`, is offered their names, and the options of all of them.
+fn of_subcommand(command: &clap::Command, general: &[&clap::Arg]) -> Command {
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let name = Choice { letters: Vec::new(), long: command.get_name().to_owned(), summary: about, value: None };
-    let options = command.get_arguments().filter(|argument| !argument.is_positional());
-    let groups = options.filter_map(of_argument).map(|choice| vec![choice]).collect();
-    Command { name, groups, words: command.get_positionals().map(of_value).collect() }
+    let tasks: Vec<&clap::Command> = command.get_subcommands().collect();
+    let of_tasks = tasks.iter().flat_map(|task| task.get_arguments());
+    let all = command.get_arguments().chain(of_tasks).chain(general.iter().copied());
+    let mut options: Vec<Choice> = Vec::new();
+    for choice in all.filter(|argument| !argument.is_positional()).filter_map(of_argument) {
+        if !options.iter().any(|other| other.long == choice.long) {
+            options.push(choice);
+        }
+    }
+    let words = if tasks.is_empty() { command.get_positionals().map(of_value).collect() } else { vec![names(&tasks)] };
+    Command { name, groups: options.into_iter().map(|choice| vec![choice]).collect(), words }
+}
+
+fn names(tasks: &[&clap::Command]) -> Value {
+    let names = tasks.iter().map(|task| task.get_name().to_owned()).collect();
+    Value { name: "TASK".to_owned(), must: true, values: Values::Words(names) }
 }
 
 fn of_argument(argument: &clap::Arg) -> Option<Choice> {
@@ -242,6 +273,11 @@ mod tests {
     fn subcommands_come_from_clap() {
         let table = Table::of_ipvs_cli();
         assert!(options(&table, "apply").contains(&"--dry-run".to_owned()));
+        for (task, option) in [("add", "--source"), ("list", "--iptables"), ("delete", "--all"), ("check", "--netns")] {
+            let mark = table.commands.iter().find(|command| command.name.long == "mark").unwrap();
+            assert!(mark.tasks().unwrap().split(' ').any(|name| name == task));
+            assert_eq!(options(&table, "mark").iter().filter(|name| *name == option).count(), 1, "{option}");
+        }
         let diff = table.commands.iter().find(|command| command.name.long == "diff").unwrap();
         assert_eq!(diff.words.iter().map(|value| &value.values).collect::<Vec<_>>(), [&Values::Files]);
         let color = diff.groups.iter().flatten().find(|choice| choice.long == "--color").unwrap();

@@ -4,32 +4,48 @@ use clap::{Arg, Command};
 
 use super::roff::Roff;
 
-/// The forms of their command lines.
-pub(super) fn forms() -> Vec<String> {
-    let mut command = ipvs_cli::operate::command();
-    let usage = |subcommand: &mut Command| {
-        let name = subcommand.get_name().to_owned();
-        let usage = subcommand.render_usage().to_string();
-        let arguments = usage.split_once(&name).map(|(_, arguments)| arguments.trim().to_owned()).unwrap_or_default();
-        format!("{name} {arguments}")
-    };
-    command.get_subcommands_mut().map(usage).collect()
+/// All of them: of one that has tasks of its own, such as `mark`, first itself, and then each task, by both names.
+fn all() -> Vec<(String, Command)> {
+    let mut all = Vec::new();
+    for command in ipvs_cli::operate::command().get_subcommands() {
+        let name = command.get_name().to_owned();
+        let tasks = command.get_subcommands().map(|task| (format!("{name} {}", task.get_name()), task.clone()));
+        all.push((name.clone(), command.clone()));
+        all.extend(tasks);
+    }
+    all
 }
 
-/// Each with its arguments.
+/// The forms of their command lines.
+pub(super) fn forms() -> Vec<String> {
+    let lines = all().into_iter().filter(|(_, command)| !command.has_subcommands());
+    let form = |(name, mut command): (String, Command)| {
+        let usage = command.render_usage().to_string();
+        let arguments = usage.split_once(command.get_name()).map(|(_, arguments)| arguments.trim().to_owned());
+        format!("{name} {}", arguments.unwrap_or_default()).trim_end().to_owned()
+    };
+    lines.map(form).collect()
+}
+
+/// Each with its arguments; then those that go with all.
 pub(super) fn describe(roff: &mut Roff) {
-    for subcommand in ipvs_cli::operate::command().get_subcommands() {
-        roff.part(subcommand.get_name());
-        let about = subcommand.get_long_about().or(subcommand.get_about());
+    for (name, command) in all() {
+        roff.part(&name);
+        let about = command.get_long_about().or(command.get_about());
         roff.say(&sentence(&about.map(ToString::to_string).unwrap_or_default()));
-        let (words, options): (Vec<_>, Vec<_>) =
-            subcommand.get_arguments().partition(|argument| argument.is_positional());
-        for argument in words.into_iter().chain(options) {
-            roff.item(&term(argument), &explanation(argument));
-        }
-        if let Some(after) = subcommand.get_after_help() {
+        describe_arguments(roff, &command);
+        if let Some(after) = command.get_after_help() {
             roff.say(&marked(&after.to_string()));
         }
+    }
+    roff.part("Options of all of them");
+    describe_arguments(roff, &ipvs_cli::operate::command());
+}
+
+fn describe_arguments(roff: &mut Roff, command: &Command) {
+    let (words, options): (Vec<_>, Vec<_>) = command.get_arguments().partition(|argument| argument.is_positional());
+    for argument in words.into_iter().chain(options) {
+        roff.item(&term(argument), &explanation(argument));
     }
 }
 
@@ -82,13 +98,18 @@ mod tests {
         let mut roff = Roff::page("ipvs-cli", "test", Default::default());
         describe(&mut roff);
         let page = roff.finish();
-        for subcommand in ipvs_cli::operate::command().get_subcommands() {
-            assert!(page.contains(&format!(".SS {}\n", subcommand.get_name())));
-            assert!(forms().iter().any(|form| form.starts_with(subcommand.get_name())));
-            for long in subcommand.get_arguments().filter_map(Arg::get_long) {
+        for (name, command) in all() {
+            assert!(page.contains(&format!(".SS {name}\n")), "{name}");
+            assert_eq!(
+                forms().iter().any(|form| form.starts_with(&name)),
+                !command.has_subcommands() || name == "mark"
+            );
+            for long in command.get_arguments().filter_map(Arg::get_long).chain(["netns"]) {
                 assert!(page.contains(&format!("\\-\\-{}", long.replace('-', "\\-"))), "{long}");
             }
         }
+        assert!(all().iter().any(|(name, _)| name == "mark list"));
+        assert!(forms().contains(&"mark list [OPTIONS]".to_owned()), "{:?}", forms());
     }
 
     #[test]

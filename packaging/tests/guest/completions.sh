@@ -77,6 +77,9 @@ lines+=('ipvsadm-save -') wanted+=(-n)
 lines+=('ipvs-cli app') wanted+=(apply)
 lines+=('ipvs-cli diff --color ') wanted+=('always auto never')
 lines+=('ipvs-cli show --j') wanted+=(--json)
+lines+=('ipvs-cli mark ') wanted+=('add check delete list')
+lines+=('ipvs-cli mark add --inter') wanted+=(--interface)
+lines+=('ipvs-cli drain --netn') wanted+=(--netns)
 # A file, in a directory with nothing else: zsh tells its path in pieces.
 mkdir "$system/rules"
 touch "$system/rules/rules"
