@@ -149,7 +149,8 @@ fn director(session: &mut Session<'_, '_>) -> Result<Vec<Finding>, Trouble> {
         match Backend::detect(Owner::default()).and_then(|mut backend| check::look(&mut backend, Some(&table))) {
             Ok(looked) => (looked.rules, looked.wrong),
             Err(BackendError::Unavailable { .. }) => (Vec::new(), check::without_backend(&table)),
-            Err(error) => return Err(Trouble::Other(error.to_string())),
+            // All the rest can still be looked at.
+            Err(error) => (Vec::new(), vec![check::Wrong::Unread(error.to_string())]),
         };
     session.doing("looking at the network");
     let machine = gather::machine(director::asked(&table, &rules)).map_err(unseen)?;

@@ -143,6 +143,12 @@ fn marks_of_directors() {
     broken_found_and_mended(director, "", "vip-absent", "ip address del 10.0.0.100/32 dev eth0");
     shell(director, "iptables -t mangle -A PREROUTING -d 10.0.0.100 -j MARK --set-mark 5");
     assert!(ids(&doctor(director, "")).contains(&"mark-conflict"));
+    // Into a chain of ours.
+    shell(
+        director,
+        "iptables -t mangle -A $(iptables -t mangle -S | grep -om1 'ipvs-fwmark-[a-z]*') -j MARK --set-mark 6",
+    );
+    assert!(ids(&doctor(director, "")).contains(&"rules-unread"));
 }
 
 #[test]

@@ -5,9 +5,12 @@
 
 use kernel_tests::target::{Outcome, Target};
 use nix::kmod::{DeleteModuleFlags, delete_module};
+use serde_json::{Value, json};
 use shell::Shell;
 use std::ffi::CString;
 use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -56,9 +59,21 @@ fn says_that_the_module_is_missing() {
         assert_eq!((&theirs.stdout, theirs.status), (&ours.stdout, ours.status), "{line}");
         assert!(!line.starts_with("ipvsadm") || we_said == NO_MODULE, "{line}: {we_said:?}");
     }
+    the_doctor_finds_it();
     drop(loader);
     let [_, listing] = &shell::with(Target::Ours, Shell::table)[..] else { panic!("what is saved, and a listing") };
     assert!(listing.stdout.starts_with(b"IP Virtual Server"), "the loader is back, but: {listing:?}");
+}
+
+fn the_doctor_finds_it() {
+    let mut doctor = Command::new(Target::Ours.program().expect("it is built"));
+    let output = doctor.arg0("ipvs-cli").args(["doctor", "--json"]).output().expect("it can be started");
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((output.status.code(), found["findings"].as_array().map(Vec::len)), (Some(1), Some(1)), "{found}");
+    assert_eq!(
+        (&found["findings"][0]["id"], &found["findings"][0]["mend"]),
+        (&"no-ipvs".into(), &json!(["modprobe ip_vs"]))
+    );
 }
 
 fn try_everything(shell: &mut Shell) -> Vec<(String, Outcome)> {

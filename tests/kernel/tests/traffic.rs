@@ -1,6 +1,7 @@
 //! Real packets: clients, a director and real servers in namespaces of their own, and who answers whom.
 
 mod traffic {
+    mod counts;
     mod directors;
     mod envelope;
     mod field;

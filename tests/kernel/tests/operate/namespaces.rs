@@ -113,6 +113,41 @@ fn a_namespace_that_is_none_is_an_error_that_says_which() {
     assert_eq!(own(), home);
 }
 
+/// What is about the kernel's table, its connections, marks or the machine is that of the other namespace.
+#[test]
+fn all_subcommands_look_there() {
+    let world = World::new();
+    let named = Named::new("ipvs-all");
+    let there = |line: &str, input: &str| {
+        let (subcommand, rest) = line.split_once(' ').unwrap_or((line, ""));
+        world.run(format!("{subcommand} --netns {} {rest}", named.name).trim_end(), input)
+    };
+    let rules = "-A -u 127.0.0.10:53 -s rr\n-a -u 127.0.0.10:53 -r 127.0.0.1:5300 -m -w 3\n-A -f 7\n";
+    assert_eq!(there("apply --quiet -", rules).status, 0);
+    ip(&["netns", "exec", named.name, "bash", "-c", "echo >/dev/udp/127.0.0.10/53"]);
+    assert_eq!(there("conns --count", "").stdout, "1\n");
+    assert_eq!(world.run("conns --count", "").stdout, "0\n");
+    let metrics = there("metrics", "").stdout;
+    assert!(metrics.contains("ipvs_services 2\n") && metrics.contains("service=\"mark 7\""), "{metrics}");
+    assert!(world.run("metrics", "").stdout.contains("ipvs_services 0\n"));
+    let watched = there("watch --interval 0.1 --count 1", "").stdout;
+    assert!(watched.contains("Z udp 127.0.0.10:53: ") && watched.contains("Z mark 7: "), "{watched}");
+    let drained = there("drain --timeout 0 --json udp:127.0.0.10:53 127.0.0.1", "");
+    assert!(drained.stdout.contains("\"outcome\": \"late\""), "{drained:?}");
+    assert_eq!(
+        there("undrain udp:127.0.0.10:53 127.0.0.1", "").stdout,
+        "127.0.0.1:5300 at udp 127.0.0.10:53: weight 3\n"
+    );
+    // Where nothing can mark packets, no rule does.
+    let found = there("doctor", "").stdout;
+    assert!(found.contains("the IPv4 service of mark 7 gets no packets"), "{found}");
+    if there("mark add 7 udp:127.0.0.10:53", "").status == 0 {
+        assert_eq!(there("mark list", "").stdout, "7 udp:127.0.0.10:53\n");
+        assert_eq!(world.run("mark list", "").stdout, "");
+        assert!(!there("doctor", "").stdout.contains("mark 7 gets no packets"));
+    }
+}
+
 #[test]
 fn subcommands_take_a_namespace() {
     let mut world = World::new();
