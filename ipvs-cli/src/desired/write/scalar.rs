@@ -96,14 +96,24 @@ impl Shown<'_> {
 /// In quotes: the same in JSON as in TOML, as no more is escaped than must be in one of them.
 fn quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_char('"')?;
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => write!(f, "\\{letter}")?,
-            '\0'..='\u{1f}' | '\u{7f}' => write!(f, "\\u{:04x}", u32::from(letter))?,
-            _ => f.write_char(letter)?,
+    let mut rest = text;
+    // Mostly there is nothing to escape, so it goes in one piece.
+    while let Some(at) = rest.find(is_escaped) {
+        let (plain, escaped) = rest.split_at(at);
+        let mut letters = escaped.chars();
+        f.write_str(plain)?;
+        match letters.next() {
+            Some(letter @ ('"' | '\\')) => write!(f, "\\{letter}")?,
+            letter => letter.map_or(Ok(()), |letter| write!(f, "\\u{:04x}", u32::from(letter)))?,
         }
+        rest = letters.as_str();
     }
+    f.write_str(rest)?;
     f.write_char('"')
+}
+
+fn is_escaped(letter: char) -> bool {
+    matches!(letter, '"' | '\\' | '\0'..='\u{1f}' | '\u{7f}')
 }
 
 #[cfg(test)]
