@@ -1,11 +1,14 @@
 //! The checks that need no kernel.
 
 use std::{
+    path::PathBuf,
     process::{Command, Stdio},
     time::Instant,
 };
 
 use super::{
+    book,
+    cargo_tool::CargoTool,
     crates::Crates,
     summary::{Outcome, Summary},
 };
@@ -39,6 +42,7 @@ pub(crate) fn check(workspace: &Workspace, summary: &mut Summary) -> Result<()> 
     published_crates(workspace, summary)?;
     fuzz_targets(workspace, summary)?;
     dependencies(workspace, summary)?;
+    the_book(workspace, summary)?;
     run(
         summary,
         "tests on this machine",
@@ -128,15 +132,27 @@ fn fuzz_targets(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
     run(summary, name, command)
 }
 
+const CARGO_DENY: CargoTool = CargoTool { name: "cargo-deny", version: "0.20.2", options: &[] };
+
+/// Without what serves, watches and searches a book.
+const MDBOOK: CargoTool = CargoTool { name: "mdbook", version: "0.5.4", options: &["--no-default-features"] };
+
+/// The program for a check, which is skipped if it can't be had.
+fn found(tool: &CargoTool, check: &str, summary: &mut Summary) -> Result<Option<PathBuf>> {
+    let found = tool.find()?;
+    Ok(found.map_err(|why| skip(summary, check, why)).ok())
+}
+
 /// Licences, sources and known holes of all dependencies, by cargo-deny.
 fn dependencies(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
-    let Some(program) = cargo_deny(summary)? else { return Ok(()) };
+    let name = "licences and sources";
+    let Some(program) = found(&CARGO_DENY, name, summary)? else { return Ok(()) };
     let deny = |arguments: &[&str]| {
         let mut command = Command::new(&program);
         command.current_dir(workspace.root()).args(arguments);
         command
     };
-    run(summary, "licences and sources", deny(&["check", "licenses", "bans", "sources"]))?;
+    run(summary, name, deny(&["check", "licenses", "bans", "sources"]))?;
     let database = deny(&["fetch", "db"]).output().context(|| "run cargo-deny".into())?;
     if !database.status.success() {
         skip(summary, "advisories", "the database of advisories can't be reached from here");
@@ -145,24 +161,19 @@ fn dependencies(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
     run(summary, "advisories", deny(&["check", "--disable-fetch", "advisories"]))
 }
 
-/// cargo-deny, from PATH or from the lab's cache; built into the cache when there is none.
-fn cargo_deny(summary: &mut Summary) -> Result<Option<std::path::PathBuf>> {
-    if packages::is_program("cargo-deny") {
-        return Ok(Some("cargo-deny".into()));
+/// docs/ as a book, by mdbook: in target/book.
+fn the_book(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
+    let Some(program) = found(&MDBOOK, "book", summary)? else { return Ok(()) };
+    let mut command = Command::new(program);
+    command.current_dir(workspace.root()).args(["build", "docs"]);
+    if !judge(summary, "book", command, "target/book/index.html".to_owned())? {
+        return Ok(());
     }
-    let cache = Cache::open()?;
-    let root = cache.dir().join("cargo-tools");
-    let program = root.join("bin/cargo-deny");
-    if !program.exists() {
-        eprintln!("lab: compiling cargo-deny into {}, once (some minutes) …", root.display());
-        let mut command = Command::new("cargo");
-        // Not in the workspace: its linker flags are for its own programs.
-        command.args(["install", "--locked", "--quiet", "cargo-deny", "--root"]).arg(&root).current_dir(cache.dir());
-        if !judge(summary, "cargo-deny installed", command, String::new())? {
-            return Ok(None);
-        }
-    }
-    Ok(Some(program))
+    let start = Instant::now();
+    let broken = book::broken_links(&workspace.root().join("target/book"))?;
+    let outcome = if broken.is_empty() { Outcome::Passed(String::new()) } else { Outcome::Failed(broken.join(", ")) };
+    summary.add("links of the book", outcome, start.elapsed());
+    Ok(())
 }
 
 fn text_of(command: &mut Command) -> String {
