@@ -15,6 +15,8 @@ use nix::sys::signal::Signal;
 
 use pty::Terminal;
 
+#[path = "screens/picture.rs"]
+mod picture;
 #[path = "screens/pty.rs"]
 mod pty;
 
@@ -82,6 +84,42 @@ fn top_is_drawn_and_obeys() {
     top.press("q");
     let (status, is_restored) = top.end();
     assert!(status.success() && is_restored, "{status}");
+}
+
+/// The README's picture has the services, columns and keys of today. `cargo lab pictures` asks for the screen, with
+/// curves: those take a while.
+#[test]
+fn top_is_as_in_its_picture() {
+    let is_wanted = std::env::var_os("LAB_PICTURE").is_some();
+    if !is_wanted && is_elsewhere() {
+        return;
+    }
+    let _traffic = picture::begin();
+    let mut top = Terminal::start("top --interval 2", 18, 100);
+    let is_busy = |text: &str| text.contains("tcp 192.0.2.1:80") && !text.contains("ipvs  6 services  0 conn/s");
+    let curve = if is_wanted { 8 } else { 0 };
+    // The selected service's line ends with its curve.
+    let curved = |text: &str| {
+        text.lines()
+            .nth(2)
+            .is_some_and(|line| line.chars().rev().take_while(|letter| !letter.is_ascii()).count() >= curve)
+    };
+    let shown = top.wait(|text| is_busy(text) && curved(text));
+    if is_wanted {
+        println!("screen: {}", serde_json::to_string(&top.formatted()).unwrap());
+    }
+    top.press("q");
+    assert!(top.end().0.success());
+    // The heads of its columns and its keys. Of the destinations' table only the heads: which service is first, traffic says.
+    let frame = |screen: &str| {
+        let lines: Vec<_> = screen.lines().map(str::trim_end).collect();
+        let heads = lines.iter().find_map(|line| line.strip_prefix("-- ")).expect("destinations");
+        let heads = heads.split_once("FORWARD").expect("their heads").1;
+        [lines[1], heads, lines[lines.len() - 1]].map(str::to_owned)
+    };
+    let picture = std::fs::read_to_string("../../docs/pictures/top.svg").unwrap();
+    let text = picture.split_once("<desc>").and_then(|(_, rest)| rest.split_once("</desc>")).expect("a description").0;
+    assert_eq!(frame(text), frame(&shown), "`cargo lab pictures` draws it anew");
 }
 
 #[test]

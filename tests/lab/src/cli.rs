@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Fuzz(commands::fuzz::Fuzz),
     /// Run the tests of marks on an emulated PC, whose kernel has nftables and IPVS
     Pc(commands::pc::PcTests),
+    /// Draw the README's pictures, of the screens that the product has in a guest
+    Pictures(commands::pictures::Pictures),
     /// Measure ours, ipvsadm and the least possible side by side
     Bench(bench::Bench),
     /// Only fetch the kernels and tools
@@ -91,6 +93,7 @@ impl Command {
             Self::Compat(compat) => compat.run(),
             Self::Fuzz(fuzz) => fuzz.run(),
             Self::Pc(tests) => tests.run(),
+            Self::Pictures(pictures) => pictures.run(),
             Self::Bench(bench) => bench.run(),
             Self::Setup(setup) => setup.run(),
             Self::Supervise { directory, kernel, arguments } => guest::supervise(&directory, &kernel, &arguments),

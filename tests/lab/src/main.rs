@@ -9,6 +9,7 @@ mod error;
 mod guest;
 mod kernel;
 mod packages;
+mod picture;
 mod signals;
 mod stage;
 mod terminal;

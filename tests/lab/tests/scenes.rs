@@ -1,9 +1,10 @@
 //! The demo and the shell, with the real ipvsadm: these tests are about the scenes, not about our tools.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{Read, Write},
     os::fd::OwnedFd,
+    path::Path,
     process::{Command, Output, Stdio},
     thread,
 };
@@ -38,7 +39,25 @@ fn the_demo_shows_the_table_and_who_answered() {
         for server in ["RS1 (172.16.2.12)\n", "RS2 (172.16.2.14)\n"] {
             assert_eq!(shown.matches(server).count(), 3, "{shown}");
         }
+        if kernel == "6.1" {
+            assert_eq!(in_order(&shown), in_order(&pictured("demo")), "`cargo lab pictures` draws it anew");
+        }
     }
+}
+
+/// The lines behind the first, which has the kernel's release. Who answers first is not said.
+fn in_order(shown: &str) -> Vec<&str> {
+    let mut lines: Vec<_> = shown.lines().map(str::trim_end).skip(1).collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// The text of one of the README's pictures.
+fn pictured(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pictures").join(name).with_extension("svg");
+    let picture = fs::read_to_string(path).unwrap();
+    let text = picture.split_once("<desc>").unwrap().1.split_once("</desc>").unwrap().0;
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 }
 
 #[test]

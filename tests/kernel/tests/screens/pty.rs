@@ -63,6 +63,12 @@ impl Terminal {
         lines.join("\n")
     }
 
+    /// What a terminal needs to show this screen: its letters, and how they look.
+    pub(crate) fn formatted(&self) -> String {
+        let shown = self.shown.lock().unwrap();
+        String::from_utf8(shown.screen.screen().contents_formatted()).unwrap()
+    }
+
     /// How many bytes the program has written so far.
     pub(crate) fn bytes(&self) -> usize {
         self.shown.lock().unwrap().bytes

@@ -5,7 +5,11 @@ use std::{process::ExitCode, time::Duration};
 use clap::Args;
 
 use super::{run::streams, scene};
-use crate::{cli::GuestOptions, error::Result, stage::conclude};
+use crate::{
+    cli::GuestOptions,
+    error::Result,
+    stage::{Limits, conclude},
+};
 
 /// Arguments of `cargo lab demo`.
 #[derive(Debug, Args)]
@@ -21,8 +25,8 @@ impl Demo {
     /// Plays the scene; fails when a table or an answer is not what it should be.
     pub(crate) fn run(self) -> Result<ExitCode> {
         let guest = scene::with_legacy_iptables(self.guest)?;
-        let deadline = Duration::from_secs(120);
-        let (stage, ending) = scene::play("firewall-mark.sh", &guest, self.theirs, |_| Ok(streams()), deadline)?;
+        let limits = Limits::through(Duration::from_secs(120));
+        let (stage, ending) = scene::play("firewall-mark.sh", &guest, self.theirs, |_| Ok(streams()), &limits)?;
         Ok(conclude(stage.kernel(), ending))
     }
 }

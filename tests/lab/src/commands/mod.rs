@@ -4,6 +4,7 @@ pub(crate) mod compat;
 pub(crate) mod demo;
 pub(crate) mod fuzz;
 pub(crate) mod pc;
+pub(crate) mod pictures;
 pub(crate) mod run;
 mod scene;
 pub(crate) mod setup;

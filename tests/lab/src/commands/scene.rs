@@ -1,6 +1,6 @@
 //! The scenes: scripts that build a network of a client, a director and two real servers, and do something in it.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use crate::{
     cache::Cache,
@@ -18,7 +18,7 @@ pub(crate) fn play(
     guest: &GuestOptions,
     theirs: bool,
     streams: impl FnOnce(&Stage) -> Result<Streams>,
-    deadline: Duration,
+    limits: &Limits,
 ) -> Result<(Stage, Ending)> {
     let workspace = Workspace::find()?;
     let tool = if theirs { Tool::Theirs } else { Tool::Ours(workspace.build_ipvs_cli()?) };
@@ -26,7 +26,7 @@ pub(crate) fn play(
     let scenes: PathBuf = workspace.root().join("tests/lab/scenes");
     let command = vec!["bash".to_owned(), scenes.join(name).display().to_string()];
     let streams = streams(&stage)?;
-    let ending = stage.run(command, &scenes, streams, &Limits::through(deadline))?;
+    let ending = stage.run(command, &scenes, streams, limits)?;
     Ok((stage, ending))
 }
 

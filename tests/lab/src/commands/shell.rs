@@ -13,7 +13,7 @@ use crate::{
     cli::GuestOptions,
     error::{Context, Result},
     guest::{Streams, input_file},
-    stage::{Stage, conclude},
+    stage::{Limits, Stage, conclude},
     terminal,
 };
 
@@ -41,7 +41,7 @@ impl Shell {
             }
             None => Ok(Streams::Input(commands(stage)?)),
         };
-        let (stage, ending) = scene::play("shell.sh", &self.guest, self.theirs, streams, DEADLINE)?;
+        let (stage, ending) = scene::play("shell.sh", &self.guest, self.theirs, streams, &Limits::through(DEADLINE))?;
         drop(raw); // before anything is printed
         Ok(conclude(stage.kernel(), ending))
     }
