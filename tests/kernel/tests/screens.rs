@@ -96,7 +96,10 @@ fn top_is_as_in_its_picture() {
     }
     let _traffic = picture::begin();
     let mut top = Terminal::start("top --interval 2", 18, 100);
-    let is_busy = |text: &str| text.contains("tcp 192.0.2.1:80") && !text.contains("ipvs  6 services  0 conn/s");
+    let is_busy = |text: &str| {
+        // The destinations of another service are read when that has become the first.
+        text.contains("FORWARD") && text.contains("ipvs  6 services") && !text.contains("  0 conn/s")
+    };
     let curve = if is_wanted { 8 } else { 0 };
     // The selected service's line ends with its curve.
     let curved = |text: &str| {
