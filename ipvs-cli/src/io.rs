@@ -14,7 +14,7 @@ use crate::sigpipe;
 pub struct Streams<'s> {
     /// Command lines, for `-R`.
     pub stdin: &'s mut dyn Input,
-    /// Listings. Errors of writing them are ignored, as ipvsadm does.
+    /// Listings. In the language of ipvsadm, errors of writing them are ignored, as it does.
     pub stdout: &'s mut dyn Write,
     /// What went wrong.
     pub stderr: &'s mut dyn Write,

@@ -76,7 +76,7 @@ fn tell(session: &mut Session<'_, '_>, summary: &Summary, manner: &Manner) {
 fn show(session: &mut Session<'_, '_>, prepared: &Prepared, json: bool) {
     session.display.end();
     let difference = Difference::new(prepared.change.before(), prepared.change.plan()).with_marks(&prepared.marks);
-    // As everywhere, errors of writing are ignored.
+    // Of errors of writing it is told at the end.
     let notation = if json { Notation::Json } else { Notation::Rules { colored: false } };
     let _ = difference.write(session.streams.stdout, notation);
 }

@@ -21,7 +21,7 @@ pub(super) fn run(diff: &Diff, session: &mut Session<'_, '_>) -> u8 {
             true => Notation::Json,
             false => Notation::Rules { colored: is_colored(diff.color, session.streams.colors) },
         };
-        // As everywhere, errors of writing are ignored.
+        // Of errors of writing it is told at the end.
         let difference = Difference::new(change.before(), change.plan()).with_marks(&prepared.marks);
         let _ = difference.write(session.streams.stdout, notation);
         DIFFERENT

@@ -121,7 +121,7 @@ impl Doctor {
 fn tell(is_json: bool, role: &'static str, found: &[Finding], session: &mut Session<'_, '_>) -> u8 {
     if is_json {
         session.display.end();
-        // As everywhere, errors of writing are ignored.
+        // Of errors of writing it is told at the end.
         let _ = write_json(session.streams.stdout, role, found);
     } else {
         found.iter().for_each(|finding| session.report(finding));

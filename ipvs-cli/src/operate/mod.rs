@@ -20,6 +20,7 @@ mod mark;
 mod mark_change;
 mod metrics;
 mod network;
+mod output;
 mod prepare;
 mod progress;
 mod restore;
@@ -38,6 +39,7 @@ use clap::{CommandFactory, FromArgMatches};
 use crate::io::Streams;
 use crate::kernel::Kernel;
 use crate::operate::cli::{Cli, Subcommand};
+use crate::operate::output::Heeded;
 use crate::operate::session::Session;
 
 pub(crate) use carry_out::{Conduct, carry_out};
@@ -66,16 +68,26 @@ pub fn command() -> clap::Command {
 pub(crate) fn run(arguments: &[OsString], streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
     let words = std::iter::once(OsStr::new("ipvs-cli")).chain(arguments.iter().map(OsString::as_os_str));
     let parsed = command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
-    match parsed {
-        Ok(cli) => run_in(cli, streams, kernel),
-        Err(error) => {
-            let text = error.render().to_string();
-            let out = if error.use_stderr() { &mut *streams.stderr } else { &mut *streams.stdout };
-            // As everywhere, errors of writing are ignored.
-            let _ = out.write_all(text.as_bytes());
-            u8::try_from(error.exit_code()).unwrap_or(2)
-        }
-    }
+    let if_lost = parsed.as_ref().map_or(Some(USAGE), |cli| output::status_if_lost(&cli.subcommand));
+    let mut out = Heeded::new(&mut *streams.stdout);
+    let mut heeded = Streams { stdin: &mut *streams.stdin, stdout: &mut out, stderr: &mut *streams.stderr, ..*streams };
+    let status = match parsed {
+        Ok(cli) => run_in(cli, &mut heeded, kernel),
+        Err(error) => help_or_usage(&error, &mut heeded),
+    };
+    let Some(error) = out.end() else { return status };
+    // To where nothing could be said about it.
+    let _ = writeln!(streams.stderr, "ipvs-cli: standard output: {error}");
+    if_lost.unwrap_or(status)
+}
+
+/// What clap has to say.
+fn help_or_usage(error: &clap::Error, streams: &mut Streams<'_>) -> u8 {
+    let text = error.render().to_string();
+    let out = if error.use_stderr() { &mut *streams.stderr } else { &mut *streams.stdout };
+    // Of stdout it is told later.
+    let _ = out.write_all(text.as_bytes());
+    u8::try_from(error.exit_code()).unwrap_or(2)
 }
 
 /// There, if another network namespace is asked for, and with the thread back in its own then.

@@ -91,7 +91,7 @@ impl<'a, 's> Session<'a, 's> {
     /// Writes what was asked for.
     pub(super) fn print(&mut self, line: impl Shown) {
         self.display.end();
-        // As everywhere, errors of writing are ignored.
+        // Of errors of writing it is told at the end.
         let _ = writeln!(self.streams.stdout, "{line}");
     }
 

@@ -59,7 +59,7 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
     } else {
         write_rules(out, &table, only)
     };
-    // As everywhere, errors of writing are ignored.
+    // Of errors of writing it is told at the end.
     written.or(Ok(()))
 }
 
@@ -70,7 +70,7 @@ fn show_public(failure: Failure, only: Option<ServiceKey>, session: &mut Session
     }
     let Ok(table) = PublicTable::read() else { return Err(Trouble::Kernel(failure)) };
     let total = ipvs::total_statistics().ok();
-    // As everywhere, errors of writing are ignored.
+    // Of errors of writing it is told at the end.
     render::public::list(session.streams.stdout, &table, total.as_ref(), only.as_ref()).or(Ok(()))
 }
 

@@ -10,6 +10,7 @@ mod json;
 mod metrics;
 mod restrictions;
 mod schema;
+mod unwritten;
 mod watch;
 
 use director::{Director, Done, SHOP, done};

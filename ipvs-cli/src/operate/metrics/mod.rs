@@ -31,7 +31,7 @@ pub(super) fn run(metrics: &Metrics, session: &mut Session<'_, '_>) -> u8 {
         (None, Some(path)) => read(session.kernel, metrics).and_then(|text| {
             write(path, &text).map_err(|error| Trouble::Other(format!("{}: {error}", path.display())))
         }),
-        // As everywhere, errors of writing are ignored.
+        // Of errors of writing it is told at the end.
         (None, None) => {
             read(session.kernel, metrics).map(|text| drop(session.streams.stdout.write_all(text.as_bytes())))
         }
