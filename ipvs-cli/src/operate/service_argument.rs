@@ -1,18 +1,37 @@
 //! A service as a word of the command line.
 
-use ipvs::{InvalidValue, ServiceKey};
+use std::error::Error;
+use std::fmt;
+
+use ipvs::ServiceKey;
+
+/// A word that is no service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NoService(String);
+
+impl fmt::Display for NoService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}' is no service: tcp:192.0.2.1:80, udp:[2001:db8::1]:53, mark:10 or mark:10:ipv6 would be",
+            self.0
+        )
+    }
+}
+
+impl Error for NoService {}
 
 /// As [`ServiceKey`] reads it, or with a colon for each blank, which needs no quotes: `tcp:192.0.2.1:80`,
 /// `udp:[2001:db8::1]:53`, `mark:10`, `mark:10:ipv6`.
-pub(super) fn parse(text: &str) -> Result<ServiceKey, InvalidValue> {
-    if text.contains(' ') {
-        return text.parse();
-    }
-    match text.split_once(':') {
-        Some(("mark", rest)) => format!("mark {}", rest.replacen(':', " ", 1)).parse(),
-        Some((protocol, at)) => format!("{protocol} {at}").parse(),
-        None => text.parse(),
-    }
+pub(super) fn parse(text: &str) -> Result<ServiceKey, NoService> {
+    let spaced = match text.split_once(':') {
+        _ if text.contains(' ') => text.to_owned(),
+        Some(("mark", rest)) => format!("mark {}", rest.replacen(':', " ", 1)),
+        Some((protocol, at)) => format!("{protocol} {at}"),
+        None => text.to_owned(),
+    };
+    // What was typed is what is told.
+    spaced.parse().map_err(|_| NoService(text.to_owned()))
 }
 
 /// The form without blanks.
@@ -38,7 +57,8 @@ mod tests {
             assert_eq!(parse(&word(&is.parse().unwrap())).unwrap().to_string(), is);
         }
         for text in ["", "tcp", "192.0.2.1:80", "mark:", "mark:10:ipv5", "mark:10:ipv6:", "tcp:192.0.2.1"] {
-            assert!(parse(text).is_err(), "{text}");
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{text}' is no service")), "{error}");
         }
     }
 }

@@ -15,6 +15,8 @@ use nix::sys::signal::Signal;
 
 use pty::Terminal;
 
+#[path = "screens/entries.rs"]
+mod entries;
 #[path = "screens/picture.rs"]
 mod picture;
 #[path = "screens/pty.rs"]
@@ -84,6 +86,23 @@ fn top_is_drawn_and_obeys() {
     top.press("q");
     let (status, is_restored) = top.end();
     assert!(status.success() && is_restored, "{status}");
+}
+
+#[test]
+fn top_bears_odd_terminals() {
+    if is_elsewhere() {
+        return;
+    }
+    director(SERVICES.map(str::to_owned), 2);
+    let mut sizeless = Terminal::start("top --interval 0.2", 0, 0);
+    sizeless.press("S");
+    let quiet = include_str!("screens/top-80x24.txt").trim_end();
+    assert_eq!(sizeless.wait(|text| text == quiet), quiet);
+    sizeless.press("q");
+    assert!(sizeless.end().0.success());
+    let dumb = Terminal::start_as("top", 24, 80, "dumb");
+    dumb.wait(|text| text.contains("TERM is dumb"));
+    assert_eq!(dumb.end().0.code(), Some(1));
 }
 
 /// The README's picture has the services, columns and keys of today. `cargo lab pictures` asks for the screen, with

@@ -49,6 +49,10 @@ fn show(top: &Top, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
     if !(session.streams.colors)() || !session.kernel.is_of_this_machine() {
         return Err(Trouble::Other("top needs a terminal; `ipvs-cli watch' prints lines".to_owned()));
     }
+    if screen::is_dumb() {
+        let message = "this terminal can't move its cursor (TERM is dumb); `ipvs-cli watch' prints lines";
+        return Err(Trouble::Other(message.to_owned()));
+    }
     session.display.end();
     let failed = |error: std::io::Error| Trouble::Other(format!("the terminal: {error}"));
     let signals = Signals::listen().ok();

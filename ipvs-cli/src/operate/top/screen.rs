@@ -6,15 +6,18 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
-    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, size,
 };
-use ratatui::layout::{Position, Rect};
-use ratatui::{Frame, Terminal};
+use ratatui::layout::{Position, Rect, Size};
+use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 
 use crate::io::Output;
 
 /// A frame is written in one piece: no flicker. One that changes all of a large screen may have more.
 const FRAME: usize = 64 << 10;
+
+/// The size of a terminal that does not know its own, as on a serial line.
+const USUAL: Size = Size { width: 80, height: 24 };
 
 pub(super) struct Screen(Terminal<CrosstermBackend<BufWriter<Output>>>);
 
@@ -23,7 +26,7 @@ impl Screen {
         enable_raw_mode()?;
         // From here on it is given back, whatever fails.
         let backend = CrosstermBackend::new(BufWriter::with_capacity(FRAME, Output::stdout()));
-        let taken = Terminal::new(backend).map(Screen);
+        let taken = Terminal::with_options(backend, TerminalOptions { viewport: viewport() }).map(Screen);
         if taken.is_err() {
             let _ = disable_raw_mode();
         }
@@ -32,8 +35,12 @@ impl Screen {
         Ok(screen)
     }
 
+    fn size(&self) -> io::Result<Size> {
+        self.0.size().map(known)
+    }
+
     pub(super) fn height(&self) -> io::Result<u16> {
-        Ok(self.0.size()?.height)
+        Ok(self.size()?.height)
     }
 
     /// Writes what has changed since the last time.
@@ -45,7 +52,7 @@ impl Screen {
     /// All of it is written next time.
     pub(super) fn clear(&mut self) -> io::Result<()> {
         // `Terminal::clear' would ask the terminal where its cursor is, which not each of them answers.
-        let size = self.0.size()?;
+        let size = self.size()?;
         self.0.resize(Rect::from((Position::ORIGIN, size)))
     }
 }
@@ -56,6 +63,23 @@ impl Drop for Screen {
         let _ = execute!(self.0.backend_mut(), LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
     }
+}
+
+fn known(size: Size) -> Size {
+    if size.width == 0 || size.height == 0 { USUAL } else { size }
+}
+
+/// The whole terminal, whatever its size becomes, if it knows that.
+fn viewport() -> Viewport {
+    match size() {
+        Ok((1.., 1..)) | Err(_) => Viewport::Fullscreen,
+        Ok(_) => Viewport::Fixed(Rect::from((Position::ORIGIN, USUAL))),
+    }
+}
+
+/// Can it move its cursor? The name is what it says of itself.
+pub(super) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|name| name == "dumb")
 }
 
 /// By the first of the settings that say it.

@@ -34,14 +34,20 @@ struct Shown {
 impl Terminal {
     /// Starts `ipvs-cli` on a terminal of this size, which is its controlling one: so the kernel tells it of another size.
     pub(crate) fn start(arguments: &str, height: u16, width: u16) -> Self {
+        Self::start_as(arguments, height, width, "xterm-256color")
+    }
+
+    /// On one that calls itself so. One of no size does not know its own, but has the usual one.
+    pub(crate) fn start_as(arguments: &str, height: u16, width: u16, name: &str) -> Self {
         let size = Winsize { ws_row: height, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(Some(&size), None).unwrap();
         let [stdin, stdout, stderr] = [(); 3].map(|()| pair.slave.try_clone().unwrap());
         let mut command = Command::new("setsid");
         command.arg("--ctty").arg(Target::Ours.program().unwrap()).args(arguments.split(' '));
-        command.env("TERM", "xterm-256color").env("LC_ALL", "C.UTF-8").stdin(stdin).stdout(stdout).stderr(stderr);
+        command.env("TERM", name).env("LC_ALL", "C.UTF-8").stdin(stdin).stdout(stdout).stderr(stderr);
         let child = command.spawn().unwrap();
         let keyboard = File::from(pair.master);
+        let (height, width) = if height == 0 { (24, 80) } else { (height, width) };
         let shown = Arc::new(Mutex::new(Shown { screen: vt100::Parser::new(height, width, 0), bytes: 0 }));
         let (mut output, also) = (keyboard.try_clone().unwrap(), Arc::clone(&shown));
         let reader = thread::spawn(move || {
