@@ -9,14 +9,19 @@ use kernel_tests::target::Target;
 
 use super::{director, is_elsewhere};
 
-/// Bytes that a program writes, and how long it takes.
+/// What a program writes, and how long that takes: the best of three, as others only add to it.
 fn timed(command: &mut Command) -> (Vec<u8>, Duration) {
-    let begun = Instant::now();
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut written = Vec::new();
-    child.stdout.take().unwrap().read_to_end(&mut written).unwrap();
-    assert!(child.wait().unwrap().success());
-    (written, begun.elapsed())
+    let mut once = || {
+        let begun = Instant::now();
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut written = Vec::new();
+        child.stdout.take().unwrap().read_to_end(&mut written).unwrap();
+        assert!(child.wait().unwrap().success());
+        (written, begun.elapsed())
+    };
+    let [first, second, third] = [(); 3].map(|()| once());
+    let best = first.1.min(second.1).min(third.1);
+    (third.0, best)
 }
 
 /// `CONNS_ENTRIES` makes the table larger.
