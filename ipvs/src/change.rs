@@ -468,11 +468,8 @@ async fn send<C: Carrier, W: Watcher + ?Sized>(
     core.begin();
     let mut told = 0;
     for end in 1..=commands.len() {
-        let outcomes = match core.gather(&commands[end - 1]) {
-            Ok(is_full) if is_full || end == commands.len() => core.flush().await,
-            Ok(_) => Ok(Vec::new()),
-            Err(error) => Err(error),
-        };
+        let is_full = core.gather(&commands[end - 1]);
+        let outcomes = if is_full || end == commands.len() { core.flush().await } else { Ok(Vec::new()) };
         let outcomes = outcomes.map_err(|error| {
             // They may have been carried out all the same.
             progress.done += end - told;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use netlink_sys::protocols::NETLINK_GENERIC;
 use netlink_sys::{Socket, SocketAddr};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno as Raw;
 use rustix::net::sockopt::{self, Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
@@ -23,6 +24,9 @@ pub(crate) mod faulty;
 /// The longest datagram of a dump that the kernel makes, whatever the buffer.
 const RECEIVE: usize = 32 << 10;
 
+/// What the kernel gives any socket.
+const LEAST: Buffers = Buffers { send: 4608, receive: 2304 };
+
 #[derive(Debug)]
 pub(crate) enum Link {
     Kernel(Sockets),
@@ -36,6 +40,8 @@ pub(crate) enum Link {
 pub(crate) struct Sockets {
     netlink: Socket,
     older: Older,
+    /// How long to wait for an answer, if the socket itself could not be told.
+    patience: Option<Duration>,
 }
 
 /// The socket of the older interface.
@@ -84,14 +90,15 @@ impl Link {
     }
 
     /// How much can wait, to be sent and of replies. Prepares for many of them: a refusal shall not repeat its request.
-    pub(crate) fn prepare_window(&self) -> Result<Buffers, Error> {
+    pub(crate) fn prepare_window(&self) -> Buffers {
         match self {
             Link::Kernel(Sockets { netlink: socket, .. }) => {
-                socket.set_cap_ack(true)?;
-                let send = sockopt::socket_send_buffer_size(socket).map_err(io::Error::from)?;
-                Ok(Buffers { send, receive: socket.get_rx_buf_sz()? })
+                // A sandbox may forbid it: then refusals do repeat, for which there is room.
+                let _ = socket.set_cap_ack(true);
+                let known = sockopt::socket_send_buffer_size(socket).ok().zip(socket.get_rx_buf_sz().ok());
+                known.map_or(LEAST, |(send, receive)| Buffers { send, receive })
             }
-            _ => Ok(Buffers { send: usize::MAX, receive: usize::MAX }),
+            _ => Buffers { send: usize::MAX, receive: usize::MAX },
         }
     }
 
@@ -150,7 +157,7 @@ impl Link {
 
     fn receive_with(&mut self, buffer: &mut Vec<u8>, flags: RecvFlags) -> Result<bool, Error> {
         let received = match self {
-            Link::Kernel(sockets) => receive(&sockets.netlink, buffer, flags),
+            Link::Kernel(sockets) => sockets.receive(buffer, flags),
             Link::Fake(fake) => fake.receive(buffer).ok_or(io::ErrorKind::WouldBlock.into()),
             #[cfg(test)]
             Link::Faulty(faulty) => retry(|| faulty.receive(buffer)),
@@ -171,10 +178,27 @@ impl Sockets {
         let netlink = Socket::new(NETLINK_GENERIC)?;
         // A socket that is not connected takes datagrams from whoever may administer this network, as root of a container may.
         netlink.connect(&SocketAddr::new(0, 0))?;
-        for timeout in [Timeout::Recv, Timeout::Send] {
-            set_socket_timeout(&netlink, timeout, Some(deadline)).map_err(io::Error::from)?;
-        }
-        Ok(Sockets { netlink, older: Older::Unopened })
+        let is_told =
+            [Timeout::Recv, Timeout::Send].map(|way| set_socket_timeout(&netlink, way, Some(deadline)).is_ok());
+        // A sandbox may forbid it.
+        let patience = (is_told != [true; 2]).then_some(deadline);
+        Ok(Sockets { netlink, older: Older::Unopened, patience })
+    }
+
+    fn receive(&self, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
+        buffer.clear();
+        buffer.reserve(RECEIVE);
+        retry(|| match self.patience.filter(|_| !flags.contains(RecvFlags::DONTWAIT)) {
+            Some(patience) if !self.can_receive_within(patience)? => Err(io::ErrorKind::WouldBlock.into()),
+            _ => self.netlink.recv(buffer, flags.bits().cast_signed()),
+        })
+    }
+
+    fn can_receive_within(&self, patience: Duration) -> io::Result<bool> {
+        // What is longer than a timespec can say is for ever.
+        let patience = Timespec::try_from(patience).ok();
+        let ready = poll(&mut [PollFd::new(&self.netlink, PollFlags::IN)], patience.as_ref())?;
+        Ok(ready > 0)
     }
 
     /// The socket of the older interface, opened when it is first needed.
@@ -202,12 +226,6 @@ fn namespace(socket: BorrowedFd<'_>) -> Option<[u8; 8]> {
     let mut cookie = [0; 8];
     getsockopt(socket, libc::SOL_SOCKET, libc::SO_NETNS_COOKIE, &mut cookie).ok()?;
     Some(cookie)
-}
-
-fn receive(socket: &Socket, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
-    buffer.clear();
-    buffer.reserve(RECEIVE);
-    retry(|| socket.recv(buffer, flags.bits().cast_signed()))
 }
 
 /// A signal whose handler returned is no reason to give up.

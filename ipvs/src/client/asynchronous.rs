@@ -345,7 +345,7 @@ impl AsyncPipeline<'_> {
     /// # Errors
     /// As there.
     pub async fn push(&mut self, command: &Command) -> Result<Vec<Outcome>, Error> {
-        if self.client.core.gather(command)? { self.flush().await } else { Ok(Vec::new()) }
+        if self.client.core.gather(command) { self.flush().await } else { Ok(Vec::new()) }
     }
 
     /// As [`Pipeline::flush`](crate::Pipeline::flush).

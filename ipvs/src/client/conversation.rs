@@ -92,7 +92,7 @@ impl<C: Carrier> Core<C> {
         self.begin();
         let mut outcomes = Vec::new();
         for command in commands {
-            if self.gather(command)? {
+            if self.gather(command) {
                 self.flush_after(&mut outcomes).await?;
             }
         }
@@ -116,14 +116,14 @@ impl<C: Carrier> Core<C> {
     }
 
     /// Adds a command to those that are sent together. Must they be sent now?
-    pub(crate) fn gather(&mut self, command: &Command) -> Result<bool, Error> {
+    pub(crate) fn gather(&mut self, command: &Command) -> bool {
         let limits = match self.limits {
             Some(limits) => limits,
-            None => *self.limits.insert(Limits::of(self.carrier.link().prepare_window()?)),
+            None => *self.limits.insert(Limits::of(self.carrier.link().prepare_window())),
         };
         let sequence = self.next_sequence();
         self.window.push(self.family, sequence, command);
-        Ok(self.window.is_full(limits))
+        self.window.is_full(limits)
     }
 
     pub(crate) fn gathered(&self) -> usize {
@@ -318,6 +318,10 @@ impl<C: Carrier> Core<C> {
         }
         let answered = self.hear_answer(query, take).await;
         self.is_littered |= answered.is_err();
+        if matches!(answered, Err(Error::Deadline(_))) {
+            // It does not go on, and shall not keep the next call waiting, too.
+            self.unfinished = None;
+        }
         answered
     }
 

@@ -31,7 +31,7 @@ impl Pipeline<'_> {
     /// # Errors
     /// See [`Error`]; a refusal is an outcome, not an error.
     pub fn push(&mut self, command: &Command) -> Result<Vec<Outcome>, Error> {
-        if self.client.core.gather(command)? { self.flush() } else { Ok(Vec::new()) }
+        if self.client.core.gather(command) { self.flush() } else { Ok(Vec::new()) }
     }
 
     /// Sends what is pending and returns its outcomes.

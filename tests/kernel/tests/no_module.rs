@@ -3,6 +3,7 @@
 //! A file of its own, because the module is missing for the whole machine while the test runs. So it runs only in the lab's guest,
 //! which no one else needs; anywhere else it would take IPVS away from somebody.
 
+use kernel_tests::case::Status;
 use kernel_tests::target::{Outcome, Target};
 use nix::kmod::{DeleteModuleFlags, delete_module};
 use serde_json::{Value, json};
@@ -61,6 +62,11 @@ fn says_that_the_module_is_missing() {
     }
     the_doctor_finds_it();
     drop(loader);
+    loads_again();
+    says_which_scheduler_is_missing();
+}
+
+fn loads_again() {
     let [_, listing] = &shell::with(Target::Ours, Shell::table)[..] else { panic!("what is saved, and a listing") };
     assert!(listing.stdout.starts_with(b"IP Virtual Server"), "the loader is back, but: {listing:?}");
 }
@@ -74,6 +80,34 @@ fn the_doctor_finds_it() {
         (&found["findings"][0]["id"], &found["findings"][0]["mend"]),
         (&"no-ipvs".into(), &json!(["modprobe ip_vs"]))
     );
+}
+
+/// IPVS is there, and of its schedulers none can be loaded.
+fn says_which_scheduler_is_missing() {
+    let _loader = NoLoader::new();
+    const LINES: [&str; 6] = [
+        "ipvsadm -A -t 192.0.2.1:80",
+        "ipvsadm -A -t 192.0.2.1:80 -s lblcr",
+        "ipvsadm -A -t 192.0.2.1:80 -s rr --pe sip -p",
+        "ipvsadm -A -f 1 -s sed",
+        "ipvsadm -R",
+        "ipvsadm -L -n",
+    ];
+    let input = b"-A -t 192.0.2.1:80 -s mh\n-a -t 192.0.2.1:80 -r 192.0.2.11\n";
+    let try_out = |shell: &mut Shell| LINES.map(|line| shell.type_in(line, input));
+    let [theirs, ours] = [Target::Theirs, Target::Ours].map(|target| shell::with(target, try_out));
+    for ((line, theirs), ours) in LINES.iter().zip(&theirs).zip(&ours) {
+        assert_eq!(theirs, ours, "{line}");
+    }
+    let said = |outcome: &Outcome| String::from_utf8_lossy(&outcome.stderr).into_owned();
+    for outcome in &ours[..4] {
+        assert_eq!(said(outcome), "Scheduler or persistence engine not found\n");
+    }
+    let applied =
+        shell::with(Target::Ours, |shell| shell.type_in("ipvs-cli apply -", b"-A -f 1 -s sed\n-A -f 2 -s dh\n"));
+    let missing =
+        "standard input:1: this kernel has no scheduler sed (module ip_vs_sed); what had been changed was undone\n";
+    assert_eq!((&*said(&applied), applied.status), (missing, Status::Exit(1)));
 }
 
 fn try_everything(shell: &mut Shell) -> Vec<(String, Outcome)> {

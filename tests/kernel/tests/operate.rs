@@ -6,6 +6,8 @@ mod operate {
     mod faults;
     mod killed;
     mod namespaces;
+    mod race;
+    mod rights;
     mod round_trips;
     mod signals;
     mod terminal;

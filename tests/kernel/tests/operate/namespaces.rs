@@ -100,6 +100,28 @@ fn the_thread_comes_back_from_a_panic() {
     assert_eq!(own(), home);
 }
 
+/// Its sockets keep it alive; who comes later is told that it is gone.
+#[test]
+fn a_namespace_may_vanish_while_it_is_read() {
+    let _world = World::new();
+    let named = Named::new("ipvs-vanishes");
+    let there: Namespace = named.name.parse().unwrap();
+    let mut client = Client::builder().namespace(there).connect().unwrap();
+    let wanted = super::world::table(1..=400, 1);
+    client.reconcile(&wanted, &ipvs::Planner::new()).unwrap();
+    let is_read = |client: &mut Client| ipvs::plan(&client.table().unwrap(), &wanted).is_empty();
+    let vanishing = std::thread::spawn(move || drop(named));
+    while !vanishing.is_finished() {
+        assert!(is_read(&mut client));
+    }
+    vanishing.join().unwrap();
+    assert!(is_read(&mut client));
+    client.execute(&Change::Flush).unwrap();
+    assert_eq!(keys(&mut client), [""; 0]);
+    let error = client.try_clone().unwrap_err();
+    assert!(matches!(&error, Error::Namespace(_)), "{error}");
+}
+
 #[test]
 fn a_namespace_that_is_none_is_an_error_that_says_which() {
     let _world = World::new();

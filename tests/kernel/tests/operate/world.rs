@@ -56,7 +56,7 @@ impl World {
 
     /// Runs `ipvs-cli` with these arguments and this input.
     pub(crate) fn run(&self, arguments: &str, input: &str) -> Done {
-        self.start(ours(arguments), input).wait_with_output().unwrap().into()
+        run(arguments, input)
     }
 
     /// The same, while strace does this to its system calls.
@@ -67,11 +67,21 @@ impl World {
     }
 
     /// Starts a program with this input, which it need not read.
-    pub(crate) fn start(&self, mut command: Command, input: &str) -> Child {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        child
+    pub(crate) fn start(&self, command: Command, input: &str) -> Child {
+        start(command, input)
     }
+}
+
+/// Runs `ipvs-cli` with these arguments and this input in this thread's namespace.
+pub(crate) fn run(arguments: &str, input: &str) -> Done {
+    start(ours(arguments), input).wait_with_output().unwrap().into()
+}
+
+/// Starts a program with this input, which it need not read, in this thread's namespace.
+pub(crate) fn start(mut command: Command, input: &str) -> Child {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child
 }
 
 pub(crate) fn program() -> PathBuf {
