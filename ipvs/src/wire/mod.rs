@@ -16,6 +16,8 @@ mod stats;
 mod timeouts;
 
 #[cfg(test)]
+mod allocation_tests;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use command::{
