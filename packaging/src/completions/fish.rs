@@ -56,11 +56,11 @@ pub(super) fn save() -> String {
 
 fn command_line(command: &Command) -> String {
     let name = &command.name;
-    let condition = format!("__PROGRAM_NAME_at_command {}", name.long);
     if name.is_word() {
+        let condition = "test (count (commandline -opc)) -eq 1";
         return format!("complete -c PROGRAM -n \"{condition}\" -a {} -d '{}'\n", name.long, quoted(&name.summary));
     }
-    line(&condition, name)
+    line(&format!("__PROGRAM_NAME_at_command {}", name.long), name)
 }
 
 /// Each option, under the condition that the command is one that takes it. Options of ipvsadm mean the same with each.

@@ -67,12 +67,11 @@ fn percent_decoded(text: &str) -> String {
 }
 
 /// The values of an attribute.
-fn values<'t>(html: &'t str, attribute: &'t str) -> impl Iterator<Item = &'t str> {
-    let behind = |piece: &'t str| piece.split_once('"').map(|(value, _)| value);
-    html.split(attribute).zip(html.split(attribute).skip(1)).filter_map(move |(before, after)| {
-        let is_attribute = before.ends_with([' ', '\n']);
-        after.strip_prefix("=\"").filter(|_| is_attribute).and_then(behind)
-    })
+fn values<'t>(html: &'t str, attribute: &str) -> impl Iterator<Item = &'t str> {
+    let begin = format!("{attribute}=\"");
+    let starts: Vec<usize> = html.match_indices(&begin).map(|(at, _)| at).collect();
+    let whole = move |at: &usize| html[..*at].ends_with([' ', '\n']);
+    starts.into_iter().filter(whole).filter_map(move |at| html[at + begin.len()..].split('"').next())
 }
 
 /// All files below, by their paths there. What is no text counts, too, but has no anchors.
@@ -104,8 +103,16 @@ mod tests {
         let links = |links: &[&str]| {
             links.iter().map(|link| format!("<a class=\"x\" href=\"{link}\">x</a>")).collect::<String>()
         };
-        let good = ["guides/b.html", "guides/b.html#two-%E4%B8%AD", "#one", "#", "https://example.com/", "data.json"];
-        write("a.html", &format!("<h2 id=\"one\">{}<img src=\"no.svg\">", links(&good)));
+        let good = [
+            "guides/b.html",
+            "guides/b.html#two-%E4%B8%AD",
+            "#one",
+            "#idle-sides",
+            "#",
+            "https://example.com/",
+            "data.json",
+        ];
+        write("a.html", &format!("<h2 id=\"one\">{}<img src=\"no.svg\"><b id=\"idle-sides\">", links(&good)));
         write(
             "guides/b.html",
             &format!("<h1 id=\"two-中\">{}", links(&["../a.html#one", "../a.html#two", "b.md", "/a.html"])),
