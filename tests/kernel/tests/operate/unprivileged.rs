@@ -39,6 +39,11 @@ fn a_listing_without_privileges_says_so_and_shows_what_is_public() {
         assert!(done.stdout.contains(line), "{line:?} is not in\n{}", done.stdout);
     }
     assert!(!show(&world, &["udp:10.0.0.1:53"]).stdout.contains("TCP  10"));
+    // Root of a user namespace, as in a rootless container, is nobody to netlink.
+    let mut root = Command::new("unshare");
+    root.args(["-U", "-r"]).arg(program()).arg("show");
+    let seen: Done = world.start(root, "").wait_with_output().unwrap().into();
+    assert_eq!((seen.status, seen.stdout, seen.stderr), (0, done.stdout.clone(), String::new()));
     // These stand for the whole truth.
     for notation in ["--json", "--toml", "--rules"] {
         let refused = show(&world, &[notation]);
