@@ -95,9 +95,9 @@ fn oldest_rust(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
         skip(summary, name, format!("Rust {MINIMUM_RUST} is not here: rustup toolchain install {MINIMUM_RUST}"));
         return Ok(());
     };
-    let mut command = Command::new("rustup");
+    let mut command = workspace.command("rustup");
     command.args(["run", toolchain, "cargo", "check", "--quiet", "--workspace", "--all-targets"]);
-    command.current_dir(workspace.root()).env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
+    command.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
     judge(summary, name, command, toolchain.to_owned()).map(drop)
 }
 
