@@ -1,6 +1,6 @@
 //! Netlink attributes: the only place that knows how they look.
 //!
-//! To write, a message is a list of [`Attr`]s on the stack; to read, it is borrowed from the datagram. Neither allocates.
+//! A [`Writer`] appends them to a datagram; to read, they are borrowed from one. Neither allocates.
 //!
 //! By hand, because changing and reading tables is mostly this: netlink-packet-core's `Nla` asks each attribute for its
 //! length six times, and its iterator words the errors of every step; either takes two to three times the instructions.
@@ -10,137 +10,89 @@ use netlink_packet_core::{NLA_ALIGNTO, NLA_F_NESTED, NLA_HEADER_SIZE, NLA_TYPE_M
 
 use super::WireError;
 
-/// The attributes of one nest; the longest, a service with its statistics, has thirteen.
-pub(crate) type Attrs<'a> = arrayvec::ArrayVec<Attr<'a>, 16>;
+/// Appends attributes to a datagram, one after the other.
+pub(super) struct Writer<'b>(&'b mut Vec<u8>);
 
-/// An attribute to be written.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Attr<'a> {
-    kind: u16,
-    value: Value<'a>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Value<'a> {
-    U8(u8),
-    U16(u16),
-    U16Be(u16),
-    U32(u32),
-    U64(u64),
-    /// Two words in one attribute: the flags of a service and the mask of those that count.
-    Flags(u32, u32),
-    V4([u8; 4]),
-    Address([u8; 16]),
-    /// A string, to which a NUL is added.
-    Name(&'a [u8]),
-    Nest(&'a [Attr<'a>]),
-}
-
-impl<'a> Attr<'a> {
-    pub(super) fn u8(kind: u16, value: u8) -> Self {
-        Attr { kind, value: Value::U8(value) }
+impl<'b> Writer<'b> {
+    pub(super) fn new(datagram: &'b mut Vec<u8>) -> Self {
+        Writer(datagram)
     }
 
-    pub(super) fn u16(kind: u16, value: u16) -> Self {
-        Attr { kind, value: Value::U16(value) }
+    pub(super) fn u8(&mut self, kind: u16, value: u8) {
+        self.few(kind, 1, [value, 0, 0, 0]);
+    }
+
+    pub(super) fn u16(&mut self, kind: u16, value: u16) {
+        let [a, b] = value.to_ne_bytes();
+        self.few(kind, 2, [a, b, 0, 0]);
     }
 
     /// In network byte order.
-    pub(super) fn u16_be(kind: u16, value: u16) -> Self {
-        Attr { kind, value: Value::U16Be(value) }
+    pub(super) fn u16_be(&mut self, kind: u16, value: u16) {
+        let [a, b] = value.to_be_bytes();
+        self.few(kind, 2, [a, b, 0, 0]);
     }
 
-    pub(super) fn u32(kind: u16, value: u32) -> Self {
-        Attr { kind, value: Value::U32(value) }
+    pub(super) fn u32(&mut self, kind: u16, value: u32) {
+        self.few(kind, 4, value.to_ne_bytes());
     }
 
-    pub(super) fn u64(kind: u16, value: u64) -> Self {
-        Attr { kind, value: Value::U64(value) }
+    pub(super) fn u64(&mut self, kind: u16, value: u64) {
+        self.bytes(kind, &value.to_ne_bytes());
     }
 
-    pub(super) fn flags(kind: u16, flags: u32, mask: u32) -> Self {
-        Attr { kind, value: Value::Flags(flags, mask) }
+    /// Two words in one attribute: the flags of a service and the mask of those that count.
+    pub(super) fn flags(&mut self, kind: u16, flags: u32, mask: u32) {
+        self.header(kind, 8);
+        self.0.extend_from_slice(&flags.to_ne_bytes());
+        self.0.extend_from_slice(&mask.to_ne_bytes());
     }
 
-    pub(super) fn v4(kind: u16, bytes: [u8; 4]) -> Self {
-        Attr { kind, value: Value::V4(bytes) }
+    pub(super) fn v4(&mut self, kind: u16, bytes: [u8; 4]) {
+        self.few(kind, 4, bytes);
     }
 
-    pub(super) fn address(kind: u16, bytes: [u8; 16]) -> Self {
-        Attr { kind, value: Value::Address(bytes) }
+    pub(super) fn address(&mut self, kind: u16, bytes: [u8; 16]) {
+        self.bytes(kind, &bytes);
     }
 
-    pub(super) fn name(kind: u16, name: &'a [u8]) -> Self {
-        Attr { kind, value: Value::Name(name) }
+    /// A string, to which a NUL is added.
+    pub(super) fn name(&mut self, kind: u16, name: &[u8]) {
+        self.header(kind, name.len() + 1);
+        self.0.extend_from_slice(name);
+        // The NUL that ends it, and padding.
+        self.0.resize((self.0.len() + 1).next_multiple_of(NLA_ALIGNTO), 0);
     }
 
-    pub(super) fn nest(kind: u16, attrs: &'a [Attr<'a>]) -> Self {
-        Attr { kind: kind | NLA_F_NESTED, value: Value::Nest(attrs) }
-    }
-}
-
-/// Appends attributes, one after the other.
-pub(super) fn append_all(out: &mut Vec<u8>, attrs: &[Attr<'_>]) {
-    for attr in attrs {
-        attr.append(out);
-    }
-}
-
-impl Attr<'_> {
-    fn append(&self, out: &mut Vec<u8>) {
-        match self.value {
-            Value::U8(number) => self.append_few(out, 1, [number, 0, 0, 0]),
-            Value::U16(number) => self.append_few(out, 2, halves(number.to_ne_bytes())),
-            Value::U16Be(number) => self.append_few(out, 2, halves(number.to_be_bytes())),
-            Value::U32(number) => self.append_few(out, 4, number.to_ne_bytes()),
-            Value::V4(bytes) => self.append_few(out, 4, bytes),
-            Value::U64(number) => self.append_bytes(out, &number.to_ne_bytes()),
-            Value::Flags(flags, mask) => {
-                self.append_header(out, 8);
-                out.extend_from_slice(&flags.to_ne_bytes());
-                out.extend_from_slice(&mask.to_ne_bytes());
-            }
-            Value::Address(bytes) => self.append_bytes(out, &bytes),
-            Value::Name(name) => {
-                self.append_header(out, name.len() + 1);
-                out.extend_from_slice(name);
-                // The NUL that ends it, and padding.
-                out.resize((out.len() + 1).next_multiple_of(NLA_ALIGNTO), 0);
-            }
-            Value::Nest(attrs) => {
-                let start = out.len();
-                self.append_header(out, 0);
-                append_all(out, attrs);
-                let length = out.len() - start;
-                NativeEndian::write_u16(&mut out[start..], length as u16);
-            }
-        }
+    /// An attribute that holds those which `body` appends.
+    pub(super) fn nest(&mut self, kind: u16, body: impl FnOnce(&mut Writer<'_>)) {
+        let start = self.0.len();
+        self.header(kind | NLA_F_NESTED, 0);
+        body(self);
+        let length = self.0.len() - start;
+        NativeEndian::write_u16(&mut self.0[start..], length as u16);
     }
 
-    fn append_header(&self, out: &mut Vec<u8>, length: usize) {
+    fn header(&mut self, kind: u16, length: usize) {
         let [a, b] = ((NLA_HEADER_SIZE + length) as u16).to_ne_bytes();
-        let [c, d] = self.kind.to_ne_bytes();
-        out.extend_from_slice(&[a, b, c, d]);
+        let [c, d] = kind.to_ne_bytes();
+        self.0.extend_from_slice(&[a, b, c, d]);
     }
 
     /// A value of at most four bytes, padded.
     #[inline]
-    fn append_few(&self, out: &mut Vec<u8>, length: usize, [e, f, g, h]: [u8; 4]) {
+    fn few(&mut self, kind: u16, length: usize, [e, f, g, h]: [u8; 4]) {
         let [a, b] = ((NLA_HEADER_SIZE + length) as u16).to_ne_bytes();
-        let [c, d] = self.kind.to_ne_bytes();
-        out.extend_from_slice(&[a, b, c, d, e, f, g, h]);
+        let [c, d] = kind.to_ne_bytes();
+        self.0.extend_from_slice(&[a, b, c, d, e, f, g, h]);
     }
 
     /// A value that needs no padding.
     #[inline]
-    fn append_bytes(&self, out: &mut Vec<u8>, value: &[u8]) {
-        self.append_header(out, value.len());
-        out.extend_from_slice(value);
+    fn bytes(&mut self, kind: u16, value: &[u8]) {
+        self.header(kind, value.len());
+        self.0.extend_from_slice(value);
     }
-}
-
-fn halves([first, second]: [u8; 2]) -> [u8; 4] {
-    [first, second, 0, 0]
 }
 
 /// An attribute as read: its name for errors is given by whoever knows it.

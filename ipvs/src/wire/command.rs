@@ -6,11 +6,11 @@ use netlink_packet_generic::constants::{
     CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME, CTRL_CMD_GETFAMILY, CTRL_CMD_NEWFAMILY, GENL_ID_CTRL,
 };
 
-use super::attr::{Attr, attrs};
+use super::attr::{Writer, attrs};
 use super::daemon::{decode_role, encode_stop};
-use super::destination::{RawDestination, address_attrs, destination_attrs, emit_request};
+use super::destination::{RawDestination, emit_request, write_address, write_destination};
 use super::message::{Header, emit};
-use super::service::{RawService, key_attrs, service_attrs};
+use super::service::{RawService, write_key, write_service};
 use super::{FAMILY_NAME, WireError, cmd, decode_daemon, decode_timeouts, encode_daemon, encode_timeouts, top};
 use crate::command::{Command, CommandKind};
 use crate::service::ServiceKey;
@@ -47,7 +47,7 @@ impl Read {
 /// Appends the request for the number of the IPVS family.
 pub(crate) fn encode_resolve(out: &mut Vec<u8>, sequence: u32) {
     let header = Header::request(GENL_ID_CTRL, sequence);
-    emit(out, header, CTRL_CMD_GETFAMILY, &[Attr::name(CTRL_ATTR_FAMILY_NAME, FAMILY_NAME)]);
+    emit(out, header, CTRL_CMD_GETFAMILY, |out| out.name(CTRL_ATTR_FAMILY_NAME, FAMILY_NAME));
 }
 
 /// The number of the family, from the controller's answer.
@@ -64,50 +64,54 @@ pub(crate) fn decode_family_id(bytes: &[u8]) -> Result<u16, WireError> {
 /// The controller's answer: for the in-memory kernel.
 pub(crate) fn encode_family_id(out: &mut Vec<u8>, sequence: u32, id: u16) {
     let header = Header { family: GENL_ID_CTRL, flags: 0, sequence };
-    emit(
-        out,
-        header,
-        CTRL_CMD_NEWFAMILY,
-        &[Attr::name(CTRL_ATTR_FAMILY_NAME, FAMILY_NAME), Attr::u16(CTRL_ATTR_FAMILY_ID, id)],
-    );
+    emit(out, header, CTRL_CMD_NEWFAMILY, |out| {
+        out.name(CTRL_ATTR_FAMILY_NAME, FAMILY_NAME);
+        out.u16(CTRL_ATTR_FAMILY_ID, id);
+    });
 }
 
 /// Appends the request for a change.
 pub(crate) fn encode_change(out: &mut Vec<u8>, header: Header, command: &Command) {
-    let about_service = |out: &mut Vec<u8>, command: u8, nest: &[Attr<'_>]| {
-        emit(out, header, command, &[Attr::nest(top::SERVICE, nest)]);
-    };
     match command {
-        Command::AddService(service) => about_service(out, cmd::NEW_SERVICE, &service_attrs(service)),
-        Command::EditService(service) => about_service(out, cmd::SET_SERVICE, &service_attrs(service)),
-        Command::DeleteService(key) => about_service(out, cmd::DEL_SERVICE, &key_attrs(key)),
+        Command::AddService(service) => {
+            emit_about(out, header, cmd::NEW_SERVICE, |out| write_service(out, service));
+        }
+        Command::EditService(service) => {
+            emit_about(out, header, cmd::SET_SERVICE, |out| write_service(out, service));
+        }
+        Command::DeleteService(key) => emit_about(out, header, cmd::DEL_SERVICE, |out| write_key(out, key)),
         Command::AddDestination(key, destination) => {
-            emit_request(out, header, cmd::NEW_DEST, key, &destination_attrs(destination));
+            emit_request(out, header, cmd::NEW_DEST, key, |out| write_destination(out, key.family(), destination));
         }
         Command::EditDestination(key, destination) => {
-            emit_request(out, header, cmd::SET_DEST, key, &destination_attrs(destination));
+            emit_request(out, header, cmd::SET_DEST, key, |out| write_destination(out, key.family(), destination));
         }
-        Command::DeleteDestination(key, at) => emit_request(out, header, cmd::DEL_DEST, key, &address_attrs(at)),
-        Command::Zero(Some(key)) => about_service(out, cmd::ZERO, &key_attrs(key)),
-        Command::Zero(None) => emit(out, header, cmd::ZERO, &[]),
-        Command::Flush => emit(out, header, cmd::FLUSH, &[]),
+        Command::DeleteDestination(key, at) => {
+            emit_request(out, header, cmd::DEL_DEST, key, |out| write_address(out, key.family(), at));
+        }
+        Command::Zero(Some(key)) => emit_about(out, header, cmd::ZERO, |out| write_key(out, key)),
+        Command::Zero(None) => emit(out, header, cmd::ZERO, |_| {}),
+        Command::Flush => emit(out, header, cmd::FLUSH, |_| {}),
         Command::SetTimeouts(timeouts) => encode_timeouts(out, header, timeouts),
         Command::StartDaemon(daemon) => encode_daemon(out, header, daemon),
         Command::StopDaemon(role) => encode_stop(out, header, *role),
     }
 }
 
+/// A request about a service.
+fn emit_about(out: &mut Vec<u8>, header: Header, command: u8, nest: impl FnOnce(&mut Writer<'_>)) {
+    emit(out, header, command, |out| out.nest(top::SERVICE, nest));
+}
+
 /// Appends a request that changes nothing.
 pub(crate) fn encode_read(out: &mut Vec<u8>, header: Header, read: &Read) {
     match read {
-        Read::Services => emit(out, header, cmd::GET_SERVICE, &[]),
-        Read::Service(key) => {
-            emit(out, header, cmd::GET_SERVICE, &[Attr::nest(top::SERVICE, &key_attrs(key))]);
-        }
-        Read::Destinations(key) => emit(out, header, cmd::GET_DEST, &[Attr::nest(top::SERVICE, &key_attrs(key))]),
-        Read::Daemons => emit(out, header, cmd::GET_DAEMON, &[]),
-        Read::Timeouts => emit(out, header, cmd::GET_CONFIG, &[]),
-        Read::Info => emit(out, header, cmd::GET_INFO, &[]),
+        Read::Services => emit(out, header, cmd::GET_SERVICE, |_| {}),
+        Read::Service(key) => emit_about(out, header, cmd::GET_SERVICE, |out| write_key(out, key)),
+        Read::Destinations(key) => emit_about(out, header, cmd::GET_DEST, |out| write_key(out, key)),
+        Read::Daemons => emit(out, header, cmd::GET_DAEMON, |_| {}),
+        Read::Timeouts => emit(out, header, cmd::GET_CONFIG, |_| {}),
+        Read::Info => emit(out, header, cmd::GET_INFO, |_| {}),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::attr::{Attr, Attrs, attrs};
+use super::attr::{Writer, attrs};
 use super::message::{Header, emit};
 use super::{WireError, cmd, top};
 use crate::daemon::{Daemon, DaemonRole};
@@ -17,14 +17,12 @@ const MCAST_GROUP6: u16 = 6;
 const MCAST_PORT: u16 = 7;
 const MCAST_TTL: u16 = 8;
 
-fn state(role: DaemonRole) -> Attr<'static> {
-    Attr::u32(
-        STATE,
-        match role {
-            DaemonRole::Master => 1,
-            DaemonRole::Backup => 2,
-        },
-    )
+fn write_role(out: &mut Writer<'_>, role: DaemonRole) {
+    let number = match role {
+        DaemonRole::Master => 1,
+        DaemonRole::Backup => 2,
+    };
+    out.u32(STATE, number);
 }
 
 /// The daemon in a message, whether request or reply.
@@ -94,21 +92,28 @@ fn role(nest: &[u8]) -> Result<DaemonRole, WireError> {
 
 /// A message about a daemon: the request to start it, or the reply that it runs.
 pub(crate) fn encode_daemon(out: &mut Vec<u8>, header: Header, daemon: &Daemon) {
-    let mut nest = Attrs::from_iter([
-        state(daemon.role),
-        Attr::name(MCAST_IFN, daemon.interface.as_bytes()),
-        Attr::u32(SYNC_ID, daemon.sync_id),
-    ]);
-    nest.extend(daemon.max_len.map(|bytes| Attr::u16(SYNC_MAXLEN, bytes)));
-    nest.extend(daemon.port.map(|port| Attr::u16(MCAST_PORT, port)));
-    nest.extend(daemon.ttl.map(|ttl| Attr::u8(MCAST_TTL, ttl)));
-    nest.extend(daemon.group.map(|group| match group {
-        IpAddr::V4(v4) => Attr::v4(MCAST_GROUP, v4.octets()),
-        IpAddr::V6(v6) => Attr::address(MCAST_GROUP6, v6.octets()),
-    }));
-    emit(out, header, cmd::NEW_DAEMON, &[Attr::nest(top::DAEMON, &nest)]);
+    let nest = |out: &mut Writer<'_>| {
+        write_role(out, daemon.role);
+        out.name(MCAST_IFN, daemon.interface.as_bytes());
+        out.u32(SYNC_ID, daemon.sync_id);
+        if let Some(bytes) = daemon.max_len {
+            out.u16(SYNC_MAXLEN, bytes);
+        }
+        if let Some(port) = daemon.port {
+            out.u16(MCAST_PORT, port);
+        }
+        if let Some(ttl) = daemon.ttl {
+            out.u8(MCAST_TTL, ttl);
+        }
+        match daemon.group {
+            Some(IpAddr::V4(v4)) => out.v4(MCAST_GROUP, v4.octets()),
+            Some(IpAddr::V6(v6)) => out.address(MCAST_GROUP6, v6.octets()),
+            None => {}
+        }
+    };
+    emit(out, header, cmd::NEW_DAEMON, |out| out.nest(top::DAEMON, nest));
 }
 
 pub(super) fn encode_stop(out: &mut Vec<u8>, header: Header, role: DaemonRole) {
-    emit(out, header, cmd::DEL_DAEMON, &[Attr::nest(top::DAEMON, &[state(role)])]);
+    emit(out, header, cmd::DEL_DAEMON, |out| out.nest(top::DAEMON, |out| write_role(out, role)));
 }

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
-use super::attr::{Attr, Attrs, Raw, attrs};
+use super::attr::{Raw, Writer, attrs};
 use super::message::{Header, emit};
-use super::service::{address_bytes, address_of, family_number, family_of, key_attrs};
+use super::service::{address_bytes, address_of, family_number, family_of, write_key};
 use super::{Detail, WireError, cmd, stats, top};
 use crate::destination::{Destination, Forwarding, OtherTunnel, ReservedForwarding, Tunnel, TunnelFlags, Weight};
 use crate::service::{Family, ServiceKey};
@@ -30,28 +30,33 @@ const TUN_FLAGS: u16 = 15;
 /// The kernel keeps other connection flags in the same word.
 pub(super) const FWD_MASK: u32 = 0x7;
 
-pub(super) fn address_attrs(at: &SocketAddr) -> Attrs<'static> {
-    Attrs::from_iter([
-        Attr::u16(ADDR_FAMILY, family_number(Family::of(at.ip()))),
-        Attr::address(ADDR, address_bytes(at.ip())),
-        Attr::u16_be(PORT, at.port()),
-    ])
+/// Identity. The family is left out where it is the service's, as the kernel takes it for that.
+pub(super) fn write_address(out: &mut Writer<'_>, service: Family, at: &SocketAddr) {
+    let family = Family::of(at.ip());
+    if family != service {
+        out.u16(ADDR_FAMILY, family_number(family));
+    }
+    out.address(ADDR, address_bytes(at.ip()));
+    out.u16_be(PORT, at.port());
 }
 
-/// Identity and configuration, in the order of libipvs.
-pub(super) fn destination_attrs(destination: &Destination) -> Attrs<'static> {
-    let (tunnel, port, flags) = tunnel_numbers(destination.forwarding);
-    let mut out = address_attrs(&destination.address);
-    out.extend([
-        Attr::u32(FWD_METHOD, forwarding_number(destination.forwarding)),
-        Attr::u32(WEIGHT, destination.weight.get()),
-        Attr::u8(TUN_TYPE, tunnel),
-        Attr::u16_be(TUN_PORT, port),
-        Attr::u16(TUN_FLAGS, flags.bits()),
-        Attr::u32(U_THRESH, destination.upper_threshold),
-        Attr::u32(L_THRESH, destination.lower_threshold),
-    ]);
-    out
+/// Identity and configuration, in the order of libipvs; of a tunnel only where there is one.
+pub(super) fn write_destination(out: &mut Writer<'_>, service: Family, destination: &Destination) {
+    write_address(out, service, &destination.address);
+    out.u32(FWD_METHOD, forwarding_number(destination.forwarding));
+    out.u32(WEIGHT, destination.weight.get());
+    if matches!(destination.forwarding, Forwarding::Tunnel(_)) {
+        write_tunnel(out, destination.forwarding);
+    }
+    out.u32(U_THRESH, destination.upper_threshold);
+    out.u32(L_THRESH, destination.lower_threshold);
+}
+
+fn write_tunnel(out: &mut Writer<'_>, forwarding: Forwarding) {
+    let (kind, port, flags) = tunnel_numbers(forwarding);
+    out.u8(TUN_TYPE, kind);
+    out.u16_be(TUN_PORT, port);
+    out.u16(TUN_FLAGS, flags.bits());
 }
 
 pub(super) fn forwarding_number(forwarding: Forwarding) -> u32 {
@@ -87,23 +92,36 @@ fn tunnel_numbers(forwarding: Forwarding) -> (u8, u16, TunnelFlags) {
     }
 }
 
-/// A destination as the kernel reports it: for the in-memory kernel.
+/// A destination as the kernel reports it, which leaves nothing out: for the in-memory kernel.
 pub(crate) fn encode_destination(out: &mut Vec<u8>, header: Header, state: &DestinationState) {
-    let stats = stats::encode(&state.statistics);
-    let mut nest = destination_attrs(&state.destination);
-    nest.extend([
-        Attr::u32(ACTIVE_CONNS, state.active_connections),
-        Attr::u32(INACT_CONNS, state.inactive_connections),
-        Attr::u32(PERSIST_CONNS, state.persistent_connections),
-        Attr::nest(STATS64, &stats),
-    ]);
-    emit(out, header, cmd::NEW_DEST, &[Attr::nest(top::DEST, &nest)]);
+    let Destination { address, forwarding, .. } = state.destination;
+    let family = Family::of(address.ip());
+    let nest = |out: &mut Writer<'_>| {
+        write_destination(out, family, &state.destination);
+        out.u16(ADDR_FAMILY, family_number(family));
+        if !matches!(forwarding, Forwarding::Tunnel(_)) {
+            write_tunnel(out, forwarding);
+        }
+        out.u32(ACTIVE_CONNS, state.active_connections);
+        out.u32(INACT_CONNS, state.inactive_connections);
+        out.u32(PERSIST_CONNS, state.persistent_connections);
+        out.nest(STATS64, |out| stats::write(out, &state.statistics));
+    };
+    emit(out, header, cmd::NEW_DEST, |out| out.nest(top::DEST, nest));
 }
 
 /// A request about a destination of a service.
-pub(super) fn emit_request(out: &mut Vec<u8>, header: Header, command: u8, key: &ServiceKey, nest: &[Attr<'_>]) {
-    let service = key_attrs(key);
-    emit(out, header, command, &[Attr::nest(top::SERVICE, &service), Attr::nest(top::DEST, nest)]);
+pub(super) fn emit_request(
+    out: &mut Vec<u8>,
+    header: Header,
+    command: u8,
+    key: &ServiceKey,
+    nest: impl FnOnce(&mut Writer<'_>),
+) {
+    emit(out, header, command, |out| {
+        out.nest(top::SERVICE, |out| write_key(out, key));
+        out.nest(top::DEST, nest);
+    });
 }
 
 /// The destination in a reply about a service of this family.

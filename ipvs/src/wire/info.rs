@@ -1,6 +1,6 @@
 //! Version and size: attributes without a nest, whose numbers mean something else in every other message.
 
-use super::attr::{Attr, attrs};
+use super::attr::attrs;
 use super::message::{Header, emit};
 use super::{WireError, cmd};
 use crate::info::{Info, Version};
@@ -25,6 +25,8 @@ pub(crate) fn decode_info(bytes: &[u8]) -> Result<Info, WireError> {
 }
 
 pub(crate) fn encode_info(out: &mut Vec<u8>, header: Header, info: Info) {
-    let attrs = [Attr::u32(VERSION, info.version.code()), Attr::u32(CONN_TAB_SIZE, info.connection_table_size)];
-    emit(out, header, cmd::SET_INFO, &attrs);
+    emit(out, header, cmd::SET_INFO, |out| {
+        out.u32(VERSION, info.version.code());
+        out.u32(CONN_TAB_SIZE, info.connection_table_size);
+    });
 }

@@ -7,7 +7,7 @@ use netlink_packet_generic::GenlHeader;
 use netlink_packet_generic::constants::GENL_HDRLEN;
 
 use super::WireError;
-use super::attr::{Attr, append_all, error_code, push_error_code};
+use super::attr::{Writer, error_code, push_error_code};
 
 const NLMSG_NOOP: u16 = 1;
 const NLMSG_ERROR: u16 = 2;
@@ -46,13 +46,13 @@ impl Header {
     }
 }
 
-/// Appends a message of the family to a datagram.
-pub(super) fn emit(out: &mut Vec<u8>, header: Header, command: u8, attrs: &[Attr<'_>]) {
+/// Appends a message of the family to a datagram, with the attributes that `body` appends.
+pub(super) fn emit(out: &mut Vec<u8>, header: Header, command: u8, body: impl FnOnce(&mut Writer<'_>)) {
     let start = out.len();
     out.extend_from_slice(&[0; NLMSG_HEADER]);
     let generic = GenlHeader { cmd: command, version: 1 };
     out.extend_from_slice(&[generic.cmd, generic.version, 0, 0]);
-    append_all(out, attrs);
+    body(&mut Writer::new(out));
     let length = out.len() - start;
     netlink_header(header, length).emit(&mut out[start..]);
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::attr::{Attr, Attrs, Raw, attrs};
+use super::attr::{Raw, Writer, attrs};
 use super::message::{Header, emit};
 use super::{Detail, WireError, cmd, stats, top};
 use crate::name::{PersistenceEngine, Scheduler};
@@ -64,37 +64,36 @@ pub(super) fn address_of(family: Family, bytes: [u8; 16]) -> IpAddr {
 }
 
 /// The attributes that identify a service, in the order of libipvs.
-pub(super) fn key_attrs(key: &ServiceKey) -> Attrs<'static> {
-    let mut out = Attrs::new();
-    out.push(Attr::u16(AF, family_number(key.family())));
+pub(super) fn write_key(out: &mut Writer<'_>, key: &ServiceKey) {
+    out.u16(AF, family_number(key.family()));
     match key {
-        ServiceKey::Mark { mark, .. } => out.push(Attr::u32(FWMARK, mark.get())),
+        ServiceKey::Mark { mark, .. } => out.u32(FWMARK, mark.get()),
         ServiceKey::Address { protocol, at } => {
-            out.push(Attr::u16(PROTOCOL, protocol.number()));
-            out.push(Attr::address(ADDR, address_bytes(at.ip())));
-            out.push(Attr::u16_be(PORT, at.port()));
+            out.u16(PROTOCOL, protocol.number());
+            out.address(ADDR, address_bytes(at.ip()));
+            out.u16_be(PORT, at.port());
         }
     }
-    out
 }
 
 /// Identity and configuration, in the order of libipvs.
-pub(super) fn service_attrs(service: &Service) -> Attrs<'_> {
-    attrs_with_flags(service, flags(service))
+pub(super) fn write_service(out: &mut Writer<'_>, service: &Service) {
+    write_with_flags(out, service, flags(service));
 }
 
-fn attrs_with_flags(service: &Service, flags: u32) -> Attrs<'_> {
-    let mut out = key_attrs(&service.key());
-    out.push(Attr::name(SCHED_NAME, service.scheduler.as_bytes()));
-    out.extend(service.engine.as_ref().map(|engine| Attr::name(PE_NAME, engine.as_bytes())));
-    out.push(Attr::flags(FLAGS, flags, !0));
-    out.push(Attr::u32(TIMEOUT, service.persistence.map_or(0, Persistence::seconds)));
+fn write_with_flags(out: &mut Writer<'_>, service: &Service, flags: u32) {
+    write_key(out, &service.key());
+    out.name(SCHED_NAME, service.scheduler.as_bytes());
+    if let Some(engine) = &service.engine {
+        out.name(PE_NAME, engine.as_bytes());
+    }
+    out.flags(FLAGS, flags, !0);
+    out.u32(TIMEOUT, service.persistence.map_or(0, Persistence::seconds));
     let netmask = service.netmask();
-    out.push(match netmask.as_v4() {
-        Some(mask) => Attr::v4(NETMASK, mask.octets()),
-        None => Attr::u32(NETMASK, netmask.as_v6().unwrap_or(128)),
-    });
-    out
+    match netmask.as_v4() {
+        Some(mask) => out.v4(NETMASK, mask.octets()),
+        None => out.u32(NETMASK, netmask.as_v6().unwrap_or(128)),
+    }
 }
 
 fn flags(service: &Service) -> u32 {
@@ -106,10 +105,11 @@ fn flags(service: &Service) -> u32 {
 
 /// A service as the kernel reports it: for the in-memory kernel.
 pub(crate) fn encode_service(out: &mut Vec<u8>, header: Header, state: &ServiceState) {
-    let stats = stats::encode(&state.statistics);
-    let mut nest = attrs_with_flags(&state.service, flags(&state.service) | F_HASHED);
-    nest.push(Attr::nest(STATS64, &stats));
-    emit(out, header, cmd::NEW_SERVICE, &[Attr::nest(top::SERVICE, &nest)]);
+    let nest = |out: &mut Writer<'_>| {
+        write_with_flags(out, &state.service, flags(&state.service) | F_HASHED);
+        out.nest(STATS64, |out| stats::write(out, &state.statistics));
+    };
+    emit(out, header, cmd::NEW_SERVICE, |out| out.nest(top::SERVICE, nest));
 }
 
 /// The service in a reply.

@@ -1,6 +1,6 @@
 //! Statistics: a nest of ten counters, twice: with 32 bits, and since Linux 4.1 with 64.
 
-use super::attr::{Attr, Attrs, Raw, attrs};
+use super::attr::{Raw, Writer, attrs};
 use super::{Detail, WireError};
 use crate::stats::{Rates, Statistics};
 
@@ -45,18 +45,17 @@ fn decode(nest: &[u8]) -> Result<Statistics, WireError> {
     Ok(stats)
 }
 
-pub(super) fn encode(stats: &Statistics) -> Attrs<'static> {
+/// The ten counters of a nest: for the in-memory kernel.
+pub(super) fn write(out: &mut Writer<'_>, stats: &Statistics) {
     let Rates { connections, packets_in, packets_out, bytes_in, bytes_out } = stats.rates;
-    Attrs::from_iter([
-        Attr::u64(CONNS, stats.connections),
-        Attr::u64(INPKTS, stats.packets_in),
-        Attr::u64(OUTPKTS, stats.packets_out),
-        Attr::u64(INBYTES, stats.bytes_in),
-        Attr::u64(OUTBYTES, stats.bytes_out),
-        Attr::u64(CPS, connections),
-        Attr::u64(INPPS, packets_in),
-        Attr::u64(OUTPPS, packets_out),
-        Attr::u64(INBPS, bytes_in),
-        Attr::u64(OUTBPS, bytes_out),
-    ])
+    out.u64(CONNS, stats.connections);
+    out.u64(INPKTS, stats.packets_in);
+    out.u64(OUTPKTS, stats.packets_out);
+    out.u64(INBYTES, stats.bytes_in);
+    out.u64(OUTBYTES, stats.bytes_out);
+    out.u64(CPS, connections);
+    out.u64(INPPS, packets_in);
+    out.u64(OUTPPS, packets_out);
+    out.u64(INBPS, bytes_in);
+    out.u64(OUTBPS, bytes_out);
 }

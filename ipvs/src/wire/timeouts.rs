@@ -1,6 +1,6 @@
 //! Timeouts: attributes without a nest.
 
-use super::attr::{Attr, Attrs, attrs};
+use super::attr::attrs;
 use super::message::{Header, emit};
 use super::{WireError, cmd, top};
 use crate::timeouts::Timeouts;
@@ -23,7 +23,11 @@ pub(crate) fn decode_timeouts(bytes: &[u8]) -> Result<Timeouts, WireError> {
 pub(crate) fn encode_timeouts(out: &mut Vec<u8>, header: Header, timeouts: &Timeouts) {
     let given =
         [(top::TIMEOUT_TCP, timeouts.tcp), (top::TIMEOUT_TCP_FIN, timeouts.tcp_fin), (top::TIMEOUT_UDP, timeouts.udp)];
-    let attrs: Attrs<'_> =
-        given.into_iter().filter_map(|(kind, seconds)| seconds.map(|seconds| Attr::u32(kind, seconds))).collect();
-    emit(out, header, cmd::SET_CONFIG, &attrs);
+    emit(out, header, cmd::SET_CONFIG, |out| {
+        for (kind, seconds) in given {
+            if let Some(seconds) = seconds {
+                out.u32(kind, seconds);
+            }
+        }
+    });
 }
