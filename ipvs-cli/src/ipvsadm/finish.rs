@@ -17,7 +17,7 @@ use crate::request::{ListRequest, Listed, View};
 
 impl Line {
     /// What the line asks for. `plain` are the words that belong to no option.
-    pub(super) fn finish(self, plain: Plain<'_>) -> Result<Invocation, Usage> {
+    pub(super) fn finish(&self, plain: Plain<'_>) -> Result<Invocation, Usage> {
         let mut used = 0;
         let mut timeouts = Timeouts::default();
         if self.verb == Verb::Set {

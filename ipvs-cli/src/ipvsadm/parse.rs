@@ -53,12 +53,12 @@ impl<'r> Parser<'r> {
     /// What is wrong with them.
     pub fn parse_at_once(&mut self, words: &Words) -> Option<Result<Invocation, Usage>> {
         self.addresses.names.set_hasty(true);
-        let parsed = self.parse(words);
+        let parsed = Some(self.parse(words));
         if self.addresses.names.set_hasty(false) {
             self.warnings.clear();
             return None;
         }
-        Some(parsed)
+        parsed
     }
 
     /// Names are to be looked up anew.

@@ -171,8 +171,9 @@ impl<'w> Scanner<'w> {
         }
     }
 
+    #[inline]
     fn value_word(&mut self) -> Result<Cow<'w, [u8]>, Usage> {
-        let value = self.words.get(self.next).ok_or_else(|| Usage::NoValue(self.last_word()))?;
+        let Some(value) = self.words.get(self.next) else { return Err(Usage::NoValue(self.last_word())) };
         self.next += 1;
         Ok(self.fill_in(value))
     }

@@ -30,6 +30,7 @@ impl Words {
     }
 
     /// The word at this place, counted from 0.
+    #[inline]
     pub fn get(&self, index: usize) -> Option<&[u8]> {
         let &(start, end) = self.spans.get(index)?;
         self.text.get(start..end)
