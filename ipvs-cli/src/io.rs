@@ -90,7 +90,7 @@ impl Input for Stdin {
 }
 
 /// An output of this process, without a buffer. When its reader is gone the process ends by `SIGPIPE`, unless it changes a
-/// director.
+/// director, or its caller has the signal ignored and it is called as ipvsadm.
 #[derive(Debug)]
 pub struct Output(BorrowedFd<'static>);
 
@@ -114,10 +114,7 @@ impl Output {
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match rustix::io::retry_on_intr(|| rustix::io::write(self.0, bytes)) {
-            Err(rustix::io::Errno::PIPE) if !sigpipe::is_spared() => {
-                sigpipe::restore_default();
-                Ok(rustix::io::write(self.0, bytes)?)
-            }
+            Err(rustix::io::Errno::PIPE) if sigpipe::is_fatal() => Ok(rustix::io::write(self.0, bytes)?),
             result => Ok(result?),
         }
     }

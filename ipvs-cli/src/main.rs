@@ -1,21 +1,23 @@
 //! `ipvsadm`, `ipvsadm-save`, `ipvsadm-restore` and `ipvs-cli`: one program, which asks for its name.
+#![no_main]
+
+mod start;
 
 use std::ffi::OsString;
 use std::io::{BufWriter, Write};
-use std::process::ExitCode;
 
 use ipvs_cli::io::{Output, Stdin, Streams};
 use ipvs_cli::kernel::Kernel;
 
-fn main() -> ExitCode {
-    let argv: Vec<OsString> = std::env::args_os().collect();
+/// From the words of a command line, the program's name first, to the exit status.
+fn program(argv: &[OsString]) -> u8 {
     let mut stdout = BufWriter::with_capacity(32 << 10, Output::stdout());
     let mut stderr = Output::stderr();
     let hints = || Output::stderr().is_terminal();
     let colors = || Output::stdout().is_terminal();
     let mut streams = Streams { stdin: &mut Stdin, stdout: &mut stdout, stderr: &mut stderr, hints, colors };
-    let status = ipvs_cli::run(&argv, &mut streams, &mut Kernel::of_this_machine());
+    let status = ipvs_cli::run(argv, &mut streams, &mut Kernel::of_this_machine());
     // As ipvsadm: a listing that could not be written is no error.
     let _ = stdout.flush();
-    ExitCode::from(status)
+    status
 }

@@ -2,6 +2,8 @@
 
 use fwmark::{Backend, BackendError, MarkRule, Owner};
 
+use crate::sigpipe;
+
 /// The rules, wherever they are.
 #[derive(Debug)]
 pub(crate) enum MarkRules {
@@ -38,7 +40,10 @@ impl MarkRules {
     /// These in place of all of ours, at once.
     pub(crate) fn apply(&mut self, wanted: &[MarkRule]) -> Result<(), BackendError> {
         match self {
-            MarkRules::OfThisMachine(backend) => opened(backend)?.apply(wanted).map(|_| ()),
+            MarkRules::OfThisMachine(backend) => {
+                sigpipe::spare();
+                opened(backend)?.apply(wanted).map(|_| ())
+            }
             MarkRules::InMemory(rules) => {
                 *rules = wanted.to_vec();
                 Ok(())

@@ -18,6 +18,7 @@ use super::json;
 use super::session::{Session, Trouble};
 use crate::desired::fields;
 use crate::desired::scalar::Fields;
+use crate::sigpipe;
 
 /// How long another of us may be at work before this one gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -171,6 +172,7 @@ impl Marks {
                 rules.push(rule);
             }
         }
+        sigpipe::spare();
         let change = backend.apply(&rules).map_err(trouble)?;
         match (add.mark, change) {
             (Wanted::Free, _) => session.report(mark),
@@ -198,6 +200,7 @@ impl Marks {
         const NOTHING: u8 = 1;
         let _turn = session.take_turn(Some(PATIENCE))?;
         let mut backend = self.open()?;
+        sigpipe::spare();
         if delete.all {
             // Even what somebody has made unreadable.
             return backend.remove().map(|_| 0).map_err(trouble);

@@ -41,6 +41,7 @@ use crate::kernel::Kernel;
 use crate::operate::cli::{Cli, Subcommand};
 use crate::operate::output::Heeded;
 use crate::operate::session::Session;
+use crate::sigpipe;
 
 pub(crate) use carry_out::{Conduct, carry_out};
 pub(crate) use dry_run::ipvsadm as dry_run;
@@ -66,6 +67,7 @@ pub fn command() -> clap::Command {
 
 /// Carries a subcommand out; `arguments` are those behind the program's name. Returns the exit status.
 pub(crate) fn run(arguments: &[OsString], streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
+    sigpipe::insist();
     let words = std::iter::once(OsStr::new("ipvs-cli")).chain(arguments.iter().map(OsString::as_os_str));
     let parsed = command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
     let if_lost = parsed.as_ref().map_or(Some(USAGE), |cli| output::status_if_lost(&cli.subcommand));
