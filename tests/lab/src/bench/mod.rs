@@ -5,6 +5,7 @@
 //! compares every table and listing with ipvsadm's. What is measured, and how far to believe it: docs/performance.md.
 
 mod connections;
+mod growth;
 pub(crate) mod initrd;
 pub(crate) mod machines;
 pub(crate) mod pc;
@@ -51,6 +52,10 @@ pub(crate) struct Bench {
     /// time 10000x10; default kernel: 7.2]
     #[arg(long)]
     reload: bool,
+    /// Measure how ours grows with the table instead, to 100,000 services and to 10,000 destinations of one; half an hour
+    /// [default kernel: 7.2]
+    #[arg(long, conflicts_with = "reload")]
+    growth: bool,
     /// Measure `ipvs-cli conns' instead, on a made-up table of so many entries [default: 1000000]
     #[arg(long, value_name = "ENTRIES", num_args = 0..=1, require_equals = true, default_missing_value = "1000000")]
     connections: Option<u32>,
@@ -62,6 +67,9 @@ struct Size {
     services: u32,
     destinations: u32,
 }
+
+/// bench-guest has so many addresses.
+const MOST: Size = Size { services: 1_000_000, destinations: 20_000 };
 
 /// Small enough that strace's slowness does not matter: 100 commands restore it.
 const CALLS_SIZE: Size = Size { services: 10, destinations: 9 };
@@ -84,6 +92,7 @@ struct Workload {
     rounds: u32,
     additions: u32,
     reload: Option<Reload>,
+    growth: bool,
 }
 
 /// How much of a reload is measured.
@@ -110,7 +119,7 @@ impl Bench {
         if let Some(entries) = self.connections {
             return connections::run(entries);
         }
-        let usual = if self.reload { vec![Kernel::V7_2] } else { vec![Kernel::V6_1, Kernel::V7_2] };
+        let usual = if self.reload || self.growth { vec![Kernel::V7_2] } else { vec![Kernel::V6_1, Kernel::V7_2] };
         let kernels = if self.kernel.is_empty() { usual } else { self.kernel.clone() };
         let cache = Cache::open()?;
         cache.ensure(&kernels)?;
@@ -118,6 +127,9 @@ impl Bench {
         let programs = Programs::build(&Workspace::find()?, &cache)?;
         if self.reload {
             return reload::run(&self, &cache, &kernels, &programs);
+        }
+        if self.growth {
+            return growth::run(&self, &cache, &kernels, &programs.only_ours());
         }
         let mut sections = self.count_instructions(&cache, &kernels, &programs)?;
         if !self.only_instructions {
@@ -165,7 +177,7 @@ impl Bench {
                 let results = uml::measure(kernel, programs, &workload)?;
                 sections.push(Section { kernel, size: workload.size, clock: Clock::Wall, results });
             }
-            let workload = Workload { size: CALLS_SIZE, rounds: 1, additions: 1, reload: None };
+            let workload = Workload { size: CALLS_SIZE, rounds: 1, additions: 1, reload: None, growth: false };
             let results = uml::count_calls(kernel, programs, &workload)?;
             sections.push(Section { kernel, size: CALLS_SIZE, clock: Clock::Calls, results });
         }
@@ -180,7 +192,7 @@ impl Bench {
             (asked, _) => asked.to_vec(),
         };
         let (rounds, additions) = if self.quick { (1, 5) } else { (3, 15) };
-        sizes.into_iter().map(|size| Workload { size, rounds, additions, reload: None }).collect()
+        sizes.into_iter().map(|size| Workload { size, rounds, additions, reload: None, growth: false }).collect()
     }
 }
 
@@ -197,9 +209,14 @@ impl Programs {
         Ok(Self { guest: find("bench-guest")?, ipvsadm, tools })
     }
 
+    fn only_ours(mut self) -> Self {
+        self.tools.retain(|(name, _)| *name == "ours");
+        self
+    }
+
     /// Arguments for `bench-guest`.
     fn arguments(&self, workload: &Workload) -> Vec<String> {
-        let Workload { size, rounds, additions, reload } = workload;
+        let Workload { size, rounds, additions, reload, growth } = workload;
         let fixed = [
             format!("size={size}"),
             format!("rounds={rounds}"),
@@ -208,7 +225,8 @@ impl Programs {
         ];
         let tools = self.tools.iter().map(|(name, program)| format!("tool={name}:{}", program.display()));
         let reload = reload.map(|which| format!("reload={}", if which == Reload::Whole { "whole" } else { "short" }));
-        fixed.into_iter().chain(tools).chain(reload).collect()
+        let growth = growth.then(|| "growth=yes".to_owned());
+        fixed.into_iter().chain(tools).chain(reload).chain(growth).collect()
     }
 }
 
@@ -216,13 +234,13 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // bench-guest has so many addresses.
-        let number = |text: &str| text.parse().ok().filter(|number| (1..=250 * 250).contains(number));
+        let number = |text: &str| text.parse().ok().filter(|number| *number > 0);
         let parts =
             text.split_once('x').and_then(|(services, destinations)| Some((number(services)?, number(destinations)?)));
-        let fits = parts.filter(|(_, destinations)| *destinations <= 250);
+        let fits =
+            parts.filter(|(services, destinations)| *services <= MOST.services && *destinations <= MOST.destinations);
         fits.map(|(services, destinations)| Self { services, destinations })
-            .ok_or_else(|| "write SERVICESxDESTINATIONS, up to 62500x250, such as 300x10".into())
+            .ok_or_else(|| "write SERVICESxDESTINATIONS, up to 1000000x20000, such as 300x10".into())
     }
 }
 
@@ -243,7 +261,7 @@ mod tests {
     #[test]
     fn a_size_is_two_numbers() {
         assert_eq!("300x10".parse(), Ok(Size { services: 300, destinations: 10 }));
-        for wrong in ["300", "0x1", "1x0", "1x251", "axb"] {
+        for wrong in ["300", "0x1", "1x0", "1x20001", "axb"] {
             assert!(wrong.parse::<Size>().is_err(), "{wrong}");
         }
     }

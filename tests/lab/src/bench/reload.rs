@@ -88,7 +88,10 @@ pub(super) fn run(bench: &Bench, cache: &Cache, kernels: &[Kernel], programs: &P
 
 fn workloads(bench: &Bench, usual: Size, reload: Reload) -> Vec<Workload> {
     let sizes = if bench.size.is_empty() { vec![usual] } else { bench.size.clone() };
-    sizes.into_iter().map(|size| Workload { size, rounds: 1, additions: 0, reload: Some(reload) }).collect()
+    sizes
+        .into_iter()
+        .map(|size| Workload { size, rounds: 1, additions: 0, reload: Some(reload), growth: false })
+        .collect()
 }
 
 /// Ours and the other's figure of a row, if both were measured.

@@ -9,6 +9,10 @@ pub(super) const OPERATIONS: [&str; 6] = ["restore", "edit", "save", "list", "ad
 pub(super) const RELOAD_OPERATIONS: [&str; 7] =
     ["fill", "read", "read-all", "apply-same", "apply-one", "reload", "memory"];
 
+/// Those of growth.
+pub(super) const GROWTH_OPERATIONS: [&str; 11] =
+    ["restore", "save", "list", "list-all", "add", "zero", "clear", "fill", "apply-same", "list-memory", "memory"];
+
 /// Everything of one run.
 #[derive(Debug, Default)]
 pub(super) struct Results {
@@ -78,7 +82,8 @@ impl Results {
 fn figure(text: &str) -> Option<((String, String), u64)> {
     let mut words = text.split_ascii_whitespace();
     let (operation, tool, number) = (words.next()?, words.next()?, words.next()?);
-    let known = OPERATIONS.iter().chain(&RELOAD_OPERATIONS).any(|known| *known == operation) && words.next().is_none();
+    let known = OPERATIONS.iter().chain(&RELOAD_OPERATIONS).chain(&GROWTH_OPERATIONS).any(|known| *known == operation)
+        && words.next().is_none();
     known.then_some(((operation.to_owned(), tool.to_owned()), number.parse().ok()?))
 }
 

@@ -13,6 +13,7 @@
 //! ```
 
 mod calls;
+mod growth;
 mod machine;
 mod measure;
 mod program;
@@ -42,6 +43,8 @@ struct Plan {
     strace: Option<PathBuf>,
     /// Measures how a table is brought to another one, in place of single operations; see [`reload`].
     reload: Option<Reload>,
+    /// Measures how ours grows with the table, in place of single operations; see [`growth`].
+    growth: bool,
     /// Loads modules; only an emulated PC, which has nothing yet, needs it.
     modprobe: Option<PathBuf>,
 }
@@ -55,7 +58,7 @@ enum Reload {
     Whole,
 }
 
-const USAGE: &str = "bench-guest size=SERVICESxDESTINATIONS rounds=N additions=N reference=PROGRAM [reload=short|whole] \
+const USAGE: &str = "bench-guest size=SERVICESxDESTINATIONS rounds=N additions=N reference=PROGRAM [reload=short|whole] [growth=yes] \
                      [strace=PROGRAM] [modprobe=PROGRAM] tool=NAME:PROGRAM…";
 
 fn main() -> ExitCode {
@@ -77,6 +80,7 @@ fn work(plan: &Plan) -> Result<bool, String> {
     match (&plan.strace, plan.reload) {
         (Some(strace), _) => calls::count(plan, strace),
         (None, Some(which)) => reload::measure(plan, which),
+        (None, None) if plan.growth => growth::measure(plan),
         (None, None) => measure::measure(plan),
     }
 }
@@ -118,6 +122,7 @@ impl Plan {
             "reference" => self.reference = path(value)?,
             "reload" if value == "short" => self.reload = Some(Reload::Short),
             "reload" if value == "whole" => self.reload = Some(Reload::Whole),
+            "growth" => self.growth = value == "yes",
             "strace" => self.strace = Some(path(value)?),
             "modprobe" => self.modprobe = Some(path(value)?),
             "tool" => {

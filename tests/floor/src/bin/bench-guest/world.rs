@@ -35,17 +35,18 @@ impl Rules {
             let (service, server, weight) = (service(number), server(number, index), 101 + edit % 7);
             let _ = writeln!(edited, "-e -t {service} -r {server} -m -w {weight}");
         }
-        let addition = |index| format!("-a -t {} -r 192.169.0.{}:80 -m -w 5", service(0), index + 1);
+        let addition = |index| format!("-a -t {} -r 172.16.0.{}:80 -m -w 5", service(0), index + 1);
         Self { table, edits: edited, additions: (0..additions).map(addition).collect() }
     }
 }
 
 fn service(number: u32) -> String {
-    format!("10.0.{}.{}:80", number / A_NETWORK, 1 + number % A_NETWORK)
+    let network = number / A_NETWORK;
+    format!("10.{}.{}.{}:80", network / A_NETWORK, network % A_NETWORK, 1 + number % A_NETWORK)
 }
 
 fn server(number: u32, index: u32) -> String {
-    format!("192.168.{}.{}:80", number % A_NETWORK, 1 + index)
+    format!("192.{}.{}.{}:80", 168 + index / A_NETWORK, number % A_NETWORK, 1 + index % A_NETWORK)
 }
 
 /// Does something in a network of its own: a destination that was deleted slows its namespace down for minutes.
@@ -67,6 +68,18 @@ mod tests {
         assert_eq!((rules.table.lines().count(), rules.edits.lines().count()), (3300, 3000));
         assert_eq!(rules.additions.len(), 4);
         assert!(rules.table.contains("-A -t 10.0.1.50:80 -s rr\n-a -t 10.0.1.50:80 -r 192.168.49.1:80 -m -w 1\n"));
+    }
+
+    #[test]
+    fn no_two_services_or_servers_are_the_same() {
+        let rules = |size| Rules::new(size, 0, 1);
+        for (size, lines) in [((100_000, 1), 200_000), ((1, 10_000), 10_001)] {
+            let rules = rules(size);
+            let mut all: Vec<_> = rules.table.lines().chain(rules.additions.iter().map(String::as_str)).collect();
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len(), lines + 1);
+        }
     }
 
     #[test]
