@@ -107,7 +107,7 @@ fn a_namespace_may_vanish_while_it_is_read() {
     let named = Named::new("ipvs-vanishes");
     let there: Namespace = named.name.parse().unwrap();
     let mut client = Client::builder().namespace(there).connect().unwrap();
-    let wanted = super::world::table(1..=400, 1);
+    let wanted = super::world::table(1..=40, 1);
     client.reconcile(&wanted, &ipvs::Planner::new()).unwrap();
     let is_read = |client: &mut Client| ipvs::plan(&client.table().unwrap(), &wanted).is_empty();
     let vanishing = std::thread::spawn(move || drop(named));

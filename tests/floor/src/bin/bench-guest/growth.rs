@@ -1,6 +1,11 @@
 //! How the cost of each operation grows with the table: every one of them once, by ours, and its result checked.
 
-use std::{path::Path, thread};
+use std::{
+    env, io,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+};
 
 use nix::sys::resource::{UsageWho, getrusage};
 
@@ -28,6 +33,18 @@ pub(crate) fn measure(plan: &Plan) -> Result<bool, String> {
     Ok(right)
 }
 
+/// In place of a plan: run what follows, and tell the most memory that it had in use.
+///
+/// The kernel counts for a program what its parent had in use when it started it; so that has to be little.
+pub(crate) const PEAK: &str = "peak";
+
+/// Does that.
+pub(crate) fn peak(program: &str, arguments: &[String]) -> io::Result<bool> {
+    let status = Command::new(program).args(arguments).stdout(Stdio::null()).status()?;
+    println!("{}", getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss());
+    Ok(status.success())
+}
+
 struct Bench<'a> {
     tool: &'a str,
     program: &'a Path,
@@ -45,7 +62,7 @@ impl Bench<'_> {
             let listed = self.time(operation, words, "")?;
             self.compare(operation, &(TITLES + table.lines().count()).to_string(), &listed.lines().count().to_string());
         }
-        self.tell_memory("list-memory")?;
+        self.tell_memory_of("list-memory", &["-L", "-n"])?;
         self.time("add", &rules.additions[0].split(' ').collect::<Vec<_>>(), "")?;
         self.time("zero", &["-Z"], "")?;
         self.time("clear", &["-C"], "")?;
@@ -79,6 +96,15 @@ impl Bench<'_> {
             self.wrong(operation, &format!("{}, stderr: {said}", run.status));
         }
         Ok((run.took.as_nanos(), run.stdout))
+    }
+
+    /// The most that this has in use.
+    fn tell_memory_of(&self, name: &str, words: &[&str]) -> Result<(), String> {
+        let this = env::current_exe().map_err(|error| format!("find this program: {error}"))?;
+        let words = [&[PEAK, self.program.to_str().ok_or("a program's path is not UTF-8")?], words].concat();
+        let told = run(&this, &words, "").map_err(|error| format!("{}: {error}", this.display()))?;
+        println!("kilobytes {name} {} {}", self.tool, told.stdout.trim_end());
+        Ok(())
     }
 
     /// The most that any run had in use until now.

@@ -66,7 +66,12 @@ fn main() -> ExitCode {
         let plan = Plan::parse(machine::arguments());
         machine::run(|| plan.and_then(|plan| work(&plan)));
     }
-    let plan = Plan::parse(env::args().skip(1));
+    let words: Vec<String> = env::args().skip(1).collect();
+    if let [growth::PEAK, program] = words.iter().map(String::as_str).take(2).collect::<Vec<_>>()[..] {
+        let is_good = growth::peak(program, &words[2..]).unwrap_or(false);
+        return ExitCode::from(u8::from(!is_good));
+    }
+    let plan = Plan::parse(words.into_iter());
     ExitCode::from(conclude(plan.and_then(|plan| work(&plan))))
 }
 
