@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use crate::io::Input;
 
-/// How much is read at a time.
-const CHUNK: usize = 64 << 10;
+/// How much is read at a time, at most, of lines that are not long. Each page of it costs as much as a system call.
+const CHUNK: usize = 32 << 10;
 
 /// Reads lines.
 #[derive(Debug)]
@@ -85,16 +85,15 @@ impl LineReader {
         Ok(())
     }
 
-    /// Room for a chunk behind the beginning of a line.
+    /// Room for half a chunk at least, behind the beginning of a line.
     fn make_room(&mut self) {
         let Range { start, end } = self.unread;
         self.buffer.copy_within(start..end, 0);
         self.unread = 0..end - start;
         self.searched -= start;
-        // Twice the line: so long ones are not copied over and over.
-        let wanted = 2 * self.unread.end + CHUNK;
-        if self.buffer.len() < self.unread.end + CHUNK {
-            self.buffer.resize(wanted, 0);
+        if self.buffer.len() < self.unread.end + CHUNK / 2 {
+            // Twice the line: so long ones are not copied over and over.
+            self.buffer.resize(2 * self.unread.end + CHUNK, 0);
         }
     }
 }

@@ -86,6 +86,8 @@ impl Window {
     pub(crate) fn push(&mut self, family: u16, sequence: u32, command: &Command) {
         if self.is_empty() {
             self.first = sequence;
+            // At once: what has to grow is copied, from pages that were touched for it.
+            self.datagram.reserve(MAX_DATAGRAM);
         }
         self.last = self.datagram.len();
         wire::encode_change(&mut self.datagram, Header::request(family, sequence), command);

@@ -18,10 +18,10 @@ pub(super) enum Clock {
 /// How much of ipvsadm's instructions ours may need.
 fn target(operation: &str) -> f64 {
     match operation {
-        "restore" => 0.20,
-        "edit" => 0.09,
+        "restore" => 0.16,
+        "edit" => 0.065,
         "save" | "list" => 0.12,
-        "add" => 0.50,
+        "add" => 0.45,
         _ => 1.0,
     }
 }
