@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use super::{Section, results::OPERATIONS};
+use super::{
+    Section,
+    results::{INSIDE_OPERATIONS, OPERATIONS},
+};
 
 /// What a figure counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +64,26 @@ pub(super) fn table(section: &Section) -> String {
         let _ = write!(out, "{name:<26}{ipvsadm:>10}{ours:>10}{floor:>10}{ours_ratio:>8}{floor_ratio:>8}");
         let _ = writeln!(out, "{}", verdict(&row, *clock).map(|(text, _)| text).unwrap_or_default());
     }
+    for (operation, cost, most) in inside(section) {
+        let verdict = if cost <= most { "met" } else { "NOT MET" };
+        let _ = writeln!(out, "{:<26}{:>20}{:>26}  {most} {verdict}", inside_title(operation), cost, "");
+    }
     for complaint in results.complaints() {
         let _ = writeln!(out, "WRONG: {complaint}");
     }
     out
+}
+
+/// What a command costs in a program that has the library inside, in instructions, and may cost.
+fn inside(section: &Section) -> impl Iterator<Item = (&'static str, u64, u64)> {
+    let is_counted = section.clock == Clock::Instructions;
+    INSIDE_OPERATIONS.into_iter().zip([17_000, 4_500]).filter(move |_| is_counted).filter_map(|(operation, most)| {
+        section.results.median(operation, "library").map(|cost| (operation, cost, most))
+    })
+}
+
+fn inside_title(operation: &str) -> &'static str {
+    if operation == "create" { "in a program: create, each" } else { "in a program: edit, each" }
 }
 
 /// A line for each operation, of `name=value` words.
@@ -81,6 +100,14 @@ pub(super) fn lines(section: &Section) -> String {
             let _ = write!(out, " target={} met={}", target(row.operation), if met { "yes" } else { "no" });
         }
         let _ = writeln!(out, " right={}", if section.results.is_right() { "yes" } else { "no" });
+    }
+    for (operation, cost, most) in inside(section) {
+        let met = if cost <= most { "yes" } else { "no" };
+        let _ = writeln!(
+            out,
+            "bench kernel={kernel} size={size} clock={} operation={operation} library={cost} target={most} met={met}",
+            clock.name()
+        );
     }
     out
 }
@@ -166,6 +193,17 @@ mod tests {
         assert!(lines(&good).contains(line), "{}", lines(&good));
         let bad = section(Clock::Instructions, &["figure restore ipvsadm 100", "figure restore ours 17", "end 0"]);
         assert!(table(&bad).contains("NOT MET"));
+    }
+
+    #[test]
+    fn what_a_command_costs_inside_a_program_has_a_most() {
+        let figures = ["figure create library 17000", "figure alter library 4501", "end 0"];
+        let shown = table(&section(Clock::Instructions, &figures));
+        assert!(shown.contains("  17000 met") && shown.contains("  4500 NOT MET"), "{shown}");
+        assert!(
+            lines(&section(Clock::Instructions, &figures)).contains("operation=alter library=4501 target=4500 met=no")
+        );
+        assert!(!table(&section(Clock::Wall, &figures)).contains("17000"));
     }
 
     #[test]

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 /// The operations, in the report's order. The names are `bench-guest`'s.
 pub(super) const OPERATIONS: [&str; 6] = ["restore", "edit", "save", "list", "add", "clear"];
 
+/// Those of a program that has the library inside, a command.
+pub(super) const INSIDE_OPERATIONS: [&str; 2] = ["create", "alter"];
+
 /// Those of a reload.
 pub(super) const RELOAD_OPERATIONS: [&str; 7] =
     ["fill", "read", "read-all", "apply-same", "apply-one", "reload", "memory"];
@@ -82,7 +85,9 @@ impl Results {
 fn figure(text: &str) -> Option<((String, String), u64)> {
     let mut words = text.split_ascii_whitespace();
     let (operation, tool, number) = (words.next()?, words.next()?, words.next()?);
-    let known = OPERATIONS.iter().chain(&RELOAD_OPERATIONS).chain(&GROWTH_OPERATIONS).any(|known| *known == operation)
+    let known = [&OPERATIONS[..], &INSIDE_OPERATIONS, &RELOAD_OPERATIONS, &GROWTH_OPERATIONS]
+        .iter()
+        .any(|known| known.contains(&operation))
         && words.next().is_none();
     known.then_some(((operation.to_owned(), tool.to_owned()), number.parse().ok()?))
 }

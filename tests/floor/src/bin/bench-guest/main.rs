@@ -14,6 +14,7 @@
 
 mod calls;
 mod growth;
+mod library;
 mod machine;
 mod measure;
 mod program;

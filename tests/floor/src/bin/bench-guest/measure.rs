@@ -3,7 +3,7 @@
 use std::{path::Path, thread, time::Duration};
 
 use crate::{
-    Plan,
+    Plan, library,
     program::{Run, run},
     world::{EDITS, Rules, in_own_network},
 };
@@ -14,9 +14,9 @@ pub(crate) const SETTLE: Duration = Duration::from_millis(100);
 pub(crate) const RESIZE: Duration = Duration::from_secs(1);
 
 /// What the reference says of the table, after each step.
-struct Expected {
-    restored: String,
-    edited: String,
+pub(crate) struct Expected {
+    pub(crate) restored: String,
+    pub(crate) edited: String,
     added: String,
 }
 
@@ -43,6 +43,8 @@ pub(crate) fn measure(plan: &Plan) -> Result<bool, String> {
             let bench = Bench { plan, rules, expected, tool, program, right: true };
             right &= in_own_network(|| bench.run())?;
         }
+        println!("progress round {round}: the library");
+        right &= in_own_network(|| library::measure(&plan.reference, plan.size, EDITS, &expected))?;
     }
     Ok(right)
 }

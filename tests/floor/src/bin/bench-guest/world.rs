@@ -30,9 +30,8 @@ impl Rules {
                 let _ = writeln!(table, "-a -t {service} -r {server} -m -w {weight}");
             }
         }
-        for edit in 0..edits {
-            let (number, index) = (edit % services, edit / services % destinations);
-            let (service, server, weight) = (service(number), server(number, index), 101 + edit % 7);
+        for Edit { service: number, destination: index, weight } in self::edits((services, destinations), edits) {
+            let (service, server) = (service(number), server(number, index));
             let _ = writeln!(edited, "-e -t {service} -r {server} -m -w {weight}");
         }
         let addition = |index| format!("-a -t {} -r 172.16.0.{}:80 -m -w 5", service(0), index + 1);
@@ -40,12 +39,30 @@ impl Rules {
     }
 }
 
-fn service(number: u32) -> String {
+/// A destination's new weight.
+pub(crate) struct Edit {
+    /// The number of its service.
+    pub(crate) service: u32,
+    /// Its number among those of the service.
+    pub(crate) destination: u32,
+    pub(crate) weight: u32,
+}
+
+/// So many new weights, all over the table.
+pub(crate) fn edits((services, destinations): (u32, u32), count: u32) -> impl Iterator<Item = Edit> {
+    (0..count).map(move |edit| Edit {
+        service: edit % services,
+        destination: edit / services % destinations,
+        weight: 101 + edit % 7,
+    })
+}
+
+pub(crate) fn service(number: u32) -> String {
     let network = number / A_NETWORK;
     format!("10.{}.{}.{}:80", network / A_NETWORK, network % A_NETWORK, 1 + number % A_NETWORK)
 }
 
-fn server(number: u32, index: u32) -> String {
+pub(crate) fn server(number: u32, index: u32) -> String {
     format!("192.{}.{}.{}:80", 168 + index / A_NETWORK, number % A_NETWORK, 1 + index % A_NETWORK)
 }
 
