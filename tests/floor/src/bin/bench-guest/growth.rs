@@ -11,7 +11,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 
 use crate::{
     Plan,
-    measure::{RESIZE, SETTLE, difference},
+    measure::{RESIZE, SETTLE, is_same, tell_wrong},
     program::run,
     world::{Rules, in_own_network},
 };
@@ -115,13 +115,11 @@ impl Bench<'_> {
     }
 
     fn compare(&mut self, operation: &str, expected: &str, got: &str) {
-        if let Some(difference) = difference(expected, got) {
-            self.wrong(operation, &difference);
-        }
+        self.right &= is_same(operation, self.tool, expected, got);
     }
 
     fn wrong(&mut self, operation: &str, what: &str) {
-        println!("wrong {operation} {}: {what}", self.tool);
+        tell_wrong(operation, self.tool, what);
         self.right = false;
     }
 }

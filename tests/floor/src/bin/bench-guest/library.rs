@@ -5,7 +5,7 @@ use std::{path::Path, thread, time::Instant};
 use ipvs::{Client, Command, Destination, Forwarding, Scheduler, Service, ServiceKey, Weight};
 
 use crate::{
-    measure::{Expected, RESIZE, SETTLE, difference},
+    measure::{Expected, RESIZE, SETTLE, is_same, tell_wrong},
     program::run,
     world::{Edit, edits, server, service},
 };
@@ -33,12 +33,11 @@ fn time(
     println!("figure {operation} library {}", took.as_nanos() / commands.len() as u128);
     thread::sleep(RESIZE);
     let saved = run(reference, &["-S", "-n"], "").map_err(|error| format!("the reference: {error}"))?;
-    let refusal = outcomes.into_iter().find_map(Result::err).map(|refusal| refusal.to_string());
-    let wrong = refusal.or_else(|| difference(expected, &saved.stdout));
-    if let Some(wrong) = &wrong {
-        println!("wrong {operation} library: {wrong}");
+    if let Some(refusal) = outcomes.into_iter().find_map(Result::err) {
+        tell_wrong(operation, "library", &refusal.to_string());
+        return Ok(false);
     }
-    Ok(wrong.is_none())
+    Ok(is_same(operation, "library", expected, &saved.stdout))
 }
 
 fn creation((services, destinations): (u32, u32)) -> Result<Vec<Command>, String> {

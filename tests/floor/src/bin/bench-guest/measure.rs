@@ -114,19 +114,30 @@ impl Bench<'_> {
     }
 
     fn compare(&mut self, operation: &str, expected: &str, got: &str) {
-        if let Some(difference) = difference(expected, got) {
-            self.wrong(operation, &difference);
-        }
+        self.right &= is_same(operation, self.tool, expected, got);
     }
 
     fn wrong(&mut self, operation: &str, what: &str) {
-        println!("wrong {operation} {}: {what}", self.tool);
+        tell_wrong(operation, self.tool, what);
         self.right = false;
     }
 }
 
+/// Whether a tool's result is the reference's; tells where it is not.
+pub(crate) fn is_same(operation: &str, tool: &str, expected: &str, got: &str) -> bool {
+    let difference = difference(expected, got);
+    if let Some(difference) = &difference {
+        tell_wrong(operation, tool, difference);
+    }
+    difference.is_none()
+}
+
+pub(crate) fn tell_wrong(operation: &str, tool: &str, what: &str) {
+    println!("wrong {operation} {tool}: {what}");
+}
+
 /// The first line that differs, if any byte does.
-pub(crate) fn difference(expected: &str, got: &str) -> Option<String> {
+fn difference(expected: &str, got: &str) -> Option<String> {
     if expected == got {
         return None;
     }

@@ -6,7 +6,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 
 use crate::{
     Plan, Reload,
-    measure::{RESIZE, SETTLE, difference},
+    measure::{RESIZE, SETTLE, is_same, tell_wrong},
     program::run,
     world::{Rules, in_own_network},
 };
@@ -139,14 +139,12 @@ impl Bench<'_> {
     fn check(&mut self, operation: &str, tool: &str, rules: &str) -> Result<(), String> {
         println!("progress {tool}: checking {operation}");
         let run = run(&self.plan.reference, &["-S", "-n"], "").map_err(|error| format!("the reference: {error}"))?;
-        if let Some(difference) = difference(rules, &run.stdout) {
-            self.wrong(operation, tool, &difference);
-        }
+        self.right &= is_same(operation, tool, rules, &run.stdout);
         Ok(())
     }
 
     fn wrong(&mut self, operation: &str, tool: &str, what: &str) {
-        println!("wrong {operation} {tool}: {what}");
+        tell_wrong(operation, tool, what);
         self.right = false;
     }
 }
