@@ -9,9 +9,14 @@ use std::{
     thread,
 };
 
+/// How much work is done side by side.
+pub(crate) fn at_a_time() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
+}
+
 /// Does something with each item, and gives the results in the items' order.
 pub(crate) fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(usize, &T) -> R + Sync) -> Vec<R> {
-    let workers = thread::available_parallelism().map_or(1, NonZero::get).min(items.len());
+    let workers = at_a_time().min(items.len());
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
     thread::scope(|scope| {

@@ -29,7 +29,7 @@ use crate::{
     cache::Cache,
     error::{Context, Error, Result},
     kernel::Kernel,
-    signals,
+    signals, workers,
 };
 
 /// Inherited file descriptors of the kernel's process: the job's streams.
@@ -203,12 +203,14 @@ impl Boot<'_> {
         ]
     }
 
-    /// Where the guest's memory is kept: in the host's memory, unless there is too little room (a container's /dev/shm).
+    /// Where the guest's memory is kept: in the host's memory, unless there is too little room (a container's /dev/shm) for
+    /// it and those that run side by side with it. A page that finds no room kills the kernel.
     fn memory_directory(&self, otherwise: &Path) -> PathBuf {
         let shm = Path::new("/dev/shm");
+        let wanted = u64::from(self.memory) * workers::at_a_time() as u64;
         let roomy = rustix::fs::statvfs(shm).is_ok_and(|stat| {
             let free = stat.f_bavail * stat.f_frsize / (1 << 20);
-            free > u64::from(self.memory) && !stat.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC)
+            free > wanted && !stat.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC)
         });
         let writable = roomy && rustix::fs::access(shm, rustix::fs::Access::WRITE_OK).is_ok();
         if writable { shm.to_owned() } else { otherwise.to_owned() }

@@ -54,6 +54,14 @@ pub(crate) fn find_report<'a>(name: &str, log: &'a str) -> Option<Report<'a>> {
     })
 }
 
+/// Why a kernel died, in its own words: the line of its panic, or else the last that it said.
+pub(crate) fn last_words(log: &str) -> &str {
+    const PANIC: &str = "Kernel panic";
+    let mut lines = log.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    let last = lines.next().unwrap_or("it said nothing");
+    log.lines().find_map(|line| line.find(PANIC).map(|at| line[at..].trim())).unwrap_or(last)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +83,14 @@ mod tests {
     #[test]
     fn a_guest_that_died_reported_nothing() {
         assert_eq!(find_report("g1", "Kernel panic - not syncing: sysrq triggered crash\n"), None);
+    }
+
+    #[test]
+    fn the_last_words_are_those_of_the_panic() {
+        let panic = "[ 9.1] IPVS: ipvs loaded.\n[ 9.2] Kernel panic - not syncing: Oops\n[ 9.2] RIP: 0033\n\n";
+        assert_eq!(last_words(panic), "Kernel panic - not syncing: Oops");
+        assert_eq!(last_words("Core dump limits :\n\tsoft - 0\n\n"), "soft - 0");
+        assert_eq!(last_words(""), "it said nothing");
     }
 
     #[test]

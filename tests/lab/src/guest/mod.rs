@@ -18,6 +18,7 @@ mod relay;
 mod supervisor;
 
 pub(crate) use boot::{Boot, Ending, input_file, job_directory, own_program};
+pub(crate) use console::last_words;
 pub(crate) use init::{exec_in_session, init_if_process_1};
 pub(crate) use job::{Job, Streams};
 pub(crate) use relay::{Capture, Output};

@@ -11,7 +11,7 @@ use super::summary::{Counts, Outcome, Summary};
 use crate::{
     cli::GuestOptions,
     error::{Error, Result},
-    guest::{Capture, Ending, Output, Streams},
+    guest::{Capture, Ending, Output, Streams, last_words},
     kernel::Kernel,
     signals,
     stage::{Limits, Stage, Tool, show_console},
@@ -89,11 +89,39 @@ fn lists_tests(list: &[u8]) -> bool {
     String::from_utf8_lossy(list).lines().any(|line| line.ends_with(": test"))
 }
 
-/// One program on one kernel. Its output is shown when something fails, or on request: whole, and in one piece.
+/// One program on one kernel.
 fn run(kernel: Kernel, program: &TestBinary, tool: &Tool, settings: &Settings) -> Result<Outcome> {
     if !is_asked_for(program, &settings.filter) {
         return Ok(Outcome::Skipped(NOT_ASKED_FOR.into()));
     }
+    settle(|| attempt(kernel, program, tool, settings))
+}
+
+/// What came of one guest.
+enum Attempt {
+    /// The program was judged.
+    Judged(Outcome),
+    /// The kernel died first, and said why.
+    Died(String),
+}
+
+/// A kernel that died says nothing about the tests: there is a second guest, and the result says so. One that dies again does.
+fn settle(mut attempt: impl FnMut() -> Result<Attempt>) -> Result<Outcome> {
+    let first = match attempt()? {
+        Attempt::Judged(outcome) => return Ok(outcome),
+        Attempt::Died(why) => why,
+    };
+    Ok(match attempt()? {
+        Attempt::Judged(Outcome::Passed(remark)) => {
+            Outcome::Passed(format!("{remark}, by the second guest; the first one's kernel died: {first}"))
+        }
+        Attempt::Judged(other) => other,
+        Attempt::Died(second) => Outcome::Failed(format!("the kernel died twice: {first}; {second}")),
+    })
+}
+
+/// One guest. Its output is shown when something fails, or on request: whole, and in one piece.
+fn attempt(kernel: Kernel, program: &TestBinary, tool: &Tool, settings: &Settings) -> Result<Attempt> {
     let options = GuestOptions { kernel: Some(kernel), memory: settings.memory, env: settings.env.clone() };
     let mut stage = Stage::new(&options, tool)?;
     if program.name == NEEDS_PROGRAMS {
@@ -108,38 +136,49 @@ fn run(kernel: Kernel, program: &TestBinary, tool: &Tool, settings: &Settings) -
     let limits = Limits { deadline: settings.deadline, out: to.clone(), err: to };
     let ending = stage.run(command, &program.package, Streams::Merged, &limits)?;
     let text = output.text();
-    let (mut outcome, console) = judge(ending, Counts::read(&text), settings.deadline);
-    if let Outcome::Passed(remark) = &mut outcome {
-        // What a program measured beside passing.
-        for figures in text.lines().filter_map(|line| line.strip_prefix("figures: ")) {
-            let _ = write!(remark, "; {figures}");
+    let (mut attempt, console) = judge(ending, Counts::read(&text), settings.deadline);
+    match &mut attempt {
+        Attempt::Judged(Outcome::Failed(why)) => show_failure(kernel, program, why, &text, &console),
+        Attempt::Died(why) => show_failure(kernel, program, &format!("the kernel died: {why}"), &text, &console),
+        Attempt::Judged(Outcome::Passed(remark)) => {
+            // What a program measured beside passing.
+            for figures in text.lines().filter_map(|line| line.strip_prefix("figures: ")) {
+                let _ = write!(remark, "; {figures}");
+            }
+            if settings.filter.iter().any(|word| word == SHOW_OUTPUT) {
+                println!("\n==== kernel {kernel}: {}:\n{text}", program.name);
+            }
         }
+        Attempt::Judged(Outcome::Skipped(_)) => {}
     }
-    if let Outcome::Failed(why) = &outcome {
-        let _one_at_a_time = std::io::stderr().lock();
-        println!("\n==== kernel {kernel}: {} failed: {why}; its output:\n{text}", program.name);
-        show_console(&console);
-    } else if settings.filter.iter().any(|word| word == SHOW_OUTPUT) {
-        println!("\n==== kernel {kernel}: {}:\n{}", program.name, output.text());
-    }
-    Ok(outcome)
+    Ok(attempt)
+}
+
+fn show_failure(kernel: Kernel, program: &TestBinary, why: &str, text: &str, console: &str) {
+    let _one_at_a_time = std::io::stderr().lock();
+    println!("\n==== kernel {kernel}: {} failed: {why}; its output:\n{text}", program.name);
+    show_console(console);
 }
 
 /// A program passes only by its exit status, and only if it counted its tests.
-fn judge(ending: Ending, counts: Option<Counts>, deadline: Duration) -> (Outcome, String) {
+fn judge(ending: Ending, counts: Option<Counts>, deadline: Duration) -> (Attempt, String) {
     let counted = counts.map_or_else(|| "it did not finish its tests".into(), |counts| counts.to_string());
-    let none = String::new;
-    match ending {
+    let (outcome, console) = match ending {
         Ending::Exited(0) if counts.is_some_and(|counts| counts.passed + counts.failed == 0) => {
-            (Outcome::Skipped(NOT_ASKED_FOR.into()), none())
+            (Outcome::Skipped(NOT_ASKED_FOR.into()), String::new())
         }
-        Ending::Exited(0) if counts.is_some_and(|counts| counts.failed == 0) => (Outcome::Passed(counted), none()),
-        Ending::Exited(status) => (Outcome::Failed(format!("{counted} (exit status {status})")), none()),
-        Ending::NotStarted(why) => (Outcome::Failed(why), none()),
-        Ending::Unread => (Outcome::Failed("its output could not be kept".into()), none()),
+        Ending::Exited(0) if counts.is_some_and(|counts| counts.failed == 0) => {
+            (Outcome::Passed(counted), String::new())
+        }
+        Ending::Exited(status) => (Outcome::Failed(format!("{counted} (exit status {status})")), String::new()),
+        Ending::NotStarted(why) => (Outcome::Failed(why), String::new()),
+        Ending::Unread => (Outcome::Failed("its output could not be kept".into()), String::new()),
         Ending::Deadline { console } => (Outcome::Failed(format!("not done after {} s", deadline.as_secs())), console),
-        Ending::Died { status, console } => (Outcome::Failed(format!("the kernel died ({status})")), console),
-    }
+        Ending::Died { status, console } => {
+            return (Attempt::Died(format!("{} ({status})", last_words(&console))), console);
+        }
+    };
+    (Attempt::Judged(outcome), console)
 }
 
 #[cfg(test)]
@@ -149,7 +188,7 @@ mod tests {
     const ALL_GOOD: Option<Counts> = Some(Counts { passed: 2, failed: 0, ignored: 0 });
 
     fn passes(ending: Ending, counts: Option<Counts>) -> bool {
-        matches!(judge(ending, counts, Duration::ZERO).0, Outcome::Passed(_))
+        matches!(judge(ending, counts, Duration::ZERO).0, Attempt::Judged(Outcome::Passed(_)))
     }
 
     #[test]
@@ -161,6 +200,27 @@ mod tests {
         assert!(!passes(Ending::Exited(0), Some(Counts { passed: 0, failed: 0, ignored: 3 })));
         assert!(!passes(Ending::Deadline { console: String::new() }, ALL_GOOD));
         assert!(!passes(Ending::NotStarted("no".into()), None));
+    }
+
+    /// What comes of guests of which these die.
+    fn settled(deaths: &[&str], outcome: &Outcome) -> Outcome {
+        let mut deaths = deaths.iter();
+        let attempt = || match deaths.next() {
+            Some(why) => Ok(Attempt::Died((*why).into())),
+            None => Ok(Attempt::Judged(outcome.clone())),
+        };
+        settle(attempt).unwrap()
+    }
+
+    #[test]
+    fn a_kernel_may_die_once() {
+        let (passed, failed) = (Outcome::Passed("2 passed".into()), Outcome::Failed("1 failed".into()));
+        assert_eq!(settled(&[], &passed), passed);
+        assert_eq!(settled(&["a panic"], &failed), failed);
+        let told = "2 passed, by the second guest; the first one's kernel died: a panic";
+        assert_eq!(settled(&["a panic"], &passed), Outcome::Passed(told.into()));
+        let told = "the kernel died twice: a panic; an oops";
+        assert_eq!(settled(&["a panic", "an oops"], &passed), Outcome::Failed(told.into()));
     }
 
     #[test]
