@@ -80,6 +80,30 @@ impl<'w> Scanner<'w> {
     /// The next option; none when the words are at their end.
     #[inline]
     pub(super) fn next(&mut self, warnings: &mut Vec<Warning>) -> Result<Option<Found<'w>>, Usage> {
+        match self.lone_letter() {
+            None => self.next_of_any_kind(warnings),
+            found => Ok(found),
+        }
+    }
+
+    /// A letter that is a word of its own, and its value another, as nearly all are; none where there is more to think of.
+    #[inline]
+    fn lone_letter(&mut self) -> Option<Found<'w>> {
+        let [b'-', letter] = *self.words.get(self.next)? else { return None };
+        if !self.bundle.is_empty() || self.options_ended || self.words.has_bangs() {
+            return None;
+        }
+        let row = grammar::by_short(letter)?;
+        let value = match row.takes {
+            Takes::Nothing | Takes::Words(_) => None,
+            Takes::Value(_) => Some(self.words.get(self.next + 1)?),
+            Takes::MaybeValue(_) => return None,
+        };
+        self.next += 1 + usize::from(value.is_some());
+        Some((row, value.map(Cow::Borrowed)))
+    }
+
+    fn next_of_any_kind(&mut self, warnings: &mut Vec<Warning>) -> Result<Option<Found<'w>>, Usage> {
         if self.bundle.is_empty() {
             match self.next_option_word(warnings) {
                 None => return Ok(None),
