@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Errno;
 use crate::kernel::KernelVersion;
-use crate::table::Table;
-use crate::wire::{self, Body, Header, Read, Request, WireError, sockopt};
+use crate::service::Family;
+use crate::table::{Table, TableEntry};
+use crate::wire::sockopt::{self, Question};
+use crate::wire::{self, Body, Header, Read, Request, WireError};
 
 /// The number that the fake's family has.
 const FAMILY: u16 = 0x1f;
@@ -68,13 +70,27 @@ impl Fake {
 
     /// Answers a question of the older interface, in the question's place.
     pub(crate) fn ask(&self, option: i32, buffer: &mut [u8]) -> Result<(), Errno> {
-        let key = sockopt::answer::key(option, buffer).ok_or(Errno::EINVAL)?;
         let table = self.table();
-        let destinations = table.service(&key).ok_or(Errno::ESRCH)?.destinations();
-        match option {
-            sockopt::GET_SERVICE => sockopt::answer::put_count(buffer, destinations.len()),
-            // Newest first, as in a dump.
-            _ => sockopt::answer::put_destinations(buffer, destinations.rev()),
+        // Newest first, as in a dump.
+        match Question::read(option, buffer).ok_or(Errno::EINVAL)? {
+            Question::Info => {
+                let is_told = |entry: &&TableEntry| entry.service().key().family() == Family::V4;
+                sockopt::put_info(buffer, table.info(), table.services().filter(is_told).count());
+            }
+            Question::Services => {
+                let all = table.services().rev().map(|entry| (entry.state(), entry.destinations().len()));
+                sockopt::put_services(buffer, all);
+            }
+            Question::Service(key) => {
+                let entry = table.service(&key).ok_or(Errno::ESRCH)?;
+                sockopt::put_service(buffer, entry.state(), entry.destinations().len());
+            }
+            Question::Destinations(key) => {
+                let destinations = table.service(&key).ok_or(Errno::ESRCH)?.destinations();
+                sockopt::put_destinations(buffer, destinations.rev());
+            }
+            Question::Timeouts => sockopt::put_timeouts(buffer, &table.timeouts()),
+            Question::Daemons => sockopt::put_daemons(buffer, table.daemons()),
         }
         Ok(())
     }

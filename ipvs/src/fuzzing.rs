@@ -3,6 +3,7 @@
 //! Each function panics when a law is broken.
 
 use crate::command::Command;
+use crate::destination::Tunnel;
 use crate::error::Error;
 use crate::exchange::{Progress, Query, Window};
 use crate::fake::Fake;
@@ -10,7 +11,8 @@ use crate::public::PublicError;
 use crate::service::Family;
 use crate::stats::Statistics;
 use crate::table::Table;
-use crate::wire::{self, Body, Detail, Header, Read, Request, sockopt};
+use crate::wire::sockopt::{self, Question};
+use crate::wire::{self, Body, Detail, Header, Read, Request};
 
 /// Any number does: the family's is the kernel's choice.
 const FAMILY: u16 = 0x1f;
@@ -140,24 +142,43 @@ fn dump(fake: &mut Fake, read: &Read, take: &mut dyn FnMut(&[u8])) {
 
 /// Takes these bytes for what the kernel answers through the older interface, and for what it is asked.
 ///
-/// Laws: a question is about the service that it was written for; destinations that are read are the same when they are
-/// written and read again.
+/// Laws: a question is about what it was written for; services, destinations and daemons that are read are the same when they
+/// are written and read again.
 pub fn older_answer(bytes: &[u8]) {
-    for option in [sockopt::GET_SERVICE, sockopt::GET_DESTINATIONS] {
-        let Some(key) = sockopt::answer::key(option, bytes) else { continue };
-        let mut question = Vec::new();
-        assert!(match option {
-            sockopt::GET_SERVICE => sockopt::ask_service(&mut question, &key),
-            _ => sockopt::ask_destinations(&mut question, &key, 3),
-        });
-        assert_eq!(sockopt::answer::key(option, &question), Some(key));
+    older_question(bytes);
+    let _ = (sockopt::destination_count(bytes), sockopt::info(bytes), sockopt::timeouts(bytes));
+    let mut answer = Vec::new();
+    if let Some(read) = sockopt::services(bytes, Detail::Statistics) {
+        assert!(sockopt::ask_services(&mut answer, read.len() + 1));
+        sockopt::put_services(&mut answer, read.iter().map(|state| (state, 0)));
+        assert_eq!(sockopt::services(&answer, Detail::Statistics), Some(read));
     }
-    let _ = sockopt::count(bytes);
-    if let Some(read) = sockopt::destinations(bytes) {
-        let mut answer = Vec::new();
+    let tunnel = Some(Tunnel::Ipip);
+    if let Some(read) = sockopt::destinations(bytes, Detail::Statistics, tunnel) {
         assert!(sockopt::ask_destinations(&mut answer, &"mark 1".parse().unwrap(), read.len() + 1));
-        sockopt::answer::put_destinations(&mut answer, read.iter());
-        assert_eq!(sockopt::destinations(&answer), Some(read));
+        sockopt::put_destinations(&mut answer, read.iter());
+        assert_eq!(sockopt::destinations(&answer, Detail::Statistics, tunnel), Some(read));
+    }
+    if let Some(read) = sockopt::daemons(bytes) {
+        sockopt::ask_daemons(&mut answer);
+        sockopt::put_daemons(&mut answer, &read);
+        assert_eq!(sockopt::daemons(&answer), Some(read));
+    }
+}
+
+fn older_question(bytes: &[u8]) {
+    for option in sockopt::GET_INFO..=sockopt::GET_DAEMONS {
+        let Some(read) = Question::read(option, bytes) else { continue };
+        let mut question = Vec::new();
+        match read {
+            Question::Info => sockopt::ask_info(&mut question),
+            Question::Services => assert!(sockopt::ask_services(&mut question, 3)),
+            Question::Service(key) => assert!(sockopt::ask_service(&mut question, &key)),
+            Question::Destinations(key) => assert!(sockopt::ask_destinations(&mut question, &key, 3)),
+            Question::Timeouts => sockopt::ask_timeouts(&mut question),
+            Question::Daemons => sockopt::ask_daemons(&mut question),
+        }
+        assert_eq!(Question::read(option, &question), Some(read));
     }
 }
 

@@ -50,6 +50,7 @@ mod kernel;
 mod link;
 mod name;
 mod namespace;
+mod older;
 mod plan;
 mod public;
 mod rules;
@@ -84,6 +85,7 @@ pub use info::{Info, Version};
 pub use kernel::KernelVersion;
 pub use name::{InterfaceName, PersistenceEngine, Scheduler};
 pub use namespace::{Namespace, NamespaceError};
+pub use older::OlderTable;
 pub use plan::{Plan, Planner, plan};
 pub use public::{
     PublicDestination, PublicError, PublicForwarding, PublicKey, PublicPersistence, PublicService, PublicTable,

@@ -214,11 +214,16 @@ impl Sockets {
 
     /// A client may have been moved to a thread of another network namespace, and with it to another table.
     fn open_older(&self) -> Option<OwnedFd> {
-        let socket =
-            rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None).ok()?;
+        let socket = older_socket().ok()?;
         let is_same = namespace(socket.as_fd())? == namespace(self.netlink.as_fd())?;
         is_same.then_some(socket)
     }
+}
+
+/// A socket of the older interface, in this thread's network namespace.
+pub(crate) fn older_socket() -> Result<OwnedFd, Errno> {
+    rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
+        .map_err(|error| Errno::new(error.raw_os_error()))
 }
 
 /// The network namespace that a socket belongs to: Linux 5.14 and newer tell.

@@ -23,6 +23,7 @@ mod network;
 mod output;
 mod prepare;
 mod progress;
+mod reduced;
 mod restore;
 mod service_argument;
 mod session;

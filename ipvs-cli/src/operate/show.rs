@@ -1,11 +1,13 @@
 //! `show`: what the director holds.
 
+use std::io::Write;
+
 use fwmark::MarkRule;
-use ipvs::{Command, PublicTable, ServiceKey, Table};
+use ipvs::{Command, ServiceKey, Table};
 
 use super::cli::Show;
-use super::service_argument;
 use super::session::{Session, Trouble};
+use super::{reduced, service_argument};
 use crate::desired::{Shown, write_json, write_toml};
 use crate::failure::Failure;
 use crate::io::Streams;
@@ -33,21 +35,18 @@ pub(super) fn run(show: &Show, streams: &mut Streams<'_>, kernel: &mut Kernel) -
 
 fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
     if !show.json && !show.toml && !show.rules {
-        let what = only.map_or(Listed::All, Listed::Service);
-        let request = ListRequest { what, view: View::Plain, numeric: true, exact: false, nosort: false };
         session.display.end();
-        let listed = listing::list(session.kernel, session.streams.stdout, &request, &mut Names::default());
-        return listed.or_else(|failure| show_public(failure, only, session));
+        let listed = list(session.kernel, session.streams.stdout, only);
+        return listed.or_else(|failure| reduced::list(failure, only, session));
     }
     session.doing("reading the director's table");
     let kernel = &mut *session.kernel;
     let table = if show.statistics { kernel.table() } else { kernel.table_without_statistics() };
-    let table = table.map_err(|error| Trouble::Kernel(Failure::read(error)))?;
-    if let Some(key) = only
-        && let Some(cause) = table.explain(&Command::Zero(Some(key)))
-    {
-        return Err(Trouble::Other(cause.to_string()));
-    }
+    let table = match table.map_err(Failure::read) {
+        Ok(table) => table,
+        Err(failure) => reduced::table(failure, show, only, session)?,
+    };
+    must_hold(&table, only)?;
     let marks = if show.rules { Vec::new() } else { marks_of(&table, session) };
     session.display.end();
     let out = &mut *session.streams.stdout;
@@ -63,15 +62,19 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
     written.or(Ok(()))
 }
 
-/// What everybody may read, if that is all that is lacking.
-fn show_public(failure: Failure, only: Option<ServiceKey>, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
-    if !matches!(failure, Failure::Unavailable(_)) || !session.kernel.is_of_this_machine() {
-        return Err(Trouble::Kernel(failure));
+/// As `ipvsadm -L -n`.
+pub(super) fn list(kernel: &mut Kernel, out: &mut dyn Write, only: Option<ServiceKey>) -> Result<(), Failure> {
+    let what = only.map_or(Listed::All, Listed::Service);
+    let request = ListRequest { what, view: View::Plain, numeric: true, exact: false, nosort: false };
+    listing::list(kernel, out, &request, &mut Names::default())
+}
+
+/// Is the service there that was asked for?
+pub(super) fn must_hold(table: &Table, only: Option<ServiceKey>) -> Result<(), Trouble> {
+    match only.and_then(|key| table.explain(&Command::Zero(Some(key)))) {
+        Some(cause) => Err(Trouble::Other(cause.to_string())),
+        None => Ok(()),
     }
-    let Ok(table) = PublicTable::read() else { return Err(Trouble::Kernel(failure)) };
-    let total = ipvs::total_statistics().ok();
-    // Of errors of writing it is told at the end.
-    render::public::list(session.streams.stdout, &table, total.as_ref(), only.as_ref()).or(Ok(()))
 }
 
 /// Our rules that mark packets for services.
@@ -87,7 +90,7 @@ fn marks_of(table: &Table, session: &mut Session<'_, '_>) -> Vec<MarkRule> {
 }
 
 /// As `ipvsadm -S -n`.
-fn write_rules(mut out: &mut dyn std::io::Write, table: &Table, only: Option<ServiceKey>) -> std::io::Result<()> {
+fn write_rules(mut out: &mut dyn Write, table: &Table, only: Option<ServiceKey>) -> std::io::Result<()> {
     let mut services: Vec<_> = table.services().map(|entry| *entry.state()).collect();
     services.retain(|state| only.is_none_or(|key| key == state.service.key()));
     render::order::sort_services(&mut services);

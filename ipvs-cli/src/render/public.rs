@@ -1,4 +1,4 @@
-//! What everybody may know of a director: a listing for `ipvs-cli show` without privileges.
+//! What everybody may know of a director: a listing for `ipvs-cli show` without privileges, or a part of one.
 
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
@@ -18,20 +18,27 @@ pub fn list(
     only: Option<&ServiceKey>,
 ) -> io::Result<()> {
     out.write_all(ORIGIN.as_bytes())?;
-    if let Some(total) = total {
-        let rate = total.rates.connections;
-        writeln!(out, "All services since they were zeroed: {} connections, {rate} a second now", total.connections)?;
-    }
+    totals(out, total)?;
     out.write_all(b"Prot LocalAddress:Port Scheduler Flags\n")?;
     out.write_all(b"  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn\n")?;
-    let mut services: Vec<_> =
-        table.services.iter().filter(|service| only.is_none_or(|key| is(service, key))).collect();
-    services.sort_by_key(|service| order(&service.takes));
-    services.into_iter().try_for_each(|listed| service(out, listed))
+    services(out, table.services.iter().filter(|service| only.is_none_or(|key| is(service, key))).collect())
+}
+
+/// The counters of the whole director.
+pub fn totals(out: &mut dyn Write, total: Option<&Statistics>) -> io::Result<()> {
+    let Some(total) = total else { return Ok(()) };
+    let rate = total.rates.connections;
+    writeln!(out, "All services since they were zeroed: {} connections, {rate} a second now", total.connections)
+}
+
+/// The services in order.
+pub fn services(out: &mut dyn Write, mut listed: Vec<&PublicService>) -> io::Result<()> {
+    listed.sort_by_key(|service| order(&service.takes));
+    listed.into_iter().try_for_each(|listed| service(out, listed))
 }
 
 /// Of a mark the family is not told: both are shown.
-fn is(service: &PublicService, key: &ServiceKey) -> bool {
+pub fn is(service: &PublicService, key: &ServiceKey) -> bool {
     match (service.takes, *key) {
         (PublicKey::Address { protocol, at }, ServiceKey::Address { protocol: wanted, at: there }) => {
             (protocol, at) == (wanted, there)

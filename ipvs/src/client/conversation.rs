@@ -14,10 +14,11 @@ use crate::daemon::Daemon;
 use crate::error::{Errno, Error};
 use crate::exchange::{Limits, Outcome, Progress, Query, Window};
 use crate::info::Info;
+use crate::older;
 use crate::service::ServiceKey;
 use crate::table::{DestinationState, ServiceState, Table};
 use crate::timeouts::Timeouts;
-use crate::wire::{self, Detail, Read, WireError, sockopt};
+use crate::wire::{self, Detail, Read, WireError};
 
 #[derive(Debug)]
 pub(crate) struct Core<C> {
@@ -183,7 +184,7 @@ const SERVICES_IN_A_DATAGRAM: usize = 50;
 
 /// A dump counts the services that it has shown. When they change their places in it, one that is shown twice is another that
 /// is not shown.
-fn has_one_twice(services: &[ServiceState]) -> bool {
+pub(crate) fn has_one_twice(services: &[ServiceState]) -> bool {
     if services.len() <= SERVICES_IN_A_DATAGRAM {
         return false;
     }
@@ -238,24 +239,10 @@ impl<C: Carrier> Core<C> {
 
     /// By the older interface; `None` if that does not know all of it, or refuses, for whatever reason.
     fn ask_destinations(&mut self, key: &ServiceKey) -> Option<Vec<DestinationState>> {
-        /// Somebody may add or remove one between the questions.
-        const ATTEMPTS: usize = 2;
         let link = self.carrier.link();
-        for _attempt in 0..ATTEMPTS {
-            if !sockopt::IS_KNOWN || !sockopt::ask_service(&mut self.request, key) {
-                return None;
-            }
-            link.ask(sockopt::GET_SERVICE, &mut self.request).ok()?;
-            let count = sockopt::count(&self.request)?;
-            // With one more that stays empty, all of them are there.
-            sockopt::ask_destinations(&mut self.request, key, count + 1);
-            link.ask(sockopt::GET_DESTINATIONS, &mut self.request).ok()?;
-            let destinations = sockopt::destinations(&self.request)?;
-            if destinations.len() == count {
-                return Some(destinations);
-            }
-        }
-        None
+        let ask = |option, buffer: &mut [u8]| link.ask(option, buffer);
+        let told = older::destinations(&mut self.request, key, Detail::NoStatistics, None, ask).ok()??;
+        told.is_whole().then_some(told.destinations)
     }
 
     pub(crate) async fn timeouts(&mut self) -> Result<Timeouts, Error> {

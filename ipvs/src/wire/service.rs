@@ -24,7 +24,7 @@ const STATS64: u16 = 12;
 
 const F_PERSISTENT: u32 = 0x1;
 /// The kernel's own: the service is in its hash table. Always set as read.
-const F_HASHED: u32 = 0x2;
+pub(super) const F_HASHED: u32 = 0x2;
 const F_ONEPACKET: u32 = 0x4;
 const NAMED: u32 = F_PERSISTENT | F_HASHED | F_ONEPACKET;
 
@@ -96,11 +96,22 @@ fn write_with_flags(out: &mut Writer<'_>, service: &Service, flags: u32) {
     }
 }
 
-fn flags(service: &Service) -> u32 {
+pub(super) fn flags(service: &Service) -> u32 {
     let bit = |set: bool, flag: u32| if set { flag } else { 0 };
     (service.scheduler_flags.bits() & !NAMED)
         | bit(service.persistence.is_some(), F_PERSISTENT)
         | bit(service.one_packet, F_ONEPACKET)
+}
+
+/// The service of the kernel's words and numbers; netmask and persistence engine are not among them.
+pub(super) fn service_of(key: ServiceKey, scheduler: &[u8], flags: u32, timeout: u32) -> Service {
+    let mut service = Service::new(key);
+    // A service may lose its scheduler when its module fails to bind: then the kernel reports none.
+    service.scheduler = Scheduler::new(scheduler).unwrap_or(Scheduler::NONE);
+    service.scheduler_flags = SchedulerFlags::from_bits_retain(flags & !NAMED);
+    service.one_packet = flags & F_ONEPACKET != 0;
+    service.persistence = (flags & F_PERSISTENT != 0).then(|| Persistence::carried(timeout));
+    service
 }
 
 /// A service as the kernel reports it: for the in-memory kernel.
@@ -194,12 +205,7 @@ impl<'a> RawService<'a> {
         let scheduler = self.scheduler.ok_or(missing("IPVS_SVC_ATTR_SCHED_NAME"))?.name();
         let (flags, _) = self.flags.ok_or(missing("IPVS_SVC_ATTR_FLAGS"))?;
         let timeout = self.timeout.ok_or(missing("IPVS_SVC_ATTR_TIMEOUT"))?;
-        let mut service = Service::new(key);
-        // A service may lose its scheduler when its module fails to bind: then the kernel reports none.
-        service.scheduler = Scheduler::new(scheduler).unwrap_or(Scheduler::NONE);
-        service.scheduler_flags = SchedulerFlags::from_bits_retain(flags & !NAMED);
-        service.one_packet = flags & F_ONEPACKET != 0;
-        service.persistence = (flags & F_PERSISTENT != 0).then(|| Persistence::carried(timeout));
+        let mut service = service_of(key, scheduler, flags, timeout);
         service.engine = self.engine.and_then(|name| PersistenceEngine::new(name.name()).ok());
         let netmask = self.netmask(key.family())?;
         service.with_netmask(netmask).map_err(|_| missing("IPVS_SVC_ATTR_NETMASK"))

@@ -1,0 +1,166 @@
+//! What is read through the older interface of the in-memory kernel, while it stands still and while it does not.
+
+use std::cell::RefCell;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::fake::Fake;
+use crate::service::Service;
+use crate::wire::{Header, encode_change};
+use crate::{Command, Daemon, Destination, Family, Statistics, Tunnel, strategies};
+
+fn read(table: &Table) -> Result<OlderTable, Error> {
+    let fake = Fake::new(table.clone());
+    OlderTable::ask(|option, buffer| fake.ask(option, buffer))
+}
+
+fn service(mark: u32) -> Service {
+    Service::new(format!("mark {mark}").parse().unwrap())
+}
+
+fn table(commands: impl IntoIterator<Item = Command>) -> Table {
+    let mut table = Table::new();
+    commands.into_iter().for_each(|command| table.apply(&command).unwrap());
+    table
+}
+
+#[test]
+fn what_is_not_told_is_named() {
+    let web: ServiceKey = "tcp 10.0.0.1:80".parse().unwrap();
+    let behind = |at: &str| Destination::new(at.parse().unwrap()).with_forwarding(Forwarding::Tunnel(Tunnel::Ipip));
+    let told = [
+        Command::AddService(Service::new(web)),
+        Command::AddDestination(web, behind("10.0.0.2:80")),
+        Command::AddDestination(web, Destination::new("10.0.0.3:80".parse().unwrap())),
+    ];
+    let untold = [
+        Command::AddDestination(web, behind("[2001:db8::2]:80")),
+        Command::AddService(Service::new("tcp [2001:db8::1]:80".parse().unwrap())),
+    ];
+    let older = read(&table(told.clone().into_iter().chain(untold))).unwrap();
+    let expected = table(told);
+    assert!(older.table.services().eq(expected.services()));
+    assert_eq!(older.untold, [(web, 1)]);
+    assert_eq!(older.tunnels().collect::<Vec<_>>(), [(web, "10.0.0.2:80".parse().unwrap())]);
+}
+
+/// The kernel, whose table is changed by this after each question.
+fn read_while(start: &Table, mut change: impl FnMut(&mut Fake, i32)) -> Result<OlderTable, Error> {
+    let fake = RefCell::new(Fake::new(start.clone()));
+    OlderTable::ask(|option, buffer| {
+        let answered = fake.borrow().ask(option, buffer);
+        change(&mut fake.borrow_mut(), option);
+        answered
+    })
+}
+
+fn make(fake: &mut Fake, command: &Command) {
+    let mut datagram = Vec::new();
+    encode_change(&mut datagram, Header::request(0x1f, 1), command);
+    fake.send(&datagram);
+}
+
+#[test]
+fn services_that_come_meanwhile_are_asked_for_again() {
+    let mut next = 2;
+    let older = read_while(&table([Command::AddService(service(1))]), |fake, option| {
+        if option == sockopt::GET_INFO && next < 5 {
+            make(fake, &Command::AddService(service(next)));
+            next += 1;
+        }
+    });
+    assert_eq!(older.unwrap().table.services().len(), 4);
+    let mut next = 1;
+    let restless = read_while(&Table::new(), |fake, option| {
+        if option == sockopt::GET_INFO {
+            make(fake, &Command::AddService(service(next)));
+            next += 1;
+        }
+    });
+    assert!(matches!(restless, Err(Error::Unstable)), "{restless:?}");
+}
+
+#[test]
+fn a_service_that_goes_meanwhile_is_not_there() {
+    let all = [1, 2, 3].map(|mark| Command::AddService(service(mark)));
+    let older = read_while(&table(all), |fake, option| {
+        if option == sockopt::GET_SERVICES {
+            make(fake, &Command::DeleteService(service(2).key()));
+        }
+    });
+    let marks: Vec<_> = older.unwrap().table.services().map(|entry| entry.service().key()).collect();
+    assert_eq!(marks, [service(1).key(), service(3).key()]);
+}
+
+#[test]
+fn refusals_say_what_was_asked() {
+    for (refused, errno, said) in [
+        (sockopt::GET_INFO, Errno::EPERM, "Permission denied (you must be root)"),
+        (sockopt::GET_INFO, Errno::ENOPROTOOPT, "this kernel has no IPVS"),
+        (sockopt::GET_SERVICES, Errno::ENOMEM, "Memory allocation problem"),
+        (sockopt::GET_DESTINATIONS, Errno::ENOMEM, "Memory allocation problem"),
+        (sockopt::GET_DAEMONS, Errno::EFAULT, "Bad address"),
+    ] {
+        let fake = Fake::new(table([Command::AddService(service(1))]));
+        let result =
+            OlderTable::ask(|option, buffer| if option == refused { Err(errno) } else { fake.ask(option, buffer) });
+        let error = result.unwrap_err();
+        assert!(error.to_string().starts_with(said), "{error}");
+        let is_missing = errno == Errno::ENOPROTOOPT;
+        assert_eq!(
+            (matches!(error, Error::ModuleMissing), error.errno()),
+            (is_missing, (!is_missing).then_some(errno))
+        );
+    }
+}
+
+/// A service as the older interface tells it, if it does.
+fn told(state: &ServiceState) -> Option<ServiceState> {
+    let mut told = *state;
+    told.service.engine = None;
+    (told.service.key().family() == Family::V4).then_some(told)
+}
+
+fn small(statistics: Statistics) -> Statistics {
+    Statistics { bytes_in: statistics.bytes_in, ..Statistics::default() }
+}
+
+proptest! {
+    #[test]
+    fn all_of_ipv4_is_told(
+        services in vec((strategies::service(), vec(strategies::destination_state(), 0..5)), 0..6),
+        daemon in strategies::daemon(),
+    ) {
+        let services = services.into_iter().map(|(service, mut destinations)| {
+            destinations.retain(|state| !state.destination.address.ip().is_unspecified());
+            destinations.iter_mut().for_each(|state| state.statistics = small(state.statistics));
+            (ServiceState::new(service), destinations)
+        });
+        let start = Table::new();
+        let table = Table::read(services.collect(), start.timeouts(), vec![daemon], start.info());
+        let older = read(&table).unwrap();
+        let expected: Vec<_> = table.services().filter_map(|entry| told(entry.state())).collect();
+        let read: Vec<_> = older.table.services().map(|entry| *entry.state()).collect();
+        prop_assert_eq!(&read, &expected);
+        prop_assert_eq!((older.table.timeouts(), older.table.info()), (table.timeouts(), table.info()));
+        let named = Daemon { sync_id: daemon.sync_id, ..Daemon::new(daemon.role, daemon.interface) };
+        prop_assert_eq!(older.table.daemons(), &[named]);
+        for state in read {
+            let key = state.service.key();
+            let all: Vec<_> = table.service(&key).unwrap().destinations().copied().collect();
+            let mut expected: Vec<_> = all.iter().copied().filter(|state| state.destination.family() == Family::V4).collect();
+            let missing = all.len() - expected.len();
+            for state in &mut expected {
+                if let Forwarding::Tunnel(tunnel) = &mut state.destination.forwarding {
+                    *tunnel = Tunnel::Ipip;
+                }
+            }
+            let read: Vec<_> = older.table.service(&key).unwrap().destinations().copied().collect();
+            prop_assert_eq!(read, expected);
+            let untold = older.untold.iter().find(|(of, _)| *of == key).map_or(0, |(_, count)| *count);
+            prop_assert_eq!(untold, missing);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The older interface of the kernel, `getsockopt`: fixed structures in place of attributes.
+//!
+//! It says less (IPv4 only, no persistence engines, no kinds of tunnels, counters of 32 bits), but costs the kernel a tenth, and
+//! it answers root of a user namespace, whom netlink refuses. A listing without statistics needs of it how many destinations
+//! a service has, and the destinations; [`OlderTable`](crate::OlderTable) needs the rest, too.
+//!
+//! One file a noun, with both ways: questions and answers for us, and what the kernel makes of them for the in-memory one.
+//! The numbers in the names of fields are their places in the structures of `include/uapi/linux/ip_vs.h`. An answer comes in the
+//! question's place. The kernel does not say how much of a table it has written; what it has not is 0, which no entry is.
+
+mod destination;
+mod director;
+mod question;
+mod service;
+mod statistics;
+
+pub(crate) use destination::{ask_destinations, destinations, put_destinations};
+pub(crate) use director::{
+    ask_daemons, ask_info, ask_timeouts, daemons, info, put_daemons, put_info, put_timeouts, timeouts,
+};
+pub(crate) use question::Question;
+pub(crate) use service::{ask_service, ask_services, destination_count, put_service, put_services, services};
+
+/// `IP_VS_BASE_CTL`.
+const BASE: i32 = 64 + 1024 + 64;
+/// `IP_VS_SO_GET_INFO`: version, size, and how many services of IPv4 there are.
+pub(crate) const GET_INFO: i32 = BASE + 1;
+/// `IP_VS_SO_GET_SERVICES`: all services.
+pub(crate) const GET_SERVICES: i32 = BASE + 2;
+/// `IP_VS_SO_GET_SERVICE`: one service.
+pub(crate) const GET_SERVICE: i32 = BASE + 3;
+/// `IP_VS_SO_GET_DESTS`: the destinations of one service.
+pub(crate) const GET_DESTINATIONS: i32 = BASE + 4;
+/// `IP_VS_SO_GET_TIMEOUT`: the timeouts of connections.
+pub(crate) const GET_TIMEOUTS: i32 = BASE + 6;
+/// `IP_VS_SO_GET_DAEMON`: the sync daemons.
+pub(crate) const GET_DAEMONS: i32 = BASE + 7;
+
+/// Does this target lay the structures out as written here? Numbers of 64 bits in them must start at multiples of eight bytes.
+pub(crate) const IS_KNOWN: bool = align_of::<u64>() == 8;
+
+/// So many bytes of nothing: the beginning of every question.
+fn blank(buffer: &mut Vec<u8>, length: usize) {
+    buffer.clear();
+    buffer.resize(length, 0);
+}
+
+/// The entries that were written.
+fn written(entries: &[u8], size: usize) -> impl Iterator<Item = &[u8]> {
+    entries.chunks_exact(size).take_while(|entry| entry.iter().any(|byte| *byte != 0))
+}
+
+/// A name, up to the NUL that ends it.
+fn name(field: &[u8]) -> &[u8] {
+    field.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+//! What root of a user namespace, as in a rootless container, sees of its own director, which netlink does not tell.
+
+use std::io::Read;
+use std::net::UdpSocket;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ipvs::{
+    Client, Daemon, DaemonRole, DestinationState, InterfaceName, Namespace, OlderTable, Rates, ServiceKey,
+    ServiceState, Statistics, Table, TableEntry, Timeouts,
+};
+
+use super::world::{Done, World, ours, program, start, table};
+
+const RULES: &str = "-A -t 10.0.0.1:80 -s sh -b sh-port -p 300 -M 255.255.255.0
+-a -t 10.0.0.1:80 -r 10.0.0.2 -g -w 5 -x 10 -y 3
+-a -t 10.0.0.1:80 -r 10.0.0.3 -g -w 0
+-A -u 10.0.0.1:53 -s rr -o
+-a -u 10.0.0.1:53 -r 127.0.0.1:5353 -m
+-A -f 7 -s wlc
+-a -f 7 -r 127.0.0.7 -m
+";
+
+/// What the older interface does not tell.
+const UNTOLD: &str = "-a -t 10.0.0.1:80 -r 10.0.0.4 -i
+-a -t 10.0.0.1:80 -r [2001:db8::4]:80 -i
+-A -t [2001:db8::1]:80 -s sh -p 100 -M 64
+-a -t [2001:db8::1]:80 -r [2001:db8::2]:80 -g
+-A -f 7 -6 -s wrr
+";
+
+const ORIGIN: &str = "Without privileges in the initial user namespace: from getsockopt";
+
+/// A user namespace with a network namespace of its own, as long as it is kept.
+struct Container {
+    process: Child,
+}
+
+impl Container {
+    fn new() -> Self {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--net", "sh", "-c", "echo; exec cat"]);
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        process.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        Container { process }
+    }
+
+    fn network(&self) -> Namespace {
+        Namespace::of_process(self.process.id())
+    }
+
+    /// Our program with the privileges of root in there, and no others.
+    fn inside(&self, arguments: &str) -> Done {
+        let mut command = Command::new("nsenter");
+        command.args(["--user", "--net", "--preserve-credentials", "--target", &self.process.id().to_string()]);
+        command.arg(program()).args(arguments.split(' '));
+        start(command, "").wait_with_output().unwrap().into()
+    }
+
+    /// Our program with the privileges of root out here, whom netlink answers.
+    fn outside(&self, arguments: &str, input: &str) -> Done {
+        let command = ours(&format!("{arguments} --netns {}", self.process.id()));
+        let done: Done = start(command, input).wait_with_output().unwrap().into();
+        assert_eq!((done.status, done.stderr.as_str()), (0, ""), "{arguments}");
+        done
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn a_listing_of_ipv4_is_the_same_as_by_netlink() {
+    let _world = World::new();
+    let container = Container::new();
+    container.outside("apply --quiet -", RULES);
+    let (seen, known) = (container.inside("show"), container.outside("show", ""));
+    assert_eq!((seen.status, seen.stderr.as_str()), (0, ""));
+    assert!(seen.stdout.starts_with(ORIGIN), "{}", seen.stdout);
+    assert!(seen.stdout.ends_with(&known.stdout), "{}\n{}", seen.stdout, known.stdout);
+    let (seen, known) = (container.inside("show udp:10.0.0.1:53"), container.outside("show udp:10.0.0.1:53", ""));
+    assert!(seen.stdout.ends_with(&known.stdout), "{}\n{}", seen.stdout, known.stdout);
+    let missing = container.inside("show udp:10.0.0.1:54");
+    assert_eq!((missing.status, missing.stdout.as_str()), (1, ""), "{}", missing.stderr);
+    for notation in ["--json", "--toml", "--rules"] {
+        let seen = container.inside(&format!("show {notation}"));
+        assert_eq!((seen.status, seen.stdout), (0, container.outside(&format!("show {notation}"), "").stdout));
+        assert!(seen.stderr.contains("persistence engines are not told\n"), "{notation}: {}", seen.stderr);
+    }
+    // ipvsadm sees nothing, and changing is for netlink.
+    for refused in ["-L -n", "-C"] {
+        assert_eq!(container.inside(refused).status, 2, "{refused}");
+    }
+}
+
+#[test]
+fn what_is_not_told_is_named_or_read_elsewhere() {
+    let _world = World::new();
+    let container = Container::new();
+    container.outside("apply --quiet -", &(RULES.to_owned() + UNTOLD));
+    let seen = container.inside("show");
+    let (_, of_ipv6) = seen.stdout.split_once("Of IPv6, from /proc/net/ip_vs").unwrap();
+    assert_eq!(
+        of_ipv6.split_once('\n').unwrap().1,
+        "TCP  10.0.0.1:80 sh persistent 30000 ticks mask 255.255.255.0
+  -> [2001:db8::4]:80             Tunnel  1      0          0
+TCP  [2001:db8::1]:80 sh persistent 10000 ticks mask 64
+  -> [2001:db8::2]:80             Route   1      0          0
+FWM  7 wrr
+"
+    );
+    let incomplete = container.inside("show --json");
+    assert_eq!((incomplete.status, incomplete.stdout.as_str()), (1, ""));
+    for what in [
+        "  the kind of the tunnel from tcp 10.0.0.1:80 to 10.0.0.4:80\n",
+        "  1 of the destinations of tcp 10.0.0.1:80, which are of IPv6\n",
+        "  the service tcp [2001:db8::1]:80\n",
+        "  the service mark 7 ipv6\n",
+    ] {
+        assert!(incomplete.stderr.contains(what), "{what:?} is not in\n{}", incomplete.stderr);
+    }
+    // These are known as a whole.
+    for service in ["mark:7", "udp:10.0.0.1:53"] {
+        let asked = format!("show --toml {service}");
+        assert_eq!(container.inside(&asked).stdout, container.outside(&asked, "").stdout);
+    }
+    let of_ipv6 = container.inside("show tcp:[2001:db8::1]:80");
+    assert!(of_ipv6.stdout.starts_with("Without privileges: from /proc/net/ip_vs"), "{}", of_ipv6.stdout);
+}
+
+#[test]
+fn the_library_reads_what_netlink_does() {
+    let _world = World::new();
+    let container = Container::new();
+    container.outside("apply --quiet -", RULES);
+    let network = container.network();
+    let mut client = Client::builder().namespace(network.clone()).connect().unwrap();
+    client.set_timeouts(Timeouts { tcp: Some(800), tcp_fin: Some(100), udp: Some(200) }).unwrap();
+    client.start_daemon(&Daemon { sync_id: 9, ..Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK) }).unwrap();
+    network.within(send_a_packet).unwrap();
+    wait_for_a_connection(&mut client, &"udp 10.0.0.1:53".parse().unwrap());
+    let known = client.table().unwrap();
+    let told = network.within(OlderTable::read).unwrap().unwrap();
+    assert_eq!((told.untold.as_slice(), told.tunnels().count()), ([].as_slice(), 0));
+    assert_same(&told.table, &known);
+    assert_eq!(told.table.timeouts(), known.timeouts());
+    let [backup] = told.table.daemons() else { panic!("{told:?}") };
+    assert_eq!(*backup, Daemon { sync_id: 9, ..Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK) });
+    client.stop_daemon(DaemonRole::Backup).unwrap();
+}
+
+/// Linux 7.2 gives a table of this size more buckets while it is read.
+#[test]
+fn large_tables_are_read_whole() {
+    let mut world = World::new();
+    let many = table(0..400, 3);
+    world.hold(&many);
+    for _ in 0..5 {
+        assert_same(&OlderTable::read().unwrap().table, &world.client.table().unwrap());
+    }
+}
+
+fn send_a_packet() {
+    for words in ["link set lo up", "addr add 10.0.0.1/32 dev lo"] {
+        assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success());
+    }
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.send_to(b"hello", "10.0.0.1:53").unwrap();
+}
+
+/// The kernel counts at once, and tells every other second.
+fn wait_for_a_connection(client: &mut Client, key: &ServiceKey) {
+    let since = Instant::now();
+    while client.service(key).unwrap().statistics.connections == 0 {
+        assert!(since.elapsed() < Duration::from_secs(60), "the packet is not counted");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn assert_same(told: &Table, known: &Table) {
+    let sorted = |table: &Table| {
+        let mut all: Vec<_> = table.services().map(without_rates).collect();
+        all.sort_by_key(|(state, _)| state.service.key().to_string());
+        all
+    };
+    assert_eq!(sorted(told), sorted(known));
+    assert_eq!((told.info(), told.kernel()), (known.info(), known.kernel()));
+}
+
+/// Rates fade between two readings.
+fn without_rates(entry: &TableEntry) -> (ServiceState, Vec<DestinationState>) {
+    let calm = |statistics| Statistics { rates: Rates::default(), ..statistics };
+    let state = ServiceState { statistics: calm(entry.state().statistics), ..*entry.state() };
+    let destinations =
+        entry.destinations().map(|state| DestinationState { statistics: calm(state.statistics), ..*state });
+    (state, destinations.collect())
+}
