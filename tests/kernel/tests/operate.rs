@@ -12,5 +12,6 @@ mod operate {
     mod signals;
     mod terminal;
     mod unprivileged;
+    mod unprivileged_root;
     mod writers;
 }
