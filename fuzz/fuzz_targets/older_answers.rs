@@ -1,4 +1,4 @@
-//! What the kernel could answer to `getsockopt`: destinations, or too little.
+//! What the kernel could answer to `getsockopt`: services, destinations, sync daemons, or too little.
 
 #![no_main]
 

@@ -5,7 +5,6 @@
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
-use crate::client::has_one_twice;
 use crate::command::CommandKind;
 use crate::destination::{Forwarding, Tunnel};
 use crate::error::{Errno, Error, Refusal};
@@ -14,7 +13,7 @@ use crate::info::Info;
 use crate::kernel::KernelVersion;
 use crate::link::older_socket;
 use crate::service::ServiceKey;
-use crate::table::{DestinationState, ServiceState, Table};
+use crate::table::{DestinationState, ServiceState, Table, has_one_twice};
 use crate::wire::{Detail, WireError, sockopt};
 
 /// What a director holds, as far as the kernel's older interface, `getsockopt`, tells it.

@@ -39,7 +39,7 @@ fn what_is_not_told_is_named() {
         Command::AddDestination(web, behind("[2001:db8::2]:80")),
         Command::AddService(Service::new("tcp [2001:db8::1]:80".parse().unwrap())),
     ];
-    let older = read(&table(told.clone().into_iter().chain(untold))).unwrap();
+    let older = read(&table(told.into_iter().chain(untold))).unwrap();
     let expected = table(told);
     assert!(older.table.services().eq(expected.services()));
     assert_eq!(older.untold, [(web, 1)]);

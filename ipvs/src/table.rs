@@ -1,5 +1,6 @@
 //! The state of a director as a value, and how commands change it. What is refused is in `rules.rs`.
 
+use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
@@ -76,6 +77,12 @@ impl DestinationState {
             statistics: Statistics::default(),
         }
     }
+}
+
+/// Is one of these services there more than once?
+pub(crate) fn has_one_twice(services: &[ServiceState]) -> bool {
+    let mut seen = HashSet::with_capacity(services.len());
+    !services.iter().all(|state| seen.insert(state.service.key()))
 }
 
 /// A service of a [`Table`] with its destinations, in the order in which they were added.

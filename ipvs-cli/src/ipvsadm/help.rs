@@ -62,7 +62,9 @@ pub fn write(out: &mut dyn Write, program: &[u8]) -> io::Result<()> {
     out.write_all(b"Daemon Options:\n")?;
     section(out, Section::Daemon)?;
     if has_its_own_name(program) {
-        out.write_all(b"\nipvs-cli also has subcommands (apply, diff, show, restore): `ipvs-cli help'.\n")?;
+        out.write_all(
+            b"\nipvs-cli also has subcommands (apply, diff, show, conns, top and others): `ipvs-cli help'.\n",
+        )?;
     }
     Ok(())
 }

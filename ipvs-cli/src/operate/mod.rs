@@ -35,6 +35,7 @@ mod watch;
 
 use std::ffi::{OsStr, OsString};
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::io::Streams;
@@ -76,7 +77,7 @@ pub(crate) fn run(arguments: &[OsString], streams: &mut Streams<'_>, kernel: &mu
     let mut heeded = Streams { stdin: &mut *streams.stdin, stdout: &mut out, stderr: &mut *streams.stderr, ..*streams };
     let status = match parsed {
         Ok(cli) => run_in(cli, &mut heeded, kernel),
-        Err(error) => help_or_usage(&error, &mut heeded),
+        Err(error) => help_or_usage(&error, arguments, &mut heeded),
     };
     let Some(error) = out.end() else { return status };
     // To where nothing could be said about it.
@@ -84,13 +85,26 @@ pub(crate) fn run(arguments: &[OsString], streams: &mut Streams<'_>, kernel: &mu
     if_lost.unwrap_or(status)
 }
 
-/// What clap has to say.
-fn help_or_usage(error: &clap::Error, streams: &mut Streams<'_>) -> u8 {
-    let text = error.render().to_string();
+/// What clap has to say, and which subcommands there are, if it knows none of that name.
+fn help_or_usage(error: &clap::Error, arguments: &[OsString], streams: &mut Streams<'_>) -> u8 {
+    let mut text = error.render().to_string();
+    if let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidSubcommand)
+        && let Some(usage) = text.find("\nUsage:")
+    {
+        text.insert_str(usage, &format!("\n  [subcommands: {}]\n", subcommands(arguments, wrong).join(", ")));
+    }
     let out = if error.use_stderr() { &mut *streams.stderr } else { &mut *streams.stdout };
     // Of stdout it is told later.
     let _ = out.write_all(text.as_bytes());
     u8::try_from(error.exit_code()).unwrap_or(2)
+}
+
+/// Those that could have stood where this wrong one does.
+fn subcommands(arguments: &[OsString], wrong: &str) -> Vec<String> {
+    let root = command();
+    let before = arguments.iter().take_while(|word| *word != wrong);
+    let of = before.fold(&root, |command, word| command.find_subcommand(word).unwrap_or(command));
+    of.get_subcommands().map(|command| command.get_name().to_owned()).collect()
 }
 
 /// There, if another network namespace is asked for, and with the thread back in its own then.

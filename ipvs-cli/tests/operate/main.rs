@@ -125,6 +125,27 @@ fn restore_is_ipvsadms_or_all_or_nothing() {
 }
 
 #[test]
+fn of_a_subcommand_that_is_none_it_is_said_which_there_are() {
+    let mut director = Director::new();
+    let mut said = |line: &str| {
+        let said = director.run(line);
+        assert_eq!((said.status, said.stdout.as_str()), (2, ""), "{line}");
+        said.stderr
+    };
+    let command = ipvs_cli::operate::command();
+    let all: Vec<_> = command.get_subcommands().map(|command| command.get_name()).collect();
+    let expected =
+        format!("error: unrecognized subcommand 'foo'\n\n  [subcommands: {}]\n\nUsage: ipvs-cli", all.join(", "));
+    for line in ["ipvs-cli foo", "ipvs-cli foo show", "ipvs-cli --netns blue foo"] {
+        assert!(said(line).starts_with(&expected), "{line}: {}", said(line));
+    }
+    let near = said("ipvs-cli shwo");
+    assert!(near.contains("'show'\n\n  [subcommands: apply,"), "{near}");
+    let of_marks = said("ipvs-cli mark foo");
+    assert!(of_marks.contains("  [subcommands: add, list, delete, check]\n"), "{of_marks}");
+}
+
+#[test]
 fn what_is_wrong_with_the_command_line_is_told() {
     let mut director = Director::new();
     for line in

@@ -4,7 +4,6 @@
 //! carries requests out while they are sent. A future of these may be dropped at any time: what it leaves behind is either
 //! gone with it ([`Core::flush`]) or noted ([`Core::clear_the_way`]), and answers that come late are passed over by their number.
 
-use std::collections::HashSet;
 use std::io::ErrorKind;
 
 use super::carrier::Carrier;
@@ -16,7 +15,7 @@ use crate::exchange::{Limits, Outcome, Progress, Query, Window};
 use crate::info::Info;
 use crate::older;
 use crate::service::ServiceKey;
-use crate::table::{DestinationState, ServiceState, Table};
+use crate::table::{DestinationState, ServiceState, Table, has_one_twice};
 use crate::timeouts::Timeouts;
 use crate::wire::{self, Detail, Read, WireError};
 
@@ -184,12 +183,8 @@ const SERVICES_IN_A_DATAGRAM: usize = 50;
 
 /// A dump counts the services that it has shown. When they change their places in it, one that is shown twice is another that
 /// is not shown.
-pub(crate) fn has_one_twice(services: &[ServiceState]) -> bool {
-    if services.len() <= SERVICES_IN_A_DATAGRAM {
-        return false;
-    }
-    let mut seen = HashSet::with_capacity(services.len());
-    !services.iter().all(|state| seen.insert(state.service.key()))
+fn is_torn(services: &[ServiceState]) -> bool {
+    services.len() > SERVICES_IN_A_DATAGRAM && has_one_twice(services)
 }
 
 /// Reads.
@@ -197,7 +192,7 @@ impl<C: Carrier> Core<C> {
     pub(crate) async fn services(&mut self, detail: Detail) -> Result<Vec<ServiceState>, Error> {
         for _attempt in 0..DUMPS {
             let services = self.dump_services(detail).await?;
-            if !has_one_twice(&services) {
+            if !is_torn(&services) {
                 return Ok(services);
             }
         }

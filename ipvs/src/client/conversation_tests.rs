@@ -17,12 +17,12 @@ fn a_service_shown_twice_is_noticed() {
         (1..=count).map(|n| ServiceState::new(Service::new(key(n)))).collect()
     };
     let mut many = services(1000);
-    assert!(!has_one_twice(&many));
+    assert!(!is_torn(&many));
     many[999] = many[0];
-    assert!(has_one_twice(&many));
+    assert!(is_torn(&many));
     let mut few = services(2);
     few[1] = few[0];
-    assert!(!has_one_twice(&few), "one datagram is consistent in itself");
+    assert!(!is_torn(&few), "one datagram is consistent in itself");
 }
 
 /// Is not ready when it is first asked for a datagram, as a socket that must be waited for.

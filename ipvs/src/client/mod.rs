@@ -16,7 +16,7 @@ pub use asynchronous::{AsyncClient, AsyncPipeline};
 pub use builder::ClientBuilder;
 use builder::DEADLINE;
 pub(crate) use carrier::{Blocking, Carrier, now};
-pub(crate) use conversation::{Core, has_one_twice};
+pub(crate) use conversation::Core;
 pub use pipeline::Pipeline;
 
 use crate::command::Command;
