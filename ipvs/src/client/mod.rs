@@ -37,7 +37,7 @@ use crate::{DaemonRole, Destination};
 ///
 /// A client keeps one socket and the number of the kernel's IPVS family for its life. It belongs to the network namespace
 /// of the thread that made it, or to [another](ClientBuilder::namespace), and may then be moved to another thread. Changing and reading alike need `CAP_NET_ADMIN` in
-/// the initial user namespace.
+/// the initial user namespace; [`OlderTable`](crate::OlderTable) reads a director of IPv4 for root of another.
 ///
 /// [`Client::fake`] is the same client over an in-memory kernel: for tests of programs that use this crate, and for trying
 /// changes out before making them.
