@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Compat(commands::compat::Compat),
     /// Give every parser bytes that nobody thought of
     Fuzz(commands::fuzz::Fuzz),
+    /// Count the lines that the tests run, on this machine and on a kernel
+    Coverage(commands::coverage::Coverage),
     /// Run the tests of marks on an emulated PC, whose kernel has nftables and IPVS
     Pc(commands::pc::PcTests),
     /// Draw the README's pictures, of the screens that the product has in a guest
@@ -92,6 +94,7 @@ impl Command {
             Self::Test(test) => test.run(),
             Self::Compat(compat) => compat.run(),
             Self::Fuzz(fuzz) => fuzz.run(),
+            Self::Coverage(coverage) => coverage.run(),
             Self::Pc(tests) => tests.run(),
             Self::Pictures(pictures) => pictures.run(),
             Self::Bench(bench) => bench.run(),

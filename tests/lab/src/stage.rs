@@ -43,6 +43,7 @@ pub(crate) struct Stage {
     directory: TempDir,
     environment: BTreeMap<String, String>,
     keep: Vec<PathBuf>,
+    writable: Option<PathBuf>,
 }
 
 impl Stage {
@@ -65,7 +66,7 @@ impl Stage {
             keep.push(binary.clone());
         }
         let environment = environment(options, &cache, kernel, tool, &bin);
-        Ok(Self { cache, kernel, memory: options.memory, directory, environment, keep })
+        Ok(Self { cache, kernel, memory: options.memory, directory, environment, keep, writable: None })
     }
 
     /// The kernel that was chosen.
@@ -81,6 +82,11 @@ impl Stage {
     /// Makes a path visible in the guest even below its scratch directories.
     pub(crate) fn keep(&mut self, path: &Path) {
         self.keep.push(path.to_owned());
+    }
+
+    /// Lets the job write to a directory of this machine.
+    pub(crate) fn open_to_writes(&mut self, directory: &Path) {
+        self.writable = Some(directory.to_owned());
     }
 
     /// Gives the job the programs that people run beside ipvsadm: `LAB_PROGRAMS` is the directory.
@@ -115,6 +121,7 @@ impl Stage {
             environment: self.environment.clone(),
             directory: directory.to_owned(),
             keep: self.keep.clone(),
+            writable: self.writable.clone(),
             modprobe: self.cache.kernel(self.kernel).join("lab-bin/modprobe"),
             streams,
         };

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     io::{self, IsTerminal},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -16,6 +16,8 @@ use crate::error::{Context, Error, Result};
 #[derive(Debug, Clone)]
 pub(crate) struct Workspace {
     root: PathBuf,
+    /// What cargo is told by its environment, beyond what this program was told.
+    settings: Vec<(&'static str, OsString)>,
 }
 
 /// A test binary that cargo has built.
@@ -50,7 +52,13 @@ impl Workspace {
             env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
         let root = package.join("../..");
         let root = root.canonicalize().context(|| format!("find the workspace at {}", root.display()))?;
-        Ok(Self { root })
+        Ok(Self { root, settings: Vec::new() })
+    }
+
+    /// The same with a variable that cargo looks at, such as `RUSTFLAGS`.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.settings.push((name, value.into()));
+        self
     }
 
     /// Its directory.
@@ -74,6 +82,7 @@ impl Workspace {
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_a_package)) {
             command.env_remove(name);
         }
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -44,8 +44,14 @@ impl Compat {
         let number = |name, number| format!("COMPAT_{name}={number}");
         let env = vec![number("SEED", self.seed), number("COUNT", self.count), "COMPAT_PAIRS=all".into()];
         let deadline = Duration::from_secs(self.timeout);
-        let settings =
-            Settings { memory: 1024, env, deadline, only: Some(PROGRAM), filter: self.filter.into_iter().collect() };
+        let settings = Settings {
+            memory: 1024,
+            env,
+            deadline,
+            only: Some(PROGRAM),
+            filter: self.filter.into_iter().collect(),
+            profiles: None,
+        };
         let mut summary = Summary::default();
         guests::check(&workspace, &kernels, &settings, &mut summary)?;
         print!("\n{summary}");

@@ -1,7 +1,9 @@
 //! Process 1 of the guest: lays out file systems and streams, runs the job, reports how it ended, powers off.
 
 use std::{
-    env, fs,
+    env,
+    ffi::CString,
+    fs,
     fs::{File, OpenOptions},
     io::{self, Write},
     os::{
@@ -56,6 +58,7 @@ fn report(line: &str) -> io::Result<()> {
 fn run(job: &Job) -> Result<u8> {
     mount_system()?;
     cover_scratch(&job.keep)?;
+    job.writable.as_deref().map_or(Ok(()), open_to_writes)?;
     let _ = sethostname(b"lab");
     let modprobe = "/proc/sys/kernel/modprobe";
     fs::write(modprobe, job.modprobe.as_os_str().as_encoded_bytes()).context(|| format!("write {modprobe}"))?;
@@ -110,6 +113,13 @@ fn cover_scratch(keep: &[PathBuf]) -> Result<()> {
         put_back(path, &tree, is_dir).context(|| format!("put {} back", path.display()))?;
     }
     Ok(())
+}
+
+/// A directory of the host once more, over itself: the root file system is read-only.
+fn open_to_writes(directory: &Path) -> Result<()> {
+    let options = CString::new(directory.as_os_str().as_encoded_bytes()).unwrap_or_default();
+    mount("none", directory, "hostfs", MountFlags::empty(), options.as_c_str())
+        .context(|| format!("open {} to writes", directory.display()))
 }
 
 fn put_back(path: &Path, tree: &OwnedFd, is_dir: bool) -> io::Result<()> {

@@ -26,6 +26,8 @@ pub(crate) struct Job {
     pub(crate) directory: PathBuf,
     /// Paths that stay visible although the guest has empty directories of its own above them, such as `/tmp`.
     pub(crate) keep: Vec<PathBuf>,
+    /// A directory of the host, outside of those, that the job may write to.
+    pub(crate) writable: Option<PathBuf>,
     /// The program the kernel calls to load modules.
     pub(crate) modprobe: PathBuf,
     /// How the program's standard streams are laid.

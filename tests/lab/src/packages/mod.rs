@@ -7,4 +7,4 @@ pub(crate) mod system;
 mod tree;
 
 pub(crate) use apt::{Session, is_program};
-pub(crate) use tree::{Tree, run};
+pub(crate) use tree::{Tree, output, run};

@@ -144,11 +144,16 @@ fn move_into(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Runs a helper whose output matters only when it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
+    output(command).map(drop)
+}
+
+/// Runs a helper, and gives what it printed.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
     signals::check()?;
     let what = format!("{command:?}");
     let output = command.output().context(|| format!("run {what}"))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = format!("\n{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     Err(Error::Command { command: what, status: output.status, output: said.trim_end().to_owned() })

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::summary::{Counts, Outcome, Summary};
+use crate::commands::coverage::{PROFILE_FILE, profile_file};
 use crate::{
     cli::GuestOptions,
     error::{Error, Result},
@@ -36,6 +37,8 @@ pub(crate) struct Settings {
     /// Of the test programs only this one.
     pub(crate) only: Option<&'static str>,
     pub(crate) filter: Vec<String>,
+    /// Where instrumented programs write what they ran.
+    pub(crate) profiles: Option<PathBuf>,
 }
 
 /// Builds the test programs and runs each on each kernel, in a guest of its own, as many at a time as there are CPUs.
@@ -129,6 +132,10 @@ fn attempt(kernel: Kernel, program: &TestBinary, tool: &Tool, settings: &Setting
     }
     stage.keep(&program.path);
     stage.set("CARGO_MANIFEST_DIR", program.package.display().to_string());
+    if let Some(profiles) = &settings.profiles {
+        stage.open_to_writes(profiles);
+        stage.set(PROFILE_FILE, profile_file(profiles, &format!("{}-{kernel}", program.name)));
+    }
     let mut command = vec![program.path.display().to_string()];
     command.extend(settings.filter.iter().cloned());
     let output = Capture::default();

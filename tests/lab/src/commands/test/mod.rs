@@ -53,8 +53,14 @@ impl Test {
         }
         if !self.only_host {
             let deadline = Duration::from_secs(self.timeout);
-            let settings =
-                guests::Settings { memory: self.memory, env: self.env, deadline, only: None, filter: self.filter };
+            let settings = guests::Settings {
+                memory: self.memory,
+                env: self.env,
+                deadline,
+                only: None,
+                filter: self.filter,
+                profiles: None,
+            };
             guests::check(&workspace, &kernels, &settings, &mut summary)?;
         }
         print!("\n{summary}");
