@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Pictures(commands::pictures::Pictures),
     /// Measure ours, ipvsadm and the least possible side by side
     Bench(bench::Bench),
+    /// Write what our programs and crates are made of, for releases
+    Sbom(commands::sbom::Sbom),
     /// Only fetch the kernels and tools
     Setup(commands::setup::Setup),
 
@@ -98,6 +100,7 @@ impl Command {
             Self::Pc(tests) => tests.run(),
             Self::Pictures(pictures) => pictures.run(),
             Self::Bench(bench) => bench.run(),
+            Self::Sbom(sbom) => sbom.run(),
             Self::Setup(setup) => setup.run(),
             Self::Supervise { directory, kernel, arguments } => guest::supervise(&directory, &kernel, &arguments),
             Self::ExecSession { command } => guest::exec_in_session(&command).map(done),

@@ -30,6 +30,10 @@ pub(crate) enum Error {
         package: &'static str,
     },
 
+    /// A program that is published as a crate can't be compiled.
+    #[error("{0}")]
+    NoTool(String),
+
     /// The host's package manager names no Debian mirror.
     #[error(
         "no Debian mirror is known: this machine's apt configuration has none. \

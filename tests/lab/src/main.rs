@@ -3,6 +3,7 @@
 
 mod bench;
 mod cache;
+mod cargo_tool;
 mod cli;
 mod commands;
 mod error;

@@ -10,7 +10,10 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::error::{Context, Error, Result};
+use crate::{
+    error::{Context, Error, Result},
+    packages,
+};
 
 /// The checkout.
 #[derive(Debug, Clone)]
@@ -43,6 +46,16 @@ struct Message {
 #[derive(Debug, Deserialize)]
 struct Target {
     name: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Package {
+    manifest_path: PathBuf,
 }
 
 impl Workspace {
@@ -84,6 +97,15 @@ impl Workspace {
         }
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// The manifests of its members.
+    pub(crate) fn manifests(&self) -> Result<Vec<PathBuf>> {
+        let mut command = self.cargo();
+        let text = packages::output(command.args(["metadata", "--format-version", "1", "--no-deps"]))?;
+        let metadata: Metadata =
+            serde_json::from_str(&text).map_err(|source| Error::Json { what: "cargo's metadata", source })?;
+        Ok(metadata.packages.into_iter().map(|package| package.manifest_path).collect())
     }
 
     /// Builds the release binary of ipvs-cli.

@@ -45,6 +45,9 @@ pub(crate) const PROFILE_FILE: &str = "LLVM_PROFILE_FILE";
 
 /// Arguments of `cargo lab coverage`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+A quarter of an hour. Whether tests fail is not its business: some do, as a program that counts says so where it may not
+write. What is run in a process that is killed is not counted.")]
 pub(crate) struct Coverage {
     /// Only these kernels; may be repeated [default: 6.1]
     #[arg(long, value_enum)]
@@ -80,7 +83,7 @@ impl Coverage {
             guests::check(&workspace, &kernels, &counts.settings(), &mut summary)?;
         }
         println!("\n{summary}\n{}", counts.report(&programs)?);
-        Ok(if summary.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -236,7 +239,7 @@ impl Counts {
                 files.push((lines.count - lines.covered, path, lines));
             }
         }
-        files.sort_by(|one, other| other.0.cmp(&one.0));
+        files.sort_by_key(|(left, ..)| std::cmp::Reverse(*left));
         let crates = crates.iter().map(|(name, lines)| (*name, *lines));
         let files = files.iter().take(FILES).map(|(_, path, lines)| (*path, *lines));
         let row = |(name, lines): (&str, Lines)| {

@@ -7,6 +7,7 @@ pub(crate) mod fuzz;
 pub(crate) mod pc;
 pub(crate) mod pictures;
 pub(crate) mod run;
+pub(crate) mod sbom;
 mod scene;
 pub(crate) mod setup;
 pub(crate) mod shell;

@@ -117,6 +117,8 @@ fn cover_scratch(keep: &[PathBuf]) -> Result<()> {
 
 /// A directory of the host once more, over itself: the root file system is read-only.
 fn open_to_writes(directory: &Path) -> Result<()> {
+    // Below a scratch directory it is not there.
+    fs::create_dir_all(directory).context(|| format!("make {}", directory.display()))?;
     let options = CString::new(directory.as_os_str().as_encoded_bytes()).unwrap_or_default();
     mount("none", directory, "hostfs", MountFlags::empty(), options.as_c_str())
         .context(|| format!("open {} to writes", directory.display()))

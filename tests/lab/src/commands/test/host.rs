@@ -8,12 +8,12 @@ use std::{
 
 use super::{
     book,
-    cargo_tool::CargoTool,
     crates::Crates,
     summary::{Outcome, Summary},
 };
 use crate::{
     cache::Cache,
+    cargo_tool::CargoTool,
     error::{Context, Result},
     packages, signals,
     workspace::Workspace,

@@ -1,7 +1,6 @@
 //! `cargo lab test`: everything that must hold, on this machine and on each kernel.
 
 mod book;
-mod cargo_tool;
 mod crates;
 pub(super) mod guests;
 mod host;

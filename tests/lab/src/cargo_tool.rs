@@ -1,4 +1,4 @@
-//! Programs for checks that are published as crates.
+//! Programs for checks and releases that are published as crates.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -10,20 +10,20 @@ use crate::{
 
 /// One of them.
 #[derive(Debug)]
-pub(super) struct CargoTool {
+pub(crate) struct CargoTool {
     /// The name of the crate and of its program.
-    pub(super) name: &'static str,
-    pub(super) version: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
     /// What else `cargo install` is told.
-    pub(super) options: &'static [&'static str],
+    pub(crate) options: &'static [&'static str],
 }
 
 /// It, or why it can't be had.
-pub(super) type Found = std::result::Result<PathBuf, String>;
+pub(crate) type Found = std::result::Result<PathBuf, String>;
 
 impl CargoTool {
     /// From PATH or from the lab's cache; compiled into the cache when there is none.
-    pub(super) fn find(&self) -> Result<Found> {
+    pub(crate) fn find(&self) -> Result<Found> {
         if packages::is_program(self.name) {
             return Ok(Ok(self.name.into()));
         }

@@ -1,0 +1,54 @@
+//! `cargo lab sbom`: a bill of materials (CycloneDX) of each crate that we publish, by cargo-cyclonedx.
+
+use std::{fs, process::ExitCode};
+
+use clap::Args;
+
+use crate::{
+    cargo_tool::CargoTool,
+    error::{Context, Error, Result},
+    packages,
+    workspace::Workspace,
+};
+
+const TOOL: CargoTool = CargoTool { name: "cargo-cyclonedx", version: "0.5.9", options: &[] };
+
+/// What is published: directories, and names, of its crates.
+const CRATES: [&str; 3] = ["ipvs", "fwmark", "ipvs-cli"];
+
+/// Which dependencies of the lockfile are meant: those of the programs that we build.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Under this name cargo-cyclonedx writes beside the manifest of each member of the workspace.
+const NAME: &str = "bill-of-materials";
+
+/// Arguments of `cargo lab sbom`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The same lockfile gives the same bytes where SOURCE_DATE_EPOCH is set, but for a path: cargo names our own crates by theirs.")]
+pub(crate) struct Sbom {}
+
+impl Sbom {
+    /// Writes `target/sbom/CRATE.cdx.json`.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let workspace = Workspace::find()?;
+        let program = TOOL.find()?.map_err(Error::NoTool)?;
+        let mut command = workspace.command(program);
+        command.args(["cyclonedx", "--format", "json", "--spec-version", "1.5", "--override-filename", NAME]);
+        packages::run(command.args(["--all-features", "--no-build-deps", "--target", TARGET]))?;
+        let bills = workspace.root().join("target/sbom");
+        fs::create_dir_all(&bills).context(|| format!("make {}", bills.display()))?;
+        for manifest in workspace.manifests()? {
+            let directory = manifest.with_file_name("");
+            let written = directory.join(NAME).with_extension("json");
+            let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if CRATES.contains(&&*name) && directory.parent() == Some(workspace.root()) {
+                let bill = bills.join(format!("{name}.cdx.json"));
+                fs::copy(&written, &bill).context(|| format!("copy {}", written.display()))?;
+                println!("{}", bill.display());
+            }
+            fs::remove_file(&written).context(|| format!("remove {}", written.display()))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
