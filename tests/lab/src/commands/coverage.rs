@@ -49,7 +49,7 @@ pub(crate) const PROFILE_FILE: &str = "LLVM_PROFILE_FILE";
 A quarter of an hour. Whether tests fail is not its business: some do, as a program that counts says so where it may not
 write. What is run in a process that is killed is not counted.")]
 pub(crate) struct Coverage {
-    /// Only these kernels; may be repeated [default: 6.1]
+    /// Only these kernels; may be repeated [default: 6.1 and 7.2, one of which runs what runs on one kernel only]
     #[arg(long, value_enum)]
     kernel: Vec<Kernel>,
     /// Only the tests on this machine
@@ -78,7 +78,7 @@ impl Coverage {
             summary.add(&program.name, counts.run(program)?, start.elapsed());
         }
         if !self.only_host {
-            let kernels = if self.kernel.is_empty() { vec![Kernel::ALL[0]] } else { self.kernel };
+            let kernels = if self.kernel.is_empty() { vec![Kernel::V6_1, Kernel::V7_2] } else { self.kernel };
             Cache::open()?.ensure(&kernels)?;
             guests::check(&workspace, &kernels, &counts.settings(), &mut summary)?;
         }
