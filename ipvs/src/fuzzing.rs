@@ -148,10 +148,10 @@ pub fn older_answer(bytes: &[u8]) {
     older_question(bytes);
     let _ = (sockopt::destination_count(bytes), sockopt::info(bytes), sockopt::timeouts(bytes));
     let mut answer = Vec::new();
-    if let Some(read) = sockopt::services(bytes, Detail::Statistics) {
+    if let Some(read) = sockopt::services(bytes) {
         assert!(sockopt::ask_services(&mut answer, read.len() + 1));
         sockopt::put_services(&mut answer, read.iter().map(|state| (state, 0)));
-        assert_eq!(sockopt::services(&answer, Detail::Statistics), Some(read));
+        assert_eq!(sockopt::services(&answer), Some(read));
     }
     let tunnel = Some(Tunnel::Ipip);
     if let Some(read) = sockopt::destinations(bytes, Detail::Statistics, tunnel) {

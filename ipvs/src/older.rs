@@ -35,12 +35,22 @@ use crate::wire::{Detail, WireError, sockopt};
 /// ```no_run
 /// use ipvs::{Client, Errno, Error, OlderTable};
 ///
-/// let services = match Client::connect()?.table() {
-///     Ok(table) => table.services().len(),
+/// let table = match Client::connect()?.table() {
+///     Ok(table) => table,
 ///     // In a rootless container.
-///     Err(Error::Refused(refusal)) if refusal.errno == Errno::EPERM => OlderTable::read()?.table.services().len(),
+///     Err(Error::Refused(refusal)) if refusal.errno == Errno::EPERM => {
+///         let older = OlderTable::read()?;
+///         for (service, count) in &older.untold {
+///             println!("{service} has {count} destinations of IPv6 besides");
+///         }
+///         for (service, server) in older.tunnels() {
+///             println!("{service}: the kind of the tunnel to {server} is not known");
+///         }
+///         older.table
+///     }
 ///     Err(error) => return Err(error),
 /// };
+/// println!("{} services of IPv4", table.services().len());
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,18 +62,21 @@ pub struct OlderTable {
     pub untold: Vec<(ServiceKey, usize)>,
 }
 
-/// How often services are asked for until as many are told as there are.
+/// How often services, and the destinations of each, are asked for until what is told makes a whole.
 const ATTEMPTS: usize = 20;
 
 impl OlderTable {
     /// That of this thread's network namespace; see [`Namespace::within`](crate::Namespace::within) for others.
     ///
-    /// It is read in several requests, so it is not a snapshot if somebody makes changes meanwhile.
+    /// It is read in several requests, so it is not a snapshot if somebody makes changes meanwhile. But services are read until there are as
+    /// many as the kernel counts, and the destinations of each until they are the same twice in a row: none is left out unnoticed.
     ///
     /// # Errors
     /// [`Error::Refused`] with [`Errno::EPERM`] without `CAP_NET_ADMIN` in the user namespace that owns this network namespace, and
-    /// with [`Errno::EOPNOTSUPP`] on a processor for which the layout of its structures is not known (x86 of 32 bits).
-    /// [`Error::ModuleMissing`] if the kernel has no IPVS, or has not loaded it yet; [`Error::Unstable`] if services kept changing.
+    /// with [`Errno::EOPNOTSUPP`] on a processor for which the layout of its structures is not known (x86 of 32 bits); with what else the kernel
+    /// has against a socket or an answer, such as too many open files, or too little memory.
+    /// [`Error::ModuleMissing`] if the kernel has no IPVS, or has not loaded it yet; [`Error::Unstable`] if services or destinations kept
+    /// changing; [`Error::Decode`] if an answer makes no sense.
     pub fn read() -> Result<Self, Error> {
         let socket = older_socket().map_err(|errno| failed(CommandKind::GetInfo, errno))?;
         let older = Self::ask(|option, buffer| getsockopt(socket.as_fd(), libc::IPPROTO_IP, option, buffer))?;
@@ -96,30 +109,31 @@ impl OlderTable {
         let mut untold = Vec::new();
         for state in states {
             let key = state.service.key();
-            let told = destinations(&mut buffer, &key, Detail::Statistics, Some(Tunnel::Ipip), &mut ask);
-            let told = match told {
-                Ok(told) => told.ok_or(UNTOLD)?,
-                // It was removed since.
-                Err(Errno::ESRCH) => continue,
-                Err(errno) => return Err(failed(CommandKind::GetDestinations, errno)),
-            };
-            if told.missing() > 0 {
-                untold.push((key, told.missing()));
+            // Or it was removed since.
+            let Some(told) = settled_destinations(&mut buffer, &key, &mut ask)? else { continue };
+            if let Some(missing) = told.missing().filter(|missing| *missing > 0) {
+                untold.push((key, missing));
             }
             services.push((state, told.destinations));
         }
         sockopt::ask_timeouts(&mut buffer);
         ask(sockopt::GET_TIMEOUTS, &mut buffer).map_err(|errno| failed(CommandKind::GetTimeouts, errno))?;
-        let timeouts = sockopt::timeouts(&buffer).ok_or(UNTOLD)?;
+        let timeouts = sockopt::timeouts(&buffer).ok_or_else(|| nonsense("IP_VS_SO_GET_TIMEOUT"))?;
         sockopt::ask_daemons(&mut buffer);
         ask(sockopt::GET_DAEMONS, &mut buffer).map_err(|errno| failed(CommandKind::GetDaemons, errno))?;
-        let daemons = sockopt::daemons(&buffer).ok_or(UNTOLD)?;
+        let daemons = sockopt::daemons(&buffer).ok_or_else(|| nonsense("IP_VS_SO_GET_DAEMON"))?;
         Ok(OlderTable { table: Table::read(services, timeouts, daemons, info), untold })
     }
 }
 
-/// An answer that is none.
-const UNTOLD: Error = Error::Decode(WireError::Missing("the reply"));
+fn nonsense(option: &'static str) -> Error {
+    WireError::Nonsense(option).into()
+}
+
+/// A number of entries that no kernel has.
+fn absurd(attribute: &'static str, count: usize) -> Error {
+    WireError::Value { attribute, value: u32::try_from(count).unwrap_or(u32::MAX) }.into()
+}
 
 fn failed(command: CommandKind, errno: Errno) -> Error {
     match errno {
@@ -137,13 +151,13 @@ fn services(
     for _attempt in 0..ATTEMPTS {
         sockopt::ask_info(buffer);
         ask(sockopt::GET_INFO, buffer).map_err(|errno| failed(CommandKind::GetInfo, errno))?;
-        let (info, count) = sockopt::info(buffer).ok_or(UNTOLD)?;
+        let (info, count) = sockopt::info(buffer).ok_or_else(|| nonsense("IP_VS_SO_GET_INFO"))?;
         // With one more that stays empty, all of them are there.
-        if !sockopt::ask_services(buffer, count + 1) {
-            return Err(UNTOLD);
+        if !sockopt::ask_services(buffer, count.saturating_add(1)) {
+            return Err(absurd("num_services", count));
         }
         ask(sockopt::GET_SERVICES, buffer).map_err(|errno| failed(CommandKind::GetService, errno))?;
-        let services = sockopt::services(buffer, Detail::Statistics).ok_or(UNTOLD)?;
+        let services = sockopt::services(buffer).ok_or_else(|| nonsense("IP_VS_SO_GET_SERVICES"))?;
         if services.len() == count && !has_one_twice(&services) {
             return Ok((info, services));
         }
@@ -151,59 +165,94 @@ fn services(
     Err(Error::Unstable)
 }
 
-/// The destinations of a service that were told, and how many it has.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Told {
-    pub(crate) destinations: Vec<DestinationState>,
+/// What was told of the destinations of a service.
+#[derive(Debug)]
+struct Told {
+    destinations: Vec<DestinationState>,
+    /// How many it had just before, those of IPv6 included.
     count: usize,
 }
 
 impl Told {
-    /// How many were not told: those of IPv6.
-    pub(crate) fn missing(&self) -> usize {
-        self.count.saturating_sub(self.destinations.len())
+    /// How many were not told, which are those of IPv6 if nothing has changed between the questions; `None` if something has.
+    fn missing(&self) -> Option<usize> {
+        self.count.checked_sub(self.destinations.len())
     }
 
-    /// Are these all, and was there room for all?
-    pub(crate) fn is_whole(&self) -> bool {
-        self.destinations.len() == self.count
+    fn is_of_the_same(&self, other: &Told) -> bool {
+        self.count == other.count && self.addresses().eq(other.addresses())
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.destinations.iter().map(|state| state.destination.address)
     }
 }
 
-/// The destinations of a service; `None` if it is of IPv6, or if one is behind a tunnel and `tunnel` does not say what that is taken for.
+/// The destinations of a service, once two rounds in a row have told the same ones; `None` if it is not there any more.
 ///
-/// # Errors
-/// The kernel's; [`Errno::EOPNOTSUPP`] where its answer could not be read.
-pub(crate) fn destinations(
+/// One round does not tell whether somebody adds or removes one between its questions.
+fn settled_destinations(
+    buffer: &mut Vec<u8>,
+    key: &ServiceKey,
+    mut ask: impl FnMut(i32, &mut [u8]) -> Result<(), Errno>,
+) -> Result<Option<Told>, Error> {
+    let mut before = None;
+    for _attempt in 0..ATTEMPTS {
+        let told = match told_destinations(buffer, key, Detail::Statistics, Some(Tunnel::Ipip), &mut ask) {
+            Err(Error::Refused(refusal)) if refusal.errno == Errno::ESRCH => return Ok(None),
+            told => told?,
+        };
+        if told.missing().is_some() && before.is_some_and(|before| told.is_of_the_same(&before)) {
+            return Ok(Some(told));
+        }
+        before = Some(told);
+    }
+    Err(Error::Unstable)
+}
+
+/// The destinations of a service without statistics, for a client, which has another way to ask: `None` where this one does not know all of
+/// them (one is of IPv6, or behind a tunnel), or refuses, or somebody makes changes.
+pub(crate) fn all_destinations(
+    buffer: &mut Vec<u8>,
+    key: &ServiceKey,
+    mut ask: impl FnMut(i32, &mut [u8]) -> Result<(), Errno>,
+) -> Option<Vec<DestinationState>> {
+    /// Somebody may add or remove one between the questions.
+    const ROUNDS: usize = 2;
+    if !sockopt::IS_KNOWN {
+        return None;
+    }
+    for _round in 0..ROUNDS {
+        let told = told_destinations(buffer, key, Detail::NoStatistics, None, &mut ask).ok()?;
+        if told.missing() == Some(0) {
+            return Some(told.destinations);
+        }
+    }
+    None
+}
+
+/// One round: how many destinations a service has, and those of IPv4. If one is behind a tunnel, `tunnel` is what that is taken for; without
+/// it, the answer makes no sense.
+fn told_destinations(
     buffer: &mut Vec<u8>,
     key: &ServiceKey,
     detail: Detail,
     tunnel: Option<Tunnel>,
     mut ask: impl FnMut(i32, &mut [u8]) -> Result<(), Errno>,
-) -> Result<Option<Told>, Errno> {
-    /// Somebody may add or remove one between the questions.
-    const ATTEMPTS: usize = 2;
-    if !sockopt::IS_KNOWN {
-        return Err(Errno::EOPNOTSUPP);
+) -> Result<Told, Error> {
+    let failed = |errno| failed(CommandKind::GetDestinations, errno);
+    if !sockopt::ask_service(buffer, key) {
+        return Err(failed(Errno::EAFNOSUPPORT));
     }
-    let mut last = None;
-    for _attempt in 0..ATTEMPTS {
-        if !sockopt::ask_service(buffer, key) {
-            return Ok(None);
-        }
-        ask(sockopt::GET_SERVICE, buffer)?;
-        let Some(count) = sockopt::destination_count(buffer) else { return Ok(None) };
-        // With one more that stays empty, all of them are there.
-        sockopt::ask_destinations(buffer, key, count + 1);
-        ask(sockopt::GET_DESTINATIONS, buffer)?;
-        let Some(destinations) = sockopt::destinations(buffer, detail, tunnel) else { return Ok(None) };
-        let told = Told { destinations, count };
-        if told.is_whole() {
-            return Ok(Some(told));
-        }
-        last = Some(told);
+    ask(sockopt::GET_SERVICE, buffer).map_err(failed)?;
+    let count = sockopt::destination_count(buffer).ok_or_else(|| nonsense("IP_VS_SO_GET_SERVICE"))?;
+    // With one more that stays empty, all of them are there.
+    if !sockopt::ask_destinations(buffer, key, count.saturating_add(1)) {
+        return Err(absurd("num_dests", count));
     }
-    Ok(last)
+    ask(sockopt::GET_DESTINATIONS, buffer).map_err(failed)?;
+    let destinations = sockopt::destinations(buffer, detail, tunnel).ok_or_else(|| nonsense("IP_VS_SO_GET_DESTS"))?;
+    Ok(Told { destinations, count })
 }
 
 #[cfg(test)]

@@ -94,6 +94,75 @@ fn a_service_that_goes_meanwhile_is_not_there() {
     assert_eq!(marks, [service(1).key(), service(3).key()]);
 }
 
+fn server(n: u8) -> Destination {
+    Destination::new(format!("10.0.0.{n}:80").parse().unwrap())
+}
+
+/// A service with these destinations, of which the kernel is asked while this is done after the first questions of how many there are.
+fn destinations_while(
+    servers: impl IntoIterator<Item = Destination>,
+    changes: impl IntoIterator<Item = Command>,
+) -> Result<(Vec<String>, usize), Error> {
+    let key = service(1).key();
+    let servers = servers.into_iter().map(|server| Command::AddDestination(key, server));
+    let start = table([Command::AddService(service(1))].into_iter().chain(servers));
+    let mut changes = changes.into_iter();
+    let older = read_while(&start, |fake, option| {
+        if option == sockopt::GET_SERVICE {
+            changes.next().into_iter().for_each(|change| make(fake, &change));
+        }
+    })?;
+    let mut told: Vec<_> = older.table.service(&key).unwrap().destinations().collect();
+    told.sort_by_key(|state| state.destination.address);
+    let told = told.into_iter().map(|state| state.destination.address.to_string()).collect();
+    Ok((told, older.untold.iter().map(|(_, count)| count).sum()))
+}
+
+#[test]
+fn destinations_that_change_meanwhile_are_asked_for_again() {
+    let key = service(1).key();
+    let add = |server: Destination| Command::AddDestination(key, server);
+    let of_ipv6 =
+        Destination::new("[2001:db8::1]:80".parse().unwrap()).with_forwarding(Forwarding::Tunnel(Tunnel::Ipip));
+    let all = |count: u8| (1..=count).map(|n| format!("10.0.0.{n}:80")).collect::<Vec<_>>();
+    let come = destinations_while([server(1)], [2, 3, 4].map(|n| add(server(n))));
+    assert_eq!(come.unwrap(), (all(4), 0));
+    let gone = [3, 2].map(|n| Command::DeleteDestination(key, server(n).address));
+    assert_eq!(destinations_while([1, 2, 3].map(server), gone).unwrap(), (all(1), 0));
+    // As many are told as there were, but not those.
+    let other = destinations_while([server(1), of_ipv6], [add(server(2))]);
+    assert_eq!(other.unwrap(), (all(2), 1));
+    let replaced = [Command::DeleteDestination(key, of_ipv6.address), add(server(2))];
+    assert_eq!(destinations_while([server(1), of_ipv6], replaced).unwrap(), (all(2), 0));
+    for restless in [
+        (1..=250).map(|n| add(server(n))).collect::<Vec<_>>(),
+        (1..=250).rev().map(|n| Command::DeleteDestination(key, server(n).address)).collect(),
+    ] {
+        let start = if matches!(restless[0], Command::AddDestination(..)) { 0 } else { 250 };
+        let told = destinations_while((1..=start).map(server), restless);
+        assert!(matches!(told, Err(Error::Unstable)), "{told:?}");
+    }
+}
+
+#[test]
+fn absurd_numbers_are_not_believed() {
+    for option in [sockopt::GET_INFO, sockopt::GET_SERVICE] {
+        for count in [u32::MAX, u32::MAX - 1, i32::MAX as u32] {
+            let fake = Fake::new(table([Command::AddService(service(1))]));
+            let told = OlderTable::ask(|asked, buffer| {
+                fake.ask(asked, buffer)?;
+                if asked == option {
+                    let at = if option == sockopt::GET_INFO { 8 } else { 44 };
+                    buffer[at..][..4].copy_from_slice(&count.to_ne_bytes());
+                }
+                Ok(())
+            });
+            let error = told.unwrap_err();
+            assert!(matches!(error, Error::Decode(WireError::Value { value, .. }) if value == count), "{error:?}");
+        }
+    }
+}
+
 #[test]
 fn refusals_say_what_was_asked() {
     for (refused, errno, said) in [
@@ -128,6 +197,28 @@ fn small(statistics: Statistics) -> Statistics {
 }
 
 proptest! {
+    #[test]
+    fn whatever_is_answered_is_a_table_or_an_error(
+        counts in vec(prop_oneof![0..4u32, any::<u32>()], 1..6),
+        bytes in vec(prop_oneof![4 => Just(0), 1 => any::<u8>()], 1..400),
+    ) {
+        let (mut counts, mut bytes) = (counts.iter().cycle(), bytes.iter().cycle());
+        let told = OlderTable::ask(|option, buffer| {
+            buffer.iter_mut().zip(&mut bytes).for_each(|(byte, said)| *byte = *said);
+            let at = match option {
+                sockopt::GET_INFO => 8,
+                sockopt::GET_SERVICE => 44,
+                _ => return Ok(()),
+            };
+            buffer[at..][..4].copy_from_slice(&counts.next().unwrap().to_ne_bytes());
+            Ok(())
+        });
+        match told {
+            Ok(older) => prop_assert!(older.untold.iter().all(|(key, count)| *count > 0 && older.table.service(key).is_some())),
+            Err(error) => prop_assert!(matches!(error, Error::Decode(_) | Error::Unstable), "{:?}", error),
+        }
+    }
+
     #[test]
     fn all_of_ipv4_is_told(
         services in vec((strategies::service(), vec(strategies::destination_state(), 0..5)), 0..6),

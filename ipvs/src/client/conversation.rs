@@ -236,8 +236,7 @@ impl<C: Carrier> Core<C> {
     fn ask_destinations(&mut self, key: &ServiceKey) -> Option<Vec<DestinationState>> {
         let link = self.carrier.link();
         let ask = |option, buffer: &mut [u8]| link.ask(option, buffer);
-        let told = older::destinations(&mut self.request, key, Detail::NoStatistics, None, ask).ok()??;
-        told.is_whole().then_some(told.destinations)
+        older::all_destinations(&mut self.request, key, ask)
     }
 
     pub(crate) async fn timeouts(&mut self) -> Result<Timeouts, Error> {

@@ -7,7 +7,7 @@ use byteorder::{BigEndian, ByteOrder, NativeEndian};
 use super::super::Detail;
 use super::super::destination::{FWD_MASK, forwarding_number, forwarding_without_details};
 use super::service::put_key;
-use super::{blank, statistics};
+use super::{blank_table, statistics};
 use crate::destination::{Destination, Forwarding, Tunnel, Weight};
 use crate::service::ServiceKey;
 use crate::stats::Statistics;
@@ -30,10 +30,9 @@ const PERSISTENT_32: usize = 32;
 const STATISTICS_40: usize = 40;
 const SIZE: usize = STATISTICS_40 + statistics::SIZE;
 
-/// Writes the question for the destinations of a service, with room for so many; false if it can't be asked about.
+/// Writes the question for the destinations of a service, with room for so many; false if it can't be asked about, or not for so many.
 pub(crate) fn ask_destinations(buffer: &mut Vec<u8>, key: &ServiceKey, room: usize) -> bool {
-    let Ok(count) = u32::try_from(room) else { return false };
-    blank(buffer, ENTRIES_24 + room * SIZE);
+    let Some(count) = blank_table(buffer, ENTRIES_24, room, SIZE) else { return false };
     NativeEndian::write_u32(&mut buffer[ROOM_16..], count);
     put_key(buffer, key)
 }

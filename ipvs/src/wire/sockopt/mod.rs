@@ -6,7 +6,8 @@
 //!
 //! One file a noun, with both ways: questions and answers for us, and what the kernel makes of them for the in-memory one.
 //! The numbers in the names of fields are their places in the structures of `include/uapi/linux/ip_vs.h`. An answer comes in the
-//! question's place. The kernel does not say how much of a table it has written; what it has not is 0, which no entry is.
+//! question's place. The kernel does not say how much of a table it has written; what it has not is 0: where a
+//! destination would have its address, or, as a mark's service has none, all of a service.
 
 mod destination;
 mod director;
@@ -43,6 +44,19 @@ pub(crate) const IS_KNOWN: bool = align_of::<u64>() == 8;
 fn blank(buffer: &mut Vec<u8>, length: usize) {
     buffer.clear();
     buffer.resize(length, 0);
+}
+
+/// The longest table that is asked for: of more than two million services. A count that needs more is none of a kernel's.
+const LONGEST: usize = 256 << 20;
+
+/// The same for a table: a header, and so many entries; their number as the kernel takes it, or `None` if they would be too long.
+fn blank_table(buffer: &mut Vec<u8>, header: usize, entries: usize, size: usize) -> Option<u32> {
+    let length = entries.checked_mul(size)?.checked_add(header)?;
+    if length > LONGEST {
+        return None;
+    }
+    blank(buffer, length);
+    u32::try_from(entries).ok()
 }
 
 /// The entries that were written.

@@ -4,11 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use byteorder::{BigEndian, ByteOrder, NativeEndian};
 
-use super::super::Detail;
 use super::super::service::{F_HASHED, flags, service_of};
-use super::{blank, name, statistics, written};
+use super::{blank, blank_table, name, statistics, written};
 use crate::service::{Family, FirewallMark, Netmask, Persistence, Protocol, ServiceKey};
-use crate::stats::Statistics;
 use crate::table::ServiceState;
 
 const PROTOCOL_0: usize = 0;
@@ -43,26 +41,22 @@ pub(crate) fn destination_count(answer: &[u8]) -> Option<usize> {
 
 /// Writes the question for all services, with room for so many; false if those are too many for it.
 pub(crate) fn ask_services(buffer: &mut Vec<u8>, room: usize) -> bool {
-    let Ok(count) = u32::try_from(room) else { return false };
-    blank(buffer, ENTRIES_8 + room * SIZE);
+    let Some(count) = blank_table(buffer, ENTRIES_8, room, SIZE) else { return false };
     NativeEndian::write_u32(&mut buffer[ROOM_0..], count);
     true
 }
 
 /// The services of an answer, without persistence engines. `None` if it is none.
-pub(crate) fn services(answer: &[u8], detail: Detail) -> Option<Vec<ServiceState>> {
-    written(answer.get(ENTRIES_8..)?, SIZE).map(|entry| decode(entry, detail)).collect()
+pub(crate) fn services(answer: &[u8]) -> Option<Vec<ServiceState>> {
+    written(answer.get(ENTRIES_8..)?, SIZE).map(decode).collect()
 }
 
-fn decode(entry: &[u8], detail: Detail) -> Option<ServiceState> {
+fn decode(entry: &[u8]) -> Option<ServiceState> {
     let number = |at: usize| NativeEndian::read_u32(&entry[at..]);
     let scheduler = name(&entry[SCHEDULER_16..FLAGS_32]);
     let netmask: [u8; 4] = *entry[NETMASK_40..].first_chunk()?;
     let service = service_of(key(entry)?, scheduler, number(FLAGS_32), number(TIMEOUT_36));
-    let statistics = match detail {
-        Detail::Statistics => statistics::decode(&entry[STATISTICS_48..]),
-        Detail::NoStatistics => Statistics::default(),
-    };
+    let statistics = statistics::decode(&entry[STATISTICS_48..]);
     Some(ServiceState { service: service.with_netmask(Netmask::v4(netmask)).ok()?, statistics })
 }
 

@@ -110,9 +110,8 @@ fn a_kernels_services() {
     let names = Service::new("udp 10.0.0.1:53".parse().unwrap()).with_scheduler(Scheduler::RR).with_one_packet();
     let marked = Service::new("mark 7".parse().unwrap());
     let mut told = [web, names, marked].map(ServiceState::new);
-    assert_eq!(services(&unhex(SERVICES), Detail::NoStatistics), Some(told.to_vec()));
     told[1].statistics = one_packet();
-    assert_eq!(services(&unhex(SERVICES), Detail::Statistics), Some(told.to_vec()));
+    assert_eq!(services(&unhex(SERVICES)), Some(told.to_vec()));
     let server = DestinationState { statistics: one_packet(), ..DestinationState::new(limited("127.0.0.1:5353")) };
     assert_eq!(destinations(&unhex(COUNTED), Detail::Statistics, None), Some(vec![server]));
     let mut written = question(|buffer| ask_services(buffer, 4)).unwrap();
@@ -128,6 +127,43 @@ fn what_a_kernel_says_of_the_whole_director() {
     assert_eq!(timeouts(&unhex(TIMEOUTS)), Some(told));
     let backup = Daemon { sync_id: 9, ..Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK) };
     assert_eq!(daemons(&unhex(DAEMONS)), Some(vec![backup]));
+}
+
+/// No traffic makes all of them differ.
+#[test]
+fn each_number_has_its_place() {
+    let told = Statistics {
+        connections: 0x01,
+        packets_in: 0x02,
+        packets_out: 0x03,
+        bytes_in: 0x0004_0000_0000,
+        bytes_out: 0x0005_0000_0000,
+        rates: Rates { connections: 0x06, packets_in: 0x07, packets_out: 0x08, bytes_in: 0x09, bytes_out: 0x0a },
+    };
+    // As `struct ip_vs_stats_user` has them.
+    let bytes = unhex(
+        "01000000020000000300000000000000\
+         0000000004000000\
+         0000000005000000\
+         060000000700000008000000090000000a00000000000000",
+    );
+    let mut service = question(|buffer| ask_services(buffer, 1)).unwrap();
+    service[8 + 12] = 7;
+    service[8 + 48..].copy_from_slice(&bytes);
+    assert_eq!(services(&service).unwrap()[0].statistics, told);
+    let mut server = question(|buffer| ask_destinations(buffer, &"mark 7".parse().unwrap(), 1)).unwrap();
+    server[24] = 10;
+    server[24 + 40..].copy_from_slice(&bytes);
+    assert_eq!(destinations(&server, Detail::Statistics, None).unwrap()[0].statistics, told);
+}
+
+#[test]
+fn no_table_is_as_long_as_that() {
+    let key = "mark 1".parse().unwrap();
+    for room in [(256 << 20) / 96 + 1, i32::MAX as usize / 96, u32::MAX as usize, usize::MAX / 96, usize::MAX] {
+        assert_eq!(question(|buffer| ask_services(buffer, room)), None, "{room}");
+        assert_eq!(question(|buffer| ask_destinations(buffer, &key, room)), None, "{room}");
+    }
 }
 
 /// What `ask` writes, over what was there before.
@@ -158,8 +194,8 @@ fn short_answers_are_no_answers() {
     assert_eq!(destination_count(&[0; 103]), None);
     assert_eq!(destinations(&[0; 23], Detail::Statistics, None), None);
     assert_eq!(destinations(&[0; 24 + 95], Detail::Statistics, None), Some(Vec::new()));
-    assert_eq!(services(&[0; 7], Detail::Statistics), None);
-    assert_eq!(services(&[0; 8 + 103], Detail::Statistics), Some(Vec::new()));
+    assert_eq!(services(&[0; 7]), None);
+    assert_eq!(services(&[0; 8 + 103]), Some(Vec::new()));
     assert_eq!((info(&[0; 11]), timeouts(&[0; 11]), daemons(&[0; 47])), (None, None, None));
 }
 
@@ -247,7 +283,7 @@ proptest! {
                 state
             })
             .collect();
-        prop_assert_eq!(services(&buffer, Detail::Statistics), Some(here));
+        prop_assert_eq!(services(&buffer), Some(here));
     }
 
     #[test]
@@ -274,7 +310,7 @@ proptest! {
     fn nothing_that_a_kernel_says_panics(bytes in vec(any::<u8>(), 0..400), option in GET_INFO - 1..=GET_DAEMONS + 1) {
         let _ = (destination_count(&bytes), info(&bytes), timeouts(&bytes), daemons(&bytes));
         let _ = destinations(&bytes, Detail::Statistics, Some(Tunnel::Ipip));
-        let _ = services(&bytes, Detail::Statistics);
+        let _ = services(&bytes);
         let _ = Question::read(option, &bytes);
     }
 }
