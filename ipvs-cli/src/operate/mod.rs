@@ -102,8 +102,15 @@ fn help_or_usage(error: &clap::Error, arguments: &[OsString], streams: &mut Stre
 /// Those that could have stood where this wrong one does.
 fn subcommands(arguments: &[OsString], wrong: &str) -> Vec<String> {
     let root = command();
-    let before = arguments.iter().take_while(|word| *word != wrong);
-    let of = before.fold(&root, |command, word| command.find_subcommand(word).unwrap_or(command));
+    let mut of = &root;
+    let mut words = arguments.iter();
+    while let Some(word) = words.next().filter(|word| *word != wrong) {
+        if word == NETNS {
+            // Its value is no subcommand.
+            words.next();
+        }
+        of = of.find_subcommand(word).unwrap_or(of);
+    }
     of.get_subcommands().map(|command| command.get_name().to_owned()).collect()
 }
 

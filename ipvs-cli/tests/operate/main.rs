@@ -136,13 +136,15 @@ fn of_a_subcommand_that_is_none_it_is_said_which_there_are() {
     let all: Vec<_> = command.get_subcommands().map(|command| command.get_name()).collect();
     let expected =
         format!("error: unrecognized subcommand 'foo'\n\n  [subcommands: {}]\n\nUsage: ipvs-cli", all.join(", "));
-    for line in ["ipvs-cli foo", "ipvs-cli foo show", "ipvs-cli --netns blue foo"] {
+    for line in ["ipvs-cli foo", "ipvs-cli foo show", "ipvs-cli --netns blue foo", "ipvs-cli --netns mark foo"] {
         assert!(said(line).starts_with(&expected), "{line}: {}", said(line));
     }
     let near = said("ipvs-cli shwo");
     assert!(near.contains("'show'\n\n  [subcommands: apply,"), "{near}");
-    let of_marks = said("ipvs-cli mark foo");
-    assert!(of_marks.contains("  [subcommands: add, list, delete, check]\n"), "{of_marks}");
+    for line in ["ipvs-cli mark foo", "ipvs-cli --netns foo mark foo", "ipvs-cli mark --netns show foo"] {
+        let of_marks = said(line);
+        assert!(of_marks.contains("  [subcommands: add, list, delete, check]\n"), "{line}: {of_marks}");
+    }
 }
 
 #[test]
