@@ -42,11 +42,14 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
     session.doing("reading the director's table");
     let kernel = &mut *session.kernel;
     let table = if show.statistics { kernel.table() } else { kernel.table_without_statistics() };
-    let table = match table.map_err(Failure::read) {
-        Ok(table) => table,
-        Err(failure) => reduced::table(failure, show, only, session)?,
+    let (table, remarks) = match table.map_err(Failure::read) {
+        Ok(table) => (table, None),
+        Err(failure) => reduced::table(failure, show, only, session).map(|(table, remarks)| (table, Some(remarks)))?,
     };
     must_hold(&table, only)?;
+    if let Some(remarks) = remarks {
+        session.note(remarks);
+    }
     let marks = if show.rules { Vec::new() } else { marks_of(&table, session) };
     session.display.end();
     let out = &mut *session.streams.stdout;

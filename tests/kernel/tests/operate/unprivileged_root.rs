@@ -1,5 +1,6 @@
 //! What root of a user namespace, as in a rootless container, sees of its own director, which netlink does not tell.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::net::UdpSocket;
 use std::process::{Child, Command, Stdio};
@@ -29,7 +30,7 @@ const UNTOLD: &str = "-a -t 10.0.0.1:80 -r 10.0.0.4 -i
 -A -f 7 -6 -s wrr
 ";
 
-const ORIGIN: &str = "Without privileges in the initial user namespace: from getsockopt";
+const ORIGIN: &str = "Netlink is refused: from getsockopt, which tells of IPv4 only";
 
 /// A user namespace with a network namespace of its own, as long as it is kept.
 struct Container {
@@ -54,9 +55,14 @@ impl Container {
 
     /// Our program with the privileges of root in there, and no others.
     fn inside(&self, arguments: &str) -> Done {
+        self.inside_by("env", arguments)
+    }
+
+    /// The same, run by this program.
+    fn inside_by(&self, by: &str, arguments: &str) -> Done {
         let mut command = Command::new("nsenter");
         command.args(["--user", "--net", "--preserve-credentials", "--target", &self.process.id().to_string()]);
-        command.arg(program()).args(arguments.split(' '));
+        command.args(by.split(' ')).arg(program()).args(arguments.split(' '));
         start(command, "").wait_with_output().unwrap().into()
     }
 
@@ -93,8 +99,20 @@ fn a_listing_of_ipv4_is_the_same_as_by_netlink() {
     for notation in ["--json", "--toml", "--rules"] {
         let seen = container.inside(&format!("show {notation}"));
         assert_eq!((seen.status, seen.stdout), (0, container.outside(&format!("show {notation}"), "").stdout));
-        assert!(seen.stderr.contains("persistence engines are not told\n"), "{notation}: {}", seen.stderr);
+        assert!(
+            seen.stderr.contains("persistence engines are not told; that there is nothing of IPv6"),
+            "{}",
+            seen.stderr
+        );
+        assert_eq!(seen.stderr.lines().count(), 1, "{notation}: {}", seen.stderr);
+        let missing = container.inside(&format!("show {notation} udp:10.0.0.1:54"));
+        let said = "ipvs-cli: there is no service udp 10.0.0.1:54, but udp 10.0.0.1:53\n";
+        assert_eq!((missing.status, missing.stdout.as_str(), missing.stderr.as_str()), (1, "", said));
     }
+    // What goes wrong otherwise is no want of privileges: here netlink has the last file that may be open.
+    let failed = container.inside_by("prlimit --nofile=4", "show --json");
+    assert_eq!((failed.status, failed.stdout.as_str()), (1, ""));
+    assert!(failed.stderr.contains("Too many open files"), "{}", failed.stderr);
     // ipvsadm sees nothing, and changing is for netlink.
     for refused in ["-L -n", "-C"] {
         assert_eq!(container.inside(refused).status, 2, "{refused}");
@@ -108,15 +126,20 @@ fn what_is_not_told_is_named_or_read_elsewhere() {
     container.outside("apply --quiet -", &(RULES.to_owned() + UNTOLD));
     let seen = container.inside("show");
     let (_, of_ipv6) = seen.stdout.split_once("Of IPv6, from /proc/net/ip_vs").unwrap();
+    let (_, of_ipv6) = of_ipv6.split_once('\n').unwrap();
+    let (sure, either) = of_ipv6.split_once("Of each of these marks one service is of IPv6").unwrap();
     assert_eq!(
-        of_ipv6.split_once('\n').unwrap().1,
+        sure,
         "TCP  10.0.0.1:80 sh persistent 30000 ticks mask 255.255.255.0
   -> [2001:db8::4]:80             Tunnel  1      0          0
 TCP  [2001:db8::1]:80 sh persistent 10000 ticks mask 64
   -> [2001:db8::2]:80             Route   1      0          0
-FWM  7 wrr
 "
     );
+    // In the kernel's order.
+    let (_, either) = either.split_once('\n').unwrap();
+    let marks = ["FWM  7 wrr\n", "FWM  7 wlc\n  -> 127.0.0.7:0                  Masq    1      0          0\n"];
+    assert!(either == marks.concat() || either == [marks[1], marks[0]].concat(), "{either}");
     let incomplete = container.inside("show --json");
     assert_eq!((incomplete.status, incomplete.stdout.as_str()), (1, ""));
     for what in [
@@ -155,6 +178,63 @@ fn the_library_reads_what_netlink_does() {
     let [backup] = told.table.daemons() else { panic!("{told:?}") };
     assert_eq!(*backup, Daemon { sync_id: 9, ..Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK) });
     client.stop_daemon(DaemonRole::Backup).unwrap();
+}
+
+const ECHO: &str = "-A -u 10.0.0.1:54 -s rr
+-a -u 10.0.0.1:54 -r 127.0.0.1:5454 -m
+";
+
+/// With traffic for which all ten differ.
+#[test]
+fn all_counters_and_rates_are_netlinks() {
+    let _world = World::new();
+    let container = Container::new();
+    container.outside("apply --quiet -", ECHO);
+    let network = container.network();
+    let mut client = Client::builder().namespace(network.clone()).connect().unwrap();
+    let since = Instant::now();
+    loop {
+        network.within(converse).unwrap();
+        let known = client.table().unwrap();
+        let told = network.within(OlderTable::read).unwrap().unwrap().table;
+        // The kernel may bring them up to date between the readings.
+        if told_apart(&known) && client.table().unwrap() == known {
+            assert!(told.services().eq(known.services()), "{told:?}\n{known:?}");
+            return;
+        }
+        assert!(since.elapsed() < Duration::from_secs(60), "{known:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Forty clients ask twice each, and get three answers.
+fn converse() {
+    let server = UdpSocket::bind("127.0.0.1:5454").unwrap();
+    server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    for _client in 0..40 {
+        let client = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let mut from = None;
+        for _question in 0..2 {
+            client.send_to(b"?", "10.0.0.1:54").unwrap();
+            from = Some(server.recv_from(&mut [0; 8]).unwrap().1);
+        }
+        for _answer in 0..3 {
+            server.send_to(&[b'!'; 100], from.unwrap()).unwrap();
+        }
+    }
+}
+
+/// Has each of its counters and rates another value than all others, in services and destinations?
+fn told_apart(table: &Table) -> bool {
+    let differ = |of: &Statistics| {
+        let rates = of.rates;
+        let all = [of.connections, of.packets_in, of.packets_out, of.bytes_in, of.bytes_out];
+        let of_rates = [rates.connections, rates.packets_in, rates.packets_out, rates.bytes_in, rates.bytes_out];
+        HashSet::<u64>::from_iter([0].into_iter().chain(all).chain(of_rates)).len() == 11
+    };
+    table
+        .services()
+        .all(|entry| differ(&entry.state().statistics) && entry.destinations().all(|state| differ(&state.statistics)))
 }
 
 /// Linux 7.2 gives a table of this size more buckets while it is read.

@@ -1,0 +1,217 @@
+//! What `getsockopt` tells of IPv4, and a public file of IPv6, read until they agree.
+
+use std::collections::HashMap;
+
+use ipvs::{Error, OlderTable, PublicError, PublicKey, PublicService, PublicTable, ServiceKey};
+
+/// What can be known of a director without privileges in the initial user namespace.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) older: OlderTable,
+    /// Or why nothing is known of that.
+    pub(super) of_ipv6: Result<OfIpv6, String>,
+}
+
+/// What the public file tells beyond the older interface.
+#[derive(Debug, Default)]
+pub(super) struct OfIpv6 {
+    /// Services of IPv6.
+    pub(super) services: Vec<PublicService>,
+    /// Destinations of IPv6, under their services, which are of IPv4.
+    pub(super) destinations: Vec<PublicService>,
+    /// Two services of a mark, of which one is of IPv4; the file does not tell which.
+    pub(super) either: Vec<PublicService>,
+}
+
+/// How often both are read until two readings in a row tell the same.
+const ATTEMPTS: usize = 20;
+
+impl Known {
+    /// # Errors
+    /// Those of [`OlderTable::read`].
+    pub(super) fn read() -> Result<Self, Error> {
+        Self::settle(|| Ok((OlderTable::read()?, PublicTable::read())))
+    }
+
+    /// The file is written page by page while the table may change: an entry may be left out. It is believed if it tells of what the older
+    /// interface tells, and if the next reading of both tells the same.
+    fn settle(
+        mut read: impl FnMut() -> Result<(OlderTable, Result<PublicTable, PublicError>), Error>,
+    ) -> Result<Self, Error> {
+        let mut before = None;
+        for _attempt in 1..ATTEMPTS {
+            let (older, public) = read()?;
+            let public = match public {
+                Ok(public) => public,
+                Err(error) => return Ok(Known { older, of_ipv6: Err(format!("{}: {error}", PublicTable::PATH)) }),
+            };
+            let now = (of_older(&older), of_public(&public));
+            if agree(&now.0, &now.1) && before.as_ref() == Some(&now) {
+                return Ok(Known { older, of_ipv6: Ok(OfIpv6::of(public, &now.0, &now.1)) });
+            }
+            before = Some(now);
+        }
+        let (older, _) = read()?;
+        Ok(Known { older, of_ipv6: Err("the director kept changing while it was read".to_owned()) })
+    }
+}
+
+impl OfIpv6 {
+    fn of(public: PublicTable, told: &Counts, there: &Counts) -> Self {
+        let mut of_ipv6 = OfIpv6::default();
+        for mut service in public.services {
+            if !told.contains_key(&service.takes) {
+                of_ipv6.services.push(service);
+            } else if there[&service.takes].services > 1 {
+                of_ipv6.either.push(service);
+            } else {
+                service.destinations.retain(|server| server.address.is_ipv6());
+                if !service.destinations.is_empty() {
+                    of_ipv6.destinations.push(service);
+                }
+            }
+        }
+        of_ipv6
+    }
+}
+
+/// How many services there are for each key, and how many destinations those have together.
+type Counts = HashMap<PublicKey, Count>;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Count {
+    services: usize,
+    destinations: usize,
+}
+
+fn of_older(older: &OlderTable) -> Counts {
+    let services = older.table.services();
+    let mut counts = counts(services.map(|entry| (takes(entry.service().key()), entry.destinations().len())));
+    for (key, untold) in &older.untold {
+        counts.entry(takes(*key)).or_default().destinations += untold;
+    }
+    counts
+}
+
+fn of_public(public: &PublicTable) -> Counts {
+    counts(public.services.iter().map(|service| (service.takes, service.destinations.len())))
+}
+
+fn counts(services: impl Iterator<Item = (PublicKey, usize)>) -> Counts {
+    let mut counts = Counts::new();
+    for (key, destinations) in services {
+        let count = counts.entry(key).or_default();
+        count.services += 1;
+        count.destinations += destinations;
+    }
+    counts
+}
+
+fn takes(key: ServiceKey) -> PublicKey {
+    match key {
+        ServiceKey::Address { protocol, at } => PublicKey::Address { protocol, at },
+        ServiceKey::Mark { mark, .. } => PublicKey::Mark(mark),
+    }
+}
+
+/// Is all of IPv4 that was told there, once, and nothing else of IPv4, nor anything twice?
+fn agree(told: &Counts, there: &Counts) -> bool {
+    let is_there = |(key, told): (&PublicKey, &Count)| {
+        there.get(key).is_some_and(|there| there == told || has_another(key, *told, *there))
+    };
+    let is_alone = |(key, there): (&PublicKey, &Count)| {
+        told.contains_key(key) || there.services == 1 && !matches!(key, PublicKey::Address { at, .. } if at.is_ipv4())
+    };
+    told.iter().all(is_there) && there.iter().all(is_alone)
+}
+
+/// A mark may have a service of IPv6, too.
+fn has_another(key: &PublicKey, told: Count, there: Count) -> bool {
+    matches!(key, PublicKey::Mark(_)) && there.services == 2 && there.destinations >= told.destinations
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use ipvs::{Command, Destination, Forwarding, Service, Table, Tunnel};
+
+    use super::*;
+
+    const PUBLIC: &str = "a
+b
+c
+FWM  00000007 wlc
+  -> [2001:0db8:0000:0000:0000:0000:0000:0002]:0000      Route   1      0          0
+FWM  00000007 wlc
+FWM  00000008 rr
+TCP  0A000001:0050 rr
+  -> [2001:0db8:0000:0000:0000:0000:0000:0003]:0050      Tunnel  1      0          0
+  -> 0A000002:0050      Tunnel  1      0          0
+UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc
+";
+
+    fn older() -> OlderTable {
+        let web = "tcp 10.0.0.1:80".parse().unwrap();
+        let server = Destination::new("10.0.0.2:80".parse().unwrap()).with_forwarding(Forwarding::Tunnel(Tunnel::Ipip));
+        let mut table = Table::new();
+        for command in [
+            Command::AddService(Service::new("mark 7".parse().unwrap())),
+            Command::AddService(Service::new(web)),
+            Command::AddDestination(web, server),
+        ] {
+            table.apply(&command).unwrap();
+        }
+        OlderTable { table, untold: vec![(web, 1)] }
+    }
+
+    pub(in super::super) fn known() -> Known {
+        Known::settle(|| Ok((older(), PublicTable::parse(PUBLIC)))).unwrap()
+    }
+
+    /// Read so, and then always like the last of these; how often.
+    fn settled(readings: &[(OlderTable, &str)]) -> (Known, usize) {
+        let mut read = 0;
+        let known = Known::settle(|| {
+            let (older, public) = &readings[read.min(readings.len() - 1)];
+            read += 1;
+            Ok((older.clone(), PublicTable::parse(public)))
+        });
+        (known.unwrap(), read)
+    }
+
+    fn without(line: &str) -> String {
+        PUBLIC.lines().filter(|there| !there.starts_with(line)).map(|line| format!("{line}\n")).collect()
+    }
+
+    #[test]
+    fn two_readings_must_tell_the_same() {
+        let (known, read) = settled(&[(older(), PUBLIC)]);
+        assert_eq!((known.older, read), (older(), 2));
+        let lost = without("UDP");
+        let (known, read) = settled(&[(older(), lost.as_str()), (older(), PUBLIC)]);
+        assert_eq!((known.of_ipv6.unwrap().services.len(), read), (2, 3));
+        // The one of IPv4 went after the older interface had told of it.
+        let mut gone = older();
+        gone.table.apply(&Command::DeleteService("mark 7".parse().unwrap())).unwrap();
+        let left = PUBLIC.replacen("FWM  00000007 wlc\nFWM  00000008", "FWM  00000008", 1);
+        let (known, read) = settled(&[(older(), left.as_str()), (gone, left.as_str())]);
+        let of_ipv6 = known.of_ipv6.unwrap();
+        assert_eq!((of_ipv6.services.len(), of_ipv6.either.len(), read), (3, 0, 3));
+    }
+
+    #[test]
+    fn what_does_not_agree_is_not_believed() {
+        let twice = format!("{PUBLIC}UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc\n");
+        let more = format!("{PUBLIC}TCP  0A000009:0050 rr\n");
+        let thrice = format!("{PUBLIC}FWM  00000007 wlc\n");
+        let other = PUBLIC.replacen("FWM  00000007", "FWM  00000009", 2);
+        let none = PUBLIC.replace("FWM  00000007", "FWM  00000008");
+        for torn in [without("TCP"), without("  -> 0A"), none, other, twice, more, thrice] {
+            let (known, read) = settled(&[(older(), torn.as_str())]);
+            assert!(known.of_ipv6.is_err_and(|why| why.contains("kept changing")), "{torn}");
+            assert_eq!((known.older, read), (older(), ATTEMPTS));
+        }
+        let (known, read) = settled(&[(older(), "a\nb\nc\nnonsense\n")]);
+        assert!(known.of_ipv6.is_err_and(|why| why.contains("line 4")));
+        assert_eq!(read, 1);
+    }
+}
