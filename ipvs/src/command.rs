@@ -99,6 +99,7 @@ impl Command {
 /// ```
 /// use ipvs::{Command, CommandKind};
 /// assert_eq!(Command::Flush.kind(), CommandKind::Flush);
+/// assert_eq!(CommandKind::StartDaemon.to_string(), "start sync daemon");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

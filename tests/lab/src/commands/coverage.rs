@@ -46,7 +46,7 @@ pub(crate) const PROFILE_FILE: &str = "LLVM_PROFILE_FILE";
 /// Arguments of `cargo lab coverage`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A quarter of an hour. Whether tests fail is not its business: some do, as a program that counts says so where it may not
+Half an hour. Whether tests fail is not its business: some do, as a program that counts says so where it may not
 write. What is run in a process that is killed is not counted.")]
 pub(crate) struct Coverage {
     /// Only these kernels; may be repeated [default: 6.1 and 7.2, one of which runs what runs on one kernel only]
