@@ -86,9 +86,10 @@ fn without_daemons(table: &Table) -> Table {
     after(table, &stops)
 }
 
+/// How many destinations of the service get connections.
 fn usable(table: &Table, key: &ServiceKey) -> usize {
     let destinations = table.service(key).into_iter().flat_map(TableEntry::destinations);
-    destinations.filter(|state| is_usable(&state.destination)).count()
+    destinations.filter(|state| state.destination.weight != Weight::new(0).unwrap()).count()
 }
 
 fn holds(law: impl Fn(Table, Table) -> Result<(), TestCaseError>) {
@@ -149,6 +150,25 @@ fn no_service_that_can_be_used_before_and_after_is_ever_without_a_destination() 
         }
         Ok(())
     });
+}
+
+/// Rare among random tables: two servers change places, whichever is the first.
+#[test]
+fn a_server_is_retired_when_another_has_taken_over() {
+    let key: ServiceKey = "tcp 192.0.2.1:80".parse().unwrap();
+    let table = |weights: [u32; 2]| {
+        let server = |(host, weight): (u8, u32)| {
+            let server = Destination::new(SocketAddr::from(([192, 0, 2, host], 80)));
+            Command::AddDestination(key, server.with_weight(Weight::new(weight).unwrap()))
+        };
+        let servers: Vec<_> = (11..).zip(weights).map(server).collect();
+        after(&after(&Table::new(), &[Command::AddService(Service::new(key))]), &servers)
+    };
+    for (current, desired) in [([1, 0], [0, 1]), ([0, 1], [1, 0])] {
+        let plan = plan(&table(current), &table(desired));
+        assert_eq!((plan.commands().len(), plan.parts().0.len()), (2, 1));
+        assert_eq!(usable(&after(&table(current), plan.parts().0), &key), 2);
+    }
 }
 
 /// Whatever of the first part is refused, it takes nothing from any service.
@@ -258,4 +278,21 @@ fn how_long_messages_are_may_be_left_to_the_kernel() {
     assert!(plan(&current, &desired).is_empty());
     let other = running(Daemon { sync_id: 5, ..plain });
     assert_eq!(plan(&current, &other).commands()[0], Command::StopDaemon(DaemonRole::Backup));
+}
+
+#[test]
+fn what_is_not_said_of_a_daemon_may_be_anything() {
+    let plain = Daemon::new(DaemonRole::Master, InterfaceName::LOOPBACK);
+    let (group, port, ttl) = (Some("224.0.0.82".parse().unwrap()), Some(8849), Some(2));
+    let with = |daemon| Table::read(Vec::new(), Timeouts::default(), vec![daemon], Table::new().info());
+    let all = Daemon { group, port, ttl, max_len: Some(1000), ..plain };
+    assert!(plan(&with(all), &with(plain)).is_empty());
+    for wrong in [
+        Daemon { group: Some("224.0.0.83".parse().unwrap()), ..plain },
+        Daemon { port: Some(8850), ..plain },
+        Daemon { ttl: Some(3), ..plain },
+        Daemon { max_len: Some(1001), ..plain },
+    ] {
+        assert_eq!(plan(&with(all), &with(wrong)).commands().len(), 2, "{wrong:?}");
+    }
 }
