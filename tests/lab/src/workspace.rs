@@ -15,6 +15,9 @@ use crate::{
     packages,
 };
 
+/// The crates that are published, each after those that it depends on: their names, and their directories.
+pub(crate) const PUBLISHED: [&str; 3] = ["ipvs", "fwmark", "ipvs-cli"];
+
 /// The checkout.
 #[derive(Debug, Clone)]
 pub(crate) struct Workspace {

@@ -23,14 +23,8 @@ use crate::{
     error::{Context, Error, Result},
     kernel::Kernel,
     packages,
-    workspace::{TestBinary, Workspace},
+    workspace::{PUBLISHED, TestBinary, Workspace},
 };
-
-/// The crates whose lines are counted: their directories.
-const CRATES: [&str; 3] = ["ipvs", "ipvs-cli", "fwmark"];
-
-/// Tests that need a kernel are in this package.
-const KERNEL_TESTS: &str = "kernel-tests";
 
 /// What cargo is told. Static, as ever; and not optimized across crates, so that lines stay what they are.
 const SETTINGS: [(&str, &str); 4] = [
@@ -89,13 +83,13 @@ impl Coverage {
 
 /// All that has counts: the tests, and what they run.
 fn programs(workspace: &Workspace) -> Result<Vec<TestBinary>> {
-    let crates = CRATES.map(|name| ["-p", name]).concat();
+    let crates = PUBLISHED.map(|name| ["-p", name]).concat();
     let mut programs = workspace.build(&[&["test", "--no-run", "--all-features"], &*crates].concat())?;
     programs.extend(workspace.build_kernel_tests()?);
     programs.push(TestBinary {
         name: "ipvs-cli".into(),
         path: workspace.build_ipvs_cli()?,
-        package: workspace.root().join(KERNEL_TESTS),
+        package: workspace.root().join("ipvs-cli"),
     });
     Ok(programs)
 }
@@ -251,10 +245,10 @@ impl Counts {
 
 /// The crate that a file belongs to, and its path in the workspace; none of files of tests only.
 fn source<'f>(root: &Path, file: &'f Path) -> Option<(&'static str, &'f str)> {
-    const OF_TESTS: [&str; 7] =
-        ["tests.rs", "_tests.rs", "laws.rs", "_laws.rs", "strategies.rs", "samples.rs", "testing.rs"];
+    const OF_TESTS: [&str; 5] = ["tests.rs", "laws.rs", "strategies.rs", "samples.rs", "testing.rs"];
     let path = file.strip_prefix(root).ok()?.to_str()?;
-    let name = CRATES.into_iter().find(|name| path.strip_prefix(name).is_some_and(|rest| rest.starts_with("/src/")))?;
+    let name =
+        PUBLISHED.into_iter().find(|name| path.strip_prefix(name).is_some_and(|rest| rest.starts_with("/src/")))?;
     let is_of_tests = OF_TESTS.iter().any(|end| path.ends_with(end));
     (!is_of_tests).then_some((name, path))
 }

@@ -8,13 +8,10 @@ use crate::{
     cargo_tool::CargoTool,
     error::{Context, Error, Result},
     packages,
-    workspace::Workspace,
+    workspace::{PUBLISHED, Workspace},
 };
 
 const TOOL: CargoTool = CargoTool { name: "cargo-cyclonedx", version: "0.5.9", options: &[] };
-
-/// What is published: directories, and names, of its crates.
-const CRATES: [&str; 3] = ["ipvs", "fwmark", "ipvs-cli"];
 
 /// Which dependencies of the lockfile are meant: those of the programs that we build.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -42,7 +39,7 @@ impl Sbom {
             let directory = manifest.with_file_name("");
             let written = directory.join(NAME).with_extension("json");
             let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if CRATES.contains(&&*name) && directory.parent() == Some(workspace.root()) {
+            if PUBLISHED.contains(&&*name) && directory.parent() == Some(workspace.root()) {
                 let bill = bills.join(format!("{name}.cdx.json"));
                 fs::copy(&written, &bill).context(|| format!("copy {}", written.display()))?;
                 println!("{}", bill.display());

@@ -11,11 +11,8 @@ use tempfile::TempDir;
 use crate::{
     error::{Context, Result},
     packages,
-    workspace::Workspace,
+    workspace::{PUBLISHED, Workspace},
 };
-
-/// Each after those that it depends on.
-const PUBLISHED: [&str; 3] = ["ipvs", "fwmark", "ipvs-cli"];
 
 /// The crates as they would be uploaded, unpacked into a workspace of their own.
 pub(super) struct Crates {
