@@ -37,6 +37,22 @@ impl Initrd {
         Ok(())
     }
 
+    /// Adds all files below a directory, at the paths that they have here.
+    pub(crate) fn add_directory(&mut self, directory: &Path) -> Result<()> {
+        let entries = fs::read_dir(directory).context(|| format!("read {}", directory.display()))?;
+        let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        // The order of a directory differs from machine to machine.
+        paths.sort_unstable();
+        for path in paths {
+            if path.is_dir() {
+                self.add_directory(&path)?;
+            } else if path.is_file() {
+                self.add_copy(&path, &path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Adds a file of this text at the path `at`.
     pub(crate) fn add_text(&mut self, text: &str, at: &Path) {
         self.add_parents(at);
@@ -135,6 +151,19 @@ mod tests {
             text.split("070701").skip(1).map(|entry| entry[104..].split('\0').next().unwrap()).collect();
         assert_eq!(names, ["a", "a/b", "a/b/one", "a/b/two", "TRAILER!!!"]);
         assert_eq!(bytes.len() % 4, 0);
+    }
+
+    #[test]
+    fn a_directory_comes_with_all_that_is_below_it() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("deep/er")).unwrap();
+        let files = ["deep/er/one", "two"].map(|name| dir.path().join(name));
+        files.iter().for_each(|file| fs::write(file, "hello").unwrap());
+        std::os::unix::fs::symlink("nowhere", dir.path().join("dangling")).unwrap();
+        let mut initrd = Initrd::default();
+        initrd.add_directory(dir.path()).unwrap();
+        let added: Vec<_> = initrd.paths.iter().filter(|path| path.is_file()).cloned().collect();
+        assert_eq!(added, files);
     }
 
     #[test]

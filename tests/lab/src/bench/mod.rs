@@ -9,6 +9,7 @@ mod growth;
 pub(crate) mod initrd;
 pub(crate) mod machines;
 pub(crate) mod pc;
+mod peer;
 mod reload;
 mod report;
 mod results;
@@ -23,7 +24,7 @@ use std::{
 
 use clap::Args;
 
-use self::{report::Clock, results::Results};
+use self::{peer::Peer, report::Clock, results::Results};
 use crate::{
     cache::Cache,
     error::{Error, Result},
@@ -48,6 +49,10 @@ pub(crate) struct Bench {
     /// Only instructions, not wall time and system calls in user-mode Linux
     #[arg(long)]
     only_instructions: bool,
+    /// Count a Python program's commands by pyroute2 as well, beside those of a program that has our library inside; some
+    /// minutes more
+    #[arg(long, conflicts_with_all = ["reload", "growth", "connections"])]
+    peers: bool,
     /// Measure `ipvs-cli apply` instead, beside filling, clearing and refilling by ipvsadm [default size: 10000x5, for wall
     /// time 10000x10; default kernel: 7.2]
     #[arg(long)]
@@ -83,6 +88,8 @@ struct Programs {
     ipvsadm: PathBuf,
     /// What is measured, in turn.
     tools: Vec<(&'static str, PathBuf)>,
+    /// Measured on the emulated PC only.
+    peer: Option<Peer>,
 }
 
 /// What `bench-guest` is to do.
@@ -124,12 +131,15 @@ impl Bench {
         let cache = Cache::open()?;
         cache.ensure(&kernels)?;
         machines::ensure(&cache, &kernels)?;
-        let programs = Programs::build(&Workspace::find()?, &cache)?;
+        let mut programs = Programs::build(&Workspace::find()?, &cache)?;
         if self.reload {
             return reload::run(&self, &cache, &kernels, &programs);
         }
         if self.growth {
             return growth::run(&self, &cache, &kernels, &programs.only_ours());
+        }
+        if self.peers {
+            programs.peer = Peer::find(&cache)?;
         }
         let mut sections = self.count_instructions(&cache, &kernels, &programs)?;
         if !self.only_instructions {
@@ -206,7 +216,7 @@ impl Programs {
         let ours = workspace.build_ipvs_cli()?;
         let ipvsadm = cache.ipvsadm();
         let tools = vec![("ours", ours), ("ipvsadm", ipvsadm.clone()), ("floor", find("floor")?)];
-        Ok(Self { guest: find("bench-guest")?, ipvsadm, tools })
+        Ok(Self { guest: find("bench-guest")?, ipvsadm, tools, peer: None })
     }
 
     fn only_ours(mut self) -> Self {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Programs, Workload, initrd::Initrd, machines, results::Results};
+use super::{Programs, Workload, initrd::Initrd, machines, peer::Peer, results::Results};
 use crate::{
     cache::Cache,
     error::{Context, Error, Result},
@@ -34,6 +34,7 @@ pub(super) fn measure(cache: &Cache, kernel: Kernel, programs: &Programs, worklo
     let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
     words.extend(programs.arguments(workload));
     words.push(format!("modprobe={}", machines::modprobe(cache).display()));
+    words.extend(programs.peer.iter().map(Peer::argument));
     let pc = Pc { cache, kernel, initrd, is_timed: true, words };
     pc.measure(directory.path(), workload)
 }
@@ -46,6 +47,9 @@ fn root_file_system(cache: &Cache, kernel: Kernel, programs: &Programs) -> Resul
         initrd.add_program(program)?;
     }
     initrd.add_program(&machines::modprobe(cache))?;
+    if let Some(peer) = &programs.peer {
+        peer.add_to(&mut initrd)?;
+    }
     for (file, at) in machines::module_files(cache, kernel, &MODULES)? {
         initrd.add_copy(&file, &at)?;
     }

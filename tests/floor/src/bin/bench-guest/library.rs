@@ -5,8 +5,7 @@ use std::{path::Path, thread, time::Instant};
 use ipvs::{Client, Command, Destination, Forwarding, Scheduler, Service, ServiceKey, Weight};
 
 use crate::{
-    measure::{Expected, RESIZE, SETTLE, is_same, tell_wrong},
-    program::run,
+    measure::{Expected, SETTLE, is_table, tell_wrong},
     world::{Edit, edits, server, service},
 };
 
@@ -31,13 +30,11 @@ fn time(
     let outcomes = client.execute_all(commands).map_err(|error| error.to_string())?;
     let took = start.elapsed();
     println!("figure {operation} library {}", took.as_nanos() / commands.len() as u128);
-    thread::sleep(RESIZE);
-    let saved = run(reference, &["-S", "-n"], "").map_err(|error| format!("the reference: {error}"))?;
     if let Some(refusal) = outcomes.into_iter().find_map(Result::err) {
         tell_wrong(operation, "library", &refusal.to_string());
         return Ok(false);
     }
-    Ok(is_same(operation, "library", expected, &saved.stdout))
+    is_table(operation, "library", reference, expected)
 }
 
 fn creation((services, destinations): (u32, u32)) -> Result<Vec<Command>, String> {

@@ -17,6 +17,7 @@ mod growth;
 mod library;
 mod machine;
 mod measure;
+mod peer;
 mod program;
 mod reload;
 mod world;
@@ -46,6 +47,8 @@ struct Plan {
     reload: Option<Reload>,
     /// Measures how ours grows with the table, in place of single operations; see [`growth`].
     growth: bool,
+    /// A library of another language, whose commands are counted as those of ours are.
+    peer: Option<peer::Peer>,
     /// Loads modules; only an emulated PC, which has nothing yet, needs it.
     modprobe: Option<PathBuf>,
 }
@@ -60,7 +63,7 @@ enum Reload {
 }
 
 const USAGE: &str = "bench-guest size=SERVICESxDESTINATIONS rounds=N additions=N reference=PROGRAM [reload=short|whole] [growth=yes] \
-                     [strace=PROGRAM] [modprobe=PROGRAM] tool=NAME:PROGRAM…";
+                     [strace=PROGRAM] [modprobe=PROGRAM] [peer=PYTHON:DIRECTORY] tool=NAME:PROGRAM…";
 
 fn main() -> ExitCode {
     if process::id() == 1 {
@@ -131,6 +134,10 @@ impl Plan {
             "growth" => self.growth = value == "yes",
             "strace" => self.strace = Some(path(value)?),
             "modprobe" => self.modprobe = Some(path(value)?),
+            "peer" => {
+                let (python, directory) = value.split_once(':')?;
+                self.peer = Some(peer::Peer { python: path(python)?, directory: path(directory)? });
+            }
             "tool" => {
                 let (name, program) = value.split_once(':')?;
                 self.tools.push((name.to_owned(), path(program)?));
@@ -154,6 +161,9 @@ mod tests {
         let plan = parse("size=300x10 rounds=3 additions=5 reference=/r tool=ours:/o tool=floor:/f").unwrap();
         assert_eq!((plan.size, plan.rounds, plan.additions), ((300, 10), 3, 5));
         assert_eq!(plan.tools, [("ours".into(), "/o".into()), ("floor".into(), "/f".into())]);
+        assert!(plan.peer.is_none());
+        let with_peer = parse("size=3x1 rounds=1 reference=/r tool=ours:/o peer=/python:/pyroute2").unwrap();
+        assert_eq!(with_peer.peer, Some(peer::Peer { python: "/python".into(), directory: "/pyroute2".into() }));
     }
 
     #[test]

@@ -46,6 +46,11 @@ pub(crate) fn measure(plan: &Plan) -> Result<bool, String> {
         println!("progress round {round}: the library");
         right &= in_own_network(|| library::measure(&plan.reference, plan.size, EDITS, &expected))?;
     }
+    // Once: it takes minutes, and is the same to a thousandth every time.
+    if let Some(peer) = &plan.peer {
+        println!("progress pyroute2");
+        right &= in_own_network(|| peer.measure(&plan.reference, &rules, &expected))?;
+    }
     Ok(right)
 }
 
@@ -121,6 +126,13 @@ impl Bench<'_> {
         tell_wrong(operation, self.tool, what);
         self.right = false;
     }
+}
+
+/// Whether the reference finds this table after a change of many services; tells where it does not.
+pub(crate) fn is_table(operation: &str, tool: &str, reference: &Path, expected: &str) -> Result<bool, String> {
+    thread::sleep(RESIZE);
+    let saved = run(reference, &["-S", "-n"], "").map_err(|error| format!("the reference: {error}"))?;
+    Ok(is_same(operation, tool, expected, &saved.stdout))
 }
 
 /// Whether a tool's result is the reference's; tells where it is not.
