@@ -173,13 +173,6 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// Flags and their mask; as in the kernel, a missing mask is 0.
-    pub(super) fn flags(self, name: &'static str) -> Result<(u32, u32), WireError> {
-        let bytes = self.at_least(4, name)?;
-        let mask = if bytes.len() < 8 { 0 } else { NativeEndian::read_u32(&bytes[4..]) };
-        Ok((NativeEndian::read_u32(bytes), mask))
-    }
-
     pub(super) fn v4(self, name: &'static str) -> Result<[u8; 4], WireError> {
         let bytes = self.at_least(4, name)?;
         Ok([bytes[0], bytes[1], bytes[2], bytes[3]])

@@ -18,6 +18,8 @@ mod timeouts;
 #[cfg(test)]
 mod allocation_tests;
 #[cfg(test)]
+mod reply_tests;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use command::{

@@ -139,7 +139,7 @@ pub(super) struct RawService<'a> {
     port: Option<u16>,
     mark: Option<u32>,
     scheduler: Option<Raw<'a>>,
-    flags: Option<(u32, u32)>,
+    flags: Option<u32>,
     timeout: Option<u32>,
     netmask: Option<Raw<'a>>,
     engine: Option<Raw<'a>>,
@@ -170,7 +170,8 @@ impl<'a> RawService<'a> {
                 PORT => raw.port = Some(attr.u16_be("IPVS_SVC_ATTR_PORT")?),
                 FWMARK => raw.mark = Some(attr.u32("IPVS_SVC_ATTR_FWMARK")?),
                 SCHED_NAME => raw.scheduler = Some(attr),
-                FLAGS => raw.flags = Some(attr.flags("IPVS_SVC_ATTR_FLAGS")?),
+                // Behind them is the mask of those that count: all of them, from kernels as from us.
+                FLAGS => raw.flags = Some(attr.u32("IPVS_SVC_ATTR_FLAGS")?),
                 TIMEOUT => raw.timeout = Some(attr.u32("IPVS_SVC_ATTR_TIMEOUT")?),
                 NETMASK => raw.netmask = Some(attr),
                 STATS => raw.stats = Some(attr),
@@ -203,7 +204,7 @@ impl<'a> RawService<'a> {
         let missing = WireError::Missing;
         let key = self.key()?;
         let scheduler = self.scheduler.ok_or(missing("IPVS_SVC_ATTR_SCHED_NAME"))?.name();
-        let (flags, _) = self.flags.ok_or(missing("IPVS_SVC_ATTR_FLAGS"))?;
+        let flags = self.flags.ok_or(missing("IPVS_SVC_ATTR_FLAGS"))?;
         let timeout = self.timeout.ok_or(missing("IPVS_SVC_ATTR_TIMEOUT"))?;
         let mut service = service_of(key, scheduler, flags, timeout);
         service.engine = self.engine.and_then(|name| PersistenceEngine::new(name.name()).ok());

@@ -124,7 +124,7 @@ fn golden() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     })
 }
 
-fn unhex(hex: &str) -> Vec<u8> {
+pub(super) fn unhex(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
@@ -191,45 +191,6 @@ fn reads_are_what_ipvsadm_sends() {
     }
 }
 
-/// Replies of Linux 6.1 (user-mode Linux, which pads 64-bit attributes).
-mod replies {
-    use super::*;
-
-    const INFO: &str = "0e01000008000100010201000800020000100000";
-    const SERVICE: &str = "010100005401010006000100020000000600020006000000140003000a0000010000000000000000000000000600040000\
-        50000008000600776c63000c00070002000000ffffffff080008000000000008000900ffffffff60000a0008000100000000000800020000000000\
-        08000300000000000c000400000000000000000004000b000c00050000000000000000000800060000000000080007000000000008000800000000\
-        00080009000000000008000a0000000000a0000c000c000100000000000000000004000b000c000200000000000000000004000b000c0003000000\
-        00000000000004000b000c000400000000000000000004000b000c000500000000000000000004000b000c000600000000000000000004000b000c\
-        000700000000000000000004000b000c000800000000000000000004000b000c000900000000000000000004000b000c000a000000000000000000";
-    const DESTINATION: &str = "050100007c010200140001007f0000010000000000000000000000000600020000500000080003000300000008000400\
-        0100000005000d000000000006000e000000000006000f000000000008000500000000000800060000000000080007000000000008000800000000\
-        0008000900000000000600\
-        0b000200000064000a0008000100000000000800020000000000080003000000000004000b000c000400000000000000000004000b000c00050000\
-        00000000000000080006000000000008000700000000000800080000000000080009000000000008000a0000000000a0000c000c00010000000000\
-        0000000004000b000c000200000000000000000004000b000c000300000000000000000004000b000c000400000000000000000004000b000c0005\
-        00000000000000000004000b000c000600000000000000000004000b000c000700000000000000000004000b000c00080000000000000000000400\
-        0b000c000900000000000000000004000b000c000a000000000000000000";
-
-    #[test]
-    fn a_kernels_info() {
-        let info = decode_info(&unhex(INFO)[4..]).unwrap();
-        assert_eq!((info.version.to_string().as_str(), info.connection_table_size), ("1.2.1", 4096));
-    }
-
-    #[test]
-    fn a_kernels_service() {
-        let state = decode_service(&unhex(SERVICE)[4..], Detail::Statistics).unwrap();
-        assert_eq!(state, ServiceState::new(Service::new("tcp 10.0.0.1:80".parse().unwrap())));
-    }
-
-    #[test]
-    fn a_kernels_destination() {
-        let state = decode_destination(&unhex(DESTINATION)[4..], crate::Family::V4, Detail::Statistics).unwrap();
-        assert_eq!(state, DestinationState::new(Destination::new("127.0.0.1:80".parse().unwrap())));
-    }
-}
-
 #[test]
 fn what_a_newer_kernel_adds_is_no_error() {
     let state = ServiceState::new(Service::new("tcp 10.0.0.1:80".parse().unwrap()));
@@ -239,6 +200,55 @@ fn what_a_newer_kernel_adds_is_no_error() {
     assert_eq!(decode_service(&reply[4..], Detail::Statistics).unwrap(), state);
     reply[4] += 8;
     assert_eq!(decode_service(&reply[4..], Detail::Statistics).unwrap(), state);
+}
+
+/// A receiver would wait for what never comes, or take what nobody asked for as the answer to its next question.
+#[test]
+fn only_who_asks_is_acknowledged() {
+    let mut change = Vec::new();
+    encode_change(&mut change, Header::request(FAMILY, 1), &Command::Flush);
+    let answers = |change: &[u8]| {
+        let mut fake = crate::fake::Fake::new(crate::Table::new());
+        fake.send(change);
+        let mut answer = Vec::new();
+        fake.receive(&mut answer).map(|_| messages(&answer).map(|answer| answer.unwrap().1 == Body::Ack(0)).collect())
+    };
+    assert_eq!(answers(&change), None::<Vec<bool>>);
+    for _ in 0..2 {
+        request_ack(&mut change);
+        assert_eq!(answers(&change), Some(vec![true]), "asked again, it is still asked for");
+    }
+}
+
+#[test]
+fn a_message_that_says_nothing_is_skipped() {
+    let mut datagram = vec![0; 16];
+    (datagram[0], datagram[4]) = (16, 1);
+    encode_ack(&mut datagram, 7);
+    let read: Vec<_> =
+        messages(&datagram).map(|message| message.map(|(header, body)| (header.sequence, body))).collect();
+    assert_eq!(read, [Ok((7, Body::Ack(0)))]);
+}
+
+#[test]
+fn a_family_is_known_by_its_name() {
+    let mut reply = Vec::new();
+    encode_family_id(&mut reply, 1, FAMILY);
+    assert_eq!(decode_family_id(&reply[20..]), Ok(FAMILY));
+    assert_eq!(decode_family_id(&[]), Err(WireError::Missing("CTRL_ATTR_FAMILY_ID")));
+}
+
+#[test]
+fn of_the_controller_only_our_family_is_asked() {
+    let mut question = Vec::new();
+    encode_resolve(&mut question, 1);
+    let (header, Body::Family { command, attrs }) = messages(&question).next().unwrap().unwrap() else { panic!() };
+    assert!(matches!(decode_request(&header, command, attrs), Ok(Some(Request::Resolve))));
+    assert!(matches!(decode_request(&header, command + 1, attrs), Ok(None)), "another command");
+    assert!(matches!(decode_request(&header, command, &[]), Ok(None)), "no name");
+    let mut other = attrs.to_vec();
+    other[4..8].copy_from_slice(b"TEAM");
+    assert!(matches!(decode_request(&header, command, &other), Ok(None)), "another name");
 }
 
 #[test]

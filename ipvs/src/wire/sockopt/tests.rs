@@ -9,6 +9,7 @@ use crate::service::ServiceKey;
 use crate::stats::Rates;
 use crate::table::{DestinationState, ServiceState};
 use crate::wire::Detail;
+use crate::wire::tests::unhex;
 use crate::{
     Daemon, DaemonRole, Errno, Family, FirewallMark, Info, InterfaceName, Netmask, Persistence, Protocol, Scheduler,
     SchedulerFlags, Service, Statistics, Timeouts, Version, strategies,
@@ -62,10 +63,6 @@ const COUNTED: &str = "\
 const TIMEOUTS: &str = "2003000064000000c8000000";
 const DAEMONS: &str = "\
     000000000000000000000000000000000000000000000000020000006c6f000000000000000000000000000009000000";
-
-fn unhex(hex: &str) -> Vec<u8> {
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
-}
 
 #[test]
 fn a_kernels_answers() {
