@@ -254,7 +254,8 @@ impl Planner {
 /// Are they configured alike, with destinations in the same order? Mostly they are, and then none need be looked up.
 fn is_same(present: &TableEntry, wanted: &TableEntry) -> bool {
     let destinations = |entry| TableEntry::destinations(entry).map(|state| &state.destination);
-    present.service() == wanted.service() && destinations(present).eq(destinations(wanted))
+    present.is_shared_with(wanted)
+        || present.service() == wanted.service() && destinations(present).eq(destinations(wanted))
 }
 
 /// May the scheduler choose it?

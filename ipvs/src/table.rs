@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
@@ -87,13 +88,18 @@ pub(crate) fn has_one_twice(services: &[ServiceState]) -> bool {
 
 /// A service of a [`Table`] with its destinations, in the order in which they were added.
 ///
+/// A copy costs next to nothing: tables share what none of them has changed since.
+///
 /// ```
 /// # fn count(entry: &ipvs::TableEntry) -> usize {
 /// entry.destinations().len()
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TableEntry {
+pub struct TableEntry(Arc<Entry>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
     state: ServiceState,
     destinations: IndexMap<At, DestinationState, RandomState>,
 }
@@ -111,22 +117,27 @@ impl Hash for At {
 impl TableEntry {
     /// The service.
     pub fn service(&self) -> &Service {
-        &self.state.service
+        &self.0.state.service
     }
 
     /// The service and what it counted.
     pub fn state(&self) -> &ServiceState {
-        &self.state
+        &self.0.state
     }
 
     /// Its destinations, oldest first. (The kernel lists them newest first.)
     pub fn destinations(&self) -> impl DoubleEndedIterator<Item = &DestinationState> + ExactSizeIterator {
-        self.destinations.values()
+        self.0.destinations.values()
     }
 
     /// The destination at this address.
     pub fn destination(&self, at: &SocketAddr) -> Option<&DestinationState> {
-        self.destinations.get(&At(plain(*at)))
+        self.0.destinations.get(&At(plain(*at)))
+    }
+
+    /// Is it the very same, not only equal? Then it need not be looked at.
+    pub(crate) fn is_shared_with(&self, other: &TableEntry) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -260,7 +271,7 @@ impl Table {
         let entry = |(state, destinations): (ServiceState, Vec<DestinationState>)| {
             let destinations =
                 destinations.into_iter().rev().map(|state| (At(state.destination.address), state)).collect();
-            (state.service.key(), TableEntry { state, destinations })
+            (state.service.key(), TableEntry::new(state, destinations))
         };
         let services = services.into_iter().rev().map(entry).collect();
         Table { services, timeouts, daemons, info, interfaces: None, ..Table::default() }
@@ -292,10 +303,25 @@ impl Table {
         let mut table = self.without_services();
         for key in keys {
             if let Some(entry) = self.services.get(&key).filter(|_| !table.services.contains_key(&key)) {
-                table.services.insert(key, entry.clone());
+                table.adopt(entry.clone());
             }
         }
         table
+    }
+
+    /// Takes over a service of another table, with its destinations, as it is: nothing is checked. One of the same identity goes.
+    ///
+    /// ```
+    /// use ipvs::{Command, Service, Table};
+    /// let mut table = Table::new();
+    /// table.apply(&Command::AddService(Service::new("mark 1".parse()?)))?;
+    /// let mut other = Table::new();
+    /// table.services().for_each(|entry| other.adopt(entry.clone()));
+    /// assert_eq!(table, other);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn adopt(&mut self, entry: TableEntry) {
+        self.services.insert(entry.service().key(), entry);
     }
 
     /// Its services, oldest first. (The kernel lists them in an order of its own.)
@@ -343,8 +369,7 @@ impl Table {
     fn carry_out(&mut self, command: &Command) {
         match command {
             Command::AddService(service) => {
-                let entry = TableEntry { state: ServiceState::new(*service), destinations: IndexMap::default() };
-                self.services.insert(service.key(), entry);
+                self.adopt(TableEntry::new(ServiceState::new(*service), IndexMap::default()));
             }
             Command::EditService(service) => self.change(&service.key(), |entry| entry.state.service = *service),
             Command::DeleteService(key) => drop(self.services.shift_remove(key)),
@@ -359,8 +384,8 @@ impl Table {
             Command::DeleteDestination(key, at) => self.change(key, |entry| {
                 entry.destinations.shift_remove(&At(*at));
             }),
-            Command::Zero(None) => self.services.values_mut().for_each(TableEntry::zero),
-            Command::Zero(Some(key)) => self.change(key, TableEntry::zero),
+            Command::Zero(None) => self.services.values_mut().for_each(|entry| entry.make_own().zero()),
+            Command::Zero(Some(key)) => self.change(key, Entry::zero),
             Command::Flush => self.services.clear(),
             Command::SetTimeouts(timeouts) => self.set_timeouts(timeouts),
             Command::StartDaemon(daemon) => self.start_daemon(daemon),
@@ -368,9 +393,9 @@ impl Table {
         }
     }
 
-    fn change(&mut self, key: &ServiceKey, how: impl FnOnce(&mut TableEntry)) {
+    fn change(&mut self, key: &ServiceKey, how: impl FnOnce(&mut Entry)) {
         if let Some(entry) = self.services.get_mut(key) {
-            how(entry);
+            how(entry.make_own());
         }
     }
 
@@ -396,6 +421,17 @@ impl Table {
 }
 
 impl TableEntry {
+    fn new(state: ServiceState, destinations: IndexMap<At, DestinationState, RandomState>) -> Self {
+        TableEntry(Arc::new(Entry { state, destinations }))
+    }
+
+    /// To be changed where nobody else sees it.
+    fn make_own(&mut self) -> &mut Entry {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl Entry {
     fn zero(&mut self) {
         self.state.statistics = Statistics::default();
         self.destinations.values_mut().for_each(|state| state.statistics = Statistics::default());

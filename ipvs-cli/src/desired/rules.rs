@@ -1,19 +1,37 @@
 //! Rules: ipvsadm's own commands, one a line, read as `ipvsadm-restore` reads them.
 
-use ipvs::{Command, DaemonRole};
+use ipvs::{Command, DaemonRole, Table};
 
 use super::place::{Problems, Source};
-use super::{Desired, Located};
+use super::{Desired, Located, same};
 use crate::hint;
 use crate::ipvsadm::{Invocation, Parser, Usage, Words};
 
-pub(super) fn read(source: &Source, parser: &mut Parser<'_>, problems: &mut Problems) -> Desired {
+/// Of what the director holds, what is said in its own words is not read again.
+pub(super) fn read(source: &Source, director: &Table, parser: &mut Parser<'_>, problems: &mut Problems) -> Desired {
+    let mut found = Problems::default();
+    let mut desired = read_all(source, same::Words::for_services_of(director), parser, &mut found);
+    if same::are_about(&desired.commands, &desired.same) {
+        found = Problems::default();
+        desired = read_all(source, same::Words::default(), parser, &mut found);
+    }
+    *problems = found;
+    desired
+}
+
+fn read_all(source: &Source, mut same: same::Words<'_>, parser: &mut Parser<'_>, problems: &mut Problems) -> Desired {
     let warnings = Problems::default();
     let mut reader = Reader { source, desired: Desired::default(), running: Vec::new(), warnings };
     reader.desired.commands.reserve(source.text().len() / SHORT_RULE);
     let mut words = Words::default();
     let (text, mut start) = (source.text(), 0);
     while start <= text.len() && !problems.is_full() {
+        if let Some((entry, len)) = same.take(&text[start..]) {
+            reader.desired.scope.services = true;
+            reader.desired.same.push(entry.clone());
+            start += len;
+            continue;
+        }
         let line = &text[start..];
         let line = &line[..memchr::memchr(b'\n', line).unwrap_or(line.len())];
         if line.first() != Some(&b'#') {

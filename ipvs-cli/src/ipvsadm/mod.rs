@@ -21,6 +21,7 @@ pub mod usage;
 pub mod value;
 pub mod words;
 
+pub(crate) use line::LONGEST_TIMEOUT;
 pub use parse::{Invocation, Parser};
 pub use scan::Posix;
 pub use usage::Usage;

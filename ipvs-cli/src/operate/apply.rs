@@ -8,24 +8,23 @@ use super::carry_out::{Conduct, Verdict, carry_out};
 use super::cli::{Apply, Manner, Restrictions};
 use super::difference::{Difference, Notation};
 use super::json;
-use super::prepare::{self, Prepared};
+use super::prepare::{self, Prepared, Text};
 use super::session::{Session, Trouble};
 use super::summary::Summary;
-use crate::desired::Desired;
 
 /// The exit status where nothing was changed.
 const AS_IT_WAS: u8 = 1;
 
 pub(super) fn run(apply: &Apply, session: &mut Session<'_, '_>) -> u8 {
-    let done = prepare::read(session, &apply.wanted.file)
-        .and_then(|desired| change(session, desired, &apply.wanted.restrictions, &apply.manner));
+    let done = Text::read(session, &apply.wanted.file)
+        .and_then(|text| change(session, text, &apply.wanted.restrictions, &apply.manner));
     session.conclude(done, AS_IT_WAS)
 }
 
 /// Makes it so. Returns the exit status.
 pub(super) fn change(
     session: &mut Session<'_, '_>,
-    desired: Desired,
+    text: Text,
     restrictions: &Restrictions,
     manner: &Manner,
 ) -> Result<u8, Trouble> {
@@ -36,8 +35,14 @@ pub(super) fn change(
         (patience, limit) => patience.or(limit),
     };
     // Held until the end.
-    let _turn = if manner.dry_run { None } else { session.take_turn(patience)? };
-    let prepared = prepare::plan(session, desired, restrictions)?;
+    let _turn = match manner.dry_run {
+        true => None,
+        false => match session.take_turn(patience) {
+            Ok(turn) => turn,
+            Err(trouble) => return Err(text.trouble_before(session, trouble)),
+        },
+    };
+    let prepared = prepare::plan(session, text, restrictions)?;
     let summary = Summary::of(prepared.change.plan()).with_marks(&prepared.marks);
     if manner.dry_run {
         show(session, &prepared, manner.json);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use ipvs::{Change, Command, DaemonRole, Impossible, Plan, Planner};
+use ipvs::{Change, Command, DaemonRole, Impossible, Plan, Planner, Table};
 
 use super::cli::{Restrictions, Wanted};
 use super::mark_change::{MarkChange, is_about_marks};
@@ -20,38 +20,59 @@ pub(super) struct Prepared {
     pub(super) marks: MarkChange,
 }
 
-/// Reads a desired state.
-pub(super) fn read(session: &mut Session<'_, '_>, file: &Path) -> Result<Desired, Trouble> {
-    session.doing("reading what is desired");
-    let (name, text) = text(session, file)?;
-    let desired = run::with_parser(|parser| desired::read(&name, text, parser)).map_err(Trouble::Problems)?;
-    session.warn(&desired.warnings);
-    Ok(desired)
+/// A text that says what is desired.
+pub(super) struct Text {
+    name: String,
+    text: Vec<u8>,
+    /// Of the services none are to stay that it does not name, even if it names none.
+    pub(super) is_about_services: bool,
 }
 
-fn text(session: &mut Session<'_, '_>, file: &Path) -> Result<(String, Vec<u8>), Trouble> {
-    let mut text = Vec::new();
-    if file == Path::new("-") {
-        let read = session.streams.stdin.read_to_end(&mut text);
-        read.map_err(|error| Trouble::Kernel(Failure::stdin(&error)))?;
-        return Ok(("standard input".to_owned(), text));
+impl Text {
+    pub(super) fn read(session: &mut Session<'_, '_>, file: &Path) -> Result<Self, Trouble> {
+        session.doing("reading what is desired");
+        let mut text = Vec::new();
+        let name = if file == Path::new("-") {
+            let read = session.streams.stdin.read_to_end(&mut text);
+            read.map_err(|error| Trouble::Kernel(Failure::stdin(&error)))?;
+            "standard input".to_owned()
+        } else {
+            let name = file.display().to_string();
+            let read = File::open(file).and_then(|mut file| file.read_to_end(&mut text));
+            read.map_err(|error| Trouble::Other(format!("{name}: {error}")))?;
+            name
+        };
+        Ok(Text { name, text, is_about_services: false })
     }
-    let name = file.display().to_string();
-    match File::open(file).and_then(|mut file| file.read_to_end(&mut text)) {
-        Ok(_) => Ok((name, text)),
-        Err(error) => Err(Trouble::Other(format!("{name}: {error}"))),
+
+    /// What it desires of this director.
+    fn understand(self, session: &mut Session<'_, '_>, director: &Table) -> Result<Desired, Trouble> {
+        let read = run::with_parser(|parser| desired::read_for(director, &self.name, self.text, parser));
+        let mut desired = read.map_err(Trouble::Problems)?;
+        session.warn(&desired.warnings);
+        desired.scope.services |= self.is_about_services;
+        Ok(desired)
+    }
+
+    /// What is wrong with it comes first, or else this.
+    pub(super) fn trouble_before(self, session: &mut Session<'_, '_>, trouble: Trouble) -> Trouble {
+        self.understand(session, &Table::new()).err().unwrap_or(trouble)
     }
 }
 
-/// Plans the change from what the director holds to what is desired, and tries it out.
+/// Reads the director, and plans the change to what is desired, and tries it out.
 pub(super) fn plan(
     session: &mut Session<'_, '_>,
-    desired: Desired,
+    text: Text,
     restrictions: &Restrictions,
 ) -> Result<Prepared, Trouble> {
     session.doing("reading the director's table");
-    let before = session.kernel.table_without_statistics().map_err(|error| Trouble::Kernel(Failure::read(error)))?;
+    let before = match session.kernel.table_without_statistics() {
+        Ok(before) => before,
+        Err(error) => return Err(text.trouble_before(session, Trouble::Kernel(Failure::read(error)))),
+    };
     session.doing("planning");
+    let desired = text.understand(session, &before)?;
     let table = desired.table(&before).map_err(Trouble::Problems)?;
     for key in restrictions.only.iter().filter(|key| before.service(key).is_none() && table.service(key).is_none()) {
         session.note(format!("--only: there is no service {key}, neither in the file nor on the director"));
@@ -84,10 +105,10 @@ fn mark_change(
     Ok(MarkChange::new(before, desired, plan, restrictions))
 }
 
-/// As [`read`] and [`plan`].
+/// As [`Text::read`] and [`plan`].
 pub(super) fn prepare(session: &mut Session<'_, '_>, wanted: &Wanted) -> Result<Prepared, Trouble> {
-    let desired = read(session, &wanted.file)?;
-    plan(session, desired, &wanted.restrictions)
+    let text = Text::read(session, &wanted.file)?;
+    plan(session, text, &wanted.restrictions)
 }
 
 /// What the file does not speak of stays as it is, whoever changes it meanwhile.

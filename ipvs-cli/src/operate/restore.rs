@@ -4,8 +4,9 @@ use std::fs::File;
 use std::path::Path;
 
 use super::cli::{Manner, Restore, Restrictions};
+use super::prepare::Text;
 use super::session::{Session, Trouble};
-use super::{apply, dry_run, prepare};
+use super::{apply, dry_run};
 use crate::io::{FileInput, Streams};
 use crate::kernel::Kernel;
 use crate::run::ipvsadm_restore;
@@ -40,9 +41,9 @@ pub(super) fn run(restore: &Restore, streams: &mut Streams<'_>, kernel: &mut Ker
 
 /// As `apply`, but of the services none stay that the file does not name.
 fn atomic(file: &Path, manner: &Manner, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
-    let mut desired = prepare::read(session, file)?;
-    desired.scope.services = true;
-    apply::change(session, desired, &Restrictions::default(), manner)
+    let mut text = Text::read(session, file)?;
+    text.is_about_services = true;
+    apply::change(session, text, &Restrictions::default(), manner)
 }
 
 /// As ipvsadm-restore.

@@ -35,6 +35,7 @@ pub fn service(
         lines.line(|line| {
             line.extend_from_slice(b"-a ");
             line.extend_from_slice(&id);
+            line.extend_from_slice(b" -r ");
             destination(line, &state.destination, protocol, names.as_deref_mut());
         })?;
     }
@@ -50,8 +51,19 @@ pub fn service_rule(line: &mut Vec<u8>, service: &Service) {
 
 /// The command that gives a service a destination.
 pub fn destination_rule(line: &mut Vec<u8>, service: &ServiceKey, server: &Destination) {
+    destination_start(line, service);
+    destination_end(line, service, server);
+}
+
+/// What the commands of all destinations of a service start with.
+pub(crate) fn destination_start(line: &mut Vec<u8>, service: &ServiceKey) {
     line.extend_from_slice(b"-a ");
     identity(line, service, None);
+    line.extend_from_slice(b" -r ");
+}
+
+/// What follows.
+pub(crate) fn destination_end(line: &mut Vec<u8>, service: &ServiceKey, server: &Destination) {
     destination(line, server, names_of_ports(service), None);
 }
 
@@ -102,7 +114,6 @@ fn configuration(line: &mut Vec<u8>, service: &Service) {
 }
 
 fn destination(line: &mut Vec<u8>, destination: &Destination, protocol: Option<Protocol>, names: Option<&mut Names>) {
-    line.extend_from_slice(b" -r ");
     endpoint(line, destination.address, protocol, names);
     line.extend_from_slice(match destination.forwarding {
         Forwarding::Masquerade => b" -m",

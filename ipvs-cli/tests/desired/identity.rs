@@ -24,7 +24,7 @@ fn toml(table: &Table) -> Vec<u8> {
     text
 }
 
-fn rules(table: &Table) -> Vec<u8> {
+pub(crate) fn rules(table: &Table) -> Vec<u8> {
     let mut kernel = Kernel::with(Client::fake(table.clone()), "/dev/null");
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let mut streams =

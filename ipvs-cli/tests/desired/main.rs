@@ -3,6 +3,7 @@
 mod damaged;
 mod docs;
 mod identity;
+mod same;
 mod schema;
 mod strategies;
 mod understood;

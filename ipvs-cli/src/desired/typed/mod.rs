@@ -178,7 +178,7 @@ impl<'s> Reader<'s> {
             );
             self.notes.problem(*daemon, reason);
         }
-        Desired { commands: self.commands, groups: self.groups, scope: self.scope, warnings: Vec::new() }
+        Desired { commands: self.commands, groups: self.groups, scope: self.scope, ..Desired::default() }
     }
 
     /// The problem of something that is there already.
