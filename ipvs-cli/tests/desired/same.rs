@@ -18,7 +18,9 @@ fn read_for(director: &Table, text: &[u8]) -> Result<Desired, Vec<Problem>> {
 
 /// The table, or what is wrong; and what is told besides.
 fn outcome(read: Result<Desired, Vec<Problem>>, director: &Table) -> Result<(Table, String), String> {
-    let told = |problems: Vec<Problem>| problems.iter().map(|problem| format!("{problem}\n")).collect::<String>();
+    // Which service is near to one that is not there depends on how many are there already.
+    let told = |problem: &Problem| format!("{}\n", problem.to_string().split(", but ").next().unwrap_or_default());
+    let told = |problems: Vec<Problem>| problems.iter().map(told).collect::<String>();
     let desired = read.map_err(told)?;
     let table = desired.table(director).map_err(told)?;
     Ok((table, format!("{:?} {}", desired.scope, told(desired.warnings))))
