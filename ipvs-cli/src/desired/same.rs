@@ -2,8 +2,12 @@
 //! is to change. Comparing takes an eighth of the time, and most of a large table is mostly as it was.
 
 use std::collections::{HashMap, HashSet};
+use std::ptr;
 
-use ipvs::{Command, Destination, Family, Forwarding, Protocol, Scheduler, ServiceKey, Table, TableEntry, Tunnel};
+use ipvs::{
+    Command, Destination, DestinationState, Family, Forwarding, Protocol, Scheduler, ServiceKey, Table, TableEntry,
+    Tunnel,
+};
 
 use super::Located;
 use crate::ipvsadm::LONGEST_TIMEOUT;
@@ -18,15 +22,18 @@ pub(super) struct Words<'d> {
     line: Vec<u8>,
 }
 
+/// Few lines are longer.
+const LINE: usize = 80;
+
 impl<'d> Words<'d> {
     pub(super) fn for_services_of(director: &'d Table) -> Self {
-        let with_line = |entry: &'d TableEntry| {
-            let mut line = Vec::new();
+        let mut services = HashMap::with_capacity(director.services().len());
+        for entry in director.services().filter(|entry| is_ordinary(entry)) {
+            let mut line = Vec::with_capacity(LINE);
             save::service_rule(&mut line, entry.service());
-            (line, entry)
-        };
-        let services = director.services().filter(|entry| is_ordinary(entry)).map(with_line).collect();
-        Words { services, line: Vec::new() }
+            services.insert(line, entry);
+        }
+        Words { services, line: Vec::with_capacity(LINE) }
     }
 
     /// If the text starts with all lines of a service: which it is, and how long they are. No service is given twice.
@@ -45,27 +52,27 @@ impl<'d> Words<'d> {
     /// starts with them.
     fn without_destinations<'t>(&mut self, entry: &TableEntry, text: &'t [u8]) -> Option<&'t [u8]> {
         let key = entry.service().key();
-        let as_added = entry.destinations().map(|state| &state.destination);
-        self.without(&key, as_added, text).or_else(|| {
-            let mut sorted: Vec<_> = entry.destinations().copied().collect();
-            order::sort_destinations(&mut sorted);
-            self.without(&key, sorted.iter().map(|state| &state.destination), text)
+        let as_added: Vec<_> = entry.destinations().collect();
+        self.without(&key, &as_added, text).or_else(|| {
+            let sorted = order::sorted_destinations(as_added.clone());
+            let is_another = sorted.iter().zip(&as_added).any(|(one, other)| !ptr::eq(*one, *other));
+            if is_another { self.without(&key, &sorted, text) } else { None }
         })
     }
 
-    fn without<'t, 'e>(
+    fn without<'t>(
         &mut self,
         key: &ServiceKey,
-        destinations: impl Iterator<Item = &'e Destination>,
+        destinations: &[&DestinationState],
         text: &'t [u8],
     ) -> Option<&'t [u8]> {
         self.line.clear();
         save::destination_start(&mut self.line, key);
         let start = self.line.len();
         let mut rest = text;
-        for destination in destinations {
+        for state in destinations {
             self.line.truncate(start);
-            save::destination_end(&mut self.line, key, destination);
+            save::destination_end(&mut self.line, key, &state.destination);
             self.line.push(b'\n');
             rest = rest.strip_prefix(&self.line[..])?;
         }

@@ -16,7 +16,16 @@ pub fn sort_services(services: &mut [ServiceState]) {
 
 /// Sorts the destinations of a service as ipvsadm lists them.
 pub fn sort_destinations(destinations: &mut [DestinationState]) {
-    sort(destinations, |a, b| compare_destinations(a.destination.address, b.destination.address));
+    sort(destinations, compare_states);
+}
+
+/// The destinations of a service as ipvsadm lists them.
+pub(crate) fn sorted_destinations(destinations: Vec<&DestinationState>) -> Vec<&DestinationState> {
+    sorted(destinations, compare_states)
+}
+
+fn compare_states(a: &DestinationState, b: &DestinationState) -> Ordering {
+    compare_destinations(a.destination.address, b.destination.address)
 }
 
 /// Mark, family, protocol, address, port. A service without a mark has mark 0.
@@ -71,11 +80,14 @@ fn sort<T: Copy>(items: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
     if items.len() < 2 {
         return;
     }
-    let mut references: Vec<&T> = items.iter().collect();
-    let mut spare = references.clone();
-    merge_sort(&mut references, &mut spare, &compare);
-    let sorted: Vec<T> = references.into_iter().copied().collect();
+    let sorted: Vec<T> = sorted(items.iter().collect(), compare).into_iter().copied().collect();
     items.copy_from_slice(&sorted);
+}
+
+fn sorted<T>(mut items: Vec<&T>, compare: impl Fn(&T, &T) -> Ordering) -> Vec<&T> {
+    let mut spare = items.clone();
+    merge_sort(&mut items, &mut spare, &compare);
+    items
 }
 
 fn merge_sort<'t, T>(items: &mut [&'t T], spare: &mut [&'t T], compare: &impl Fn(&T, &T) -> Ordering) {

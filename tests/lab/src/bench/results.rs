@@ -10,7 +10,7 @@ pub(super) const INSIDE_OPERATIONS: [&str; 2] = ["create", "alter"];
 
 /// Those of a reload.
 pub(super) const RELOAD_OPERATIONS: [&str; 7] =
-    ["fill", "read", "read-all", "apply-same", "apply-one", "reload", "memory"];
+    ["fill", "read", "apply-same", "apply-other-words", "apply-one", "reload", "memory"];
 
 /// Those of growth.
 pub(super) const GROWTH_OPERATIONS: [&str; 11] =

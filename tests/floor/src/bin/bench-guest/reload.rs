@@ -22,6 +22,8 @@ const THEIRS: &str = "ipvsadm";
 /// The tables, as rules.
 struct Tables {
     first: String,
+    /// The same, but no destination is written as `-S` writes it.
+    in_other_words: String,
     /// One weight differs.
     one_changed: String,
     /// A hundred weights differ.
@@ -32,6 +34,7 @@ impl Tables {
     fn new(size: (u32, u32)) -> Self {
         let first = Rules::new(size, 0, 0).table;
         Self {
+            in_other_words: first.replace(" -w ", " -w 0"),
             one_changed: with_weights_changed(&first, 1),
             many_changed: with_weights_changed(&first, CHANGES),
             first,
@@ -83,9 +86,8 @@ impl Bench<'_> {
         self.check("fill", OURS, &tables.first)?;
         let took = self.run(program, "read", OURS, &["-S", "-n"], "")?;
         print_figure("read", OURS, took);
-        let took = self.run(program, "read-all", OURS, &["-L", "-n", "--stats"], "")?;
-        print_figure("read-all", OURS, took);
         self.apply(program, "apply-same", &tables.first)?;
+        self.apply(program, "apply-other-words", &tables.in_other_words)?;
         self.apply(program, "apply-one", &tables.one_changed)?;
         self.check("apply-one", OURS, &tables.one_changed)?;
         self.apply(program, "reload", &tables.many_changed)?;
