@@ -1,10 +1,11 @@
 //! `ipvs-cli metrics` as Prometheus sees it: checked by the reference parser of OpenMetrics, of Debian's package
 //! python3-prometheus-client, and scraped over HTTP.
 //!
-//! Prints what a scrape costs; the figures are in docs/performance.md. `METRICS_SERVICES` makes the table larger.
+//! Prints what a scrape costs, beside ipvsadm's listing of the same on a machine that is as busy; the figures are in
+//! docs/performance.md. `METRICS_SERVICES` makes the table larger.
 
 use kernel_tests::kernel_major;
-use kernel_tests::system::{Installation, System};
+use kernel_tests::system::{Installation, OBSERVER, System};
 use kernel_tests::target::Target;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -149,11 +150,18 @@ fn scrapes_are_answered() {
             assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", page.len())), "{head}");
             assert_eq!(page.lines().filter(|line| line.starts_with("ipvs_destination_weight{")).count(), services * 5);
             let reading = page.lines().find_map(|line| line.strip_prefix("ipvs_scrape_duration_seconds ")).unwrap();
+            let begun = Instant::now();
+            let listing = system.run(OBSERVER, ["-L", "-n", "--stats"]);
+            let theirs = begun.elapsed();
+            assert!(listing.stderr.is_empty() && !listing.stdout.is_empty(), "{listing:?}");
             println!(
-                "{services} services x 5: {} ms, of which {reading} s reading the kernel; {} bytes; peak {}",
+                "{services} services x 5: {} ms, of which {reading} s reading the kernel; {} bytes; peak {}; \
+                 ipvsadm -L -n --stats: {} ms; ratio {:.2}",
                 took.as_millis(),
                 page.len(),
-                exporter.peak()
+                exporter.peak(),
+                theirs.as_millis(),
+                took.as_secs_f64() / theirs.as_secs_f64()
             );
         }
     });

@@ -53,7 +53,7 @@ pub(crate) struct Bench {
     /// minutes more
     #[arg(long, conflicts_with_all = ["reload", "growth", "connections"])]
     peers: bool,
-    /// Measure `ipvs-cli apply` instead, beside filling, clearing and refilling by ipvsadm [default size: 10000x5, for wall
+    /// Measure `ipvs-cli apply` instead, beside filling, clearing and refilling by ipvsadm, and `metrics` [default size: 10000x5, for wall
     /// time 10000x10; default kernel: 7.2]
     #[arg(long)]
     reload: bool,

@@ -1,4 +1,4 @@
-//! `cargo lab bench --reload`: what it costs to bring a director from one table to another.
+//! `cargo lab bench --reload`: what it costs to bring a director from one table to another, and to read all that it counts.
 
 use std::{fmt::Write, process::ExitCode};
 
@@ -18,7 +18,7 @@ struct Row {
     at_most: Option<(Clock, f64)>,
 }
 
-const ROWS: [Row; 5] = [
+const ROWS: [Row; 7] = [
     Row {
         name: "fill",
         title: "apply, to an empty director",
@@ -58,6 +58,22 @@ const ROWS: [Row; 5] = [
         other: ("reload", "ipvsadm"),
         other_title: "ipvsadm -C, -R",
         at_most: Some((Clock::Wall, 0.01)),
+    },
+    Row {
+        name: "read-all",
+        title: "-L -n --stats",
+        ours: "read-all",
+        other: ("read-all", "ipvsadm"),
+        other_title: "ipvsadm's",
+        at_most: None,
+    },
+    Row {
+        name: "metrics",
+        title: "metrics --destinations",
+        ours: "metrics",
+        other: ("read-all", "ipvsadm"),
+        other_title: "its -L -n --stats",
+        at_most: None,
     },
 ];
 

@@ -9,8 +9,8 @@ pub(super) const OPERATIONS: [&str; 6] = ["restore", "edit", "save", "list", "ad
 pub(super) const INSIDE_OPERATIONS: [&str; 2] = ["create", "alter"];
 
 /// Those of a reload.
-pub(super) const RELOAD_OPERATIONS: [&str; 7] =
-    ["fill", "read", "apply-same", "apply-other-words", "apply-one", "reload", "memory"];
+pub(super) const RELOAD_OPERATIONS: [&str; 9] =
+    ["fill", "read", "read-all", "metrics", "apply-same", "apply-other-words", "apply-one", "reload", "memory"];
 
 /// Those of growth.
 pub(super) const GROWTH_OPERATIONS: [&str; 11] =

@@ -1,17 +1,11 @@
 //! How the cost of each operation grows with the table: every one of them once, by ours, and its result checked.
 
-use std::{
-    env, io,
-    path::Path,
-    process::{Command, Stdio},
-    thread,
-};
-
-use nix::sys::resource::{UsageWho, getrusage};
+use std::{path::Path, thread};
 
 use crate::{
     Plan,
     measure::{RESIZE, SETTLE, is_same, tell_wrong},
+    memory::{self, Words},
     program::run,
     world::{Rules, in_own_network},
 };
@@ -28,21 +22,10 @@ pub(crate) fn measure(plan: &Plan) -> Result<bool, String> {
         in_own_network(|| bench.by_commands(&rules))?;
         // What was deleted stays in its network, and slows it down.
         in_own_network(|| bench.by_apply(&rules))?;
+        in_own_network(|| bench.tell_memory("memory", &memory::of_apply(&rules.table)))?;
         right &= bench.right;
     }
     Ok(right)
-}
-
-/// In place of a plan: run what follows, and tell the most memory that it had in use.
-///
-/// The kernel counts for a program what its parent had in use when it started it; so that has to be little.
-pub(crate) const PEAK: &str = "peak";
-
-/// Does that.
-pub(crate) fn peak(program: &str, arguments: &[String]) -> io::Result<bool> {
-    let status = Command::new(program).args(arguments).stdout(Stdio::null()).status()?;
-    println!("{}", getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss());
-    Ok(status.success())
 }
 
 struct Bench<'a> {
@@ -62,7 +45,7 @@ impl Bench<'_> {
             let listed = self.time(operation, words, "")?;
             self.compare(operation, &(TITLES + table.lines().count()).to_string(), &listed.lines().count().to_string());
         }
-        self.tell_memory_of("list-memory", &["-L", "-n"])?;
+        self.tell_memory("list-memory", &[(&["-L", "-n"], "")])?;
         self.time("add", &rules.additions[0].split(' ').collect::<Vec<_>>(), "")?;
         self.time("zero", &["-Z"], "")?;
         self.time("clear", &["-C"], "")?;
@@ -77,7 +60,7 @@ impl Bench<'_> {
         self.time("apply-same", &["apply", "--quiet", "-"], &rules.table)?;
         let saved = self.run("fill", &["-S", "-n"], "")?.1;
         self.compare("fill", &rules.table, &saved);
-        self.tell_memory("memory")
+        Ok(())
     }
 
     /// Runs it, tells its time, and gives what it said.
@@ -98,19 +81,8 @@ impl Bench<'_> {
         Ok((run.took.as_nanos(), run.stdout))
     }
 
-    /// The most that this has in use.
-    fn tell_memory_of(&self, name: &str, words: &[&str]) -> Result<(), String> {
-        let this = env::current_exe().map_err(|error| format!("find this program: {error}"))?;
-        let words = [&[PEAK, self.program.to_str().ok_or("a program's path is not UTF-8")?], words].concat();
-        let told = run(&this, &words, "").map_err(|error| format!("{}: {error}", this.display()))?;
-        println!("kilobytes {name} {} {}", self.tool, told.stdout.trim_end());
-        Ok(())
-    }
-
-    /// The most that any run had in use until now.
-    fn tell_memory(&self, name: &str) -> Result<(), String> {
-        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|error| format!("getrusage: {error}"))?;
-        println!("kilobytes {name} {} {}", self.tool, usage.max_rss());
+    fn tell_memory(&mut self, operation: &str, runs: &[Words<'_>]) -> Result<(), String> {
+        self.right &= memory::tell(operation, self.tool, self.program, runs);
         Ok(())
     }
 

@@ -17,6 +17,7 @@ mod growth;
 mod library;
 mod machine;
 mod measure;
+mod memory;
 mod peer;
 mod program;
 mod reload;
@@ -71,8 +72,8 @@ fn main() -> ExitCode {
         machine::run(|| plan.and_then(|plan| work(&plan)));
     }
     let words: Vec<String> = env::args().skip(1).collect();
-    if let [growth::PEAK, program] = words.iter().map(String::as_str).take(2).collect::<Vec<_>>()[..] {
-        let is_good = growth::peak(program, &words[2..]).unwrap_or(false);
+    if let [memory::PEAK, program] = words.iter().map(String::as_str).take(2).collect::<Vec<_>>()[..] {
+        let is_good = memory::peak(program, &words[2..]).unwrap_or(false);
         return ExitCode::from(u8::from(!is_good));
     }
     let plan = Plan::parse(words.into_iter());

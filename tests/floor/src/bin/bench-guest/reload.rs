@@ -2,17 +2,19 @@
 
 use std::{fs, path::Path, thread, time::Duration};
 
-use nix::sys::resource::{UsageWho, getrusage};
-
 use crate::{
     Plan, Reload,
     measure::{RESIZE, SETTLE, is_same, tell_wrong},
-    program::run,
+    memory,
+    program::{Run, run},
     world::{Rules, in_own_network},
 };
 
 /// So many lines are changed for the reload.
 const CHANGES: usize = 100;
+
+/// The listing that has every counter.
+const READ_ALL: [&str; 3] = ["-L", "-n", "--stats"];
 
 /// The tool that can `apply`.
 const OURS: &str = "ours";
@@ -68,6 +70,8 @@ pub(crate) fn measure(plan: &Plan, which: Reload) -> Result<bool, String> {
     let mut bench = Bench { plan, tables: &tables, right: true };
     let (ours, theirs) = (program(OURS)?, program(THEIRS)?);
     in_own_network(|| bench.ours(ours))?;
+    let apply = memory::of_apply(&tables.first);
+    bench.right &= in_own_network(|| Ok(memory::tell("memory", OURS, ours, &apply)))?;
     in_own_network(|| bench.theirs(theirs, which))?;
     Ok(bench.right)
 }
@@ -84,26 +88,36 @@ impl Bench<'_> {
         self.apply(program, "fill", &tables.first)?;
         thread::sleep(RESIZE);
         self.check("fill", OURS, &tables.first)?;
-        let took = self.run(program, "read", OURS, &["-S", "-n"], "")?;
-        print_figure("read", OURS, took);
+        self.time(program, "read", OURS, &["-S", "-n"], "")?;
+        self.time(program, "read-all", OURS, &READ_ALL, "")?;
+        self.metrics(program)?;
         self.apply(program, "apply-same", &tables.first)?;
         self.apply(program, "apply-other-words", &tables.in_other_words)?;
         self.apply(program, "apply-one", &tables.one_changed)?;
         self.check("apply-one", OURS, &tables.one_changed)?;
         self.apply(program, "reload", &tables.many_changed)?;
         self.check("reload", OURS, &tables.many_changed)?;
-        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|error| format!("getrusage: {error}"))?;
-        // That of ipvsadm, which ran too, is the smaller one.
-        println!("kilobytes memory {OURS} {}", usage.max_rss());
+        Ok(())
+    }
+
+    /// All that there is to know of a director, for a monitoring system.
+    fn metrics(&mut self, program: &Path) -> Result<(), String> {
+        let run = self.run(program, "metrics", OURS, &["metrics", "--destinations"], "")?;
+        let destinations = self.tables.first.lines().filter(|line| line.starts_with("-a")).count();
+        let counted = run.stdout.lines().filter(|line| line.starts_with("ipvs_destination_weight{")).count();
+        self.right &= is_same("metrics", OURS, &destinations.to_string(), &counted.to_string());
+        print_figure("metrics", OURS, run.took);
         Ok(())
     }
 
     fn theirs(&mut self, program: &Path, which: Reload) -> Result<(), String> {
         let tables = self.tables;
-        print_figure("fill", THEIRS, self.run(program, "fill", THEIRS, &["-R"], &tables.first)?);
+        self.time(program, "fill", THEIRS, &["-R"], &tables.first)?;
+        thread::sleep(RESIZE);
+        self.time(program, "read-all", THEIRS, &READ_ALL, "")?;
         if which == Reload::Whole {
-            let clear = self.run(program, "reload", THEIRS, &["-C"], "")?;
-            let fill = self.run(program, "reload", THEIRS, &["-R"], &tables.many_changed)?;
+            let clear = self.run(program, "reload", THEIRS, &["-C"], "")?.took;
+            let fill = self.run(program, "reload", THEIRS, &["-R"], &tables.many_changed)?.took;
             print_figure("reload", THEIRS, clear + fill);
             self.check("reload", THEIRS, &tables.many_changed)?;
         }
@@ -114,19 +128,17 @@ impl Bench<'_> {
         let file = tempfile::NamedTempFile::new().map_err(|error| format!("a file for rules: {error}"))?;
         fs::write(file.path(), rules).map_err(|error| format!("write rules: {error}"))?;
         let path = file.path().to_str().ok_or("a temporary file's path is not UTF-8")?;
-        let took = self.run(program, operation, OURS, &["apply", "--quiet", path], "")?;
-        print_figure(operation, OURS, took);
+        self.time(program, operation, OURS, &["apply", "--quiet", path], "")
+    }
+
+    /// Runs it, and tells its time.
+    fn time(&mut self, program: &Path, operation: &str, tool: &str, words: &[&str], input: &str) -> Result<(), String> {
+        let run = self.run(program, operation, tool, words, input)?;
+        print_figure(operation, tool, run.took);
         Ok(())
     }
 
-    fn run(
-        &mut self,
-        program: &Path,
-        operation: &str,
-        tool: &str,
-        words: &[&str],
-        input: &str,
-    ) -> Result<Duration, String> {
+    fn run(&mut self, program: &Path, operation: &str, tool: &str, words: &[&str], input: &str) -> Result<Run, String> {
         println!("progress {tool}: {operation}");
         thread::sleep(SETTLE);
         let run = run(program, words, input).map_err(|error| format!("{}: {error}", program.display()))?;
@@ -134,7 +146,7 @@ impl Bench<'_> {
             let said = run.stderr.lines().next().unwrap_or_default();
             self.wrong(operation, tool, &format!("{}, stderr: {said}", run.status));
         }
-        Ok(run.took)
+        Ok(run)
     }
 
     /// The table must be what the rules say, by the reference's word: what it saves of them are these lines, in this order.
