@@ -6,6 +6,7 @@ mod operate {
     mod faults;
     mod killed;
     mod namespaces;
+    mod out_of_memory;
     mod race;
     mod rights;
     mod round_trips;
