@@ -15,7 +15,10 @@ fuzz_target!(|text: &[u8]| {
     };
     check_places(text, &desired.warnings);
     match desired.table(&Table::new()) {
-        Ok(table) => check_written(&table),
+        Ok(table) => {
+            check_compared(text, &table);
+            check_written(&table);
+        }
         Err(problems) => check(text, &problems),
     }
 });
@@ -35,6 +38,14 @@ fn check_places(text: &[u8], problems: &[Problem]) {
         assert!(place.line() <= lines && !reason.is_empty(), "{place}: {reason}");
         assert!(place.column().is_none_or(|column| column <= place.text().chars().count() + 2), "{place}");
     }
+}
+
+/// Read for a director that holds all of it, it is the same.
+fn check_compared(text: &[u8], table: &Table) {
+    let parser = &mut Parser::new(&mut NoNames, Posix(false));
+    let compared =
+        desired::read_for(table, "fuzz", text.to_vec(), parser).unwrap_or_else(|problems| panic!("{}", problems[0]));
+    assert_eq!(compared.table(table).as_ref().ok(), Some(table));
 }
 
 fn check_written(table: &Table) {

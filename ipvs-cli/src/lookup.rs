@@ -47,6 +47,10 @@ impl Resolve for Lookup {
         std::mem::take(&mut self.missed)
     }
 
+    fn remembers(&self) -> bool {
+        !self.hosts.is_empty() || !self.ports.is_empty()
+    }
+
     fn forget(&mut self) {
         self.hosts.clear();
         self.ports.clear();

@@ -4,7 +4,7 @@
 //! - *Typed*: TOML or JSON with the keys that docs/desired-state.md describes.
 //!
 //! [`read`] makes a [`Desired`] of either: commands that build the state from nothing, each with its place in the text.
-//! What is wrong with a text is told all at once, as [`Problem`]s, before anything is sent.
+//! [`read_for`] leaves out what a director holds already. What is wrong with a text is told all at once, as [`Problem`]s.
 //!
 //! ```
 //! use ipvs::{Client, Table};
@@ -37,7 +37,8 @@ pub(crate) use write::{fields, scalar};
 
 use crate::ipvsadm::Parser;
 use notation::Notation;
-use place::{Problems, Source};
+use place::Problems;
+pub(crate) use place::Source;
 
 /// A command, and where the text asks for it.
 ///
@@ -66,8 +67,8 @@ pub struct Desired {
     /// Carried out in order on a director that [`Scope::cleared`] has cleared, they make the desired table, but for
     /// [`same`](Self::same).
     pub commands: Vec<Located>,
-    /// Services of which the text says, in its own words, what the director held that it was [read for](read_for). No command is
-    /// about them.
+    /// Services of which the text says, in its own words, what the director held that it was [read for](read_for): as they are there, with
+    /// what they have counted. No command is about them.
     pub same: Vec<TableEntry>,
     /// Of services of a mark, if the text says it: which packets get the mark.
     pub groups: Vec<Group>,
@@ -105,32 +106,27 @@ pub fn read(name: &str, text: Vec<u8>, parser: &mut Parser<'_>) -> Result<Desire
 }
 
 /// As [`read`], but much faster if the text is made of rules as `ipvsadm -S -n` writes them, and says of most services what this
-/// director holds: the desired table is the same.
+/// director holds. The desired table is the same, but for what services and destinations have counted.
 ///
 /// # Errors
-/// As those of [`read`].
+/// As those of [`read`]; only which service is near to one that is not there may be another.
 pub fn read_for(director: &Table, name: &str, text: Vec<u8>, parser: &mut Parser<'_>) -> Result<Desired, Vec<Problem>> {
-    let source = Source::new(name, without_mark(text));
+    understand(&Source::new(name, text), director, parser)
+}
+
+pub(crate) fn understand(source: &Source, director: &Table, parser: &mut Parser<'_>) -> Result<Desired, Vec<Problem>> {
     let mut problems = Problems::default();
     let desired = match notation::tell(source.text()) {
-        Notation::Rules => rules::read(&source, director, parser, &mut problems),
+        Notation::Rules => rules::read(source, director, parser, &mut problems),
         Notation::Nothing => {
             problems.add(source.place(0), NOTHING);
             Desired::default()
         }
-        Notation::Toml => typed::read(&source, typed::toml::parts, &mut problems),
-        Notation::Json => typed::read(&source, typed::json::parts, &mut problems),
+        Notation::Toml => typed::read(source, typed::toml::parts, &mut problems),
+        Notation::Json => typed::read(source, typed::json::parts, &mut problems),
     };
     problems.sort();
     problems.or(desired)
-}
-
-/// Editors of some systems put a byte order mark before a text of UTF-8.
-fn without_mark(mut text: Vec<u8>) -> Vec<u8> {
-    if text.starts_with("\u{feff}".as_bytes()) {
-        text.drain(.."\u{feff}".len());
-    }
-    text
 }
 
 /// An empty text is what is left of a program that failed, more often than the wish for an empty director.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// A text with its name.
 #[derive(Clone)]
-pub(super) struct Source(Arc<Inner>);
+pub(crate) struct Source(Arc<Inner>);
 
 struct Inner {
     name: String,
@@ -14,8 +14,8 @@ struct Inner {
 }
 
 impl Source {
-    pub(super) fn new(name: &str, text: Vec<u8>) -> Self {
-        Source(Arc::new(Inner { name: name.to_owned(), text }))
+    pub(crate) fn new(name: &str, text: Vec<u8>) -> Self {
+        Source(Arc::new(Inner { name: name.to_owned(), text: without_mark(text) }))
     }
 
     pub(super) fn text(&self) -> &[u8] {
@@ -37,6 +37,14 @@ impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Source({:?}, {} bytes)", self.0.name, self.0.text.len())
     }
+}
+
+/// Editors of some systems put a byte order mark before a text of UTF-8.
+fn without_mark(mut text: Vec<u8>) -> Vec<u8> {
+    if text.starts_with("\u{feff}".as_bytes()) {
+        text.drain(.."\u{feff}".len());
+    }
+    text
 }
 
 /// A place in a text: prints as `file:line:column`, or `file:line` where the whole line is meant.

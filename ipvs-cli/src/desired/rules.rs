@@ -76,6 +76,11 @@ impl Reader<'_> {
     fn change(&mut self, start: usize, command: Command) -> Result<(), String> {
         let scope = &mut self.desired.scope;
         match &command {
+            // Nothing is there yet.
+            Command::Flush if self.desired.commands.is_empty() && self.desired.same.is_empty() => {
+                scope.services = true;
+                return Ok(());
+            }
             Command::Zero(_) => return Err(format!("-Z zeroes counters, {NO_PART}")),
             Command::SetTimeouts(_) => scope.timeouts = true,
             Command::StartDaemon(daemon) => {

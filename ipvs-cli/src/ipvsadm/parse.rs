@@ -61,6 +61,11 @@ impl<'r> Parser<'r> {
         parsed
     }
 
+    /// Had names to be looked up? They are remembered now.
+    pub(crate) fn remembers_names(&self) -> bool {
+        self.addresses.names.remembers()
+    }
+
     /// Names are to be looked up anew.
     pub fn forget_names(&mut self) {
         self.addresses.forget();

@@ -22,6 +22,11 @@ pub trait Resolve: std::fmt::Debug {
         false
     }
 
+    /// Does it remember names? Then it had to ask for them, which may have taken long.
+    fn remembers(&self) -> bool {
+        false
+    }
+
     /// Forgets the names that it remembers.
     fn forget(&mut self) {}
 }

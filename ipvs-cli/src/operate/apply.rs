@@ -1,6 +1,6 @@
 //! `apply`: brings the director to a desired state.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ipvs::{Stage, Why};
 
@@ -8,6 +8,7 @@ use super::carry_out::{Conduct, Verdict, carry_out};
 use super::cli::{Apply, Manner, Restrictions};
 use super::difference::{Difference, Notation};
 use super::json;
+use super::lock::Lock;
 use super::prepare::{self, Prepared, Text};
 use super::session::{Session, Trouble};
 use super::summary::Summary;
@@ -35,14 +36,8 @@ pub(super) fn change(
         (patience, limit) => patience.or(limit),
     };
     // Held until the end.
-    let _turn = match manner.dry_run {
-        true => None,
-        false => match session.take_turn(patience) {
-            Ok(turn) => turn,
-            Err(trouble) => return Err(text.trouble_before(session, trouble)),
-        },
-    };
-    let prepared = prepare::plan(session, text, restrictions)?;
+    let _turn = if manner.dry_run { None } else { take_turn(session, &text, patience)? };
+    let prepared = prepare::plan(session, &text, restrictions)?;
     let summary = Summary::of(prepared.change.plan()).with_marks(&prepared.marks);
     if manner.dry_run {
         show(session, &prepared, manner.json);
@@ -65,6 +60,17 @@ pub(super) fn change(
             Ok(0)
         }
         Err(verdict) => Ok(unmade(session, &prepared, &verdict)),
+    }
+}
+
+/// If it has to wait, or there is no turn, what is wrong with the text is told first.
+fn take_turn(session: &mut Session<'_, '_>, text: &Text, patience: Option<Duration>) -> Result<Option<Lock>, Trouble> {
+    match session.take_turn(Some(Duration::ZERO)) {
+        Ok(turn) => Ok(turn),
+        Err(denied) => {
+            text.check()?;
+            if patience == Some(Duration::ZERO) { Err(denied) } else { session.take_turn(patience) }
+        }
     }
 }
 

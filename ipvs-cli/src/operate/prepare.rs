@@ -9,8 +9,9 @@ use ipvs::{Change, Command, DaemonRole, Impossible, Plan, Planner, Table};
 use super::cli::{Restrictions, Wanted};
 use super::mark_change::{MarkChange, is_about_marks};
 use super::session::{Session, Trouble};
-use crate::desired::{self, Desired, Place};
+use crate::desired::{self, Desired, Place, Source};
 use crate::failure::Failure;
+use crate::ipvsadm::Parser;
 use crate::run;
 
 /// A change, and what asks for it.
@@ -22,8 +23,7 @@ pub(super) struct Prepared {
 
 /// A text that says what is desired.
 pub(super) struct Text {
-    name: String,
-    text: Vec<u8>,
+    source: Source,
     /// Of the services none are to stay that it does not name, even if it names none.
     pub(super) is_about_services: bool,
 }
@@ -42,37 +42,54 @@ impl Text {
             read.map_err(|error| Trouble::Other(format!("{name}: {error}")))?;
             name
         };
-        Ok(Text { name, text, is_about_services: false })
+        Ok(Text { source: Source::new(&name, text), is_about_services: false })
     }
 
     /// What it desires of this director.
-    fn understand(self, session: &mut Session<'_, '_>, director: &Table) -> Result<Desired, Trouble> {
-        let read = run::with_parser(|parser| desired::read_for(director, &self.name, self.text, parser));
-        let mut desired = read.map_err(Trouble::Problems)?;
-        session.warn(&desired.warnings);
+    fn understand(&self, director: &Table, parser: &mut Parser<'_>) -> Result<Desired, Trouble> {
+        let mut desired = desired::understand(&self.source, director, parser).map_err(Trouble::Problems)?;
         desired.scope.services |= self.is_about_services;
         Ok(desired)
     }
 
-    /// What is wrong with it comes first, or else this.
-    pub(super) fn trouble_before(self, session: &mut Session<'_, '_>, trouble: Trouble) -> Trouble {
-        self.understand(session, &Table::new()).err().unwrap_or(trouble)
+    /// Is anything wrong with it? Wherever there is other trouble, or somebody to wait for, this is told first.
+    pub(super) fn check(&self) -> Result<(), Trouble> {
+        run::with_parser(|parser| self.understand(&Table::new(), parser)).map(drop)
     }
 }
 
-/// Reads the director, and plans the change to what is desired, and tries it out.
+/// Reads the director, and what is desired of it.
+fn read(session: &mut Session<'_, '_>, text: &Text) -> Result<(Table, Desired), Trouble> {
+    run::with_parser(|parser| {
+        let mut before = director(session, text)?;
+        let mut desired = text.understand(&before, parser)?;
+        if parser.remembers_names() {
+            // The director may have changed while they were looked up.
+            before = director(session, text)?;
+            desired = text.understand(&before, parser)?;
+        }
+        Ok((before, desired))
+    })
+}
+
+fn director(session: &mut Session<'_, '_>, text: &Text) -> Result<Table, Trouble> {
+    session.doing("reading the director's table");
+    let table = session.kernel.table_without_statistics().map_err(|error| Trouble::Kernel(Failure::read(error)));
+    if table.is_err() {
+        text.check()?;
+    }
+    session.doing("planning");
+    table
+}
+
+/// Plans the change from what the director holds to what is desired, and tries it out.
 pub(super) fn plan(
     session: &mut Session<'_, '_>,
-    text: Text,
+    text: &Text,
     restrictions: &Restrictions,
 ) -> Result<Prepared, Trouble> {
-    session.doing("reading the director's table");
-    let before = match session.kernel.table_without_statistics() {
-        Ok(before) => before,
-        Err(error) => return Err(text.trouble_before(session, Trouble::Kernel(Failure::read(error)))),
-    };
-    session.doing("planning");
-    let desired = text.understand(session, &before)?;
+    let (before, desired) = read(session, text)?;
+    session.warn(&desired.warnings);
     let table = desired.table(&before).map_err(Trouble::Problems)?;
     for key in restrictions.only.iter().filter(|key| before.service(key).is_none() && table.service(key).is_none()) {
         session.note(format!("--only: there is no service {key}, neither in the file nor on the director"));
@@ -108,7 +125,7 @@ fn mark_change(
 /// As [`Text::read`] and [`plan`].
 pub(super) fn prepare(session: &mut Session<'_, '_>, wanted: &Wanted) -> Result<Prepared, Trouble> {
     let text = Text::read(session, &wanted.file)?;
-    plan(session, text, &wanted.restrictions)
+    plan(session, &text, &wanted.restrictions)
 }
 
 /// What the file does not speak of stays as it is, whoever changes it meanwhile.

@@ -117,14 +117,26 @@ fn only_what_differs_is_read() {
     assert_eq!(desired.table(&director).unwrap(), crate::table("changed", changed).unwrap());
 }
 
+/// The last three are further apart than the comparison of `-S` can tell.
 #[test]
 fn the_order_in_which_they_were_added_does_not_matter() {
-    let (first, second) = ("-a -f 1 -r 192.0.2.12:80 -m -w 1\n", "-a -f 1 -r 192.0.2.11:80 -m -w 1\n");
-    let director = crate::table("made", format!("-A -f 1 -s rr\n{first}{second}")).unwrap();
-    for lines in [[first, second], [second, first]] {
-        let desired = read_for(&director, format!("-A -f 1 -s rr\n{}", lines.concat()).as_bytes()).unwrap();
-        assert_eq!(desired.same.len(), 1);
+    for hosts in [&["192.0.2.12", "192.0.2.11"][..], &["10.0.0.1", "100.0.0.1", "200.0.0.1"]] {
+        let lines: String = hosts.iter().map(|host| format!("-a -f 1 -r {host}:80 -m -w 1\n")).collect();
+        let added = format!("-A -f 1 -s rr\n{lines}");
+        let director = crate::table("added", &*added).unwrap();
+        for text in [rules(&director), added.into_bytes()] {
+            assert_eq!(read_for(&director, &text).unwrap().same.len(), 1, "{}", String::from_utf8_lossy(&text));
+        }
     }
+}
+
+#[test]
+fn a_clear_before_all_of_it_means_nothing() {
+    let director = director();
+    let desired = read_for(&director, format!("# all of it\n-C\n{SAVED}").as_bytes()).unwrap();
+    assert_eq!((desired.same.len(), desired.commands.len()), (3, 0));
+    let nothing = read_for(&director, b"-C").unwrap();
+    assert_eq!(nothing.table(&director).unwrap(), Table::new());
 }
 
 #[test]

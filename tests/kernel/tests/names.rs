@@ -68,3 +68,22 @@ fn in_a_script() {
         &["www.example.net", "app1.example.net", "app2.example.net", "http/tcp"],
     );
 }
+
+/// Answers, but has somebody add a service first.
+const SLOW_GETENT: &str = r#"cat >/usr/local/sbin/getent <<'END'
+#!/bin/sh
+ipvsadm -A -f 9 2>/dev/null
+exec /usr/bin/getent "$@"
+END
+chmod 755 /usr/local/sbin/getent"#;
+
+#[test]
+fn a_director_that_changes_while_names_are_looked_up_is_read_again() {
+    shell::with(Target::Ours, |shell| {
+        shell.type_in(SLOW_GETENT, b"");
+        let outcome = shell.type_in("ipvs-cli apply --quiet -", b"-A -t www.example.net:80 -s rr\n");
+        assert_eq!((outcome.status, &*outcome.stderr), (Status::Exit(0), &b""[..]));
+        let saved = shell.type_in("ipvsadm -S -n", b"").stdout;
+        assert_eq!(String::from_utf8_lossy(&saved), "-A -t 192.0.2.1:80 -s rr\n");
+    });
+}

@@ -41,6 +41,11 @@ fn who_is_at_work_is_named_and_waited_for() {
             "{line}"
         );
     }
+    // What is wrong with a file is told before anybody is waited for.
+    for line in ["apply -", "apply --wait -", "restore --atomic"] {
+        let Done { status, stderr, .. } = world.run(line, "-A -f 1\n-A -f 0\n");
+        assert!(status == 1 && stderr.starts_with("standard input:2: "), "{line}: {stderr}");
+    }
     // They change nothing, or are one command.
     assert_eq!(world.run("diff -", &wanted).status, 1);
     assert_eq!(world.run("apply --dry-run -", &wanted).status, 0);
