@@ -165,3 +165,32 @@ impl fmt::Display for CommandKind {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They are all that an error says of what was refused.
+    #[test]
+    fn each_kind_has_words_of_its_own() {
+        use CommandKind::*;
+        let changes = [
+            AddService,
+            EditService,
+            DeleteService,
+            AddDestination,
+            EditDestination,
+            DeleteDestination,
+            Zero,
+            Flush,
+            SetTimeouts,
+            StartDaemon,
+            StopDaemon,
+        ];
+        let reads = [GetService, GetDestinations, GetDaemons, GetTimeouts, GetInfo, ResolveFamily];
+        let kinds = changes.into_iter().chain(reads);
+        let words: std::collections::BTreeSet<_> = kinds.map(|kind| kind.to_string()).collect();
+        assert_eq!(words.len(), changes.len() + reads.len());
+        assert!(words.iter().all(|words| !words.is_empty()));
+    }
+}

@@ -64,6 +64,13 @@ const TIMEOUTS: &str = "2003000064000000c8000000";
 const DAEMONS: &str = "\
     000000000000000000000000000000000000000000000000020000006c6f000000000000000000000000000009000000";
 
+/// As a C compiler finds them in `linux/ip_vs.h`.
+#[test]
+fn the_numbers_of_questions() {
+    let ours = [GET_INFO, GET_SERVICES, GET_SERVICE, GET_DESTINATIONS, GET_TIMEOUTS, GET_DAEMONS];
+    assert_eq!(ours, [1153, 1154, 1155, 1156, 1158, 1159]);
+}
+
 #[test]
 fn a_kernels_answers() {
     let key = "tcp 10.0.0.1:80".parse().unwrap();
@@ -309,6 +316,15 @@ proptest! {
         let _ = destinations(&bytes, Detail::Statistics, Some(Tunnel::Ipip));
         let _ = services(&bytes);
         let _ = Question::read(option, &bytes);
+    }
+}
+
+/// The kernel would write behind them.
+#[test]
+fn questions_that_are_too_short_are_refused() {
+    for (option, length) in [(GET_INFO, 12), (GET_TIMEOUTS, 12), (GET_DAEMONS, 48), (GET_SERVICE, 104)] {
+        assert!(Question::read(option, &vec![0; length]).is_some(), "{option}");
+        assert_eq!(Question::read(option, &vec![0; length - 1]), None, "{option}");
     }
 }
 
