@@ -42,9 +42,10 @@ fn check_places(text: &[u8], problems: &[Problem]) {
 
 /// Read for a director that holds all of it, it is the same.
 fn check_compared(text: &[u8], table: &Table) {
-    let parser = &mut Parser::new(&mut NoNames, Posix(false));
-    let compared =
-        desired::read_for(table, "fuzz", text.to_vec(), parser).unwrap_or_else(|problems| panic!("{}", problems[0]));
+    let mut names = NoNames;
+    let parser = &mut Parser::new(&mut names, Posix(false));
+    let compared = desired::read_for(table, "fuzz", text.to_vec(), parser);
+    let compared = compared.unwrap_or_else(|problems| panic!("{}", problems[0]));
     assert_eq!(compared.table(table).as_ref().ok(), Some(table));
 }
 

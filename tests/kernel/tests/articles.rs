@@ -96,7 +96,7 @@ fn runs_here(line: &Line) -> bool {
 
 fn play(lines: &[Line], shell: &mut Shell, target: Target) -> Played {
     let run = |line: &Line| {
-        let outcome = shell.type_in(&line.command, b"");
+        let outcome = type_in(shell, line);
         // What ours understands, theirs has to be told in plain words, or the tables could not be compared.
         if let (Target::Theirs, Some(meant)) = (target, &line.expected.meant) {
             let meant_outcome = shell.type_in(meant, b"");
@@ -107,6 +107,19 @@ fn play(lines: &[Line], shell: &mut Shell, target: Target) -> Played {
     let outcomes = lines.iter().map(run).collect();
     let listings = ["ipvsadm -S -n", "ipvsadm -L -n", "ipvsadm"].map(|command| shell.type_in(command, b"")).to_vec();
     Played { outcomes, table: shell.table(), listings }
+}
+
+/// The original writes a message and the end of its line apart, and another program of a pipe may speak in between: then once more.
+fn type_in(shell: &mut Shell, line: &Line) -> Outcome {
+    const TRIES: usize = 20;
+    let is_torn = |outcome: &Outcome| is_pipe(line) && stderr_lines(outcome).iter().any(String::is_empty);
+    let mut outcomes = (0..TRIES).map(|_| shell.type_in(&line.command, b""));
+    outcomes.find(|outcome| !is_torn(outcome)).unwrap_or_else(|| panic!("{}: nobody lets another finish", line.command))
+}
+
+/// The programs of a pipe speak in any order.
+fn is_pipe(line: &Line) -> bool {
+    line.command.contains('|')
 }
 
 fn succeeded(warnings: &[String]) -> Outcome {
@@ -136,9 +149,7 @@ fn check_ours(line: &Line, theirs: &Outcome, ours: &Outcome) -> Option<String> {
         Some(_) => succeeded(&line.expected.warns),
         None => theirs.clone(),
     };
-    // The programs of a pipe speak in any order.
-    let is_pipe = line.command.contains('|');
-    let equal = if is_pipe { unordered(&wanted) == unordered(ours) } else { wanted == *ours };
+    let equal = if is_pipe(line) { unordered(&wanted) == unordered(ours) } else { wanted == *ours };
     (!equal).then(|| difference(&[wanted], std::slice::from_ref(ours)))
 }
 
