@@ -10,16 +10,16 @@ use crate::ipvsadm::{Invocation, Parser, Usage, Words};
 /// Of what the director holds, what is said in its own words is not read again.
 pub(super) fn read(source: &Source, director: &Table, parser: &mut Parser<'_>, problems: &mut Problems) -> Desired {
     let mut found = Problems::default();
-    let mut desired = read_all(source, same::Words::for_services_of(director), parser, &mut found);
+    let mut desired = read_all(source, same::Wording::for_services_of(director), parser, &mut found);
     if same::are_about(&desired.commands, &desired.same) {
         found = Problems::default();
-        desired = read_all(source, same::Words::default(), parser, &mut found);
+        desired = read_all(source, same::Wording::default(), parser, &mut found);
     }
     *problems = found;
     desired
 }
 
-fn read_all(source: &Source, mut same: same::Words<'_>, parser: &mut Parser<'_>, problems: &mut Problems) -> Desired {
+fn read_all(source: &Source, mut same: same::Wording<'_>, parser: &mut Parser<'_>, problems: &mut Problems) -> Desired {
     let warnings = Problems::default();
     let mut reader = Reader { source, desired: Desired::default(), running: Vec::new(), warnings };
     reader.desired.commands.reserve(source.text().len() / SHORT_RULE);

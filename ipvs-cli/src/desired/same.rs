@@ -14,9 +14,9 @@ use super::Located;
 use crate::ipvsadm::LONGEST_TIMEOUT;
 use crate::render::{order, save};
 
-/// The words for the services of a director.
+/// How the services of a director are written.
 #[derive(Default)]
-pub(super) struct Words<'d> {
+pub(super) struct Wording<'d> {
     /// By the line that adds them.
     services: HashMap<Vec<u8>, &'d TableEntry>,
     /// The line of a destination.
@@ -26,7 +26,7 @@ pub(super) struct Words<'d> {
 /// Few lines are longer.
 const LINE: usize = 80;
 
-impl<'d> Words<'d> {
+impl<'d> Wording<'d> {
     pub(super) fn for_services_of(director: &'d Table) -> Self {
         let mut services = HashMap::with_capacity(director.services().len());
         for entry in director.services().filter(|entry| is_ordinary(entry)) {
@@ -34,7 +34,7 @@ impl<'d> Words<'d> {
             save::service_rule(&mut line, entry.service());
             services.insert(line, entry);
         }
-        Words { services, line: Vec::with_capacity(LINE) }
+        Wording { services, line: Vec::with_capacity(LINE) }
     }
 
     /// If the text starts with all lines of a service: which it is, and how long they are. No service is given twice.
