@@ -1,7 +1,7 @@
 //! The three standard streams, as parameters: tests give others.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::fd::BorrowedFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -121,5 +121,22 @@ impl Write for Output {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Standard output with a buffer, from the first write on: a command that succeeds says nothing.
+#[derive(Debug, Default)]
+pub struct BufferedStdout(Option<BufWriter<Output>>);
+
+/// In bytes.
+const BUFFER: usize = 32 << 10;
+
+impl Write for BufferedStdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.get_or_insert_with(|| BufWriter::with_capacity(BUFFER, Output::stdout())).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.as_mut().map_or(Ok(()), Write::flush)
     }
 }

@@ -4,14 +4,14 @@
 mod start;
 
 use std::ffi::OsString;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 
-use ipvs_cli::io::{Output, Stdin, Streams};
+use ipvs_cli::io::{BufferedStdout, Output, Stdin, Streams};
 use ipvs_cli::kernel::Kernel;
 
 /// From the words of a command line, the program's name first, to the exit status.
 fn program(argv: &[OsString]) -> u8 {
-    let mut stdout = BufWriter::with_capacity(32 << 10, Output::stdout());
+    let mut stdout = BufferedStdout::default();
     let mut stderr = Output::stderr();
     let hints = || Output::stderr().is_terminal();
     let colors = || Output::stdout().is_terminal();

@@ -2,7 +2,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use ipvs::{Client, Command};
 
@@ -25,12 +24,19 @@ pub fn run(argv: &[OsString], streams: &mut Streams<'_>, kernel: &mut Kernel) ->
         Some((program, arguments)) => (program.as_os_str(), arguments),
         None => (OsStr::new("ipvsadm"), argv),
     };
-    match Path::new(program).file_name().unwrap_or_default().as_bytes() {
+    match file_name(program) {
         b"ipvsadm" => ipvsadm(program, arguments, streams, kernel),
         b"ipvsadm-save" => ipvsadm_save(arguments, streams, kernel),
         b"ipvsadm-restore" => ipvsadm_restore(streams, kernel),
         _ => by_its_own_name(program, arguments, streams, kernel),
     }
+}
+
+/// What is behind the last slash.
+fn file_name(path: &OsStr) -> &[u8] {
+    let bytes = path.as_bytes();
+    let start = bytes.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+    &bytes[start..]
 }
 
 /// A subcommand if the first word is no option, ipvsadm's language otherwise; `--dry-run` may stand before both.

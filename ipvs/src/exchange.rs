@@ -84,10 +84,11 @@ impl Window {
 
     /// Adds a request. `sequence` follows that of the request before it.
     pub(crate) fn push(&mut self, family: u16, sequence: u32, command: &Command) {
-        if self.is_empty() {
-            self.first = sequence;
-            // At once: what has to grow is copied, from pages that were touched for it.
-            self.datagram.reserve(MAX_DATAGRAM);
+        match self.len() {
+            0 => self.first = sequence,
+            // At once: what has to grow is copied, from pages that were touched for it. One alone needs only its own.
+            1 => self.datagram.reserve(MAX_DATAGRAM),
+            _ => {}
         }
         self.last = self.datagram.len();
         wire::encode_change(&mut self.datagram, Header::request(family, sequence), command);
