@@ -23,7 +23,8 @@ fn target(operation: &str) -> f64 {
     match operation {
         "restore" => 0.16,
         "edit" => 0.065,
-        "save" | "list" => 0.12,
+        "save" | "list" | "thresholds" | "persistent" => 0.12,
+        "stats" | "rate" | "save-v6" | "list-v6" => 0.42,
         "add" => 0.45,
         _ => 1.0,
     }
@@ -43,10 +44,12 @@ impl Row {
     }
 }
 
+/// What was measured.
 fn rows(section: &Section) -> impl Iterator<Item = Row> {
-    OPERATIONS.into_iter().map(|operation| {
-        let [ours, ipvsadm, floor] = ["ours", "ipvsadm", "floor"].map(|tool| section.results.median(operation, tool));
-        Row { operation, ours, ipvsadm, floor }
+    OPERATIONS.into_iter().filter_map(|operation| {
+        let figures = ["ours", "ipvsadm", "floor"].map(|tool| section.results.median(operation, tool));
+        let [ours, ipvsadm, floor] = figures;
+        figures.iter().any(Option::is_some).then_some(Row { operation, ours, ipvsadm, floor })
     })
 }
 
@@ -55,21 +58,21 @@ pub(super) fn table(section: &Section) -> String {
     let Section { kernel, size, clock, results } = section;
     let release = results.kernel().map(str::to_owned).unwrap_or_else(|| kernel.to_string());
     let mut out = format!("\nLinux {release}, {size}, {}\n", clock.title());
-    let _ = write!(out, "{:<26}{:>10}{:>10}{:>10}", "", "ipvsadm", "ours", "floor");
+    let _ = write!(out, "{:<28}{:>10}{:>10}{:>10}", "", "ipvsadm", "ours", "floor");
     let _ = writeln!(out, "{:>8}{:>8}{}", "ours", "floor", if clock.has_target() { "  at most" } else { "" });
     for row in rows(section) {
         let name = title(row.operation, *clock);
         let [ipvsadm, ours, floor] = [row.ipvsadm, row.ours, row.floor].map(|value| clock.show(value));
         let [ours_ratio, floor_ratio] = [row.ours, row.floor].map(|value| show_ratio(row.ratio(value)));
-        let _ = write!(out, "{name:<26}{ipvsadm:>10}{ours:>10}{floor:>10}{ours_ratio:>8}{floor_ratio:>8}");
+        let _ = write!(out, "{name:<28}{ipvsadm:>10}{ours:>10}{floor:>10}{ours_ratio:>8}{floor_ratio:>8}");
         let _ = writeln!(out, "{}", verdict(&row, *clock).map(|(text, _)| text).unwrap_or_default());
     }
     for Inside { operation, library, at_most, pyroute2 } in inside(section) {
         let verdict = if library <= at_most { "met" } else { "NOT MET" };
-        let _ = writeln!(out, "{:<26}{library:>20}{:>26}  {at_most} {verdict}", inside_title(operation), "");
+        let _ = writeln!(out, "{:<28}{library:>20}{:>26}  {at_most} {verdict}", inside_title(operation), "");
         if let Some(pyroute2) = pyroute2 {
             let ratio = library as f64 / pyroute2 as f64;
-            let _ = writeln!(out, "{:<26}{pyroute2:>20}{:>10}{ratio:>8.4}", "  the same by pyroute2", "");
+            let _ = writeln!(out, "{:<28}{pyroute2:>20}{:>10}{ratio:>8.4}", "  the same by pyroute2", "");
         }
     }
     for complaint in results.complaints() {
@@ -145,6 +148,12 @@ fn title(operation: &str, clock: Clock) -> &'static str {
         "edit" => "edit 3,000 weights: -R",
         "save" => "save: -S -n",
         "list" => "list: -L -n",
+        "thresholds" => "list: -L -n --thresholds",
+        "persistent" => "list: ... --persistent-conn",
+        "stats" => "list: -L -n --stats",
+        "rate" => "list: -L -n --rate",
+        "save-v6" => "save, of IPv6: -S -n",
+        "list-v6" => "list, of IPv6: -L -n",
         "add" => "add one destination: -a",
         _ => "clear: -C",
     }
@@ -200,7 +209,7 @@ mod tests {
         assert!(table(&good).starts_with("\nLinux 6.1.0-50, 300x10, million instructions"));
         assert!(
             table(&good)
-                .contains("restore the table: -R         100.00     16.00         -   0.160       -  0.16  met")
+                .contains("restore the table: -R           100.00     16.00         -   0.160       -  0.16  met")
         );
         let line = "bench kernel=6.1 size=300x10 clock=instructions operation=restore ours=16000000 ipvsadm=100000000 \
                     ratio=0.1600 target=0.16 met=yes right=yes\n";
@@ -237,7 +246,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        let wrong = section(Clock::Wall, &["wrong list ours: line 4", "end 1"]);
+        let wrong = section(Clock::Wall, &["figure list ours 1", "wrong list ours: line 4", "end 1"]);
         assert!(table(&wrong).ends_with("WRONG: list ours: line 4\n"));
         assert!(lines(&wrong).contains("right=no"));
     }

@@ -3,7 +3,20 @@
 use std::collections::BTreeMap;
 
 /// The operations, in the report's order. The names are `bench-guest`'s.
-pub(super) const OPERATIONS: [&str; 6] = ["restore", "edit", "save", "list", "add", "clear"];
+pub(super) const OPERATIONS: [&str; 12] = [
+    "restore",
+    "edit",
+    "save",
+    "list",
+    "thresholds",
+    "persistent",
+    "stats",
+    "rate",
+    "save-v6",
+    "list-v6",
+    "add",
+    "clear",
+];
 
 /// Those of a program that has the library inside, a command.
 pub(super) const INSIDE_OPERATIONS: [&str; 2] = ["create", "alter"];

@@ -7,6 +7,8 @@ use std::{fmt::Write, thread};
 pub(crate) struct Rules {
     /// All services with all destinations.
     pub(crate) table: String,
+    /// As many, of IPv6.
+    pub(crate) table_v6: String,
     /// New weights.
     pub(crate) edits: String,
     /// One new destination each.
@@ -20,23 +22,38 @@ const A_NETWORK: u32 = 250;
 
 impl Rules {
     /// Rules for `services` with `destinations` each.
-    pub(crate) fn new((services, destinations): (u32, u32), edits: u32, additions: u32) -> Self {
-        let (mut table, mut edited) = (String::new(), String::new());
-        for number in 0..services {
-            let service = service(number);
-            let _ = writeln!(table, "-A -t {service} -s rr");
-            for index in 0..destinations {
-                let (server, weight) = (server(number, index), 1 + index % 100);
-                let _ = writeln!(table, "-a -t {service} -r {server} -m -w {weight}");
-            }
-        }
-        for Edit { service: number, destination: index, weight } in self::edits((services, destinations), edits) {
+    pub(crate) fn new(size: (u32, u32), edits: u32, additions: u32) -> Self {
+        let mut edited = String::new();
+        for Edit { service: number, destination: index, weight } in self::edits(size, edits) {
             let (service, server) = (service(number), server(number, index));
             let _ = writeln!(edited, "-e -t {service} -r {server} -m -w {weight}");
         }
         let addition = |index| format!("-a -t {} -r 172.16.0.{}:80 -m -w 5", service(0), index + 1);
-        Self { table, edits: edited, additions: (0..additions).map(addition).collect() }
+        Self {
+            table: table(size, service, server),
+            table_v6: table(size, service_v6, server_v6),
+            edits: edited,
+            additions: (0..additions).map(addition).collect(),
+        }
     }
+}
+
+/// The lines that make services, each with its destinations.
+fn table(
+    (services, destinations): (u32, u32),
+    service: impl Fn(u32) -> String,
+    server: impl Fn(u32, u32) -> String,
+) -> String {
+    let mut table = String::new();
+    for number in 0..services {
+        let service = service(number);
+        let _ = writeln!(table, "-A -t {service} -s rr");
+        for index in 0..destinations {
+            let (server, weight) = (server(number, index), 1 + index % 100);
+            let _ = writeln!(table, "-a -t {service} -r {server} -m -w {weight}");
+        }
+    }
+    table
 }
 
 /// A destination's new weight.
@@ -66,6 +83,14 @@ pub(crate) fn server(number: u32, index: u32) -> String {
     format!("192.{}.{}.{}:80", 168 + index / A_NETWORK, number % A_NETWORK, 1 + index % A_NETWORK)
 }
 
+fn service_v6(number: u32) -> String {
+    format!("[2001:db8::{:x}:{:x}]:80", number >> 16, 1 + (number & 0xffff))
+}
+
+fn server_v6(number: u32, index: u32) -> String {
+    format!("[fd00::{:x}:{:x}]:80", number % A_NETWORK, 1 + index)
+}
+
 /// Does something in a network of its own: a destination that was deleted slows its namespace down for minutes.
 pub(crate) fn in_own_network<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
     let inside = || {
@@ -92,10 +117,11 @@ mod tests {
         let rules = |size| Rules::new(size, 0, 1);
         for (size, lines) in [((100_000, 1), 200_000), ((1, 10_000), 10_001)] {
             let rules = rules(size);
-            let mut all: Vec<_> = rules.table.lines().chain(rules.additions.iter().map(String::as_str)).collect();
+            let mut all: Vec<_> = rules.table.lines().chain(rules.table_v6.lines()).collect();
+            all.extend(rules.additions.iter().map(String::as_str));
             all.sort_unstable();
             all.dedup();
-            assert_eq!(all.len(), lines + 1);
+            assert_eq!(all.len(), 2 * lines + 1);
         }
     }
 
