@@ -1,6 +1,6 @@
 //! `apply`: brings the director to a desired state.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ipvs::{Stage, Why};
 
@@ -8,7 +8,6 @@ use super::carry_out::{Conduct, Verdict, carry_out};
 use super::cli::{Apply, Manner, Restrictions};
 use super::difference::{Difference, Notation};
 use super::json;
-use super::lock::Lock;
 use super::prepare::{self, Prepared, Text};
 use super::session::{Session, Trouble};
 use super::summary::Summary;
@@ -36,7 +35,7 @@ pub(super) fn change(
         (patience, limit) => patience.or(limit),
     };
     // Held until the end.
-    let _turn = if manner.dry_run { None } else { take_turn(session, &text, patience)? };
+    let _turn = if manner.dry_run { None } else { session.take_turn_unless(|| text.check(), patience)? };
     let prepared = prepare::plan(session, &text, restrictions)?;
     let summary = Summary::of(prepared.change.plan()).with_marks(&prepared.marks);
     if manner.dry_run {
@@ -60,17 +59,6 @@ pub(super) fn change(
             Ok(0)
         }
         Err(verdict) => Ok(unmade(session, &prepared, &verdict)),
-    }
-}
-
-/// If it has to wait, or there is no turn, what is wrong with the text is told first.
-fn take_turn(session: &mut Session<'_, '_>, text: &Text, patience: Option<Duration>) -> Result<Option<Lock>, Trouble> {
-    match session.take_turn(Some(Duration::ZERO)) {
-        Ok(turn) => Ok(turn),
-        Err(denied) => {
-            text.check()?;
-            if patience == Some(Duration::ZERO) { Err(denied) } else { session.take_turn(patience) }
-        }
     }
 }
 

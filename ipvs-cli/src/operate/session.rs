@@ -119,13 +119,28 @@ impl<'a, 's> Session<'a, 's> {
 
     /// Waits for those of us who are at work on this director; `None` where the director is in this process.
     pub(super) fn take_turn(&mut self, patience: Option<Duration>) -> Result<Option<Lock>, Trouble> {
+        self.take_turn_unless(|| Ok(()), patience)
+    }
+
+    /// As [`take_turn`](Self::take_turn), unless there is a trouble that is to be told before it waits, or says anything.
+    pub(super) fn take_turn_unless(
+        &mut self,
+        trouble: impl FnOnce() -> Result<(), Trouble>,
+        patience: Option<Duration>,
+    ) -> Result<Option<Lock>, Trouble> {
         if !self.kernel.is_of_this_machine() {
             return Ok(None);
         }
-        // What is later than any clock shows is never.
-        let until = patience.and_then(|patience| Instant::now().checked_add(patience));
-        let display = &self.display;
-        match Lock::take(until, &mut |holder| display.doing(|| waiting_for(holder))) {
+        let denied = match self.lock(Some(Duration::ZERO)) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err(denied) => denied,
+        };
+        trouble()?;
+        let taken = match denied {
+            Denied::Held(_) if patience != Some(Duration::ZERO) => self.lock(patience),
+            denied => Err(denied),
+        };
+        match taken {
             Ok(lock) => Ok(Some(lock)),
             Err(Denied::Held(holder)) => Err(Trouble::Other(format!(
                 "{holder} is at work on this director; nothing was changed; --wait waits for it"
@@ -135,6 +150,12 @@ impl<'a, 's> Session<'a, 's> {
                 Ok(None)
             }
         }
+    }
+
+    fn lock(&self, patience: Option<Duration>) -> Result<Lock, Denied> {
+        // What is later than any clock shows is never.
+        let until = patience.and_then(|patience| Instant::now().checked_add(patience));
+        Lock::take(until, &mut |holder| self.display.doing(|| waiting_for(holder)))
     }
 
     /// A message, with the line off the terminal.

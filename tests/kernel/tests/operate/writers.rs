@@ -85,6 +85,8 @@ fn without_a_place_for_the_lock_it_is_said() {
         Done { status: 0, stdout: String::new(), stderr: String::new() }
     );
     assert_eq!(world.run("restore", "-A -f 2"), Done { status: 0, stdout: String::new(), stderr: String::new() });
+    let wrong = world.run("apply -", "-A -f 1 -s");
+    assert!(wrong.status != 0 && wrong.stderr.starts_with("standard input:1: "), "only the file is wrong: {wrong:?}");
     fs::remove_dir(lock()).unwrap();
 }
 
