@@ -1,6 +1,6 @@
 //! The kernel's rules: what it refuses, in the order in which it looks.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::cause::Cause;
 use crate::command::Command;
@@ -72,7 +72,7 @@ impl Table {
     }
 
     /// What a service uses is there, known or not.
-    pub(crate) fn has_scheduler(&self, scheduler: Scheduler) -> bool {
+    fn has_scheduler(&self, scheduler: Scheduler) -> bool {
         let known = scheduler == Scheduler::NONE || Scheduler::IN_TREE.contains(&scheduler);
         known || self.uses_scheduler(scheduler)
     }
@@ -192,7 +192,6 @@ fn may_be_destination(address: IpAddr) -> bool {
         IpAddr::V4(v4) => !(v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() || v4 == LOOPBACK_BROADCAST),
         IpAddr::V6(v6) => {
             !(v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local() || v6.to_ipv4_mapped().is_some())
-                || v6 == Ipv6Addr::LOCALHOST
         }
     }
 }
@@ -235,3 +234,7 @@ fn distance(one: ServiceKey, other: ServiceKey) -> Option<u8> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod tests;

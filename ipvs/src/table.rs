@@ -472,22 +472,5 @@ fn max_len(daemon: &Daemon, group: IpAddr, mtu: Option<u32>) -> Option<u16> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::{Ipv6Addr, SocketAddrV6};
-
-    use super::*;
-    use crate::error::Errno;
-    use crate::service::Service;
-
-    #[test]
-    fn zones_of_addresses_are_not_part_of_a_table() {
-        let at = |zone| SocketAddr::from(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 80, 7, zone));
-        let key = |zone| ServiceKey::tcp(at(zone));
-        let mut table = Table::new();
-        table.apply(&Command::AddService(Service::new(key(1)))).unwrap();
-        assert_eq!(table.apply(&Command::AddService(Service::new(key(2)))).unwrap_err().errno, Errno::EEXIST);
-        table.apply(&Command::AddDestination(key(3), Destination::new(at(4)))).unwrap();
-        assert!(table.service(&key(5)).unwrap().destination(&at(6)).is_some());
-        table.apply(&Command::DeleteDestination(key(7), at(8))).unwrap();
-    }
-}
+#[path = "table_tests.rs"]
+mod tests;
