@@ -38,8 +38,8 @@ pub(crate) fn workspace() -> Result<PathBuf> {
     root.canonicalize().context(|| format!("find the workspace at {}", root.display()))
 }
 
-/// Builds ipvs-cli for a machine: this one, unless another is named.
-pub(crate) fn release(workspace: &Path, target: Option<&str>) -> Result<Built> {
+/// Builds ipvs-cli for a machine, this one unless another is named, in cargo's directory or another.
+pub(crate) fn release(workspace: &Path, target: Option<&str>, directory: Option<&Path>) -> Result<Built> {
     let target = match target {
         Some(target) => target.to_owned(),
         None => host(workspace)?,
@@ -49,6 +49,9 @@ pub(crate) fn release(workspace: &Path, target: Option<&str>) -> Result<Built> {
     let mut command = cargo(workspace);
     command.args(["build", "--release", "--package", "ipvs-cli", "--target", &target]);
     command.arg("--message-format=json-render-diagnostics");
+    if let Some(directory) = directory {
+        command.arg("--target-dir").arg(directory);
+    }
     let messages = output(command, "cargo build")?;
     let program = messages.lines().filter_map(program).next().ok_or(Error::NoProgram)?;
     Ok(Built { program, target_directory: target_directory(workspace)?, architecture })

@@ -1,13 +1,16 @@
 //! The command line.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Parser;
 
 use crate::{
     archive, build, clock, contents,
     control::{Package, Revision},
-    error::{Context, Result},
+    error::{Context, Error, Result},
     tree::Tree,
 };
 
@@ -27,6 +30,9 @@ pub(crate) struct Cli {
     /// Only lay out the files in a new directory, for packages of other kinds
     #[arg(long, value_name = "DIR", conflicts_with = "out")]
     tree: Option<PathBuf>,
+    /// Build everything a second time, in a new target directory, and fail if the package differs by a byte; minutes
+    #[arg(long, conflicts_with = "tree")]
+    twice: bool,
 }
 
 const AFTER_HELP: &str = "\
@@ -38,25 +44,46 @@ impl Cli {
     pub(crate) fn run(self) -> Result<()> {
         let workspace = build::workspace()?;
         let date = clock::date(&workspace)?;
-        let built = build::release(&workspace, self.target.as_deref())?;
-        let package = Package { architecture: built.architecture, revision: self.revision, date };
+        let built = build::release(&workspace, self.target.as_deref(), None)?;
+        let package = Package { architecture: built.architecture, revision: self.revision.clone(), date };
         let made = match &self.tree {
             Some(directory) => {
                 lay_out(&package, &built.program, &workspace, directory)?;
                 directory.clone()
             }
             None => {
-                let out = self.out.unwrap_or_else(|| built.target_directory.join("debian"));
-                let staging = tempfile::tempdir().context(|| "make a temporary directory".into())?;
-                let root = staging.path().join("root");
-                let tree = lay_out(&package, &built.program, &workspace, &root)?;
-                package.add_control_files(&tree)?;
-                archive::build(&package, &tree, &out)?
+                let out = self.out.clone().unwrap_or_else(|| built.target_directory.join("debian"));
+                pack(&package, &built.program, &workspace, &out)?
             }
         };
+        if self.twice {
+            self.compare(&package, &made, &workspace, &built.target_directory)?;
+        }
         println!("{}", made.display());
         Ok(())
     }
+
+    /// Builds again, where nothing is left of the first time.
+    fn compare(&self, package: &Package, first: &Path, workspace: &Path, target_directory: &Path) -> Result<()> {
+        let again = tempfile::Builder::new().prefix("again-").tempdir_in(target_directory);
+        let again = again.context(|| format!("make a directory in {}", target_directory.display()))?;
+        let built = build::release(workspace, self.target.as_deref(), Some(again.path()))?;
+        let second = pack(package, &built.program, workspace, &again.path().join("debian"))?;
+        let read = |path: &Path| fs::read(path).context(|| format!("read {}", path.display()));
+        if read(first)? != read(&second)? {
+            let second = again.keep().join("debian").join(second.file_name().unwrap_or_default());
+            return Err(Error::Differ { first: first.to_owned(), second });
+        }
+        eprintln!("packaging: built twice, the same {} bytes", read(first)?.len());
+        Ok(())
+    }
+}
+
+fn pack(package: &Package, program: &Path, workspace: &Path, out: &Path) -> Result<PathBuf> {
+    let staging = tempfile::tempdir().context(|| "make a temporary directory".into())?;
+    let tree = lay_out(package, program, workspace, &staging.path().join("root"))?;
+    package.add_control_files(&tree)?;
+    archive::build(package, &tree, out)
 }
 
 fn lay_out(package: &Package, program: &Path, workspace: &Path, root: &Path) -> Result<Tree> {

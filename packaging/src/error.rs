@@ -59,6 +59,17 @@ pub(crate) enum Error {
     #[error("the revision {0:?} is not one: letters, digits and the characters . + ~")]
     Revision(String),
 
+    /// Something of the place or the time got into a build.
+    #[error(
+        "two builds of the same sources differ: {first} and {second}. What is different, the program diffoscope shows"
+    )]
+    Differ {
+        /// A package.
+        first: PathBuf,
+        /// The other one, in a directory of its own.
+        second: PathBuf,
+    },
+
     /// A path that is taken.
     #[error("{0} exists already: remove it, or name another directory")]
     Exists(PathBuf),
