@@ -1,6 +1,8 @@
 //! Doors to private parts for the targets in `fuzz/`: compiled only with `--cfg fuzzing`, which cargo-fuzz sets.
 //!
-//! Each function panics when a law is broken.
+//! Each function here panics when a law is broken. [`codec`] is for a program that is measured.
+
+pub mod codec;
 
 use crate::command::Command;
 use crate::destination::Tunnel;

@@ -4,6 +4,8 @@
 //! and system calls come from user-mode Linux ([`uml`]). In both, the program `bench-guest` (package `floor`) measures and
 //! compares every table and listing with ipvsadm's. What is measured, and how far to believe it: docs/performance.md.
 
+pub(crate) mod callgrind;
+pub(crate) mod codec;
 mod connections;
 mod growth;
 pub(crate) mod initrd;
@@ -35,7 +37,8 @@ use crate::{
 /// Arguments of `cargo lab bench`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The exit status says whether every table and listing was right. A time that misses its target is shown, not an error.")]
+The exit status says whether every table and listing was right. A time that misses its target is shown, not an error;
+a count of --codec that is above what was recorded is one.")]
 pub(crate) struct Bench {
     /// Only this kernel; may be repeated [default: 6.1 and 7.2]
     #[arg(long, value_enum)]
@@ -64,6 +67,9 @@ pub(crate) struct Bench {
     /// Measure `ipvs-cli conns' instead, on a made-up table of so many entries [default: 1000000]
     #[arg(long, value_name = "ENTRIES", num_args = 0..=1, require_equals = true, default_missing_value = "1000000")]
     connections: Option<u32>,
+    /// Count the instructions instead that the library spends on writing and on reading one service and one destination
+    #[arg(long, conflicts_with_all = ["reload", "growth", "connections", "peers"])]
+    codec: bool,
 }
 
 /// How large a table is.
@@ -125,6 +131,9 @@ impl Bench {
     pub(crate) fn run(self) -> Result<ExitCode> {
         if let Some(entries) = self.connections {
             return connections::run(entries);
+        }
+        if self.codec {
+            return codec::run();
         }
         let usual = if self.reload || self.growth { vec![Kernel::V7_2] } else { vec![Kernel::V6_1, Kernel::V7_2] };
         let kernels = if self.kernel.is_empty() { usual } else { self.kernel.clone() };

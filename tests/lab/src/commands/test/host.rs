@@ -12,9 +12,10 @@ use super::{
     summary::{Outcome, Summary},
 };
 use crate::{
+    bench::{callgrind::Callgrind, codec::Report},
     cache::Cache,
     cargo_tool::CargoTool,
-    error::{Context, Result},
+    error::{Context, Error, Result},
     packages, signals,
     workspace::Workspace,
 };
@@ -41,6 +42,7 @@ pub(crate) fn check(workspace: &Workspace, summary: &mut Summary) -> Result<()> 
     oldest_rust(workspace, summary)?;
     published_crates(workspace, summary)?;
     fuzz_targets(workspace, summary)?;
+    codec(workspace, summary)?;
     dependencies(workspace, summary)?;
     the_book(workspace, summary)?;
     run(
@@ -130,6 +132,30 @@ fn fuzz_targets(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
     // As cargo-fuzz does; it opens what only the targets see.
     command.args(["check", "--quiet", "--manifest-path", "fuzz/Cargo.toml"]).env("RUSTFLAGS", "--cfg fuzzing");
     run(summary, name, command)
+}
+
+/// The codec takes no more instructions than recorded.
+fn codec(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
+    let name = "instructions of the codec";
+    let callgrind = match Callgrind::find(&Cache::open()?) {
+        Ok(callgrind) => callgrind,
+        Err(Error::Interrupted) => return Err(Error::Interrupted),
+        Err(why) => {
+            skip(summary, name, format!("valgrind can't be had: {why}"));
+            return Ok(());
+        }
+    };
+    eprintln!("==== {name}");
+    let start = Instant::now();
+    let outcome = match Report::make(workspace, &callgrind) {
+        Ok(report) => {
+            print!("{}", report.table());
+            report.verdict().map_or_else(Outcome::Failed, Outcome::Passed)
+        }
+        Err(error) => Outcome::Failed(error.to_string()),
+    };
+    summary.add(name, outcome, start.elapsed());
+    Ok(())
 }
 
 const CARGO_DENY: CargoTool = CargoTool { name: "cargo-deny", version: "0.20.2", options: &[] };
