@@ -4,6 +4,7 @@ pub mod case;
 pub mod contents;
 pub mod diff;
 mod directors;
+pub mod harness;
 pub mod network;
 pub mod record;
 pub mod runner;

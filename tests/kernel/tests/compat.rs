@@ -4,9 +4,10 @@
 //! `BLESS=DIR` plays no test but writes every case into DIR with the transcripts of the original; `BLESS=-` prints them.
 
 use kernel_tests::case::{Case, KernelVersion};
+use kernel_tests::harness::Harness;
 use kernel_tests::target::Target;
 use kernel_tests::{record, runner};
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 use std::error::Error;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -21,8 +22,7 @@ const COMPATIBILITY_PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../doc
 const CASES_AT_ONCE: usize = 1;
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(CASES_AT_ONCE);
+    let harness = Harness::from_args().at_once(CASES_AT_ONCE);
     let cases = match read_cases() {
         Ok(cases) => cases,
         Err(error) => {
@@ -31,13 +31,13 @@ fn main() -> ExitCode {
         }
     };
     if let Some(place) = env::var_os("BLESS") {
-        return bless(&cases, &place, arguments.filter.as_deref());
+        return bless(&cases, &place, &harness.names());
     }
     let mut trials = vec![documented(&cases)];
     for target in [Target::Theirs, Target::Ours, Target::Fake] {
         trials.extend(cases.iter().filter(|case| target.plays(case)).map(|case| trial(case, target)));
     }
-    libtest_mimic::run(&arguments, trials).exit_code()
+    harness.run(trials)
 }
 
 fn read_cases() -> Result<Vec<Case>, Box<dyn Error>> {
@@ -84,11 +84,12 @@ fn documented(cases: &[Case]) -> Trial {
     })
 }
 
-/// Records the cases whose name holds the filter, if the running kernel is one for which they hold.
-fn bless(cases: &[Case], place: &OsStr, filter: Option<&str>) -> ExitCode {
+/// Records the cases whose name holds any of these, if the running kernel is one for which they hold.
+fn bless(cases: &[Case], place: &OsStr, names: &[&str]) -> ExitCode {
     let kernel = running_kernel();
     let wanted = |case: &&Case| {
-        filter.is_none_or(|part| case.name.contains(part)) && kernel.is_none_or(|kernel| case.holds_on(kernel))
+        (names.is_empty() || names.iter().any(|name| case.name.contains(name)))
+            && kernel.is_none_or(|kernel| case.holds_on(kernel))
     };
     for case in cases.iter().filter(wanted) {
         let file = format!("{}.case", case.name);

@@ -22,15 +22,15 @@ mod schema;
 #[path = "marks/world.rs"]
 mod world;
 
-use libtest_mimic::{Arguments, Trial};
+use kernel_tests::harness::Harness;
+use libtest_mimic::Trial;
 use std::process::ExitCode;
 
 /// A program that one test starts would for a moment hold the sockets of another.
 const TESTS_AT_ONCE: usize = 1;
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(TESTS_AT_ONCE);
+    let harness = Harness::from_args().at_once(TESTS_AT_ONCE);
     let allowed = world::enter();
     let all = [
         ("nft", nft::TESTS, false),
@@ -45,5 +45,5 @@ fn main() -> ExitCode {
         let allowed = allowed.clone();
         Trial::ignorable_test(name, move || world::run(allowed, test)).with_ignored_flag(is_ignored)
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    harness.run(trials.collect())
 }

@@ -18,18 +18,18 @@ mod tables;
 mod wanted;
 mod world;
 
-use libtest_mimic::{Arguments, Trial};
+use kernel_tests::harness::Harness;
+use libtest_mimic::Trial;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
     // Side by side they would wait for one processor; and see compat.rs on the lock.
-    arguments.test_threads = Some(1);
+    let harness = Harness::from_args().at_once(1);
     let mut trials = vec![Trial::test("fake::wanted_differences", wanted::check)];
     trials.extend(table::trials());
     trials.extend(seeds::trials());
     trials.extend(seeds::tables());
-    let conclusion = libtest_mimic::run(&arguments, trials);
+    let status = harness.run(trials);
     play::report();
-    conclusion.exit_code()
+    status
 }
