@@ -84,13 +84,16 @@ impl Window {
 
     /// Adds a request. `sequence` follows that of the request before it.
     pub(crate) fn push(&mut self, family: u16, sequence: u32, command: &Command) {
+        self.last = self.datagram.len();
+        // At once: what has to grow is copied, from pages that were touched for it. One alone needs only its own.
         match self.len() {
-            0 => self.first = sequence,
-            // At once: what has to grow is copied, from pages that were touched for it. One alone needs only its own.
-            1 => self.datagram.reserve(MAX_DATAGRAM),
+            0 => {
+                self.first = sequence;
+                self.datagram.reserve(MAX_REQUEST);
+            }
+            1 => self.datagram.reserve(MAX_DATAGRAM - self.last),
             _ => {}
         }
-        self.last = self.datagram.len();
         wire::encode_change(&mut self.datagram, Header::request(family, sequence), command);
         self.commands.push(command.kind());
     }
