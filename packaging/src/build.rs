@@ -50,7 +50,8 @@ pub(crate) fn release(workspace: &Path, target: Option<&str>, directory: Option<
     command.args(["build", "--release", "--package", "ipvs-cli", "--target", &target]);
     command.arg("--message-format=json-render-diagnostics");
     if let Some(directory) = directory {
-        command.arg("--target-dir").arg(directory);
+        // All of it, even where cargo has been told of another place for what is in between.
+        command.arg("--target-dir").arg(directory).env("CARGO_BUILD_BUILD_DIR", directory);
     }
     let messages = output(command, "cargo build")?;
     let program = messages.lines().filter_map(program).next().ok_or(Error::NoProgram)?;

@@ -69,14 +69,23 @@ impl Cli {
         let again = again.context(|| format!("make a directory in {}", target_directory.display()))?;
         let built = build::release(workspace, self.target.as_deref(), Some(again.path()))?;
         let second = pack(package, &built.program, workspace, &again.path().join("debian"))?;
-        let read = |path: &Path| fs::read(path).context(|| format!("read {}", path.display()));
-        if read(first)? != read(&second)? {
-            let second = again.keep().join("debian").join(second.file_name().unwrap_or_default());
-            return Err(Error::Differ { first: first.to_owned(), second });
+        match is_same(first, &second)? {
+            Some(length) => eprintln!("packaging: built twice, the same {length} bytes"),
+            None => {
+                // To be looked at.
+                let _ = again.keep();
+                return Err(Error::Differ { first: first.to_owned(), second });
+            }
         }
-        eprintln!("packaging: built twice, the same {} bytes", read(first)?.len());
         Ok(())
     }
+}
+
+/// How many bytes both files have, if they are the same ones.
+fn is_same(first: &Path, second: &Path) -> Result<Option<usize>> {
+    let read = |path: &Path| fs::read(path).context(|| format!("read {}", path.display()));
+    let (first, second) = (read(first)?, read(second)?);
+    Ok((first == second).then_some(first.len()))
 }
 
 fn pack(package: &Package, program: &Path, workspace: &Path, out: &Path) -> Result<PathBuf> {
@@ -90,4 +99,23 @@ fn lay_out(package: &Package, program: &Path, workspace: &Path, root: &Path) -> 
     let tree = Tree::create(root)?;
     contents::put(package, program, workspace, &tree)?;
     Ok(tree)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_byte_makes_a_difference() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &str| {
+            let path = directory.path().join(name);
+            fs::write(&path, content).unwrap();
+            path
+        };
+        let [one, same, other] = [("one", "abc"), ("same", "abc"), ("other", "abd")].map(|(name, of)| file(name, of));
+        assert_eq!(is_same(&one, &same).unwrap(), Some(3));
+        assert_eq!(is_same(&one, &other).unwrap(), None);
+        assert!(is_same(&one, &directory.path().join("none")).unwrap_err().to_string().contains("none"));
+    }
 }

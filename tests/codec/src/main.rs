@@ -1,6 +1,6 @@
 //! Does one operation of the library's codec over and over: `cargo lab bench --codec` counts the instructions.
 //!
-//! `codec` alone names the operations, one a line; `codec OPERATION ROUNDS` does one, fifty times a round. An
+//! `codec` alone says, a line each, what the operations are called and how many are done a round; `codec OPERATION ROUNDS` does one. An
 //! operation that gives a wrong result ends in a panic: a wrong answer is no fast answer.
 //!
 //! The codec is private. Its door is open only with `--cfg fuzzing`, as for the targets in `fuzz/`.
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => {
-            operations::ALL.iter().for_each(|operation| println!("{}", operation.name));
+            operations::ALL.iter().for_each(|operation| println!("{} {}", operation.name, operations::TOGETHER));
             ExitCode::SUCCESS
         }
         [name, rounds] => {

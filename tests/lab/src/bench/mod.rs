@@ -60,7 +60,7 @@ pub(crate) struct Bench {
     /// time 10000x10; default kernel: 7.2]
     #[arg(long)]
     reload: bool,
-    /// Measure how ours grows with the table instead, to 100,000 services and to 10,000 destinations of one; half an hour
+    /// Measure how ours grows with the table instead, to 100,000 services and to 10,000 destinations of one; a quarter of an hour
     /// [default kernel: 7.2]
     #[arg(long, conflicts_with = "reload")]
     growth: bool,

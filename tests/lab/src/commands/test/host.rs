@@ -12,7 +12,10 @@ use super::{
     summary::{Outcome, Summary},
 };
 use crate::{
-    bench::{callgrind::Callgrind, codec::Report},
+    bench::{
+        callgrind::Callgrind,
+        codec::{Codec, Verdict},
+    },
     cache::Cache,
     cargo_tool::CargoTool,
     error::{Context, Error, Result},
@@ -137,25 +140,30 @@ fn fuzz_targets(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
 /// The codec takes no more instructions than recorded.
 fn codec(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
     let name = "instructions of the codec";
-    let callgrind = match Callgrind::find(&Cache::open()?) {
-        Ok(callgrind) => callgrind,
-        Err(Error::Interrupted) => return Err(Error::Interrupted),
-        Err(why) => {
-            skip(summary, name, format!("valgrind can't be had: {why}"));
-            return Ok(());
-        }
-    };
     eprintln!("==== {name}");
     let start = Instant::now();
-    let outcome = match Report::make(workspace, &callgrind) {
-        Ok(report) => {
-            print!("{}", report.table());
-            report.verdict().map_or_else(Outcome::Failed, Outcome::Passed)
-        }
-        Err(error) => Outcome::Failed(error.to_string()),
+    let outcome = match Codec::build(workspace).and_then(|codec| count(&codec)) {
+        Err(Error::Interrupted) => return Err(Error::Interrupted),
+        counted => counted.unwrap_or_else(|error| Outcome::Failed(error.to_string())),
     };
     summary.add(name, outcome, start.elapsed());
     Ok(())
+}
+
+fn count(codec: &Codec) -> Result<Outcome> {
+    let found = Callgrind::find(&Cache::open()?);
+    let callgrind = match found.and_then(|callgrind| codec.try_out(&callgrind).map(|()| callgrind)) {
+        Ok(callgrind) => callgrind,
+        Err(Error::Interrupted) => return Err(Error::Interrupted),
+        Err(why) => return Ok(Outcome::Skipped(format!("valgrind can't be had, or does not run here: {why}"))),
+    };
+    let report = codec.report(&callgrind)?;
+    print!("{}", report.table());
+    Ok(match report.verdict() {
+        Verdict::Met(said) => Outcome::Passed(said),
+        Verdict::NotCompared(said) => Outcome::Skipped(said),
+        Verdict::Missed(said) => Outcome::Failed(said),
+    })
 }
 
 const CARGO_DENY: CargoTool = CargoTool { name: "cargo-deny", version: "0.20.2", options: &[] };
