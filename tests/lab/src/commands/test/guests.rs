@@ -172,7 +172,9 @@ fn judge(ending: Ending, counts: Option<Counts>, deadline: Duration) -> (Attempt
     let counted = counts.map_or_else(|| "it did not finish its tests".into(), |counts| counts.to_string());
     let (outcome, console) = match ending {
         Ending::Exited(0) if counts.is_some_and(|counts| counts.passed + counts.failed == 0) => {
-            (Outcome::Skipped(NOT_ASKED_FOR.into()), String::new())
+            // The program itself has left them out, on this kernel or always.
+            let is_theirs = counts.is_some_and(|counts| counts.ignored > 0);
+            (Outcome::Skipped(if is_theirs { counted } else { NOT_ASKED_FOR.into() }), String::new())
         }
         Ending::Exited(0) if counts.is_some_and(|counts| counts.failed == 0) => {
             (Outcome::Passed(counted), String::new())
@@ -207,6 +209,19 @@ mod tests {
         assert!(!passes(Ending::Exited(0), Some(Counts { passed: 0, failed: 0, ignored: 3 })));
         assert!(!passes(Ending::Deadline { console: String::new() }, ALL_GOOD));
         assert!(!passes(Ending::NotStarted("no".into()), None));
+    }
+
+    #[test]
+    fn what_a_program_leaves_out_is_not_what_nobody_asked_for() {
+        let why = |ignored| {
+            let counts = Counts { passed: 0, failed: 0, ignored };
+            match judge(Ending::Exited(0), Some(counts), Duration::ZERO).0 {
+                Attempt::Judged(Outcome::Skipped(why)) => why,
+                _ => panic!("not skipped"),
+            }
+        };
+        assert_eq!(why(3), "0 passed, 0 failed, 3 ignored");
+        assert_eq!(why(0), NOT_ASKED_FOR);
     }
 
     /// What comes of guests of which these die.
