@@ -54,7 +54,7 @@ pub(crate) struct Bench {
     only_instructions: bool,
     /// Count a Python program's commands by pyroute2 as well, beside those of a program that has our library inside; some
     /// minutes more
-    #[arg(long, conflicts_with_all = ["reload", "growth", "connections"])]
+    #[arg(long, conflicts_with_all = ["reload", "growth"])]
     peers: bool,
     /// Measure `ipvs-cli apply` instead, beside filling, clearing and refilling by ipvsadm, and `metrics` [default size: 10000x5, for wall
     /// time 10000x10; default kernel: 7.2]
@@ -65,12 +65,16 @@ pub(crate) struct Bench {
     #[arg(long, conflicts_with = "reload")]
     growth: bool,
     /// Measure `ipvs-cli conns' instead, on a made-up table of so many entries [default: 1000000]
-    #[arg(long, value_name = "ENTRIES", num_args = 0..=1, require_equals = true, default_missing_value = "1000000")]
+    #[arg(long, value_name = "ENTRIES", num_args = 0..=1, require_equals = true, default_missing_value = "1000000",
+        conflicts_with_all = OF_KERNELS)]
     connections: Option<u32>,
     /// Count the instructions instead that the library spends on writing and on reading one service and one destination
-    #[arg(long, conflicts_with_all = ["reload", "growth", "connections", "peers"])]
+    #[arg(long, conflicts_with = "connections", conflicts_with_all = OF_KERNELS)]
     codec: bool,
 }
+
+/// What means nothing where no kernel is measured.
+const OF_KERNELS: [&str; 7] = ["kernel", "size", "quick", "only_instructions", "peers", "reload", "growth"];
 
 /// How large a table is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -282,6 +286,21 @@ mod tests {
         assert_eq!("300x10".parse(), Ok(Size { services: 300, destinations: 10 }));
         for wrong in ["300", "0x1", "1x0", "1x20001", "axb"] {
             assert!(wrong.parse::<Size>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused() {
+        #[derive(clap::Parser)]
+        struct Cli {
+            #[command(flatten)]
+            bench: Bench,
+        }
+        let parse = |line: &str| <Cli as clap::Parser>::try_parse_from(line.split(' ')).map(|cli| cli.bench.codec);
+        assert!(parse("bench --codec").unwrap());
+        assert!(!parse("bench --quick --kernel 6.1 --peers").unwrap());
+        for line in ["--codec --kernel 6.1", "--codec --connections", "--connections --quick", "--codec --size 3x3"] {
+            assert!(parse(&format!("bench {line}")).is_err(), "{line}");
         }
     }
 }

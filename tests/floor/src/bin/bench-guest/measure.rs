@@ -15,8 +15,9 @@ pub(crate) const RESIZE: Duration = Duration::from_secs(1);
 
 /// What may be asked of any table.
 const LISTINGS: [(&str, &[&str]); 2] = [("save", &["-S", "-n"]), ("list", &["-L", "-n"])];
-/// What the floor cannot do.
+/// The tool that can do no more than these, and not of IPv6.
 const FLOOR: &str = "floor";
+/// What the others can show of it, too.
 const MORE_LISTINGS: [(&str, &[&str]); 4] = [
     ("thresholds", &["-L", "-n", "--thresholds"]),
     ("persistent", &["-L", "-n", "--persistent-conn"]),
