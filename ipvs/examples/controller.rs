@@ -12,15 +12,15 @@ use std::error::Error;
 use std::time::Duration;
 use std::{env, fs, thread};
 
-use ipvs::{Client, Command, Destination, Forwarding, Made, Planner, Scheduler, Service, ServiceKey, Table};
+use ipvs::{Applied, Client, Command, Destination, Forwarding, Planner, Scheduler, Service, ServiceKey, Table};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = env::args().nth(1).ok_or("give the file with the services")?;
     let mut director = Client::connect()?;
     loop {
         match fs::read_to_string(&path).map_err(Into::into).and_then(|text| step(&mut director, &text)) {
-            Ok(Made { commands: 0, .. }) => {}
-            Ok(made) => println!("{} commands brought the director to what {path} says", made.commands),
+            Ok(applied) if applied.commands.is_empty() => {}
+            Ok(made) => println!("{} commands brought the director to what {path} says", made.commands.len()),
             // The next round may do better: nothing is left half done.
             Err(error) => eprintln!("{path}: {error}"),
         }
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// One round: the smallest change that makes the director's services those of the text.
-pub(crate) fn step(director: &mut Client, text: &str) -> Result<Made, Box<dyn Error>> {
+pub(crate) fn step(director: &mut Client, text: &str) -> Result<Applied, Box<dyn Error>> {
     let planner = Planner::new().only_services().keep_weights();
     Ok(director.reconcile(&desired(text)?, &planner)?)
 }

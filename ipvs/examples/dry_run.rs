@@ -24,7 +24,7 @@ pub(crate) fn run(director: &mut Client, out: &mut dyn Write) -> Result<(), Box<
     for command in change.plan().commands() {
         writeln!(out, "would {}", command.kind())?;
     }
-    let made = change.make(director, &mut |_| std::ops::ControlFlow::Continue(()))?;
-    writeln!(out, "{} commands were sent", made.commands)?;
+    let made = change.apply(director, |_| std::ops::ControlFlow::Continue(()))?;
+    writeln!(out, "{} commands were sent", made.commands.len())?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
+use crate::cause::Cause;
 use crate::client::{Carrier, Client, Core, now};
 use crate::command::Command;
 use crate::error::{Error, Refusal};
@@ -13,7 +14,7 @@ use crate::wire::Detail;
 /// A change from one table to another, planned and tried out, but not yet made.
 ///
 /// The kernel has no transactions; this comes as near to one as can be. What can be foreseen to be refused is found by
-/// [`prepare`](Self::prepare), before anything is sent. When [`make`](Self::make) is refused something nevertheless, or loses
+/// [`prepare`](Self::prepare), before anything is sent. When [`apply`](Self::apply) is refused something nevertheless, or loses
 /// replies, then mostly because somebody else changes the director, too: it reads the table again, and plans again, once. If
 /// that fails, it undoes what it has done to the services that it touched.
 ///
@@ -26,7 +27,7 @@ use crate::wire::Detail;
 /// desired.apply(&Command::AddService(Service::new("tcp 192.0.2.1:80".parse()?)))?;
 /// let change = Change::prepare(before, desired, Planner::new())?;
 /// println!("{} commands", change.plan().commands().len());
-/// change.make(&mut director, &mut |_| ControlFlow::Continue(()))?;
+/// change.apply(&mut director, |_| ControlFlow::Continue(()))?;
 /// assert_eq!(director.table()?.services().len(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -43,7 +44,7 @@ impl Change {
     ///
     /// # Errors
     /// All refusals that can be foreseen.
-    pub fn prepare(before: Table, desired: Table, planner: Planner) -> Result<Self, Impossible> {
+    pub fn prepare(before: Table, desired: Table, planner: Planner) -> Result<Self, Rejected> {
         let plan = planner.plan(&before, &desired);
         if !plan.is_empty() {
             try_out(copy_for(&plan, &before), &plan)?;
@@ -63,67 +64,78 @@ impl Change {
 
     /// Makes the change. An empty one sends nothing.
     ///
-    /// `watch` hears of the progress before anything is sent and after each datagram; if it breaks, what was done is undone.
+    /// `on_progress` is called before anything is sent and after each datagram; if it breaks, what was done is undone.
     ///
     /// # Errors
     /// Why it could not be made, and what state the director is in.
-    pub fn make(&self, client: &mut Client, watch: &mut Watch<'_>) -> Result<Made, Unmade> {
-        self.make_around(client, &mut |_| Ok(()), watch)
+    pub fn apply(
+        &self,
+        client: &mut Client,
+        on_progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Applied, ChangeError> {
+        self.apply_with(client, |_| Ok(()), on_progress)
     }
 
-    /// Makes the change, and in its middle another one elsewhere, such as that of the rules that mark packets for services:
+    /// Makes the change, and calls `hook` in its middle for another change elsewhere, such as that of the rules that mark packets for services:
     /// when all that comes is there, and all that goes is there still. If it fails, or something fails after it, all is undone,
-    /// and in the middle of that it is called again, with [`Stage::Undoing`], to undo its own.
+    /// and in the middle of that the hook is called again, with [`Phase::Undoing`], to undo its own. A hook that fails says why, and
+    /// has done nothing.
     ///
     /// ```
     /// use std::ops::ControlFlow;
-    /// use ipvs::{Change, Client, Command, Planner, Service, Stage, Table};
+    /// use ipvs::{Change, Client, Command, Planner, Service, Phase, Table};
     /// let mut director = Client::fake(Table::new());
     /// let mut desired = Table::new();
     /// desired.apply(&Command::AddService(Service::new("mark 10".parse()?)))?;
     /// let change = Change::prepare(Table::new(), desired, Planner::new())?;
     /// let mut steps = Vec::new();
-    /// let mut set_marks = |stage| { steps.push(stage); Ok(()) };
-    /// change.make_around(&mut director, &mut set_marks, &mut |_| ControlFlow::Continue(()))?;
-    /// assert_eq!(steps, [Stage::Making]);
+    /// let mut set_marks = |phase| { steps.push(phase); Ok(()) };
+    /// change.apply_with(&mut director, &mut set_marks, |_| ControlFlow::Continue(()))?;
+    /// assert_eq!(steps, [Phase::Applying]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// As [`make`](Self::make), and [`Why::Middle`].
-    pub fn make_around(
+    /// As [`apply`](Self::apply), and [`StopReason::Hook`].
+    pub fn apply_with(
         &self,
         client: &mut Client,
-        middle: &mut Middle<'_>,
-        watch: &mut Watch<'_>,
-    ) -> Result<Made, Unmade> {
-        now(self.make_over(&mut client.core, middle, watch))
+        mut hook: impl FnMut(Phase) -> Result<(), String>,
+        mut on_progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Applied, ChangeError> {
+        now(self.apply_over(&mut client.core, &mut hook, &mut on_progress))
     }
 
     /// The same, for every client.
-    pub(crate) async fn make_over<C: Carrier, M: Step + ?Sized, W: Watcher + ?Sized>(
+    pub(crate) async fn apply_over<C: Carrier>(
         &self,
         core: &mut Core<C>,
-        middle: &mut M,
-        watch: &mut W,
-    ) -> Result<Made, Unmade> {
-        let first = match carry_out(core, &self.plan, Stage::Making, middle, watch).await {
-            Ok(()) => return Ok(Made { commands: self.plan.commands().len(), again: false }),
+        hook: &mut impl FnMut(Phase) -> Result<(), String>,
+        on_progress: &mut impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Applied, ChangeError> {
+        let first = match carry_out(core, &self.plan, Phase::Applying, hook, on_progress).await {
+            Ok(()) => {
+                let attempts = usize::from(!self.plan.is_empty());
+                return Ok(Applied { commands: self.plan.commands().to_vec(), attempts });
+            }
             Err(stop) => stop,
         };
         let attempt = Attempt::new(&self.before, &self.plan, &first);
-        if matches!(first.why, Why::Interrupted | Why::Middle(_)) || first.sent == 0 {
-            return Err(undo(core, first.why, &[attempt], middle, watch).await);
+        if matches!(first.reason, StopReason::Interrupted | StopReason::Hook(_)) || first.sent == 0 {
+            return Err(undo(core, first.reason, &[attempt], hook, on_progress).await);
         }
         let Ok(present) = core.table(Detail::NoStatistics).await else {
-            return Err(Unmade { why: first.why, state: State::Unknown });
+            return Err(ChangeError { reason: first.reason, state: DirectorState::Unknown });
         };
         let plan = self.planner.plan(&present, &self.desired);
-        match carry_out(core, &plan, Stage::Again, middle, watch).await {
-            Ok(()) => Ok(Made { commands: plan.commands().len(), again: true }),
+        match carry_out(core, &plan, Phase::Retrying, hook, on_progress).await {
+            Ok(()) => {
+                let commands = [attempt.sent, plan.commands()].concat();
+                Ok(Applied { commands, attempts: 2 })
+            }
             Err(second) => {
                 let attempts = [attempt, Attempt::new(&present, &plan, &second)];
-                Err(undo(core, second.why, &attempts, middle, watch).await)
+                Err(undo(core, second.reason, &attempts, hook, on_progress).await)
             }
         }
     }
@@ -143,91 +155,77 @@ impl<'a> Attempt<'a> {
 }
 
 /// Brings what was sent back to what it was, the last attempt first. What others have changed elsewhere stays.
-async fn undo<C: Carrier, M: Step + ?Sized, W: Watcher + ?Sized>(
+async fn undo<C: Carrier>(
     core: &mut Core<C>,
-    why: Why,
+    reason: StopReason,
     attempts: &[Attempt<'_>],
-    middle: &mut M,
-    watch: &mut W,
-) -> Unmade {
+    hook: &mut impl FnMut(Phase) -> Result<(), String>,
+    on_progress: &mut impl FnMut(Progress) -> ControlFlow<()>,
+) -> ChangeError {
     let is_past_middle = attempts.iter().any(|attempt| attempt.is_past_middle);
     if !is_past_middle && attempts.iter().all(|attempt| attempt.sent.is_empty()) {
-        return Unmade { why, state: State::Untouched };
+        return ChangeError { reason, state: DirectorState::Untouched };
     }
-    let mut middle = |stage| if is_past_middle { middle(stage) } else { Ok(()) };
+    let mut hook = |phase| if is_past_middle { hook(phase) } else { Ok(()) };
     // There is nothing better to do than to go on.
-    let mut watch = |progress| {
-        let _ = watch(progress);
+    let mut on_progress = |progress| {
+        let _ = on_progress(progress);
         ControlFlow::Continue(())
     };
     for attempt in attempts.iter().rev() {
         let Ok(present) = core.table(Detail::NoStatistics).await else {
-            return Unmade { why, state: State::Unknown };
+            return ChangeError { reason, state: DirectorState::Unknown };
         };
         let back = planner_of(attempt.sent).plan(&present, attempt.from);
-        match carry_out(core, &back, Stage::Undoing, &mut middle, &mut watch).await {
+        match carry_out(core, &back, Phase::Undoing, &mut hook, &mut on_progress).await {
             Ok(()) => {}
-            Err(Stop { why: Why::Failed(_), .. }) => return Unmade { why, state: State::Unknown },
-            Err(_) => return Unmade { why, state: State::Between },
+            Err(Stop { reason: StopReason::Failed(_), .. }) => {
+                return ChangeError { reason, state: DirectorState::Unknown };
+            }
+            Err(_) => return ChangeError { reason, state: DirectorState::Partial },
         }
     }
-    Unmade { why, state: State::Undone }
+    ChangeError { reason, state: DirectorState::Undone }
 }
-
-/// Hears of the progress of a [`Change`]; when it breaks, the change is undone.
-pub type Watch<'w> = dyn FnMut(Progress) -> ControlFlow<()> + 'w;
-
-/// What hears of the progress, also where it must be fit to go from thread to thread.
-pub(crate) trait Watcher: FnMut(Progress) -> ControlFlow<()> {}
-
-impl<W: FnMut(Progress) -> ControlFlow<()> + ?Sized> Watcher for W {}
-
-/// What is done in the middle of a [`Change`], or its opposite where that is undone; if it fails, it says why, and has done nothing.
-pub type Middle<'m> = dyn FnMut(Stage) -> Result<(), String> + 'm;
-
-/// What is done in the middle, also where it must be fit to go from thread to thread.
-pub(crate) trait Step: FnMut(Stage) -> Result<(), String> {}
-
-impl<S: FnMut(Stage) -> Result<(), String> + ?Sized> Step for S {}
 
 /// How far a [`Change`] is.
 ///
 /// ```
 /// use ipvs::Progress;
-/// let show = |progress: Progress| println!("{}: {} of {}", progress.stage, progress.done, progress.total);
+/// let show = |progress: Progress| println!("{}: {} of {}", progress.phase, progress.done, progress.total);
 /// # let _ = show;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Doing what.
-    pub stage: Stage,
-    /// So many commands of the stage were carried out.
+    pub phase: Phase,
+    /// How many commands of the phase were carried out.
     pub done: usize,
-    /// So many commands has the stage.
+    /// How many commands the phase has.
     pub total: usize,
 }
 
 /// What a [`Change`] does.
 ///
 /// ```
-/// assert_eq!(ipvs::Stage::Undoing.to_string(), "undoing");
+/// assert_eq!(ipvs::Phase::Undoing.to_string(), "undoing");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum Phase {
     /// The first attempt.
-    Making,
+    Applying,
     /// The second one, after something was refused or lost.
-    Again,
+    Retrying,
     /// Back to what was.
     Undoing,
 }
 
-impl fmt::Display for Stage {
+impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Stage::Making => "making",
-            Stage::Again => "trying again",
-            Stage::Undoing => "undoing",
+            Phase::Applying => "applying",
+            Phase::Retrying => "trying again",
+            Phase::Undoing => "undoing",
         })
     }
 }
@@ -235,14 +233,15 @@ impl fmt::Display for Stage {
 /// A [`Change`] that was made.
 ///
 /// ```
-/// fn was_disturbed(made: &ipvs::Made) -> bool { made.again }
+/// fn was_disturbed(applied: &ipvs::Applied) -> bool { applied.attempts > 1 }
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Made {
-    /// So many commands were sent, in the attempt that succeeded.
-    pub commands: usize,
-    /// It took a second attempt: somebody else changed the director meanwhile.
-    pub again: bool,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Applied {
+    /// The commands that the kernel carried out, in order, in all attempts.
+    pub commands: Vec<Command>,
+    /// How many attempts it took: more than one if somebody else changed the director meanwhile; 0 if everything was as desired.
+    pub attempts: usize,
 }
 
 /// Commands of a plan that the kernel would refuse; nothing was sent.
@@ -253,62 +252,62 @@ pub struct Made {
 /// # let mut other = Client::fake(Table::new());
 /// // Read from another director, whose kernel has a scheduler that this one does not know.
 /// let desired = other.table()?;
-/// if let Err(impossible) = Change::prepare(Table::new(), desired, Planner::new()) {
-///     for (command, refusal) in &impossible.refusals {
-///         eprintln!("{command:?}: {refusal}");
+/// if let Err(rejected) = Change::prepare(Table::new(), desired, Planner::new()) {
+///     for (command, cause) in &rejected.refusals {
+///         eprintln!("{command:?}: {cause}");
 ///     }
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} of the commands would be refused, the first with: {}", .refusals.len(), .refusals[0].1)]
-pub struct Impossible {
+#[error("{} of the commands would be refused, the first because {}", .refusals.len(), .refusals[0].1)]
+pub struct Rejected {
     /// Which, and why; at least one.
-    pub refusals: Vec<(Command, Refusal)>,
+    pub refusals: Vec<(Command, Cause)>,
 }
 
 /// A [`Change`] that was not made.
 ///
 /// ```
-/// use ipvs::{State, Unmade};
-/// fn is_harmless(unmade: &Unmade) -> bool { matches!(unmade.state, State::Untouched | State::Undone) }
+/// use ipvs::{DirectorState, ChangeError};
+/// fn is_harmless(unmade: &ChangeError) -> bool { matches!(unmade.state, DirectorState::Untouched | DirectorState::Undone) }
 /// ```
 #[derive(Debug, thiserror::Error)]
-#[error("{why}; {state}")]
-pub struct Unmade {
+#[error("{reason}; {state}")]
+pub struct ChangeError {
     /// What stopped it.
-    pub why: Why,
+    pub reason: StopReason,
     /// How the director is now.
-    pub state: State,
+    pub state: DirectorState,
 }
 
 /// What stopped a [`Change`].
 ///
 /// ```
-/// assert_eq!(ipvs::Why::Interrupted.to_string(), "interrupted");
+/// assert_eq!(ipvs::StopReason::Interrupted.to_string(), "interrupted");
 /// ```
 #[derive(Debug)]
-pub enum Why {
+pub enum StopReason {
     /// The kernel refused a command, after the table had been read and the change planned a second time.
     Refused(Command, Refusal),
-    /// The watcher broke.
+    /// The progress callback broke.
     Interrupted,
-    /// What was to be done in the middle of it could not be done.
-    Middle(String),
+    /// The hook failed.
+    Hook(String),
     /// The conversation with the kernel failed.
     Failed(Error),
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Why::Refused(command, refusal) => match command.service_key() {
+            StopReason::Refused(command, refusal) => match command.service_key() {
                 Some(key) => write!(f, "{} of {key} was refused: {refusal}", command.kind()),
                 None => write!(f, "{} was refused: {refusal}", command.kind()),
             },
-            Why::Interrupted => f.write_str("interrupted"),
-            Why::Middle(why) => f.write_str(why),
-            Why::Failed(error) => error.fmt(f),
+            StopReason::Interrupted => f.write_str("interrupted"),
+            StopReason::Hook(why) => f.write_str(why),
+            StopReason::Failed(error) => error.fmt(f),
         }
     }
 }
@@ -316,10 +315,10 @@ impl fmt::Display for Why {
 /// How a director is after a [`Change`] that was not made.
 ///
 /// ```
-/// assert_eq!(ipvs::State::Undone.to_string(), "what had been changed was undone");
+/// assert_eq!(ipvs::DirectorState::Undone.to_string(), "what had been changed was undone");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum DirectorState {
     /// Nothing was sent.
     Untouched,
     /// The services that the change touched are as they were before. Destinations that had been deleted for a moment have
@@ -327,18 +326,18 @@ pub enum State {
     Undone,
     /// Undoing was refused, too: part of the change is made. No service has lost its last usable destination by it, and it can
     /// be planned and made again.
-    Between,
+    Partial,
     /// The kernel could not be asked. As before, or as desired, or between.
     Unknown,
 }
 
-impl fmt::Display for State {
+impl fmt::Display for DirectorState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            State::Untouched => "nothing was changed",
-            State::Undone => "what had been changed was undone",
-            State::Between => "part of the change was made, and could not be undone",
-            State::Unknown => "it is unknown which part of the change was made",
+            DirectorState::Untouched => "nothing was changed",
+            DirectorState::Undone => "what had been changed was undone",
+            DirectorState::Partial => "part of the change was made, and could not be undone",
+            DirectorState::Unknown => "it is unknown which part of the change was made",
         })
     }
 }
@@ -348,8 +347,8 @@ impl fmt::Display for State {
 /// ```
 /// use ipvs::{Client, ReconcileError, Table};
 /// let state = match Client::fake(Table::new()).reconcile(&Table::new(), &Default::default()) {
-///     Ok(made) => format!("{} commands", made.commands),
-///     Err(ReconcileError::Unmade(unmade)) => format!("not made: {}", unmade.state),
+///     Ok(applied) => format!("{} commands", applied.commands.len()),
+///     Err(ReconcileError::Change(error)) => format!("not made: {}", error.state),
 ///     Err(error) => format!("nothing was sent: {error}"),
 /// };
 /// assert_eq!(state, "0 commands");
@@ -361,10 +360,10 @@ pub enum ReconcileError {
     Read(#[from] Error),
     /// It would be refused; nothing was sent.
     #[error(transparent)]
-    Impossible(#[from] Impossible),
+    Rejected(#[from] Rejected),
     /// It could not be made.
     #[error(transparent)]
-    Unmade(#[from] Unmade),
+    Change(#[from] ChangeError),
 }
 
 impl Client {
@@ -379,14 +378,14 @@ impl Client {
     /// let mut desired = Table::new();
     /// desired.apply(&Command::AddService(Service::new("udp 192.0.2.1:53".parse()?)))?;
     /// let planner = Planner::new().only_services();
-    /// assert_eq!(director.reconcile(&desired, &planner)?.commands, 1);
-    /// assert_eq!(director.reconcile(&desired, &planner)?.commands, 0, "it is as desired");
+    /// assert_eq!(director.reconcile(&desired, &planner)?.commands.len(), 1);
+    /// assert_eq!(director.reconcile(&desired, &planner)?.commands.len(), 0, "it is as desired");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     /// See [`ReconcileError`].
-    pub fn reconcile(&mut self, desired: &Table, planner: &Planner) -> Result<Made, ReconcileError> {
+    pub fn reconcile(&mut self, desired: &Table, planner: &Planner) -> Result<Applied, ReconcileError> {
         now(reconcile(&mut self.core, desired, planner))
     }
 }
@@ -396,9 +395,9 @@ pub(crate) async fn reconcile<C: Carrier>(
     core: &mut Core<C>,
     desired: &Table,
     planner: &Planner,
-) -> Result<Made, ReconcileError> {
+) -> Result<Applied, ReconcileError> {
     let change = Change::prepare(core.table(Detail::NoStatistics).await?, desired.clone(), planner.clone())?;
-    Ok(change.make_over(core, &mut |_| Ok(()), &mut |_| ControlFlow::Continue(())).await?)
+    Ok(change.apply_over(core, &mut |_| Ok(()), &mut |_| ControlFlow::Continue(())).await?)
 }
 
 /// As much of the table as decides over these commands, so that a small change of a large table costs little.
@@ -410,10 +409,13 @@ fn copy_for(plan: &Plan, table: &Table) -> Table {
     table.with_only(plan.commands().iter().filter_map(Command::service_key))
 }
 
-fn try_out(mut table: Table, plan: &Plan) -> Result<(), Impossible> {
-    let refusal = |command: &Command| Some((*command, table.apply(command).err()?));
+fn try_out(mut table: Table, plan: &Plan) -> Result<(), Rejected> {
+    let refusal = |command: &Command| match table.explain(command) {
+        Some(cause) => Some((*command, cause)),
+        None => table.apply(command).err().and(None),
+    };
     let refusals: Vec<_> = plan.commands().iter().filter_map(refusal).collect();
-    if refusals.is_empty() { Ok(()) } else { Err(Impossible { refusals }) }
+    if refusals.is_empty() { Ok(()) } else { Err(Rejected { refusals }) }
 }
 
 /// A planner for what these commands were about, and nothing else.
@@ -428,42 +430,42 @@ fn planner_of(commands: &[Command]) -> Planner {
     planner
 }
 
-/// Why a plan was not carried out to its end.
+/// StopReason a plan was not carried out to its end.
 struct Stop {
-    why: Why,
+    reason: StopReason,
     /// So many of its commands may have reached the kernel.
     sent: usize,
     is_past_middle: bool,
 }
 
 /// Sends a plan. Its second part goes only when nothing of the first was refused, and the middle is done.
-async fn carry_out<C: Carrier, M: Step + ?Sized, W: Watcher + ?Sized>(
+async fn carry_out<C: Carrier>(
     core: &mut Core<C>,
     plan: &Plan,
-    stage: Stage,
-    middle: &mut M,
-    watch: &mut W,
+    phase: Phase,
+    hook: &mut impl FnMut(Phase) -> Result<(), String>,
+    on_progress: &mut impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<(), Stop> {
-    let mut progress = Progress { stage, done: 0, total: plan.commands().len() };
+    let mut progress = Progress { phase, done: 0, total: plan.commands().len() };
     let (widening, narrowing) = plan.parts();
-    let widened = send(core, widening, &mut progress, watch).await;
-    let widened = widened.and_then(|()| middle(stage).map_err(Why::Middle));
-    widened.map_err(|why| Stop { why, sent: progress.done, is_past_middle: false })?;
-    let narrowed = send(core, narrowing, &mut progress, watch).await;
-    narrowed.map_err(|why| Stop { why, sent: progress.done, is_past_middle: true })
+    let widened = send(core, widening, &mut progress, on_progress).await;
+    let widened = widened.and_then(|()| hook(phase).map_err(StopReason::Hook));
+    widened.map_err(|reason| Stop { reason, sent: progress.done, is_past_middle: false })?;
+    let narrowed = send(core, narrowing, &mut progress, on_progress).await;
+    narrowed.map_err(|reason| Stop { reason, sent: progress.done, is_past_middle: true })
 }
 
-async fn send<C: Carrier, W: Watcher + ?Sized>(
+async fn send<C: Carrier>(
     core: &mut Core<C>,
     commands: &[Command],
     progress: &mut Progress,
-    watch: &mut W,
-) -> Result<(), Why> {
+    on_progress: &mut impl FnMut(Progress) -> ControlFlow<()>,
+) -> Result<(), StopReason> {
     if commands.is_empty() {
         return Ok(());
     }
-    if watch(*progress).is_break() {
-        return Err(Why::Interrupted);
+    if on_progress(*progress).is_break() {
+        return Err(StopReason::Interrupted);
     }
     core.begin();
     let mut told = 0;
@@ -473,15 +475,15 @@ async fn send<C: Carrier, W: Watcher + ?Sized>(
         let outcomes = outcomes.map_err(|error| {
             // They may have been carried out all the same.
             progress.done += end - told;
-            Why::Failed(error)
+            StopReason::Failed(error)
         })?;
         progress.done += outcomes.len();
         for (command, outcome) in commands[told..].iter().zip(&outcomes) {
-            outcome.map_err(|refusal| Why::Refused(*command, refusal))?;
+            outcome.map_err(|refusal| StopReason::Refused(*command, refusal))?;
         }
         told += outcomes.len();
-        if !outcomes.is_empty() && end < commands.len() && watch(*progress).is_break() {
-            return Err(Why::Interrupted);
+        if !outcomes.is_empty() && end < commands.len() && on_progress(*progress).is_break() {
+            return Err(StopReason::Interrupted);
         }
     }
     Ok(())

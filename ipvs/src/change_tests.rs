@@ -31,11 +31,11 @@ fn is_as(client: &mut Client, table: &Table) -> bool {
 fn change(
     (from, to): (Table, Table),
     mut meddle: impl FnMut(&mut Client, Progress) -> ControlFlow<()>,
-) -> (Result<Made, Unmade>, Client) {
+) -> (Result<Applied, ChangeError>, Client) {
     let mut client = Client::fake(from);
     let mut other = client.try_clone().unwrap();
     let change = Change::prepare(client.table().unwrap(), to, Planner::new()).unwrap();
-    let made = change.make(&mut client, &mut |progress| meddle(&mut other, progress));
+    let made = change.apply(&mut client, |progress| meddle(&mut other, progress));
     (made, client)
 }
 
@@ -47,7 +47,7 @@ fn what_is_as_desired_is_left_alone() {
         heard += 1;
         ControlFlow::Continue(())
     });
-    assert_eq!((made.unwrap(), heard), (Made { commands: 0, again: false }, 0));
+    assert_eq!((made.unwrap(), heard), (Applied::default(), 0));
 }
 
 #[test]
@@ -57,8 +57,8 @@ fn progress_is_told_from_nothing_to_all() {
         steps.push(progress);
         ControlFlow::Continue(())
     });
-    assert_eq!(made.unwrap().commands, 1500);
-    assert_eq!((steps[0].done, steps[0].total, steps[0].stage), (0, 1500, Stage::Making));
+    assert_eq!(made.unwrap().commands.len(), 1500);
+    assert_eq!((steps[0].done, steps[0].total, steps[0].phase), (0, 1500, Phase::Applying));
     assert!(steps.len() > 10 && steps.is_sorted_by(|a, b| a.done < b.done), "{steps:?}");
     assert!(is_as(&mut client, &table(1..=500, 1)));
 }
@@ -70,12 +70,12 @@ fn an_interruption_at_any_point_is_undone() {
     for point in 0.. {
         let mut step = 0;
         let (made, mut client) = change((from.clone(), to.clone()), |_, progress| {
-            step += usize::from(progress.stage == Stage::Making);
+            step += usize::from(progress.phase == Phase::Applying);
             if step > point { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         let Err(unmade) = made else { break };
-        let state = if point == 0 { State::Untouched } else { State::Undone };
-        assert!(matches!(unmade.why, Why::Interrupted) && unmade.state == state, "{point}: {unmade}");
+        let state = if point == 0 { DirectorState::Untouched } else { DirectorState::Undone };
+        assert!(matches!(unmade.reason, StopReason::Interrupted) && unmade.state == state, "{point}: {unmade}");
         assert!(is_as(&mut client, &from), "{point}");
         points += 1;
     }
@@ -93,7 +93,7 @@ fn another_writer_who_was_faster_is_no_trouble() {
         }
         ControlFlow::Continue(())
     });
-    assert!(made.unwrap().again);
+    assert!(made.unwrap().attempts > 1);
     assert!(is_as(&mut client, &table(1..=300, 1)), "what is not desired goes, whoever made it");
 }
 
@@ -101,7 +101,7 @@ fn another_writer_who_was_faster_is_no_trouble() {
 fn a_writer_who_never_stops_leads_to_undoing() {
     let (from, to) = (table(1..=100, 1), table(1..=300, 2));
     let (made, mut client) = change((from.clone(), to), |other, progress| {
-        if progress.stage != Stage::Undoing {
+        if progress.phase != Phase::Undoing {
             // Adds what is about to be added, takes away what is about to be edited; and adds something of its own.
             if other.delete_service(&key(100)).is_err() {
                 other.add_service(&Service::new(key(100))).unwrap();
@@ -111,8 +111,8 @@ fn a_writer_who_never_stops_leads_to_undoing() {
         ControlFlow::Continue(())
     });
     let unmade = made.unwrap_err();
-    assert_eq!(unmade.state, State::Undone, "{unmade}");
-    assert!(matches!(unmade.why, Why::Refused(..)), "{unmade}");
+    assert_eq!(unmade.state, DirectorState::Undone, "{unmade}");
+    assert!(matches!(unmade.reason, StopReason::Refused(..)), "{unmade}");
     let now = client.table().unwrap();
     assert!(now.service(&key(7000)).is_some(), "what another has added elsewhere stays");
     let back = Planner::new().without_deletions().plan(&now, &from);
@@ -127,12 +127,12 @@ fn after_a_refused_addition_nothing_is_taken_away() {
     let mut fewest = usize::MAX;
     let (made, _) = change((from, to), |other, progress| {
         fewest = fewest.min(other.destinations(&key(1)).unwrap().len());
-        if progress.done == 0 && progress.stage == Stage::Making {
+        if progress.done == 0 && progress.phase == Phase::Applying {
             other.add_destination(&key(1), &server(13)).unwrap();
         }
         ControlFlow::Continue(())
     });
-    assert!(made.unwrap().again);
+    assert!(made.unwrap().attempts > 1);
     assert_eq!(fewest, 2);
 }
 
@@ -146,9 +146,9 @@ fn what_can_be_foreseen_is_told_before_anything_is_sent() {
         Destination::new("[2001:db8::11]:80".parse().unwrap()).with_forwarding(Forwarding::Tunnel(crate::Tunnel::Ipip));
     to.apply(&Command::AddDestination(key(1), mixed)).unwrap();
     assert!(Change::prepare(from.clone(), to.clone(), Planner::new()).is_ok(), "the daemon goes first");
-    let impossible = Change::prepare(from, to, Planner::new().without_daemons()).unwrap_err();
-    let [(Command::AddDestination(at, _), refusal)] = impossible.refusals[..] else { panic!("{impossible:?}") };
-    assert_eq!((at, refusal.errno), (key(1), Errno::EINVAL));
+    let rejected = Change::prepare(from, to, Planner::new().without_daemons()).unwrap_err();
+    let [(Command::AddDestination(at, _), cause)] = rejected.refusals[..] else { panic!("{rejected:?}") };
+    assert_eq!((at, cause.errno()), (key(1), Errno::EINVAL));
 }
 
 #[test]
@@ -160,9 +160,9 @@ fn a_daemon_is_tried_beside_services_that_stay_as_they_are() {
     let mut to = Table::new();
     to.apply(&Command::StartDaemon(crate::Daemon::new(crate::DaemonRole::Master, crate::InterfaceName::LOOPBACK)))
         .unwrap();
-    let impossible = Change::prepare(from, to, Planner::new().without_services()).unwrap_err();
-    let [(Command::StartDaemon(_), refusal)] = impossible.refusals[..] else { panic!("{impossible:?}") };
-    assert_eq!(refusal.errno, Errno::EINVAL);
+    let rejected = Change::prepare(from, to, Planner::new().without_services()).unwrap_err();
+    let [(Command::StartDaemon(_), cause)] = rejected.refusals[..] else { panic!("{rejected:?}") };
+    assert_eq!(cause.errno(), Errno::EINVAL);
 }
 
 #[test]
@@ -174,21 +174,25 @@ fn timeouts_and_daemons_are_undone_too() {
         0 => ControlFlow::Continue(()),
         _ => ControlFlow::Break(()),
     });
-    assert_eq!(made.unwrap_err().state, State::Undone);
+    assert_eq!(made.unwrap_err().state, DirectorState::Undone);
     assert!(is_as(&mut client, &from));
 }
 
 /// What is in the table, and which stages were heard, in the middle of a change from `from` to `to`.
-fn around(from: Table, to: Table, fail_at: Option<Stage>) -> (Result<Made, Unmade>, Vec<(Stage, usize)>, Client) {
+fn around(
+    from: Table,
+    to: Table,
+    fail_at: Option<Phase>,
+) -> (Result<Applied, ChangeError>, Vec<(Phase, usize)>, Client) {
     let mut client = Client::fake(from);
     let mut other = client.try_clone().unwrap();
     let change = Change::prepare(client.table().unwrap(), to, Planner::new()).unwrap();
     let mut heard = Vec::new();
-    let mut middle = |stage| {
-        heard.push((stage, other.table().unwrap().services().len()));
-        if fail_at == Some(stage) { Err("no marks here".to_owned()) } else { Ok(()) }
+    let mut hook = |phase| {
+        heard.push((phase, other.table().unwrap().services().len()));
+        if fail_at == Some(phase) { Err("no marks here".to_owned()) } else { Ok(()) }
     };
-    let made = change.make_around(&mut client, &mut middle, &mut |_| ControlFlow::Continue(()));
+    let made = change.apply_with(&mut client, &mut hook, |_| ControlFlow::Continue(()));
     (made, heard, client)
 }
 
@@ -196,20 +200,20 @@ fn around(from: Table, to: Table, fail_at: Option<Stage>) -> (Result<Made, Unmad
 fn in_the_middle_old_and_new_services_are_there() {
     let (made, heard, _) = around(table(1..=20, 1), table(11..=30, 1), None);
     assert!(made.is_ok());
-    assert_eq!(heard, [(Stage::Making, 30)]);
+    assert_eq!(heard, [(Phase::Applying, 30)]);
     let (made, heard, _) = around(table(1..=2, 1), table(1..=2, 1), None);
-    assert!(made.is_ok() && heard == [(Stage::Making, 2)], "even if nothing else changes: {heard:?}");
+    assert!(made.is_ok() && heard == [(Phase::Applying, 2)], "even if nothing else changes: {heard:?}");
 }
 
 #[test]
 fn a_middle_that_fails_undoes_all() {
-    let (made, heard, mut client) = around(table(1..=20, 1), table(11..=30, 1), Some(Stage::Making));
+    let (made, heard, mut client) = around(table(1..=20, 1), table(11..=30, 1), Some(Phase::Applying));
     let unmade = made.unwrap_err();
     assert_eq!(unmade.to_string(), "no marks here; what had been changed was undone");
-    assert_eq!(heard, [(Stage::Making, 30)], "it has nothing to undo");
+    assert_eq!(heard, [(Phase::Applying, 30)], "it has nothing to undo");
     assert!(is_as(&mut client, &table(1..=20, 1)));
-    let unmade = around(table(1..=2, 1), table(1..=1, 1), Some(Stage::Making)).0.unwrap_err();
-    assert_eq!(unmade.state, State::Untouched);
+    let unmade = around(table(1..=2, 1), table(1..=1, 1), Some(Phase::Applying)).0.unwrap_err();
+    assert_eq!(unmade.state, DirectorState::Untouched);
 }
 
 #[test]
@@ -218,16 +222,16 @@ fn what_was_done_in_the_middle_is_undone_in_the_middle() {
     let change = Change::prepare(client.table().unwrap(), table(301..=310, 1), Planner::new()).unwrap();
     let mut other = client.try_clone().unwrap();
     let mut heard = Vec::new();
-    let mut middle = |stage| {
-        heard.push((stage, other.table().unwrap().services().len()));
+    let mut hook = |phase| {
+        heard.push((phase, other.table().unwrap().services().len()));
         Ok(())
     };
     // Some of the old services are deleted already.
-    let made = change.make_around(&mut client, &mut middle, &mut |progress| match progress.done {
-        done if done > 60 && progress.stage == Stage::Making => ControlFlow::Break(()),
+    let made = change.apply_with(&mut client, &mut hook, |progress| match progress.done {
+        done if done > 60 && progress.phase == Phase::Applying => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });
-    assert_eq!(made.unwrap_err().state, State::Undone);
-    assert_eq!(heard, [(Stage::Making, 310), (Stage::Undoing, 310)]);
+    assert_eq!(made.unwrap_err().state, DirectorState::Undone);
+    assert_eq!(heard, [(Phase::Applying, 310), (Phase::Undoing, 310)]);
     assert!(is_as(&mut client, &table(1..=300, 1)));
 }

@@ -70,7 +70,7 @@ mod wire;
 pub mod fuzzing;
 
 pub use cause::Cause;
-pub use change::{Change, Impossible, Made, Middle, Progress, ReconcileError, Stage, State, Unmade, Watch, Why};
+pub use change::{Applied, Change, ChangeError, DirectorState, Phase, Progress, ReconcileError, Rejected, StopReason};
 #[cfg(feature = "tokio")]
 pub use client::{AsyncClient, AsyncPipeline};
 pub use client::{Client, ClientBuilder, Pipeline};

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ipvs::{Stage, Why};
+use ipvs::{Phase, StopReason};
 
 use super::carry_out::{Conduct, Verdict, carry_out};
 use super::cli::{Apply, Manner, Restrictions};
@@ -45,15 +45,15 @@ pub(super) fn change(
     }
     let conduct = Conduct { is_ours: session.kernel.is_of_this_machine(), deadline, display: &session.display };
     let (client, marks) = session.kernel.client_and_marks().map_err(|error| Trouble::Other(error.to_string()))?;
-    let mut set_marks = |stage| match (prepared.marks.is_empty(), stage) {
+    let mut set_marks = |phase| match (prepared.marks.is_empty(), phase) {
         (true, _) => Ok(()),
-        (false, Stage::Undoing) => marks.apply(&prepared.marks.before).map_err(|error| error.to_string()),
+        (false, Phase::Undoing) => marks.apply(&prepared.marks.before).map_err(|error| error.to_string()),
         (false, _) => marks.apply(&prepared.marks.after).map_err(|error| error.to_string()),
     };
     match carry_out(&prepared.change, &mut set_marks, client, &conduct) {
         Ok(made) => {
             tell(session, &summary, manner);
-            if made.again {
+            if made.attempts > 1 {
                 session.note("somebody else changed the director meanwhile, so it was planned anew");
             }
             Ok(0)
@@ -82,8 +82,8 @@ fn show(session: &mut Session<'_, '_>, prepared: &Prepared, json: bool) {
 
 /// Says what came between, and how the director is now.
 fn unmade(session: &mut Session<'_, '_>, prepared: &Prepared, verdict: &Verdict) -> u8 {
-    match &verdict.unmade.why {
-        Why::Refused(command, refusal) => {
+    match &verdict.unmade.reason {
+        StopReason::Refused(command, refusal) => {
             let explained = session.kernel.client().and_then(|client| client.explain(command, refusal.errno));
             let reason = match explained {
                 Ok(Some(cause)) => cause.to_string(),

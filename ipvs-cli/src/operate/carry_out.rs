@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use ipvs::{Change, Client, Made, Middle, Progress, State, Unmade, Why};
+use ipvs::{Applied, Change, ChangeError, Client, DirectorState, Phase, Progress, StopReason};
 
 use super::progress::Display;
 use super::signals::{self, Signals};
@@ -22,7 +22,7 @@ pub(crate) struct Conduct<'d> {
 /// A change that was not made.
 #[derive(Debug)]
 pub(crate) struct Verdict {
-    pub(crate) unmade: Unmade,
+    pub(crate) unmade: ChangeError,
     interrupted: Option<Interrupted>,
 }
 
@@ -37,7 +37,7 @@ impl Verdict {
     pub(crate) fn status(&self) -> u8 {
         const AS_IT_WAS: u8 = 1;
         match (self.unmade.state, self.interrupted) {
-            (State::Between | State::Unknown, _) => signals::BETWEEN,
+            (DirectorState::Partial | DirectorState::Unknown, _) => signals::BETWEEN,
             (_, Some(Interrupted::Signal(signal))) => 128 + u8::try_from(signal).unwrap_or(0),
             _ => AS_IT_WAS,
         }
@@ -51,10 +51,10 @@ impl Verdict {
     /// What to do about the state that the director is in, if that is not as it was.
     pub(crate) fn advice(&self) -> Option<&'static str> {
         match self.unmade.state {
-            State::Between | State::Unknown => {
+            DirectorState::Partial | DirectorState::Unknown => {
                 Some("it is safe to run it again: what is as desired stays, and the rest is made")
             }
-            State::Untouched | State::Undone => None,
+            DirectorState::Untouched | DirectorState::Undone => None,
         }
     }
 }
@@ -67,19 +67,19 @@ impl fmt::Display for Verdict {
                 write!(f, "interrupted by {name}")?;
             }
             Some(Interrupted::Late) => write!(f, "not done in time")?,
-            None => write!(f, "{}", self.unmade.why)?,
+            None => write!(f, "{}", self.unmade.reason)?,
         }
         write!(f, "; {}", self.unmade.state)
     }
 }
 
-/// Makes the change, with something in its middle, or leaves the director as it was, if that is possible.
+/// Makes the change, and that of the mark rules in its middle, or leaves the director as it was, if that is possible.
 pub(crate) fn carry_out(
     change: &Change,
-    middle: &mut Middle<'_>,
+    hook: impl FnMut(Phase) -> Result<(), String>,
     client: &mut Client,
     conduct: &Conduct<'_>,
-) -> Result<Made, Verdict> {
+) -> Result<Applied, Verdict> {
     let has_work = conduct.is_ours && !change.plan().is_empty();
     // Where they can't be heard they end the program midway, which the next run makes good.
     let signals = has_work.then(|| Signals::listen().ok()).flatten();
@@ -87,13 +87,13 @@ pub(crate) fn carry_out(
         sigpipe::spare();
     }
     let mut interrupted = None;
-    let made = change.make_around(client, middle, &mut |progress| {
+    let made = change.apply_with(client, hook, |progress| {
         conduct.display.doing(|| told(progress));
         interrupted = interrupted.or_else(|| interruption(signals.as_ref(), conduct.deadline));
         if interrupted.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     made.map_err(|unmade| {
-        let interrupted = interrupted.filter(|_| matches!(unmade.why, Why::Interrupted));
+        let interrupted = interrupted.filter(|_| matches!(unmade.reason, StopReason::Interrupted));
         Verdict { unmade, interrupted }
     })
 }
@@ -104,6 +104,6 @@ fn interruption(signals: Option<&Signals>, deadline: Option<Instant>) -> Option<
     signal.or(late)
 }
 
-fn told(Progress { stage, done, total }: Progress) -> String {
-    format!("{stage}: {done} of {total}")
+fn told(Progress { phase, done, total }: Progress) -> String {
+    format!("{phase}: {done} of {total}")
 }

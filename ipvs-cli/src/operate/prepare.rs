@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use ipvs::{Change, Command, DaemonRole, Impossible, Plan, Planner, Table};
+use ipvs::{Cause, Change, Command, DaemonRole, Plan, Planner, Rejected, Table};
 
 use super::cli::{Restrictions, Wanted};
 use super::mark_change::{MarkChange, is_about_marks};
@@ -95,12 +95,12 @@ pub(super) fn plan(
         session.note(format!("--only: there is no service {key}, neither in the file nor on the director"));
     }
     let planner = planner(&desired, restrictions);
-    match Change::prepare(before, table, planner.clone()) {
+    match Change::prepare(before, table, planner) {
         Ok(change) => {
             let marks = mark_change(session, &desired, change.plan(), restrictions)?;
             Ok(Prepared { desired, change, marks })
         }
-        Err(error) => Err(impossible(session, &desired, &planner, &error)),
+        Err(rejected) => Err(Trouble::Told(reasons(&desired, &rejected))),
     }
 }
 
@@ -155,29 +155,13 @@ fn planner(desired: &Desired, restrictions: &Restrictions) -> Planner {
     planner
 }
 
-/// What the restrictions leave is in the way of what they don't.
-fn impossible(session: &mut Session<'_, '_>, desired: &Desired, planner: &Planner, error: &Impossible) -> Trouble {
-    let told = reasons(session, desired, planner).unwrap_or_default();
-    if told.is_empty() { Trouble::Other(error.to_string()) } else { Trouble::Told(told) }
-}
-
-/// Why, with places: a line for each. The tables went with the change, so they are made once more.
-fn reasons(session: &mut Session<'_, '_>, desired: &Desired, planner: &Planner) -> Option<String> {
-    let mut table = session.kernel.table_without_statistics().ok()?;
-    let wanted = desired.table(&table).ok()?;
-    let mut told = String::new();
-    for command in planner.plan(&table, &wanted).commands() {
-        if let Some(cause) = table.explain(command) {
-            match place(desired, command) {
-                Some(place) => told += &format!("{place}: {cause}\n"),
-                None => told += &format!("{}: {cause}\n", self::told(command)),
-            }
-        } else {
-            // Nothing is against it.
-            let _ = table.apply(command);
-        }
-    }
-    Some(told)
+/// Why each command would be refused, with its place in the file: a line for each.
+fn reasons(desired: &Desired, rejected: &Rejected) -> String {
+    let line = |(command, cause): &(Command, Cause)| match place(desired, command) {
+        Some(place) => format!("{place}: {cause}\n"),
+        None => format!("{}: {cause}\n", told(command)),
+    };
+    rejected.refusals.iter().map(line).collect()
 }
 
 /// Where the file asks for what the command does.

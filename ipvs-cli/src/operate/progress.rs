@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_line_is_never_broken() {
-        assert_eq!(fitting("making: 10 of 20", 10), "making: 1");
+        assert_eq!(fitting("applying: 10 of 20", 12), "applying: 1");
         assert_eq!(fitting(&"x".repeat(200), 0).len(), 79);
         assert_eq!(fitting("a\n\x1b[2Jb", 80), "a[2Jb");
         assert_eq!(fitting("abc", 1), "");

@@ -1,6 +1,7 @@
 //! The client that lets others work while it waits: feature `tokio`.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::builder::{ClientBuilder, DEADLINE};
 use super::carrier::Carrier;
 use super::conversation::Core;
 use crate::cause::Cause;
-use crate::change::{Change, Made, Progress, ReconcileError, Unmade};
+use crate::change::{Applied, Change, ChangeError, Phase, Progress, ReconcileError};
 use crate::command::Command;
 use crate::daemon::Daemon;
 use crate::error::{Errno, Error};
@@ -167,20 +168,33 @@ impl AsyncClient {
     ///
     /// # Errors
     /// As there.
-    pub async fn reconcile(&mut self, desired: &Table, planner: &Planner) -> Result<Made, ReconcileError> {
+    pub async fn reconcile(&mut self, desired: &Table, planner: &Planner) -> Result<Applied, ReconcileError> {
         crate::change::reconcile(&mut self.core, desired, planner).await
     }
 
-    /// As [`Change::make`].
+    /// As [`Change::apply`].
     ///
     /// # Errors
     /// As there.
-    pub async fn make(
+    pub async fn apply(
         &mut self,
         change: &Change,
-        watch: &mut (dyn FnMut(Progress) -> std::ops::ControlFlow<()> + Send),
-    ) -> Result<Made, Unmade> {
-        change.make_over(&mut self.core, &mut |_| Ok(()), watch).await
+        on_progress: impl FnMut(Progress) -> ControlFlow<()> + Send,
+    ) -> Result<Applied, ChangeError> {
+        self.apply_with(change, |_| Ok(()), on_progress).await
+    }
+
+    /// As [`Change::apply_with`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn apply_with(
+        &mut self,
+        change: &Change,
+        mut hook: impl FnMut(Phase) -> Result<(), String> + Send,
+        mut on_progress: impl FnMut(Progress) -> ControlFlow<()> + Send,
+    ) -> Result<Applied, ChangeError> {
+        change.apply_over(&mut self.core, &mut hook, &mut on_progress).await
     }
 }
 

@@ -16,7 +16,7 @@ use super::*;
 use crate::fake::Fake;
 use crate::link::Link;
 use crate::link::faulty::{Fault, Faulty};
-use crate::{Change, DaemonRole, Destination, Planner, Service, State, Weight};
+use crate::{Change, DaemonRole, Destination, DirectorState, Planner, Service, Weight};
 
 const DEADLINE: Duration = Duration::from_secs(1);
 
@@ -195,14 +195,14 @@ fn a_whole_change<C: Carrier + Debug>(mut world: World<C>, wanted: &Table, fault
     let before = world.truth();
     let change = Change::prepare(before.clone(), wanted.clone(), Planner::new()).unwrap();
     world.go_wrong(faults.iter().copied());
-    let made = now(change.make_over(&mut world.core, &mut |_| Ok(()), &mut |_| std::ops::ControlFlow::Continue(())));
+    let made = now(change.apply_over(&mut world.core, &mut |_| Ok(()), &mut |_| std::ops::ControlFlow::Continue(())));
     let now_there = world.truth();
     let is_as = |table: &Table| crate::plan(&now_there, table).is_empty();
     match made {
         Ok(_) => assert!(is_as(wanted)),
         Err(unmade) => match unmade.state {
-            State::Untouched | State::Undone => assert!(is_as(&before), "{unmade}"),
-            State::Between | State::Unknown => {}
+            DirectorState::Untouched | DirectorState::Undone => assert!(is_as(&before), "{unmade}"),
+            DirectorState::Partial | DirectorState::Unknown => {}
         },
     }
     world.is_well();

@@ -1,8 +1,8 @@
 //! The asynchronous client with the verbs of the blocking one, so that the same tests run on both.
 
 use ipvs::{
-    AsyncClient, AsyncPipeline, Cause, Command, Daemon, DaemonRole, Destination, DestinationState, Errno, Error, Info,
-    Made, Outcome, Planner, ReconcileError, Service, ServiceKey, ServiceState, Table, Timeouts,
+    Applied, AsyncClient, AsyncPipeline, Cause, Command, Daemon, DaemonRole, Destination, DestinationState, Errno,
+    Error, Info, Outcome, Planner, ReconcileError, Service, ServiceKey, ServiceState, Table, Timeouts,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -44,7 +44,7 @@ impl Waits {
         self.runtime.block_on(self.client.delete_destination(key, at))
     }
 
-    pub fn reconcile(&mut self, desired: &Table, planner: &Planner) -> Result<Made, ReconcileError> {
+    pub fn reconcile(&mut self, desired: &Table, planner: &Planner) -> Result<Applied, ReconcileError> {
         self.runtime.block_on(self.client.reconcile(desired, planner))
     }
 

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use ipvs::{
-    Change, Client, Command, Destination, Forwarding, Made, Planner, Progress, Scheduler, Service, ServiceKey, Stage,
-    State, Table, Unmade, Weight,
+    Applied, Change, ChangeError, Client, Command, Destination, DirectorState, Forwarding, Phase, Planner, Progress,
+    Scheduler, Service, ServiceKey, Table, Weight,
 };
 use kernel_tests::on_each_director;
 
@@ -46,18 +46,22 @@ fn is_as(client: &mut Client, table: &Table) -> bool {
     services_only().plan(&client.table().unwrap(), table).is_empty()
 }
 
-fn change(client: &mut Client, to: &Table, mut watch: impl FnMut(Progress) -> ControlFlow<()>) -> Result<Made, Unmade> {
+fn change(
+    client: &mut Client,
+    to: &Table,
+    mut watch: impl FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Applied, ChangeError> {
     let change = Change::prepare(client.table().unwrap(), to.clone(), services_only()).unwrap();
-    change.make(client, &mut watch)
+    change.apply(client, &mut watch)
 }
 
 fn a_change_reaches_what_is_desired(client: &mut Client) {
     let (first, second) = (table(1..=300, 1), table(100..=400, 2));
     for desired in [&first, &second, &first, &Table::new()] {
         let made = change(client, desired, |_| ControlFlow::Continue(())).unwrap();
-        assert!(made.commands > 0 && !made.again);
+        assert!(!made.commands.is_empty() && made.attempts == 1);
         assert!(is_as(client, desired));
-        assert_eq!(client.reconcile(desired, &services_only()).unwrap().commands, 0);
+        assert_eq!(client.reconcile(desired, &services_only()).unwrap().commands.len(), 0);
     }
 }
 
@@ -67,11 +71,15 @@ fn a_change_that_is_interrupted_is_undone(client: &mut Client) {
     for point in 0.. {
         let mut step = 0;
         let made = change(client, &to, |progress| {
-            step += usize::from(progress.stage == Stage::Making);
+            step += usize::from(progress.phase == Phase::Applying);
             if step > point { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         let Err(unmade) = made else { break };
-        assert_eq!(unmade.state, if point == 0 { State::Untouched } else { State::Undone }, "{point}: {unmade}");
+        assert_eq!(
+            unmade.state,
+            if point == 0 { DirectorState::Untouched } else { DirectorState::Undone },
+            "{point}: {unmade}"
+        );
         assert!(is_as(client, &from), "{point}");
     }
     assert!(is_as(client, &to));
@@ -81,12 +89,12 @@ fn a_change_bears_another_writer(client: &mut Client) {
     let mut other = client.try_clone().unwrap();
     let to = table(1..=100, 1);
     let made = change(client, &to, |progress| {
-        if progress == (Progress { stage: Stage::Making, done: 0, total: 400 }) {
+        if progress == (Progress { phase: Phase::Applying, done: 0, total: 400 }) {
             other.add_service(&Service::new(key(100))).unwrap();
         }
         ControlFlow::Continue(())
     });
-    assert!(made.unwrap().again);
+    assert!(made.unwrap().attempts > 1);
     assert!(is_as(client, &to));
 }
 
@@ -94,15 +102,15 @@ const FILE: &str = "tcp 192.0.2.1:80 = 127.0.0.1:80 127.0.0.2:80\n\nmark 10 = 12
 
 fn a_controller_brings_back_what_others_change(client: &mut Client) {
     let mut other = client.try_clone().unwrap();
-    assert_eq!(controller::step(client, FILE).unwrap().commands, 5);
-    assert_eq!(controller::step(client, FILE).unwrap().commands, 0);
+    assert_eq!(controller::step(client, FILE).unwrap().commands.len(), 5);
+    assert_eq!(controller::step(client, FILE).unwrap().commands.len(), 0);
     let web: ServiceKey = "tcp 192.0.2.1:80".parse().unwrap();
     other.delete_destination(&web, "127.0.0.2:80".parse().unwrap()).unwrap();
     other.add_service(&Service::new(key(1))).unwrap();
     let mut drained = other.destinations(&web).unwrap()[0].destination;
     drained.weight = Weight::ZERO;
     other.edit_destination(&web, &drained).unwrap();
-    assert_eq!(controller::step(client, FILE).unwrap().commands, 2, "the weight is none of its business");
+    assert_eq!(controller::step(client, FILE).unwrap().commands.len(), 2, "the weight is none of its business");
     let table = client.table().unwrap();
     assert_eq!(table.services().len(), 2);
     assert_eq!(table.service(&web).unwrap().destination(&drained.address).unwrap().destination.weight, Weight::ZERO);

@@ -476,8 +476,8 @@ fn a_director_is_reconciled(client: &mut Client) {
         desired.apply(&Command::AddDestination(web, server("127.0.0.1:80"))).unwrap();
     }
     let planner = Planner::new();
-    assert_eq!(client.reconcile(&desired, &planner).unwrap().commands, 400);
-    assert_eq!(client.reconcile(&desired, &planner).unwrap().commands, 0);
+    assert_eq!(client.reconcile(&desired, &planner).unwrap().commands.len(), 400);
+    assert_eq!(client.reconcile(&desired, &planner).unwrap().commands.len(), 0);
     desired.apply(&Command::DeleteService(key("tcp 10.0.0.7:80"))).unwrap();
-    assert_eq!(client.reconcile(&desired, &planner).unwrap().commands, 1);
+    assert_eq!(client.reconcile(&desired, &planner).unwrap().commands.len(), 1);
 }

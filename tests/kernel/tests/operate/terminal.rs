@@ -37,7 +37,7 @@ fn what_takes_long_is_shown_and_goes() {
     let mut world = World::new();
     for arguments in ["apply -", "restore"] {
         let said = said(&world, 2_500_000, arguments);
-        assert!(said.contains("\rmaking: 0 of 600\x1b[K"), "{arguments}: {said:?}");
+        assert!(said.contains("\rapplying: 0 of 600\x1b[K"), "{arguments}: {said:?}");
         assert!(said.ends_with("\r\x1b[K"), "{arguments}: nothing of it stays: {said:?}");
         world.client.flush().unwrap();
     }
