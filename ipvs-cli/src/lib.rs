@@ -22,6 +22,7 @@
 //! ```
 
 pub mod desired;
+mod escape;
 mod failure;
 mod hint;
 pub mod io;

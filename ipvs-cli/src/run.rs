@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use ipvs::{Client, Command};
 
+use crate::escape::EscapingWriter;
 use crate::failure::Failure;
 use crate::io::Streams;
 use crate::ipvsadm::names::Names;
@@ -24,6 +25,10 @@ pub fn run(argv: &[OsString], streams: &mut Streams<'_>, kernel: &mut Kernel) ->
         Some((program, arguments)) => (program.as_os_str(), arguments),
         None => (OsStr::new("ipvsadm"), argv),
     };
+    let Streams { stdin, stdout, stderr, hints, colors } = streams.reborrow();
+    // A script gets the bytes that ipvsadm writes.
+    let stderr = &mut EscapingWriter::when(hints, stderr);
+    let streams = &mut Streams { stdin, stdout, stderr, hints, colors };
     match file_name(program) {
         b"ipvsadm" => ipvsadm(program, arguments, streams, kernel),
         b"ipvsadm-save" => ipvsadm_save(arguments, streams, kernel),

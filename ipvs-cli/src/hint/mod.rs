@@ -3,8 +3,7 @@
 mod address;
 mod usage;
 
-use std::fmt::Write;
-
+use crate::escape;
 use crate::ipvsadm::Words;
 
 pub(crate) use usage::usage;
@@ -47,16 +46,10 @@ pub(crate) fn line(place: Option<&Place>, hint: Option<String>) -> Option<String
 /// As much of it as is of use on a terminal, and nothing that the terminal would obey.
 fn show(word: &[u8]) -> String {
     let text = String::from_utf8_lossy(word);
-    let mut shown = String::new();
-    for (count, char) in text.chars().enumerate() {
-        if count == Place::LONGEST {
-            shown.push_str("...");
-            break;
-        }
-        // Writing to a string does not fail.
-        let _ = if char.is_control() { write!(shown, "{}", char.escape_default()) } else { write!(shown, "{char}") };
+    match text.char_indices().nth(Place::LONGEST) {
+        Some((end, _)) => format!("{}...", escape::text(&text[..end])),
+        None => escape::bytes(word).to_string(),
     }
-    shown
 }
 
 #[cfg(test)]
@@ -81,7 +74,7 @@ mod tests {
     #[test]
     fn a_terminal_is_not_written_to_by_its_input() {
         let shown = place(b"-A -s \x1b[2J\x07\xff").text;
-        assert_eq!(shown, "-A -s \\u{1b}[2J\\u{7}\u{fffd}");
+        assert_eq!(shown, r"-A -s \x1b[2J\x07\xff");
         assert_eq!(place(&[b'x'; 5000]).text.len(), Place::LONGEST + 3);
     }
 }

@@ -3,12 +3,15 @@
 //! It is a lock on a file for each network namespace, which goes with its holder however that ends. It is among programs of
 //! ours, and among those that see the same `/run`. Who does not take it, such as ipvsadm, is not kept out.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
+
+use super::atomic_file::{FileError, StateDirectory};
+use crate::escape;
 
 /// Where the files are.
 const DIRECTORY: &str = "/run";
@@ -26,12 +29,7 @@ pub(crate) enum Denied {
     /// Somebody else has it.
     Held(Holder),
     /// Nobody can have one: there is no place for its file.
-    Unavailable {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        error: io::Error,
-    },
+    Unavailable(FileError),
 }
 
 /// Who has the lock, as they say.
@@ -52,11 +50,9 @@ impl Lock {
     }
 
     fn take_at(path: &Path, until: Option<Instant>, waiting: &mut dyn FnMut(&Holder)) -> Result<Self, Denied> {
-        let unavailable = |error| Denied::Unavailable { path: path.to_owned(), error };
-        let mut options = OpenOptions::new();
-        // Only who may write it can lock it.
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let mut file = options.open(path).map_err(unavailable)?;
+        let unavailable = |error| Denied::Unavailable(FileError::Io { path: path.to_owned(), error });
+        // Only a user who may write it can lock it.
+        let mut file = open(path).map_err(Denied::Unavailable)?;
         let mut told = false;
         loop {
             match file.try_lock() {
@@ -92,12 +88,17 @@ pub(super) fn file_of_namespace(extension: &str) -> PathBuf {
     Path::new(DIRECTORY).join(format!("ipvs-cli.{namespace}.{extension}"))
 }
 
+fn open(path: &Path) -> Result<File, FileError> {
+    let (directory, name) = (path.parent().unwrap_or(Path::new("/")), path.file_name().unwrap_or_default());
+    StateDirectory::open(directory)?.open_or_make(&name.to_string_lossy())
+}
+
 fn sign(file: &mut File) -> io::Result<()> {
     let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
     file.set_len(0)?;
     file.rewind()?;
     // In one piece, as others read it.
-    file.write_all(format!("process {} ({})", std::process::id(), command.escape_default()).as_bytes())
+    file.write_all(format!("process {} ({})", std::process::id(), escape::text(&command)).as_bytes())
 }
 
 fn holder(file: &mut File) -> Holder {
@@ -112,13 +113,17 @@ fn holder(file: &mut File) -> Holder {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::DirBuilderExt;
+
     use super::*;
 
     struct Place(PathBuf);
 
     impl Place {
         fn new(name: &str) -> Self {
-            Place(std::env::temp_dir().join(format!("ipvs-cli-lock-{name}-{}", std::process::id())))
+            let directory = std::env::temp_dir().join(format!("ipvs-cli-lock-{name}-{}", std::process::id()));
+            std::fs::DirBuilder::new().mode(0o700).create(&directory).unwrap();
+            Place(directory.join("lock"))
         }
 
         fn take(&self, until: Option<Instant>) -> Result<Lock, Denied> {
@@ -128,7 +133,7 @@ mod tests {
 
     impl Drop for Place {
         fn drop(&mut self) {
-            let _ = std::fs::remove_file(&self.0);
+            let _ = std::fs::remove_dir_all(self.0.parent().unwrap());
         }
     }
 

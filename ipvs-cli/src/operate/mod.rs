@@ -5,6 +5,7 @@
 //! `json` that to programs.
 
 mod apply;
+mod atomic_file;
 mod carry_out;
 mod cli;
 mod conns;
@@ -38,6 +39,7 @@ use std::ffi::{OsStr, OsString};
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches};
 
+use crate::escape::EscapingWriter;
 use crate::io::Streams;
 use crate::kernel::Kernel;
 use crate::operate::cli::{Cli, Subcommand};
@@ -74,7 +76,8 @@ pub(crate) fn run(arguments: &[OsString], streams: &mut Streams<'_>, kernel: &mu
     let parsed = command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
     let if_lost = parsed.as_ref().map_or(Some(USAGE), |cli| output::status_if_lost(&cli.subcommand));
     let mut out = Heeded::new(&mut *streams.stdout);
-    let mut heeded = Streams { stdin: &mut *streams.stdin, stdout: &mut out, stderr: &mut *streams.stderr, ..*streams };
+    let mut messages = EscapingWriter::new(&mut *streams.stderr);
+    let mut heeded = Streams { stdin: &mut *streams.stdin, stdout: &mut out, stderr: &mut messages, ..*streams };
     let status = match parsed {
         Ok(cli) => run_in(cli, &mut heeded, kernel),
         Err(error) => help_or_usage(&error, arguments, &mut heeded),

@@ -145,8 +145,8 @@ impl<'a, 's> Session<'a, 's> {
             Err(Denied::Held(holder)) => Err(Trouble::Other(format!(
                 "{holder} is at work on this director; nothing was changed; --wait waits for it"
             ))),
-            Err(Denied::Unavailable { path, error }) => {
-                self.note(format!("{}: {error}; going on without a lock against another ipvs-cli", path.display()));
+            Err(Denied::Unavailable(error)) => {
+                self.note(format!("{error}; going on without a lock against another ipvs-cli"));
                 Ok(None)
             }
         }

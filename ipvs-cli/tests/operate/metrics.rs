@@ -105,6 +105,35 @@ fn a_file_is_written_at_once() {
     assert_eq!(said, done(1, "", &format!("ipvs-cli: {at}: Address already in use (os error 98)\n")));
 }
 
+/// The program runs as root, and the directory may be another user's, who lays links and FIFOs there.
+#[test]
+fn only_a_regular_file_is_written_and_no_link_is_followed() {
+    let mut director = Director::new();
+    let target = director.file("target", "kept");
+    let around = std::path::Path::new(&target).parent().unwrap().to_owned();
+    for (name, made_by, kind) in [
+        ("link", "ln -s target", "a symbolic link"),
+        ("fifo", "mkfifo", "a FIFO"),
+        ("directory", "mkdir", "a directory"),
+        ("device", "ln -s /dev/null", "a symbolic link"),
+    ] {
+        let made =
+            std::process::Command::new("sh").args(["-c", &format!("{made_by} {name}")]).current_dir(&around).status();
+        assert!(made.unwrap().success(), "{made_by}");
+        let file = around.join(name);
+        let done = director.run(&format!("ipvs-cli metrics --output {}", file.display()));
+        assert_eq!((done.status, &*done.stdout), (1, ""), "{name}");
+        assert!(done.stderr.contains(&format!("it is {kind}, but must be a regular file")), "{}", done.stderr);
+    }
+    // What used to be the draft's name is another user's now.
+    let draft = format!("file.{}.new", std::process::id());
+    std::os::unix::fs::symlink("target", around.join(draft)).unwrap();
+    let file = around.join("file");
+    assert_eq!(director.run(&format!("ipvs-cli metrics --output {}", file.display())), done(0, "", ""));
+    assert_eq!(fs::read_to_string(&target).unwrap(), "kept");
+    assert!(fs::read_to_string(file).unwrap().ends_with("# EOF\n"));
+}
+
 /// All words of a text that may be names of metrics.
 fn names(text: &str) -> HashSet<&str> {
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';

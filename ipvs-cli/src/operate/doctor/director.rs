@@ -9,6 +9,7 @@ use ipvs::{DaemonRole, Forwarding, Scheduler, ServiceKey, Table};
 use super::super::mark::check::Wrong;
 use super::finding::Finding;
 use super::machine::{LinkKind, Machine, Route, host, of_link, sysctl, whole};
+use crate::escape::ShellCommand;
 
 /// What is known of a director.
 #[derive(Clone, Debug)]
@@ -24,7 +25,8 @@ pub(super) struct Director {
 
 /// That there is no IPVS, for this reason.
 pub(super) fn no_ipvs(reason: &str) -> Finding {
-    Finding::problem("no-ipvs", reason, "without it, no service is balanced").mended_by(["modprobe ip_vs".to_owned()])
+    Finding::problem("no-ipvs", reason, "without it, no service is balanced")
+        .mended_by([ShellCommand::new(["modprobe", "ip_vs"])])
 }
 
 /// Of which addresses, with which marks, the doctor needs to know where packets go.
@@ -93,8 +95,10 @@ fn virtual_addresses_are_here(director: &Director) -> Vec<Finding> {
     ips.dedup();
     let finding = |ip: IpAddr| {
         // There at once, and never the source of the director's own packets.
-        let options = if ip.is_ipv6() { " nodad preferred_lft 0" } else { "" };
-        let add = format!("ip address add {} dev {}{options}", host(ip), home(machine, ip));
+        let options: &[&str] = if ip.is_ipv6() { &["nodad", "preferred_lft", "0"] } else { &[] };
+        let host = host(ip);
+        let add = ["ip", "address", "add", &host, "dev", home(machine, ip)];
+        let add = ShellCommand::new(add.iter().chain(options));
         let what = format!("the virtual address {ip} is not on this machine");
         let finding = if is_backup {
             Finding::hint("vip-absent", what, "a backup director gets it when it takes over")
@@ -130,7 +134,7 @@ fn forwarding(director: &Director) -> Vec<Finding> {
     off.map(|(_, family, path)| {
         let what = format!("{} is 0, and there are NAT destinations of {family}", path.replace('/', "."));
         let why = "the answers of real servers are not passed on to clients";
-        Finding::problem("forwarding-off", what, why).mended_by([sysctl([(path, 1)])])
+        Finding::problem("forwarding-off", what, why).mended_by(sysctl([(path, 1)]))
     })
     .collect()
 }
@@ -173,7 +177,9 @@ fn tunnel_sources(director: &Director) -> Vec<Finding> {
         let (ip, link) = (address.ip, machine.name_of(address.link));
         let what = format!("the virtual address {ip} on {link} may become the source of the tunnels' packets");
         let why = "a real server has that address itself, and drops what claims to come from it";
-        let change = format!("ip address change {ip}/{} dev {link} preferred_lft 0", address.prefix);
+        let network = format!("{ip}/{}", address.prefix);
+        let change = ["ip", "address", "change", &network, "dev", link, "preferred_lft", "0"];
+        let change = ShellCommand::new(change);
         Finding::problem("vip-as-source", what, why).mended_by([change])
     };
     preferred.map(finding).collect()
@@ -204,7 +210,7 @@ fn reverse_path(director: &Director) -> Option<Finding> {
     let why = "packets are dropped that come in by another interface than answers to their sender would leave by; with several \
         networks, that may be clients or real servers";
     let all = of_link("all", "rp_filter");
-    Some(Finding::hint("rp-filter-strict", what, why).mended_by([sysctl([(all.as_str(), 2)])]))
+    Some(Finding::hint("rp-filter-strict", what, why).mended_by(sysctl([(all.as_str(), 2)])))
 }
 
 /// NAT on one wire: clients or real servers are told of a way past the director.
@@ -228,7 +234,7 @@ fn redirects(director: &Director) -> Vec<Finding> {
         let why = "the real servers are told of a shorter way to clients, past the director, and clients then get answers from a \
             stranger";
         let (all, own) = (of_link("all", "send_redirects"), of_link(name, "send_redirects"));
-        Finding::hint("redirects", what, why).mended_by([sysctl([(all.as_str(), 0), (own.as_str(), 0)])])
+        Finding::hint("redirects", what, why).mended_by(sysctl([(all.as_str(), 0), (own.as_str(), 0)]))
     };
     telling.map(finding).collect()
 }
@@ -242,7 +248,7 @@ fn connections(director: &Director) -> Vec<Finding> {
     let is_off = |path: &str| settings.get(path) == Some(0);
     let hint = |path: &'static str, id, why| {
         let what = format!("{} is 0", path.replace('/', "."));
-        Finding::hint(id, what, why).mended_by([sysctl([(path, 1)])])
+        Finding::hint(id, what, why).mended_by(sysctl([(path, 1)]))
     };
     let mut found = Vec::new();
     if is_off(NODEST) && destinations(&director.table).next().is_some() {

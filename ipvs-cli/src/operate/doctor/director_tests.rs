@@ -1,4 +1,5 @@
 use super::super::finding::Level;
+use super::super::machine::joined;
 use super::super::machine::{Address, Link};
 use super::*;
 
@@ -56,7 +57,7 @@ const TUNNEL6: &str = "-A -t [2001:db8::1]:80\n-a -t [2001:db8::1]:80 -r 2001:db
 
 /// The ids of what is found, and what mends it.
 fn found(director: &Director) -> Vec<(&'static str, String)> {
-    judge(director).into_iter().map(|finding| (finding.id, finding.mend.join("; "))).collect()
+    judge(director).into_iter().map(|finding| (finding.id, joined(&finding.mend))).collect()
 }
 
 fn one(director: &Director, id: &str, mend: &str) {
@@ -162,7 +163,7 @@ fn settings_of_connections_are_hints() {
         [(NODEST, "expire-nodest-conn"), (QUIESCENT, "expire-quiescent-template"), (CONNTRACK, "conntrack-off")]
     {
         director.machine.settings.set(path, 0);
-        one(&director, id, &sysctl([(path, 1)]));
+        one(&director, id, &joined(&sysctl([(path, 1)])));
         assert_eq!(judge(&director)[0].level, Level::Hint);
         director.machine.settings.set(path, 1);
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use crate::desired::scalar::{Inline, Scalar};
+use crate::escape::ShellCommand;
 use crate::operate::json::VERSION;
 
 /// How bad it is.
@@ -33,7 +34,7 @@ pub(in crate::operate) struct Finding {
     pub(super) what: String,
     pub(super) why: String,
     /// Commands of a shell that mend it; none where it takes a person to know.
-    pub(super) mend: Vec<String>,
+    pub(super) mend: Vec<ShellCommand>,
 }
 
 impl Finding {
@@ -46,7 +47,7 @@ impl Finding {
     }
 
     #[must_use]
-    pub(super) fn mended_by(mut self, commands: impl IntoIterator<Item = String>) -> Self {
+    pub(super) fn mended_by(mut self, commands: impl IntoIterator<Item = ShellCommand>) -> Self {
         self.mend.extend(commands);
         self
     }
@@ -72,7 +73,7 @@ pub(in crate::operate) fn write_json(out: &mut dyn Write, role: &'static str, fi
             ("id", Scalar::text(finding.id)),
             ("what", Scalar::text(&finding.what)),
             ("why", Scalar::text(&finding.why)),
-            ("mend", Scalar::Texts(finding.mend.clone())),
+            ("mend", Scalar::Texts(finding.mend.iter().map(ToString::to_string).collect())),
         ]);
         out.write_all(if index == 0 { b"\n    " } else { b",\n    " })?;
         write!(out, "{}", Inline::Json.of(&fields))?;
@@ -86,7 +87,8 @@ mod tests {
 
     #[test]
     fn json_is_json() {
-        let finding = Finding::problem("some-id", "a \"b\"", "c").mended_by(["d".to_owned(), "e".to_owned()]);
+        let finding =
+            Finding::problem("some-id", "a \"b\"", "c").mended_by(["d", "e"].map(|word| ShellCommand::new([word])));
         for findings in [vec![], vec![finding.clone()], vec![finding; 2]] {
             let mut text = Vec::new();
             write_json(&mut text, "director", &findings).unwrap();
@@ -102,7 +104,7 @@ mod tests {
 
     #[test]
     fn commands_stand_below() {
-        let finding = Finding::hint("some-id", "what", "why").mended_by(["true".to_owned()]);
+        let finding = Finding::hint("some-id", "what", "why").mended_by([ShellCommand::new(["true"])]);
         assert_eq!(finding.to_string(), "hint: what\n  why: why\n  # true");
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::escape::ShellCommand;
+
 /// The network of a machine, as far as the doctor looks at it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Machine {
@@ -94,13 +96,23 @@ pub(super) fn of_link(link: &str, name: &str) -> String {
     format!("net/ipv4/conf/{link}/{name}")
 }
 
-/// The command that sets them.
-pub(super) fn sysctl<'p>(settings: impl IntoIterator<Item = (&'p str, i64)>) -> String {
-    settings.into_iter().fold("sysctl -w".to_owned(), |command, (path, value)| {
+/// The commands that set them.
+pub(super) fn sysctl<'p>(settings: impl IntoIterator<Item = (&'p str, i64)>) -> Vec<ShellCommand> {
+    // In a name, sysctl takes `=` for the end of it, and `*` for anything.
+    let is_for_sysctl = |path: &str| path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./@".contains(&byte));
+    let (plain, odd): (Vec<_>, Vec<_>) = settings.into_iter().partition(|(path, _)| is_for_sysctl(path));
+    let words = plain.into_iter().map(|(path, value)| {
         // A dot in an interface's name is none between words.
         let name = if path.contains('.') { path.to_owned() } else { path.replace('/', ".") };
-        format!("{command} {name}={value}")
-    })
+        format!("{name}={value}")
+    });
+    let words: Vec<String> = words.collect();
+    let all = (!words.is_empty())
+        .then(|| ShellCommand::new(["sysctl", "-w"].into_iter().chain(words.iter().map(String::as_str))));
+    let each = odd
+        .into_iter()
+        .map(|(path, value)| ShellCommand::new(["echo", &value.to_string()]).into_file(&format!("/proc/sys/{path}")));
+    all.into_iter().chain(each).collect()
 }
 
 impl Machine {
@@ -138,6 +150,12 @@ pub(super) fn whole(ip: IpAddr) -> u8 {
     if ip.is_ipv4() { 32 } else { 128 }
 }
 
+/// The commands as one line.
+#[cfg(test)]
+pub(super) fn joined(commands: &[ShellCommand]) -> String {
+    commands.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,9 +174,15 @@ mod tests {
     fn names_with_dots_keep_their_slashes() {
         let plain = of_link("eth0", "rp_filter");
         let vlan = of_link("eth0.7", "rp_filter");
+        let told = |settings: &[(&str, i64)]| joined(&sysctl(settings.iter().copied()));
         assert_eq!(
-            sysctl([(plain.as_str(), 0), (vlan.as_str(), 2)]),
+            told(&[(&plain, 0), (&vlan, 2)]),
             "sysctl -w net.ipv4.conf.eth0.rp_filter=0 net/ipv4/conf/eth0.7/rp_filter=2"
+        );
+        let odd = of_link("a=*;b", "rp_filter");
+        assert_eq!(
+            told(&[(&plain, 0), (&odd, 2)]),
+            "sysctl -w net.ipv4.conf.eth0.rp_filter=0; echo 2 > '/proc/sys/net/ipv4/conf/a=*;b/rp_filter'"
         );
     }
 }

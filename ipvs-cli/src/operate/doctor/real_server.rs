@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::finding::Finding;
 use super::machine::{Link, LinkKind, Machine, Route, host, of_link, sysctl, whole};
+use crate::escape::ShellCommand;
 use ipvs::Family;
 
 /// How packets reach a real server, as the director has it.
@@ -57,7 +58,7 @@ pub(super) fn judge(role: &Role, machine: &Machine) -> Vec<Finding> {
 
 /// It is here, where nobody on the wire is told of it, and it alone.
 fn virtual_address(vip: IpAddr, machine: &Machine) -> Vec<Finding> {
-    let add = format!("ip address add {} dev lo", host(vip));
+    let add = ShellCommand::new(["ip", "address", "add", &host(vip), "dev", "lo"]);
     let places: Vec<_> = machine.places_of(vip).collect();
     if places.is_empty() && *machine.route(vip, 0) != Route::Local {
         let what = format!("the virtual address {vip} is not on this machine");
@@ -67,7 +68,8 @@ fn virtual_address(vip: IpAddr, machine: &Machine) -> Vec<Finding> {
     let mut found = Vec::new();
     for place in places {
         let Some(link) = machine.link(place.link) else { continue };
-        let move_it = [format!("ip address del {vip}/{} dev {}", place.prefix, link.name), add.clone()];
+        let network = format!("{vip}/{}", place.prefix);
+        let move_it = [ShellCommand::new(["ip", "address", "del", &network, "dev", &link.name]), add.clone()];
         if link.kind == LinkKind::Wire {
             let what = format!("the virtual address {vip} is on {}, where others ask for it", link.name);
             let why = "this machine answers that it has it, and clients come here, past the director";
@@ -84,7 +86,7 @@ fn virtual_address(vip: IpAddr, machine: &Machine) -> Vec<Finding> {
 fn loopback(machine: &Machine) -> Option<Finding> {
     let down = machine.links.iter().find(|link| link.kind == LinkKind::Loopback && !link.is_up)?;
     let what = format!("the loopback interface {} is down", down.name);
-    let up = format!("ip link set {} up", down.name);
+    let up = ShellCommand::new(["ip", "link", "set", "dev", &down.name, "up"]);
     Some(Finding::problem("loopback-down", what, "its addresses are not served").mended_by([up]))
 }
 
@@ -111,7 +113,7 @@ fn neighbours(machine: &Machine) -> Vec<Finding> {
         let what = format!("{name} is less than {wanted} on {}", wrong.join(", "));
         let all = of_link("all", name);
         let mend = sysctl([(all.as_str(), wanted)]);
-        (!wrong.is_empty()).then(|| Finding::problem(id, what, why).mended_by([mend]))
+        (!wrong.is_empty()).then(|| Finding::problem(id, what, why).mended_by(mend))
     };
     rules.into_iter().filter_map(finding).collect()
 }
@@ -126,7 +128,7 @@ fn udp_server(vip: IpAddr, port: u16, machine: &Machine) -> Option<Finding> {
     }
     let is_bound = at_port.any(|ip| ip == vip);
     let what = format!("the UDP server at port {port} is not bound to {vip}");
-    let find = format!("ss -lunp 'sport = :{port}'");
+    let find = ShellCommand::new(["ss", "-lunp", &format!("sport = :{port}")]);
     (!is_bound).then(|| Finding::hint("udp-server", what, why).mended_by([find]))
 }
 
@@ -174,7 +176,7 @@ fn tunnel(role: &Role, wrapping: Wrapping, over: Family, machine: &Machine) -> V
     if unwrapper.kind == LinkKind::Ip6Tunnel && !devices.iter().any(|link| [0, wanted].contains(&link.protocol)) {
         let name = &devices[0].name;
         let what = format!("the tunnel device {name} does not unwrap {}", if wanted == 4 { "IPv4" } else { "IPv6" });
-        let mend = format!("ip link set {name} type ip6tnl mode any");
+        let mend = ShellCommand::new(["ip", "link", "set", "dev", name, "type", "ip6tnl", "mode", "any"]);
         found.push(Finding::problem("tunnel-mode", what, "such packets are dropped").mended_by([mend]));
     }
     if inner == Family::V4 {
@@ -185,27 +187,28 @@ fn tunnel(role: &Role, wrapping: Wrapping, over: Family, machine: &Machine) -> V
 
 fn gue_port(port: u16, over: Family, machine: &Machine) -> Option<Finding> {
     let is_open = machine.udp.iter().any(|(ip, at)| *at == port && ip.is_unspecified() && Family::of(*ip) == over);
-    let (module, option) = if over == Family::V4 { ("fou", "") } else { ("fou6", " -6") };
+    let (module, option) = if over == Family::V4 { ("fou", None) } else { ("fou6", Some("-6")) };
+    let port_number = port.to_string();
+    let add = ["ip", "fou", "add", "port", &port_number, "gue"];
     let what = format!("nothing unwraps GUE at UDP port {port}");
-    let mend = [format!("modprobe {module}"), format!("ip fou add port {port} gue{option}")];
+    let mend = [ShellCommand::new(["modprobe", module]), ShellCommand::new(add.into_iter().chain(option))];
     let why = "packets arrive wrapped in UDP for this port";
     (!is_open).then(|| Finding::problem("gue-port", what, why).mended_by(mend))
 }
 
-fn bring_up(unwrapper: &Unwrapper, wrapping: Wrapping, director: Option<IpAddr>) -> Vec<String> {
-    let load = format!("modprobe {}", unwrapper.module);
+fn bring_up(unwrapper: &Unwrapper, wrapping: Wrapping, director: Option<IpAddr>) -> Vec<ShellCommand> {
+    let name = unwrapper.name;
+    let load = ShellCommand::new(["modprobe", unwrapper.module]);
     let Wrapping::Gre { checksum } = wrapping else {
-        let mode = match unwrapper.kind {
-            LinkKind::Ip6Tunnel => vec![format!("ip link set {} type ip6tnl mode any", unwrapper.name)],
-            _ => Vec::new(),
-        };
-        let up = format!("ip link set {} up", unwrapper.name);
+        let mode = ["ip", "link", "set", "dev", name, "type", "ip6tnl", "mode", "any"];
+        let mode = (unwrapper.kind == LinkKind::Ip6Tunnel).then(|| ShellCommand::new(mode));
+        let up = ShellCommand::new(["ip", "link", "set", "dev", name, "up"]);
         return [load].into_iter().chain(mode).chain([up]).collect();
     };
     let director = director.map_or_else(|| "DIRECTOR".to_owned(), |ip| ip.to_string());
-    let option = if checksum { " csum" } else { "" };
-    let add = format!("ip link add lvs type {} remote {director}{option}", unwrapper.name);
-    vec![load, add, "ip link set lvs up".to_owned()]
+    let add = ["ip", "link", "add", "lvs", "type", name, "remote", &director];
+    let add = ShellCommand::new(add.into_iter().chain(checksum.then_some("csum")));
+    vec![load, add, ShellCommand::new(["ip", "link", "set", "dev", "lvs", "up"])]
 }
 
 /// `csum` here and `--tun-csum` there go together.
@@ -219,7 +222,7 @@ fn gre_checksum(unwrapper: &Unwrapper, devices: &[&Link], checksum: bool) -> Opt
     } else {
         (format!("{name} takes only packets with a checksum, and the director sends none"), "nocsum")
     };
-    let mend = format!("ip link set {name} type {} {option}", unwrapper.name);
+    let mend = ShellCommand::new(["ip", "link", "set", "dev", name, "type", unwrapper.name, option]);
     Some(Finding::problem("gre-checksum", what, "the kernel drops what differs").mended_by([mend]))
 }
 
@@ -230,14 +233,14 @@ fn reverse_path(link: &str, machine: &Machine) -> Option<Finding> {
         drops them, as the device has no address";
     let (all, own) = (of_link("all", "rp_filter"), of_link(link, "rp_filter"));
     let mend = sysctl([(all.as_str(), 0), (own.as_str(), 0)]);
-    Some(Finding::problem("rp-filter-tunnel", what, why).mended_by([mend]))
+    Some(Finding::problem("rp-filter-tunnel", what, why).mended_by(mend))
 }
 
 /// Answers get to the client: with NAT through the director, who has to turn them back.
 fn way_back(role: &Role, client: IpAddr, machine: &Machine) -> Option<Finding> {
     let via = |gateway: Option<IpAddr>| {
         let gateway = gateway.map_or_else(|| "GATEWAY".to_owned(), |ip| ip.to_string());
-        format!("ip route replace {} via {gateway}", host(client))
+        ShellCommand::new(["ip", "route", "replace", &host(client), "via", &gateway])
     };
     match (machine.route(client, 0), role.method) {
         (Route::Nowhere, method) => {

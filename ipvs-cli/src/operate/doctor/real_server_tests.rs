@@ -1,4 +1,5 @@
 use super::super::machine::Address;
+use super::super::machine::joined;
 use super::*;
 
 const VIP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
@@ -35,7 +36,7 @@ fn server() -> Machine {
 }
 
 fn found(role: &Role, machine: &Machine) -> Vec<(&'static str, String)> {
-    judge(role, machine).into_iter().map(|finding| (finding.id, finding.mend.join("; "))).collect()
+    judge(role, machine).into_iter().map(|finding| (finding.id, joined(&finding.mend))).collect()
 }
 
 /// What one change of the facts makes found.
@@ -74,7 +75,7 @@ fn the_virtual_address_is_a_host_of_the_loopback() {
     assert_eq!(after(Method::DirectRoute, |machine| machine.addresses[0].link = 3), [], "a tunnel has no neighbours");
     assert_eq!(
         after(Method::DirectRoute, |machine| machine.links[0].is_up = false),
-        one("loopback-down", "ip link set lo up")
+        one("loopback-down", "ip link set dev lo up")
     );
 }
 
@@ -105,7 +106,7 @@ fn neighbours_of_ipv6_are_not_told_anyway() {
 fn a_tunnel_needs_a_device_without_a_reverse_path_check() {
     assert_eq!(
         after(IPIP, |machine| machine.links[2].is_up = false),
-        one("tunnel-device", "modprobe ipip; ip link set tunl0 up")
+        one("tunnel-device", "modprobe ipip; ip link set dev tunl0 up")
     );
     assert_eq!(
         after(IPIP, |machine| machine.settings.set(of_link("tunl0", "rp_filter"), 2)),
@@ -118,19 +119,24 @@ fn each_tunnel_has_its_device() {
     let v6: IpAddr = "2001:db8::1".parse().unwrap();
     let gre = |checksum| Wrapping::Gre { checksum };
     for (vip, wrapping, over, mend) in [
-        (v6, Wrapping::Ipip, Family::V4, "modprobe sit; ip link set sit0 up"),
+        (v6, Wrapping::Ipip, Family::V4, "modprobe sit; ip link set dev sit0 up"),
         (
             VIP,
             Wrapping::Ipip,
             Family::V6,
-            "modprobe ip6_tunnel; ip link set ip6tnl0 type ip6tnl mode any; ip link set ip6tnl0 up",
+            "modprobe ip6_tunnel; ip link set dev ip6tnl0 type ip6tnl mode any; ip link set dev ip6tnl0 up",
         ),
-        (VIP, gre(false), Family::V4, "modprobe ip_gre; ip link add lvs type gre remote 10.0.0.1; ip link set lvs up"),
+        (
+            VIP,
+            gre(false),
+            Family::V4,
+            "modprobe ip_gre; ip link add lvs type gre remote 10.0.0.1; ip link set dev lvs up",
+        ),
         (
             VIP,
             gre(true),
             Family::V6,
-            "modprobe ip6_gre; ip link add lvs type ip6gre remote 10.0.0.1 csum; ip link set lvs up",
+            "modprobe ip6_gre; ip link add lvs type ip6gre remote 10.0.0.1 csum; ip link set dev lvs up",
         ),
     ] {
         let mut machine = server();
@@ -150,8 +156,8 @@ fn checksums_of_gre_are_those_of_the_director() {
     };
     assert_eq!(with_device(true, true), []);
     assert_eq!(with_device(false, false), []);
-    assert_eq!(with_device(true, false), one("gre-checksum", "ip link set lvs type gre csum"));
-    assert_eq!(with_device(false, true), one("gre-checksum", "ip link set lvs type gre nocsum"));
+    assert_eq!(with_device(true, false), one("gre-checksum", "ip link set dev lvs type gre csum"));
+    assert_eq!(with_device(false, true), one("gre-checksum", "ip link set dev lvs type gre nocsum"));
 }
 
 #[test]
@@ -169,7 +175,7 @@ fn a_device_of_ipv6_unwraps_the_protocol() {
     };
     assert_eq!(with(0), []);
     assert_eq!(with(4), []);
-    assert_eq!(with(41), one("tunnel-mode", "ip link set ip6tnl0 type ip6tnl mode any"));
+    assert_eq!(with(41), one("tunnel-mode", "ip link set dev ip6tnl0 type ip6tnl mode any"));
 }
 
 #[test]

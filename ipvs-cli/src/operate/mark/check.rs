@@ -9,6 +9,7 @@ use ipvs::{ServiceKey, Table};
 use super::super::doctor::{Finding, write_json};
 use super::super::session::{Session, Trouble};
 use super::trouble;
+use crate::escape::ShellCommand;
 
 const FOUND: u8 = 1;
 
@@ -126,7 +127,7 @@ const fn name(family: Family) -> &'static str {
 }
 
 /// The command that makes a service of a mark.
-pub(in crate::operate) fn add_service(mark: Mark, family: Family) -> String {
-    let option = if family == Family::V6 { " -6" } else { "" };
-    format!("ipvsadm -A -f {mark}{option}")
+pub(in crate::operate) fn add_service(mark: Mark, family: Family) -> ShellCommand {
+    let option = (family == Family::V6).then_some("-6");
+    ShellCommand::new(["ipvsadm", "-A", "-f", &mark.to_string()].into_iter().chain(option))
 }

@@ -5,11 +5,8 @@ mod http;
 mod options;
 mod reading;
 
-use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::Arc;
 
 use prometheus_client::encoding::text;
@@ -17,6 +14,7 @@ use prometheus_client::registry::Registry;
 
 use self::families::Families;
 use self::reading::Reading;
+use super::atomic_file;
 use super::session::{Session, Trouble};
 use crate::failure::Failure;
 use crate::kernel::Kernel;
@@ -29,7 +27,8 @@ pub(super) fn run(metrics: &Metrics, session: &mut Session<'_, '_>) -> u8 {
     let done = match (metrics.listen, &metrics.output) {
         (Some(at), _) => listen(at, metrics, session),
         (None, Some(path)) => read(session.kernel, metrics).and_then(|text| {
-            write(path, &text).map_err(|error| Trouble::Other(format!("{}: {error}", path.display())))
+            // Read by node_exporter, which is another user.
+            atomic_file::write(path, text.as_bytes(), 0o644).map_err(|error| Trouble::Other(error.to_string()))
         }),
         // Of errors of writing it is told at the end.
         (None, None) => {
@@ -51,22 +50,6 @@ fn encode(reading: Reading) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
     text::encode(&mut out, &registry)?;
     Ok(out)
-}
-
-/// All at once: who reads meanwhile sees the old text or the new. The draft's name is not one that node_exporter reads.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}.new", std::process::id()));
-    let mut options = fs::OpenOptions::new();
-    let written = options.write(true).create(true).truncate(true).mode(0o644).open(&draft).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        fs::rename(&draft, path)
-    });
-    if written.is_err() {
-        // That it can't be removed either says no more.
-        let _ = fs::remove_file(&draft);
-    }
-    written
 }
 
 /// Ends only with the process.
