@@ -26,7 +26,8 @@ pub(crate) fn run(director: &mut Client, out: &mut dyn Write) -> Result<(), Box<
     Ok(())
 }
 
-fn line(out: &mut dyn Write, what: &str, load: &Statistics) -> io::Result<()> {
-    let Statistics { connections, rates, .. } = load;
+fn line(out: &mut dyn Write, what: &str, load: &Option<Statistics>) -> io::Result<()> {
+    // `None` after `services_without_statistics`.
+    let Some(Statistics { connections, rates, .. }) = load else { return Ok(()) };
     writeln!(out, "{what}: {connections} connections, {}/s, {} bytes/s in", rates.connections, rates.bytes_in)
 }

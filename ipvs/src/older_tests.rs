@@ -226,7 +226,7 @@ proptest! {
     ) {
         let services = services.into_iter().map(|(service, mut destinations)| {
             destinations.retain(|state| !state.destination.address.ip().is_unspecified());
-            destinations.iter_mut().for_each(|state| state.statistics = small(state.statistics));
+            destinations.iter_mut().for_each(|state| state.statistics = state.statistics.map(small));
             (ServiceState::new(service), destinations)
         });
         let start = Table::new();

@@ -116,6 +116,21 @@ fn a_plan_reaches_what_is_desired_and_is_then_done() {
     });
 }
 
+/// On the whole way from one table to another.
+#[test]
+fn a_plan_is_empty_exactly_between_equal_tables() {
+    holds(|current, desired| {
+        let commands = plan(&current, &desired).commands().to_vec();
+        let mut table = current;
+        for command in commands {
+            prop_assert!(table != desired && !plan(&table, &desired).is_empty());
+            table.apply(&command).unwrap();
+        }
+        prop_assert!(table == desired && plan(&table, &desired).is_empty());
+        Ok(())
+    });
+}
+
 /// Without any one of its commands, something is refused or not as desired.
 #[test]
 fn no_command_of_a_plan_is_needless() {

@@ -191,8 +191,8 @@ impl<'de> Deserialize<'de> for Forwarding {
 #[serde(deny_unknown_fields)]
 struct Entry {
     service: Service,
-    #[serde(default)]
-    statistics: Statistics,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    statistics: Option<Statistics>,
     #[serde(default)]
     destinations: Vec<DestinationState>,
 }

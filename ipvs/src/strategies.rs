@@ -86,7 +86,7 @@ pub(crate) fn destination_state() -> impl Strategy<Value = DestinationState> {
             active_connections: active,
             inactive_connections: inactive,
             persistent_connections: persistent,
-            statistics,
+            statistics: Some(statistics),
         }
     })
 }

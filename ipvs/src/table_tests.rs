@@ -24,12 +24,12 @@ fn done(table: &mut Table, commands: impl IntoIterator<Item = Command>) {
 
 /// Two services with two destinations each, all of which have counted.
 fn busy() -> Table {
-    let statistics = Statistics {
+    let statistics = Some(Statistics {
         connections: 9,
         packets_in: 8,
         rates: Rates { bytes_in: 7, ..Rates::default() },
         ..Statistics::default()
-    };
+    });
     let destination = |n| DestinationState {
         statistics,
         active_connections: 3,
@@ -42,6 +42,10 @@ fn busy() -> Table {
     let timeouts = Timeouts { tcp: Some(1), tcp_fin: Some(2), udp: Some(3) };
     let info = Info { version: Version { major: 1, minor: 2, patch: 3 }, connection_table_size: 256 };
     Table::read(entries.into(), timeouts, vec![Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK)], info)
+}
+
+fn connections(statistics: Option<Statistics>) -> u64 {
+    statistics.unwrap().connections
 }
 
 fn keys(table: &Table) -> Vec<String> {
@@ -58,7 +62,7 @@ fn what_was_read_is_there_with_the_oldest_first() {
     assert_eq!(keys(&table), ["mark 1", "mark 2"]);
     for entry in table.services() {
         assert_eq!(hosts(entry), [server(11).address, server(12).address]);
-        assert_eq!(entry.state().statistics.connections, 9);
+        assert_eq!(connections(entry.state().statistics), 9);
     }
     assert_eq!(table.timeouts(), Timeouts { tcp: Some(1), tcp_fin: Some(2), udp: Some(3) });
     assert_eq!((table.info().version.to_string().as_str(), table.info().connection_table_size), ("1.2.3", 256));
@@ -82,15 +86,46 @@ fn the_newest_comes_last_and_what_is_edited_keeps_its_place_and_its_counters() {
     );
     assert_eq!(keys(&table), ["mark 1", "mark 2", "mark 3"]);
     let state = table.service(&key("mark 1")).unwrap().state();
-    assert_eq!((state.service, state.statistics.connections), (edited, 9));
+    assert_eq!((state.service, connections(state.statistics)), (edited, 9));
     let entry = table.service(&second).unwrap();
     assert_eq!(hosts(entry), [11, 12, 10].map(|n| server(n).address));
     let state = entry.destination(&heavier.address).unwrap();
-    assert_eq!((state.destination, state.statistics.connections, state.active_connections), (heavier, 9, 3));
+    assert_eq!((state.destination, connections(state.statistics), state.active_connections), (heavier, 9, 3));
     assert_eq!(entry.destination(&server(10).address), Some(&DestinationState::new(server(10))));
     done(&mut table, [Command::DeleteDestination(second, server(11).address), Command::DeleteService(key("mark 1"))]);
     assert_eq!(keys(&table), ["mark 2", "mark 3"]);
     assert_eq!(hosts(table.service(&second).unwrap()), [12, 10].map(|n| server(n).address));
+}
+
+#[test]
+fn tables_are_equal_if_they_are_configured_alike() {
+    let unread = |mut state: DestinationState| {
+        (state.statistics, state.active_connections) = (None, 0);
+        state
+    };
+    let table = busy();
+    let services = table.services().map(|entry| {
+        let state = ServiceState { statistics: None, ..*entry.state() };
+        // In another order, too.
+        (state, entry.destinations().copied().map(unread).collect())
+    });
+    let daemons = table.daemons().to_vec();
+    let other = Table::read(services.collect(), table.timeouts(), daemons, Table::new().info());
+    assert_eq!(other.with_kernel("6.1".parse().unwrap()), table);
+    let heavier = server(11).with_weight(Weight::new(5).unwrap());
+    for command in [
+        Command::EditService(Service::new(key("mark 1")).with_one_packet()),
+        Command::DeleteService(key("mark 1")),
+        Command::EditDestination(key("mark 1"), heavier),
+        Command::DeleteDestination(key("mark 1"), heavier.address),
+        Command::AddDestination(key("mark 1"), server(13)),
+        Command::SetTimeouts(Timeouts { tcp: Some(9), ..Timeouts::default() }),
+        Command::StopDaemon(DaemonRole::Backup),
+    ] {
+        let mut changed = busy();
+        done(&mut changed, [command]);
+        assert!(changed != busy() && busy() != changed, "{command:?}");
+    }
 }
 
 /// `tests/kernel/cases/zero.case` and `statistics_tcp.case`.
@@ -100,7 +135,7 @@ fn zeroing_ends_what_was_counted_and_no_connection() {
         let mut table = busy();
         done(&mut table, [Command::Zero(zero.map(key))]);
         for ((entry, before), zeroed) in table.services().zip(busy().services()).zip(zeroed) {
-            let left = |statistics| if zeroed { Statistics::default() } else { statistics };
+            let left = |statistics| if zeroed { Some(Statistics::default()) } else { statistics };
             let service = before.state();
             assert_eq!(*entry.state(), ServiceState { statistics: left(service.statistics), ..*service });
             let expected: Vec<_> = before

@@ -83,7 +83,7 @@ fn look(
         services.retain(|state| watch.services.contains(&state.service.key()));
     }
     services.sort_by_key(|state| state.service.key());
-    window.look(begun.elapsed(), services.iter().map(|state| (state.service.key(), state.statistics)));
+    window.look(begun.elapsed(), services.iter().filter_map(|state| Some((state.service.key(), state.statistics?))));
     Ok(services)
 }
 

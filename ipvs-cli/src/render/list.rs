@@ -89,7 +89,7 @@ fn service_line(line: &mut Vec<u8>, request: &ListRequest, state: &ServiceState,
     match request.view {
         View::Stats | View::Rate => {
             left(line, LABEL, |line| key(line, &state.service.key(), names));
-            for number in counters(request.view, &state.statistics) {
+            for number in counters(request.view, state.statistics) {
                 counter(line, request.exact, number);
             }
         }
@@ -147,8 +147,10 @@ fn configuration(line: &mut Vec<u8>, state: &ServiceState) {
     }
 }
 
-fn counters(view: View, statistics: &Statistics) -> [u64; 5] {
-    let Statistics { connections, packets_in, packets_out, bytes_in, bytes_out, rates } = *statistics;
+/// Views of counters are of readings with statistics; a kernel without them prints zeros, as ipvsadm does.
+fn counters(view: View, statistics: Option<Statistics>) -> [u64; 5] {
+    let Statistics { connections, packets_in, packets_out, bytes_in, bytes_out, rates } =
+        statistics.unwrap_or_default();
     if view == View::Rate {
         let Rates { connections, packets_in, packets_out, bytes_in, bytes_out } = rates;
         [connections, packets_in, packets_out, bytes_in, bytes_out]
@@ -161,12 +163,12 @@ fn destination_columns(line: &mut Vec<u8>, request: &ListRequest, state: &Destin
     let destination = &state.destination;
     match request.view {
         View::Stats => {
-            for number in counters(View::Stats, &state.statistics) {
+            for number in counters(View::Stats, state.statistics) {
                 counter(line, request.exact, number);
             }
             return;
         }
-        View::Rate => return rates(line, request, &state.statistics),
+        View::Rate => return rates(line, request, state.statistics),
         View::Thresholds => {
             left_number(line, 10, destination.upper_threshold);
             left_number(line, 10, destination.lower_threshold);
@@ -191,7 +193,7 @@ fn destination_columns(line: &mut Vec<u8>, request: &ListRequest, state: &Destin
 }
 
 /// Of a destination only the bytes a second are cut when large.
-fn rates(line: &mut Vec<u8>, request: &ListRequest, statistics: &Statistics) {
+fn rates(line: &mut Vec<u8>, request: &ListRequest, statistics: Option<Statistics>) {
     let [counted @ .., bytes_in, bytes_out] = counters(View::Rate, statistics);
     for number in counted {
         line.push(b' ');
@@ -318,8 +320,8 @@ mod tests {
     fn large_counters_and_rates() {
         let rates = Rates { connections: 1 << 31, packets_in: 1 << 33, bytes_in: 1 << 40, ..Rates::default() };
         let (mut state, destinations) = services().remove(0);
-        state.statistics =
-            Statistics { connections: 1_912_000_000, packets_out: 1_234_567_890_123, rates, ..Default::default() };
+        let (connections, packets_out) = (1_912_000_000, 1_234_567_890_123);
+        state.statistics = Some(Statistics { connections, packets_out, rates, ..Statistics::default() });
         let mut destination = destinations[0];
         destination.statistics = state.statistics;
         let show = |view, exact| {

@@ -253,7 +253,7 @@ impl Client {
         now(self.core.services(Detail::Statistics))
     }
 
-    /// As [`services`](Self::services), but all [`Statistics`](crate::Statistics) are 0, which takes less work.
+    /// As [`services`](Self::services), but without [`Statistics`](crate::Statistics), which takes less work.
     ///
     /// # Errors
     /// As [`services`](Self::services).
@@ -277,7 +277,7 @@ impl Client {
         now(self.core.destinations(key, Detail::Statistics))
     }
 
-    /// As [`destinations`](Self::destinations), but all [`Statistics`](crate::Statistics) are 0.
+    /// As [`destinations`](Self::destinations), but without [`Statistics`](crate::Statistics).
     ///
     /// That is read in a tenth of the time where the kernel's older interface, `getsockopt`, can tell it: for a service of IPv4
     /// without tunnels, on Linux 5.14 or newer. For all others it is asked as ever.
@@ -322,7 +322,7 @@ impl Client {
         now(self.core.table(Detail::Statistics))
     }
 
-    /// As [`table`](Self::table), but all [`Statistics`](crate::Statistics) are 0: it takes less work, and is enough to
+    /// As [`table`](Self::table), but without [`Statistics`](crate::Statistics): it takes less work, and is enough to
     /// [`plan`](crate::plan()) a change.
     ///
     /// ```

@@ -105,7 +105,9 @@ pub(crate) fn encode_destination(out: &mut Vec<u8>, header: Header, state: &Dest
         out.u32(ACTIVE_CONNS, state.active_connections);
         out.u32(INACT_CONNS, state.inactive_connections);
         out.u32(PERSIST_CONNS, state.persistent_connections);
-        out.nest(STATS64, |out| stats::write(out, &state.statistics));
+        if let Some(statistics) = &state.statistics {
+            out.nest(STATS64, |out| stats::write(out, statistics));
+        }
     };
     emit(out, header, cmd::NEW_DEST, |out| out.nest(top::DEST, nest));
 }

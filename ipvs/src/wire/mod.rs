@@ -71,7 +71,7 @@ mod top {
 /// How much is wanted to be known of services and destinations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Detail {
-    /// All but statistics, which are 0: they are most of what a reply holds, and of the work to read it.
+    /// All but statistics, which are most of what a reply holds, and of the work to read it.
     NoStatistics,
     /// Everything.
     Statistics,

@@ -118,7 +118,9 @@ pub(super) fn service_of(key: ServiceKey, scheduler: &[u8], flags: u32, timeout:
 pub(crate) fn encode_service(out: &mut Vec<u8>, header: Header, state: &ServiceState) {
     let nest = |out: &mut Writer<'_>| {
         write_with_flags(out, &state.service, flags(&state.service) | F_HASHED);
-        out.nest(STATS64, |out| stats::write(out, &state.statistics));
+        if let Some(statistics) = &state.statistics {
+            out.nest(STATS64, |out| stats::write(out, statistics));
+        }
     };
     emit(out, header, cmd::NEW_SERVICE, |out| out.nest(top::SERVICE, nest));
 }

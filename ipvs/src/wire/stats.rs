@@ -15,11 +15,11 @@ const OUTPPS: u16 = 8;
 const INBPS: u16 = 9;
 const OUTBPS: u16 = 10;
 
-/// Those of a service or destination that has them; 0 where they are not asked for.
-pub(super) fn decode_nest(nest: Option<Raw<'_>>, detail: Detail) -> Result<Statistics, WireError> {
+/// Those of a service or destination; `None` where they are absent or not asked for.
+pub(super) fn decode_nest(nest: Option<Raw<'_>>, detail: Detail) -> Result<Option<Statistics>, WireError> {
     match (nest, detail) {
-        (Some(nest), Detail::Statistics) => decode(nest.bytes()),
-        _ => Ok(Statistics::default()),
+        (Some(nest), Detail::Statistics) => decode(nest.bytes()).map(Some),
+        _ => Ok(None),
     }
 }
 

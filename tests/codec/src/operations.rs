@@ -5,7 +5,7 @@ use std::hint::black_box;
 use ipvs::fuzzing::codec::{Dump, Requests, older_destinations, older_services};
 use ipvs::{
     Command, Destination, DestinationState, Forwarding, Persistence, Scheduler, Service, ServiceKey, ServiceState,
-    Tunnel, TunnelFlags, Weight,
+    Statistics, Tunnel, TunnelFlags, Weight,
 };
 
 /// So many requests in a window, messages in a datagram, entries in a table.
@@ -89,7 +89,8 @@ fn decode_services(with_statistics: bool, rounds: u32) {
     };
     let mut all = Vec::new();
     read(&datagram, &mut |state| all.push(*state));
-    assert_eq!(all, [ServiceState::new(web()); TOGETHER]);
+    let statistics = with_statistics.then(Statistics::default);
+    assert_eq!(all, [ServiceState { service: web(), statistics }; TOGETHER]);
     for _ in 0..rounds {
         read(black_box(&datagram), &mut |state| _ = black_box(state));
     }
@@ -103,7 +104,9 @@ fn decode_destinations(with_statistics: bool, rounds: u32) {
     };
     let mut all = Vec::new();
     read(&datagram, &mut |state| all.push(*state));
-    assert_eq!(all, [DestinationState::new(destination(Forwarding::Masquerade)); TOGETHER]);
+    let statistics = with_statistics.then(Statistics::default);
+    let state = DestinationState { statistics, ..DestinationState::new(destination(Forwarding::Masquerade)) };
+    assert_eq!(all, [state; TOGETHER]);
     for _ in 0..rounds {
         read(black_box(&datagram), &mut |state| _ = black_box(state));
     }
@@ -119,7 +122,7 @@ fn decode_older_services(rounds: u32) {
 
 fn decode_older_destinations(rounds: u32) {
     let answer = older_answer(OLDER_DESTINATION, OLDER_DESTINATIONS_FROM);
-    let state = DestinationState::new(destination(Forwarding::Masquerade));
+    let state = DestinationState { statistics: None, ..DestinationState::new(destination(Forwarding::Masquerade)) };
     assert_eq!(older_destinations(&answer), Some(vec![state; TOGETHER]));
     for _ in 0..rounds {
         black_box(older_destinations(black_box(&answer)));

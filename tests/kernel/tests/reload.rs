@@ -98,7 +98,7 @@ fn counted(expected: u64) -> u64 {
     let mut client = Client::connect().unwrap();
     let mut last = None;
     loop {
-        let connections = client.service(&key).unwrap().statistics.connections;
+        let connections = client.service(&key).unwrap().statistics.unwrap().connections;
         if connections >= expected || last == Some(connections) {
             return connections;
         }

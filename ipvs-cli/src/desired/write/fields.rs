@@ -4,7 +4,7 @@
 use fwmark::{MarkRule, Origin, PortRange, Traffic};
 use ipvs::{
     Daemon, Destination, DestinationState, Family, Forwarding, Info, Protocol, Rates, Scheduler, SchedulerFlags,
-    Service, ServiceKey, Statistics, Timeouts, Tunnel, TunnelFlags,
+    Service, ServiceKey, ServiceState, Statistics, Timeouts, Tunnel, TunnelFlags,
 };
 
 use super::scalar::{Fields, Scalar};
@@ -164,8 +164,8 @@ fn tunnel_flags(flags: TunnelFlags) -> Vec<String> {
     words
 }
 
-pub(super) fn service_statistics(statistics: &Statistics) -> Scalar {
-    Scalar::Table(counters(statistics))
+pub(super) fn service_statistics(state: &ServiceState) -> Option<Scalar> {
+    state.statistics.map(|statistics| Scalar::Table(counters(statistics)))
 }
 
 pub(super) fn destination_statistics(state: &DestinationState) -> Scalar {
@@ -174,12 +174,12 @@ pub(super) fn destination_statistics(state: &DestinationState) -> Scalar {
         ("inactive_connections", state.inactive_connections.into()),
         ("persistent_connections", state.persistent_connections.into()),
     ];
-    fields.extend(counters(&state.statistics));
+    fields.extend(state.statistics.into_iter().flat_map(counters));
     Scalar::Table(fields)
 }
 
-fn counters(statistics: &Statistics) -> Fields {
-    let Statistics { connections, packets_in, packets_out, bytes_in, bytes_out, rates } = *statistics;
+fn counters(statistics: Statistics) -> Fields {
+    let Statistics { connections, packets_in, packets_out, bytes_in, bytes_out, rates } = statistics;
     let mut fields = five([connections, packets_in, packets_out, bytes_in, bytes_out]);
     let Rates { connections, packets_in, packets_out, bytes_in, bytes_out } = rates;
     fields.push(("rates", Scalar::Table(five([connections, packets_in, packets_out, bytes_in, bytes_out]))));

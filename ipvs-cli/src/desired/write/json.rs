@@ -45,7 +45,7 @@ fn list<T>(
 fn service(out: &mut dyn Write, entry: &TableEntry, shown: Shown<'_>) -> io::Result<()> {
     let mut fields = fields::service(entry.service());
     if shown.statistics {
-        fields.push(("statistics", fields::service_statistics(&entry.state().statistics)));
+        fields.extend(fields::service_statistics(entry.state()).map(|counted| ("statistics", counted)));
     }
     out.write_all(b"    {")?;
     for (key, value) in &fields {

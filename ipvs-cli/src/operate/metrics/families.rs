@@ -109,7 +109,9 @@ fn services(encoder: &mut DescriptorEncoder, reading: &Reading) -> Done {
         let name = format!("ipvs_service_{name}");
         let mut family = encoder.encode_descriptor(&name, help, None, MetricType::Counter)?;
         for (labels, state) in &labelled {
-            count(&mut family, labels, of(&state.statistics))?;
+            if let Some(statistics) = &state.statistics {
+                count(&mut family, labels, of(statistics))?;
+            }
         }
     }
     Ok(())
@@ -144,7 +146,9 @@ fn destinations(encoder: &mut DescriptorEncoder, reading: &Reading) -> Done {
         let name = format!("ipvs_destination_{name}");
         let mut family = encoder.encode_descriptor(&name, help, None, MetricType::Counter)?;
         for (labels, state) in &labelled {
-            count(&mut family, labels, of(&state.statistics))?;
+            if let Some(statistics) = &state.statistics {
+                count(&mut family, labels, of(statistics))?;
+            }
         }
     }
     Ok(())

@@ -236,7 +236,7 @@ fn bottom(model: &Model, scene: &Scene<'_>) -> String {
 mod tests {
     use std::time::Duration;
 
-    use ipvs::{Connections, Destination, Service, ServiceKey, ServiceState, Weight};
+    use ipvs::{Connections, Destination, Service, ServiceKey, ServiceState, Statistics, Weight};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
@@ -253,9 +253,9 @@ mod tests {
                     let service =
                         Service::new(format!("tcp 10.0.{}.{}:80", number / 250, number % 250).parse().unwrap());
                     let mut state = ServiceState::new(service);
-                    state.statistics.connections = u64::from(number) * 7 * factor;
-                    state.statistics.bytes_in = state.statistics.connections * 1234;
-                    state.statistics.packets_in = state.statistics.connections * 9;
+                    let connections = u64::from(number) * 7 * factor;
+                    let (bytes_in, packets_in) = (connections * 1234, connections * 9);
+                    state.statistics = Some(Statistics { connections, bytes_in, packets_in, ..Statistics::default() });
                     state
                 })
                 .collect();

@@ -181,8 +181,9 @@ impl View {
                 self.rates = Window::new();
             }
             let counters = details.destinations.iter();
-            self.rates
-                .look(reading.at, counters.map(|state| ((details.key, state.destination.address), state.statistics)));
+            let counters =
+                counters.filter_map(|state| Some(((details.key, state.destination.address), state.statistics?)));
+            self.rates.look(reading.at, counters);
             self.details = Some(details);
         }
         self.wants_details |= self.model.selected() != before;

@@ -130,7 +130,7 @@ impl Model {
 
     /// Takes what the kernel says now.
     pub(super) fn look(&mut self, at: Duration, services: &[ServiceState]) {
-        self.window.look(at, services.iter().map(|state| (state.service.key(), state.statistics)));
+        self.window.look(at, services.iter().filter_map(|state| Some((state.service.key(), state.statistics?))));
         let mut known: HashMap<ServiceKey, Row> = self.rows.drain(..).map(|row| (row.key, row)).collect();
         self.total = PerSecond::default();
         for state in services {
@@ -251,14 +251,13 @@ impl Row {
 
 #[cfg(test)]
 mod tests {
-    use ipvs::Service;
+    use ipvs::{Service, Statistics};
 
     use super::*;
 
     fn state(name: &str, connections: u64) -> ServiceState {
         let mut state = ServiceState::new(Service::new(name.parse().unwrap()));
-        state.statistics.connections = connections;
-        state.statistics.bytes_in = 1000 - connections;
+        state.statistics = Some(Statistics { connections, bytes_in: 1000 - connections, ..Statistics::default() });
         state
     }
 

@@ -10,7 +10,6 @@ use super::service::put_key;
 use super::{blank_table, statistics};
 use crate::destination::{Destination, Forwarding, Tunnel, Weight};
 use crate::service::ServiceKey;
-use crate::stats::Statistics;
 use crate::table::DestinationState;
 
 /// Of the table, which begins with the identity of a service: for how many destinations there is room.
@@ -66,8 +65,8 @@ fn decode(entry: &[u8], detail: Detail, tunnel: Option<Tunnel>) -> Option<Destin
         inactive_connections: number(INACTIVE_28),
         persistent_connections: number(PERSISTENT_32),
         statistics: match detail {
-            Detail::Statistics => statistics::decode(&entry[STATISTICS_40..]),
-            Detail::NoStatistics => Statistics::default(),
+            Detail::Statistics => Some(statistics::decode(&entry[STATISTICS_40..])),
+            Detail::NoStatistics => None,
         },
     })
 }
@@ -105,5 +104,5 @@ fn put(entry: &mut [u8], at: SocketAddrV4, state: &DestinationState) {
     ] {
         NativeEndian::write_u32(&mut entry[place..], number);
     }
-    statistics::put(&mut entry[STATISTICS_40..], &state.statistics);
+    statistics::put(&mut entry[STATISTICS_40..], &state.statistics.unwrap_or_default());
 }

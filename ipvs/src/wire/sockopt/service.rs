@@ -56,7 +56,7 @@ fn decode(entry: &[u8]) -> Option<ServiceState> {
     let scheduler = name(&entry[SCHEDULER_16..FLAGS_32]);
     let netmask: [u8; 4] = *entry[NETMASK_40..].first_chunk()?;
     let service = service_of(key(entry)?, scheduler, number(FLAGS_32), number(TIMEOUT_36));
-    let statistics = statistics::decode(&entry[STATISTICS_48..]);
+    let statistics = Some(statistics::decode(&entry[STATISTICS_48..]));
     Some(ServiceState { service: service.with_netmask(Netmask::v4(netmask)).ok()?, statistics })
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn put_service(entry: &mut [u8], state: &ServiceState, destinations: 
     if let Some(mask) = service.netmask().as_v4() {
         entry[NETMASK_40..][..4].copy_from_slice(&mask.octets());
     }
-    statistics::put(&mut entry[STATISTICS_48..], &state.statistics);
+    statistics::put(&mut entry[STATISTICS_48..], &state.statistics.unwrap_or_default());
 }
 
 /// Writes the services of IPv4 with the numbers of their destinations, as many as there is room for: for the in-memory kernel.

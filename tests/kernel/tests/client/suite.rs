@@ -426,12 +426,15 @@ fn what_is_read_without_statistics_is_the_same_but_for_them(client: &mut Client)
         done(client, &commands);
     }
     for (text, servers) in &services {
-        let whole = client.destinations(&key(text)).unwrap();
+        let mut whole = client.destinations(&key(text)).unwrap();
         assert_eq!(whole.len(), servers.len(), "{text}");
+        whole.iter_mut().for_each(|state| assert!(state.statistics.take().is_some()));
         assert_eq!(client.destinations_without_statistics(&key(text)).unwrap(), whole, "{text}");
     }
     assert_eq!(client.destinations_without_statistics(&key("mark 8")).unwrap(), []);
-    assert_eq!(client.services_without_statistics().unwrap(), client.services().unwrap());
+    let mut services = client.services().unwrap();
+    services.iter_mut().for_each(|state| assert!(state.statistics.take().is_some()));
+    assert_eq!(client.services_without_statistics().unwrap(), services);
     assert_eq!(client.table_without_statistics().unwrap(), client.table().unwrap());
 }
 
