@@ -69,7 +69,9 @@ fn a_client_has_the_table_of_the_namespace_that_it_is_for() {
         there.add_destination(&key, &ipvs::Destination::new("127.0.0.1:80".parse().unwrap())).unwrap();
         assert!(keys(&mut there).contains(&key.to_string()), "{text}");
         // Both interfaces lead there, and so does a copy.
-        assert_eq!(there.destinations_without_statistics(&key).unwrap(), there.destinations(&key).unwrap());
+        let mut read = there.destinations(&key).unwrap();
+        read.iter_mut().for_each(|state| state.statistics = None);
+        assert_eq!(there.destinations_without_statistics(&key).unwrap(), read);
         assert_eq!(keys(&mut there.try_clone().unwrap()).len(), at + 1);
         assert_eq!(keys(&mut world.client), ["mark 1"], "{text}");
     }
