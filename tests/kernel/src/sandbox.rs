@@ -122,6 +122,18 @@ fn replace_etc() -> Result<(), SandboxError> {
     Ok(())
 }
 
+/// Makes `program` the `/sbin/modprobe` of the calling thread's world, which has none otherwise.
+///
+/// Its `/sbin` holds nothing else then.
+///
+/// # Errors
+/// What could not be set up.
+pub fn install_modprobe(program: &Path) -> Result<(), SandboxError> {
+    const SBIN: &str = "/usr/sbin";
+    mount_tmpfs(SBIN)?;
+    symlink(program, Path::new(SBIN).join("modprobe")).map_err(|error| SandboxError::Fill { place: SBIN, error })
+}
+
 /// Puts an empty directory in memory over one that is there.
 ///
 /// # Errors

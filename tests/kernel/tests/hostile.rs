@@ -4,8 +4,10 @@
 
 use hostile::twins::{assert_sound, describe, equal};
 use kernel_tests::case::Status;
+use kernel_tests::sandbox;
 use kernel_tests::target::Target;
 use std::fmt::Write;
+use std::path::Path;
 
 #[path = "shell/mod.rs"]
 mod shell;
@@ -25,14 +27,48 @@ const ANYTHING: [&str; 6] = ["", "-L -n", "-A -t 192.0.2.1:80", "-C", "-R", "--b
 
 #[test]
 fn without_rights() {
+    equal(|world| try_without_rights(|line| world.types(line)));
+}
+
+/// As on an ordinary machine, whose modprobe finds that the module is there already.
+#[test]
+fn without_rights_where_modprobe_is_installed() {
+    let loader = std::fs::read_to_string("/proc/sys/kernel/modprobe").expect("the kernel has modules");
     equal(|world| {
-        for arguments in ANYTHING {
-            // Root of a user namespace is not the root that may administer IPVS, not even that of its own network.
-            world.types(&format!("unshare -U -r ipvsadm {arguments}"));
-            world.types(&format!("unshare -U -r -n ipvsadm {arguments}"));
-            world.types(&format!("unshare -U ipvsadm {arguments}"));
-        }
+        sandbox::install_modprobe(Path::new(loader.trim_end())).unwrap_or_else(|error| panic!("{error}"));
+        try_without_rights(|line| world.types(line));
     });
+}
+
+/// As in a container, which has the package kmod but none of its kernel's modules. ipvsadm runs modprobe whatever the kernel refused;
+/// ipvs-cli only where the module is missing.
+#[test]
+fn without_rights_where_modprobe_finds_no_modules() {
+    let kmod = shell::find("kmod").expect("the lab brings kmod");
+    let [ipvsadm, ipvs_cli] = [Target::Theirs, Target::Ours].map(|target| {
+        shell::with(target, |shell| {
+            sandbox::install_modprobe(&kmod).unwrap_or_else(|error| panic!("{error}"));
+            let mut done = Vec::new();
+            try_without_rights(|line| done.push((line.to_owned(), shell.type_in(line, b""))));
+            done
+        })
+    });
+    for ((line, ipvsadm), (_, ipvs_cli)) in ipvsadm.iter().zip(&ipvs_cli) {
+        let said = String::from_utf8_lossy(&ipvsadm.stderr);
+        let (first, rest) = said.split_once('\n').unwrap_or_default();
+        assert!(first.starts_with("modprobe: FATAL: Module ip_vs not found"), "{line}: {said}");
+        assert_eq!(rest, String::from_utf8_lossy(&ipvs_cli.stderr), "{line}");
+        assert_eq!((&ipvsadm.stdout, ipvsadm.status), (&ipvs_cli.stdout, ipvs_cli.status), "{line}");
+    }
+}
+
+fn try_without_rights(mut types: impl FnMut(&str)) {
+    for arguments in ANYTHING {
+        // Root of a user namespace is not the root that may administer IPVS, not even that of its own network.
+        types(&format!("unshare -U -r ipvsadm {arguments}"));
+        types(&format!("unshare -U -r -n ipvsadm {arguments}"));
+        types(&format!("unshare -U ipvsadm {arguments}"));
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! which no one else needs; anywhere else it would take IPVS away from somebody.
 
 use kernel_tests::case::Status;
+use kernel_tests::sandbox;
 use kernel_tests::target::{Outcome, Target};
 use nix::kmod::{DeleteModuleFlags, delete_module};
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use shell::Shell;
 use std::ffi::CString;
 use std::fs;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,13 +36,13 @@ impl NoLoader {
     fn new() -> Self {
         let loader = fs::read_to_string(LOADER).expect("the kernel has modules");
         fs::write(LOADER, "/bin/false").expect("run as root");
-        Self(loader)
+        Self(loader.trim_end().to_owned())
     }
 }
 
 impl Drop for NoLoader {
     fn drop(&mut self) {
-        let _ = fs::write(LOADER, self.0.trim_end());
+        let _ = fs::write(LOADER, &self.0);
     }
 }
 
@@ -52,18 +54,58 @@ fn says_that_the_module_is_missing() {
     }
     let loader = NoLoader::new();
     unload();
-    let [theirs, ours] = [Target::Theirs, Target::Ours].map(|target| shell::with(target, try_everything));
-    for ((line, theirs), (_, ours)) in theirs.iter().zip(&ours) {
-        // The original also runs a program to load it, which may say something first.
-        let [they_said, we_said] = [theirs, ours].map(|outcome| String::from_utf8_lossy(&outcome.stderr));
-        assert!(they_said.ends_with(&*we_said), "{line}: theirs {they_said:?}, ours {we_said:?}");
-        assert_eq!((&theirs.stdout, theirs.status), (&ours.stdout, ours.status), "{line}");
-        assert!(!line.starts_with("ipvsadm") || we_said == NO_MODULE, "{line}: {we_said:?}");
-    }
+    without_modprobe();
+    where_modprobe_finds_no_modules();
     the_doctor_finds_it();
+    where_modprobe_finds_it(Path::new(&loader.0));
     drop(loader);
+    unload();
     loads_again();
     says_which_scheduler_is_missing();
+}
+
+fn without_modprobe() {
+    let [ipvsadm, ipvs_cli] = [Target::Theirs, Target::Ours].map(|target| shell::with(target, try_everything));
+    for ((line, ipvsadm), (_, ipvs_cli)) in ipvsadm.iter().zip(&ipvs_cli) {
+        assert_eq!(ipvsadm, ipvs_cli, "{line}");
+        let said = String::from_utf8_lossy(&ipvs_cli.stderr);
+        assert!(!line.starts_with("ipvsadm") || said == NO_MODULE, "{line}: {said:?}");
+    }
+}
+
+/// Both run it, and both let it speak for itself.
+fn where_modprobe_finds_no_modules() {
+    let kmod = shell::find("kmod").expect("the lab brings kmod");
+    let [ipvsadm, ipvs_cli] = [Target::Theirs, Target::Ours].map(|target| {
+        shell::with(target, |shell| {
+            sandbox::install_modprobe(&kmod).unwrap_or_else(|error| panic!("{error}"));
+            try_everything(shell)
+        })
+    });
+    for ((line, ipvsadm), (_, ipvs_cli)) in ipvsadm.iter().zip(&ipvs_cli) {
+        // ipvsadm runs it also where it may not load anything, ipvs-cli only where the module is missing.
+        let [theirs, ours] = [ipvsadm, ipvs_cli].map(|outcome| String::from_utf8_lossy(&outcome.stderr));
+        assert!(theirs.ends_with(&*ours), "{line}: ipvsadm {theirs:?}, ipvs-cli {ours:?}");
+        assert_eq!((&ipvsadm.stdout, ipvsadm.status), (&ipvs_cli.stdout, ipvs_cli.status), "{line}");
+        if line.starts_with("ipvsadm") {
+            assert_eq!(theirs, ours, "{line}");
+            let own = ours.strip_suffix(NO_MODULE).unwrap_or_else(|| panic!("{line}: {ours:?}"));
+            assert!(own.starts_with("modprobe: FATAL: Module ip_vs not found") && own.lines().count() == 1, "{own:?}");
+        }
+    }
+}
+
+/// The kernel does not load modules by itself, and modprobe knows how to.
+fn where_modprobe_finds_it(modprobe: &Path) {
+    for target in [Target::Theirs, Target::Ours] {
+        unload();
+        let outcome = shell::with(target, |shell| {
+            sandbox::install_modprobe(modprobe).unwrap_or_else(|error| panic!("{error}"));
+            shell.type_in("ipvsadm -L -n", b"")
+        });
+        let is_listing = outcome.stdout.starts_with(b"IP Virtual Server version");
+        assert!(is_listing && outcome.stderr.is_empty(), "{target:?}: {outcome:?}");
+    }
 }
 
 fn loads_again() {

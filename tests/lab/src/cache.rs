@@ -19,6 +19,8 @@ use crate::{
 const RECIPE: u32 = 1;
 /// The same, for the tools: they are few megabytes beside the kernels.
 const TOOLS_RECIPE: u32 = 2;
+/// The same, for the root directory of guests.
+const ROOT_RECIPE: u32 = 1;
 /// The same, for the programs.
 const PROGRAMS_RECIPE: u32 = 2;
 /// Megabytes that one tree takes while it is made: lists, packages, and what is in them.
@@ -115,6 +117,11 @@ impl Cache {
         self.tools().join("lab-original")
     }
 
+    /// The root directory of guests.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.dir.join(format!("root.{ROOT_RECIPE}"))
+    }
+
     /// A small Debian with the programs that people run beside ipvsadm, to be the root directory of a test.
     pub(crate) fn programs(&self) -> PathBuf {
         self.dir.join(format!("programs.{PROGRAMS_RECIPE}"))
@@ -138,13 +145,16 @@ impl Cache {
 
     /// Fetches what is missing for these kernels. Several labs may ask at once: one works, the others wait.
     pub(crate) fn ensure(&self, kernels: &[Kernel]) -> Result<()> {
-        if self.missing(kernels).is_empty() && self.tools().exists() {
+        if self.missing(kernels).is_empty() && self.tools().exists() && self.root().exists() {
             return Ok(());
         }
         let _lock = self.begin()?;
         let mut sessions = BTreeMap::new();
         if !self.tools().exists() {
             self.make_tools(self.session(&mut sessions, Suite::Bookworm)?)?;
+        }
+        if !self.root().exists() {
+            packages::root::make(self.session(&mut sessions, Suite::Bookworm)?, &self.root())?;
         }
         for kernel in self.missing(kernels) {
             self.make_kernel(kernel, self.session(&mut sessions, kernel.suite())?)?;
@@ -186,6 +196,8 @@ impl Cache {
             return Err(Error::Architecture(env::consts::ARCH));
         }
         let lock = self.lock()?;
+        // All users of a guest read what is made now.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         self.remove_leftovers()?;
         Ok(lock)
     }

@@ -16,9 +16,11 @@ pub(crate) struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-A guest sees this machine's files, read-only; /tmp, /var/tmp and /run are its own and empty.
-Its kernels and tools come from Debian's packages at first use and are kept in $IPVS_LAB
-(else ~/.cache/ipvs-lab); IPVS_LAB_MIRROR names another Debian mirror than this machine's own.";
+A guest's root directory is a small Debian. Of this machine it sees, read-only,
+the workspace, the current directory, the script with its directory, and files
+named as arguments. Kernels, root directory and tools come from Debian's packages
+at first use and are kept in $IPVS_LAB (else ~/.cache/ipvs-lab); IPVS_LAB_MIRROR
+names another Debian mirror than this machine's own.";
 
 /// The subcommands: a module of `commands` each.
 #[derive(Debug, Subcommand)]

@@ -15,7 +15,7 @@ use crate::{
     cache::Cache,
     cli::GuestOptions,
     error::{Context, Result},
-    guest::{self, Boot, Ending, Job, Output, Streams},
+    guest::{self, Boot, Ending, Job, Output, SCRATCH, Streams},
     kernel::Kernel,
     workspace::Workspace,
 };
@@ -79,7 +79,7 @@ impl Stage {
         self.directory.path()
     }
 
-    /// Makes a path visible in the guest even below its scratch directories.
+    /// Makes a path of this machine visible in the guest.
     pub(crate) fn keep(&mut self, path: &Path) {
         self.keep.push(path.to_owned());
     }
@@ -116,11 +116,16 @@ impl Stage {
         streams: Streams,
         limits: &Limits,
     ) -> Result<Ending> {
+        let mut environment = self.environment.clone();
+        if let (Streams::Terminal(..), Ok(name)) = (&streams, env::var("TERM")) {
+            environment.insert("TERM".into(), name);
+        }
         let job = Job {
             command,
-            environment: self.environment.clone(),
+            environment,
             directory: directory.to_owned(),
-            keep: self.keep.clone(),
+            root: self.cache.root(),
+            keep: visible(&self.keep, &self.cache.root()),
             writable: self.writable.clone(),
             modprobe: self.cache.kernel(self.kernel).join("lab-bin/modprobe"),
             streams,
@@ -155,6 +160,22 @@ impl Limits {
     }
 }
 
+/// What a guest sees of these paths: each also by its true name, which may be another behind links, and none that is inside another.
+///
+/// Not what the guest has itself, such as `/etc` or `/bin/sh`, empty directories apart.
+fn visible(paths: &[PathBuf], root: &Path) -> Vec<PathBuf> {
+    let is_of_the_guest = |path: &Path| {
+        let inside = path.strip_prefix("/").map_or_else(|_| root.to_owned(), |path| root.join(path));
+        let is_empty = || fs::read_dir(&inside).is_ok_and(|mut entries| entries.next().is_none());
+        SCRATCH.iter().any(|dir| path == Path::new(dir)) || inside.exists() && !is_empty()
+    };
+    let true_names = paths.iter().filter_map(|path| path.canonicalize().ok());
+    let mut paths: Vec<_> = paths.iter().cloned().chain(true_names).filter(|path| !is_of_the_guest(path)).collect();
+    paths.sort();
+    paths.dedup_by(|later, earlier| later.starts_with(earlier));
+    paths
+}
+
 /// Nothing of the host's environment gets in unless asked for: a run means the same everywhere.
 fn environment(
     options: &GuestOptions,
@@ -180,7 +201,7 @@ fn environment(
         ("HOME", "/tmp/home".into()),
         ("USER", "root".into()),
         ("LANG", "C.UTF-8".into()),
-        ("TERM", env::var("TERM").unwrap_or_else(|_| "dumb".into())),
+        ("TERM", "dumb".into()),
         ("TMPDIR", "/tmp".into()),
         ("XTABLES_LIBDIR", cache.xtables().display().to_string()),
         ("IPVSADM", cache.ipvsadm().display().to_string()),
@@ -225,5 +246,31 @@ pub(crate) fn show_console(console: &str) {
     eprintln!("lab: the guest's console, last {LINES} lines:");
     for line in &lines[lines.len().saturating_sub(LINES)..] {
         eprintln!("| {line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_visible_once_and_by_its_true_name_and_does_not_cover_the_guests_own_files() {
+        let root = tempfile::tempdir().unwrap();
+        for dir in ["etc/default", "home", "tmp", "var/tmp"] {
+            fs::create_dir_all(root.path().join(dir)).unwrap();
+        }
+        fs::write(root.path().join("etc/hosts"), "").unwrap();
+        let at = |names: &[&str]| visible(&names.iter().map(PathBuf::from).collect::<Vec<_>>(), root.path());
+        let paths = ["/tmp/w/target", "/tmp/w", "/home/u/w", "/tmp", "/var/tmp/x/y", "/tmp/w2"];
+        assert_eq!(at(&paths), ["/home/u/w", "/tmp/w", "/tmp/w2", "/var/tmp/x/y"].map(PathBuf::from));
+        let paths = ["/", "/etc", "/etc/file", "/etc/hosts", "/var", "/var/tmp", "/home"];
+        assert_eq!(at(&paths), ["/etc/file", "/home"].map(PathBuf::from));
+        let place = tempfile::tempdir().unwrap();
+        let link = place.path().join("link");
+        symlink("/bin", &link).unwrap();
+        let bin = Path::new("/bin").canonicalize().unwrap();
+        let mut both = [link.clone(), bin];
+        both.sort();
+        assert_eq!(at(&[link.to_str().unwrap()]), both);
     }
 }

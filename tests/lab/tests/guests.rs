@@ -108,6 +108,71 @@ fn arguments_reach_the_script_as_they_are() {
     assert_eq!(text(&output.stdout), "<two words><--option><><$HOME>");
 }
 
+/// What a script can find out of the system around it.
+const LOOK_AROUND: &str = r#"
+    cd / && env | grep -v -e "ipvs-lab" -e "^_="
+    umask; id; hostname; ls -A ~ /srv /opt /mnt /usr/local/* /lib/modules 2>&1
+    ls -l --time-style=+ /etc /usr/bin /usr/sbin
+    cat /etc/hosts /etc/nsswitch.conf /etc/resolv.conf /etc/passwd /etc/group
+    getent hosts localhost; getent services 80; getent protocols tcp; locale
+    for program in modprobe iptables ipvsadm keepalived; do [[ ! -e /sbin/$program ]] || echo "has /sbin/$program"; done
+    for program in cargo rustc cc perl python3 curl; do command -v $program; done"#;
+
+#[test]
+fn what_a_guest_sees_does_not_depend_on_this_machine() {
+    let plain = Lab::new().run(&[], LOOK_AROUND, &[]);
+    let home = tempfile::tempdir().unwrap();
+    for name in [".bashrc", ".profile", ".inputrc", ".gitconfig", ".config"] {
+        fs::write(home.path().join(name), "echo the host's; exit 3\n").unwrap();
+    }
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lab"));
+    let cache = std::env::var_os("IPVS_LAB").map(std::path::PathBuf::from);
+    let cache = cache.unwrap_or_else(|| Path::new(&std::env::var_os("HOME").unwrap()).join(".cache/ipvs-lab"));
+    child.args(["run", "--theirs", "-"]).env("IPVS_LAB", cache).env("HOME", home.path());
+    for name in ["LANG", "LC_ALL", "LANGUAGE"] {
+        child.env(name, "tr_TR.UTF-8");
+    }
+    for name in ["TERM", "NO_COLOR", "CLICOLOR_FORCE", "BASH_ENV", "ENV", "POSIXLY_CORRECT", "TZ", "XDG_CONFIG_HOME"] {
+        child.env(name, "xterm-256color");
+    }
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(LOOK_AROUND.as_bytes()).unwrap();
+    let strange = child.wait_with_output().unwrap();
+    assert_eq!(text(&plain.stdout), text(&strange.stdout));
+    let seen = text(&plain.stdout);
+    let defined = [
+        "LANG=C.UTF-8\n",
+        "TERM=dumb\n",
+        "\n0022\n",
+        "\nlab\n",
+        "/tmp/home:\n\n",
+        "/opt:\n\n",
+        "cannot access '/lib/modules'",
+        "nsswitch.conf",
+        "hosts: files\n",
+        "::1             localhost ",
+        "http                  80/tcp www\n",
+    ];
+    for expected in defined {
+        assert!(seen.contains(expected), "{expected:?} is missing: {seen}");
+    }
+    assert!(!seen.contains("has /sbin/") && seen.trim_end().ends_with("LC_ALL="), "{seen}");
+}
+
+/// Paths that are not in the guest's own system: below its directories, and behind links.
+#[test]
+fn what_is_named_is_visible_at_its_path_and_never_covers_the_guests_own() {
+    let place = tempfile::tempdir().unwrap();
+    let [file, link] = ["file", "link"].map(|name| place.path().join(name));
+    fs::write(&file, "of this machine\n").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let script = r#"cat "$1" "$2"; [[ $(< /etc/hosts) == 127.0.0.1* ]] && ls /etc/cron.d"#;
+    let arguments = [file.to_str().unwrap(), link.to_str().unwrap(), "/etc/hosts", "/etc", "/usr", "/", "/tmp"];
+    let output = Lab::new().run(&[], script, &arguments);
+    assert_eq!(text(&output.stdout), "of this machine\nof this machine\n");
+    assert!(text(&output.stderr).contains("/etc/cron.d"), "{}", text(&output.stderr));
+}
+
 #[test]
 fn the_host_is_read_only_and_scratch_directories_are_the_guests_own() {
     let mark = tempfile::Builder::new().prefix("hosts-own-").tempfile_in("/tmp").unwrap();

@@ -83,6 +83,7 @@ pub(crate) fn program(target: Target) -> PathBuf {
     target.program().unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn find(program: &str) -> Option<PathBuf> {
+/// The file of a program in PATH.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|directory| directory.join(program)).find(|file| file.exists())
 }

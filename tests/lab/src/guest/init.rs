@@ -1,4 +1,7 @@
 //! Process 1 of the guest: lays out file systems and streams, runs the job, reports how it ended, powers off.
+//!
+//! The kernel starts it with this machine's files as the root file system. They are left at once: the job's root directory is the
+//! lab's small Debian, and of this machine it has only the paths that the job names.
 
 use std::{
     env,
@@ -19,8 +22,10 @@ use std::{
 };
 
 use rustix::{
-    mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount, move_mount, open_tree},
-    process::{WaitOptions, wait},
+    mount::{
+        MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_remount, move_mount, open_tree, unmount,
+    },
+    process::{WaitOptions, pivot_root, wait},
     system::{RebootCommand, reboot, sethostname},
     termios::{OptionalActions, Winsize, tcdrain, tcgetattr, tcsetattr, tcsetwinsize},
 };
@@ -31,8 +36,8 @@ use super::{
 };
 use crate::error::{Context, Error, Result};
 
-/// Directories that are empty and writable in the guest, whatever the host has in them.
-const SCRATCH: [&str; 3] = ["/tmp", "/var/tmp", "/run"];
+/// Directories that are empty and writable in the guest.
+pub(crate) const SCRATCH: [&str; 3] = ["/tmp", "/var/tmp", "/run"];
 
 /// Does not return in a guest's process 1; does nothing anywhere else.
 pub(crate) fn init_if_process_1() {
@@ -56,12 +61,19 @@ fn report(line: &str) -> io::Result<()> {
 }
 
 fn run(job: &Job) -> Result<u8> {
+    let shown = job.keep.iter().map(|path| Shown::hold(path)).collect::<Result<Vec<_>>>()?;
     mount_system()?;
-    cover_scratch(&job.keep)?;
+    enter_root(job)?;
+    mount_system()?;
+    make_scratch()?;
+    for (path, shown) in job.keep.iter().zip(&shown) {
+        shown.put_at(path).context(|| format!("show {}", path.display()))?;
+    }
     job.writable.as_deref().map_or(Ok(()), open_to_writes)?;
+    // A test that writes to it by accident would change what the next one sees.
+    mount_remount("/", MountFlags::BIND | MountFlags::RDONLY, c"").context(|| "make / read-only".into())?;
     let _ = sethostname(b"lab");
-    let modprobe = "/proc/sys/kernel/modprobe";
-    fs::write(modprobe, job.modprobe.as_os_str().as_encoded_bytes()).context(|| format!("write {modprobe}"))?;
+    use_modprobe(job)?;
     let mut loopback = Command::new("ip");
     loopback.args(["link", "set", "lo", "up"]).envs(&job.environment);
     crate::packages::run(&mut loopback)?;
@@ -69,6 +81,33 @@ fn run(job: &Job) -> Result<u8> {
         Streams::Terminal(columns, rows) => run_on_terminal(job, columns, rows),
         _ => run_on_pipes(job),
     }
+}
+
+/// Has the kernel load modules by the lab's program: there is no other.
+fn use_modprobe(job: &Job) -> Result<()> {
+    let setting = "/proc/sys/kernel/modprobe";
+    fs::write(setting, job.modprobe.as_os_str().as_encoded_bytes()).context(|| format!("write {setting}"))
+}
+
+/// Makes the lab's small Debian the root directory, with a layer in memory over it, in which paths of this machine get their
+/// places. This machine's own root file system is gone then.
+fn enter_root(job: &Job) -> Result<()> {
+    let base = Shown::hold(&job.root)?;
+    crate::packages::run(Command::new(&job.modprobe).arg("overlay"))?;
+    mount_at("tmpfs", "/tmp")?;
+    for path in ["/tmp/base", "/tmp/upper", "/tmp/work", "/tmp/root"] {
+        fs::create_dir(path).context(|| format!("make {path}"))?;
+    }
+    base.put_at(Path::new("/tmp/base")).context(|| format!("show {}", job.root.display()))?;
+    let layers = c"lowerdir=/tmp/base,upperdir=/tmp/upper,workdir=/tmp/work";
+    mount("overlay", "/tmp/root", "overlay", MountFlags::empty(), layers).context(|| "mount the root".into())?;
+    let change = || -> io::Result<()> {
+        env::set_current_dir("/tmp/root")?;
+        pivot_root(".", ".")?; // the old one is over the new one now
+        unmount(".", UnmountFlags::DETACH)?;
+        env::set_current_dir("/")
+    };
+    change().context(|| "change the root directory".into())
 }
 
 fn mount_system() -> Result<()> {
@@ -95,52 +134,46 @@ fn mount_at(kind: &str, path: &str) -> Result<()> {
     mount(kind, path, kind, MountFlags::empty(), None::<&std::ffi::CStr>).context(|| format!("mount {kind} on {path}"))
 }
 
-/// Puts empty file systems over the scratch directories, and what must stay visible below them back into its place.
-fn cover_scratch(keep: &[PathBuf]) -> Result<()> {
-    let mut kept = Vec::new();
-    for path in outermost(keep) {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-        let tree = open_tree(rustix::fs::CWD, path, flags).context(|| format!("hold {}", path.display()))?;
-        kept.push((path, tree, path.is_dir()));
-    }
+fn make_scratch() -> Result<()> {
     for path in SCRATCH {
         mount_at("tmpfs", path)?;
     }
     for path in ["/run/lock", "/run/netns", "/tmp/home"] {
         fs::create_dir_all(path).context(|| format!("make {path}"))?;
     }
-    for (path, tree, is_dir) in kept {
-        put_back(path, &tree, is_dir).context(|| format!("put {} back", path.display()))?;
-    }
     Ok(())
+}
+
+/// A file or directory of this machine that the guest has, too.
+struct Shown {
+    tree: OwnedFd,
+    is_dir: bool,
+}
+
+impl Shown {
+    fn hold(path: &Path) -> Result<Self> {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+        let tree = open_tree(rustix::fs::CWD, path, flags).context(|| format!("hold {}", path.display()))?;
+        Ok(Self { tree, is_dir: path.is_dir() })
+    }
+
+    fn put_at(&self, path: &Path) -> io::Result<()> {
+        if self.is_dir {
+            fs::create_dir_all(path)?;
+        } else {
+            fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+            File::create(path)?;
+        }
+        Ok(move_mount(&self.tree, "", rustix::fs::CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+    }
 }
 
 /// A directory of the host once more, over itself: the root file system is read-only.
 fn open_to_writes(directory: &Path) -> Result<()> {
-    // Below a scratch directory it is not there.
     fs::create_dir_all(directory).context(|| format!("make {}", directory.display()))?;
     let options = CString::new(directory.as_os_str().as_encoded_bytes()).unwrap_or_default();
     mount("none", directory, "hostfs", MountFlags::empty(), options.as_c_str())
         .context(|| format!("open {} to writes", directory.display()))
-}
-
-fn put_back(path: &Path, tree: &OwnedFd, is_dir: bool) -> io::Result<()> {
-    if is_dir {
-        fs::create_dir_all(path)?;
-    } else {
-        fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
-        File::create(path)?;
-    }
-    Ok(move_mount(tree, "", rustix::fs::CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
-}
-
-/// Of the paths below scratch directories those that no other path contains. A scratch directory itself can't be kept.
-fn outermost(keep: &[PathBuf]) -> Vec<&Path> {
-    let covered = |path: &&PathBuf| SCRATCH.iter().any(|dir| path.starts_with(dir) && *path != Path::new(dir));
-    let mut paths: Vec<&Path> = keep.iter().filter(covered).map(PathBuf::as_path).collect();
-    paths.sort();
-    paths.dedup_by(|later, earlier| later.starts_with(earlier));
-    paths
 }
 
 fn command(job: &Job) -> Command {
@@ -203,8 +236,7 @@ fn run_on_terminal(job: &Job, columns: u16, rows: u16) -> Result<u8> {
     let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(&terminal, size).context(|| "set the terminal's size".into())?;
     let duplicate = || terminal.try_clone().context(|| "duplicate the terminal".into());
-    let this = fs::read_link("/proc/self/exe").context(|| "find this program".into())?;
-    let mut command = Command::new(this);
+    let mut command = Command::new("/proc/self/exe");
     command.arg("exec-session").args(&job.command).env_clear().envs(&job.environment).current_dir(&job.directory);
     command.stdin(duplicate()?).stdout(duplicate()?).stderr(duplicate()?);
     let child = command.spawn().context(|| format!("run {}", job.command[0]))?;
@@ -235,15 +267,4 @@ fn reap_until(job: u32) -> Result<u8> {
 fn shell_status(status: std::process::ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(255)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_would_disappear_is_kept_and_only_once() {
-        let paths = ["/tmp/w/target", "/tmp/w", "/home/u/w", "/tmp", "/var/tmp/x/y", "/tmp/w2"].map(PathBuf::from);
-        assert_eq!(outermost(&paths), ["/tmp/w", "/tmp/w2", "/var/tmp/x/y"].map(Path::new));
-    }
 }

@@ -24,9 +24,11 @@ pub(crate) struct Job {
     pub(crate) environment: BTreeMap<String, String>,
     /// Where it starts.
     pub(crate) directory: PathBuf,
-    /// Paths that stay visible although the guest has empty directories of its own above them, such as `/tmp`.
+    /// The directory that becomes its root directory, read-only.
+    pub(crate) root: PathBuf,
+    /// Paths of the host that it sees, too, read-only. None is inside another.
     pub(crate) keep: Vec<PathBuf>,
-    /// A directory of the host, outside of those, that the job may write to.
+    /// A directory of the host that the job may write to.
     pub(crate) writable: Option<PathBuf>,
     /// The program the kernel calls to load modules.
     pub(crate) modprobe: PathBuf,

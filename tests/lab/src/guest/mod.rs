@@ -1,4 +1,5 @@
-//! A guest: a real kernel as an ordinary process, with this machine's files as its (read-only) root file system.
+//! A guest: a real kernel as an ordinary process. Its root directory is a small Debian from the lab's cache, and of this machine it
+//! has, read-only, only what the job names.
 //!
 //! [`boot`] is the host's side, [`init`] is process 1 of the guest (this same program), [`job`] is what the one tells the
 //! other. They talk through three of user-mode Linux's consoles, each tied to a pipe:
@@ -19,7 +20,7 @@ mod supervisor;
 
 pub(crate) use boot::{Boot, Ending, input_file, job_directory, own_program};
 pub(crate) use console::last_words;
-pub(crate) use init::{exec_in_session, init_if_process_1};
+pub(crate) use init::{SCRATCH, exec_in_session, init_if_process_1};
 pub(crate) use job::{Job, Streams};
 pub(crate) use relay::{Capture, Output};
 pub(crate) use supervisor::supervise;

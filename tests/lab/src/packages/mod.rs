@@ -3,6 +3,7 @@
 mod apt;
 mod elf;
 mod mirror;
+pub(crate) mod root;
 pub(crate) mod system;
 mod tree;
 
