@@ -46,6 +46,11 @@ impl Streams<'_> {
 pub trait Input: Read {
     /// Would the next read have to wait for data?
     fn would_block(&self) -> bool;
+
+    /// Does a person type it? Then a question can be asked.
+    fn is_terminal(&self) -> bool {
+        false
+    }
 }
 
 impl Input for &[u8] {
@@ -86,6 +91,10 @@ impl Input for Stdin {
         let mut polled = [PollFd::new(&stdin, PollFlags::IN)];
         // When it can't be known, the answer that costs a little time is the safe one.
         !matches!(rustix::event::poll(&mut polled, Some(&Timespec::default())), Ok(1..))
+    }
+
+    fn is_terminal(&self) -> bool {
+        termios::isatty(stdio::stdin())
     }
 }
 

@@ -78,6 +78,13 @@ pub struct Desired {
     pub warnings: Vec<Problem>,
 }
 
+impl Source {
+    /// Is it ipvsadm's commands, rather than TOML or JSON?
+    pub(crate) fn is_rules(&self) -> bool {
+        notation::tell(self.text()) == Notation::Rules
+    }
+}
+
 impl Desired {
     /// The table that `director` would have.
     ///
@@ -94,6 +101,14 @@ impl Desired {
             }
         }
         problems.or(table)
+    }
+
+    /// Leaves out timeouts and sync daemons.
+    pub(crate) fn keep_services_only(&mut self) {
+        self.scope = Scope { timeouts: false, master: false, backup: false, ..self.scope };
+        self.commands.retain(|located| {
+            !matches!(located.command, Command::SetTimeouts(_) | Command::StartDaemon(_) | Command::StopDaemon(_))
+        });
     }
 }
 
@@ -129,6 +144,6 @@ pub(crate) fn understand(source: &Source, director: &Table, parser: &mut Parser<
     problems.or(desired)
 }
 
-/// An empty text is what is left of a program that failed, more often than the wish for an empty director.
-const NOTHING: &str = "the text says nothing; that there are to be no services is said by `-C', \
-    or by `version = 1' and `services = []'";
+/// An empty file is left behind by a program that failed more often than it asks for an empty director.
+const NOTHING: &str = "The file is empty. For a director without services write `-C`, \
+    or `version = 1` and `services = []`";

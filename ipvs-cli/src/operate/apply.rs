@@ -1,46 +1,65 @@
 //! `apply`: brings the director to a desired state.
+//!
+//! Read the file, plan, ask or refuse, carry out, report.
 
+use std::io;
 use std::time::Instant;
 
-use ipvs::{Phase, StopReason};
+use ipvs::{Phase, ServiceKey, StopReason};
 
 use super::carry_out::{Conduct, Verdict, carry_out};
 use super::cli::{Apply, Manner, Restrictions};
 use super::difference::{Difference, Notation};
+use super::journal::{Outcome, Record};
 use super::json;
+use super::lock::Lock;
 use super::prepare::{self, Prepared, Text};
 use super::session::{Session, Trouble};
-use super::summary::Summary;
+use super::summary::{Summary, counted};
 
 /// The exit status where nothing was changed.
 const AS_IT_WAS: u8 = 1;
 
 pub(super) fn run(apply: &Apply, session: &mut Session<'_, '_>) -> u8 {
     let done = Text::read(session, &apply.wanted.file)
-        .and_then(|text| change(session, text, &apply.wanted.restrictions, &apply.manner));
+        .and_then(|text| change("apply", session, text, &apply.wanted.restrictions, &apply.manner));
     session.conclude(done, AS_IT_WAS)
 }
 
-/// Makes it so. Returns the exit status.
+/// Changes the director, for `apply` or `restore`. Returns the exit status.
 pub(super) fn change(
+    subcommand: &str,
     session: &mut Session<'_, '_>,
     text: Text,
     restrictions: &Restrictions,
     manner: &Manner,
 ) -> Result<u8, Trouble> {
-    // What is later than any clock shows is never.
-    let deadline = manner.timeout.and_then(|limit| Instant::now().checked_add(limit));
-    let patience = match (manner.patience(), manner.timeout) {
-        (Some(patience), Some(limit)) => Some(patience.min(limit)),
-        (patience, limit) => patience.or(limit),
+    // Later than the clock can say is never.
+    let mut deadline = manner.timeout.and_then(|limit| Instant::now().checked_add(limit));
+    let mut approved = Vec::new();
+    // The lock is held until the end, but not while a question waits for its answer.
+    let (prepared, summary, _lock) = loop {
+        let lock = take_lock(session, &text, manner)?;
+        let prepared = prepare::plan(session, &text, restrictions)?;
+        let summary = Summary::of(prepared.change.before(), prepared.change.plan().commands());
+        let summary = summary.with_marks(&prepared.marks);
+        if !manner.dry_run {
+            check_deletions(&summary, manner)?;
+        }
+        if !asks(session, &summary, &approved, manner) {
+            break (prepared, summary, lock);
+        }
+        drop(lock);
+        if !confirm(session, &summary)? {
+            return Err(Trouble::Other("nothing was changed".to_owned()));
+        }
+        approved = summary.deleted_services;
+        deadline = manner.timeout.and_then(|limit| Instant::now().checked_add(limit));
     };
-    // Held until the end.
-    let _turn = if manner.dry_run { None } else { session.take_turn_unless(|| text.check(), patience)? };
-    let prepared = prepare::plan(session, &text, restrictions)?;
-    let summary = Summary::of(prepared.change.plan()).with_marks(&prepared.marks);
     if manner.dry_run {
         show(session, &prepared, manner.json);
-        tell(session, &summary, manner);
+        check_deletions(&summary, manner)?;
+        report(session, &summary, manner);
         return Ok(0);
     }
     let conduct = Conduct { is_ours: session.kernel.is_of_this_machine(), deadline, display: &session.display };
@@ -50,20 +69,82 @@ pub(super) fn change(
         (false, Phase::Undoing) => marks.apply(&prepared.marks.before).map_err(|error| error.to_string()),
         (false, _) => marks.apply(&prepared.marks.after).map_err(|error| error.to_string()),
     };
-    match carry_out(&prepared.change, &mut set_marks, client, &conduct) {
-        Ok(made) => {
-            tell(session, &summary, manner);
-            if made.attempts > 1 {
-                session.note("somebody else changed the director meanwhile, so it was planned anew");
+    let applied = carry_out(&prepared.change, &mut set_marks, client, &conduct);
+    let record = Record { subcommand, file: text.path(), outcome: Outcome::Done, detail: "" };
+    match applied {
+        Ok(applied) => {
+            let summary = Summary::of(prepared.change.before(), &applied.commands).with_marks(&prepared.marks);
+            if !summary.is_empty() {
+                session.log(&manner.logging, &Record { detail: &summary.to_string(), ..record });
+            }
+            report(session, &summary, manner);
+            if applied.attempts > 1 {
+                session.note("another program changed the director meanwhile, so the change was planned again");
             }
             Ok(0)
         }
-        Err(verdict) => Ok(unmade(session, &prepared, &verdict)),
+        Err(verdict) => {
+            let reason = reason(session, &prepared, &verdict);
+            session.log(&manner.logging, &Record { outcome: Outcome::Failed, detail: &reason, ..record });
+            session.say(reason);
+            if let Some(advice) = verdict.advice() {
+                session.complain(advice);
+            }
+            Ok(verdict.status())
+        }
     }
 }
 
+fn take_lock(session: &mut Session<'_, '_>, text: &Text, manner: &Manner) -> Result<Option<Lock>, Trouble> {
+    if manner.dry_run { Ok(None) } else { session.take_turn_unless(|| text.check(), manner.patience()) }
+}
+
+/// Is there a person to ask, and a service deleted that they have not agreed to?
+fn asks(session: &Session<'_, '_>, summary: &Summary, approved: &[ServiceKey], manner: &Manner) -> bool {
+    let may_ask = !manner.yes && !manner.dry_run && (session.streams.hints)() && session.streams.stdin.is_terminal();
+    may_ask && summary.deleted_services.iter().any(|key| !approved.contains(key))
+}
+
+fn check_deletions(summary: &Summary, manner: &Manner) -> Result<(), Trouble> {
+    let (services, destinations) = summary.deletions();
+    match manner.max_deletions {
+        Some(limit) if services + destinations > limit => Err(Trouble::Other(format!(
+            "nothing was changed: {} and {} would be deleted ({} together), and --max-deletions is {limit}",
+            counted(services, "service"),
+            counted(destinations, "destination"),
+            services + destinations,
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Asks whether services may be deleted.
+fn confirm(session: &mut Session<'_, '_>, summary: &Summary) -> Result<bool, Trouble> {
+    const NAMED: usize = 10;
+    let mut deleted = summary.deleted_services.clone();
+    deleted.sort();
+    let mut names: Vec<_> = deleted.iter().take(NAMED).map(ToString::to_string).collect();
+    if let Some(more @ 1..) = deleted.len().checked_sub(NAMED) {
+        names.push(format!("and {more} more"));
+    }
+    session.say(format_args!("This changes: {summary}"));
+    session.say(format_args!("Deleted services: {}", names.join(", ")));
+    session.ask("Change the director? [y/N] ")?;
+    let answer = answer(session).map_err(|error| Trouble::Other(format!("standard input: {error}")))?;
+    Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
+}
+
+/// A line, byte by byte: what is behind it is not this program's to read.
+fn answer(session: &mut Session<'_, '_>) -> io::Result<String> {
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while session.streams.stdin.read(&mut byte)? == 1 && byte != *b"\n" {
+        line.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&line).into_owned())
+}
+
 /// Says what was done, or would be.
-fn tell(session: &mut Session<'_, '_>, summary: &Summary, manner: &Manner) {
+fn report(session: &mut Session<'_, '_>, summary: &Summary, manner: &Manner) {
     match (manner.json, manner.dry_run) {
         (true, dry_run) => session.print(json::object(summary.fields(dry_run))),
         (false, true) => session.report(format_args!("dry run, nothing was sent: {summary}")),
@@ -75,30 +156,24 @@ fn tell(session: &mut Session<'_, '_>, summary: &Summary, manner: &Manner) {
 fn show(session: &mut Session<'_, '_>, prepared: &Prepared, json: bool) {
     session.display.end();
     let difference = Difference::new(prepared.change.before(), prepared.change.plan()).with_marks(&prepared.marks);
-    // Of errors of writing it is told at the end.
+    // An error of writing is reported at the end of the run.
     let notation = if json { Notation::Json } else { Notation::Rules { colored: false } };
     let _ = difference.write(session.streams.stdout, notation);
 }
 
-/// Says what came between, and how the director is now.
-fn unmade(session: &mut Session<'_, '_>, prepared: &Prepared, verdict: &Verdict) -> u8 {
-    match &verdict.unmade.reason {
-        StopReason::Refused(command, refusal) => {
-            let explained = session.kernel.client().and_then(|client| client.explain(command, refusal.errno));
-            let reason = match explained {
-                Ok(Some(cause)) => cause.to_string(),
-                _ => refusal.to_string(),
-            };
-            let state = verdict.unmade.state;
-            match prepare::place(&prepared.desired, command) {
-                Some(place) => session.say(format_args!("{place}: {reason}; {state}")),
-                None => session.complain(format_args!("{}: {reason}; {state}", prepare::told(command))),
-            }
-        }
-        _ => session.complain(verdict),
+/// What went wrong, where the file asks for it, and how the director is now.
+fn reason(session: &mut Session<'_, '_>, prepared: &Prepared, verdict: &Verdict) -> String {
+    let StopReason::Refused(command, refusal) = &verdict.unmade.reason else {
+        return format!("ipvs-cli: {verdict}");
+    };
+    let explained = session.kernel.client().and_then(|client| client.explain(command, refusal.errno));
+    let reason = match explained {
+        Ok(Some(cause)) => cause.to_string(),
+        _ => refusal.to_string(),
+    };
+    let state = verdict.unmade.state;
+    match prepare::place(&prepared.desired, command) {
+        Some(place) => format!("{place}: {reason}; {state}"),
+        None => format!("ipvs-cli: {}: {reason}; {state}", prepare::told(command)),
     }
-    if let Some(advice) = verdict.advice() {
-        session.complain(advice);
-    }
-    verdict.status()
 }

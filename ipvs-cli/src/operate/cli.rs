@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
-use ipvs::ServiceKey;
+use ipvs::{Namespace, ServiceKey};
 
 use super::conns::Conns;
 use super::doctor::Doctor;
 use super::drain::{Drain, Undrain};
+use super::journal::Logging;
 use super::mark::Marks;
 use super::metrics::Metrics;
 use super::service_argument;
@@ -23,7 +24,7 @@ pub(super) struct Cli {
     pub(super) subcommand: Subcommand,
     /// The director of this network namespace: a name as in `ip netns', a process's number, or a path
     #[arg(long, global = true, value_name = "NAMESPACE")]
-    pub(super) netns: Option<String>,
+    pub(super) netns: Option<Namespace>,
 }
 
 const LANGUAGE: &str = "\
@@ -33,13 +34,13 @@ Called by the name of ipvsadm, ipvsadm-save or ipvsadm-restore, it is that progr
 
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum Subcommand {
-    /// Brings the director to the state that a file describes, by the smallest change
+    /// Bring the director to the state that a file describes, by the smallest change
     #[command(after_help = APPLY_STATUS)]
     Apply(Apply),
-    /// Shows what `apply' would change, as lines of ipvsadm with + and -
-    #[command(after_help = "Exit status: 0 if there is nothing to change, 1 if there is, 2 after trouble.")]
+    /// Show what `apply` would change, or how two files differ
+    #[command(after_help = DIFF_STATUS)]
     Diff(Diff),
-    /// Shows what the director holds
+    /// Show what the director holds
     Show(Show),
     /// Shows the connection table, entry by entry or counted
     Conns(Conns),
@@ -55,8 +56,8 @@ pub(super) enum Subcommand {
     Drain(Drain),
     /// Gives drained real servers their weights back
     Undrain(Undrain),
-    /// Replaces the table by the rules of a file, as ipvsadm-restore does, or all of them or none
-    #[command(after_help = APPLY_STATUS)]
+    /// Replace the table by what a file describes: all of it, or nothing
+    #[command(after_help = RESTORE_STATUS)]
     Restore(Restore),
     /// Marks packets, so that several ports are one service
     Mark(Marks),
@@ -65,9 +66,31 @@ pub(super) enum Subcommand {
 }
 
 const APPLY_STATUS: &str = "\
-Exit status: 0 done, or nothing to do; 1 wrong file, or refused: the director is as it was; 2 wrong usage;
-3 the director is between two states, or its state is unknown: run it again; 128 + the signal's number
-when interrupted, and undone.";
+Exit status: 0 done, or nothing to change; 1 wrong file, refused, over
+--max-deletions or answered no: the director is as it was; 2 wrong usage; 3 the
+director is between two states, or its state is unknown: run it again;
+128 + signal: interrupted, and undone.
+
+Examples:
+  ipvs-cli apply shop.toml
+  ipvs-cli apply --dry-run shop.toml
+  ipvs-cli apply --max-deletions 10 --wait=30 shop.toml";
+
+const RESTORE_STATUS: &str = "\
+Exit status: as of `ipvs-cli apply`; with --line-by-line, as of ipvsadm-restore.
+
+Examples:
+  ipvs-cli restore /etc/ipvsadm.rules
+  ipvs-cli restore --dry-run shop.toml
+  ipvsadm-save -n | ipvs-cli restore --netns blue";
+
+const DIFF_STATUS: &str = "\
+Exit status: 0 nothing differs; 1 something does; 2 trouble.
+
+Examples:
+  ipvs-cli diff shop.toml
+  ipvs-cli diff --rules shop.toml
+  ipvs-cli diff yesterday.toml today.toml";
 
 const TOP_KEYS: &str = "\
 Keys: arrows, PageUp, PageDown, Home, End: select; s, S: sort by the next or previous column; r: the other way round;
@@ -120,12 +143,15 @@ pub(super) struct Show {
 
 #[derive(Args, Debug)]
 pub(super) struct Restore {
-    /// The file; standard input without it
+    /// Desired state: rules of ipvsadm, TOML or JSON; standard input without it
     #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
     pub(super) file: PathBuf,
-    /// All or nothing: a wrong line, and nothing is sent
-    #[arg(long)]
-    pub(super) atomic: bool,
+    /// Clear the table, then run line by line, as ipvsadm-restore does
+    #[arg(long, conflicts_with_all = ["wait", "timeout", "json", "max_deletions", "yes"])]
+    pub(super) line_by_line: bool,
+    /// All or nothing: the default
+    #[arg(long, conflicts_with = "line_by_line")]
+    atomic: bool,
     #[command(flatten)]
     pub(super) manner: Manner,
 }
@@ -152,7 +178,10 @@ pub(super) struct Restrictions {
     /// Add and edit, but leave what is not in the file
     #[arg(long)]
     pub(super) no_deletions: bool,
-    /// Only this service, such as tcp:192.0.2.1:80 or mark:10; may be given several times
+    /// Leave timeouts and sync daemons alone, even if the file has them
+    #[arg(long)]
+    pub(super) services_only: bool,
+    /// Only this service, such as tcp:192.0.2.1:80 or mark:10; repeatable
     #[arg(long, value_name = "SERVICE", value_parser = service_argument::parse)]
     pub(super) only: Vec<ServiceKey>,
 }
@@ -163,31 +192,40 @@ pub(super) struct Manner {
     /// Show what would change, and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Wait for another ipvs-cli that is at work here, if need be so many seconds, instead of refusing
+    /// Change nothing if more than N services and destinations would go
+    #[arg(long, value_name = "N")]
+    pub(super) max_deletions: Option<usize>,
+    /// Do not ask on a terminal before services are deleted
+    #[arg(long)]
+    pub(super) yes: bool,
+    /// Wait for another ipvs-cli that is changing this director
+    ///
+    /// Wait at most SECONDS, or without a limit, instead of failing.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, value_parser = seconds)]
     wait: Option<Option<Duration>>,
-    /// Say what was done, or with --dry-run would be, as JSON, an object on each line
+    /// Print as JSON what was done, or would be: an object on each line
     #[arg(long)]
     pub(super) json: bool,
-    /// Say nothing but what is wrong
+    /// Print only what is wrong
     #[arg(long)]
     pub(super) quiet: bool,
-    /// Give up after so many seconds, and undo what was done
+    /// Give up after SECONDS, and undo what was done
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(super) timeout: Option<Duration>,
+    #[command(flatten)]
+    pub(super) logging: Logging,
 }
 
 impl Manner {
-    /// Is anything said about how long it may take?
-    pub(super) fn is_bounded(&self) -> bool {
-        self.wait.is_some() || self.timeout.is_some()
-    }
-
     /// How long to wait for another: `None` is as long as it takes.
     pub(super) fn patience(&self) -> Option<Duration> {
-        match self.wait {
+        let patience = match self.wait {
             None => Some(Duration::ZERO),
             Some(limit) => limit,
+        };
+        match (patience, self.timeout) {
+            (Some(patience), Some(limit)) => Some(patience.min(limit)),
+            (patience, limit) => patience.or(limit),
         }
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn try_out(
     let plan = Planner::new().plan(&before, &after);
     // As everywhere, errors of writing are ignored.
     let _ = Difference::new(&before, &plan).write(streams.stdout, Notation::Rules { colored: false });
-    let _ = writeln!(streams.stdout, "dry run, nothing was sent: {}", Summary::of(&plan));
+    let _ = writeln!(streams.stdout, "dry run, nothing was sent: {}", Summary::of(&before, plan.commands()));
     status
 }
 

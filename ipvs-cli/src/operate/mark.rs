@@ -14,6 +14,7 @@ use fwmark::{
 };
 
 use self::packets::Packets;
+use super::journal::{Logging, Outcome, Record};
 use super::json;
 use super::session::{Session, Trouble};
 use crate::desired::fields;
@@ -67,6 +68,8 @@ struct Add {
     /// Only these bits of the mark are replaced; a service sees all 32
     #[arg(long, value_name = "BITS", value_parser = bits)]
     mask: Option<u32>,
+    #[command(flatten)]
+    logging: Logging,
 }
 
 #[derive(Args, Debug)]
@@ -99,6 +102,8 @@ struct Delete {
     /// All rules of ours
     #[arg(long, conflicts_with_all = ["mark", "packets", "source", "interface", "output"])]
     all: bool,
+    #[command(flatten)]
+    logging: Logging,
 }
 
 #[derive(Args, Debug, Clone)]
@@ -166,6 +171,7 @@ impl Marks {
             None => SetMark::from(mark),
             Some(mask) => SetMark::masked(mark, mask).map_err(|error| Trouble::Other(error.to_string()))?,
         };
+        let known = rules.len();
         for packets in &add.packets {
             let rule = rule(packets, set, &add.conditions)?;
             if !rules.contains(&rule) {
@@ -173,7 +179,9 @@ impl Marks {
             }
         }
         sigpipe::spare();
-        let change = backend.apply(&rules).map_err(trouble)?;
+        let change = backend.apply(&rules);
+        log(session, &add.logging, "added", &rules[known..], &change);
+        let change = change.map_err(trouble)?;
         match (add.mark, change) {
             (Wanted::Free, _) => session.report(mark),
             (Wanted::This(_), Change::None) => session.report("nothing to change"),
@@ -202,21 +210,43 @@ impl Marks {
         let mut backend = self.open()?;
         sigpipe::spare();
         if delete.all {
-            // Even what somebody has made unreadable.
-            return backend.remove().map(|_| 0).map_err(trouble);
+            // Even what another program has made unreadable.
+            let rules = backend.list().unwrap_or_default();
+            let change = backend.remove();
+            log(session, &delete.logging, "deleted", &rules, &change);
+            return change.map(|_| 0).map_err(trouble);
         }
         let rules = backend.list().map_err(trouble)?;
         let is_meant = |rule: &MarkRule| {
             delete.mark.is_none_or(|mark| rule.set().mark() == mark)
                 && (delete.packets.is_empty() || is_one_of(rule, delete))
         };
-        let kept: Vec<MarkRule> = rules.iter().filter(|rule| !is_meant(rule)).cloned().collect();
-        if kept.len() == rules.len() {
+        let (deleted, kept): (Vec<_>, Vec<_>) = rules.into_iter().partition(is_meant);
+        if deleted.is_empty() {
             session.complain("there is no such rule; `ipvs-cli mark list' shows those that there are");
             return Ok(NOTHING);
         }
-        backend.apply(&kept).map(|_| 0).map_err(trouble)
+        let change = backend.apply(&kept);
+        log(session, &delete.logging, "deleted", &deleted, &change);
+        change.map(|_| 0).map_err(trouble)
     }
+}
+
+/// Writes the change to the system's log.
+fn log(
+    session: &Session<'_, '_>,
+    logging: &Logging,
+    verb: &str,
+    rules: &[MarkRule],
+    change: &Result<Change, BackendError>,
+) {
+    let rules = rules.iter().map(written).collect::<Vec<_>>().join("; ");
+    let (outcome, detail) = match change {
+        Ok(Change::None) => return,
+        Ok(Change::Made) => (Outcome::Done, format!("{verb}: {rules}")),
+        Err(error) => (Outcome::Failed, format!("{error}; to be {verb}: {rules}")),
+    };
+    session.log(logging, &Record { subcommand: "mark", file: None, outcome, detail: &detail });
 }
 
 fn is_one_of(rule: &MarkRule, delete: &Delete) -> bool {

@@ -24,31 +24,38 @@ pub(super) struct Prepared {
 /// A text that says what is desired.
 pub(super) struct Text {
     source: Source,
-    /// Of the services none are to stay that it does not name, even if it names none.
-    pub(super) is_about_services: bool,
+    /// Absolute, for logs; none of standard input.
+    path: Option<String>,
+    /// Rules replace all services, even if they name none.
+    pub(super) replaces_services: bool,
 }
 
 impl Text {
     pub(super) fn read(session: &mut Session<'_, '_>, file: &Path) -> Result<Self, Trouble> {
         session.doing("reading what is desired");
         let mut text = Vec::new();
-        let name = if file == Path::new("-") {
+        let (name, path) = if file == Path::new("-") {
             let read = session.streams.stdin.read_to_end(&mut text);
             read.map_err(|error| Trouble::Kernel(Failure::stdin(&error)))?;
-            "standard input".to_owned()
+            ("standard input".to_owned(), None)
         } else {
             let name = file.display().to_string();
             let read = File::open(file).and_then(|mut file| file.read_to_end(&mut text));
             read.map_err(|error| Trouble::Other(format!("{name}: {error}")))?;
-            name
+            (name, Some(absolute(file)))
         };
-        Ok(Text { source: Source::new(&name, text), is_about_services: false })
+        Ok(Text { source: Source::new(&name, text), path, replaces_services: false })
+    }
+
+    /// The path of the file, absolute; none of standard input.
+    pub(super) fn path(&self) -> Option<&str> {
+        self.path.as_deref()
     }
 
     /// What it desires of this director.
     fn understand(&self, director: &Table, parser: &mut Parser<'_>) -> Result<Desired, Trouble> {
         let mut desired = desired::understand(&self.source, director, parser).map_err(Trouble::Problems)?;
-        desired.scope.services |= self.is_about_services;
+        desired.scope.services |= self.replaces_services && self.source.is_rules();
         Ok(desired)
     }
 
@@ -56,6 +63,11 @@ impl Text {
     pub(super) fn check(&self) -> Result<(), Trouble> {
         run::with_parser(|parser| self.understand(&Table::new(), parser)).map(drop)
     }
+}
+
+/// A path that means the same in every directory.
+pub(super) fn absolute(file: &Path) -> String {
+    std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string()
 }
 
 /// Reads the director, and what is desired of it.
@@ -88,7 +100,10 @@ pub(super) fn plan(
     text: &Text,
     restrictions: &Restrictions,
 ) -> Result<Prepared, Trouble> {
-    let (before, desired) = read(session, text)?;
+    let (before, mut desired) = read(session, text)?;
+    if restrictions.services_only {
+        desired.keep_services_only();
+    }
     session.warn(&desired.warnings);
     let table = desired.table(&before).map_err(Trouble::Problems)?;
     for key in restrictions.only.iter().filter(|key| before.service(key).is_none() && table.service(key).is_none()) {

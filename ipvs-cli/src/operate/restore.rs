@@ -1,10 +1,11 @@
-//! `restore`: replaces the table by the rules of a file; all of them or none, if asked.
+//! `restore`: replaces the table by what a file describes, all of it or nothing.
 
 use std::fs::File;
 use std::path::Path;
 
-use super::cli::{Manner, Restore, Restrictions};
-use super::prepare::Text;
+use super::cli::{Restore, Restrictions};
+use super::journal::{Outcome, Record};
+use super::prepare::{Text, absolute};
 use super::session::{Session, Trouble};
 use super::{apply, dry_run};
 use crate::io::{FileInput, Streams};
@@ -12,25 +13,28 @@ use crate::kernel::Kernel;
 use crate::run::ipvsadm_restore;
 
 const AS_IT_WAS: u8 = 1;
-const USAGE: u8 = 2;
 
 pub(super) fn run(restore: &Restore, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
-    if restore.atomic {
-        let mut session = Session::new(streams, kernel, restore.manner.quiet);
-        let done = atomic(&restore.file, &restore.manner, &mut session);
-        return session.conclude(done, AS_IT_WAS);
+    if restore.line_by_line {
+        return line_by_line(restore, streams, kernel);
     }
-    if restore.manner.is_bounded() || restore.manner.json {
-        let trouble = Trouble::Other("--wait, --timeout and --json go with --atomic".to_owned());
-        return Session::new(streams, kernel, false).conclude(Err(trouble), USAGE);
-    }
+    let mut session = Session::new(streams, kernel, restore.manner.quiet);
+    let done = Text::read(&mut session, &restore.file).and_then(|mut text| {
+        text.replaces_services = true;
+        apply::change("restore", &mut session, text, &Restrictions::default(), &restore.manner)
+    });
+    session.conclude(done, AS_IT_WAS)
+}
+
+/// As ipvsadm-restore, which reads standard input.
+fn line_by_line(restore: &Restore, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
     if restore.file == Path::new("-") {
-        return line_by_line(&restore.manner, streams, kernel);
+        return run_lines(restore, None, streams, kernel);
     }
     match File::open(&restore.file) {
         Ok(file) => {
-            let mut stdin = FileInput(file);
-            line_by_line(&restore.manner, &mut streams.reading(&mut stdin), kernel)
+            let path = absolute(&restore.file);
+            run_lines(restore, Some(&path), &mut streams.reading(&mut FileInput(file)), kernel)
         }
         Err(error) => {
             let trouble = Trouble::Other(format!("{}: {error}", restore.file.display()));
@@ -39,14 +43,16 @@ pub(super) fn run(restore: &Restore, streams: &mut Streams<'_>, kernel: &mut Ker
     }
 }
 
-/// As `apply`, but of the services none stay that the file does not name.
-fn atomic(file: &Path, manner: &Manner, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
-    let mut text = Text::read(session, file)?;
-    text.is_about_services = true;
-    apply::change(session, text, &Restrictions::default(), manner)
-}
-
-/// As ipvsadm-restore.
-fn line_by_line(manner: &Manner, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
-    if manner.dry_run { dry_run::try_out(streams, kernel, ipvsadm_restore) } else { ipvsadm_restore(streams, kernel) }
+fn run_lines(restore: &Restore, file: Option<&str>, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
+    if restore.manner.dry_run {
+        return dry_run::try_out(streams, kernel, ipvsadm_restore);
+    }
+    let status = ipvsadm_restore(streams, kernel);
+    let (outcome, detail) = match status {
+        0 => (Outcome::Done, "line by line".to_owned()),
+        _ => (Outcome::Failed, format!("line by line, exit status {status}; part of it may be done")),
+    };
+    let record = Record { subcommand: "restore", file, outcome, detail: &detail };
+    Session::new(streams, kernel, true).log(&restore.manner.logging, &record);
+    status
 }

@@ -3,6 +3,7 @@
 use std::fmt::Display as Shown;
 use std::time::{Duration, Instant};
 
+use super::journal::{Logging, Record};
 use super::lock::{Denied, Holder, Lock};
 use super::progress::Display;
 use crate::desired::Problem;
@@ -93,6 +94,20 @@ impl<'a, 's> Session<'a, 's> {
         self.display.end();
         // Of errors of writing it is told at the end.
         let _ = writeln!(self.streams.stdout, "{line}");
+    }
+
+    /// Asks: the answer is typed behind the question.
+    pub(super) fn ask(&mut self, question: &str) -> Result<(), Trouble> {
+        self.display.end();
+        let asked = self.streams.stderr.write_all(question.as_bytes()).and_then(|()| self.streams.stderr.flush());
+        asked.map_err(|error| Trouble::Other(format!("standard error: {error}")))
+    }
+
+    /// Writes a line to the system's log, if the director is this machine's.
+    pub(super) fn log(&self, logging: &Logging, record: &Record<'_>) {
+        if self.kernel.is_of_this_machine() {
+            record.send(logging);
+        }
     }
 
     /// Warnings of a file.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ipvs::{Command, DaemonRole, Plan};
+use ipvs::{Command, DaemonRole, ServiceKey, Table};
 
 use super::mark_change::MarkChange;
 use crate::desired::scalar::{Fields, Scalar};
@@ -12,6 +12,10 @@ use crate::desired::scalar::{Fields, Scalar};
 pub(super) struct Summary {
     services: Counts,
     destinations: Counts,
+    /// The services that are deleted.
+    pub(super) deleted_services: Vec<ServiceKey>,
+    /// How many destinations are deleted with them, beside those of `destinations`.
+    with_services: usize,
     marks: Counts,
     timeouts_set: bool,
     daemons_started: Vec<DaemonRole>,
@@ -26,10 +30,11 @@ struct Counts {
 }
 
 impl Summary {
-    pub(super) fn of(plan: &Plan) -> Self {
+    /// Of commands that change this table.
+    pub(super) fn of(before: &Table, commands: &[Command]) -> Self {
         let mut summary = Summary::default();
-        for command in plan.commands() {
-            summary.count(command);
+        for command in commands {
+            summary.count(before, command);
         }
         summary
     }
@@ -40,11 +45,28 @@ impl Summary {
         self
     }
 
-    fn count(&mut self, command: &Command) {
+    pub(super) fn is_empty(&self) -> bool {
+        let counts = [&self.services, &self.destinations, &self.marks];
+        counts.into_iter().all(Counts::is_empty)
+            && !self.timeouts_set
+            && self.daemons_started.is_empty()
+            && self.daemons_stopped.is_empty()
+    }
+
+    /// The services that are deleted, and all destinations, with their services or without them.
+    pub(super) fn deletions(&self) -> (usize, usize) {
+        (self.services.deleted, self.destinations.deleted + self.with_services)
+    }
+
+    fn count(&mut self, before: &Table, command: &Command) {
         match command {
             Command::AddService(_) => self.services.added += 1,
             Command::EditService(_) => self.services.edited += 1,
-            Command::DeleteService(_) => self.services.deleted += 1,
+            Command::DeleteService(key) => {
+                self.services.deleted += 1;
+                self.deleted_services.push(*key);
+                self.with_services += before.service(key).map_or(0, |entry| entry.destinations().len());
+            }
             Command::AddDestination(..) => self.destinations.added += 1,
             Command::EditDestination(..) => self.destinations.edited += 1,
             Command::DeleteDestination(..) => self.destinations.deleted += 1,
@@ -63,6 +85,7 @@ impl Summary {
             ("dry_run", Scalar::Boolean(is_dry_run)),
             ("services", self.services.scalar()),
             ("destinations", self.destinations.scalar()),
+            ("destinations_of_deleted_services", Scalar::Integer(self.with_services as u64)),
             ("mark_rules", self.marks.scalar()),
             ("timeouts_set", Scalar::Boolean(self.timeouts_set)),
             ("daemons_started", roles(&self.daemons_started)),
@@ -73,8 +96,13 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = [("service", &self.services), ("destination", &self.destinations), ("mark rule", &self.marks)];
-        let mut parts: Vec<String> = counts.into_iter().filter_map(|(noun, counts)| counts.told(noun)).collect();
+        let mut parts: Vec<String> = Vec::new();
+        parts.extend(self.services.describe("service").map(|text| match self.with_services {
+            0 => text,
+            count => format!("{text} with {}", counted(count, "destination")),
+        }));
+        parts.extend(self.destinations.describe("destination"));
+        parts.extend(self.marks.describe("mark rule"));
         parts.extend(self.timeouts_set.then(|| "timeouts set".to_owned()));
         parts.extend(self.daemons_stopped.iter().map(|role| format!("{role} daemon stopped")));
         parts.extend(self.daemons_started.iter().map(|role| format!("{role} daemon started")));
@@ -88,14 +116,23 @@ impl Counts {
         Scalar::Table(counts.into_iter().map(|(verb, count)| (verb, Scalar::Integer(count as u64))).collect())
     }
 
-    fn told(&self, noun: &str) -> Option<String> {
+    fn is_empty(&self) -> bool {
+        self.added + self.edited + self.deleted == 0
+    }
+
+    fn describe(&self, noun: &str) -> Option<String> {
         let counts = [(self.added, "added"), (self.edited, "edited"), (self.deleted, "deleted")];
         let mut counts = counts.into_iter().filter(|(count, _)| *count > 0);
         let (count, verb) = counts.next()?;
-        let plural = if count == 1 { "" } else { "s" };
-        let first = format!("{count} {noun}{plural} {verb}");
-        Some(counts.fold(first, |told, (count, verb)| format!("{told}, {count} {verb}")))
+        let first = format!("{} {verb}", counted(count, noun));
+        Some(counts.fold(first, |text, (count, verb)| format!("{text}, {count} {verb}")))
     }
+}
+
+/// `1 service`, `2 services`.
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 #[cfg(test)]
@@ -110,6 +147,8 @@ mod tests {
         };
         assert_eq!(told(counts(0, 0, 0), counts(0, 0, 0), false), "nothing to change");
         assert_eq!(told(counts(1, 2, 0), counts(0, 0, 0), false), "1 service added, 2 edited");
+        let services = Summary { services: counts(1, 0, 2), with_services: 5, ..Summary::default() };
+        assert_eq!(services.to_string(), "1 service added, 2 deleted with 5 destinations");
         assert_eq!(
             told(counts(0, 0, 2), counts(0, 1, 3), true),
             "2 services deleted; 1 destination edited, 3 deleted; timeouts set"

@@ -95,7 +95,7 @@ fn bytes_that_are_no_text() {
         (b"\0\0\0\0", "1:1: this is not TOML: invalid unquoted key, expected letters, numbers, `-`, `_`"),
         (
             b"-A -t 192.0.2.1:80\n-A -t \xff:80\n",
-            "2: illegal virtual server address[:port] specified; `\u{fffd}:80': no host `\u{fffd}' with an IPv4 address is known",
+            "2: illegal virtual server address[:port] specified; `\\xff:80': no host `\\xff' with an IPv4 address is known",
         ),
         (
             b"-A -t 192.0.2.1:80\n-a\0b -f 1\n",

@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ipvs::{Client, Table};
-use ipvs_cli::io::Streams;
+use ipvs_cli::io::{Input, Streams};
 use ipvs_cli::kernel::Kernel;
 
 pub(crate) const SHOP: &str = "# a shop
@@ -59,15 +60,18 @@ impl Director {
 
     /// Calls it with this on standard input.
     pub(crate) fn feed(&mut self, line: &str, stdin: &str) -> Done {
+        self.call(line, &mut stdin.as_bytes(), || false)
+    }
+
+    /// Calls it on a terminal, where this is typed.
+    pub(crate) fn answer(&mut self, line: &str, typed: &str) -> Done {
+        self.call(line, &mut Terminal(typed.as_bytes()), || true)
+    }
+
+    fn call(&mut self, line: &str, stdin: &mut dyn Input, hints: fn() -> bool) -> Done {
         let argv: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        let (mut stdin, mut stdout, mut stderr) = (stdin.as_bytes(), Vec::new(), Vec::new());
-        let mut streams = Streams {
-            stdin: &mut stdin,
-            stdout: &mut stdout,
-            stderr: &mut stderr,
-            hints: || false,
-            colors: self.colors,
-        };
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let mut streams = Streams { stdin, stdout: &mut stdout, stderr: &mut stderr, hints, colors: self.colors };
         let status = ipvs_cli::run(&argv, &mut streams, &mut self.kernel);
         Done { status, stdout: String::from_utf8(stdout).unwrap(), stderr: String::from_utf8(stderr).unwrap() }
     }
@@ -79,6 +83,25 @@ impl Director {
 
     pub(crate) fn saved(&mut self) -> String {
         self.run("ipvsadm -S -n").stdout
+    }
+}
+
+/// A terminal as standard input.
+struct Terminal<'t>(&'t [u8]);
+
+impl Read for Terminal<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Input for Terminal<'_> {
+    fn would_block(&self) -> bool {
+        false
+    }
+
+    fn is_terminal(&self) -> bool {
+        true
     }
 }
 

@@ -15,7 +15,7 @@ fn of_the_subcommands() {
     director.feed("ipvs-cli apply -", SHOP);
     let lines = "+ -A -f 1 -s wlc\ndry run, nothing was sent: 1 service added\n";
     let more = format!("{SHOP}-A -f 1");
-    for line in ["apply --dry-run -", "restore --atomic --dry-run", "restore --dry-run"] {
+    for line in ["apply --dry-run -", "restore --dry-run", "restore --line-by-line --dry-run"] {
         changes_nothing(&mut director, &format!("ipvs-cli {line}"), &more, 0, lines, "");
         changes_nothing(
             &mut director,

@@ -70,7 +70,7 @@ fn a_group_says_all_and_silence_says_nothing() {
     assert_eq!(director.feed("ipvs-cli apply -", &other_port), done(0, summary, ""));
     let without =
         "version = 1\n[[services]]\nmark = 10\npersistence = 600\ndestinations = [{ address = '192.0.2.11' }]\n";
-    let summary = "1 service deleted; 1 mark rule deleted\n";
+    let summary = "1 service deleted with 1 destination; 1 mark rule deleted\n";
     assert_eq!(director.feed("ipvs-cli apply -", without), done(0, summary, ""), "with its service, IPv6's rule goes");
     assert_eq!(groups(&mut director), 1, "that of IPv4 is left alone");
     let none = without.replace("persistence", "group = []\npersistence");
@@ -96,7 +96,7 @@ fn restrictions_are_for_marks_too() {
 #[test]
 fn rules_of_ipvsadm_do_not_touch_marks() {
     let mut director = holding(SHOP);
-    assert_eq!(director.feed("ipvs-cli apply -", "-C"), done(0, "2 services deleted\n", ""));
+    assert_eq!(director.feed("ipvs-cli apply -", "-C"), done(0, "2 services deleted with 2 destinations\n", ""));
     director.must("ipvsadm -A -f 10");
     assert_eq!(groups(&mut director), 1, "its rule is there again");
 }

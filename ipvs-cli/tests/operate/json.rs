@@ -58,6 +58,7 @@ fn apply_and_diff() {
         let counts = |counts: Value| json!({"added": counts[0], "edited": counts[1], "deleted": counts[2]});
         json!({
             "version": 1, "dry_run": dry_run, "services": counts(services), "destinations": counts(destinations),
+            "destinations_of_deleted_services": 0,
             "mark_rules": counts(marks), "timeouts_set": timeouts, "daemons_started": [], "daemons_stopped": []
         })
     };
@@ -68,7 +69,7 @@ fn apply_and_diff() {
     assert_eq!(objects("summary", last), [expected]);
     let made = written(&mut director, "apply --json -", SHOP, "summary", 0);
     assert_eq!(made, [summary(false, json!([2, 0, 0]), json!([3, 0, 0]), json!([0, 0, 0]), true)]);
-    let again = written(&mut director, "restore --atomic --json", SHOP, "summary", 0);
+    let again = written(&mut director, "restore --json", SHOP, "summary", 0);
     assert_eq!(again, [summary(false, json!([0, 0, 0]), json!([0, 0, 0]), json!([0, 0, 0]), false)]);
     let wanted = "version = 1\ntimeouts = { tcp_fin = 61 }\ndaemons = [{ role = 'backup', interface = 'lo' }]\n
         services = [{ mark = 10, group = [{ address = '192.0.2.1' }], destinations = [{ address = '192.0.2.12' }] }]";
@@ -142,8 +143,7 @@ fn every_subcommand_that_prints_data_is_documented() {
         let has_json = command.get_arguments().any(|argument| argument.get_long() == Some("json"));
         let without = ["metrics", "top", "mark", "mark add", "mark delete"];
         assert_ne!(has_json, without.contains(&name.as_str()), "{name}");
-        let documented =
-            page.contains(&format!("`{name} --json")) || page.contains(&format!("`{name} --atomic --json"));
+        let documented = page.contains(&format!("`{name} --json"));
         assert_eq!(has_json, documented, "docs/json.md, {name}");
     }
 }

@@ -1,6 +1,7 @@
 //! The subcommands, in this process, on an in-memory kernel that remembers from call to call.
 
 mod conns;
+mod deletions;
 mod director;
 mod drain;
 mod dry_run;
@@ -104,24 +105,79 @@ fn show_knows_the_service_that_was_meant() {
 }
 
 #[test]
-fn restore_is_ipvsadms_or_all_or_nothing() {
+fn restore_is_all_or_nothing() {
     let mut director = Director::new();
-    let rules = "-A -f 1\n-A -f 1\n-A -f 2\n";
-    assert_eq!(director.feed("ipvs-cli restore", rules), done(0, "", "Service already exists\n"));
-    assert_eq!(director.saved(), "-A -f 1 -s wlc\n-A -f 2 -s wlc\n");
+    assert_eq!(director.feed("ipvs-cli restore", "-A -f 1\n-A -f 2\n"), done(0, "2 services added\n", ""));
     let refused = "standard input:2: there is a service mark 3 already\n";
-    assert_eq!(director.feed("ipvs-cli restore --atomic", "-A -f 3\n-A -f 3\n"), done(1, "", refused));
-    assert_eq!(director.saved(), "-A -f 1 -s wlc\n-A -f 2 -s wlc\n", "as it was");
+    for line in ["restore", "restore --atomic"] {
+        assert_eq!(director.feed(&format!("ipvs-cli {line}"), "-A -f 3\n-A -f 3\n"), done(1, "", refused), "{line}");
+        assert_eq!(director.saved(), "-A -f 1 -s wlc\n-A -f 2 -s wlc\n", "{line}");
+    }
     let file = director.file("rules", "-A -f 2\n-A -f 3\n");
     let summary = "1 service added, 1 deleted\n";
-    assert_eq!(director.run(&format!("ipvs-cli restore --atomic {file}")), done(0, summary, ""));
-    assert_eq!(director.run(&format!("ipvs-cli restore {file}")), done(0, "", ""));
+    assert_eq!(director.run(&format!("ipvs-cli restore {file}")), done(0, summary, ""));
+    assert_eq!(director.run(&format!("ipvs-cli restore --atomic {file}")), done(0, "nothing to change\n", ""));
     assert_eq!(director.saved(), "-A -f 2 -s wlc\n-A -f 3 -s wlc\n");
     assert_eq!(director.run("ipvs-cli restore /no/such/file").status, 1);
-    let usage = "ipvs-cli: --wait, --timeout and --json go with --atomic\n";
-    assert_eq!(director.run("ipvs-cli restore --timeout 5"), done(2, "", usage));
-    assert_eq!(director.run("ipvs-cli restore --wait"), done(2, "", usage));
-    assert_eq!(director.run("ipvs-cli restore --json"), done(2, "", usage));
+}
+
+#[test]
+fn restore_of_a_wrong_file_changes_nothing() {
+    let mut director = Director::new();
+    director.feed("ipvs-cli apply -", SHOP);
+    let before = director.run("ipvs-cli show --json --statistics");
+    let empty = "standard input:1:1: The file is empty. For a director without services write `-C`, \
+        or `version = 1` and `services = []`\n";
+    for (text, message) in [
+        ("", empty),
+        ("# saved by a program that failed\n\n", empty),
+        ("version = 1\n[[services]]\nservice = \"tcp 192.0.2.1:80\"\n", "standard input:3:1: "),
+        ("virtual_server 192.0.2.1 80 {\n    lb_algo rr\n}\n", "standard input:1:"),
+        ("<!DOCTYPE html>\n<title>404</title>\n", "standard input:1:"),
+        ("\u{7f}ELF\u{2}\u{1}\0\0\n\0-A -f 1\n", "standard input:1:"),
+        ("-A -f 1\n-A -f 2 -s\n", "standard input:2: "),
+    ] {
+        for line in ["restore", "restore --atomic"] {
+            let done = director.feed(&format!("ipvs-cli {line}"), text);
+            assert_eq!((done.status, done.stdout.as_str()), (1, ""), "{line}: {text:?}");
+            assert!(done.stderr.starts_with(message), "{line}: {text:?}: {}", done.stderr);
+            assert_eq!(director.run("ipvs-cli show --json --statistics"), before, "{line}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn restore_reads_every_notation() {
+    let mut director = Director::new();
+    director.feed("ipvs-cli apply -", SHOP);
+    let [toml, json] = ["--toml", "--json"].map(|notation| director.run(&format!("ipvs-cli show {notation}")).stdout);
+    for text in [&toml, &json] {
+        director.must("ipvsadm -C");
+        director.must("ipvsadm -A -f 7");
+        let summary = "2 services added, 1 deleted; 3 destinations added\n";
+        assert_eq!(director.feed("ipvs-cli restore", text), done(0, summary, ""));
+        assert_eq!(director.run("ipvs-cli show --json").stdout, json);
+    }
+    // Rules replace the table. Of what a typed file does not mention nothing is changed.
+    assert_eq!(director.feed("ipvs-cli restore", "version = 1\ntimeouts = { tcp = 5 }").stdout, "timeouts set\n");
+    let summary = "2 services deleted with 3 destinations; timeouts set\n";
+    assert_eq!(director.feed("ipvs-cli restore", "--set 7 0 0\n"), done(0, summary, ""));
+}
+
+#[test]
+fn restore_line_by_line_is_ipvsadm_restore() {
+    let mut director = Director::new();
+    let rules = "-A -f 1\n-A -f 1\n-A -f 2\n";
+    assert_eq!(director.feed("ipvs-cli restore --line-by-line", rules), done(0, "", "Service already exists\n"));
+    assert_eq!(director.saved(), "-A -f 1 -s wlc\n-A -f 2 -s wlc\n");
+    let file = director.file("rules", "-A -f 2\n-A -f 3\n");
+    assert_eq!(director.run(&format!("ipvs-cli restore --line-by-line {file}")), done(0, "", ""));
+    assert_eq!(director.saved(), "-A -f 2 -s wlc\n-A -f 3 -s wlc\n");
+    assert_eq!(director.run("ipvs-cli restore --line-by-line /no/such/file").status, 1);
+    for option in ["--atomic", "--timeout 5", "--wait", "--json", "--max-deletions 3", "--yes"] {
+        assert_eq!(director.run(&format!("ipvs-cli restore --line-by-line {option}")).status, 2, "{option}");
+    }
+    assert_eq!(director.saved(), "-A -f 2 -s wlc\n-A -f 3 -s wlc\n");
 }
 
 #[test]

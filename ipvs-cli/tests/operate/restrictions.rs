@@ -53,7 +53,16 @@ fn other_services() {
     assert_eq!(said, "1 service edited; 1 destination added, 1 edited, 1 deleted\n");
     assert!(saved.contains("-A -f 2") && !saved.contains("-A -f 3"), "{saved}");
     let (said, _) = applied("--only mark:2 --only mark:3 ", WANTED);
-    assert_eq!(said, "1 service added, 1 deleted\n");
+    assert_eq!(said, "1 service added, 1 deleted with 1 destination\n");
+}
+
+#[test]
+fn timeouts_and_daemons() {
+    let wanted = format!("{WANTED}--set 0 0 7\n--start-daemon master --mcast-interface lo\n");
+    let (said, _) = applied("--services-only ", &wanted);
+    assert_eq!(said, applied("", WANTED).0);
+    let (said, _) = applied("--services-only ", "version = 1\ndaemons = []\n[timeouts]\ntcp = 5\n");
+    assert_eq!(said, "nothing to change\n");
 }
 
 #[test]

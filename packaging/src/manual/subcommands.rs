@@ -35,7 +35,12 @@ pub(super) fn describe(roff: &mut Roff) {
         roff.say(&sentence(&about.map(ToString::to_string).unwrap_or_default()));
         describe_arguments(roff, &command);
         if let Some(after) = command.get_after_help() {
-            roff.say(&marked(&after.to_string()));
+            let after = after.to_string();
+            let (text, examples) = after.split_once("\n\nExamples:\n").unwrap_or((&after, ""));
+            roff.say(&marked(text));
+            for example in examples.lines() {
+                roff.example(example.trim());
+            }
         }
     }
     roff.part("Options of all of them");

@@ -4,6 +4,7 @@ mod operate {
     pub(crate) mod world;
 
     mod faults;
+    mod journal;
     mod killed;
     mod namespaces;
     mod out_of_memory;

@@ -194,11 +194,15 @@ fn a_file_is_the_whole_setup() -> Result<(), Lacking> {
         assert_eq!(feed("apply -", &shown), done(0, "nothing to change\n"), "{shown}");
     }
     let moved = SETUP.replace("mark = 10", "mark = 20");
-    let summary = "1 service added, 1 deleted; 2 destinations added; 1 mark rule added, 1 deleted\n";
+    let summary =
+        "1 service added, 1 deleted with 2 destinations; 2 destinations added; 1 mark rule added, 1 deleted\n";
     assert_eq!(feed("apply -", &moved), done(0, summary));
     is_one_server();
     assert_eq!(feed("mark list", ""), done(0, "20 tcp:10.9.0.1:80,443 --output\n"));
-    assert_eq!(feed("apply -", "version = 1\nservices = []"), done(0, "1 service deleted; 1 mark rule deleted\n"));
+    assert_eq!(
+        feed("apply -", "version = 1\nservices = []"),
+        done(0, "1 service deleted with 2 destinations; 1 mark rule deleted\n")
+    );
     assert_eq!(feed("mark list", ""), done(0, ""));
     assert_eq!(feed("mark list --owner other", ""), done(0, "5 tcp:10.9.0.1:81\n"), "not ours");
     assert!(TcpStream::connect("10.9.0.1:80").is_err(), "mark and service are gone");

@@ -27,7 +27,7 @@ fn ipvsadm_restore_does_as_the_original() {
     world.has_no_host("198.51.100.7");
     world.hold(&table(1..=20, 1));
     let wanted = rules(10..=12, 2) + "-A -t 10.0.1.1:80 -s wrr\n" + NO_HOST + "-A -f 1\n";
-    let done = world.run("restore", &wanted);
+    let done = world.run("restore --line-by-line", &wanted);
     assert_eq!(
         done,
         Done {
@@ -47,7 +47,7 @@ fn what_can_be_foreseen_is_not_sent() {
     let wanted = rules(10..=20, 2) + "--start-daemon master --mcast-interface nowhere0\n";
     let sends = calls(&world, "sendto", "apply -", &wanted);
     assert_eq!(sends, calls(&world, "sendto", "diff -", &wanted));
-    for line in ["apply -", "restore --atomic", "apply --dry-run -"] {
+    for line in ["apply -", "restore", "apply --dry-run -"] {
         let said = "standard input:35: there is no network interface nowhere0\n".to_owned();
         assert_eq!(world.run(line, &wanted), Done { status: 1, stdout: String::new(), stderr: said });
     }
@@ -73,7 +73,7 @@ fn any_answer_may_be_lost() {
             1 => assert!(world.holds(&before) && done.stderr.contains("lost"), "{at}: {done:?}"),
             _ => panic!("{at}: {done:?}"),
         }
-        survived += usize::from(done.stderr.contains("planned anew"));
+        survived += usize::from(done.stderr.contains("planned again"));
     }
     assert!(survived >= 2, "at least the two parts of the change were made with a lost answer: {survived}");
 }

@@ -56,7 +56,7 @@ fn diff_tells_and_apply_makes_it() {
         difference.stdout.lines().collect::<Vec<_>>()
     );
     assert!(world.holds(&table(1..=3, 1)), "a dry run changes nothing");
-    let summary = "1 service added, 1 deleted; 2 destinations added, 4 edited; timeouts set; backup daemon started\n";
+    let summary = "1 service added, 1 deleted with 2 destinations; 2 destinations added, 4 edited; timeouts set; backup daemon started\n";
     assert_eq!(world.run("apply -", &wanted), told(summary));
     assert_eq!(world.run("diff -", &wanted), told(""));
     assert!(world.holds(&table(2..=4, 2)));

@@ -9,11 +9,13 @@ use nix::pty::openpty;
 
 use super::world::{World, calls, program, rules, strace};
 
+const BY_LINE: &str = "restore --line-by-line";
+
 /// What is said on a terminal while the first change takes so many microseconds.
 fn said(world: &World, microseconds: u32, arguments: &str) -> String {
     let wanted = rules(1..=200, 1);
-    // As ipvsadm does, restore asks for the version before it reads.
-    let first = calls(world, "sendto", "diff -", &wanted) + if arguments == "restore" { 2 } else { 1 };
+    // As ipvsadm does, it asks for the version before it reads.
+    let first = calls(world, "sendto", "diff -", &wanted) + if arguments == BY_LINE { 2 } else { 1 };
     let pair = openpty(None, None).unwrap();
     let mut command = strace(&[&format!("inject=sendto:delay_enter={microseconds}:when={first}")], "/dev/null");
     command.arg(program()).args(arguments.split(' '));
@@ -35,7 +37,7 @@ fn said(world: &World, microseconds: u32, arguments: &str) -> String {
 #[test]
 fn what_takes_long_is_shown_and_goes() {
     let mut world = World::new();
-    for arguments in ["apply -", "restore"] {
+    for arguments in ["apply -", "restore", BY_LINE] {
         let said = said(&world, 2_500_000, arguments);
         assert!(said.contains("\rapplying: 0 of 600\x1b[K"), "{arguments}: {said:?}");
         assert!(said.ends_with("\r\x1b[K"), "{arguments}: nothing of it stays: {said:?}");

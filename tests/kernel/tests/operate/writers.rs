@@ -34,7 +34,7 @@ fn who_is_at_work_is_named_and_waited_for() {
     };
     let said = format!("ipvs-cli: {holder} is at work on this director; nothing was changed; --wait waits for it\n");
     assert!(holder.ends_with(" apply -)"), "{holder}");
-    for line in ["apply -", "apply --wait=0.1 -", "apply --wait --timeout 0.1 -", "restore --atomic"] {
+    for line in ["apply -", "apply --wait=0.1 -", "apply --wait --timeout 0.1 -", "restore"] {
         assert_eq!(
             world.run(line, "-A -f 1"),
             Done { status: 1, stdout: String::new(), stderr: said.clone() },
@@ -42,7 +42,7 @@ fn who_is_at_work_is_named_and_waited_for() {
         );
     }
     // What is wrong with a file is told before anybody is waited for.
-    for line in ["apply -", "apply --wait -", "restore --atomic"] {
+    for line in ["apply -", "apply --wait -", "restore"] {
         let Done { status, stderr, .. } = world.run(line, "-A -f 1\n-A -f 0\n");
         assert!(status == 1 && stderr.starts_with("standard input:2: "), "{line}: {stderr}");
     }
@@ -51,7 +51,7 @@ fn who_is_at_work_is_named_and_waited_for() {
     assert_eq!(world.run("apply --dry-run -", &wanted).status, 0);
     assert_eq!(world.run("-A -f 7", "").status, 0);
     // The lock goes with its holder, and then those have it that wait.
-    let waiting = ["apply --wait -", "restore"].map(|line| {
+    let waiting = ["apply --wait -", "restore --line-by-line"].map(|line| {
         let mut command = Command::new(program());
         command.args(line.split(' '));
         world.start(command, "-C\n-A -f 1\n")
@@ -84,7 +84,10 @@ fn without_a_place_for_the_lock_it_is_said() {
         world.run("apply --quiet -", "-A -f 2"),
         Done { status: 0, stdout: String::new(), stderr: String::new() }
     );
-    assert_eq!(world.run("restore", "-A -f 2"), Done { status: 0, stdout: String::new(), stderr: String::new() });
+    assert_eq!(
+        world.run("restore --line-by-line", "-A -f 2"),
+        Done { status: 0, stdout: String::new(), stderr: String::new() }
+    );
     let wrong = world.run("apply -", "-A -f 1 -s");
     assert!(wrong.status != 0 && wrong.stderr.starts_with("standard input:1: "), "only the file is wrong: {wrong:?}");
     fs::remove_dir(lock()).unwrap();

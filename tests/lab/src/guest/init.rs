@@ -7,12 +7,12 @@ use std::{
     env,
     ffi::CString,
     fs,
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, Permissions},
     io::{self, Write},
     os::{
         fd::{AsFd, OwnedFd},
         unix::{
-            fs::symlink,
+            fs::{PermissionsExt, symlink},
             process::{CommandExt, ExitStatusExt},
         },
     },
@@ -138,6 +138,8 @@ fn make_scratch() -> Result<()> {
     for path in SCRATCH {
         mount_at("tmpfs", path)?;
     }
+    // As on other machines: a tmpfs is everybody's to write to, and /run is root's.
+    fs::set_permissions("/run", Permissions::from_mode(0o755)).context(|| "set the mode of /run".into())?;
     for path in ["/run/lock", "/run/netns", "/tmp/home"] {
         fs::create_dir_all(path).context(|| format!("make {path}"))?;
     }
