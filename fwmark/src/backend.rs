@@ -24,6 +24,8 @@ pub enum Change {
 
 /// Where rules are kept: in nftables or in iptables. What can be done with them is the same.
 ///
+/// It belongs to the network namespace that the thread is in when it is opened, and stays there, whichever thread uses it.
+///
 /// ```no_run
 /// use fwmark::{Backend, Owner, parse};
 ///
@@ -146,7 +148,7 @@ impl Survey {
         let mut survey = Survey::default();
         let mut has_seen_targets = false;
         for variant in Variant::ALL {
-            let setters = Programs::of(variant).and_then(|programs| iptables::setters(programs, owner));
+            let setters = Programs::of(variant).and_then(|programs| iptables::setters(&programs, owner));
             has_seen_targets |= variant == Variant::Nft && setters.is_ok();
             survey.add(setters);
         }

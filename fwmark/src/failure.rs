@@ -70,6 +70,10 @@ pub enum BackendError {
     /// The kernel sent what can't be understood.
     #[error("the kernel's answer is not understood: {0}")]
     Answer(&'static str),
+    /// Programs of iptables run in the network namespace in which the back end was opened, and it can't be entered: that needs
+    /// `CAP_SYS_ADMIN` and `/proc`. Nothing was done.
+    #[error("cannot enter the network namespace in which this was opened: {0}")]
+    Network(io::Error),
     /// A program could not be run.
     #[error("cannot run {program}: {error}")]
     NotRun {

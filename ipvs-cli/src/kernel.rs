@@ -22,7 +22,7 @@ impl Kernel {
     /// The kernel that this process runs on, in its network namespace. Who changes its table as a whole takes turns with other
     /// processes, and takes the signals of this one.
     pub fn of_this_machine() -> Self {
-        let connections = PathBuf::from("/proc/net/ip_vs_conn");
+        let connections = PathBuf::from("/proc/thread-self/net/ip_vs_conn");
         Kernel { client: None, marks: MarkRules::of_this_machine(), connections, is_of_this_machine: true, info: None }
     }
 

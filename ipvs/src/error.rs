@@ -235,6 +235,9 @@ pub enum Error {
     /// The network namespace could not be entered, or not be left.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
+    /// An asynchronous client was used outside of a tokio runtime.
+    #[error("there is no tokio runtime here: use the asynchronous client inside one, with time and I/O enabled")]
+    NoRuntime,
     /// The socket failed.
     #[error("netlink socket: {0}")]
     Io(#[from] io::Error),

@@ -37,9 +37,16 @@ impl Client {
 
 impl Table {
     /// Why a kernel that holds this table refused the command with this number.
-    pub(crate) fn cause_of(&self, command: &Command, errno: Errno) -> Option<Cause> {
+    ///
+    /// `is_broadcast` says whether that kernel's network has such a broadcast address.
+    pub(crate) fn cause_of(
+        &self,
+        command: &Command,
+        errno: Errno,
+        is_broadcast: impl FnOnce(Ipv4Addr) -> bool,
+    ) -> Option<Cause> {
         let cause = self.explain(command).filter(|cause| cause.errno() == errno);
-        cause.or_else(|| told_by(command, errno, self))
+        cause.or_else(|| told_by(command, errno, self, is_broadcast))
     }
 }
 
@@ -55,7 +62,12 @@ impl Pipeline<'_> {
 
 /// What the number alone says about this command, where the table has nothing against it: on this machine something is
 /// missing that others have, or the table has changed.
-fn told_by(command: &Command, errno: Errno, table: &Table) -> Option<Cause> {
+fn told_by(
+    command: &Command,
+    errno: Errno,
+    table: &Table,
+    is_broadcast: impl FnOnce(Ipv4Addr) -> bool,
+) -> Option<Cause> {
     match (command.plain(), errno) {
         (Command::AddService(service), Errno::EEXIST) => Some(Cause::ServiceExists(service.key())),
         (Command::AddService(service) | Command::EditService(service), Errno::ENOENT) => {
@@ -71,7 +83,7 @@ fn told_by(command: &Command, errno: Errno, table: &Table) -> Option<Cause> {
             Some(Cause::NoSuchDestination { service, at, near: None })
         }
         (Command::AddDestination(_, destination), Errno::EINVAL) => match destination.address.ip() {
-            IpAddr::V4(ip) if is_broadcast_here(ip) => Some(Cause::NotAHost(ip.into())),
+            IpAddr::V4(ip) if is_broadcast(ip) => Some(Cause::NotAHost(ip.into())),
             _ => None,
         },
         (Command::SetTimeouts(wanted), Errno::EINVAL) => {
@@ -96,9 +108,9 @@ fn missing_module(service: &Service, table: &Table) -> Cause {
     }
 }
 
-/// Is it the broadcast address of a network that this machine is in? Such a one can be connected to by special permission only;
-/// connecting sends nothing.
-fn is_broadcast_here(address: Ipv4Addr) -> bool {
+/// Is it the broadcast address of a network that this thread's network namespace is in? Such a one can be connected to by special
+/// permission only; connecting sends nothing.
+pub(crate) fn is_broadcast_here(address: Ipv4Addr) -> bool {
     let connected =
         UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map(|socket| socket.connect(SocketAddr::from((address, 9))));
     matches!(connected, Ok(Err(error)) if error.raw_os_error() == Some(Errno::EACCES.raw()))

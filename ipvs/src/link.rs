@@ -16,7 +16,7 @@ use crate::exchange::Buffers;
 use crate::fake::Fake;
 use crate::getsockopt::getsockopt;
 use crate::kernel::KernelVersion;
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, NamespaceError};
 
 #[cfg(test)]
 pub(crate) mod faulty;
@@ -69,14 +69,35 @@ impl Link {
         Ok(Link::Kernel(sockets))
     }
 
-    /// Another socket to the same kernel: the fake's is that of this one, the machine's that of this thread.
-    pub(crate) fn another(&self, deadline: Duration, namespace: Option<&Namespace>) -> Result<Self, Error> {
+    /// Another socket to the same kernel, in the same network namespace, wherever this thread is.
+    pub(crate) fn another(&self, deadline: Duration) -> Result<Self, Error> {
         match self {
-            Link::Kernel(_) => Self::open(deadline, namespace),
+            Link::Kernel(sockets) => {
+                let here = Sockets::open(deadline)?;
+                if is_same_namespace(sockets.netlink.as_fd(), here.netlink.as_fd()) == Some(true) {
+                    return Ok(Link::Kernel(here));
+                }
+                Self::open(deadline, Some(&self.namespace()?))
+            }
             Link::Fake(fake) => Ok(Link::Fake(Box::new(fake.another()))),
             #[cfg(test)]
             Link::Faulty(faulty) => Ok(Link::Fake(Box::new(faulty.kernel.another()))),
         }
+    }
+
+    /// The network namespace of the socket, which need not be this thread's.
+    pub(crate) fn namespace(&self) -> Result<Namespace, NamespaceError> {
+        match self {
+            Link::Kernel(sockets) => Namespace::of_socket(sockets.netlink.as_fd()),
+            _ => Err(NamespaceError::Unknown(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    /// Does something with this thread in the network namespace of the socket.
+    pub(crate) fn visit<T>(&self, work: impl FnOnce() -> T) -> Result<T, NamespaceError> {
+        let there = self.namespace()?;
+        // Entering even one's own takes CAP_SYS_ADMIN.
+        if Namespace::of_this_thread().is_ok_and(|here| here == there) { Ok(work()) } else { there.within(work) }
     }
 
     /// The Linux at the other end.
@@ -215,8 +236,8 @@ impl Sockets {
     /// A client may have been moved to a thread of another network namespace, and with it to another table.
     fn open_older(&self) -> Option<OwnedFd> {
         let socket = older_socket().ok()?;
-        let is_same = namespace(socket.as_fd())? == namespace(self.netlink.as_fd())?;
-        is_same.then_some(socket)
+        let is_same = is_same_namespace(socket.as_fd(), self.netlink.as_fd());
+        (is_same == Some(true)).then_some(socket)
     }
 }
 
@@ -226,8 +247,17 @@ pub(crate) fn older_socket() -> Result<OwnedFd, Errno> {
         .map_err(|error| Errno::new(error.raw_os_error()))
 }
 
-/// The network namespace that a socket belongs to: Linux 5.14 and newer tell.
-fn namespace(socket: BorrowedFd<'_>) -> Option<[u8; 8]> {
+/// Are two sockets in the same network namespace? `None` where the kernel does not say: before Linux 5.14 it does so only with
+/// `CAP_NET_ADMIN`.
+fn is_same_namespace(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Option<bool> {
+    if let (Some(one), Some(other)) = (cookie(one), cookie(other)) {
+        return Some(one == other);
+    }
+    Some(Namespace::of_socket(one).ok()? == Namespace::of_socket(other).ok()?)
+}
+
+/// A number that no other network namespace has until the machine is started again.
+fn cookie(socket: BorrowedFd<'_>) -> Option<[u8; 8]> {
     let mut cookie = [0; 8];
     getsockopt(socket, libc::SOL_SOCKET, libc::SO_NETNS_COOKIE, &mut cookie).ok()?;
     Some(cookie)

@@ -1,61 +1,89 @@
 //! Network namespaces: whose director is meant.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::hash::{Hash, Hasher};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::error::InvalidValue;
+use crate::getsockopt::namespace_of_socket;
 
 /// A network namespace: each has a table, timeouts, sync daemons and sysctls of its own.
 ///
-/// Parses from the name that `ip netns` knows it by, the number of a process that is in it, or, if there is a slash in the text,
-/// the path of its file. Entering one needs `CAP_SYS_ADMIN`, in the user namespace that owns it and in one's own.
+/// It is an open descriptor, shared by its clones. So it is the same namespace for good: whatever becomes of the name, the
+/// process or the descriptor number that it was found by, `ip netns del` and `ip netns add` included. The kernel keeps the
+/// namespace alive as long as the descriptor, or a socket of a [`Client`](crate::Client), is open. To follow a name to a new
+/// namespace, make a new value and a new client.
+///
+/// Parses from the name that `ip netns` knows it by, the number of a process that is in it, or, if there is a slash in the
+/// text, the path of its file. Two are equal if they are the same namespace. Entering one needs `CAP_SYS_ADMIN`, in the user
+/// namespace that owns it and in one's own.
 ///
 /// ```
 /// use ipvs::Namespace;
-/// assert_eq!("blue".parse::<Namespace>()?, Namespace::named("blue")?);
-/// assert_eq!("4711".parse::<Namespace>()?, Namespace::of_process(4711));
-/// assert_eq!("/run/netns/blue".parse::<Namespace>()?, Namespace::named("blue")?);
-/// # Ok::<(), ipvs::InvalidValue>(())
+/// let home = Namespace::of_this_thread()?;
+/// assert_eq!(home, Namespace::of_process(std::process::id())?);
+/// assert_eq!(home, "/proc/self/ns/net".parse()?);
+/// # Ok::<(), ipvs::NamespaceError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct Namespace {
-    path: PathBuf,
+    file: Arc<File>,
+    /// Device and inode, which no other has as long as this one is open.
+    id: (u64, u64),
+    /// What it was found by, if that was no descriptor.
+    path: Option<PathBuf>,
 }
 
-/// Why work could not be done in a [`Namespace`].
+/// Why a [`Namespace`] could not be found, or work could not be done in it.
 ///
 /// ```
-/// use ipvs::{Client, Error, Namespace};
-/// let missing = Namespace::at("/nowhere/blue");
-/// let error = Client::builder().namespace(missing).connect().unwrap_err();
-/// assert!(matches!(&error, Error::Namespace(_)));
-/// assert_eq!(error.to_string(), "cannot enter the network namespace /nowhere/blue: No such file or directory (os error 2)");
+/// use ipvs::{Namespace, NamespaceError};
+/// let error = Namespace::at("/nowhere/blue").unwrap_err();
+/// assert!(matches!(&error, NamespaceError::Open { .. }));
+/// assert_eq!(error.to_string(), "cannot open the network namespace /nowhere/blue: No such file or directory (os error 2)");
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NamespaceError {
-    /// It is not there, is no network namespace, or may not be entered. Nothing was done.
-    #[error("cannot enter the network namespace {}: {error}", .path.display())]
-    Enter {
+    /// The text can't name any.
+    #[error(transparent)]
+    Name(#[from] InvalidValue),
+    /// Its file is not there, or may not be opened.
+    #[error("cannot open the network namespace {}: {error}", .path.display())]
+    Open {
         /// Its file.
         path: PathBuf,
         /// What the system says.
         error: io::Error,
     },
-    /// The thread can't go back to where it was, and is in the other namespace from now on.
-    #[error("the thread is left in the network namespace {}, and can't go back: {error}", .path.display())]
-    Leave {
-        /// The file of the namespace that it is in.
-        path: PathBuf,
+    /// It is no network namespace, or may not be entered. Nothing was done.
+    #[error("cannot enter the network namespace {name}: {error}")]
+    Enter {
+        /// The namespace, as [`Namespace`] is displayed.
+        name: String,
         /// What the system says.
         error: io::Error,
     },
+    /// The thread can't go back to where it was, and is in the other namespace from now on.
+    #[error("the thread is left in the network namespace {name}, and can't go back: {error}")]
+    Leave {
+        /// The namespace that it is in, as [`Namespace`] is displayed.
+        name: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The kernel does not say in which network namespace a client is: that needs `CAP_NET_ADMIN` there, and an in-memory
+    /// kernel is in none.
+    #[error("cannot find out the network namespace of the client: {0}")]
+    Unknown(io::Error),
 }
 
 impl Namespace {
@@ -65,33 +93,52 @@ impl Namespace {
     const OWN: &str = "/proc/thread-self/ns/net";
 
     /// The one of this file, such as `/proc/4711/ns/net`.
-    pub fn at(path: impl Into<PathBuf>) -> Self {
-        Namespace { path: path.into() }
+    ///
+    /// # Errors
+    /// [`NamespaceError::Open`].
+    pub fn at(path: impl Into<PathBuf>) -> Result<Self, NamespaceError> {
+        let path = path.into();
+        // Opening a FIFO or a terminal must neither wait nor change anything.
+        let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(&path);
+        match opened.and_then(|file| Ok((id_of(&file)?, file))) {
+            Ok((id, file)) => Ok(Namespace { file: Arc::new(file), id, path: Some(path) }),
+            Err(error) => Err(NamespaceError::Open { path, error }),
+        }
     }
 
     /// The one that this process is in.
-    pub fn of_process(pid: u32) -> Self {
+    ///
+    /// # Errors
+    /// [`NamespaceError::Open`]: there is no such process, or it belongs to another user.
+    pub fn of_process(pid: u32) -> Result<Self, NamespaceError> {
         Self::at(format!("/proc/{pid}/ns/net"))
+    }
+
+    /// The one that the calling thread is in.
+    ///
+    /// # Errors
+    /// [`NamespaceError::Open`]: there is no `/proc`.
+    pub fn of_this_thread() -> Result<Self, NamespaceError> {
+        // Later the same path would be that of another.
+        Ok(Namespace { path: None, ..Self::at(Self::OWN)? })
     }
 
     /// The one that `ip netns` calls so.
     ///
     /// # Errors
-    /// [`InvalidValue`] if it is empty, `.`, `..`, or has a slash or a NUL in it.
-    pub fn named(name: &str) -> Result<Self, InvalidValue> {
+    /// [`NamespaceError::Name`] if it is empty, `.`, `..`, or has a slash or a NUL in it; [`NamespaceError::Open`].
+    pub fn named(name: &str) -> Result<Self, NamespaceError> {
         if matches!(name, "" | "." | "..") || name.contains(['/', '\0']) {
-            return Err(InvalidValue::new(
-                "network namespace",
-                name,
-                "a name as in `ip netns`, a process's number, or a path",
-            ));
+            let allowed = "a name as in `ip netns`, a process's number, or a path";
+            return Err(InvalidValue::new("network namespace", name, allowed).into());
         }
-        Ok(Self::at(Path::new(Self::NAMED).join(name)))
+        Self::at(Path::new(Self::NAMED).join(name))
     }
 
-    /// Its file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// The one that a socket is in.
+    pub(crate) fn of_socket(socket: BorrowedFd<'_>) -> Result<Self, NamespaceError> {
+        let unknown = |errno: crate::Errno| NamespaceError::Unknown(io::Error::from_raw_os_error(errno.raw()));
+        namespace_of_socket(socket).map_err(unknown)?.try_into()
     }
 
     /// Does something with this thread in the namespace, and takes the thread back to where it was.
@@ -106,17 +153,65 @@ impl Namespace {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
+    /// The work must be done when the closure returns: what an `async` block does, it does when it is polled, and then this thread
+    /// is back. `AsyncClient::connect()` and `connect_async()` open their socket when they are called, so they may be called
+    /// within, and awaited outside. In `async` code, [`ClientBuilder::namespace`](crate::ClientBuilder::namespace) needs no care.
+    ///
     /// # Errors
     /// [`NamespaceError::Enter`], and then nothing was done, or [`NamespaceError::Leave`].
     pub fn within<T>(&self, work: impl FnOnce() -> T) -> Result<T, NamespaceError> {
-        let failed = |error| NamespaceError::Enter { path: self.path.clone(), error };
+        let failed = |error| NamespaceError::Enter { name: self.to_string(), error };
         let home = File::open(Self::OWN).map_err(failed)?;
-        enter(&File::open(&self.path).map_err(failed)?).map_err(failed)?;
+        enter(&self.file).map_err(failed)?;
         let visit = Visit { home: Some(home) };
         let done = work();
-        visit.end().map_err(|error| NamespaceError::Leave { path: self.path.clone(), error })?;
+        visit.end().map_err(|error| NamespaceError::Leave { name: self.to_string(), error })?;
         Ok(done)
     }
+}
+
+/// A descriptor of a namespace, such as another program sends, or `pidfd_open` and `ioctl` give.
+///
+/// ```
+/// use std::{fs::File, os::fd::OwnedFd};
+/// use ipvs::Namespace;
+/// let descriptor: OwnedFd = File::open("/proc/thread-self/ns/net")?.into();
+/// assert_eq!(Namespace::try_from(descriptor)?, Namespace::of_this_thread()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl TryFrom<OwnedFd> for Namespace {
+    type Error = NamespaceError;
+
+    fn try_from(descriptor: OwnedFd) -> Result<Self, NamespaceError> {
+        let file = File::from(descriptor);
+        let id = id_of(&file).map_err(NamespaceError::Unknown)?;
+        Ok(Namespace { file: Arc::new(file), id, path: None })
+    }
+}
+
+impl AsFd for Namespace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl PartialEq for Namespace {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Namespace {}
+
+impl Hash for Namespace {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
+}
+
+fn id_of(file: &File) -> io::Result<(u64, u64)> {
+    let metadata = file.metadata()?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 /// Ends when the work is done, and if it panics, too.
@@ -144,27 +239,39 @@ fn enter(namespace: &File) -> io::Result<()> {
 }
 
 impl FromStr for Namespace {
-    type Err = InvalidValue;
+    type Err = NamespaceError;
 
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+    fn from_str(text: &str) -> Result<Self, NamespaceError> {
         if text.contains('/') {
-            return Ok(Self::at(text));
+            return Self::at(text);
         }
-        match text.parse() {
-            Ok(pid) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Self::of_process(pid)),
-            _ => Self::named(text),
+        match process_number(text) {
+            Some(pid) => Self::of_process(pid),
+            None => Self::named(text),
         }
     }
 }
 
+fn process_number(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 impl fmt::Display for Namespace {
-    /// Its name, if it is one of `ip netns`, or else its file: what it parses from.
+    /// The name that `ip netns` has for it, or the file, that it was found by; its inode where it was found by neither.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.path.strip_prefix(Self::NAMED).ok().and_then(Path::to_str);
-        match name.filter(|name| name.parse::<Namespace>().as_ref() == Ok(self)) {
-            Some(name) => f.pad(name),
-            None => self.path.display().fmt(f),
+        match &self.path {
+            Some(path) => f.pad(&shown(path)),
+            None => write!(f, "net:[{}]", self.id.1),
         }
+    }
+}
+
+/// What it parses from.
+fn shown(path: &Path) -> String {
+    let name = path.strip_prefix(Namespace::NAMED).ok().and_then(Path::to_str);
+    match name.filter(|name| !name.is_empty() && !name.contains('/') && process_number(name).is_none()) {
+        Some(name) => name.to_owned(),
+        None => path.display().to_string(),
     }
 }
 
@@ -174,29 +281,55 @@ mod tests {
 
     #[test]
     fn names_numbers_and_paths_are_told_apart() {
-        for (text, path, shown) in [
-            ("blue", "/run/netns/blue", "blue"),
-            ("/run/netns/blue", "/run/netns/blue", "blue"),
+        for (text, path, display) in [
+            ("blue-gone", "/run/netns/blue-gone", "blue-gone"),
+            ("/run/netns/blue-gone", "/run/netns/blue-gone", "blue-gone"),
             ("/run/netns/7", "/run/netns/7", "/run/netns/7"),
-            ("7", "/proc/7/ns/net", "/proc/7/ns/net"),
+            ("4294967295", "/proc/4294967295/ns/net", "/proc/4294967295/ns/net"),
             ("+7", "/run/netns/+7", "+7"),
             ("99999999999", "/run/netns/99999999999", "99999999999"),
-            ("./blue", "./blue", "./blue"),
+            ("./blue-gone", "./blue-gone", "./blue-gone"),
         ] {
-            let namespace: Namespace = text.parse().unwrap();
-            assert_eq!((namespace.path(), namespace.to_string().as_str()), (Path::new(path), shown), "{text}");
+            let error = text.parse::<Namespace>().unwrap_err();
+            assert!(
+                matches!(&error, NamespaceError::Open { path: opened, .. } if opened == Path::new(path)),
+                "{error}"
+            );
+            assert_eq!(shown(Path::new(path)), display, "{text}");
         }
         for text in ["", ".", "..", "a\0b"] {
-            assert!(text.parse::<Namespace>().is_err(), "{text:?}");
+            assert!(matches!(text.parse::<Namespace>(), Err(NamespaceError::Name(_))), "{text:?}");
         }
-        assert!(Namespace::named("a/b").is_err());
+        assert!(matches!(Namespace::named("a/b"), Err(NamespaceError::Name(_))));
     }
 
     #[test]
     fn what_is_no_namespace_is_not_entered() {
-        for path in ["/nowhere", "/dev/null", "/"] {
-            let result = Namespace::at(path).within(|| panic!("nothing may be done"));
+        for path in ["/dev/null", "/", "/proc/self/ns/mnt"] {
+            let result = Namespace::at(path).unwrap().within(|| panic!("nothing may be done"));
             assert!(matches!(result, Err(NamespaceError::Enter { .. })), "{path}");
         }
+    }
+
+    #[test]
+    fn it_is_what_it_was_when_it_was_found() {
+        let home = Namespace::of_this_thread().unwrap();
+        let descriptor: OwnedFd = File::open(Namespace::OWN).unwrap().into();
+        let number = std::os::fd::AsRawFd::as_raw_fd(&descriptor);
+        let found = Namespace::at(format!("/proc/self/fd/{number}")).unwrap();
+        // Now the number is free for something else.
+        drop(descriptor);
+        assert_eq!((&found, found.to_string()), (&home, format!("/proc/self/fd/{number}")));
+        assert!(home.to_string().starts_with("net:["));
+        assert_ne!(home, Namespace::at("/dev/null").unwrap());
+    }
+
+    #[test]
+    fn a_fifo_is_refused_without_waiting_for_its_writer() {
+        let path = std::env::temp_dir().join(format!("ipvs-namespace-fifo-{}", std::process::id()));
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let result = Namespace::at(&path).map(|namespace| namespace.within(|| ()));
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(result, Ok(Err(NamespaceError::Enter { .. }))), "{result:?}");
     }
 }

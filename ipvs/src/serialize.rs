@@ -29,7 +29,7 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(ServiceKey, Protocol, Netmask, DaemonRole, KernelVersion, Namespace, Sysctl);
+as_text!(ServiceKey, Protocol, Netmask, DaemonRole, KernelVersion, Sysctl);
 
 /// Names, which may be any bytes in the kernel, but not in a text.
 macro_rules! as_name {

@@ -25,7 +25,8 @@ const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 /// Each packet is compared with each rule: with many rules, [`Nftables`](crate::Nftables) costs less.
 ///
 /// It needs the programs `iptables-save`, `iptables-restore` (1.6.2 or newer) and, for rules with IPv6 addresses,
-/// `ip6tables-save` and `ip6tables-restore`, and works in the network namespace of the calling thread.
+/// `ip6tables-save` and `ip6tables-restore`. They run in the network namespace that the thread was in when it was opened,
+/// whichever thread uses it; from another namespace, that takes `CAP_SYS_ADMIN`.
 ///
 /// ```no_run
 /// use fwmark::{Iptables, Owner, parse};
@@ -160,7 +161,7 @@ impl Iptables {
     /// # Errors
     /// [`BackendError`].
     pub fn others(&self) -> Result<Vec<Setter>, BackendError> {
-        setters(self.programs, &self.owner)
+        setters(&self.programs, &self.owner)
     }
 
     fn read(&self, family: Family) -> Result<State, BackendError> {
@@ -171,7 +172,7 @@ impl Iptables {
 }
 
 /// What all rules of these programs do to marks, but for the owner's.
-pub(crate) fn setters(programs: Programs, owner: &Owner) -> Result<Vec<Setter>, BackendError> {
+pub(crate) fn setters(programs: &Programs, owner: &Owner) -> Result<Vec<Setter>, BackendError> {
     let mut all = Vec::new();
     for family in FAMILIES {
         match programs.save(family, None) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
-use ipvs::{Namespace, ServiceKey};
+use ipvs::ServiceKey;
 
 use super::conns::Conns;
 use super::doctor::Doctor;
@@ -24,7 +24,7 @@ pub(super) struct Cli {
     pub(super) subcommand: Subcommand,
     /// The director of this network namespace: a name as in `ip netns', a process's number, or a path
     #[arg(long, global = true, value_name = "NAMESPACE")]
-    pub(super) netns: Option<Namespace>,
+    pub(super) netns: Option<String>,
 }
 
 const LANGUAGE: &str = "\

@@ -39,6 +39,7 @@ use std::ffi::{OsStr, OsString};
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches};
+use ipvs::Namespace;
 
 use crate::escape::EscapingWriter;
 use crate::io::Streams;
@@ -120,8 +121,8 @@ fn subcommands(arguments: &[OsString], wrong: &str) -> Vec<String> {
 
 /// There, if another network namespace is asked for, and with the thread back in its own then.
 fn run_in(cli: Cli, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
-    let Some(namespace) = cli.netns.clone() else { return dispatch(cli, streams, kernel) };
-    match namespace.within(|| dispatch(cli, streams, kernel)) {
+    let Some(name) = cli.netns.clone() else { return dispatch(cli, streams, kernel) };
+    match name.parse::<Namespace>().and_then(|namespace| namespace.within(|| dispatch(cli, streams, kernel))) {
         Ok(status) => status,
         Err(error) => {
             // To where nothing could be said about it.

@@ -1,11 +1,13 @@
 //! The client that lets others work while it waits: feature `tokio`.
 
+use std::future::Future;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::builder::{ClientBuilder, DEADLINE};
@@ -20,6 +22,7 @@ use crate::exchange::Outcome;
 use crate::fake::Fake;
 use crate::info::Info;
 use crate::link::Link;
+use crate::namespace::{Namespace, NamespaceError};
 use crate::plan::Planner;
 use crate::service::{Service, ServiceKey};
 use crate::table::{DestinationState, ServiceState, Table};
@@ -66,6 +69,8 @@ pub(super) struct Waiting {
 
 impl Waiting {
     fn over(link: Link, deadline: Duration) -> Result<Self, Error> {
+        // What registers a socket elsewhere panics.
+        Handle::try_current().map_err(|_| Error::NoRuntime)?;
         // What was wrong with it does not concern owned files, and its successor can't be called without unsafe code.
         #[allow(deprecated)]
         let readiness = link.readiness()?.map(AsyncFd::new).transpose()?;
@@ -92,6 +97,7 @@ impl Carrier for Waiting {
             return Ok(());
         }
         let Some(readiness) = readiness else { return Err(Error::Deadline(*deadline)) };
+        Handle::try_current().map_err(|_| Error::NoRuntime)?;
         let comes = async {
             loop {
                 let mut ready = readiness.readable().await?;
@@ -112,21 +118,54 @@ impl Carrier for Waiting {
 impl ClientBuilder {
     /// As [`connect`](Self::connect), for an [`AsyncClient`]. Needs the feature `tokio`, and a runtime with time and I/O enabled.
     ///
+    /// The socket is opened by this call, not when the future is polled: so it is in the network namespace of the thread that
+    /// calls.
+    ///
     /// # Errors
-    /// As [`connect`](Self::connect).
-    pub async fn connect_async(self) -> Result<AsyncClient, Error> {
-        let link = Link::open(self.deadline, self.namespace.as_ref())?;
-        Ok(AsyncClient { core: Core::over(Waiting::over(link, self.deadline)?).await? })
+    /// As [`connect`](Self::connect), and [`Error::NoRuntime`] if the future is polled outside of a runtime.
+    ///
+    /// # Panics
+    /// As all of tokio, if the runtime was built without time or I/O.
+    pub fn connect_async(self) -> impl Future<Output = Result<AsyncClient, Error>> + Send + 'static {
+        let link = Link::open(self.deadline, self.namespace.as_ref());
+        async move { Ok(AsyncClient { core: Core::over(Waiting::over(link?, self.deadline)?).await? }) }
     }
 }
 
 impl AsyncClient {
-    /// As [`Client::connect`](crate::Client::connect).
+    /// As [`Client::connect`](crate::Client::connect): the socket is opened by this call, before the future is polled.
+    ///
+    /// # Errors
+    /// As [`ClientBuilder::connect_async`].
+    pub fn connect() -> impl Future<Output = Result<Self, Error>> + Send + 'static {
+        Self::builder().connect_async()
+    }
+
+    /// As [`Client::builder`](crate::Client::builder), for [`ClientBuilder::connect_async`].
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// As [`Client::try_clone`](crate::Client::try_clone).
+    ///
+    /// # Errors
+    /// As there, and [`Error::NoRuntime`].
+    pub fn try_clone(&self) -> Result<Self, Error> {
+        let Waiting { link, deadline, readiness } = &self.core.carrier;
+        let another = link.another(*deadline)?;
+        let carrier = match readiness {
+            Some(_) => Waiting::over(another, *deadline)?,
+            None => Waiting::at_once(another),
+        };
+        Ok(AsyncClient { core: self.core.beside(carrier) })
+    }
+
+    /// As [`Client::namespace`](crate::Client::namespace).
     ///
     /// # Errors
     /// As there.
-    pub async fn connect() -> Result<Self, Error> {
-        ClientBuilder::default().connect_async().await
+    pub fn namespace(&self) -> Result<Namespace, NamespaceError> {
+        self.core.carrier.link.namespace()
     }
 
     /// As [`Client::fake`](crate::Client::fake): a client of an in-memory kernel that holds this table.

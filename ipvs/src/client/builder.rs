@@ -55,6 +55,6 @@ impl ClientBuilder {
     /// be entered.
     pub fn connect(self) -> Result<Client, Error> {
         let link = Link::open(self.deadline, self.namespace.as_ref())?;
-        Client::over(link, self.deadline, self.namespace)
+        Client::over(link, self.deadline)
     }
 }

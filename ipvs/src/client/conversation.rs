@@ -12,7 +12,9 @@ use crate::command::Command;
 use crate::daemon::Daemon;
 use crate::error::{Errno, Error};
 use crate::exchange::{Limits, Outcome, Progress, Query, Window};
+use crate::explain::is_broadcast_here;
 use crate::info::Info;
+use crate::namespace::NamespaceError;
 use crate::older;
 use crate::service::ServiceKey;
 use crate::table::{DestinationState, ServiceState, Table, has_one_twice};
@@ -38,9 +40,20 @@ pub(crate) struct Core<C> {
 
 impl<C: Carrier> Core<C> {
     pub(super) async fn over(carrier: C) -> Result<Self, Error> {
-        let mut core = Core {
+        let mut core = Self::with(carrier, 0);
+        core.family = core.resolve_family().await?;
+        Ok(core)
+    }
+
+    /// Another one, over a carrier to the same kernel.
+    pub(super) fn beside(&self, carrier: C) -> Self {
+        Self::with(carrier, self.family)
+    }
+
+    fn with(carrier: C, family: u16) -> Self {
+        Core {
             carrier,
-            family: 0,
+            family,
             sequence: 0,
             limits: None,
             window: Window::default(),
@@ -48,9 +61,7 @@ impl<C: Carrier> Core<C> {
             reply: Vec::new(),
             unfinished: None,
             is_littered: false,
-        };
-        core.family = core.resolve_family().await?;
-        Ok(core)
+        }
     }
 
     async fn resolve_family(&mut self) -> Result<u16, Error> {
@@ -268,7 +279,18 @@ impl<C: Carrier> Core<C> {
     }
 
     pub(crate) async fn explain(&mut self, command: &Command, errno: Errno) -> Result<Option<Cause>, Error> {
-        Ok(self.table(Detail::NoStatistics).await?.cause_of(command, errno))
+        let table = self.table(Detail::NoStatistics).await?;
+        let link = self.carrier.link();
+        let mut is_broadcast = Ok(false);
+        let cause = table.cause_of(command, errno, |address| {
+            is_broadcast = link.visit(|| is_broadcast_here(address));
+            matches!(is_broadcast, Ok(true))
+        });
+        match is_broadcast {
+            // This thread must not go on as if it were where it was.
+            Err(error @ NamespaceError::Leave { .. }) => Err(error.into()),
+            _ => Ok(cause),
+        }
     }
 
     /// A read that is answered by one message.

@@ -29,7 +29,7 @@ struct World<C> {
 impl<C: Carrier> World<C> {
     fn new(table: Table, carrier: impl FnOnce(Link) -> C) -> Self {
         let kernel = Fake::new(table);
-        let witness = Client::over(Link::Fake(Box::new(kernel.another())), DEADLINE, None).unwrap();
+        let witness = Client::over(Link::Fake(Box::new(kernel.another())), DEADLINE).unwrap();
         let link = Link::Faulty(Box::new(Faulty::new(kernel)));
         World { core: now(Core::over(carrier(link))).unwrap(), witness }
     }

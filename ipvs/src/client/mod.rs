@@ -26,7 +26,7 @@ use crate::exchange::Outcome;
 use crate::fake::Fake;
 use crate::info::Info;
 use crate::link::Link;
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, NamespaceError};
 use crate::service::{Service, ServiceKey};
 use crate::table::{DestinationState, ServiceState, Table};
 use crate::timeouts::Timeouts;
@@ -35,9 +35,10 @@ use crate::{DaemonRole, Destination};
 
 /// Carries commands to a kernel, and brings its table back.
 ///
-/// A client keeps one socket and the number of the kernel's IPVS family for its life. It belongs to the network namespace
-/// of the thread that made it, or to [another](ClientBuilder::namespace), and may then be moved to another thread. Changing and reading alike need `CAP_NET_ADMIN` in
-/// the initial user namespace; [`OlderTable`](crate::OlderTable) reads a director of IPv4 for root of another.
+/// A client keeps one socket for its life. That is in the network namespace of the thread that connects, or in
+/// [another](ClientBuilder::namespace), for good: the client may be moved to any thread. It keeps the [namespace](Self::namespace)
+/// alive. Changing and reading alike need `CAP_NET_ADMIN` in the initial user namespace; [`OlderTable`](crate::OlderTable)
+/// reads a director of IPv4 for root of another.
 ///
 /// [`Client::fake`] is the same client over an in-memory kernel: for tests of programs that use this crate, and for trying
 /// changes out before making them.
@@ -56,8 +57,6 @@ use crate::{DaemonRole, Destination};
 #[derive(Debug)]
 pub struct Client {
     pub(crate) core: Core<Blocking>,
-    /// The one that it was made for, if not that of its thread.
-    namespace: Option<Namespace>,
 }
 
 impl Client {
@@ -74,9 +73,8 @@ impl Client {
         ClientBuilder::default()
     }
 
-    fn over(link: Link, deadline: Duration, namespace: Option<Namespace>) -> Result<Self, Error> {
-        let core = now(Core::over(Blocking { link, deadline }))?;
-        Ok(Client { core, namespace })
+    fn over(link: Link, deadline: Duration) -> Result<Self, Error> {
+        Ok(Client { core: now(Core::over(Blocking { link, deadline }))? })
     }
 
     /// A client of an in-memory kernel that holds this table.
@@ -92,12 +90,11 @@ impl Client {
     /// ```
     pub fn fake(table: Table) -> Self {
         let link = Link::Fake(Box::new(Fake::new(table)));
-        Self::over(link, DEADLINE, None).expect("the in-memory kernel has the family")
+        Self::over(link, DEADLINE).expect("the in-memory kernel has the family")
     }
 
-    /// A second client of the same kernel, with a socket of its own: for another thread, or in tests of programs that must
-    /// bear other writers. Unless the first was given a [network namespace](ClientBuilder::namespace), it belongs, as with
-    /// [`connect`](Self::connect), to that of the thread that calls this.
+    /// A second client of the same director, with a socket of its own: for another thread, or in tests of programs beside
+    /// other writers. It is in the network namespace of the first, whichever thread calls this.
     ///
     /// ```
     /// use ipvs::{Client, Service, Table};
@@ -109,10 +106,27 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
+    /// [`Error::Io`] if there is no socket to be had. If this thread is in another network namespace, or the kernel does not say
+    /// whether it is (before Linux 5.14, without `CAP_NET_ADMIN`), [`Error::Namespace`] where that of the client can't be entered.
     pub fn try_clone(&self) -> Result<Self, Error> {
         let Blocking { link, deadline } = &self.core.carrier;
-        Self::over(link.another(*deadline, self.namespace.as_ref())?, *deadline, self.namespace.clone())
+        let carrier = Blocking { link: link.another(*deadline)?, deadline: *deadline };
+        Ok(Client { core: self.core.beside(carrier) })
+    }
+
+    /// The network namespace whose director this is, to read there what is not asked through a client.
+    ///
+    /// ```no_run
+    /// use ipvs::{Client, Connections};
+    /// let director = Client::connect()?;
+    /// let connections = director.namespace()?.within(Connections::open)??;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`NamespaceError::Unknown`] without `CAP_NET_ADMIN` in it, or of a [`fake`](Self::fake).
+    pub fn namespace(&self) -> Result<Namespace, NamespaceError> {
+        self.core.carrier.link.namespace()
     }
 }
 

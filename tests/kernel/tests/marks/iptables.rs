@@ -4,6 +4,7 @@ use super::nft::{lines, owner};
 use super::packets::mark_of;
 use super::world::{Lacking, Test};
 use fwmark::{Backend, BackendError, Change, Iptables, Owner, Survey, Variant, parse};
+use kernel_tests::sandbox;
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
     ("legacy_packets_get_the_marks_that_the_rules_say", || check_at_random(Variant::Legacy)),
@@ -13,6 +14,8 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("legacy_leaves_what_is_not_ours", || leaves_what_is_not_ours(Variant::Legacy)),
     ("nft_leaves_what_is_not_ours", || leaves_what_is_not_ours(Variant::Nft)),
     ("the_machines_own_iptables_is_found", the_machines_own_iptables_is_found),
+    ("legacy_stays_in_the_network_where_it_was_opened", || stays_where_it_was_opened(Variant::Legacy)),
+    ("nft_stays_in_the_network_where_it_was_opened", || stays_where_it_was_opened(Variant::Nft)),
 ];
 
 /// The back end, or what it is that this machine or its kernel lacks.
@@ -21,6 +24,27 @@ fn open(owner: Owner, variant: Variant) -> Result<Iptables, Lacking> {
         Err(error @ BackendError::Unavailable { .. }) => Err(Lacking(error.to_string())),
         result => Ok(result.expect("a network of our own")),
     }
+}
+
+/// Opened here, then used by a thread of another network.
+fn stays_where_it_was_opened(variant: Variant) -> Result<(), Lacking> {
+    let iptables = open(Owner::default(), variant)?;
+    let rules = some_rules();
+    let before_there = std::thread::scope(|scope| {
+        let elsewhere = scope.spawn(|| {
+            sandbox::enter_network().unwrap();
+            let before = saved(variant);
+            assert_eq!(iptables.apply(&rules).unwrap(), Change::Made);
+            assert_eq!(iptables.list().unwrap(), rules);
+            assert_eq!(saved(variant), before, "the other network's");
+            before
+        });
+        elsewhere.join().unwrap()
+    });
+    assert_ne!(saved(variant), before_there);
+    assert_eq!(iptables.list().unwrap(), rules);
+    iptables.remove().unwrap();
+    Ok(())
 }
 
 fn check_at_random(variant: Variant) -> Result<(), Lacking> {

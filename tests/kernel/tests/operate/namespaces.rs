@@ -1,10 +1,13 @@
 //! Directors of other network namespaces, by name, process and path.
 
 use std::fs;
+use std::future::Future;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::task::{Context, Poll, Waker};
 
-use ipvs::{Client, Command as Change, Error, Namespace, Service, ServiceKey};
+use ipvs::{AsyncClient, Client, Command as Change, Error, Namespace, NamespaceError, Service, ServiceKey};
 
 use super::world::World;
 
@@ -102,7 +105,7 @@ fn the_thread_comes_back_from_a_panic() {
     assert_eq!(own(), home);
 }
 
-/// Its sockets keep it alive; who comes later is told that it is gone.
+/// The sockets of a client keep it alive.
 #[test]
 fn a_namespace_may_vanish_while_it_is_read() {
     let _world = World::new();
@@ -120,8 +123,153 @@ fn a_namespace_may_vanish_while_it_is_read() {
     assert!(is_read(&mut client));
     client.execute(&Change::Flush).unwrap();
     assert_eq!(keys(&mut client), [""; 0]);
-    let error = client.try_clone().unwrap_err();
-    assert!(matches!(&error, Error::Namespace(_)), "{error}");
+    // There is no way to it by its name any more, but by the client.
+    assert!(matches!("ipvs-vanishes".parse::<Namespace>(), Err(NamespaceError::Open { .. })));
+    client.add_service(&Service::new("mark 9".parse().unwrap())).unwrap();
+    assert_eq!(keys(&mut client.try_clone().unwrap()), ["mark 9"]);
+}
+
+/// A director in a namespace of this name, with one service, whose client was made on a thread that was there.
+fn client_made_there(name: &str, mark: u32) -> Client {
+    let mut client = name.parse::<Namespace>().unwrap().within(Client::connect).unwrap().unwrap();
+    client.add_service(&Service::new(format!("mark {mark}").parse().unwrap())).unwrap();
+    client
+}
+
+#[test]
+fn clones_stay_in_the_namespace_of_their_client() {
+    let mut world = World::new();
+    let named = Named::new("ipvs-clones");
+    let home = own();
+    let there = client_made_there(named.name, 1);
+    assert_eq!(keys(&mut there.try_clone().unwrap()), ["mark 1"]);
+    // From there, a clone of the one at home is at home.
+    let namespace: Namespace = named.name.parse().unwrap();
+    let mut clone = namespace.within(|| world.client.try_clone()).unwrap().unwrap();
+    assert_eq!(keys(&mut clone), [""; 0]);
+    assert_eq!((there.namespace().unwrap(), own()), (namespace, home));
+    assert_eq!(clone.namespace().unwrap(), Namespace::of_this_thread().unwrap());
+    assert_eq!(keys(&mut world.client), [""; 0]);
+}
+
+#[test]
+fn a_name_that_goes_to_another_namespace_takes_no_client_along() {
+    let _world = World::new();
+    let first = Named::new("ipvs-again");
+    let namespace: Namespace = "ipvs-again".parse().unwrap();
+    let mut client = Client::builder().namespace(namespace.clone()).connect().unwrap();
+    client.add_service(&Service::new("mark 1".parse().unwrap())).unwrap();
+    drop(first);
+    let _second = Named::new("ipvs-again");
+    let mut new = client_made_there("ipvs-again", 2);
+    assert_eq!(keys(&mut client.try_clone().unwrap()), ["mark 1"]);
+    assert_eq!(keys(&mut Client::builder().namespace(namespace.clone()).connect().unwrap()), ["mark 1"]);
+    assert_eq!((client.namespace().unwrap(), keys(&mut new)), (namespace.clone(), vec!["mark 2".to_owned()]));
+    assert_ne!(namespace, "ipvs-again".parse().unwrap());
+}
+
+/// The number of a descriptor is free for another file once it is closed.
+#[test]
+fn a_namespace_by_the_number_of_a_descriptor_stays_the_same() {
+    let _world = World::new();
+    let [one, two] = ["ipvs-fd-one", "ipvs-fd-two"].map(Named::new);
+    let open = |named: &Named| fs::File::open(format!("/run/netns/{}", named.name)).unwrap();
+    let file = open(&one);
+    let namespace: Namespace = format!("/proc/self/fd/{}", file.as_raw_fd()).parse().unwrap();
+    rustix::io::dup2(open(&two), &mut OwnedFd::from(file)).unwrap();
+    let mut client = Client::builder().namespace(namespace.clone()).connect().unwrap();
+    client.add_service(&Service::new("mark 1".parse().unwrap())).unwrap();
+    let mut by_descriptor =
+        Client::builder().namespace(OwnedFd::from(open(&one)).try_into().unwrap()).connect().unwrap();
+    assert_eq!(keys(&mut by_descriptor), ["mark 1"]);
+    assert_eq!(keys(&mut client.try_clone().unwrap()), ["mark 1"]);
+    assert_eq!(namespace, one.name.parse().unwrap());
+}
+
+/// Its socket is opened by the call, though the future is polled elsewhere.
+#[test]
+fn an_asynchronous_client_is_of_the_namespace_where_it_was_asked_for() {
+    let world = World::new();
+    let named = Named::new("ipvs-async");
+    let mut there = client_made_there(named.name, 1);
+    let namespace: Namespace = named.name.parse().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let marks = |mut client: AsyncClient| {
+        let services = runtime.block_on(client.services_without_statistics()).unwrap();
+        services.iter().map(|state| state.service.key().to_string()).collect::<Vec<_>>()
+    };
+    let connecting = namespace.within(AsyncClient::connect).unwrap();
+    let client = runtime.block_on(connecting).unwrap();
+    assert_eq!(client.namespace().unwrap(), namespace);
+    let clone = runtime.block_on(async { client.try_clone() }).unwrap();
+    assert_eq!((marks(client), marks(clone)), (vec!["mark 1".to_owned()], vec!["mark 1".to_owned()]));
+    let by_builder = AsyncClient::builder().namespace(namespace).connect_async();
+    assert_eq!(marks(runtime.block_on(by_builder).unwrap()), keys(&mut there));
+    drop(world);
+}
+
+#[test]
+fn an_asynchronous_client_without_a_runtime_is_an_error() {
+    let _world = World::new();
+    let mut connecting = Box::pin(AsyncClient::connect());
+    let polled = connecting.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(polled, Poll::Ready(Err(Error::NoRuntime))));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let client = runtime.block_on(AsyncClient::connect()).unwrap();
+    assert!(matches!(client.try_clone(), Err(Error::NoRuntime)));
+}
+
+/// Before Linux 5.14 a socket does not tell by a number in which namespace it is: played by a filter of system calls.
+#[test]
+fn a_kernel_that_tells_no_cookies_is_asked_by_descriptor() {
+    let world = World::new();
+    let named = Named::new("ipvs-cookies");
+    let key = "tcp 10.0.0.1:80".parse().unwrap();
+    let mut there = client_made_there(named.name, 1);
+    there.add_service(&Service::new(key)).unwrap();
+    there.add_destination(&key, &ipvs::Destination::new("127.0.0.1:80".parse().unwrap())).unwrap();
+    deny_cookies();
+    assert_eq!(keys(&mut there.try_clone().unwrap()).len(), 2);
+    assert_eq!(keys(&mut world.client.try_clone().unwrap()), [""; 0]);
+    assert_eq!(there.destinations_without_statistics(&key).unwrap().len(), 1);
+}
+
+/// On this thread, for good: tests have one each.
+fn deny_cookies() {
+    use seccompiler::{
+        BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    };
+    let asks = |argument, value: i32| {
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value as u64).unwrap()
+    };
+    let cookie = [asks(1, libc::SOL_SOCKET), asks(2, libc::SO_NETNS_COOKIE)];
+    let rules = [(libc::SYS_getsockopt, vec![SeccompRule::new(cookie.into()).unwrap()])].into();
+    let refuse = SeccompAction::Errno(libc::ENOPROTOOPT as u32);
+    let architecture = std::env::consts::ARCH.try_into().unwrap();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, architecture).unwrap();
+    let program: BpfProgram = filter.try_into().unwrap();
+    seccompiler::apply_filter(&program).unwrap();
+}
+
+/// What a broadcast address is, the client's network decides, and not that of the thread that asks.
+#[test]
+fn a_refusal_is_explained_by_the_network_of_the_client() {
+    let world = World::new();
+    let named = Named::new("ipvs-explain");
+    let route = ["-n", named.name, "route", "add", "broadcast", "10.1.2.3", "dev", "lo", "table", "local"];
+    ip(&route);
+    let key = "mark 1".parse().unwrap();
+    let add = Change::AddDestination(key, ipvs::Destination::new("10.1.2.3:0".parse().unwrap()));
+    let mut there = client_made_there(named.name, 1);
+    let errno = there.execute(&add).unwrap_err().errno().unwrap();
+    let cause = there.explain(&add, errno).unwrap();
+    assert!(matches!(cause, Some(ipvs::Cause::NotAHost(_))), "{cause:?}");
+    // Here it is a host like any other.
+    let mut here = world.client;
+    here.add_service(&Service::new(key)).unwrap();
+    let namespace: Namespace = named.name.parse().unwrap();
+    let cause = namespace.within(|| here.explain(&add, errno)).unwrap().unwrap();
+    assert!(!matches!(cause, Some(ipvs::Cause::NotAHost(_))), "{cause:?}");
 }
 
 #[test]
@@ -129,8 +277,8 @@ fn a_namespace_that_is_none_is_an_error_that_says_which() {
     let _world = World::new();
     let home = own();
     for text in ["ipvs-nowhere", "/dev/null", "4294967295"] {
-        let namespace: Namespace = text.parse().unwrap();
-        let error = Client::builder().namespace(namespace).connect().unwrap_err();
+        let connect = |namespace| Client::builder().namespace(namespace).connect();
+        let error = text.parse().map_err(Error::Namespace).and_then(connect).unwrap_err();
         assert!(matches!(&error, Error::Namespace(_)), "{text}: {error}");
         assert!(error.to_string().contains(text), "{text}: {error}");
     }
@@ -191,7 +339,7 @@ fn subcommands_take_a_namespace() {
     assert_eq!(
         missing.stderr,
         format!(
-            "ipvs-cli: cannot enter the network namespace {}: No such file or directory (os error 2)\n",
+            "ipvs-cli: cannot open the network namespace {}: No such file or directory (os error 2)\n",
             file.display()
         )
     );

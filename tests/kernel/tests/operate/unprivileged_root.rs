@@ -50,7 +50,7 @@ impl Container {
     }
 
     fn network(&self) -> Namespace {
-        Namespace::of_process(self.process.id())
+        Namespace::of_process(self.process.id()).unwrap()
     }
 
     /// Our program with the privileges of root in there, and no others.
