@@ -47,13 +47,6 @@ impl Kernel {
         self.client_and_marks().map(|(client, _)| client)
     }
 
-    /// Asks anew from the next call on: the module may have been loaded again meanwhile, by another number.
-    pub(crate) fn disconnect(&mut self) {
-        if self.is_of_this_machine {
-            self.client = None;
-        }
-    }
-
     /// Everything that the director holds, and, if it is this machine, which network interfaces there are.
     ///
     /// # Errors

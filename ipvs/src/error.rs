@@ -210,6 +210,9 @@ pub enum Error {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The kernel has no IPVS and could not load it: `modprobe ip_vs` as root, or a kernel built with `CONFIG_IP_VS`.
+    ///
+    /// A client for which there was one finds this when the module was unloaded, which took the table away, too. It goes on by
+    /// itself once the module is there again: each call asks for it.
     #[error("this kernel has no IPVS: load the module ip_vs (modprobe ip_vs), or use a kernel built with CONFIG_IP_VS")]
     ModuleMissing,
     /// The conversation broke off after changes were sent: which of them were made is unknown. Read the table again.

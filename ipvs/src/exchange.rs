@@ -47,6 +47,12 @@ impl Limits {
     }
 }
 
+/// May the kernel answer so to a request whose number is not, or not any more, that of the family? Without any family it is
+/// `ENOENT`; one that has got the number since knows neither the command nor its attributes.
+pub(crate) fn may_have_missed(errno: Errno) -> bool {
+    matches!(errno, Errno::ENOENT | Errno::EOPNOTSUPP | Errno::EINVAL)
+}
+
 /// What a conversation waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
@@ -60,6 +66,8 @@ pub(crate) enum Progress {
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     datagram: Vec<u8>,
+    /// The number of the family that its requests go to.
+    family: u16,
     /// Where the last request starts in the datagram.
     last: usize,
     /// Sequence number of the first request; the others follow.
@@ -89,6 +97,7 @@ impl Window {
         match self.len() {
             0 => {
                 self.first = sequence;
+                self.family = family;
                 self.datagram.reserve(MAX_REQUEST);
             }
             1 => self.datagram.reserve(MAX_DATAGRAM - self.last),
@@ -96,6 +105,22 @@ impl Window {
         }
         wire::encode_change(&mut self.datagram, Header::request(family, sequence), command);
         self.commands.push(command.kind());
+    }
+
+    /// Which number of the family its requests go to.
+    pub(crate) fn family(&self) -> u16 {
+        self.family
+    }
+
+    /// Makes its requests, of which none was carried out, go to another number of the family, with sequence numbers from `first` on.
+    pub(crate) fn readdress(&mut self, family: u16, first: u32) {
+        (self.family, self.first) = (family, first);
+        wire::readdress(&mut self.datagram, family, first);
+    }
+
+    /// Was nothing of it carried out, and may that be because the family has lost its number?
+    pub(crate) fn may_have_missed(&self) -> bool {
+        self.outcomes.iter().all(|outcome| outcome.is_err_and(|refusal| may_have_missed(refusal.errno)))
     }
 
     /// The datagram to send. What is fed from now on is judged by it.

@@ -1,6 +1,7 @@
 //! An in-memory kernel that speaks the kernel's bytes, over a [`Table`].
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Errno;
@@ -10,7 +11,7 @@ use crate::table::{Table, TableEntry};
 use crate::wire::sockopt::{self, Question};
 use crate::wire::{self, Body, Header, Read, Request, WireError};
 
-/// The number that the fake's family has.
+/// The number that the fake's family has at first.
 const FAMILY: u16 = 0x1f;
 
 /// As many bytes of a dump as the kernel puts into a datagram.
@@ -21,6 +22,8 @@ const CHUNK: usize = 32 << 10;
 pub(crate) struct Fake {
     /// That of all sockets.
     table: Arc<Mutex<Table>>,
+    /// The number of the family, which changes when the module is loaded again; 0 without the module.
+    family: Arc<AtomicU16>,
     replies: VecDeque<Reply>,
 }
 
@@ -34,12 +37,23 @@ struct Reply {
 
 impl Fake {
     pub(crate) fn new(table: Table) -> Self {
-        Fake { table: Arc::new(Mutex::new(table)), replies: VecDeque::new() }
+        Fake { table: Arc::new(Mutex::new(table)), family: Arc::new(AtomicU16::new(FAMILY)), replies: VecDeque::new() }
     }
 
     /// Another socket of the same kernel.
     pub(crate) fn another(&self) -> Self {
-        Fake { table: Arc::clone(&self.table), replies: VecDeque::new() }
+        Fake { table: Arc::clone(&self.table), family: Arc::clone(&self.family), replies: VecDeque::new() }
+    }
+
+    /// Unloads the module, and with it the table; loads it again if the family is given a number other than 0.
+    #[cfg(test)]
+    pub(crate) fn reload(&self, family: u16) {
+        *self.table() = Table::new();
+        self.family.store(family, Ordering::Relaxed);
+    }
+
+    fn family(&self) -> u16 {
+        self.family.load(Ordering::Relaxed)
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -56,6 +70,10 @@ impl Fake {
         for message in wire::messages(datagram) {
             // As in the kernel, a message of a wrong length ends the datagram in silence.
             let Ok((header, Body::Family { command, attrs })) = message else { return };
+            if !header.is_for_controller() && header.family != self.family() {
+                self.reply(|out| wire::encode_error(out, header.sequence, Errno::ENOENT.raw()));
+                continue;
+            }
             let answer = wire::decode_request(&header, command, attrs)
                 .map_err(errno_of)
                 .and_then(|request| request.ok_or(Errno::EOPNOTSUPP))
@@ -70,6 +88,9 @@ impl Fake {
 
     /// Answers a question of the older interface, in the question's place.
     pub(crate) fn ask(&self, option: i32, buffer: &mut [u8]) -> Result<(), Errno> {
+        if self.family() == 0 {
+            return Err(Errno::ENOPROTOOPT);
+        }
         let table = self.table();
         // Newest first, as in a dump.
         match Question::read(option, buffer).ok_or(Errno::EINVAL)? {
@@ -110,7 +131,10 @@ impl Fake {
     fn run(&mut self, header: &Header, request: Request) -> Result<(), Errno> {
         let reply = Header { family: FAMILY, flags: 0, sequence: header.sequence };
         match request {
-            Request::Resolve => self.reply(|out| wire::encode_family_id(out, header.sequence, FAMILY)),
+            Request::Resolve => match self.family() {
+                0 => return Err(Errno::ENOENT),
+                family => self.reply(|out| wire::encode_family_id(out, header.sequence, family)),
+            },
             Request::Change(command) => return self.table().apply(&command).map_err(|refusal| refusal.errno),
             Request::Read(Read::Info) => {
                 let info = self.table().info();

@@ -11,7 +11,7 @@ use crate::cause::Cause;
 use crate::command::Command;
 use crate::daemon::Daemon;
 use crate::error::{Errno, Error};
-use crate::exchange::{Limits, Outcome, Progress, Query, Window};
+use crate::exchange::{Limits, Outcome, Progress, Query, Window, may_have_missed};
 use crate::explain::is_broadcast_here;
 use crate::info::Info;
 use crate::namespace::NamespaceError;
@@ -78,6 +78,12 @@ impl<C: Carrier> Core<C> {
             Err(error) if error.errno() == Some(Errno::ENOENT) => Err(Error::ModuleMissing),
             Err(error) => Err(error),
         }
+    }
+
+    /// Asks for the number of the family again: has it another one, as after a reload of the module?
+    async fn has_moved(&mut self) -> Result<bool, Error> {
+        let family = self.resolve_family().await?;
+        Ok(std::mem::replace(&mut self.family, family) != family)
     }
 
     fn next_sequence(&mut self) -> u32 {
@@ -156,6 +162,24 @@ impl<C: Carrier> Core<C> {
     }
 
     async fn exchange(&mut self, window: &mut Window) -> Result<(), Error> {
+        if window.family() != self.family {
+            self.readdress(window);
+        }
+        self.exchange_once(window).await?;
+        if window.may_have_missed() && self.has_moved().await? {
+            self.readdress(window);
+            self.exchange_once(window).await?;
+        }
+        Ok(())
+    }
+
+    fn readdress(&mut self, window: &mut Window) {
+        let first = self.sequence.wrapping_add(1);
+        self.sequence = self.sequence.wrapping_add(u32::try_from(window.len()).unwrap_or(u32::MAX));
+        window.readdress(self.family, first);
+    }
+
+    async fn exchange_once(&mut self, window: &mut Window) -> Result<(), Error> {
         self.clear_the_way().await?;
         match self.carrier.link().send(window.datagram()) {
             Err(Error::Io(error)) if error.kind() == ErrorKind::WriteZero => {
@@ -304,7 +328,26 @@ impl<C: Carrier> Core<C> {
         found.ok_or(Error::Decode(WireError::Missing("the reply")))
     }
 
-    async fn query(&mut self, read: &Read, take: impl FnMut(&[u8]) -> Result<(), WireError>) -> Result<(), Error> {
+    async fn query(&mut self, read: &Read, mut take: impl FnMut(&[u8]) -> Result<(), WireError>) -> Result<(), Error> {
+        let answered = self.query_once(read, &mut take).await;
+        match &answered {
+            Err(Error::Refused(refusal)) if may_have_missed(refusal.errno) => {
+                if self.has_moved().await? {
+                    self.query_once(read, take).await
+                } else {
+                    answered
+                }
+            }
+            Err(Error::Decode(_)) => {
+                // Another family may have answered. Part of it was taken, so the next call is the one to do better.
+                let _ = self.has_moved().await;
+                answered
+            }
+            _ => answered,
+        }
+    }
+
+    async fn query_once(&mut self, read: &Read, take: impl FnMut(&[u8]) -> Result<(), WireError>) -> Result<(), Error> {
         let sequence = self.next_sequence();
         self.request.clear();
         let query = Query::read(&mut self.request, self.family, sequence, read);

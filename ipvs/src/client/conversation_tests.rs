@@ -151,3 +151,78 @@ fn a_change_that_was_dropped_can_be_made_again_from_wherever_it_was() {
         }
     }
 }
+
+/// A client of an in-memory kernel, and that kernel.
+fn client_and_kernel() -> (crate::Client, Fake) {
+    let mut client = crate::Client::fake(director(3, 2));
+    let Link::Fake(fake) = client.core.carrier.link() else { unreachable!("it was made so") };
+    let kernel = fake.another();
+    (client, kernel)
+}
+
+fn mark(n: u32) -> Command {
+    Command::AddService(Service::new(format!("mark {n}").parse().unwrap()))
+}
+
+#[test]
+fn a_client_goes_on_when_the_module_was_loaded_again() {
+    let (mut client, kernel) = client_and_kernel();
+    kernel.reload(0x20);
+    assert_eq!(client.table().unwrap(), Table::new());
+    kernel.reload(0x21);
+    client.execute(&mark(1)).unwrap();
+    kernel.reload(0x22);
+    // More than one window; of the answers that nothing was carried out, none is left for later.
+    let many: Vec<_> = (1..=300).map(mark).collect();
+    let outcomes = client.execute_all(&many).unwrap();
+    assert!(outcomes.len() == 300 && outcomes.iter().all(Result::is_ok));
+    kernel.reload(0x23);
+    let mut clone = client.try_clone().unwrap();
+    assert_eq!(clone.info().unwrap(), client.info().unwrap());
+    kernel.reload(0x24);
+    assert_eq!(
+        client.execute_all(&[mark(1), mark(1), Command::Flush]).unwrap().iter().filter(|o| o.is_ok()).count(),
+        2
+    );
+}
+
+#[test]
+fn what_was_gathered_before_a_reload_is_sent_after_it() {
+    let (mut client, kernel) = client_and_kernel();
+    let mut pipeline = client.pipeline();
+    assert!(pipeline.push(&mark(9)).unwrap().is_empty());
+    kernel.reload(0x20);
+    // Meanwhile a question finds the new number.
+    assert!(pipeline.explain(&mark(8), Errno::EEXIST).is_ok());
+    pipeline.push(&mark(10)).unwrap();
+    assert_eq!(pipeline.flush().unwrap(), [Ok(()), Ok(())]);
+    assert_eq!(client.table().unwrap().services().len(), 2);
+}
+
+#[test]
+fn a_module_that_is_gone_is_an_error_of_its_own() {
+    let (mut client, kernel) = client_and_kernel();
+    kernel.reload(0);
+    assert!(matches!(client.table(), Err(Error::ModuleMissing)));
+    assert!(matches!(client.execute(&mark(1)), Err(Error::ModuleMissing)));
+    assert!(matches!(client.execute_all(&[mark(1), mark(2)]), Err(Error::ModuleMissing)));
+    assert!(matches!(client.try_clone().unwrap().services(), Err(Error::ModuleMissing)));
+    kernel.reload(0x20);
+    client.execute(&mark(1)).unwrap();
+}
+
+#[test]
+fn a_scheduler_that_is_not_there_is_no_sign_of_a_reload() {
+    let (mut client, kernel) = client_and_kernel();
+    let key = "tcp 192.0.2.1:80".parse().unwrap();
+    let unknown = Command::AddService(Service::new(key).with_scheduler("zz".parse().unwrap()));
+    let refusal = |result: Result<(), Error>| match result {
+        Err(Error::Refused(refusal)) => refusal.errno,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refusal(client.execute(&unknown)), Errno::ENOENT);
+    // Nor is it one after a reload.
+    kernel.reload(0x20);
+    assert_eq!(refusal(client.execute(&unknown)), Errno::ENOENT);
+    assert_eq!(client.table().unwrap(), Table::new());
+}

@@ -125,7 +125,7 @@ pub(crate) enum Request {
 
 /// What a message asks for; `None` for a command that no kernel knows.
 pub(crate) fn decode_request(header: &Header, command: u8, bytes: &[u8]) -> Result<Option<Request>, WireError> {
-    if header.family == GENL_ID_CTRL {
+    if header.is_for_controller() {
         return Ok((command == CTRL_CMD_GETFAMILY && asks_for_us(bytes)?).then_some(Request::Resolve));
     }
     let key = || RawService::parse(bytes)?.key();

@@ -4,7 +4,7 @@ use netlink_packet_core::{
     Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_MULTIPART, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader,
 };
 use netlink_packet_generic::GenlHeader;
-use netlink_packet_generic::constants::GENL_HDRLEN;
+use netlink_packet_generic::constants::{GENL_HDRLEN, GENL_ID_CTRL};
 
 use super::WireError;
 use super::attr::{Writer, error_code, push_error_code};
@@ -35,6 +35,11 @@ impl Header {
     /// A request for all of a table.
     pub(crate) fn dump(family: u16, sequence: u32) -> Self {
         Header { family, flags: NLM_F_REQUEST | NLM_F_DUMP, sequence }
+    }
+
+    /// Is it a question about families, which goes to none of them?
+    pub(crate) fn is_for_controller(&self) -> bool {
+        self.family == GENL_ID_CTRL
     }
 
     pub(crate) fn wants_ack(&self) -> bool {
@@ -70,6 +75,19 @@ fn netlink_header(header: Header, length: usize) -> NetlinkHeader {
 pub(crate) fn request_ack(message: &mut [u8]) {
     let mut message = NetlinkBuffer::new(message);
     message.set_flags(message.flags() | NLM_F_ACK);
+}
+
+/// Makes the messages of a datagram go to another number of the family, with sequence numbers from `first` on.
+pub(crate) fn readdress(datagram: &mut [u8], family: u16, first: u32) {
+    let mut start = 0;
+    let mut sequence = first;
+    while start < datagram.len() {
+        let mut message = NetlinkBuffer::new(&mut datagram[start..]);
+        message.set_message_type(family);
+        message.set_sequence_number(sequence);
+        start += (message.length() as usize).next_multiple_of(4);
+        sequence = sequence.wrapping_add(1);
+    }
 }
 
 /// What a message brings.

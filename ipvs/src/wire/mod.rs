@@ -30,7 +30,9 @@ pub(crate) use daemon::{decode_daemon, encode_daemon};
 pub(crate) use destination::tunnel_of;
 pub(crate) use destination::{decode_destination, encode_destination};
 pub(crate) use info::{decode_info, encode_info};
-pub(crate) use message::{Body, Header, REPLY, encode_ack, encode_done, encode_error, messages, request_ack};
+pub(crate) use message::{
+    Body, Header, REPLY, encode_ack, encode_done, encode_error, messages, readdress, request_ack,
+};
 pub(crate) use service::{decode_service, encode_service};
 pub(crate) use timeouts::{decode_timeouts, encode_timeouts};
 

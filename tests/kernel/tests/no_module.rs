@@ -14,11 +14,17 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[path = "no_module/reload.rs"]
+mod reload;
 #[path = "shell/mod.rs"]
 mod shell;
+
+/// Held by the test that unloads modules: the others would miss them.
+static MACHINE: Mutex<()> = Mutex::new(());
 
 /// The program that the kernel runs to load a module.
 const LOADER: &str = "/proc/sys/kernel/modprobe";
@@ -52,6 +58,7 @@ fn says_that_the_module_is_missing() {
         eprintln!("not run: it unloads ip_vs, which only the lab's guest can do without");
         return;
     }
+    let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let loader = NoLoader::new();
     unload();
     without_modprobe();

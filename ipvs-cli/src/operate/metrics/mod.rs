@@ -63,11 +63,6 @@ fn listen(at: SocketAddr, options: &Metrics, session: &mut Session<'_, '_>) -> R
     // Whoever started it may want to know the port. Nobody need listen.
     let _ = writeln!(session.streams.stdout, "listening on http://{at}/metrics")
         .and_then(|()| session.streams.stdout.flush());
-    let page = || {
-        read(kernel, options).map_err(|trouble| {
-            kernel.disconnect();
-            trouble.text()
-        })
-    };
+    let page = || read(kernel, options).map_err(|trouble| trouble.text());
     Err(failed(http::serve(&listener, page)))
 }
