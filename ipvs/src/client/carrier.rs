@@ -13,8 +13,11 @@ pub(crate) trait Carrier {
     /// What it carries over.
     fn link(&mut self) -> &mut Link;
 
-    /// Waits for the next datagram, but not for ever.
+    /// Waits for the next datagram, but not for ever. If the future is dropped, no datagram was taken.
     async fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<(), Error>;
+
+    /// Lets other tasks of the thread run, where there may be any. Work that grows with the table calls it in between.
+    async fn yield_now(&mut self);
 }
 
 /// Keeps its thread waiting.
@@ -32,6 +35,8 @@ impl Carrier for Blocking {
     async fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<(), Error> {
         self.link.receive(buffer, self.deadline)
     }
+
+    async fn yield_now(&mut self) {}
 }
 
 /// The output of work over [`Blocking`], whose futures never wait.

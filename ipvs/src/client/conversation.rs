@@ -46,8 +46,8 @@ impl<C: Carrier> Core<C> {
     }
 
     /// Another one, over a carrier to the same kernel.
-    pub(super) fn beside(&self, carrier: C) -> Self {
-        Self::with(carrier, self.family)
+    pub(super) fn beside<D: Carrier>(&self, carrier: D) -> Core<D> {
+        Core::with(carrier, self.family)
     }
 
     fn with(carrier: C, family: u16) -> Self {

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::super::Client;
-use super::super::carrier::{Blocking, now};
+use super::super::carrier::Blocking;
 use super::*;
 use crate::fake::Fake;
 use crate::link::Link;
@@ -58,6 +58,17 @@ impl<C: Carrier> World<C> {
         }
         let missing = Command::DeleteService("mark 9999".parse().unwrap());
         assert_eq!(now(self.core.execute(&missing)).unwrap_err().errno(), Some(Errno::ESRCH));
+    }
+}
+
+/// The output of work that waits for nothing, though it may yield.
+fn now<T>(work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(output) = work.as_mut().poll(&mut context) {
+            return output;
+        }
     }
 }
 
