@@ -24,11 +24,10 @@ use crate::info::Info;
 use crate::link::Link;
 use crate::namespace::{Namespace, NamespaceError};
 use crate::plan::Planner;
-use crate::service::{Service, ServiceKey};
+use crate::service::ServiceKey;
 use crate::table::{DestinationState, ServiceState, Table};
 use crate::timeouts::Timeouts;
 use crate::wire::Detail;
-use crate::{DaemonRole, Destination};
 
 /// [`Client`](crate::Client) for programs on [tokio](https://docs.rs/tokio): the same verbs, as futures. Needs the feature `tokio`.
 ///
@@ -248,48 +247,6 @@ impl AsyncClient {
     }
 }
 
-macro_rules! changes {
-    ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) => $command:expr;)*) => {
-        /// Single changes.
-        impl AsyncClient {
-            $(
-                $(#[$doc])*
-                ///
-                /// # Errors
-                /// As [`Client::execute`](crate::Client::execute).
-                pub async fn $name(&mut self, $($argument: $type),*) -> Result<(), Error> {
-                    self.core.execute(&$command).await
-                }
-            )*
-        }
-    };
-}
-
-changes! {
-    /// Makes a service: [`Command::AddService`].
-    add_service(service: &Service) => Command::AddService(*service);
-    /// Replaces a service's configuration: [`Command::EditService`].
-    edit_service(service: &Service) => Command::EditService(*service);
-    /// Removes a service: [`Command::DeleteService`].
-    delete_service(key: &ServiceKey) => Command::DeleteService(*key);
-    /// Gives a service another destination: [`Command::AddDestination`].
-    add_destination(key: &ServiceKey, destination: &Destination) => Command::AddDestination(*key, *destination);
-    /// Replaces a destination's configuration: [`Command::EditDestination`].
-    edit_destination(key: &ServiceKey, destination: &Destination) => Command::EditDestination(*key, *destination);
-    /// Removes a destination: [`Command::DeleteDestination`].
-    delete_destination(key: &ServiceKey, at: std::net::SocketAddr) => Command::DeleteDestination(*key, at);
-    /// Zeroes counters, of one service or all: [`Command::Zero`].
-    zero(key: Option<&ServiceKey>) => Command::Zero(key.copied());
-    /// Removes all services: [`Command::Flush`].
-    flush() => Command::Flush;
-    /// Sets connection timeouts: [`Command::SetTimeouts`].
-    set_timeouts(timeouts: Timeouts) => Command::SetTimeouts(timeouts);
-    /// Starts a sync daemon: [`Command::StartDaemon`].
-    start_daemon(daemon: &Daemon) => Command::StartDaemon(*daemon);
-    /// Stops a sync daemon: [`Command::StopDaemon`].
-    stop_daemon(role: DaemonRole) => Command::StopDaemon(role);
-}
-
 /// Reads: as those of [`Client`](crate::Client), with the same errors.
 impl AsyncClient {
     /// As [`Client::services`](crate::Client::services).
@@ -423,6 +380,14 @@ impl AsyncPipeline<'_> {
     /// How many commands wait to be sent.
     pub fn pending(&self) -> usize {
         self.client.core.gathered()
+    }
+
+    /// As [`Pipeline::explain`](crate::Pipeline::explain).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn explain(&mut self, command: &Command, errno: Errno) -> Result<Option<Cause>, Error> {
+        self.client.explain(command, errno).await
     }
 }
 

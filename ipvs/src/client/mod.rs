@@ -6,6 +6,7 @@
 mod asynchronous;
 mod builder;
 mod carrier;
+mod changes;
 mod conversation;
 mod pipeline;
 
@@ -27,11 +28,10 @@ use crate::fake::Fake;
 use crate::info::Info;
 use crate::link::Link;
 use crate::namespace::{Namespace, NamespaceError};
-use crate::service::{Service, ServiceKey};
+use crate::service::ServiceKey;
 use crate::table::{DestinationState, ServiceState, Table};
 use crate::timeouts::Timeouts;
 use crate::wire::Detail;
-use crate::{DaemonRole, Destination};
 
 /// Carries commands to a kernel, and brings its table back.
 ///
@@ -162,94 +162,6 @@ impl Client {
     pub fn pipeline(&mut self) -> Pipeline<'_> {
         self.core.begin();
         Pipeline { client: self }
-    }
-
-    /// Makes a service: [`Command::AddService`].
-    ///
-    /// # Errors
-    /// As [`execute`](Self::execute).
-    pub fn add_service(&mut self, service: &Service) -> Result<(), Error> {
-        self.execute(&Command::AddService(*service))
-    }
-
-    /// Replaces a service's configuration: [`Command::EditService`].
-    ///
-    /// # Errors
-    /// As [`execute`](Self::execute).
-    pub fn edit_service(&mut self, service: &Service) -> Result<(), Error> {
-        self.execute(&Command::EditService(*service))
-    }
-
-    /// Removes a service: [`Command::DeleteService`].
-    ///
-    /// # Errors
-    /// As [`execute`](Self::execute).
-    pub fn delete_service(&mut self, key: &ServiceKey) -> Result<(), Error> {
-        self.execute(&Command::DeleteService(*key))
-    }
-
-    /// Gives a service another destination: [`Command::AddDestination`].
-    ///
-    /// # Errors
-    /// As [`execute`](Self::execute).
-    pub fn add_destination(&mut self, key: &ServiceKey, destination: &Destination) -> Result<(), Error> {
-        self.execute(&Command::AddDestination(*key, *destination))
-    }
-
-    /// Replaces a destination's configuration: [`Command::EditDestination`].
-    ///
-    /// # Errors
-    /// As [`execute`](Self::execute).
-    pub fn edit_destination(&mut self, key: &ServiceKey, destination: &Destination) -> Result<(), Error> {
-        self.execute(&Command::EditDestination(*key, *destination))
-    }
-
-    /// Removes a destination: [`Command::DeleteDestination`].
-    ///
-    /// # Errors
-    /// As [`execute`](Self::execute).
-    pub fn delete_destination(&mut self, key: &ServiceKey, at: std::net::SocketAddr) -> Result<(), Error> {
-        self.execute(&Command::DeleteDestination(*key, at))
-    }
-
-    /// Zeroes counters, of one service or all: [`Command::Zero`].
-    ///
-    /// # Errors
-    /// As [`execute`](Self::execute).
-    pub fn zero(&mut self, key: Option<&ServiceKey>) -> Result<(), Error> {
-        self.execute(&Command::Zero(key.copied()))
-    }
-
-    /// Removes all services: [`Command::Flush`].
-    ///
-    /// # Errors
-    /// As [`execute`](Self::execute).
-    pub fn flush(&mut self) -> Result<(), Error> {
-        self.execute(&Command::Flush)
-    }
-
-    /// Sets connection timeouts: [`Command::SetTimeouts`].
-    ///
-    /// # Errors
-    /// As [`execute`](Self::execute).
-    pub fn set_timeouts(&mut self, timeouts: Timeouts) -> Result<(), Error> {
-        self.execute(&Command::SetTimeouts(timeouts))
-    }
-
-    /// Starts a sync daemon: [`Command::StartDaemon`].
-    ///
-    /// # Errors
-    /// As [`execute`](Self::execute).
-    pub fn start_daemon(&mut self, daemon: &Daemon) -> Result<(), Error> {
-        self.execute(&Command::StartDaemon(*daemon))
-    }
-
-    /// Stops a sync daemon: [`Command::StopDaemon`].
-    ///
-    /// # Errors
-    /// As [`execute`](Self::execute).
-    pub fn stop_daemon(&mut self, role: DaemonRole) -> Result<(), Error> {
-        self.execute(&Command::StopDaemon(role))
     }
 }
 
