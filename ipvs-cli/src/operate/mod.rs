@@ -14,6 +14,7 @@ mod difference;
 mod doctor;
 mod drain;
 mod dry_run;
+mod hangup;
 mod journal;
 mod json;
 mod live;

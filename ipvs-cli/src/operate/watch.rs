@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use ipvs::{InUse, ServiceKey, ServiceState};
 
+use super::hangup::end_with_terminal;
 use super::json::object;
 use super::live::{INTERVAL, PerSecond, Window, interval};
 use super::service_argument;
@@ -41,6 +42,9 @@ pub(super) fn run(watch: &Watch, session: &mut Session<'_, '_>) -> u8 {
 
 fn rounds(watch: &Watch, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
     let begun = Instant::now();
+    if session.kernel.is_of_this_machine() && (session.streams.colors)() {
+        end_with_terminal();
+    }
     let mut window = Window::new();
     look(watch, session, &mut window, begun)?;
     let mut round = 0;

@@ -3,6 +3,7 @@
 //! Prints what refreshing costs; the figures are in docs/performance.md. `TOP_SERVICES` makes the table larger.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -96,15 +97,48 @@ fn top_bears_odd_terminals() {
         return;
     }
     director(SERVICES.map(str::to_owned), 2);
-    let mut sizeless = Terminal::start("top --interval 0.2", 0, 0);
-    sizeless.press("S");
     let quiet = include_str!("screens/top-80x24.txt").trim_end();
-    assert_eq!(sizeless.wait(|text| text == quiet), quiet);
-    sizeless.press("q");
-    assert!(sizeless.end().0.success());
+    for (height, width) in [(0, 0), (0, 80), (24, 0)] {
+        let mut sizeless = Terminal::start("top --interval 0.2", height, width);
+        sizeless.press("S");
+        assert_eq!(sizeless.wait(|text| text == quiet), quiet, "{height}x{width}");
+        sizeless.resize(8, 60);
+        sizeless.wait(|text| text.lines().count() == 8 && text.contains("q quit"));
+        for (height, width) in [(0, 60), (8, 0), (0, 0)] {
+            sizeless.resize(height, width);
+            assert_eq!(sizeless.wait(|text| text == quiet), quiet, "{height}x{width}");
+            sizeless.resize(8, 60);
+            sizeless.wait(|text| text.lines().count() == 8 && text.contains("q quit"));
+        }
+        sizeless.press("q");
+        assert!(sizeless.end().0.success());
+    }
     let dumb = Terminal::start_as("top", 24, 80, "dumb");
     dumb.wait(|text| text.contains("TERM is dumb"));
     assert_eq!(dumb.end().0.code(), Some(1));
+}
+
+/// Also where nobody tells it so: its caller may have the signal ignored, as nohup does.
+#[test]
+fn a_live_view_ends_when_its_terminal_is_closed() {
+    if is_elsewhere() {
+        return;
+    }
+    director(SERVICES.map(str::to_owned), 2);
+    const HUP: i32 = 1;
+    let nohup = ["sh", "-c", r#"trap "" HUP; exec "$0" "$@""#];
+    let start = |by, words| Terminal::start_by(by, words, 24, 80, "xterm");
+    let top = start(&[], "top --interval 0.2");
+    top.wait(|text| text.contains("q quit"));
+    let ended = top.close();
+    assert!(ended.code() == Some(128 + HUP) || ended.signal() == Some(HUP), "{ended}");
+    let top = start(&nohup, "top --interval 0.2");
+    top.wait(|text| text.contains("q quit"));
+    assert_eq!(top.close().code(), Some(128 + HUP));
+    // It has nothing to say, so no write of it fails.
+    let watch = start(&nohup, "watch --busy --interval 0.2");
+    watch.wait_for_thread("hangup");
+    assert_eq!(watch.close().code(), Some(128 + HUP));
 }
 
 /// The README's picture has the services, columns and keys of today. `cargo lab pictures` asks for the screen, with

@@ -14,7 +14,7 @@ use super::{Name, parse_address, services, words};
 /// The names of hosts.
 pub(super) fn hosts(addresses: &[IpAddr]) -> io::Result<Vec<(IpAddr, Name)>> {
     let keys: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
-    Ok(hosts_in(&answer(&["hosts"], &keys)?, addresses))
+    Ok(hosts_in(&answer(&["hosts"], &keys)?.text, addresses))
 }
 
 fn hosts_in(answer: &[u8], asked: &[IpAddr]) -> Vec<(IpAddr, Name)> {
@@ -38,36 +38,50 @@ fn mapped(address: IpAddr) -> IpAddr {
 /// The names of ports.
 pub(super) fn ports(ports: &[u16], protocol: &str) -> io::Result<Vec<(u16, Name)>> {
     let keys: Vec<_> = ports.iter().map(|port| format!("{port}/{protocol}")).collect();
-    let answer = answer(&["services"], &keys)?;
+    let answer = answer(&["services"], &keys)?.text;
     let found = services(&answer).filter(|service| service.protocol == protocol);
     Ok(found.map(|service| (service.port, service.name.into())).collect())
 }
 
-/// The first IPv4 address of a host.
+/// The IPv4 address of a host that `gethostbyname` gives first: what ipvsadm takes. It never asks for IPv6, and neither does this:
+/// where DNS is silent, that question alone takes as long as a name that nobody knows.
 pub(super) fn address(name: &[u8]) -> io::Result<Option<Ipv4Addr>> {
     if name.is_empty() {
         return Ok(None);
     }
-    match first_address(&ask(&["hosts"], name)?) {
-        None => Ok(None),
-        Some(IpAddr::V4(address)) => Ok(Some(address)),
-        // A host that has addresses of IPv6 is answered with these alone.
-        Some(IpAddr::V6(_)) => address_beside_ipv6(name),
+    // Whether or not a network is up, and the name as it is.
+    let answer = ask(&["--no-addrconfig", "--no-idn", "ahostsv4"], name)?;
+    match (answer.status, &addresses(&answer.text)[..]) {
+        (FOUND, [address]) => Ok(Some(*address)),
+        // They are sorted by how near they are; `hosts` has them in their own order, if the host has none of IPv6.
+        (FOUND, [nearest, ..]) => Ok(first(&ask(&["hosts"], name)?).or(Some(*nearest))),
+        (FOUND | NOT_FOUND, _) => Ok(None),
+        _ => address_of_older(name),
     }
 }
 
-/// `ahostsv4` does not answer where no network is up, unless told to by an option that older ones don't have.
-fn address_beside_ipv6(name: &[u8]) -> io::Result<Option<Ipv4Addr>> {
-    for database in [&["-A", "ahostsv4"][..], &["ahostsv4"]] {
-        if let Some(IpAddr::V4(address)) = first_address(&ask(database, name)?) {
-            return Ok(Some(address));
+/// Of a `getent` that does not know these options: then `ahostsv4` does not answer where no network is up.
+fn address_of_older(name: &[u8]) -> io::Result<Option<Ipv4Addr>> {
+    match first(&ask(&["ahostsv4"], name)?) {
+        None => Ok(first(&ask(&["hosts"], name)?)),
+        address => Ok(address),
+    }
+}
+
+fn first(answer: &Answer) -> Option<Ipv4Addr> {
+    addresses(&answer.text).first().copied()
+}
+
+/// Each once: `ahostsv4` has a line for each type of socket.
+fn addresses(answer: &[u8]) -> Vec<Ipv4Addr> {
+    let mut found = Vec::new();
+    for line in answer.split(|&byte| byte == b'\n') {
+        match words(line).next().and_then(parse_address) {
+            Some(IpAddr::V4(address)) if !found.contains(&address) => found.push(address),
+            _ => {}
         }
     }
-    Ok(None)
-}
-
-fn first_address(answer: &[u8]) -> Option<IpAddr> {
-    words(answer).next().and_then(parse_address)
+    found
 }
 
 /// The port of a service.
@@ -77,23 +91,34 @@ pub(super) fn port(name: &[u8], protocol: &str) -> io::Result<Option<u16>> {
         return Ok(None);
     }
     let key = [name, b"/", protocol.as_bytes()].concat();
-    let answer = ask(&["services"], &key)?;
+    let answer = ask(&["services"], &key)?.text;
     // It takes a number for a port, and answers with that port's name.
     let mut found = services(&answer).filter(|service| service.protocol == protocol && service.is_called(name));
     Ok(found.next().map(|service| service.port))
 }
 
-/// What `getent` says about one key, which comes from a user.
-fn ask(database: &[&str], key: &[u8]) -> io::Result<Vec<u8>> {
+/// What `getent` says.
+struct Answer {
+    status: Option<i32>,
+    text: Vec<u8>,
+}
+
+/// Its exit status when each key was found, and when one was not. Any other means that it did not understand the question.
+const FOUND: Option<i32> = Some(0);
+const NOT_FOUND: Option<i32> = Some(2);
+
+/// About one key, which comes from a user.
+fn ask(database: &[&str], key: &[u8]) -> io::Result<Answer> {
     let key = OsStr::from_bytes(key);
     if key.as_bytes().starts_with(b"-") { answer(database, &[OsStr::new("--"), key]) } else { answer(database, &[key]) }
 }
 
-fn answer(database: &[&str], keys: &[impl AsRef<OsStr>]) -> io::Result<Vec<u8>> {
+fn answer(database: &[&str], keys: &[impl AsRef<OsStr>]) -> io::Result<Answer> {
     let mut getent = Command::new("getent");
     // Our standard input may be a rules file: it is not to be read by another.
     getent.args(database).args(keys).stdin(Stdio::null()).stderr(Stdio::null());
-    Ok(getent.output()?.stdout)
+    let output = getent.output()?;
+    Ok(Answer { status: output.status.code(), text: output.stdout })
 }
 
 #[cfg(test)]
@@ -116,8 +141,9 @@ mod tests {
     #[test]
     fn strange_answers_are_no_names() {
         assert_eq!(hosts_in(b"\nxyz abc\n10.1.1.1\n10.1.1.2 other\n", &[address("10.1.1.1")]), []);
-        assert_eq!(first_address(b""), None);
-        assert_eq!(first_address(b"127.0.0.1       STREAM localhost\n"), Some(address("127.0.0.1")));
+        assert_eq!(addresses(b""), [] as [Ipv4Addr; 0]);
+        let answer = b"127.0.0.2       STREAM localhost\n127.0.0.2 DGRAM\n::1 RAW\nx\n127.0.0.1 STREAM\n";
+        assert_eq!(addresses(answer), [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::LOCALHOST]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use self::keys::Pressed;
 use self::model::Model;
 use self::reader::{Details, Reading, Wanted};
 use self::screen::Screen;
+use super::hangup::end_with_terminal;
 use super::live::{INTERVAL, Window, interval};
 use super::session::{Session, Trouble};
 use super::signals::Signals;
@@ -61,6 +62,7 @@ fn show(top: &Top, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
     let client = session.kernel.client().map_err(|error| Trouble::Kernel(Failure::read(error)))?;
     client.info().map_err(|error| Trouble::Kernel(Failure::read(error)))?;
     let begun = Instant::now();
+    end_with_terminal();
     thread::scope(|scope| {
         let (ask, asked) = mpsc::channel();
         let (answer, answers) = mpsc::channel();

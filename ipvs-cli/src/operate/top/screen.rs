@@ -19,62 +19,63 @@ const FRAME: usize = 64 << 10;
 /// The size of a terminal that does not know its own, as on a serial line.
 const USUAL: Size = Size { width: 80, height: 24 };
 
-pub(super) struct Screen(Terminal<CrosstermBackend<BufWriter<Output>>>);
+pub(super) struct Screen {
+    terminal: Terminal<CrosstermBackend<BufWriter<Output>>>,
+    /// What the terminal has now: ratatui would draw on one of no lines, too.
+    area: Rect,
+}
 
 impl Screen {
     pub(super) fn take() -> io::Result<Self> {
         enable_raw_mode()?;
         // From here on it is given back, whatever fails.
         let backend = CrosstermBackend::new(BufWriter::with_capacity(FRAME, Output::stdout()));
-        let taken = Terminal::with_options(backend, TerminalOptions { viewport: viewport() }).map(Screen);
+        let area =
+            size().map_or(Rect::from((Position::ORIGIN, USUAL)), |(width, height)| known(Size { width, height }));
+        let options = TerminalOptions { viewport: Viewport::Fixed(area) };
+        let taken = Terminal::with_options(backend, options).map(|terminal| Screen { terminal, area });
         if taken.is_err() {
             let _ = disable_raw_mode();
         }
         let mut screen = taken?;
-        execute!(screen.0.backend_mut(), EnterAlternateScreen, Clear(ClearType::All), Hide)?;
+        execute!(screen.terminal.backend_mut(), EnterAlternateScreen, Clear(ClearType::All), Hide)?;
         Ok(screen)
     }
 
-    fn size(&self) -> io::Result<Size> {
-        self.0.size().map(known)
-    }
-
     pub(super) fn height(&self) -> io::Result<u16> {
-        Ok(self.size()?.height)
+        Ok(known(self.terminal.size()?).height)
     }
 
     /// Writes what has changed since the last time.
     pub(super) fn draw(&mut self, paint: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
-        self.0.draw(paint)?;
-        self.0.backend_mut().flush()
+        let area = known(self.terminal.size()?);
+        if area != self.area {
+            self.area = area;
+            self.terminal.resize(area)?;
+        }
+        self.terminal.draw(paint)?;
+        self.terminal.backend_mut().flush()
     }
 
     /// All of it is written next time.
     pub(super) fn clear(&mut self) -> io::Result<()> {
         // `Terminal::clear' would ask the terminal where its cursor is, which not each of them answers.
-        let size = self.size()?;
-        self.0.resize(Rect::from((Position::ORIGIN, size)))
+        self.terminal.resize(self.area)
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
         // A terminal that is gone need not be put in order.
-        let _ = execute!(self.0.backend_mut(), LeaveAlternateScreen, Show);
+        let _ = execute!(self.terminal.backend_mut(), LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
     }
 }
 
-fn known(size: Size) -> Size {
-    if size.width == 0 || size.height == 0 { USUAL } else { size }
-}
-
-/// The whole terminal, whatever its size becomes, if it knows that.
-fn viewport() -> Viewport {
-    match size() {
-        Ok((1.., 1..)) | Err(_) => Viewport::Fullscreen,
-        Ok(_) => Viewport::Fixed(Rect::from((Position::ORIGIN, USUAL))),
-    }
+/// All of the terminal, whatever its size becomes; one that does not know its size has the usual one.
+fn known(size: Size) -> Rect {
+    let is_known = size.width != 0 && size.height != 0;
+    Rect::from((Position::ORIGIN, if is_known { size } else { USUAL }))
 }
 
 /// Can it move its cursor? The name is what it says of itself.
