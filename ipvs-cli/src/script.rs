@@ -48,12 +48,12 @@ fn difference(text: &[u8], kernel: &mut Kernel, parser: &mut Parser<'_>, display
     display.doing(|| "reading the director's table".to_owned());
     let before = kernel.table_without_statistics().ok()?;
     display.doing(|| "planning".to_owned());
-    let desired = table(text, before.without_services(), parser)?;
+    let desired = table(text, before.without_services(), parser, kernel.client().ok()?)?;
     Change::prepare(before, desired, Planner::new()).ok()
 }
 
 /// What the lines make of the table, if each is a change that is accepted.
-fn table(mut text: &[u8], mut table: Table, parser: &mut Parser<'_>) -> Option<Table> {
+fn table(mut text: &[u8], mut table: Table, parser: &mut Parser<'_>, client: &mut Client) -> Option<Table> {
     let (mut lines, mut words) = (LineReader::new(), Words::default());
     loop {
         match lines.next() {
@@ -71,7 +71,10 @@ fn table(mut text: &[u8], mut table: Table, parser: &mut Parser<'_>) -> Option<T
         match parser.parse(&words) {
             // Counters that are zeroed can't survive, too.
             Ok(Invocation::Change(Command::Zero(_))) => return None,
-            Ok(Invocation::Change(command)) if parser.warnings.is_empty() => table.apply(&command).ok()?,
+            Ok(Invocation::Change(command)) if parser.warnings.is_empty() => {
+                client.probe(&mut table, [&command]).ok()?;
+                table.apply(&command).ok()?;
+            }
             _ => return None,
         }
     }

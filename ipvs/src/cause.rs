@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::daemon::{Daemon, DaemonRole};
 use crate::destination::Weight;
 use crate::error::Errno;
-use crate::name::{InterfaceName, PersistenceEngine, Scheduler};
+use crate::name::{InterfaceName, Module, PersistenceEngine, Scheduler};
 use crate::service::{Family, ServiceKey};
 
 /// Why a command is refused: [`Table::explain`](crate::Table::explain), [`Client::explain`](crate::Client::explain).
@@ -40,7 +40,7 @@ pub enum Cause {
     NoSuchScheduler(Scheduler),
     /// The kernel has no such persistence engine.
     NoSuchEngine(PersistenceEngine),
-    /// One of the two is not there; the kernel does not tell which.
+    /// One of the two is not there; the kernel has one error number for both, and could not be asked which.
     NoSuchSchedulerOrEngine(Scheduler, PersistenceEngine),
     /// No prefix length of IPv6.
     PrefixLength(u32),
@@ -144,6 +144,16 @@ impl Cause {
     }
 }
 
+impl From<Module> for Cause {
+    /// The kernel has no such module.
+    fn from(missing: Module) -> Self {
+        match missing {
+            Module::Scheduler(name) => Cause::NoSuchScheduler(name),
+            Module::Engine(name) => Cause::NoSuchEngine(name),
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -152,13 +162,12 @@ impl fmt::Display for Cause {
             Cause::NoSuchService { key, near: Some(near) } => write!(f, "there is no service {key}, but {near}"),
             Cause::NoSuchScheduler(name) => no_such_scheduler(f, *name),
             Cause::NoSuchEngine(name) => {
-                write!(f, "this kernel has no persistence engine {name} (module ip_vs_pe_{name}); Linux has sip")
+                write!(f, "the kernel says that it has no {}; Linux has sip", Module::from(*name))
             }
-            Cause::NoSuchSchedulerOrEngine(scheduler, engine) => write!(
-                f,
-                "this kernel has no scheduler {scheduler} (module ip_vs_{scheduler}) or no persistence engine {engine} (module \
-                 ip_vs_pe_{engine})"
-            ),
+            Cause::NoSuchSchedulerOrEngine(scheduler, engine) => {
+                let [scheduler, engine] = [Module::from(*scheduler), Module::from(*engine)];
+                write!(f, "the kernel says that it has no {scheduler} or no {engine}")
+            }
             Cause::PrefixLength(length) => write!(f, "an IPv6 prefix length is 1 to 128, not {length}"),
             Cause::DestinationExists { service, at } => write!(f, "{service} has a destination {at} already"),
             Cause::NoSuchDestination { service, at, near } => {
@@ -212,7 +221,7 @@ impl fmt::Display for Cause {
 }
 
 fn no_such_scheduler(f: &mut fmt::Formatter<'_>, name: Scheduler) -> fmt::Result {
-    write!(f, "this kernel has no scheduler {name} (module ip_vs_{name})")?;
+    write!(f, "the kernel says that it has no {}", Module::from(name))?;
     if Scheduler::IN_TREE.contains(&name) {
         return Ok(());
     }

@@ -42,14 +42,25 @@ pub struct Change {
 impl Change {
     /// Plans the change from `before`, which was just read, to `desired`, and tries it on a copy of what it is about.
     ///
+    /// What `before` does not know of its kernel is left to the kernel to refuse, unless it was asked before:
+    /// [`Client::probe`].
+    ///
     /// # Errors
     /// All refusals that can be foreseen.
     pub fn prepare(before: Table, desired: Table, planner: Planner) -> Result<Self, Rejected> {
+        Self::planned(before, desired, planner).tried_out()
+    }
+
+    fn planned(before: Table, desired: Table, planner: Planner) -> Self {
         let plan = planner.plan(&before, &desired);
-        if !plan.is_empty() {
-            try_out(copy_for(&plan, &before), &plan)?;
+        Change { before, desired, planner, plan }
+    }
+
+    fn tried_out(self) -> Result<Self, Rejected> {
+        if !self.plan.is_empty() {
+            try_out(copy_for(&self.plan, &self.before), &self.plan)?;
         }
-        Ok(Change { before, desired, planner, plan })
+        Ok(self)
     }
 
     /// What it will do.
@@ -367,7 +378,7 @@ pub enum ReconcileError {
 }
 
 impl Client {
-    /// Brings the director to the desired table by the smallest change: reads, plans, tries out, makes. See [`Change`].
+    /// Brings the director to the desired table by the smallest change: reads, plans, probes, tries out, makes. See [`Change`].
     ///
     /// Sync daemons and timeouts are part of a table: if those of `desired` mean nothing, use
     /// [`Planner::only_services`].
@@ -396,7 +407,9 @@ pub(crate) async fn reconcile<C: Carrier>(
     desired: &Table,
     planner: &Planner,
 ) -> Result<Applied, ReconcileError> {
-    let change = Change::prepare(core.table(Detail::NoStatistics).await?, desired.clone(), planner.clone())?;
+    let mut change = Change::planned(core.table(Detail::NoStatistics).await?, desired.clone(), planner.clone());
+    core.probe(&mut change.before, change.plan.commands()).await?;
+    let change = change.tried_out()?;
     Ok(change.apply_over(core, &mut |_| Ok(()), &mut |_| ControlFlow::Continue(())).await?)
 }
 

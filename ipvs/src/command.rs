@@ -76,6 +76,14 @@ impl Command {
         }
     }
 
+    /// The configuration of a service, if it brings one.
+    pub(crate) fn service(&self) -> Option<&Service> {
+        match self {
+            Command::AddService(service) | Command::EditService(service) => Some(service),
+            _ => None,
+        }
+    }
+
     /// Which change it is.
     pub fn kind(&self) -> CommandKind {
         match self {

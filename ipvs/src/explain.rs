@@ -7,12 +7,13 @@ use crate::client::{Client, Pipeline, now};
 use crate::command::Command;
 use crate::daemon::Daemon;
 use crate::error::{Errno, Error};
+use crate::name::Module;
 use crate::service::Service;
 use crate::table::Table;
 
 impl Client {
-    /// Why the kernel refused this command with this error number, as far as can be found out: reads the table, and checks
-    /// the command against it.
+    /// Why the kernel refused this command with this error number, as far as can be found out: reads the table, asks the kernel
+    /// what no table tells ([`probe`](Self::probe)), and checks the command against it.
     ///
     /// The cause always fits the number. Where the table has changed since the refusal, there may be none, or none that is as
     /// precise.
@@ -71,7 +72,7 @@ fn told_by(
     match (command.plain(), errno) {
         (Command::AddService(service), Errno::EEXIST) => Some(Cause::ServiceExists(service.key())),
         (Command::AddService(service) | Command::EditService(service), Errno::ENOENT) => {
-            Some(missing_module(&service, table))
+            missing_module(&service, table)
         }
         (Command::AddDestination(service, destination), Errno::EEXIST) => {
             Some(Cause::DestinationExists { service, at: destination.address })
@@ -99,12 +100,14 @@ fn told_by(
     }
 }
 
-/// The kernel looks for the scheduler first, and has one number for both.
-fn missing_module(service: &Service, table: &Table) -> Cause {
-    match service.engine {
-        None => Cause::NoSuchScheduler(service.scheduler),
-        Some(engine) if table.uses_scheduler(service.scheduler) => Cause::NoSuchEngine(engine),
-        Some(engine) => Cause::NoSuchSchedulerOrEngine(service.scheduler, engine),
+/// One of those that the kernel could not be asked for. If it has them all now, nobody knows.
+fn missing_module(service: &Service, table: &Table) -> Option<Cause> {
+    let mut unknown = service.modules().filter(|module| table.has_module(*module) != Some(true));
+    match (unknown.next()?, unknown.next()) {
+        (Module::Scheduler(scheduler), Some(Module::Engine(engine))) => {
+            Some(Cause::NoSuchSchedulerOrEngine(scheduler, engine))
+        }
+        (module, _) => Some(module.into()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Questions to sockets that no safe crate offers: the only unsafe code of this crate.
+//! Questions to sockets that no safe crate offers.
 #![allow(unsafe_code)]
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};

@@ -52,6 +52,7 @@ mod name;
 mod namespace;
 mod older;
 mod plan;
+mod probe;
 mod public;
 mod rules;
 #[cfg(feature = "serde")]
@@ -63,6 +64,7 @@ mod strategies;
 mod sysctl;
 mod table;
 mod timeouts;
+mod unshare;
 mod wire;
 
 #[cfg(fuzzing)]
@@ -82,8 +84,8 @@ pub use drain::{Drain, DrainStep, InUse};
 pub use error::{Errno, Error, InvalidValue, Refusal};
 pub use exchange::Outcome;
 pub use info::{Info, Version};
-pub use kernel::KernelVersion;
-pub use name::{InterfaceName, PersistenceEngine, Scheduler};
+pub use kernel::{Behaviors, KernelVersion};
+pub use name::{InterfaceName, Module, PersistenceEngine, Scheduler};
 pub use namespace::{Namespace, NamespaceError};
 pub use older::OlderTable;
 pub use plan::{Plan, Planner, plan};

@@ -15,7 +15,7 @@ use crate::error::{Errno, Error};
 use crate::exchange::Buffers;
 use crate::fake::Fake;
 use crate::getsockopt::getsockopt;
-use crate::kernel::KernelVersion;
+use crate::kernel::Behaviors;
 use crate::namespace::{Namespace, NamespaceError};
 
 #[cfg(test)]
@@ -100,13 +100,13 @@ impl Link {
         if Namespace::of_this_thread().is_ok_and(|here| here == there) { Ok(work()) } else { there.within(work) }
     }
 
-    /// The Linux at the other end.
-    pub(crate) fn kernel(&self) -> KernelVersion {
+    /// What the Linux at the other end does, as far as that is known without asking it.
+    pub(crate) fn behaviors(&self) -> Behaviors {
         match self {
-            Link::Kernel(_) => KernelVersion::running(),
-            Link::Fake(fake) => fake.kernel(),
+            Link::Kernel(_) => Behaviors::of_running_version(),
+            Link::Fake(fake) => fake.behaviors(),
             #[cfg(test)]
-            Link::Faulty(faulty) => faulty.kernel.kernel(),
+            Link::Faulty(faulty) => faulty.kernel.behaviors(),
         }
     }
 

@@ -190,6 +190,56 @@ impl PersistenceEngine {
     pub const SIP: Self = Self(Name::known("sip"));
 }
 
+/// What a service needs of its kernel beside IPVS itself: a scheduler or a persistence engine, each a kernel module.
+///
+/// ```
+/// use ipvs::{Module, Scheduler};
+/// assert_eq!(Module::from(Scheduler::MH).to_string(), "scheduler mh (module ip_vs_mh)");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Module {
+    /// A scheduler.
+    Scheduler(Scheduler),
+    /// A persistence engine.
+    Engine(PersistenceEngine),
+}
+
+impl Module {
+    /// Is it in the Linux tree?
+    pub(crate) fn is_in_tree(self) -> bool {
+        match self {
+            Module::Scheduler(scheduler) => scheduler == Scheduler::NONE || Scheduler::IN_TREE.contains(&scheduler),
+            Module::Engine(engine) => engine == PersistenceEngine::SIP,
+        }
+    }
+
+    /// Is it expected of every kernel? Some distributions build theirs without `twos`.
+    pub(crate) fn is_everywhere(self) -> bool {
+        self.is_in_tree() && self != Module::Scheduler(Scheduler::TWOS)
+    }
+}
+
+impl From<Scheduler> for Module {
+    fn from(scheduler: Scheduler) -> Self {
+        Module::Scheduler(scheduler)
+    }
+}
+
+impl From<PersistenceEngine> for Module {
+    fn from(engine: PersistenceEngine) -> Self {
+        Module::Engine(engine)
+    }
+}
+
+impl fmt::Display for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Module::Scheduler(name) => write!(f, "scheduler {name} (module ip_vs_{name})"),
+            Module::Engine(name) => write!(f, "persistence engine {name} (module ip_vs_pe_{name})"),
+        }
+    }
+}
+
 name! {
     /// A network interface, by name, as a sync daemon uses it. Kernel: `IPVS_DAEMON_ATTR_MCAST_IFN`.
     ///

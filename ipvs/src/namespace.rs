@@ -64,6 +64,9 @@ pub enum NamespaceError {
         /// What the system says.
         error: io::Error,
     },
+    /// There can be no new one: making one needs `CAP_SYS_ADMIN`. Nothing was done.
+    #[error("cannot make a network namespace: {0}")]
+    Create(io::Error),
     /// It is no network namespace, or may not be entered. Nothing was done.
     #[error("cannot enter the network namespace {name}: {error}")]
     Enter {

@@ -10,7 +10,7 @@ use crate::destination::{Forwarding, Tunnel};
 use crate::error::{Errno, Error, Refusal};
 use crate::getsockopt::getsockopt;
 use crate::info::Info;
-use crate::kernel::KernelVersion;
+use crate::kernel::Behaviors;
 use crate::link::older_socket;
 use crate::service::ServiceKey;
 use crate::table::{DestinationState, ServiceState, Table, has_one_twice};
@@ -80,7 +80,7 @@ impl OlderTable {
     pub fn read() -> Result<Self, Error> {
         let socket = older_socket().map_err(|errno| failed(CommandKind::GetInfo, errno))?;
         let older = Self::ask(|option, buffer| getsockopt(socket.as_fd(), libc::IPPROTO_IP, option, buffer))?;
-        Ok(OlderTable { table: older.table.with_kernel(KernelVersion::running()), ..older })
+        Ok(OlderTable { table: older.table.with_behaviors(Behaviors::of_running_version()), ..older })
     }
 
     /// Destinations behind tunnels, of which the kind is not told.

@@ -6,8 +6,7 @@ use crate::cause::Cause;
 use crate::command::Command;
 use crate::daemon::{Daemon, DaemonRole};
 use crate::destination::{Destination, Forwarding, Tunnel};
-use crate::kernel::KernelVersion;
-use crate::name::{PersistenceEngine, Scheduler};
+use crate::kernel::Behaviors;
 use crate::service::{Service, ServiceKey};
 use crate::table::{Table, TableEntry};
 use crate::timeouts::Timeouts;
@@ -59,30 +58,14 @@ impl Table {
     }
 
     fn check_service(&self, service: &Service) -> Result<(), Cause> {
-        if !self.has_scheduler(service.scheduler) {
-            return Err(Cause::NoSuchScheduler(service.scheduler));
-        }
-        if let Some(engine) = service.engine.filter(|engine| !self.has_engine(*engine)) {
-            return Err(Cause::NoSuchEngine(engine));
+        // In the kernel's order.
+        if let Some(missing) = service.modules().find(|module| self.has_module(*module) == Some(false)) {
+            return Err(missing.into());
         }
         match service.netmask().as_v6() {
             Some(length) if !(1..=128).contains(&length) => Err(Cause::PrefixLength(length)),
             _ => Ok(()),
         }
-    }
-
-    /// What a service uses is there, known or not.
-    fn has_scheduler(&self, scheduler: Scheduler) -> bool {
-        let known = scheduler == Scheduler::NONE || Scheduler::IN_TREE.contains(&scheduler);
-        known || self.uses_scheduler(scheduler)
-    }
-
-    pub(crate) fn uses_scheduler(&self, scheduler: Scheduler) -> bool {
-        self.services().any(|entry| entry.service().scheduler == scheduler)
-    }
-
-    fn has_engine(&self, engine: PersistenceEngine) -> bool {
-        engine == PersistenceEngine::SIP || self.services().any(|entry| entry.service().engine == Some(engine))
     }
 
     fn check_new_destination(&self, key: &ServiceKey, destination: &Destination) -> Result<(), Cause> {
@@ -98,7 +81,7 @@ impl Table {
     fn check_destination(&self, key: &ServiceKey, destination: &Destination) -> Result<&TableEntry, Cause> {
         let entry = self.entry(key)?;
         self.check_family(*key, destination)?;
-        check_numbers(destination, self.kernel())?;
+        check_numbers(destination, self.behaviors())?;
         Ok(entry)
     }
 
@@ -154,10 +137,7 @@ fn check_has(entry: &TableEntry, at: SocketAddr) -> Result<(), Cause> {
     }
 }
 
-/// The first that counts the upper threshold in an int; 6.12 does not.
-const SINCE_SIGNED_THRESHOLDS: KernelVersion = KernelVersion { major: 7, minor: 2 };
-
-fn check_numbers(destination: &Destination, kernel: KernelVersion) -> Result<(), Cause> {
+fn check_numbers(destination: &Destination, behaviors: Behaviors) -> Result<(), Cause> {
     const LARGEST: u32 = i32::MAX as u32;
     let (lower, upper) = (destination.lower_threshold, destination.upper_threshold);
     if destination.weight.get() > LARGEST {
@@ -166,7 +146,7 @@ fn check_numbers(destination: &Destination, kernel: KernelVersion) -> Result<(),
     if lower > upper {
         return Err(Cause::Thresholds { lower, upper });
     }
-    if upper > LARGEST && kernel >= SINCE_SIGNED_THRESHOLDS {
+    if upper > LARGEST && behaviors.contains(Behaviors::SIGNED_UPPER_THRESHOLD) {
         return Err(Cause::UpperThreshold(upper));
     }
     match destination.forwarding {

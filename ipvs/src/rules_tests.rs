@@ -4,8 +4,10 @@
 //! commands of these values at random.
 
 use super::*;
+use crate::name::Module;
 use crate::{
-    Errno, Family, InterfaceName, Netmask, OtherTunnel, ServiceState, TunnelFlags, Weight, table::DestinationState,
+    Errno, Family, InterfaceName, Netmask, OtherTunnel, PersistenceEngine, Scheduler, ServiceState, TunnelFlags,
+    Weight, table::DestinationState,
 };
 
 fn key(text: &str) -> ServiceKey {
@@ -105,33 +107,42 @@ fn what_is_looked_at_first() {
 }
 
 #[test]
-fn schedulers_and_engines_are_those_of_linux_and_those_in_use() {
+fn a_new_table_has_the_modules_of_the_tree_and_a_read_one_leaves_the_rest_to_the_kernel() {
     let with = |text: &str, scheduler: &str, engine: Option<&str>| {
         let service = service(text).with_scheduler(scheduler.parse().unwrap());
         engine.map_or(service, |name| service.with_engine(name.parse().unwrap()))
     };
-    let fresh_with_service = director([Command::AddService(service("mark 1"))]);
-    let in_use = found([with("mark 1", "own", Some("ours")), service("mark 9")].map(|service| (service, Vec::new())));
-    // Which are known to a fresh director, and which to one whose kernel has more of them.
-    for (scheduler, engine, fresh, read) in [
-        ("rr", None, true, true),
-        ("twos", None, true, true),
-        ("none", None, true, true),
-        ("own", None, false, true),
-        ("ours", None, false, false),
-        ("rr", Some("sip"), true, true),
-        ("rr", Some("ours"), false, true),
-        ("rr", Some("own"), false, false),
-        ("own", Some("ours"), false, true),
-        ("other", Some("ours"), false, false),
+    let new = director([Command::AddService(service("mark 1"))]);
+    let read = found([with("mark 1", "own", Some("ours")), service("mark 9")].map(|service| (service, Vec::new())));
+    let (own, ours): (Scheduler, PersistenceEngine) = ("own".parse().unwrap(), "ours".parse().unwrap());
+    let has_both = new.clone().with_module(own).with_module(ours);
+    // Asked, and denied.
+    let denied = [Module::from(Scheduler::RR), Scheduler::TWOS.into(), Scheduler::new("ours").unwrap().into()];
+    let denied = denied.into_iter().fold(read.clone(), Table::without_module);
+    for (scheduler, engine, accepted) in [
+        ("wrr", None, [true, true, true, true]),
+        ("rr", None, [true, true, true, false]),
+        ("twos", None, [true, true, true, false]),
+        ("none", None, [true, true, true, true]),
+        ("own", None, [false, true, true, true]),
+        ("ours", None, [false, false, true, false]),
+        ("wrr", Some("sip"), [true, true, true, true]),
+        ("wrr", Some("ours"), [false, true, true, true]),
+        ("wrr", Some("own"), [false, false, true, true]),
+        ("own", Some("ours"), [false, true, true, true]),
+        ("ours", Some("ours"), [false, false, true, false]),
     ] {
-        let errno = |known: bool| (!known).then_some(Errno::ENOENT);
-        let (edited, added) = (with("mark 1", scheduler, engine), with("mark 2", scheduler, engine));
-        for (table, known) in [(&fresh_with_service, fresh), (&in_use, read)] {
-            assert_eq!(refusal(table, Command::EditService(edited)), errno(known), "{edited:?}");
-            assert_eq!(refusal(table, Command::AddService(added)), errno(known), "{added:?}");
+        for (table, accepted) in [&new, &has_both, &read, &denied].into_iter().zip(accepted) {
+            let errno = if accepted { None } else { Some(Errno::ENOENT) };
+            let (add, edit) = (with("mark 2", scheduler, engine), with("mark 1", scheduler, engine));
+            assert_eq!(refusal(table, Command::AddService(add)), errno, "{add:?}");
+            assert_eq!(refusal(table, Command::EditService(edit)), errno, "{edit:?}");
         }
     }
+    // What was in use is there, also when nothing uses it any more.
+    let emptied = read.without_services();
+    assert_eq!([own.into(), ours.into()].map(|module| emptied.has_module(module)), [Some(true); 2]);
+    assert_eq!(emptied.has_module(Scheduler::new("other").unwrap().into()), None);
 }
 
 /// The types can't make such a prefix; but a service that was read may have it, and be written back.
@@ -223,8 +234,8 @@ fn weights_and_thresholds_end_at_31_bits() {
     const MOST: u32 = i32::MAX as u32;
     let web = key("tcp 10.0.0.1:80");
     let (erange, einval) = (Some(Errno::ERANGE), Some(Errno::EINVAL));
-    // What Linux 6.12 says, and 7.2, whose upper threshold is signed.
-    for (weight, lower, upper, older, newer) in [
+    // Without and with a signed upper threshold.
+    for (weight, lower, upper, unsigned, signed) in [
         (0, 0, 0, None, None),
         (MOST, 0, 0, None, None),
         (MOST + 1, 0, 0, erange, erange),
@@ -240,11 +251,11 @@ fn weights_and_thresholds_end_at_31_bits() {
         let weight = Weight::carried(weight);
         let asked = Destination { weight, lower_threshold: lower, upper_threshold: upper, ..server("127.0.0.1:80") };
         let there = [Command::AddService(Service::new(web)), Command::AddDestination(web, server("127.0.0.1:80"))];
-        for (kernel, errno) in [("6.12", older), ("7.1", older), ("7.2", newer), ("8.0", newer)] {
-            let on = |table: Table| table.with_kernel(kernel.parse().unwrap());
+        for (behaviors, errno) in [(Behaviors::empty(), unsigned), (Behaviors::SIGNED_UPPER_THRESHOLD, signed)] {
+            let on = |table: Table| table.with_behaviors(behaviors);
             let add = refusal(&on(director([there[0]])), Command::AddDestination(web, asked));
             let edit = refusal(&on(director(there)), Command::EditDestination(web, asked));
-            assert_eq!((add, edit), (errno, errno), "{kernel}: {asked:?}");
+            assert_eq!((add, edit), (errno, errno), "{behaviors}: {asked:?}");
         }
     }
 }

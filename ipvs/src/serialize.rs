@@ -29,7 +29,7 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(ServiceKey, Protocol, Netmask, DaemonRole, KernelVersion, Sysctl);
+as_text!(ServiceKey, Protocol, Netmask, DaemonRole, KernelVersion, Behaviors, Sysctl);
 
 /// Names, which may be any bytes in the kernel, but not in a text.
 macro_rules! as_name {
@@ -201,7 +201,7 @@ struct Entry {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Director {
-    kernel: KernelVersion,
+    behaviors: Behaviors,
     info: Info,
     #[serde(default)]
     timeouts: Timeouts,
@@ -218,7 +218,7 @@ impl Serialize for Table {
             Entry { service, statistics, destinations: entry.destinations().copied().collect() }
         };
         Director {
-            kernel: self.kernel(),
+            behaviors: self.behaviors(),
             info: self.info(),
             timeouts: self.timeouts(),
             daemons: self.daemons().to_vec(),
@@ -240,7 +240,7 @@ impl<'de> Deserialize<'de> for Table {
             (ServiceState { service, statistics }, destinations)
         });
         let table =
-            Table::read(newest_first.collect(), told.timeouts, told.daemons, told.info).with_kernel(told.kernel);
+            Table::read(newest_first.collect(), told.timeouts, told.daemons, told.info).with_behaviors(told.behaviors);
         let there = count(table.services().len(), table.services().map(|entry| entry.destinations().len()).sum());
         if there != expected {
             return Err(D::Error::custom("a service or a destination is there twice"));

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use crate::error::InvalidValue;
-use crate::name::{PersistenceEngine, Scheduler};
+use crate::name::{Module, PersistenceEngine, Scheduler};
 
 /// An address family.
 ///
@@ -548,6 +548,11 @@ impl Service {
         } else {
             Err(FamilyMismatch { key: self.key, netmask })
         }
+    }
+
+    /// What it needs of the kernel, in the order in which the kernel looks for it.
+    pub(crate) fn modules(&self) -> impl Iterator<Item = Module> + use<> {
+        [Module::from(self.scheduler)].into_iter().chain(self.engine.map(Module::from))
     }
 
     /// The same service with this scheduler.

@@ -147,7 +147,8 @@ macro_rules! sysctls {
                 match self { $(Sysctl::$variant => SysctlKind::$kind,)* }
             }
 
-            /// The first Linux that is known to have it; `None` if Linux 6.1, the oldest that this crate is tested on, does.
+            /// The first release of Linux that is known to have it; `None` if Linux 6.1, the oldest that this crate is tested on,
+            /// does. A stable release of an older series may have it, too: whether a kernel has it, [`Sysctls::get`] says.
             pub const fn since(self) -> Option<KernelVersion> {
                 match self { $(Sysctl::$variant => $since,)* }
             }
@@ -237,17 +238,6 @@ sysctls! {
 }
 
 impl Sysctl {
-    /// Can it be in this Linux? Whether it is depends also on how that was built.
-    ///
-    /// ```
-    /// use ipvs::Sysctl;
-    /// assert!(!Sysctl::ConnMax.is_in("6.12".parse()?));
-    /// # Ok::<(), ipvs::InvalidValue>(())
-    /// ```
-    pub fn is_in(self, kernel: KernelVersion) -> bool {
-        self.since().is_none_or(|since| kernel >= since)
-    }
-
     fn fits(self, value: &SysctlValue) -> bool {
         matches!(
             (self.kind(), value),

@@ -1,6 +1,6 @@
 //! The state of a director as a value, and how commands change it. What is refused is in `rules.rs`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::daemon::{Daemon, DaemonRole};
 use crate::destination::Destination;
 use crate::error::Refusal;
 use crate::info::{Info, Version};
-use crate::kernel::KernelVersion;
-use crate::name::InterfaceName;
+use crate::kernel::Behaviors;
+use crate::name::{InterfaceName, Module};
 use crate::service::{Family, Service, ServiceKey, hash_address, plain};
 use crate::stats::Statistics;
 use crate::timeouts::Timeouts;
@@ -150,18 +150,19 @@ impl TableEntry {
 /// [`apply`](Self::apply) changes it as the kernel would, and refuses what the kernel would refuse, with the same error
 /// number. A fresh table is that of a network namespace nobody has touched: no services, default timeouts.
 ///
-/// Where kernels differ it is the one that it was read from, or else the newest, Linux 7.2;
-/// [`with_kernel`](Self::with_kernel) makes it another. Known to differ are, since Linux 7.2 (6.12 has none of it):
-///
-/// - an [`upper_threshold`](Destination::upper_threshold) above 2,147,483,647 is refused.
-///
-/// The [`info`](Self::info) of a table that was not read is that of Linux 6, whatever its version.
+/// Where kernels differ it does as the newest, Linux 7.2, and a table that was read does as the version that it was read from;
+/// [`with_behaviors`](Self::with_behaviors) makes it another. [`Behaviors`] names the differences. The [`info`](Self::info) of a table
+/// that was not read is always that of Linux 6.
 ///
 /// What depends on a particular machine is assumed: the only network interface is `lo`
 /// ([`with_interface`](Self::with_interface) and [`with_interfaces`](Self::with_interfaces) say what else), it can send to any group,
-/// the schedulers and the persistence engine are those of the Linux tree (some distributions leave out `twos`), and every unicast
-/// address can be reached. A table that was read from a kernel also has the schedulers and engines that its services use; it has any
-/// interface, and does not know what it carries: a backup daemon without [`max_len`](Daemon::max_len) then stays without.
+/// and every unicast address can be reached. A table that was read from a kernel has any interface, and does not know what it carries:
+/// a backup daemon without [`max_len`](Daemon::max_len) then stays without.
+///
+/// Of schedulers and persistence engines there are three kinds. Those of the Linux tree are there ([`with_module`](Self::with_module)
+/// and [`without_module`](Self::without_module) say what else). Of a table that was read, all others, and `twos`, which some
+/// distributions leave out, are known to be there if a service uses them; what the kernel answered when it was asked
+/// ([`Client::probe`](crate::Client::probe)) is there or is not; and what nobody has asked it for is not refused, but left to the kernel.
 ///
 /// ```
 /// use ipvs::{Command, Errno, Service, Table};
@@ -187,9 +188,19 @@ pub struct Table {
     timeouts: Timeouts,
     daemons: Vec<Daemon>,
     info: Info,
-    kernel: KernelVersion,
+    behaviors: Behaviors,
+    modules: Modules,
     /// Those that are there; `None` where it isn't known, and any will do.
     interfaces: Option<Vec<Interface>>,
+}
+
+/// The schedulers and persistence engines of a table's kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Modules {
+    /// What the kernel said, or shows by using it: there, or not there. Most tables need none of it.
+    known: BTreeMap<Module, bool>,
+    /// Is the kernel this table itself, which then has those of the Linux tree and no others? Else it has to be asked.
+    are_of_tree: bool,
 }
 
 /// A network interface that a sync daemon may use.
@@ -211,7 +222,8 @@ impl Default for Table {
             timeouts: Timeouts { tcp: Some(900), tcp_fin: Some(120), udp: Some(300) },
             daemons: Vec::new(),
             info: Info { version: Version { major: 1, minor: 2, patch: 1 }, connection_table_size: 4096 },
-            kernel: KernelVersion::NEWEST,
+            behaviors: Behaviors::default(),
+            modules: Modules { known: BTreeMap::new(), are_of_tree: true },
             interfaces: Some(vec![Interface::LOOPBACK]),
         }
     }
@@ -257,22 +269,76 @@ impl Table {
         Table { interfaces: Some(interfaces), ..self }
     }
 
-    /// The same director on another kernel.
+    /// The same director on a kernel that does this where kernels differ.
     ///
     /// ```
-    /// use ipvs::{Command, Destination, KernelVersion, Service, Table};
+    /// use ipvs::{Behaviors, Command, Destination, Service, Table};
     /// let key = "tcp 192.0.2.1:80".parse()?;
     /// let server = Destination { upper_threshold: 1 << 31, ..Destination::new("192.0.2.11:80".parse()?) };
-    /// for (kernel, refused) in [("6.12", false), ("7.2", true)] {
-    ///     let mut table = Table::new().with_kernel(kernel.parse()?);
+    /// for (behaviors, refused) in [(Behaviors::empty(), false), (Behaviors::SIGNED_UPPER_THRESHOLD, true)] {
+    ///     let mut table = Table::new().with_behaviors(behaviors);
     ///     table.apply(&Command::AddService(Service::new(key)))?;
     ///     assert_eq!(table.apply(&Command::AddDestination(key, server)).is_err(), refused);
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn with_kernel(self, kernel: KernelVersion) -> Self {
-        Table { kernel, ..self }
+    pub fn with_behaviors(self, behaviors: Behaviors) -> Self {
+        Table { behaviors, ..self }
+    }
+
+    /// The same director on a kernel that has this scheduler or persistence engine, too.
+    ///
+    /// ```
+    /// use ipvs::{Command, Scheduler, Service, Table};
+    /// let fastest = Scheduler::new("fastest")?;
+    /// let add = Command::AddService(Service::new("mark 1".parse()?).with_scheduler(fastest));
+    /// assert!(Table::new().apply(&add).is_err());
+    /// assert!(Table::new().with_module(fastest).apply(&add).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_module(mut self, module: impl Into<Module>) -> Self {
+        self.learn_module(module.into(), true);
+        self
+    }
+
+    /// The same director on a kernel that does not have this scheduler or persistence engine.
+    ///
+    /// ```
+    /// use ipvs::{Command, Scheduler, Service, Table};
+    /// let add = Command::AddService(Service::new("mark 1".parse()?).with_scheduler(Scheduler::TWOS));
+    /// assert!(Table::new().without_module(Scheduler::TWOS).apply(&add).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn without_module(mut self, module: impl Into<Module>) -> Self {
+        self.learn_module(module.into(), false);
+        self
+    }
+
+    /// Does its kernel have this scheduler or persistence engine? `None`: only the kernel knows.
+    pub(crate) fn has_module(&self, module: Module) -> Option<bool> {
+        let listed =
+            if self.modules.are_of_tree { Some(module.is_in_tree()) } else { module.is_everywhere().then_some(true) };
+        self.modules.known.get(&module).copied().or(listed)
+    }
+
+    pub(crate) fn learn_module(&mut self, module: Module, is_there: bool) {
+        self.modules.known.insert(module, is_there);
+    }
+
+    pub(crate) fn learn_behavior(&mut self, behavior: Behaviors, has_it: bool) {
+        self.behaviors.set(behavior, has_it);
+    }
+
+    /// What a service of it uses is there, and stays known when the service goes.
+    fn note_modules(&mut self, service: &Service) {
+        for module in service.modules() {
+            if self.has_module(module) != Some(true) {
+                self.learn_module(module, true);
+            }
+        }
     }
 
     /// A table made of what was read from a kernel: services and destinations in the kernel's order, newest first.
@@ -287,8 +353,11 @@ impl Table {
                 destinations.into_iter().rev().map(|state| (At(state.destination.address), state)).collect();
             (state.service.key(), TableEntry::new(state, destinations))
         };
-        let services = services.into_iter().rev().map(entry).collect();
-        Table { services, timeouts, daemons, info, interfaces: None, ..Table::default() }
+        let services: IndexMap<_, _, _> = services.into_iter().rev().map(entry).collect();
+        let modules = Modules { known: BTreeMap::new(), are_of_tree: false };
+        let mut table = Table { timeouts, daemons, info, modules, interfaces: None, ..Table::default() };
+        services.values().for_each(|entry| table.note_modules(entry.service()));
+        Table { services, ..table }
     }
 
     /// The same director without services: as after [`Command::Flush`].
@@ -308,7 +377,8 @@ impl Table {
             interfaces: self.interfaces.clone(),
             timeouts: self.timeouts,
             info: self.info,
-            kernel: self.kernel,
+            behaviors: self.behaviors,
+            modules: self.modules.clone(),
         }
     }
 
@@ -335,6 +405,7 @@ impl Table {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn adopt(&mut self, entry: TableEntry) {
+        self.note_modules(entry.service());
         self.services.insert(entry.service().key(), entry);
     }
 
@@ -363,9 +434,9 @@ impl Table {
         self.info
     }
 
-    /// Its kernel: where kernels differ, it does as this one.
-    pub fn kernel(&self) -> KernelVersion {
-        self.kernel
+    /// What its kernel does where kernels differ.
+    pub fn behaviors(&self) -> Behaviors {
+        self.behaviors
     }
 
     /// Change it as the kernel would.
@@ -385,7 +456,10 @@ impl Table {
             Command::AddService(service) => {
                 self.adopt(TableEntry::new(ServiceState::new(*service), IndexMap::default()));
             }
-            Command::EditService(service) => self.change(&service.key(), |entry| entry.state.service = *service),
+            Command::EditService(service) => {
+                self.note_modules(service);
+                self.change(&service.key(), |entry| entry.state.service = *service);
+            }
             Command::DeleteService(key) => drop(self.services.shift_remove(key)),
             Command::AddDestination(key, destination) => self.change(key, |entry| {
                 entry.destinations.insert(At(destination.address), DestinationState::new(*destination));

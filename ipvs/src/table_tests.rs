@@ -66,7 +66,7 @@ fn what_was_read_is_there_with_the_oldest_first() {
     }
     assert_eq!(table.timeouts(), Timeouts { tcp: Some(1), tcp_fin: Some(2), udp: Some(3) });
     assert_eq!((table.info().version.to_string().as_str(), table.info().connection_table_size), ("1.2.3", 256));
-    assert_eq!((table.daemons().len(), table.kernel()), (1, KernelVersion::NEWEST));
+    assert_eq!((table.daemons().len(), table.behaviors()), (1, Behaviors::default()));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn tables_are_equal_if_they_are_configured_alike() {
     });
     let daemons = table.daemons().to_vec();
     let other = Table::read(services.collect(), table.timeouts(), daemons, Table::new().info());
-    assert_eq!(other.with_kernel("6.1".parse().unwrap()), table);
+    assert_eq!(other.with_behaviors(Behaviors::empty()), table);
     let heavier = server(11).with_weight(Weight::new(5).unwrap());
     for command in [
         Command::EditService(Service::new(key("mark 1")).with_one_packet()),
@@ -149,12 +149,12 @@ fn zeroing_ends_what_was_counted_and_no_connection() {
 
 #[test]
 fn a_flush_spares_all_but_the_services() {
-    let mut table = busy().with_kernel("6.1".parse().unwrap()).with_interfaces([InterfaceName::LOOPBACK]);
+    let mut table = busy().with_behaviors(Behaviors::empty()).with_interfaces([InterfaceName::LOOPBACK]);
     let without = table.without_services();
     done(&mut table, [Command::Flush]);
     assert_eq!(table, without);
     assert_eq!((table.services().len(), table.daemons().len(), table.info()), (0, 1, busy().info()));
-    assert_eq!((table.timeouts(), table.kernel()), (busy().timeouts(), KernelVersion { major: 6, minor: 1 }));
+    assert_eq!((table.timeouts(), table.behaviors()), (busy().timeouts(), Behaviors::empty()));
     assert!(table.interface(InterfaceName::new("eth0").unwrap()).is_none());
 }
 

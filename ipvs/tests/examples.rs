@@ -90,7 +90,7 @@ fn refusals_have_their_reasons() {
     let expected = [
         "EEXIST: Service already exists: there is a service tcp 192.0.2.1:80 already",
         "ESRCH: No such service: there is no service tcp 192.0.2.1:8080, but tcp 192.0.2.1:80",
-        "ENOENT: Scheduler or persistence engine not found: this kernel has no scheduler rrr",
+        "ENOENT: Scheduler or persistence engine not found: the kernel says that it has no scheduler rrr",
     ];
     assert_eq!(told.lines().count(), expected.len(), "{told}");
     for (line, expected) in told.lines().zip(expected) {

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use ipvs::{Client, Error, Planner};
+use ipvs::{Error, Planner};
 
 use super::difference::{Difference, Notation};
 use super::session::{Session, Trouble};
@@ -25,11 +25,12 @@ pub(super) fn try_out(
     kernel: &mut Kernel,
     work: impl FnOnce(&mut Streams<'_>, &mut Kernel) -> u8,
 ) -> u8 {
-    let before = match kernel.table() {
-        Ok(table) => table,
+    let read = kernel.table().and_then(|table| Ok((kernel.client()?.try_clone()?.dry_run(table.clone()), table)));
+    let (copy, before) = match read {
+        Ok(read) => read,
         Err(error) => return unreadable(error, streams, kernel),
     };
-    let mut copy = Kernel::with(Client::fake(before.clone()), kernel.connections());
+    let mut copy = Kernel::with(copy, kernel.connections());
     // Each refusal with its line, whoever reads it.
     let status = work(&mut Streams { hints: || true, ..streams.reborrow() }, &mut copy);
     let after = match copy.table() {

@@ -100,11 +100,14 @@ pub(super) fn plan(
     text: &Text,
     restrictions: &Restrictions,
 ) -> Result<Prepared, Trouble> {
-    let (before, mut desired) = read(session, text)?;
+    let (mut before, mut desired) = read(session, text)?;
     if restrictions.services_only {
         desired.keep_services_only();
     }
     session.warn(&desired.warnings);
+    let commands = desired.commands.iter().map(|located| &located.command);
+    let probed = session.kernel.client().and_then(|client| client.probe(&mut before, commands));
+    probed.map_err(|error| Trouble::Kernel(Failure::read(error)))?;
     let table = desired.table(&before).map_err(Trouble::Problems)?;
     for key in restrictions.only.iter().filter(|key| before.service(key).is_none() && table.service(key).is_none()) {
         session.note(format!("--only: there is no service {key}, neither in the file nor on the director"));

@@ -329,6 +329,18 @@ impl AsyncClient {
         self.core.table(Detail::NoStatistics).await
     }
 
+    /// As [`Client::probe`](crate::Client::probe).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn probe<'c>(
+        &mut self,
+        table: &mut Table,
+        commands: impl IntoIterator<Item = &'c Command>,
+    ) -> Result<(), Error> {
+        self.core.probe(table, commands).await
+    }
+
     /// As [`Client::explain`](crate::Client::explain).
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::explain::is_broadcast_here;
 use crate::info::Info;
 use crate::namespace::NamespaceError;
 use crate::older;
-use crate::service::ServiceKey;
+use crate::service::{Service, ServiceKey};
 use crate::table::{DestinationState, ServiceState, Table, has_one_twice};
 use crate::timeouts::Timeouts;
 use crate::wire::{self, Detail, Read, WireError};
@@ -145,6 +145,17 @@ impl<C: Carrier> Core<C> {
 
     pub(crate) fn gathered(&self) -> usize {
         self.window.len()
+    }
+
+    /// Carries one command out and leaves alone what was gathered. It is one that can't change anything, so nothing is unknown if that fails.
+    pub(crate) async fn try_command(&mut self, command: &Command) -> Result<Outcome, Error> {
+        let (mut window, sequence) = (Window::default(), self.next_sequence());
+        window.push(self.family, sequence, command);
+        match self.exchange(&mut window).await {
+            Ok(()) => Ok(window.take().pop().unwrap_or(Ok(()))),
+            Err(Error::OutcomeUnknown(error)) => Err(*error),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends what was gathered, and waits for its outcomes.
@@ -299,11 +310,16 @@ impl<C: Carrier> Core<C> {
             services.push((state, destinations));
         }
         let (timeouts, daemons, info) = (self.timeouts().await?, self.daemons().await?, self.info().await?);
-        Ok(Table::read(services, timeouts, daemons, info).with_kernel(self.carrier.link().kernel()))
+        Ok(Table::read(services, timeouts, daemons, info).with_behaviors(self.carrier.link().behaviors()))
     }
 
     pub(crate) async fn explain(&mut self, command: &Command, errno: Errno) -> Result<Option<Cause>, Error> {
-        let table = self.table(Detail::NoStatistics).await?;
+        let mut table = self.table(Detail::NoStatistics).await?;
+        if errno == Errno::ENOENT {
+            // Then the kernel may lack what every kernel is expected to have.
+            self.probe_modules(&mut table, command.service().into_iter().flat_map(Service::modules)).await?;
+        }
+        self.probe(&mut table, [command]).await?;
         let link = self.carrier.link();
         let mut is_broadcast = Ok(false);
         let cause = table.cause_of(command, errno, |address| {

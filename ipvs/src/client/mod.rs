@@ -93,6 +93,27 @@ impl Client {
         Self::over(link, DEADLINE).expect("the in-memory kernel has the family")
     }
 
+    /// A client of an in-memory kernel that holds this table, mostly the one that was just read: to try changes out before they are made.
+    ///
+    /// Unlike that of [`fake`](Self::fake), it asks the kernel of this client for what a table does not tell:
+    /// [`probe`](Self::probe).
+    ///
+    /// ```
+    /// use ipvs::{Client, Scheduler, Service, Table};
+    /// let fastest = Scheduler::new("fastest")?;
+    /// let mut director = Client::fake(Table::new().with_module(fastest));
+    /// let table = director.table()?;
+    /// let mut rehearsal = director.try_clone()?.dry_run(table);
+    /// rehearsal.add_service(&Service::new("mark 1".parse()?).with_scheduler(fastest))?;
+    /// assert!(rehearsal.add_service(&Service::new("mark 2".parse()?).with_scheduler(Scheduler::new("other")?)).is_err());
+    /// assert_eq!(director.services()?.len(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn dry_run(self, table: Table) -> Self {
+        let link = Link::Fake(Box::new(Fake::with_original(table, self)));
+        Self::over(link, DEADLINE).expect("the in-memory kernel has the family")
+    }
+
     /// A second client of the same director, with a socket of its own: for another thread, or in tests of programs beside
     /// other writers. It is in the network namespace of the first, whichever thread calls this.
     ///

@@ -3,6 +3,7 @@
 
 use crate::text::{self, EscapeError};
 use crate::words::{self, WordError};
+use ipvs::Behaviors;
 use std::ffi::OsString;
 use std::fmt;
 use std::ops::Range;
@@ -24,8 +25,8 @@ pub struct Case {
     pub needs_kernel: bool,
     /// Needs the host and service names of `cases/etc`, which only a private world has.
     pub needs_names: bool,
-    /// The kernels for which the transcript holds; empty for all.
-    pub kernels: Vec<KernelRange>,
+    /// What a kernel does on which the transcript holds, and whatever else it does.
+    pub behaviors: Behaviors,
     /// The issue that will build what the case shows; until then ours must fail it.
     pub issue: Option<u32>,
     /// The commands, in order.
@@ -152,34 +153,6 @@ impl Transcript {
     }
 }
 
-/// A set of kernels.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KernelRange {
-    /// This version and all later ones.
-    Since(KernelVersion),
-    /// This version only.
-    Only(KernelVersion),
-}
-
-/// The first two numbers of a kernel's version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct KernelVersion(pub u32, pub u32);
-
-impl KernelVersion {
-    /// Reads `6.1` or `6.1.176-amd64`.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut numbers = text.split(|c: char| !c.is_ascii_digit());
-        Some(Self(numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
-    }
-}
-
-impl fmt::Display for KernelVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.0, self.1)
-    }
-}
-
 /// What is wrong with a case file, and where.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}.case:{line}: {problem}")]
@@ -254,16 +227,6 @@ impl Case {
         }
         parser.finish()
     }
-
-    /// Whether the case's transcript holds for this kernel.
-    #[must_use]
-    pub fn holds_on(&self, kernel: KernelVersion) -> bool {
-        self.kernels.is_empty()
-            || self.kernels.iter().any(|range| match range {
-                KernelRange::Since(first) => kernel >= *first,
-                KernelRange::Only(one) => kernel == *one,
-            })
-    }
 }
 
 /// What the next line of output belongs to.
@@ -290,7 +253,7 @@ impl Parser {
             source,
             needs_kernel: false,
             needs_names: false,
-            kernels: Vec::new(),
+            behaviors: Behaviors::empty(),
             issue: None,
             steps: Vec::new(),
         };
@@ -324,12 +287,9 @@ impl Parser {
         match name {
             "kernel" => self.case.needs_kernel = true,
             "names" => self.case.needs_names = true,
-            "since" | "only" => {
-                for value in &values {
-                    let version = KernelVersion::parse(value).ok_or_else(unknown)?;
-                    let range = if name == "since" { KernelRange::Since(version) } else { KernelRange::Only(version) };
-                    self.case.kernels.push(range);
-                }
+            "where" => {
+                let named = values.iter().map(|name| name.parse::<Behaviors>());
+                self.case.behaviors = named.collect::<Result<_, _>>().map_err(|_| unknown())?;
             }
             "issue" => self.case.issue = Some(values.first().and_then(|word| word.parse().ok()).ok_or_else(unknown)?),
             "unordered" => self.manner.unordered = true,

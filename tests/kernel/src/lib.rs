@@ -1,5 +1,6 @@
 //! Tests that need a kernel.
 
+pub mod behaviors;
 pub mod case;
 pub mod contents;
 pub mod diff;

@@ -5,23 +5,23 @@ use std::mem::{Discriminant, discriminant};
 use std::process;
 
 use ipvs::{
-    Cause, Client, Command, Daemon, DaemonRole, Destination, Errno, Error, Forwarding, InterfaceName, KernelVersion,
+    Behaviors, Cause, Client, Command, Daemon, DaemonRole, Destination, Errno, Error, Forwarding, InterfaceName,
     PersistenceEngine, Scheduler, Service, ServiceKey, Table, Timeouts, Tunnel,
 };
-use kernel_tests::sandbox;
+use kernel_tests::{behaviors, sandbox};
 
 #[test]
 fn fake_each_refusal_has_its_cause() {
-    each_refusal_has_its_cause(&mut Client::fake(Table::new()));
+    each_refusal_has_its_cause(&mut Client::fake(Table::new()), Behaviors::default());
 }
 
 #[test]
 fn kernel_each_refusal_has_its_cause() {
     sandbox::enter_network().unwrap();
-    each_refusal_has_its_cause(&mut Client::connect().unwrap());
+    each_refusal_has_its_cause(&mut Client::connect().unwrap(), behaviors::of_this_kernel());
 }
 
-fn each_refusal_has_its_cause(client: &mut Client) {
+fn each_refusal_has_its_cause(client: &mut Client, behaviors: Behaviors) {
     let mut seen = HashSet::new();
     for (commands, errno, sentence) in refusals() {
         let (last, before) = commands.split_last().unwrap();
@@ -31,7 +31,7 @@ fn each_refusal_has_its_cause(client: &mut Client) {
         seen.insert(discriminant(&cause(client, last, errno, sentence)));
         clean(client);
     }
-    if client.table().unwrap().kernel() >= KernelVersion::NEWEST {
+    if behaviors.contains(Behaviors::SIGNED_UPPER_THRESHOLD) {
         let (key, upper) = (key("tcp 10.0.0.1:80"), Destination { upper_threshold: 1 << 31, ..server("127.0.0.1:80") });
         client.execute(&Command::AddService(Service::new(key))).unwrap();
         let sentence = "an upper threshold is 0 to 2147483647, not 2147483648";
@@ -73,7 +73,9 @@ fn provokable() -> HashSet<Discriminant<Cause>> {
 /// Why the client's kernel refuses this; the kernel must.
 #[track_caller]
 fn cause(client: &mut Client, command: &Command, errno: Errno, sentence: &str) -> Cause {
-    let predicted = client.table().unwrap().explain(command);
+    let mut table = client.table().unwrap();
+    client.probe(&mut table, [command]).unwrap();
+    let predicted = table.explain(command);
     match client.execute(command) {
         Err(Error::Refused(refusal)) => assert_eq!(refusal.errno, errno, "{command:?}"),
         other => panic!("{command:?}: {other:?}, not refused"),
@@ -120,8 +122,8 @@ fn of_services() -> Vec<(Vec<Command>, Errno, &'static str)> {
     let web = Service::new(key("tcp 10.0.0.1:80"));
     let unknown_scheduler = web.with_scheduler(Scheduler::new("x").unwrap());
     let unknown_engine = web.with_engine(PersistenceEngine::new("x").unwrap());
-    let schedulers = "this kernel has no scheduler x (module ip_vs_x); Linux has rr wrr lc wlc lblc lblcr dh sh sed nq fo ovf \
-                      mh twos";
+    let schedulers = "the kernel says that it has no scheduler x (module ip_vs_x); Linux has rr wrr lc wlc lblc lblcr \
+                      dh sh sed nq fo ovf mh twos";
     vec![
         (vec![add("mark 1"), add("mark 1")], Errno::EEXIST, "there is a service mark 1 already"),
         (vec![delete("mark 1")], Errno::ESRCH, "there is no service mark 1"),
@@ -147,7 +149,7 @@ fn of_services() -> Vec<(Vec<Command>, Errno, &'static str)> {
         (
             vec![Command::AddService(unknown_engine)],
             Errno::ENOENT,
-            "this kernel has no persistence engine x (module ip_vs_pe_x); Linux has sip",
+            "the kernel says that it has no persistence engine x (module ip_vs_pe_x); Linux has sip",
         ),
     ]
 }
@@ -321,9 +323,24 @@ fn fake_a_cause_fits_the_errno_even_if_the_table_has_changed() {
     assert_eq!(explain(&mut client, start, Errno::EADDRNOTAVAIL), unready);
     let (sip, rr) = (service.with_engine(PersistenceEngine::SIP), service.with_scheduler(Scheduler::RR));
     let edit = Command::EditService;
-    let scheduler = Some(Cause::NoSuchScheduler(Scheduler::RR));
-    assert_eq!(explain(&mut client, edit(rr), Errno::ENOENT), scheduler);
-    assert_eq!(explain(&mut client, edit(sip), Errno::ENOENT), Some(Cause::NoSuchEngine(PersistenceEngine::SIP)));
-    let either = Some(Cause::NoSuchSchedulerOrEngine(Scheduler::RR, PersistenceEngine::SIP));
-    assert_eq!(explain(&mut client, edit(rr.with_engine(PersistenceEngine::SIP)), Errno::ENOENT), either);
+    for service in [rr, sip, rr.with_engine(PersistenceEngine::SIP)] {
+        assert_eq!(explain(&mut client, edit(service), Errno::ENOENT), None, "the kernel has it by now");
+    }
+}
+
+/// The kernel has one error number for both; it is asked which of them it meant.
+#[test]
+fn fake_a_missing_engine_is_not_taken_for_a_missing_scheduler() {
+    let both = Service::new(key("mark 1")).with_scheduler(Scheduler::RR).with_engine(PersistenceEngine::SIP);
+    let cause = |table: Table| {
+        let mut client = Client::fake(table);
+        let add = Command::AddService(both);
+        let refusal = client.execute_all([&add]).unwrap()[0].unwrap_err();
+        client.explain(&add, refusal.errno).unwrap()
+    };
+    let (scheduler, engine) = (Cause::NoSuchScheduler(Scheduler::RR), Cause::NoSuchEngine(PersistenceEngine::SIP));
+    assert_eq!(cause(Table::new().without_module(Scheduler::RR)), Some(scheduler));
+    assert_eq!(cause(Table::new().without_module(PersistenceEngine::SIP)), Some(engine));
+    let neither = Table::new().without_module(Scheduler::RR).without_module(PersistenceEngine::SIP);
+    assert_eq!(cause(neither), Some(scheduler), "the kernel looks for the scheduler first");
 }

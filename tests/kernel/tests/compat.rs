@@ -3,11 +3,13 @@
 //!
 //! `BLESS=DIR` plays no test but writes every case into DIR with the transcripts of the original; `BLESS=-` prints them.
 
-use kernel_tests::case::{Case, KernelVersion};
+use ipvs::Behaviors;
+use kernel_tests::behaviors;
+use kernel_tests::case::Case;
 use kernel_tests::harness::Harness;
 use kernel_tests::target::Target;
 use kernel_tests::{record, runner};
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::{Completion, Failed, Trial};
 use std::error::Error;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -37,7 +39,11 @@ fn main() -> ExitCode {
     for target in [Target::Theirs, Target::Ours, Target::Fake] {
         trials.extend(cases.iter().filter(|case| target.plays(case)).map(|case| trial(case, target)));
     }
-    harness.run(trials)
+    let status = harness.run(trials);
+    if env::var_os("LAB_KERNEL").is_some() {
+        behaviors::report();
+    }
+    status
 }
 
 fn read_cases() -> Result<Vec<Case>, Box<dyn Error>> {
@@ -59,15 +65,21 @@ fn case_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 fn trial(case: &Case, target: Target) -> Trial {
-    let skipped = running_kernel().is_some_and(|kernel| !case.holds_on(kernel));
     let name = format!("{}::{}", target.name(), case.name);
     let case = case.clone();
-    Trial::test(name, move || runner::check(&case, target).map_err(|failure| Failed::from(failure.to_string())))
-        .with_ignored_flag(skipped)
+    Trial::ignorable_test(name, move || {
+        if !holds(&case, target) {
+            return Ok(Completion::ignored_with(format!("this kernel is not one with {}", case.behaviors)));
+        }
+        runner::check(&case, target).map_err(|failure| Failed::from(failure.to_string()))?;
+        Ok(Completion::Completed)
+    })
 }
 
-fn running_kernel() -> Option<KernelVersion> {
-    KernelVersion::parse(&fs::read_to_string("/proc/sys/kernel/osrelease").ok()?)
+/// Most cases hold on every kernel, for which it need not be asked.
+fn holds(case: &Case, target: Target) -> bool {
+    let behaviors = || if target == Target::Fake { Behaviors::default() } else { behaviors::of_this_kernel() };
+    case.behaviors.is_empty() || behaviors().contains(case.behaviors)
 }
 
 /// A deviation that nobody can read about is a fault.
@@ -86,10 +98,8 @@ fn documented(cases: &[Case]) -> Trial {
 
 /// Records the cases whose name holds any of these, if the running kernel is one for which they hold.
 fn bless(cases: &[Case], place: &OsStr, names: &[&str]) -> ExitCode {
-    let kernel = running_kernel();
     let wanted = |case: &&Case| {
-        (names.is_empty() || names.iter().any(|name| case.name.contains(name)))
-            && kernel.is_none_or(|kernel| case.holds_on(kernel))
+        (names.is_empty() || names.iter().any(|name| case.name.contains(name))) && holds(case, Target::Theirs)
     };
     for case in cases.iter().filter(wanted) {
         let file = format!("{}.case", case.name);

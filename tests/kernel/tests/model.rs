@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use coverage::Coverage;
 use ipvs::{Client, Command, Error, KernelVersion, Table};
 use kernel_tests::contents::Contents;
-use kernel_tests::sandbox;
+use kernel_tests::{behaviors, sandbox};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
@@ -29,10 +29,14 @@ fn the_table_does_what_the_kernel_does() {
         panic!("{error}");
     }
     let coverage = coverage.into_inner();
-    println!("kernel {}, seed {seed}, {cases} sequences:\n{coverage}", KernelVersion::running());
+    println!(
+        "kernel {} with {}, seed {seed}, {cases} sequences:\n{coverage}",
+        KernelVersion::running(),
+        behaviors::of_this_kernel()
+    );
     // A few sequences, as of somebody who looks for something, need not reach everything.
     if cases >= 200 {
-        assert_eq!(coverage.missing(KernelVersion::running()), Vec::<String>::new(), "never happened");
+        assert_eq!(coverage.missing(behaviors::of_this_kernel()), Vec::<String>::new(), "never happened");
     }
 }
 
@@ -40,7 +44,7 @@ fn the_table_does_what_the_kernel_does() {
 fn run(commands: &[Command], coverage: &mut Coverage) -> Result<(), TestCaseError> {
     sandbox::enter_network().unwrap();
     let mut kernel = Client::connect().unwrap();
-    let mut table = Table::new().with_kernel(KernelVersion::running());
+    let mut table = Table::new().with_behaviors(behaviors::of_this_kernel());
     for (step, command) in commands.iter().enumerate() {
         let theirs = match kernel.execute(command) {
             Ok(()) => Ok(()),

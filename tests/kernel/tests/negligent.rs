@@ -1,7 +1,8 @@
 //! Requests that the library's types can't make: what the kernel answers is what the in-memory kernel is tested to answer
 //! (`ipvs/src/fake.rs`, from the same file).
 
-use kernel_tests::sandbox;
+use ipvs::Behaviors;
+use kernel_tests::{behaviors, sandbox};
 use netlink_sys::{Socket, protocols::NETLINK_GENERIC};
 
 const REQUESTS: &str = include_str!("../../../ipvs/src/wire/negligent.txt");
@@ -11,15 +12,15 @@ const DUMP: u16 = 0x300;
 #[test]
 fn malformed_requests_are_answered_as_the_fake_answers() {
     sandbox::enter_network().unwrap();
-    let (family, since_7) = (family(), kernel_tests::kernel_major() >= 7);
+    let (family, behaviors) = (family(), behaviors::of_this_kernel());
     for line in REQUESTS.lines().filter(|line| !line.starts_with('#')) {
         let [name, dump, hex, errno] = line.split(" | ").collect::<Vec<_>>().try_into().unwrap();
         let flags = REQUEST_ACK | if dump == "dump" { DUMP } else { 0 };
         let reply = ask(family, flags, &unhex(hex));
         let code = -i32::from_ne_bytes(reply[16..20].try_into().unwrap());
         let answer = if code == 0 { "ok".into() } else { format!("{:?}", ipvs::Errno::new(code)) };
-        let expected = match errno.strip_suffix(" since 7") {
-            Some(errno) if since_7 => errno,
+        let expected = match errno.split_once(" where ") {
+            Some((errno, needed)) if behaviors.contains(needed.parse::<Behaviors>().unwrap()) => errno,
             Some(_) => "ok",
             None => errno,
         };

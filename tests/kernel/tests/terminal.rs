@@ -36,11 +36,15 @@ const REFUSED: [(&str, &str, &[&str]); 14] = [
     ),
     (
         "-A -f 1 -s lbclr",
-        "this kernel has no scheduler lbclr (module ip_vs_lbclr); Linux has rr wrr lc wlc lblc lblcr dh sh sed nq fo ovf mh \
-         twos",
+        "the kernel says that it has no scheduler lbclr (module ip_vs_lbclr); Linux has rr wrr lc wlc lblc lblcr dh sh \
+         sed nq fo ovf mh twos",
         &[],
     ),
-    ("-A -f 1 --pe sap", "this kernel has no persistence engine sap (module ip_vs_pe_sap); Linux has sip", &[]),
+    (
+        "-A -f 1 --pe sap",
+        "the kernel says that it has no persistence engine sap (module ip_vs_pe_sap); Linux has sip",
+        &[],
+    ),
     ("--start-daemon backup", "there is no network interface eth0", &[]),
     (
         "--start-daemon master --mcast-interface lo",

@@ -31,22 +31,18 @@ fn a_difference_is_kept_apart() {
 
 #[test]
 fn directives_of_a_command_end_with_it() {
-    let case = parse("@only 6.1 6.12\n@issue 7\n@within 20\n$ ipvsadm\n$ ipvsadm\n").unwrap();
+    let case = parse("@where connection-table-on-demand\n@issue 7\n@within 20\n$ ipvsadm\n$ ipvsadm\n").unwrap();
     assert_eq!(case.issue, Some(7));
     assert_eq!(case.steps[0].manner.within, Some(Duration::from_secs(20)));
     assert_eq!(case.steps[1].manner, Manner::default());
-    let holds = |text| case.holds_on(KernelVersion::parse(text).unwrap());
-    assert!(holds("6.1.176") && holds("6.12.101") && !holds("7.2.7"));
+    assert_eq!(case.behaviors, Behaviors::CONNECTION_TABLE_ON_DEMAND);
 }
 
 #[test]
-fn since_means_this_and_later() {
-    let case = parse("@since 6.12\n$ ipvsadm\n").unwrap();
-    assert!(
-        !case.holds_on(KernelVersion(6, 1))
-            && case.holds_on(KernelVersion(6, 12))
-            && case.holds_on(KernelVersion(7, 2))
-    );
+fn a_case_needs_behaviors_by_name() {
+    let case = parse("@where signed-upper-threshold connection-table-on-demand\n$ ipvsadm\n").unwrap();
+    assert_eq!(case.behaviors, Behaviors::SIGNED_UPPER_THRESHOLD | Behaviors::CONNECTION_TABLE_ON_DEMAND);
+    assert!(parse("@where 7.2\n$ ipvsadm\n").is_err());
 }
 
 #[test]

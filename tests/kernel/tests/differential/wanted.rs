@@ -1,8 +1,9 @@
 //! The differences that are wanted, each by its title in docs/compatibility.md, and each as narrow as it can be said.
 
 use crate::step::Step;
+use ipvs::Behaviors;
+use kernel_tests::behaviors;
 use kernel_tests::case::Status;
-use kernel_tests::kernel_major;
 use kernel_tests::target::Outcome;
 
 /// Where each is explained.
@@ -32,10 +33,10 @@ pub(crate) enum Verdict {
     Different,
 }
 
-/// A newer kernel resizes its table of connections in its own time: two listings, one right after the other, may differ in the size.
+/// A kernel that makes its table of connections on demand resizes it in its own time: two listings, one right after the other, may differ in the size.
 pub(crate) fn without_size(mut outcome: Outcome) -> Outcome {
     const TITLE: &str = "IP Virtual Server version 1.2.1 (size=";
-    if kernel_major() >= RESIZES {
+    if behaviors::of_this_kernel().contains(Behaviors::CONNECTION_TABLE_ON_DEMAND) {
         let masked = |line: &[u8]| match line.strip_prefix(TITLE.as_bytes()) {
             Some(_) => format!("{TITLE}N)\n").into_bytes(),
             None => line.to_vec(),
@@ -44,9 +45,6 @@ pub(crate) fn without_size(mut outcome: Outcome) -> Outcome {
     }
     outcome
 }
-
-/// The first kernels that do.
-const RESIZES: u32 = 7;
 
 /// Where the two worked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use ipvs::{
-    Cause, Command, Daemon, Destination, Family, Forwarding, KernelVersion, Scheduler, Service, ServiceKey, Tunnel,
-    Weight,
+    Behaviors, Cause, Command, Daemon, Destination, Family, Forwarding, Scheduler, Service, ServiceKey, Tunnel, Weight,
 };
 
 /// How often what happened.
@@ -43,8 +42,9 @@ impl Coverage {
     }
 
     /// What must happen in a run of some length, and did not.
-    pub(crate) fn missing(&self, kernel: KernelVersion) -> Vec<String> {
-        let impossible = if kernel >= KernelVersion::NEWEST { "a threshold above 2^31" } else { "UpperThreshold" };
+    pub(crate) fn missing(&self, behaviors: Behaviors) -> Vec<String> {
+        let is_signed = behaviors.contains(Behaviors::SIGNED_UPPER_THRESHOLD);
+        let impossible = if is_signed { "a threshold above 2^31" } else { "UpperThreshold" };
         let schedulers = super::world::schedulers().into_iter().chain([Scheduler::NONE]).map(|name| name.to_string());
         let missing = [
             without(&self.done, &DONE),

@@ -276,7 +276,7 @@ fn assert_same(told: &Table, known: &Table) {
         all
     };
     assert_eq!(sorted(told), sorted(known));
-    assert_eq!((told.info(), told.kernel()), (known.info(), known.kernel()));
+    assert_eq!((told.info(), told.behaviors()), (known.info(), known.behaviors()));
 }
 
 /// Rates fade between two readings.

@@ -1,0 +1,183 @@
+//! Asking the running kernel what no table tells, by requests that change nothing of a director.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{panic, thread};
+
+use crate::client::{Carrier, Client, Core, now};
+use crate::command::Command;
+use crate::destination::Destination;
+use crate::error::{Errno, Error};
+use crate::kernel::Behaviors;
+use crate::name::{Module, Scheduler};
+use crate::namespace::NamespaceError;
+use crate::service::{Family, FirewallMark, Netmask, Protocol, Service, ServiceKey};
+use crate::table::Table;
+use crate::unshare::enter_new_network;
+
+impl Behaviors {
+    /// What the running kernel does, found out by trying.
+    ///
+    /// This happens on a thread of its own in a new network namespace, which ends with the thread: no director changes. It needs
+    /// `CAP_SYS_ADMIN` for the namespace beside the `CAP_NET_ADMIN` of every [`Client`]. Without it there is
+    /// [`of_running_version`](Self::of_running_version).
+    ///
+    /// ```no_run
+    /// use ipvs::{Behaviors, Table};
+    /// let behaviors = Behaviors::probe().unwrap_or_else(|_| Behaviors::of_running_version());
+    /// let like_this_machine = Table::new().with_behaviors(behaviors);
+    /// ```
+    ///
+    /// # Errors
+    /// [`NamespaceError::Create`] if there can be no new network namespace, or those of [`Client::connect`].
+    pub fn probe() -> Result<Self, Error> {
+        let prober = thread::Builder::new().name("ipvs-probe".into()).spawn(probe_in_new_network);
+        let probed = prober.map_err(NamespaceError::Create)?.join();
+        probed.unwrap_or_else(|panicked| panic::resume_unwind(panicked))
+    }
+}
+
+fn probe_in_new_network() -> Result<Behaviors, Error> {
+    enter_new_network().map_err(NamespaceError::Create)?;
+    let mut client = Client::connect()?;
+    let mut behaviors = Behaviors::of_running_version();
+    behaviors.set(Behaviors::CONNECTION_TABLE_ON_DEMAND, client.info()?.connection_table_size == 0);
+    let mark = FirewallMark::new(1).expect("1 is a mark");
+    // A scheduler would be a module, and loading one while a namespace ends can hang kernels before Linux 7.
+    let service = Service::new(ServiceKey::Mark { mark, family: Family::V4 }).with_scheduler(Scheduler::NONE);
+    client.add_service(&service)?;
+    if let Some(is_signed) = now(client.core.has_signed_upper_threshold(&service.key()))? {
+        behaviors.set(Behaviors::SIGNED_UPPER_THRESHOLD, is_signed);
+    }
+    Ok(behaviors)
+}
+
+impl Client {
+    /// Asks the kernel for what decides over these commands and is in no table: whether it has their schedulers and persistence
+    /// engines, of those that the table [does not know about](Table), and whether it refuses upper thresholds above 2,147,483,647.
+    /// The answers become part of the table, which then refuses what the kernel would refuse.
+    ///
+    /// This changes nothing but that the kernel loads a module that it is asked for. Where the kernel can't be asked (it has no IPVS for
+    /// IPv6, or there is no service yet to ask about thresholds), the table stays as it was. What is plainly known costs no request.
+    ///
+    /// ```
+    /// use ipvs::{Client, Command, Scheduler, Service, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// let mut table = director.table()?;
+    /// let add = Command::AddService(Service::new("mark 1".parse()?).with_scheduler(Scheduler::new("unheard-of")?));
+    /// assert_eq!(table.explain(&add), None, "nobody has asked the kernel");
+    /// director.probe(&mut table, [&add])?;
+    /// assert!(table.explain(&add).unwrap().to_string().starts_with("the kernel says that it has no scheduler unheard-of"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Error`]; nothing was changed.
+    pub fn probe<'c>(
+        &mut self,
+        table: &mut Table,
+        commands: impl IntoIterator<Item = &'c Command>,
+    ) -> Result<(), Error> {
+        now(self.core.probe(table, commands))
+    }
+}
+
+/// The number of no protocol, of which nobody has a service.
+const RESERVED: Protocol = Protocol::from_number(255);
+
+/// After as many refusals nobody needs another, and each costs the kernel a search for a module.
+const MOST_MISSING: usize = 10;
+
+impl<C: Carrier> Core<C> {
+    pub(crate) async fn probe<'c>(
+        &mut self,
+        table: &mut Table,
+        commands: impl IntoIterator<Item = &'c Command>,
+    ) -> Result<(), Error> {
+        let (mut modules, mut has_high_threshold) = (BTreeSet::new(), false);
+        for command in commands {
+            let needed = command.service().into_iter().flat_map(Service::modules);
+            modules.extend(needed.filter(|module| table.has_module(*module).is_none()));
+            has_high_threshold |= is_high_threshold(command);
+        }
+        self.probe_modules(table, modules).await?;
+        let service = table.services().next().map(|entry| entry.service().key());
+        if let Some(service) = service.filter(|_| has_high_threshold)
+            && let Some(is_signed) = self.has_signed_upper_threshold(&service).await?
+        {
+            table.learn_behavior(Behaviors::SIGNED_UPPER_THRESHOLD, is_signed);
+        }
+        Ok(())
+    }
+
+    /// Asks for each of these, whatever the table knows about it.
+    pub(crate) async fn probe_modules(
+        &mut self,
+        table: &mut Table,
+        modules: impl IntoIterator<Item = Module>,
+    ) -> Result<(), Error> {
+        let mut missing = 0;
+        for module in modules {
+            if let Some(is_there) = self.has_module(module).await? {
+                table.learn_module(module, is_there);
+                missing += usize::from(!is_there);
+            }
+            if missing == MOST_MISSING {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does the kernel have this scheduler or persistence engine? `None`: it can't be asked.
+    ///
+    /// Before the kernel looks at the prefix length of a new IPv6 service it looks for its scheduler, and then for its engine. So of
+    /// one whose prefix length is impossible it says either that a module is missing, or that the length is wrong. (`ip_vs_add_service`.)
+    async fn has_module(&mut self, module: Module) -> Result<Option<bool>, Error> {
+        let key = ServiceKey::Address { protocol: RESERVED, at: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)) };
+        let service = match module {
+            Module::Scheduler(scheduler) => Service::new(key).with_scheduler(scheduler),
+            Module::Engine(engine) => Service::new(key).with_scheduler(Scheduler::NONE).with_engine(engine),
+        };
+        let service = service.with_netmask(Netmask::carried_v6(0)).expect("both are IPv6");
+        match self.try_command(&Command::AddService(service)).await? {
+            Err(refusal) => Ok(match refusal.errno {
+                Errno::ENOENT => Some(false),
+                Errno::EINVAL => Some(true),
+                _ => None,
+            }),
+            // No Linux does this; if one ever does, it shall not be left there.
+            Ok(()) => {
+                let _ = self.try_command(&Command::DeleteService(key)).await?;
+                Ok(Some(true))
+            }
+        }
+    }
+
+    /// Is an upper threshold above 2,147,483,647 refused? `None`: not known, as without this service.
+    ///
+    /// The kernel checks the numbers of a destination that is to be edited before it looks for it, and there is none at 0.0.0.0 or ::
+    /// because it refuses to add such a one: the request can't change anything.
+    async fn has_signed_upper_threshold(&mut self, service: &ServiceKey) -> Result<Option<bool>, Error> {
+        let nowhere: IpAddr = match service.family() {
+            Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let asked = Destination { upper_threshold: 1 << 31, ..Destination::new((nowhere, 0).into()) };
+        let outcome = self.try_command(&Command::EditDestination(*service, asked)).await?;
+        Ok(match outcome.err().map(|refusal| refusal.errno) {
+            Some(Errno::EINVAL) => Some(true),
+            Some(Errno::ENOENT) => Some(false),
+            _ => None,
+        })
+    }
+}
+
+fn is_high_threshold(command: &Command) -> bool {
+    match command {
+        Command::AddDestination(_, destination) | Command::EditDestination(_, destination) => {
+            destination.upper_threshold > i32::MAX as u32
+        }
+        _ => false,
+    }
+}
