@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use ipvs::{Client, Error, Info, InterfaceName, Table};
 
 use crate::mark_rules::MarkRules;
+use crate::operate::state;
 
 /// The kernel that the commands are for.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub struct Kernel {
     marks: MarkRules,
     connections: PathBuf,
     is_of_this_machine: bool,
+    /// Where the lock and the notes are. `None`: the usual place, or for a director in this process, nowhere.
+    state_directory: Option<PathBuf>,
     info: Option<Info>,
 }
 
@@ -23,7 +26,14 @@ impl Kernel {
     /// processes, and takes the signals of this one.
     pub fn of_this_machine() -> Self {
         let connections = PathBuf::from("/proc/thread-self/net/ip_vs_conn");
-        Kernel { client: None, marks: MarkRules::of_this_machine(), connections, is_of_this_machine: true, info: None }
+        Kernel {
+            client: None,
+            marks: MarkRules::of_this_machine(),
+            connections,
+            is_of_this_machine: true,
+            state_directory: None,
+            info: None,
+        }
     }
 
     /// The kernel behind this client, which may be an in-memory one, and the file that lists its connections. Its firewall is in
@@ -35,8 +45,25 @@ impl Kernel {
             marks: MarkRules::in_memory(),
             connections,
             is_of_this_machine: false,
+            state_directory: None,
             info: None,
         }
+    }
+
+    /// Keeps the lock and the notes in this directory, which is made when it is needed: for tests, and for `--state-dir`.
+    #[must_use]
+    pub fn with_state_directory(self, path: impl Into<PathBuf>) -> Self {
+        Kernel { state_directory: Some(path.into()), ..self }
+    }
+
+    /// As [`with_state_directory`](Self::with_state_directory).
+    pub(crate) fn set_state_directory(&mut self, path: PathBuf) {
+        self.state_directory = Some(path);
+    }
+
+    /// Where the lock and the notes are.
+    pub(crate) fn state_directory(&self) -> Option<PathBuf> {
+        self.state_directory.clone().or_else(|| self.is_of_this_machine.then(|| PathBuf::from(state::DIRECTORY)))
     }
 
     /// The client, connected.

@@ -51,15 +51,19 @@ fn by_its_own_name(program: &OsStr, arguments: &[OsString], streams: &mut Stream
             operate::run(&[&[subcommand.clone(), dry_run.clone()], rest].concat(), streams, kernel)
         }
         [dry_run, rest @ ..] if dry_run == operate::DRY_RUN => operate::dry_run(program, rest, streams, kernel),
-        [subcommand, ..] if !is_option(subcommand) || is_netns(subcommand) => operate::run(arguments, streams, kernel),
+        [subcommand, ..] if !is_option(subcommand) || is_of_subcommands(subcommand) => {
+            operate::run(arguments, streams, kernel)
+        }
         _ => ipvsadm(program, arguments, streams, kernel),
     }
 }
 
-/// `--netns NAMESPACE` or `--netns=NAMESPACE`, which no ipvsadm has.
-fn is_netns(word: &OsStr) -> bool {
-    let behind = word.as_bytes().strip_prefix(operate::NETNS.as_bytes());
-    behind.is_some_and(|value| value.is_empty() || value[0] == b'=')
+/// `--netns NAMESPACE` or `--netns=NAMESPACE`, which no ipvsadm has, or `--state-dir` in the same way.
+fn is_of_subcommands(word: &OsStr) -> bool {
+    [operate::NETNS, operate::STATE_DIR].iter().any(|option| {
+        let behind = word.as_bytes().strip_prefix(option.as_bytes());
+        behind.is_some_and(|value| value.is_empty() || value[0] == b'=')
+    })
 }
 
 /// The language of ipvsadm.
@@ -70,7 +74,11 @@ pub(crate) fn ipvsadm(program: &OsStr, arguments: &[OsString], streams: &mut Str
         let parsed = parser.parse(&words);
         tell_warnings(parser, streams);
         let result = match parsed {
-            Ok(Invocation::Restore) => restore(program, Source::Plain, streams, kernel, parser),
+            Ok(Invocation::Restore) => {
+                let done = restore(program, Source::Plain, streams, kernel, parser);
+                operate::review_notes(kernel);
+                done
+            }
             Ok(invocation) => perform(program, &invocation, streams, kernel, &mut Names::default()).map(|()| 0),
             Err(usage) => Err(misunderstood(usage, kernel)),
         };
@@ -103,6 +111,7 @@ const SAVE_HELP: &[u8] = b"ipvsadm-save: Script to save the IPVS table to stdout
 pub(crate) fn ipvsadm_restore(streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
     with_parser(|parser| {
         let result = script::restore(SCRIPTS_PROGRAM, streams, kernel, parser);
+        operate::review_notes(kernel);
         result.unwrap_or_else(|failure| failure.tell(SCRIPTS_PROGRAM, streams))
     })
 }
@@ -126,7 +135,11 @@ pub(crate) fn perform(
 ) -> Result<(), Failure> {
     let result = match invocation {
         Invocation::Change(command) => {
-            kernel.client().and_then(|client| client.execute(command)).map_err(Failure::change)
+            let done = kernel.client().and_then(|client| client.execute(command)).map_err(Failure::change);
+            if done.is_ok() {
+                drop_void_notes(command, kernel);
+            }
+            done
         }
         Invocation::List(request) => listing::list(kernel, streams.stdout, request, names),
         Invocation::Save { numeric } => listing::save(kernel, streams.stdout, *numeric, names),
@@ -136,6 +149,17 @@ pub(crate) fn perform(
         Invocation::Version => help::write_version(streams.stdout, program).or(Ok(())),
     };
     result.map_err(|failure| explained(failure, invocation, kernel, streams.hints))
+}
+
+/// Notes of `drain` that this edit or deletion has made void. An addition is passed over: it would cost each `-a` a few calls.
+fn drop_void_notes(command: &Command, kernel: &Kernel) {
+    let takes_away = matches!(
+        command,
+        Command::EditDestination(..) | Command::DeleteDestination(..) | Command::DeleteService(_) | Command::Flush
+    );
+    if let Some(directory) = takes_away.then(|| kernel.state_directory()).flatten() {
+        operate::drop_void_notes(&directory, command);
+    }
 }
 
 /// The failure with its cause, if somebody is there to read it.

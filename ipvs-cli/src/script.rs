@@ -12,7 +12,7 @@ use crate::io::{Input, Streams};
 use crate::ipvsadm::{Invocation, Parser, Words};
 use crate::kernel::Kernel;
 use crate::lines::{LineReader, Next};
-use crate::operate::lock::Lock;
+use crate::operate::lock::{Holder, Lock};
 use crate::operate::{Conduct, Display, carry_out, waiting_for};
 use crate::restore::{self, Source};
 
@@ -29,10 +29,13 @@ pub(crate) fn restore(
     display.doing(|| "reading what is to be restored".to_owned());
     let mut read = Reread::all_of(streams.stdin);
     // Held until the end. Where there is none to be had, the original has none either.
-    let _turn = kernel
-        .is_of_this_machine()
-        .then(|| Lock::take(None, &mut |holder| display.doing(|| waiting_for(holder))).ok())
-        .flatten();
+    let _turn = kernel.state_directory().and_then(|directory| {
+        let mut waiting = |holder: &Holder| {
+            display.doing(|| waiting_for(holder));
+            true
+        };
+        Lock::take(&directory, None, &mut waiting).ok()
+    });
     if read.error.is_none()
         && let Some(change) = difference(&read.text, kernel, parser, &display)
         && let Some(status) = without_a_gap(&change, streams, kernel, display)

@@ -32,7 +32,7 @@ pub(crate) fn run(director: &mut Client, out: &mut dyn Write) -> Result<(), Box<
                 writeln!(out, "{server} is out of service")?;
                 return Ok(());
             }
-            DrainStep::Gone | DrainStep::Revived(_) => return Err("somebody else has changed it".into()),
+            DrainStep::Missing(_) | DrainStep::WeightChanged(_) => return Err("somebody else has changed it".into()),
         }
     }
 }

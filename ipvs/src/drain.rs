@@ -10,13 +10,17 @@ use crate::table::DestinationState;
 
 /// Takes one destination out of service without cutting a connection: weight 0, then patience until nobody uses it.
 ///
-/// It does nothing itself: it is shown what the kernel says of the destination, and says what to do next. It neither sleeps nor
-/// reads a clock, so one thread can drain hundreds. It needs no memory of its own past: one that is made anew at any moment goes
-/// on from what the kernel holds.
+/// It does nothing itself: it is given what the kernel reports of the destination, and returns what to do next. It neither
+/// sleeps nor reads a clock, so one thread can drain hundreds. It needs no memory of its own past: one that is made anew at any
+/// moment goes on from what the kernel holds.
 ///
-/// What it waits for: connections, active and inactive, and templates, by which the clients of a persistent service come back
-/// even to a destination of weight 0. Where the sysctl `expire_quiescent_template` is 1 they don't: see
-/// [`despite_templates`](Self::despite_templates).
+/// What it waits for: connections, active and inactive, and persistence templates, by which the clients of a persistent service
+/// come back even to a destination of weight 0. Where the sysctl `expire_quiescent_template` is 1 they don't: see
+/// [`without_templates`](Self::without_templates).
+///
+/// No step is final. Other programs may give the destination a weight after [`DrainStep::Drained`], and clients may then connect.
+/// So ask once more directly before you delete it, and delete it only if the answer is `Drained` again. The kernel has no command
+/// that deletes a destination only while it is unused: a connection that comes between this question and the deletion is cut.
 ///
 /// ```
 /// use ipvs::{Client, Destination, Drain, DrainStep, Service, Table};
@@ -36,7 +40,7 @@ use crate::table::DestinationState;
 ///         }
 ///         DrainStep::Wait(in_use) => println!("{in_use}"), // and sleep for a while
 ///         DrainStep::Drained => break director.delete_destination(&web, server)?,
-///         DrainStep::Gone | DrainStep::Revived(_) => break,
+///         DrainStep::Missing(_) | DrainStep::WeightChanged(_) => break,
 ///     }
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -46,18 +50,21 @@ pub struct Drain {
     key: ServiceKey,
     at: SocketAddr,
     keeps_weight: bool,
-    heeds_templates: bool,
+    waits_for_templates: bool,
     seen: Seen,
+    in_use: InUse,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Seen {
-    /// Not yet anything.
+    /// Nothing yet.
     Nothing,
     /// It takes no new connections, or will not once its weight is 0 as was asked.
     Quiesced,
     /// Nor has it any. A packet for which it was chosen just before may still be on its way into the table.
     Unused,
+    /// It was not in the last reading, which other writers may have made incomplete.
+    Missing,
 }
 
 /// What to do next, as [`Drain::next`] says.
@@ -69,21 +76,21 @@ enum Seen {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DrainStep {
-    /// Carry this out, and look at once. It is the last chance to keep the weight for later.
+    /// Carry this out, and ask again at once. It is the last chance to keep the weight for later.
     Quiesce {
         /// Sets the weight to 0, and leaves all else as it was found.
         command: Command,
         /// What it was.
         weight: Weight,
     },
-    /// It is in use, or was just now: look again after a while.
+    /// It is in use, or was just now, or it was missing for the first time: ask again after a while.
     Wait(InUse),
     /// Nobody uses it, nor can anybody come back: it may be removed.
     Drained,
-    /// The service has no such destination, or there is no such service.
-    Gone,
-    /// Somebody else has given it a weight since. It takes connections again.
-    Revived(Weight),
+    /// The service has no such destination, or there is no such service, twice in a row. What used it when it was last seen.
+    Missing(InUse),
+    /// Another program has given it a weight since. It takes connections again.
+    WeightChanged(Weight),
 }
 
 /// Who still uses a destination.
@@ -99,7 +106,7 @@ pub struct InUse {
     pub active: u32,
     /// Connections that are being set up or closed; all of UDP.
     pub inactive: u32,
-    /// Clients that persistence would send there again.
+    /// Persistence templates: clients that would be sent there again.
     pub templates: u32,
 }
 
@@ -132,8 +139,8 @@ impl fmt::Display for InUse {
         write!(f, "{} active, {} inactive", self.active, self.inactive)?;
         match self.templates {
             0 => Ok(()),
-            1 => write!(f, ", 1 remembered client"),
-            templates => write!(f, ", {templates} remembered clients"),
+            1 => write!(f, ", 1 persistence template"),
+            templates => write!(f, ", {templates} persistence templates"),
         }
     }
 }
@@ -141,20 +148,21 @@ impl fmt::Display for InUse {
 impl Drain {
     /// Of this destination of this service.
     pub fn new(key: ServiceKey, at: SocketAddr) -> Self {
-        Drain { key, at, keeps_weight: false, heeds_templates: true, seen: Seen::Nothing }
+        let in_use = InUse::default();
+        Drain { key, at, keeps_weight: false, waits_for_templates: true, seen: Seen::Nothing, in_use }
     }
 
-    /// Leaves the weight alone and only waits: somebody else keeps new connections away.
+    /// Leaves the weight alone and only waits: another program keeps new connections away.
     #[must_use]
-    pub fn keeping_weight(self) -> Self {
+    pub fn keep_weight(self) -> Self {
         Drain { keeps_weight: true, ..self }
     }
 
-    /// Does not wait for templates: for kernels whose sysctl `expire_quiescent_template` is 1, where nobody comes back by one to
-    /// a destination of weight 0.
+    /// Does not wait for persistence templates: for kernels whose sysctl `expire_quiescent_template` is 1, where no client comes
+    /// back by one to a destination of weight 0.
     #[must_use]
-    pub fn despite_templates(self) -> Self {
-        Drain { heeds_templates: false, ..self }
+    pub fn without_templates(self) -> Self {
+        Drain { waits_for_templates: false, ..self }
     }
 
     /// The service.
@@ -167,30 +175,33 @@ impl Drain {
         self.at
     }
 
-    /// Given what the kernel says of the destination now, what to do next. `None`: it has no such destination.
+    /// Given what the kernel reports of the destination now, what to do next. `None`: it has no such destination.
     pub fn next(&mut self, found: Option<&DestinationState>) -> DrainStep {
-        let Some(state) = found else { return DrainStep::Gone };
+        let Some(state) = found else {
+            let is_proven = self.seen == Seen::Missing;
+            self.seen = Seen::Missing;
+            return if is_proven { DrainStep::Missing(self.in_use) } else { DrainStep::Wait(self.in_use) };
+        };
+        self.in_use = InUse::of(state);
+        if !self.waits_for_templates {
+            self.in_use.templates = 0;
+        }
         let weight = state.destination.weight;
         if weight != Weight::ZERO && !self.keeps_weight {
-            return match self.seen {
-                Seen::Nothing => {
-                    let command = Command::EditDestination(self.key, state.destination.with_weight(Weight::ZERO));
-                    self.seen = Seen::Quiesced;
-                    DrainStep::Quiesce { command, weight }
-                }
-                Seen::Quiesced | Seen::Unused => DrainStep::Revived(weight),
-            };
+            let is_first = self.seen == Seen::Nothing;
+            self.seen = Seen::Quiesced;
+            if is_first {
+                let command = Command::EditDestination(self.key, state.destination.with_weight(Weight::ZERO));
+                return DrainStep::Quiesce { command, weight };
+            }
+            return DrainStep::WeightChanged(weight);
         }
-        let mut in_use = InUse::of(state);
-        if !self.heeds_templates {
-            in_use.templates = 0;
-        }
-        match (in_use.is_unused(), self.seen) {
+        match (self.in_use.is_unused(), self.seen) {
             (true, Seen::Unused) => return DrainStep::Drained,
             (true, _) => self.seen = Seen::Unused,
             (false, _) => self.seen = Seen::Quiesced,
         }
-        DrainStep::Wait(in_use)
+        DrainStep::Wait(self.in_use)
     }
 }
 
@@ -221,8 +232,8 @@ mod tests {
             DrainStep::Quiesce { .. } => 'Q',
             DrainStep::Wait(_) => 'w',
             DrainStep::Drained => 'D',
-            DrainStep::Gone => 'G',
-            DrainStep::Revived(_) => 'R',
+            DrainStep::Missing(_) => 'M',
+            DrainStep::WeightChanged(_) => 'C',
         };
         states.iter().map(step).collect()
     }
@@ -235,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_over_when_nobody_was_there_twice() {
+    fn drained_means_unused_twice_in_a_row() {
         let course = [state(1, 2, 0, 0), state(0, 1, 1, 0), state(0, 0, 0, 0), state(0, 0, 1, 0), state(0, 0, 0, 0)];
         let course: Vec<_> = course.into_iter().chain([state(0, 0, 0, 0)]).map(Some).collect();
         assert_eq!(steps(drain(), &course), "QwwwwD");
@@ -251,19 +262,37 @@ mod tests {
     fn templates_count_unless_they_lead_nowhere() {
         let course = [Some(state(0, 0, 0, 4)), Some(state(0, 0, 0, 4)), Some(state(0, 0, 0, 4))];
         assert_eq!(steps(drain(), &course), "www");
-        assert_eq!(steps(drain().despite_templates(), &course), "wDD");
+        assert_eq!(steps(drain().without_templates(), &course), "wDD");
     }
 
     #[test]
-    fn others_may_interfere() {
-        assert_eq!(steps(drain(), &[None]), "G");
-        assert_eq!(steps(drain(), &[Some(state(3, 1, 0, 0)), Some(state(0, 1, 0, 0)), Some(state(3, 1, 0, 0))]), "QwR");
-        assert_eq!(steps(drain(), &[Some(state(0, 1, 0, 0)), None]), "wG");
+    fn missing_means_missing_twice_in_a_row() {
+        assert_eq!(steps(drain(), &[None, None]), "wM");
+        assert_eq!(steps(drain(), &[Some(state(0, 1, 0, 0)), None, Some(state(0, 1, 0, 0)), None, None]), "wwwwM");
+        let mut drain = drain();
+        drain.next(Some(&state(0, 5, 0, 0)));
+        drain.next(None);
+        assert_eq!(drain.next(None), DrainStep::Missing(InUse { active: 5, ..InUse::default() }));
+    }
+
+    #[test]
+    fn a_weight_from_another_program_is_reported_at_any_time() {
+        assert_eq!(steps(drain(), &[Some(state(3, 1, 0, 0)), Some(state(0, 1, 0, 0)), Some(state(3, 1, 0, 0))]), "QwC");
+        let drained = [state(0, 0, 0, 0), state(0, 0, 0, 0)].map(Some);
+        let later = |more: &[DestinationState]| {
+            let course: Vec<_> = drained.iter().copied().chain(more.iter().copied().map(Some)).collect();
+            steps(drain(), &course)
+        };
+        assert_eq!(later(&[state(0, 0, 0, 0)]), "wDD", "it stays drained as long as nothing changes");
+        assert_eq!(later(&[state(3, 0, 0, 0)]), "wDC");
+        assert_eq!(later(&[state(3, 1, 0, 0), state(0, 1, 0, 0), state(0, 0, 0, 0), state(0, 0, 0, 0)]), "wDCwwD");
+        assert_eq!(later(&[state(0, 1, 0, 0), state(0, 0, 0, 0), state(0, 0, 0, 0)]), "wDwwD", "in use again");
+        assert_eq!(steps(drain(), &[None, Some(state(3, 0, 0, 0))]), "wC", "it never takes a weight away twice");
     }
 
     #[test]
     fn the_weight_may_be_left_alone() {
         let course = [Some(state(3, 1, 0, 0)), Some(state(3, 0, 0, 0)), Some(state(3, 0, 0, 0))];
-        assert_eq!(steps(drain().keeping_weight(), &course), "wwD");
+        assert_eq!(steps(drain().keep_weight(), &course), "wwD");
     }
 }

@@ -86,7 +86,7 @@ pub use exchange::Outcome;
 pub use info::{Info, Version};
 pub use kernel::{Behaviors, KernelVersion};
 pub use name::{InterfaceName, Module, PersistenceEngine, Scheduler};
-pub use namespace::{Namespace, NamespaceError};
+pub use namespace::{Namespace, NamespaceError, NamespaceId};
 pub use older::OlderTable;
 pub use plan::{Plan, Planner, plan};
 pub use public::{

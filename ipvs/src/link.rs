@@ -263,6 +263,12 @@ fn cookie(socket: BorrowedFd<'_>) -> Option<[u8; 8]> {
     Some(cookie)
 }
 
+/// That of this thread, as a number.
+pub(crate) fn cookie_of_this_thread() -> Option<u64> {
+    let socket = older_socket().ok()?;
+    cookie(socket.as_fd()).map(u64::from_ne_bytes)
+}
+
 /// A signal whose handler returned is no reason to give up.
 fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {

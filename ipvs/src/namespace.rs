@@ -14,6 +14,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::error::InvalidValue;
 use crate::getsockopt::namespace_of_socket;
+use crate::link;
 
 /// A network namespace: each has a table, timeouts, sync daemons and sysctls of its own.
 ///
@@ -215,6 +216,45 @@ impl Hash for Namespace {
 fn id_of(file: &File) -> io::Result<(u64, u64)> {
     let metadata = file.metadata()?;
     Ok((metadata.dev(), metadata.ino()))
+}
+
+/// Which network namespace it is, for what is kept outside the kernel.
+///
+/// Since Linux 5.14 the kernel gives each namespace a number that no other has until the next boot (`SO_NETNS_COOKIE`). Before
+/// that there are only the device and inode numbers of its file, which a later namespace may get once this one has ended.
+///
+/// ```
+/// use ipvs::NamespaceId;
+/// let id = NamespaceId::of_this_thread()?;
+/// assert_eq!(id, NamespaceId::of_this_thread()?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NamespaceId {
+    cookie: Option<u64>,
+    device: u64,
+    inode: u64,
+}
+
+impl NamespaceId {
+    /// That of the thread that asks.
+    ///
+    /// # Errors
+    /// `/proc` is not there.
+    pub fn of_this_thread() -> io::Result<Self> {
+        let file = std::fs::metadata(Namespace::OWN)?;
+        Ok(NamespaceId { cookie: link::cookie_of_this_thread(), device: file.dev(), inode: file.ino() })
+    }
+}
+
+impl fmt::Display for NamespaceId {
+    /// `cookie:4711`, or `file:4:4026531840` where the kernel has no cookies.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cookie {
+            Some(cookie) => write!(f, "cookie:{cookie}"),
+            None => write!(f, "file:{}:{}", self.device, self.inode),
+        }
+    }
 }
 
 /// Ends when the work is done, and if it panics, too.

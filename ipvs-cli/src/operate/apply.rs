@@ -14,7 +14,7 @@ use super::journal::{Outcome, Record};
 use super::json;
 use super::lock::Lock;
 use super::prepare::{self, Prepared, Text};
-use super::session::{Session, Trouble};
+use super::session::{Session, Trouble, Wait};
 use super::summary::{Summary, counted};
 
 /// The exit status where nothing was changed.
@@ -96,7 +96,8 @@ pub(super) fn change(
 }
 
 fn take_lock(session: &mut Session<'_, '_>, text: &Text, manner: &Manner) -> Result<Option<Lock>, Trouble> {
-    if manner.dry_run { Ok(None) } else { session.take_turn_unless(|| text.check(), manner.patience()) }
+    let wait = Wait::new(manner.patience(), "nothing was changed; --wait waits for it");
+    if manner.dry_run { Ok(None) } else { session.take_turn_unless(|| text.check(), &wait) }
 }
 
 /// Is there a person to ask, and a service deleted that they have not agreed to?

@@ -199,7 +199,6 @@ impl StateDirectory {
     ///
     /// # Errors
     /// [`FileError::NotRegular`] if it is not a file; [`FileError::Io`] if it is not UTF-8, larger than 16 MiB, or can't be read.
-    #[allow(dead_code, reason = "for the notes of drain and the ledger of owners")]
     pub(crate) fn read(&self, name: &str) -> Result<Option<String>, FileError> {
         let Some(file) = self.open_file(name, OFlags::RDONLY)? else { return Ok(None) };
         let mut text = String::new();
@@ -215,7 +214,6 @@ impl StateDirectory {
     ///
     /// # Errors
     /// As [`write`](self::write()).
-    #[allow(dead_code, reason = "for the notes of drain and the ledger of owners")]
     pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), FileError> {
         replace(&self.directory, &self.path_of(name), OsStr::new(name), text.as_bytes(), 0o600)
     }
@@ -233,7 +231,6 @@ impl StateDirectory {
     ///
     /// # Errors
     /// [`FileError::Io`].
-    #[allow(dead_code, reason = "for the notes of drain and the ledger of owners")]
     pub(crate) fn remove(&self, name: &str) -> Result<(), FileError> {
         match fs::unlinkat(&self.directory, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),

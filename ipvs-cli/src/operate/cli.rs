@@ -8,7 +8,7 @@ use ipvs::ServiceKey;
 
 use super::conns::Conns;
 use super::doctor::Doctor;
-use super::drain::{Drain, Undrain};
+use super::drain::{Drain, SetWeight, Undrain};
 use super::journal::Logging;
 use super::mark::Marks;
 use super::metrics::Metrics;
@@ -25,6 +25,9 @@ pub(super) struct Cli {
     /// The director of this network namespace: a name as in `ip netns', a process's number, or a path
     #[arg(long, global = true, value_name = "NAMESPACE")]
     pub(super) netns: Option<String>,
+    /// Keep the lock and the notes of drained servers here, not in /run/ipvs-cli
+    #[arg(long, global = true, value_name = "DIRECTORY")]
+    pub(super) state_dir: Option<PathBuf>,
 }
 
 const LANGUAGE: &str = "\
@@ -56,6 +59,9 @@ pub(super) enum Subcommand {
     Drain(Drain),
     /// Gives drained real servers their weights back
     Undrain(Undrain),
+    /// Set the weight of real servers, and leave all else of them as it is
+    #[command(after_help = WEIGHT_EXAMPLE)]
+    Weight(SetWeight),
     /// Replace the table by what a file describes: all of it, or nothing
     #[command(after_help = RESTORE_STATUS)]
     Restore(Restore),
@@ -100,6 +106,12 @@ q: quit.";
 const DRAIN_STATUS: &str = "\
 Exit status: 0 drained; 1 not drained, such as in time: the weights are 0, and it can be run again; 2 wrong usage;
 128 + the signal's number when interrupted: as for 1.";
+
+const WEIGHT_EXAMPLE: &str = "\
+Example: ipvs-cli weight tcp:192.0.2.1:80 192.0.2.11 192.0.2.12:8080 5
+         ipvs-cli weight --all 192.0.2.11 5
+
+Exit status: 0 done; 1 not done; 2 wrong usage.";
 
 #[derive(Args, Debug)]
 pub(super) struct Apply {
@@ -198,11 +210,8 @@ pub(super) struct Manner {
     /// Do not ask on a terminal before services are deleted
     #[arg(long)]
     pub(super) yes: bool,
-    /// Wait for another ipvs-cli that is changing this director
-    ///
-    /// Wait at most SECONDS, or without a limit, instead of failing.
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, value_parser = seconds)]
-    wait: Option<Option<Duration>>,
+    #[command(flatten)]
+    turn: Turn,
     /// Print as JSON what was done, or would be: an object on each line
     #[arg(long)]
     pub(super) json: bool,
@@ -219,14 +228,27 @@ pub(super) struct Manner {
 impl Manner {
     /// How long to wait for another: `None` is as long as it takes.
     pub(super) fn patience(&self) -> Option<Duration> {
-        let patience = match self.wait {
-            None => Some(Duration::ZERO),
-            Some(limit) => limit,
-        };
-        match (patience, self.timeout) {
+        match (self.turn.patience(Duration::ZERO), self.timeout) {
             (Some(patience), Some(limit)) => Some(patience.min(limit)),
             (patience, limit) => patience.or(limit),
         }
+    }
+}
+
+/// Whether to wait for the lock.
+#[derive(Args, Debug, Default)]
+pub(super) struct Turn {
+    /// Wait for another ipvs-cli that is changing this director
+    ///
+    /// Wait at most SECONDS, or without a limit, instead of failing.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, value_parser = seconds)]
+    wait: Option<Option<Duration>>,
+}
+
+impl Turn {
+    /// How long to wait, if nothing is said of it `unsaid`: `None` is as long as it takes.
+    pub(super) fn patience(&self, unsaid: Duration) -> Option<Duration> {
+        self.wait.unwrap_or(Some(unsaid))
     }
 }
 

@@ -1,20 +1,17 @@
 //! An advisory lock, so that those who change a director as a whole take turns.
 //!
-//! It is a lock on a file for each network namespace, which goes with its holder however that ends. It is among programs of
-//! ours, and among those that see the same `/run`. Who does not take it, such as ipvsadm, is not kept out.
+//! It is a lock on a file for each network namespace, which goes with its holder however that ends. It is among runs of
+//! `ipvs-cli` with the same state directory. A program that does not take it, such as ipvsadm, is not kept out.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
 use super::atomic_file::{FileError, StateDirectory};
+use super::state;
 use crate::escape;
-
-/// Where the files are.
-const DIRECTORY: &str = "/run";
 
 /// How often it is looked whether the lock is free.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -43,28 +40,30 @@ impl fmt::Display for Holder {
 }
 
 impl Lock {
-    /// Takes the lock of this thread's network namespace. Waits until `until`, or, without one, as long as it takes;
-    /// `waiting` hears once for whom.
-    pub(crate) fn take(until: Option<Instant>, waiting: &mut dyn FnMut(&Holder)) -> Result<Self, Denied> {
-        Self::take_at(&file_of_namespace("lock"), until, waiting)
+    /// Takes the lock of this thread's network namespace. Waits until `until`, or, without one, as long as it takes; `waiting` is
+    /// called with the holder before each pause, and ends the wait with `false`.
+    pub(crate) fn take(
+        directory: &Path,
+        until: Option<Instant>,
+        waiting: &mut dyn FnMut(&Holder) -> bool,
+    ) -> Result<Self, Denied> {
+        Self::take_at(&directory.join(state::file_name("lock")), until, waiting)
     }
 
-    fn take_at(path: &Path, until: Option<Instant>, waiting: &mut dyn FnMut(&Holder)) -> Result<Self, Denied> {
+    fn take_at(path: &Path, until: Option<Instant>, waiting: &mut dyn FnMut(&Holder) -> bool) -> Result<Self, Denied> {
         let unavailable = |error| Denied::Unavailable(FileError::Io { path: path.to_owned(), error });
         // Only a user who may write it can lock it.
         let mut file = open(path).map_err(Denied::Unavailable)?;
-        let mut told = false;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::Error(error)) => return Err(unavailable(error)),
-                Err(TryLockError::WouldBlock) if until.is_some_and(|until| Instant::now() >= until) => {
-                    return Err(Denied::Held(holder(&mut file)));
-                }
-                Err(TryLockError::WouldBlock) if told => thread::sleep(LOOK_AGAIN),
                 Err(TryLockError::WouldBlock) => {
-                    waiting(&holder(&mut file));
-                    told = true;
+                    let holder = holder(&mut file);
+                    if until.is_some_and(|until| Instant::now() >= until) || !waiting(&holder) {
+                        return Err(Denied::Held(holder));
+                    }
+                    thread::sleep(LOOK_AGAIN);
                 }
             }
         }
@@ -80,12 +79,6 @@ impl Drop for Lock {
         // Closing it does not do if another thread starts a program just now.
         let _ = self.0.unlock();
     }
-}
-
-/// A file that is of this thread's network namespace. The number of a namespace is that of its file.
-pub(super) fn file_of_namespace(extension: &str) -> PathBuf {
-    let namespace = std::fs::metadata("/proc/thread-self/ns/net").map_or(0, |namespace| namespace.ino());
-    Path::new(DIRECTORY).join(format!("ipvs-cli.{namespace}.{extension}"))
 }
 
 fn open(path: &Path) -> Result<File, FileError> {
@@ -114,6 +107,7 @@ fn holder(file: &mut File) -> Holder {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::DirBuilderExt;
+    use std::path::PathBuf;
 
     use super::*;
 
@@ -127,7 +121,7 @@ mod tests {
         }
 
         fn take(&self, until: Option<Instant>) -> Result<Lock, Denied> {
-            Lock::take_at(&self.0, until, &mut |_| {})
+            Lock::take_at(&self.0, until, &mut |_| true)
         }
     }
 
@@ -157,14 +151,17 @@ mod tests {
         Lock::take_at(&place.0, None, &mut |_| {
             heard += 1;
             first = None;
+            true
         })
         .unwrap();
         assert_eq!(heard, 1);
+        let _held = place.take(None).unwrap();
+        assert!(matches!(Lock::take_at(&place.0, None, &mut |_| false), Err(Denied::Held(_))), "it may give up");
     }
 
     #[test]
     fn without_a_place_there_is_none() {
         let nowhere = Path::new("/proc/nowhere/lock");
-        assert!(matches!(Lock::take_at(nowhere, None, &mut |_| {}), Err(Denied::Unavailable { .. })));
+        assert!(matches!(Lock::take_at(nowhere, None, &mut |_| true), Err(Denied::Unavailable { .. })));
     }
 }

@@ -16,7 +16,7 @@ use fwmark::{
 use self::packets::Packets;
 use super::journal::{Logging, Outcome, Record};
 use super::json;
-use super::session::{Session, Trouble};
+use super::session::{Session, Trouble, Wait};
 use crate::desired::fields;
 use crate::desired::scalar::Fields;
 use crate::sigpipe;
@@ -160,7 +160,7 @@ impl Marks {
     }
 
     fn add(&self, add: &Add, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
-        let _turn = session.take_turn(Some(PATIENCE))?;
+        let _turn = session.take_turn(&Wait::new(Some(PATIENCE), "nothing was changed; try again"))?;
         let mut backend = self.open()?;
         let mut rules = backend.list().map_err(trouble)?;
         let mark = match add.mark {
@@ -206,7 +206,7 @@ impl Marks {
 
     fn delete(&self, delete: &Delete, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
         const NOTHING: u8 = 1;
-        let _turn = session.take_turn(Some(PATIENCE))?;
+        let _turn = session.take_turn(&Wait::new(Some(PATIENCE), "nothing was changed; try again"))?;
         let mut backend = self.open()?;
         sigpipe::spare();
         if delete.all {

@@ -32,6 +32,7 @@ mod service_argument;
 mod session;
 mod show;
 mod signals;
+pub(crate) mod state;
 mod summary;
 mod top;
 mod watch;
@@ -51,12 +52,16 @@ use crate::operate::session::Session;
 use crate::sigpipe;
 
 pub(crate) use carry_out::{Conduct, carry_out};
+pub(crate) use drain::{drop_void as drop_void_notes, review as review_notes};
 pub(crate) use dry_run::ipvsadm as dry_run;
 pub(crate) use progress::Display;
 pub(crate) use session::waiting_for;
 
 /// The option that may also stand before a subcommand.
 pub(crate) const NETNS: &str = "--netns";
+
+/// As that one.
+pub(crate) const STATE_DIR: &str = "--state-dir";
 
 /// The option that may also stand before ipvsadm's.
 pub(crate) const DRY_RUN: &str = "--dry-run";
@@ -111,7 +116,7 @@ fn subcommands(arguments: &[OsString], wrong: &str) -> Vec<String> {
     let mut of = &root;
     let mut words = arguments.iter();
     while let Some(word) = words.next().filter(|word| *word != wrong) {
-        if word == NETNS {
+        if word == NETNS || word == STATE_DIR {
             // Its value is no subcommand.
             words.next();
         }
@@ -122,6 +127,9 @@ fn subcommands(arguments: &[OsString], wrong: &str) -> Vec<String> {
 
 /// There, if another network namespace is asked for, and with the thread back in its own then.
 fn run_in(cli: Cli, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
+    if let Some(directory) = &cli.state_dir {
+        kernel.set_state_directory(directory.clone());
+    }
     let Some(name) = cli.netns.clone() else { return dispatch(cli, streams, kernel) };
     match name.parse::<Namespace>().and_then(|namespace| namespace.within(|| dispatch(cli, streams, kernel))) {
         Ok(status) => status,
@@ -144,6 +152,7 @@ fn dispatch(cli: Cli, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
         Subcommand::Conns(conns) => conns::run(&conns, &mut Session::new(streams, kernel, false)),
         Subcommand::Drain(drain) => drain::run(&drain, &mut Session::new(streams, kernel, drain.quiet)),
         Subcommand::Undrain(undrain) => drain::undrain(&undrain, &mut Session::new(streams, kernel, undrain.quiet)),
+        Subcommand::Weight(weight) => drain::weight(&weight, &mut Session::new(streams, kernel, weight.quiet)),
         Subcommand::Metrics(metrics) => metrics::run(&metrics, &mut Session::new(streams, kernel, false)),
         Subcommand::Top(top) => top::run(&top, &mut Session::new(streams, kernel, false)),
         Subcommand::Watch(watch) => watch::run(&watch, &mut Session::new(streams, kernel, false)),

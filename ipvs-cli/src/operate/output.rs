@@ -52,6 +52,10 @@ pub(super) fn status_if_lost(subcommand: &Subcommand) -> Option<u8> {
         | Subcommand::Watch(_) => Some(1),
         // There, 1 means something else.
         Subcommand::Diff(_) | Subcommand::Doctor(_) | Subcommand::Mark(_) => Some(2),
-        Subcommand::Apply(_) | Subcommand::Restore(_) | Subcommand::Drain(_) | Subcommand::Undrain(_) => None,
+        Subcommand::Apply(_)
+        | Subcommand::Restore(_)
+        | Subcommand::Drain(_)
+        | Subcommand::Undrain(_)
+        | Subcommand::Weight(_) => None,
     }
 }

@@ -1,8 +1,10 @@
 //! What goes on between a subcommand and whoever runs it.
 
 use std::fmt::Display as Shown;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::drain::Notes;
 use super::journal::{Logging, Record};
 use super::lock::{Denied, Holder, Lock};
 use super::progress::Display;
@@ -18,6 +20,23 @@ pub(super) struct Session<'a, 's> {
     pub(super) display: Display,
     visible: bool,
     quiet: bool,
+}
+
+/// How long to wait for the lock.
+#[derive(Clone, Copy)]
+pub(super) struct Wait<'w> {
+    /// `None`: as long as it takes.
+    pub(super) patience: Option<Duration>,
+    /// What is so if it is not to be had, and what to do: the end of a sentence.
+    pub(super) otherwise: &'w str,
+    /// Ends the wait early.
+    pub(super) is_over: &'w dyn Fn() -> bool,
+}
+
+impl<'w> Wait<'w> {
+    pub(super) fn new(patience: Option<Duration>, otherwise: &'w str) -> Self {
+        Wait { patience, otherwise, is_over: &|| false }
+    }
 }
 
 /// What ends a subcommand before anything was changed.
@@ -132,34 +151,32 @@ impl<'a, 's> Session<'a, 's> {
         status
     }
 
-    /// Waits for those of us who are at work on this director; `None` where the director is in this process.
-    pub(super) fn take_turn(&mut self, patience: Option<Duration>) -> Result<Option<Lock>, Trouble> {
-        self.take_turn_unless(|| Ok(()), patience)
+    /// Takes the lock of this director; `None` where there is none to take.
+    pub(super) fn take_turn(&mut self, wait: &Wait<'_>) -> Result<Option<Lock>, Trouble> {
+        self.take_turn_unless(|| Ok(()), wait)
     }
 
     /// As [`take_turn`](Self::take_turn), unless there is a trouble that is to be told before it waits, or says anything.
     pub(super) fn take_turn_unless(
         &mut self,
         trouble: impl FnOnce() -> Result<(), Trouble>,
-        patience: Option<Duration>,
+        wait: &Wait<'_>,
     ) -> Result<Option<Lock>, Trouble> {
-        if !self.kernel.is_of_this_machine() {
-            return Ok(None);
-        }
-        let denied = match self.lock(Some(Duration::ZERO)) {
+        let Some(directory) = self.kernel.state_directory() else { return Ok(None) };
+        let denied = match self.lock(&directory, &Wait { patience: Some(Duration::ZERO), ..*wait }) {
             Ok(lock) => return Ok(Some(lock)),
             Err(denied) => denied,
         };
         trouble()?;
         let taken = match denied {
-            Denied::Held(_) if patience != Some(Duration::ZERO) => self.lock(patience),
+            Denied::Held(_) if wait.patience != Some(Duration::ZERO) => self.lock(&directory, wait),
             denied => Err(denied),
         };
         match taken {
             Ok(lock) => Ok(Some(lock)),
-            Err(Denied::Held(holder)) => Err(Trouble::Other(format!(
-                "{holder} is at work on this director; nothing was changed; --wait waits for it"
-            ))),
+            Err(Denied::Held(holder)) => {
+                Err(Trouble::Other(format!("{holder} is at work on this director; {}", wait.otherwise)))
+            }
             Err(Denied::Unavailable(error)) => {
                 self.note(format!("{error}; going on without a lock against another ipvs-cli"));
                 Ok(None)
@@ -167,10 +184,30 @@ impl<'a, 's> Session<'a, 's> {
         }
     }
 
-    fn lock(&self, patience: Option<Duration>) -> Result<Lock, Denied> {
+    fn lock(&self, directory: &Path, wait: &Wait<'_>) -> Result<Lock, Denied> {
         // What is later than any clock shows is never.
-        let until = patience.and_then(|patience| Instant::now().checked_add(patience));
-        Lock::take(until, &mut |holder| self.display.doing(|| waiting_for(holder)))
+        let until = wait.patience.and_then(|patience| Instant::now().checked_add(patience));
+        Lock::take(directory, until, &mut |holder| {
+            self.display.doing(|| waiting_for(holder));
+            !(wait.is_over)()
+        })
+    }
+
+    /// The notes of what is drained. If they can't be read, that is said, and there are none.
+    pub(super) fn notes(&mut self) -> Notes {
+        let directory = self.kernel.state_directory();
+        Notes::read(directory.as_deref()).unwrap_or_else(|error| {
+            self.complain(format!("the weights that `drain` has noted can't be read: {error}"));
+            Notes::default()
+        })
+    }
+
+    /// Keeps the notes, under the lock. Are they where `undrain` finds them? If they can't be kept, that is said.
+    pub(super) fn save(&mut self, notes: &mut Notes) -> bool {
+        notes.save().unwrap_or_else(|error| {
+            self.complain(format!("the weights that `drain` notes can't be written: {error}"));
+            false
+        })
     }
 
     /// A message, with the line off the terminal.

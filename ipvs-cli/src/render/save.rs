@@ -49,6 +49,13 @@ pub fn service_rule(line: &mut Vec<u8>, service: &Service) {
     configuration(line, service);
 }
 
+/// The command that gives a service that is there this configuration.
+pub fn service_edit(line: &mut Vec<u8>, service: &Service) {
+    line.extend_from_slice(b"-E ");
+    identity(line, &service.key(), None);
+    configuration(line, service);
+}
+
 /// The command that gives a service a destination.
 pub fn destination_rule(line: &mut Vec<u8>, service: &ServiceKey, server: &Destination) {
     destination_start(line, service);

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -44,7 +45,24 @@ impl Director {
         let number = DIRECTORIES.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("ipvs-cli-{}-{number}", std::process::id()));
         fs::create_dir(&directory).unwrap();
-        Director { kernel: Kernel::with(Client::fake(Table::new()), "/dev/null"), colors: || false, directory }
+        let kernel =
+            Kernel::with(Client::fake(Table::new()), "/dev/null").with_state_directory(directory.join("state"));
+        Director { kernel, colors: || false, directory }
+    }
+
+    /// A client of another program.
+    pub(crate) fn other_program(&mut self) -> Client {
+        self.kernel.client().unwrap().try_clone().unwrap()
+    }
+
+    pub(crate) fn state_directory(&self) -> PathBuf {
+        self.directory.join("state")
+    }
+
+    /// The file of this kind that the state directory has for this network namespace.
+    pub(crate) fn state_file(&self, kind: &str) -> PathBuf {
+        let number = fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
+        self.state_directory().join(format!("{number}.{kind}"))
     }
 
     /// The name of a new file that holds this text.

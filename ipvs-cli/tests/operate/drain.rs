@@ -1,7 +1,9 @@
 //! `drain` and `undrain`, where nothing is in use: who is meant, what is changed, what is said. With connections, on a kernel:
 //! `tests/kernel/tests/drain.rs`.
 
-use crate::director::{Director, SHOP, done};
+use ipvs::Weight;
+
+use crate::director::{Director, Done, SHOP, done};
 
 fn shop() -> Director {
     let mut director = Director::new();
@@ -19,19 +21,208 @@ fn servers(director: &mut Director) -> Vec<String> {
 fn one_is_drained_and_comes_back() {
     let mut director = shop();
     let before = director.saved();
-    let said = "192.0.2.11:80 at tcp 192.0.2.1:80: drained; `ipvs-cli undrain tcp:192.0.2.1:80 192.0.2.11:80' gives it weight 3 again\n";
+    let said = "192.0.2.11:80 at tcp 192.0.2.1:80: drained; `ipvs-cli undrain tcp:192.0.2.1:80 192.0.2.11:80` gives it weight 3 again\n";
     assert_eq!(director.run("ipvs-cli drain tcp:192.0.2.1:80 192.0.2.11"), done(0, said, ""));
     assert_eq!(servers(&mut director)[0], "-t 192.0.2.1:80 -r 192.0.2.11:80 -m -w 0");
     assert_eq!(servers(&mut director)[1..], servers(&mut shop())[1..], "the others stay");
-    // This director is in this process, and has no file for notes.
-    let unknown = director.run("ipvs-cli undrain tcp:192.0.2.1:80 192.0.2.11:80");
-    assert_eq!((unknown.status, unknown.stdout.as_str()), (1, ""));
-    assert!(unknown.stderr.contains("--weight WEIGHT"), "{}", unknown.stderr);
     let said = "192.0.2.11:80 at tcp 192.0.2.1:80: weight 3\n";
-    assert_eq!(director.run("ipvs-cli undrain tcp:192.0.2.1:80 192.0.2.11 --weight 3"), done(0, said, ""));
+    assert_eq!(director.run("ipvs-cli undrain tcp:192.0.2.1:80 192.0.2.11"), done(0, said, ""));
     assert_eq!(director.saved(), before);
     let said = "192.0.2.11:80 at tcp 192.0.2.1:80: has weight 3\n";
     assert_eq!(director.run("ipvs-cli undrain tcp:192.0.2.1:80 192.0.2.11"), done(0, said, ""));
+    assert!(!director.state_file("drained").exists());
+}
+
+/// The director, with the first server drained.
+fn drained_shop() -> Director {
+    let mut director = shop();
+    assert_eq!(director.run("ipvs-cli drain --quiet tcp:192.0.2.1:80 192.0.2.11"), done(0, "", ""));
+    director
+}
+
+#[test]
+fn a_note_is_void_once_anything_shows_that_it_is_over() {
+    const ADD: &str = "ipvsadm -a -t 192.0.2.1:80 -r 192.0.2.11 -m -w 0";
+    const ZERO: &str = "ipvsadm -e -t 192.0.2.1:80 -r 192.0.2.11 -m -w 0";
+    for (what, lines) in [
+        ("-e", &["ipvsadm -e -t 192.0.2.1:80 -r 192.0.2.11 -m -w 5", ZERO][..]),
+        ("-d", &["ipvsadm -d -t 192.0.2.1:80 -r 192.0.2.11", ADD]),
+        ("-D", &["ipvsadm -D -t 192.0.2.1:80", "ipvsadm -A -t 192.0.2.1:80", ADD]),
+        ("-R", &["ipvsadm -R", ADD]),
+        ("-C", &["ipvsadm -C", "ipvsadm -A -t 192.0.2.1:80", ADD]),
+    ] {
+        let mut director = drained_shop();
+        for line in lines {
+            assert_eq!(director.feed(line, "-d -t 192.0.2.1:80 -r 192.0.2.11\n"), done(0, "", ""), "{line}");
+        }
+        let unknown = director.run("ipvs-cli undrain tcp:192.0.2.1:80 192.0.2.11");
+        assert_eq!((unknown.status, unknown.stdout.as_str()), (1, ""), "{what}");
+        assert!(unknown.stderr.contains("--weight WEIGHT"), "{what}: {}", unknown.stderr);
+    }
+}
+
+#[test]
+fn a_note_of_another_program_s_weight_is_dropped_by_the_next_reading() {
+    let key = "tcp 192.0.2.1:80".parse().unwrap();
+    for line in [
+        "ipvs-cli drain --quiet tcp:192.0.2.1:80 192.0.2.12",
+        "ipvs-cli undrain --quiet --all 192.0.2.11",
+        "ipvs-cli weight --quiet tcp:192.0.2.1:80 192.0.2.12 9",
+    ] {
+        let mut director = drained_shop();
+        let mut other = director.other_program();
+        let mut quiesced = other.destinations(&key).unwrap().into_iter().map(|state| state.destination);
+        let quiesced = quiesced.find(|server| server.weight.get() == 0).unwrap();
+        other.edit_destination(&key, &quiesced.with_weight(Weight::new(7).unwrap())).unwrap();
+        assert_eq!(director.run(line).status, 0, "{line}");
+        other.edit_destination(&key, &quiesced).unwrap();
+        assert_eq!(director.run("ipvs-cli undrain tcp:192.0.2.1:80 192.0.2.11").status, 1, "{line}");
+    }
+}
+
+#[test]
+fn a_weight_that_comes_meanwhile_is_not_drained() {
+    for options in ["", "--delete ", "--delete --json "] {
+        let mut director = shop();
+        let key = "tcp 192.0.2.1:80".parse().unwrap();
+        let mut other = director.other_program();
+        let writer = std::thread::spawn(move || {
+            loop {
+                let states = other.destinations(&key).unwrap();
+                if let Some(state) = states.iter().find(|state| state.destination.weight.get() == 0) {
+                    let server = state.destination.with_weight(Weight::new(7).unwrap());
+                    return other.edit_destination(&key, &server).unwrap();
+                }
+            }
+        });
+        let Done { status, stdout, stderr } =
+            director.run(&format!("ipvs-cli drain {options}tcp:192.0.2.1:80 192.0.2.11"));
+        writer.join().unwrap();
+        assert_eq!(status, 1, "{options}: {stdout}{stderr}");
+        assert!((stdout + &stderr).contains(if options.contains("json") { "\"revived\"" } else { "weight 7" }));
+        assert_eq!(servers(&mut director)[0], "-t 192.0.2.1:80 -r 192.0.2.11:80 -m -w 7", "not deleted");
+    }
+}
+
+#[test]
+fn without_the_lock_it_is_said_what_was_changed() {
+    let mut director = drained_shop();
+    let before = director.saved();
+    let held = std::fs::File::options().write(true).open(director.state_file("lock")).unwrap();
+    held.lock().unwrap();
+    for line in [
+        "drain --wait=0 tcp:192.0.2.1:80 192.0.2.12",
+        "undrain --wait=0.1 --all 192.0.2.11",
+        "weight --wait=0.1 --all 192.0.2.11 5",
+    ] {
+        let said = "ipvs-cli: another ipvs-cli is at work on this director; nothing was changed; --wait waits for it\n";
+        assert_eq!(director.run(&format!("ipvs-cli {line}")), done(1, "", said), "{line}");
+    }
+    assert_eq!(director.saved(), before);
+    // Before it deletes, it needs the lock a second time.
+    held.unlock().unwrap();
+    let key = "tcp 192.0.2.1:80".parse().unwrap();
+    let mut other = director.other_program();
+    let holder = std::thread::spawn(move || {
+        while other.destinations(&key).unwrap().iter().any(|state| state.destination.weight.get() != 0) {}
+        held.lock().unwrap();
+        held
+    });
+    let Done { status, stdout, stderr } = director.run("ipvs-cli drain --delete --wait=0 tcp:192.0.2.1:80 192.0.2.12");
+    let held = holder.join().unwrap();
+    assert_eq!(status, 1);
+    assert!(stdout.starts_with("192.0.2.12:80 at tcp 192.0.2.1:80: drained; `ipvs-cli undrain"), "{stdout}");
+    assert!(stderr.ends_with("nothing more was deleted, and the weights are 0; --wait waits for it\n"), "{stderr}");
+    drop(held);
+    let said = "192.0.2.12:80 at tcp 192.0.2.1:80: drained and deleted\n";
+    assert_eq!(director.run("ipvs-cli drain --delete --wait tcp:192.0.2.1:80 192.0.2.12"), done(0, said, ""));
+}
+
+#[test]
+fn where_weight_0_refuses_clients_it_is_not_set() {
+    for (service, cure) in [
+        (
+            "-A -t 192.0.2.1:80 -s mh -p 60 -M 255.255.255.0 -b mh-port",
+            "-E -t 192.0.2.1:80 -s mh -p 60 -M 255.255.255.0 -b mh-fallback,mh-port",
+        ),
+        ("-A -f 10 -6 -s sh", "-E -f 10 -6 -s sh -b sh-fallback"),
+    ] {
+        let mut director = Director::new();
+        director.must(&format!("ipvsadm {service}"));
+        let words: Vec<_> = service.split(" -s").next().unwrap().split(' ').skip(1).collect();
+        let key = if words[0] == "-t" { "tcp:192.0.2.1:80" } else { "mark:10:ipv6" };
+        let server =
+            |number| if words[0] == "-t" { format!("192.0.2.1{number}") } else { format!("2001:db8::1{number}") };
+        for number in [1, 2] {
+            director.must(&format!("ipvsadm -a {} -r {} -g -w 5", words.join(" "), server(number)).replace("  ", " "));
+        }
+        let before = director.saved();
+        for line in ["drain", "drain --delete --timeout 1", "weight"] {
+            let weight = if line == "weight" { " 0" } else { "" };
+            let Done { status, stdout, stderr } = director.run(&format!("ipvs-cli {line} {key} {}{weight}", server(1)));
+            assert_eq!((status, stdout.as_str()), (1, ""), "{stderr}");
+            assert!(
+                stderr.contains(&format!("`ipvsadm {cure}`")) && stderr.ends_with("nothing was changed\n"),
+                "{stderr}"
+            );
+            assert_eq!(director.saved(), before);
+        }
+        // --force drains all the same; the command cures it, and keeps everything else.
+        assert_eq!(director.run(&format!("ipvs-cli drain --force --quiet {key} {}", server(1))), done(0, "", ""));
+        assert_eq!(director.run(&format!("ipvs-cli undrain --quiet {key} {}", server(1))), done(0, "", ""));
+        assert_eq!(director.saved(), before);
+        director.must(&format!("ipvsadm {cure}"));
+        assert_eq!(director.saved().lines().next().unwrap().replace("-A", "-E"), cure);
+        assert_eq!(director.run(&format!("ipvs-cli drain --quiet {key} {}", server(1))), done(0, "", ""));
+    }
+    let mut director = Director::new();
+    director.must("ipvsadm -A -t 192.0.2.1:80 -s dh");
+    director.must("ipvsadm -a -t 192.0.2.1:80 -r 192.0.2.11 -m -w 0");
+    let said = director.run("ipvs-cli drain --quiet --delete --all 192.0.2.11");
+    assert_eq!(said, done(0, "", ""), "its weight is 0 already");
+    director.must("ipvsadm -a -t 192.0.2.1:80 -r 192.0.2.11 -m");
+    let said = director.run("ipvs-cli drain --all 192.0.2.11");
+    assert!(said.status == 1 && said.stderr.contains("dh has no fallback"), "{}", said.stderr);
+}
+
+#[test]
+fn weight_changes_the_weight_alone() {
+    let mut director = Director::new();
+    director.must("ipvsadm -A -t 192.0.2.1:80 -s wrr -p 60");
+    for server in ["-r 192.0.2.11:8080 -m -w 3 -x 90 -y 40", "-r 192.0.2.12:80 -i -w 3 --tun-type gre --tun-csum"] {
+        director.must(&format!("ipvsadm -a -t 192.0.2.1:80 {server}"));
+    }
+    let before = director.saved();
+    let said = director.run("ipvs-cli weight tcp:192.0.2.1:80 192.0.2.11 192.0.2.12:80 5");
+    let expected =
+        "192.0.2.11:8080 at tcp 192.0.2.1:80: weight 5, was 3\n192.0.2.12:80 at tcp 192.0.2.1:80: weight 5, was 3\n";
+    assert_eq!(said, done(0, expected, ""));
+    assert_eq!(director.saved(), before.replace("-w 3", "-w 5"));
+    let said = director.run("ipvs-cli weight --json --all 192.0.2.0/24 5");
+    let objects = crate::schema::objects("weight", &said.stdout);
+    assert_eq!((said.status, objects.len(), &objects[0]["outcome"]), (0, 2, &"unchanged".into()));
+    let said = director.run("ipvs-cli weight --json tcp:192.0.2.1:80 192.0.2.0/24:8080 3");
+    let objects = crate::schema::objects("weight", &said.stdout);
+    assert_eq!((&objects[0]["outcome"], &objects[0]["weight_before"]), (&"changed".into(), &5.into()));
+    // A note of a drain goes with the weight that it was for.
+    director.run("ipvs-cli drain --quiet tcp:192.0.2.1:80 192.0.2.11");
+    let said = director.run("ipvs-cli weight tcp:192.0.2.1:80 192.0.2.11 4");
+    let note = "ipvs-cli: 192.0.2.11:8080 at tcp 192.0.2.1:80: was drained, with weight 3 before\n";
+    assert_eq!(said, done(0, "192.0.2.11:8080 at tcp 192.0.2.1:80: weight 4, was 0\n", note));
+    assert!(!director.state_file("drained").exists());
+    for (line, wrong) in [
+        ("weight tcp:192.0.2.1:80 5", "expected SERVICE SERVER... WEIGHT"),
+        ("weight --all 192.0.2.11", "required arguments were not provided"),
+        ("weight --all 192.0.2.11 tcp:192.0.2.1:80 5", "expected WEIGHT after --all SERVER"),
+        ("weight tcp:192.0.2.1:80 192.0.2.11 x", "weight"),
+        ("weight tcp:192.0.2.1:80 192.0.2.11 2147483648", "weight"),
+        ("weight tcp:192.0.2.1:80 x 1", "an address, a network, or either with a port"),
+        ("weight x 192.0.2.11 1", "`x'"),
+    ] {
+        let Done { status, stderr, .. } = director.run(&format!("ipvs-cli {line}"));
+        assert!(status == 2 && stderr.contains(wrong), "{line}: {status} {stderr}");
+    }
+    assert_eq!(director.run("ipvs-cli weight tcp:192.0.2.1:80 192.0.2.99 1").status, 1);
 }
 
 #[test]
@@ -40,7 +231,8 @@ fn a_server_leaves_all_its_services() {
     let said = director.run("ipvs-cli drain --delete --all 192.0.2.11");
     let expected =
         "192.0.2.11:80 at tcp 192.0.2.1:80: drained and deleted\n192.0.2.11:0 at mark 10: drained and deleted\n";
-    assert_eq!(said, done(0, expected, ""));
+    let last = "ipvs-cli: mark 10 has no other real server with a weight: its new clients are refused\n";
+    assert_eq!(said, done(0, expected, last));
     assert_eq!(servers(&mut director), ["-t 192.0.2.1:80 -r 192.0.2.12:80 -m -w 3"]);
     assert_eq!(director.run("ipvs-cli drain --quiet --delete tcp:192.0.2.1:80 192.0.2.0/24:80"), done(0, "", ""));
     assert_eq!(servers(&mut director), Vec::<String>::new());
@@ -71,7 +263,7 @@ fn who_is_not_there_is_told() {
         "drain",
         "drain mark:10",
         "drain mark:10 192.0.2.11 --all 192.0.2.11",
-        "drain mark:10 192.0.2.11 --force",
+        "drain mark:10 192.0.2.11 --wait 5",
         "undrain x y",
     ] {
         assert_eq!(director.run(&format!("ipvs-cli {line}")).status, 2, "{line}");

@@ -28,13 +28,14 @@ fn keys(object: &Value) -> Vec<&str> {
 #[test]
 fn drain_and_undrain() {
     let mut director = shop();
+    director.must("ipvsadm -a -f 10 -r 192.0.2.13 -i");
     let drained = written(&mut director, "drain --json --all 192.0.2.11", "", "drained", 0);
     let expected = [
         json!({"version": 1, "service": "tcp 192.0.2.1:80", "server": "192.0.2.11:80", "outcome": "drained", "weight": 0, "weight_before": 3}),
         json!({"version": 1, "service": "mark 10", "server": "192.0.2.11:0", "outcome": "drained", "weight": 0, "weight_before": 1}),
     ];
     assert_eq!(drained, expected);
-    // This director is in this process, and has no file for notes.
+    std::fs::remove_file(director.state_file("drained")).unwrap();
     let again = written(&mut director, "drain --json --quiet mark:10 192.0.2.11", "", "drained", 0);
     assert_eq!((&again[0]["outcome"], &again[0]["weight_before"]), (&json!("drained"), &Value::Null));
     let unknown = written(&mut director, "undrain --json mark:10 192.0.2.11", "", "undrained", 1);

@@ -3,13 +3,19 @@
 //!
 //! Prints what it measures; the figures are in docs/performance.md.
 
+use std::fs::{self, File};
 use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipvs::{Client, Destination, Forwarding, Persistence, Scheduler, Service, ServiceKey, Timeouts, Weight};
+use ipvs::{
+    Client, Destination, DestinationState, Forwarding, InUse, Persistence, Scheduler, Service, ServiceKey, Timeouts,
+    Weight,
+};
 use kernel_tests::target::Target;
 use kernel_tests::{kernel_major, sandbox};
 use nix::sys::signal::{Signal, kill};
@@ -68,7 +74,7 @@ fn remove_under_load(remove: impl FnOnce() + Send) -> Report {
         let mut client = Client::connect().unwrap();
         add(&mut client, Service::new(key()), &SERVERS);
         // Who is cut shall hear of it soon.
-        std::fs::write("/proc/sys/net/ipv4/vs/expire_nodest_conn", "1").unwrap();
+        fs::write("/proc/sys/net/ipv4/vs/expire_nodest_conn", "1").unwrap();
         let clients = Clients::start(&network, (0..30).map(|number| Duration::from_millis(1500 + number * 50)));
         clients.wait_for_new(20);
         remove();
@@ -150,8 +156,33 @@ impl World {
     }
 
     fn weight(&mut self) -> u32 {
+        self.state().unwrap().destination.weight.get()
+    }
+
+    fn state(&mut self) -> Option<DestinationState> {
         let found = self.client.destinations(&self.key).unwrap();
-        found.iter().find(|state| state.destination.address == self.server).unwrap().destination.weight.get()
+        found.into_iter().find(|state| state.destination.address == self.server)
+    }
+
+    /// Another program gives the server this weight.
+    fn weigh(&mut self, weight: u32) {
+        let server = self.state().unwrap().destination.with_weight(Weight::new(weight).unwrap());
+        self.client.edit_destination(&self.key, &server).unwrap();
+    }
+
+    /// How long connections last after their last packet, in seconds: of packets from now on.
+    fn end_after(&mut self, seconds: u32) {
+        self.client.set_timeouts(Timeouts { udp: Some(seconds), ..Timeouts::default() }).unwrap();
+    }
+
+    /// Adds a service of the second server, with a connection that is in use.
+    fn add_busy(&mut self) -> (ServiceKey, UdpSocket) {
+        let key = ServiceKey::udp("127.0.0.11:53".parse::<SocketAddr>().unwrap());
+        add(&mut self.client, Service::new(key), &[self.server]);
+        let client = UdpSocket::bind("127.0.0.23:4000").unwrap();
+        client.connect("127.0.0.11:53").unwrap();
+        ask(&client);
+        (key, client)
     }
 
     fn wait_for_weight(&mut self, weight: u32) {
@@ -190,7 +221,7 @@ fn it_goes_on_from_what_the_kernel_holds() {
         assert_eq!(found, status, "{said}");
         if signal != Signal::SIGKILL {
             let expected = format!(
-                "ipvs-cli: {server} at {key}: not drained yet: 0 active, 1 inactive; `ipvs-cli undrain {} {server}' gives it \
+                "ipvs-cli: {server} at {key}: not drained yet: 0 active, 1 inactive; `ipvs-cli undrain {} {server}` gives it \
                  weight 3 again\n",
                 word(key)
             );
@@ -209,7 +240,7 @@ fn it_goes_on_from_what_the_kernel_holds() {
     world.client.set_timeouts(Timeouts { udp: Some(1), ..Timeouts::default() }).unwrap();
     clients.iter().for_each(ask);
     let drained =
-        format!("{server} at {key}: drained; `ipvs-cli undrain {} {server}' gives it weight 3 again\n", word(key));
+        format!("{server} at {key}: drained; `ipvs-cli undrain {} {server}` gives it weight 3 again\n", word(key));
     let (status, said) = run(&world.line("drain"));
     assert_eq!(status, 0, "{said}");
     assert!(said.starts_with(&drained) && said.contains("a client that keeps its port keeps its server"), "{said}");
@@ -225,9 +256,9 @@ fn clients_that_may_come_back_are_waited_for() {
     let line = format!("{} --timeout 4", world.line("drain"));
     let (status, said) = run(&line);
     assert_eq!(status, 1, "{said}");
-    assert!(said.contains("not drained in time: 0 active, 0 inactive, 1 remembered client;"), "{said}");
+    assert!(said.contains("not drained in time: 0 active, 0 inactive, 1 persistence template;"), "{said}");
     assert!(said.contains("expire_quiescent_template=1 sends them elsewhere"), "{said}");
-    std::fs::write("/proc/sys/net/ipv4/vs/expire_quiescent_template", "1").unwrap();
+    fs::write("/proc/sys/net/ipv4/vs/expire_quiescent_template", "1").unwrap();
     let (status, said) = run(&line);
     assert_eq!(status, 0, "{said}");
     assert_eq!(world.weight(), 0);
@@ -247,13 +278,151 @@ fn what_somebody_else_does_is_noticed() {
     world.client.edit_destination(&key, &state).unwrap();
     let (status, said) = end(drain);
     assert_eq!(status, 1, "{said}");
-    assert!(said.contains("somebody else has given it weight 7"), "{said}");
+    assert!(said.contains("another program has given it weight 7"), "{said}");
     let drain = start(&world.line("drain"));
     world.wait_for_weight(0);
     world.client.delete_destination(&key, server).unwrap();
     let (status, said) = end(drain);
-    assert!(status == 0 && said.contains("somebody else has removed it"), "{said}");
+    assert!(
+        status == 1 && said.contains("not drained: another program has removed it with 0 active, 1 inactive"),
+        "{said}"
+    );
     let forced = "drain --all 127.0.0.1:5302 --timeout 0.1 --delete --force --quiet";
     assert_eq!(run(forced), (0, String::new()));
     assert!(world.client.destinations(&key).unwrap().is_empty());
+}
+
+/// The lock of this thread's network namespace.
+fn lock_file() -> PathBuf {
+    let number = fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
+    PathBuf::from(format!("/run/ipvs-cli/{number}.lock"))
+}
+
+/// Waits until the program has the file open.
+fn wait_for_open(program: &Child, file: &Path) {
+    let begun = Instant::now();
+    let is_open = || {
+        let open = fs::read_dir(format!("/proc/{}/fd", program.id())).unwrap().flatten();
+        open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|open| open == file)
+    };
+    while !is_open() {
+        assert!(begun.elapsed() < PATIENCE, "{} is never opened", file.display());
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A service that drained early gets its weight and a client back while another one is still waited for.
+#[test]
+fn what_drained_early_and_came_back_is_not_deleted() {
+    let mut world = World::new(None);
+    world.end_after(100);
+    let (busy, client) = world.add_busy();
+    let drain = start(&format!("drain --delete --all {}", world.server));
+    world.wait_for_weight(0);
+    // Longer than the two looks that make an unused one drained; the other keeps the program waiting.
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(run(&world.line("undrain --quiet")), (0, String::new()));
+    let _clients = world.be_used();
+    assert_eq!(InUse::of(&world.state().unwrap()).inactive, 1, "a client uses it");
+    world.end_after(1);
+    ask(&client);
+    let (status, said) = end(drain);
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains(&format!("{} at {busy}: drained and deleted", world.server)), "{said}");
+    assert!(said.contains(&format!("{} at {}: not drained: another program", world.server, world.key)), "{said}");
+    assert_eq!(world.weight(), 3, "it is there, and in service");
+}
+
+/// The same, and then weight 0 again: its connections are waited for.
+#[test]
+fn what_is_in_use_again_is_waited_for_again() {
+    let mut world = World::new(None);
+    world.end_after(100);
+    let (_, client) = world.add_busy();
+    let drain = start(&format!("drain --delete --all {}", world.server));
+    world.wait_for_weight(0);
+    thread::sleep(Duration::from_secs(3));
+    world.weigh(3);
+    let clients = world.be_used();
+    world.weigh(0);
+    world.end_after(1);
+    ask(&client);
+    // The other is drained now; this one is not.
+    thread::sleep(Duration::from_secs(4));
+    assert_eq!(InUse::of(&world.state().unwrap()).inactive, 1, "not deleted");
+    clients.iter().for_each(ask);
+    let (status, said) = end(drain);
+    assert_eq!((status, said.matches("drained and deleted").count()), (0, 2), "{said}");
+    assert!(world.state().is_none());
+}
+
+/// While the lock is waited for, the server gets a weight and a client: it is asked once more before it is deleted.
+#[test]
+fn what_came_back_while_the_lock_was_held_is_not_deleted() {
+    for (weight, told) in [(7, "another program has given it weight 7"), (0, "drained and deleted")] {
+        let mut world = World::new(None);
+        let _ = fs::remove_file(lock_file());
+        let drain = start(&format!("{} --delete --wait", world.line("drain")));
+        world.wait_for_weight(0);
+        let held = File::options().write(true).open(lock_file()).unwrap();
+        held.lock().unwrap();
+        wait_for_open(&drain, &lock_file());
+        world.end_after(100);
+        world.weigh(7);
+        let clients = world.be_used();
+        world.weigh(weight);
+        held.unlock().unwrap();
+        if weight == 0 {
+            thread::sleep(Duration::from_secs(2));
+            assert_eq!(InUse::of(&world.state().unwrap()).inactive, 1, "not deleted");
+            world.end_after(1);
+            clients.iter().for_each(ask);
+        }
+        let (status, said) = end(drain);
+        assert!(status == i32::from(weight != 0) && said.contains(told), "{status} {said}");
+        assert_eq!(world.state().is_some(), weight != 0);
+    }
+}
+
+#[test]
+fn an_interrupted_drain_deletes_nothing_more() {
+    let world = World::new(None);
+    let _ = fs::remove_file(lock_file());
+    let mut client = Client::connect().unwrap();
+    let states = |client: &mut Client| client.destinations(&world.key).unwrap();
+    let drain = start(&format!("{} --delete", world.line("drain")));
+    while states(&mut client).iter().all(|state| state.destination.weight != Weight::ZERO) {
+        thread::sleep(Duration::from_millis(10));
+    }
+    let held = File::options().write(true).open(lock_file()).unwrap();
+    held.lock().unwrap();
+    wait_for_open(&drain, &lock_file());
+    kill(Pid::from_raw(i32::try_from(drain.id()).unwrap()), Signal::SIGINT).unwrap();
+    let (status, said) = end(drain);
+    assert_eq!(status, 130, "{said}");
+    assert!(said.contains("drained; `ipvs-cli undrain") && said.contains("nothing more was deleted"), "{said}");
+    assert_eq!(states(&mut client).len(), 2);
+    drop(held);
+}
+
+/// Notes are of one network namespace, also if another one gets its number.
+#[test]
+fn notes_of_another_namespace_are_void() {
+    let first = World::new(None);
+    assert_eq!(run(&first.line("drain --quiet")), (0, String::new()));
+    let notes = lock_file().with_extension("drained");
+    let text = fs::read_to_string(&notes).unwrap();
+    drop(first);
+    // The kernel gives a number again once the namespace has ended: here, by hand.
+    let mut second = World::new(None);
+    second.weigh(0);
+    fs::write(lock_file().with_extension("drained"), &text).unwrap();
+    let (status, said) = run(&second.line("undrain"));
+    assert!(status == 1 && said.contains("its weight is not noted"), "{said}");
+    assert_eq!(run(&second.line("undrain --quiet --weight 3")), (0, String::new()));
+    // The same text from this namespace is believed.
+    assert_eq!(run(&second.line("drain --quiet")), (0, String::new()));
+    assert_ne!(fs::read_to_string(lock_file().with_extension("drained")).unwrap(), text);
+    assert_eq!(run(&second.line("undrain --quiet")), (0, String::new()));
+    assert_eq!(second.weight(), 3);
 }

@@ -1,29 +1,32 @@
-//! `drain` and `undrain`: a real server out of service without cutting connections, and back.
+//! `drain`, `undrain` and `weight`: a real server out of service without cutting connections, and back.
 //!
 //! The library's `Drain` says what to do; here are the clock, signals, the lock while something is changed, and words.
 
-mod memory;
+mod notes;
 mod options;
 mod report;
+pub(super) mod scheduler;
 mod sysctl;
 mod targets;
 mod undrain;
+mod weight;
 
-use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipvs::{Command, DrainStep, Errno, InUse};
+use ipvs::{Command, DrainStep, Errno, InUse, Weight};
 
-use self::memory::Memory;
 use self::sysctl::Settings;
-use self::targets::{Outcome, Target};
-use super::session::{Session, Trouble};
+use self::targets::{Look, Outcome, Selected, Target};
+use super::journal::{Logging, Outcome as Logged, Record};
+use super::session::{Session, Trouble, Wait};
 use super::signals::Signals;
 use crate::failure::Failure;
 
-pub(super) use options::{Drain, Undrain};
+pub(crate) use notes::{Notes, drop_void, review};
+pub(super) use options::{Drain, SetWeight, Undrain};
 pub(super) use undrain::run as undrain;
+pub(super) use weight::run as weight;
 
 /// The exit status when something is not drained.
 const NOT_DRAINED: u8 = 1;
@@ -34,12 +37,34 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// How often signals and the clock are looked at between.
 const BLINK: Duration = Duration::from_millis(50);
 
-/// Others of ours hold the lock for so long at most, unless something is wrong.
+/// How long another ipvs-cli is waited for without --wait: most changes are over sooner.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What is so without the lock, and what to do.
+const UNCHANGED: &str = "nothing was changed; --wait waits for it";
+const NOT_DELETED: &str = "nothing more was deleted, and the weights are 0; --wait waits for it";
+
 pub(super) fn run(drain: &Drain, session: &mut Session<'_, '_>) -> u8 {
-    let done = drain_them(drain, session);
-    session.conclude(done, NOT_DRAINED)
+    let signals = session.kernel.is_of_this_machine().then(|| Signals::listen().ok()).flatten();
+    let clock = Clock { signals, deadline: drain.timeout.and_then(|limit| Instant::now().checked_add(limit)) };
+    let done = drain_them(drain, session, &clock);
+    log("drain", &done, &drain.logging, session);
+    let status = session.conclude(done.map(|(status, _)| status), NOT_DRAINED);
+    match clock.signal() {
+        Some(signal) if status != 0 => 128 + u8::try_from(signal).unwrap_or(0),
+        _ => status,
+    }
+}
+
+/// One line in the system's log: what became of each destination, or that the kernel failed. Wrong names change nothing.
+fn log(subcommand: &str, done: &Result<(u8, String), Trouble>, logging: &Logging, session: &Session<'_, '_>) {
+    let (outcome, detail) = match done {
+        Ok((0, what)) => (Logged::Done, what.clone()),
+        Ok((_, what)) => (Logged::Failed, what.clone()),
+        Err(trouble @ Trouble::Kernel(_)) => (Logged::Failed, trouble.text()),
+        Err(_) => return,
+    };
+    session.log(logging, &Record { subcommand, file: None, outcome, detail: &detail });
 }
 
 /// Why waiting has ended.
@@ -47,70 +72,141 @@ pub(super) fn run(drain: &Drain, session: &mut Session<'_, '_>) -> u8 {
 enum End {
     Drained,
     Late,
-    Signal(i32),
+    Signal,
+    /// The kernel could not be asked.
+    Trouble,
 }
 
-fn drain_them(drain: &Drain, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
-    let is_ours = session.kernel.is_of_this_machine();
-    let settings = if is_ours { Settings::read() } else { Settings::DEFAULT };
-    let signals = is_ours.then(|| Signals::listen().ok()).flatten();
-    let deadline = drain.timeout.and_then(|limit| Instant::now().checked_add(limit));
-    let mut targets = targets::find(session, &drain.servers, |found| {
-        let drain = if drain.keep_weight { found.keeping_weight() } else { found };
-        if settings.expire_quiescent_template { drain.despite_templates() } else { drain }
-    })?;
-    let memory = memory_of(session);
-    quiesce(&mut targets, &memory, session)?;
+/// What bounds the waiting.
+struct Clock {
+    signals: Option<Signals>,
+    deadline: Option<Instant>,
+}
+
+impl Clock {
+    fn signal(&self) -> Option<i32> {
+        self.signals.as_ref().and_then(Signals::heard)
+    }
+
+    fn end(&self) -> Option<End> {
+        let is_late = || self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        self.signal().map(|_| End::Signal).or_else(|| is_late().then_some(End::Late))
+    }
+
+    /// Until the next look, or until waiting has to end.
+    fn pause(&self) -> Option<End> {
+        let next_look = Instant::now() + LOOK_AGAIN;
+        while Instant::now() < next_look {
+            if let Some(end) = self.end() {
+                return Some(end);
+            }
+            thread::sleep(BLINK);
+        }
+        None
+    }
+}
+
+fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Result<(u8, String), Trouble> {
+    let is_of_this_machine = session.kernel.is_of_this_machine();
+    let settings = if is_of_this_machine { Settings::read() } else { Settings::DEFAULT };
+    let selected = targets::select(session, &drain.servers, &mut |_, _| {})?;
+    if !drain.keep_weight && !drain.force {
+        scheduler::check(&selected, "drains all the same")?;
+    }
+    let mut targets = targets::targets(&selected, |found| {
+        let found = if drain.keep_weight { found.keep_weight() } else { found };
+        if settings.expire_quiescent_template { found.without_templates() } else { found }
+    });
+    let notes = quiesce(&mut targets, drain, session, clock)?;
+    if !drain.keep_weight {
+        tell_of_last_servers(&selected, session);
+    }
     if targets.iter().any(|target| !target.in_use.is_unused()) {
         let udp = session.kernel.client().and_then(ipvs::Client::timeouts).ok().and_then(|timeouts| timeouts.udp);
         settings.notes(&targets, udp).into_iter().for_each(|note| session.note(note));
     }
-    let end = wait(&mut targets, session, signals.as_ref(), deadline)?;
-    if drain.delete {
-        delete(&mut targets, &memory, session, drain.force && end == End::Late)?;
+    let (end, trouble) = see_to_the_end(&mut targets, drain, session, clock);
+    let (status, logged) = report::report(&targets, drain, &notes, end, session);
+    match trouble {
+        None => Ok((status, logged)),
+        // By now it is said what became of each.
+        Some(trouble) => Ok((session.conclude(Err(trouble), NOT_DRAINED).max(status), logged)),
     }
-    Ok(report::report(&targets, drain, &memory, end, session))
 }
 
-fn memory_of(session: &Session<'_, '_>) -> Memory {
-    if session.kernel.is_of_this_machine() { Memory::of_this_namespace() } else { Memory::none() }
+/// Of services that will refuse all new clients, as no other server has a weight.
+fn tell_of_last_servers(selected: &[Selected], session: &mut Session<'_, '_>) {
+    let is_last = |one: &&Selected| !one.has_others && one.state.destination.weight != Weight::ZERO;
+    let mut keys: Vec<_> = selected.iter().filter(is_last).map(|one| one.service.service.key()).collect();
+    keys.dedup();
+    for key in keys {
+        session.note(format!("{key} has no other real server with a weight: its new clients are refused"));
+    }
 }
 
-/// Weight 0 for all that have another, each noted before.
-fn quiesce(targets: &mut [Target], memory: &Memory, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
-    let _turn = session.take_turn(Some(PATIENCE))?;
+/// Waits until nothing is left to wait for, and deletes what is drained, if that was asked.
+fn see_to_the_end(
+    targets: &mut [Target],
+    drain: &Drain,
+    session: &mut Session<'_, '_>,
+    clock: &Clock,
+) -> (End, Option<Trouble>) {
+    loop {
+        let end = match wait(targets, session, clock) {
+            Ok(end) => end,
+            Err(trouble) => return (End::Trouble, Some(trouble)),
+        };
+        if !drain.delete || matches!(end, End::Signal) {
+            return (end, None);
+        }
+        if let Err(trouble) = delete(targets, drain, session, clock, end) {
+            return (end, Some(trouble));
+        }
+        // What was in use again is waited for again.
+        if end == End::Late || !targets.iter().any(Target::is_waiting) {
+            return (end, None);
+        }
+    }
+}
+
+/// Weight 0 for all that have another, noted before.
+fn quiesce(
+    targets: &mut [Target],
+    drain: &Drain,
+    session: &mut Session<'_, '_>,
+    clock: &Clock,
+) -> Result<Notes, Trouble> {
+    let is_over = || clock.end().is_some();
+    let wait = Wait { patience: drain.turn.patience(PATIENCE), otherwise: UNCHANGED, is_over: &is_over };
+    let _turn = session.take_turn(&wait)?;
+    let mut notes = session.notes();
     let mut commands = Vec::new();
-    for (target, step) in targets::look(targets, session)? {
+    for Look { target, step, .. } in targets::look(targets, session, &mut |key, states| notes.review(key, states))? {
         if let DrainStep::Quiesce { command, weight } = step {
-            let (service, server) = (target.drain.service(), target.drain.address());
             target.weight = Some(weight);
-            target.is_noted = noted(memory.note(service, server, weight), target, session);
+            notes.set(target.drain.service(), target.drain.address(), weight);
             commands.push(command);
         }
     }
+    // Without notes it goes on: then the message at the end is all there is.
+    let is_kept = session.save(&mut notes);
+    targets.iter_mut().for_each(|target| target.is_noted = is_kept);
     execute(&commands, session, GONE)?;
     // The first look at what they are now.
-    targets::look(targets, session).map(drop)
-}
-
-/// Without a note it goes on: then the message at the end is all there is.
-fn noted(done: io::Result<()>, target: &Target, session: &mut Session<'_, '_>) -> bool {
-    if let Err(error) = &done {
-        session.complain(format!("{target}: its weight could not be noted for `undrain': {error}"));
-    }
-    done.is_ok()
+    targets::look(targets, session, &mut |_, _| {})?;
+    Ok(notes)
 }
 
 /// What a command on a destination or service is answered that has gone meanwhile. The next look shows it.
 const GONE: &[Errno] = &[Errno::ENOENT, Errno::ESRCH];
 
-/// Carries them out; refusals with these numbers are none.
-fn execute(commands: &[Command], session: &mut Session<'_, '_>, borne: &[Errno]) -> Result<(), Trouble> {
+/// Carries them out; refusals with these numbers are passed over.
+fn execute(commands: &[Command], session: &mut Session<'_, '_>, passed_over: &[Errno]) -> Result<(), Trouble> {
     let client = session.kernel.client().map_err(|error| Trouble::Kernel(Failure::change(error)))?;
     let outcomes = client.execute_all(commands).map_err(|error| Trouble::Kernel(Failure::change(error)))?;
     for (command, outcome) in commands.iter().zip(outcomes) {
         if let Err(refusal) = outcome
-            && !borne.contains(&refusal.errno)
+            && !passed_over.contains(&refusal.errno)
         {
             let key = command.service_key().map(|key| key.to_string()).unwrap_or_default();
             return Err(Trouble::Other(format!("{key}: {refusal}")));
@@ -119,37 +215,18 @@ fn execute(commands: &[Command], session: &mut Session<'_, '_>, borne: &[Errno])
     Ok(())
 }
 
-fn wait(
-    targets: &mut [Target],
-    session: &mut Session<'_, '_>,
-    signals: Option<&Signals>,
-    deadline: Option<Instant>,
-) -> Result<End, Trouble> {
+/// Looks at all, again and again, until a look finds nothing that must be waited for.
+fn wait(targets: &mut [Target], session: &mut Session<'_, '_>, clock: &Clock) -> Result<End, Trouble> {
     while targets.iter().any(Target::is_waiting) {
         session.display.doing(|| in_a_line(targets));
-        let end = pause(signals, deadline);
+        let end = clock.pause();
         // The last look is for what is said of them.
-        targets::look(targets, session)?;
+        targets::look(targets, session, &mut |_, _| {})?;
         if let Some(end) = end.filter(|_| targets.iter().any(Target::is_waiting)) {
             return Ok(end);
         }
     }
     Ok(End::Drained)
-}
-
-/// Until the next look, or until waiting has to end.
-fn pause(signals: Option<&Signals>, deadline: Option<Instant>) -> Option<End> {
-    let next_look = Instant::now() + LOOK_AGAIN;
-    while Instant::now() < next_look {
-        if let Some(signal) = signals.and_then(Signals::heard) {
-            return Some(End::Signal(signal));
-        }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Some(End::Late);
-        }
-        thread::sleep(BLINK);
-    }
-    None
 }
 
 /// What goes on, for the line on the terminal.
@@ -163,17 +240,53 @@ fn in_a_line(targets: &[Target]) -> String {
     }
 }
 
-/// Removes what is drained; with `force`, what is not, too.
-fn delete(targets: &mut [Target], memory: &Memory, session: &mut Session<'_, '_>, force: bool) -> Result<(), Trouble> {
-    let _turn = session.take_turn(Some(PATIENCE))?;
-    let goes = |target: &&mut Target| target.outcome == Some(Outcome::Drained) || force && target.outcome.is_none();
-    let mut commands = Vec::new();
-    for target in targets.iter_mut().filter(goes) {
-        let (service, server) = (target.drain.service(), target.drain.address());
-        commands.push(Command::DeleteDestination(service, server));
-        // A note of what is not there counts for nothing.
-        let _ = memory.forget(service, server);
-        target.is_deleted = true;
+/// Deletes what is drained; with `--force`, after the timeout, what is not, too.
+///
+/// Under the lock, the destinations of each service are read once more, and directly after that those are deleted that are still
+/// drained, and are configured as they were. The kernel can't do both in one step: a connection that comes between is cut.
+fn delete(
+    targets: &mut [Target],
+    drain: &Drain,
+    session: &mut Session<'_, '_>,
+    clock: &Clock,
+    end: End,
+) -> Result<(), Trouble> {
+    let is_forced = drain.force && end == End::Late;
+    let goes = |target: &Target| target.outcome == Some(Outcome::Drained) || is_forced && target.is_waiting();
+    if !targets.iter().any(goes) {
+        return Ok(());
     }
-    execute(&commands, session, GONE)
+    // The time for connections may be over; another ipvs-cli is waited for all the same.
+    let is_over = || clock.signal().is_some();
+    let wait = Wait { patience: drain.turn.patience(PATIENCE), otherwise: NOT_DELETED, is_over: &is_over };
+    let _turn = session.take_turn(&wait)?;
+    let mut notes = session.notes();
+    for service in targets.chunk_by_mut(|one, next| one.drain.service() == next.drain.service()) {
+        if !service.iter().any(goes) {
+            continue;
+        }
+        let mut commands = Vec::new();
+        let mut gone = Vec::new();
+        for Look { target, step, found } in
+            targets::look(service, session, &mut |key, states| notes.review(key, states))?
+        {
+            let is_same = found.is_some_and(|found| found.with_weight(target.destination.weight) == target.destination);
+            match step {
+                DrainStep::Drained | DrainStep::Wait(_) if found.is_some() && !is_same => {
+                    target.outcome = Some(Outcome::Edited);
+                }
+                DrainStep::Wait(_) if !is_forced || found.is_none() => {}
+                DrainStep::Drained | DrainStep::Wait(_) => {
+                    commands.push(Command::DeleteDestination(target.drain.service(), target.drain.address()));
+                    gone.push(target);
+                }
+                DrainStep::Quiesce { .. } | DrainStep::Missing(_) | DrainStep::WeightChanged(_) => {}
+            }
+        }
+        execute(&commands, session, GONE)?;
+        gone.into_iter().for_each(|target| target.is_deleted = true);
+        commands.iter().for_each(|command| notes.follow(command));
+    }
+    session.save(&mut notes);
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use ipvs::{InUse, ServiceKey, Weight};
 
-use super::memory::Memory;
+use super::notes::Notes;
 use super::options::Drain;
 use super::targets::{Outcome, Target};
 use super::{End, NOT_DRAINED};
@@ -18,13 +18,15 @@ enum Fate {
     Deleted,
     /// Removed with the connections that it still had.
     Cut,
-    /// Somebody else has removed it.
+    /// Another program has removed it.
     Gone,
-    /// Somebody else has given it this weight.
+    /// Another program has given it this weight.
     Revived(Weight),
+    /// Another program has changed something else of it, so it was not removed.
+    Edited,
     /// Not drained in time.
     Late,
-    /// Not drained when a signal came.
+    /// Not drained when a signal came, or when the kernel could not be asked any more.
     Interrupted,
 }
 
@@ -34,15 +36,21 @@ impl Fate {
             None if target.is_deleted => Fate::Cut,
             Some(Outcome::Drained) if target.is_deleted => Fate::Deleted,
             Some(Outcome::Drained) => Fate::Drained,
-            Some(Outcome::Gone) => Fate::Gone,
-            Some(Outcome::Revived(weight)) => Fate::Revived(weight),
+            Some(Outcome::Missing) => Fate::Gone,
+            Some(Outcome::WeightChanged(weight)) => Fate::Revived(weight),
+            Some(Outcome::Edited) => Fate::Edited,
             None if end == End::Late => Fate::Late,
             None => Fate::Interrupted,
         }
     }
 
-    fn is_drained(self) -> bool {
-        !matches!(self, Fate::Revived(_) | Fate::Late | Fate::Interrupted)
+    /// Was it drained, or removed as asked? What another program removed was drained if nothing used it when it was last seen.
+    fn is_drained(self, target: &Target) -> bool {
+        match self {
+            Fate::Drained | Fate::Deleted | Fate::Cut => true,
+            Fate::Gone => target.in_use.is_unused(),
+            Fate::Revived(_) | Fate::Edited | Fate::Late | Fate::Interrupted => false,
+        }
     }
 
     /// For programs.
@@ -53,12 +61,13 @@ impl Fate {
             Fate::Cut => "cut",
             Fate::Gone => "gone",
             Fate::Revived(_) => "revived",
+            Fate::Edited => "edited",
             Fate::Late => "late",
             Fate::Interrupted => "interrupted",
         }
     }
 
-    /// The weight that it has now, as far as it is there and is known.
+    /// The weight that it has now, if that is known.
     fn weight(self, drain: &Drain) -> Option<Weight> {
         match self {
             Fate::Revived(weight) => Some(weight),
@@ -69,32 +78,31 @@ impl Fate {
     }
 }
 
-/// Says it of all. Returns the exit status.
+/// Says it of all. Returns the exit status, and what is logged.
 pub(super) fn report(
     targets: &[Target],
     drain: &Drain,
-    memory: &Memory,
+    notes: &Notes,
     end: End,
     session: &mut Session<'_, '_>,
-) -> u8 {
+) -> (u8, String) {
     let mut status = 0;
+    let mut logged = Vec::new();
     for target in targets {
         let fate = Fate::of(target, end);
-        let before = target.weight.or_else(|| memory.recall(target.drain.service(), target.drain.address()));
+        let before = target.weight.or_else(|| notes.weight(target.drain.service(), target.drain.address()));
         if drain.json {
             session.print(json::object(fields(target, fate, fate.weight(drain), before)));
         } else {
             let back = if drain.keep_weight { String::new() } else { way_back(target, before) };
             tell(target, fate, &back, session);
         }
-        if !fate.is_drained() {
+        if !fate.is_drained(target) {
             status = NOT_DRAINED;
         }
+        logged.push(format!("{target} {}", fate.word()));
     }
-    match end {
-        End::Signal(signal) => 128 + u8::try_from(signal).unwrap_or(0),
-        End::Drained | End::Late => status,
-    }
+    (status, logged.join("; "))
 }
 
 fn tell(target: &Target, fate: Fate, back: &str, session: &mut Session<'_, '_>) {
@@ -103,9 +111,13 @@ fn tell(target: &Target, fate: Fate, back: &str, session: &mut Session<'_, '_>) 
         Fate::Drained => session.report(format!("{target}: drained{back}")),
         Fate::Deleted => session.report(format!("{target}: drained and deleted")),
         Fate::Cut => session.report(format!("{target}: deleted with {in_use}")),
-        Fate::Gone => session.report(format!("{target}: somebody else has removed it")),
+        Fate::Gone if in_use.is_unused() => session.report(format!("{target}: another program has removed it")),
+        Fate::Gone => session.complain(format!("{target}: not drained: another program has removed it with {in_use}")),
         Fate::Revived(weight) => {
-            session.complain(format!("{target}: not drained: somebody else has given it weight {weight}"));
+            session.complain(format!("{target}: not drained: another program has given it weight {weight}"));
+        }
+        Fate::Edited => {
+            session.complain(format!("{target}: not deleted: another program has changed it meanwhile{back}"));
         }
         Fate::Late => session.complain(format!("{target}: not drained in time: {in_use}{back}")),
         Fate::Interrupted => session.complain(format!("{target}: not drained yet: {in_use}{back}")),
@@ -116,9 +128,9 @@ fn tell(target: &Target, fate: Fate, back: &str, session: &mut Session<'_, '_>) 
 fn way_back(target: &Target, weight: Option<Weight>) -> String {
     let undrain = target.command("undrain");
     match weight {
-        Some(weight) if target.is_noted => format!("; `ipvs-cli {undrain}' gives it weight {weight} again"),
-        Some(weight) => format!("; `ipvs-cli {undrain} --weight {weight}' gives it its weight again"),
-        None => format!("; `ipvs-cli {undrain} --weight WEIGHT' gives it a weight again"),
+        Some(weight) if target.is_noted => format!("; `ipvs-cli {undrain}` gives it weight {weight} again"),
+        Some(weight) => format!("; `ipvs-cli {undrain} --weight {weight}` gives it its weight again"),
+        None => format!("; `ipvs-cli {undrain} --weight WEIGHT` gives it a weight again"),
     }
 }
 
@@ -128,7 +140,7 @@ fn fields(target: &Target, fate: Fate, weight: Option<Weight>, before: Option<We
     fields.extend(before.map(|weight| ("weight_before", weight.get().into())));
     // Of what is drained nothing is left.
     let InUse { active, inactive, templates } = target.in_use;
-    if matches!(fate, Fate::Cut | Fate::Late | Fate::Interrupted) {
+    if matches!(fate, Fate::Cut | Fate::Gone | Fate::Late | Fate::Interrupted) {
         fields.extend([
             ("active_connections", active.into()),
             ("inactive_connections", inactive.into()),

@@ -7,8 +7,8 @@ use ipvs::{Command, ServiceKey, Weight};
 use super::options::Undrain;
 use super::report::named;
 use super::targets::select;
-use super::{PATIENCE, execute, memory_of};
-use crate::operate::session::{Session, Trouble};
+use super::{PATIENCE, UNCHANGED, execute, log};
+use crate::operate::session::{Session, Trouble, Wait};
 use crate::operate::{json, service_argument};
 
 /// The exit status when one could not be given a weight.
@@ -19,26 +19,27 @@ const TROUBLE: u8 = 1;
 enum Fate {
     /// It has this weight again.
     Restored(Weight),
-    /// It has this one, which nobody has taken away.
+    /// It has this one, which was not taken away.
     Unchanged(Weight),
-    /// Nobody knows which one it had.
+    /// The weight that it had is not known.
     Unknown,
 }
 
 pub(in crate::operate) fn run(undrain: &Undrain, session: &mut Session<'_, '_>) -> u8 {
     let done = give_back(undrain, session);
-    session.conclude(done, TROUBLE)
+    log("undrain", &done, &undrain.logging, session);
+    session.conclude(done.map(|(status, _)| status), TROUBLE)
 }
 
-fn give_back(undrain: &Undrain, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
-    let memory = memory_of(session);
-    let _turn = session.take_turn(Some(PATIENCE))?;
+fn give_back(undrain: &Undrain, session: &mut Session<'_, '_>) -> Result<(u8, String), Trouble> {
+    let _turn = session.take_turn(&Wait::new(undrain.turn.patience(PATIENCE), UNCHANGED))?;
+    let mut notes = session.notes();
     let mut fates = Vec::new();
     let mut commands = Vec::new();
-    for (service, state) in select(session, &undrain.servers)? {
-        let (key, destination) = (service.service.key(), state.destination);
+    for found in select(session, &undrain.servers, &mut |key, states| notes.review(key, states))? {
+        let (key, destination) = (found.service.service.key(), found.state.destination);
         let at = destination.address;
-        let fate = match undrain.weight.or_else(|| memory.recall(key, at)) {
+        let fate = match undrain.weight.or_else(|| notes.weight(key, at)) {
             _ if destination.weight != Weight::ZERO && undrain.weight.is_none() => Fate::Unchanged(destination.weight),
             Some(weight) => Fate::Restored(weight),
             None => Fate::Unknown,
@@ -49,18 +50,23 @@ fn give_back(undrain: &Undrain, session: &mut Session<'_, '_>) -> Result<u8, Tro
         fates.push((key, at, fate));
     }
     execute(&commands, session, &[])?;
+    commands.iter().for_each(|command| notes.follow(command));
+    session.save(&mut notes);
+    let mut logged = Vec::new();
     for &(key, at, fate) in &fates {
-        if fate != Fate::Unknown {
-            // It counts only for weight 0.
-            let _ = memory.forget(key, at);
-        }
+        logged.push(match fate {
+            Fate::Restored(weight) => format!("{at} at {key} weight {weight}"),
+            Fate::Unchanged(_) => format!("{at} at {key} unchanged"),
+            Fate::Unknown => format!("{at} at {key} unknown"),
+        });
         if undrain.json {
             session.print(object(key, at, fate));
         } else {
             tell(key, at, fate, session);
         }
     }
-    Ok(if fates.iter().any(|(_, _, fate)| *fate == Fate::Unknown) { TROUBLE } else { 0 })
+    let status = if fates.iter().any(|(_, _, fate)| *fate == Fate::Unknown) { TROUBLE } else { 0 };
+    Ok((status, logged.join("; ")))
 }
 
 fn tell(key: ServiceKey, at: SocketAddr, fate: Fate, session: &mut Session<'_, '_>) {
@@ -70,7 +76,7 @@ fn tell(key: ServiceKey, at: SocketAddr, fate: Fate, session: &mut Session<'_, '
         Fate::Unknown => {
             let service = service_argument::word(&key);
             session.complain(format!(
-                "{at} at {key}: nobody has noted its weight: `ipvs-cli undrain {service} {at} --weight WEIGHT'"
+                "{at} at {key}: its weight is not noted: `ipvs-cli undrain {service} {at} --weight WEIGHT`"
             ));
         }
     }

@@ -14,7 +14,8 @@ use super::world::{Done, World, calls, program, rules, strace, table};
 
 /// The lock of this thread's network namespace.
 fn lock() -> String {
-    format!("/run/ipvs-cli.{}.lock", fs::metadata("/proc/thread-self/ns/net").unwrap().ino())
+    fs::create_dir_all("/run/ipvs-cli").unwrap();
+    format!("/run/ipvs-cli/{}.lock", fs::metadata("/proc/thread-self/ns/net").unwrap().ino())
 }
 
 #[test]
@@ -76,7 +77,7 @@ fn without_a_place_for_the_lock_it_is_said() {
     let _ = fs::remove_file(lock());
     fs::create_dir(lock()).unwrap();
     let said = format!(
-        "ipvs-cli: {}: Is a directory (os error 21); going on without a lock against another ipvs-cli\n",
+        "ipvs-cli: {}: it is a directory, but must be a regular file or not there; for standard output name no file; going on without a lock against another ipvs-cli\n",
         lock()
     );
     assert_eq!(world.run("apply -", "-A -f 1"), Done { status: 0, stdout: "1 service added\n".into(), stderr: said });

@@ -1,0 +1,70 @@
+//! `weight`: gives destinations another weight, and leaves all else as it is.
+
+use ipvs::{Command, Weight};
+
+use super::options::{Servers, SetWeight};
+use super::report::named;
+use super::targets::select;
+use super::{PATIENCE, UNCHANGED, execute, log, scheduler, tell_of_last_servers};
+use crate::operate::json;
+use crate::operate::session::{Session, Trouble, Wait};
+
+const TROUBLE: u8 = 1;
+const USAGE: u8 = 2;
+
+pub(in crate::operate) fn run(options: &SetWeight, session: &mut Session<'_, '_>) -> u8 {
+    let (servers, weight) = match options.understand() {
+        Ok(understood) => understood,
+        Err(wrong) => return session.conclude(Err(Trouble::Other(wrong)), USAGE),
+    };
+    let done = set(options, &servers, weight, session);
+    log("weight", &done, &options.logging, session);
+    session.conclude(done.map(|(status, _)| status), TROUBLE)
+}
+
+fn set(
+    options: &SetWeight,
+    servers: &Servers,
+    weight: Weight,
+    session: &mut Session<'_, '_>,
+) -> Result<(u8, String), Trouble> {
+    let _turn = session.take_turn(&Wait::new(options.turn.patience(PATIENCE), UNCHANGED))?;
+    let mut notes = session.notes();
+    let selected = select(session, servers, &mut |key, states| notes.review(key, states))?;
+    if weight == Weight::ZERO && !options.force {
+        scheduler::check(&selected, "sets it all the same")?;
+    }
+    let mut commands = Vec::new();
+    for found in &selected {
+        let (key, destination) = (found.service.service.key(), found.state.destination);
+        if destination.weight == weight {
+            continue;
+        }
+        if let Some(noted) = notes.weight(key, destination.address) {
+            session.note(format!("{} at {key}: was drained, with weight {noted} before", destination.address));
+        }
+        commands.push(Command::EditDestination(key, destination.with_weight(weight)));
+    }
+    execute(&commands, session, &[])?;
+    commands.iter().for_each(|command| notes.follow(command));
+    session.save(&mut notes);
+    if weight == Weight::ZERO {
+        tell_of_last_servers(&selected, session);
+    }
+    let mut logged = Vec::new();
+    for found in &selected {
+        let (key, at, before) =
+            (found.service.service.key(), found.state.destination.address, found.state.destination.weight);
+        if options.json {
+            let mut fields = named(key, at, if before == weight { "unchanged" } else { "changed" });
+            fields.extend([("weight", weight.get().into()), ("weight_before", before.get().into())]);
+            session.print(json::object(fields));
+        } else if before == weight {
+            session.report(format!("{at} at {key}: has weight {weight}"));
+        } else {
+            session.report(format!("{at} at {key}: weight {weight}, was {before}"));
+        }
+        logged.push(format!("{at} at {key} weight {weight}, was {before}"));
+    }
+    Ok((0, logged.join("; ")))
+}
