@@ -6,6 +6,7 @@ use std::path::Path;
 
 use ipvs::{Client, DestinationState, Error, Info, ServiceState};
 
+use crate::escape;
 use crate::failure::Failure;
 use crate::ipvsadm::names::Names;
 use crate::kernel::Kernel;
@@ -120,8 +121,10 @@ fn save_all(client: &mut Client, mut out: &mut dyn Write, numeric: bool, names: 
 }
 
 fn connections(mut out: &mut dyn Write, request: &ListRequest, path: &Path, names: &mut Names) -> Result<(), Failure> {
-    let failure =
-        |error: &dyn std::fmt::Display| Failure::File { path: path.display().to_string(), error: error.to_string() };
+    let failure = |error: &dyn std::fmt::Display| Failure::File {
+        path: escape::path(path).to_string(),
+        error: error.to_string(),
+    };
     let file = File::open(path).map_err(|error| failure(&error))?;
     match render::connections::list(&mut out, request, BufReader::new(file), names) {
         Err(render::connections::Error::Input(error)) => Err(failure(&error)),

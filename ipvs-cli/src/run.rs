@@ -1,6 +1,7 @@
 //! One call of the program: which of the programs it is, and from its arguments to its exit status.
 
 use std::ffi::{OsStr, OsString};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
 use ipvs::{Client, Command};
@@ -133,6 +134,15 @@ pub(crate) fn perform(
     kernel: &mut Kernel,
     names: &mut Names,
 ) -> Result<(), Failure> {
+    // Into a file goes what ipvsadm writes.
+    let mut shown;
+    let stdout: &mut dyn Write = match invocation {
+        Invocation::List(_) | Invocation::Save { .. } if (streams.colors)() => {
+            shown = EscapingWriter::new(&mut *streams.stdout);
+            &mut shown
+        }
+        _ => &mut *streams.stdout,
+    };
     let result = match invocation {
         Invocation::Change(command) => {
             let done = kernel.client().and_then(|client| client.execute(command)).map_err(Failure::change);
@@ -141,12 +151,12 @@ pub(crate) fn perform(
             }
             done
         }
-        Invocation::List(request) => listing::list(kernel, streams.stdout, request, names),
-        Invocation::Save { numeric } => listing::save(kernel, streams.stdout, *numeric, names),
+        Invocation::List(request) => listing::list(kernel, stdout, request, names),
+        Invocation::Save { numeric } => listing::save(kernel, stdout, *numeric, names),
         Invocation::Restore => Err(Failure::Usage(Usage::NoCommand)),
         // As everywhere, errors of writing are ignored.
-        Invocation::Help => help::write(streams.stdout, program).or(Ok(())),
-        Invocation::Version => help::write_version(streams.stdout, program).or(Ok(())),
+        Invocation::Help => help::write(stdout, program).or(Ok(())),
+        Invocation::Version => help::write_version(stdout, program).or(Ok(())),
     };
     result.map_err(|failure| explained(failure, invocation, kernel, streams.hints))
 }

@@ -158,7 +158,7 @@ fn show(session: &mut Session<'_, '_>, prepared: &Prepared, json: bool) {
     session.display.end();
     let difference = Difference::new(prepared.change.before(), prepared.change.plan()).with_marks(&prepared.marks);
     // An error of writing is reported at the end of the run.
-    let notation = if json { Notation::Json } else { Notation::Rules { colored: false } };
+    let notation = if json { Notation::Json } else { Notation::Rules };
     let _ = difference.write(session.streams.stdout, notation);
 }
 

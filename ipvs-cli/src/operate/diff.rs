@@ -19,7 +19,7 @@ pub(super) fn run(diff: &Diff, session: &mut Session<'_, '_>) -> u8 {
         session.display.end();
         let notation = match diff.json {
             true => Notation::Json,
-            false => Notation::Rules { colored: is_colored(diff.color, session.streams.colors) },
+            false => Notation::Rules,
         };
         // Of errors of writing it is told at the end.
         let difference = Difference::new(change.before(), change.plan()).with_marks(&prepared.marks);
@@ -29,11 +29,15 @@ pub(super) fn run(diff: &Diff, session: &mut Session<'_, '_>) -> u8 {
     session.conclude(done, TROUBLE)
 }
 
-fn is_colored(color: Color, may_be: fn() -> bool) -> bool {
-    match color {
-        Color::Always => true,
-        Color::Never => false,
-        // https://no-color.org: if it is set, and not to nothing.
-        Color::Auto => env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && may_be(),
+impl Diff {
+    /// Are its lines in colours, on an output that may have them?
+    pub(super) fn is_colored(&self, may_be: fn() -> bool) -> bool {
+        match self.color {
+            _ if self.json => false,
+            Color::Always => true,
+            Color::Never => false,
+            // https://no-color.org: if it is set, and not to nothing.
+            Color::Auto => env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && may_be(),
+        }
     }
 }

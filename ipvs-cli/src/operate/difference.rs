@@ -23,10 +23,8 @@ pub(super) struct Difference<'p> {
 /// How it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Notation {
-    /// As lines of ipvsadm, perhaps red and green.
-    Rules {
-        colored: bool,
-    },
+    /// As lines of ipvsadm.
+    Rules,
     Json,
 }
 
@@ -144,7 +142,7 @@ impl<'p> Difference<'p> {
         for (about, line) in &self.lines {
             text.clear();
             match notation {
-                Notation::Rules { colored } => line.write(&mut text, colored),
+                Notation::Rules => line.write(&mut text),
                 Notation::Json => writeln!(text, "{}", json::object(line.fields(*about)))?,
             }
             out.write_all(&text)?;
@@ -173,10 +171,7 @@ impl Line<'_> {
         fields
     }
 
-    fn write(&self, text: &mut Vec<u8>, colored: bool) {
-        if colored {
-            text.extend_from_slice(if self.sign == GOES { b"\x1b[31m" } else { b"\x1b[32m" });
-        }
+    fn write(&self, text: &mut Vec<u8>) {
         text.extend_from_slice(&[self.sign, b' ']);
         match self.rule {
             Rule::Service(service) => render::save::service_rule(text, service),
@@ -185,7 +180,7 @@ impl Line<'_> {
             Rule::Daemon(daemon) => render::daemon::rule(text, daemon),
             Rule::Mark(rule) => text.extend_from_slice(format!("mark add {}", written(rule)).as_bytes()),
         }
-        text.extend_from_slice(if colored { b"\x1b[m\n" } else { b"\n" });
+        text.push(b'\n');
     }
 }
 
@@ -219,7 +214,7 @@ mod tests {
         ]);
         let plan = ipvs::plan(&before, &after);
         let mut text = Vec::new();
-        Difference::new(&before, &plan).write(&mut text, Notation::Rules { colored: false }).unwrap();
+        Difference::new(&before, &plan).write(&mut text, Notation::Rules).unwrap();
         assert_eq!(
             String::from_utf8(text).unwrap(),
             "- --set 900 120 300
@@ -236,14 +231,5 @@ mod tests {
 + -A -f 2 -6 -s wlc
 "
         );
-    }
-
-    #[test]
-    fn what_goes_is_red_and_what_comes_is_green() {
-        let (before, after) = (table(&["-A -f 1"]), table(&["-A -f 2"]));
-        let plan = ipvs::plan(&before, &after);
-        let mut text = Vec::new();
-        Difference::new(&before, &plan).write(&mut text, Notation::Rules { colored: true }).unwrap();
-        assert_eq!(text, b"\x1b[31m- -A -f 1 -s wlc\x1b[m\n\x1b[32m+ -A -f 2 -s wlc\x1b[m\n");
     }
 }

@@ -1,12 +1,14 @@
 //! `--dry-run`: a command line of ipvsadm, carried out on a copy of the director in memory, and what it would have changed.
 
 use std::ffi::{OsStr, OsString};
+use std::io::Write;
 
 use ipvs::{Error, Planner};
 
 use super::difference::{Difference, Notation};
 use super::session::{Session, Trouble};
 use super::summary::Summary;
+use crate::escape::EscapingWriter;
 use crate::failure::Failure;
 use crate::io::Streams;
 use crate::kernel::Kernel;
@@ -39,8 +41,9 @@ pub(super) fn try_out(
     };
     let plan = Planner::new().plan(&before, &after);
     // As everywhere, errors of writing are ignored.
-    let _ = Difference::new(&before, &plan).write(streams.stdout, Notation::Rules { colored: false });
-    let _ = writeln!(streams.stdout, "dry run, nothing was sent: {}", Summary::of(&before, plan.commands()));
+    let mut out = EscapingWriter::new(&mut *streams.stdout);
+    let _ = Difference::new(&before, &plan).write(&mut out, Notation::Rules);
+    let _ = writeln!(out, "dry run, nothing was sent: {}", Summary::of(&before, plan.commands()));
     status
 }
 

@@ -38,16 +38,17 @@ mod top;
 mod watch;
 
 use std::ffi::{OsStr, OsString};
+use std::io::Write;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches};
 use ipvs::Namespace;
 
-use crate::escape::EscapingWriter;
+use crate::escape::{self, EscapingWriter};
 use crate::io::Streams;
 use crate::kernel::Kernel;
 use crate::operate::cli::{Cli, Subcommand};
-use crate::operate::output::Heeded;
+use crate::operate::output::{ColoredLines, Heeded};
 use crate::operate::session::Session;
 use crate::sigpipe;
 
@@ -84,11 +85,27 @@ pub(crate) fn run(arguments: &[OsString], streams: &mut Streams<'_>, kernel: &mu
     let parsed = command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
     let if_lost = parsed.as_ref().map_or(Some(USAGE), |cli| output::status_if_lost(&cli.subcommand));
     let mut out = Heeded::new(&mut *streams.stdout);
-    let mut messages = EscapingWriter::new(&mut *streams.stderr);
-    let mut heeded = Streams { stdin: &mut *streams.stdin, stdout: &mut out, stderr: &mut messages, ..*streams };
-    let status = match parsed {
-        Ok(cli) => run_in(cli, &mut heeded, kernel),
-        Err(error) => help_or_usage(&error, arguments, &mut heeded),
+    let status = {
+        let mut colored;
+        let written: &mut dyn Write = match &parsed {
+            Ok(Cli { subcommand: Subcommand::Diff(diff), .. }) if diff.is_colored(streams.colors) => {
+                colored = ColoredLines::new(&mut out);
+                &mut colored
+            }
+            _ => &mut out,
+        };
+        // Rules in a file are to be read back, whatever name the kernel's scheduler has.
+        let escapes = match &parsed {
+            Ok(Cli { subcommand: Subcommand::Show(show), .. }) if show.rules => streams.colors,
+            _ => || true,
+        };
+        let mut shown = EscapingWriter::when(escapes, written);
+        let mut messages = EscapingWriter::new(&mut *streams.stderr);
+        let mut safe = Streams { stdin: &mut *streams.stdin, stdout: &mut shown, stderr: &mut messages, ..*streams };
+        match parsed {
+            Ok(cli) => run_in(cli, &mut safe, kernel),
+            Err(error) => help_or_usage(error, arguments, &mut safe),
+        }
     };
     let Some(error) = out.end() else { return status };
     // To where nothing could be said about it.
@@ -97,7 +114,8 @@ pub(crate) fn run(arguments: &[OsString], streams: &mut Streams<'_>, kernel: &mu
 }
 
 /// What clap has to say, and which subcommands there are, if it knows none of that name.
-fn help_or_usage(error: &clap::Error, arguments: &[OsString], streams: &mut Streams<'_>) -> u8 {
+fn help_or_usage(error: clap::Error, arguments: &[OsString], streams: &mut Streams<'_>) -> u8 {
+    let error = in_one_line(error);
     let mut text = error.render().to_string();
     if let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidSubcommand)
         && let Some(usage) = text.find("\nUsage:")
@@ -108,6 +126,21 @@ fn help_or_usage(error: &clap::Error, arguments: &[OsString], streams: &mut Stre
     // Of stdout it is told later.
     let _ = out.write_all(text.as_bytes());
     u8::try_from(error.exit_code()).unwrap_or(2)
+}
+
+/// The same error, with no line ended by a word that it quotes.
+fn in_one_line(mut error: clap::Error) -> clap::Error {
+    let quoted: Vec<(ContextKind, String)> = error
+        .context()
+        .filter_map(|(kind, value)| match value {
+            ContextValue::String(word) if word.chars().any(escape::is_unsafe) => Some((kind, word.clone())),
+            _ => None,
+        })
+        .collect();
+    for (kind, word) in quoted {
+        error.insert(kind, ContextValue::String(escape::text(&word).to_string()));
+    }
+    error
 }
 
 /// Those that could have stood where this wrong one does.

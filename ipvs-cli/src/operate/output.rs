@@ -42,6 +42,48 @@ impl Write for Heeded<'_> {
     }
 }
 
+/// Lines of `diff` in colours: red what goes, green what comes. It stands below what escapes the lines, so that no colour comes from
+/// their text.
+pub(super) struct ColoredLines<'o> {
+    out: &'o mut dyn Write,
+    at_start: bool,
+    is_colored: bool,
+}
+
+impl<'o> ColoredLines<'o> {
+    pub(super) fn new(out: &'o mut dyn Write) -> Self {
+        ColoredLines { out, at_start: true, is_colored: false }
+    }
+}
+
+impl Write for ColoredLines<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let color: Option<&[u8]> = match line.first() {
+                Some(b'-') => Some(b"\x1b[31m"),
+                Some(b'+') => Some(b"\x1b[32m"),
+                _ => None,
+            };
+            if let Some(color) = color.filter(|_| self.at_start) {
+                self.out.write_all(color)?;
+                self.is_colored = true;
+            }
+            let (text, end) = line.strip_suffix(b"\n").map_or((line, &b""[..]), |text| (text, b"\n"));
+            self.out.write_all(text)?;
+            self.at_start = !end.is_empty();
+            if self.at_start && std::mem::take(&mut self.is_colored) {
+                self.out.write_all(b"\x1b[m")?;
+            }
+            self.out.write_all(end)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
 /// The exit status if what it prints is lost; `None` of those that are for a change, which is made all the same.
 pub(super) fn status_if_lost(subcommand: &Subcommand) -> Option<u8> {
     match subcommand {
@@ -57,5 +99,22 @@ pub(super) fn status_if_lost(subcommand: &Subcommand) -> Option<u8> {
         | Subcommand::Drain(_)
         | Subcommand::Undrain(_)
         | Subcommand::Weight(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_coloured_by_their_sign_however_they_are_written() {
+        let text = b"- -A -f 1 -s wlc\n+ -A -f 2 -s wlc\n1 added - 1 removed\n";
+        let expected = "\x1b[31m- -A -f 1 -s wlc\x1b[m\n\x1b[32m+ -A -f 2 -s wlc\x1b[m\n1 added - 1 removed\n";
+        for size in [1, 7, text.len()] {
+            let mut out = Vec::new();
+            let mut colored = ColoredLines::new(&mut out);
+            text.chunks(size).for_each(|chunk| colored.write_all(chunk).unwrap());
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::cli::{Restrictions, Wanted};
 use super::mark_change::{MarkChange, is_about_marks};
 use super::session::{Session, Trouble};
 use crate::desired::{self, Desired, Place, Source};
+use crate::escape;
 use crate::failure::Failure;
 use crate::ipvsadm::Parser;
 use crate::run;
@@ -39,7 +40,7 @@ impl Text {
             read.map_err(|error| Trouble::Kernel(Failure::stdin(&error)))?;
             ("standard input".to_owned(), None)
         } else {
-            let name = file.display().to_string();
+            let name = escape::path(file).to_string();
             let read = File::open(file).and_then(|mut file| file.read_to_end(&mut text));
             read.map_err(|error| Trouble::Other(format!("{name}: {error}")))?;
             (name, Some(absolute(file)))

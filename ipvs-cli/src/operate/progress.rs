@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::{stdio, termios};
 
+use crate::escape;
 use crate::io::Output;
 
 /// What takes less time is not shown.
@@ -104,7 +105,7 @@ fn width() -> usize {
 /// A line that is broken can't be taken off any more.
 fn fitting(text: &str, width: usize) -> String {
     let width = if width == 0 { 80 } else { width };
-    text.chars().filter(|char| !char.is_control()).take(width - 1).collect()
+    escape::text(text).to_string().chars().take(width - 1).collect()
 }
 
 #[cfg(test)]
@@ -115,7 +116,7 @@ mod tests {
     fn a_line_is_never_broken() {
         assert_eq!(fitting("applying: 10 of 20", 12), "applying: 1");
         assert_eq!(fitting(&"x".repeat(200), 0).len(), 79);
-        assert_eq!(fitting("a\n\x1b[2Jb", 80), "a[2Jb");
+        assert_eq!(fitting("a\n\x1b[2Jb", 80), r"a\n\x1b[2Jb");
         assert_eq!(fitting("abc", 1), "");
     }
 }

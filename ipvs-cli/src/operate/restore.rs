@@ -8,6 +8,7 @@ use super::journal::{Outcome, Record};
 use super::prepare::{Text, absolute};
 use super::session::{Session, Trouble};
 use super::{apply, dry_run};
+use crate::escape;
 use crate::io::{FileInput, Streams};
 use crate::kernel::Kernel;
 use crate::run::ipvsadm_restore;
@@ -37,7 +38,7 @@ fn line_by_line(restore: &Restore, streams: &mut Streams<'_>, kernel: &mut Kerne
             run_lines(restore, Some(&path), &mut streams.reading(&mut FileInput(file)), kernel)
         }
         Err(error) => {
-            let trouble = Trouble::Other(format!("{}: {error}", restore.file.display()));
+            let trouble = Trouble::Other(format!("{}: {error}", escape::path(&restore.file)));
             Session::new(streams, kernel, false).conclude(Err(trouble), AS_IT_WAS)
         }
     }

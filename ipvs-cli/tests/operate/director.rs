@@ -35,6 +35,14 @@ pub(crate) struct Done {
     pub(crate) stderr: String,
 }
 
+/// The same, as bytes.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    pub(crate) status: u8,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+}
+
 pub(crate) fn done(status: u8, stdout: &str, stderr: &str) -> Done {
     Done { status, stdout: stdout.to_owned(), stderr: stderr.to_owned() }
 }
@@ -67,6 +75,10 @@ impl Director {
 
     /// The name of a new file that holds this text.
     pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        self.file_of_bytes(name, text.as_bytes())
+    }
+
+    pub(crate) fn file_of_bytes(&self, name: &str, text: &[u8]) -> String {
         let path = self.directory.join(name);
         fs::write(&path, text).unwrap();
         path.into_os_string().into_string().unwrap()
@@ -88,10 +100,20 @@ impl Director {
 
     fn call(&mut self, line: &str, stdin: &mut dyn Input, hints: fn() -> bool) -> Done {
         let argv: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        let Raw { status, stdout, stderr } = self.call_with(&argv, stdin, hints);
+        Done { status, stdout: String::from_utf8(stdout).unwrap(), stderr: String::from_utf8(stderr).unwrap() }
+    }
+
+    /// Calls it with these words, whatever is in them.
+    pub(crate) fn argv(&mut self, argv: &[OsString], mut stdin: &[u8], hints: fn() -> bool) -> Raw {
+        self.call_with(argv, &mut stdin, hints)
+    }
+
+    fn call_with(&mut self, argv: &[OsString], stdin: &mut dyn Input, hints: fn() -> bool) -> Raw {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let mut streams = Streams { stdin, stdout: &mut stdout, stderr: &mut stderr, hints, colors: self.colors };
-        let status = ipvs_cli::run(&argv, &mut streams, &mut self.kernel);
-        Done { status, stdout: String::from_utf8(stdout).unwrap(), stderr: String::from_utf8(stderr).unwrap() }
+        let status = ipvs_cli::run(argv, &mut streams, &mut self.kernel);
+        Raw { status, stdout, stderr }
     }
 
     #[track_caller]

@@ -1,6 +1,7 @@
 //! The subcommands, in this process, on an in-memory kernel that remembers from call to call.
 
 mod conns;
+mod control_characters;
 mod deletions;
 mod director;
 mod drain;

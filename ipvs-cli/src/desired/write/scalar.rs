@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display, Write};
 
+use crate::escape;
+
 /// The entries of a table, in the order in which they are written.
 pub(crate) type Fields = Vec<(&'static str, Scalar)>;
 
@@ -51,12 +53,12 @@ impl Display for Shown<'_> {
         match self.scalar {
             Scalar::Integer(value) => Display::fmt(value, f),
             Scalar::Boolean(value) => Display::fmt(value, f),
-            Scalar::Text(text) => quoted(f, text),
+            Scalar::Text(text) => self.inline.quoted(f, text),
             Scalar::Texts(texts) => {
                 f.write_char('[')?;
                 for (index, text) in texts.iter().enumerate() {
                     f.write_str(if index == 0 { "" } else { ", " })?;
-                    quoted(f, text)?;
+                    self.inline.quoted(f, text)?;
                 }
                 f.write_char(']')
             }
@@ -93,27 +95,38 @@ impl Shown<'_> {
     }
 }
 
-/// In quotes: the same in JSON as in TOML, as no more is escaped than must be in one of them.
-fn quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    f.write_char('"')?;
-    let mut rest = text;
-    // Mostly there is nothing to escape, so it goes in one piece.
-    while let Some(at) = rest.find(is_escaped) {
-        let (plain, escaped) = rest.split_at(at);
-        let mut letters = escaped.chars();
-        f.write_str(plain)?;
-        match letters.next() {
-            Some(letter @ ('"' | '\\')) => write!(f, "\\{letter}")?,
-            letter => letter.map_or(Ok(()), |letter| write!(f, "\\u{:04x}", u32::from(letter)))?,
+impl Inline {
+    /// In quotes. What must not reach a terminal is escaped, too: whoever reads it back has the same text.
+    fn quoted(self, f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+        f.write_char('"')?;
+        let mut rest = text;
+        // Mostly there is nothing to escape, so it goes in one piece.
+        while let Some(at) = rest.find(is_escaped) {
+            let (plain, escaped) = rest.split_at(at);
+            let mut letters = escaped.chars();
+            f.write_str(plain)?;
+            match letters.next() {
+                Some(letter @ ('"' | '\\')) => write!(f, "\\{letter}")?,
+                Some(letter) => self.escape(f, letter)?,
+                None => {}
+            }
+            rest = letters.as_str();
         }
-        rest = letters.as_str();
+        f.write_str(rest)?;
+        f.write_char('"')
     }
-    f.write_str(rest)?;
-    f.write_char('"')
+
+    /// The notations differ only in what has more than four digits.
+    fn escape(self, f: &mut fmt::Formatter<'_>, letter: char) -> fmt::Result {
+        match self {
+            Inline::Toml if letter > '\u{ffff}' => write!(f, "\\U{:08x}", u32::from(letter)),
+            _ => letter.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(f, "\\u{unit:04x}")),
+        }
+    }
 }
 
 fn is_escaped(letter: char) -> bool {
-    matches!(letter, '"' | '\\' | '\0'..='\u{1f}' | '\u{7f}')
+    matches!(letter, '"' | '\\') || escape::is_unsafe(letter)
 }
 
 #[cfg(test)]
@@ -136,5 +149,8 @@ mod tests {
     fn odd_names_are_escaped() {
         let text = Scalar::text("a\"\\\n\u{7f}é");
         assert_eq!(Inline::Json.of(&text).to_string(), r#""a\"\\\u000a\u007fé""#);
+        let text = Scalar::text("\u{9b}\u{202e}\u{e0041}");
+        assert_eq!(Inline::Json.of(&text).to_string(), r#""\u009b\u202e\udb40\udc41""#);
+        assert_eq!(Inline::Toml.of(&text).to_string(), r#""\u009b\u202e\U000e0041""#);
     }
 }

@@ -19,6 +19,7 @@ use self::order::First;
 use super::json;
 use super::session::{Session, Trouble};
 use crate::desired::scalar::Fields;
+use crate::escape;
 use crate::render::Lines;
 
 pub(super) use options::Conns;
@@ -51,7 +52,7 @@ fn read(conns: &Conns, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
 }
 
 fn unreadable(path: &Path, is_kernels: bool, error: &io::Error) -> Trouble {
-    let path = path.display();
+    let path = escape::path(path);
     Trouble::Other(match error.kind() {
         io::ErrorKind::NotFound if is_kernels => format!("{path}: the kernel has no IPVS: modprobe ip_vs"),
         _ => format!("{path}: {error}"),
@@ -79,7 +80,7 @@ impl Damage {
             1 => String::new(),
             lines => format!("; {} more were not understood either", lines - 1),
         };
-        Err(Trouble::Other(format!("{}: {first}{more}", path.display())))
+        Err(Trouble::Other(format!("{}: {first}{more}", escape::path(path))))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The metrics: names, types, help and labels, as docs/metrics.md describes them.
 //!
-//! Label values that come from the kernel, such as the names of interfaces, may be any bytes; the encoder escapes them.
+//! Names that come from the kernel, such as those of interfaces, may be any bytes. OpenMetrics has no escape for control characters, so
+//! they are shown as everywhere.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncod
 use prometheus_client::metrics::MetricType;
 
 use super::reading::{Census, Reading};
+use crate::escape;
 
 /// Writes a reading.
 #[derive(Debug, Clone)]
@@ -89,7 +91,7 @@ fn director(encoder: &mut DescriptorEncoder, reading: &Reading) -> Done {
     for daemon in &reading.daemons {
         let labels = [
             ("role", daemon.role.to_string()),
-            ("interface", daemon.interface.to_string()),
+            ("interface", shown(daemon.interface)),
             ("sync_id", daemon.sync_id.to_string()),
         ];
         value(&mut family, &labels, 1)?;
@@ -157,7 +159,7 @@ fn destinations(encoder: &mut DescriptorEncoder, reading: &Reading) -> Done {
 fn connections(encoder: &mut DescriptorEncoder, census: &Census) -> Done {
     let mut family = gauge(encoder, "ipvs_connections", "Entries of the connection table that are connections")?;
     for ((protocol, state), count) in &census.connections {
-        value(&mut family, &[("protocol", protocol_name(*protocol)), ("state", state.to_string())], *count)?;
+        value(&mut family, &[("protocol", protocol_name(*protocol)), ("state", shown(state))], *count)?;
     }
     let mut family = gauge(encoder, "ipvs_templates", "Entries by which persistence remembers clients")?;
     for (protocol, count) in &census.templates {
@@ -195,11 +197,15 @@ fn parts(state: &ServiceState) -> Labels {
         ("address", address),
         ("port", port),
         ("mark", mark),
-        ("scheduler", state.service.scheduler.to_string()),
+        ("scheduler", shown(state.service.scheduler)),
     ]);
     labels
 }
 
 fn protocol_name(protocol: Option<Protocol>) -> String {
     protocol.map_or_else(|| "mark".to_owned(), |protocol| protocol.to_string())
+}
+
+fn shown(name: impl fmt::Display) -> String {
+    escape::text(&name.to_string()).to_string()
 }

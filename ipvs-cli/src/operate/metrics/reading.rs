@@ -11,6 +11,7 @@ use ipvs::{
 };
 
 use super::options::Metrics;
+use crate::escape;
 use crate::failure::Failure;
 use crate::kernel::Kernel;
 
@@ -63,7 +64,7 @@ impl Reading {
 
 impl Census {
     fn take(path: &Path) -> Result<Self, Failure> {
-        let failure = |error: String| Failure::File { path: path.display().to_string(), error };
+        let failure = |error: String| Failure::File { path: escape::path(path).to_string(), error };
         let file = File::open(path).map_err(|error| failure(error.to_string()))?;
         let mut census = Census::default();
         for connection in Connections::new(BufReader::with_capacity(64 << 10, file)) {

@@ -8,6 +8,7 @@ use ratatui::style::{Modifier, Style};
 
 use super::model::{Column, Model, Row};
 use super::reader::Details;
+use crate::escape;
 use crate::operate::live::{PerSecond, Window, short};
 
 /// What is to be seen beside the model.
@@ -81,7 +82,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &mut Model, scene: &Scene<'_>) 
 /// A line, cut at the right edge and filled up to it, so that its style goes all the way.
 fn put(buffer: &mut Buffer, area: Rect, line: u16, text: &str, style: Style) {
     let width = usize::from(area.width);
-    let text = format!("{text:<width$}");
+    let text = format!("{:<width$}", escape::text(text));
     buffer.set_stringn(area.x, area.y + line, text, width, style);
 }
 

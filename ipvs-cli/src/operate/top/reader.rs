@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use ipvs::{Client, Connections, DestinationState, ServiceKey, ServiceState};
 
+use crate::escape;
 use crate::failure::Failure;
 
 /// What is to be read.
@@ -86,7 +87,7 @@ fn listed(path: &Path, key: ServiceKey, count: usize) -> Listed {
     let mut listed = Listed::default();
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) => return Listed { trouble: Some(format!("{}: {error}", path.display())), ..listed },
+        Err(error) => return Listed { trouble: Some(format!("{}: {error}", escape::path(path))), ..listed },
     };
     // A line that is not understood is none of a service's.
     let understood = Connections::new(BufReader::with_capacity(64 << 10, file)).filter_map(Result::ok);
