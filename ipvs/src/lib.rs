@@ -72,7 +72,10 @@ mod wire;
 pub mod fuzzing;
 
 pub use cause::Cause;
-pub use change::{Applied, Change, ChangeError, DirectorState, Phase, Progress, ReconcileError, Rejected, StopReason};
+pub use change::{
+    Applied, Change, ChangeError, ChangeReport, DirectorState, Kept, KeptReason, Phase, Progress, ReconcileError,
+    RefusedCommand, Rejected, StopReason,
+};
 #[cfg(feature = "tokio")]
 pub use client::{AsyncClient, AsyncPipeline};
 pub use client::{Client, ClientBuilder, Pipeline};
@@ -88,7 +91,7 @@ pub use kernel::{Behaviors, KernelVersion};
 pub use name::{InterfaceName, Module, PersistenceEngine, Scheduler};
 pub use namespace::{Namespace, NamespaceError, NamespaceId};
 pub use older::OlderTable;
-pub use plan::{Plan, Planner, plan};
+pub use plan::{EntryKey, Plan, Planner, plan};
 pub use public::{
     PublicDestination, PublicError, PublicForwarding, PublicKey, PublicPersistence, PublicService, PublicTable,
     total_statistics,

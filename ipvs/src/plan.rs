@@ -1,11 +1,14 @@
 //! The way from one table to another: the fewest commands, in an order that loses nobody's connections.
 
 use std::collections::HashSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::command::Command;
 use crate::daemon::Daemon;
 use crate::destination::Destination;
-use crate::service::ServiceKey;
+use crate::service::{ServiceKey, plain};
 use crate::table::{Table, TableEntry};
 use crate::timeouts::Timeouts;
 
@@ -85,16 +88,79 @@ impl Plan {
 pub struct Planner {
     keep_weights: bool,
     edits: bool,
-    deletions: bool,
+    deletions: Deletions,
     timeouts: bool,
     daemons: bool,
-    services: Which,
+    /// Of the services, only these.
+    keys: Option<Arc<HashSet<ServiceKey>>>,
+    /// Of those, only these.
+    predicate: Option<Predicate>,
 }
 
+/// What may be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Which {
+enum Deletions {
     All,
-    These(HashSet<ServiceKey>),
+    None,
+    These(Arc<HashSet<EntryKey>>),
+}
+
+#[derive(Clone)]
+struct Predicate(Arc<dyn Fn(&ServiceKey) -> bool + Send + Sync>);
+
+impl fmt::Debug for Predicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Predicate")
+    }
+}
+
+/// Equal if it is the very same: what two functions do can't be compared.
+impl PartialEq for Predicate {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Predicate {}
+
+/// Identifies what a [`Table`] holds: a service, or one destination of a service.
+///
+/// ```
+/// use ipvs::EntryKey;
+/// let service = EntryKey::service("tcp 192.0.2.1:80".parse()?);
+/// let server = EntryKey::destination("tcp 192.0.2.1:80".parse()?, "192.0.2.11:80".parse()?);
+/// assert_eq!(service.to_string(), "tcp 192.0.2.1:80");
+/// assert_eq!(server.to_string(), "192.0.2.11:80 of tcp 192.0.2.1:80");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct EntryKey {
+    /// The service.
+    pub service: ServiceKey,
+    /// The address of its destination; `None` for the service itself.
+    pub destination: Option<SocketAddr>,
+}
+
+impl EntryKey {
+    /// A service, without its destinations.
+    pub fn service(key: ServiceKey) -> Self {
+        EntryKey { service: key.plain(), destination: None }
+    }
+
+    /// A destination of a service.
+    pub fn destination(service: ServiceKey, at: SocketAddr) -> Self {
+        EntryKey { service: service.plain(), destination: Some(plain(at)) }
+    }
+}
+
+impl fmt::Display for EntryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.destination {
+            Some(at) => write!(f, "{at} of {}", self.service),
+            None => self.service.fmt(f),
+        }
+    }
 }
 
 impl Default for Planner {
@@ -109,10 +175,11 @@ impl Planner {
         Planner {
             keep_weights: false,
             edits: true,
-            deletions: true,
+            deletions: Deletions::All,
             timeouts: true,
             daemons: true,
-            services: Which::All,
+            keys: None,
+            predicate: None,
         }
     }
 
@@ -125,13 +192,40 @@ impl Planner {
     /// Only adds what is missing: nothing is edited or deleted.
     #[must_use]
     pub fn only_additions(self) -> Self {
-        Planner { edits: false, deletions: false, ..self }
+        Planner { edits: false, deletions: Deletions::None, ..self }
     }
 
     /// Adds and edits, but leaves what is not desired.
     #[must_use]
     pub fn without_deletions(self) -> Self {
-        Planner { deletions: false, ..self }
+        Planner { deletions: Deletions::None, ..self }
+    }
+
+    /// Of what is not desired, deletes only these services and destinations, such as those that a controller made before.
+    ///
+    /// A destination is deleted only if it is named itself; a service only if it is named, and each destination that it has is, too:
+    /// otherwise it stays, without the named ones. A [`Change`](crate::Change) asks for the service once more right before it deletes
+    /// it. Sync daemons that are not desired stay.
+    ///
+    /// ```
+    /// use ipvs::{Command, Destination, EntryKey, Planner, Service, Table};
+    /// let (key, mine) = ("mark 1".parse()?, "192.0.2.11:0".parse()?);
+    /// let mut current = Table::new();
+    /// current.apply(&Command::AddService(Service::new(key)))?;
+    /// current.apply(&Command::AddDestination(key, Destination::new(mine)))?;
+    /// current.apply(&Command::AddDestination(key, Destination::new("192.0.2.12:0".parse()?)))?;
+    /// let made = [EntryKey::service(key), EntryKey::destination(key, mine)];
+    /// let plan = Planner::new().only_these_deletions(made).plan(&current, &Table::new());
+    /// assert_eq!(plan.commands(), [Command::DeleteDestination(key, mine)], "192.0.2.12 is somebody else's");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn only_these_deletions(self, entries: impl IntoIterator<Item = EntryKey>) -> Self {
+        let plain = |entry: EntryKey| match entry.destination {
+            Some(at) => EntryKey::destination(entry.service, at),
+            None => EntryKey::service(entry.service),
+        };
+        Planner { deletions: Deletions::These(Arc::new(entries.into_iter().map(plain).collect())), ..self }
     }
 
     /// Leaves timeouts as they are.
@@ -164,9 +258,62 @@ impl Planner {
         self.only_services().these_services(keys)
     }
 
+    /// Services for which this holds only; all others stay. Timeouts and sync daemons are not concerned: see
+    /// [`only_services`](Self::only_services).
+    ///
+    /// ```
+    /// use ipvs::{Command, Planner, Service, ServiceKey, Table};
+    /// let mut current = Table::new();
+    /// for key in ["mark 1", "udp 192.0.2.1:53"] {
+    ///     current.apply(&Command::AddService(Service::new(key.parse()?)))?;
+    /// }
+    /// let planner = Planner::new().services_where(|key| matches!(key, ServiceKey::Mark { .. }));
+    /// let plan = planner.plan(&current, &Table::new());
+    /// assert_eq!(plan.commands(), [Command::DeleteService("mark 1".parse()?)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn services_where(self, holds: impl Fn(&ServiceKey) -> bool + Send + Sync + 'static) -> Self {
+        let predicate = match self.predicate {
+            None => Predicate(Arc::new(holds)),
+            Some(Predicate(before)) => Predicate(Arc::new(move |key| before(key) && holds(key))),
+        };
+        Planner { predicate: Some(predicate), ..self }
+    }
+
     /// Of the services, only these.
-    pub(crate) fn these_services(self, keys: impl IntoIterator<Item = ServiceKey>) -> Self {
-        Planner { services: Which::These(keys.into_iter().map(ServiceKey::plain).collect()), ..self }
+    fn these_services(self, keys: impl IntoIterator<Item = ServiceKey>) -> Self {
+        Planner { keys: Some(Arc::new(keys.into_iter().map(ServiceKey::plain).collect())), ..self }
+    }
+
+    /// Must a service be asked for before this command deletes it?
+    pub(crate) fn guards(&self, command: &Command) -> bool {
+        matches!((&self.deletions, command), (Deletions::These(_), Command::DeleteService(_)))
+    }
+
+    /// May the service be deleted, with all its destinations?
+    pub(crate) fn may_delete_whole(&self, entry: &TableEntry) -> bool {
+        let key = entry.service().key();
+        let destinations = entry.destinations().map(|state| EntryKey::destination(key, state.destination.address));
+        self.may_delete(&EntryKey::service(key)) && destinations.into_iter().all(|entry| self.may_delete(&entry))
+    }
+
+    fn may_delete(&self, entry: &EntryKey) -> bool {
+        match &self.deletions {
+            Deletions::All => true,
+            Deletions::None => false,
+            Deletions::These(entries) => entries.contains(entry),
+        }
+    }
+
+    /// Those of the present destinations that are not wanted and may be deleted, newest first: the others need not move up.
+    fn delete_destinations(&self, present: &TableEntry, wanted: Option<&TableEntry>, steps: &mut Steps) {
+        let key = present.service().key();
+        let addresses = present.destinations().rev().map(|state| state.destination.address);
+        let left_over = addresses
+            .filter(|at| wanted.is_none_or(|wanted| wanted.destination(at).is_none()))
+            .filter(|at| self.may_delete(&EntryKey::destination(key, *at)));
+        steps.deletions.extend(left_over.map(|at| Command::DeleteDestination(key, at)));
     }
 
     /// The commands that turn `current` into `desired`, as far as the restrictions let them.
@@ -187,20 +334,24 @@ impl Planner {
                 Some(present) => self.plan_service(present, wanted, &mut steps),
             }
         }
-        if self.deletions {
+        if self.deletions != Deletions::None {
             let left_over = |entry: &&TableEntry| desired.service(&entry.service().key()).is_none();
             // Newest first: the others need not move up.
-            let keys = current.services().rev().filter(|entry| self.concerns(entry)).filter(left_over);
-            steps.deletions.extend(keys.map(|entry| Command::DeleteService(entry.service().key())));
+            for entry in current.services().rev().filter(|entry| self.concerns(entry)).filter(left_over) {
+                if self.deletions == Deletions::All || self.may_delete_whole(entry) {
+                    steps.deletions.push(Command::DeleteService(entry.service().key()));
+                } else {
+                    self.delete_destinations(entry, None, &mut steps);
+                }
+            }
         }
         steps.into_plan()
     }
 
     fn concerns(&self, entry: &TableEntry) -> bool {
-        match &self.services {
-            Which::All => true,
-            Which::These(keys) => keys.contains(&entry.service().key()),
-        }
+        let key = entry.service().key();
+        self.keys.as_ref().is_none_or(|keys| keys.contains(&key))
+            && self.predicate.as_ref().is_none_or(|Predicate(holds)| holds(&key))
     }
 
     fn plan_service(&self, present: &TableEntry, wanted: &TableEntry, steps: &mut Steps) {
@@ -218,10 +369,8 @@ impl Planner {
                 Some(_) => {}
             }
         }
-        if self.deletions {
-            let addresses = present.destinations().rev().map(|state| state.destination.address);
-            let left_over = addresses.filter(|at| wanted.destination(at).is_none());
-            steps.deletions.extend(left_over.map(|at| Command::DeleteDestination(key, at)));
+        if self.deletions != Deletions::None {
+            self.delete_destinations(present, Some(wanted), steps);
         }
     }
 
@@ -239,7 +388,7 @@ impl Planner {
     fn plan_daemons(&self, current: &[Daemon], desired: &[Daemon], steps: &mut Steps) {
         for running in current {
             match desired.iter().find(|daemon| daemon.role == running.role) {
-                None if self.deletions => steps.before.push(Command::StopDaemon(running.role)),
+                None if self.deletions == Deletions::All => steps.before.push(Command::StopDaemon(running.role)),
                 Some(wanted) if self.edits && !is_as_wanted(running, wanted) => {
                     steps.after.extend([Command::StopDaemon(running.role), Command::StartDaemon(*wanted)]);
                 }
@@ -259,12 +408,12 @@ fn is_same(present: &TableEntry, wanted: &TableEntry) -> bool {
 }
 
 /// May the scheduler choose it?
-fn is_usable(destination: &Destination) -> bool {
+pub(crate) fn is_usable(destination: &Destination) -> bool {
     destination.weight.get() > 0
 }
 
 /// The timeouts that differ, if any does.
-fn timeouts(current: Timeouts, desired: Timeouts) -> Option<Timeouts> {
+pub(crate) fn timeouts(current: Timeouts, desired: Timeouts) -> Option<Timeouts> {
     let differing = |current: Option<u32>, desired: Option<u32>| desired.filter(|_| desired != current);
     let change = Timeouts {
         tcp: differing(current.tcp, desired.tcp),
@@ -275,7 +424,7 @@ fn timeouts(current: Timeouts, desired: Timeouts) -> Option<Timeouts> {
 }
 
 /// What was left to the kernel to choose is right as it is.
-fn is_as_wanted(running: &Daemon, wanted: &Daemon) -> bool {
+pub(crate) fn is_as_wanted(running: &Daemon, wanted: &Daemon) -> bool {
     let chosen = Daemon {
         max_len: wanted.max_len.or(running.max_len),
         group: wanted.group.or(running.group),

@@ -5,7 +5,7 @@
 use std::io;
 use std::time::Instant;
 
-use ipvs::{Phase, ServiceKey, StopReason};
+use ipvs::{Phase, RefusedCommand, ServiceKey, StopReason};
 
 use super::carry_out::{Conduct, Verdict, carry_out};
 use super::cli::{Apply, Manner, Restrictions};
@@ -84,7 +84,7 @@ pub(super) fn change(
             Ok(0)
         }
         Err(verdict) => {
-            let reason = reason(session, &prepared, &verdict);
+            let reason = reason(&prepared, &verdict);
             session.log(&manner.logging, &Record { outcome: Outcome::Failed, detail: &reason, ..record });
             session.say(reason);
             if let Some(advice) = verdict.advice() {
@@ -163,15 +163,10 @@ fn show(session: &mut Session<'_, '_>, prepared: &Prepared, json: bool) {
 }
 
 /// What went wrong, where the file asks for it, and how the director is now.
-fn reason(session: &mut Session<'_, '_>, prepared: &Prepared, verdict: &Verdict) -> String {
-    let StopReason::Refused(command, refusal) = &verdict.unmade.reason else {
-        return format!("ipvs-cli: {verdict}");
-    };
-    let explained = session.kernel.client().and_then(|client| client.explain(command, refusal.errno));
-    let reason = match explained {
-        Ok(Some(cause)) => cause.to_string(),
-        _ => refusal.to_string(),
-    };
+fn reason(prepared: &Prepared, verdict: &Verdict) -> String {
+    let StopReason::Refused(refused) = &verdict.unmade.reason else { return format!("ipvs-cli: {verdict}") };
+    let RefusedCommand { command, refusal, cause, .. } = &**refused;
+    let reason = cause.map_or_else(|| refusal.to_string(), |cause| cause.to_string());
     let state = verdict.unmade.state;
     match prepare::place(&prepared.desired, command) {
         Some(place) => format!("{place}: {reason}; {state}"),

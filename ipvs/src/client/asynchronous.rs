@@ -240,10 +240,10 @@ impl AsyncClient {
     pub async fn apply_with(
         &mut self,
         change: &Change,
-        mut hook: impl FnMut(Phase) -> Result<(), String> + Send,
-        mut on_progress: impl FnMut(Progress) -> ControlFlow<()> + Send,
+        hook: impl FnMut(Phase) -> Result<(), String> + Send,
+        on_progress: impl FnMut(Progress) -> ControlFlow<()> + Send,
     ) -> Result<Applied, ChangeError> {
-        change.apply_over(&mut self.core, &mut hook, &mut on_progress).await
+        change.apply_over(&mut self.core, hook, on_progress).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! Other writers, interruptions and refusals at every point of a change, over the in-memory kernel.
 
 use super::*;
-use crate::{Destination, Errno, Forwarding, Service, ServiceKey, Weight};
+use crate::{Cause, Destination, Errno, Forwarding, Service, ServiceKey, Weight};
 
 fn key(n: u32) -> ServiceKey {
     format!("mark {n}").parse().unwrap()
@@ -83,40 +83,65 @@ fn an_interruption_at_any_point_is_undone() {
 }
 
 #[test]
-fn another_writer_who_was_faster_is_no_trouble() {
-    let mut meddled = false;
-    let (made, mut client) = change((Table::new(), table(1..=300, 1)), |other, progress| {
-        if progress.done > 0 && !meddled {
-            meddled = true;
+fn what_another_writer_has_done_already_counts_as_done() {
+    let mut is_first = true;
+    let (applied, mut client) = change((table([1], 1), table(2..=300, 1)), |other, progress| {
+        if progress.done > 0 && std::mem::take(&mut is_first) {
             other.add_service(&Service::new(key(299))).unwrap();
-            other.add_service(&Service::new(key(7000))).unwrap();
+            other.add_destination(&key(299), &server(11)).unwrap();
+            other.delete_service(&key(1)).unwrap();
         }
         ControlFlow::Continue(())
     });
-    assert!(made.unwrap().attempts > 1);
-    assert!(is_as(&mut client, &table(1..=300, 1)), "what is not desired goes, whoever made it");
+    let applied = applied.unwrap();
+    let done = [
+        Command::AddService(Service::new(key(299))),
+        Command::AddDestination(key(299), server(11)),
+        Command::DeleteService(key(1)),
+    ];
+    assert_eq!((applied.attempts, &applied.already_done[..]), (1, &done[..]));
+    assert_eq!(applied.commands.len(), 3 * 299 + 1 - 3);
+    assert!(is_as(&mut client, &table(2..=300, 1)));
+}
+
+#[test]
+fn what_another_writer_made_different_is_planned_again() {
+    let mut is_first = true;
+    let (applied, mut client) = change((Table::new(), table(1..=300, 1)), |other, progress| {
+        if progress.done > 0 && std::mem::take(&mut is_first) {
+            other.add_service(&Service::new(key(299)).with_scheduler(crate::Scheduler::RR)).unwrap();
+            other.add_destination(&key(299), &server(13)).unwrap();
+        }
+        ControlFlow::Continue(())
+    });
+    assert_eq!(applied.unwrap().attempts, 2);
+    assert!(is_as(&mut client, &table(1..=300, 1)), "what is not desired goes");
 }
 
 #[test]
 fn a_writer_who_never_stops_leads_to_undoing() {
     let (from, to) = (table(1..=100, 1), table(1..=300, 2));
-    let (made, mut client) = change((from.clone(), to), |other, progress| {
-        if progress.phase != Phase::Undoing {
-            // Adds what is about to be added, takes away what is about to be edited; and adds something of its own.
-            if other.delete_service(&key(100)).is_err() {
-                other.add_service(&Service::new(key(100))).unwrap();
+    let at = server(11).address;
+    let (applied, mut client) = change((from.clone(), to), |other, progress| {
+        if progress.phase != Phase::Undoing && progress.done == 0 {
+            // After each reading: takes away what was there, or adds what was not there, but differently.
+            if other.delete_destination(&key(100), at).is_err() {
+                other.add_destination(&key(100), &server(11).with_weight(Weight::new(7).unwrap())).unwrap();
             }
             let _ = other.add_service(&Service::new(key(7000)));
         }
         ControlFlow::Continue(())
     });
-    let unmade = made.unwrap_err();
-    assert_eq!(unmade.state, DirectorState::Undone, "{unmade}");
-    assert!(matches!(unmade.reason, StopReason::Refused(..)), "{unmade}");
+    let error = applied.unwrap_err();
+    assert!(matches!(error.reason, StopReason::Contended), "{error}");
+    assert_eq!(error.state, DirectorState::Undone, "{:?}", error.report.kept);
+    assert!(error.report.attempts <= 7, "{}", error.report.attempts);
+    let is_about_it = |command: &Command| command.service_key() == Some(key(100));
+    assert!(error.report.remaining.iter().any(is_about_it), "{:?}", error.report.remaining);
     let now = client.table().unwrap();
-    assert!(now.service(&key(7000)).is_some(), "what another has added elsewhere stays");
+    assert!(now.service(&key(7000)).is_some(), "what another writer has added elsewhere stays");
     let back = Planner::new().without_deletions().plan(&now, &from);
-    assert!(back.is_empty(), "{back:?}");
+    assert!(back.commands().iter().all(is_about_it) && back.commands().len() == 1, "{back:?}");
 }
 
 #[test]
@@ -125,15 +150,38 @@ fn after_a_refused_addition_nothing_is_taken_away() {
     to.apply(&Command::AddService(Service::new(key(1)))).unwrap();
     to.apply(&Command::AddDestination(key(1), server(13))).unwrap();
     let mut fewest = usize::MAX;
-    let (made, _) = change((from, to), |other, progress| {
+    let (applied, _) = change((from, to), |other, progress| {
         fewest = fewest.min(other.destinations(&key(1)).unwrap().len());
         if progress.done == 0 && progress.phase == Phase::Applying {
-            other.add_destination(&key(1), &server(13)).unwrap();
+            other.add_destination(&key(1), &server(13).with_weight(Weight::ZERO)).unwrap();
         }
         ControlFlow::Continue(())
     });
-    assert!(made.unwrap().attempts > 1);
+    assert!(applied.unwrap().attempts > 1);
     assert_eq!(fewest, 2);
+}
+
+/// No other writer causes that, and no other attempt cures it.
+#[test]
+fn a_refusal_for_good_stops_at_once_and_is_undone() {
+    let from = table([1], 1);
+    let mut client = Client::fake(from.clone());
+    let mut to = table(1..=300, 1);
+    let limit = Destination { upper_threshold: 1 << 31, ..server(13) };
+    let mut older = Table::new().with_behaviors(crate::Behaviors::empty());
+    older.apply(&Command::AddService(Service::new(key(300)))).unwrap();
+    older.apply(&Command::AddDestination(key(300), limit)).unwrap();
+    to.adopt(older.service(&key(300)).unwrap().clone());
+    // Planned for a kernel that takes the limit, and sent to one that does not.
+    let before = client.table().unwrap().with_behaviors(crate::Behaviors::empty());
+    let change = Change::prepare(before, to, Planner::new()).unwrap();
+    let error = change.apply(&mut client, |_| ControlFlow::Continue(())).unwrap_err();
+    let StopReason::Refused(refused) = &error.reason else { panic!("{error}") };
+    assert_eq!(refused.command, Command::AddDestination(key(300), limit));
+    assert_eq!(refused.cause, Some(Cause::UpperThreshold(1 << 31)));
+    assert_eq!((error.state, error.report.attempts), (DirectorState::Undone, 1));
+    assert_eq!(error.report.undone.len(), 299, "each service as a whole");
+    assert!(is_as(&mut client, &from));
 }
 
 #[test]
@@ -234,4 +282,24 @@ fn what_was_done_in_the_middle_is_undone_in_the_middle() {
     assert_eq!(made.unwrap_err().state, DirectorState::Undone);
     assert_eq!(heard, [(Phase::Applying, 310), (Phase::Undoing, 310)]);
     assert!(is_as(&mut client, &table(1..=300, 1)));
+}
+
+/// Before: service 1. Desired: service 2 instead. Another writer adds 2 just before the first command, and deletes 1 just before the
+/// next attempt or the deletion.
+#[test]
+fn another_writer_with_the_same_aim_is_left_its_work() {
+    let (made, mut client) = change((table([1], 1), table([2], 1)), |other, progress| {
+        match (progress.phase, progress.done) {
+            (Phase::Applying, 0) => table([2], 1).services().for_each(|entry| {
+                other.add_service(entry.service()).unwrap();
+                for state in entry.destinations() {
+                    other.add_destination(&key(2), &state.destination).unwrap();
+                }
+            }),
+            _ => drop(other.delete_service(&key(1))),
+        }
+        ControlFlow::Continue(())
+    });
+    assert!(is_as(&mut client, &table([2], 1)), "{made:?}");
+    assert_eq!(made.unwrap().commands, [], "the other writer did it all");
 }

@@ -1,0 +1,377 @@
+//! The attempts of a change: what is sent, what was acknowledged, and when it stops.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+
+use super::outcome::{Applied, Phase, Progress, RefusedCommand, StopReason};
+use super::{Change, ChangeError, try_out};
+use crate::client::{Carrier, Core};
+use crate::command::Command;
+use crate::daemon::Daemon;
+use crate::error::{Errno, Error, Refusal};
+use crate::plan::{Plan, is_as_wanted};
+use crate::service::{Family, ServiceKey};
+use crate::table::{Table, TableEntry};
+use crate::timeouts::Timeouts;
+use crate::wire::Detail;
+
+/// How many attempts may leave as much to do as the best one before them.
+const STALLED: usize = 5;
+
+/// How many attempts there are at most.
+const MOST: usize = 20;
+
+/// What an entry was in the reading on which the command that changed it was planned.
+#[derive(Debug)]
+pub(super) enum Before {
+    /// Not there, or of no interest.
+    Absent,
+    /// The service with its destinations, shared with the table that was read.
+    Entry(TableEntry),
+    /// The entries that are of no service.
+    Director(Box<(Timeouts, Vec<Daemon>)>),
+}
+
+impl Before {
+    fn of(command: &Command, reading: &Table) -> Self {
+        match command {
+            Command::EditService(_)
+            | Command::DeleteService(_)
+            | Command::EditDestination(..)
+            | Command::DeleteDestination(..) => {
+                let entry = command.service_key().and_then(|key| reading.service(&key));
+                entry.map_or(Before::Absent, |entry| Before::Entry(entry.clone()))
+            }
+            Command::SetTimeouts(_) | Command::StopDaemon(_) => {
+                Before::Director(Box::new((reading.timeouts(), reading.daemons().to_vec())))
+            }
+            _ => Before::Absent,
+        }
+    }
+}
+
+/// What the kernel acknowledged, in order, and what it may have carried out without a reply that arrived.
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    pub(super) commands: Vec<Command>,
+    /// For each command.
+    pub(super) before: Vec<Before>,
+    pub(super) unacknowledged: Vec<Command>,
+}
+
+/// What was found out about a refusal.
+enum Verdict {
+    /// Another writer has done it.
+    Done,
+    /// Another writer has made a difference: read and plan again.
+    PlanAgain,
+    /// Another attempt would not help.
+    Final,
+}
+
+/// How far the commands of a plan came.
+enum Sent {
+    /// All were carried out, or done already.
+    All,
+    /// Some were not, as another writer was faster.
+    Disturbed,
+    /// Not all were sent, or not all replies arrived.
+    Broken(Error),
+}
+
+/// A change while it is made.
+pub(super) struct Engine<'e, C, H, P> {
+    change: &'e Change,
+    pub(super) core: &'e mut Core<C>,
+    pub(super) hook: H,
+    pub(super) on_progress: P,
+    pub(super) journal: Journal,
+    already_done: Vec<Command>,
+    pub(super) remaining: Vec<Command>,
+    pub(super) attempts: usize,
+    pub(super) is_hook_done: bool,
+    /// Refusals that another writer may have caused: they are final when they come again.
+    suspected: HashSet<(Command, Errno)>,
+}
+
+impl<'e, C, H, P> Engine<'e, C, H, P>
+where
+    C: Carrier,
+    H: FnMut(Phase) -> Result<(), String>,
+    P: FnMut(Progress) -> ControlFlow<()>,
+{
+    pub(super) fn new(change: &'e Change, core: &'e mut Core<C>, hook: H, on_progress: P) -> Self {
+        Engine {
+            change,
+            core,
+            hook,
+            on_progress,
+            journal: Journal::default(),
+            already_done: Vec::new(),
+            remaining: Vec::new(),
+            attempts: 0,
+            is_hook_done: false,
+            suspected: HashSet::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self) -> Result<Applied, ChangeError> {
+        match self.converge().await {
+            Ok(()) => Ok(Applied {
+                commands: self.journal.commands,
+                already_done: self.already_done,
+                unacknowledged: self.journal.unacknowledged,
+                attempts: self.attempts,
+            }),
+            Err(reason) => Err(self.undo(reason).await),
+        }
+    }
+
+    async fn converge(&mut self) -> Result<(), StopReason> {
+        let Change { before, desired, planner, plan } = self.change;
+        let (mut least, mut stalled) = (plan.commands().len(), 0);
+        let mut sent = self.attempt(before, plan, Phase::Applying).await?;
+        loop {
+            let broken = match sent {
+                Sent::All => return Ok(()),
+                Sent::Disturbed => None,
+                Sent::Broken(error) => Some(error),
+            };
+            let present = match self.core.table(Detail::NoStatistics).await {
+                Ok(present) => present,
+                Err(error) => return Err(StopReason::Failed(broken.unwrap_or(error))),
+            };
+            // What is not as the command makes it was not carried out, or is undone by somebody else.
+            self.journal.unacknowledged.retain(|command| is_carried_out(command, &present));
+            let plan = planner.plan(&present, desired);
+            stalled = if plan.commands().len() < least { 0 } else { stalled + 1 };
+            least = least.min(plan.commands().len());
+            if stalled >= STALLED || self.attempts >= MOST {
+                self.remaining = plan.commands().to_vec();
+                return Err(broken.map_or(StopReason::Contended, StopReason::Failed));
+            }
+            try_out(&present, &plan).map_err(StopReason::Rejected)?;
+            sent = self.attempt(&present, &plan, Phase::Retrying).await?;
+        }
+    }
+
+    /// Sends a plan. Its second part goes only when all of the first is done, and the hook has succeeded.
+    async fn attempt(&mut self, reading: &Table, plan: &Plan, phase: Phase) -> Result<Sent, StopReason> {
+        self.attempts += usize::from(!plan.is_empty());
+        let mut progress = Progress { phase, done: 0, total: plan.commands().len() };
+        let (widening, narrowing) = plan.parts();
+        match self.send(reading, widening, &mut progress).await? {
+            Sent::All => {}
+            sent => return Ok(sent),
+        }
+        if !self.is_hook_done {
+            (self.hook)(phase).map_err(StopReason::Hook)?;
+            self.is_hook_done = true;
+        }
+        self.send(reading, narrowing, &mut progress).await
+    }
+
+    async fn send(
+        &mut self,
+        reading: &Table,
+        commands: &[Command],
+        progress: &mut Progress,
+    ) -> Result<Sent, StopReason> {
+        if !commands.is_empty() {
+            self.report(*progress)?;
+        }
+        self.core.begin();
+        let (mut start, mut is_disturbed) = (0, false);
+        for end in 1..=commands.len() {
+            let command = &commands[end - 1];
+            let is_guarded = self.change.planner.guards(command);
+            if is_guarded {
+                // What is deleted with the service may not be what was read.
+                match self.flush(reading, &commands[start..end - 1]).await? {
+                    Sent::Broken(error) => return Ok(Sent::Broken(error)),
+                    sent => is_disturbed |= matches!(sent, Sent::Disturbed),
+                }
+                progress.done += end - 1 - start;
+                start = end - 1;
+                match self.may_delete(command).await {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        is_disturbed = true;
+                        progress.done += 1;
+                        start = end;
+                        continue;
+                    }
+                    Err(error) => return Ok(Sent::Broken(error)),
+                }
+            }
+            if self.core.gather(command) || is_guarded || end == commands.len() {
+                match self.flush(reading, &commands[start..end]).await? {
+                    Sent::Broken(error) => return Ok(Sent::Broken(error)),
+                    sent => is_disturbed |= matches!(sent, Sent::Disturbed),
+                }
+                progress.done += end - start;
+                start = end;
+                if end < commands.len() {
+                    self.report(*progress)?;
+                }
+            }
+        }
+        Ok(if is_disturbed { Sent::Disturbed } else { Sent::All })
+    }
+
+    fn report(&mut self, progress: Progress) -> Result<(), StopReason> {
+        if (self.on_progress)(progress).is_break() { Err(StopReason::Interrupted) } else { Ok(()) }
+    }
+
+    /// Sends what was gathered, which are these commands, and takes down what became of each.
+    async fn flush(&mut self, reading: &Table, commands: &[Command]) -> Result<Sent, StopReason> {
+        let outcomes = match self.core.flush().await {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                if matches!(error, Error::OutcomeUnknown(_)) {
+                    self.journal.unacknowledged.extend_from_slice(commands);
+                }
+                return Ok(Sent::Broken(error));
+            }
+        };
+        let mut refused = Vec::new();
+        for (command, outcome) in commands.iter().zip(outcomes) {
+            match outcome {
+                Ok(()) => {
+                    self.journal.commands.push(*command);
+                    self.journal.before.push(Before::of(command, reading));
+                }
+                Err(refusal) => refused.push((*command, refusal)),
+            }
+        }
+        let mut sent = Sent::All;
+        let mut asked = HashMap::new();
+        for (command, refusal) in refused {
+            match self.judge(&command, refusal.errno, &mut asked).await {
+                Ok(Verdict::Done) => self.already_done.push(command),
+                Ok(Verdict::PlanAgain) => sent = Sent::Disturbed,
+                Ok(Verdict::Final) => return Err(self.refused(command, refusal).await),
+                Err(error) => return Ok(Sent::Broken(error)),
+            }
+        }
+        Ok(sent)
+    }
+
+    async fn refused(&mut self, command: Command, refusal: Refusal) -> StopReason {
+        let cause = self.core.explain(&command, refusal.errno).await.ok().flatten();
+        StopReason::Refused(Box::new(RefusedCommand { command, refusal, cause }))
+    }
+
+    /// What a refusal means. Each service is asked for once, after the refusals of a datagram.
+    async fn judge(
+        &mut self,
+        command: &Command,
+        errno: Errno,
+        asked: &mut HashMap<ServiceKey, Option<TableEntry>>,
+    ) -> Result<Verdict, Error> {
+        let when = |is_done| if is_done { Verdict::Done } else { Verdict::PlanAgain };
+        Ok(match (command, errno) {
+            (Command::DeleteService(_) | Command::StopDaemon(_), Errno::ESRCH) => Verdict::Done,
+            (Command::DeleteDestination(..), Errno::ENOENT) => Verdict::Done,
+            // Its service is gone, too: that may matter.
+            (Command::DeleteDestination(key, _), Errno::ESRCH) => when(self.change.desired.service(key).is_none()),
+            (Command::AddService(_) | Command::AddDestination(..), Errno::EEXIST) => {
+                let Some(key) = command.service_key() else { return Ok(Verdict::Final) };
+                let entry = match asked.entry(key) {
+                    Entry::Occupied(asked) => asked.into_mut(),
+                    Entry::Vacant(place) => place.insert(ask(self.core, &key).await?),
+                };
+                when(self.is_as_desired(command, key, entry.as_ref()))
+            }
+            (Command::StartDaemon(wanted), Errno::EEXIST) => {
+                when(self.core.daemons().await?.iter().any(|running| is_as_wanted(running, wanted)))
+            }
+            (Command::EditService(_), Errno::ESRCH) => Verdict::PlanAgain,
+            (Command::AddDestination(..) | Command::EditDestination(..), Errno::ESRCH | Errno::ENOENT) => {
+                Verdict::PlanAgain
+            }
+            // A sync daemon and destinations of the other family exclude each other; either may be another writer's.
+            (Command::StartDaemon(_), Errno::EINVAL) => self.suspect(command, errno),
+            (Command::AddDestination(key, destination), Errno::EINVAL)
+                if Family::of(destination.address.ip()) != key.family() =>
+            {
+                self.suspect(command, errno)
+            }
+            _ => Verdict::Final,
+        })
+    }
+
+    fn suspect(&mut self, command: &Command, errno: Errno) -> Verdict {
+        if self.suspected.insert((*command, errno)) { Verdict::PlanAgain } else { Verdict::Final }
+    }
+
+    /// Would the planner leave an entry that another writer has made as it is? Destinations that are still to be added count as there.
+    fn is_as_desired(&self, added: &Command, key: ServiceKey, present: Option<&TableEntry>) -> bool {
+        let Some(present) = present else { return false };
+        let mut there = Table::new();
+        there.adopt(present.clone());
+        let plan = self.change.planner.clone().only_services().plan(&there, &self.change.desired.with_only([key]));
+        !plan.commands().iter().any(|command| match (added, command) {
+            (Command::AddService(_), Command::AddDestination(..)) => false,
+            (Command::AddService(_), _) => true,
+            (
+                Command::AddDestination(_, added),
+                Command::AddDestination(_, missing) | Command::EditDestination(_, missing),
+            ) => added.address == missing.address,
+            _ => false,
+        })
+    }
+
+    /// May a service be deleted with all the destinations that it has now?
+    async fn may_delete(&mut self, command: &Command) -> Result<bool, Error> {
+        let Command::DeleteService(key) = command else { return Ok(true) };
+        let entry = ask(self.core, key).await?;
+        Ok(entry.is_none_or(|entry| self.change.planner.may_delete_whole(&entry)))
+    }
+}
+
+/// A single service with its destinations, as it is now. Not being in a dump would prove nothing.
+pub(super) async fn ask<C: Carrier>(core: &mut Core<C>, key: &ServiceKey) -> Result<Option<TableEntry>, Error> {
+    let state = match core.service(key).await {
+        Ok(state) => state,
+        Err(error) if matches!(&error, Error::Refused(refusal) if refusal.errno == Errno::ESRCH) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let destinations = core.destinations(key, Detail::NoStatistics).await?;
+    let empty = Table::new();
+    let table = Table::read(vec![(state, destinations)], empty.timeouts(), Vec::new(), empty.info());
+    Ok(table.service(key).cloned())
+}
+
+/// Does the table hold what the command makes?
+fn is_carried_out(command: &Command, table: &Table) -> bool {
+    match command {
+        Command::SetTimeouts(wanted) => {
+            let now = table.timeouts();
+            let pairs = [(wanted.tcp, now.tcp), (wanted.tcp_fin, now.tcp_fin), (wanted.udp, now.udp)];
+            pairs.iter().all(|(wanted, now)| wanted.is_none() || wanted == now)
+        }
+        Command::StartDaemon(wanted) => table.daemons().iter().any(|running| is_as_wanted(running, wanted)),
+        Command::StopDaemon(role) => table.daemons().iter().all(|running| running.role != *role),
+        _ => {
+            let entry = command.service_key().and_then(|key| table.service(&key).cloned());
+            is_made(command, entry.as_ref())
+        }
+    }
+}
+
+/// The same for a command about one service: does the service show what the command makes?
+pub(super) fn is_made(command: &Command, entry: Option<&TableEntry>) -> bool {
+    match command {
+        Command::AddService(service) | Command::EditService(service) => {
+            entry.is_some_and(|entry| entry.service() == service)
+        }
+        Command::DeleteService(_) => entry.is_none(),
+        Command::AddDestination(_, wanted) | Command::EditDestination(_, wanted) => {
+            entry.and_then(|entry| entry.destination(&wanted.address)).is_some_and(|state| state.destination == *wanted)
+        }
+        Command::DeleteDestination(_, at) => entry.is_none_or(|entry| entry.destination(at).is_none()),
+        _ => false,
+    }
+}

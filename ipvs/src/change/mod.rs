@@ -1,0 +1,218 @@
+//! Bringing a director from one table to another among other writers, or undoing what was done.
+//!
+//! `engine.rs` makes the attempts, `undo.rs` takes back, `outcome.rs` has what callers get to see.
+
+mod engine;
+mod outcome;
+mod undo;
+
+use std::ops::ControlFlow;
+
+use self::engine::Engine;
+pub use self::outcome::{
+    Applied, ChangeError, ChangeReport, DirectorState, Kept, KeptReason, Phase, Progress, ReconcileError,
+    RefusedCommand, Rejected, StopReason,
+};
+use crate::client::{Carrier, Client, Core, now};
+use crate::command::Command;
+use crate::plan::{Plan, Planner};
+use crate::table::Table;
+use crate::wire::Detail;
+
+/// A change from one table to another, planned and tried out, but not yet made.
+///
+/// The kernel has no transactions, no locks and no compare-and-swap, and other programs may add, edit and delete the same entries at
+/// any moment. This is what [`apply`](Self::apply), [`apply_with`](Self::apply_with) and [`Client::reconcile`] promise then:
+///
+/// - **Refusals that can be foreseen** are found by [`prepare`](Self::prepare), before anything is sent.
+/// - **Done already is done.** A service or a destination that is refused because it exists is asked for, alone: if it is as desired,
+///   that command counts as done. So does the deletion of what is gone, and the stop of a daemon that does not run. Nothing of this is
+///   this change's own work, and it is never undone.
+/// - **It converges instead of fighting.** If another writer made a difference that matters, the table is read and the change planned
+///   again. There is another attempt as long as less differs than ever before, or else up to 5 times, and at most 20 attempts. After
+///   that the change stops with [`StopReason::Contended`], and [`ChangeReport::remaining`](crate::ChangeReport::remaining) holds what still differed.
+/// - **A refusal that no other writer caused** (a scheduler that the kernel lacks, no permission, no memory) stops it at once.
+/// - **Undo touches only what the kernel acknowledged to this change.** For each such command the entry is asked for, and the command
+///   is taken back only if the entry is still exactly as this change left it: an added service or destination is deleted, an edited one
+///   gets its former values, a deleted one comes back if it is absent (a service with its destinations). A service that this change
+///   added stays if it has a destination that this change did not add. What another writer has changed since is left as it is.
+/// - **What is reported is what was done**: [`Applied`] and [`ChangeError`] hold the commands that the kernel carried out, in order,
+///   and what stays although it should have been undone. A command whose acknowledgement was lost is never undone: the table tells
+///   whether it may have been carried out, and then it is reported.
+/// - Before the deletions begin, everything that is to be there is there; what another writer adds while deletions are under way stays
+///   unless the desired state excludes it.
+///
+/// Two windows remain, as the kernel offers no way to close them. First, between the question for an entry and the command that takes
+/// it back there is one send: what another writer does to the same entry in just that time is overwritten. Second, an edit or a deletion
+/// overwrites what another writer made of the entry after the table was read; the desired state asks for that, and undo restores what was read.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use ipvs::{Change, Client, Command, Planner, Service, Table};
+/// let mut director = Client::fake(Table::new());
+/// let before = director.table()?;
+/// let mut desired = before.clone();
+/// desired.apply(&Command::AddService(Service::new("tcp 192.0.2.1:80".parse()?)))?;
+/// let change = Change::prepare(before, desired, Planner::new())?;
+/// println!("{} commands", change.plan().commands().len());
+/// change.apply(&mut director, |_| ControlFlow::Continue(()))?;
+/// assert_eq!(director.table()?.services().len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Change {
+    before: Table,
+    desired: Table,
+    planner: Planner,
+    plan: Plan,
+}
+
+impl Change {
+    /// Plans the change from `before`, which was just read, to `desired`, and tries it on a copy of what it is about.
+    ///
+    /// What `before` does not know of its kernel is left to the kernel to refuse, unless it was asked before:
+    /// [`Client::probe`].
+    ///
+    /// # Errors
+    /// All refusals that can be foreseen.
+    pub fn prepare(before: Table, desired: Table, planner: Planner) -> Result<Self, Rejected> {
+        let plan = planner.plan(&before, &desired);
+        try_out(&before, &plan)?;
+        Ok(Change { before, desired, planner, plan })
+    }
+
+    /// What it will do, if no other writer changes the director meanwhile.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What was there when it was planned.
+    pub fn before(&self) -> &Table {
+        &self.before
+    }
+
+    /// Makes the change. An empty one sends nothing.
+    ///
+    /// `on_progress` is called before anything is sent and after each datagram; if it breaks, what was done is undone.
+    ///
+    /// # Errors
+    /// Why it could not be made, and what state the director is in.
+    pub fn apply(
+        &self,
+        client: &mut Client,
+        on_progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Applied, ChangeError> {
+        self.apply_with(client, |_| Ok(()), on_progress)
+    }
+
+    /// As [`apply`](Self::apply), and calls `hook` in the middle of the change for another change elsewhere, such as that of the rules
+    /// that mark packets for services.
+    ///
+    /// The hook is called when all that is to be there is there, and before this change has deleted anything. It is called once, however
+    /// many attempts the change takes, and even if nothing else is to be changed. A hook that fails says why, and must have done
+    /// nothing; then all is undone. If something fails after the hook succeeded, it is called again, with [`Phase::Undoing`], to undo
+    /// its own work: after what was deleted is back, and before what was added is deleted.
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use ipvs::{Change, Client, Command, Phase, Planner, Service, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// let mut desired = Table::new();
+    /// desired.apply(&Command::AddService(Service::new("mark 10".parse()?)))?;
+    /// let change = Change::prepare(Table::new(), desired, Planner::new())?;
+    /// let mut calls = Vec::new();
+    /// let set_marks = |phase| { calls.push(phase); Ok(()) };
+    /// change.apply_with(&mut director, set_marks, |_| ControlFlow::Continue(()))?;
+    /// assert_eq!(calls, [Phase::Applying]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply), and [`StopReason::Hook`].
+    pub fn apply_with(
+        &self,
+        client: &mut Client,
+        hook: impl FnMut(Phase) -> Result<(), String>,
+        on_progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Applied, ChangeError> {
+        now(self.apply_over(&mut client.core, hook, on_progress))
+    }
+
+    /// The same, for every client.
+    pub(crate) async fn apply_over<C: Carrier>(
+        &self,
+        core: &mut Core<C>,
+        hook: impl FnMut(Phase) -> Result<(), String>,
+        on_progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Applied, ChangeError> {
+        Engine::new(self, core, hook, on_progress).run().await
+    }
+}
+
+impl Client {
+    /// Brings the director to the desired table by the smallest change: reads, plans, probes, tries out, applies. [`Change`] says what holds
+    /// while other programs change the same entries.
+    ///
+    /// Sync daemons and timeouts are part of a table: if those of `desired` mean nothing, use
+    /// [`Planner::only_services`].
+    ///
+    /// ```
+    /// use ipvs::{Client, Command, Planner, Service, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// let mut desired = Table::new();
+    /// desired.apply(&Command::AddService(Service::new("udp 192.0.2.1:53".parse()?)))?;
+    /// let planner = Planner::new().only_services();
+    /// assert_eq!(director.reconcile(&desired, &planner)?.commands.len(), 1);
+    /// assert_eq!(director.reconcile(&desired, &planner)?.commands.len(), 0, "it is as desired");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`ReconcileError`].
+    pub fn reconcile(&mut self, desired: &Table, planner: &Planner) -> Result<Applied, ReconcileError> {
+        now(reconcile(&mut self.core, desired, planner))
+    }
+}
+
+/// The same, for every client.
+pub(crate) async fn reconcile<C: Carrier>(
+    core: &mut Core<C>,
+    desired: &Table,
+    planner: &Planner,
+) -> Result<Applied, ReconcileError> {
+    let mut before = core.table(Detail::NoStatistics).await?;
+    let plan = planner.plan(&before, desired);
+    core.probe(&mut before, plan.commands()).await?;
+    try_out(&before, &plan)?;
+    let change = Change { before, desired: desired.clone(), planner: planner.clone(), plan };
+    Ok(change.apply_over(core, |_| Ok(()), |_| ControlFlow::Continue(())).await?)
+}
+
+/// Tries a plan on a copy of what it is about.
+fn try_out(before: &Table, plan: &Plan) -> Result<(), Rejected> {
+    if plan.is_empty() {
+        return Ok(());
+    }
+    let mut table = copy_for(plan, before);
+    let mut refusals = Vec::new();
+    for command in plan.commands() {
+        match table.explain(command) {
+            Some(cause) => refusals.push((*command, cause)),
+            // Nothing is against it.
+            None => drop(table.apply(command)),
+        }
+    }
+    if refusals.is_empty() { Ok(()) } else { Err(Rejected { refusals }) }
+}
+
+/// As much of the table as decides over these commands, so that a small change of a large table costs little.
+fn copy_for(plan: &Plan, table: &Table) -> Table {
+    // A daemon can't start beside certain destinations, whichever service they are of.
+    if plan.commands().iter().any(|command| matches!(command, Command::StartDaemon(_))) {
+        return table.clone();
+    }
+    table.with_only(plan.commands().iter().filter_map(Command::service_key))
+}
+
+#[cfg(test)]
+mod tests;

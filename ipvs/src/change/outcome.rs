@@ -1,0 +1,307 @@
+//! How a change went: progress, result, error.
+
+use std::fmt;
+
+use crate::cause::Cause;
+use crate::command::Command;
+use crate::error::{Error, Refusal};
+
+/// How far a [`Change`](crate::Change) is.
+///
+/// ```
+/// use ipvs::Progress;
+/// let show = |progress: Progress| println!("{}: {} of {}", progress.phase, progress.done, progress.total);
+/// # let _ = show;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Doing what.
+    pub phase: Phase,
+    /// How many commands of the phase were dealt with.
+    pub done: usize,
+    /// How many commands the phase has.
+    pub total: usize,
+}
+
+/// What a [`Change`](crate::Change) does.
+///
+/// ```
+/// assert_eq!(ipvs::Phase::Undoing.to_string(), "undoing");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The first attempt.
+    Applying,
+    /// A later one, after another writer changed the same entries or a reply was lost.
+    Retrying,
+    /// Back to what was.
+    Undoing,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Phase::Applying => "applying",
+            Phase::Retrying => "trying again",
+            Phase::Undoing => "undoing",
+        })
+    }
+}
+
+/// A [`Change`](crate::Change) that was made.
+///
+/// ```
+/// fn was_disturbed(applied: &ipvs::Applied) -> bool { applied.attempts > 1 }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Applied {
+    /// The commands that the kernel carried out, in order, in all attempts.
+    pub commands: Vec<Command>,
+    /// Commands that another writer had made needless before they arrived: the entry was as desired already, or gone.
+    pub already_done: Vec<Command>,
+    /// Commands whose acknowledgement was lost, and which the table shows as carried out, by this change or another writer.
+    pub unacknowledged: Vec<Command>,
+    /// How many attempts it took: more than one if another writer changed the same entries meanwhile, or if a reply was lost; 0 if
+    /// everything was as desired.
+    pub attempts: usize,
+}
+
+/// Commands of a plan that the kernel would refuse.
+///
+/// ```
+/// use ipvs::{Change, Client, Command, Errno, Planner, Service, Table};
+/// let director = Client::fake(Table::new());
+/// # let mut other = Client::fake(Table::new());
+/// // Read from another director, whose kernel has a scheduler that this one does not know.
+/// let desired = other.table()?;
+/// if let Err(rejected) = Change::prepare(Table::new(), desired, Planner::new()) {
+///     for (command, cause) in &rejected.refusals {
+///         eprintln!("{command:?}: {cause}");
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} of the commands would be refused, the first because {}", .refusals.len(), .refusals[0].1)]
+pub struct Rejected {
+    /// Which, and why; at least one.
+    pub refusals: Vec<(Command, Cause)>,
+}
+
+/// A [`Change`](crate::Change) that was not made.
+///
+/// ```
+/// use ipvs::{ChangeError, DirectorState};
+/// fn is_harmless(error: &ChangeError) -> bool {
+///     matches!(error.state, DirectorState::Untouched | DirectorState::Undone)
+/// }
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}; {state}")]
+#[non_exhaustive]
+pub struct ChangeError {
+    /// What stopped it.
+    pub reason: StopReason,
+    /// How the director is now.
+    pub state: DirectorState,
+    /// What was done, and what was not undone.
+    pub report: Box<ChangeReport>,
+}
+
+/// What a [`Change`](crate::Change) that was not made has done: part of each [`ChangeError`].
+///
+/// ```
+/// fn log(report: &ipvs::ChangeReport) {
+///     for kept in &report.kept {
+///         eprintln!("{:?} stays: {}", kept.command, kept.reason);
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChangeReport {
+    /// The commands that the kernel carried out before the undo, in order, in all attempts.
+    pub applied: Vec<Command>,
+    /// The commands that the undo carried out, in order.
+    pub undone: Vec<Command>,
+    /// What this change did, or may have done, that was not undone, and why.
+    pub kept: Vec<Kept>,
+    /// With [`StopReason::Contended`]: the commands that would still have been needed when the table was last read, before the undo.
+    pub remaining: Vec<Command>,
+    /// How many attempts were made.
+    pub attempts: usize,
+}
+
+/// A command of a [`Change`](crate::Change) whose effect stays after an undo.
+///
+/// ```
+/// fn show(kept: &ipvs::Kept) -> String { format!("{:?} stays: {}", kept.command, kept.reason) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Kept {
+    /// The command.
+    pub command: Command,
+    /// Why it was not taken back.
+    pub reason: KeptReason,
+}
+
+/// Why the effect of a command stays after an undo.
+///
+/// ```
+/// assert_eq!(ipvs::KeptReason::Changed.to_string(), "another writer has changed it since");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeptReason {
+    /// The entry is not as this change left it.
+    Changed,
+    /// The service has a destination that this change did not add.
+    InUse,
+    /// The kernel's reply was lost, and the entry is as the command makes it: it may be another writer's.
+    Unacknowledged,
+    /// The hook could not undo its own work, which relies on it.
+    Hook(String),
+    /// The kernel refused to take it back.
+    Refused(Refusal),
+    /// The kernel could not be asked.
+    Unreachable,
+}
+
+impl fmt::Display for KeptReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeptReason::Changed => f.write_str("another writer has changed it since"),
+            KeptReason::InUse => f.write_str("it has a destination that another writer added"),
+            KeptReason::Unacknowledged => f.write_str("the kernel's reply was lost, so it may be another writer's"),
+            KeptReason::Hook(reason) => f.write_str(reason),
+            KeptReason::Refused(refusal) => refusal.fmt(f),
+            KeptReason::Unreachable => f.write_str("the kernel could not be asked"),
+        }
+    }
+}
+
+/// A command that the kernel refused, and why.
+///
+/// ```
+/// fn is_worth_a_try(refused: &ipvs::RefusedCommand) -> bool { refused.refusal.errno == ipvs::Errno::ENOMEM }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RefusedCommand {
+    /// The command.
+    pub command: Command,
+    /// What the kernel answered.
+    pub refusal: Refusal,
+    /// Why, as far as the kernel's table tells.
+    pub cause: Option<Cause>,
+}
+
+impl fmt::Display for RefusedCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.command.service_key() {
+            Some(key) => write!(f, "{} of {key} was refused: ", self.command.kind())?,
+            None => write!(f, "{} was refused: ", self.command.kind())?,
+        }
+        match &self.cause {
+            Some(cause) => cause.fmt(f),
+            None => self.refusal.fmt(f),
+        }
+    }
+}
+
+/// What stopped a [`Change`](crate::Change).
+///
+/// ```
+/// assert_eq!(ipvs::StopReason::Interrupted.to_string(), "interrupted");
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// The kernel refused a command, and another attempt could not have cured that.
+    Refused(Box<RefusedCommand>),
+    /// When the table was read again, what was left to do had become impossible.
+    Rejected(Rejected),
+    /// Other writers changed the same entries during each attempt: see [`ChangeReport::remaining`].
+    Contended,
+    /// The progress callback broke.
+    Interrupted,
+    /// The hook failed.
+    Hook(String),
+    /// The conversation with the kernel failed.
+    Failed(Error),
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StopReason::Refused(refused) => refused.fmt(f),
+            StopReason::Rejected(rejected) => rejected.fmt(f),
+            StopReason::Contended => f.write_str("other writers kept changing the same services"),
+            StopReason::Interrupted => f.write_str("interrupted"),
+            StopReason::Hook(reason) => f.write_str(reason),
+            StopReason::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+/// How a director is after a [`Change`](crate::Change) that was not made.
+///
+/// ```
+/// assert_eq!(ipvs::DirectorState::Undone.to_string(), "what had been changed was undone");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DirectorState {
+    /// The kernel carried out nothing of it.
+    Untouched,
+    /// Nothing that this change made is left: each entry that it touched is as before, or as another writer has made it since.
+    /// Destinations that had been deleted for a moment have counters of 0.
+    Undone,
+    /// Part of the change stays: [`ChangeReport::kept`] says what, and why. No service has lost its last usable destination by it, and it
+    /// can be planned and applied again.
+    Partial,
+    /// The kernel could not be asked. As before, or as desired, or between.
+    Unknown,
+}
+
+impl fmt::Display for DirectorState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            DirectorState::Untouched => "nothing was changed",
+            DirectorState::Undone => "what had been changed was undone",
+            DirectorState::Partial => "part of the change was made, and could not be undone",
+            DirectorState::Unknown => "it is unknown which part of the change was made",
+        })
+    }
+}
+
+/// Why [`Client::reconcile`](crate::Client::reconcile) failed.
+///
+/// ```
+/// use ipvs::{Client, ReconcileError, Table};
+/// let state = match Client::fake(Table::new()).reconcile(&Table::new(), &Default::default()) {
+///     Ok(applied) => format!("{} commands", applied.commands.len()),
+///     Err(ReconcileError::Change(error)) => format!("not made: {}", error.state),
+///     Err(error) => format!("nothing was sent: {error}"),
+/// };
+/// assert_eq!(state, "0 commands");
+/// ```
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// The table could not be read; nothing was sent.
+    #[error(transparent)]
+    Read(#[from] Error),
+    /// It would be refused; nothing was sent.
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    /// It could not be made.
+    #[error(transparent)]
+    Change(Box<ChangeError>),
+}
+
+impl From<ChangeError> for ReconcileError {
+    fn from(error: ChangeError) -> Self {
+        ReconcileError::Change(Box::new(error))
+    }
+}

@@ -1,0 +1,400 @@
+//! Taking back what the kernel acknowledged, newest first, and only where nobody has changed it since.
+//!
+//! It goes over the services twice: first what was taken away or edited comes back, then, after the hook has undone its own work, what
+//! was added goes. Each time the service is asked for, and what is sent follows at once. Both times decide from what is there now, so a
+//! step whose reply was lost is simply made again.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+
+use indexmap::{IndexMap, IndexSet};
+
+use super::engine::{Before, Engine, ask, is_made};
+use super::outcome::{ChangeError, ChangeReport, DirectorState, Kept, KeptReason, Phase, Progress, StopReason};
+use crate::client::Carrier;
+use crate::command::Command;
+use crate::daemon::DaemonRole;
+use crate::destination::Destination;
+use crate::error::{Error, Refusal};
+use crate::plan::{is_as_wanted, is_usable};
+use crate::service::{Service, ServiceKey};
+use crate::table::TableEntry;
+use crate::timeouts::Timeouts;
+
+/// How often a step is made again when its reply was lost.
+const TRIES: usize = 3;
+
+/// Which of the two passes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// What was deleted or edited comes back.
+    Restore,
+    /// What was added goes.
+    Remove,
+}
+
+/// What a service is, or is to be.
+#[derive(Clone, Debug, Default)]
+struct Config {
+    service: Option<Service>,
+    destinations: IndexMap<SocketAddr, Destination>,
+}
+
+impl Config {
+    fn of(entry: Option<&TableEntry>) -> Self {
+        let Some(entry) = entry else { return Config::default() };
+        let destinations = entry.destinations().map(|state| (state.destination.address, state.destination)).collect();
+        Config { service: Some(*entry.service()), destinations }
+    }
+}
+
+/// What an undo has done so far.
+#[derive(Default)]
+struct Undo {
+    /// No command is sent again once it was acknowledged, whatever another writer does after it.
+    undone: IndexSet<Command>,
+    kept: Vec<Kept>,
+    /// What the kernel refused to take back, which is not tried again.
+    refused: HashMap<Command, Refusal>,
+}
+
+impl<C, H, P> Engine<'_, C, H, P>
+where
+    C: Carrier,
+    H: FnMut(Phase) -> Result<(), String>,
+    P: FnMut(Progress) -> ControlFlow<()>,
+{
+    pub(super) async fn undo(mut self, reason: StopReason) -> ChangeError {
+        let is_untouched = self.journal.commands.is_empty() && self.journal.unacknowledged.is_empty();
+        let mut undo = Undo::default();
+        let undone = self.take_back(&mut undo).await;
+        let state = match undone {
+            _ if is_untouched && undo.kept.is_empty() => DirectorState::Untouched,
+            Err(_) => DirectorState::Unknown,
+            Ok(()) if undo.kept.is_empty() => DirectorState::Undone,
+            Ok(()) => DirectorState::Partial,
+        };
+        let report = ChangeReport {
+            applied: self.journal.commands,
+            undone: undo.undone.into_iter().collect(),
+            kept: undo.kept,
+            remaining: self.remaining,
+            attempts: self.attempts,
+        };
+        ChangeError { reason, state, report: Box::new(report) }
+    }
+
+    async fn take_back(&mut self, undo: &mut Undo) -> Result<(), Error> {
+        let mut progress = Progress { phase: Phase::Undoing, done: 0, total: self.journal.commands.len() };
+        let services = self.by_service();
+        self.undo_daemons(undo, Pass::Remove).await?;
+        self.undo_timeouts(undo).await?;
+        self.pass(undo, &services, Pass::Restore, &mut progress).await?;
+        let hook = if self.is_hook_done { (self.hook)(Phase::Undoing) } else { Ok(()) };
+        match hook {
+            Ok(()) => self.pass(undo, &services, Pass::Remove, &mut progress).await?,
+            Err(reason) => self.keep_added(undo, &services, &reason).await?,
+        }
+        self.undo_daemons(undo, Pass::Restore).await?;
+        self.keep_unacknowledged(undo).await
+    }
+
+    /// The places in the journal of what was done to each service: the service that was touched last first, and its newest first.
+    fn by_service(&self) -> IndexMap<ServiceKey, Vec<usize>> {
+        let mut services: IndexMap<ServiceKey, Vec<usize>> = IndexMap::new();
+        for (at, command) in self.journal.commands.iter().enumerate().rev() {
+            if let Some(key) = command.service_key() {
+                services.entry(key).or_default().push(at);
+            }
+        }
+        services
+    }
+
+    async fn pass(
+        &mut self,
+        undo: &mut Undo,
+        services: &IndexMap<ServiceKey, Vec<usize>>,
+        pass: Pass,
+        progress: &mut Progress,
+    ) -> Result<(), Error> {
+        for (key, places) in services {
+            let is_of_pass = |at: &&usize| match self.journal.commands[**at] {
+                Command::AddService(_) | Command::AddDestination(..) => pass == Pass::Remove,
+                _ => pass == Pass::Restore,
+            };
+            let count = places.iter().filter(is_of_pass).count();
+            // An edit may be to weight 0, and taking that back is for the second pass.
+            if count > 0 || pass == Pass::Remove {
+                // There is nothing better to do than to go on.
+                let _ = (self.on_progress)(*progress);
+                self.undo_service(undo, key, places, pass).await?;
+                progress.done += count;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks and sends, until there is nothing more to take back.
+    async fn undo_service(
+        &mut self,
+        undo: &mut Undo,
+        key: &ServiceKey,
+        places: &[usize],
+        pass: Pass,
+    ) -> Result<(), Error> {
+        // Whether a service that is there again came back by this undo, which then goes on with its destinations.
+        let (mut is_restoring, mut tries) = (false, 0);
+        loop {
+            let asked = ask(self.core, key).await;
+            let entry = match asked {
+                Ok(entry) => entry,
+                Err(error) if tries + 1 >= TRIES => return Err(error),
+                Err(_) => {
+                    tries += 1;
+                    continue;
+                }
+            };
+            let now = Config::of(entry.as_ref());
+            let (goal, mut kept) = self.goal(places, &now, is_restoring);
+            let mut commands = difference(key, &now, &goal, pass);
+            commands.iter().for_each(|command| undo.keep_refused(command));
+            commands.retain(|command| !undo.refused.contains_key(command) && !undo.undone.contains(command));
+            if commands.is_empty() {
+                if pass == Pass::Remove {
+                    undo.kept.append(&mut kept);
+                }
+                return Ok(());
+            }
+            let sent = self.send_back(undo, &commands).await;
+            if matches!(commands[0], Command::AddService(_)) {
+                is_restoring = sent.is_err() || undo.undone.contains(&commands[0]);
+            }
+            match sent {
+                Ok(()) => {}
+                Err(error) if tries + 1 >= TRIES => return Err(error),
+                Err(_) => tries += 1,
+            }
+        }
+    }
+
+    /// What the service is to be: for each command, newest first, what was before it, if the entry still is what it made.
+    fn goal(&self, places: &[usize], now: &Config, is_restoring: bool) -> (Config, Vec<Kept>) {
+        let Config { mut service, mut destinations } = now.clone();
+        let mut kept = Vec::new();
+        for &at in places {
+            let command = self.journal.commands[at];
+            let before = match &self.journal.before[at] {
+                Before::Entry(entry) => Some(entry),
+                _ => None,
+            };
+            match command {
+                Command::AddService(added) if service == Some(added) && destinations.is_empty() => service = None,
+                Command::AddService(added) if service == Some(added) => {
+                    kept.push(Kept { command, reason: KeptReason::InUse });
+                }
+                Command::AddService(_) if service.is_some() => kept.push(Kept { command, reason: KeptReason::Changed }),
+                Command::EditService(edited) if service == Some(edited) => {
+                    service = before.map(|entry| *entry.service());
+                }
+                Command::DeleteService(_) if service.is_none() => {
+                    let former = Config::of(before);
+                    (service, destinations) = (former.service, former.destinations);
+                }
+                Command::DeleteService(_) if is_restoring && service.as_ref() == before.map(TableEntry::service) => {
+                    for (at, destination) in Config::of(before).destinations {
+                        destinations.entry(at).or_insert(destination);
+                    }
+                }
+                // It is another writer's, with all that it has.
+                Command::DeleteService(_) => break,
+                Command::AddDestination(_, added) => match destinations.get(&added.address) {
+                    Some(present) if *present == added => drop(destinations.shift_remove(&added.address)),
+                    Some(_) => kept.push(Kept { command, reason: KeptReason::Changed }),
+                    None => {}
+                },
+                Command::EditDestination(_, edited) if destinations.get(&edited.address) == Some(&edited) => {
+                    let former = before.and_then(|entry| entry.destination(&edited.address));
+                    destinations.extend(former.map(|state| (edited.address, state.destination)));
+                }
+                Command::DeleteDestination(_, at) if service.is_some() && !destinations.contains_key(&at) => {
+                    let former = before.and_then(|entry| entry.destination(&at));
+                    destinations.extend(former.map(|state| (at, state.destination)));
+                }
+                _ => {}
+            }
+        }
+        (Config { service, destinations }, kept)
+    }
+
+    /// Sends as many of these commands as go into one datagram.
+    async fn send_back(&mut self, undo: &mut Undo, commands: &[Command]) -> Result<(), Error> {
+        self.core.begin();
+        let full = commands.iter().position(|command| self.core.gather(command));
+        let sent = &commands[..full.map_or(commands.len(), |last| last + 1)];
+        let outcomes = self.core.flush().await?;
+        for (command, outcome) in sent.iter().zip(outcomes) {
+            match outcome {
+                Ok(()) => drop(undo.undone.insert(*command)),
+                // It is not tried again, and shown only if it should still be done.
+                Err(refusal) => drop(undo.refused.insert(*command, refusal)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The hook could not undo its own work: what was added stays.
+    async fn keep_added(
+        &mut self,
+        undo: &mut Undo,
+        services: &IndexMap<ServiceKey, Vec<usize>>,
+        reason: &str,
+    ) -> Result<(), Error> {
+        for (key, places) in services {
+            let entry = ask(self.core, key).await?;
+            let added = places.iter().map(|at| self.journal.commands[*at]).filter(|command| {
+                matches!(command, Command::AddService(_) | Command::AddDestination(..))
+                    && is_made(command, entry.as_ref())
+            });
+            undo.kept.extend(added.map(|command| Kept { command, reason: KeptReason::Hook(reason.to_owned()) }));
+        }
+        Ok(())
+    }
+
+    /// What may have been carried out without an acknowledgement stays, since it may be another writer's.
+    async fn keep_unacknowledged(&mut self, undo: &mut Undo) -> Result<(), Error> {
+        let mut asked: HashMap<ServiceKey, Option<TableEntry>> = HashMap::new();
+        for command in std::mem::take(&mut self.journal.unacknowledged) {
+            let may_be_done = match command.service_key() {
+                None => true,
+                Some(key) => {
+                    let entry = match asked.entry(key) {
+                        Entry::Occupied(asked) => asked.into_mut(),
+                        Entry::Vacant(place) => place.insert(ask(self.core, &key).await?),
+                    };
+                    is_made(&command, entry.as_ref())
+                }
+            };
+            if may_be_done {
+                undo.kept.push(Kept { command, reason: KeptReason::Unacknowledged });
+            }
+        }
+        Ok(())
+    }
+
+    /// Daemons that were started stop before anything else, as they exclude destinations of both families; those that were stopped
+    /// start when all else is as before.
+    async fn undo_daemons(&mut self, undo: &mut Undo, pass: Pass) -> Result<(), Error> {
+        for role in [DaemonRole::Master, DaemonRole::Backup] {
+            let records = self.journal.commands.iter().zip(&self.journal.before).rev();
+            let records: Vec<_> = records
+                .filter_map(|(command, before)| match (command, before) {
+                    (Command::StartDaemon(daemon), _) if daemon.role == role => Some((*command, None)),
+                    (Command::StopDaemon(stopped), Before::Director(before)) if *stopped == role => {
+                        Some((*command, before.1.iter().find(|daemon| daemon.role == role).copied()))
+                    }
+                    _ => None,
+                })
+                .collect();
+            if records.is_empty() {
+                continue;
+            }
+            let running = self.core.daemons().await?.into_iter().find(|daemon| daemon.role == role);
+            let mut goal = running;
+            for (command, before) in records {
+                match command {
+                    Command::StartDaemon(started) if goal.is_some_and(|running| is_as_wanted(&running, &started)) => {
+                        goal = None;
+                    }
+                    Command::StartDaemon(_) if goal.is_some() && pass == Pass::Restore => {
+                        undo.kept.push(Kept { command, reason: KeptReason::Changed });
+                    }
+                    Command::StopDaemon(_) if goal.is_none() => goal = before,
+                    _ => {}
+                }
+            }
+            let command = match (pass, running, goal) {
+                (Pass::Remove, Some(running), goal) if goal != Some(running) => Command::StopDaemon(role),
+                (Pass::Restore, None, Some(former)) => Command::StartDaemon(former),
+                _ => continue,
+            };
+            self.send_back(undo, &[command]).await?;
+            undo.keep_refused(&command);
+        }
+        Ok(())
+    }
+
+    async fn undo_timeouts(&mut self, undo: &mut Undo) -> Result<(), Error> {
+        let set = |(command, before): (&Command, &Before)| match (command, before) {
+            (Command::SetTimeouts(set), Before::Director(before)) => Some((*set, before.0)),
+            _ => None,
+        };
+        let records: Vec<_> = self.journal.commands.iter().zip(&self.journal.before).rev().filter_map(set).collect();
+        if records.is_empty() {
+            return Ok(());
+        }
+        let now = self.core.timeouts().await?;
+        let mut goal = now;
+        for (set, before) in records {
+            for (goal, set, before) in [
+                (&mut goal.tcp, set.tcp, before.tcp),
+                (&mut goal.tcp_fin, set.tcp_fin, before.tcp_fin),
+                (&mut goal.udp, set.udp, before.udp),
+            ] {
+                if set.is_some() && *goal == set {
+                    *goal = before;
+                }
+            }
+        }
+        let back = crate::plan::timeouts(now, goal).unwrap_or_default();
+        if back != Timeouts::default() {
+            let command = Command::SetTimeouts(back);
+            self.send_back(undo, &[command]).await?;
+            undo.keep_refused(&command);
+        }
+        Ok(())
+    }
+}
+
+impl Undo {
+    /// If the kernel refused to take something back by this command, what it stands for stays.
+    fn keep_refused(&mut self, command: &Command) {
+        if let Some(refusal) = self.refused.get(command) {
+            self.kept.push(Kept { command: *command, reason: KeptReason::Refused(*refusal) });
+        }
+    }
+}
+
+/// The commands of a pass from what a service is to what it is to be.
+fn difference(key: &ServiceKey, now: &Config, goal: &Config, pass: Pass) -> Vec<Command> {
+    let mut commands = Vec::new();
+    match (&now.service, &goal.service, pass) {
+        (Some(_), None, Pass::Remove) => return vec![Command::DeleteService(*key)],
+        // Alone: if it is refused, the service is another writer's, and so are its destinations.
+        (None, Some(former), Pass::Restore) => return vec![Command::AddService(*former)],
+        (Some(present), Some(former), Pass::Restore) if present != former => {
+            commands.push(Command::EditService(*former));
+        }
+        _ => {}
+    }
+    if now.service.is_none() {
+        return commands;
+    }
+    for (at, wanted) in &goal.destinations {
+        let command = match now.destinations.get(at) {
+            None => Command::AddDestination(*key, *wanted),
+            Some(present) if present != wanted => Command::EditDestination(*key, *wanted),
+            Some(_) => continue,
+        };
+        let is_restoring = matches!(command, Command::AddDestination(..)) || is_usable(wanted);
+        if is_restoring == (pass == Pass::Restore) {
+            commands.push(command);
+        }
+    }
+    if pass == Pass::Remove {
+        let left_over = now.destinations.keys().rev().filter(|at| !goal.destinations.contains_key(*at));
+        commands.extend(left_over.map(|at| Command::DeleteDestination(*key, *at)));
+    }
+    commands
+}
