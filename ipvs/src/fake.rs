@@ -1,9 +1,14 @@
 //! An in-memory kernel that speaks the kernel's bytes, over a [`Table`].
 
+#[cfg(test)]
+pub(crate) mod log;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+#[cfg(test)]
+use self::log::{Event, Log};
 use crate::client::Client;
 use crate::command::Command;
 use crate::error::Errno;
@@ -29,6 +34,8 @@ pub(crate) struct Fake {
     /// The kernel that the table is of, to be asked what a table does not tell.
     original: Option<Arc<Mutex<Client>>>,
     replies: VecDeque<Reply>,
+    #[cfg(test)]
+    pub(crate) log: Log,
 }
 
 /// A datagram that waits to be received.
@@ -46,6 +53,8 @@ impl Fake {
             family: Arc::new(AtomicU16::new(FAMILY)),
             original: None,
             replies: VecDeque::new(),
+            #[cfg(test)]
+            log: Log::default(),
         }
     }
 
@@ -60,6 +69,8 @@ impl Fake {
             family: Arc::clone(&self.family),
             original: self.original.clone(),
             replies: VecDeque::new(),
+            #[cfg(test)]
+            log: self.log.another(),
         }
     }
 
@@ -125,6 +136,8 @@ impl Fake {
                 sockopt::put_service(buffer, entry.state(), entry.destinations().len());
             }
             Question::Destinations(key) => {
+                #[cfg(test)]
+                self.log.push(Event::AskedDestinations(key));
                 let destinations = table.service(&key).ok_or(Errno::ESRCH)?.destinations();
                 sockopt::put_destinations(buffer, destinations.rev());
             }
@@ -147,13 +160,19 @@ impl Fake {
     }
 
     fn run(&mut self, header: &Header, request: Request) -> Result<(), Errno> {
+        #[cfg(test)]
+        self.log.push_read(&request);
         let reply = Header { family: FAMILY, flags: 0, sequence: header.sequence };
         match request {
             Request::Resolve => match self.family() {
                 0 => return Err(Errno::ENOENT),
                 family => self.reply(|out| wire::encode_family_id(out, header.sequence, family)),
             },
-            Request::Change(command) => return self.change(&command),
+            Request::Change(command) => {
+                self.change(&command)?;
+                #[cfg(test)]
+                self.log.push(Event::Done(command));
+            }
             Request::Read(Read::Info) => {
                 let info = self.table().info();
                 self.reply(|out| wire::encode_info(out, reply, info));

@@ -119,6 +119,8 @@ impl Link {
                 let known = sockopt::socket_send_buffer_size(socket).ok().zip(socket.get_rx_buf_sz().ok());
                 known.map_or(LEAST, |(send, receive)| Buffers { send, receive })
             }
+            #[cfg(test)]
+            Link::Faulty(faulty) => Buffers { send: usize::MAX, receive: faulty.window.saturating_mul(2048) },
             _ => Buffers { send: usize::MAX, receive: usize::MAX },
         }
     }
@@ -172,7 +174,7 @@ impl Link {
             Link::Kernel(sockets) => getsockopt(sockets.older()?, libc::IPPROTO_IP, option, buffer),
             Link::Fake(fake) => fake.ask(option, buffer),
             #[cfg(test)]
-            Link::Faulty(faulty) => faulty.kernel.ask(option, buffer),
+            Link::Faulty(faulty) => faulty.ask(option, buffer),
         }
     }
 

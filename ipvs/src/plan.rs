@@ -471,4 +471,4 @@ impl Steps {
 
 #[cfg(test)]
 #[path = "plan_laws.rs"]
-mod laws;
+pub(crate) mod laws;

@@ -15,12 +15,12 @@ use crate::{
 };
 
 /// A world small enough that two tables have much in common.
-fn key() -> impl Strategy<Value = ServiceKey> {
+pub(crate) fn key() -> impl Strategy<Value = ServiceKey> {
     let texts = ["tcp 192.0.2.1:80", "udp 192.0.2.1:80", "tcp [2001:db8::1]:80", "mark 1", "mark 1 ipv6"];
     select(texts.to_vec()).prop_map(|text| text.parse().unwrap())
 }
 
-fn service() -> impl Strategy<Value = Service> {
+pub(crate) fn service() -> impl Strategy<Value = Service> {
     let schedulers = [Scheduler::RR, Scheduler::WLC];
     let persistence = option::of(select(vec![300, 600]));
     (key(), select(schedulers.to_vec()), 0..2u32, persistence, any::<bool>(), any::<bool>()).prop_map(
@@ -35,7 +35,7 @@ fn service() -> impl Strategy<Value = Service> {
     )
 }
 
-fn destination() -> impl Strategy<Value = Destination> {
+pub(crate) fn destination() -> impl Strategy<Value = Destination> {
     let addresses = ["192.0.2.11:80", "192.0.2.12:80", "192.0.2.13:80", "[2001:db8::11]:80", "[2001:db8::12]:80"];
     let methods = [Forwarding::Masquerade, Forwarding::Tunnel(Tunnel::Ipip)];
     (select(addresses.to_vec()), select(methods.to_vec()), 0..3u32, 0..2u32).prop_map(
@@ -61,7 +61,7 @@ fn command() -> impl Strategy<Value = Command> {
 }
 
 /// What some commands leave, the refused ones among them not counted.
-fn table() -> impl Strategy<Value = Table> {
+pub(crate) fn table() -> impl Strategy<Value = Table> {
     vec(command(), 0..40).prop_map(|commands| {
         let mut table = Table::new();
         for command in &commands {

@@ -338,7 +338,8 @@ pub(super) async fn ask<C: Carrier>(core: &mut Core<C>, key: &ServiceKey) -> Res
         Err(error) if matches!(&error, Error::Refused(refusal) if refusal.errno == Errno::ESRCH) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let destinations = core.destinations(key, Detail::NoStatistics).await?;
+    // By netlink: the older interface hides destinations of the other family, and counts them before it lists the rest.
+    let destinations = core.destinations(key, Detail::Statistics).await?;
     let empty = Table::new();
     let table = Table::read(vec![(state, destinations)], empty.timeouts(), Vec::new(), empty.info());
     Ok(table.service(key).cloned())

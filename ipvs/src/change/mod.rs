@@ -216,3 +216,6 @@ fn copy_for(plan: &Plan, table: &Table) -> Table {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod law;

@@ -73,7 +73,7 @@ impl Client {
         ClientBuilder::default()
     }
 
-    fn over(link: Link, deadline: Duration) -> Result<Self, Error> {
+    pub(crate) fn over(link: Link, deadline: Duration) -> Result<Self, Error> {
         Ok(Client { core: now(Core::over(Blocking { link, deadline }))? })
     }
 

@@ -1,4 +1,4 @@
-//! A link to the in-memory kernel on which things go wrong, one after the other: for tests.
+//! A link to the in-memory kernel on which things go wrong, one after the other, and beside which another writer works: for tests.
 
 use std::collections::VecDeque;
 use std::io;
@@ -46,11 +46,35 @@ pub(crate) struct Faulty {
     is_congested: bool,
     sequence: u32,
     calls: usize,
+    /// Another writer, before each call.
+    pub(crate) writer: Option<Writer>,
+    /// How many requests a datagram has at most.
+    pub(crate) window: usize,
+}
+
+/// What another writer does before a call that sends this datagram, or none if it is a question of the older interface.
+pub(crate) struct Writer(pub(crate) Write);
+
+type Write = Box<dyn FnMut(&[u8]) + Send>;
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Writer")
+    }
 }
 
 impl Faulty {
     pub(crate) fn new(kernel: Fake) -> Self {
-        Faulty { kernel, faults: VecDeque::new(), held: VecDeque::new(), is_congested: false, sequence: 0, calls: 0 }
+        Faulty {
+            kernel,
+            faults: VecDeque::new(),
+            held: VecDeque::new(),
+            is_congested: false,
+            sequence: 0,
+            calls: 0,
+            writer: None,
+            window: usize::MAX,
+        }
     }
 
     fn next(&mut self) -> Option<Fault> {
@@ -59,7 +83,19 @@ impl Faulty {
         self.faults.pop_front().flatten()
     }
 
+    pub(super) fn ask(&mut self, option: i32, buffer: &mut [u8]) -> Result<(), Errno> {
+        self.let_others_write(&[]);
+        self.kernel.ask(option, buffer)
+    }
+
+    fn let_others_write(&mut self, datagram: &[u8]) {
+        if let Some(Writer(write)) = &mut self.writer {
+            write(datagram);
+        }
+    }
+
     pub(super) fn send(&mut self, datagram: &[u8]) -> io::Result<usize> {
+        self.let_others_write(datagram);
         let fault = self.next();
         if let Some(Fault::Fails(errno)) = fault {
             return Err(io::Error::from_raw_os_error(errno.raw()));

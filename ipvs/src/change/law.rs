@@ -1,0 +1,420 @@
+//! The law of changes: whatever another writer does, at every point of a change, none of its acknowledged work is lost unless the
+//! desired state asks for it, and what is reported is true.
+//!
+//! `IPVS_LAW_CASES=20000 cargo test --release -p ipvs --lib change::law` for a long run.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use super::engine::is_made;
+use super::*;
+use crate::fake::Fake;
+use crate::fake::log::Event;
+use crate::link::Link;
+use crate::link::faulty::{Faulty, Writer};
+use crate::plan::laws;
+use crate::wire::{self, Body, Read, Request};
+use crate::{Destination, EntryKey, Service, ServiceKey, Weight};
+
+/// The number of the socket that makes the change, and so of its events.
+const CHANGE: usize = 0;
+
+/// What another writer does at a point of the change.
+#[derive(Clone, Debug)]
+enum Act {
+    /// Anything.
+    Any(Command),
+    /// Something about the service or destination that the next datagram is about: which of its requests, and what.
+    Meddle(usize, Meddling),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Meddling {
+    Same,
+    Differently,
+    DeleteDestination,
+    DeleteService,
+    EditService,
+    AddDestination,
+    ReplaceService,
+}
+
+#[derive(Clone, Debug)]
+struct Case {
+    before: Table,
+    desired: Table,
+    /// How many requests a datagram has at most.
+    window: usize,
+    /// The acts of another writer, each with the call of the change before which it comes.
+    acts: Vec<(usize, Act)>,
+    /// At which call of the progress callback it breaks.
+    interrupt: Option<usize>,
+    hook_fails: bool,
+    only_services: bool,
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let (key, service, destination) = (laws::key, laws::service, laws::destination);
+    prop_oneof![
+        2 => service().prop_map(Command::AddService),
+        2 => service().prop_map(Command::EditService),
+        2 => key().prop_map(Command::DeleteService),
+        3 => (key(), destination()).prop_map(|(key, destination)| Command::AddDestination(key, destination)),
+        3 => (key(), destination()).prop_map(|(key, destination)| Command::EditDestination(key, destination)),
+        2 => (key(), destination()).prop_map(|(key, destination)| Command::DeleteDestination(key, destination.address)),
+        1 => Just(Command::Flush),
+    ]
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    use Meddling::*;
+    let meddling = prop::sample::select(vec![
+        Same,
+        Differently,
+        DeleteDestination,
+        DeleteService,
+        EditService,
+        AddDestination,
+        ReplaceService,
+    ]);
+    prop_oneof![
+        1 => command().prop_map(Act::Any),
+        3 => (0..4usize, meddling).prop_map(|(which, meddling)| Act::Meddle(which, meddling)),
+    ]
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let acts = prop_oneof![
+        4 => vec((0..60usize, act()), 0..4),
+        1 => vec((0..120usize, act()), 0..60),
+    ];
+    let stop = (option::weighted(0.5, 0..12usize), prop::bool::weighted(0.15), any::<bool>());
+    (laws::table(), laws::table(), 1..4usize, acts, stop).prop_map(
+        |(before, desired, window, acts, (interrupt, hook_fails, only_services))| Case {
+            before,
+            desired,
+            window,
+            acts,
+            interrupt,
+            hook_fails,
+            only_services,
+        },
+    )
+}
+
+/// The keys and commands that a datagram is about.
+fn requests(datagram: &[u8]) -> Vec<(ServiceKey, Option<Command>)> {
+    let request = |message: Result<(wire::Header, Body<'_>), _>| {
+        let Ok((header, Body::Family { command, attrs })) = message else { return None };
+        match wire::decode_request(&header, command, attrs).ok()?? {
+            Request::Change(command) => Some((command.service_key()?, Some(command))),
+            Request::Read(Read::Service(key) | Read::Destinations(key)) => Some((key, None)),
+            _ => None,
+        }
+    };
+    wire::messages(datagram).filter_map(request).collect()
+}
+
+/// Commands of another writer about the same entry.
+fn meddle(how: Meddling, key: ServiceKey, command: Option<Command>) -> Vec<Command> {
+    let (at, server) = match command {
+        Some(Command::AddDestination(_, server) | Command::EditDestination(_, server)) => (server.address, server),
+        Some(Command::DeleteDestination(_, at)) => (at, Destination::new(at)),
+        _ => {
+            let at = "192.0.2.11:80".parse().unwrap();
+            (at, Destination::new(at))
+        }
+    };
+    let other = server.with_weight(Weight::new(77).unwrap());
+    let service = Service::new(key).with_scheduler(crate::Scheduler::LC);
+    match how {
+        Meddling::Same => command.into_iter().collect(),
+        Meddling::Differently => match command {
+            Some(Command::AddService(_)) => vec![Command::AddService(service)],
+            Some(Command::EditService(_)) => vec![Command::EditService(service)],
+            Some(Command::AddDestination(..)) => vec![Command::AddDestination(key, other)],
+            _ => vec![Command::EditDestination(key, other)],
+        },
+        Meddling::DeleteDestination => vec![Command::DeleteDestination(key, at)],
+        Meddling::DeleteService => vec![Command::DeleteService(key)],
+        Meddling::EditService => vec![Command::EditService(service)],
+        Meddling::AddDestination => vec![Command::AddDestination(key, other)],
+        Meddling::ReplaceService => vec![Command::DeleteService(key), Command::AddService(service)],
+    }
+}
+
+/// A client of a kernel beside which another writer works.
+fn contended(case: &Case) -> (Client, Fake) {
+    let kernel = Fake::new(case.before.clone());
+    let (witness, other) = (kernel.another(), kernel.another());
+    let mut link = Faulty::new(kernel);
+    link.window = case.window;
+    let mut other = client_of(Link::Fake(Box::new(other)));
+    let (mut call, mut last, acts) = (0, Vec::new(), case.acts.clone());
+    let write = move |datagram: &[u8]| {
+        let about = requests(datagram);
+        if !about.is_empty() {
+            last = about;
+        }
+        for (_, act) in acts.iter().filter(|(at, _)| *at == call) {
+            let commands = match act {
+                Act::Any(command) => vec![*command],
+                Act::Meddle(..) if last.is_empty() => Vec::new(),
+                Act::Meddle(which, how) => {
+                    let (key, command) = last[which % last.len()];
+                    meddle(*how, key, command)
+                }
+            };
+            for command in commands {
+                // Refused ones are no work that could be lost.
+                let _ = other.execute(&command);
+            }
+        }
+        call += 1;
+    };
+    link.writer = Some(Writer(Box::new(write)));
+    (client_of(Link::Faulty(Box::new(link))), witness)
+}
+
+fn client_of(link: Link) -> Client {
+    Client::over(link, Duration::from_secs(1)).unwrap()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Value {
+    Service(Service),
+    Destination(Destination),
+}
+
+fn entries(table: &Table) -> BTreeMap<EntryKey, Value> {
+    let mut entries = BTreeMap::new();
+    for entry in table.services() {
+        let key = entry.service().key();
+        entries.insert(EntryKey::service(key), Value::Service(*entry.service()));
+        for state in entry.destinations() {
+            let at = EntryKey::destination(key, state.destination.address);
+            entries.insert(at, Value::Destination(state.destination));
+        }
+    }
+    entries
+}
+
+fn entry_of(command: &Command) -> Option<EntryKey> {
+    match command {
+        Command::AddDestination(key, server) | Command::EditDestination(key, server) => {
+            Some(EntryKey::destination(*key, server.address))
+        }
+        Command::DeleteDestination(key, at) => Some(EntryKey::destination(*key, *at)),
+        _ => command.service_key().map(EntryKey::service),
+    }
+}
+
+/// Who changed an entry.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Who {
+    Other,
+    Forward,
+    Undo,
+}
+
+/// A change of one entry.
+#[derive(Clone, Copy, Debug)]
+struct Touch {
+    at: usize,
+    who: Who,
+    after: Option<Value>,
+}
+
+type History = BTreeMap<EntryKey, Vec<Touch>>;
+
+/// Goes through what happened in order. Checks each step of the change against what another writer did before it.
+fn replay(
+    case: &Case,
+    events: &[(usize, Event)],
+    forward: usize,
+) -> Result<(Table, History, Vec<Table>), TestCaseError> {
+    let (initial, desired) = (entries(&case.before), entries(&case.desired));
+    let (mut table, mut history, mut tables) = (case.before.clone(), History::new(), vec![case.before.clone()]);
+    let mut own = 0;
+    for (at, (socket, event)) in events.iter().enumerate() {
+        let Event::Done(command) = event else { continue };
+        let who = match (*socket == CHANGE, own < forward) {
+            (false, _) => Who::Other,
+            (true, true) => Who::Forward,
+            (true, false) => Who::Undo,
+        };
+        own += usize::from(who != Who::Other);
+        let before = entries(&table);
+        table.apply(command).unwrap_or_else(|refusal| panic!("{command:?}: {refusal}"));
+        let after = entries(&table);
+        let touched = before.keys().chain(after.keys()).filter(|key| before.get(key) != after.get(key));
+        let mut touched: Vec<EntryKey> = touched.copied().chain(entry_of(command)).collect();
+        if let (Who::Forward, Command::DeleteService(service)) = (who, command) {
+            // Also of those that another writer took away after the reading.
+            let known = initial.keys().chain(history.keys()).copied();
+            touched.extend(known.filter(|key| key.service == *service));
+        }
+        touched.sort();
+        touched.dedup();
+        for key in touched {
+            let touches = history.entry(key).or_default();
+            let (was, is) = (before.get(&key).copied(), after.get(&key).copied());
+            let by_other = touches.last().is_none_or(|touch| touch.who == Who::Other);
+            match who {
+                Who::Forward => {
+                    prop_assert_eq!(is, desired.get(&key).copied(), "{} by {:?}", key, command);
+                }
+                Who::Undo if by_other && was != is => {
+                    let made = touches.iter().rev().find(|touch| touch.who == Who::Forward);
+                    let is_as_made = made.is_some_and(|touch| touch.after == was);
+                    // Between the question and the command another writer can't be noticed.
+                    let asked = events[..at].iter().rposition(|(socket, event)| {
+                        *socket == CHANGE
+                            && match event {
+                                Event::AskedService(asked) => {
+                                    *asked == key.service
+                                        && (key.destination.is_none() || matches!(command, Command::DeleteService(_)))
+                                }
+                                Event::AskedDestinations(asked) => {
+                                    *asked == key.service
+                                        && key.destination.is_some()
+                                        && !matches!(command, Command::DeleteService(_))
+                                }
+                                _ => false,
+                            }
+                    });
+                    let in_window = touches.last().zip(asked).is_some_and(|(touch, asked)| touch.at > asked);
+                    prop_assert!(is_as_made || in_window, "undo took {key} from another writer by {command:?}");
+                }
+                _ => {}
+            }
+            touches.push(Touch { at, who, after: is });
+        }
+        tables.push(table.clone());
+    }
+    Ok((table, history, tables))
+}
+
+fn law(case: &Case) -> Result<(), TestCaseError> {
+    let mut planner = Planner::new();
+    if case.only_services {
+        planner = planner.only_services();
+    }
+    let Ok(change) = Change::prepare(case.before.clone(), case.desired.clone(), planner.clone()) else { return Ok(()) };
+    let (mut client, witness) = contended(case);
+    let (mut calls, mut hooks) = (0, Vec::new());
+    let hook = |phase| {
+        hooks.push(phase);
+        if case.hook_fails && phase != Phase::Undoing { Err("no".to_owned()) } else { Ok(()) }
+    };
+    let result = change.apply_with(&mut client, hook, |_| {
+        calls += 1;
+        if case.interrupt.is_some_and(|at| calls > at) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    drop(client);
+    let events = witness.log.events();
+    judge(case, &planner, &result, witness, &hooks, &events)
+        .map_err(|error| TestCaseError::fail(format!("{error}\nthe change: {result:?}\nwhat happened: {events:#?}")))
+}
+
+fn judge(
+    case: &Case,
+    planner: &Planner,
+    result: &Result<Applied, ChangeError>,
+    witness: Fake,
+    hooks: &[Phase],
+    events: &[(usize, Event)],
+) -> Result<(), TestCaseError> {
+    let own: Vec<Command> = events
+        .iter()
+        .filter_map(|(socket, event)| match event {
+            Event::Done(command) if *socket == CHANGE => Some(*command),
+            _ => None,
+        })
+        .collect();
+    let reported = match result {
+        Ok(applied) => applied.commands.clone(),
+        Err(error) => [&error.report.applied[..], &error.report.undone[..]].concat(),
+    };
+    prop_assert_eq!(&own, &reported, "what was carried out is not what is reported");
+    let forward = match result {
+        Ok(applied) => applied.commands.len(),
+        Err(error) => error.report.applied.len(),
+    };
+    let (end, history, tables) = replay(case, events, forward)?;
+    let truth = client_of(Link::Fake(Box::new(witness))).table().unwrap();
+    prop_assert!(crate::plan(&end, &truth).is_empty() && crate::plan(&truth, &end).is_empty());
+    let is_other_since = |key: ServiceKey, since: usize| {
+        history
+            .iter()
+            .filter(|(entry, _)| entry.service == key)
+            .flat_map(|(_, touches)| touches)
+            .any(|touch| touch.who == Who::Other && touch.at >= since)
+    };
+    match result {
+        Ok(applied) => {
+            let read = events.iter().rposition(|(socket, event)| *socket == CHANGE && *event == Event::ReadServices);
+            let since = read.filter(|_| applied.attempts > 1).unwrap_or(0);
+            for command in planner.clone().only_services().plan(&end, &case.desired).commands() {
+                let key = command.service_key().unwrap();
+                prop_assert!(is_other_since(key, since), "{command:?} is missing, and no other writer has undone it");
+            }
+            for command in &applied.already_done {
+                let Some(key) = command.service_key() else { continue };
+                let was_so = tables.iter().any(|table| is_made(command, table.service(&key)));
+                prop_assert!(was_so, "{command:?} was never done by anybody");
+            }
+            prop_assert_eq!(hooks.len(), 1);
+        }
+        Err(error) => {
+            let (initial, end) = (entries(&case.before), entries(&end));
+            let is_kept =
+                |key: &EntryKey| error.report.kept.iter().any(|kept| entry_of(&kept.command).as_ref() == Some(key));
+            for (key, touches) in &history {
+                let last = touches.last().unwrap();
+                // A service that another writer made again is its own, with what it has and has not.
+                let service = history.get(&EntryKey::service(key.service)).into_iter().flatten();
+                let others = touches.iter().chain(service).any(|touch| touch.who == Who::Other);
+                if last.who == Who::Forward && last.after.is_some() && !initial.contains_key(key) {
+                    prop_assert!(is_kept(key), "{key} is left, and nobody is told");
+                }
+                if !others && !is_kept(key) {
+                    prop_assert_eq!(end.get(key), initial.get(key), "{} is not as it was", key);
+                }
+            }
+            for kept in &error.report.kept {
+                let Some(key) = entry_of(&kept.command) else { continue };
+                prop_assert!(is_other_since(key.service, 0), "{kept:?}, but there was no other writer");
+            }
+            let is_harmless = matches!(error.state, DirectorState::Untouched | DirectorState::Undone);
+            prop_assert_eq!(is_harmless, error.report.kept.is_empty(), "{}", error.state);
+            prop_assert_eq!(error.state == DirectorState::Untouched, forward == 0);
+            if matches!(error.reason, StopReason::Contended) {
+                prop_assert!(!error.report.remaining.is_empty());
+                for key in error.report.remaining.iter().filter_map(Command::service_key) {
+                    prop_assert!(is_other_since(key, 0), "{key} differs, and no other writer touched it");
+                }
+            }
+            let has_succeeded = !case.hook_fails && !hooks.is_empty();
+            prop_assert_eq!(hooks.len(), usize::from(!hooks.is_empty()) + usize::from(has_succeeded), "{:?}", hooks);
+        }
+    }
+    Ok(())
+}
+
+/// How many cases: a few in each run of the tests.
+fn cases() -> u32 {
+    std::env::var("IPVS_LAW_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(500)
+}
+
+#[test]
+fn no_work_of_another_writer_is_lost_and_reports_are_true() {
+    let config = Config { cases: cases(), max_shrink_iters: 20_000, failure_persistence: None, ..Config::default() };
+    TestRunner::new(config).run(&case(), |case| law(&case)).unwrap();
+}
