@@ -10,12 +10,14 @@ use ipvs::{Phase, RefusedCommand, ServiceKey, StopReason};
 use super::carry_out::{Conduct, Verdict, carry_out};
 use super::cli::{Apply, Manner, Restrictions};
 use super::difference::{Difference, Notation};
+use super::drain::LeftDrained;
 use super::journal::{Outcome, Record};
 use super::json;
 use super::lock::Lock;
 use super::prepare::{self, Prepared, Text};
 use super::session::{Session, Trouble, Wait};
 use super::summary::{Summary, counted};
+use crate::desired::scalar::Scalar;
 
 /// The exit status where nothing was changed.
 const AS_IT_WAS: u8 = 1;
@@ -38,11 +40,11 @@ pub(super) fn change(
     let mut deadline = manner.timeout.and_then(|limit| Instant::now().checked_add(limit));
     let mut approved = Vec::new();
     // The lock is held until the end, but not while a question waits for its answer.
-    let (prepared, summary, _lock) = loop {
+    let (mut prepared, summary, _lock) = loop {
         let lock = take_lock(session, &text, manner)?;
         let prepared = prepare::plan(session, &text, restrictions)?;
         let summary = Summary::of(prepared.change.before(), prepared.change.plan().commands());
-        let summary = summary.with_marks(&prepared.marks);
+        let summary = summary.with_marks(&prepared.marks).with_drained(&prepared.left_drained);
         if !manner.dry_run {
             check_deletions(&summary, manner)?;
         }
@@ -73,7 +75,10 @@ pub(super) fn change(
     let record = Record { subcommand, file: text.path(), outcome: Outcome::Done, detail: "" };
     match applied {
         Ok(applied) => {
-            let summary = Summary::of(prepared.change.before(), &applied.commands).with_marks(&prepared.marks);
+            let summary = Summary::of(prepared.change.before(), &applied.commands);
+            let summary = summary.with_marks(&prepared.marks).with_drained(&prepared.left_drained);
+            applied.commands.iter().for_each(|command| prepared.notes.follow(command));
+            session.save(&mut prepared.notes);
             if !summary.is_empty() {
                 session.log(&manner.logging, &Record { detail: &summary.to_string(), ..record });
             }
@@ -160,6 +165,20 @@ fn show(session: &mut Session<'_, '_>, prepared: &Prepared, json: bool) {
     // An error of writing is reported at the end of the run.
     let notation = if json { Notation::Json } else { Notation::Rules };
     let _ = difference.write(session.streams.stdout, notation);
+    show_drained(session, &prepared.left_drained, json);
+}
+
+/// Shows what stays drained, which is no difference.
+pub(super) fn show_drained(session: &mut Session<'_, '_>, left: &[LeftDrained], json: bool) {
+    for LeftDrained { service, server, desired } in left.iter().filter(|_| !json) {
+        session
+            .print(format_args!("# {server} at {service} stays drained at weight 0, not {desired}, without --undrain"));
+    }
+    for left in left.iter().filter(|_| json) {
+        let mut fields = vec![("change", Scalar::text("left-drained")), ("of", Scalar::text("destination"))];
+        fields.extend(left.fields());
+        session.print(json::object(fields));
+    }
 }
 
 /// What went wrong, where the file asks for it, and how the director is now.

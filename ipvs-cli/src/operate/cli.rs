@@ -159,8 +159,11 @@ pub(super) struct Restore {
     #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
     pub(super) file: PathBuf,
     /// Clear the table, then run line by line, as ipvsadm-restore does
-    #[arg(long, conflicts_with_all = ["wait", "timeout", "json", "max_deletions", "yes"])]
+    #[arg(long, conflicts_with_all = ["wait", "timeout", "json", "max_deletions", "yes", "undrain"])]
     pub(super) line_by_line: bool,
+    /// Give drained destinations the weights that the file gives them
+    #[arg(long)]
+    pub(super) undrain: bool,
     /// All or nothing: the default
     #[arg(long, conflicts_with = "line_by_line")]
     atomic: bool,
@@ -193,6 +196,9 @@ pub(super) struct Restrictions {
     /// Leave timeouts and sync daemons alone, even if the file has them
     #[arg(long)]
     pub(super) services_only: bool,
+    /// Give drained destinations the weights that the file gives them
+    #[arg(long)]
+    pub(super) undrain: bool,
     /// Only this service, such as tcp:192.0.2.1:80 or mark:10; repeatable
     #[arg(long, value_name = "SERVICE", value_parser = service_argument::parse)]
     pub(super) only: Vec<ServiceKey>,

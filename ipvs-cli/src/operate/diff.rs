@@ -2,6 +2,7 @@
 
 use std::env;
 
+use super::apply::show_drained;
 use super::cli::{Color, Diff};
 use super::difference::{Difference, Notation};
 use super::prepare;
@@ -14,6 +15,7 @@ pub(super) fn run(diff: &Diff, session: &mut Session<'_, '_>) -> u8 {
     let done = prepare::prepare(session, &diff.wanted).map(|prepared| {
         let change = &prepared.change;
         if change.plan().is_empty() && prepared.marks.is_empty() {
+            show_drained(session, &prepared.left_drained, diff.json);
             return 0;
         }
         session.display.end();
@@ -24,6 +26,7 @@ pub(super) fn run(diff: &Diff, session: &mut Session<'_, '_>) -> u8 {
         // Of errors of writing it is told at the end.
         let difference = Difference::new(change.before(), change.plan()).with_marks(&prepared.marks);
         let _ = difference.write(session.streams.stdout, notation);
+        show_drained(session, &prepared.left_drained, diff.json);
         DIFFERENT
     });
     session.conclude(done, TROUBLE)

@@ -7,6 +7,7 @@ use std::path::Path;
 use ipvs::{Cause, Change, Command, DaemonRole, Plan, Planner, Rejected, Table};
 
 use super::cli::{Restrictions, Wanted};
+use super::drain::{LeftDrained, Notes, keep_drained};
 use super::mark_change::{MarkChange, is_about_marks};
 use super::session::{Session, Trouble};
 use crate::desired::{self, Desired, Place, Source};
@@ -20,6 +21,10 @@ pub(super) struct Prepared {
     pub(super) desired: Desired,
     pub(super) change: Change,
     pub(super) marks: MarkChange,
+    /// What stays at weight 0 although a weight is desired.
+    pub(super) left_drained: Vec<LeftDrained>,
+    /// Those of drained destinations that are valid for what the director holds.
+    pub(super) notes: Notes,
 }
 
 /// A text that says what is desired.
@@ -109,7 +114,11 @@ pub(super) fn plan(
     let commands = desired.commands.iter().map(|located| &located.command);
     let probed = session.kernel.client().and_then(|client| client.probe(&mut before, commands));
     probed.map_err(|error| Trouble::Kernel(Failure::read(error)))?;
-    let table = desired.table(&before).map_err(Trouble::Problems)?;
+    let mut table = desired.table(&before).map_err(Trouble::Problems)?;
+    let mut notes = session.notes();
+    notes.review_all(&before);
+    let mut left_drained = if restrictions.undrain { Vec::new() } else { keep_drained(&mut table, &notes) };
+    left_drained.retain(|left| restrictions.only.is_empty() || restrictions.only.contains(&left.service));
     for key in restrictions.only.iter().filter(|key| before.service(key).is_none() && table.service(key).is_none()) {
         session.note(format!("--only: there is no service {key}, neither in the file nor on the director"));
     }
@@ -117,7 +126,7 @@ pub(super) fn plan(
     match Change::prepare(before, table, planner) {
         Ok(change) => {
             let marks = mark_change(session, &desired, change.plan(), restrictions)?;
-            Ok(Prepared { desired, change, marks })
+            Ok(Prepared { desired, change, marks, left_drained, notes })
         }
         Err(rejected) => Err(Trouble::Told(reasons(&desired, &rejected))),
     }

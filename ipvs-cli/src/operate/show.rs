@@ -36,8 +36,18 @@ pub(super) fn run(show: &Show, streams: &mut Streams<'_>, kernel: &mut Kernel) -
 fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
     if !show.json && !show.toml && !show.rules {
         session.display.end();
-        let listed = list(session.kernel, session.streams.stdout, only);
-        return listed.or_else(|failure| reduced::list(failure, only, session));
+        if let Err(failure) = list(session.kernel, session.streams.stdout, only) {
+            return reduced::list(failure, only, session);
+        }
+        let mut notes = session.notes();
+        if !notes.is_empty() {
+            let table = session.kernel.table_without_statistics().map_err(Failure::read).map_err(Trouble::Kernel)?;
+            notes.review_all(&table);
+        }
+        for (service, server, weight) in notes.iter().filter(|(service, ..)| only.is_none_or(|key| key == *service)) {
+            session.print(format_args!("{server} at {service}: drained, with weight {weight} before"));
+        }
+        return Ok(());
     }
     session.doing("reading the director's table");
     let kernel = &mut *session.kernel;
@@ -50,10 +60,13 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
     if let Some(remarks) = remarks {
         session.note(remarks);
     }
+    let mut notes = session.notes();
+    notes.review_all(&table);
+    let drained: Vec<_> = notes.iter().collect();
     let marks = if show.rules { Vec::new() } else { marks_of(&table, session) };
     session.display.end();
     let out = &mut *session.streams.stdout;
-    let shown = Shown { statistics: show.statistics, only, marks: &marks };
+    let shown = Shown { statistics: show.statistics, only, marks: &marks, drained: &drained };
     let written = if show.json {
         write_json(out, &table, shown)
     } else if show.toml {

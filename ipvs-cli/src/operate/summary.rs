@@ -4,6 +4,7 @@ use std::fmt;
 
 use ipvs::{Command, DaemonRole, ServiceKey, Table};
 
+use super::drain::{LeftDrained, describe_left};
 use super::mark_change::MarkChange;
 use crate::desired::scalar::{Fields, Scalar};
 
@@ -17,6 +18,7 @@ pub(super) struct Summary {
     /// How many destinations are deleted with them, beside those of `destinations`.
     with_services: usize,
     marks: Counts,
+    left_drained: Vec<LeftDrained>,
     timeouts_set: bool,
     daemons_started: Vec<DaemonRole>,
     daemons_stopped: Vec<DaemonRole>,
@@ -42,6 +44,12 @@ impl Summary {
     /// And of our rules that mark packets.
     pub(super) fn with_marks(mut self, marks: &MarkChange) -> Self {
         self.marks = Counts { added: marks.coming().count(), edited: 0, deleted: marks.going().count() };
+        self
+    }
+
+    /// And of drained destinations that stay so. They are no change.
+    pub(super) fn with_drained(mut self, left: &[LeftDrained]) -> Self {
+        self.left_drained = left.to_vec();
         self
     }
 
@@ -81,7 +89,7 @@ impl Summary {
     /// For programs.
     pub(super) fn fields(&self, is_dry_run: bool) -> Fields {
         let roles = |roles: &[DaemonRole]| Scalar::Texts(roles.iter().map(ToString::to_string).collect());
-        vec![
+        let mut fields = vec![
             ("dry_run", Scalar::Boolean(is_dry_run)),
             ("services", self.services.scalar()),
             ("destinations", self.destinations.scalar()),
@@ -90,7 +98,12 @@ impl Summary {
             ("timeouts_set", Scalar::Boolean(self.timeouts_set)),
             ("daemons_started", roles(&self.daemons_started)),
             ("daemons_stopped", roles(&self.daemons_stopped)),
-        ]
+        ];
+        if !self.left_drained.is_empty() {
+            let left = self.left_drained.iter().map(|left| Scalar::Table(left.fields())).collect();
+            fields.push(("left_drained", Scalar::List(left)));
+        }
+        fields
     }
 }
 
@@ -106,7 +119,11 @@ impl fmt::Display for Summary {
         parts.extend(self.timeouts_set.then(|| "timeouts set".to_owned()));
         parts.extend(self.daemons_stopped.iter().map(|role| format!("{role} daemon stopped")));
         parts.extend(self.daemons_started.iter().map(|role| format!("{role} daemon started")));
-        f.pad(&if parts.is_empty() { "nothing to change".to_owned() } else { parts.join("; ") })
+        if parts.is_empty() {
+            parts.push("nothing to change".to_owned());
+        }
+        parts.extend(describe_left(&self.left_drained));
+        f.pad(&parts.join("; "))
     }
 }
 

@@ -136,7 +136,7 @@ fn ranges() {
         }
         count += 1;
     });
-    assert_eq!(count, 15);
+    assert_eq!(count, 16);
 }
 
 #[test]

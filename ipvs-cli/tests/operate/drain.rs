@@ -269,3 +269,82 @@ fn who_is_not_there_is_told() {
         assert_eq!(director.run(&format!("ipvs-cli {line}")).status, 2, "{line}");
     }
 }
+
+/// `apply`, `restore` and `diff` leave drained servers at weight 0, and say so.
+#[test]
+fn a_drained_server_stays_drained() {
+    const STAYS: &str = "1 destination stays drained at weight 0 without --undrain: 192.0.2.11:80 at tcp 192.0.2.1:80";
+    let mut director = drained_shop();
+    let drained = director.saved();
+    let said = done(0, &format!("nothing to change; {STAYS}\n"), "");
+    assert_eq!(director.feed("ipvs-cli apply -", SHOP), said);
+    assert_eq!(director.feed("ipvs-cli restore", SHOP), said);
+    let shown = "# 192.0.2.11:80 at tcp 192.0.2.1:80 stays drained at weight 0, not 3, without --undrain\n";
+    assert_eq!(director.feed("ipvs-cli diff -", SHOP), done(0, shown, ""));
+    let dry = format!("{shown}dry run, nothing was sent: nothing to change; {STAYS}\n");
+    assert_eq!(director.feed("ipvs-cli apply --dry-run -", SHOP), done(0, &dry, ""));
+    let json = director.feed("ipvs-cli diff --json -", SHOP).stdout;
+    let [object] = &crate::schema::objects("difference", &json)[..] else { panic!("{json}") };
+    assert_eq!(
+        (&object["change"], &object["server"], &object["weight"]),
+        (&"left-drained".into(), &"192.0.2.11:80".into(), &3.into())
+    );
+    let json = director.feed("ipvs-cli apply --json -", SHOP).stdout;
+    let summary = &crate::schema::objects("summary", &json)[0];
+    assert_eq!(summary["left_drained"][0]["weight"], 3, "{json}");
+    assert_eq!(director.saved(), drained);
+    // What else the file says of it is done.
+    let other = SHOP.replace("-r 192.0.2.11 -m -w 3", "-r 192.0.2.11 -m -w 9 -x 70").replace("wrr", "rr");
+    let said = format!("1 service edited; 1 destination edited; {STAYS}\n");
+    assert_eq!(director.feed("ipvs-cli apply -", &other), done(0, &said, ""));
+    assert!(director.saved().contains("-r 192.0.2.11:80 -m -w 0 -x 70"), "{}", director.saved());
+    // Another service alone, a file that says 0, and one without the server have nothing to say of it.
+    for (options, text) in [("--only mark:10 ", SHOP.to_owned()), ("", drained.clone())] {
+        assert!(!director.feed(&format!("ipvs-cli apply {options}-"), &text).stdout.contains("drained"), "{text}");
+    }
+    // --undrain gives the file's weight, and the note goes.
+    assert_eq!(director.feed("ipvs-cli diff --undrain -", SHOP).status, 1);
+    assert_eq!(director.feed("ipvs-cli apply --undrain -", SHOP), done(0, "1 destination edited\n", ""));
+    assert!(!director.state_file("drained").exists());
+    let mut director = drained_shop();
+    assert_eq!(director.feed("ipvs-cli restore --undrain", SHOP), done(0, "1 destination edited\n", ""));
+    assert_eq!(director.feed("ipvs-cli apply -", SHOP), done(0, "nothing to change\n", ""));
+}
+
+/// Only what is still at weight 0 is drained: a weight of another program is the file's to change.
+#[test]
+fn a_void_note_keeps_nothing_at_weight_0() {
+    let mut director = drained_shop();
+    let key = "tcp 192.0.2.1:80".parse().unwrap();
+    let mut other = director.other_program();
+    let quiesced = other.destinations(&key).unwrap().into_iter().map(|state| state.destination);
+    for server in quiesced {
+        other.edit_destination(&key, &server.with_weight(Weight::new(7).unwrap())).unwrap();
+    }
+    assert_eq!(director.feed("ipvs-cli apply -", SHOP), done(0, "2 destinations edited\n", ""));
+    assert!(!director.state_file("drained").exists());
+    // Nor does a note stay of what apply removes.
+    let mut director = drained_shop();
+    director.feed("ipvs-cli apply --quiet -", "-C");
+    assert!(!director.state_file("drained").exists());
+    assert_eq!(director.feed("ipvs-cli apply --quiet -", SHOP), done(0, "", ""));
+    assert_eq!(servers(&mut director), servers(&mut shop()));
+}
+
+#[test]
+fn show_tells_what_is_drained() {
+    let mut director = drained_shop();
+    let listing = director.run("ipvsadm -L -n").stdout;
+    let line = "192.0.2.11:80 at tcp 192.0.2.1:80: drained, with weight 3 before\n";
+    assert_eq!(director.run("ipvs-cli show").stdout, listing + line);
+    assert!(!director.run("ipvs-cli show mark 10").stdout.contains("drained"));
+    let json: serde_json::Value = serde_json::from_str(&director.run("ipvs-cli show --json").stdout).unwrap();
+    let of = |number: usize| &json["services"][0]["destinations"][number];
+    assert_eq!((&of(0)["weight"], &of(0)["weight_before"]), (&0.into(), &3.into()));
+    assert_eq!(of(1).get("weight_before"), None);
+    let toml = director.run("ipvs-cli show --toml").stdout;
+    assert_eq!(toml.matches("weight = 0\n# drained: its weight was 3\n").count(), 1, "{toml}");
+    for text in [&json.to_string(), &toml] {
+        assert_eq!(director.feed("ipvs-cli apply -", text), done(0, "nothing to change\n", ""));
+    }
+}

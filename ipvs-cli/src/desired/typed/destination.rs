@@ -52,6 +52,8 @@ impl Reader<'_> {
         let weight: Option<Found<u32>> = fields.integer("weight", 0..=Weight::MAX.get(), "", &mut self.notes);
         let upper: Option<Found<u32>> = fields.integer("upper_threshold", 0..=INT_MAX, "", &mut self.notes);
         let lower: Option<Found<u32>> = fields.integer("lower_threshold", 0..=INT_MAX, "", &mut self.notes);
+        // For information, but it must be a weight.
+        let _: Option<Found<u32>> = fields.integer("weight_before", 0..=Weight::MAX.get(), "", &mut self.notes);
         fields.ignore("statistics", &mut self.notes);
         let upper_threshold = upper.map_or(0, |found| found.value);
         if let Some(lower) = lower

@@ -80,7 +80,16 @@ pub(in crate::desired) const GROUP: Keys = Keys {
 
 pub(in crate::desired) const DESTINATION: Keys = Keys {
     what: "a destination",
-    names: &["address", "forwarding", "tunnel", "weight", "upper_threshold", "lower_threshold", "statistics"],
+    names: &[
+        "address",
+        "forwarding",
+        "tunnel",
+        "weight",
+        "upper_threshold",
+        "lower_threshold",
+        "weight_before",
+        "statistics",
+    ],
     others: &[
         ("ip", "address"),
         ("port", "address"),

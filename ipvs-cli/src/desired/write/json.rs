@@ -61,6 +61,8 @@ fn service(out: &mut dyn Write, entry: &TableEntry, shown: Shown<'_>) -> io::Res
     states.sort_by_key(|state| state.destination.address);
     for (index, state) in states.iter().enumerate() {
         let mut fields = fields::destination(&state.destination);
+        let before = shown.weight_before(entry.service().key(), state.destination.address);
+        fields.extend(before.map(|weight| ("weight_before", weight.get().into())));
         if shown.statistics {
             fields.push(("statistics", fields::destination_statistics(state)));
         }

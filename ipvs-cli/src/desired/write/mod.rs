@@ -6,9 +6,10 @@ pub(crate) mod scalar;
 mod toml;
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 
 use fwmark::MarkRule;
-use ipvs::{ServiceKey, Table, TableEntry};
+use ipvs::{ServiceKey, Table, TableEntry, Weight};
 
 use self::scalar::Fields;
 use super::group::service_of;
@@ -35,6 +36,9 @@ pub struct Shown<'r> {
     pub only: Option<ServiceKey>,
     /// Our rules that mark packets: each stands at the service that its packets are for.
     pub marks: &'r [MarkRule],
+    /// Destinations that `drain` has given weight 0, and the weights that they had. For information: in JSON a key that reading
+    /// passes over, in TOML a comment.
+    pub drained: &'r [(ServiceKey, SocketAddr, Weight)],
 }
 
 impl Shown<'_> {
@@ -44,6 +48,11 @@ impl Shown<'_> {
         let mut services: Vec<_> = table.services().filter(is_shown).collect();
         services.sort_by_key(|entry| entry.service().key());
         services
+    }
+
+    /// The weight that this destination had before it was drained.
+    fn weight_before(self, service: ServiceKey, server: SocketAddr) -> Option<Weight> {
+        self.drained.iter().find(|(key, at, _)| (*key, *at) == (service, server)).map(|(.., weight)| *weight)
     }
 
     /// The rules for the service, in their order.

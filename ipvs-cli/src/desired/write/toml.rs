@@ -34,9 +34,13 @@ fn service(out: &mut dyn Write, entry: &TableEntry, shown: Shown<'_>) -> io::Res
     group.try_for_each(|member| section(out, "[[services.group]]", member))?;
     let mut states: Vec<_> = entry.destinations().collect();
     states.sort_by_key(|state| state.destination.address);
-    states
-        .into_iter()
-        .try_for_each(|state| section(out, "[[services.destinations]]", fields::destination(&state.destination)))
+    for state in states {
+        section(out, "[[services.destinations]]", fields::destination(&state.destination))?;
+        if let Some(weight) = shown.weight_before(entry.service().key(), state.destination.address) {
+            writeln!(out, "# drained: its weight was {weight}")?;
+        }
+    }
+    Ok(())
 }
 
 fn section(out: &mut dyn Write, header: &str, fields: Fields) -> io::Result<()> {

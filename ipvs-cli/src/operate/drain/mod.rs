@@ -2,6 +2,7 @@
 //!
 //! The library's `Drain` says what to do; here are the clock, signals, the lock while something is changed, and words.
 
+mod left;
 mod notes;
 mod options;
 mod report;
@@ -23,6 +24,7 @@ use super::session::{Session, Trouble, Wait};
 use super::signals::Signals;
 use crate::failure::Failure;
 
+pub(super) use left::{LeftDrained, describe as describe_left, keep_drained};
 pub(crate) use notes::{Notes, drop_void, review};
 pub(super) use options::{Drain, SetWeight, Undrain};
 pub(super) use undrain::run as undrain;

@@ -114,6 +114,11 @@ impl Notes {
         self.weights.get(&(service, server)).copied()
     }
 
+    /// Each drained destination with the weight that it had.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ServiceKey, SocketAddr, Weight)> + '_ {
+        self.weights.iter().map(|((service, server), weight)| (*service, *server, *weight))
+    }
+
     pub(crate) fn set(&mut self, service: ServiceKey, server: SocketAddr, weight: Weight) {
         self.is_changed |= self.weights.insert((service, server), weight) != Some(weight);
     }

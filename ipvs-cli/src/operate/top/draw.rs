@@ -183,7 +183,12 @@ fn draw_details(buffer: &mut Buffer, area: Rect, model: &Model, scene: &Scene<'_
             );
             let rates = |state: &DestinationState| scene.rates.rates(&(key, state.destination.address));
             let shown = details.destinations.iter().take(area.height.into());
-            std::iter::once(head).chain(shown.map(|state| destination(state, rates(state)))).collect()
+            std::iter::once(head)
+                .chain(shown.map(|state| {
+                    let is_drained = details.drained.contains(&state.destination.address);
+                    destination(state, is_drained, rates(state))
+                }))
+                .collect()
         }
     };
     for (line, text) in (0..area.height).zip(lines) {
@@ -191,7 +196,7 @@ fn draw_details(buffer: &mut Buffer, area: Rect, model: &Model, scene: &Scene<'_
     }
 }
 
-fn destination(state: &DestinationState, rates: Option<PerSecond>) -> String {
+fn destination(state: &DestinationState, is_drained: bool, rates: Option<PerSecond>) -> String {
     let forwarding = match state.destination.forwarding {
         Forwarding::Masquerade => "masq",
         Forwarding::DirectRoute => "route",
@@ -204,7 +209,7 @@ fn destination(state: &DestinationState, rates: Option<PerSecond>) -> String {
     format!(
         "   {:<26} {forwarding:<7} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6}",
         state.destination.address.to_string(),
-        state.destination.weight,
+        if is_drained { "drain".to_owned() } else { state.destination.weight.to_string() },
         state.active_connections,
         state.inactive_connections,
         state.persistent_connections,
@@ -272,7 +277,7 @@ mod tests {
             state.active_connections = 1200;
             state
         };
-        Details { key, destinations: (1..=20).map(state).collect(), connections: None }
+        Details { key, destinations: (1..=20).map(state).collect(), drained: Vec::new(), connections: None }
     }
 
     fn screen(model: &mut Model, details: Option<&Details>, width: u16, height: u16) -> Vec<String> {
@@ -289,6 +294,22 @@ mod tests {
         let mut model = model(10_000);
         let details = details("tcp 10.0.40.0:80".parse().unwrap());
         assert_eq!(screen(&mut model, Some(&details), 80, 24), include_str!("screen.txt").lines().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_drained_destination_is_told_from_one_of_weight_0() {
+        let mut model = model(1);
+        let mut details = details("tcp 10.0.0.1:80".parse().unwrap());
+        details.destinations.truncate(3);
+        details.destinations.iter_mut().for_each(|state| state.destination.weight = Weight::ZERO);
+        details.drained = vec![details.destinations[1].destination.address];
+        let lines = screen(&mut model, Some(&details), 80, 24);
+        let weights: Vec<_> = lines
+            .iter()
+            .filter(|line| line.contains("192.0.2."))
+            .map(|line| line.split_whitespace().nth(2).unwrap())
+            .collect();
+        assert_eq!(weights, ["0", "drain", "0"]);
     }
 
     #[test]

@@ -58,6 +58,7 @@ fn show(top: &Top, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
     let failed = |error: std::io::Error| Trouble::Other(format!("the terminal: {error}"));
     let signals = Signals::listen().ok();
     let connections = session.kernel.connections().to_owned();
+    let state_directory = session.kernel.state_directory();
     // A kernel without IPVS is told before the screen is taken.
     let client = session.kernel.client().map_err(|error| Trouble::Kernel(Failure::read(error)))?;
     client.info().map_err(|error| Trouble::Kernel(Failure::read(error)))?;
@@ -66,7 +67,7 @@ fn show(top: &Top, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
     thread::scope(|scope| {
         let (ask, asked) = mpsc::channel();
         let (answer, answers) = mpsc::channel();
-        scope.spawn(move || reader::serve(client, &connections, begun, &asked, &answer));
+        scope.spawn(move || reader::serve(client, &connections, state_directory.as_deref(), begun, &asked, &answer));
         let mut screen = Screen::take().map_err(failed)?;
         let mut view = View::new(top.interval, begun, ask, answers);
         let done = view.run(&mut screen, signals.as_ref());

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use ipvs::{Client, Connections, DestinationState, ServiceKey, ServiceState};
 
 use crate::escape;
 use crate::failure::Failure;
+use crate::operate::drain::Notes;
 
 /// What is to be read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,6 +40,8 @@ pub(super) struct Details {
     pub(super) key: ServiceKey,
     /// By address.
     pub(super) destinations: Vec<DestinationState>,
+    /// Those that `drain` has given weight 0.
+    pub(super) drained: Vec<SocketAddr>,
     pub(super) connections: Option<Listed>,
 }
 
@@ -54,20 +58,27 @@ pub(super) struct Listed {
 pub(super) fn serve(
     client: &mut Client,
     connections: &Path,
+    state_directory: Option<&Path>,
     begun: Instant,
     asked: &Receiver<Wanted>,
     answers: &Sender<Result<Reading, Failure>>,
 ) {
     let connections: PathBuf = connections.to_owned();
     while let Ok(wanted) = asked.recv() {
-        let reading = read(client, &connections, begun, wanted).map_err(Failure::read);
+        let reading = read(client, &connections, state_directory, begun, wanted).map_err(Failure::read);
         if answers.send(reading).is_err() {
             return;
         }
     }
 }
 
-fn read(client: &mut Client, connections: &Path, begun: Instant, wanted: Wanted) -> Result<Reading, ipvs::Error> {
+fn read(
+    client: &mut Client,
+    connections: &Path,
+    state_directory: Option<&Path>,
+    begun: Instant,
+    wanted: Wanted,
+) -> Result<Reading, ipvs::Error> {
     let started = begun.elapsed();
     let services = wanted.services.then(|| client.services()).transpose()?;
     let at = begun.elapsed();
@@ -77,7 +88,11 @@ fn read(client: &mut Client, connections: &Path, begun: Instant, wanted: Wanted)
             let mut destinations = client.destinations(&key)?;
             destinations.sort_by_key(|state| state.destination.address);
             let connections = wanted.connections.map(|count| listed(connections, key, count));
-            Some(Details { key, destinations, connections })
+            // What can't be read is shown as weight 0, which it is.
+            let mut notes = Notes::read(state_directory).unwrap_or_default();
+            notes.review(key, &destinations);
+            let drained = notes.iter().filter(|(service, ..)| *service == key).map(|(_, server, _)| server).collect();
+            Some(Details { key, destinations, drained, connections })
         }
     };
     Ok(Reading { at, services, details, took: begun.elapsed().saturating_sub(started) })
