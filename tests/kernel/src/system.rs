@@ -53,14 +53,33 @@ impl Installation {
     }
 }
 
+/// Which Debian's programs a system has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// Bookworm: all programs.
+    Debian12,
+    /// Trixie: keepalived.
+    Debian13,
+}
+
+impl Release {
+    /// The variable that says where they are.
+    fn variable(self) -> &'static str {
+        match self {
+            Self::Debian12 => "LAB_PROGRAMS",
+            Self::Debian13 => "LAB_PROGRAMS_13",
+        }
+    }
+}
+
 /// Why there is no system to run a test in.
 #[derive(Debug, thiserror::Error)]
 pub enum SystemError {
     /// Nobody said where the programs are.
     #[error(
-        "set LAB_PROGRAMS to a root directory with Debian's programs, as `cargo lab test` and `cargo lab run --programs` do"
+        "set {0} to a root directory with Debian's programs, as `cargo lab test` and `cargo lab run --programs` do"
     )]
-    NotNamed,
+    NotNamed(&'static str),
     /// No namespaces.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
@@ -95,13 +114,21 @@ pub struct System {
 }
 
 impl System {
-    /// Runs `work` on a system of its own, in a thread of its own.
+    /// Runs `work` on a system of its own with Debian 12's programs, in a thread of its own.
     ///
     /// # Panics
     /// When there is none to be had; and as `work` does.
     pub fn on<T: Send>(installation: Installation, work: impl FnOnce(&System) -> T + Send) -> T {
+        Self::of(Release::Debian12, installation, work)
+    }
+
+    /// The same with the programs of a release.
+    ///
+    /// # Panics
+    /// When there is none to be had; and as `work` does.
+    pub fn of<T: Send>(release: Release, installation: Installation, work: impl FnOnce(&System) -> T + Send) -> T {
         let world = || {
-            enter(installation).unwrap_or_else(|error| panic!("{error}"));
+            enter(release, installation).unwrap_or_else(|error| panic!("{error}"));
             work(&System { _private: () })
         };
         thread::scope(|scope| scope.spawn(world).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -218,8 +245,9 @@ impl System {
 }
 
 /// Moves the calling thread onto a system of its own.
-fn enter(installation: Installation) -> Result<(), SystemError> {
-    let programs = env::var_os("LAB_PROGRAMS").ok_or(SystemError::NotNamed)?;
+fn enter(release: Release, installation: Installation) -> Result<(), SystemError> {
+    let variable = release.variable();
+    let programs = env::var_os(variable).ok_or(SystemError::NotNamed(variable))?;
     let ours = target::Target::Ours.program()?;
     // The kernel loads IPv6 at the first sight of a socket; an address alone does not do it.
     let _ = UdpSocket::bind("[::1]:0");

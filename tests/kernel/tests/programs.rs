@@ -1,5 +1,7 @@
 //! Programs that people run against ipvsadm, with the original in its place, and with ours; and what Prometheus makes of ours.
 
+#[path = "programs/beside_apply.rs"]
+mod beside_apply;
 #[path = "programs/init_script.rs"]
 mod init_script;
 #[path = "programs/keepalived.rs"]

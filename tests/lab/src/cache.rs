@@ -76,6 +76,10 @@ const PROGRAM_PACKAGES: [&str; 10] = [
     "sed",
 ];
 
+/// The programs of which a second release is tested.
+const NEXT_PROGRAM_PACKAGES: [&str; 9] =
+    ["keepalived", "iproute2", "ipvsadm", "bash", "coreutils", "dash", "grep", "libc-bin", "sed"];
+
 /// Where the lab's files are.
 #[derive(Debug, Clone)]
 pub(crate) struct Cache {
@@ -127,6 +131,11 @@ impl Cache {
         self.dir.join(format!("programs.{PROGRAMS_RECIPE}"))
     }
 
+    /// The same of Debian 13.
+    pub(crate) fn next_programs(&self) -> PathBuf {
+        self.dir.join(format!("programs-13.{RECIPE}"))
+    }
+
     /// A small Debian 12 with a package database, to be the root directory of a test that installs packages.
     pub(crate) fn debian(&self) -> PathBuf {
         self.dir.join(format!("debian.{RECIPE}"))
@@ -162,16 +171,19 @@ impl Cache {
         Ok(())
     }
 
-    /// Fetches the programs of [`Cache::programs`], which most jobs can do without, if they are missing.
+    /// Fetches the programs of both releases, which most jobs can do without, if they are missing.
     pub(crate) fn ensure_programs(&self) -> Result<()> {
-        if self.programs().exists() {
+        let releases = [
+            (Suite::Bookworm, PROGRAM_PACKAGES.as_slice(), self.programs()),
+            (Suite::Trixie, &NEXT_PROGRAM_PACKAGES, self.next_programs()),
+        ];
+        if releases.iter().all(|(_, _, home)| home.exists()) {
             return Ok(());
         }
         let _lock = self.begin()?;
-        if !self.programs().exists() {
-            let mut sessions = BTreeMap::new();
-            let session = self.session(&mut sessions, Suite::Bookworm)?;
-            Tree::unpack(session, &PROGRAM_PACKAGES, &self.programs())?.merge_usr()?.settle()?;
+        for (suite, packages, home) in releases.iter().filter(|(_, _, home)| !home.exists()) {
+            self.require_room()?;
+            Tree::unpack(&Session::open(*suite, &self.dir)?, packages, home)?.merge_usr()?.settle()?;
         }
         Ok(())
     }

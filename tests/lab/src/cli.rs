@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{bench, commands, error::Result, guest, kernel::Kernel, web::Web};
+use crate::{bench, cache::Cache, commands, error::Result, guest, kernel::Kernel, web::Web};
 
 /// Boot real kernels with IPVS as ordinary processes.
 #[derive(Debug, Parser)]
@@ -85,6 +85,17 @@ pub(crate) struct GuestOptions {
     /// Hand an environment variable in
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,
+}
+
+impl GuestOptions {
+    /// The kernel that was asked for; what it needs is fetched. Comes before anything is compiled, so that what is missing on this
+    /// machine is said at once.
+    pub(crate) fn fetch(&self) -> Result<Kernel> {
+        let cache = Cache::open()?;
+        let kernel = self.kernel.unwrap_or_else(|| cache.default_kernel());
+        cache.ensure(&[kernel])?;
+        Ok(kernel)
+    }
 }
 
 impl Command {

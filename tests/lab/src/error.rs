@@ -30,6 +30,10 @@ pub(crate) enum Error {
         package: &'static str,
     },
 
+    /// A component of Rust is not installed.
+    #[error("Rust's component `{0}` is not installed: rustup component add {0}")]
+    MissingComponent(&'static str),
+
     /// A program that is published as a crate can't be compiled.
     #[error("{0}")]
     NoTool(String),

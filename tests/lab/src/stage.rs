@@ -49,9 +49,8 @@ pub(crate) struct Stage {
 impl Stage {
     /// Fetches what is missing and lays out the guest's own directory.
     pub(crate) fn new(options: &GuestOptions, tool: &Tool) -> Result<Self> {
+        let kernel = options.fetch()?;
         let cache = Cache::open()?;
-        let kernel = options.kernel.unwrap_or_else(|| cache.default_kernel());
-        cache.ensure(&[kernel])?;
         let directory = guest::job_directory()?;
         let this = guest::own_program(directory.path())?;
         let bin = directory.path().join("bin");
@@ -89,10 +88,12 @@ impl Stage {
         self.writable = Some(directory.to_owned());
     }
 
-    /// Gives the job the programs that people run beside ipvsadm: `LAB_PROGRAMS` is the directory.
+    /// Gives the job the programs that people run beside ipvsadm: `LAB_PROGRAMS` is the directory, and `LAB_PROGRAMS_13` that of
+    /// Debian 13's.
     pub(crate) fn bring_programs(&mut self) -> Result<()> {
         self.cache.ensure_programs()?;
         self.set("LAB_PROGRAMS", self.cache.programs().display().to_string());
+        self.set("LAB_PROGRAMS_13", self.cache.next_programs().display().to_string());
         Ok(())
     }
 

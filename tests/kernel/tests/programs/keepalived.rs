@@ -15,8 +15,8 @@ use std::mem;
 use std::process::{Child, Stdio};
 
 const CONFIGURATION: &str = include_str!("../../programs/keepalived.conf");
-const CONFIGURED: &str = "/etc/keepalived/keepalived.conf";
-const LOG: &str = "/var/log/keepalived.log";
+pub(crate) const CONFIGURED: &str = "/etc/keepalived/keepalived.conf";
+pub(crate) const LOG: &str = "/var/log/keepalived.log";
 const IPVSADM: &str = "/usr/sbin/ipvsadm";
 
 const ALL_UP: &str = "\
@@ -130,12 +130,12 @@ fn play(system: &System) -> Protocol {
     director.stage("both are back", BACK);
 
     system.write(CONFIGURED, &changed(CONFIGURATION, NEW_CONFIGURATION));
-    director.signal(Signal::SIGHUP);
+    director.keepalived.signal(Signal::SIGHUP);
     director.stage("the configuration is another", RELOADED);
 
     // keepalived will want to remove it, too.
     director.ipvsadm("-D -t 192.0.2.1:443");
-    director.signal(Signal::SIGTERM);
+    director.keepalived.signal(Signal::SIGTERM);
     director.expected = Expected::new(FOREIGN);
     director.stage("keepalived has ended", &[]);
     director.finish()
@@ -154,24 +154,15 @@ fn prepare(system: &System) {
 /// The one who runs keepalived, looks at the table, and edits it.
 struct Director<'a> {
     system: &'a System,
-    keepalived: Child,
+    keepalived: Daemon,
     expected: Expected,
     protocol: Protocol,
 }
 
 impl<'a> Director<'a> {
-    /// Only its checkers: what there is to know of VRRP has nothing to do with IPVS.
     fn start(system: &'a System) -> Self {
-        let log = File::create(LOG).unwrap_or_else(|error| panic!("{LOG}: {error}"));
-        let mut command = system.command("/usr/sbin/keepalived");
-        command.args(["--dont-fork", "--log-console", "--log-detail", "--check"]).stdout(Stdio::null()).stderr(log);
-        let keepalived = command.spawn().unwrap_or_else(|error| panic!("keepalived: {error}"));
+        let keepalived = Daemon::start(system);
         Self { system, keepalived, expected: Expected::new(ALL_UP), protocol: Protocol::default() }
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.keepalived.id().cast_signed());
-        kill(pid, signal).unwrap_or_else(|error| panic!("keepalived: {error}"));
     }
 
     /// Runs the tool in use.
@@ -205,7 +196,7 @@ impl<'a> Director<'a> {
     /// What was done, and each kind of line in the log about a server or a refusal; their order and number are a matter of time, as
     /// is how often keepalived tried before it gave a server up.
     fn finish(&mut self) -> Protocol {
-        let ended = self.system.wait_for(|| self.keepalived.try_wait().transpose());
+        let ended = self.system.wait_for(|| self.keepalived.0.try_wait().transpose());
         let log = self.system.read(LOG);
         assert!(ended.is_some_and(|ended| ended.is_ok_and(|status| status.success())), "{log}");
         let told = |line: &&str| line.contains("service") || line.contains("IPVS cmd");
@@ -218,12 +209,30 @@ impl<'a> Director<'a> {
     }
 }
 
-impl Drop for Director<'_> {
+/// A running keepalived, which ends with the test.
+pub(crate) struct Daemon(Child);
+
+impl Daemon {
+    /// Only its checkers: what there is to know of VRRP has nothing to do with IPVS.
+    pub(crate) fn start(system: &System) -> Self {
+        let log = File::create(LOG).unwrap_or_else(|error| panic!("{LOG}: {error}"));
+        let mut command = system.command("/usr/sbin/keepalived");
+        command.args(["--dont-fork", "--log-console", "--log-detail", "--check"]).stdout(Stdio::null()).stderr(log);
+        Self(command.spawn().unwrap_or_else(|error| panic!("keepalived: {error}")))
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.0.id().cast_signed());
+        kill(pid, signal).unwrap_or_else(|error| panic!("keepalived: {error}"));
+    }
+}
+
+impl Drop for Daemon {
     /// A test that fails leaves no daemon behind.
     fn drop(&mut self) {
-        if let Ok(None) = self.keepalived.try_wait() {
+        if let Ok(None) = self.0.try_wait() {
             self.signal(Signal::SIGTERM);
-            let _ = self.keepalived.wait();
+            let _ = self.0.wait();
         }
     }
 }

@@ -158,11 +158,7 @@ impl Counts {
         let libraries = PathBuf::from(packages::output(&mut sysroot)?.trim_end());
         let tools = libraries.with_file_name("bin");
         if !tools.join("llvm-cov").exists() {
-            return Err(Error::MissingProgram {
-                program: "llvm-cov",
-                purpose: "adds up what programs count; it comes with Rust: rustup component add llvm-tools",
-                package: "rustup",
-            });
+            return Err(Error::MissingComponent("llvm-tools"));
         }
         Ok(Counts { directory: target.join("coverage"), tools, root: workspace.root().to_owned() })
     }

@@ -64,6 +64,7 @@ fn write(workspace: &Workspace, name: &str, title: &str, screen: &vt100::Screen)
 
 /// The screen of `top`, with traffic.
 fn top(workspace: &Workspace, guest: &GuestOptions) -> Result<vt100::Parser> {
+    guest.fetch()?;
     let programs = workspace.build_kernel_tests()?;
     let program = programs.into_iter().find(|program| program.name == PROGRAM);
     let program = program.ok_or_else(|| Error::Missing(PathBuf::from(PROGRAM)))?;

@@ -47,6 +47,7 @@ pub(crate) struct Run {
 impl Run {
     /// Runs it.
     pub(crate) fn run(self) -> Result<ExitCode> {
+        self.guest.fetch()?;
         let mut stage = Stage::new(&self.guest, &self.tool()?)?;
         if self.programs {
             stage.bring_programs()?;

@@ -20,6 +20,7 @@ pub(crate) fn play(
     streams: impl FnOnce(&Stage) -> Result<Streams>,
     limits: &Limits,
 ) -> Result<(Stage, Ending)> {
+    guest.fetch()?;
     let workspace = Workspace::find()?;
     let tool = if theirs { Tool::Theirs } else { Tool::Ours(workspace.build_ipvs_cli()?) };
     let stage = Stage::new(guest, &tool)?;

@@ -131,13 +131,16 @@ pub(crate) fn unpack(deb: &Path, into: &Path) -> Result<()> {
     super::tree::run(command.arg("--extract").arg(deb).arg(into))
 }
 
-fn require_programs() -> Result<()> {
+/// An error for the first of the programs that is missing.
+pub(crate) fn require_programs() -> Result<()> {
     let missing = |program, package| Error::MissingProgram {
         program,
         package,
-        purpose: "fetches and unpacks the packages with the lab's kernels and tools",
+        purpose: "fetches, unpacks or builds Debian packages: the lab's kernels and tools, and this project's own",
     };
-    for (program, package) in [("apt-get", "apt"), ("dpkg-deb", "dpkg")] {
+    for (program, package) in
+        [("apt-get", "apt"), ("dpkg-deb", "dpkg"), ("tar", "tar"), ("gzip", "gzip"), ("md5sum", "coreutils")]
+    {
         if !is_program(program) {
             return Err(missing(program, package));
         }

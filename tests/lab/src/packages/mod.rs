@@ -7,5 +7,5 @@ pub(crate) mod root;
 pub(crate) mod system;
 mod tree;
 
-pub(crate) use apt::{Session, is_program};
+pub(crate) use apt::{Session, is_program, require_programs};
 pub(crate) use tree::{Tree, output, run};

@@ -82,6 +82,9 @@ impl Tree {
     pub(crate) fn merge_usr(self) -> Result<Self> {
         for name in MERGED {
             let (from, to) = (self.path().join(name), self.path().join("usr").join(name));
+            if from.is_symlink() {
+                continue; // Debian 13's packages have it so
+            }
             move_into(&from, &to).context(|| format!("move {} to {}", from.display(), to.display()))?;
             symlink(Path::new("usr").join(name), &from).context(|| format!("link {}", from.display()))?;
         }

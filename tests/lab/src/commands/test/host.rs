@@ -26,6 +26,20 @@ use crate::{
 /// The oldest Rust that must do, as the workspace declares it.
 const MINIMUM_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 
+/// What the checks below run that a machine may lack, and what installs it. The rest of Rust compiled this program.
+const COMPONENTS: [(&str, &str); 2] = [("fmt", "rustfmt"), ("clippy", "clippy")];
+
+/// An error for the first program that is missing, before anything is compiled.
+pub(crate) fn require_programs(workspace: &Workspace) -> Result<()> {
+    for (command, component) in COMPONENTS {
+        let output = workspace.cargo().args([command, "--version"]).output().context(|| "run cargo".into())?;
+        if !output.status.success() {
+            return Err(Error::MissingComponent(component));
+        }
+    }
+    packages::require_programs()
+}
+
 /// Runs them all, with their output as it comes.
 pub(crate) fn check(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
     let cargo = |arguments: &[&str]| {

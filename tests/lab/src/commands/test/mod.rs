@@ -43,6 +43,9 @@ impl Test {
     /// Runs all that was asked for, also after a failure, and sums up.
     pub(crate) fn run(self) -> Result<ExitCode> {
         let workspace = Workspace::find()?;
+        if !self.only_guest {
+            host::require_programs(&workspace)?;
+        }
         let kernels = if self.kernel.is_empty() { Kernel::ALL.to_vec() } else { self.kernel };
         // The lab's own tests, which run on this machine, boot every kernel.
         Cache::open()?.ensure(if self.only_guest { &kernels } else { &Kernel::ALL })?;
