@@ -3,7 +3,7 @@
 use std::{
     env,
     fs::{self, File},
-    io::{self, PipeReader, PipeWriter, Write},
+    io::{self, ErrorKind, PipeReader, PipeWriter, Write},
     os::{fd::OwnedFd, unix::fs::symlink},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -178,7 +178,7 @@ impl Boot<'_> {
             .fd_mappings(mappings.collect())
             .map_err(io::Error::other)
             .context(|| "hand pipes to the kernel".into())?;
-        command.spawn().context(|| format!("start kernel {} from {}", self.kernel, tree.display()))
+        spawn(&mut command).context(|| format!("start kernel {} from {}", self.kernel, tree.display()))
     }
 
     fn kernel_arguments(&self, directory: &Path, keyboard: bool) -> Vec<String> {
@@ -214,6 +214,21 @@ impl Boot<'_> {
         });
         let writable = roomy && rustix::fs::access(shm, rustix::fs::Access::WRITE_OK).is_ok();
         if writable { shm.to_owned() } else { otherwise.to_owned() }
+    }
+}
+
+/// Starts a program whose file this process wrote a moment ago.
+///
+/// Where another thread was starting a program meanwhile, the new process has the file open until it has become that program, and
+/// nothing can run the file: on a busy machine that takes a while.
+fn spawn(command: &mut Command) -> io::Result<Child> {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && Instant::now() < end => thread::sleep(TICK),
+            spawned => return spawned,
+        }
     }
 }
 
