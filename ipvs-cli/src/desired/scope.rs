@@ -28,6 +28,9 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// All of a director.
+    pub const EVERYTHING: Scope = Scope { services: true, timeouts: true, master: true, backup: true, marks: true };
+
     /// The table without what the text speaks of, so that the text's commands can make it anew.
     pub fn cleared(self, table: &Table) -> Table {
         let mut table = if self.services { table.without_services() } else { table.clone() };

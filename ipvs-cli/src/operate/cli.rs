@@ -44,6 +44,7 @@ pub(super) enum Subcommand {
     #[command(after_help = DIFF_STATUS)]
     Diff(Diff),
     /// Show what the director holds
+    #[command(after_help = SHOW_EXAMPLES)]
     Show(Show),
     /// Shows the connection table, entry by entry or counted
     Conns(Conns),
@@ -90,6 +91,14 @@ Examples:
   ipvs-cli restore --dry-run shop.toml
   ipvsadm-save -n | ipvs-cli restore --netns blue";
 
+const SHOW_EXAMPLES: &str = "\
+Exit status: 0 shown; 1 trouble; 2 wrong usage.
+
+Examples:
+  ipvs-cli show
+  ipvs-cli show --toml > shop.toml
+  ipvs-cli show --json --statistics tcp:192.0.2.1:80";
+
 const DIFF_STATUS: &str = "\
 Exit status: 0 nothing differs; 1 something does; 2 trouble.
 
@@ -135,20 +144,24 @@ pub(super) struct Diff {
 
 #[derive(Args, Debug)]
 pub(super) struct Show {
-    /// Only this one: "tcp 192.0.2.1:80", "udp [2001:db8::1]:53", "mark 10" or "mark 10 ipv6"; without
-    /// blanks, tcp:192.0.2.1:80
+    /// Only this one, such as "tcp 192.0.2.1:80", "mark 10 ipv6" or tcp:192.0.2.1:80
     #[arg(value_name = "SERVICE", num_args = 0..=3)]
     pub(super) service: Vec<String>,
-    /// As JSON, which `apply' reads
+    /// Print JSON, which `apply` reads
     #[arg(long, group = "notation")]
     pub(super) json: bool,
-    /// As TOML, which `apply' reads
+    /// Print TOML, which `apply` reads
     #[arg(long, group = "notation")]
     pub(super) toml: bool,
-    /// As the commands of ipvsadm that make it again; timeouts and sync daemons have no place there
+    /// Print rules of ipvsadm, without timeouts and sync daemons
     #[arg(long, group = "notation")]
     pub(super) rules: bool,
-    /// With counters, rates and connections
+    /// Add the sync daemons, which belong to this director alone
+    ///
+    /// With --json or --toml. Applied to another director, they run there, too: a backup becomes a second master.
+    #[arg(long, conflicts_with_all = ["rules", "service"])]
+    pub(super) daemons: bool,
+    /// Add counters, rates and connections
     #[arg(long, requires = "json")]
     pub(super) statistics: bool,
 }

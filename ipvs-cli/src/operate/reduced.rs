@@ -155,7 +155,7 @@ fn incomplete(unknown: &[String]) -> String {
 /// What is never told, and what is not sure.
 fn remarks(table: &Table, show: &Show, only: Option<ServiceKey>) -> String {
     let mut text = "read by getsockopt, as netlink is refused: persistence engines are not told".to_owned();
-    if !table.daemons().is_empty() && !show.rules {
+    if !table.daemons().is_empty() && show.daemons {
         text += ", nor group, port, ttl and max_len of sync daemons";
     }
     if show.statistics {
@@ -232,7 +232,14 @@ FWM  7 wlc
 
     #[test]
     fn what_is_not_sure_is_said() {
-        let show = |statistics| Show { service: Vec::new(), json: true, toml: false, rules: false, statistics };
+        let show = |statistics| Show {
+            service: Vec::new(),
+            json: true,
+            toml: false,
+            rules: false,
+            daemons: false,
+            statistics,
+        };
         let said = |statistics, only: Option<&str>| {
             remarks(&Table::new(), &show(statistics), only.map(|key| key.parse().unwrap()))
         };

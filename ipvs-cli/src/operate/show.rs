@@ -8,7 +8,7 @@ use ipvs::{Command, ServiceKey, Table};
 use super::cli::Show;
 use super::session::{Session, Trouble};
 use super::{reduced, service_argument};
-use crate::desired::{Shown, write_json, write_toml};
+use crate::desired::{Scope, Shown, write_json, write_toml};
 use crate::failure::Failure;
 use crate::io::Streams;
 use crate::ipvsadm::names::Names;
@@ -66,7 +66,9 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
     let marks = if show.rules { Vec::new() } else { marks_of(&table, session) };
     session.display.end();
     let out = &mut *session.streams.stdout;
-    let shown = Shown { statistics: show.statistics, only, marks: &marks, drained: &drained };
+    let (all, daemons) = (only.is_none(), show.daemons && only.is_none());
+    let parts = Scope { timeouts: all, master: daemons, backup: daemons, ..Scope::EVERYTHING };
+    let shown = Shown { parts, statistics: show.statistics, only, marks: &marks, drained: &drained, timeouts: None };
     let written = if show.json {
         write_json(out, &table, shown)
     } else if show.toml {

@@ -93,6 +93,38 @@ fn show_is_the_listing_or_a_desired_state() {
 }
 
 #[test]
+fn show_leaves_out_sync_daemons_unless_asked() {
+    let mut master = Director::new();
+    master.feed("ipvs-cli apply -", SHOP);
+    let without = ["--toml", "--json"].map(|notation| master.run(&format!("ipvs-cli show {notation}")).stdout);
+    master.must("ipvsadm --start-daemon master --mcast-interface lo --syncid 7");
+    let mut backup = Director::new();
+    backup.must("ipvsadm --start-daemon backup --mcast-interface lo --syncid 7");
+    let daemons = backup.run("ipvsadm -L --daemon");
+    for (notation, without) in ["--toml", "--json"].into_iter().zip(&without) {
+        let text = master.run(&format!("ipvs-cli show {notation}")).stdout;
+        assert_eq!(text, *without, "{notation}");
+        assert_eq!(backup.feed("ipvs-cli apply -", &text).status, 0);
+        assert_eq!(backup.run("ipvsadm -L --daemon"), daemons, "{notation}");
+        assert_eq!(master.feed("ipvs-cli apply -", &text), done(0, "nothing to change\n", ""), "{notation}");
+        // A copy of one director alone has them.
+        let all = master.run(&format!("ipvs-cli show {notation} --daemons")).stdout;
+        assert!(all.contains("daemons") && all.contains("master"), "{all}");
+        assert_eq!(master.feed("ipvs-cli apply -", &all), done(0, "nothing to change\n", ""), "{notation}");
+        let summary = "backup daemon stopped; master daemon started\n";
+        assert_eq!(backup.feed("ipvs-cli apply --dry-run --quiet -", &all).status, 0);
+        assert_eq!(backup.feed("ipvs-cli apply --services-only -", &all), done(0, "nothing to change\n", ""));
+        assert_eq!(backup.feed("ipvs-cli apply -", &all), done(0, summary, ""), "{notation}");
+        assert_eq!(backup.run("ipvsadm -L --daemon"), master.run("ipvsadm -L --daemon"));
+        backup.must("ipvsadm --stop-daemon master");
+        backup.must("ipvsadm --start-daemon backup --mcast-interface lo --syncid 7");
+    }
+    for line in ["show --daemons --rules", "show --daemons --json mark:1"] {
+        assert_eq!(master.run(&format!("ipvs-cli {line}")).status, 2, "{line}");
+    }
+}
+
+#[test]
 fn show_knows_the_service_that_was_meant() {
     let mut director = Director::new();
     director.must("ipvsadm -A -t 192.0.2.1:80");

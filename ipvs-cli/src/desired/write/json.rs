@@ -14,13 +14,17 @@ pub(super) fn write(out: &mut dyn Write, table: &Table, shown: Shown<'_>) -> io:
     if shown.statistics {
         entry(out, "kernel", fields::kernel(table.info()))?;
     }
-    if shown.only.is_none() {
-        entry(out, "timeouts", fields::timeouts(table.timeouts()))?;
-        list(out, "daemons", table.daemons(), |out, daemon| {
+    if let Some(timeouts) = shown.timeouts(table) {
+        entry(out, "timeouts", timeouts)?;
+    }
+    if let Some(daemons) = shown.daemons(table) {
+        list(out, "daemons", daemons, |out, daemon| {
             write!(out, "    {}", Inline::Json.of(&Scalar::Table(fields::daemon(daemon))))
         })?;
     }
-    list(out, "services", &shown.services(table), |out, entry| service(out, entry, shown))?;
+    if shown.parts.services {
+        list(out, "services", &shown.services(table), |out, entry| service(out, entry, shown))?;
+    }
     out.write_all(b"\n}\n")
 }
 

@@ -9,9 +9,10 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use fwmark::MarkRule;
-use ipvs::{ServiceKey, Table, TableEntry, Weight};
+use ipvs::{Daemon, ServiceKey, Table, TableEntry, Timeouts, Weight};
 
 use self::scalar::Fields;
+use super::Scope;
 use super::group::service_of;
 
 /// What is written of a table.
@@ -27,12 +28,16 @@ use super::group::service_of;
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown<'r> {
+    /// These parts of the director. By default all of them.
+    pub parts: Scope,
+    /// These timeouts in place of the table's, of a file that does not set all of them.
+    pub timeouts: Option<Timeouts>,
     /// Counters, rates and connections too, and what the kernel says of itself: for information, reading passes over them.
     /// In JSON only.
     pub statistics: bool,
-    /// This service alone, and no timeouts and daemons.
+    /// Of the services this one alone.
     pub only: Option<ServiceKey>,
     /// Our rules that mark packets: each stands at the service that its packets are for.
     pub marks: &'r [MarkRule],
@@ -41,7 +46,24 @@ pub struct Shown<'r> {
     pub drained: &'r [(ServiceKey, SocketAddr, Weight)],
 }
 
+impl Default for Shown<'_> {
+    fn default() -> Self {
+        Shown { parts: Scope::EVERYTHING, timeouts: None, statistics: false, only: None, marks: &[], drained: &[] }
+    }
+}
+
 impl Shown<'_> {
+    /// The timeouts that are shown.
+    fn timeouts(self, table: &Table) -> Option<Fields> {
+        let timeouts = fields::timeouts(self.timeouts.unwrap_or_else(|| table.timeouts()));
+        Some(timeouts).filter(|timeouts| self.parts.timeouts && !timeouts.is_empty())
+    }
+
+    /// The list of sync daemons, if it is shown. It is complete: a role that is not in it does not run.
+    fn daemons(self, table: &Table) -> Option<&[Daemon]> {
+        Some(table.daemons()).filter(|_| self.parts.master || self.parts.backup)
+    }
+
     /// The services that are shown, ordered by identity, so that equal tables are equal texts.
     fn services(self, table: &Table) -> Vec<&TableEntry> {
         let is_shown = |entry: &&TableEntry| self.only.is_none_or(|key| key == entry.service().key());

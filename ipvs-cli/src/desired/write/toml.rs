@@ -10,22 +10,25 @@ use super::scalar::{Fields, Inline};
 use crate::desired::typed::keys::VERSION;
 
 pub(super) fn write(out: &mut dyn Write, table: &Table, shown: Shown<'_>) -> io::Result<()> {
-    let services = shown.services(table);
+    let (services, daemons) = (shown.services(table), shown.daemons(table));
     writeln!(out, "version = {VERSION}")?;
     // That there are none stands before the first header, or it would belong to that.
-    if shown.only.is_none() && table.daemons().is_empty() {
+    if daemons.is_some_and(<[_]>::is_empty) {
         out.write_all(b"daemons = []\n")?;
     }
-    if services.is_empty() {
+    if services.is_empty() && shown.parts.services {
         out.write_all(b"services = []\n")?;
     }
-    if shown.only.is_none() {
-        section(out, "[timeouts]", fields::timeouts(table.timeouts()))?;
-        for daemon in table.daemons() {
-            section(out, "[[daemons]]", fields::daemon(daemon))?;
-        }
+    if let Some(timeouts) = shown.timeouts(table) {
+        section(out, "[timeouts]", timeouts)?;
     }
-    services.into_iter().try_for_each(|entry| service(out, entry, shown))
+    for daemon in daemons.unwrap_or_default() {
+        section(out, "[[daemons]]", fields::daemon(daemon))?;
+    }
+    if shown.parts.services {
+        services.into_iter().try_for_each(|entry| service(out, entry, shown))?;
+    }
+    Ok(())
 }
 
 fn service(out: &mut dyn Write, entry: &TableEntry, shown: Shown<'_>) -> io::Result<()> {

@@ -19,7 +19,7 @@ fn what_is_shown_as_json_is_applied_as_the_identity() {
         // What this machine has no route or interface for is refused, and the rest is made.
         world.client.execute_all(plan(&Table::new(), &wanted).commands()).unwrap();
         let held = world.client.table().unwrap();
-        let notation = if round % 2 == 0 { "show --json" } else { "show --toml" };
+        let notation = if round % 2 == 0 { "show --json --daemons" } else { "show --toml --daemons" };
         let shown = world.run(notation, "").stdout;
         let again = world.run("apply -", &shown);
         assert_eq!((again.status, again.stdout.as_str()), (0, "nothing to change\n"), "{round}\n{shown}");
