@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use fwmark::MarkRule;
+use fwmark::{BackendError, MarkRule};
 use ipvs::{Command, ServiceKey, Table};
 
 use super::cli::Show;
@@ -29,15 +29,15 @@ pub(super) fn run(show: &Show, streams: &mut Streams<'_>, kernel: &mut Kernel) -
             Err(error) => return session.conclude(Err(Trouble::Other(error.to_string())), USAGE),
         },
     };
-    let done = show_it(show, service, &mut session).map(|()| 0);
+    let done = show_it(show, service, &mut session);
     session.conclude(done, TROUBLE)
 }
 
-fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
+fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
     if !show.json && !show.toml && !show.rules {
         session.display.end();
         if let Err(failure) = list(session.kernel, session.streams.stdout, only) {
-            return reduced::list(failure, only, session);
+            return reduced::list(failure, only, session).map(|()| 0);
         }
         let mut notes = session.notes();
         if !notes.is_empty() {
@@ -47,7 +47,7 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
         for (service, server, weight) in notes.iter().filter(|(service, ..)| only.is_none_or(|key| key == *service)) {
             session.print(format_args!("{server} at {service}: drained, with weight {weight} before"));
         }
-        return Ok(());
+        return Ok(0);
     }
     session.doing("reading the director's table");
     let kernel = &mut *session.kernel;
@@ -63,7 +63,15 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
     let mut notes = session.notes();
     notes.review_all(&table);
     let drained: Vec<_> = notes.iter().collect();
-    let marks = if show.rules { Vec::new() } else { marks_of(&table, session) };
+    let marks = if show.rules { Ok(Vec::new()) } else { marks_of(&table, session) };
+    let (marks, status) = match marks {
+        Ok(marks) => (marks, 0),
+        // A copy without them is not the whole director.
+        Err(error) => {
+            session.complain(format_args!("the rules that mark packets are not shown: {error}"));
+            (Vec::new(), TROUBLE)
+        }
+    };
     session.display.end();
     let out = &mut *session.streams.stdout;
     let (all, daemons) = (only.is_none(), show.daemons && only.is_none());
@@ -76,8 +84,9 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
     } else {
         write_rules(out, &table, only)
     };
-    // Of errors of writing it is told at the end.
-    written.or(Ok(()))
+    // Errors of writing are reported at the end.
+    let _ = written;
+    Ok(status)
 }
 
 /// As `ipvsadm -L -n`.
@@ -95,16 +104,13 @@ pub(super) fn must_hold(table: &Table, only: Option<ServiceKey>) -> Result<(), T
     }
 }
 
-/// Our rules that mark packets for services.
-fn marks_of(table: &Table, session: &mut Session<'_, '_>) -> Vec<MarkRule> {
+/// The rules of ipvs-cli that mark packets for services.
+fn marks_of(table: &Table, session: &mut Session<'_, '_>) -> Result<Vec<MarkRule>, BackendError> {
     if !table.services().any(|entry| matches!(entry.service().key(), ServiceKey::Mark { .. })) {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     session.doing("reading the rules that mark packets");
-    session.kernel.marks().list_if_any().unwrap_or_else(|error| {
-        session.note(format!("which packets get marks is not shown: {error}"));
-        Vec::new()
-    })
+    session.kernel.marks().list_if_any()
 }
 
 /// As `ipvsadm -S -n`.

@@ -3,6 +3,12 @@
 . "${0%/*}/system.sh"
 
 new_system
+# There is no modprobe inside.
+modprobe -a ip_tables iptable_mangle ip6_tables ip6table_mangle xt_mark xt_multiport xt_tcpudp
+# As the package's scripts would, which have not been run here.
+for name in iptables iptables-save iptables-restore ip6tables ip6tables-save ip6tables-restore; do
+    ln -sf xtables-legacy-multi "$system/usr/sbin/$name"
+done
 install_theirs
 install_ours
 
@@ -42,16 +48,21 @@ run Stop
 same 'the table' "$(table)" '-A -f 1 -s rr'
 same 'the rules file' "$(cat "$rules")" "$before"
 
-echo '== AUTO, as the real package has it: the table becomes the rules, and is cleared in the end'
+echo '== AUTO: the rules are loaded at boot, and cleared in the end'
 sed -i 's/^AUTO=.*/AUTO="true"/' "$system/etc/default/ipvsadm"
 printf '# by hand\n-A -f 2 -s rr\n-a -f 2 -r 10.0.0.1:0 -g -w 3\n' >"$rules"
 by_hand=$(cat "$rules")
 run Start
-same 'the table' "$(table)" "$(tail -2 "$rules")"
-inside ipvsadm -A -f 3 -s rr
+same 'the table: what was there is left alone' "$(table)" "-A -f 1 -s rr
+$(tail -2 "$rules")"
 run Reload
-same 'the table' "$(table)" "$(tail -2 "$rules")"
+same 'the table: a reload is the whole file' "$(table)" "$(tail -2 "$rules")"
 inside ipvsadm -A -f 3 -s rr
+settings RELOAD_OPTIONS="'--no-deletions --keep-weights'"
+inside ipvsadm -e -f 2 -r 10.0.0.1:0 -g -w 9
+run Reload
+same 'the table' "$(table)" "$(printf -- '-A -f 2 -s rr\n-a -f 2 -r 10.0.0.1:0 -g -w 9\n-A -f 3 -s rr')"
+settings
 run Stop
 same 'the table' "$(table)" ''
 same 'the rules file' "$(cat "$rules")" "$by_hand"
@@ -70,29 +81,108 @@ same 'other files beside it' "$(cd "$system/etc" && echo ipvsadm*)" ipvsadm.rule
 run Start
 same 'the table after a boot' "$(table)" "$wanted"
 
-echo '== what goes wrong leaves things as they are'
-same 'the rules file, when the table cannot be read' "$(
-    settings SAVE=true RULES=/etc/keep.rules
-    cp "$rules" "$system/etc/keep.rules"
-    setpriv --bounding-set=-net_admin --inh-caps=-net_admin \
-        chroot "$system" /usr/libexec/ipvs-cli/rules stop >/dev/null 2>&1 && fail 'it did not tell'
-    cat "$system/etc/keep.rules"
-)" "$(cat "$rules")"
-settings AUTO=true RULES=/etc/nothing.here
-run Start >/tmp/said 2>&1 && fail 'a rules file that is missing is no error'
-same 'what it says' "$(cat /tmp/said)" \
-    'ipvs-cli: AUTO is true, but /etc/nothing.here cannot be read: the table stays as it is'
-same 'the table' "$(table)" "$wanted"
+echo '== SAVE keeps the notation, and never replaces good rules by less'
 inside ipvsadm -C
+settings SAVE=true RULES=/etc/shop.toml
+cat >"$system/etc/shop.toml" <<'TOML'
+# by hand
+version = 1
+[[services]]
+mark = 10
+scheduler = "rr"
+group = [{ address = "192.0.2.1", protocol = "tcp", ports = [80, 443] }]
+destinations = [{ address = "10.0.0.1" }]
+TOML
+run Start
+run Stop
+same 'the table' "$(table)" ''
+same 'the mark rules' "$(inside ipvs-cli mark list)" ''
+run Start
+same 'the table after a boot' "$(table)" "$(printf -- '-A -f 10 -s rr\n-a -f 10 -r 10.0.0.1:0 -g -w 1')"
+same 'the mark rules after a boot' "$(inside ipvs-cli mark list)" '10 tcp:192.0.2.1:80,443'
+same 'what a reload changes' "$(run Reload)" 'nothing to change'
+inside ipvsadm -C
+saved=$(cat "$system/etc/shop.toml")
+run Stop 2>/tmp/said
+same 'what it says of an empty table' "$(cat /tmp/said)" 'ipvs-cli: the table is empty: /etc/shop.toml stays as it is'
+same 'the rules file' "$(cat "$system/etc/shop.toml")" "$saved"
+setpriv --bounding-set=-net_admin --inh-caps=-net_admin \
+    chroot "$system" /usr/libexec/ipvs-cli/rules stop >/tmp/said 2>&1 && fail 'a table that cannot be read is no error'
+same 'the rules file, when the table cannot be read' "$(cat "$system/etc/shop.toml")" "$saved"
+same 'other files beside it' "$(cd "$system/etc" && echo shop.toml*)" shop.toml
+settings
 
 echo '== the sync daemons'
+both=$(printf 'master sync daemon (mcast=lo, syncid=7\nbackup sync daemon (mcast=lo, syncid=7')
 settings AUTO=false DAEMON=both IFACE=lo SYNCID=7
 run Start
-same 'the daemons' "$(daemons)" "$(printf 'master sync daemon (mcast=lo, syncid=7\nbackup sync daemon (mcast=lo, syncid=7')"
+same 'the daemons' "$(daemons)" "$both"
+run Start >/tmp/said 2>&1 || fail 'a daemon that runs already is an error'
+same 'what it says' "$(cat /tmp/said)" "$(printf 'nothing to change\nnothing to change')"
+settings AUTO=false DAEMON=both IFACE=lo SYNCID=8
+run Start || fail 'a daemon that runs with other settings is an error'
+same 'the daemons' "$(daemons)" "$both"
 # A daemon whose thread has not run yet may not be told to stop on old kernels; one that sleeps may.
 sleep 1
 run Stop
 same 'the daemons' "$(daemons)" ''
+run Stop || fail 'a daemon that does not run is an error'
+settings AUTO=false DAEMON=master IFACE=nowhere0
+run Start >/tmp/said 2>&1 && fail 'an interface that is missing is no error'
+same 'what it says' "$(cat /tmp/said)" 'standard input:1: there is no network interface nowhere0
+ipvs-cli: the sync daemon master is not started (IFACE=nowhere0, SYNCID=0)'
+
+echo '== what is wrong with the rules leaves the table as it is, and the daemon is started all the same'
+# wrong NAME FILE WHAT-THE-JOURNAL-HAS: at boot, then as a reload.
+wrong() {
+    local way
+    for way in Start Reload; do
+        settings AUTO=true DAEMON=backup IFACE=lo SYNCID=7 RULES="$2"
+        inside ipvsadm -C
+        inside ipvsadm -A -f 1 -s rr
+        inside ipvsadm --stop-daemon backup 2>/dev/null || true
+        [ $way = Start ] || inside ipvsadm --start-daemon backup --mcast-interface lo --syncid 7
+        run $way >/tmp/journal 2>&1 && fail "$1: $way ends well"
+        grep -qF -- "$3" /tmp/journal || fail "$1: in the journal is no '$3' but $(cat /tmp/journal)"
+        grep -qF "the rules of $2 are not loaded: the table stays as it is" /tmp/journal || fail "$1: $(cat /tmp/journal)"
+        same "$1: $way: the table" "$(table)" '-A -f 1 -s rr'
+        same "$1: $way: the daemon" "$(daemons)" 'backup sync daemon (mcast=lo, syncid=7'
+        # On old kernels a thread that has not run yet can't be stopped.
+        sleep 1
+    done
+}
+etc=$system/etc
+printf -- '-A -t 192.0.2.1:80 -s rr\n-a -t 192.0.2.1:80 -r 10.0.0.1:80 -w x\n' >"$etc/typo.rules"
+wrong 'a typo' /etc/typo.rules '/etc/typo.rules:2: '
+printf -- '-A -t 192.0.2.1:80 -s rr\n-a -t www.example.invalid:80 -r 10.0.0.1:80\n' >"$etc/name.rules"
+wrong 'a name that does not resolve' /etc/name.rules '/etc/name.rules:2: '
+: >"$etc/empty.rules"
+wrong 'an empty file' /etc/empty.rules '/etc/empty.rules:1:1: The file is empty. For a director without services write `-C`'
+printf '# nothing yet\n' >"$etc/comment.rules"
+wrong 'a file of comments' /etc/comment.rules '/etc/comment.rules:1:1: The file is empty.'
+sed 's/^mark = 10/mark = ten/' "$etc/shop.toml" >"$etc/typo.toml"
+wrong 'a typo in TOML' /etc/typo.toml "/etc/typo.toml:$(grep -n 'mark = ten' "$etc/typo.toml" | cut -d: -f1):"
+printf 'virtual_server 192.0.2.1 80 {\n    lb_algo rr\n}\n' >"$etc/keepalived.conf"
+wrong 'the file of another program' /etc/keepalived.conf '/etc/keepalived.conf:1:'
+settings AUTO=true DAEMON=backup IFACE=lo SYNCID=7 RULES=/etc/nothing.here
+run Start >/tmp/said 2>&1 && fail 'a rules file that is missing is no error'
+same 'what it says' "$(cat /tmp/said)" 'ipvs-cli: AUTO is true, but /etc/nothing.here cannot be read: the table stays as it is
+nothing to change'
+same 'the table' "$(table)" '-A -f 1 -s rr'
+inside ipvsadm --stop-daemon backup
+inside ipvsadm -C
+
+echo '== every notation is loaded'
+settings AUTO=true RULES=/etc/shop.json
+cat >"$etc/shop.json" <<'JSON'
+{"version": 1, "services": [{"mark": 10, "scheduler": "rr", "destinations": [{"address": "10.0.0.1"}],
+ "group": [{"address": "192.0.2.1", "protocol": "tcp", "ports": [80, 443]}]}]}
+JSON
+run Start
+same 'the table' "$(table)" "$(printf -- '-A -f 10 -s rr\n-a -f 10 -r 10.0.0.1:0 -g -w 1')"
+same 'the mark rules' "$(inside ipvs-cli mark list)" '10 tcp:192.0.2.1:80,443'
+run Stop
+same 'the mark rules' "$(inside ipvs-cli mark list)" ''
 
 echo '== without the real package'
 package --purge ipvsadm

@@ -23,6 +23,8 @@ const TOOLS_RECIPE: u32 = 2;
 const ROOT_RECIPE: u32 = 1;
 /// The same, for the programs.
 const PROGRAMS_RECIPE: u32 = 2;
+/// The same, for the Debian that packages are installed in.
+const DEBIAN_RECIPE: u32 = 1;
 /// Megabytes that one tree takes while it is made: lists, packages, and what is in them.
 const ROOM: u64 = 550;
 
@@ -138,7 +140,7 @@ impl Cache {
 
     /// A small Debian 12 with a package database, to be the root directory of a test that installs packages.
     pub(crate) fn debian(&self) -> PathBuf {
-        self.dir.join(format!("debian.{RECIPE}"))
+        self.dir.join(format!("debian-12.{DEBIAN_RECIPE}"))
     }
 
     /// A kernel's tree.
