@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use ipvs::owners::Owner;
+
 use crate::failure::BackendError;
 use crate::iptables::{self, Iptables, Programs, Variant};
 use crate::nft::Nftables;
-use crate::owner::Owner;
 use crate::rule::MarkRule;
 use crate::setter::Setter;
 

@@ -51,6 +51,7 @@ mod link;
 mod name;
 mod namespace;
 mod older;
+pub mod owners;
 mod plan;
 mod probe;
 mod public;

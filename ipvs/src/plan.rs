@@ -282,7 +282,7 @@ impl Planner {
     }
 
     /// Of the services, only these.
-    fn these_services(self, keys: impl IntoIterator<Item = ServiceKey>) -> Self {
+    pub(crate) fn these_services(self, keys: impl IntoIterator<Item = ServiceKey>) -> Self {
         Planner { keys: Some(Arc::new(keys.into_iter().map(ServiceKey::plain).collect())), ..self }
     }
 
@@ -349,9 +349,23 @@ impl Planner {
     }
 
     fn concerns(&self, entry: &TableEntry) -> bool {
-        let key = entry.service().key();
-        self.keys.as_ref().is_none_or(|keys| keys.contains(&key))
-            && self.predicate.as_ref().is_none_or(|Predicate(holds)| holds(&key))
+        self.concerns_service(&entry.service().key())
+    }
+
+    /// Whether plans are about this service.
+    pub(crate) fn concerns_service(&self, key: &ServiceKey) -> bool {
+        self.keys.as_ref().is_none_or(|keys| keys.contains(key))
+            && self.predicate.as_ref().is_none_or(|Predicate(holds)| holds(key))
+    }
+
+    /// Whether plans edit what is there and differs.
+    pub(crate) fn edits(&self) -> bool {
+        self.edits
+    }
+
+    /// Whether plans delete each service that is not desired.
+    pub(crate) fn deletes_services(&self) -> bool {
+        self.deletions == Deletions::All
     }
 
     fn plan_service(&self, present: &TableEntry, wanted: &TableEntry, steps: &mut Steps) {

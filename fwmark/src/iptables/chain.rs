@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 
+use ipvs::owners::Owner;
+
 use super::save::{Saved, rules};
 use crate::failure::BackendError;
 use crate::line::matches;
 use crate::mark::{Mark, SetMark};
 use crate::network::Family;
-use crate::owner::Owner;
 use crate::rule::{MarkRule, Origin};
 use crate::selector::Selector;
 use crate::setter::Effect;

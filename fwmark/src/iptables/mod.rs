@@ -8,11 +8,12 @@ use self::chain::{Numbered, State, TABLE};
 pub(crate) use self::program::Programs;
 pub use self::program::Variant;
 pub use self::save::setters_of_save;
+use ipvs::owners::Owner;
+
 use crate::backend::Change;
 use crate::failure::BackendError;
 use crate::network::Family;
 use crate::nft;
-use crate::owner::Owner;
 use crate::rule::MarkRule;
 use crate::setter::Setter;
 

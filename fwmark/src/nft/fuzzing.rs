@@ -1,5 +1,6 @@
 //! A door for the target `nft_tables` in `fuzz/`, compiled only with `--cfg fuzzing`; and for a test of its law.
 
+use ipvs::owners::Owner;
 use netlink_packet_core::NetlinkBuffer;
 
 use super::attr::Attrs;
@@ -8,7 +9,6 @@ use super::message::{Body, INET, Kind, replies};
 use super::read::{Table, TableId, raw_elements};
 use super::socket::Transaction;
 use super::{rules_of, stage};
-use crate::owner::Owner;
 use crate::rule::MarkRule;
 
 /// Takes datagrams for what the kernel tells of the table `inet ipvs-fwmark`: chains, rules, sets, and then the elements of each set

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipvs::owners::Owner;
+
 use super::attr::Attrs;
 use super::expr::{Comparison, Expr, Header, Meta};
 use super::message::Kind;
@@ -9,7 +11,6 @@ use super::socket::Transaction;
 use super::stage::{Piece, Shape, Stage, ports};
 use crate::mark::SetMark;
 use crate::network::{Family, Network};
-use crate::owner::Owner;
 use crate::rule::{InterfaceName, MarkRule, Origin};
 
 /// Marks must be there before the kernel routes the packet, and where the tutorials' table `mangle` is.
@@ -38,10 +39,15 @@ pub(super) const fn chain_of(origin: &Origin) -> &'static str {
     }
 }
 
+/// What marks a thing in the kernel as made by this crate for this owner.
+pub(super) fn tag(owner: &Owner) -> String {
+    format!("{owner} by fwmark")
+}
+
 /// Adds the owner's table to a transaction, with all that belongs into it.
 pub(super) fn create(transaction: &mut Transaction, owner: &Owner, stages: &[Stage]) {
     let table = owner.as_str();
-    let tagged = Attrs::new().text(1, table).bytes(6, &comment(&owner.tag()));
+    let tagged = Attrs::new().text(1, table).bytes(6, &comment(&tag(owner)));
     transaction.step(Kind::NewTable, &tagged, format!("the table {table}"));
     for origin in [Origin::Outside { interface: None }, Origin::Director] {
         if stages.iter().any(|stage| chain_of(&stage.shape.origin) == chain_of(&origin)) {

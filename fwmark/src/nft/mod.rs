@@ -15,11 +15,12 @@ use self::attr::Attrs;
 use self::message::{INET, IPV4, IPV6, Kind};
 use self::read::Table;
 use self::socket::{Connection, Outcome, Transaction};
+use ipvs::owners::Owner;
+
 use crate::backend::Change;
 use crate::failure::BackendError;
 use crate::mark::{Mark, SetMark};
 use crate::network::Family;
-use crate::owner::Owner;
 use crate::rule::{MarkRule, Origin};
 use crate::setter::{Effect, Setter};
 
@@ -149,7 +150,7 @@ impl Nftables {
         let name = self.owner.as_str().to_owned();
         let (generation, table) = self.connection.snapshot(|connection| read::table(connection, &name))?;
         match table {
-            Some(table) if table.comment.as_deref() != Some(&*self.owner.tag()) => {
+            Some(table) if table.comment.as_deref() != Some(&*layout::tag(&self.owner)) => {
                 Err(BackendError::Foreign { what: "table of family inet", name })
             }
             table => Ok((generation, table)),

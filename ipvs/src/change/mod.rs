@@ -91,6 +91,11 @@ impl Change {
         &self.before
     }
 
+    /// What will be there when it is made, as far as the planner concerns it.
+    pub fn desired(&self) -> &Table {
+        &self.desired
+    }
+
     /// Makes the change. An empty one sends nothing.
     ///
     /// `on_progress` is called before anything is sent and after each datagram; if it breaks, what was done is undone.
