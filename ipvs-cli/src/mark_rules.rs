@@ -8,13 +8,26 @@ use crate::sigpipe;
 #[derive(Debug)]
 pub(crate) enum MarkRules {
     /// Opened when it is first needed.
-    OfThisMachine(Option<Backend>),
+    OfThisMachine {
+        /// Whose rules they are.
+        owner: Owner,
+        backend: Option<Backend>,
+    },
     InMemory(Vec<MarkRule>),
 }
 
 impl MarkRules {
-    pub(crate) const fn of_this_machine() -> Self {
-        MarkRules::OfThisMachine(None)
+    pub(crate) fn of_this_machine() -> Self {
+        MarkRules::OfThisMachine { owner: Owner::default(), backend: None }
+    }
+
+    /// From now on those of this owner.
+    pub(crate) fn belong_to(&mut self, name: &Owner) {
+        if let MarkRules::OfThisMachine { owner, backend } = self
+            && owner != name
+        {
+            (*owner, *backend) = (name.clone(), None);
+        }
     }
 
     pub(crate) const fn in_memory() -> Self {
@@ -24,7 +37,7 @@ impl MarkRules {
     /// All of ours, in their order.
     pub(crate) fn list(&mut self) -> Result<Vec<MarkRule>, BackendError> {
         match self {
-            MarkRules::OfThisMachine(backend) => opened(backend)?.list(),
+            MarkRules::OfThisMachine { owner, backend } => opened(owner, backend)?.list(),
             MarkRules::InMemory(rules) => Ok(rules.clone()),
         }
     }
@@ -40,9 +53,9 @@ impl MarkRules {
     /// These in place of all of ours, at once.
     pub(crate) fn apply(&mut self, wanted: &[MarkRule]) -> Result<(), BackendError> {
         match self {
-            MarkRules::OfThisMachine(backend) => {
+            MarkRules::OfThisMachine { owner, backend } => {
                 sigpipe::spare();
-                opened(backend)?.apply(wanted).map(|_| ())
+                opened(owner, backend)?.apply(wanted).map(|_| ())
             }
             MarkRules::InMemory(rules) => {
                 *rules = wanted.to_vec();
@@ -52,9 +65,9 @@ impl MarkRules {
     }
 }
 
-fn opened(backend: &mut Option<Backend>) -> Result<&mut Backend, BackendError> {
+fn opened<'b>(owner: &Owner, backend: &'b mut Option<Backend>) -> Result<&'b mut Backend, BackendError> {
     match backend {
         Some(backend) => Ok(backend),
-        none => Ok(none.insert(Backend::detect(Owner::default())?)),
+        none => Ok(none.insert(Backend::detect(owner.clone())?)),
     }
 }

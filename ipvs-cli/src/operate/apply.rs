@@ -5,7 +5,7 @@
 use std::io;
 use std::time::Instant;
 
-use ipvs::{Phase, RefusedCommand, ServiceKey, StopReason};
+use ipvs::{DirectorState, Phase, RefusedCommand, ServiceKey, StopReason};
 
 use super::carry_out::{Conduct, Verdict, carry_out};
 use super::cli::{Apply, Manner, Restrictions};
@@ -71,6 +71,7 @@ pub(super) fn change(
         (false, Phase::Undoing) => marks.apply(&prepared.marks.before).map_err(|error| error.to_string()),
         (false, _) => marks.apply(&prepared.marks.after).map_err(|error| error.to_string()),
     };
+    prepared.claims.begin(&prepared.change)?;
     let applied = carry_out(&prepared.change, &mut set_marks, client, &conduct);
     let record = Record { subcommand, file: text.path(), outcome: Outcome::Done, detail: "" };
     match applied {
@@ -79,6 +80,7 @@ pub(super) fn change(
             let summary = summary.with_marks(&prepared.marks).with_drained(&prepared.left_drained);
             applied.commands.iter().for_each(|command| prepared.notes.follow(command));
             session.save(&mut prepared.notes);
+            let settled = prepared.claims.settle(&prepared.change);
             if !summary.is_empty() {
                 session.log(&manner.logging, &Record { detail: &summary.to_string(), ..record });
             }
@@ -86,9 +88,14 @@ pub(super) fn change(
             if applied.attempts > 1 {
                 session.note("another program changed the director meanwhile, so the change was planned again");
             }
-            Ok(0)
+            settled.map(|()| 0)
         }
         Err(verdict) => {
+            if matches!(verdict.unmade.state, DirectorState::Untouched | DirectorState::Undone)
+                && let Err(trouble) = prepared.claims.restore()
+            {
+                session.complain(trouble.text().trim_end());
+            }
             let reason = reason(&prepared, &verdict);
             session.log(&manner.logging, &Record { outcome: Outcome::Failed, detail: &reason, ..record });
             session.say(reason);

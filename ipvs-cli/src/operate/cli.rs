@@ -12,7 +12,8 @@ use super::drain::{Drain, SetWeight, Undrain};
 use super::journal::Logging;
 use super::mark::Marks;
 use super::metrics::Metrics;
-use super::service_argument;
+use super::ownership::Ownership;
+use super::service_argument::Selection;
 use super::top::Top;
 use super::watch::Watch;
 
@@ -66,6 +67,9 @@ pub(super) enum Subcommand {
     /// Replace the table by what a file describes: all of it, or nothing
     #[command(after_help = RESTORE_STATUS)]
     Restore(Restore),
+    /// Show which services have an owner: who applied them with `apply --owner`
+    #[command(after_help = OWNERS_STATUS)]
+    Owners(Owners),
     /// Marks packets, so that several ports are one service
     Mark(Marks),
     /// Finds what keeps packets from their service, and says what mends it
@@ -82,6 +86,13 @@ Examples:
   ipvs-cli apply shop.toml
   ipvs-cli apply --dry-run shop.toml
   ipvs-cli apply --max-deletions 10 --wait=30 shop.toml";
+
+const OWNERS_STATUS: &str = "\
+Exit status: 0; 1 the director or the list of owners can't be read; 2 wrong usage.
+
+Examples:
+  ipvs-cli owners
+  ipvs-cli owners --json";
 
 const RESTORE_STATUS: &str = "\
 Exit status: as of `ipvs-cli apply`; with --line-by-line, as of ipvsadm-restore.
@@ -167,12 +178,19 @@ pub(super) struct Show {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct Owners {
+    /// Print as JSON, an object on each line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug)]
 pub(super) struct Restore {
     /// Desired state: rules of ipvsadm, TOML or JSON; standard input without it
     #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
     pub(super) file: PathBuf,
     /// Clear the table, then run line by line, as ipvsadm-restore does
-    #[arg(long, conflicts_with_all = ["wait", "timeout", "json", "max_deletions", "yes", "undrain"])]
+    #[arg(long, conflicts_with_all = ["wait", "timeout", "json", "max_deletions", "yes", "undrain", "owner", "take"])]
     pub(super) line_by_line: bool,
     /// Give drained destinations the weights that the file gives them
     #[arg(long)]
@@ -180,6 +198,8 @@ pub(super) struct Restore {
     /// All or nothing: the default
     #[arg(long, conflicts_with = "line_by_line")]
     atomic: bool,
+    #[command(flatten)]
+    pub(super) ownership: Ownership,
     #[command(flatten)]
     pub(super) manner: Manner,
 }
@@ -212,9 +232,18 @@ pub(super) struct Restrictions {
     /// Give drained destinations the weights that the file gives them
     #[arg(long)]
     pub(super) undrain: bool,
-    /// Only this service, such as tcp:192.0.2.1:80 or mark:10; repeatable
-    #[arg(long, value_name = "SERVICE", value_parser = service_argument::parse)]
-    pub(super) only: Vec<ServiceKey>,
+    /// Only this service, or those of a network, such as 192.0.2.0/24; repeatable
+    #[arg(long, value_name = "SERVICE|NETWORK", value_parser = Selection::parse)]
+    pub(super) only: Vec<Selection>,
+    #[command(flatten)]
+    pub(super) ownership: Ownership,
+}
+
+impl Restrictions {
+    /// Whether `--only` leaves this service in.
+    pub(super) fn selects(&self, key: &ServiceKey) -> bool {
+        self.only.is_empty() || self.only.iter().any(|selection| selection.contains(key))
+    }
 }
 
 /// How a change is made.

@@ -24,7 +24,7 @@ pub(super) fn is_about_marks(desired: &Desired, plan: &Plan) -> bool {
 impl MarkChange {
     /// What the groups of the file ask for, and services that are deleted leave behind. All other rules stay, at their place.
     pub(super) fn new(before: Vec<MarkRule>, desired: &Desired, plan: &Plan, restrictions: &Restrictions) -> Self {
-        let is_meant = |key: &ServiceKey| restrictions.only.is_empty() || restrictions.only.contains(key);
+        let is_meant = |key: &ServiceKey| restrictions.selects(key);
         let mut wanted: HashMap<ServiceKey, HashSet<&MarkRule>> = HashMap::new();
         if desired.scope.marks {
             wanted.extend(deleted(plan).map(|key| (key, HashSet::new())));

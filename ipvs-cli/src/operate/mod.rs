@@ -24,6 +24,8 @@ mod mark_change;
 mod metrics;
 mod network;
 mod output;
+mod owners;
+mod ownership;
 mod prepare;
 mod progress;
 mod reduced;
@@ -191,6 +193,7 @@ fn dispatch(cli: Cli, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
         Subcommand::Watch(watch) => watch::run(&watch, &mut Session::new(streams, kernel, false)),
         Subcommand::Restore(restore) => restore::run(&restore, streams, kernel),
         Subcommand::Doctor(doctor) => doctor::run(&doctor, &mut Session::new(streams, kernel, false)),
+        Subcommand::Owners(owners) => owners::run(&owners, &mut Session::new(streams, kernel, false)),
         Subcommand::Mark(marks) => mark::run(&marks, &mut Session::new(streams, kernel, false)),
     }
 }

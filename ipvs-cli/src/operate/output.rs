@@ -91,6 +91,7 @@ pub(super) fn status_if_lost(subcommand: &Subcommand) -> Option<u8> {
         | Subcommand::Conns(_)
         | Subcommand::Metrics(_)
         | Subcommand::Top(_)
+        | Subcommand::Owners(_)
         | Subcommand::Watch(_) => Some(1),
         // There, 1 means something else.
         Subcommand::Diff(_) | Subcommand::Doctor(_) | Subcommand::Mark(_) => Some(2),

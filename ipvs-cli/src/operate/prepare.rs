@@ -9,7 +9,10 @@ use ipvs::{Cause, Change, Command, DaemonRole, Plan, Planner, Rejected, Table};
 use super::cli::{Restrictions, Wanted};
 use super::drain::{LeftDrained, Notes, keep_drained};
 use super::mark_change::{MarkChange, is_about_marks};
+use super::ownership::Claims;
+use super::service_argument::Selection;
 use super::session::{Session, Trouble};
+use super::summary::counted;
 use crate::desired::{self, Desired, Place, Source};
 use crate::escape;
 use crate::failure::Failure;
@@ -25,6 +28,7 @@ pub(super) struct Prepared {
     pub(super) left_drained: Vec<LeftDrained>,
     /// Those of drained destinations that are valid for what the director holds.
     pub(super) notes: Notes,
+    pub(super) claims: Claims,
 }
 
 /// A text that says what is desired.
@@ -118,18 +122,35 @@ pub(super) fn plan(
     let mut notes = session.notes();
     notes.review_all(&before);
     let mut left_drained = if restrictions.undrain { Vec::new() } else { keep_drained(&mut table, &notes) };
-    left_drained.retain(|left| restrictions.only.is_empty() || restrictions.only.contains(&left.service));
-    for key in restrictions.only.iter().filter(|key| before.service(key).is_none() && table.service(key).is_none()) {
-        session.note(format!("--only: there is no service {key}, neither in the file nor on the director"));
-    }
+    left_drained.retain(|left| restrictions.selects(&left.service));
+    check_selection(restrictions, &before, &table)?;
     let planner = planner(&desired, restrictions);
-    match Change::prepare(before, table, planner) {
+    let claims = Claims::new(session, &restrictions.ownership, planner, &before, &table, &desired)?;
+    if let count @ 1.. = claims.left_alone(&table) {
+        let services = counted(count, "service");
+        session.note(format!("{services} with an owner left alone: the file does not name them (ipvs-cli owners)"));
+    }
+    match Change::prepare(before, table, claims.planner().clone()) {
         Ok(change) => {
             let marks = mark_change(session, &desired, change.plan(), restrictions)?;
-            Ok(Prepared { desired, change, marks, left_drained, notes })
+            Ok(Prepared { desired, change, marks, left_drained, notes, claims })
         }
         Err(rejected) => Err(Trouble::Told(reasons(&desired, &rejected))),
     }
+}
+
+/// A selection of no service at all is a mistake in writing.
+fn check_selection(restrictions: &Restrictions, before: &Table, wanted: &Table) -> Result<(), Trouble> {
+    let is_there = |selection: &&Selection| {
+        before.services().chain(wanted.services()).any(|entry| selection.contains(&entry.service().key()))
+    };
+    let missing = restrictions.only.iter().filter(|selection| !is_there(selection));
+    let lines: String = missing
+        .map(|selection| {
+            format!("--only {selection}: no such service in the file or on the director; nothing was changed\n")
+        })
+        .collect();
+    if lines.is_empty() { Ok(()) } else { Err(Trouble::Told(lines)) }
 }
 
 /// Reads our rules that mark packets, if the change may be about them, and plans theirs.
@@ -143,6 +164,9 @@ fn mark_change(
         return Ok(MarkChange::default());
     }
     session.doing("reading the rules that mark packets");
+    if let Some(owner) = &restrictions.ownership.owner {
+        session.kernel.marks().belong_to(owner);
+    }
     let has_rules = desired.groups.iter().any(|group| !group.rules.is_empty());
     let marks = session.kernel.marks();
     let before = if has_rules { marks.list() } else { marks.list_if_any() };
@@ -178,7 +202,8 @@ fn planner(desired: &Desired, restrictions: &Restrictions) -> Planner {
         planner = planner.without_deletions();
     }
     if !restrictions.only.is_empty() {
-        planner = planner.only_these_services(restrictions.only.iter().copied());
+        let only = restrictions.only.clone();
+        planner = planner.only_services().services_where(move |key| only.iter().any(|only| only.contains(key)));
     }
     planner
 }

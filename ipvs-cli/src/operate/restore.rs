@@ -22,7 +22,8 @@ pub(super) fn run(restore: &Restore, streams: &mut Streams<'_>, kernel: &mut Ker
     let mut session = Session::new(streams, kernel, restore.manner.quiet);
     let done = Text::read(&mut session, &restore.file).and_then(|mut text| {
         text.replaces_services = true;
-        let restrictions = Restrictions { undrain: restore.undrain, ..Restrictions::default() };
+        let ownership = restore.ownership.clone();
+        let restrictions = Restrictions { undrain: restore.undrain, ownership, ..Restrictions::default() };
         apply::change("restore", &mut session, text, &restrictions, &restore.manner)
     });
     session.conclude(done, AS_IT_WAS)

@@ -5,6 +5,8 @@ use std::fmt;
 
 use ipvs::ServiceKey;
 
+use super::network::Network;
+
 /// A word that is no service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NoService(String);
@@ -20,6 +22,40 @@ impl fmt::Display for NoService {
 }
 
 impl Error for NoService {}
+
+/// Services that an option selects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Selection {
+    /// This one.
+    Service(ServiceKey),
+    /// Those with a virtual address in this network.
+    Network(Network),
+}
+
+impl Selection {
+    /// Reads a service, or an address or a network, either with a port.
+    pub(super) fn parse(text: &str) -> Result<Self, NoService> {
+        text.parse().map(Selection::Network).or_else(|_| parse(text).map(Selection::Service))
+    }
+
+    /// Whether it selects this service.
+    pub(super) fn contains(&self, key: &ServiceKey) -> bool {
+        match (self, key) {
+            (Selection::Service(service), key) => service == key,
+            (Selection::Network(network), ServiceKey::Address { at, .. }) => network.contains(*at),
+            (Selection::Network(_), ServiceKey::Mark { .. }) => false,
+        }
+    }
+}
+
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Selection::Service(key) => key.fmt(f),
+            Selection::Network(network) => network.fmt(f),
+        }
+    }
+}
 
 /// As [`ServiceKey`] reads it, or with a colon for each blank, which needs no quotes: `tcp:192.0.2.1:80`,
 /// `udp:[2001:db8::1]:53`, `mark:10`, `mark:10:ipv6`.

@@ -124,6 +124,13 @@ fn connections() {
 }
 
 #[test]
+fn owners() {
+    let mut director = Director::new();
+    assert_eq!(director.feed("ipvs-cli apply --quiet --owner shop -", SHOP).status, 0);
+    assert_eq!(written(&mut director, "owners --json", "", "owner", 0).len(), 2);
+}
+
+#[test]
 fn rates() {
     let line = "watch --json --interval 0.1 --count 2";
     assert_eq!(written(&mut shop(), line, "", "rates", 0).len(), 4);

@@ -76,9 +76,9 @@ fn what_the_file_does_not_speak_of() {
 }
 
 #[test]
-fn a_service_that_is_nowhere_is_noted() {
+fn a_selected_service_that_is_nowhere_is_refused() {
     let mut director = Director::new();
-    let note = "ipvs-cli: --only: there is no service mark 9, neither in the file nor on the director\n";
+    let reason = "--only mark 9: no such service in the file or on the director; nothing was changed\n";
     let said = director.feed("ipvs-cli apply --only mark:9 -", WANTED);
-    assert_eq!(said, done(0, "nothing to change\n", note));
+    assert_eq!(said, done(1, "", reason));
 }

@@ -1,0 +1,174 @@
+//! Who applied which services: the ledger of this network namespace, and what a change makes of it.
+//!
+//! `ipvs::owners` says what belongs to whom; here is where that is kept. The ledger is stored before the first command of a
+//! change is sent, so that no crash leaves a service without its owner, and again when the change is made.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ipvs::owners::{Conflicts, Ledger, Owner, Writer};
+use ipvs::{Change, Command, Planner, Service, Table};
+
+use super::atomic_file::{FileError, StateDirectory};
+use super::session::{Session, Trouble};
+use super::state;
+use crate::desired::Desired;
+use crate::escape;
+
+/// The files of ledgers.
+const KIND: &str = "owners";
+
+/// For whom a change is made.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Ownership {
+    /// Delete only what this owner applied before; refuse what others have
+    #[arg(long, value_name = "NAME")]
+    pub(super) owner: Option<Owner>,
+    /// Take over services of the file that others own or nobody owns
+    #[arg(long)]
+    pub(super) take: bool,
+}
+
+impl Ownership {
+    fn writer(&self) -> Writer {
+        Writer { owner: self.owner.clone(), takes: self.take }
+    }
+}
+
+/// The ledger of a director, as its file has it.
+#[derive(Debug, Default)]
+pub(super) struct StoredLedger {
+    /// `None`: this director has no state directory.
+    directory: Option<PathBuf>,
+    pub(super) ledger: Ledger,
+}
+
+impl StoredLedger {
+    /// Reads it, and forgets what `present`, the whole table, does not confirm. Without a file nobody owns anything.
+    pub(super) fn read(session: &Session<'_, '_>, present: &Table) -> Result<Self, Trouble> {
+        let Some(directory) = session.kernel.state_directory() else { return Ok(Self::default()) };
+        let name = state::file_name(KIND);
+        let path = directory.join(&name);
+        let failed = |error: FileError| Trouble::Other(error.to_string());
+        // Opening the directory would make it.
+        let is_there = path.symlink_metadata().is_ok();
+        let text = if is_there {
+            StateDirectory::open(&directory).and_then(|place| place.read(&name)).map_err(failed)?
+        } else {
+            None
+        };
+        let mut ledger = Ledger::new();
+        if let Some((first, rest)) = text.as_deref().and_then(|text| text.split_once('\n')) {
+            // One of another boot or namespace is about a table that is gone.
+            if first == first_line(&path).map_err(failed)? {
+                ledger = rest.parse().map_err(|error| {
+                    let path = escape::path(&path);
+                    Trouble::Other(format!("{path}: {error}; to go on without owners, remove the file"))
+                })?;
+            }
+        }
+        ledger.prune(present);
+        Ok(StoredLedger { directory: Some(directory), ledger })
+    }
+
+    fn write(&self, ledger: &Ledger) -> Result<(), Trouble> {
+        let Some(directory) = &self.directory else {
+            return Err(Trouble::Other("--owner needs a state directory: name one by --state-dir".to_owned()));
+        };
+        let name = state::file_name(KIND);
+        first_line(&directory.join(&name))
+            .and_then(|first| StateDirectory::open(directory)?.write(&name, &format!("{first}\n{ledger}")))
+            .map_err(|error| Trouble::Other(error.to_string()))
+    }
+}
+
+/// What the file of this boot and this namespace starts with.
+fn first_line(path: &std::path::Path) -> Result<String, FileError> {
+    let epoch = state::epoch().map_err(|error| FileError::Io { path: path.to_owned(), error })?;
+    Ok(format!("owners {epoch}"))
+}
+
+/// What a change means for the ledger.
+#[derive(Debug)]
+pub(super) struct Claims {
+    stored: StoredLedger,
+    writer: Writer,
+    planner: Planner,
+}
+
+impl Claims {
+    /// Restricts the planner to what the writer may change.
+    pub(super) fn new(
+        session: &Session<'_, '_>,
+        ownership: &Ownership,
+        planner: Planner,
+        present: &Table,
+        wanted: &Table,
+        desired: &Desired,
+    ) -> Result<Self, Trouble> {
+        let stored = StoredLedger::read(session, present)?;
+        let writer = ownership.writer();
+        if writer.owner.is_none() && stored.ledger.is_empty() {
+            return Ok(Claims { stored, writer, planner });
+        }
+        // Timeouts and sync daemons are the director's, not an owner's.
+        let planner = if writer.owner.is_some() { planner.only_services() } else { planner };
+        match stored.ledger.restrict(planner, &writer, present, wanted) {
+            Ok(planner) => Ok(Claims { stored, writer, planner }),
+            Err(conflicts) => Err(Trouble::Told(refusals(&conflicts, desired))),
+        }
+    }
+
+    pub(super) fn planner(&self) -> &Planner {
+        &self.planner
+    }
+
+    /// How many owned services a writer without an owner leaves alone, as the desired state does not name them.
+    pub(super) fn left_alone(&self, wanted: &Table) -> usize {
+        if self.writer.owner.is_some() {
+            return 0;
+        }
+        self.stored.ledger.claims().filter(|(key, _)| wanted.service(key).is_none()).count()
+    }
+
+    /// Before the first command is sent.
+    pub(super) fn begin(&self, change: &Change) -> Result<(), Trouble> {
+        self.store(&self.claimed(change))
+    }
+
+    /// The change was made.
+    pub(super) fn settle(&self, change: &Change) -> Result<(), Trouble> {
+        let mut ledger = self.claimed(change);
+        ledger.settle(&self.writer, &self.planner, change.desired());
+        self.store(&ledger)
+    }
+
+    /// The change was undone.
+    pub(super) fn restore(&self) -> Result<(), Trouble> {
+        self.store(&self.stored.ledger)
+    }
+
+    fn claimed(&self, change: &Change) -> Ledger {
+        let mut ledger = self.stored.ledger.clone();
+        ledger.claim(&self.writer, &self.planner, change.before(), change.desired());
+        ledger
+    }
+
+    fn store(&self, ledger: &Ledger) -> Result<(), Trouble> {
+        // Who neither has an owner nor meets one needs no file.
+        if self.writer.owner.is_none() && self.stored.ledger.is_empty() { Ok(()) } else { self.stored.write(ledger) }
+    }
+}
+
+/// A line for each service that the file names and that is somebody else's, with its place.
+fn refusals(Conflicts(conflicts): &Conflicts, desired: &Desired) -> String {
+    let mut text = String::new();
+    for conflict in conflicts {
+        if let Some(place) = super::prepare::place(desired, &Command::AddService(Service::new(conflict.service))) {
+            text.push_str(&format!("{place}: "));
+        }
+        text.push_str(&format!("{conflict}\n"));
+    }
+    text.push_str("nothing was changed; --take takes these services over\n");
+    text
+}

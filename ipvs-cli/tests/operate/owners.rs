@@ -1,0 +1,145 @@
+//! `apply --owner`, and `owners`.
+
+use std::fs;
+
+use crate::director::{Director, done};
+
+const SHOP: &str = "-A -t 192.0.2.1:80 -s rr\n-a -t 192.0.2.1:80 -r 192.0.2.11 -m\n-A -t 192.0.2.1:443 -s rr\n";
+const MAIL: &str = "-A -t 192.0.2.1:25 -s wlc\n";
+
+/// The services of `-S -n`.
+fn services(director: &mut Director) -> Vec<String> {
+    let mut services: Vec<_> =
+        director.saved().lines().filter(|line| line.starts_with("-A")).map(str::to_owned).collect();
+    services.sort();
+    services
+}
+
+fn two_owners() -> Director {
+    let mut director = Director::new();
+    director.must("ipvsadm -A -u 192.0.2.9:53 -s rr");
+    let added = "2 services added; 1 destination added\n";
+    assert_eq!(director.feed("ipvs-cli apply --owner shop -", SHOP), done(0, added, ""));
+    assert_eq!(director.feed("ipvs-cli apply --owner mail -", MAIL), done(0, "1 service added\n", ""));
+    director
+}
+
+#[test]
+fn an_owner_deletes_only_what_it_applied_before() {
+    let mut director = two_owners();
+    assert_eq!(director.feed("ipvs-cli apply --owner shop -", SHOP), done(0, "nothing to change\n", ""));
+    let done_now = director.feed("ipvs-cli apply --owner shop -", "-A -t 192.0.2.1:443 -s rr\n");
+    assert_eq!(done_now, done(0, "1 service deleted with 1 destination\n", ""));
+    let left = ["-A -t 192.0.2.1:25 -s wlc", "-A -t 192.0.2.1:443 -s rr", "-A -u 192.0.2.9:53 -s rr"];
+    assert_eq!(services(&mut director), left);
+    let listed = "OWNER  SERVICE\nmail   tcp:192.0.2.1:25\nshop   tcp:192.0.2.1:443\n";
+    assert_eq!(director.run("ipvs-cli owners"), done(0, listed, ""));
+}
+
+#[test]
+fn entries_of_others_and_of_nobody_are_refused_by_name_and_place() {
+    let mut director = two_owners();
+    let before = director.saved();
+    let file = director.file("all.rules", "-A -t 192.0.2.1:25 -s rr\n-A -u 192.0.2.9:53 -s wlc\n");
+    let refused = format!(
+        "{file}:2: udp 192.0.2.9:53 is there and has no owner\n{file}:1: tcp 192.0.2.1:25 belongs to the owner mail\n\
+         nothing was changed; --take takes these services over\n"
+    );
+    assert_eq!(director.run(&format!("ipvs-cli apply --owner shop {file}")), done(1, "", &refused));
+    let diffed = director.run(&format!("ipvs-cli diff --owner shop {file}"));
+    assert_eq!((diffed.status, diffed.stderr), (2, refused));
+    assert_eq!(director.saved(), before);
+    let taken = director.run(&format!("ipvs-cli apply --owner shop --take {file}"));
+    assert_eq!((taken.status, taken.stderr.as_str()), (0, ""));
+    let listed = director.run("ipvs-cli owners --json").stdout;
+    let expected = "{\"version\": 1, \"owner\": \"shop\", \"service\": \"tcp 192.0.2.1:25\"}\n\
+                    {\"version\": 1, \"owner\": \"shop\", \"service\": \"udp 192.0.2.9:53\"}\n";
+    assert_eq!(listed, expected);
+}
+
+#[test]
+fn plain_apply_leaves_owned_services_alone() {
+    let mut director = two_owners();
+    let said = director.feed("ipvs-cli apply -", "-A -t 192.0.2.7:80 -s rr\n");
+    assert_eq!(said.status, 0);
+    assert!(said.stderr.contains("3 services with an owner left alone"), "{}", said.stderr);
+    let left = [
+        "-A -t 192.0.2.1:25 -s wlc",
+        "-A -t 192.0.2.1:443 -s rr",
+        "-A -t 192.0.2.1:80 -s rr",
+        "-A -t 192.0.2.7:80 -s rr",
+    ];
+    assert_eq!(services(&mut director), left);
+    let refused = director.feed("ipvs-cli apply -", MAIL);
+    assert_eq!(refused.status, 1);
+    assert!(refused.stderr.contains("tcp 192.0.2.1:25 belongs to the owner mail"), "{}", refused.stderr);
+    assert_eq!(director.feed("ipvs-cli restore", MAIL), refused);
+    assert_eq!(director.feed("ipvs-cli restore --quiet --take", MAIL).status, 0);
+    assert!(!director.run("ipvs-cli owners").stdout.contains("mail"));
+    // Nobody owns it now, so it goes as any other.
+    assert_eq!(director.feed("ipvs-cli apply --quiet -", "-A -t 192.0.2.7:80 -s rr\n").status, 0);
+    assert!(!services(&mut director).contains(&"-A -t 192.0.2.1:25 -s wlc".to_owned()));
+}
+
+#[test]
+fn a_service_that_somebody_made_anew_differently_is_disowned() {
+    let mut director = two_owners();
+    director.must("ipvsadm -D -t 192.0.2.1:25");
+    director.must("ipvsadm -A -t 192.0.2.1:25 -s rr");
+    assert!(!director.run("ipvs-cli owners").stdout.contains("mail"));
+    let refused = director.feed("ipvs-cli apply --owner mail -", MAIL);
+    assert!(refused.stderr.contains("tcp 192.0.2.1:25 is there and has no owner"), "{}", refused.stderr);
+    assert_eq!(director.feed("ipvs-cli apply --owner mail -", "version = 1\nservices = []\n").status, 0);
+    assert!(services(&mut director).contains(&"-A -t 192.0.2.1:25 -s rr".to_owned()));
+}
+
+#[test]
+fn what_another_program_cleared_comes_back_with_its_owner() {
+    let mut director = two_owners();
+    director.must("ipvsadm -C");
+    assert_eq!(director.feed("ipvs-cli apply --quiet --owner shop -", SHOP).status, 0);
+    let listed = "OWNER  SERVICE\nshop   tcp:192.0.2.1:80\nshop   tcp:192.0.2.1:443\n";
+    assert_eq!(director.run("ipvs-cli owners").stdout, listed);
+}
+
+#[test]
+fn a_change_that_is_undone_leaves_the_owners_as_they_were() {
+    let mut director = two_owners();
+    let before = fs::read_to_string(director.state_file("owners")).unwrap();
+    // The kernel refuses the second scheduler, which only it knows.
+    let wrong = "-A -t 192.0.2.1:81 -s rr\n-A -t 192.0.2.1:82 -s nosuch\n";
+    assert_eq!(director.feed("ipvs-cli apply --owner shop -", wrong).status, 1);
+    assert_eq!(fs::read_to_string(director.state_file("owners")).unwrap(), before);
+}
+
+#[test]
+fn a_damaged_list_of_owners_stops_a_change_and_says_where() {
+    let mut director = two_owners();
+    let path = director.state_file("owners");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replacen("mail\t", "mail ", 1)).unwrap();
+    let saved = director.saved();
+    let said = director.feed("ipvs-cli apply -", "-C\n");
+    assert_eq!(said.status, 1);
+    assert!(said.stderr.contains("line 2: ") && said.stderr.contains("remove the file"), "{}", said.stderr);
+    assert_eq!(director.saved(), saved);
+    // One of another boot is about a table that is gone.
+    fs::write(&path, text.replacen("boot:", "boot:x", 1)).unwrap();
+    assert_eq!(director.run("ipvs-cli owners").stdout, "OWNER  SERVICE\n");
+}
+
+#[test]
+fn only_takes_networks_and_refuses_what_is_nowhere() {
+    let mut director = Director::new();
+    director.must("ipvsadm -A -t 192.0.2.1:80 -s rr");
+    director.must("ipvsadm -A -t 198.51.100.1:80 -s rr");
+    let said = director.feed("ipvs-cli apply --only 198.51.100.0/24 -", "-C\n");
+    assert_eq!(said, done(0, "1 service deleted\n", ""));
+    assert_eq!(services(&mut director), ["-A -t 192.0.2.1:80 -s rr"]);
+    for wrong in ["203.0.113.0/24", "tcp:192.0.2.1:8080", "mark:7"] {
+        let said = director.feed(&format!("ipvs-cli apply --only {wrong} -"), "-C\n");
+        assert_eq!((said.status, said.stdout.as_str()), (1, ""), "{wrong}");
+        assert!(said.stderr.contains("no such service in the file or on the director"), "{}", said.stderr);
+    }
+    assert_eq!(services(&mut director), ["-A -t 192.0.2.1:80 -s rr"]);
+}
