@@ -1,6 +1,6 @@
 //! A director's table as JSON, and back: feature `serde`.
 //!
-//! Runs on an in-memory director; with `Client::connect()?` in its place, as root, on this machine's.
+//! It runs on an in-memory director only: it empties the director.
 
 use std::error::Error;
 use std::io::{self, Write};

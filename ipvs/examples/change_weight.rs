@@ -1,14 +1,17 @@
 //! Half of the new connections for a server that is being warmed up.
 //!
-//! Runs on an in-memory director; with `Client::connect()?` in its place, as root, on this machine's.
+//! Runs on an in-memory director; with `--kernel`, as root, on this machine's, where it adds the service tcp 192.0.2.1:80.
 
+use std::env;
 use std::error::Error;
 use std::io::{self, Write};
 
 use ipvs::{Client, Destination, Service, ServiceKey, Table, Weight};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    run(&mut Client::fake(Table::new()), &mut io::stdout())
+    let is_real = env::args().any(|word| word == "--kernel");
+    let mut director = if is_real { Client::connect()? } else { Client::fake(Table::new()) };
+    run(&mut director, &mut io::stdout())
 }
 
 /// Changes the weight of one server, and nothing else about it: an edit replaces the whole configuration, so it starts from

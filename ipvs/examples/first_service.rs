@@ -1,14 +1,17 @@
 //! A virtual service with two real servers behind NAT.
 //!
-//! Runs on an in-memory director; with `Client::connect()?` in its place, as root, on this machine's.
+//! Runs on an in-memory director; with `--kernel`, as root, on this machine's, where it adds the service tcp 192.0.2.1:80.
 
+use std::env;
 use std::error::Error;
 use std::io::{self, Write};
 
 use ipvs::{Client, Destination, Forwarding, Scheduler, Service, Table, Weight};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    run(&mut Client::fake(Table::new()), &mut io::stdout())
+    let is_real = env::args().any(|word| word == "--kernel");
+    let mut director = if is_real { Client::connect()? } else { Client::fake(Table::new()) };
+    run(&mut director, &mut io::stdout())
 }
 
 /// Makes it, and shows what the director says of it.

@@ -1,14 +1,17 @@
 //! All services of a director with their destinations and connections.
 //!
-//! Runs on an in-memory director; with `Client::connect()?` in its place, as root, on this machine's.
+//! Runs on an in-memory director, which holds none; with `--kernel`, as root, on this machine's.
 
+use std::env;
 use std::error::Error;
 use std::io::{self, Write};
 
 use ipvs::{Client, Table};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    run(&mut Client::fake(Table::new()), &mut io::stdout())
+    let is_real = env::args().any(|word| word == "--kernel");
+    let mut director = if is_real { Client::connect()? } else { Client::fake(Table::new()) };
+    run(&mut director, &mut io::stdout())
 }
 
 /// Lists them. What it shows are no counters, so it reads without statistics, which is much cheaper.

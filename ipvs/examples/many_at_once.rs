@@ -1,6 +1,6 @@
 //! A thousand services in a few system calls, and what was refused of them.
 //!
-//! Runs on an in-memory director; with `Client::connect()?` in its place, as root, on this machine's.
+//! It runs on an in-memory director only: it leaves a thousand services behind.
 
 use std::error::Error;
 use std::io::{self, Write};

@@ -4,7 +4,8 @@
 //! cargo run --example other_namespace -- blue
 //! ```
 //!
-//! The namespace is a name as in `ip netns`, the number of a process, or a path.
+//! The namespace is a name as in `ip netns`, the number of a process, or a path. There are none in memory: it always asks the
+//! kernel, with or without `--kernel`.
 
 use std::env;
 use std::error::Error;
@@ -13,7 +14,8 @@ use std::io::{self, Write};
 use ipvs::{Client, Namespace, Sysctls};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let namespace = env::args().nth(1).ok_or("give the network namespace")?.parse()?;
+    let name = env::args().skip(1).find(|word| word != "--kernel").ok_or("give the network namespace")?;
+    let namespace = name.parse()?;
     run(&namespace, &mut io::stdout())
 }
 

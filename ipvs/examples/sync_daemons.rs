@@ -1,14 +1,17 @@
 //! Two directors that share their connections: the daemons that tell them to each other.
 //!
-//! Runs on an in-memory director; with `Client::connect()?` in its place, as root, on this machine's.
+//! Runs on an in-memory director; with `--kernel`, as root, on this machine's, unless a sender runs there.
 
+use std::env;
 use std::error::Error;
 use std::io::{self, Write};
 
 use ipvs::{Client, Daemon, DaemonRole, InterfaceName, Table};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    run(&mut Client::fake(Table::new()), &mut io::stdout())
+    let is_real = env::args().any(|word| word == "--kernel");
+    let mut director = if is_real { Client::connect()? } else { Client::fake(Table::new()) };
+    run(&mut director, &mut io::stdout())
 }
 
 /// Starts the sender, and shows what runs with the kernel's defaults filled in.

@@ -1,22 +1,30 @@
 //! The load of each server, as a monitoring agent reads it.
 //!
-//! Runs on an in-memory director; with `Client::connect()?` in its place, as root, on this machine's.
+//! Runs on an in-memory director; with `--kernel`, as root, on this machine's.
 
+use std::env;
 use std::error::Error;
 use std::io::{self, Write};
 
 use ipvs::{Client, Destination, Service, Statistics, Table};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    run(&mut Client::fake(Table::new()), &mut io::stdout())
+    let is_real = env::args().any(|word| word == "--kernel");
+    let mut director = if is_real { Client::connect()? } else { sample()? };
+    run(&mut director, &mut io::stdout())
+}
+
+/// A director with one service.
+pub(crate) fn sample() -> Result<Client, Box<dyn Error>> {
+    let mut director = Client::fake(Table::new());
+    let dns = Service::new("udp 192.0.2.1:53".parse()?);
+    director.add_service(&dns)?;
+    director.add_destination(&dns.key(), &Destination::new("192.0.2.11:53".parse()?))?;
+    Ok(director)
 }
 
 /// Reads counters and rates. The kernel refreshes them about every two seconds, so asking more often is in vain.
 pub(crate) fn run(director: &mut Client, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
-    let dns = Service::new("udp 192.0.2.1:53".parse()?);
-    director.add_service(&dns)?;
-    director.add_destination(&dns.key(), &Destination::new("192.0.2.11:53".parse()?))?;
-
     for state in director.services()? {
         line(out, &state.service.key().to_string(), &state.statistics)?;
         for server in director.destinations(&state.service.key())? {

@@ -1,14 +1,18 @@
 //! What the kernel's error numbers mean.
 //!
-//! Runs on an in-memory director; with `Client::connect()?` in its place, as root, on this machine's.
+//! Runs on an in-memory director; with `--kernel`, as root, on this machine's, where it adds the service tcp 192.0.2.1:80 and
+//! deletes it again.
 
+use std::env;
 use std::error::Error;
 use std::io::{self, Write};
 
 use ipvs::{Client, Command, Error as IpvsError, Service, Table};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    run(&mut Client::fake(Table::new()), &mut io::stdout())
+    let is_real = env::args().any(|word| word == "--kernel");
+    let mut director = if is_real { Client::connect()? } else { Client::fake(Table::new()) };
+    run(&mut director, &mut io::stdout())
 }
 
 /// Asks for what can't be, and says why it can't: `EPERM`, `ESRCH`, and the like may mean many things.
@@ -31,5 +35,6 @@ pub(crate) fn run(director: &mut Client, out: &mut dyn Write) -> Result<(), Box<
             Ok(()) => writeln!(out, "it was possible after all")?,
         }
     }
+    director.delete_service(&"tcp 192.0.2.1:80".parse()?)?;
     Ok(())
 }

@@ -19,7 +19,7 @@ use crate::wire::sockopt::{self, Question};
 use crate::wire::{self, Body, Header, Read, Request, WireError};
 
 /// The number that the fake's family has at first.
-const FAMILY: u16 = 0x1f;
+pub(crate) const FAMILY: u16 = 0x1f;
 
 /// As many bytes of a dump as the kernel puts into a datagram.
 const CHUNK: usize = 32 << 10;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::client::{NoTasks, Pace, Paced, now};
 use crate::command::Command;
 use crate::daemon::Daemon;
 use crate::destination::Destination;
@@ -321,6 +322,11 @@ impl Planner {
     /// What `desired` does not say about a sync daemon (`None`) may be anything. A restricted plan may hold commands that are
     /// refused, if what it leaves is in their way: try it on a copy of `current`.
     pub fn plan(&self, current: &Table, desired: &Table) -> Plan {
+        now(self.plan_paced(current, desired, &mut Paced::new(&mut NoTasks)))
+    }
+
+    /// The same, with yields.
+    pub(crate) async fn plan_paced<P: Pace>(&self, current: &Table, desired: &Table, paced: &mut Paced<'_, P>) -> Plan {
         let mut steps = Steps::default();
         if self.timeouts && self.edits {
             steps.before.extend(timeouts(current.timeouts(), desired.timeouts()).map(Command::SetTimeouts));
@@ -328,16 +334,24 @@ impl Planner {
         if self.daemons {
             self.plan_daemons(current.daemons(), desired.daemons(), &mut steps);
         }
-        for wanted in desired.services().filter(|entry| self.concerns(entry)) {
+        for wanted in desired.services() {
+            paced.step(wanted.work()).await;
+            if !self.concerns(wanted) {
+                continue;
+            }
             match current.service(&wanted.service().key()) {
                 None => steps.add_whole(wanted),
                 Some(present) => self.plan_service(present, wanted, &mut steps),
             }
         }
         if self.deletions != Deletions::None {
-            let left_over = |entry: &&TableEntry| desired.service(&entry.service().key()).is_none();
+            let left_over = |entry: &TableEntry| desired.service(&entry.service().key()).is_none();
             // Newest first: the others need not move up.
-            for entry in current.services().rev().filter(|entry| self.concerns(entry)).filter(left_over) {
+            for entry in current.services().rev() {
+                paced.step(entry.work()).await;
+                if !self.concerns(entry) || !left_over(entry) {
+                    continue;
+                }
                 if self.deletions == Deletions::All || self.may_delete_whole(entry) {
                     steps.deletions.push(Command::DeleteService(entry.service().key()));
                 } else {

@@ -95,7 +95,9 @@ impl<C: Carrier> Core<C> {
         commands: impl IntoIterator<Item = &'c Command>,
     ) -> Result<(), Error> {
         let (mut modules, mut has_high_threshold) = (BTreeSet::new(), false);
+        let mut paced = self.paced();
         for command in commands {
+            paced.step(1).await;
             let needed = command.service().into_iter().flat_map(Service::modules);
             modules.extend(needed.filter(|module| table.has_module(*module).is_none()));
             has_high_threshold |= is_high_threshold(command);

@@ -119,6 +119,11 @@ impl Hash for At {
 }
 
 impl TableEntry {
+    /// How many entries it is: the service, and its destinations.
+    pub(crate) fn work(&self) -> usize {
+        1 + self.destinations().len()
+    }
+
     /// The service.
     pub fn service(&self) -> &Service {
         &self.0.state.service
@@ -407,6 +412,11 @@ impl Table {
     pub fn adopt(&mut self, entry: TableEntry) {
         self.note_modules(entry.service());
         self.services.insert(entry.service().key(), entry);
+    }
+
+    /// Takes the last service out.
+    pub(crate) fn pop(&mut self) -> Option<TableEntry> {
+        self.services.pop().map(|(_, entry)| entry)
     }
 
     /// Its services, oldest first. (The kernel lists them in an order of its own.)

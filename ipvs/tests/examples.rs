@@ -1,6 +1,6 @@
 //! The examples do what they say, on the in-memory kernel.
 
-use ipvs::{Client, Table};
+use ipvs::{Client, Command, Connections, Service, Table};
 
 /// Each example is a module with a function `run`, which takes a director and where to write to.
 macro_rules! examples {
@@ -15,6 +15,7 @@ macro_rules! examples {
 
 examples! {
     change_weight: "../examples/change_weight.rs"
+    controller: "../examples/controller.rs"
     drain_server: "../examples/drain_server.rs"
     dry_run: "../examples/dry_run.rs"
     first_service: "../examples/first_service.rs"
@@ -50,7 +51,7 @@ fn examples_say_what_they_did() {
     assert_eq!(says(|director, out| first_service::run(director, out)), "tcp 192.0.2.1:80 is scheduled by wrr\n");
     assert_eq!(says(|director, out| change_weight::run(director, out)), "192.0.2.11:80: weight 100 became 50\n");
     assert_eq!(
-        says(|director, out| watch_rates::run(director, out)),
+        says_of(watch_rates::sample().unwrap(), |director, out| watch_rates::run(director, out)),
         "udp 192.0.2.1:53: 0 connections, 0/s, 0 bytes/s in\n192.0.2.11:53: 0 connections, 0/s, 0 bytes/s in\n"
     );
     assert_eq!(says(|director, out| sync_daemons::run(director, out)), "master on lo, id 7, group 224.0.0.81\n");
@@ -100,11 +101,8 @@ fn refusals_have_their_reasons() {
 
 #[test]
 fn connections_are_listed_without_templates() {
-    let table = "TCP 7F000001 9C41 7F00000A 0050 7F00000A 1F90 ESTABLISHED     899
-TCP 7F000001 0000 7F00000A 0050 7F00000A 1F90 NONE             99
-";
     let mut out = Vec::new();
-    list_connections::run(table.as_bytes(), &mut out).unwrap();
+    list_connections::run(Connections::new(list_connections::SAMPLE.as_bytes()), &mut out).unwrap();
     assert_eq!(
         String::from_utf8(out).unwrap(),
         "127.0.0.1:40001 -> tcp 127.0.0.10:80 -> 127.0.0.10:8080: ESTABLISHED\n"
@@ -115,6 +113,37 @@ TCP 7F000001 0000 7F00000A 0050 7F00000A 1F90 NONE             99
 fn what_is_no_namespace_is_said() {
     let error = other_namespace::run(&"/dev/null".parse().unwrap(), &mut Vec::new()).unwrap_err();
     assert!(error.to_string().contains("/dev/null"), "{error}");
+}
+
+/// Keys of all services, in order.
+fn keys(director: &mut Client) -> Vec<String> {
+    let mut keys: Vec<_> = director.services().unwrap().iter().map(|state| state.service.key().to_string()).collect();
+    keys.sort();
+    keys
+}
+
+#[test]
+fn a_controller_takes_no_empty_file_for_a_desired_state() {
+    let mut director = Client::fake(Table::new());
+    controller::step(&mut director, "tcp 192.0.2.1:80 = 192.0.2.11:80\n").unwrap();
+    for text in ["", "\n \n", "owns 192.0.2.1\n"] {
+        let error = controller::step(&mut director, text).unwrap_err();
+        assert_eq!(error.to_string(), "there is no service in it: the director stays as it is", "{text:?}");
+        assert_eq!(keys(&mut director), ["tcp 192.0.2.1:80"]);
+    }
+}
+
+#[test]
+fn a_controller_that_owns_addresses_finds_its_stale_services_and_spares_others() {
+    let mut director = Client::fake(Table::new());
+    for key in ["mark 7", "tcp 192.0.2.1:81", "tcp 192.0.2.9:80", "udp 192.0.2.1:53"] {
+        director.execute(&Command::AddService(Service::new(key.parse().unwrap()))).unwrap();
+    }
+    let text = "owns 192.0.2.1\ntcp 192.0.2.1:80 = 192.0.2.11:80\n";
+    controller::step(&mut director, text).unwrap();
+    assert_eq!(keys(&mut director), ["mark 7", "tcp 192.0.2.1:80", "tcp 192.0.2.9:80"]);
+    let error = controller::step(&mut director, &format!("{text}tcp 192.0.2.9:80 =\n")).unwrap_err();
+    assert_eq!(error.to_string(), "tcp 192.0.2.9:80 is not of an address that a line `owns` has");
 }
 
 #[cfg(feature = "serde")]

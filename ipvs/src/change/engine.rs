@@ -144,15 +144,17 @@ where
             };
             // What is not as the command makes it was not carried out, or is undone by somebody else.
             self.journal.unacknowledged.retain(|command| is_carried_out(command, &present));
-            let plan = planner.plan(&present, desired);
+            let plan = planner.plan_paced(&present, desired, &mut self.core.paced()).await;
             stalled = if plan.commands().len() < least { 0 } else { stalled + 1 };
             least = least.min(plan.commands().len());
             if stalled >= STALLED || self.attempts >= MOST {
                 self.remaining = plan.commands().to_vec();
                 return Err(broken.map_or(StopReason::Contended, StopReason::Failed));
             }
-            try_out(&present, &plan).map_err(StopReason::Rejected)?;
-            sent = self.attempt(&present, &plan, Phase::Retrying).await?;
+            try_out(&present, &plan, &mut self.core.paced()).await.map_err(StopReason::Rejected)?;
+            let attempted = self.attempt(&present, &plan, Phase::Retrying).await;
+            self.core.paced().discard(present).await;
+            sent = attempted?;
         }
     }
 

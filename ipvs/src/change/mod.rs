@@ -13,7 +13,7 @@ pub use self::outcome::{
     Applied, ChangeError, ChangeReport, DirectorState, Kept, KeptReason, Phase, Progress, ReconcileError,
     RefusedCommand, Rejected, StopReason,
 };
-use crate::client::{Carrier, Client, Core, now};
+use crate::client::{Carrier, Client, Core, NoTasks, Pace, Paced, now};
 use crate::command::Command;
 use crate::plan::{Plan, Planner};
 use crate::table::Table;
@@ -77,7 +77,7 @@ impl Change {
     /// All refusals that can be foreseen.
     pub fn prepare(before: Table, desired: Table, planner: Planner) -> Result<Self, Rejected> {
         let plan = planner.plan(&before, &desired);
-        try_out(&before, &plan)?;
+        now(try_out(&before, &plan, &mut Paced::new(&mut NoTasks)))?;
         Ok(Change { before, desired, planner, plan })
     }
 
@@ -186,37 +186,48 @@ pub(crate) async fn reconcile<C: Carrier>(
     planner: &Planner,
 ) -> Result<Applied, ReconcileError> {
     let mut before = core.table(Detail::NoStatistics).await?;
-    let plan = planner.plan(&before, desired);
+    let plan = planner.plan_paced(&before, desired, &mut core.paced()).await;
     core.probe(&mut before, plan.commands()).await?;
-    try_out(&before, &plan)?;
+    try_out(&before, &plan, &mut core.paced()).await?;
     let change = Change { before, desired: desired.clone(), planner: planner.clone(), plan };
-    Ok(change.apply_over(core, |_| Ok(()), |_| ControlFlow::Continue(())).await?)
+    let applied = change.apply_over(core, |_| Ok(()), |_| ControlFlow::Continue(())).await;
+    core.paced().discard(change.before).await;
+    Ok(applied?)
 }
 
 /// Tries a plan on a copy of what it is about.
-fn try_out(before: &Table, plan: &Plan) -> Result<(), Rejected> {
+async fn try_out<P: Pace>(before: &Table, plan: &Plan, paced: &mut Paced<'_, P>) -> Result<(), Rejected> {
     if plan.is_empty() {
         return Ok(());
     }
-    let mut table = copy_for(plan, before);
+    let mut table = copy_for(plan, before, paced).await;
     let mut refusals = Vec::new();
     for command in plan.commands() {
+        paced.step(1).await;
         match table.explain(command) {
             Some(cause) => refusals.push((*command, cause)),
             // Nothing is against it.
             None => drop(table.apply(command)),
         }
     }
+    paced.discard(table).await;
     if refusals.is_empty() { Ok(()) } else { Err(Rejected { refusals }) }
 }
 
 /// As much of the table as decides over these commands, so that a small change of a large table costs little.
-fn copy_for(plan: &Plan, table: &Table) -> Table {
+async fn copy_for<P: Pace>(plan: &Plan, table: &Table, paced: &mut Paced<'_, P>) -> Table {
     // A daemon can't start beside certain destinations, whichever service they are of.
     if plan.commands().iter().any(|command| matches!(command, Command::StartDaemon(_))) {
         return table.clone();
     }
-    table.with_only(plan.commands().iter().filter_map(Command::service_key))
+    let mut copy = table.without_services();
+    for key in plan.commands().iter().filter_map(Command::service_key) {
+        paced.step(1).await;
+        if let Some(entry) = table.service(&key).filter(|_| copy.service(&key).is_none()) {
+            copy.adopt(entry.clone());
+        }
+    }
+    copy
 }
 
 #[cfg(test)]

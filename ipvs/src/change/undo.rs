@@ -88,7 +88,7 @@ where
 
     async fn take_back(&mut self, undo: &mut Undo) -> Result<(), Error> {
         let mut progress = Progress { phase: Phase::Undoing, done: 0, total: self.journal.commands.len() };
-        let services = self.by_service();
+        let services = self.by_service().await;
         self.undo_daemons(undo, Pass::Remove).await?;
         self.undo_timeouts(undo).await?;
         self.pass(undo, &services, Pass::Restore, &mut progress).await?;
@@ -102,9 +102,11 @@ where
     }
 
     /// The places in the journal of what was done to each service: the service that was touched last first, and its newest first.
-    fn by_service(&self) -> IndexMap<ServiceKey, Vec<usize>> {
+    async fn by_service(&mut self) -> IndexMap<ServiceKey, Vec<usize>> {
         let mut services: IndexMap<ServiceKey, Vec<usize>> = IndexMap::new();
+        let mut paced = self.core.paced();
         for (at, command) in self.journal.commands.iter().enumerate().rev() {
+            paced.step(1).await;
             if let Some(key) = command.service_key() {
                 services.entry(key).or_default().push(at);
             }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::Client;
 use super::builder::{ClientBuilder, DEADLINE};
-use super::carrier::Carrier;
+use super::carrier::{Blocking, Carrier, Pace};
 use super::conversation::Core;
 use crate::cause::Cause;
 use crate::change::{Applied, Change, ChangeError, Phase, Progress, ReconcileError};
@@ -118,7 +118,9 @@ impl Carrier for Waiting {
         };
         timeout(*deadline, comes).await.unwrap_or(Err(Error::Deadline(*deadline)))
     }
+}
 
+impl Pace for Waiting {
     async fn yield_now(&mut self) {
         tokio::task::yield_now().await;
     }
@@ -179,9 +181,18 @@ impl AsyncClient {
 
     /// As [`Client::fake`](crate::Client::fake): a client of an in-memory kernel that holds this table.
     pub fn fake(table: Table) -> Self {
-        let Client { core } = Client::fake(table);
-        let link = core.carrier.link.another(DEADLINE).expect("the in-memory kernel has sockets");
-        AsyncClient { core: core.beside(Waiting::at_once(link)) }
+        Self::in_memory(Client::fake(table))
+    }
+
+    /// As [`Client::dry_run`](crate::Client::dry_run). What the table does not tell is asked while a command is sent, and waited for
+    /// by its thread.
+    pub fn dry_run(self, table: Table) -> Self {
+        let core = self.core.carried_by(|Waiting { link, deadline, .. }| Blocking { link, deadline });
+        Self::in_memory(Client { core }.dry_run(table))
+    }
+
+    fn in_memory(Client { core }: Client) -> Self {
+        AsyncClient { core: core.carried_by(|Blocking { link, .. }| Waiting::at_once(link)) }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::io::ErrorKind;
 
-use super::carrier::Carrier;
+use super::carrier::{Carrier, Paced};
 use crate::cause::Cause;
 use crate::command::Command;
 use crate::daemon::Daemon;
@@ -50,6 +50,14 @@ impl<C: Carrier> Core<C> {
         Core::with(carrier, self.family)
     }
 
+    /// The same conversation, waited for in another way.
+    #[cfg(feature = "tokio")]
+    pub(super) fn carried_by<D>(self, change: impl FnOnce(C) -> D) -> Core<D> {
+        let Core { carrier, family, sequence, limits, window, request, reply, unfinished, is_littered } = self;
+        let carrier = change(carrier);
+        Core { carrier, family, sequence, limits, window, request, reply, unfinished, is_littered }
+    }
+
     fn with(carrier: C, family: u16) -> Self {
         Core {
             carrier,
@@ -62,6 +70,11 @@ impl<C: Carrier> Core<C> {
             unfinished: None,
             is_littered: false,
         }
+    }
+
+    /// For work that nothing is sent for.
+    pub(crate) fn paced(&mut self) -> Paced<'_, C> {
+        Paced::new(&mut self.carrier)
     }
 
     async fn resolve_family(&mut self) -> Result<u16, Error> {
@@ -306,6 +319,7 @@ impl<C: Carrier> Core<C> {
     pub(crate) async fn table(&mut self, detail: Detail) -> Result<Table, Error> {
         let mut services = Vec::new();
         for state in self.services(detail).await? {
+            self.carrier.yield_now().await;
             let destinations = self.destinations(&state.service.key(), detail).await?;
             services.push((state, destinations));
         }

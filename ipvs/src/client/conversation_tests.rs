@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use super::*;
+use crate::client::Pace;
 use crate::fake::Fake;
 use crate::link::Link;
 use crate::service::Service;
@@ -38,7 +39,9 @@ impl Carrier for Hesitant {
         assert!(self.0.try_receive(buffer)?, "the in-memory kernel answers at once");
         Ok(())
     }
+}
 
+impl Pace for Hesitant {
     async fn yield_now(&mut self) {
         let mut asked = false;
         poll_fn(|_| if std::mem::replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending }).await;

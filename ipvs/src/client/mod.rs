@@ -16,7 +16,7 @@ use std::time::Duration;
 pub use asynchronous::{AsyncClient, AsyncPipeline};
 pub use builder::ClientBuilder;
 use builder::DEADLINE;
-pub(crate) use carrier::{Blocking, Carrier, now};
+pub(crate) use carrier::{Blocking, Carrier, NoTasks, Pace, Paced, now};
 pub(crate) use conversation::Core;
 pub use pipeline::Pipeline;
 

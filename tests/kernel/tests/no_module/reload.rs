@@ -5,6 +5,10 @@ use std::sync::PoisonError;
 use ipvs::{AsyncClient, Client, Command, Errno, Error, Planner, Service, ServiceKey, Table};
 use kernel_tests::sandbox;
 
+#[path = "../../../../ipvs/examples/controller.rs"]
+#[expect(dead_code, reason = "a program of its own, too")]
+mod controller;
+
 use super::{MACHINE, NoLoader, unload};
 
 fn key(n: u32) -> ServiceKey {
@@ -78,4 +82,11 @@ fn clients_outlive_the_module() {
         assert!(matches!(client.execute(&unknown), Err(Error::Refused(refusal)) if refusal.errno == Errno::ENOENT));
     }
     client.flush().unwrap();
+
+    // The example loses its table with the module, and makes it again.
+    let text = "tcp 192.0.2.1:80 = 127.0.0.1:80\n";
+    for _ in 0..2 {
+        assert_eq!(controller::step(&mut client, text).unwrap().commands.len(), 2);
+        unload_with(&mut client);
+    }
 }
