@@ -500,3 +500,7 @@ impl Steps {
 #[cfg(test)]
 #[path = "plan_laws.rs"]
 pub(crate) mod laws;
+
+#[cfg(test)]
+#[path = "plan_exhaustive.rs"]
+mod exhaustive;

@@ -3,6 +3,7 @@
 mod operate {
     pub(crate) mod world;
 
+    mod beside;
     mod faults;
     mod journal;
     mod killed;
