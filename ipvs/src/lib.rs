@@ -55,6 +55,7 @@ pub mod owners;
 mod plan;
 mod probe;
 mod public;
+pub mod rule;
 mod rules;
 #[cfg(feature = "serde")]
 mod serialize;

@@ -7,12 +7,12 @@ use std::ptr;
 
 use ipvs::{
     Command, Destination, DestinationState, Family, Forwarding, Protocol, Scheduler, ServiceKey, Table, TableEntry,
-    Tunnel, Weight,
+    Tunnel, Weight, rule,
 };
 
 use super::Located;
 use crate::ipvsadm::LONGEST_TIMEOUT;
-use crate::render::{order, save};
+use crate::render::order;
 
 /// How the services of a director are written.
 #[derive(Default)]
@@ -31,7 +31,7 @@ impl<'d> Wording<'d> {
         let mut services = HashMap::with_capacity(director.services().len());
         for entry in director.services().filter(|entry| is_ordinary(entry)) {
             let mut line = Vec::with_capacity(LINE);
-            save::service_rule(&mut line, entry.service());
+            rule::service(&mut line, entry.service());
             services.insert(line, entry);
         }
         Wording { services, line: Vec::with_capacity(LINE) }
@@ -69,12 +69,12 @@ impl<'d> Wording<'d> {
         text: &'t [u8],
     ) -> Option<&'t [u8]> {
         self.line.clear();
-        save::destination_start(&mut self.line, key);
+        rule::destination_start(&mut self.line, key);
         let start = self.line.len();
         let mut rest = text;
         for state in destinations {
             self.line.truncate(start);
-            save::destination_end(&mut self.line, key, &state.destination);
+            rule::destination_end(&mut self.line, key, &state.destination);
             self.line.push(b'\n');
             rest = rest.strip_prefix(&self.line[..])?;
         }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use fwmark::MarkRule;
-use ipvs::{Command, Daemon, Destination, Plan, Service, ServiceKey, Table, Timeouts};
+use ipvs::{Command, Daemon, Destination, Plan, Service, ServiceKey, Table, Timeouts, rule};
 
 use super::json;
 use super::mark::written;
@@ -13,7 +13,6 @@ use super::mark_change::MarkChange;
 use crate::desired::fields;
 use crate::desired::group::service_of;
 use crate::desired::scalar::{Fields, Scalar};
-use crate::render;
 
 /// What a plan changes, ordered by what it is about.
 pub(super) struct Difference<'p> {
@@ -174,10 +173,13 @@ impl Line<'_> {
     fn write(&self, text: &mut Vec<u8>) {
         text.extend_from_slice(&[self.sign, b' ']);
         match self.rule {
-            Rule::Service(service) => render::save::service_rule(text, service),
-            Rule::Destination(key, destination) => render::save::destination_rule(text, &key, destination),
-            Rule::Timeouts(timeouts) => render::timeouts::rule(text, timeouts),
-            Rule::Daemon(daemon) => render::daemon::rule(text, daemon),
+            Rule::Service(service) => rule::service(text, service),
+            Rule::Destination(key, destination) => {
+                rule::destination_start(text, &key);
+                rule::destination_end(text, &key, destination);
+            }
+            Rule::Timeouts(timeouts) => rule::timeouts(text, &timeouts),
+            Rule::Daemon(daemon) => rule::daemon(text, daemon),
             Rule::Mark(rule) => text.extend_from_slice(format!("mark add {}", written(rule)).as_bytes()),
         }
         text.push(b'\n');

@@ -16,23 +16,6 @@ pub fn list(out: &mut impl Write, daemons: &[Daemon]) -> io::Result<()> {
     out.write_all(&text)
 }
 
-/// The command that starts a daemon.
-pub fn rule(line: &mut Vec<u8>, daemon: &Daemon) {
-    line.extend_from_slice(b"--start-daemon ");
-    line.extend_from_slice(daemon.role.to_string().as_bytes());
-    line.extend_from_slice(b" --mcast-interface ");
-    line.extend_from_slice(daemon.interface.as_bytes());
-    line.extend_from_slice(b" --syncid ");
-    decimal(line, daemon.sync_id);
-    if let Some(group) = daemon.group {
-        line.extend_from_slice(b" --mcast-group ");
-        numeric(line, group);
-    }
-    number(line, b" --mcast-port ", daemon.port);
-    number(line, b" --mcast-ttl ", daemon.ttl.map(u16::from));
-    number(line, b" --sync-maxlen ", daemon.max_len);
-}
-
 fn line(line: &mut Vec<u8>, daemon: &Daemon) {
     line.extend_from_slice(match daemon.role {
         DaemonRole::Master => b"master sync daemon (mcast=",

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use ipvs::rule::parts;
 use ipvs::{
     DestinationState, Family, Forwarding, Info, Protocol, Rates, ServiceKey, ServiceState, Statistics, Tunnel,
     TunnelFlags,
@@ -9,7 +10,7 @@ use ipvs::{
 
 use super::address::{cut_endpoint, netmask};
 use super::number::{counter, decimal, left, left_number, right_number};
-use super::{Lines, flags, order};
+use super::{Lines, order};
 use crate::ipvsadm::names::Names;
 use crate::request::{ListRequest, View};
 
@@ -125,9 +126,9 @@ fn configuration(line: &mut Vec<u8>, state: &ServiceState) {
     let service = &state.service;
     line.push(b' ');
     line.extend_from_slice(service.scheduler.as_bytes());
-    if flags::any(service) {
+    if parts::any(service) {
         line.extend_from_slice(b" (");
-        flags::listed(line, service);
+        parts::listed(line, service);
         line.push(b')');
     }
     if let Some(persistence) = service.persistence {

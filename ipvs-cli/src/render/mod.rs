@@ -12,7 +12,6 @@ pub mod save;
 pub mod timeouts;
 
 pub(crate) mod address;
-mod flags;
 pub(crate) mod number;
 #[cfg(test)]
 mod samples;

@@ -4,21 +4,10 @@ use std::io::{self, Write};
 
 use ipvs::Timeouts;
 
-use super::number::decimal;
-
 /// Writes the one line. 0 stands for a protocol that the kernel was built without.
 pub fn line(out: &mut impl Write, timeouts: Timeouts) -> io::Result<()> {
     let [tcp, tcp_fin, udp] = [timeouts.tcp, timeouts.tcp_fin, timeouts.udp].map(Option::unwrap_or_default);
     writeln!(out, "Timeout (tcp tcpfin udp): {tcp} {tcp_fin} {udp}")
-}
-
-/// The command that sets them. 0 leaves one as it is.
-pub fn rule(line: &mut Vec<u8>, timeouts: Timeouts) {
-    line.extend_from_slice(b"--set");
-    for seconds in [timeouts.tcp, timeouts.tcp_fin, timeouts.udp] {
-        line.push(b' ');
-        decimal(line, seconds.unwrap_or_default());
-    }
 }
 
 #[cfg(test)]

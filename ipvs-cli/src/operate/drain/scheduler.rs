@@ -1,10 +1,9 @@
 //! Schedulers that refuse clients while a destination has weight 0 (docs/schedulers.md).
 
-use ipvs::{Scheduler, SchedulerFlags, Service, ServiceKey};
+use ipvs::{Command, Scheduler, SchedulerFlags, Service, ServiceKey};
 
 use super::targets::Selected;
 use crate::operate::session::Trouble;
-use crate::render;
 
 /// The command that makes such a service give clients to another server; `None`: its scheduler does.
 pub(crate) fn cure(service: &Service) -> Option<Cure> {
@@ -12,9 +11,8 @@ pub(crate) fn cure(service: &Service) -> Option<Cure> {
         // The same flag has a name for each: sh-fallback, mh-fallback.
         Scheduler::MH | Scheduler::SH if !service.scheduler_flags.contains(SchedulerFlags::FLAG_1) => {
             let flags = service.scheduler_flags | SchedulerFlags::FLAG_1;
-            let mut rule = Vec::new();
-            render::save::service_edit(&mut rule, &service.with_scheduler_flags(flags));
-            Some(Cure::Fallback(format!("ipvsadm {}", String::from_utf8_lossy(&rule))))
+            let edit = Command::EditService(service.with_scheduler_flags(flags));
+            Some(Cure::Fallback(format!("ipvsadm {edit}")))
         }
         Scheduler::DH => Some(Cure::OtherScheduler),
         _ => None,

@@ -2,16 +2,17 @@
 //!
 //! `sh` and `mh` have no name for the third flag: a listing shows nothing for it, but saved it must be, by its general name.
 
-use ipvs::{Scheduler, SchedulerFlags, Service};
+use crate::name::Scheduler;
+use crate::service::{SchedulerFlags, Service};
 
 /// Are there any that ipvsadm knows?
-pub(super) fn any(service: &Service) -> bool {
+pub fn any(service: &Service) -> bool {
     let known = SchedulerFlags::FLAG_1 | SchedulerFlags::FLAG_2 | SchedulerFlags::FLAG_3;
     service.scheduler_flags.intersects(known)
 }
 
 /// Appends their names for a listing, with commas between them: nothing for a flag that the scheduler has no name for.
-pub(super) fn listed(line: &mut Vec<u8>, service: &Service) {
+pub fn listed(line: &mut Vec<u8>, service: &Service) {
     names(line, service, vocabulary(service.scheduler));
 }
 
@@ -47,7 +48,7 @@ fn vocabulary(scheduler: Scheduler) -> [&'static str; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::samples::text;
+    use crate::rule::text;
 
     fn service(scheduler: Scheduler, bits: u32) -> Service {
         Service::new("mark 1".parse().unwrap())
