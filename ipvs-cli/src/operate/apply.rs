@@ -99,6 +99,7 @@ pub(super) fn change(
             let reason = reason(&prepared, &verdict);
             session.log(&manner.logging, &Record { outcome: Outcome::Failed, detail: &reason, ..record });
             session.say(reason);
+            explain(session, &verdict);
             if let Some(advice) = verdict.advice() {
                 session.complain(advice);
             }
@@ -185,6 +186,21 @@ pub(super) fn show_drained(session: &mut Session<'_, '_>, left: &[LeftDrained], 
         let mut fields = vec![("change", Scalar::text("left-drained")), ("of", Scalar::text("destination"))];
         fields.extend(left.fields());
         session.print(json::object(fields));
+    }
+}
+
+/// What stays of a change that was to be undone, and what another program keeps different.
+fn explain(session: &mut Session<'_, '_>, verdict: &Verdict) {
+    const NAMED: usize = 10;
+    let report = &verdict.unmade.report;
+    for kept in report.kept.iter().take(NAMED) {
+        session.complain(format_args!("not undone: {}: {}", kept.command, kept.reason));
+    }
+    for command in report.remaining.iter().take(NAMED) {
+        session.complain(format_args!("still needed: {command}"));
+    }
+    for more in [&report.kept.len(), &report.remaining.len()].into_iter().filter_map(|all| all.checked_sub(NAMED + 1)) {
+        session.complain(format_args!("and {} more", more + 1));
     }
 }
 

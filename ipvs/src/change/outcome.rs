@@ -77,13 +77,13 @@ pub struct Applied {
 /// let desired = other.table()?;
 /// if let Err(rejected) = Change::prepare(Table::new(), desired, Planner::new()) {
 ///     for (command, cause) in &rejected.refusals {
-///         eprintln!("{command:?}: {cause}");
+///         eprintln!("{command}: {cause}");
 ///     }
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} of the commands would be refused, the first because {}", .refusals.len(), .refusals[0].1)]
+#[error("{} of the commands would be refused, the first is `{}`: {}", .refusals.len(), .refusals[0].0, .refusals[0].1)]
 pub struct Rejected {
     /// Which, and why; at least one.
     pub refusals: Vec<(Command, Cause)>,
@@ -114,7 +114,7 @@ pub struct ChangeError {
 /// ```
 /// fn log(report: &ipvs::ChangeReport) {
 ///     for kept in &report.kept {
-///         eprintln!("{:?} stays: {}", kept.command, kept.reason);
+///         eprintln!("{} stays: {}", kept.command, kept.reason);
 ///     }
 /// }
 /// ```
@@ -136,7 +136,7 @@ pub struct ChangeReport {
 /// A command of a [`Change`](crate::Change) whose effect stays after an undo.
 ///
 /// ```
-/// fn show(kept: &ipvs::Kept) -> String { format!("{:?} stays: {}", kept.command, kept.reason) }
+/// fn show(kept: &ipvs::Kept) -> String { format!("{} stays: {}", kept.command, kept.reason) }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -200,10 +200,7 @@ pub struct RefusedCommand {
 
 impl fmt::Display for RefusedCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.command.service_key() {
-            Some(key) => write!(f, "{} of {key} was refused: ", self.command.kind())?,
-            None => write!(f, "{} was refused: ", self.command.kind())?,
-        }
+        write!(f, "`{}` was refused: ", self.command)?;
         match &self.cause {
             Some(cause) => cause.fmt(f),
             None => self.refusal.fmt(f),
