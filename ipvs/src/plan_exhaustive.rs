@@ -13,7 +13,8 @@ use crate::{Scheduler, Service, Weight};
 
 /// A service has a scheduler and destinations; a destination is absent, or has a weight and an upper threshold.
 type Servers = [Option<(u32, u32)>; 2];
-type Shape = [Option<(Scheduler, Servers)>; 2];
+type OneService = Option<(Scheduler, Servers)>;
+type Shape = [OneService; 2];
 
 fn servers() -> Vec<Servers> {
     let values = [None, Some((0, 0)), Some((1, 0)), Some((2, 0)), Some((1, 5))];
@@ -50,7 +51,7 @@ fn table(shape: &Shape) -> Table {
 
 /// How many entries differ: the fewest commands that there can be.
 fn distance(from: &Shape, to: &Shape) -> usize {
-    let of_service = |(from, to): (&Option<(Scheduler, Servers)>, &Option<(Scheduler, Servers)>)| match (from, to) {
+    let of_service = |(from, to): (&OneService, &OneService)| match (from, to) {
         (None, None) => 0,
         (Some(_), None) => 1,
         (None, Some((_, servers))) => 1 + servers.iter().flatten().count(),
