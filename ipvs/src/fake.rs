@@ -4,8 +4,11 @@
 pub(crate) mod log;
 
 use std::collections::VecDeque;
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use foldhash::fast::FixedState;
 
 #[cfg(test)]
 use self::log::{Event, Log};
@@ -13,6 +16,7 @@ use crate::client::Client;
 use crate::command::Command;
 use crate::error::Errno;
 use crate::kernel::Behaviors;
+use crate::link::Datagrams;
 use crate::service::Family;
 use crate::table::{Table, TableEntry};
 use crate::wire::sockopt::{self, Question};
@@ -21,14 +25,11 @@ use crate::wire::{self, Body, Header, Read, Request, WireError};
 /// The number that the fake's family has at first.
 pub(crate) const FAMILY: u16 = 0x1f;
 
-/// As many bytes of a dump as the kernel puts into a datagram.
-const CHUNK: usize = 32 << 10;
-
 /// One socket of it.
 #[derive(Debug)]
 pub(crate) struct Fake {
     /// That of all sockets.
-    table: Arc<Mutex<Table>>,
+    world: Arc<Mutex<World>>,
     /// The number of the family, which changes when the module is loaded again; 0 without the module.
     family: Arc<AtomicU16>,
     /// The kernel that the table is of, to be asked what a table does not tell.
@@ -36,6 +37,56 @@ pub(crate) struct Fake {
     replies: VecDeque<Reply>,
     #[cfg(test)]
     pub(crate) log: Log,
+    /// The dump that is under way.
+    dump: Option<Dump>,
+    datagrams: Datagrams,
+    /// What others do before each call, between the datagrams of a dump as well.
+    #[cfg(test)]
+    pub(crate) others: Option<Others>,
+}
+
+/// What the sockets of a network namespace see, and what makes their dumps incomplete.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    pub(crate) table: Table,
+    /// The tables of other network namespaces: up to Linux 6.12 their services count in the places of a dump.
+    pub(crate) elsewhere: Vec<Table>,
+    /// Services stand in the order of their hashes with this number, as in the kernel: another number is another order, as when Linux 7.2
+    /// gives its table more buckets. `None`: newest first, as in one bucket.
+    pub(crate) seed: Option<u64>,
+}
+
+impl World {
+    /// The places of a dump of services; `None` is a service of another namespace.
+    fn places(&self) -> Vec<Option<&TableEntry>> {
+        let all = std::iter::once(&self.table).chain(&self.elsewhere).enumerate();
+        let mut places: Vec<_> =
+            all.flat_map(|(namespace, table)| table.services().rev().map(move |entry| (namespace, entry))).collect();
+        if let Some(seed) = self.seed {
+            let hash = FixedState::with_seed(seed);
+            places.sort_by_key(|(namespace, entry)| hash.hash_one((namespace, entry.service().key())));
+        }
+        places.into_iter().map(|(namespace, entry)| (namespace == 0).then_some(entry)).collect()
+    }
+}
+
+/// A dump of which part may have been received.
+#[derive(Debug)]
+struct Dump {
+    read: Read,
+    sequence: u32,
+    /// How many entries it has passed.
+    place: usize,
+}
+
+#[cfg(test)]
+pub(crate) struct Others(pub(crate) Box<dyn FnMut(&mut World) + Send>);
+
+#[cfg(test)]
+impl std::fmt::Debug for Others {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Others")
+    }
 }
 
 /// A datagram that waits to be received.
@@ -48,36 +99,42 @@ struct Reply {
 
 impl Fake {
     pub(crate) fn new(table: Table) -> Self {
-        Fake {
-            table: Arc::new(Mutex::new(table)),
-            family: Arc::new(AtomicU16::new(FAMILY)),
-            original: None,
-            replies: VecDeque::new(),
-            #[cfg(test)]
-            log: Log::default(),
-        }
+        let world = Arc::new(Mutex::new(World { table, ..World::default() }));
+        Self::over(world, Arc::new(AtomicU16::new(FAMILY)), None)
     }
 
     pub(crate) fn with_original(table: Table, original: Client) -> Self {
         Fake { original: Some(Arc::new(Mutex::new(original))), ..Self::new(table) }
     }
 
+    fn over(world: Arc<Mutex<World>>, family: Arc<AtomicU16>, original: Option<Arc<Mutex<Client>>>) -> Self {
+        Fake {
+            world,
+            family,
+            original,
+            replies: VecDeque::new(),
+            dump: None,
+            datagrams: Datagrams::Long,
+            #[cfg(test)]
+            log: Log::default(),
+            #[cfg(test)]
+            others: None,
+        }
+    }
+
     /// Another socket of the same kernel.
     pub(crate) fn another(&self) -> Self {
         Fake {
-            table: Arc::clone(&self.table),
-            family: Arc::clone(&self.family),
-            original: self.original.clone(),
-            replies: VecDeque::new(),
             #[cfg(test)]
             log: self.log.another(),
+            ..Self::over(Arc::clone(&self.world), Arc::clone(&self.family), self.original.clone())
         }
     }
 
     /// Unloads the module, and with it the table; loads it again if the family is given a number other than 0.
     #[cfg(test)]
     pub(crate) fn reload(&self, family: u16) {
-        *self.table() = Table::new();
+        self.world().table = Table::new();
         self.family.store(family, Ordering::Relaxed);
     }
 
@@ -85,13 +142,28 @@ impl Fake {
         self.family.load(Ordering::Relaxed)
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         // A table is never left half changed.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The dumps to come have datagrams of this size.
+    pub(crate) fn receive_in(&mut self, datagrams: Datagrams) {
+        self.datagrams = datagrams;
+    }
+
+    #[cfg(test)]
+    fn let_others_work(&mut self) {
+        if let Some(Others(work)) = &mut self.others {
+            work(&mut self.world.lock().unwrap());
+        }
+    }
+
+    #[cfg(not(test))]
+    fn let_others_work(&mut self) {}
+
     pub(crate) fn behaviors(&self) -> Behaviors {
-        self.table().behaviors()
+        self.world().table.behaviors()
     }
 
     /// Runs all requests of a datagram in order; the answers wait to be received.
@@ -116,20 +188,22 @@ impl Fake {
     }
 
     /// Answers a question of the older interface, in the question's place.
-    pub(crate) fn ask(&self, option: i32, buffer: &mut [u8]) -> Result<(), Errno> {
+    pub(crate) fn ask(&mut self, option: i32, buffer: &mut [u8]) -> Result<(), Errno> {
         if self.family() == 0 {
             return Err(Errno::ENOPROTOOPT);
         }
-        let table = self.table();
-        // Newest first, as in a dump.
+        self.let_others_work();
+        let world = self.world();
+        let table = &world.table;
         match Question::read(option, buffer).ok_or(Errno::EINVAL)? {
             Question::Info => {
                 let is_told = |entry: &&TableEntry| entry.service().key().family() == Family::V4;
                 sockopt::put_info(buffer, table.info(), table.services().filter(is_told).count());
             }
             Question::Services => {
-                let all = table.services().rev().map(|entry| (entry.state(), entry.destinations().len()));
-                sockopt::put_services(buffer, all);
+                // In the order of a dump.
+                let all = world.places().into_iter().flatten();
+                sockopt::put_services(buffer, all.map(|entry| (entry.state(), entry.destinations().len())));
             }
             Question::Service(key) => {
                 let entry = table.service(&key).ok_or(Errno::ESRCH)?;
@@ -149,7 +223,13 @@ impl Fake {
 
     /// Takes the next datagram of the kernel and returns its length; `None` where a socket would wait.
     pub(crate) fn receive(&mut self, buffer: &mut Vec<u8>) -> Option<usize> {
-        *buffer = self.replies.pop_front()?.datagram;
+        let Reply { datagram, of_dump } = self.replies.pop_front()?;
+        if of_dump {
+            // The kernel makes the next datagram when one is received.
+            self.let_others_work();
+            self.go_on();
+        }
+        *buffer = datagram;
         Some(buffer.len())
     }
 
@@ -174,85 +254,90 @@ impl Fake {
                 self.log.push(Event::Done(command));
             }
             Request::Read(Read::Info) => {
-                let info = self.table().info();
+                let info = self.world().table.info();
                 self.reply(|out| wire::encode_info(out, reply, info));
             }
             Request::Read(Read::Timeouts) => {
-                let timeouts = self.table().timeouts();
+                let timeouts = self.world().table.timeouts();
                 self.reply(|out| wire::encode_timeouts(out, reply, &timeouts));
             }
             Request::Read(Read::Service(key)) => {
-                let state = *self.table().service(&key).ok_or(Errno::ESRCH)?.state();
+                let state = *self.world().table.service(&key).ok_or(Errno::ESRCH)?.state();
                 self.reply(|out| wire::encode_service(out, reply, &state));
             }
-            Request::Read(_) if self.replies.iter().any(|reply| reply.of_dump) => return Err(Errno::EBUSY),
-            Request::Read(dump) => self.dump(header.sequence, dump),
+            Request::Read(_) if self.dump.is_some() || self.replies.iter().any(|reply| reply.of_dump) => {
+                return Err(Errno::EBUSY);
+            }
+            Request::Read(read) => {
+                self.dump = Some(Dump { read, sequence: header.sequence, place: 0 });
+                self.go_on();
+            }
         }
         Ok(())
     }
 
     fn change(&mut self, command: &Command) -> Result<(), Errno> {
-        let mut table = self.table();
+        let mut world = self.world();
+        let table = &mut world.table;
         if let Some(original) = &self.original {
             // What can't be asked is not refused: the kernel itself will answer.
-            let _ = original.lock().unwrap_or_else(PoisonError::into_inner).probe(&mut table, [command]);
+            let _ = original.lock().unwrap_or_else(PoisonError::into_inner).probe(table, [command]);
         }
         table.apply(command).map_err(|refusal| refusal.errno)
     }
 
-    fn dump(&mut self, sequence: u32, dump: Read) {
+    /// Makes the next datagram of the dump that is under way.
+    fn go_on(&mut self) {
+        let Some(Dump { read, sequence, place }) = self.dump.take() else { return };
+        let mut datagram = Datagram { bytes: Vec::new(), most: self.datagrams.buffer(), places: 0 };
         let header = Header { family: FAMILY, flags: wire::REPLY, sequence };
-        let mut chunks = Chunks { done: VecDeque::new(), current: Vec::new() };
-        let table = self.table();
-        match dump {
-            // Newest first, as in a bucket of the kernel's hash table.
-            Read::Services => {
-                for entry in table.services().rev() {
-                    chunks.add(|out| wire::encode_service(out, header, entry.state()));
-                }
-            }
+        let world = self.world();
+        match read {
+            Read::Services => datagram.fill(world.places().into_iter().skip(place), |out, entry| {
+                entry.into_iter().for_each(|entry| wire::encode_service(out, header, entry.state()));
+            }),
             Read::Destinations(key) => {
-                let destinations = table.service(&key).into_iter().flat_map(|entry| entry.destinations().rev());
-                for state in destinations {
-                    chunks.add(|out| wire::encode_destination(out, header, state));
-                }
+                // Newest first, as in the kernel.
+                let all = world.table.service(&key).into_iter().flat_map(|entry| entry.destinations().rev());
+                datagram.fill(all.skip(place), |out, state| wire::encode_destination(out, header, state));
             }
             Read::Daemons => {
-                for daemon in table.daemons() {
-                    chunks.add(|out| wire::encode_daemon(out, header, daemon));
-                }
+                datagram.fill(world.table.daemons().iter().skip(place), |out, daemon| {
+                    wire::encode_daemon(out, header, daemon);
+                });
             }
             Read::Service(_) | Read::Timeouts | Read::Info => {}
         }
-        drop(table);
-        let mut done = Vec::new();
-        wire::encode_done(&mut done, sequence);
-        let datagrams = chunks.finish().into_iter().chain([done]);
-        self.replies.extend(datagrams.map(|datagram| Reply { datagram, of_dump: true }));
+        drop(world);
+        let Datagram { mut bytes, places, .. } = datagram;
+        if bytes.is_empty() {
+            wire::encode_done(&mut bytes, sequence);
+        } else {
+            self.dump = Some(Dump { read, sequence, place: place + places });
+        }
+        self.replies.push_back(Reply { datagram: bytes, of_dump: true });
     }
 }
 
-/// Messages gathered into datagrams of a size.
-struct Chunks {
-    done: VecDeque<Vec<u8>>,
-    current: Vec<u8>,
+/// One datagram of a dump, and how many places of the table it passes.
+struct Datagram {
+    bytes: Vec<u8>,
+    most: usize,
+    places: usize,
 }
 
-impl Chunks {
-    fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let before = self.current.len();
-        write(&mut self.current);
-        if self.current.len() > CHUNK {
-            let overflow = self.current.split_off(before);
-            self.done.push_back(std::mem::replace(&mut self.current, overflow));
+impl Datagram {
+    /// Writes entries until the next has no room.
+    fn fill<T>(&mut self, entries: impl Iterator<Item = T>, write: impl Fn(&mut Vec<u8>, T)) {
+        for entry in entries {
+            let before = self.bytes.len();
+            write(&mut self.bytes, entry);
+            if self.bytes.len() > self.most {
+                self.bytes.truncate(before);
+                return;
+            }
+            self.places += 1;
         }
-    }
-
-    fn finish(mut self) -> VecDeque<Vec<u8>> {
-        if !self.current.is_empty() {
-            self.done.push_back(self.current);
-        }
-        self.done
     }
 }
 

@@ -21,8 +21,35 @@ use crate::namespace::{Namespace, NamespaceError};
 #[cfg(test)]
 pub(crate) mod faulty;
 
-/// The longest datagram of a dump that the kernel makes, whatever the buffer.
-const RECEIVE: usize = 32 << 10;
+/// How long the datagrams of a dump are. The kernel makes them as long as the largest buffer in which the socket has ever received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Datagrams {
+    /// As long as the kernel makes any.
+    Long,
+    /// Shorter, so that a dump is cut at other places; on a socket of their own.
+    Short,
+}
+
+impl Datagrams {
+    /// The buffer to receive them in.
+    pub(crate) fn buffer(self) -> usize {
+        match self {
+            Datagrams::Long => 32 << 10,
+            Datagrams::Short => 20 << 10,
+        }
+    }
+
+    /// Has a datagram of this length room for one more service or destination?
+    ///
+    /// When memory is short, the kernel takes a buffer of one page, of 8 KiB at most. Without `is_certain`, a datagram
+    /// that would just fit into such a one is not known to have room.
+    pub(crate) fn have_room(self, length: usize, is_certain: bool) -> bool {
+        /// More than a service or a destination takes, and what the kernel keeps of a buffer for itself.
+        const ONE: usize = 1024;
+        let is_in_small = |page: usize| (page - ONE..=page).contains(&length);
+        length <= self.buffer() - ONE && (is_certain || !is_in_small(4096) && !is_in_small(8192))
+    }
+}
 
 /// What the kernel gives any socket.
 const LEAST: Buffers = Buffers { send: 4608, receive: 2304 };
@@ -39,7 +66,11 @@ pub(crate) enum Link {
 #[derive(Debug)]
 pub(crate) struct Sockets {
     netlink: Socket,
+    /// The socket of dumps in short datagrams, if one was needed.
+    short: Option<Socket>,
+    datagrams: Datagrams,
     older: Older,
+    deadline: Duration,
     /// How long to wait for an answer, if the socket itself could not be told.
     patience: Option<Duration>,
 }
@@ -59,12 +90,7 @@ impl Link {
     pub(crate) fn open(deadline: Duration, namespace: Option<&Namespace>) -> Result<Self, Error> {
         let sockets = match namespace {
             None => Sockets::open(deadline)?,
-            Some(namespace) => namespace.within(|| {
-                let mut sockets = Sockets::open(deadline)?;
-                // Later this thread is elsewhere. If there is none to be had, there is another way to ask.
-                let _ = sockets.older();
-                Ok::<_, Error>(sockets)
-            })??,
+            Some(namespace) => Sockets::open_in(deadline, namespace)?,
         };
         Ok(Link::Kernel(sockets))
     }
@@ -72,13 +98,7 @@ impl Link {
     /// Another socket to the same kernel, in the same network namespace, wherever this thread is.
     pub(crate) fn another(&self, deadline: Duration) -> Result<Self, Error> {
         match self {
-            Link::Kernel(sockets) => {
-                let here = Sockets::open(deadline)?;
-                if is_same_namespace(sockets.netlink.as_fd(), here.netlink.as_fd()) == Some(true) {
-                    return Ok(Link::Kernel(here));
-                }
-                Self::open(deadline, Some(&self.namespace()?))
-            }
+            Link::Kernel(sockets) => Ok(Link::Kernel(sockets.another(deadline)?)),
             Link::Fake(fake) => Ok(Link::Fake(Box::new(fake.another()))),
             #[cfg(test)]
             Link::Faulty(faulty) => Ok(Link::Fake(Box::new(faulty.kernel.another()))),
@@ -90,6 +110,16 @@ impl Link {
         match self {
             Link::Kernel(sockets) => Namespace::of_socket(sockets.netlink.as_fd()),
             _ => Err(NamespaceError::Unknown(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    /// Sends and receives from now on with datagrams of dumps of this size. Where there is no other socket to be had, they stay long.
+    pub(crate) fn receive_in(&mut self, datagrams: Datagrams) {
+        match self {
+            Link::Kernel(sockets) => sockets.receive_in(datagrams),
+            Link::Fake(fake) => fake.receive_in(datagrams),
+            #[cfg(test)]
+            Link::Faulty(faulty) => faulty.kernel.receive_in(datagrams),
         }
     }
 
@@ -131,7 +161,7 @@ impl Link {
     /// Nothing was sent, or, if that is [`io::ErrorKind::WriteZero`], a part of it.
     pub(crate) fn send(&mut self, datagram: &[u8]) -> Result<(), Error> {
         let sent = match self {
-            Link::Kernel(sockets) => retry(|| sockets.netlink.send(datagram, 0))?,
+            Link::Kernel(sockets) => retry(|| sockets.active().send(datagram, 0))?,
             Link::Fake(fake) => {
                 fake.send(datagram);
                 datagram.len()
@@ -196,6 +226,24 @@ impl Link {
 }
 
 impl Sockets {
+    fn open_in(deadline: Duration, namespace: &Namespace) -> Result<Self, Error> {
+        namespace.within(|| {
+            let mut sockets = Sockets::open(deadline)?;
+            // Later this thread is elsewhere. If there is none to be had, there is another way to ask.
+            let _ = sockets.older();
+            Ok(sockets)
+        })?
+    }
+
+    /// Others in the same network namespace, wherever this thread is.
+    fn another(&self, deadline: Duration) -> Result<Self, Error> {
+        let here = Self::open(deadline)?;
+        if is_same_namespace(self.netlink.as_fd(), here.netlink.as_fd()) == Some(true) {
+            return Ok(here);
+        }
+        Self::open_in(deadline, &Namespace::of_socket(self.netlink.as_fd())?)
+    }
+
     /// Nobody but the kernel can answer.
     fn open(deadline: Duration) -> Result<Self, Error> {
         let netlink = Socket::new(NETLINK_GENERIC)?;
@@ -205,22 +253,38 @@ impl Sockets {
             [Timeout::Recv, Timeout::Send].map(|way| set_socket_timeout(&netlink, way, Some(deadline)).is_ok());
         // A sandbox may forbid it.
         let patience = (is_told != [true; 2]).then_some(deadline);
-        Ok(Sockets { netlink, older: Older::Unopened, patience })
+        Ok(Sockets { netlink, short: None, datagrams: Datagrams::Long, older: Older::Unopened, deadline, patience })
+    }
+
+    fn receive_in(&mut self, datagrams: Datagrams) {
+        if datagrams == Datagrams::Short && self.short.is_none() {
+            self.short = self.another(self.deadline).ok().map(|sockets| sockets.netlink);
+        }
+        self.datagrams = if self.short.is_some() { datagrams } else { Datagrams::Long };
+    }
+
+    fn active(&self) -> &Socket {
+        match (&self.short, self.datagrams) {
+            (Some(short), Datagrams::Short) => short,
+            _ => &self.netlink,
+        }
     }
 
     fn receive(&self, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
         buffer.clear();
-        buffer.reserve(RECEIVE);
+        buffer.reserve(self.datagrams.buffer());
+        // What is left over of a longer buffer would count.
+        buffer.shrink_to(self.datagrams.buffer());
         retry(|| match self.patience.filter(|_| !flags.contains(RecvFlags::DONTWAIT)) {
             Some(patience) if !self.can_receive_within(patience)? => Err(io::ErrorKind::WouldBlock.into()),
-            _ => self.netlink.recv(buffer, flags.bits().cast_signed()),
+            _ => self.active().recv(buffer, flags.bits().cast_signed()),
         })
     }
 
     fn can_receive_within(&self, patience: Duration) -> io::Result<bool> {
         // What is longer than a timespec can say is for ever.
         let patience = Timespec::try_from(patience).ok();
-        let ready = poll(&mut [PollFd::new(&self.netlink, PollFlags::IN)], patience.as_ref())?;
+        let ready = poll(&mut [PollFd::new(self.active(), PollFlags::IN)], patience.as_ref())?;
         Ok(ready > 0)
     }
 

@@ -13,7 +13,7 @@ use crate::info::Info;
 use crate::kernel::Behaviors;
 use crate::link::older_socket;
 use crate::service::ServiceKey;
-use crate::table::{DestinationState, ServiceState, Table, has_one_twice};
+use crate::table::{DestinationState, ServiceState, Table, TableEntry, has_one_twice};
 use crate::wire::{Detail, WireError, sockopt};
 
 /// What a director holds, as far as the kernel's older interface, `getsockopt`, tells it.
@@ -114,7 +114,7 @@ impl OlderTable {
             if let Some(missing) = told.missing().filter(|missing| *missing > 0) {
                 untold.push((key, missing));
             }
-            services.push((state, told.destinations));
+            services.push(TableEntry::read(state, told.destinations));
         }
         sockopt::ask_timeouts(&mut buffer);
         ask(sockopt::GET_TIMEOUTS, &mut buffer).map_err(|errno| failed(CommandKind::GetTimeouts, errno))?;
@@ -163,6 +163,43 @@ fn services(
         }
     }
     Err(Error::Unstable)
+}
+
+/// Which services of IPv4 there are, in the order of a dump; `None` where this interface can't be used. The kernel copies as many as
+/// there is room for in one call, during which none comes or goes.
+pub(crate) fn service_keys(
+    buffer: &mut Vec<u8>,
+    expected: usize,
+    mut ask: impl FnMut(i32, &mut [u8]) -> Result<(), Errno>,
+) -> Option<Vec<ServiceKey>> {
+    if !sockopt::IS_KNOWN {
+        return None;
+    }
+    // With one more that stays empty, all of them are there.
+    let mut room = expected.saturating_add(1);
+    while sockopt::ask_services(buffer, room) {
+        ask(sockopt::GET_SERVICES, buffer).ok()?;
+        let keys = sockopt::service_keys(buffer)?;
+        if keys.len() < room {
+            return Some(keys);
+        }
+        room = room.saturating_mul(2);
+    }
+    None
+}
+
+/// Are these the addresses of all destinations of a service, in the order of a dump? False where this interface does not know.
+pub(crate) fn has_addresses(
+    buffer: &mut Vec<u8>,
+    key: &ServiceKey,
+    addresses: impl Iterator<Item = SocketAddr>,
+    mut ask: impl FnMut(i32, &mut [u8]) -> Result<(), Errno>,
+) -> bool {
+    if !sockopt::IS_KNOWN {
+        return false;
+    }
+    let told = told_destinations(buffer, key, Detail::NoStatistics, Some(Tunnel::Ipip), &mut ask);
+    told.is_ok_and(|told| told.missing() == Some(0) && told.addresses().eq(addresses))
 }
 
 /// What was told of the destinations of a service.

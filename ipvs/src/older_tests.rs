@@ -12,7 +12,7 @@ use crate::wire::{Header, encode_change};
 use crate::{Command, Daemon, Destination, Family, Statistics, Tunnel, strategies};
 
 fn read(table: &Table) -> Result<OlderTable, Error> {
-    let fake = Fake::new(table.clone());
+    let mut fake = Fake::new(table.clone());
     OlderTable::ask(|option, buffer| fake.ask(option, buffer))
 }
 
@@ -50,7 +50,7 @@ fn what_is_not_told_is_named() {
 fn read_while(start: &Table, mut change: impl FnMut(&mut Fake, i32)) -> Result<OlderTable, Error> {
     let fake = RefCell::new(Fake::new(start.clone()));
     OlderTable::ask(|option, buffer| {
-        let answered = fake.borrow().ask(option, buffer);
+        let answered = fake.borrow_mut().ask(option, buffer);
         change(&mut fake.borrow_mut(), option);
         answered
     })
@@ -148,7 +148,7 @@ fn destinations_that_change_meanwhile_are_asked_for_again() {
 fn absurd_numbers_are_not_believed() {
     for option in [sockopt::GET_INFO, sockopt::GET_SERVICE] {
         for count in [u32::MAX, u32::MAX - 1, i32::MAX as u32] {
-            let fake = Fake::new(table([Command::AddService(service(1))]));
+            let mut fake = Fake::new(table([Command::AddService(service(1))]));
             let told = OlderTable::ask(|asked, buffer| {
                 fake.ask(asked, buffer)?;
                 if asked == option {
@@ -172,7 +172,7 @@ fn refusals_say_what_was_asked() {
         (sockopt::GET_DESTINATIONS, Errno::ENOMEM, "Memory allocation problem"),
         (sockopt::GET_DAEMONS, Errno::EFAULT, "Bad address"),
     ] {
-        let fake = Fake::new(table([Command::AddService(service(1))]));
+        let mut fake = Fake::new(table([Command::AddService(service(1))]));
         let result =
             OlderTable::ask(|option, buffer| if option == refused { Err(errno) } else { fake.ask(option, buffer) });
         let error = result.unwrap_err();
@@ -227,7 +227,7 @@ proptest! {
         let services = services.into_iter().map(|(service, mut destinations)| {
             destinations.retain(|state| !state.destination.address.ip().is_unspecified());
             destinations.iter_mut().for_each(|state| state.statistics = state.statistics.map(small));
-            (ServiceState::new(service), destinations)
+            TableEntry::read(ServiceState::new(service), destinations)
         });
         let start = Table::new();
         let table = Table::read(services.collect(), start.timeouts(), vec![daemon], start.info());

@@ -98,6 +98,14 @@ pub struct Planner {
     predicate: Option<Predicate>,
 }
 
+/// What is to be read of a director, rather than all.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) services: Vec<ServiceKey>,
+    pub(crate) timeouts: bool,
+    pub(crate) daemons: bool,
+}
+
 /// What may be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Deletions {
@@ -360,6 +368,25 @@ impl Planner {
             }
         }
         steps.into_plan()
+    }
+
+    /// The part of a director that decides what is planned for it; `None` if that is all of it.
+    pub(crate) fn part_of(&self, desired: &Table) -> Option<Part> {
+        // A daemon does not start beside certain destinations, whichever service they are of.
+        let starts_daemons = self.daemons && !desired.daemons().is_empty();
+        let keys = self.keys.as_ref()?;
+        if starts_daemons {
+            return None;
+        }
+        // Nor are these added beside a daemon.
+        let is_mixed = |entry: &TableEntry| {
+            let family = entry.service().key().family();
+            entry.destinations().any(|state| state.destination.family() != family)
+        };
+        let concerned = |key: &&ServiceKey| self.predicate.as_ref().is_none_or(|Predicate(holds)| holds(key));
+        let services: Vec<_> = keys.iter().filter(concerned).copied().collect();
+        let mixes = services.iter().filter_map(|key| desired.service(key)).any(is_mixed);
+        Some(Part { services, timeouts: self.timeouts, daemons: self.daemons || mixes })
     }
 
     fn concerns(&self, entry: &TableEntry) -> bool {

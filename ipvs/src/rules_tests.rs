@@ -36,7 +36,8 @@ fn director(commands: impl IntoIterator<Item = Command>) -> Table {
 /// A director as it was read, which may hold what can't be asked for.
 fn found(services: impl IntoIterator<Item = (Service, Vec<Destination>)>) -> Table {
     let states = |(service, destinations): (Service, Vec<Destination>)| {
-        (ServiceState::new(service), destinations.into_iter().map(DestinationState::new).collect())
+        let destinations = destinations.into_iter().map(DestinationState::new).collect();
+        TableEntry::read(ServiceState::new(service), destinations)
     };
     let new = Table::new();
     Table::read(services.into_iter().map(states).collect(), new.timeouts(), Vec::new(), new.info())

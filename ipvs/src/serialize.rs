@@ -237,7 +237,7 @@ impl<'de> Deserialize<'de> for Table {
         let newest_first = told.services.into_iter().rev().map(|entry| {
             let Entry { service, statistics, mut destinations } = entry;
             destinations.reverse();
-            (ServiceState { service, statistics }, destinations)
+            TableEntry::read(ServiceState { service, statistics }, destinations)
         });
         let table =
             Table::read(newest_first.collect(), told.timeouts, told.daemons, told.info).with_behaviors(told.behaviors);

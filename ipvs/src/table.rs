@@ -346,22 +346,12 @@ impl Table {
         }
     }
 
-    /// A table made of what was read from a kernel: services and destinations in the kernel's order, newest first.
-    pub(crate) fn read(
-        services: Vec<(ServiceState, Vec<DestinationState>)>,
-        timeouts: Timeouts,
-        daemons: Vec<Daemon>,
-        info: Info,
-    ) -> Self {
-        let entry = |(state, destinations): (ServiceState, Vec<DestinationState>)| {
-            let destinations =
-                destinations.into_iter().rev().map(|state| (At(state.destination.address), state)).collect();
-            (state.service.key(), TableEntry::new(state, destinations))
-        };
-        let services: IndexMap<_, _, _> = services.into_iter().rev().map(entry).collect();
+    /// A table made of what was read from a kernel: services in the kernel's order, newest first.
+    pub(crate) fn read(services: Vec<TableEntry>, timeouts: Timeouts, daemons: Vec<Daemon>, info: Info) -> Self {
         let modules = Modules { known: BTreeMap::new(), are_of_tree: false };
         let mut table = Table { timeouts, daemons, info, modules, interfaces: None, ..Table::default() };
-        services.values().for_each(|entry| table.note_modules(entry.service()));
+        services.iter().for_each(|entry| table.note_modules(entry.service()));
+        let services = services.into_iter().rev().map(|entry| (entry.service().key(), entry)).collect();
         Table { services, ..table }
     }
 
@@ -521,6 +511,12 @@ impl Table {
 impl TableEntry {
     fn new(state: ServiceState, destinations: IndexMap<At, DestinationState, RandomState>) -> Self {
         TableEntry(Arc::new(Entry { state, destinations }))
+    }
+
+    /// A service as it was read from a kernel: destinations in the kernel's order, newest first.
+    pub(crate) fn read(state: ServiceState, destinations: Vec<DestinationState>) -> Self {
+        let destinations = destinations.into_iter().rev().map(|state| (At(state.destination.address), state));
+        TableEntry::new(state, destinations.collect())
     }
 
     /// To be changed where nobody else sees it.

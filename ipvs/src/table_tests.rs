@@ -38,7 +38,8 @@ fn busy() -> Table {
         ..DestinationState::new(server(n))
     };
     let service = |text| ServiceState { statistics, ..ServiceState::new(Service::new(key(text))) };
-    let entries = ["mark 2", "mark 1"].map(|text| (service(text), vec![destination(12), destination(11)]));
+    let entries =
+        ["mark 2", "mark 1"].map(|text| TableEntry::read(service(text), vec![destination(12), destination(11)]));
     let timeouts = Timeouts { tcp: Some(1), tcp_fin: Some(2), udp: Some(3) };
     let info = Info { version: Version { major: 1, minor: 2, patch: 3 }, connection_table_size: 256 };
     Table::read(entries.into(), timeouts, vec![Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK)], info)
@@ -107,7 +108,7 @@ fn tables_are_equal_if_they_are_configured_alike() {
     let services = table.services().map(|entry| {
         let state = ServiceState { statistics: None, ..*entry.state() };
         // In another order, too.
-        (state, entry.destinations().copied().map(unread).collect())
+        TableEntry::read(state, entry.destinations().copied().map(unread).collect())
     });
     let daemons = table.daemons().to_vec();
     let other = Table::read(services.collect(), table.timeouts(), daemons, Table::new().info());

@@ -138,7 +138,7 @@ where
                 Sent::Disturbed => None,
                 Sent::Broken(error) => Some(error),
             };
-            let present = match self.core.table(Detail::NoStatistics).await {
+            let present = match self.core.table_for(planner, desired).await {
                 Ok(present) => present,
                 Err(error) => return Err(StopReason::Failed(broken.unwrap_or(error))),
             };
@@ -335,16 +335,8 @@ where
 
 /// A single service with its destinations, as it is now. Not being in a dump would prove nothing.
 pub(super) async fn ask<C: Carrier>(core: &mut Core<C>, key: &ServiceKey) -> Result<Option<TableEntry>, Error> {
-    let state = match core.service(key).await {
-        Ok(state) => state,
-        Err(error) if matches!(&error, Error::Refused(refusal) if refusal.errno == Errno::ESRCH) => return Ok(None),
-        Err(error) => return Err(error),
-    };
     // By netlink: the older interface hides destinations of the other family, and counts them before it lists the rest.
-    let destinations = core.destinations(key, Detail::Statistics).await?;
-    let empty = Table::new();
-    let table = Table::read(vec![(state, destinations)], empty.timeouts(), Vec::new(), empty.info());
-    Ok(table.service(key).cloned())
+    core.entry(key, Detail::Statistics).await
 }
 
 /// Does the table hold what the command makes?

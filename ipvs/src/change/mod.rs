@@ -17,7 +17,6 @@ use crate::client::{Carrier, Client, Core, NoTasks, Pace, Paced, now};
 use crate::command::Command;
 use crate::plan::{Plan, Planner};
 use crate::table::Table;
-use crate::wire::Detail;
 
 /// A change from one table to another, planned and tried out, but not yet made.
 ///
@@ -185,7 +184,7 @@ pub(crate) async fn reconcile<C: Carrier>(
     desired: &Table,
     planner: &Planner,
 ) -> Result<Applied, ReconcileError> {
-    let mut before = core.table(Detail::NoStatistics).await?;
+    let mut before = core.table_for(planner, desired).await?;
     let plan = planner.plan_paced(&before, desired, &mut core.paced()).await;
     core.probe(&mut before, plan.commands()).await?;
     try_out(&before, &plan, &mut core.paced()).await?;

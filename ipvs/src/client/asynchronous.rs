@@ -118,6 +118,12 @@ impl Carrier for Waiting {
         };
         timeout(*deadline, comes).await.unwrap_or(Err(Error::Deadline(*deadline)))
     }
+
+    async fn pause(&mut self, duration: Duration) {
+        if !duration.is_zero() {
+            tokio::time::sleep(duration).await;
+        }
+    }
 }
 
 impl Pace for Waiting {

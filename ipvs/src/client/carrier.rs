@@ -61,6 +61,9 @@ pub(crate) trait Carrier: Pace {
 
     /// Waits for the next datagram, but not for ever. If the future is dropped, no datagram was taken.
     async fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<(), Error>;
+
+    /// Lets others change the table, for so long.
+    async fn pause(&mut self, duration: Duration);
 }
 
 /// Keeps its thread waiting.
@@ -77,6 +80,12 @@ impl Carrier for Blocking {
 
     async fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<(), Error> {
         self.link.receive(buffer, self.deadline)
+    }
+
+    async fn pause(&mut self, duration: Duration) {
+        if !duration.is_zero() {
+            std::thread::sleep(duration);
+        }
     }
 }
 

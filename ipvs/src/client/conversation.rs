@@ -14,10 +14,9 @@ use crate::error::{Errno, Error};
 use crate::exchange::{Limits, Outcome, Progress, Query, Window, may_have_missed};
 use crate::explain::is_broadcast_here;
 use crate::info::Info;
+use crate::link::Datagrams;
 use crate::namespace::NamespaceError;
-use crate::older;
-use crate::service::{Service, ServiceKey};
-use crate::table::{DestinationState, ServiceState, Table, has_one_twice};
+use crate::service::Service;
 use crate::timeouts::Timeouts;
 use crate::wire::{self, Detail, Read, WireError};
 
@@ -30,7 +29,7 @@ pub(crate) struct Core<C> {
     limits: Option<Limits>,
     /// What was pushed and not yet sent.
     window: Window,
-    request: Vec<u8>,
+    pub(super) request: Vec<u8>,
     reply: Vec<u8>,
     /// A dump that was not read to its end: the kernel begins no other before.
     unfinished: Option<Query>,
@@ -82,11 +81,13 @@ impl<C: Carrier> Core<C> {
         self.request.clear();
         let query = Query::resolve(&mut self.request, sequence);
         let mut family = None;
-        let take = |attrs: &[u8]| {
-            family = Some(wire::decode_family_id(attrs)?);
+        let take = |heard: Heard<'_>| {
+            if let Heard::Message(attrs) = heard {
+                family = Some(wire::decode_family_id(attrs)?);
+            }
             Ok(())
         };
-        match self.converse(query, take).await {
+        match self.converse(Datagrams::Long, query, take).await {
             Ok(()) => family.ok_or(Error::ModuleMissing),
             Err(error) if error.errno() == Some(Errno::ENOENT) => Err(Error::ModuleMissing),
             Err(error) => Err(error),
@@ -205,6 +206,7 @@ impl<C: Carrier> Core<C> {
 
     async fn exchange_once(&mut self, window: &mut Window) -> Result<(), Error> {
         self.clear_the_way().await?;
+        self.carrier.link().receive_in(Datagrams::Long);
         match self.carrier.link().send(window.datagram()) {
             Err(Error::Io(error)) if error.kind() == ErrorKind::WriteZero => {
                 return Err(Error::from(error).after_sending());
@@ -230,74 +232,19 @@ impl<C: Carrier> Core<C> {
     }
 }
 
+/// What comes as an answer.
+pub(super) enum Heard<'a> {
+    /// The attributes of a message.
+    Message(&'a [u8]),
+    /// The end of a datagram that had so many bytes.
+    End(usize),
+}
+
 /// More datagrams than any receive buffer holds.
 const LITTER: usize = 10_000;
 
-/// How often a dump is made until none of its services is there twice; rehashing a table takes milliseconds.
-const DUMPS: usize = 20;
-
-/// A dump of this many services, some 320 bytes each, fits into the one datagram that the kernel fills without letting go
-/// of the table.
-const SERVICES_IN_A_DATAGRAM: usize = 50;
-
-/// A dump counts the services that it has shown. When they change their places in it, one that is shown twice is another that
-/// is not shown.
-fn is_torn(services: &[ServiceState]) -> bool {
-    services.len() > SERVICES_IN_A_DATAGRAM && has_one_twice(services)
-}
-
 /// Reads.
 impl<C: Carrier> Core<C> {
-    pub(crate) async fn services(&mut self, detail: Detail) -> Result<Vec<ServiceState>, Error> {
-        for _attempt in 0..DUMPS {
-            let services = self.dump_services(detail).await?;
-            if !is_torn(&services) {
-                return Ok(services);
-            }
-        }
-        Err(Error::Unstable)
-    }
-
-    async fn dump_services(&mut self, detail: Detail) -> Result<Vec<ServiceState>, Error> {
-        let mut services = Vec::new();
-        let take = |attrs: &[u8]| {
-            services.push(wire::decode_service(attrs, detail)?);
-            Ok(())
-        };
-        self.query(&Read::Services, take).await?;
-        Ok(services)
-    }
-
-    pub(crate) async fn service(&mut self, key: &ServiceKey) -> Result<ServiceState, Error> {
-        self.one(&Read::Service(*key), |attrs| wire::decode_service(attrs, Detail::Statistics)).await
-    }
-
-    pub(crate) async fn destinations(
-        &mut self,
-        key: &ServiceKey,
-        detail: Detail,
-    ) -> Result<Vec<DestinationState>, Error> {
-        if detail == Detail::NoStatistics
-            && let Some(destinations) = self.ask_destinations(key)
-        {
-            return Ok(destinations);
-        }
-        let mut destinations = Vec::new();
-        let take = |attrs: &[u8]| {
-            destinations.push(wire::decode_destination(attrs, key.family(), detail)?);
-            Ok(())
-        };
-        self.query(&Read::Destinations(*key), take).await?;
-        Ok(destinations)
-    }
-
-    /// By the older interface; `None` if that does not know all of it, or refuses, for whatever reason.
-    fn ask_destinations(&mut self, key: &ServiceKey) -> Option<Vec<DestinationState>> {
-        let link = self.carrier.link();
-        let ask = |option, buffer: &mut [u8]| link.ask(option, buffer);
-        older::all_destinations(&mut self.request, key, ask)
-    }
-
     pub(crate) async fn timeouts(&mut self) -> Result<Timeouts, Error> {
         self.one(&Read::Timeouts, wire::decode_timeouts).await
     }
@@ -314,17 +261,6 @@ impl<C: Carrier> Core<C> {
 
     pub(crate) async fn info(&mut self) -> Result<Info, Error> {
         self.one(&Read::Info, wire::decode_info).await
-    }
-
-    pub(crate) async fn table(&mut self, detail: Detail) -> Result<Table, Error> {
-        let mut services = Vec::new();
-        for state in self.services(detail).await? {
-            self.carrier.yield_now().await;
-            let destinations = self.destinations(&state.service.key(), detail).await?;
-            services.push((state, destinations));
-        }
-        let (timeouts, daemons, info) = (self.timeouts().await?, self.daemons().await?, self.info().await?);
-        Ok(Table::read(services, timeouts, daemons, info).with_behaviors(self.carrier.link().behaviors()))
     }
 
     pub(crate) async fn explain(&mut self, command: &Command, errno: Errno) -> Result<Option<Cause>, Error> {
@@ -348,7 +284,11 @@ impl<C: Carrier> Core<C> {
     }
 
     /// A read that is answered by one message.
-    async fn one<T>(&mut self, read: &Read, decode: fn(&[u8]) -> Result<T, WireError>) -> Result<T, Error> {
+    pub(super) async fn one<T>(
+        &mut self,
+        read: &Read,
+        decode: impl Fn(&[u8]) -> Result<T, WireError>,
+    ) -> Result<T, Error> {
         let mut found = None;
         let take = |attrs: &[u8]| {
             found = Some(decode(attrs)?);
@@ -359,11 +299,25 @@ impl<C: Carrier> Core<C> {
     }
 
     async fn query(&mut self, read: &Read, mut take: impl FnMut(&[u8]) -> Result<(), WireError>) -> Result<(), Error> {
-        let answered = self.query_once(read, &mut take).await;
+        let take = |heard: Heard<'_>| match heard {
+            Heard::Message(attrs) => take(attrs),
+            Heard::End(_) => Ok(()),
+        };
+        self.query_in(Datagrams::Long, read, take).await
+    }
+
+    /// As `query`, with the datagrams of a dump cut to this size, whose ends `take` hears of.
+    pub(super) async fn query_in(
+        &mut self,
+        datagrams: Datagrams,
+        read: &Read,
+        mut take: impl FnMut(Heard<'_>) -> Result<(), WireError>,
+    ) -> Result<(), Error> {
+        let answered = self.query_once(datagrams, read, &mut take).await;
         match &answered {
             Err(Error::Refused(refusal)) if may_have_missed(refusal.errno) => {
                 if self.has_moved().await? {
-                    self.query_once(read, take).await
+                    self.query_once(datagrams, read, take).await
                 } else {
                     answered
                 }
@@ -377,16 +331,27 @@ impl<C: Carrier> Core<C> {
         }
     }
 
-    async fn query_once(&mut self, read: &Read, take: impl FnMut(&[u8]) -> Result<(), WireError>) -> Result<(), Error> {
+    async fn query_once(
+        &mut self,
+        datagrams: Datagrams,
+        read: &Read,
+        take: impl FnMut(Heard<'_>) -> Result<(), WireError>,
+    ) -> Result<(), Error> {
         let sequence = self.next_sequence();
         self.request.clear();
         let query = Query::read(&mut self.request, self.family, sequence, read);
-        self.converse(query, take).await
+        self.converse(datagrams, query, take).await
     }
 
-    /// Sends a question; `take` gets the attributes of each message that answers.
-    async fn converse(&mut self, query: Query, take: impl FnMut(&[u8]) -> Result<(), WireError>) -> Result<(), Error> {
+    /// Sends a question; `take` gets each message that answers.
+    async fn converse(
+        &mut self,
+        datagrams: Datagrams,
+        query: Query,
+        take: impl FnMut(Heard<'_>) -> Result<(), WireError>,
+    ) -> Result<(), Error> {
         self.clear_the_way().await?;
+        self.carrier.link().receive_in(datagrams);
         self.unfinished = query.is_dump().then_some(query);
         if let Err(error) = self.carrier.link().send(&self.request) {
             self.unfinished = None;
@@ -404,18 +369,19 @@ impl<C: Carrier> Core<C> {
     async fn hear_answer(
         &mut self,
         query: Query,
-        mut take: impl FnMut(&[u8]) -> Result<(), WireError>,
+        mut take: impl FnMut(Heard<'_>) -> Result<(), WireError>,
     ) -> Result<(), Error> {
         // A dump is read to its end even if part of it can't be understood.
         let mut misunderstood = None;
         loop {
             self.carrier.receive(&mut self.reply).await?;
-            let mut take = |attrs: &[u8]| {
+            let mut take = |heard: Heard<'_>| {
                 if misunderstood.is_none() {
-                    misunderstood = take(attrs).err();
+                    misunderstood = take(heard).err();
                 }
             };
-            let progress = query.feed(&self.reply, &mut take);
+            let progress = query.feed(&self.reply, &mut |attrs| take(Heard::Message(attrs)));
+            take(Heard::End(self.reply.len()));
             if matches!(progress, Ok(Progress::Done) | Err(Error::Refused(_))) {
                 self.unfinished = None;
             }

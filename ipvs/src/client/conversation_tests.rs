@@ -9,22 +9,8 @@ use crate::client::Pace;
 use crate::fake::Fake;
 use crate::link::Link;
 use crate::service::Service;
-use crate::{Destination, Planner};
-
-#[test]
-fn a_service_shown_twice_is_noticed() {
-    let services = |count: u32| -> Vec<ServiceState> {
-        let key = |n| format!("mark {n}").parse().unwrap();
-        (1..=count).map(|n| ServiceState::new(Service::new(key(n)))).collect()
-    };
-    let mut many = services(1000);
-    assert!(!is_torn(&many));
-    many[999] = many[0];
-    assert!(is_torn(&many));
-    let mut few = services(2);
-    few[1] = few[0];
-    assert!(!is_torn(&few), "one datagram is consistent in itself");
-}
+use crate::wire::Detail;
+use crate::{Destination, Planner, Table};
 
 /// Is not ready when it is first asked for a datagram, as a socket that must be waited for.
 struct Hesitant(Link);
@@ -39,6 +25,8 @@ impl Carrier for Hesitant {
         assert!(self.0.try_receive(buffer)?, "the in-memory kernel answers at once");
         Ok(())
     }
+
+    async fn pause(&mut self, _: std::time::Duration) {}
 }
 
 impl Pace for Hesitant {

@@ -16,7 +16,8 @@ use super::*;
 use crate::fake::Fake;
 use crate::link::Link;
 use crate::link::faulty::{Fault, Faulty};
-use crate::{Change, DaemonRole, Destination, DirectorState, Planner, Service, Weight};
+use crate::wire::Detail;
+use crate::{Change, DaemonRole, Destination, DirectorState, Planner, Service, ServiceKey, Table, Weight};
 
 const DEADLINE: Duration = Duration::from_secs(1);
 

@@ -9,6 +9,8 @@ mod carrier;
 mod changes;
 mod conversation;
 mod pipeline;
+mod reading;
+mod seams;
 
 use std::time::Duration;
 

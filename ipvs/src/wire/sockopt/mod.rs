@@ -20,7 +20,9 @@ pub(crate) use director::{
     ask_daemons, ask_info, ask_timeouts, daemons, info, put_daemons, put_info, put_timeouts, timeouts,
 };
 pub(crate) use question::Question;
-pub(crate) use service::{ask_service, ask_services, destination_count, put_service, put_services, services};
+pub(crate) use service::{
+    ask_service, ask_services, destination_count, put_service, put_services, service_keys, services,
+};
 
 /// `IP_VS_BASE_CTL`.
 const BASE: i32 = 64 + 1024 + 64;

@@ -51,6 +51,16 @@ pub(crate) fn services(answer: &[u8]) -> Option<Vec<ServiceState>> {
     written(answer.get(ENTRIES_8..)?, SIZE).map(decode).collect()
 }
 
+/// The identities of the services of an answer. `None` if it is none.
+pub(crate) fn service_keys(answer: &[u8]) -> Option<Vec<ServiceKey>> {
+    let entries = answer.get(ENTRIES_8..)?;
+    let mut keys = Vec::with_capacity(entries.len() / SIZE);
+    for entry in written(entries, SIZE) {
+        keys.push(key(entry)?);
+    }
+    Some(keys)
+}
+
 fn decode(entry: &[u8]) -> Option<ServiceState> {
     let number = |at: usize| NativeEndian::read_u32(&entry[at..]);
     let scheduler = name(&entry[SCHEDULER_16..FLAGS_32]);

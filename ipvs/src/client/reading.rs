@@ -1,0 +1,254 @@
+//! Reads that are whole: what was there all the time is in them exactly once, or an error says that this could not be had.
+//!
+//! A dump is no snapshot (see `seams.rs`). What proves it whole costs little where nothing changes:
+//!
+//! - one datagram with room left is whole in itself;
+//! - the older interface, `getsockopt`, copies all services of IPv4 in one call, under the kernel's lock. What a dump has not of
+//!   them is asked for one by one, so those of IPv4 are never a matter of luck;
+//! - services of IPv6, which that interface does not know, and all where it can't be used, are dumped again, in datagrams of
+//!   another size, until the datagrams overlap from the beginning of the table to its end. Keys that the last dump has not
+//!   are asked for one by one.
+//!
+//! docs/kernels.md has the faults of the kernels, the proof, and what is left.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+
+use super::carrier::Carrier;
+use super::conversation::{Core, Heard};
+use super::seams::Runs;
+use crate::error::{Errno, Error};
+use crate::link::Datagrams;
+use crate::older;
+use crate::plan::Planner;
+use crate::service::{Family, ServiceKey};
+use crate::table::{DestinationState, ServiceState, Table, TableEntry};
+use crate::timeouts::Timeouts;
+use crate::wire::{self, Detail, Read, WireError};
+
+/// How often a dump is made until it is proven whole.
+const DUMPS: usize = 20;
+
+/// How long to wait before the next dump: not at first, then longer each time.
+fn pause_before(dump: usize) -> Duration {
+    match dump.checked_sub(3) {
+        None => Duration::ZERO,
+        Some(more) => Duration::from_millis(1 << more.min(3)),
+    }
+}
+
+/// A dump: its entries, and how many were in each datagram that had any.
+struct Dump<T> {
+    entries: Vec<T>,
+    lengths: Vec<usize>,
+    /// The last datagram with entries had room for another.
+    has_room: bool,
+}
+
+impl<T> Dump<T> {
+    fn is_whole(&self) -> bool {
+        self.lengths.len() <= 1 && self.has_room
+    }
+}
+
+/// Reads.
+impl<C: Carrier> Core<C> {
+    pub(crate) async fn services(&mut self, detail: Detail) -> Result<Vec<ServiceState>, Error> {
+        let mut known: IndexMap<ServiceKey, (ServiceState, usize), RandomState> = IndexMap::default();
+        let mut runs = Runs::default();
+        for number in 0..DUMPS {
+            self.carrier.pause(pause_before(number)).await;
+            let dump = self.dump_services(detail, number).await?;
+            if dump.is_whole() {
+                return Ok(dump.entries);
+            }
+            let keys = || dump.entries.iter().map(|state| state.service.key());
+            let of_ipv4 = keys().filter(|key| key.family() == Family::V4);
+            let there = self.ask_service_keys(of_ipv4.clone().count());
+            let is_as_dumped = there.as_ref().is_some_and(|there| of_ipv4.eq(there.iter().copied()));
+            if number == 0 && is_as_dumped && keys().all(|key| key.family() == Family::V4) {
+                return Ok(dump.entries);
+            }
+            runs.add(keys(), &dump.lengths, dump.has_room);
+            known.extend(dump.entries.iter().map(|state| (state.service.key(), (*state, number))));
+            if runs.are_whole() {
+                return self.still_there(known, number, there.unwrap_or_default(), detail).await;
+            }
+        }
+        Err(Error::Unstable)
+    }
+
+    /// Of the services that some dumps have shown, those that the last of them has, and of all others, and those that must be
+    /// there, what the kernel has when asked for each.
+    async fn still_there(
+        &mut self,
+        known: IndexMap<ServiceKey, (ServiceState, usize), RandomState>,
+        last: usize,
+        there: Vec<ServiceKey>,
+        detail: Detail,
+    ) -> Result<Vec<ServiceState>, Error> {
+        let missing: Vec<_> = there.into_iter().filter(|key| !known.contains_key(key)).collect();
+        let mut services = Vec::with_capacity(known.len() + missing.len());
+        let mut doubtful = missing;
+        for (key, (state, number)) in known {
+            if number == last { services.push(state) } else { doubtful.push(key) }
+        }
+        for key in doubtful {
+            services.extend(self.service_if_there(&key, detail).await?);
+        }
+        Ok(services)
+    }
+
+    async fn dump_services(&mut self, detail: Detail, number: usize) -> Result<Dump<ServiceState>, Error> {
+        self.dump(&Read::Services, number, |attrs| wire::decode_service(attrs, detail)).await
+    }
+
+    /// The dump of this number in a row: each other one comes in datagrams of another size, so that it is cut at other places.
+    async fn dump<T>(
+        &mut self,
+        read: &Read,
+        number: usize,
+        decode: impl Fn(&[u8]) -> Result<T, WireError>,
+    ) -> Result<Dump<T>, Error> {
+        let datagrams = if number % 2 == 0 { Datagrams::Long } else { Datagrams::Short };
+        let mut dump = Dump { entries: Vec::new(), lengths: Vec::new(), has_room: true };
+        let mut before = 0;
+        let take = |heard: Heard<'_>| {
+            match heard {
+                Heard::Message(attrs) => dump.entries.push(decode(attrs)?),
+                Heard::End(_) if dump.entries.len() == before => {}
+                Heard::End(length) => {
+                    dump.lengths.push(dump.entries.len() - before);
+                    dump.has_room = datagrams.have_room(length, number > 1);
+                    before = dump.entries.len();
+                }
+            }
+            Ok(())
+        };
+        self.query_in(datagrams, read, take).await?;
+        if dump.lengths.is_empty() {
+            dump.lengths.push(0);
+        }
+        Ok(dump)
+    }
+
+    /// The services of IPv4, in the order of a dump; `None` where the older interface can't be used.
+    fn ask_service_keys(&mut self, expected: usize) -> Option<Vec<ServiceKey>> {
+        let link = self.carrier.link();
+        older::service_keys(&mut self.request, expected, |option, buffer| link.ask(option, buffer))
+    }
+
+    pub(crate) async fn service(&mut self, key: &ServiceKey) -> Result<ServiceState, Error> {
+        self.one(&Read::Service(*key), |attrs| wire::decode_service(attrs, Detail::Statistics)).await
+    }
+
+    async fn service_if_there(&mut self, key: &ServiceKey, detail: Detail) -> Result<Option<ServiceState>, Error> {
+        match self.one(&Read::Service(*key), |attrs| wire::decode_service(attrs, detail)).await {
+            Err(error) if error.errno() == Some(Errno::ESRCH) => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
+    /// The service with its destinations; `None` if there is none. The kernel is asked for this one alone. If it goes between the two
+    /// questions, it is read without destinations: the answers are then as old as the last question, and no older.
+    pub(crate) async fn entry(&mut self, key: &ServiceKey, detail: Detail) -> Result<Option<TableEntry>, Error> {
+        let Some(state) = self.service_if_there(key, detail).await? else { return Ok(None) };
+        Ok(Some(TableEntry::read(state, self.destinations(key, detail).await?)))
+    }
+
+    /// A service of a dump with its destinations; `None` if it has gone since.
+    async fn entry_of(&mut self, state: ServiceState, detail: Detail) -> Result<Option<TableEntry>, Error> {
+        let key = state.service.key();
+        let (destinations, is_there) = self.destinations_if_there(&key, detail).await?;
+        if !is_there && self.service_if_there(&key, detail).await?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(TableEntry::read(state, destinations)))
+    }
+
+    /// The destinations of a service, and whether it is known to be there: netlink answers alike for one without destinations and
+    /// for one that does not exist.
+    async fn destinations_if_there(
+        &mut self,
+        key: &ServiceKey,
+        detail: Detail,
+    ) -> Result<(Vec<DestinationState>, bool), Error> {
+        if detail == Detail::NoStatistics {
+            if let Some(destinations) = self.ask_destinations(key) {
+                return Ok((destinations, true));
+            }
+        }
+        let mut known: IndexMap<SocketAddr, DestinationState, RandomState> = IndexMap::default();
+        let mut runs = Runs::default();
+        for number in 0..DUMPS {
+            self.carrier.pause(pause_before(number)).await;
+            let decode = |attrs: &[u8]| wire::decode_destination(attrs, key.family(), detail);
+            let dump = self.dump(&Read::Destinations(*key), number, decode).await?;
+            let is_there = !dump.entries.is_empty();
+            if dump.is_whole() || number == 0 && self.are_all_of(key, &dump.entries) {
+                return Ok((dump.entries, is_there));
+            }
+            let address = |state: &DestinationState| state.destination.address;
+            runs.add(dump.entries.iter().map(address), &dump.lengths, dump.has_room);
+            known.extend(dump.entries.iter().map(|state| (address(state), *state)));
+            if runs.are_whole() {
+                // One that has gone meanwhile may be among them.
+                return Ok((known.into_values().collect(), is_there));
+            }
+        }
+        Err(Error::Unstable)
+    }
+
+    pub(crate) async fn destinations(
+        &mut self,
+        key: &ServiceKey,
+        detail: Detail,
+    ) -> Result<Vec<DestinationState>, Error> {
+        Ok(self.destinations_if_there(key, detail).await?.0)
+    }
+
+    /// By the older interface; `None` if that does not know all of it, or refuses, for whatever reason.
+    fn ask_destinations(&mut self, key: &ServiceKey) -> Option<Vec<DestinationState>> {
+        let link = self.carrier.link();
+        let ask = |option, buffer: &mut [u8]| link.ask(option, buffer);
+        older::all_destinations(&mut self.request, key, ask)
+    }
+
+    /// Does the older interface, which copies the destinations of a service in one call, know the same ones?
+    fn are_all_of(&mut self, key: &ServiceKey, destinations: &[DestinationState]) -> bool {
+        let link = self.carrier.link();
+        let ask = |option, buffer: &mut [u8]| link.ask(option, buffer);
+        let addresses = destinations.iter().map(|state| state.destination.address);
+        older::has_addresses(&mut self.request, key, addresses, ask)
+    }
+
+    pub(crate) async fn table(&mut self, detail: Detail) -> Result<Table, Error> {
+        let mut entries = Vec::new();
+        for state in self.services(detail).await? {
+            self.carrier.yield_now().await;
+            entries.extend(self.entry_of(state, detail).await?);
+        }
+        let (timeouts, daemons, info) = (self.timeouts().await?, self.daemons().await?, self.info().await?);
+        Ok(Table::read(entries, timeouts, daemons, info).with_behaviors(self.carrier.link().behaviors()))
+    }
+
+    /// As much of the table as decides what `planner` does to make it as desired; what was not read is not in it, or `None`.
+    pub(crate) async fn table_for(&mut self, planner: &Planner, desired: &Table) -> Result<Table, Error> {
+        let Some(part) = planner.part_of(desired) else { return self.table(Detail::NoStatistics).await };
+        let mut entries = Vec::with_capacity(part.services.len());
+        for key in part.services {
+            entries.extend(self.entry(&key, Detail::NoStatistics).await?);
+        }
+        let timeouts = if part.timeouts { self.timeouts().await? } else { Timeouts::default() };
+        let daemons = if part.daemons { self.daemons().await? } else { Vec::new() };
+        let info = self.info().await?;
+        Ok(Table::read(entries, timeouts, daemons, info).with_behaviors(self.carrier.link().behaviors()))
+    }
+}
+
+#[cfg(test)]
+#[path = "reading_laws.rs"]
+mod laws;

@@ -1,0 +1,249 @@
+//! Readings are whole, or an error, whatever others do between any two datagrams.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use super::super::carrier::{Blocking, now};
+use super::*;
+use crate::command::Command;
+use crate::fake::{Fake, Others, World};
+use crate::link::Link;
+use crate::service::Service;
+use crate::{Destination, Forwarding, Tunnel};
+
+/// What others do between two calls.
+#[derive(Clone, Debug)]
+enum Event {
+    Nothing,
+    /// Another namespace, and how many services it has then.
+    Elsewhere(usize, u32),
+    /// This namespace gets a service, or loses it.
+    Toggle(u32),
+    /// A service that stays gets a destination of IPv4, or loses it.
+    ToggleDestination(u32),
+    /// The services stand in another order.
+    Rehash(u64),
+}
+
+/// The services of this namespace that stay.
+#[derive(Clone, Debug)]
+struct Staying {
+    ipv4: u32,
+    ipv6: u32,
+    /// How many destinations the first of each have.
+    destinations: u32,
+}
+
+impl Staying {
+    fn key(n: u32, family: Family) -> ServiceKey {
+        match family {
+            Family::V4 => format!("mark {}", n + 1).parse().unwrap(),
+            Family::V6 => format!("mark {} ipv6", n + 1).parse().unwrap(),
+        }
+    }
+
+    fn keys(&self) -> Vec<ServiceKey> {
+        let ipv4 = (0..self.ipv4).map(|n| Self::key(n, Family::V4));
+        ipv4.chain((0..self.ipv6).map(|n| Self::key(n, Family::V6))).collect()
+    }
+
+    /// Destinations that stay.
+    fn addresses(&self, key: &ServiceKey) -> Vec<SocketAddr> {
+        if *key != Self::key(0, key.family()) {
+            return Vec::new();
+        }
+        let address = |n: u32| match key.family() {
+            Family::V4 => SocketAddr::from(([10, 0, (n / 200) as u8, (n % 200) as u8 + 1], 0)),
+            Family::V6 => format!("[2001:db8::{:x}]:0", n + 1).parse().unwrap(),
+        };
+        (0..self.destinations).map(address).collect()
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new();
+        for key in self.keys() {
+            table.apply(&Command::AddService(Service::new(key))).unwrap();
+            for address in self.addresses(&key) {
+                table.apply(&Command::AddDestination(key, Destination::new(address))).unwrap();
+            }
+        }
+        table
+    }
+}
+
+fn many(count: u32) -> Table {
+    let mut table = Table::new();
+    for n in 0..count {
+        table.apply(&Command::AddService(Service::new(Staying::key(n, Family::V4)))).unwrap();
+    }
+    table
+}
+
+impl Event {
+    fn happen(&self, world: &mut World) {
+        match *self {
+            Event::Nothing => {}
+            Event::Elsewhere(at, count) => {
+                world.elsewhere.resize(3, Table::new());
+                world.elsewhere[at] = many(count);
+            }
+            Event::Toggle(n) => {
+                let key = Staying::key(10_000 + n, if n % 2 == 0 { Family::V4 } else { Family::V6 });
+                if world.table.apply(&Command::AddService(Service::new(key))).is_err() {
+                    world.table.apply(&Command::DeleteService(key)).unwrap();
+                }
+            }
+            Event::ToggleDestination(n) => {
+                let key = Staying::key(0, Family::V4);
+                let server = Destination::new(SocketAddr::from(([10, 9, 0, n as u8 + 1], 0)));
+                if world.table.apply(&Command::AddDestination(key, server)).is_err() {
+                    let _ = world.table.apply(&Command::DeleteDestination(key, server.address));
+                }
+            }
+            Event::Rehash(seed) => world.seed = Some(seed),
+        }
+    }
+}
+
+fn event(rehashes: bool) -> impl Strategy<Value = Event> {
+    prop_oneof![
+        6 => Just(Event::Nothing),
+        4 => (0..3usize, prop_oneof![Just(0u32), 0..300u32]).prop_map(|(at, count)| Event::Elsewhere(at, count)),
+        2 => (0..4u32).prop_map(Event::Toggle),
+        2 => (0..4u32).prop_map(Event::ToggleDestination),
+        u32::from(rehashes) => (0..100u64).prop_map(Event::Rehash),
+    ]
+}
+
+fn staying() -> impl Strategy<Value = Staying> {
+    let some = || prop_oneof![2 => Just(0u32), 1 => 0..5u32, 3 => 90..330u32];
+    (some(), some(), prop_oneof![0..4u32, 80..250u32]).prop_map(|(ipv4, ipv6, destinations)| Staying {
+        ipv4,
+        ipv6,
+        destinations,
+    })
+}
+
+/// A client of a kernel in which these things happen, one before each call, over and over.
+fn core(staying: &Staying, seed: u64, events: Vec<Event>) -> Core<Blocking> {
+    let mut fake = Fake::new(staying.table());
+    fake.world().seed = Some(seed);
+    let mut events = events.into_iter().cycle();
+    fake.others = Some(Others(Box::new(move |world| events.next().unwrap_or(Event::Nothing).happen(world))));
+    let link = Link::Fake(Box::new(fake));
+    now(Core::over(Blocking { link, deadline: Duration::from_secs(1) })).unwrap()
+}
+
+fn cases() -> Config {
+    let cases = std::env::var("READING_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(80);
+    Config { cases, ..Config::default() }
+}
+
+/// What stays is there exactly once.
+fn assert_whole(staying: &Staying, keys: &[ServiceKey]) -> Result<(), TestCaseError> {
+    let once: HashSet<_> = keys.iter().collect();
+    prop_assert_eq!(once.len(), keys.len(), "something is there twice");
+    let missing: Vec<_> = staying.keys().into_iter().filter(|key| !once.contains(key)).collect();
+    prop_assert!(missing.is_empty(), "{} are missing, such as {}", missing.len(), missing[0]);
+    Ok(())
+}
+
+#[test]
+fn readings_are_whole_or_an_error() {
+    let given = (staying(), any::<u64>(), vec(event(true), 0..40));
+    TestRunner::new(cases())
+        .run(&given, |(staying, seed, events)| {
+            let is_quiet = events.iter().all(|event| matches!(event, Event::Nothing));
+            let mut core = core(&staying, seed, events);
+            for detail in [Detail::NoStatistics, Detail::Statistics] {
+                let keys =
+                    |services: &[ServiceState]| services.iter().map(|state| state.service.key()).collect::<Vec<_>>();
+                match now(core.services(detail)) {
+                    Ok(services) => assert_whole(&staying, &keys(&services))?,
+                    Err(Error::Unstable) if !is_quiet => {}
+                    Err(error) => return Err(TestCaseError::fail(error.to_string())),
+                }
+                let table = match now(core.table(detail)) {
+                    Ok(table) => table,
+                    Err(Error::Unstable) if !is_quiet => continue,
+                    Err(error) => return Err(TestCaseError::fail(error.to_string())),
+                };
+                for key in staying.keys() {
+                    let entry = table.service(&key).ok_or_else(|| TestCaseError::fail(format!("{key} is missing")))?;
+                    for address in staying.addresses(&key) {
+                        prop_assert!(entry.destination(&address).is_some(), "{} of {}", address, key);
+                    }
+                }
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// However busy the other namespaces are, and however IPv4 changes here.
+#[test]
+fn readings_of_ipv4_do_not_fail() {
+    let given = (90..330u32, any::<u64>(), vec(event(false), 20..40));
+    TestRunner::new(cases())
+        .run(&given, |(ipv4, seed, mut events)| {
+            events.retain(|event| !matches!(event, Event::Toggle(n) if n % 2 == 1));
+            let staying = Staying { ipv4, ipv6: 0, destinations: 2 };
+            let services = now(core(&staying, seed, events).services(Detail::NoStatistics));
+            let services = services.map_err(|error| TestCaseError::fail(error.to_string()))?;
+            assert_whole(&staying, &services.iter().map(|state| state.service.key()).collect::<Vec<_>>())
+        })
+        .unwrap();
+}
+
+/// The in-memory kernel does have the faults: what one dump shows is short, or has something twice.
+#[test]
+fn one_dump_is_not_whole() {
+    let staying = Staying { ipv4: 300, ipv6: 0, destinations: 0 };
+    for (events, what) in [
+        (vec![Event::Elsewhere(0, 300), Event::Elsewhere(0, 0)], "another namespace"),
+        (vec![Event::Rehash(1), Event::Rehash(2), Event::Rehash(3)], "another order"),
+    ] {
+        let mut seen = HashMap::new();
+        for seed in 0..10 {
+            let dump = now(core(&staying, seed, events.clone()).dump_services(Detail::NoStatistics, 0)).unwrap();
+            let once: HashSet<_> = dump.entries.iter().map(|state| state.service.key()).collect();
+            *seen.entry((once.len() < 300, once.len() < dump.entries.len())).or_insert(0) += 1;
+        }
+        assert!(seen.keys().any(|(is_short, _)| *is_short), "{what}: {seen:?}");
+    }
+}
+
+#[test]
+fn a_service_is_read_alone() {
+    let staying = Staying { ipv4: 3, ipv6: 2, destinations: 3 };
+    let mut core = core(&staying, 0, Vec::new());
+    for key in staying.keys() {
+        let entry = now(core.entry(&key, Detail::NoStatistics)).unwrap().unwrap();
+        assert_eq!(Some(&entry), staying.table().service(&key));
+    }
+    assert!(now(core.entry(&"mark 99".parse().unwrap(), Detail::NoStatistics)).unwrap().is_none());
+}
+
+/// What is asked for is what decides; what is not read is not taken for what is not there.
+#[test]
+fn a_part_of_a_table_is_read_for_some_services() {
+    let key = |n| Staying::key(n, Family::V4);
+    let planner = Planner::new().only_these_services([key(1), key(2)]);
+    let part = |desired: &Table, planner: &Planner| {
+        let mut part = planner.part_of(desired)?;
+        part.services.sort();
+        Some((part.services, part.timeouts, part.daemons))
+    };
+    assert_eq!(part(&Table::new(), &planner), Some((vec![key(1), key(2)], false, false)));
+    assert_eq!(part(&Table::new(), &Planner::new()), None);
+    // Beside a sync daemon, the kernel takes no destination of another family.
+    let mut mixed = many(2);
+    let tunnel = Forwarding::Tunnel(Tunnel::Ipip);
+    let server = Destination::new("[2001:db8::1]:0".parse().unwrap()).with_forwarding(tunnel);
+    mixed.apply(&Command::AddDestination(key(1), server)).unwrap();
+    assert_eq!(part(&mixed, &planner), Some((vec![key(1), key(2)], false, true)));
+}
