@@ -113,7 +113,7 @@ impl<C: Carrier> Core<C> {
         number: usize,
         decode: impl Fn(&[u8]) -> Result<T, WireError>,
     ) -> Result<Dump<T>, Error> {
-        let datagrams = if number % 2 == 0 { Datagrams::Long } else { Datagrams::Short };
+        let datagrams = if number & 1 == 0 { Datagrams::Long } else { Datagrams::Short };
         let mut dump = Dump { entries: Vec::new(), lengths: Vec::new(), has_room: true };
         let mut before = 0;
         let take = |heard: Heard<'_>| {
@@ -176,10 +176,9 @@ impl<C: Carrier> Core<C> {
         key: &ServiceKey,
         detail: Detail,
     ) -> Result<(Vec<DestinationState>, bool), Error> {
-        if detail == Detail::NoStatistics {
-            if let Some(destinations) = self.ask_destinations(key) {
-                return Ok((destinations, true));
-            }
+        let asked = (detail == Detail::NoStatistics).then(|| self.ask_destinations(key));
+        if let Some(Some(destinations)) = asked {
+            return Ok((destinations, true));
         }
         let mut known: IndexMap<SocketAddr, DestinationState, RandomState> = IndexMap::default();
         let mut runs = Runs::default();
