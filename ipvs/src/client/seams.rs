@@ -100,11 +100,11 @@ mod tests {
 
     #[test]
     fn one_datagram_with_room_is_whole() {
-        assert!(are_whole(&[&[0..90]]));
-        assert!(are_whole(&[&[0..0]]));
-        let mut runs = Runs::default();
-        runs.add(0..100, &[100], false);
-        assert!(!runs.are_whole(), "there may be more");
+        for (count, has_room) in [(90, true), (0, true), (100, false)] {
+            let mut runs = Runs::default();
+            runs.add(0..count, &[count], has_room);
+            assert_eq!(runs.are_whole(), has_room, "{count}");
+        }
     }
 
     #[test]
