@@ -30,6 +30,8 @@ pub(crate) enum Failure {
         /// How many lines with changes were under way.
         lines: usize,
     },
+    /// Another `ipvs-cli` is at work on the director: this says which, and that nothing was changed.
+    Busy(String),
     /// The kernel could not be read.
     Read {
         /// What it said.
@@ -95,7 +97,7 @@ impl Failure {
         match self {
             Failure::Usage(usage) => usage.status(),
             Failure::Unavailable(_) => 2,
-            Failure::Change { .. } | Failure::Lost { .. } => 255,
+            Failure::Change { .. } | Failure::Lost { .. } | Failure::Busy(_) => 255,
             Failure::Read { .. } | Failure::File { .. } => 1,
         }
     }
@@ -126,7 +128,7 @@ impl Failure {
         match self {
             Failure::Usage(usage) => hint::usage(usage),
             Failure::Change { cause, .. } | Failure::Read { cause, .. } => cause.clone(),
-            Failure::Unavailable(_) | Failure::Lost { .. } | Failure::File { .. } => None,
+            Failure::Unavailable(_) | Failure::Lost { .. } | Failure::Busy(_) | Failure::File { .. } => None,
         }
     }
 
@@ -148,6 +150,7 @@ impl Failure {
                 };
                 writeln!(text, "{why}\n{became}; those before them were made or refused as told.")?;
             }
+            Failure::Busy(message) => writeln!(text, "{message}")?,
             Failure::File { path, error } => writeln!(text, "{path}: {error}")?,
         }
         if let Some(hint) = hint {

@@ -65,7 +65,7 @@ pub(crate) struct FileInput(pub(crate) File);
 
 impl Read for FileInput {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
+        again_if_interrupted(|| rustix::io::read(&self.0, &mut *buffer))
     }
 }
 
@@ -81,8 +81,37 @@ pub struct Stdin;
 
 impl Read for Stdin {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        Ok(rustix::io::retry_on_intr(|| rustix::io::read(stdio::stdin(), &mut *buffer))?)
+        again_if_interrupted(|| rustix::io::read(stdio::stdin(), &mut *buffer))
     }
+}
+
+/// A signal whose handler returned is no reason to give up, but a system that does nothing else is.
+fn again_if_interrupted(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<usize> {
+    const MOST: usize = 1000;
+    for _ in 0..MOST {
+        match call() {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
+    // Not of the kind that readers of the standard library try again after.
+    Err(io::Error::other(format!("interrupted {MOST} times in a row")))
+}
+
+/// More than this is in no file that says what a director is to hold: some four million rules.
+const LARGEST: u64 = 256 << 20;
+
+/// Reads all of an input that says what a director is to hold.
+///
+/// # Errors
+/// Those of reading; and [`io::ErrorKind::FileTooLarge`] for one that is larger than 256 MiB, or has no end.
+pub(crate) fn read_whole(input: &mut dyn Read, text: &mut Vec<u8>) -> io::Result<()> {
+    input.take(LARGEST + 1).read_to_end(text)?;
+    if text.len() as u64 > LARGEST {
+        text.clear();
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 256 MiB"));
+    }
+    Ok(())
 }
 
 impl Input for Stdin {
@@ -122,9 +151,11 @@ impl Output {
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match rustix::io::retry_on_intr(|| rustix::io::write(self.0, bytes)) {
-            Err(rustix::io::Errno::PIPE) if sigpipe::is_fatal() => Ok(rustix::io::write(self.0, bytes)?),
-            result => Ok(result?),
+        match again_if_interrupted(|| rustix::io::write(self.0, bytes)) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe && sigpipe::is_fatal() => {
+                Ok(rustix::io::write(self.0, bytes)?)
+            }
+            result => result,
         }
     }
 
@@ -147,5 +178,26 @@ impl Write for BufferedStdout {
 
     fn flush(&mut self) -> io::Result<()> {
         self.0.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interruptions_end_and_so_does_an_endless_input() {
+        let mut left = 1000;
+        let mut call = |most: i32| {
+            again_if_interrupted(|| {
+                left -= 1;
+                if left > most { Err(rustix::io::Errno::INTR) } else { Ok(7) }
+            })
+        };
+        assert_eq!(call(900).unwrap(), 7);
+        assert_ne!(call(-9999).unwrap_err().kind(), io::ErrorKind::Interrupted, "read_to_end would go on");
+        let mut text = Vec::new();
+        let error = read_whole(&mut io::repeat(0), &mut text).unwrap_err();
+        assert_eq!((error.kind(), text.len()), (io::ErrorKind::FileTooLarge, 0));
     }
 }

@@ -4,15 +4,16 @@
 //! gets to the same table by the difference: what stays keeps its connections and counters. Otherwise it does as the original.
 
 use std::io::{self, Read};
+use std::time::{Duration, Instant};
 
 use ipvs::{Change, Client, Command, Planner, Table};
 
 use crate::failure::Failure;
-use crate::io::{Input, Streams};
+use crate::io::{Input, Streams, read_whole};
 use crate::ipvsadm::{Invocation, Parser, Words};
 use crate::kernel::Kernel;
 use crate::lines::{LineReader, Next};
-use crate::operate::lock::{Holder, Lock};
+use crate::operate::lock::{Denied, Holder, Lock};
 use crate::operate::{Conduct, Display, carry_out, waiting_for};
 use crate::restore::{self, Source};
 
@@ -28,14 +29,8 @@ pub(crate) fn restore(
     let display = Display::new(kernel.is_of_this_machine() && (streams.hints)());
     display.doing(|| "reading what is to be restored".to_owned());
     let mut read = Reread::all_of(streams.stdin);
-    // Held until the end. Where there is none to be had, the original has none either.
-    let _turn = kernel.state_directory().and_then(|directory| {
-        let mut waiting = |holder: &Holder| {
-            display.doing(|| waiting_for(holder));
-            true
-        };
-        Lock::take(&directory, None, &mut waiting).ok()
-    });
+    // Held until the end.
+    let _turn = take_turn(kernel, &display)?;
     if read.error.is_none()
         && let Some(change) = difference(&read.text, kernel, parser, &display)
         && let Some(status) = without_a_gap(&change, streams, kernel, display)
@@ -44,6 +39,25 @@ pub(crate) fn restore(
     }
     parser.warnings.clear();
     restore::restore(program, Source::Script, &mut streams.reading(&mut read), kernel, parser)
+}
+
+/// A change of a whole director takes seconds. What takes longer is stopped, or waits for something itself.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for another `ipvs-cli` that is at work on this director, for so long. Where no lock is to be had, the original has none either.
+fn take_turn(kernel: &mut Kernel, display: &Display) -> Result<Option<Lock>, Failure> {
+    let Some(directory) = kernel.state_directory() else { return Ok(None) };
+    let mut waiting = |holder: &Holder| {
+        display.doing(|| waiting_for(holder));
+        true
+    };
+    match Lock::take(&directory, Some(Instant::now() + PATIENCE), &mut waiting) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(Denied::Unavailable(_)) => Ok(None),
+        Err(Denied::Held(holder)) => {
+            Err(Failure::Busy(format!("{holder} is at work on this director{}; nothing was changed", holder.details())))
+        }
+    }
 }
 
 /// What leads from the director's table to that of the text; `None` if it is not for us.
@@ -111,7 +125,7 @@ struct Reread {
 impl Reread {
     fn all_of(input: &mut dyn Input) -> Self {
         let mut text = Vec::new();
-        let error = input.read_to_end(&mut text).err();
+        let error = read_whole(input, &mut text).err();
         Reread { text, at: 0, error }
     }
 }

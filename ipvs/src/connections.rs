@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::name::{Name, PersistenceEngine};
@@ -102,7 +102,7 @@ impl fmt::Debug for ConnectionState {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectionsError {
-    /// The table could not be read any further.
+    /// The table could not be read any further, or it has a line of more than 4096 bytes, which is none of the kernel's.
     #[error("connection table, line {line}: {source}")]
     Read {
         /// Counted from 1.
@@ -121,6 +121,9 @@ pub enum ConnectionsError {
         text: String,
     },
 }
+
+/// In bytes. The kernel's lines have at most some 400, of which 255 are a persistence engine's data (`IP_VS_PEDATA_MAXLEN`).
+const LONGEST_LINE: u64 = 4096;
 
 /// Reads a connection table one entry at a time, so that a table of millions needs no memory.
 ///
@@ -162,11 +165,13 @@ impl<R: BufRead> Connections<R> {
         let Some(input) = &mut self.input else { return Ok(false) };
         self.text.clear();
         self.line += 1;
-        if input.read_until(b'\n', &mut self.text)? == 0 {
+        if input.by_ref().take(LONGEST_LINE + 1).read_until(b'\n', &mut self.text)? == 0 {
             return Ok(false);
         }
         if self.text.last() == Some(&b'\n') {
             self.text.pop();
+        } else if self.text.len() as u64 > LONGEST_LINE {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a line of more than 4096 bytes"));
         }
         Ok(true)
     }
@@ -340,6 +345,18 @@ UDP 7F000001 0000 7F00000A 13C4 7F00000A 13C4 NONE             59 sip 12345@exam
 
     fn one(line: &str) -> Result<Connection, ConnectionsError> {
         Connections::new(line.as_bytes()).next().expect("a line")
+    }
+
+    /// Such as `/dev/zero`.
+    #[test]
+    fn a_line_without_end_is_an_error_and_ends_it() {
+        let endless = BufReader::new(std::io::repeat(b'x'));
+        let mut connections = Connections::new(endless);
+        let error = connections.next().unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "connection table, line 1: a line of more than 4096 bytes");
+        assert!(connections.next().is_none());
+        let longest = [b'x'; LONGEST_LINE as usize];
+        assert!(matches!(Connections::new(&longest[..]).next(), Some(Err(ConnectionsError::Line { .. }))));
     }
 
     #[test]

@@ -335,11 +335,13 @@ pub(crate) fn cookie_of_this_thread() -> Option<u64> {
     cookie(socket.as_fd()).map(u64::from_ne_bytes)
 }
 
-/// A signal whose handler returned is no reason to give up.
+/// A signal whose handler returned is no reason to give up, but a system that does nothing else is.
 fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    const MOST: usize = 1000;
+    let mut interrupted = 0;
     loop {
         match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted && interrupted < MOST => interrupted += 1,
             result => return result,
         }
     }

@@ -229,9 +229,12 @@ impl Connection {
     fn receive(&mut self, flags: RecvFlags) -> Result<(), BackendError> {
         self.buffer.clear();
         self.buffer.reserve(RECEIVE);
+        // A signal whose handler returned is no reason to give up, but a system that does nothing else is.
+        const MOST: usize = 1000;
+        let mut interrupted = 0;
         let length = loop {
             match self.socket.recv(&mut self.buffer, flags.bits().cast_signed()) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted && interrupted < MOST => interrupted += 1,
                 result => break result.map_err(refusal)?,
             }
         };

@@ -96,6 +96,9 @@ impl Desired {
         let mut problems = Problems::default();
         for Located { place, command } in &self.commands {
             if let Err(refusal) = table.apply(command) {
+                if keeps_daemon(&mut table, command, director) {
+                    continue;
+                }
                 let cause = table.explain(command).map(|cause| cause.to_string());
                 problems.add(place.clone(), cause.unwrap_or_else(|| refusal.to_string()));
             }
@@ -110,6 +113,20 @@ impl Desired {
             !matches!(located.command, Command::SetTimeouts(_) | Command::StartDaemon(_) | Command::StopDaemon(_))
         });
     }
+}
+
+/// Is the sync daemon that the command starts the one that runs on the director? Then nothing starts, and it does not matter that the
+/// interface, on which it was started, is gone or down by now. Adds it to the table.
+fn keeps_daemon(table: &mut Table, command: &Command, director: &Table) -> bool {
+    let Command::StartDaemon(daemon) = command else { return false };
+    let mut with_interface = table.clone().with_interface(daemon.interface);
+    let started = with_interface.apply(command).is_ok();
+    let is_running = started
+        && with_interface.daemons().iter().any(|other| other.role == daemon.role && director.daemons().contains(other));
+    if is_running {
+        *table = with_interface;
+    }
+    is_running
 }
 
 /// Reads a text; `name` is what its places are called by, such as the file's name.
@@ -147,3 +164,29 @@ pub(crate) fn understand(source: &Source, director: &Table, parser: &mut Parser<
 /// An empty file is left behind by a program that failed more often than it asks for an empty director.
 const NOTHING: &str = "The file is empty. For a director without services write `-C`, \
     or `version = 1` and `services = []`";
+
+#[cfg(test)]
+mod tests {
+    use ipvs::{Daemon, DaemonRole, InterfaceName};
+
+    use super::*;
+    use crate::ipvsadm::{Parser, Posix, value::NoNames};
+
+    /// A sync daemon goes on when the interface that it was started on is deleted.
+    #[test]
+    fn a_daemon_that_runs_as_the_text_says_needs_no_interface() {
+        let [eth7, lo] = ["eth7", "lo"].map(|name| InterfaceName::new(name).unwrap());
+        let mut director = Table::new().with_interface(eth7);
+        director.apply(&Command::StartDaemon(Daemon::new(DaemonRole::Backup, eth7))).unwrap();
+        let director = director.with_interfaces([lo]);
+        let table = |text: &str| {
+            let (mut names, text) = (NoNames, text.as_bytes().to_vec());
+            read("test", text, &mut Parser::new(&mut names, Posix(false))).unwrap().table(&director)
+        };
+        let rules = "-A -f 1\n--start-daemon backup --mcast-interface eth7";
+        assert_eq!(table(rules).unwrap().daemons(), director.daemons());
+        let problems = table(&format!("{rules} --syncid 9")).unwrap_err();
+        assert_eq!(problems[0].to_string(), "test:2: there is no network interface eth7");
+        assert!(table("-A -f 1\n--start-daemon master --mcast-interface eth7").is_err(), "it does not run");
+    }
+}

@@ -57,10 +57,7 @@ impl fmt::Display for FileError {
         match self {
             FileError::NotRegular { path, kind } => {
                 let path = escape::path(path);
-                write!(
-                    f,
-                    "{path}: it is {kind}, but must be a regular file or not there; for standard output name no file"
-                )
+                write!(f, "{path}: it is {kind}, but must be a regular file or not there")
             }
             FileError::UnsafeDirectory { path, reason } => {
                 let path = escape::path(path);

@@ -3,7 +3,7 @@
 //! It is a lock on a file for each network namespace, which goes with its holder however that ends. It is among runs of
 //! `ipvs-cli` with the same state directory. A program that does not take it, such as ipvsadm, is not kept out.
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -31,11 +31,26 @@ pub(crate) enum Denied {
 
 /// Who has the lock, as they say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Holder(String);
+pub(crate) struct Holder {
+    text: String,
+    /// For how long.
+    held: Option<Duration>,
+    /// The process that somebody has stopped, so that it will not go on by itself.
+    stopped: Option<u32>,
+}
+
+impl Holder {
+    /// For how long, and whether it is worth waiting for; empty if it has only just taken the lock.
+    pub(crate) fn details(&self) -> String {
+        let held = self.held.map_or_else(String::new, |held| format!(" for {} s", held.as_secs()));
+        let stopped = self.stopped.map(|pid| format!(", but is stopped: `kill -CONT {pid}` lets it go on"));
+        held + &stopped.unwrap_or_default()
+    }
+}
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -87,21 +102,44 @@ fn open(path: &Path) -> Result<File, FileError> {
 }
 
 fn sign(file: &mut File) -> io::Result<()> {
-    let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
     file.set_len(0)?;
     file.rewind()?;
     // In one piece, as others read it.
-    file.write_all(format!("process {} ({})", std::process::id(), escape::text(&command)).as_bytes())
+    let words = std::env::args_os().map(|word| word.as_encoded_bytes().to_vec());
+    file.write_all(signature(std::process::id(), words).as_bytes())
+}
+
+fn signature(pid: u32, words: impl Iterator<Item = Vec<u8>>) -> String {
+    format!("process {pid} ({})", escape::bytes(&words.collect::<Vec<_>>().join(&b' ')))
 }
 
 fn holder(file: &mut File) -> Holder {
     let mut text = String::new();
-    let read = file.rewind().and_then(|()| file.take(4096).read_to_string(&mut text));
+    let read = file.rewind().and_then(|()| Read::by_ref(file).take(4096).read_to_string(&mut text));
     match read {
-        Ok(1..) => Holder(text),
+        Ok(1..) => {
+            let signed = file.metadata().and_then(|file| file.modified()).ok();
+            let held = signed.map(|signed| signed.elapsed().unwrap_or_default());
+            let stopped = stopped_process(&text);
+            Holder { text, held, stopped }
+        }
         // It has only just taken it.
-        _ => Holder("another ipvs-cli".to_owned()),
+        _ => Holder { text: "another ipvs-cli".to_owned(), held: None, stopped: None },
     }
+}
+
+/// The process that signed so, if it is stopped.
+fn stopped_process(text: &str) -> Option<u32> {
+    let pid: u32 = text.strip_prefix("process ")?.split(' ').next()?.parse().ok()?;
+    let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let words = words.strip_suffix(b"\0")?.split(|&byte| byte == 0).map(<[u8]>::to_vec);
+    // In a container the number may be that of another process here.
+    if signature(pid, words) != text {
+        return None;
+    }
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Behind the name, which may have anything in it.
+    stat.rsplit_once(") ")?.1.starts_with('T').then_some(pid)
 }
 
 #[cfg(test)]

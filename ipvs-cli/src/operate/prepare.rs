@@ -1,7 +1,6 @@
 //! From a file to the change that it asks for. Nothing is sent here.
 
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use ipvs::{Cause, Change, Command, DaemonRole, Plan, Planner, Rejected, Table};
@@ -16,6 +15,7 @@ use super::summary::counted;
 use crate::desired::{self, Desired, Place, Source};
 use crate::escape;
 use crate::failure::Failure;
+use crate::io::{FileInput, read_whole};
 use crate::ipvsadm::Parser;
 use crate::run;
 
@@ -45,12 +45,12 @@ impl Text {
         session.doing("reading what is desired");
         let mut text = Vec::new();
         let (name, path) = if file == Path::new("-") {
-            let read = session.streams.stdin.read_to_end(&mut text);
+            let read = read_whole(&mut session.streams.stdin, &mut text);
             read.map_err(|error| Trouble::Kernel(Failure::stdin(&error)))?;
             ("standard input".to_owned(), None)
         } else {
             let name = escape::path(file).to_string();
-            let read = File::open(file).and_then(|mut file| file.read_to_end(&mut text));
+            let read = File::open(file).and_then(|file| read_whole(&mut FileInput(file), &mut text));
             read.map_err(|error| Trouble::Other(format!("{name}: {error}")))?;
             (name, Some(absolute(file)))
         };

@@ -175,7 +175,8 @@ impl<'a, 's> Session<'a, 's> {
         match taken {
             Ok(lock) => Ok(Some(lock)),
             Err(Denied::Held(holder)) => {
-                Err(Trouble::Other(format!("{holder} is at work on this director; {}", wait.otherwise)))
+                let details = holder.details();
+                Err(Trouble::Other(format!("{holder} is at work on this director{details}; {}", wait.otherwise)))
             }
             Err(Denied::Unavailable(error)) => {
                 self.note(format!("{error}; going on without a lock against another ipvs-cli"));
@@ -220,5 +221,5 @@ impl<'a, 's> Session<'a, 's> {
 }
 
 pub(crate) fn waiting_for(holder: &Holder) -> String {
-    format!("waiting for {holder}")
+    format!("waiting for {holder}, which is at work on this director{}", holder.details())
 }

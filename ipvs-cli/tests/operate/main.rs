@@ -253,3 +253,22 @@ fn what_is_wrong_with_the_command_line_is_told() {
         assert!(stdout.contains("Usage: ipvs-cli"), "{line}: {stdout}");
     }
 }
+
+/// A file that is none, and one that does not end.
+#[test]
+fn what_is_no_file_is_refused_with_its_name() {
+    let mut director = Director::new();
+    let directory = std::env::temp_dir();
+    let directory = directory.display();
+    for line in ["apply", "diff", "restore"] {
+        let done = director.run(&format!("ipvs-cli {line} {directory}"));
+        assert!(done.status > 0 && done.stderr.contains(&format!("{directory}: Is a directory")), "{done:?}");
+    }
+    let endless = director.run("ipvs-cli apply /dev/zero");
+    assert_eq!(endless, done(1, "", "ipvs-cli: /dev/zero: it is larger than 256 MiB\n"));
+    for line in ["conns --from /dev/zero", "conns --count --from /dev/zero"] {
+        let done = director.run(&format!("ipvs-cli {line}"));
+        let message = "ipvs-cli: /dev/zero: connection table, line 1: a line of more than 4096 bytes\n";
+        assert_eq!((done.status, &*done.stderr), (1, message), "{line}");
+    }
+}

@@ -7,6 +7,7 @@ mod operate {
     mod faults;
     mod journal;
     mod killed;
+    mod limits;
     mod namespaces;
     mod out_of_memory;
     mod race;

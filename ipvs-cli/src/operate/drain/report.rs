@@ -7,7 +7,9 @@ use super::options::Drain;
 use super::targets::{Outcome, Target};
 use super::{End, NOT_DRAINED};
 use crate::desired::scalar::{Fields, Scalar};
+use crate::escape::ShellCommand;
 use crate::operate::json;
+use crate::operate::service_argument;
 use crate::operate::session::Session;
 
 /// How it ended.
@@ -126,11 +128,18 @@ fn tell(target: &Target, fate: Fate, back: &str, session: &mut Session<'_, '_>) 
 
 /// How the weight comes back.
 fn way_back(target: &Target, weight: Option<Weight>) -> String {
-    let undrain = target.command("undrain");
+    let undrain = |options: &[&str]| {
+        // Brackets of IPv6 mean something to a shell.
+        let words = [service_argument::word(&target.drain.service()), target.drain.address().to_string()];
+        let words = ["ipvs-cli", "undrain"].into_iter().chain(words.iter().map(String::as_str));
+        ShellCommand::new(words.chain(options.iter().copied()))
+    };
     match weight {
-        Some(weight) if target.is_noted => format!("; `ipvs-cli {undrain}` gives it weight {weight} again"),
-        Some(weight) => format!("; `ipvs-cli {undrain} --weight {weight}` gives it its weight again"),
-        None => format!("; `ipvs-cli {undrain} --weight WEIGHT` gives it a weight again"),
+        Some(weight) if target.is_noted => format!("; `{}` gives it weight {weight} again", undrain(&[])),
+        Some(weight) => {
+            format!("; `{}` gives it its weight again", undrain(&["--weight", &weight.to_string()]))
+        }
+        None => format!("; `{}` gives it a weight again", undrain(&["--weight", "WEIGHT"])),
     }
 }
 

@@ -8,7 +8,6 @@ use ipvs::{Destination, DestinationState, Drain, DrainStep, InUse, Persistence, 
 
 use super::options::Servers;
 use crate::failure::Failure;
-use crate::operate::service_argument;
 use crate::operate::session::{Session, Trouble};
 
 /// One of them.
@@ -41,11 +40,6 @@ pub(super) enum Outcome {
 impl Target {
     pub(super) fn is_waiting(&self) -> bool {
         self.outcome.is_none() && !self.is_deleted
-    }
-
-    /// A command line for it alone.
-    pub(super) fn command(&self, subcommand: &str) -> String {
-        format!("{subcommand} {} {}", service_argument::word(&self.drain.service()), self.drain.address())
     }
 
     fn take(&mut self, step: DrainStep) {

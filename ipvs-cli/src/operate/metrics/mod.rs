@@ -28,7 +28,10 @@ pub(super) fn run(metrics: &Metrics, session: &mut Session<'_, '_>) -> u8 {
         (Some(at), _) => listen(at, metrics, session),
         (None, Some(path)) => read(session.kernel, metrics).and_then(|text| {
             // Read by node_exporter, which is another user.
-            atomic_file::write(path, text.as_bytes(), 0o644).map_err(|error| Trouble::Other(error.to_string()))
+            atomic_file::write(path, text.as_bytes(), 0o644).map_err(|error| {
+                let hint = if path.starts_with("/dev") { "; without --output it goes to standard output" } else { "" };
+                Trouble::Other(format!("{error}{hint}"))
+            })
         }),
         // Of errors of writing it is told at the end.
         (None, None) => {

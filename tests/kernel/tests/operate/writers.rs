@@ -33,14 +33,15 @@ fn who_is_at_work_is_named_and_waited_for() {
             _ => thread::sleep(Duration::from_millis(10)),
         }
     };
-    let said = format!("ipvs-cli: {holder} is at work on this director; nothing was changed; --wait waits for it\n");
+    let begins = format!("ipvs-cli: {holder} is at work on this director for ");
     assert!(holder.ends_with(" apply -)"), "{holder}");
     for line in ["apply -", "apply --wait=0.1 -", "apply --wait --timeout 0.1 -", "restore"] {
-        assert_eq!(
-            world.run(line, "-A -f 1"),
-            Done { status: 1, stdout: String::new(), stderr: said.clone() },
-            "{line}"
-        );
+        let done = world.run(line, "-A -f 1");
+        assert_eq!((done.status, &*done.stdout), (1, ""), "{line}");
+        let seconds = done.stderr.strip_prefix(&begins).and_then(|rest| rest.split_once(" s; "));
+        let seconds = seconds.unwrap_or_else(|| panic!("{line}: {}", done.stderr));
+        assert!(seconds.0.parse::<u64>().is_ok(), "{line}: {}", done.stderr);
+        assert_eq!(seconds.1, "nothing was changed; --wait waits for it\n", "{line}");
     }
     // What is wrong with a file is told before anybody is waited for.
     for line in ["apply -", "apply --wait -", "restore"] {
@@ -77,7 +78,7 @@ fn without_a_place_for_the_lock_it_is_said() {
     let _ = fs::remove_file(lock());
     fs::create_dir(lock()).unwrap();
     let said = format!(
-        "ipvs-cli: {}: it is a directory, but must be a regular file or not there; for standard output name no file; going on without a lock against another ipvs-cli\n",
+        "ipvs-cli: {}: it is a directory, but must be a regular file or not there; going on without a lock against another ipvs-cli\n",
         lock()
     );
     assert_eq!(world.run("apply -", "-A -f 1"), Done { status: 0, stdout: "1 service added\n".into(), stderr: said });
