@@ -183,3 +183,7 @@ fn is_high_threshold(command: &Command) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+#[path = "probe_tests.rs"]
+mod tests;

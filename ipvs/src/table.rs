@@ -322,6 +322,21 @@ impl Table {
         self
     }
 
+    /// The same director on a kernel that nobody can ask: it may have any scheduler, persistence engine and network interface, and
+    /// accepts what some kernel accepts. For judging a desired state without a director.
+    ///
+    /// ```
+    /// use ipvs::{Command, Scheduler, Service, Table};
+    /// let service = Service::new("mark 1".parse()?).with_scheduler(Scheduler::new("fastest")?);
+    /// assert!(Table::new().on_unknown_kernel().apply(&Command::AddService(service)).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn on_unknown_kernel(self) -> Self {
+        let modules = Modules { known: self.modules.known, are_of_tree: false };
+        Table { modules, interfaces: None, behaviors: Behaviors::empty(), ..self }
+    }
+
     /// Does its kernel have this scheduler or persistence engine? `None`: only the kernel knows.
     pub(crate) fn has_module(&self, module: Module) -> Option<bool> {
         let listed =
@@ -348,8 +363,7 @@ impl Table {
 
     /// A table made of what was read from a kernel: services in the kernel's order, newest first.
     pub(crate) fn read(services: Vec<TableEntry>, timeouts: Timeouts, daemons: Vec<Daemon>, info: Info) -> Self {
-        let modules = Modules { known: BTreeMap::new(), are_of_tree: false };
-        let mut table = Table { timeouts, daemons, info, modules, interfaces: None, ..Table::default() };
+        let mut table = Table { timeouts, daemons, info, ..Table::default() }.on_unknown_kernel();
         services.iter().for_each(|entry| table.note_modules(entry.service()));
         let services = services.into_iter().rev().map(|entry| (entry.service().key(), entry)).collect();
         Table { services, ..table }

@@ -24,12 +24,38 @@ fn toml(table: &Table) -> Vec<u8> {
 
 pub(crate) fn rules(table: &Table) -> Vec<u8> {
     let mut kernel = Kernel::with(Client::fake(table.clone()), "/dev/null");
+    let (status, stdout) = run(&mut kernel, "ipvsadm -S -n", b"");
+    assert_eq!(status, 0);
+    stdout
+}
+
+/// Calls the program; gives its status and its standard output.
+fn run(kernel: &mut Kernel, line: &str, mut stdin: &[u8]) -> (u8, Vec<u8>) {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let mut streams =
-        Streams { stdin: &mut &b""[..], stdout: &mut stdout, stderr: &mut stderr, hints: || false, colors: || false };
-    let argv = ["ipvsadm", "-S", "-n"].map(Into::into);
-    assert_eq!(ipvs_cli::run(&argv, &mut streams, &mut kernel), 0);
-    stdout
+        Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false, colors: || false };
+    let argv: Vec<_> = line.split(' ').map(Into::into).collect();
+    (ipvs_cli::run(&argv, &mut streams, kernel), stdout)
+}
+
+/// What the director shows of itself is what it has, whatever its kernel has beside what is in the Linux tree.
+fn shown_and_applied_is_nothing(table: &Table, show: &str) -> Result<(), TestCaseError> {
+    let mut kernel = Kernel::with(Client::fake(table.clone()), "/dev/null");
+    let (status, text) = run(&mut kernel, show, b"");
+    prop_assert_eq!(status, 0);
+    for (line, said) in [
+        ("ipvs-cli diff -", ""),
+        ("ipvs-cli apply --dry-run -", "dry run, nothing was sent: nothing to change\n"),
+        ("ipvs-cli apply -", "nothing to change\n"),
+        ("ipvs-cli --dry-run restore", "dry run, nothing was sent: nothing to change\n"),
+        ("ipvs-cli restore", "nothing to change\n"),
+    ] {
+        let (status, stdout) = run(&mut kernel, line, &text);
+        let said = (0, said.to_owned());
+        prop_assert_eq!((status, String::from_utf8_lossy(&stdout).into_owned()), said, "{}: {}", show, line);
+    }
+    prop_assert_eq!(&kernel.client().unwrap().table().unwrap(), table);
+    Ok(())
 }
 
 fn understood(text: Vec<u8>) -> Desired {
@@ -75,6 +101,23 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_shown_is_nothing_to_change(typed in table(), services in services_of_ipvsadm()) {
+        shown_and_applied_is_nothing(&typed, "ipvs-cli show --toml")?;
+        shown_and_applied_is_nothing(&typed, "ipvs-cli show --json")?;
+        // No rules are no rules file.
+        if services.services().len() > 0 {
+            shown_and_applied_is_nothing(&services, "ipvsadm -S -n")?;
+        }
+    }
+}
+
+proptest! {
     /// Equal tables are equal texts, in whatever order they came to be.
     #[test]
     fn texts_are_stable(table in table()) {

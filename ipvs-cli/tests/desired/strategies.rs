@@ -12,9 +12,15 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-/// An empty director with a network.
+/// Of which no list of ours knows: what a kernel may have beside those of the Linux tree.
+const OWN_SCHEDULERS: [&str; 3] = ["own", "rr2", "fifteen-letters"];
+const OWN_ENGINES: [&str; 2] = ["quic", "sixteen-letters-"];
+
+/// An empty director with a network, whose kernel has schedulers and persistence engines of its own.
 pub(crate) fn director() -> Table {
-    Table::new().with_interface(InterfaceName::new("eth0").unwrap())
+    let table = Table::new().with_interface(InterfaceName::new("eth0").unwrap());
+    let table = OWN_SCHEDULERS.into_iter().fold(table, |table, name| table.with_module(Scheduler::new(name).unwrap()));
+    OWN_ENGINES.into_iter().fold(table, |table, name| table.with_module(PersistenceEngine::new(name).unwrap()))
 }
 
 fn ip(family: Family) -> BoxedStrategy<IpAddr> {
@@ -50,10 +56,13 @@ fn key() -> impl Strategy<Value = ServiceKey> {
 }
 
 fn service() -> impl Strategy<Value = Service> {
-    let scheduler = prop_oneof![4 => proptest::sample::select(&Scheduler::IN_TREE[..]), 1 => Just(Scheduler::NONE)];
+    let own = proptest::sample::select(&OWN_SCHEDULERS[..]).prop_map(|name| Scheduler::new(name).unwrap());
+    let scheduler =
+        prop_oneof![4 => proptest::sample::select(&Scheduler::IN_TREE[..]), 1 => Just(Scheduler::NONE), 2 => own];
     let flags = prop_oneof![(0..8u32).prop_map(|flags| flags << 3), any::<u32>().prop_map(|bits| bits & !7)];
     let persistence = option::of((1..=Persistence::MAX).prop_map(|seconds| Persistence::new(seconds).unwrap()));
-    let engine = option::of(Just(PersistenceEngine::SIP));
+    let own = proptest::sample::select(&OWN_ENGINES[..]).prop_map(|name| PersistenceEngine::new(name).unwrap());
+    let engine = option::of(prop_oneof![Just(PersistenceEngine::SIP), own]);
     (key(), scheduler, flags, persistence, option::of((any::<[u8; 4]>(), 1..=128u32)), engine, any::<bool>()).prop_map(
         |(key, scheduler, flags, persistence, netmask, engine, one_packet)| {
             let mut service = Service::new(key).with_scheduler(scheduler);

@@ -10,6 +10,7 @@ mod faults;
 mod groups;
 mod json;
 mod metrics;
+mod modules;
 mod owners;
 mod restrictions;
 mod schema;

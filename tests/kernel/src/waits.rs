@@ -48,6 +48,14 @@ impl Waits {
         self.runtime.block_on(self.client.reconcile(desired, planner))
     }
 
+    pub fn probe<'c>(
+        &mut self,
+        table: &mut Table,
+        commands: impl IntoIterator<Item = &'c Command>,
+    ) -> Result<(), Error> {
+        self.runtime.block_on(self.client.probe(table, commands))
+    }
+
     pub fn explain(&mut self, command: &Command, errno: Errno) -> Result<Option<Cause>, Error> {
         self.runtime.block_on(self.client.explain(command, errno))
     }

@@ -1,21 +1,19 @@
 //! Every command line of three articles about LVS, typed into a shell with the original `ipvsadm` and into one with ours.
 //!
-//! `articles/README.md` says how the files of lines read. The `iptables` lines run too, with iptables-legacy; kernel 7.2 has no
-//! such tables any more, so there only the `ipvsadm` lines run.
+//! `articles/README.md` says how the files of lines read. The `iptables` lines run too, with iptables-legacy; where the
+//! kernel has no such tables, as Debian's 7.2, only the `ipvsadm` lines run.
 
 use kernel_tests::case::Status;
-use kernel_tests::kernel_major;
 use kernel_tests::target::{Outcome, Target};
 use page::{Expected, Line, NO_BREAK_SPACE, Section};
 use shell::Shell;
 use std::collections::BTreeSet;
+use std::process::Command;
+use std::sync::OnceLock;
 
 #[path = "articles/page.rs"]
 mod page;
 mod shell;
-
-/// The first major version of the kernel without iptables-legacy.
-const NO_LEGACY_TABLES_SINCE: u32 = 7;
 
 const ARTICLES: [&str; 3] =
     ["1-firewall-marks-and-persistence.article", "2-iptables-mangle-and-persistence.article", "3-persistence.article"];
@@ -91,7 +89,14 @@ fn as_pasted(line: &Line) -> Vec<Line> {
 }
 
 fn runs_here(line: &Line) -> bool {
-    !line.is_iptables() || kernel_major() < NO_LEGACY_TABLES_SINCE
+    !line.is_iptables() || has_iptables_tables()
+}
+
+/// Does the kernel have the tables of iptables-legacy? Debian builds newer ones without.
+fn has_iptables_tables() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    let list = || Command::new("iptables").args(["-t", "mangle", "-L", "-n"]).output();
+    *ANSWER.get_or_init(|| list().is_ok_and(|list| list.status.success()))
 }
 
 fn play(lines: &[Line], shell: &mut Shell, target: Target) -> Played {

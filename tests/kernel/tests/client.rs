@@ -11,9 +11,10 @@ mod blocking;
 use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
 
-use ipvs::{Client, Command, Service};
+use ipvs::{Behaviors, Client, Command, Error, NamespaceError, Service};
 use kernel_tests::sandbox;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
+use rustix::thread::CapabilitySet;
 
 /// Where a machine gives sockets little room to send, fewer commands go out at once.
 #[test]
@@ -51,4 +52,23 @@ fn generic_netlink_ports() -> BTreeSet<u32> {
     let rows = sockets.lines().skip(1).map(|line| Vec::from_iter(line.split_whitespace()));
     let generic = rows.filter(|row| row[1] == NETLINK_GENERIC.to_string());
     generic.map(|row| row[2].parse().unwrap()).filter(|port| *port != 0).collect()
+}
+
+/// Nothing of it is seen by the director on whose machine the kernel is asked.
+#[test]
+fn kernel_behaviors_are_probed_beside_the_director() {
+    sandbox::enter_network().unwrap();
+    let mut client = Client::connect().unwrap();
+    client.add_service(&Service::new("mark 1".parse().unwrap())).unwrap();
+    let namespace = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
+    let before = client.table().unwrap();
+    let probed = Behaviors::probe().unwrap();
+    assert_eq!(client.table().unwrap(), before);
+    assert_eq!(std::fs::read_link("/proc/thread-self/ns/net").unwrap(), namespace);
+    assert_eq!(Behaviors::probe().unwrap(), probed);
+    let mut capabilities = rustix::thread::capabilities(None).unwrap();
+    capabilities.effective.remove(CapabilitySet::SYS_ADMIN);
+    rustix::thread::set_capabilities(None, capabilities).unwrap();
+    let refused = Behaviors::probe().unwrap_err();
+    assert!(matches!(refused, Error::Namespace(NamespaceError::Create(_))), "{refused}");
 }

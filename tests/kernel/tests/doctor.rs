@@ -5,8 +5,8 @@ use std::process::Command;
 
 use ipvs_cli::io::Streams;
 use ipvs_cli::kernel::Kernel;
-use kernel_tests::kernel_major;
 use kernel_tests::network::{Machine, Network};
+use kernel_tests::on_the_fastest_kernel;
 use serde_json::Value;
 
 #[path = "../../../ipvs-cli/tests/operate/schema.rs"]
@@ -69,14 +69,12 @@ fn broken_found_and_mended(machine: &Machine, options: &str, expected: &str, bre
     println!("{options} {expected}: broken by {break_it}; mended by {}", mend.replace('\n', "; "));
 }
 
-/// The kernel of the lab that starts programs fastest, and later ones: kernels do not differ in any of this.
-const KERNEL: u32 = 7;
-
+/// Kernels do not differ in any of this.
 fn is_elsewhere() -> bool {
-    if kernel_major() < KERNEL {
-        println!("tested on kernels from {KERNEL} on");
+    if !on_the_fastest_kernel() {
+        println!("tested on the newest kernel");
     }
-    kernel_major() < KERNEL
+    !on_the_fastest_kernel()
 }
 
 #[test]

@@ -154,8 +154,12 @@ fn says_which_scheduler_is_missing() {
     }
     let applied =
         shell::with(Target::Ours, |shell| shell.type_in("ipvs-cli apply -", b"-A -f 1 -s sed\n-A -f 2 -s dh\n"));
-    let missing = "standard input:1: the kernel says that it has no scheduler sed (module ip_vs_sed); what had been \
-                   changed was undone\n";
+    let missing =
+        "standard input:1: the kernel says that it has no scheduler sed (module ip_vs_sed); nothing was changed\n";
+    assert_eq!((&*said(&applied), applied.status), (missing, Status::Exit(1)));
+    // Of one that not every kernel has, the kernel is asked first.
+    let applied = shell::with(Target::Ours, |shell| shell.type_in("ipvs-cli apply -", b"-A -f 1 -s twos\n"));
+    let missing = "standard input:1: the kernel says that it has no scheduler twos (module ip_vs_twos)\n";
     assert_eq!((&*said(&applied), applied.status), (missing, Status::Exit(1)));
 }
 

@@ -17,6 +17,8 @@ on_each_director! {
     editing_a_service_replaces_all_of_it
     services_are_refused_as_by_the_kernel
     unknown_schedulers_and_engines_are_refused
+    asking_for_schedulers_and_engines_changes_nothing
+    asking_about_thresholds_changes_nothing
     a_destination_reads_back_as_written
     editing_a_destination_replaces_all_of_it
     destinations_are_refused_as_by_the_kernel
@@ -166,6 +168,43 @@ fn unknown_schedulers_and_engines_are_refused(client: &mut Client) {
     refused(client, Command::EditService(scheduler), Errno::ENOENT);
     refused(client, Command::EditService(engine), Errno::ENOENT);
     assert_eq!(client.service(&none.key()).unwrap().service, none);
+}
+
+fn asking_for_schedulers_and_engines_changes_nothing(client: &mut Client) {
+    let web = service("tcp 10.0.0.1:80");
+    let scheduler = |name: &str| web.with_scheduler(Scheduler::new(name).unwrap());
+    let engine = |name: &str| web.with_engine(PersistenceEngine::new(name).unwrap());
+    let asked = [scheduler("unheard-of"), engine("unheard-of"), scheduler("twos"), scheduler("none"), engine("sip")];
+    let info = client.info().unwrap();
+    let mut table = client.table().unwrap();
+    client.probe(&mut table, &asked.map(Command::AddService)).unwrap();
+    // A kernel that makes its connection table with the first service has not made it.
+    assert_eq!((client.info().unwrap(), client.services().unwrap()), (info, vec![]));
+    for service in asked {
+        let foreseen = table.explain(&Command::AddService(service));
+        match client.add_service(&service) {
+            Ok(()) => client.delete_service(&web.key()).unwrap(),
+            Err(error) => assert_eq!(error.errno(), Some(Errno::ENOENT)),
+        }
+        let refused = client.execute_all([&Command::AddService(service), &Command::Flush]).unwrap()[0].err();
+        assert_eq!(foreseen.map(|cause| cause.errno()), refused.map(|refusal| refusal.errno), "{service:?}");
+    }
+}
+
+fn asking_about_thresholds_changes_nothing(client: &mut Client) {
+    let services = [service("tcp 10.0.0.1:80"), service("mark 6 ipv6")];
+    for service in services {
+        client.add_service(&service).unwrap();
+        client.add_destination(&service.key(), &tunnel("127.0.0.1:80")).unwrap();
+        let high = Destination { upper_threshold: u32::MAX, ..tunnel("127.0.0.2:80") };
+        let add = Command::AddDestination(service.key(), high);
+        let (before, mut table) = (client.table().unwrap(), client.table().unwrap());
+        client.probe(&mut table, [&add]).unwrap();
+        assert_eq!(client.table().unwrap(), before);
+        let refused = client.execute_all([&add]).unwrap()[0].err().map(|refusal| refusal.errno);
+        assert_eq!(table.explain(&add).map(|cause| cause.errno()), refused);
+        client.flush().unwrap();
+    }
 }
 
 fn a_destination_reads_back_as_written(client: &mut Client) {

@@ -10,7 +10,7 @@ use crate::step::Step;
 use crate::world::Pair;
 use ipvs_cli::ipvsadm::grammar::{self, Item as Meaning, ROWS, Row, Takes};
 use ipvs_cli::ipvsadm::rules::Slot;
-use kernel_tests::kernel_major;
+use kernel_tests::on_the_fastest_kernel;
 use kernel_tests::target::Target;
 use libtest_mimic::{Failed, Trial};
 use std::collections::BTreeSet;
@@ -45,7 +45,7 @@ const FILLING: &str = "-A -t 192.0.2.1:80 -s rr
 
 /// The trials, group by group.
 pub(crate) fn trials() -> Vec<Trial> {
-    let elsewhere = !all_pairs_asked() && kernel_major() < KERNEL;
+    let elsewhere = !all_pairs_asked() && !on_the_fastest_kernel();
     let mut trials = vec![
         Trial::test("table::letters", || check(letters())),
         Trial::test("table::names", || check(long_names())),
@@ -62,9 +62,6 @@ pub(crate) fn trials() -> Vec<Trial> {
     }
     trials.into_iter().map(|trial| trial.with_ignored_flag(elsewhere)).collect()
 }
-
-/// The kernel of the lab that starts programs fastest, and later ones.
-const KERNEL: u32 = 7;
 
 fn all_pairs_asked() -> bool {
     std::env::var_os("COMPAT_PAIRS").is_some_and(|pairs| pairs == "all")

@@ -39,6 +39,29 @@ fn ipvsadm_restore_does_as_the_original() {
     assert_eq!(world.client.table().unwrap().services().len(), 5);
 }
 
+/// Of which nobody but the kernel knows whether it has it.
+#[test]
+fn a_made_up_scheduler_is_refused_by_the_kernels_word_and_nothing_is_changed() {
+    let mut world = World::new();
+    let before = table(1..=20, 1);
+    world.hold(&before);
+    let line = 1 + rules(1..=20, 2).lines().count();
+    for (rule, what) in [
+        ("-A -f 99 -s made-up\n", "scheduler made-up (module ip_vs_made-up)"),
+        ("-A -f 99 --pe made-up -p\n", "persistence engine made-up (module ip_vs_pe_made-up)"),
+    ] {
+        let wanted = rules(1..=20, 2) + rule;
+        let said = format!("standard input:{line}: the kernel says that it has no {what}; Linux has ");
+        for command in ["apply -", "restore", "apply --dry-run -", "--dry-run restore", "diff -"] {
+            let done = world.run(command, &wanted);
+            assert!(done.status > 0 && done.stdout.is_empty() && done.stderr.starts_with(&said), "{command}: {done:?}");
+            assert!(world.holds(&before), "{command}");
+        }
+    }
+    let done = world.run("--dry-run -A -f 99 -s made-up", "");
+    assert!(done.status == 255 && done.stderr.contains("hint: the kernel says that it has no scheduler"), "{done:?}");
+}
+
 #[test]
 fn what_can_be_foreseen_is_not_sent() {
     let mut world = World::new();

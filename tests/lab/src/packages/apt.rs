@@ -60,7 +60,13 @@ impl Session {
 
     /// Downloads these packages and no others into `dir`.
     pub(crate) fn download_alone(&self, packages: &[&str], dir: &Path) -> Result<Vec<PathBuf>> {
-        let status = self.apt_get(&[&["download"], packages].concat(), dir)?;
+        let arguments = [&["download"], packages].concat();
+        let mut status = self.apt_get(&arguments, dir)?;
+        if !status.success() {
+            eprintln!("lab: the mirror may have replaced a package since its list was fetched; fetching it again …");
+            self.apt_get(&["update"], dir)?;
+            status = self.apt_get(&arguments, dir)?;
+        }
         self.check(status, &format!("downloading {}", packages.join(", ")))?;
         debs(dir)
     }
