@@ -8,6 +8,7 @@ use ipvs::{Client, Command};
 
 use crate::escape::EscapingWriter;
 use crate::failure::Failure;
+use crate::hint::edit::{self, Typed};
 use crate::io::Streams;
 use crate::ipvsadm::names::Names;
 use crate::ipvsadm::{Invocation, Parser, Posix, Usage, help};
@@ -80,11 +81,31 @@ pub(crate) fn ipvsadm(program: &OsStr, arguments: &[OsString], streams: &mut Str
                 operate::review_notes(kernel);
                 done
             }
+            Ok(Invocation::Change(command)) => change(program, &command, parser.typed, streams, kernel).map(|()| 0),
             Ok(invocation) => perform(program, &invocation, streams, kernel, &mut Names::default()).map(|()| 0),
             Err(usage) => Err(misunderstood(usage, kernel)),
         };
         result.unwrap_or_else(|failure| failure.tell(program, streams))
     })
+}
+
+/// Carries a change out. On a terminal hints follow it, if it has changed what was not asked.
+fn change(
+    program: &[u8],
+    command: &Command,
+    typed: Typed,
+    streams: &mut Streams<'_>,
+    kernel: &mut Kernel,
+) -> Result<(), Failure> {
+    let may_hint = edit::may_follow(command, typed) && (streams.hints)();
+    let before = if may_hint { kernel.client().ok().and_then(|client| edit::before(command, client)) } else { None };
+    perform(program, &Invocation::Change(*command), streams, kernel, &mut Names::default())?;
+    if may_hint {
+        for hint in edit::after(before, command, typed) {
+            let _ = streams.stderr.write_all(format!("hint: {hint}\n").as_bytes());
+        }
+    }
+    Ok(())
 }
 
 /// `ipvsadm-save` is a script to ipvsadm: it looks for `-n` and takes words for nothing.

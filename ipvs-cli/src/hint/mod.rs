@@ -1,6 +1,7 @@
 //! What a terminal is told in addition, where ipvsadm's own message leaves open what is wrong, or in which line.
 
 mod address;
+pub(crate) mod edit;
 mod usage;
 
 use crate::escape;

@@ -10,6 +10,7 @@ use super::scan::{Posix, Scanner};
 use super::usage::Usage;
 use super::value::Resolve;
 use super::words::Words;
+use crate::hint::edit::Typed;
 use crate::request::ListRequest;
 
 /// What a command line asks for.
@@ -39,12 +40,14 @@ pub struct Parser<'r> {
     posix: Posix,
     /// What was understood although it is not quite right, in the order of the words. For the caller to empty.
     pub warnings: Vec<Warning>,
+    /// What was typed of the line that was parsed last, if it was understood.
+    pub(crate) typed: Typed,
 }
 
 impl<'r> Parser<'r> {
     /// A parser that looks hosts and ports up with `names`.
     pub fn new(names: &'r mut dyn Resolve, posix: Posix) -> Self {
-        Parser { addresses: Addresses::new(names), posix, warnings: Vec::new() }
+        Parser { addresses: Addresses::new(names), posix, warnings: Vec::new(), typed: Typed::default() }
     }
 
     /// As [`parse`](Self::parse), but nothing if a name would have to be looked up first, which may take long.
@@ -98,6 +101,7 @@ impl<'r> Parser<'r> {
                 _ => return Err(Usage::SecondCommand(scanner.last_word())),
             }
         }
+        self.typed = Typed { given: line.given, server: line.server };
         line.finish(scanner.plain())
     }
 }

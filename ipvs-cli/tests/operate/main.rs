@@ -6,6 +6,7 @@ mod deletions;
 mod director;
 mod drain;
 mod dry_run;
+mod edits;
 mod faults;
 mod groups;
 mod json;

@@ -3,6 +3,7 @@
 mod traffic {
     mod counts;
     mod directors;
+    mod draining;
     mod envelope;
     mod field;
     mod forwarding;

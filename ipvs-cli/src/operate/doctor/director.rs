@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use fwmark::{MarkRule, Origin};
-use ipvs::{DaemonRole, Forwarding, Scheduler, ServiceKey, Table};
+use ipvs::{DaemonRole, Forwarding, Scheduler, ServiceKey, Table, Weight};
 
+use super::super::drain::scheduler::{Cure, cure};
 use super::super::mark::check::Wrong;
 use super::finding::Finding;
 use super::machine::{LinkKind, Machine, Route, host, of_link, sysctl, whole};
@@ -43,6 +44,7 @@ pub(super) fn judge(director: &Director) -> Vec<Finding> {
     found.extend(real_servers(director));
     found.extend(tunnel_sources(director));
     found.extend(without_destinations(director));
+    found.extend(hashed_to_weight_0(director));
     found.extend(director.marks.iter().map(Wrong::finding));
     found.extend(reverse_path(director));
     found.extend(redirects(director));
@@ -196,6 +198,31 @@ fn without_destinations(director: &Director) -> Vec<Finding> {
         Finding::problem("no-destination", what, "new clients are refused")
     };
     director.table.services().filter(is_dead).map(finding).collect()
+}
+
+/// `mh`, `sh` and `dh` refuse the clients whose server, by their hash, has weight 0.
+fn hashed_to_weight_0(director: &Director) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for entry in director.table.services() {
+        let (service, key) = (entry.service(), entry.service().key());
+        let quiesced = entry.destinations().filter(|state| state.destination.weight == Weight::ZERO).count();
+        // Where all have weight 0, no scheduler has a server for anybody.
+        let Some(cure) = cure(service).filter(|_| (1..entry.destinations().len()).contains(&quiesced)) else {
+            continue;
+        };
+        let servers = if quiesced == 1 { "a destination" } else { "destinations" };
+        let what =
+            format!("{key} refuses some clients: it has {servers} of weight 0 and scheduler {}", service.scheduler);
+        let why = "the hash still leads clients to a destination of weight 0, and they are refused";
+        found.push(match cure {
+            Cure::Fallback(command) => Finding::problem("hashed-to-weight-0", what, why).mended_by([command]),
+            Cure::OtherScheduler => {
+                let why = format!("{why}; {} has no fallback, so it takes another scheduler", service.scheduler);
+                Finding::problem("hashed-to-weight-0", what, why)
+            }
+        });
+    }
+    found
 }
 
 fn reverse_path(director: &Director) -> Option<Finding> {

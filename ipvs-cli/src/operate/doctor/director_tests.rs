@@ -190,3 +190,18 @@ fn marks_are_told_with_what_mends_them() {
         [("mark-without-service", "ipvsadm -A -f 10 -6".to_owned()), ("service-without-rule", String::new())];
     assert_eq!(found(&director), expected);
 }
+
+#[test]
+fn a_hash_that_leads_to_weight_0_is_found() {
+    const MH: &str = "-A -t 192.0.2.1:80 -s mh -p 60 -b mh-port\n-a -t 192.0.2.1:80 -r 10.0.0.11 -m -w 0\n-a -t 192.0.2.1:80 -r 10.0.0.12 -m\n";
+    let of = |lines: &str| {
+        let found = found(&director(lines));
+        found.into_iter().filter(|(id, _)| *id == "hashed-to-weight-0").map(|(_, mend)| mend).collect::<Vec<_>>()
+    };
+    assert_eq!(of(MH), ["ipvsadm -E -t 192.0.2.1:80 -s mh -p 60 -b mh-fallback,mh-port"]);
+    assert_eq!(of(&MH.replace("mh-port", "mh-fallback")), [""; 0]);
+    assert_eq!(of(&MH.replace("-w 0", "-w 1")), [""; 0]);
+    assert_eq!(of(&MH.replace("-m\n", "-m -w 0\n")), [""; 0], "another finding's matter");
+    assert_eq!(of(&MH.replace("mh -p 60 -b mh-port", "dh")), [""]);
+    assert_eq!(of(&MH.replace("mh -p 60 -b mh-port", "wrr")), [""; 0]);
+}

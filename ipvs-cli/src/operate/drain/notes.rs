@@ -34,17 +34,17 @@ pub(crate) struct Notes {
 ///
 /// It does not wait for the lock: a note that stays is dropped by the next reading that shows another weight.
 pub(crate) fn drop_void(directory: &Path, command: &Command) {
-    let has_void = |notes: &mut Notes| {
+    let follow = || {
+        let mut notes = Notes::read(Some(directory)).unwrap_or_default();
         notes.follow(command);
-        notes.is_changed
+        notes
     };
-    if Notes::read(Some(directory)).is_ok_and(|mut notes| has_void(&mut notes))
-        && let Ok(_turn) = Lock::take(directory, Some(Instant::now()), &mut |_| false)
-        && let Ok(mut notes) = Notes::read(Some(directory))
-    {
-        notes.follow(command);
+    if !follow().is_changed {
+        return;
+    }
+    if let Ok(_turn) = Lock::take(directory, Some(Instant::now()), &mut |_| false) {
         // It would be said where nobody asked for notes.
-        let _ = notes.save();
+        let _ = follow().save();
     }
 }
 
@@ -53,15 +53,15 @@ pub(crate) fn drop_void(directory: &Path, command: &Command) {
 /// As [`drop_void`], it does not wait. Where there are no notes, nothing is read.
 pub(crate) fn review(kernel: &mut Kernel) {
     let Some(directory) = kernel.state_directory() else { return };
-    if Notes::read(Some(&directory)).is_ok_and(|notes| !notes.is_empty())
-        && let Ok(_turn) = Lock::take(&directory, Some(Instant::now()), &mut |_| false)
-        && let Ok(mut notes) = Notes::read(Some(&directory))
-        && let Ok(table) = kernel.table_without_statistics()
-    {
-        notes.review_all(&table);
-        // It would be said where nobody asked for notes.
-        let _ = notes.save();
+    let read = || Notes::read(Some(&directory)).unwrap_or_default();
+    if read().is_empty() {
+        return;
     }
+    let Ok(_turn) = Lock::take(&directory, Some(Instant::now()), &mut |_| false) else { return };
+    let (mut notes, Ok(table)) = (read(), kernel.table_without_statistics()) else { return };
+    notes.review_all(&table);
+    // It would be said where nobody asked for notes.
+    let _ = notes.save();
 }
 
 /// What the file of this boot and this namespace starts with.

@@ -1,8 +1,10 @@
-//! Schedulers that refuse clients while a destination has weight 0 (docs/schedulers.md).
+//! Schedulers that refuse clients while a destination has weight 0. Measured with real packets:
+//! `tests/kernel/tests/traffic/draining.rs`.
 
 use ipvs::{Command, Scheduler, SchedulerFlags, Service, ServiceKey};
 
 use super::targets::Selected;
+use crate::escape::ShellCommand;
 use crate::operate::session::Trouble;
 
 /// The command that makes such a service give clients to another server; `None`: its scheduler does.
@@ -11,8 +13,8 @@ pub(crate) fn cure(service: &Service) -> Option<Cure> {
         // The same flag has a name for each: sh-fallback, mh-fallback.
         Scheduler::MH | Scheduler::SH if !service.scheduler_flags.contains(SchedulerFlags::FLAG_1) => {
             let flags = service.scheduler_flags | SchedulerFlags::FLAG_1;
-            let edit = Command::EditService(service.with_scheduler_flags(flags));
-            Some(Cure::Fallback(format!("ipvsadm {edit}")))
+            let edit = Command::EditService(service.with_scheduler_flags(flags)).to_string();
+            Some(Cure::Fallback(ShellCommand::new(std::iter::once("ipvsadm").chain(edit.split(' ')))))
         }
         Scheduler::DH => Some(Cure::OtherScheduler),
         _ => None,
@@ -23,7 +25,7 @@ pub(crate) fn cure(service: &Service) -> Option<Cure> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cure {
     /// This command.
-    Fallback(String),
+    Fallback(ShellCommand),
     /// The scheduler has no fallback.
     OtherScheduler,
 }
