@@ -10,6 +10,7 @@ mod operate {
     mod limits;
     mod namespaces;
     mod out_of_memory;
+    mod owners;
     mod race;
     mod rights;
     mod round_trips;
