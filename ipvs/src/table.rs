@@ -364,9 +364,14 @@ impl Table {
     /// A table made of what was read from a kernel: services in the kernel's order, newest first.
     pub(crate) fn read(services: Vec<TableEntry>, timeouts: Timeouts, daemons: Vec<Daemon>, info: Info) -> Self {
         let mut table = Table { timeouts, daemons, info, ..Table::default() }.on_unknown_kernel();
-        services.iter().for_each(|entry| table.note_modules(entry.service()));
-        let services = services.into_iter().rev().map(|entry| (entry.service().key(), entry)).collect();
-        Table { services, ..table }
+        table.make_room(services.len());
+        services.into_iter().rev().for_each(|entry| table.adopt(entry));
+        table
+    }
+
+    /// Makes room for so many more services.
+    pub(crate) fn make_room(&mut self, services: usize) {
+        self.services.reserve(services);
     }
 
     /// The same director without services: as after [`Command::Flush`].

@@ -231,7 +231,8 @@ impl<C: Carrier> Core<C> {
             entries.extend(self.entry_of(state, detail).await?);
         }
         let (timeouts, daemons, info) = (self.timeouts().await?, self.daemons().await?, self.info().await?);
-        Ok(Table::read(entries, timeouts, daemons, info).with_behaviors(self.carrier.link().behaviors()))
+        let table = Table::read(Vec::new(), timeouts, daemons, info).with_behaviors(self.carrier.link().behaviors());
+        Ok(self.filled(table, entries).await)
     }
 
     /// As much of the table as decides what `planner` does to make it as desired; what was not read is not in it, or `None`.
@@ -244,7 +245,19 @@ impl<C: Carrier> Core<C> {
         let timeouts = if part.timeouts { self.timeouts().await? } else { Timeouts::default() };
         let daemons = if part.daemons { self.daemons().await? } else { Vec::new() };
         let info = self.info().await?;
-        Ok(Table::read(entries, timeouts, daemons, info).with_behaviors(self.carrier.link().behaviors()))
+        let table = Table::read(Vec::new(), timeouts, daemons, info).with_behaviors(self.carrier.link().behaviors());
+        Ok(self.filled(table, entries).await)
+    }
+
+    /// The table with these services, in the kernel's order. With many of them it yields, as reading them does.
+    async fn filled(&mut self, mut table: Table, entries: Vec<TableEntry>) -> Table {
+        table.make_room(entries.len());
+        let mut paced = self.paced();
+        for entry in entries.into_iter().rev() {
+            paced.step(1).await;
+            table.adopt(entry);
+        }
+        table
     }
 }
 
