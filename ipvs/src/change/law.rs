@@ -229,6 +229,10 @@ struct Touch {
     at: usize,
     who: Who,
     after: Option<Value>,
+    /// It went with its service.
+    is_of_service: bool,
+    /// It was not there before.
+    is_new: bool,
 }
 
 type History = BTreeMap<EntryKey, Vec<Touch>>;
@@ -263,6 +267,9 @@ fn replay(
         touched.sort();
         touched.dedup();
         for key in touched {
+            let creation = history
+                .get(&EntryKey::service(key.service))
+                .and_then(|touches| touches.iter().rev().find(|touch| touch.is_new).copied());
             let touches = history.entry(key).or_default();
             let (was, is) = (before.get(&key).copied(), after.get(&key).copied());
             let by_other = touches.last().is_none_or(|touch| touch.who == Who::Other);
@@ -292,9 +299,22 @@ fn replay(
                     let in_window = touches.last().zip(asked).is_some_and(|(touch, asked)| touch.at > asked);
                     prop_assert!(is_as_made || in_window, "undo took {key} from another writer by {command:?}");
                 }
+                Who::Undo if was.is_none() && key.destination.is_some() => {
+                    // What went with a service that another writer has made again stays away.
+                    let made = touches.iter().rev().find(|touch| touch.who == Who::Forward);
+                    let is_others = creation.zip(made).is_some_and(|(creation, made)| {
+                        creation.who == Who::Other && creation.at > made.at && made.is_of_service
+                    });
+                    let asked = events[..at]
+                        .iter()
+                        .rposition(|(socket, event)| *socket == CHANGE && *event == Event::AskedService(key.service));
+                    let in_window = creation.zip(asked).is_some_and(|(creation, asked)| creation.at > asked);
+                    prop_assert!(!is_others || in_window, "{key} was added to another writer's service");
+                }
                 _ => {}
             }
-            touches.push(Touch { at, who, after: is });
+            let is_of_service = matches!(command, Command::DeleteService(_));
+            touches.push(Touch { at, who, after: is, is_of_service, is_new: was.is_none() && is.is_some() });
         }
         tables.push(table.clone());
     }

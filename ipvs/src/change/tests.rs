@@ -161,6 +161,24 @@ fn after_a_refused_addition_nothing_is_taken_away() {
     assert_eq!(fewest, 2);
 }
 
+#[test]
+fn a_deleted_service_that_another_writer_made_again_is_left_as_it_is() {
+    let from = table(1..=200, 1);
+    let (applied, mut client) = change((from.clone(), Table::new()), |other, progress| match progress.done {
+        0 => ControlFlow::Continue(()),
+        _ => {
+            // The newest is deleted first.
+            let _ = other.add_service(&Service::new(key(200)));
+            ControlFlow::Break(())
+        }
+    });
+    let error = applied.unwrap_err();
+    assert_eq!(error.state, DirectorState::Undone, "{:?}", error.report.kept);
+    assert!(client.destinations(&key(200)).unwrap().is_empty());
+    client.delete_service(&key(200)).unwrap();
+    assert!(is_as(&mut client, &table(1..=199, 1)), "the others are back, with their destinations");
+}
+
 /// No other writer causes that, and no other attempt cures it.
 #[test]
 fn a_refusal_for_good_stops_at_once_and_is_undone() {
