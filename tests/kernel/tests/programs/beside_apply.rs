@@ -22,7 +22,9 @@ use std::time::{Duration, Instant};
 const SERVICES: u32 = 4;
 /// Their servers are 192.0.2.21 and so on. The first one of each service is always up.
 const SERVERS: u32 = 3;
-/// Ports of 192.0.2.100 on which `apply` has its services, and the most destinations that one has.
+/// Addresses of the services that are applied: of nobody, and of an owner. Each has them on some of these ports, with some destinations.
+const NOBODYS: &str = "192.0.2.100";
+const OWNERS: &str = "192.0.2.101";
 const PORTS: u32 = 4;
 const DESTINATIONS: u32 = 4;
 /// Files that are applied in a round, while keepalived follows what went up and down.
@@ -34,11 +36,13 @@ enum Manner {
     Only,
     NoDeletions,
     OnlyAdditions,
+    Owner,
     /// The file also names a service of keepalived's.
     NamesKeepalived,
 }
 
-const MANNERS: [Manner; 4] = [Manner::Only, Manner::NoDeletions, Manner::OnlyAdditions, Manner::NamesKeepalived];
+const MANNERS: [Manner; 5] =
+    [Manner::Only, Manner::Owner, Manner::NoDeletions, Manner::OnlyAdditions, Manner::NamesKeepalived];
 
 /// The destinations of a service, with their weights.
 type Destinations = BTreeMap<u32, u32>;
@@ -60,7 +64,7 @@ fn beside(release: Release) {
         let end = Instant::now() + Duration::from_secs(seconds);
         let mut rounds = 0;
         while rounds < 2 * MANNERS.len() || Instant::now() < end {
-            table.round(MANNERS[rounds % MANNERS.len()], rounds % 5 == 4);
+            table.round(MANNERS[rounds % MANNERS.len()], rounds % 4 == 3);
             rounds += 1;
         }
         rounds
@@ -77,6 +81,7 @@ struct Writers<'a> {
     /// keepalived's servers that are down, by service and server.
     down: Vec<(u32, u32)>,
     applied: BTreeMap<u32, Destinations>,
+    owned: BTreeMap<u32, Destinations>,
     dice: u64,
 }
 
@@ -87,7 +92,8 @@ impl<'a> Writers<'a> {
         system.write(CONFIGURED, &configuration(0));
         assert_eq!(system.run("/usr/sbin/keepalived", ["-t"]).transcript(), Transcript::default());
         let keepalived = Daemon::start(system);
-        let writers = Writers { system, keepalived, offset: 0, down: Vec::new(), applied: BTreeMap::new(), dice: 1 };
+        let (applied, owned) = (BTreeMap::new(), BTreeMap::new());
+        let writers = Writers { system, keepalived, offset: 0, down: Vec::new(), applied, owned, dice: 1 };
         writers.settle("at the start");
         writers
     }
@@ -110,7 +116,7 @@ impl<'a> Writers<'a> {
         }
         for _file in 0..FILES {
             let file = self.file();
-            self.apply(manner, &rules(&file));
+            self.apply(manner, &rules(if manner == Manner::Owner { OWNERS } else { NOBODYS }, &file));
             self.expect(manner, file);
         }
         self.settle(&format!("{manner:?}"));
@@ -126,11 +132,12 @@ impl<'a> Writers<'a> {
         self.down = down;
     }
 
-    /// A file with some services of our own.
+    /// A file's services: on some of the ports, but at least on one, each with some destinations.
     fn file(&mut self) -> BTreeMap<u32, Destinations> {
         let mut file = BTreeMap::new();
+        let first = 1 + self.below(PORTS);
         for port in 1..=PORTS {
-            if self.below(3) != 0 {
+            if port == first || self.below(3) != 0 {
                 let destinations = 1 + self.below(DESTINATIONS);
                 file.insert(port, (0..destinations).map(|number| (number, 1 + self.below(9))).collect());
             }
@@ -139,11 +146,11 @@ impl<'a> Writers<'a> {
     }
 
     fn apply(&self, manner: Manner, file: &str) {
-        let all: Vec<String> = (1..=PORTS).map(|port| format!("--only=tcp:192.0.2.100:{}", 8000 + port)).collect();
         let options = match manner {
-            Manner::Only => all,
+            Manner::Only => vec![format!("--only={NOBODYS}/32")],
             Manner::NoDeletions => vec!["--no-deletions".into()],
             Manner::OnlyAdditions => vec!["--only-additions".into()],
+            Manner::Owner => vec!["--owner=shop".into()],
             Manner::NamesKeepalived => vec!["--only=tcp:192.0.2.1:80".into()],
         };
         self.system.write("/run/file.rules", file);
@@ -156,9 +163,10 @@ impl<'a> Writers<'a> {
 
     /// What the file means for the services that were applied before.
     fn expect(&mut self, manner: Manner, file: BTreeMap<u32, Destinations>) {
-        if manner == Manner::Only {
-            self.applied = file;
-            return;
+        match manner {
+            Manner::Only => return self.applied = file,
+            Manner::Owner => return self.owned = file,
+            _ => {}
         }
         for (port, destinations) in file {
             let service = self.applied.entry(port).or_default();
@@ -177,18 +185,22 @@ impl<'a> Writers<'a> {
         let _ = writeln!(taken, "-a -t 192.0.2.1:80 -r 192.0.2.21:80 -m -w {}", 70 + self.below(9));
         self.apply(Manner::NamesKeepalived, &taken);
         let others = self.keepalived_rules(2..=SERVICES);
-        self.wait("keepalived is named", &format!("{taken}{others}{}", rules(&self.applied)));
+        self.wait("keepalived is named", &format!("{taken}{others}{}", self.applied_rules()));
         self.apply(Manner::NamesKeepalived, &self.keepalived_rules(1..=1));
         self.settle("keepalived has its service again");
     }
 
     fn settle(&self, when: &str) {
-        self.wait(when, &(self.keepalived_rules(1..=SERVICES) + &rules(&self.applied)));
+        self.wait(when, &(self.keepalived_rules(1..=SERVICES) + &self.applied_rules()));
     }
 
     fn wait(&self, when: &str, table: &str) {
         Expected::new(table).wait(self.system, when, LOG);
         assert_eq!(self.system.observe(&["-S", "-n"]), table, "{when}");
+    }
+
+    fn applied_rules(&self) -> String {
+        rules(NOBODYS, &self.applied) + &rules(OWNERS, &self.owned)
     }
 
     /// keepalived's services as they are when it has followed all that went up and down.
@@ -222,11 +234,11 @@ fn flag(service: u32, server: u32) -> String {
     format!("/run/down-{service}-{server}")
 }
 
-/// The rules of services of our own.
-fn rules(services: &BTreeMap<u32, Destinations>) -> String {
+/// The rules of the services of an address.
+fn rules(address: &str, services: &BTreeMap<u32, Destinations>) -> String {
     let mut rules = String::new();
     for (port, destinations) in services {
-        let service = format!("-t 192.0.2.100:{}", 8000 + port);
+        let service = format!("-t {address}:{}", 8000 + port);
         let _ = writeln!(rules, "-A {service} -s rr");
         for (number, weight) in destinations {
             let _ = writeln!(rules, "-a {service} -r 192.0.2.3{number}:80 -m -w {weight}");
