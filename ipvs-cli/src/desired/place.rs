@@ -18,6 +18,10 @@ impl Source {
         Source(Arc::new(Inner { name: name.to_owned(), text: without_mark(text) }))
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
+    }
+
     pub(super) fn text(&self) -> &[u8] {
         &self.0.text
     }

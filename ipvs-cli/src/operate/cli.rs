@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{ArgGroup, Args, Parser, ValueEnum};
 use ipvs::ServiceKey;
 
 use super::conns::Conns;
@@ -44,6 +44,12 @@ pub(super) enum Subcommand {
     /// Show what `apply` would change, or how two files differ
     #[command(after_help = DIFF_STATUS)]
     Diff(Diff),
+    /// Check a file, without a director and without privileges
+    #[command(after_help = CHECK_STATUS)]
+    Check(Check),
+    /// Write a file in another notation, without a director
+    #[command(after_help = CONVERT_STATUS)]
+    Convert(Convert),
     /// Show what the director holds
     #[command(after_help = SHOW_EXAMPLES)]
     Show(Show),
@@ -102,6 +108,20 @@ Examples:
   ipvs-cli restore --dry-run shop.toml
   ipvsadm-save -n | ipvs-cli restore --netns blue";
 
+const CHECK_STATUS: &str = "\
+Exit status: 0 right; 1 wrong: each line of the output names FILE:LINE; 2 wrong usage.
+
+Examples:
+  ipvs-cli check shop.toml
+  ipvs-cli check --quiet /etc/ipvsadm.rules";
+
+const CONVERT_STATUS: &str = "\
+Exit status: 0 written; 1 wrong file, or the notation can't say the same; 2 wrong usage.
+
+Examples:
+  ipvs-cli convert --toml /etc/ipvsadm.rules > shop.toml
+  ipvs-cli convert --rules shop.json";
+
 const SHOW_EXAMPLES: &str = "\
 Exit status: 0 shown; 1 trouble; 2 wrong usage.
 
@@ -142,15 +162,51 @@ pub(super) struct Apply {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct Check {
+    /// Desired state: rules of ipvsadm, TOML or JSON; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// Print only what is wrong
+    #[arg(long)]
+    pub(super) quiet: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("notation").required(true))]
+pub(super) struct Convert {
+    /// Desired state: rules of ipvsadm, TOML or JSON; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// Write JSON
+    #[arg(long, group = "notation")]
+    pub(super) json: bool,
+    /// Write TOML
+    #[arg(long, group = "notation")]
+    pub(super) toml: bool,
+    /// Write rules of ipvsadm
+    #[arg(long, group = "notation")]
+    pub(super) rules: bool,
+    /// Leave out timeouts and sync daemons
+    #[arg(long)]
+    pub(super) services_only: bool,
+}
+
+#[derive(Args, Debug)]
 pub(super) struct Diff {
     #[command(flatten)]
     pub(super) wanted: Wanted,
+    /// A second file: show what changes from FILE to NEW; no director is asked
+    #[arg(value_name = "NEW")]
+    pub(super) new: Option<PathBuf>,
     /// Whether removed lines are red and added ones green; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(super) color: Color,
     /// As JSON, an object on each line
     #[arg(long)]
     pub(super) json: bool,
+    /// Print each old and new line as a rule, without totals
+    #[arg(long, conflicts_with = "json")]
+    pub(super) rules: bool,
 }
 
 #[derive(Args, Debug)]

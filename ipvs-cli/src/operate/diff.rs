@@ -2,34 +2,52 @@
 
 use std::env;
 
+use ipvs::{Plan, Table};
+
 use super::apply::show_drained;
 use super::cli::{Color, Diff};
 use super::difference::{Difference, Notation};
+use super::mark_change::MarkChange;
+use super::offline::{self, Comparison};
 use super::prepare;
 use super::session::Session;
+use super::summary::Summary;
 
 const DIFFERENT: u8 = 1;
 const TROUBLE: u8 = 2;
 
 pub(super) fn run(diff: &Diff, session: &mut Session<'_, '_>) -> u8 {
+    if let Some(new) = &diff.new {
+        let compared = offline::compare(session, &diff.wanted.file, new, &diff.wanted.restrictions);
+        let done = compared.map(|Comparison { before, plan, marks }| show(session, diff, &before, &plan, &marks));
+        return session.conclude(done, TROUBLE);
+    }
     let done = prepare::prepare(session, &diff.wanted).map(|prepared| {
         let change = &prepared.change;
-        if change.plan().is_empty() && prepared.marks.is_empty() {
-            show_drained(session, &prepared.left_drained, diff.json);
-            return 0;
-        }
-        session.display.end();
-        let notation = match diff.json {
-            true => Notation::Json,
-            false => Notation::Rules,
-        };
-        // Of errors of writing it is told at the end.
-        let difference = Difference::new(change.before(), change.plan()).with_marks(&prepared.marks);
-        let _ = difference.write(session.streams.stdout, notation);
+        let status = show(session, diff, change.before(), change.plan(), &prepared.marks);
         show_drained(session, &prepared.left_drained, diff.json);
-        DIFFERENT
+        status
     });
     session.conclude(done, TROUBLE)
+}
+
+/// Shows what the plan changes. Returns the exit status.
+fn show(session: &mut Session<'_, '_>, diff: &Diff, before: &Table, plan: &Plan, marks: &MarkChange) -> u8 {
+    if plan.is_empty() && marks.is_empty() {
+        return 0;
+    }
+    session.display.end();
+    let notation = match diff {
+        Diff { json: true, .. } => Notation::Json,
+        Diff { rules: true, .. } => Notation::Rules,
+        _ => Notation::Changes,
+    };
+    // An error of writing is reported at the end of the run.
+    let _ = Difference::new(before, plan).with_marks(marks).write(session.streams.stdout, notation);
+    if notation == Notation::Changes {
+        session.report(Summary::of(before, plan.commands()).with_marks(marks));
+    }
+    DIFFERENT
 }
 
 impl Diff {

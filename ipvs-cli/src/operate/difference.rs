@@ -24,6 +24,8 @@ pub(super) struct Difference<'p> {
 pub(super) enum Notation {
     /// As lines of ipvsadm.
     Rules,
+    /// The same, but what is edited is one line, with its old values and its new ones.
+    Changes,
     Json,
 }
 
@@ -138,16 +140,56 @@ impl<'p> Difference<'p> {
 
     pub(super) fn write(&self, out: &mut dyn Write, notation: Notation) -> io::Result<()> {
         let mut text = Vec::new();
-        for (about, line) in &self.lines {
+        let mut lines = self.lines.iter().peekable();
+        while let Some((about, line)) = lines.next() {
             text.clear();
             match notation {
-                Notation::Rules => line.write(&mut text),
                 Notation::Json => writeln!(text, "{}", json::object(line.fields(*about)))?,
+                Notation::Rules => line.write(&mut text),
+                Notation::Changes => match lines.next_if(|(of, next)| of == about && line.is_edited_to(next)) {
+                    Some((_, new)) => writeln!(text, "~ {}", edit(&line.rule(), &new.rule()))?,
+                    None => line.write(&mut text),
+                },
             }
             out.write_all(&text)?;
         }
         Ok(())
     }
+}
+
+/// What is the same, then the options that differ: `-a -t … -r … -m: -w 3 -> 0`.
+fn edit(old: &str, new: &str) -> String {
+    let (old, new) = (options(old), options(new));
+    let same: Vec<&str> = old.iter().filter(|option| new.contains(option)).copied().collect();
+    let name = |option: &str| option.split(' ').next().unwrap_or_default().to_owned();
+    let mut coming: Vec<&str> = new.into_iter().filter(|option| !same.contains(option)).collect();
+    let mut changes = Vec::new();
+    for gone in old.into_iter().filter(|option| !same.contains(option)) {
+        let is_forwarding = |option: &str| ["-g", "-i", "-m"].contains(&option);
+        let replaces = |new: &&str| name(new) == name(gone) || is_forwarding(new) && is_forwarding(gone);
+        changes.push(match coming.iter().position(replaces) {
+            None => format!("without {gone}"),
+            Some(at) => {
+                let new = coming.remove(at);
+                let is_value = name(new) == name(gone);
+                format!(
+                    "{gone} -> {}",
+                    if is_value { new.split_once(' ').map_or(new, |(_, value)| value) } else { new }
+                )
+            }
+        });
+    }
+    changes.extend(coming.iter().map(|new| format!("with {new}")));
+    let same = if same.is_empty() { String::new() } else { format!("{}: ", same.join(" ")) };
+    format!("{same}{}", changes.join(", "))
+}
+
+/// The options of a rule, each with its value.
+fn options(rule: &str) -> Vec<&str> {
+    let starts = rule.match_indices('-').map(|(at, _)| at).filter(|&at| at == 0 || rule[..at].ends_with(' '));
+    let starts: Vec<usize> = starts.collect();
+    let ends = starts.iter().skip(1).copied().chain([rule.len()]);
+    starts.iter().zip(ends).map(|(&start, end)| rule[start..end].trim_end()).collect()
 }
 
 impl Line<'_> {
@@ -170,8 +212,26 @@ impl Line<'_> {
         fields
     }
 
+    /// Is it what was there, and the other one what comes in its place?
+    fn is_edited_to(&self, new: &Line<'_>) -> bool {
+        let same_kind = matches!(
+            (&self.rule, &new.rule),
+            (Rule::Service(_), Rule::Service(_))
+                | (Rule::Destination(..), Rule::Destination(..))
+                | (Rule::Timeouts(_), Rule::Timeouts(_))
+        );
+        self.sign == GOES && new.sign == COMES && same_kind
+    }
+
     fn write(&self, text: &mut Vec<u8>) {
         text.extend_from_slice(&[self.sign, b' ']);
+        text.extend_from_slice(self.rule().as_bytes());
+        text.push(b'\n');
+    }
+
+    /// As ipvsadm or ipvs-cli reads it.
+    fn rule(&self) -> String {
+        let text = &mut Vec::new();
         match self.rule {
             Rule::Service(service) => rule::service(text, service),
             Rule::Destination(key, destination) => {
@@ -182,7 +242,7 @@ impl Line<'_> {
             Rule::Daemon(daemon) => rule::daemon(text, daemon),
             Rule::Mark(rule) => text.extend_from_slice(format!("mark add {}", written(rule)).as_bytes()),
         }
-        text.push(b'\n');
+        String::from_utf8_lossy(text).into_owned()
     }
 }
 
@@ -195,6 +255,25 @@ mod tests {
         let mut parser = crate::ipvsadm::Parser::new(&mut names, crate::ipvsadm::Posix(false));
         let text = commands.join("\n").into_bytes();
         crate::desired::read("test", text, &mut parser).unwrap().table(&Table::new()).unwrap()
+    }
+
+    #[test]
+    fn an_edit_can_be_one_line() {
+        let edits = |old: &str, new: &str| edit(old, new);
+        let server = "-a -t 192.0.2.1:80 -r 192.0.2.11:80";
+        assert_eq!(
+            edits(&format!("{server} -m -w 3"), &format!("{server} -m -w 0")),
+            format!("{server} -m: -w 3 -> 0")
+        );
+        assert_eq!(
+            edits(&format!("{server} -m -w 3"), &format!("{server} -i -w 3 --tun-type ipip")),
+            format!("{server} -w 3: -m -> -i, with --tun-type ipip")
+        );
+        assert_eq!(
+            edits("-A -f 1 -s rr -p 600 -o", "-A -f 1 -s wrr"),
+            "-A -f 1: -s rr -> wrr, without -p 600, without -o"
+        );
+        assert_eq!(edits("--set 900 120 300", "--set 900 60 300"), "--set 900 120 300 -> 900 60 300");
     }
 
     #[test]

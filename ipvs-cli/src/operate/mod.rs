@@ -23,6 +23,7 @@ mod mark;
 mod mark_change;
 mod metrics;
 mod network;
+mod offline;
 mod output;
 mod owners;
 mod ownership;
@@ -183,6 +184,8 @@ fn dispatch(cli: Cli, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
     match cli.subcommand {
         Subcommand::Apply(apply) => apply::run(&apply, &mut Session::new(streams, kernel, apply.manner.quiet)),
         Subcommand::Diff(diff) => diff::run(&diff, &mut Session::new(streams, kernel, false)),
+        Subcommand::Check(check) => offline::check(&check, &mut Session::new(streams, kernel, check.quiet)),
+        Subcommand::Convert(convert) => offline::convert(&convert, &mut Session::new(streams, kernel, false)),
         Subcommand::Show(show) => show::run(&show, streams, kernel),
         Subcommand::Conns(conns) => conns::run(&conns, &mut Session::new(streams, kernel, false)),
         Subcommand::Drain(drain) => drain::run(&drain, &mut Session::new(streams, kernel, drain.quiet)),

@@ -88,6 +88,8 @@ impl Write for ColoredLines<'_> {
 pub(super) fn status_if_lost(subcommand: &Subcommand) -> Option<u8> {
     match subcommand {
         Subcommand::Show(_)
+        | Subcommand::Check(_)
+        | Subcommand::Convert(_)
         | Subcommand::Conns(_)
         | Subcommand::Metrics(_)
         | Subcommand::Top(_)

@@ -57,13 +57,18 @@ impl Text {
         Ok(Text { source: Source::new(&name, text), path, replaces_services: false })
     }
 
+    /// What its places are called by.
+    pub(super) fn name(&self) -> &str {
+        self.source.name()
+    }
+
     /// The path of the file, absolute; none of standard input.
     pub(super) fn path(&self) -> Option<&str> {
         self.path.as_deref()
     }
 
     /// What it desires of this director.
-    fn understand(&self, director: &Table, parser: &mut Parser<'_>) -> Result<Desired, Trouble> {
+    pub(super) fn understand(&self, director: &Table, parser: &mut Parser<'_>) -> Result<Desired, Trouble> {
         let mut desired = desired::understand(&self.source, director, parser).map_err(Trouble::Problems)?;
         desired.scope.services |= self.replaces_services && self.source.is_rules();
         Ok(desired)
@@ -181,7 +186,7 @@ pub(super) fn prepare(session: &mut Session<'_, '_>, wanted: &Wanted) -> Result<
 }
 
 /// What the file does not speak of stays as it is, whoever changes it meanwhile.
-fn planner(desired: &Desired, restrictions: &Restrictions) -> Planner {
+pub(super) fn planner(desired: &Desired, restrictions: &Restrictions) -> Planner {
     let mut planner = Planner::new();
     if !desired.scope.services {
         planner = planner.without_services();

@@ -114,7 +114,7 @@ fn marks_of(table: &Table, session: &mut Session<'_, '_>) -> Result<Vec<MarkRule
 }
 
 /// As `ipvsadm -S -n`.
-fn write_rules(mut out: &mut dyn Write, table: &Table, only: Option<ServiceKey>) -> std::io::Result<()> {
+pub(super) fn write_rules(mut out: &mut dyn Write, table: &Table, only: Option<ServiceKey>) -> std::io::Result<()> {
     let mut services: Vec<_> = table.services().map(|entry| *entry.state()).collect();
     services.retain(|state| only.is_none_or(|key| key == state.service.key()));
     render::order::sort_services(&mut services);

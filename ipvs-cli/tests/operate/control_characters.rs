@@ -338,7 +338,7 @@ fn no_name_of_the_kernel_reaches_the_terminal() {
         "ipvs-cli top",
         "ipvs-cli doctor",
         "ipvs-cli mark check",
-        &format!("ipvs-cli diff --color=never {file}"),
+        &format!("ipvs-cli diff --rules --color=never {file}"),
         &format!("ipvs-cli diff --json {file}"),
         &format!("ipvs-cli apply --dry-run {file}"),
         &format!("ipvs-cli apply --json --dry-run {file}"),
@@ -363,7 +363,7 @@ fn what_is_read_back_has_the_same_names() {
     let json: Value = serde_json::from_str(&director.run("ipvs-cli show --json").stdout).unwrap();
     assert_eq!(json["services"][0]["scheduler"], name);
     let toml = director.run("ipvs-cli show --toml").stdout;
-    assert_eq!(director.feed("ipvs-cli diff -", &toml).status, 0, "{toml}");
+    assert_eq!(director.feed("ipvs-cli diff --rules -", &toml).status, 0, "{toml}");
     director.colors = || false;
     for line in ["ipvs-cli show --rules", "ipvsadm -S -n"] {
         let rules = director.argv(&argv(&line.split(' ').map(str::as_bytes).collect::<Vec<_>>()), b"", || false).stdout;

@@ -46,12 +46,12 @@ fn one_file_holds_services_and_their_marks() {
 ";
     let summary = "2 services added; 2 destinations added; 2 mark rules added\n";
     let dry = format!("{lines}dry run, nothing was sent: {summary}");
-    assert_eq!(director.feed("ipvs-cli diff -", SHOP), done(1, lines, ""));
+    assert_eq!(director.feed("ipvs-cli diff --rules -", SHOP), done(1, lines, ""));
     assert_eq!(director.feed("ipvs-cli apply --dry-run -", SHOP), done(0, &dry, ""));
     assert_eq!(groups(&mut director), 0, "nothing was done");
     assert_eq!(director.feed("ipvs-cli apply -", SHOP), done(0, summary, ""));
     assert_eq!(director.feed("ipvs-cli apply -", SHOP), done(0, "nothing to change\n", ""));
-    assert_eq!(director.feed("ipvs-cli diff -", SHOP), done(0, "", ""));
+    assert_eq!(director.feed("ipvs-cli diff --rules -", SHOP), done(0, "", ""));
     for notation in ["--json", "--toml"] {
         let text = director.run(&format!("ipvs-cli show {notation}")).stdout;
         assert_eq!(director.feed("ipvs-cli apply -", &text), done(0, "nothing to change\n", ""), "{text}");
@@ -65,7 +65,7 @@ fn a_group_says_all_and_silence_says_nothing() {
     let mut director = holding(SHOP);
     let other_port = SHOP.replace("443", "8443");
     let diff = "- mark add 10 tcp:192.0.2.1:80,443\n+ mark add 10 tcp:192.0.2.1:80,8443\n";
-    assert_eq!(director.feed("ipvs-cli diff -", &other_port), done(1, diff, ""));
+    assert_eq!(director.feed("ipvs-cli diff --rules -", &other_port), done(1, diff, ""));
     let summary = "1 mark rule added, 1 deleted\n";
     assert_eq!(director.feed("ipvs-cli apply -", &other_port), done(0, summary, ""));
     let without =

@@ -12,6 +12,7 @@ mod groups;
 mod json;
 mod metrics;
 mod modules;
+mod offline;
 mod owners;
 mod restrictions;
 mod schema;
@@ -36,12 +37,12 @@ fn a_file_is_named_in_what_is_said() {
     let mut director = Director::new();
     let file = director.file("shop.rules", SHOP);
     assert_eq!(director.run(&format!("ipvs-cli apply {file}")).status, 0);
-    assert_eq!(director.run(&format!("ipvs-cli diff {file}")), done(0, "", ""));
+    assert_eq!(director.run(&format!("ipvs-cli diff --rules {file}")), done(0, "", ""));
     let wrong = director.file("wrong.rules", "-A -f 1\n-A -f 0\n");
     let said = director.run(&format!("ipvs-cli apply {wrong}"));
     assert_eq!((said.status, said.stdout.as_str()), (1, ""));
     assert!(said.stderr.starts_with(&format!("{wrong}:2: ")), "{}", said.stderr);
-    let missing = director.run("ipvs-cli diff /no/such/file");
+    let missing = director.run("ipvs-cli diff --rules /no/such/file");
     assert_eq!(missing, done(2, "", "ipvs-cli: /no/such/file: No such file or directory (os error 2)\n"));
 }
 
@@ -62,8 +63,19 @@ fn diff_tells_what_apply_would_do() {
 + -A -f 10 -s rr -p 600
 + -a -f 10 -r 192.0.2.11:0 -i -w 1 --tun-type ipip
 ";
-    assert_eq!(director.feed("ipvs-cli diff -", SHOP), done(1, expected, ""));
+    assert_eq!(director.feed("ipvs-cli diff --rules -", SHOP), done(1, expected, ""));
+    let changes = "~ --set 900 120 300 -> 900 60 300
+~ -A -t 192.0.2.1:80: -s rr -> wrr
+~ -a -t 192.0.2.1:80 -r 192.0.2.11:80 -m: -w 1 -> 3
++ -a -t 192.0.2.1:80 -r 192.0.2.12:80 -m -w 3
+- -A -f 7 -s wlc
++ -A -f 10 -s rr -p 600
++ -a -f 10 -r 192.0.2.11:0 -i -w 1 --tun-type ipip
+1 service added, 1 edited, 1 deleted; 2 destinations added, 1 edited; timeouts set
+";
+    assert_eq!(director.feed("ipvs-cli diff -", SHOP), done(1, changes, ""));
     director.feed("ipvs-cli apply -", SHOP);
+    assert_eq!(director.feed("ipvs-cli diff --rules -", SHOP), done(0, "", ""));
     assert_eq!(director.feed("ipvs-cli diff -", SHOP), done(0, "", ""));
 }
 
@@ -71,11 +83,11 @@ fn diff_tells_what_apply_would_do() {
 fn diff_is_coloured_where_that_is_wanted() {
     let mut director = Director::new();
     let red_and_green = "\x1b[32m+ -A -f 1 -s wlc\x1b[m\n";
-    assert_eq!(director.feed("ipvs-cli diff --color always -", "-A -f 1"), done(1, red_and_green, ""));
-    assert_eq!(director.feed("ipvs-cli diff -", "-A -f 1"), done(1, "+ -A -f 1 -s wlc\n", ""));
+    assert_eq!(director.feed("ipvs-cli diff --rules --color always -", "-A -f 1"), done(1, red_and_green, ""));
+    assert_eq!(director.feed("ipvs-cli diff --rules -", "-A -f 1"), done(1, "+ -A -f 1 -s wlc\n", ""));
     director.colors = || true;
-    assert_eq!(director.feed("ipvs-cli diff -", "-A -f 1"), done(1, red_and_green, ""));
-    assert_eq!(director.feed("ipvs-cli diff --color=never -", "-A -f 1"), done(1, "+ -A -f 1 -s wlc\n", ""));
+    assert_eq!(director.feed("ipvs-cli diff --rules -", "-A -f 1"), done(1, red_and_green, ""));
+    assert_eq!(director.feed("ipvs-cli diff --rules --color=never -", "-A -f 1"), done(1, "+ -A -f 1 -s wlc\n", ""));
 }
 
 #[test]
@@ -88,7 +100,7 @@ fn show_is_the_listing_or_a_desired_state() {
     assert_eq!(director.run("ipvs-cli show --rules mark:10").stdout.lines().count(), 2);
     for notation in ["--json", "--toml", "--json --statistics"] {
         let text = director.run(&format!("ipvs-cli show {notation}")).stdout;
-        assert_eq!(director.feed("ipvs-cli diff -", &text), done(0, "", ""), "{notation}");
+        assert_eq!(director.feed("ipvs-cli diff --rules -", &text), done(0, "", ""), "{notation}");
         let mut other = Director::new();
         assert_eq!(other.feed("ipvs-cli apply -", &text).status, 0);
         assert_eq!(other.run(&format!("ipvs-cli show {notation}")).stdout, text);

@@ -46,7 +46,7 @@ fn entries_of_others_and_of_nobody_are_refused_by_name_and_place() {
          nothing was changed; --take takes these services over\n"
     );
     assert_eq!(director.run(&format!("ipvs-cli apply --owner shop {file}")), done(1, "", &refused));
-    let diffed = director.run(&format!("ipvs-cli diff --owner shop {file}"));
+    let diffed = director.run(&format!("ipvs-cli diff --rules --owner shop {file}"));
     assert_eq!((diffed.status, diffed.stderr), (2, refused));
     assert_eq!(director.saved(), before);
     let taken = director.run(&format!("ipvs-cli apply --owner shop --take {file}"));

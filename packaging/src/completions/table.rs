@@ -279,7 +279,7 @@ mod tests {
             assert_eq!(options(&table, "mark").iter().filter(|name| *name == option).count(), 1, "{option}");
         }
         let diff = table.commands.iter().find(|command| command.name.long == "diff").unwrap();
-        assert_eq!(diff.words.iter().map(|value| &value.values).collect::<Vec<_>>(), [&Values::Files]);
+        assert_eq!(diff.words.iter().map(|value| &value.values).collect::<Vec<_>>(), [&Values::Files, &Values::Files]);
         let color = diff.groups.iter().flatten().find(|choice| choice.long == "--color").unwrap();
         assert_eq!(color.value.as_ref().unwrap().values, words(&["auto", "always", "never"]));
     }

@@ -47,7 +47,7 @@ fn diff_tells_and_apply_makes_it() {
     let mut world = World::new();
     world.hold(&table(1..=3, 1));
     let wanted = rules(2..=4, 2) + "--set 0 60 0\n--start-daemon backup --mcast-interface lo --syncid 3\n";
-    let difference = world.run("diff -", &wanted);
+    let difference = world.run("diff --rules -", &wanted);
     assert_eq!(difference.status, 1);
     assert_eq!(difference.stdout.lines().filter(|line| line.starts_with("+ ")).count(), 2 + 4 + 3, "{difference:?}");
     let dry = world.run("--dry-run apply -", &wanted);

@@ -1,0 +1,120 @@
+//! `check`, `convert` and `diff` of two files, which ask no director.
+
+use super::director::{Director, SHOP, done};
+
+/// A director that holds something else, which must not matter.
+fn elsewhere() -> Director {
+    let mut director = Director::new();
+    director.must("ipvsadm -A -f 77 -s rr");
+    director.must("ipvsadm --start-daemon master --mcast-interface lo");
+    director
+}
+
+#[test]
+fn check_says_what_is_right_or_where_it_is_wrong() {
+    let mut director = elsewhere();
+    let file = director.file("shop.rules", SHOP);
+    let summary = format!("{file}: 2 services, 3 destinations\n");
+    assert_eq!(director.run(&format!("ipvs-cli check {file}")), done(0, &summary, ""));
+    assert_eq!(director.run(&format!("ipvs-cli check --quiet {file}")), done(0, "", ""));
+    let wrong = director.file("wrong.rules", "-A -f 77\n-A -f 0\n-A -f 77\n-a -f 5 -r 192.0.2.11\n");
+    let checked = director.run(&format!("ipvs-cli check {wrong}"));
+    assert_eq!((checked.status, checked.stdout.as_str()), (1, ""));
+    assert!(checked.stderr.starts_with(&format!("{wrong}:2: ")), "{}", checked.stderr);
+    // What the kernel would refuse, of a file whose every line can be read.
+    let twice = "version = 1\n[[services]]\nmark = 1\n[[services.destinations]]\naddress = '224.0.0.1'\n";
+    let checked = director.feed("ipvs-cli check -", twice);
+    assert_eq!(checked.status, 1);
+    assert!(checked.stderr.starts_with("standard input:4:1: 224.0.0.1 is a multicast address"), "{}", checked.stderr);
+    for text in ["", "# nothing\n", "virtual_server 192.0.2.1 80 {\n"] {
+        assert_eq!(director.feed("ipvs-cli check -", text).status, 1, "{text:?}");
+    }
+    assert_eq!(director.run("ipvs-cli check /no/such/file").status, 1);
+}
+
+#[test]
+fn check_warns_of_a_scheduler_that_linux_does_not_have() {
+    let mut director = elsewhere();
+    let warning = "standard input:1: warning: Linux has no scheduler wrrr; only a director knows if its kernel has been \
+        given one\n";
+    let summary = "standard input: 1 service, 0 destinations\n";
+    assert_eq!(director.feed("ipvs-cli check -", "-A -f 1 -s wrrr\n"), done(0, summary, warning));
+}
+
+#[test]
+fn diff_of_two_files_is_what_apply_would_change() {
+    let mut director = elsewhere();
+    let old = director.file("old.rules", SHOP);
+    let new =
+        director.file("new.toml", "version = 1\nservices = [{ mark = 10, scheduler = 'rr', persistence = 600 }]\n");
+    let expected = "- -A -t 192.0.2.1:80 -s wrr
+- -a -t 192.0.2.1:80 -r 192.0.2.11:80 -m -w 3
+- -a -t 192.0.2.1:80 -r 192.0.2.12:80 -m -w 3
+- -a -f 10 -r 192.0.2.11:0 -i -w 1 --tun-type ipip
+";
+    assert_eq!(director.run(&format!("ipvs-cli diff --rules {old} {new}")), done(1, expected, ""));
+    assert_eq!(director.run(&format!("ipvs-cli diff --rules {old} {old}")), done(0, "", ""));
+    assert_eq!(director.run(&format!("ipvs-cli diff --rules --no-deletions {old} {new}")), done(0, "", ""));
+    let mut holder = Director::new();
+    holder.feed("ipvs-cli apply -", SHOP);
+    assert_eq!(holder.run(&format!("ipvs-cli diff --rules {new}")), done(1, expected, ""));
+    let grouped = "version = 1\nservices = [{ mark = 10, group = [{ address = '192.0.2.1' }] }]\n";
+    let moved = grouped.replace("192.0.2.1", "192.0.2.2");
+    let (old, new) = (director.file("a.toml", grouped), director.file("b.toml", &moved));
+    let expected = "- mark add 10 any:192.0.2.1\n+ mark add 10 any:192.0.2.2\n";
+    assert_eq!(director.run(&format!("ipvs-cli diff --rules {old} {new}")), done(1, expected, ""));
+    assert_eq!(director.run(&format!("ipvs-cli diff --rules {old} /no/such/file")).status, 2);
+}
+
+#[test]
+fn convert_says_the_same_in_every_notation() {
+    let mut director = elsewhere();
+    let texts = [
+        SHOP,
+        "--set 0 60 0\n",
+        "-C\n",
+        "--start-daemon master --mcast-interface lo --syncid 7\n--stop-daemon backup\n",
+        "version = 1\ndaemons = []\nservices = []\n",
+        "version = 1\n[timeouts]\nudp = 30\n",
+        "version = 1\n[[services]]\naddress = '[2001:db8::1]:443'\nprotocol = 'tcp'\npersistence = 60\nnetmask = 64\n\
+         [[services.destinations]]\naddress = '2001:db8::11'\nforwarding = 'tunnel'\ntunnel = { type = 'gue', port = 5555 }\n",
+    ];
+    for text in texts {
+        let mut holder = Director::new();
+        assert_eq!(holder.feed("ipvs-cli apply -", text).status, 0, "{text}");
+        for notation in ["--toml", "--json", "--rules"] {
+            let converted = director.feed(&format!("ipvs-cli convert {notation} -"), text);
+            assert_eq!((converted.status, converted.stderr.as_str()), (0, ""), "{notation}: {text}");
+            // The same again from the result, and nothing to change where the original was applied.
+            let again = director.feed(&format!("ipvs-cli convert {notation} -"), &converted.stdout);
+            assert_eq!(again, converted, "{notation}: {text}");
+            assert_eq!(
+                holder.feed("ipvs-cli diff --rules -", &converted.stdout),
+                done(0, "", ""),
+                "{}",
+                converted.stdout
+            );
+        }
+    }
+    assert_eq!(director.feed("ipvs-cli convert --rules -", texts[5]).stdout, "--set 0 0 30\n");
+    assert_eq!(director.feed("ipvs-cli convert --rules --services-only -", SHOP).stdout.lines().next(), Some("-C"));
+}
+
+#[test]
+fn convert_refuses_what_a_notation_cannot_say() {
+    let mut director = elsewhere();
+    let grouped = "version = 1\nservices = [{ mark = 10, group = [{ address = '192.0.2.1' }] }]\n";
+    let refused = director.feed("ipvs-cli convert --rules -", grouped);
+    assert_eq!((refused.status, refused.stdout.as_str()), (1, ""));
+    assert!(refused.stderr.ends_with("rules of ipvsadm have no place for `group`\n"), "{}", refused.stderr);
+    let json = director.feed("ipvs-cli convert --json -", grouped);
+    assert!(json.status == 0 && json.stdout.contains("192.0.2.1"), "{json:?}");
+    // A list of daemons would stop the other one.
+    let master = "--start-daemon master --mcast-interface lo\n";
+    let refused = director.feed("ipvs-cli convert --toml -", master);
+    assert_eq!((refused.status, refused.stdout.as_str()), (1, ""));
+    assert!(refused.stderr.contains("--services-only"), "{}", refused.stderr);
+    assert_eq!(director.feed("ipvs-cli convert --rules -", "-A -f 1\n-A -f 1\n").status, 1);
+    assert_eq!(director.feed("ipvs-cli convert -", SHOP).status, 2);
+    assert_eq!(director.feed("ipvs-cli convert --json --toml -", SHOP).status, 2);
+}
