@@ -10,6 +10,7 @@ mod operate {
     mod limits;
     mod namespaces;
     mod out_of_memory;
+    mod outside;
     mod owners;
     mod race;
     mod rights;

@@ -1,0 +1,59 @@
+//! What the program writes outside of the kernel.
+
+use std::fs;
+
+use super::world::{World, program, scratch, strace};
+
+/// What a director is asked for in a day. Each with what it reads.
+const DAY: [(&str, &str); 12] = [
+    ("apply -", "-A -t 192.0.2.1:80 -s rr\n-a -t 192.0.2.1:80 -r 192.0.2.11 -m\n-A -f 7\n"),
+    ("diff -", "-C\n"),
+    ("show --json", ""),
+    ("-L -n", ""),
+    ("-S -n", ""),
+    ("conns", ""),
+    ("metrics --destinations --connections", ""),
+    ("watch --interval 0.1 --count 1", ""),
+    ("drain tcp:192.0.2.1:80 192.0.2.11:80", ""),
+    ("undrain tcp:192.0.2.1:80 192.0.2.11:80", ""),
+    ("doctor", ""),
+    ("restore --line-by-line", "-A -f 7\n"),
+];
+
+/// The system calls of a run, a line each.
+fn calls(world: &World, trace: &str, arguments: &str, input: &str) -> String {
+    let log = scratch("outside");
+    let mut command = strace(&[&format!("trace={trace}")], &log);
+    command.arg(program()).args(arguments.split(' '));
+    let done = world.start(command, input).wait_with_output().unwrap();
+    assert!(
+        done.status.code().is_some_and(|status| status < 2),
+        "{arguments}: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    let text = fs::read_to_string(&log).unwrap();
+    fs::remove_file(&log).unwrap();
+    text
+}
+
+#[test]
+fn only_the_state_directory_is_written() {
+    let world = World::new();
+    let mut is_seen = false;
+    for (arguments, input) in DAY {
+        let text = calls(&world, "open,openat,creat,rename,renameat,renameat2,unlink,unlinkat,mkdir", arguments, input);
+        for line in text.lines() {
+            let opens = line.contains("O_WRONLY") || line.contains("O_RDWR") || line.contains("O_CREAT");
+            let changes = ["creat(", "rename", "unlink", "mkdir("].iter().any(|call| line.contains(call));
+            if opens || changes {
+                // Files of the state directory are opened by its descriptor, and their names begin with a number.
+                let name = line.split('"').nth(1).unwrap_or_default();
+                let is_state = name.starts_with("/run/ipvs-cli")
+                    || name.trim_start_matches('.').starts_with(|first: char| first.is_ascii_digit());
+                assert!(is_state || name == "/dev/null", "{arguments}: {line}");
+                is_seen |= is_state;
+            }
+        }
+    }
+    assert!(is_seen);
+}
