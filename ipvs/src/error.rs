@@ -224,7 +224,7 @@ pub enum Error {
     #[error("replies of the kernel were lost")]
     RepliesLost,
     /// The table changed so fast that no reading of it was complete. Nothing was changed by reading; try again.
-    #[error("the services kept changing while they were read: try again")]
+    #[error("services or destinations kept changing while they were read, so the reading may be incomplete: try again")]
     Unstable,
     /// The deadline passed before the kernel answered.
     #[error("the kernel did not answer within {} ms", .0.as_millis())]

@@ -1,8 +1,9 @@
 //! What the kernel tells everybody, without privileges: `/proc/net/ip_vs` and `/proc/net/ip_vs_stats`.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::FileExt;
 
 use crate::destination::Weight;
 use crate::name::Scheduler;
@@ -14,7 +15,7 @@ use crate::stats::{Rates, Statistics};
 /// Netlink, which [`Client`](crate::Client) speaks, is for the privileged only. The file `/proc/net/ip_vs` may be read by all, but
 /// says less: nothing of thresholds, kinds of tunnels, persistence engines, scheduler flags and the counters of services. What it
 /// says in units of its own is handed on in these. It is written page by page while the table may change, so that an
-/// entry can be missing or there twice.
+/// entry can be missing or there twice; [`may_be_incomplete`](Self::may_be_incomplete) says so where it is noticed.
 ///
 /// ```
 /// let text = "IP Virtual Server version 1.2.1 (size=4096)
@@ -33,6 +34,9 @@ use crate::stats::{Rates, Statistics};
 pub struct PublicTable {
     /// In the kernel's order, which means nothing.
     pub services: Vec<PublicService>,
+    /// The kernel has left something out. Up to Linux 6.12 it does where other network namespaces have services, even if nothing changes.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub may_be_incomplete: bool,
 }
 
 /// A service of a [`PublicTable`].
@@ -182,7 +186,14 @@ impl PublicTable {
     /// # Errors
     /// See [`PublicError`].
     pub fn read() -> Result<Self, PublicError> {
-        Self::parse(&fs::read_to_string(Self::PATH)?)
+        let mut file = fs::File::open(Self::PATH)?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        // A byte behind what was read: to find it, the kernel walks over the table without counting places. At the end of an entry it does
+        // count, so the next byte is asked for, too.
+        let end = text.len() as u64;
+        let more = file.read_at(&mut [0], end)? + file.read_at(&mut [0], end + 1)?;
+        Ok(PublicTable { may_be_incomplete: more > 0, ..Self::parse(&text)? })
     }
 
     /// The table that a text of the kernel's form tells.
@@ -198,7 +209,7 @@ impl PublicTable {
             };
             understood.ok_or_else(|| PublicError::Line { line: at + 1, text: line.to_owned() })?;
         }
-        Ok(PublicTable { services })
+        Ok(PublicTable { services, may_be_incomplete: false })
     }
 }
 

@@ -10,6 +10,10 @@ const ORIGIN: &str = "\
 Without privileges: from /proc/net/ip_vs, which tells nothing of thresholds, kinds of tunnels, persistence engines,
 scheduler flags and counters of services. Root sees all.\n";
 
+/// Comes first, as what follows can't be relied on.
+const INCOMPLETE: &str = "\
+may be incomplete: up to Linux 6.12, the kernel leaves services out of /proc/net/ip_vs when other network namespaces have any\n";
+
 /// Writes the services, or only this one, in order, and the counters of the whole director if they are given.
 pub fn list(
     out: &mut dyn Write,
@@ -17,6 +21,9 @@ pub fn list(
     total: Option<&Statistics>,
     only: Option<&ServiceKey>,
 ) -> io::Result<()> {
+    if table.may_be_incomplete {
+        out.write_all(INCOMPLETE.as_bytes())?;
+    }
     out.write_all(ORIGIN.as_bytes())?;
     totals(out, total)?;
     out.write_all(b"Prot LocalAddress:Port Scheduler Flags\n")?;
@@ -114,6 +121,15 @@ TCP  0A000001:0050 rr persistent 30000 FFFFFFFF
         let mut out = Vec::new();
         list(&mut out, &PublicTable::parse(TABLE).unwrap(), Some(&Statistics::default()), only.as_ref()).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_first_line_says_that_it_may_be_incomplete() {
+        let table = PublicTable { may_be_incomplete: true, ..PublicTable::parse(TABLE).unwrap() };
+        let mut out = Vec::new();
+        list(&mut out, &table, None, None).unwrap();
+        assert!(out.starts_with(b"may be incomplete: "));
+        assert!(!listed(None).contains("incomplete"));
     }
 
     #[test]
