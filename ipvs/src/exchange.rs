@@ -12,7 +12,7 @@ use crate::wire::{self, Body, Header, Read};
 pub type Outcome = Result<(), Refusal>;
 
 /// More requests than this in a datagram gain nothing that can be measured.
-const MAX_WINDOW: usize = 128;
+const MAX_WINDOW: u32 = 128;
 
 /// What one refusal may occupy in the receive buffer, with room to spare: at most 1,280 bytes were measured.
 const REPLY_COST: usize = 2048;
@@ -43,7 +43,7 @@ impl Limits {
     pub(crate) fn of(buffers: Buffers) -> Self {
         // Netlink takes a datagram up to 32 bytes short of its send buffer.
         let bytes = (buffers.send - buffers.send.min(32)).min(MAX_DATAGRAM);
-        Limits { requests: (buffers.receive / REPLY_COST).clamp(1, MAX_WINDOW), bytes }
+        Limits { requests: (buffers.receive / REPLY_COST).clamp(1, MAX_WINDOW as usize), bytes }
     }
 }
 
@@ -60,6 +60,19 @@ pub(crate) enum Progress {
     More,
     /// All answers are there.
     Done,
+}
+
+/// The sequence numbers of a socket. None is given out twice, so that late answers are nobody else's.
+#[derive(Debug, Default)]
+pub(crate) struct SequenceNumbers(u32);
+
+impl SequenceNumbers {
+    /// The first of so many in a row.
+    pub(crate) fn take(&mut self, count: u32) -> u32 {
+        let first = self.0.wrapping_add(1);
+        self.0 = self.0.wrapping_add(count);
+        first
+    }
 }
 
 /// Changes that are sent together.
@@ -90,20 +103,21 @@ impl Window {
         self.commands.len() >= limits.requests || self.datagram.len() + MAX_REQUEST > limits.bytes
     }
 
-    /// Adds a request. `sequence` follows that of the request before it.
-    pub(crate) fn push(&mut self, family: u16, sequence: u32, command: &Command) {
+    /// Adds a request. The first one takes the numbers of all, as reads may take others before the next push.
+    pub(crate) fn push(&mut self, family: u16, numbers: &mut SequenceNumbers, command: &Command) {
         self.last = self.datagram.len();
         // At once: what has to grow is copied, from pages that were touched for it. One alone needs only its own.
         match self.len() {
             0 => {
-                self.first = sequence;
+                self.first = numbers.take(MAX_WINDOW);
                 self.family = family;
                 self.datagram.reserve(MAX_REQUEST);
             }
             1 => self.datagram.reserve(MAX_DATAGRAM - self.last),
             _ => {}
         }
-        wire::encode_change(&mut self.datagram, Header::request(family, sequence), command);
+        let sequence = self.first.wrapping_add(self.len() as u32);
+        wire::encode_change(&mut self.datagram, Header::request(self.family, sequence), command);
         self.commands.push(command.kind());
     }
 
@@ -112,10 +126,10 @@ impl Window {
         self.family
     }
 
-    /// Makes its requests, of which none was carried out, go to another number of the family, with sequence numbers from `first` on.
-    pub(crate) fn readdress(&mut self, family: u16, first: u32) {
-        (self.family, self.first) = (family, first);
-        wire::readdress(&mut self.datagram, family, first);
+    /// Makes its requests, of which none was carried out, go to another number of the family, with new sequence numbers.
+    pub(crate) fn readdress(&mut self, family: u16, numbers: &mut SequenceNumbers) {
+        (self.family, self.first) = (family, numbers.take(MAX_WINDOW));
+        wire::readdress(&mut self.datagram, family, self.first);
     }
 
     /// Was nothing of it carried out, and may that be because the family has lost its number?
@@ -226,9 +240,9 @@ mod tests {
     use super::*;
 
     fn window(count: u32) -> Window {
-        let mut window = Window::default();
-        for n in 0..count {
-            window.push(30, 100 + n, &Command::Flush);
+        let (mut window, mut numbers) = (Window::default(), SequenceNumbers(99));
+        for _ in 0..count {
+            window.push(30, &mut numbers, &Command::Flush);
         }
         window.datagram();
         window
@@ -268,9 +282,9 @@ mod tests {
 
     #[test]
     fn sequence_numbers_may_wrap_around() {
-        let mut window = Window::default();
-        for sequence in [u32::MAX, 0, 1] {
-            window.push(30, sequence, &Command::Flush);
+        let (mut window, mut numbers) = (Window::default(), SequenceNumbers(u32::MAX - 1));
+        for _ in 0..3 {
+            window.push(30, &mut numbers, &Command::Flush);
         }
         window.datagram();
         assert_eq!(window.feed(&error(0, 3)).unwrap(), Progress::More);
@@ -286,7 +300,7 @@ mod tests {
         };
         assert_eq!(limits(212_992, 212_992), (104, MAX_DATAGRAM));
         assert_eq!(limits(4608, 0), (1, 4576));
-        assert_eq!(limits(0, usize::MAX), (MAX_WINDOW, 0));
+        assert_eq!(limits(0, usize::MAX), (MAX_WINDOW as usize, 0));
     }
 
     #[test]
@@ -294,7 +308,7 @@ mod tests {
         use proptest::test_runner::TestRunner;
         let law = |command| {
             let mut window = Window::default();
-            window.push(30, 1, &command);
+            window.push(30, &mut SequenceNumbers::default(), &command);
             assert!(window.datagram().len() <= MAX_REQUEST, "{command:?}");
             Ok(())
         };

@@ -7,7 +7,7 @@ pub mod codec;
 use crate::command::Command;
 use crate::destination::Tunnel;
 use crate::error::Error;
-use crate::exchange::{Progress, Query, Window};
+use crate::exchange::{Progress, Query, SequenceNumbers, Window};
 use crate::fake::Fake;
 use crate::public::PublicError;
 use crate::service::Family;
@@ -57,9 +57,9 @@ fn written_and_read(change: &Command) -> Command {
 ///
 /// Law: each command has one outcome, whatever the kernel says.
 pub fn answer_commands<'d>(count: u8, answers: impl IntoIterator<Item = &'d [u8]>) {
-    let mut window = Window::default();
-    for sequence in 0..count.into() {
-        window.push(FAMILY, sequence, &Command::Flush);
+    let (mut window, mut numbers) = (Window::default(), SequenceNumbers::default());
+    for _ in 0..count {
+        window.push(FAMILY, &mut numbers, &Command::Flush);
     }
     if window.is_empty() {
         return;

@@ -11,7 +11,7 @@ use crate::cause::Cause;
 use crate::command::Command;
 use crate::daemon::Daemon;
 use crate::error::{Errno, Error};
-use crate::exchange::{Limits, Outcome, Progress, Query, Window, may_have_missed};
+use crate::exchange::{Limits, Outcome, Progress, Query, SequenceNumbers, Window, may_have_missed};
 use crate::explain::is_broadcast_here;
 use crate::info::Info;
 use crate::link::Datagrams;
@@ -24,7 +24,7 @@ use crate::wire::{self, Detail, Read, WireError};
 pub(crate) struct Core<C> {
     pub(super) carrier: C,
     family: u16,
-    sequence: u32,
+    numbers: SequenceNumbers,
     /// How many changes may be under way at once; known from the first of them on.
     limits: Option<Limits>,
     /// What was pushed and not yet sent.
@@ -52,16 +52,16 @@ impl<C: Carrier> Core<C> {
     /// The same conversation, waited for in another way.
     #[cfg(feature = "tokio")]
     pub(super) fn carried_by<D>(self, change: impl FnOnce(C) -> D) -> Core<D> {
-        let Core { carrier, family, sequence, limits, window, request, reply, unfinished, is_littered } = self;
+        let Core { carrier, family, numbers, limits, window, request, reply, unfinished, is_littered } = self;
         let carrier = change(carrier);
-        Core { carrier, family, sequence, limits, window, request, reply, unfinished, is_littered }
+        Core { carrier, family, numbers, limits, window, request, reply, unfinished, is_littered }
     }
 
     fn with(carrier: C, family: u16) -> Self {
         Core {
             carrier,
             family,
-            sequence: 0,
+            numbers: SequenceNumbers::default(),
             limits: None,
             window: Window::default(),
             request: Vec::new(),
@@ -77,7 +77,7 @@ impl<C: Carrier> Core<C> {
     }
 
     async fn resolve_family(&mut self) -> Result<u16, Error> {
-        let sequence = self.next_sequence();
+        let sequence = self.numbers.take(1);
         self.request.clear();
         let query = Query::resolve(&mut self.request, sequence);
         let mut family = None;
@@ -99,19 +99,13 @@ impl<C: Carrier> Core<C> {
         let family = self.resolve_family().await?;
         Ok(std::mem::replace(&mut self.family, family) != family)
     }
-
-    fn next_sequence(&mut self) -> u32 {
-        self.sequence = self.sequence.wrapping_add(1);
-        self.sequence
-    }
 }
 
 /// Changes.
 impl<C: Carrier> Core<C> {
     pub(crate) async fn execute(&mut self, command: &Command) -> Result<(), Error> {
         self.begin();
-        let sequence = self.next_sequence();
-        self.window.push(self.family, sequence, command);
+        self.window.push(self.family, &mut self.numbers, command);
         let outcome = self.flush().await?.pop();
         Ok(outcome.unwrap_or(Ok(()))?)
     }
@@ -152,8 +146,7 @@ impl<C: Carrier> Core<C> {
             Some(limits) => limits,
             None => *self.limits.insert(Limits::of(self.carrier.link().prepare_window())),
         };
-        let sequence = self.next_sequence();
-        self.window.push(self.family, sequence, command);
+        self.window.push(self.family, &mut self.numbers, command);
         self.window.is_full(limits)
     }
 
@@ -163,8 +156,8 @@ impl<C: Carrier> Core<C> {
 
     /// Carries one command out and leaves alone what was gathered. It is one that can't change anything, so nothing is unknown if that fails.
     pub(crate) async fn try_command(&mut self, command: &Command) -> Result<Outcome, Error> {
-        let (mut window, sequence) = (Window::default(), self.next_sequence());
-        window.push(self.family, sequence, command);
+        let mut window = Window::default();
+        window.push(self.family, &mut self.numbers, command);
         match self.exchange(&mut window).await {
             Ok(()) => Ok(window.take().pop().unwrap_or(Ok(()))),
             Err(Error::OutcomeUnknown(error)) => Err(*error),
@@ -188,20 +181,14 @@ impl<C: Carrier> Core<C> {
 
     async fn exchange(&mut self, window: &mut Window) -> Result<(), Error> {
         if window.family() != self.family {
-            self.readdress(window);
+            window.readdress(self.family, &mut self.numbers);
         }
         self.exchange_once(window).await?;
         if window.may_have_missed() && self.has_moved().await? {
-            self.readdress(window);
+            window.readdress(self.family, &mut self.numbers);
             self.exchange_once(window).await?;
         }
         Ok(())
-    }
-
-    fn readdress(&mut self, window: &mut Window) {
-        let first = self.sequence.wrapping_add(1);
-        self.sequence = self.sequence.wrapping_add(u32::try_from(window.len()).unwrap_or(u32::MAX));
-        window.readdress(self.family, first);
     }
 
     async fn exchange_once(&mut self, window: &mut Window) -> Result<(), Error> {
@@ -337,7 +324,7 @@ impl<C: Carrier> Core<C> {
         read: &Read,
         take: impl FnMut(Heard<'_>) -> Result<(), WireError>,
     ) -> Result<(), Error> {
-        let sequence = self.next_sequence();
+        let sequence = self.numbers.take(1);
         self.request.clear();
         let query = Query::read(&mut self.request, self.family, sequence, read);
         self.converse(datagrams, query, take).await

@@ -221,3 +221,36 @@ fn a_scheduler_that_is_not_there_is_no_sign_of_a_reload() {
     assert_eq!(refusal(client.execute(&unknown)), Errno::ENOENT);
     assert_eq!(client.table().unwrap(), Table::new());
 }
+
+/// What is asked between the pushes of a window changes nothing about which command each outcome belongs to.
+#[test]
+fn questions_between_pushes_leave_the_outcomes_in_order() {
+    let commands = [mark(1), mark(9), Command::Zero(None), mark(9), mark(2), mark(10)];
+    let expected = [Err(Errno::EEXIST), Ok(()), Ok(()), Err(Errno::EEXIST), Err(Errno::EEXIST), Ok(())];
+    // After none of the pushes, after some, and after all.
+    for asked in 0..1 << commands.len() {
+        let table = director(3, 2);
+        let mut client = crate::Client::fake(table.clone());
+        let mut pipeline = client.pipeline();
+        for (at, command) in commands.iter().enumerate() {
+            assert!(pipeline.push(command).unwrap().is_empty());
+            if asked >> at & 1 == 1 {
+                pipeline.explain(&mark(1), Errno::EEXIST).unwrap();
+            }
+        }
+        let outcomes = pipeline.flush().unwrap();
+        let errnos: Vec<_> = outcomes.iter().map(|outcome| outcome.map_err(|refusal| refusal.errno)).collect();
+        assert_eq!(errnos, expected, "{asked:b}");
+
+        let mut core = core(&table);
+        for (at, command) in commands.iter().enumerate() {
+            core.gather(command);
+            if asked >> at & 1 == 1 {
+                poll(core.explain(&mark(1), Errno::EEXIST), ALWAYS).unwrap().unwrap();
+                // Dropped: its answer comes while the outcomes are waited for.
+                assert!(poll(core.service(&"mark 99".parse().unwrap()), 1).is_none());
+            }
+        }
+        assert_eq!(poll(core.flush(), ALWAYS).unwrap().unwrap(), outcomes, "{asked:b}");
+    }
+}

@@ -4,12 +4,12 @@
 use super::FAMILY;
 use crate::command::Command;
 use crate::error::Error;
-use crate::exchange::{Query, Window};
+use crate::exchange::{Query, SequenceNumbers, Window};
 use crate::service::ServiceKey;
 use crate::table::{DestinationState, ServiceState};
 use crate::wire::{self, Detail, Read, WireError, sockopt};
 
-/// What is asked for, and is the number of the answers.
+/// The number of a question, and of its answers.
 const SEQUENCE: u32 = 1;
 
 /// Commands that are sent together.
@@ -20,8 +20,9 @@ impl Requests {
     /// Writes those for these commands, in place of all before.
     pub fn write(&mut self, commands: &[Command]) -> &[u8] {
         self.0.clear();
-        for (command, sequence) in commands.iter().zip(SEQUENCE..) {
-            self.0.push(FAMILY, sequence, command);
+        let mut numbers = SequenceNumbers::default();
+        for command in commands {
+            self.0.push(FAMILY, &mut numbers, command);
         }
         self.0.datagram()
     }

@@ -6,7 +6,7 @@ use allocation_counter::measure;
 use proptest::prelude::*;
 
 use super::*;
-use crate::exchange::Window;
+use crate::exchange::{SequenceNumbers, Window};
 use crate::table::ServiceState;
 use crate::{Command, Family, strategies};
 
@@ -60,11 +60,11 @@ proptest! {
 fn a_command_costs_no_memory_once_the_buffers_are_there() {
     let add = Command::AddService(crate::Service::new("mark 1".parse().unwrap()));
     let start = Command::StartDaemon(crate::Daemon::new(crate::DaemonRole::Master, "eth0".parse().unwrap()));
-    let mut window = Window::default();
+    let (mut window, mut numbers) = (Window::default(), SequenceNumbers::default());
     // A first window begins with a request that is shorter than that of the next one.
     let mut send = |first: &Command, count: usize| {
-        for (command, sequence) in [first].into_iter().chain(std::iter::repeat_n(&add, count - 1)).zip(1..) {
-            window.push(HEADER.family, sequence, command);
+        for command in [first].into_iter().chain(std::iter::repeat_n(&add, count - 1)) {
+            window.push(HEADER.family, &mut numbers, command);
         }
         black_box(window.datagram());
         drop(black_box(window.take()));
