@@ -4,6 +4,7 @@ mod operate {
     pub(crate) mod world;
 
     mod beside;
+    mod churn;
     mod faults;
     mod journal;
     mod killed;
