@@ -16,6 +16,7 @@ use super::json;
 use super::lock::Lock;
 use super::prepare::{self, Prepared, Text};
 use super::session::{Session, Trouble, Wait};
+use super::signals;
 use super::summary::{Summary, counted};
 use crate::desired::scalar::Scalar;
 
@@ -71,7 +72,9 @@ pub(super) fn change(
         (false, Phase::Undoing) => marks.apply(&prepared.marks.before).map_err(|error| error.to_string()),
         (false, _) => marks.apply(&prepared.marks.after).map_err(|error| error.to_string()),
     };
-    prepared.claims.begin(&prepared.change)?;
+    if let Err(trouble) = prepared.claims.begin(&prepared.change) {
+        return Err(Trouble::Other(format!("nothing was changed: {}", trouble.text().trim_end())));
+    }
     let applied = carry_out(&prepared.change, &mut set_marks, client, &conduct);
     let record = Record { subcommand, file: text.path(), outcome: Outcome::Done, detail: "" };
     match applied {
@@ -88,7 +91,9 @@ pub(super) fn change(
             if applied.attempts > 1 {
                 session.note("another program changed the director meanwhile, so the change was planned again");
             }
-            settled.map(|()| 0)
+            let Err(trouble) = settled else { return Ok(0) };
+            session.complain(format_args!("the change was made, but {}; run it again", trouble.text().trim_end()));
+            Ok(signals::BETWEEN)
         }
         Err(verdict) => {
             if matches!(verdict.unmade.state, DirectorState::Untouched | DirectorState::Undone)

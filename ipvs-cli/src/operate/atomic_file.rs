@@ -187,6 +187,32 @@ impl StateDirectory {
         }
     }
 
+    /// Can the directory be used, or made? It is not made for that.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn check(path: &Path) -> Result<(), FileError> {
+        match path.metadata() {
+            Ok(_) => Self::open(path).map(drop),
+            Err(error) => match path.parent() {
+                Some(parent) if error.kind() == io::ErrorKind::NotFound && is_directory(parent) => Ok(()),
+                _ => Err(FileError::io(path, error)),
+            },
+        }
+    }
+
+    /// What is in this file of the directory, which is not made for it; `None`: there is no such file.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`read`](Self::read); a file that this user can't look for may be there.
+    pub(crate) fn read_if_there(path: &Path, name: &str) -> Result<Option<String>, FileError> {
+        match path.join(name).symlink_metadata() {
+            Ok(_) => StateDirectory::open(path)?.read(name),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(FileError::io(&path.join(name), error)),
+        }
+    }
+
     /// The name of a file in it.
     pub(crate) fn path_of(&self, name: &str) -> PathBuf {
         self.path.join(name)
@@ -249,6 +275,11 @@ impl StateDirectory {
         let stat = fs::fstat(&file).map_err(|error| FileError::io(&path, error))?;
         other_kind(&stat).map_or_else(|| Ok(Some(file.into())), |kind| Err(not_regular(kind)))
     }
+}
+
+/// An empty path, as of `name` without a `/`, is the working directory.
+fn is_directory(path: &Path) -> bool {
+    path.as_os_str().is_empty() || path.is_dir()
 }
 
 #[cfg(test)]
@@ -338,6 +369,17 @@ mod tests {
         assert_eq!(state.read("note").unwrap(), None);
         state.write("note", "text\n").unwrap();
         assert_eq!(state.read("note").unwrap().as_deref(), Some("text\n"));
+        assert_eq!(StateDirectory::read_if_there(&place.0.join("made"), "note").unwrap().as_deref(), Some("text\n"));
+        assert_eq!(StateDirectory::read_if_there(&place.0.join("none"), "note").unwrap(), None);
+        assert!(
+            StateDirectory::check(&place.0.join("made")).is_ok() && StateDirectory::check(Path::new("none")).is_ok()
+        );
+        for wrong in ["none/made", "made/note", "made/note/none"] {
+            assert!(StateDirectory::check(&place.0.join(wrong)).is_err(), "{wrong}");
+        }
+        StateDirectory::check(&place.0.join("none")).unwrap();
+        assert!(!place.0.join("none").exists());
+        assert!(StateDirectory::read_if_there(&place.0.join("made/note"), "note").is_err(), "it can't be looked for");
         state.open_or_make("note").unwrap();
         state.remove("note").unwrap();
         state.remove("note").unwrap();

@@ -26,7 +26,7 @@ pub(super) struct Cli {
     /// The director of this network namespace: a name as in `ip netns', a process's number, or a path
     #[arg(long, global = true, value_name = "NAMESPACE")]
     pub(super) netns: Option<String>,
-    /// Keep the lock and the notes of drained servers here, not in /run/ipvs-cli
+    /// Keep lock, owners and drained weights here, not in /run/ipvs-cli
     #[arg(long, global = true, value_name = "DIRECTORY")]
     pub(super) state_dir: Option<PathBuf>,
 }

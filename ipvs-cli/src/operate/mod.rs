@@ -50,6 +50,7 @@ use ipvs::Namespace;
 use crate::escape::{self, EscapingWriter};
 use crate::io::Streams;
 use crate::kernel::Kernel;
+use crate::operate::atomic_file::StateDirectory;
 use crate::operate::cli::{Cli, Subcommand};
 use crate::operate::output::{ColoredLines, Heeded};
 use crate::operate::session::Session;
@@ -164,6 +165,12 @@ fn subcommands(arguments: &[OsString], wrong: &str) -> Vec<String> {
 /// There, if another network namespace is asked for, and with the thread back in its own then.
 fn run_in(cli: Cli, streams: &mut Streams<'_>, kernel: &mut Kernel) -> u8 {
     if let Some(directory) = &cli.state_dir {
+        // Without a directory that was asked for, owners and drained servers would not be known.
+        if let Err(error) = StateDirectory::check(directory) {
+            // To where nothing could be said about it.
+            let _ = writeln!(streams.stderr, "ipvs-cli: --state-dir {error}; nothing was changed");
+            return USAGE;
+        }
         kernel.set_state_directory(directory.clone());
     }
     let Some(name) = cli.netns.clone() else { return dispatch(cli, streams, kernel) };

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ipvs::owners::{Conflicts, Ledger, Owner, Writer};
+use ipvs::owners::{Conflicts, Ledger, LedgerError, Owner, Writer};
 use ipvs::{Change, Command, Planner, Service, Table};
 
 use super::atomic_file::{FileError, StateDirectory};
@@ -40,6 +40,8 @@ impl Ownership {
 pub(super) struct StoredLedger {
     /// `None`: this director has no state directory.
     directory: Option<PathBuf>,
+    /// What is in the file, as far as it is of this boot and namespace.
+    written: Ledger,
     pub(super) ledger: Ledger,
 }
 
@@ -49,26 +51,35 @@ impl StoredLedger {
         let Some(directory) = session.kernel.state_directory() else { return Ok(Self::default()) };
         let name = state::file_name(KIND);
         let path = directory.join(&name);
-        let failed = |error: FileError| Trouble::Other(error.to_string());
-        // Opening the directory would make it.
-        let is_there = path.symlink_metadata().is_ok();
-        let text = if is_there {
-            StateDirectory::open(&directory).and_then(|place| place.read(&name)).map_err(failed)?
-        } else {
-            None
+        let failed = |error: FileError| Trouble::Other(format!("the list of owners can't be read: {error}"));
+        let damaged = |line: usize, reason: &str| {
+            let path = escape::path(&path);
+            Trouble::Other(format!("{path}:{line}: {reason}; to go on without owners, remove the file"))
         };
-        let mut ledger = Ledger::new();
-        if let Some((first, rest)) = text.as_deref().and_then(|text| text.split_once('\n')) {
-            // One of another boot or namespace is about a table that is gone.
-            if first == first_line(&path).map_err(failed)? {
-                ledger = rest.parse().map_err(|error| {
-                    let path = escape::path(&path);
-                    Trouble::Other(format!("{path}: {error}; to go on without owners, remove the file"))
-                })?;
+        let mut written = Ledger::new();
+        if let Some(text) = StateDirectory::read_if_there(&directory, &name).map_err(failed)? {
+            match text.split_once('\n') {
+                Some((first, rest)) if first == first_line(&path).map_err(failed)? => {
+                    written = rest.parse().map_err(|error: LedgerError| damaged(error.line + 1, &error.reason))?;
+                }
+                // One of another boot or namespace is about a table that is gone.
+                Some((first, _)) if first.starts_with(OF_SOME_BOOT) => {}
+                _ => return Err(damaged(1, "the first line does not say of which boot and network namespace it is")),
             }
         }
+        let mut ledger = written.clone();
         ledger.prune(present);
-        Ok(StoredLedger { directory: Some(directory), ledger })
+        Ok(StoredLedger { directory: Some(directory), written, ledger })
+    }
+
+    /// Has the file hold this, if it does not.
+    fn store(&mut self, ledger: Ledger) -> Result<(), Trouble> {
+        if ledger == self.written {
+            return Ok(());
+        }
+        self.write(&ledger)?;
+        self.written = ledger;
+        Ok(())
     }
 
     fn write(&self, ledger: &Ledger) -> Result<(), Trouble> {
@@ -78,9 +89,12 @@ impl StoredLedger {
         let name = state::file_name(KIND);
         first_line(&directory.join(&name))
             .and_then(|first| StateDirectory::open(directory)?.write(&name, &format!("{first}\n{ledger}")))
-            .map_err(|error| Trouble::Other(error.to_string()))
+            .map_err(|error| Trouble::Other(format!("the list of owners can't be written: {error}")))
     }
 }
+
+/// What each file starts with.
+const OF_SOME_BOOT: &str = "owners boot:";
 
 /// What the file of this boot and this namespace starts with.
 fn first_line(path: &std::path::Path) -> Result<String, FileError> {
@@ -132,31 +146,26 @@ impl Claims {
     }
 
     /// Before the first command is sent.
-    pub(super) fn begin(&self, change: &Change) -> Result<(), Trouble> {
-        self.store(&self.claimed(change))
+    pub(super) fn begin(&mut self, change: &Change) -> Result<(), Trouble> {
+        self.stored.store(self.claimed(change))
     }
 
     /// The change was made.
-    pub(super) fn settle(&self, change: &Change) -> Result<(), Trouble> {
+    pub(super) fn settle(&mut self, change: &Change) -> Result<(), Trouble> {
         let mut ledger = self.claimed(change);
         ledger.settle(&self.writer, &self.planner, change.desired());
-        self.store(&ledger)
+        self.stored.store(ledger)
     }
 
     /// The change was undone.
-    pub(super) fn restore(&self) -> Result<(), Trouble> {
-        self.store(&self.stored.ledger)
+    pub(super) fn restore(&mut self) -> Result<(), Trouble> {
+        self.stored.store(self.stored.ledger.clone())
     }
 
     fn claimed(&self, change: &Change) -> Ledger {
         let mut ledger = self.stored.ledger.clone();
         ledger.claim(&self.writer, &self.planner, change.before(), change.desired());
         ledger
-    }
-
-    fn store(&self, ledger: &Ledger) -> Result<(), Trouble> {
-        // Who neither has an owner nor meets one needs no file.
-        if self.writer.owner.is_none() && self.stored.ledger.is_empty() { Ok(()) } else { self.stored.write(ledger) }
     }
 }
 

@@ -124,7 +124,7 @@ pub(super) fn plan(
     let probed = session.kernel.client().and_then(|client| client.probe(&mut before, commands));
     probed.map_err(|error| Trouble::Kernel(Failure::read(error)))?;
     let mut table = desired.table(&before).map_err(Trouble::Problems)?;
-    let mut notes = session.notes();
+    let mut notes = notes(session, restrictions)?;
     notes.review_all(&before);
     let mut left_drained = if restrictions.undrain { Vec::new() } else { keep_drained(&mut table, &notes) };
     left_drained.retain(|left| restrictions.selects(&left.service));
@@ -142,6 +142,17 @@ pub(super) fn plan(
         }
         Err(rejected) => Err(Trouble::Told(reasons(&desired, &rejected))),
     }
+}
+
+/// What is drained. Where that can't be read, a change could give such a server its weight back.
+fn notes(session: &mut Session<'_, '_>, restrictions: &Restrictions) -> Result<Notes, Trouble> {
+    if restrictions.undrain || restrictions.keep_weights || restrictions.only_additions {
+        return Ok(session.notes());
+    }
+    Notes::read(session.kernel.state_directory().as_deref()).map_err(|error| {
+        let reason = "what is drained can't be read, and would get the weights of the file";
+        Trouble::Other(format!("{reason}: {error}; --undrain goes on all the same"))
+    })
 }
 
 /// A selection of no service at all is a mistake in writing.

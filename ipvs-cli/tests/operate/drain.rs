@@ -1,6 +1,8 @@
 //! `drain` and `undrain`, where nothing is in use: who is meant, what is changed, what is said. With connections, on a kernel:
 //! `tests/kernel/tests/drain.rs`.
 
+use std::fs;
+
 use ipvs::Weight;
 
 use crate::director::{Director, Done, SHOP, done};
@@ -329,6 +331,25 @@ fn a_void_note_keeps_nothing_at_weight_0() {
     assert!(!director.state_file("drained").exists());
     assert_eq!(director.feed("ipvs-cli apply --quiet -", SHOP), done(0, "", ""));
     assert_eq!(servers(&mut director), servers(&mut shop()));
+}
+
+/// A change that does not know what is drained would give it the weight of the file.
+#[test]
+fn notes_that_cannot_be_read_stop_a_change() {
+    let mut director = drained_shop();
+    let saved = director.saved();
+    let path = director.state_file("drained");
+    fs::write(&path, b"\xff").unwrap();
+    for line in ["apply -", "apply --dry-run -", "restore", "diff -"] {
+        let said = director.feed(&format!("ipvs-cli {line}"), SHOP);
+        assert_eq!((said.status, said.stdout.as_str()), (if line == "diff -" { 2 } else { 1 }, ""), "{line}");
+        assert!(said.stderr.contains(".drained: ") && said.stderr.contains("--undrain"), "{}", said.stderr);
+        assert_eq!(director.saved(), saved, "{line}");
+    }
+    assert_eq!(director.feed("ipvs-cli apply --keep-weights -", SHOP).status, 0);
+    assert_eq!(director.saved(), saved);
+    assert_eq!(director.feed("ipvs-cli apply --undrain -", SHOP).status, 0);
+    assert_eq!(director.saved(), shop().saved());
 }
 
 #[test]

@@ -102,6 +102,18 @@ fn what_another_program_cleared_comes_back_with_its_owner() {
     assert_eq!(director.run("ipvs-cli owners").stdout, listed);
 }
 
+/// An owner of a service that was cleared does not get it back by somebody making it anew in the same way.
+#[test]
+fn what_another_program_cleared_and_plain_apply_made_anew_has_no_owner() {
+    let mut director = Director::new();
+    assert_eq!(director.feed("ipvs-cli apply --quiet --owner mail -", MAIL).status, 0);
+    director.must("ipvsadm -C");
+    assert_eq!(director.feed("ipvs-cli apply -", MAIL), done(0, "1 service added\n", ""));
+    assert_eq!(director.run("ipvs-cli owners").stdout, "OWNER  SERVICE\n");
+    assert_eq!(director.feed("ipvs-cli apply -", MAIL), done(0, "nothing to change\n", ""));
+    assert_eq!(director.feed("ipvs-cli apply --owner mail -", "-C\n"), done(0, "nothing to change\n", ""));
+}
+
 #[test]
 fn a_change_that_is_undone_leaves_the_owners_as_they_were() {
     let mut director = two_owners();
@@ -121,11 +133,33 @@ fn a_damaged_list_of_owners_stops_a_change_and_says_where() {
     let saved = director.saved();
     let said = director.feed("ipvs-cli apply -", "-C\n");
     assert_eq!(said.status, 1);
-    assert!(said.stderr.contains("line 2: ") && said.stderr.contains("remove the file"), "{}", said.stderr);
+    assert!(said.stderr.contains(".owners:3: ") && said.stderr.contains("remove the file"), "{}", said.stderr);
+    assert_eq!(director.saved(), saved);
+    for damaged in ["", "\n", "owners", "owners boot:", "mail\ttcp 192.0.2.1:25\n"] {
+        fs::write(&path, damaged).unwrap();
+        let said = director.feed("ipvs-cli apply -", "-C\n");
+        assert_eq!(said.status, 1, "{damaged:?}");
+        assert!(said.stderr.contains(".owners:1: "), "{damaged:?}: {}", said.stderr);
+    }
     assert_eq!(director.saved(), saved);
     // One of another boot is about a table that is gone.
     fs::write(&path, text.replacen("boot:", "boot:x", 1)).unwrap();
     assert_eq!(director.run("ipvs-cli owners").stdout, "OWNER  SERVICE\n");
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_used_is_refused() {
+    let mut director = two_owners();
+    let saved = director.saved();
+    let file = director.file("file", "");
+    for wrong in [file.clone(), format!("{file}/none"), format!("{file}.none/state")] {
+        for line in ["apply -", "restore", "owners", "diff -"] {
+            let said = director.feed(&format!("ipvs-cli {line} --state-dir {wrong}"), "-C\n");
+            assert_eq!((said.status, said.stdout.as_str()), (2, ""), "{line}");
+            assert!(said.stderr.starts_with(&format!("ipvs-cli: --state-dir {wrong}: ")), "{}", said.stderr);
+        }
+    }
+    assert_eq!(director.saved(), saved);
 }
 
 #[test]

@@ -87,10 +87,7 @@ impl Notes {
     pub(crate) fn read(directory: Option<&Path>) -> Result<Self, FileError> {
         let Some(directory) = directory else { return Ok(Notes::default()) };
         let mut notes = Notes { directory: Some(directory.to_owned()), ..Notes::default() };
-        let name = state::file_name(KIND);
-        // Opening the directory would make it.
-        let is_there = directory.join(&name).symlink_metadata().is_ok();
-        if let Some(text) = if is_there { StateDirectory::open(directory)?.read(&name)? } else { None } {
+        if let Some(text) = StateDirectory::read_if_there(directory, &state::file_name(KIND))? {
             let mut lines = text.lines();
             if lines.next() == Some(&first_line(directory)?) {
                 notes.weights = lines.filter_map(parse).collect();

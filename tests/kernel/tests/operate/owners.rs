@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipvs::{Client, Command, Scheduler, Service, ServiceKey};
 use kernel_tests::target::Target;
 
-use super::world::{Done, World, ours, run, start};
+use super::world::{Done, World, ours, program, run, start};
 
 const OWNERS: u16 = 8;
 /// Services that each owner has for itself, and those that all of them ask for now and then.
@@ -51,6 +51,49 @@ fn file(ports: impl IntoIterator<Item = u16>) -> String {
         text.write_str(&rule).unwrap();
         text
     })
+}
+
+/// The change is made then; the director's state is neither the old one nor one with a right list of owners.
+#[test]
+fn owners_that_cannot_be_written_after_a_change_are_an_error() {
+    let mut world = World::new();
+    let shop = |scheduler| format!("-A -t 192.0.2.1:1 -s {scheduler}\n");
+    assert_eq!(world.run("apply --owner shop -", &shop("rr")).status, 0);
+    let full = "renameat,renameat2:error=ENOSPC:when=2";
+    let done = world.injecting(full, "apply --owner shop -", &shop("wlc"));
+    assert_eq!((done.status, done.stdout.as_str()), (3, "1 service edited\n"), "{done:?}");
+    assert!(
+        done.stderr.starts_with("ipvs-cli: the change was made, but the list of owners can't be written: "),
+        "{done:?}"
+    );
+    assert!(done.stderr.ends_with("; run it again\n"), "{done:?}");
+    assert_eq!(world.client.service(&key(1)).unwrap().service.scheduler, Scheduler::WLC);
+    assert_eq!(world.run("owners", "").stdout, "OWNER  SERVICE\nshop   tcp:192.0.2.1:1\n");
+    let again = Done { status: 0, stdout: "nothing to change\n".into(), stderr: String::new() };
+    assert_eq!(world.run("apply --owner shop -", &shop("wlc")), again);
+    // Before the change, nothing is sent.
+    let done = world.injecting("renameat,renameat2:error=ENOSPC:when=1", "apply --owner shop -", &shop("sed"));
+    assert_eq!((done.status, done.stdout.as_str()), (1, ""), "{done:?}");
+    assert!(done.stderr.starts_with("ipvs-cli: nothing was changed: the list of owners "), "{done:?}");
+    assert_eq!(world.client.service(&key(1)).unwrap().service.scheduler, Scheduler::WLC);
+}
+
+/// Who may change the director but not look into root's directory would take owned and drained services for nobody's.
+#[test]
+fn a_directory_that_cannot_be_looked_into_is_an_error() {
+    let world = World::new();
+    let shop = "-A -t 192.0.2.1:1 -s rr\n-a -t 192.0.2.1:1 -r 127.0.0.1:80 -m\n";
+    assert_eq!(world.run("apply --owner shop -", shop).status, 0);
+    let before = world.run("show --rules", "").stdout;
+    for arguments in ["apply -", "restore", "apply --undrain -", "apply --dry-run -", "owners"] {
+        let mut command = std::process::Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=+net_admin"]);
+        command.args(["--ambient-caps=+net_admin", "--"]).arg(program()).args(arguments.split(' '));
+        let done: Done = world.start(command, "-A -f 1\n").wait_with_output().unwrap().into();
+        assert_eq!((done.status, done.stdout.as_str()), (1, ""), "{arguments}: {done:?}");
+        assert!(done.stderr.contains("Permission denied"), "{arguments}: {done:?}");
+        assert_eq!(world.run("show --rules", "").stdout, before, "{arguments}");
+    }
 }
 
 /// Applies files at random, and is killed during every third.
