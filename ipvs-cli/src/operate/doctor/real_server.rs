@@ -65,20 +65,25 @@ fn virtual_address(vip: IpAddr, machine: &Machine) -> Vec<Finding> {
         let why = "packets arrive with this address, and are dropped or sent away if it is nobody's here";
         return vec![Finding::problem("vip-absent", what, why).mended_by([add])];
     }
+    let is_right = |link: &Link, prefix: u8| link.kind != LinkKind::Wire && prefix == whole(vip);
+    let placed = places.into_iter().filter_map(|place| Some((machine.link(place.link)?, place.prefix)));
+    let (right, wrong): (Vec<_>, Vec<_>) = placed.partition(|(link, prefix)| is_right(link, *prefix));
+    // An address that is there can't be added again, and one of several commands adds it.
+    let mut missing = right.is_empty().then_some(add);
     let mut found = Vec::new();
-    for place in places {
-        let Some(link) = machine.link(place.link) else { continue };
-        let network = format!("{vip}/{}", place.prefix);
-        let move_it = [ShellCommand::new(["ip", "address", "del", &network, "dev", &link.name]), add.clone()];
-        if link.kind == LinkKind::Wire {
+    for (link, prefix) in wrong {
+        let network = format!("{vip}/{prefix}");
+        let remove = ShellCommand::new(["ip", "address", "del", &network, "dev", &link.name]);
+        let mend = [remove].into_iter().chain(missing.take());
+        let (id, what, why) = if link.kind == LinkKind::Wire {
             let what = format!("the virtual address {vip} is on {}, where others ask for it", link.name);
-            let why = "this machine answers that it has it, and clients come here, past the director";
-            found.push(Finding::problem("vip-on-wire", what, why).mended_by(move_it));
-        } else if place.prefix != whole(vip) {
-            let what = format!("the virtual address is {vip}/{} on {}", place.prefix, link.name);
+            ("vip-on-wire", what, "this machine answers that it has it, and clients come here, past the director")
+        } else {
+            let what = format!("the virtual address is {network} on {}", link.name);
             let why = "all addresses of that network are this machine then, and it talks to itself in place of its neighbours";
-            found.push(Finding::problem("vip-prefix", what, why).mended_by(move_it));
-        }
+            ("vip-prefix", what, why)
+        };
+        found.push(Finding::problem(id, what, why).mended_by(mend));
     }
     found
 }

@@ -73,6 +73,20 @@ fn the_virtual_address_is_a_host_of_the_loopback() {
         one("vip-on-wire", "ip address del 192.0.2.1/32 dev eth0; ip address add 192.0.2.1/32 dev lo")
     );
     assert_eq!(after(Method::DirectRoute, |machine| machine.addresses[0].link = 3), [], "a tunnel has no neighbours");
+    let also = |link, prefix| Address { ip: VIP, prefix, link, is_deprecated: false };
+    assert_eq!(
+        after(Method::DirectRoute, |machine| machine.addresses.push(also(2, 32))),
+        one("vip-on-wire", "ip address del 192.0.2.1/32 dev eth0"),
+        "it is on lo, too"
+    );
+    assert_eq!(
+        after(Method::DirectRoute, |machine| machine.addresses = vec![also(1, 24), also(2, 32)]),
+        [
+            ("vip-prefix", "ip address del 192.0.2.1/24 dev lo; ip address add 192.0.2.1/32 dev lo".to_owned()),
+            ("vip-on-wire", "ip address del 192.0.2.1/32 dev eth0".to_owned()),
+        ],
+        "it is added once"
+    );
     assert_eq!(
         after(Method::DirectRoute, |machine| machine.links[0].is_up = false),
         one("loopback-down", "ip link set dev lo up")
