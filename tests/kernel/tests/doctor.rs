@@ -165,6 +165,7 @@ fn real_servers_of_direct_routing() {
         ("arp-announce", "sysctl -wq net.ipv4.conf.all.arp_announce=1"),
         ("vip-absent", "ip address del 10.0.0.100/32 dev lo"),
         ("vip-on-wire", "ip address del 10.0.0.100/32 dev lo; ip address add 10.0.0.100/24 dev eth0"),
+        ("vip-on-wire", "ip address add 10.0.0.100/24 dev eth0"),
         ("vip-prefix", "ip address del 10.0.0.100/32 dev lo; ip address add 10.0.0.100/24 dev lo"),
         ("loopback-down", "ip link set lo down"),
     ] {
@@ -225,5 +226,46 @@ fn real_servers_of_tunnels() {
         (tunnel(v4, "--tunnel gre --checksum --director 10.0.0.1"), "tunnel-device", "ip link del lvs"),
     ] {
         broken_found_and_mended(server, &options, expected, break_it);
+    }
+}
+
+/// Names that a shell, `ip` or `sysctl` would take for something else. The kernel forbids only white space, `/` and `:`.
+const ODD: [&str; 13] =
+    ["x;reboot", "$(id)", "`id`", "a'b", "a\"b", "*", "-x", "~", "a&b|c>d", "#c", "a=b", "a\u{1b}b", "\u{202e}c"];
+
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[test]
+fn commands_for_odd_interfaces_mend_them() {
+    if is_elsewhere() {
+        return;
+    }
+    let network = Network::build(1);
+    let server = &network.servers[0];
+    for name in ODD.map(quoted) {
+        let new =
+            format!("ip link add name {name} type veth peer name peer; ip link set dev {name} up; ip link set peer up");
+        let place = format!("ip address del 10.0.0.100/32 dev lo; ip address add 10.0.0.100/32 dev {name}");
+        shell(server, &new);
+        shell(server, &format!("echo 1 > /proc/sys/net/ipv4/conf/{name}/arp_ignore"));
+        broken_found_and_mended(server, "--real-server 10.0.0.100", "vip-on-wire", &place);
+        shell(server, "ip link delete peer");
+    }
+    let director = &network.director;
+    for name in ODD.map(quoted) {
+        let new =
+            format!("ip link add name {name} type veth peer name peer; ip link set dev {name} up; ip link set peer up");
+        let nat = "ipvsadm -A -t 10.9.0.100:80; ipvsadm -a -t 10.9.0.100:80 -r 10.9.0.11 -m";
+        let addresses = format!("ip address add 10.9.0.1/24 dev {name}; ip address add 10.9.0.100/32 dev {name}");
+        shell(director, &format!("{new}; {addresses}; {nat}; sysctl -wq net.ipv4.ip_forward=1"));
+        shell(
+            director,
+            &format!("for of in all {name}; do echo 0 > /proc/sys/net/ipv4/conf/\"$of\"/send_redirects; done"),
+        );
+        let break_it = format!("echo 1 > /proc/sys/net/ipv4/conf/{name}/send_redirects");
+        broken_found_and_mended(director, "", "redirects", &break_it);
+        shell(director, "ipvsadm -C; ip link delete peer");
     }
 }
