@@ -96,6 +96,8 @@ pub struct Planner {
     keys: Option<Arc<HashSet<ServiceKey>>>,
     /// Of those, only these.
     predicate: Option<Predicate>,
+    /// Services that another writer makes after the reading are not taken over.
+    leaves_others: bool,
 }
 
 /// What is to be read of a director, rather than all.
@@ -189,6 +191,7 @@ impl Planner {
             daemons: true,
             keys: None,
             predicate: None,
+            leaves_others: false,
         }
     }
 
@@ -295,9 +298,20 @@ impl Planner {
         Planner { keys: Some(Arc::new(keys.into_iter().map(ServiceKey::plain).collect())), ..self }
     }
 
+    /// Does not take over services that another writer makes after the reading.
+    pub(crate) fn leaving_others(self) -> Self {
+        Planner { leaves_others: true, ..self }
+    }
+
+    /// Whether it leaves them.
+    pub(crate) fn leaves_others(&self) -> bool {
+        self.leaves_others
+    }
+
     /// Must a service be asked for before this command deletes it?
     pub(crate) fn guards(&self, command: &Command) -> bool {
-        matches!((&self.deletions, command), (Deletions::These(_), Command::DeleteService(_)))
+        let is_restricted = self.leaves_others || matches!(self.deletions, Deletions::These(_));
+        is_restricted && matches!(command, Command::DeleteService(_))
     }
 
     /// May the service be deleted, with all its destinations?

@@ -201,6 +201,9 @@ fn explain(session: &mut Session<'_, '_>, verdict: &Verdict) {
     for kept in report.kept.iter().take(NAMED) {
         session.complain(format_args!("not undone: {}: {}", kept.command, kept.reason));
     }
+    if let Some(reason) = &report.hook {
+        session.complain(format_args!("the rules that mark packets were not undone: {reason}"));
+    }
     for command in report.remaining.iter().take(NAMED) {
         session.complain(format_args!("still needed: {command}"));
     }

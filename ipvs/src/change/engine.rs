@@ -147,7 +147,10 @@ where
             let plan = planner.plan_paced(&present, desired, &mut self.core.paced()).await;
             stalled = if plan.commands().len() < least { 0 } else { stalled + 1 };
             least = least.min(plan.commands().len());
-            if stalled >= STALLED || self.attempts >= MOST {
+            // Nothing may be left to do but the hook.
+            let mut touched = plan.commands().iter().filter_map(|command| present.service(&command.service_key()?));
+            let is_others = planner.leaves_others() && touched.any(|entry| self.is_others(entry));
+            if is_others || !plan.is_empty() && (stalled >= STALLED || self.attempts >= MOST) {
                 self.remaining = plan.commands().to_vec();
                 return Err(broken.map_or(StopReason::Contended, StopReason::Failed));
             }
@@ -284,7 +287,11 @@ where
                     Entry::Occupied(asked) => asked.into_mut(),
                     Entry::Vacant(place) => place.insert(ask(self.core, &key).await?),
                 };
-                when(self.is_as_desired(command, key, entry.as_ref()))
+                match command {
+                    _ if self.is_as_desired(command, key, entry.as_ref()) => Verdict::Done,
+                    Command::AddService(_) if entry.is_some() && self.change.planner.leaves_others() => Verdict::Final,
+                    _ => Verdict::PlanAgain,
+                }
             }
             (Command::StartDaemon(wanted), Errno::EEXIST) => {
                 when(self.core.daemons().await?.iter().any(|running| is_as_wanted(running, wanted)))
@@ -329,7 +336,18 @@ where
     async fn may_delete(&mut self, command: &Command) -> Result<bool, Error> {
         let Command::DeleteService(key) = command else { return Ok(true) };
         let entry = ask(self.core, key).await?;
-        Ok(entry.is_none_or(|entry| self.change.planner.may_delete_whole(&entry)))
+        let planner = &self.change.planner;
+        Ok(entry.is_none_or(|entry| {
+            planner.may_delete_whole(&entry) && !(planner.leaves_others() && self.is_others(&entry))
+        }))
+    }
+
+    /// Is a service configured neither as it was before nor as it is desired, so that another writer made it?
+    fn is_others(&self, present: &TableEntry) -> bool {
+        let key = present.service().key();
+        let Change { before, desired, .. } = self.change;
+        let mut known = [before, desired].into_iter().filter_map(|table| table.service(&key));
+        !known.any(|entry| entry.service() == present.service())
     }
 }
 

@@ -35,6 +35,7 @@ use crate::table::Table;
 ///   is taken back only if the entry is still exactly as this change left it: an added service or destination is deleted, an edited one
 ///   gets its former values, a deleted one comes back if it is absent (a service with its destinations). A service that this change
 ///   added stays if it has a destination that this change did not add. What another writer has changed since is left as it is.
+///   A destination that was added stays, too, if those before it can't come back and the service would have no usable one.
 /// - **What is reported is what was done**: [`Applied`] and [`ChangeError`] hold the commands that the kernel carried out, in order,
 ///   and what stays although it should have been undone. A command whose acknowledgement was lost is never undone: the table tells
 ///   whether it may have been carried out, and then it is reported.
@@ -234,3 +235,6 @@ mod tests;
 
 #[cfg(test)]
 mod law;
+
+#[cfg(test)]
+mod fault_tests;

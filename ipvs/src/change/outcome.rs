@@ -127,6 +127,8 @@ pub struct ChangeReport {
     pub undone: Vec<Command>,
     /// What this change did, or may have done, that was not undone, and why.
     pub kept: Vec<Kept>,
+    /// Why the hook could not undo its own work, if that stays: see [`Change::apply_with`](crate::Change::apply_with).
+    pub hook: Option<String>,
     /// With [`StopReason::Contended`]: the commands that would still have been needed when the table was last read, before the undo.
     pub remaining: Vec<Command>,
     /// How many attempts were made.
@@ -161,6 +163,8 @@ pub enum KeptReason {
     InUse,
     /// The kernel's reply was lost, and the entry is as the command makes it: it may be another writer's.
     Unacknowledged,
+    /// Without it the service would have no usable destination: others were not brought back.
+    LastUsable,
     /// The hook could not undo its own work, which relies on it.
     Hook(String),
     /// The kernel refused to take it back.
@@ -175,6 +179,7 @@ impl fmt::Display for KeptReason {
             KeptReason::Changed => f.write_str("another writer has changed it since"),
             KeptReason::InUse => f.write_str("it has a destination that another writer added"),
             KeptReason::Unacknowledged => f.write_str("the kernel's reply was lost, so it may be another writer's"),
+            KeptReason::LastUsable => f.write_str("without it the service would have no usable destination"),
             KeptReason::Hook(reason) => f.write_str(reason),
             KeptReason::Refused(refusal) => refusal.fmt(f),
             KeptReason::Unreachable => f.write_str("the kernel could not be asked"),
@@ -255,8 +260,8 @@ pub enum DirectorState {
     /// Nothing that this change made is left: each entry that it touched is as before, or as another writer has made it since.
     /// Destinations that had been deleted for a moment have counters of 0.
     Undone,
-    /// Part of the change stays: [`ChangeReport::kept`] says what, and why. No service has lost its last usable destination by it, and it
-    /// can be planned and applied again.
+    /// Part of the change, or of what the hook did, stays: [`ChangeReport::kept`] and [`ChangeReport::hook`] say what, and why. No service
+    /// that is there has lost its last usable destination by it, and it can be planned and applied again.
     Partial,
     /// The kernel could not be asked. As before, or as desired, or between.
     Unknown,

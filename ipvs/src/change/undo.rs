@@ -56,6 +56,8 @@ struct Undo {
     /// No command is sent again once it was acknowledged, whatever another writer does after it.
     undone: IndexSet<Command>,
     kept: Vec<Kept>,
+    /// Why the hook could not undo its own work.
+    hook: Option<String>,
     /// What the kernel refused to take back, which is not tried again.
     refused: HashMap<Command, Refusal>,
 }
@@ -70,16 +72,18 @@ where
         let is_untouched = self.journal.commands.is_empty() && self.journal.unacknowledged.is_empty();
         let mut undo = Undo::default();
         let undone = self.take_back(&mut undo).await;
+        let is_whole = undo.kept.is_empty() && undo.hook.is_none();
         let state = match undone {
-            _ if is_untouched && undo.kept.is_empty() => DirectorState::Untouched,
+            _ if is_untouched && is_whole => DirectorState::Untouched,
             Err(_) => DirectorState::Unknown,
-            Ok(()) if undo.kept.is_empty() => DirectorState::Undone,
+            Ok(()) if is_whole => DirectorState::Undone,
             Ok(()) => DirectorState::Partial,
         };
         let report = ChangeReport {
             applied: self.journal.commands,
             undone: undo.undone.into_iter().collect(),
             kept: undo.kept,
+            hook: undo.hook,
             remaining: self.remaining,
             attempts: self.attempts,
         };
@@ -89,15 +93,17 @@ where
     async fn take_back(&mut self, undo: &mut Undo) -> Result<(), Error> {
         let mut progress = Progress { phase: Phase::Undoing, done: 0, total: self.journal.commands.len() };
         let services = self.by_service().await;
-        self.undo_daemons(undo, Pass::Remove).await?;
-        self.undo_timeouts(undo).await?;
+        self.undo_director(undo, Pass::Remove).await?;
         self.pass(undo, &services, Pass::Restore, &mut progress).await?;
         let hook = if self.is_hook_done { (self.hook)(Phase::Undoing) } else { Ok(()) };
         match hook {
             Ok(()) => self.pass(undo, &services, Pass::Remove, &mut progress).await?,
-            Err(reason) => self.keep_added(undo, &services, &reason).await?,
+            Err(reason) => {
+                self.keep_added(undo, &services, &reason).await?;
+                undo.hook = Some(reason);
+            }
         }
-        self.undo_daemons(undo, Pass::Restore).await?;
+        self.undo_director(undo, Pass::Restore).await?;
         self.keep_unacknowledged(undo).await
     }
 
@@ -159,16 +165,20 @@ where
                 }
             };
             let now = Config::of(entry.as_ref());
-            let (goal, mut kept) = self.goal(places, &now, is_restoring);
+            let (mut goal, mut kept) = self.goal(places, &now, is_restoring);
+            if pass == Pass::Remove {
+                self.keep_usable(undo, places, entry.as_ref(), &now, &mut goal, &mut kept);
+            }
             let mut commands = difference(key, &now, &goal, pass);
-            commands.iter().for_each(|command| undo.keep_refused(command));
-            commands.retain(|command| !undo.refused.contains_key(command) && !undo.undone.contains(command));
-            if commands.is_empty() {
-                if pass == Pass::Remove {
-                    undo.kept.append(&mut kept);
-                }
+            let is_refused = |command: &Command| undo.refused.contains_key(command);
+            if commands.iter().all(|command| is_refused(command) || undo.undone.contains(command)) {
+                commands.iter().for_each(|command| undo.keep_refused(command));
+                // What else is not as it was made is looked at in the second pass.
+                kept.retain(|kept| pass == Pass::Remove || matches!(kept.command, Command::DeleteService(_)));
+                undo.kept.append(&mut kept);
                 return Ok(());
             }
+            commands.retain(|command| !is_refused(command) && !undo.undone.contains(command));
             let sent = self.send_back(undo, &commands).await;
             if matches!(commands[0], Command::AddService(_)) {
                 is_restoring = sent.is_err() || undo.undone.contains(&commands[0]);
@@ -181,8 +191,47 @@ where
         }
     }
 
+    /// Leaves a service its usable destinations if none would be left, since others did not come back: their deletion was not
+    /// acknowledged, or the kernel refused to add them.
+    fn keep_usable(
+        &self,
+        undo: &Undo,
+        places: &[usize],
+        entry: Option<&TableEntry>,
+        now: &Config,
+        goal: &mut Config,
+        kept: &mut Vec<Kept>,
+    ) {
+        let has_usable = |config: &Config| config.destinations.values().any(is_usable);
+        let Some(service) = goal.service.filter(|_| has_usable(now) && !has_usable(goal)) else { return };
+        let key = service.key();
+        let is_lost = |command: &Command| {
+            let takes_away = match command {
+                Command::DeleteDestination(..) => true,
+                Command::EditDestination(_, edited) => !is_usable(edited),
+                _ => false,
+            };
+            takes_away && command.service_key() == Some(key) && is_made(command, entry)
+        };
+        let is_refused = |command: &Command| undo.refused.contains_key(command);
+        if !self.journal.unacknowledged.iter().any(is_lost)
+            && !difference(&key, now, goal, Pass::Restore).iter().any(is_refused)
+        {
+            return;
+        }
+        let usable = now.destinations.iter().filter(|(_, present)| is_usable(present));
+        goal.destinations.extend(usable.map(|(at, present)| (*at, *present)));
+        let makes_usable = |command: &Command| match command {
+            Command::AddDestination(_, made) | Command::EditDestination(_, made) => is_usable(made),
+            _ => false,
+        };
+        let made = places.iter().map(|at| self.journal.commands[*at]);
+        let made = made.filter(|command| makes_usable(command) && is_made(command, entry));
+        kept.extend(made.map(|command| Kept { command, reason: KeptReason::LastUsable }));
+    }
+
     /// What the service is to be: for each command, newest first, what was before it, if the entry still is what it made.
-    fn goal(&self, places: &[usize], now: &Config, is_restoring: bool) -> (Config, Vec<Kept>) {
+    fn goal(&self, places: &[usize], now: &Config, mut is_restoring: bool) -> (Config, Vec<Kept>) {
         let Config { mut service, mut destinations } = now.clone();
         let mut kept = Vec::new();
         for &at in places {
@@ -208,9 +257,17 @@ where
                     for (at, destination) in Config::of(before).destinations {
                         destinations.entry(at).or_insert(destination);
                     }
+                    // What was deleted before that was another one.
+                    is_restoring = false;
                 }
                 // It is another writer's, with all that it has.
-                Command::DeleteService(_) => break,
+                Command::DeleteService(_) => {
+                    if is_restoring {
+                        // It came back alone, and its destinations do not follow.
+                        kept.push(Kept { command, reason: KeptReason::Changed });
+                    }
+                    break;
+                }
                 Command::AddDestination(_, added) => match destinations.get(&added.address) {
                     Some(present) if *present == added => drop(destinations.shift_remove(&added.address)),
                     Some(_) => kept.push(Kept { command, reason: KeptReason::Changed }),
@@ -230,6 +287,12 @@ where
         (Config { service, destinations }, kept)
     }
 
+    /// What a destination was before it was edited by the command at this place.
+    fn former(&self, at: usize, edited: &Destination) -> Option<Destination> {
+        let Before::Entry(entry) = &self.journal.before[at] else { return None };
+        Some(entry.destination(&edited.address)?.destination)
+    }
+
     /// Sends as many of these commands as go into one datagram.
     async fn send_back(&mut self, undo: &mut Undo, commands: &[Command]) -> Result<(), Error> {
         self.core.begin();
@@ -246,7 +309,7 @@ where
         Ok(())
     }
 
-    /// The hook could not undo its own work: what was added stays.
+    /// The hook could not undo its own work: what was added or became usable stays.
     async fn keep_added(
         &mut self,
         undo: &mut Undo,
@@ -255,10 +318,15 @@ where
     ) -> Result<(), Error> {
         for (key, places) in services {
             let entry = ask(self.core, key).await?;
-            let added = places.iter().map(|at| self.journal.commands[*at]).filter(|command| {
-                matches!(command, Command::AddService(_) | Command::AddDestination(..))
-                    && is_made(command, entry.as_ref())
-            });
+            let is_added = |at: &usize| match &self.journal.commands[*at] {
+                Command::AddService(_) | Command::AddDestination(..) => true,
+                Command::EditDestination(_, edited) => {
+                    self.former(*at, edited).is_some_and(|former| !is_usable(&former))
+                }
+                _ => false,
+            };
+            let added = places.iter().filter(|at| is_added(at)).map(|at| self.journal.commands[*at]);
+            let added = added.filter(|command| is_made(command, entry.as_ref()));
             undo.kept.extend(added.map(|command| Kept { command, reason: KeptReason::Hook(reason.to_owned()) }));
         }
         Ok(())
@@ -283,6 +351,24 @@ where
             }
         }
         Ok(())
+    }
+
+    /// Daemons and timeouts, again if a reply was lost.
+    async fn undo_director(&mut self, undo: &mut Undo, pass: Pass) -> Result<(), Error> {
+        let kept = undo.kept.len();
+        for _ in 1..TRIES {
+            if self.try_undo_director(undo, pass).await.is_ok() {
+                return Ok(());
+            }
+            // The next one finds it again.
+            undo.kept.truncate(kept);
+        }
+        self.try_undo_director(undo, pass).await
+    }
+
+    async fn try_undo_director(&mut self, undo: &mut Undo, pass: Pass) -> Result<(), Error> {
+        self.undo_daemons(undo, pass).await?;
+        if pass == Pass::Remove { self.undo_timeouts(undo).await } else { Ok(()) }
     }
 
     /// Daemons that were started stop before anything else, as they exclude destinations of both families; those that were stopped

@@ -183,7 +183,9 @@ impl Ledger {
     }
 
     /// The planner for a change by this writer from `present`, of which the ledger was just [pruned](Self::prune), to
-    /// `desired`: it concerns what `desired` names, and what it does not name as far as the writer may delete it.
+    /// `desired`: it concerns what `desired` names, and what it does not name as far as the writer may delete it. Unless the
+    /// writer [takes](Writer::take), a [`Change`](crate::Change) with this planner stops, and is undone, where somebody else
+    /// makes one of these services after `present` was read, or makes it anew differently.
     ///
     /// # Errors
     /// The services that `desired` names, that the planner concerns and that are there, but belong to somebody else, unless
@@ -212,7 +214,8 @@ impl Ledger {
         }
         concerned
             .extend(desired.services().map(|entry| entry.service().key()).filter(|key| planner.concerns_service(key)));
-        Ok(planner.these_services(concerned))
+        let planner = planner.these_services(concerned);
+        Ok(if writer.owner.is_some() && !writer.takes { planner.leaving_others() } else { planner })
     }
 
     /// Before a change: what will be there when it is made belongs to the writer, as it is now and as it will be.

@@ -1,0 +1,270 @@
+//! Lost replies, refusals and other writers at the worst moments of a change, one command in each datagram.
+
+use std::time::Duration;
+
+use super::*;
+use crate::fake::Fake;
+use crate::link::Link;
+use crate::link::faulty::{Fault, Faulty, Writer};
+use crate::owners::{Ledger, Writer as Owning};
+use crate::wire::{self, Body, Read, Request};
+use crate::{
+    Daemon, DaemonRole, Destination, Errno, Forwarding, InterfaceName, Scheduler, Service, ServiceKey, Weight,
+};
+
+fn key(n: u32) -> ServiceKey {
+    format!("mark {n}").parse().unwrap()
+}
+
+fn server(n: u8) -> Destination {
+    Destination::new(([192, 0, 2, n], 80).into()).with_forwarding(Forwarding::Masquerade)
+}
+
+/// Services with the numbers and weights of their destinations.
+fn table(services: &[(u32, &[(u8, u32)])]) -> Table {
+    let mut table = Table::new();
+    for (n, servers) in services {
+        table.apply(&Command::AddService(Service::new(key(*n)))).unwrap();
+        for (server, weight) in servers.iter().map(|(n, weight)| (self::server(*n), Weight::new(*weight).unwrap())) {
+            table.apply(&Command::AddDestination(key(*n), server.with_weight(weight))).unwrap();
+        }
+    }
+    table
+}
+
+/// The numbers and weights of the destinations of a service, in order.
+fn servers(client: &mut Client, n: u32) -> Vec<(u8, u32)> {
+    let states = client.destinations(&key(n)).unwrap();
+    let mut servers: Vec<_> = states
+        .iter()
+        .map(|state| {
+            let std::net::IpAddr::V4(address) = state.destination.address.ip() else { panic!("{state:?}") };
+            (address.octets()[3], state.destination.weight.get())
+        })
+        .collect();
+    servers.sort_unstable();
+    servers
+}
+
+fn client_of(link: Link) -> Client {
+    Client::over(link, Duration::from_secs(1)).unwrap()
+}
+
+/// A client of a kernel on whose calls, from the one of this number on, these faults come; and another client of it.
+fn faulty(table: &Table, at: usize, faults: &[Fault]) -> (Client, Client) {
+    watched(table, at, faults, |_, _| ())
+}
+
+/// The same, and what another writer does before each call.
+fn watched(
+    table: &Table,
+    at: usize,
+    faults: &[Fault],
+    mut write: impl FnMut(&[Request], &mut Client) + Send + 'static,
+) -> (Client, Client) {
+    /// Calls to connect.
+    const CONNECT: usize = 2;
+    let kernel = Fake::new(table.clone());
+    let (other, mut third) = (kernel.another(), client_of(Link::Fake(Box::new(kernel.another()))));
+    let mut link = Faulty::new(kernel);
+    link.window = 1;
+    link.faults.extend(std::iter::repeat_n(None, at + CONNECT));
+    link.faults.extend(faults.iter().copied().map(Some));
+    link.writer = Some(Writer(Box::new(move |datagram| write(&requests(datagram), &mut third))));
+    (client_of(Link::Faulty(Box::new(link))), client_of(Link::Fake(Box::new(other))))
+}
+
+fn requests(datagram: &[u8]) -> Vec<Request> {
+    let request = |message: Result<(wire::Header, Body<'_>), _>| {
+        let Ok((header, Body::Family { command, attrs })) = message else { return None };
+        wire::decode_request(&header, command, attrs).ok()?
+    };
+    wire::messages(datagram).filter_map(request).collect()
+}
+
+fn change(from: &Table, to: &Table) -> Change {
+    Change::prepare(from.clone(), to.clone(), Planner::new()).unwrap()
+}
+
+fn break_if(condition: bool) -> ControlFlow<()> {
+    if condition { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
+/// A service is deleted, made again by another writer, and deleted again: what comes back is the other writer's, and nothing else.
+#[test]
+fn a_service_that_was_deleted_twice_comes_back_as_it_was_last() {
+    let from = table(&[(1, &[(11, 1), (12, 1)]), (2, &[(11, 1)]), (3, &[(11, 1), (12, 1)])]);
+    let (mut client, mut other) = faulty(&from, 0, &[]);
+    let mut third = other.try_clone().unwrap();
+    let made = change(&from, &table(&[(1, &[(12, 1)])])).apply(&mut client, |progress| {
+        match (progress.phase, progress.done) {
+            // So that there is another attempt.
+            (Phase::Applying, 0) => third.delete_service(&key(1)).unwrap(),
+            (Phase::Applying, 2) => {
+                third.add_service(&Service::new(key(9))).unwrap();
+                third.add_service(&Service::new(key(3))).unwrap();
+                third.add_destination(&key(3), &server(13)).unwrap();
+            }
+            _ => {}
+        }
+        break_if((progress.phase, progress.done) == (Phase::Retrying, 3))
+    });
+    let error = made.unwrap_err();
+    let deletions = error.report.applied.iter().filter(|command| **command == Command::DeleteService(key(3)));
+    assert_eq!((error.state, deletions.count()), (DirectorState::Undone, 2), "{error:?}");
+    assert_eq!(servers(&mut other, 3), [(13, 1)]);
+}
+
+#[test]
+fn a_service_that_comes_back_without_its_destinations_is_reported() {
+    let from = table(&[(1, &[(11, 1)]), (2, &[(11, 1), (12, 1)])]);
+    let mut is_back = Some(false);
+    let (mut client, mut other) = watched(&from, 0, &[], move |requests, other| {
+        if is_back == Some(true) {
+            other.edit_service(&Service::new(key(2)).with_scheduler(Scheduler::LC)).unwrap();
+            is_back = None;
+        }
+        if let [Request::Change(Command::AddService(_))] = requests {
+            is_back = is_back.map(|_| true);
+        }
+    });
+    let made = change(&from, &Table::new()).apply(&mut client, |progress| break_if(progress.done > 0));
+    let error = made.unwrap_err();
+    assert_eq!(servers(&mut other, 2), [], "it may be another writer's");
+    let kept = Kept { command: Command::DeleteService(key(2)), reason: KeptReason::Changed };
+    assert_eq!((error.state, &error.report.kept[..]), (DirectorState::Partial, &[kept][..]));
+}
+
+/// The reply to the deletion of the former destination is lost, then the change is interrupted: the new one stays.
+#[test]
+fn an_undo_takes_no_last_usable_destination_away() {
+    let from = table(&[(1, &[(11, 1)]), (2, &[(11, 1)])]);
+    let mut is_kept = 0;
+    for (at, fault) in (0..40).flat_map(|at| [Fault::Lost, Fault::Gone, Fault::Late].map(|fault| (at, fault))) {
+        let (mut client, mut other) = faulty(&from, at, &[fault]);
+        let made = change(&from, &table(&[(1, &[(12, 1)])]))
+            .apply(&mut client, |progress| break_if(progress.phase == Phase::Retrying));
+        assert_ne!(servers(&mut other, 1), [], "{at} {fault:?}: {made:?}");
+        let Err(error) = made else { continue };
+        if let Some(kept) = error.report.kept.iter().find(|kept| kept.reason == KeptReason::LastUsable) {
+            assert_eq!(
+                (kept.command, error.state),
+                (Command::AddDestination(key(1), server(12)), DirectorState::Partial)
+            );
+            is_kept += 1;
+        }
+    }
+    assert!(is_kept > 0);
+}
+
+#[test]
+fn one_lost_reply_does_not_end_an_undo() {
+    let from = table(&[(1, &[(11, 1)]), (2, &[(11, 1)]), (3, &[(11, 1)])]);
+    let mut to = table(&[(1, &[(11, 1)])]);
+    to.apply(&Command::SetTimeouts(crate::Timeouts { tcp: Some(60), ..Default::default() })).unwrap();
+    to.apply(&Command::StartDaemon(Daemon::new(DaemonRole::Master, InterfaceName::LOOPBACK))).unwrap();
+    let change = change(&from, &to);
+    let all = change.plan().commands().len();
+    let faults = [Fault::Lost, Fault::Gone, Fault::Late, Fault::Fails(Errno::ENOBUFS)];
+    for (at, fault) in (0..60).flat_map(|at| faults.map(|fault| (at, fault))) {
+        let (mut client, mut other) = faulty(&from, at, &[fault]);
+        let stop = |progress: Progress| break_if(progress.phase == Phase::Applying && progress.done == all - 1);
+        let Err(error) = change.apply(&mut client, stop) else { continue };
+        let is_back = crate::plan(&other.table().unwrap(), &from).is_empty();
+        let is_told = matches!(error.state, DirectorState::Partial) && !error.report.kept.is_empty();
+        assert!(is_back || is_told, "{at} {fault:?}: {error:?}");
+    }
+}
+
+#[test]
+fn what_is_as_desired_after_the_last_attempt_is_done() {
+    let from = table(&(1..=30).map(|n| (n, &[][..])).collect::<Vec<_>>());
+    let mut readings = 0;
+    let (mut client, mut other) = watched(&from, 0, &[], move |requests, other| {
+        readings += usize::from(matches!(requests, [Request::Read(Read::Services)]));
+        if readings == 20 {
+            other.flush().unwrap();
+            other.add_service(&Service::new(key(100))).unwrap();
+            readings += 1;
+        }
+    });
+    let (mut third, mut attempt) = (other.try_clone().unwrap(), 0);
+    let made = change(&from, &table(&[(100, &[])])).apply(&mut client, |progress| {
+        if progress.done == 0 {
+            attempt += 1;
+            // Less differs each time, but what is to be there never comes to be.
+            third.delete_service(&key(attempt)).unwrap();
+            if third.delete_service(&key(100)).is_err() {
+                third.add_service(&Service::new(key(100)).with_scheduler(Scheduler::LC)).unwrap();
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    assert_eq!(made.unwrap().attempts, 20);
+    assert_eq!(other.services().unwrap().len(), 1);
+}
+
+#[test]
+fn a_hook_that_cannot_undo_its_own_work_is_reported() {
+    let from = table(&[(1, &[(11, 1), (12, 0)]), (2, &[(11, 1)])]);
+    for weight in [0, 5] {
+        let to = table(&[(1, &[(11, 1), (12, weight)])]);
+        let mut client = Client::fake(from.clone());
+        let mut is_hook_done = false;
+        let hook = |phase| {
+            is_hook_done = true;
+            if phase == Phase::Undoing { Err("the marks stay".to_owned()) } else { Ok(()) }
+        };
+        // Before service 2 is deleted.
+        let stop =
+            |progress: Progress| break_if(progress.done + 1 == progress.total && (weight == 0 || progress.done > 0));
+        let error = change(&from, &to).apply_with(&mut client, hook, stop).unwrap_err();
+        assert_eq!(
+            (error.state, error.report.hook.as_deref()),
+            (DirectorState::Partial, Some("the marks stay")),
+            "{error:?}"
+        );
+        let edit = Command::EditDestination(key(1), server(12).with_weight(Weight::new(weight).unwrap()));
+        let kept: Vec<_> = error.report.kept.iter().map(|kept| kept.command).collect();
+        assert_eq!(kept, if weight == 0 { vec![] } else { vec![edit] });
+        assert_eq!(servers(&mut client, 1), [(11, 1), (12, weight)]);
+        assert!(is_hook_done);
+    }
+}
+
+/// Makes a change for an owner to whom service 1 of `from` belongs, while another writer makes that service anew.
+fn owned(from: &Table, to: &Table, takes: bool) -> (Result<Applied, ChangeError>, Client) {
+    let mut client = Client::fake(from.clone());
+    let mut other = client.try_clone().unwrap();
+    let writer = Owning { takes, ..Owning::of("shop".parse().unwrap()) };
+    let mut ledger = Ledger::new();
+    ledger.claim(&writer, &Planner::new(), &Table::new(), from);
+    let planner = ledger.restrict(Planner::new().only_services(), &writer, from, to).unwrap();
+    let change = Change::prepare(client.table().unwrap(), to.clone(), planner).unwrap();
+    let mut is_first = true;
+    let made = change.apply(&mut client, |_| {
+        if std::mem::take(&mut is_first) {
+            let _ = other.delete_service(&key(1));
+            other.add_service(&Service::new(key(1)).with_scheduler(Scheduler::RR)).unwrap();
+            other.add_destination(&key(1), &server(77)).unwrap();
+        }
+        ControlFlow::Continue(())
+    });
+    (made, other)
+}
+
+#[test]
+fn an_owner_takes_no_service_over_that_another_writer_makes_meanwhile() {
+    let desired = table(&[(1, &[(11, 1)]), (2, &[(11, 1)])]);
+    let edited = table(&[(1, &[(11, 2)]), (2, &[(11, 1)])]);
+    let rest = table(&[(2, &[(11, 1)])]);
+    for (from, to) in [(Table::new(), &desired), (desired.clone(), &edited), (desired.clone(), &rest)] {
+        let (made, mut other) = owned(&from, to, false);
+        let error = made.unwrap_err();
+        assert!(matches!(error.state, DirectorState::Untouched | DirectorState::Undone), "{error:?}");
+        assert_eq!(servers(&mut other, 1), [(77, 1)], "{error:?}");
+        assert_eq!(other.services().unwrap().len(), from.services().len().max(1));
+        let (made, mut other) = owned(&from, to, true);
+        assert!(made.is_ok() && crate::plan(&other.table().unwrap(), to).is_empty(), "{made:?}");
+    }
+}
