@@ -167,11 +167,11 @@ fn services(
 
 /// Which services of IPv4 there are, in the order of a dump; `None` where this interface can't be used. The kernel copies as many as
 /// there is room for in one call, during which none comes or goes.
-pub(crate) fn service_keys(
+pub(crate) fn service_counts(
     buffer: &mut Vec<u8>,
     expected: usize,
     mut ask: impl FnMut(i32, &mut [u8]) -> Result<(), Errno>,
-) -> Option<Vec<ServiceKey>> {
+) -> Option<Vec<(ServiceKey, usize)>> {
     if !sockopt::IS_KNOWN {
         return None;
     }
@@ -179,9 +179,9 @@ pub(crate) fn service_keys(
     let mut room = expected.saturating_add(1);
     while sockopt::ask_services(buffer, room) {
         ask(sockopt::GET_SERVICES, buffer).ok()?;
-        let keys = sockopt::service_keys(buffer)?;
-        if keys.len() < room {
-            return Some(keys);
+        let counts = sockopt::service_counts(buffer)?;
+        if counts.len() < room {
+            return Some(counts);
         }
         room = room.saturating_mul(2);
     }
@@ -198,7 +198,7 @@ pub(crate) fn has_addresses(
     if !sockopt::IS_KNOWN {
         return false;
     }
-    let told = told_destinations(buffer, key, Detail::NoStatistics, Some(Tunnel::Ipip), &mut ask);
+    let told = told_destinations(buffer, key, None, Detail::NoStatistics, Some(Tunnel::Ipip), &mut ask);
     told.is_ok_and(|told| told.missing() == Some(0) && told.addresses().eq(addresses))
 }
 
@@ -235,7 +235,7 @@ fn settled_destinations(
 ) -> Result<Option<Told>, Error> {
     let mut before = None;
     for _attempt in 0..ATTEMPTS {
-        let told = match told_destinations(buffer, key, Detail::Statistics, Some(Tunnel::Ipip), &mut ask) {
+        let told = match told_destinations(buffer, key, None, Detail::Statistics, Some(Tunnel::Ipip), &mut ask) {
             Err(Error::Refused(refusal)) if refusal.errno == Errno::ESRCH => return Ok(None),
             told => told?,
         };
@@ -248,10 +248,12 @@ fn settled_destinations(
 }
 
 /// The destinations of a service without statistics, for a client, which has another way to ask: `None` where this one does not know all of
-/// them (one is of IPv6, or behind a tunnel), or refuses, or somebody makes changes.
+/// them (one is of IPv6, or behind a tunnel), or refuses, or somebody makes changes. With their `count` from a reading of the services just
+/// before, one call is enough.
 pub(crate) fn all_destinations(
     buffer: &mut Vec<u8>,
     key: &ServiceKey,
+    mut count: Option<usize>,
     mut ask: impl FnMut(i32, &mut [u8]) -> Result<(), Errno>,
 ) -> Option<Vec<DestinationState>> {
     /// Somebody may add or remove one between the questions.
@@ -260,7 +262,7 @@ pub(crate) fn all_destinations(
         return None;
     }
     for _round in 0..ROUNDS {
-        let told = told_destinations(buffer, key, Detail::NoStatistics, None, &mut ask).ok()?;
+        let told = told_destinations(buffer, key, count.take(), Detail::NoStatistics, None, &mut ask).ok()?;
         if told.missing() == Some(0) {
             return Some(told.destinations);
         }
@@ -268,21 +270,25 @@ pub(crate) fn all_destinations(
     None
 }
 
-/// One round: how many destinations a service has, and those of IPv4. If one is behind a tunnel, `tunnel` is what that is taken for; without
+/// One round: how many destinations a service has, unless that is known, and those of IPv4. If one is behind a tunnel, `tunnel` is what that is taken for; without
 /// it, the answer makes no sense.
 fn told_destinations(
     buffer: &mut Vec<u8>,
     key: &ServiceKey,
+    count: Option<usize>,
     detail: Detail,
     tunnel: Option<Tunnel>,
     mut ask: impl FnMut(i32, &mut [u8]) -> Result<(), Errno>,
 ) -> Result<Told, Error> {
     let failed = |errno| failed(CommandKind::GetDestinations, errno);
-    if !sockopt::ask_service(buffer, key) {
-        return Err(failed(Errno::EAFNOSUPPORT));
-    }
-    ask(sockopt::GET_SERVICE, buffer).map_err(failed)?;
-    let count = sockopt::destination_count(buffer).ok_or_else(|| nonsense("IP_VS_SO_GET_SERVICE"))?;
+    let count = match count {
+        Some(count) => count,
+        None if !sockopt::ask_service(buffer, key) => return Err(failed(Errno::EAFNOSUPPORT)),
+        None => {
+            ask(sockopt::GET_SERVICE, buffer).map_err(failed)?;
+            sockopt::destination_count(buffer).ok_or_else(|| nonsense("IP_VS_SO_GET_SERVICE"))?
+        }
+    };
     // With one more that stays empty, all of them are there.
     if !sockopt::ask_destinations(buffer, key, count.saturating_add(1)) {
         return Err(absurd("num_dests", count));

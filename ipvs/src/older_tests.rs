@@ -145,6 +145,30 @@ fn destinations_that_change_meanwhile_are_asked_for_again() {
 }
 
 #[test]
+fn a_count_that_is_right_saves_a_call_and_a_wrong_one_is_not_believed() {
+    let key = service(1).key();
+    let mut fake = Fake::new(table([
+        Command::AddService(service(1)),
+        Command::AddDestination(key, server(1)),
+        Command::AddDestination(key, server(2)),
+    ]));
+    let mut read = |count| {
+        let mut calls = Vec::new();
+        let destinations = all_destinations(&mut Vec::new(), &key, count, |option, buffer| {
+            calls.push(option);
+            fake.ask(option, buffer)
+        });
+        (destinations.map(|destinations| destinations.len()), calls)
+    };
+    let (count, copy) = (sockopt::GET_SERVICE, sockopt::GET_DESTINATIONS);
+    assert_eq!(read(None), (Some(2), vec![count, copy]));
+    assert_eq!(read(Some(2)), (Some(2), vec![copy]));
+    for wrong in [0, 1, 3] {
+        assert_eq!(read(Some(wrong)), (Some(2), vec![copy, count, copy]), "{wrong}");
+    }
+}
+
+#[test]
 fn absurd_numbers_are_not_believed() {
     for option in [sockopt::GET_INFO, sockopt::GET_SERVICE] {
         for count in [u32::MAX, u32::MAX - 1, i32::MAX as u32] {

@@ -4,7 +4,10 @@
 //! carries requests out while they are sent. A future of these may be dropped at any time: what it leaves behind is either
 //! gone with it ([`Core::flush`]) or noted ([`Core::clear_the_way`]), and answers that come late are passed over by their number.
 
+use std::collections::HashMap;
 use std::io::ErrorKind;
+
+use foldhash::fast::RandomState;
 
 use super::carrier::{Carrier, Paced};
 use crate::cause::Cause;
@@ -16,7 +19,7 @@ use crate::explain::is_broadcast_here;
 use crate::info::Info;
 use crate::link::Datagrams;
 use crate::namespace::NamespaceError;
-use crate::service::Service;
+use crate::service::{Service, ServiceKey};
 use crate::timeouts::Timeouts;
 use crate::wire::{self, Detail, Read, WireError};
 
@@ -33,6 +36,8 @@ pub(crate) struct Core<C> {
     reply: Vec<u8>,
     /// A dump that was not read to its end: the kernel begins no other before.
     unfinished: Option<Query>,
+    /// How many destinations services of IPv4 had when all of them were read, until each is asked for its destinations.
+    pub(super) destination_counts: HashMap<ServiceKey, usize, RandomState>,
     /// A conversation broke off, and left answers that wait to be received.
     is_littered: bool,
 }
@@ -52,9 +57,20 @@ impl<C: Carrier> Core<C> {
     /// The same conversation, waited for in another way.
     #[cfg(feature = "tokio")]
     pub(super) fn carried_by<D>(self, change: impl FnOnce(C) -> D) -> Core<D> {
-        let Core { carrier, family, numbers, limits, window, request, reply, unfinished, is_littered } = self;
+        let Core {
+            carrier,
+            family,
+            numbers,
+            limits,
+            window,
+            request,
+            reply,
+            unfinished,
+            destination_counts,
+            is_littered,
+        } = self;
         let carrier = change(carrier);
-        Core { carrier, family, numbers, limits, window, request, reply, unfinished, is_littered }
+        Core { carrier, family, numbers, limits, window, request, reply, unfinished, destination_counts, is_littered }
     }
 
     fn with(carrier: C, family: u16) -> Self {
@@ -67,6 +83,7 @@ impl<C: Carrier> Core<C> {
             request: Vec::new(),
             reply: Vec::new(),
             unfinished: None,
+            destination_counts: HashMap::default(),
             is_littered: false,
         }
     }
@@ -138,6 +155,7 @@ impl<C: Carrier> Core<C> {
     /// Forgets what was gathered and not sent.
     pub(crate) fn begin(&mut self) {
         self.window.clear();
+        self.destination_counts.clear();
     }
 
     /// Adds a command to those that are sent together. Must they be sent now?

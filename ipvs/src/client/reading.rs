@@ -59,6 +59,7 @@ impl<C: Carrier> Core<C> {
     pub(crate) async fn services(&mut self, detail: Detail) -> Result<Vec<ServiceState>, Error> {
         let mut known: IndexMap<ServiceKey, (ServiceState, usize), RandomState> = IndexMap::default();
         let mut runs = Runs::default();
+        self.destination_counts.clear();
         for number in 0..DUMPS {
             self.carrier.pause(pause_before(number)).await;
             let dump = self.dump_services(detail, number).await?;
@@ -67,15 +68,17 @@ impl<C: Carrier> Core<C> {
             }
             let keys = || dump.entries.iter().map(|state| state.service.key());
             let of_ipv4 = keys().filter(|key| key.family() == Family::V4);
-            let there = self.ask_service_keys(of_ipv4.clone().count());
-            let is_as_dumped = there.as_ref().is_some_and(|there| of_ipv4.eq(there.iter().copied()));
+            let there = self.ask_service_counts(of_ipv4.clone().count());
+            let is_as_dumped = there.as_ref().is_some_and(|there| of_ipv4.eq(there.iter().map(|(key, _)| *key)));
             if number == 0 && is_as_dumped && keys().all(|key| key.family() == Family::V4) {
+                self.destination_counts = there.into_iter().flatten().collect();
                 return Ok(dump.entries);
             }
             runs.add(keys(), &dump.lengths, dump.has_room);
             known.extend(dump.entries.iter().map(|state| (state.service.key(), (*state, number))));
             if runs.are_whole() {
-                return self.still_there(known, number, there.unwrap_or_default(), detail).await;
+                let there = there.unwrap_or_default().into_iter().map(|(key, _)| key).collect();
+                return self.still_there(known, number, there, detail).await;
             }
         }
         Err(Error::Unstable)
@@ -114,6 +117,8 @@ impl<C: Carrier> Core<C> {
         decode: impl Fn(&[u8]) -> Result<T, WireError>,
     ) -> Result<Dump<T>, Error> {
         let datagrams = if number & 1 == 0 { Datagrams::Long } else { Datagrams::Short };
+        // Ten destinations fill a page, so that dumping them again to be certain would be the rule.
+        let is_certain = number > 1 || matches!(read, Read::Destinations(_));
         let mut dump = Dump { entries: Vec::new(), lengths: Vec::new(), has_room: true };
         let mut before = 0;
         let take = |heard: Heard<'_>| {
@@ -122,7 +127,7 @@ impl<C: Carrier> Core<C> {
                 Heard::End(_) if dump.entries.len() == before => {}
                 Heard::End(length) => {
                     dump.lengths.push(dump.entries.len() - before);
-                    dump.has_room = datagrams.have_room(length, number > 1);
+                    dump.has_room = datagrams.have_room(length, is_certain);
                     before = dump.entries.len();
                 }
             }
@@ -135,10 +140,11 @@ impl<C: Carrier> Core<C> {
         Ok(dump)
     }
 
-    /// The services of IPv4, in the order of a dump; `None` where the older interface can't be used.
-    fn ask_service_keys(&mut self, expected: usize) -> Option<Vec<ServiceKey>> {
+    /// The services of IPv4, in the order of a dump, each with the number of its destinations; `None` where the older interface can't be
+    /// used.
+    fn ask_service_counts(&mut self, expected: usize) -> Option<Vec<(ServiceKey, usize)>> {
         let link = self.carrier.link();
-        older::service_keys(&mut self.request, expected, |option, buffer| link.ask(option, buffer))
+        older::service_counts(&mut self.request, expected, |option, buffer| link.ask(option, buffer))
     }
 
     pub(crate) async fn service(&mut self, key: &ServiceKey) -> Result<ServiceState, Error> {
@@ -155,6 +161,8 @@ impl<C: Carrier> Core<C> {
     /// The service with its destinations; `None` if there is none. The kernel is asked for this one alone. If it goes between the two
     /// questions, it is read without destinations: the answers are then as old as the last question, and no older.
     pub(crate) async fn entry(&mut self, key: &ServiceKey, detail: Detail) -> Result<Option<TableEntry>, Error> {
+        // Those of an earlier reading may be old.
+        self.destination_counts.clear();
         let Some(state) = self.service_if_there(key, detail).await? else { return Ok(None) };
         Ok(Some(TableEntry::read(state, self.destinations(key, detail).await?)))
     }
@@ -211,9 +219,10 @@ impl<C: Carrier> Core<C> {
 
     /// By the older interface; `None` if that does not know all of it, or refuses, for whatever reason.
     fn ask_destinations(&mut self, key: &ServiceKey) -> Option<Vec<DestinationState>> {
+        let count = self.destination_counts.remove(key);
         let link = self.carrier.link();
         let ask = |option, buffer: &mut [u8]| link.ask(option, buffer);
-        older::all_destinations(&mut self.request, key, ask)
+        older::all_destinations(&mut self.request, key, count, ask)
     }
 
     /// Does the older interface, which copies the destinations of a service in one call, know the same ones?

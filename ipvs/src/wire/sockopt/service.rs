@@ -51,14 +51,14 @@ pub(crate) fn services(answer: &[u8]) -> Option<Vec<ServiceState>> {
     written(answer.get(ENTRIES_8..)?, SIZE).map(decode).collect()
 }
 
-/// The identities of the services of an answer. `None` if it is none.
-pub(crate) fn service_keys(answer: &[u8]) -> Option<Vec<ServiceKey>> {
+/// The identities of the services of an answer, and how many destinations each has, those of the other family included. `None` if it is none.
+pub(crate) fn service_counts(answer: &[u8]) -> Option<Vec<(ServiceKey, usize)>> {
     let entries = answer.get(ENTRIES_8..)?;
-    let mut keys = Vec::with_capacity(entries.len() / SIZE);
+    let mut counts = Vec::with_capacity(entries.len() / SIZE);
     for entry in written(entries, SIZE) {
-        keys.push(key(entry)?);
+        counts.push((key(entry)?, destination_count(entry)?));
     }
-    Some(keys)
+    Some(counts)
 }
 
 fn decode(entry: &[u8]) -> Option<ServiceState> {
