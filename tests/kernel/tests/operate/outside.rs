@@ -1,6 +1,8 @@
-//! What the program writes outside of the kernel.
+//! What the program touches outside of itself: ports and files.
 
 use std::fs;
+use std::io::Read;
+use std::process::Command;
 
 use super::world::{World, program, scratch, strace};
 
@@ -34,6 +36,29 @@ fn calls(world: &World, trace: &str, arguments: &str, input: &str) -> String {
     let text = fs::read_to_string(&log).unwrap();
     fs::remove_file(&log).unwrap();
     text
+}
+
+#[test]
+fn only_metrics_listen_opens_a_port() {
+    let world = World::new();
+    let mut is_seen = false;
+    for (arguments, input) in DAY {
+        let text = calls(&world, "socket,bind,listen", arguments, input);
+        let opens = |line: &str| line.contains("listen(") || line.contains("bind(") && line.contains("AF_INET");
+        assert!(!text.lines().any(opens), "{arguments}: {text}");
+        is_seen |= text.contains("socket(");
+    }
+    assert!(is_seen);
+    let mut command = Command::new(program());
+    command.args(["metrics", "--listen", "0"]);
+    let mut child = world.start(command, "");
+    // By then it listens.
+    child.stdout.as_mut().unwrap().read_exact(&mut [0; 16]).unwrap();
+    let sockets = fs::read_to_string(format!("/proc/{}/net/tcp", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let is_listening = |line: &str| line.split_ascii_whitespace().nth(3) == Some("0A");
+    assert_eq!(sockets.lines().filter(|line| is_listening(line)).count(), 1, "{sockets}");
 }
 
 #[test]
