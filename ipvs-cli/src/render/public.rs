@@ -10,9 +10,9 @@ const ORIGIN: &str = "\
 Without privileges: from /proc/net/ip_vs, which tells nothing of thresholds, kinds of tunnels, persistence engines,
 scheduler flags and counters of services. Root sees all.\n";
 
-/// Comes first, as what follows can't be relied on.
-const INCOMPLETE: &str = "\
-may be incomplete: up to Linux 6.12, the kernel leaves services out of /proc/net/ip_vs when other network namespaces have any\n";
+/// Why [`PublicTable::may_be_incomplete`].
+pub const LEAVES_OUT: &str =
+    "up to Linux 6.12, the kernel leaves services out of /proc/net/ip_vs when other network namespaces have any";
 
 /// Writes the services, or only this one, in order, and the counters of the whole director if they are given.
 pub fn list(
@@ -22,7 +22,8 @@ pub fn list(
     only: Option<&ServiceKey>,
 ) -> io::Result<()> {
     if table.may_be_incomplete {
-        out.write_all(INCOMPLETE.as_bytes())?;
+        // First, as what follows can't be relied on.
+        writeln!(out, "may be incomplete: {LEAVES_OUT}")?;
     }
     out.write_all(ORIGIN.as_bytes())?;
     totals(out, total)?;

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use ipvs::{Error, OlderTable, PublicError, PublicKey, PublicService, PublicTable, ServiceKey};
 
+use crate::render::public::LEAVES_OUT;
+
 /// What can be known of a director without privileges in the initial user namespace.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -33,26 +35,29 @@ impl Known {
         Self::settle(|| Ok((OlderTable::read()?, PublicTable::read())))
     }
 
-    /// The file is written page by page while the table may change: an entry may be left out. It is believed if it tells of what the older
-    /// interface tells, and if the next reading of both tells the same.
+    /// The file is written page by page while the table may change: an entry may be left out. It is believed if nothing shows that some was,
+    /// if it has what the older interface has, and if the next reading of both is the same.
     fn settle(
         mut read: impl FnMut() -> Result<(OlderTable, Result<PublicTable, PublicError>), Error>,
     ) -> Result<Self, Error> {
         let mut before = None;
+        let mut leaves_out = false;
         for _attempt in 1..ATTEMPTS {
             let (older, public) = read()?;
             let public = match public {
                 Ok(public) => public,
                 Err(error) => return Ok(Known { older, of_ipv6: Err(format!("{}: {error}", PublicTable::PATH)) }),
             };
+            leaves_out = public.may_be_incomplete;
             let now = (of_older(&older), of_public(&public));
-            if agree(&now.0, &now.1) && before.as_ref() == Some(&now) {
+            if !leaves_out && agree(&now.0, &now.1) && before.as_ref() == Some(&now) {
                 return Ok(Known { older, of_ipv6: Ok(OfIpv6::of(public, &now.0, &now.1)) });
             }
             before = Some(now);
         }
         let (older, _) = read()?;
-        Ok(Known { older, of_ipv6: Err("the director kept changing while it was read".to_owned()) })
+        let why = if leaves_out { LEAVES_OUT } else { "the director kept changing while it was read" };
+        Ok(Known { older, of_ipv6: Err(why.to_owned()) })
     }
 }
 
@@ -196,6 +201,21 @@ UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc
         let (known, read) = settled(&[(older(), left.as_str()), (gone, left.as_str())]);
         let of_ipv6 = known.of_ipv6.unwrap();
         assert_eq!((of_ipv6.services.len(), of_ipv6.either.len(), read), (3, 0, 3));
+    }
+
+    #[test]
+    fn a_file_that_leaves_services_out_is_not_believed() {
+        let mut readings = 0;
+        let known = Known::settle(|| {
+            readings += 1;
+            let public = PublicTable { may_be_incomplete: readings < 3, ..PublicTable::parse(PUBLIC).unwrap() };
+            Ok((older(), Ok(public)))
+        });
+        assert_eq!((known.unwrap().of_ipv6.unwrap().services.len(), readings), (2, 3));
+        let known = Known::settle(|| {
+            Ok((older(), Ok(PublicTable { may_be_incomplete: true, ..PublicTable::parse(PUBLIC).unwrap() })))
+        });
+        assert_eq!(known.unwrap().of_ipv6.unwrap_err(), LEAVES_OUT);
     }
 
     #[test]

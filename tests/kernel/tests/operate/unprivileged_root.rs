@@ -159,6 +159,26 @@ TCP  [2001:db8::1]:80 sh persistent 10000 ticks mask 64
     assert!(of_ipv6.stdout.starts_with("Without privileges: from /proc/net/ip_vs"), "{}", of_ipv6.stdout);
 }
 
+/// Up to Linux 6.12 `/proc/net/ip_vs` does so when other network namespaces have services.
+#[test]
+fn a_file_that_leaves_services_of_ipv6_out_is_not_shown_as_whole() {
+    const SERVICES: usize = 300;
+    let mut elsewhere = World::new();
+    elsewhere.hold(&table(0..600, 1));
+    let container = Container::new();
+    let rules: String = (1..=SERVICES).map(|number| format!("-A -t [2001:db8::{number:x}]:80 -s rr\n")).collect();
+    container.outside("apply --quiet -", &rules);
+    let seen = container.inside("show");
+    let shown = seen.stdout.matches("TCP  [2001:db8::").count();
+    println!("{shown} of {SERVICES}: {}", seen.stderr);
+    assert_eq!(seen.status, 0);
+    let is_said = seen.stderr.contains("leaves services out");
+    assert_eq!((shown, is_said), if is_said { (0, true) } else { (SERVICES, false) });
+    let refused = container.inside("show --json");
+    assert_eq!((refused.status, refused.stdout.as_str()), (1, ""));
+    assert_eq!(refused.stderr.contains("leaves services out"), is_said, "{}", refused.stderr);
+}
+
 #[test]
 fn the_library_reads_what_netlink_does() {
     let _world = World::new();
