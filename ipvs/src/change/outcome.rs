@@ -83,10 +83,15 @@ pub struct Applied {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} of the commands would be refused, the first is `{}`: {}", .refusals.len(), .refusals[0].0, .refusals[0].1)]
+#[error("{} of the commands would be refused{}", .refusals.len(), first(.refusals))]
 pub struct Rejected {
     /// Which, and why; at least one.
     pub refusals: Vec<(Command, Cause)>,
+}
+
+fn first(refusals: &[(Command, Cause)]) -> String {
+    let told = |(command, cause): &(Command, Cause)| format!(", the first is `{command}`: {cause}");
+    refusals.first().map(told).unwrap_or_default()
 }
 
 /// A [`Change`](crate::Change) that was not made.

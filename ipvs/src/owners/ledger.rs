@@ -123,11 +123,15 @@ impl fmt::Display for Conflict {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{}", .0[0], others(.0.len() - 1))]
+#[error("{}", told(.0))]
 pub struct Conflicts(pub Vec<Conflict>);
 
-fn others(count: usize) -> String {
-    if count == 0 { String::new() } else { format!(", and {count} more") }
+fn told(conflicts: &[Conflict]) -> String {
+    match conflicts {
+        [] => "no service".to_owned(),
+        [only] => only.to_string(),
+        [first, others @ ..] => format!("{first}, and {} more", others.len()),
+    }
 }
 
 /// A text that is no ledger.

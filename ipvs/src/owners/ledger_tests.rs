@@ -149,3 +149,18 @@ fn a_text_that_is_no_ledger_is_refused_with_its_line() {
         assert_eq!(text.parse::<Ledger>(), Err(LedgerError { line, reason: reason.to_owned() }), "{text:?}");
     }
 }
+
+/// Anybody can make one without conflicts, and show it.
+#[test]
+fn conflicts_are_counted_from_none_on() {
+    let conflict = Conflict { service: "mark 1".parse().unwrap(), owner: None };
+    for (count, text) in [
+        (0, "no service"),
+        (1, "mark 1 is there and has no owner"),
+        (3, "mark 1 is there and has no owner, and 2 more"),
+    ] {
+        assert_eq!(Conflicts(vec![conflict.clone(); count]).to_string(), text);
+    }
+    let rejected = crate::Rejected { refusals: Vec::new() };
+    assert_eq!(rejected.to_string(), "0 of the commands would be refused");
+}
