@@ -58,12 +58,16 @@ pub(super) fn compare(
         desired.keep_services_only();
     }
     session.warn(&desired.warnings);
-    let before = taking_for_granted(&desired, old.table);
-    let after = desired.table(&before).map_err(Trouble::Problems)?;
-    let plan = planner(&desired, restrictions).plan(&before, &after);
+    let after = desired.table(&old.table).map_err(Trouble::Problems)?;
+    let plan = planner(&desired, restrictions).plan(&old.table, &after);
     let rules = old.desired.groups.into_iter().flat_map(|group| group.rules).collect();
     let marks = MarkChange::new(rules, &desired, &plan, restrictions);
-    Ok(Comparison { before, plan, marks })
+    Ok(Comparison { before: old.table, plan, marks })
+}
+
+/// A director that holds nothing. No kernel is asked here, so it refuses only what all kernels refuse.
+fn empty() -> Table {
+    Table::new().on_unknown_kernel()
 }
 
 /// A file, and the director that it makes of an empty one.
@@ -76,14 +80,14 @@ struct File {
 impl File {
     fn read(session: &mut Session<'_, '_>, file: &Path, services_only: bool) -> Result<Self, Trouble> {
         let text = Text::read(session, file)?;
-        let mut desired = run::with_parser(|parser| text.understand(&Table::new(), parser))?;
+        let mut desired = run::with_parser(|parser| text.understand(&empty(), parser))?;
         if services_only {
             desired.keep_services_only();
         }
         let unknown = unknown_modules(&desired);
         desired.warnings.extend(unknown);
         session.warn(&desired.warnings);
-        let table = desired.table(&taking_for_granted(&desired, Table::new())).map_err(Trouble::Problems)?;
+        let table = desired.table(&empty()).map_err(Trouble::Problems)?;
         Ok(File { text, desired, table })
     }
 
@@ -124,7 +128,7 @@ impl File {
         let read = run::with_parser(|parser| crate::desired::read("converted", text.to_vec(), parser));
         let Ok(desired) = read else { return false };
         let scope = Scope { marks: self.desired.scope.marks, ..desired.scope };
-        let table = desired.table(&taking_for_granted(&desired, Table::new()));
+        let table = desired.table(&empty());
         scope == self.desired.scope && table.is_ok_and(|table| plan(&self.table, &table).is_empty())
     }
 
@@ -155,19 +159,6 @@ impl File {
         }
         write_rules(out, &self.table, None)
     }
-}
-
-/// What the file asks for. Whether a kernel has a scheduler or a persistence engine, only a director knows.
-fn taking_for_granted(desired: &Desired, mut table: Table) -> Table {
-    for located in &desired.commands {
-        if let Command::AddService(service) | Command::EditService(service) = &located.command {
-            table = table.with_module(service.scheduler);
-            if let Some(engine) = service.engine {
-                table = table.with_module(engine);
-            }
-        }
-    }
-    table
 }
 
 /// A warning for each scheduler and engine that is not in the Linux tree.

@@ -41,6 +41,27 @@ fn check_warns_of_a_scheduler_that_linux_does_not_have() {
     assert_eq!(director.feed("ipvs-cli check -", "-A -f 1 -s wrrr\n"), done(0, summary, warning));
 }
 
+/// A scheduler and an engine that only some kernel has, and an interface of some machine.
+#[test]
+fn what_some_kernel_accepts_is_not_refused() {
+    let mut director = elsewhere();
+    let toml = "version = 1\ndaemons = [{ role = 'master', interface = 'eth77' }]\n[[services]]\nmark = 1\n\
+        scheduler = 'own'\npersistence = 300\nengine = 'mine'\n\
+        [[services.destinations]]\naddress = '192.0.2.11'\nupper_threshold = 30\n";
+    let file = director.file("own.toml", toml);
+    let check = director.run(&format!("ipvs-cli check {file}"));
+    assert_eq!((check.status, check.stdout), (0, format!("{file}: 1 service, 1 destination\n")), "{}", check.stderr);
+    let json = director.run(&format!("ipvs-cli convert --json {file}"));
+    assert_eq!(json.status, 0, "{}", json.stderr);
+    let same = director.file("own.json", &json.stdout);
+    let other = director.file("other.toml", &toml.replace("own", "other").replace("= 30\n", "= 31\n"));
+    let diff = director.run(&format!("ipvs-cli diff --rules {file} {same}"));
+    assert_eq!((diff.status, diff.stdout.as_str()), (0, ""), "{}", diff.stderr);
+    let diff = director.run(&format!("ipvs-cli diff --rules {same} {other}"));
+    let expected = "+ -A -f 1 -s other -p 300 --pe mine\n";
+    assert!(diff.status == 1 && diff.stdout.contains(expected) && diff.stdout.contains("-x 31"), "{diff:?}");
+}
+
 #[test]
 fn diff_of_two_files_is_what_apply_would_change() {
     let mut director = elsewhere();
