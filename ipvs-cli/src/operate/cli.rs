@@ -85,8 +85,8 @@ pub(super) enum Subcommand {
 const APPLY_STATUS: &str = "\
 Exit status: 0 done, or nothing to change; 1 wrong file, refused, over
 --max-deletions or answered no: the director is as it was; 2 wrong usage; 3 the
-director is between two states, or its state is unknown: run it again;
-128 + signal: interrupted, and undone.
+director is between two states, its state is unknown, or the list of owners was
+not written: run it again; 128 + signal: interrupted, and undone.
 
 Examples:
   ipvs-cli apply shop.toml
@@ -94,7 +94,8 @@ Examples:
   ipvs-cli apply --max-deletions 10 --wait=30 shop.toml";
 
 const OWNERS_STATUS: &str = "\
-Exit status: 0; 1 the director or the list of owners can't be read; 2 wrong usage.
+Exit status: 0; 1 the director or the list of owners can't be read; 2 wrong
+usage.
 
 Examples:
   ipvs-cli owners
@@ -109,14 +110,16 @@ Examples:
   ipvsadm-save -n | ipvs-cli restore --netns blue";
 
 const CHECK_STATUS: &str = "\
-Exit status: 0 right; 1 wrong: each line of the output names FILE:LINE; 2 wrong usage.
+Exit status: 0 right; 1 wrong: each line of the output names FILE:LINE; 2 wrong
+usage.
 
 Examples:
   ipvs-cli check shop.toml
   ipvs-cli check --quiet /etc/ipvsadm.rules";
 
 const CONVERT_STATUS: &str = "\
-Exit status: 0 written; 1 wrong file, or the notation can't say the same; 2 wrong usage.
+Exit status: 0 written; 1 wrong file, or the notation can't say the same; 2
+wrong usage.
 
 Examples:
   ipvs-cli convert --toml /etc/ipvsadm.rules > shop.toml

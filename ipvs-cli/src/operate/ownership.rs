@@ -108,6 +108,7 @@ pub(super) struct Claims {
     stored: StoredLedger,
     writer: Writer,
     planner: Planner,
+    taken: usize,
 }
 
 impl Claims {
@@ -123,12 +124,16 @@ impl Claims {
         let stored = StoredLedger::read(session, present)?;
         let writer = ownership.writer();
         if writer.owner.is_none() && stored.ledger.is_empty() {
-            return Ok(Claims { stored, writer, planner });
+            return Ok(Claims { stored, writer, planner, taken: 0 });
         }
         // Timeouts and sync daemons are the director's, not an owner's.
         let planner = if writer.owner.is_some() { planner.only_services() } else { planner };
+        // Without --take, what it takes over is refused.
+        let modest = Writer { takes: false, ..writer.clone() };
+        let refused = stored.ledger.restrict(planner.clone(), &modest, present, wanted);
+        let taken = refused.err().map_or(0, |Conflicts(conflicts)| conflicts.len());
         match stored.ledger.restrict(planner, &writer, present, wanted) {
-            Ok(planner) => Ok(Claims { stored, writer, planner }),
+            Ok(planner) => Ok(Claims { stored, writer, planner, taken }),
             Err(conflicts) => Err(Trouble::Told(refusals(&conflicts, desired))),
         }
     }
@@ -143,6 +148,11 @@ impl Claims {
             return 0;
         }
         self.stored.ledger.claims().filter(|(key, _)| wanted.service(key).is_none()).count()
+    }
+
+    /// How many services that are there belong to somebody else, or to nobody, and are taken over.
+    pub(super) fn taken(&self) -> usize {
+        self.taken
     }
 
     /// Before the first command is sent.

@@ -135,6 +135,10 @@ pub(super) fn plan(
         let services = counted(count, "service");
         session.note(format!("{services} with an owner left alone: the file does not name them (ipvs-cli owners)"));
     }
+    if let count @ 1.. = claims.taken() {
+        let services = counted(count, "service");
+        session.note(format!("{services} of another owner or of nobody: --take takes over what the file names"));
+    }
     match Change::prepare(before, table, claims.planner().clone()) {
         Ok(change) => {
             let marks = mark_change(session, &desired, change.plan(), restrictions)?;

@@ -50,7 +50,9 @@ fn entries_of_others_and_of_nobody_are_refused_by_name_and_place() {
     assert_eq!((diffed.status, diffed.stderr), (2, refused));
     assert_eq!(director.saved(), before);
     let taken = director.run(&format!("ipvs-cli apply --owner shop --take {file}"));
-    assert_eq!((taken.status, taken.stderr.as_str()), (0, ""));
+    let said = "ipvs-cli: 2 services of another owner or of nobody: --take takes over what the file names\n";
+    assert_eq!((taken.status, taken.stderr.as_str()), (0, said));
+    assert_eq!(director.run(&format!("ipvs-cli apply --owner shop --take {file}")), done(0, "nothing to change\n", ""));
     let listed = director.run("ipvs-cli owners --json").stdout;
     let expected = "{\"version\": 1, \"owner\": \"shop\", \"service\": \"tcp 192.0.2.1:25\"}\n\
                     {\"version\": 1, \"owner\": \"shop\", \"service\": \"udp 192.0.2.9:53\"}\n";
