@@ -9,7 +9,8 @@
 set -eu
 workspace=$(cd "$(dirname "$0")/../.." && pwd)
 machines=${MACHINES:-/var/tmp/ipvs-lab-machines}
-mirror=${IPVS_LAB_MIRROR:-http://deb.debian.org/debian}
+# The mirror of this machine's own apt, as for the lab.
+mirror=${IPVS_LAB_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m1 '/debian/$')}
 cache=${IPVS_LAB:-${XDG_CACHE_HOME:-$HOME/.cache}/ipvs-lab}
 cargo_home=${CARGO_HOME:-$HOME/.cargo} rustup_home=${RUSTUP_HOME:-$HOME/.rustup}
 

@@ -1,4 +1,4 @@
-//! `owners`: which services were applied by whom.
+//! `owners`: lists the services that have an owner.
 
 use super::cli::Owners;
 use super::json;
