@@ -68,7 +68,10 @@ impl<C: Carrier> Core<C> {
             }
             let keys = || dump.entries.iter().map(|state| state.service.key());
             let of_ipv4 = keys().filter(|key| key.family() == Family::V4);
+            // Asking and comparing both take the longer, the more services there are: a step for each.
+            self.carrier.yield_now().await;
             let there = self.ask_service_counts(of_ipv4.clone().count());
+            self.carrier.yield_now().await;
             let is_as_dumped = there.as_ref().is_some_and(|there| of_ipv4.eq(there.iter().map(|(key, _)| *key)));
             if number == 0 && is_as_dumped && keys().all(|key| key.family() == Family::V4) {
                 self.destination_counts = there.into_iter().flatten().collect();
