@@ -289,7 +289,11 @@ impl Fake {
     /// Makes the next datagram of the dump that is under way.
     fn go_on(&mut self) {
         let Some(Dump { read, sequence, place }) = self.dump.take() else { return };
-        let mut datagram = Datagram { bytes: Vec::new(), most: self.datagrams.buffer(), places: 0 };
+        // One page, but for what the kernel keeps of it.
+        const FIRST: usize = 3776;
+        let is_first = place == 0 && self.datagrams == Datagrams::Fresh;
+        let most = if is_first { FIRST } else { self.datagrams.buffer() };
+        let mut datagram = Datagram { bytes: Vec::new(), most, places: 0 };
         let header = Header { family: FAMILY, flags: wire::REPLY, sequence };
         let world = self.world();
         match read {

@@ -26,6 +26,8 @@ pub(crate) mod faulty;
 pub(crate) enum Datagrams {
     /// As long as the kernel makes any.
     Long,
+    /// The first as short as on any new socket, the others long: so each is cut elsewhere than that of [`Long`](Self::Long) in its place.
+    Fresh,
     /// Shorter, so that a dump is cut at other places; on a socket of their own.
     Short,
 }
@@ -34,7 +36,7 @@ impl Datagrams {
     /// The buffer to receive them in.
     pub(crate) fn buffer(self) -> usize {
         match self {
-            Datagrams::Long => 32 << 10,
+            Datagrams::Long | Datagrams::Fresh => 32 << 10,
             Datagrams::Short => 20 << 10,
         }
     }
@@ -66,8 +68,8 @@ pub(crate) enum Link {
 #[derive(Debug)]
 pub(crate) struct Sockets {
     netlink: Socket,
-    /// The socket of dumps in short datagrams, if one was needed.
-    short: Option<Socket>,
+    /// The socket of dumps in other datagrams than long ones, if such were needed, and which those are.
+    other: Option<(Datagrams, Socket)>,
     datagrams: Datagrams,
     older: Older,
     deadline: Duration,
@@ -253,19 +255,20 @@ impl Sockets {
             [Timeout::Recv, Timeout::Send].map(|way| set_socket_timeout(&netlink, way, Some(deadline)).is_ok());
         // A sandbox may forbid it.
         let patience = (is_told != [true; 2]).then_some(deadline);
-        Ok(Sockets { netlink, short: None, datagrams: Datagrams::Long, older: Older::Unopened, deadline, patience })
+        Ok(Sockets { netlink, other: None, datagrams: Datagrams::Long, older: Older::Unopened, deadline, patience })
     }
 
     fn receive_in(&mut self, datagrams: Datagrams) {
-        if datagrams == Datagrams::Short && self.short.is_none() {
-            self.short = self.another(self.deadline).ok().map(|sockets| sockets.netlink);
+        let is_open = matches!(&self.other, Some((Datagrams::Short, _)) if datagrams == Datagrams::Short);
+        if datagrams != Datagrams::Long && !is_open {
+            self.other = self.another(self.deadline).ok().map(|sockets| (datagrams, sockets.netlink));
         }
-        self.datagrams = if self.short.is_some() { datagrams } else { Datagrams::Long };
+        self.datagrams = if self.other.is_some() { datagrams } else { Datagrams::Long };
     }
 
     fn active(&self) -> &Socket {
-        match (&self.short, self.datagrams) {
-            (Some(short), Datagrams::Short) => short,
+        match &self.other {
+            Some((_, socket)) if self.datagrams != Datagrams::Long => socket,
             _ => &self.netlink,
         }
     }

@@ -6,7 +6,7 @@
 //! - the older interface, `getsockopt`, copies all services of IPv4 in one call, under the kernel's lock. What a dump has not of
 //!   them is asked for one by one, so those of IPv4 are never a matter of luck;
 //! - services of IPv6, which that interface does not know, and all where it can't be used, are dumped again, in datagrams of
-//!   another size, until the datagrams overlap from the beginning of the table to its end. Keys that the last dump has not
+//!   datagrams that are cut elsewhere, until they overlap from the beginning of the table to its end. Keys that the last dump has not
 //!   are asked for one by one.
 //!
 //! docs/kernels.md has the faults of the kernels, the proof, and what is left.
@@ -112,14 +112,18 @@ impl<C: Carrier> Core<C> {
         self.dump(&Read::Services, number, |attrs| wire::decode_service(attrs, detail)).await
     }
 
-    /// The dump of this number in a row: each other one comes in datagrams of another size, so that it is cut at other places.
+    /// The dump of this number in a row: the second and each other one after it come in other datagrams, so that they are cut at other places.
     async fn dump<T>(
         &mut self,
         read: &Read,
         number: usize,
         decode: impl Fn(&[u8]) -> Result<T, WireError>,
     ) -> Result<Dump<T>, Error> {
-        let datagrams = if number & 1 == 0 { Datagrams::Long } else { Datagrams::Short };
+        let datagrams = match number {
+            1 => Datagrams::Fresh,
+            _ if number & 1 == 0 => Datagrams::Long,
+            _ => Datagrams::Short,
+        };
         // Ten destinations fill a page, so that dumping them again to be certain would be the rule.
         let is_certain = number > 1 || matches!(read, Read::Destinations(_));
         let mut dump = Dump { entries: Vec::new(), lengths: Vec::new(), has_room: true };
