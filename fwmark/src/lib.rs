@@ -4,6 +4,11 @@
 //! HTTPS of a shop reach the same real server: a firewall rule marks both ports with one number, and the service is that
 //! number instead of an address and a port (`ipvsadm -A -f 10 -p 600`).
 //!
+//! ```toml
+//! [dependencies]
+//! fwmark = "0.1"
+//! ```
+//!
 //! This crate holds such rules as values:
 //!
 //! - [`MarkRule`]: which packets get which mark;

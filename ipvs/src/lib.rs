@@ -4,6 +4,13 @@
 //! mark) and hands each to one of its *destinations* ([`Destination`]: a real server), chosen by a [`Scheduler`]. This crate
 //! changes and reads the director's table.
 //!
+//! The package is called `linux-ipvs` (`ipvs` on crates.io is another project), and its library `ipvs`:
+//!
+//! ```toml
+//! [dependencies]
+//! linux-ipvs = "0.1"
+//! ```
+//!
 //! Three nouns carry it:
 //!
 //! - [`Command`]: one change to a director, as a plain value;

@@ -4,7 +4,7 @@
 //! Minimal means: one command for each entry that differs, and none for any other. A destination that goes with its service is no
 //! entry of its own.
 //!
-//! Each run of the tests takes a slice; `IPVS_ALL_TABLES=1 cargo test --release -p ipvs --lib plan::exhaustive` takes all.
+//! Each run of the tests takes a slice; `IPVS_ALL_TABLES=1 cargo test --release -p linux-ipvs --lib plan::exhaustive` takes all.
 
 use std::collections::BTreeMap;
 

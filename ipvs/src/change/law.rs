@@ -1,7 +1,7 @@
 //! The law of changes: whatever another writer does, at every point of a change, none of its acknowledged work is lost unless the
 //! desired state asks for it, and what is reported is true.
 //!
-//! `IPVS_LAW_CASES=20000 cargo test --release -p ipvs --lib change::law` for a long run.
+//! `IPVS_LAW_CASES=20000 cargo test --release -p linux-ipvs --lib change::law` for a long run.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

@@ -15,8 +15,21 @@ use crate::{
     packages,
 };
 
-/// The crates that are published, each after those that it depends on: their names, and their directories.
-pub(crate) const PUBLISHED: [&str; 3] = ["ipvs", "fwmark", "ipvs-cli"];
+/// A package that is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Published {
+    /// Its name on the registry.
+    pub(crate) package: &'static str,
+    /// Its directory in the workspace.
+    pub(crate) directory: &'static str,
+}
+
+/// The published packages, each after those that it depends on.
+pub(crate) const PUBLISHED: [Published; 3] = [
+    Published { package: "linux-ipvs", directory: "ipvs" },
+    Published { package: "fwmark", directory: "fwmark" },
+    Published { package: "ipvs-cli", directory: "ipvs-cli" },
+];
 
 /// The checkout.
 #[derive(Debug, Clone)]

@@ -83,7 +83,7 @@ impl Coverage {
 
 /// All that has counts: the tests, and what they run.
 fn programs(workspace: &Workspace) -> Result<Vec<TestBinary>> {
-    let crates = PUBLISHED.map(|name| ["-p", name]).concat();
+    let crates = PUBLISHED.map(|published| ["-p", published.package]).concat();
     let mut programs = workspace.build(&[&["test", "--no-run", "--all-features"], &*crates].concat())?;
     programs.extend(workspace.build_kernel_tests()?);
     programs.push(TestBinary {
@@ -243,10 +243,11 @@ impl Counts {
 fn source<'f>(root: &Path, file: &'f Path) -> Option<(&'static str, &'f str)> {
     const OF_TESTS: [&str; 5] = ["tests.rs", "laws.rs", "strategies.rs", "samples.rs", "testing.rs"];
     let path = file.strip_prefix(root).ok()?.to_str()?;
-    let name =
-        PUBLISHED.into_iter().find(|name| path.strip_prefix(name).is_some_and(|rest| rest.starts_with("/src/")))?;
+    let mut directories = PUBLISHED.into_iter().map(|published| published.directory);
+    let directory =
+        directories.find(|directory| path.strip_prefix(directory).is_some_and(|rest| rest.starts_with("/src/")))?;
     let is_of_tests = OF_TESTS.iter().any(|end| path.ends_with(end));
-    (!is_of_tests).then_some((name, path))
+    (!is_of_tests).then_some((directory, path))
 }
 
 #[cfg(test)]

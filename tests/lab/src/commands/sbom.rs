@@ -8,7 +8,7 @@ use crate::{
     cargo_tool::CargoTool,
     error::{Context, Error, Result},
     packages,
-    workspace::{PUBLISHED, Workspace},
+    workspace::{PUBLISHED, Published, Workspace},
 };
 
 const TOOL: CargoTool = CargoTool { name: "cargo-cyclonedx", version: "0.5.9", options: &[] };
@@ -38,9 +38,9 @@ impl Sbom {
         for manifest in workspace.manifests()? {
             let directory = manifest.with_file_name("");
             let written = directory.join(NAME).with_extension("json");
-            let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if PUBLISHED.contains(&&*name) && directory.parent() == Some(workspace.root()) {
-                let bill = bills.join(format!("{name}.cdx.json"));
+            let published = PUBLISHED.iter().find(|published| directory == workspace.root().join(published.directory));
+            if let Some(Published { package, .. }) = published {
+                let bill = bills.join(format!("{package}.cdx.json"));
                 fs::copy(&written, &bill).context(|| format!("copy {}", written.display()))?;
                 println!("{}", bill.display());
             }

@@ -25,7 +25,7 @@ impl Crates {
         let directory = tempfile::tempdir().context(|| "make a directory".into())?;
         let mut package = workspace.cargo();
         package.args(["package", "--quiet", "--no-verify", "--allow-dirty", "--target-dir"]).arg(directory.path());
-        package.args(PUBLISHED.iter().flat_map(|name| ["-p", name]));
+        package.args(PUBLISHED.iter().flat_map(|published| ["-p", published.package]));
         packages::run(&mut package)?;
         let mut members = Vec::new();
         for archive in archives(&directory.path().join("package"))? {
