@@ -38,6 +38,18 @@ pub(crate) enum Error {
     #[error("{0}")]
     NoTool(String),
 
+    /// A published crate would be built with another project's package.
+    #[error(
+        "{lock} has the package `{package}`, which on crates.io is another project's. Find the manifest that depends on it: \
+         it needs `package = \"linux-ipvs\"`"
+    )]
+    ForeignPackage {
+        /// The other project's.
+        package: &'static str,
+        /// Where it is.
+        lock: PathBuf,
+    },
+
     /// The host's package manager names no Debian mirror.
     #[error(
         "no Debian mirror is known: this machine's apt configuration has none. \

@@ -1,36 +1,69 @@
-//! What users of a published crate get: its own files and nothing beside them, with dependencies as old as it says will do.
+//! What users of a published crate get: its own files and nothing beside them, with the dependencies of its lock file, or with
+//! dependencies as old as it says will do.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::PathBuf, process::Command};
 
 use tempfile::TempDir;
 
 use crate::{
-    error::{Context, Result},
+    error::{Context, Error, Result},
     packages,
     workspace::{PUBLISHED, Workspace},
 };
 
-/// The crates as they would be uploaded, unpacked into a workspace of their own.
+/// The version of all crates.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// On crates.io, another project's package. A dependency on the library without `package = "linux-ipvs"` gets it.
+const FOREIGN: &str = "ipvs";
+
+/// Packs the crates, and builds each from its package alone, with the lock file in it.
+pub(super) fn package(workspace: &Workspace) -> Command {
+    let mut command = workspace.cargo();
+    command.args(["package", "--quiet", "--allow-dirty", "--target-dir"]).arg(target(workspace));
+    command.args(PUBLISHED.iter().flat_map(|published| ["-p", published.package]));
+    command
+}
+
+/// An error if the lock file of a package has another project's package.
+pub(super) fn check_lock_files(workspace: &Workspace) -> Result<()> {
+    for name in members() {
+        let path = target(workspace).join("package").join(&name).join("Cargo.lock");
+        let lock = fs::read_to_string(&path).context(|| format!("read {}", path.display()))?;
+        if has_package(&lock, FOREIGN) {
+            return Err(Error::ForeignPackage { package: FOREIGN, lock: path });
+        }
+    }
+    Ok(())
+}
+
+fn target(workspace: &Workspace) -> PathBuf {
+    workspace.root().join("target")
+}
+
+/// The directories in the packages.
+fn members() -> [String; PUBLISHED.len()] {
+    PUBLISHED.map(|published| format!("{}-{VERSION}", published.package))
+}
+
+fn has_package(lock: &str, name: &str) -> bool {
+    let name = format!("name = \"{name}\"");
+    lock.lines().any(|line| line == name)
+}
+
+/// The packed crates, unpacked into a workspace of their own.
 pub(super) struct Crates {
     directory: TempDir,
 }
 
 impl Crates {
-    /// Packs and unpacks them, and picks the oldest dependencies.
+    /// Unpacks them, and picks the oldest dependencies.
     pub(super) fn unpack(workspace: &Workspace) -> Result<Self> {
         let directory = tempfile::tempdir().context(|| "make a directory".into())?;
-        let mut package = workspace.cargo();
-        package.args(["package", "--quiet", "--no-verify", "--allow-dirty", "--target-dir"]).arg(directory.path());
-        package.args(PUBLISHED.iter().flat_map(|published| ["-p", published.package]));
-        packages::run(&mut package)?;
-        let mut members = Vec::new();
-        for archive in archives(&directory.path().join("package"))? {
+        let members = members();
+        for name in &members {
+            let archive = target(workspace).join("package").join(format!("{name}.crate"));
             packages::run(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(directory.path()))?;
-            members.push(archive.file_stem().unwrap_or_default().to_string_lossy().into_owned());
         }
         let manifest = directory.path().join("Cargo.toml");
         fs::write(&manifest, manifest_of(&members)).context(|| format!("write {}", manifest.display()))?;
@@ -59,12 +92,6 @@ impl Crates {
     }
 }
 
-fn archives(directory: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(directory).context(|| format!("read {}", directory.display()))?;
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    Ok(paths.filter(|path| path.extension().is_some_and(|kind| kind == "crate")).collect())
-}
-
 /// A workspace in which they find each other.
 fn manifest_of(members: &[String]) -> String {
     let patches = members.iter().filter_map(|member| {
@@ -76,12 +103,19 @@ fn manifest_of(members: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::manifest_of;
+    use super::{FOREIGN, has_package, manifest_of};
 
     #[test]
     fn crates_find_each_other_by_name() {
-        let manifest = manifest_of(&["ipvs-0.1.0".into(), "ipvs-cli-0.1.0".into()]);
-        assert!(manifest.contains("members = [\"ipvs-0.1.0\", \"ipvs-cli-0.1.0\"]"), "{manifest}");
+        let manifest = manifest_of(&["linux-ipvs-0.1.0".into(), "ipvs-cli-0.1.0".into()]);
+        assert!(manifest.contains("members = [\"linux-ipvs-0.1.0\", \"ipvs-cli-0.1.0\"]"), "{manifest}");
         assert!(manifest.contains("\nipvs-cli = { path = \"ipvs-cli-0.1.0\" }\n"), "{manifest}");
+    }
+
+    #[test]
+    fn another_projects_package_is_found_by_its_whole_name() {
+        let lock = |name: &str| format!("[[package]]\nname = \"{name}\"\nversion = \"0.1.1\"\n");
+        assert!(has_package(&(lock("indexmap") + &lock("ipvs")), FOREIGN));
+        assert!(!has_package(&(lock("ipvs-cli") + &lock("linux-ipvs")), FOREIGN));
     }
 }

@@ -3,12 +3,12 @@
 use std::{
     path::PathBuf,
     process::{Command, Stdio},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
     book,
-    crates::Crates,
+    crates::{self, Crates},
     summary::{Outcome, Summary},
 };
 use crate::{
@@ -98,7 +98,7 @@ fn judge(summary: &mut Summary, name: &str, mut command: Command, remark: String
 }
 
 fn skip(summary: &mut Summary, name: &str, why: impl Into<String>) {
-    summary.add(name, Outcome::Skipped(why.into()), std::time::Duration::ZERO);
+    summary.add(name, Outcome::Skipped(why.into()), Duration::ZERO);
 }
 
 /// Compiles with the declared minimum, unless that is what all the rest is compiled with.
@@ -126,11 +126,18 @@ fn is_release_of(version: &str, series: &str) -> bool {
 }
 
 fn published_crates(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
+    let name = "each crate from its package";
+    if !judge(summary, name, crates::package(workspace), String::new())? {
+        return Ok(());
+    }
+    if let Err(error) = crates::check_lock_files(workspace) {
+        summary.add("lock files of the packages", Outcome::Failed(error.to_string()), Duration::ZERO);
+    }
     let name = "crates alone, oldest dependencies";
     match Crates::unpack(workspace) {
         Ok(crates) => run(summary, name, crates.check(workspace)),
         Err(error) => {
-            summary.add(name, Outcome::Failed(error.to_string()), std::time::Duration::ZERO);
+            summary.add(name, Outcome::Failed(error.to_string()), Duration::ZERO);
             Ok(())
         }
     }
