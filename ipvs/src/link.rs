@@ -280,7 +280,7 @@ impl Sockets {
         buffer.shrink_to(self.datagrams.buffer());
         retry(|| match self.patience.filter(|_| !flags.contains(RecvFlags::DONTWAIT)) {
             Some(patience) if !self.can_receive_within(patience)? => Err(io::ErrorKind::WouldBlock.into()),
-            _ => self.active().recv(buffer, flags.bits().cast_signed()),
+            _ => self.active().recv(buffer, flags.bits() as i32),
         })
     }
 

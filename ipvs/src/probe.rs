@@ -104,10 +104,10 @@ impl<C: Carrier> Core<C> {
         }
         self.probe_modules(table, modules).await?;
         let service = table.services().next().map(|entry| entry.service().key());
-        if let Some(service) = service.filter(|_| has_high_threshold)
-            && let Some(is_signed) = self.has_signed_upper_threshold(&service).await?
-        {
-            table.learn_behavior(Behaviors::SIGNED_UPPER_THRESHOLD, is_signed);
+        if let Some(service) = service.filter(|_| has_high_threshold) {
+            if let Some(is_signed) = self.has_signed_upper_threshold(&service).await? {
+                table.learn_behavior(Behaviors::SIGNED_UPPER_THRESHOLD, is_signed);
+            }
         }
         Ok(())
     }

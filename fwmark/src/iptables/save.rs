@@ -59,9 +59,7 @@ pub(super) fn rules(saved: &str) -> Vec<Saved<'_>> {
         // With -c, counters stand before a rule.
         let rule = if line.starts_with('[') { line.split_once(' ').map_or(line, |(_, rule)| rule) } else { line };
         let mut words = words(rule).into_iter();
-        if words.next().as_deref() == Some("-A")
-            && let Some(chain) = words.next()
-        {
+        if let (Some("-A"), Some(chain)) = (words.next().as_deref(), words.next()) {
             rules.push(Saved { table, chain, words: words.collect(), line });
         }
     }

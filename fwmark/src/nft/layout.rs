@@ -66,7 +66,7 @@ pub(super) fn create_chain(transaction: &mut Transaction, table: &str, origin: &
         Origin::Outside { .. } => (0, "filter"),
         Origin::Director => (3, "route"),
     };
-    let hook = Attrs::new().number(1, hook).number(2, PRIORITY.cast_unsigned());
+    let hook = Attrs::new().number(1, hook).number(2, PRIORITY as u32);
     let attrs = Attrs::new().text(1, table).text(3, chain_of(origin)).nest(4, hook).text(7, kind);
     transaction.step(Kind::NewChain, &attrs, format!("the chain {} of type {kind}", chain_of(origin)));
 }

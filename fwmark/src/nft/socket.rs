@@ -233,7 +233,7 @@ impl Connection {
         const MOST: usize = 1000;
         let mut interrupted = 0;
         let length = loop {
-            match self.socket.recv(&mut self.buffer, flags.bits().cast_signed()) {
+            match self.socket.recv(&mut self.buffer, flags.bits() as i32) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted && interrupted < MOST => interrupted += 1,
                 result => break result.map_err(refusal)?,
             }

@@ -27,6 +27,10 @@ const PROGRAMS_RECIPE: u32 = 2;
 const DEBIAN_RECIPE: u32 = 1;
 /// Megabytes that one tree takes while it is made: lists, packages, and what is in them.
 const ROOM: u64 = 550;
+/// The same, for Debian's Rust.
+const OLD_RUST_ROOM: u64 = 950;
+/// Debian's Rust needs a C compiler, which this machine has.
+const C_COMPILER: [&str; 3] = ["usr/include", "usr/libexec", "usr/lib/gcc"];
 
 const TOOL_PACKAGES: [&str; 7] = ["ipvsadm", "iptables", "nftables", "iproute2", "kmod", "patchelf", "strace"];
 /// The tools on a guest's PATH. `iptables` is the legacy one: what articles mean, and what the kernels have.
@@ -138,6 +142,11 @@ impl Cache {
         self.dir.join(format!("programs-13.{RECIPE}"))
     }
 
+    /// Debian 13's Rust, to be run in place. Programs are linked by this machine's `cc`.
+    pub(crate) fn old_rust(&self) -> PathBuf {
+        self.dir.join(format!("rust-13.{RECIPE}"))
+    }
+
     /// A small Debian 12 with a package database, to be the root directory of a test that installs packages.
     pub(crate) fn debian(&self) -> PathBuf {
         self.dir.join(format!("debian-12.{DEBIAN_RECIPE}"))
@@ -186,6 +195,22 @@ impl Cache {
         for (suite, packages, home) in releases.iter().filter(|(_, _, home)| !home.exists()) {
             self.require_room()?;
             Tree::unpack(&Session::open(*suite, &self.dir)?, packages, home)?.merge_usr()?.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Fetches Debian 13's Rust, which only the test on the oldest Rust needs, if it is missing.
+    pub(crate) fn ensure_old_rust(&self) -> Result<()> {
+        if self.old_rust().exists() {
+            return Ok(());
+        }
+        let _lock = self.begin()?;
+        if !self.old_rust().exists() {
+            self.require_megabytes(OLD_RUST_ROOM)?;
+            let tree = Tree::unpack(&Session::open(Suite::Trixie, &self.dir)?, &["rustc", "cargo"], &self.old_rust())?;
+            let tree = tree.without(&C_COMPILER);
+            tree.expose("lab-bin", &["rustc", "rustdoc", "cargo"], &self.tools())?;
+            tree.settle()?;
         }
         Ok(())
     }
@@ -254,10 +279,14 @@ impl Cache {
 
     /// An error when there is too little room to make a tree.
     pub(crate) fn require_room(&self) -> Result<()> {
+        self.require_megabytes(ROOM)
+    }
+
+    fn require_megabytes(&self, needed: u64) -> Result<()> {
         let stat = rustix::fs::statvfs(&self.dir).context(|| format!("examine {}", self.dir.display()))?;
         let free = stat.f_bavail * stat.f_frsize / 1_000_000;
-        if free < ROOM {
-            return Err(Error::Space { dir: self.dir.clone(), free, needed: ROOM });
+        if free < needed {
+            return Err(Error::Space { dir: self.dir.clone(), free, needed });
         }
         Ok(())
     }

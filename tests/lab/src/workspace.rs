@@ -24,12 +24,13 @@ pub(crate) struct Published {
     pub(crate) directory: &'static str,
 }
 
+/// The published libraries, each after those that it depends on.
+pub(crate) const LIBRARIES: [Published; 2] =
+    [Published { package: "linux-ipvs", directory: "ipvs" }, Published { package: "fwmark", directory: "fwmark" }];
+
 /// The published packages, each after those that it depends on.
-pub(crate) const PUBLISHED: [Published; 3] = [
-    Published { package: "linux-ipvs", directory: "ipvs" },
-    Published { package: "fwmark", directory: "fwmark" },
-    Published { package: "ipvs-cli", directory: "ipvs-cli" },
-];
+pub(crate) const PUBLISHED: [Published; 3] =
+    [LIBRARIES[0], LIBRARIES[1], Published { package: "ipvs-cli", directory: "ipvs-cli" }];
 
 /// The checkout.
 #[derive(Debug, Clone)]

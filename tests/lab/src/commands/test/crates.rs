@@ -1,14 +1,18 @@
 //! What users of a published crate get: its own files and nothing beside them, with the dependencies of its lock file, or with
 //! dependencies as old as it says will do.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use tempfile::TempDir;
 
 use crate::{
     error::{Context, Error, Result},
     packages,
-    workspace::{PUBLISHED, Workspace},
+    workspace::{LIBRARIES, PUBLISHED, Workspace},
 };
 
 /// The version of all crates.
@@ -79,6 +83,21 @@ impl Crates {
     pub(super) fn check(&self, workspace: &Workspace) -> Command {
         let mut command = self.cargo(workspace);
         command.args(["check", "--quiet", "--locked"]);
+        command
+    }
+
+    /// Tests the libraries with the Rust in this directory.
+    pub(super) fn test_libraries(&self, workspace: &Workspace, rust: &Path) -> Command {
+        let mut path = rust.join("lab-bin").into_os_string();
+        path.push(":");
+        path.push(env::var_os("PATH").unwrap_or_default());
+        let mut command = workspace.command(rust.join("lab-bin/cargo"));
+        command.current_dir(self.directory.path()).args(["test", "--quiet", "--locked", "--all-features"]);
+        command.args(LIBRARIES.iter().flat_map(|published| ["-p", published.package]));
+        command.env("PATH", path).env("CARGO_TARGET_DIR", target(workspace).join("old-rust"));
+        for name in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"] {
+            command.env_remove(name);
+        }
         command
     }
 

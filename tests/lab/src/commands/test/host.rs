@@ -134,13 +134,17 @@ fn published_crates(workspace: &Workspace, summary: &mut Summary) -> Result<()> 
         summary.add("lock files of the packages", Outcome::Failed(error.to_string()), Duration::ZERO);
     }
     let name = "crates alone, oldest dependencies";
-    match Crates::unpack(workspace) {
-        Ok(crates) => run(summary, name, crates.check(workspace)),
+    let crates = match Crates::unpack(workspace) {
+        Ok(crates) => crates,
         Err(error) => {
             summary.add(name, Outcome::Failed(error.to_string()), Duration::ZERO);
-            Ok(())
+            return Ok(());
         }
-    }
+    };
+    run(summary, name, crates.check(workspace))?;
+    let cache = Cache::open()?;
+    cache.ensure_old_rust()?;
+    run(summary, "libraries with Debian 13's Rust", crates.test_libraries(workspace, &cache.old_rust()))
 }
 
 fn fuzz_targets(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
