@@ -3,7 +3,8 @@
 #![no_main]
 
 use ipvs::Table;
-use ipvs_cli::desired::{self, Desired, Problem, Shown};
+use ipvs::desired::{Problem, WriteOptions, write_json, write_toml};
+use ipvs_cli::desired::{self, Desired};
 use ipvs_cli::ipvsadm::value::NoNames;
 use ipvs_cli::ipvsadm::{Parser, Posix};
 use libfuzzer_sys::fuzz_target;
@@ -13,13 +14,13 @@ fuzz_target!(|text: &[u8]| {
         Ok(desired) => desired,
         Err(problems) => return check(text, &problems),
     };
-    check_places(text, &desired.warnings);
-    match desired.table(&Table::new()) {
+    check_places(text, &desired.state.warnings);
+    match desired.state.table(&Table::new()) {
         Ok(table) => {
             check_compared(text, &table);
             check_written(&table);
         }
-        Err(problems) => check(text, &problems),
+        Err(problems) => check(text, &Vec::from(problems)),
     }
 });
 
@@ -46,15 +47,17 @@ fn check_compared(text: &[u8], table: &Table) {
     let parser = &mut Parser::new(&mut names, Posix(false));
     let compared = desired::read_for(table, "fuzz", text.to_vec(), parser);
     let compared = compared.unwrap_or_else(|problems| panic!("{}", problems[0]));
-    assert_eq!(compared.table(table).as_ref().ok(), Some(table));
+    assert_eq!(compared.state.table(table).as_ref().ok(), Some(table));
 }
 
 fn check_written(table: &Table) {
     let (mut json, mut toml) = (Vec::new(), Vec::new());
-    desired::write_json(&mut json, table, Shown { statistics: true, ..Shown::default() }).expect("a vector takes it");
-    desired::write_toml(&mut toml, table, Shown::default()).expect("a vector takes it");
+    let mut options = WriteOptions::default();
+    options.statistics = true;
+    write_json(&mut json, table, options).expect("a vector takes it");
+    write_toml(&mut toml, table, options).expect("a vector takes it");
     for text in [json, toml] {
         let again = read(&text).unwrap_or_else(|problems| panic!("{}", problems[0]));
-        assert_eq!(again.table(&Table::new()).as_ref().ok(), Some(table));
+        assert_eq!(again.state.table(&Table::new()).as_ref().ok(), Some(table));
     }
 }

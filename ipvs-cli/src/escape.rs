@@ -10,6 +10,8 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+pub(crate) use ipvs::desired::parts::is_unsafe;
+
 /// Shows text that came from outside in one line: control characters as `\n`, `\x1b` and `\u{9b}`, and characters that
 /// change how their neighbours look, such as bidi overrides and zero-width marks, as `\u{202e}`.
 pub(crate) fn text(text: &str) -> Escaped<'_> {
@@ -41,14 +43,6 @@ impl fmt::Display for Escaped<'_> {
             }
         }
     }
-}
-
-/// Could this character make a terminal do something, or a line look like another?
-pub(crate) fn is_unsafe(char: char) -> bool {
-    char.is_control()
-        || matches!(char,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Adds the bytes to `shown`. What `passes` may stay as it is.

@@ -45,6 +45,8 @@ mod client;
 mod command;
 mod connections;
 mod daemon;
+#[cfg(feature = "desired")]
+pub mod desired;
 mod destination;
 mod drain;
 mod error;

@@ -1,9 +1,9 @@
 //! Rules: ipvsadm's own commands, one a line, read as `ipvsadm-restore` reads them.
 
+use ipvs::desired::{Desired, Located, Problems, Source};
 use ipvs::{Command, DaemonRole, Table};
 
-use super::place::{Problems, Source};
-use super::{Desired, Located, same};
+use super::same;
 use crate::hint;
 use crate::ipvsadm::{Invocation, Parser, Usage, Words};
 
@@ -42,7 +42,8 @@ fn read_all(source: &Source, mut same: same::Wording<'_>, parser: &mut Parser<'_
         }
         start += line.len() + 1;
     }
-    Desired { warnings: reader.warnings.into_vec(), ..reader.desired }
+    reader.desired.warnings = reader.warnings.into();
+    reader.desired
 }
 
 /// Few rules are shorter, in bytes: a service is named in each.

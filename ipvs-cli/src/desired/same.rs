@@ -5,12 +5,12 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::ptr;
 
+use ipvs::desired::Located;
 use ipvs::{
     Command, Destination, DestinationState, Family, Forwarding, Protocol, Scheduler, ServiceKey, Table, TableEntry,
     Tunnel, Weight, rule,
 };
 
-use super::Located;
 use crate::ipvsadm::LONGEST_TIMEOUT;
 use crate::render::order;
 

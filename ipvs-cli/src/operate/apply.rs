@@ -5,6 +5,7 @@
 use std::io;
 use std::time::Instant;
 
+use ipvs::desired::parts::Scalar;
 use ipvs::{DirectorState, Phase, RefusedCommand, ServiceKey, StopReason};
 
 use super::carry_out::{Conduct, Verdict, carry_out};
@@ -18,7 +19,6 @@ use super::prepare::{self, Prepared, Text};
 use super::session::{Session, Trouble, Wait};
 use super::signals;
 use super::summary::{Summary, counted};
-use crate::desired::scalar::Scalar;
 
 /// The exit status where nothing was changed.
 const AS_IT_WAS: u8 = 1;

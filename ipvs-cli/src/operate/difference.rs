@@ -5,14 +5,13 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use fwmark::MarkRule;
+use ipvs::desired::parts::{self, Fields, Scalar};
 use ipvs::{Command, Daemon, Destination, Plan, Service, ServiceKey, Table, Timeouts, rule};
 
 use super::json;
 use super::mark::written;
 use super::mark_change::MarkChange;
-use crate::desired::fields;
-use crate::desired::group::service_of;
-use crate::desired::scalar::{Fields, Scalar};
+use crate::desired::group::{self, service_of};
 
 /// What a plan changes, ordered by what it is about.
 pub(super) struct Difference<'p> {
@@ -196,11 +195,11 @@ impl Line<'_> {
     /// For programs: what is there, or comes, has the keys of a desired state.
     fn fields(&self, about: About) -> Fields {
         let (of, value) = match self.rule {
-            Rule::Service(service) => ("service", fields::service(service)),
-            Rule::Destination(_, destination) => ("destination", fields::destination(destination)),
-            Rule::Timeouts(timeouts) => ("timeouts", fields::timeouts(timeouts)),
-            Rule::Daemon(daemon) => ("daemon", fields::daemon(daemon)),
-            Rule::Mark(rule) => ("group", fields::member(rule)),
+            Rule::Service(service) => ("service", parts::service(service)),
+            Rule::Destination(_, destination) => ("destination", parts::destination(destination)),
+            Rule::Timeouts(timeouts) => ("timeouts", parts::timeouts(timeouts)),
+            Rule::Daemon(daemon) => ("daemon", parts::daemon(daemon)),
+            Rule::Mark(rule) => ("group", group::fields(rule)),
         };
         let change = if self.sign == GOES { "removed" } else { "added" };
         let mut fields = vec![("change", Scalar::text(change)), ("of", Scalar::text(of))];
@@ -254,7 +253,7 @@ mod tests {
         let mut names = crate::ipvsadm::value::NoNames;
         let mut parser = crate::ipvsadm::Parser::new(&mut names, crate::ipvsadm::Posix(false));
         let text = commands.join("\n").into_bytes();
-        crate::desired::read("test", text, &mut parser).unwrap().table(&Table::new()).unwrap()
+        crate::desired::read("test", text, &mut parser).unwrap().state.table(&Table::new()).unwrap()
     }
 
     #[test]

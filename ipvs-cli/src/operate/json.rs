@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use crate::desired::scalar::{Fields, Inline, Scalar};
+use ipvs::desired::parts::{Fields, Inline, Scalar};
 
 /// The version of the schema: every object says it first.
 pub(super) const VERSION: u32 = 1;

@@ -12,13 +12,13 @@ use fwmark::{
     Backend, BackendError, Change, InterfaceName, Iptables, Line, Mark, MarkRule, MarksInUse, Network, Nftables,
     Origin, Owner, SetMark, Survey, Variant,
 };
+use ipvs::desired::parts::Fields;
 
 use self::packets::Packets;
 use super::journal::{Logging, Outcome, Record};
 use super::json;
 use super::session::{Session, Trouble, Wait};
-use crate::desired::fields;
-use crate::desired::scalar::Fields;
+use crate::desired::group;
 use crate::sigpipe;
 
 /// How long another of us may be at work before this one gives up.
@@ -287,7 +287,7 @@ pub(super) fn written(rule: &MarkRule) -> String {
 /// For programs: the mark, and the packets under the keys of a desired state.
 fn fields(rule: &MarkRule) -> Fields {
     let mut fields = vec![("mark", rule.set().mark().get().into())];
-    fields.extend(fields::member(rule));
+    fields.extend(group::fields(rule));
     fields
 }
 

@@ -18,7 +18,7 @@ pub(super) struct MarkChange {
 
 /// Could the change be about marks? If not, nobody needs to know our rules.
 pub(super) fn is_about_marks(desired: &Desired, plan: &Plan) -> bool {
-    !desired.groups.is_empty() || (desired.scope.marks && deleted(plan).next().is_some())
+    !desired.groups.is_empty() || (desired.state.scope.marks && deleted(plan).next().is_some())
 }
 
 impl MarkChange {
@@ -26,7 +26,7 @@ impl MarkChange {
     pub(super) fn new(before: Vec<MarkRule>, desired: &Desired, plan: &Plan, restrictions: &Restrictions) -> Self {
         let is_meant = |key: &ServiceKey| restrictions.selects(key);
         let mut wanted: HashMap<ServiceKey, HashSet<&MarkRule>> = HashMap::new();
-        if desired.scope.marks {
+        if desired.state.scope.marks {
             wanted.extend(deleted(plan).map(|key| (key, HashSet::new())));
         }
         let groups = || desired.groups.iter().filter(|group| is_meant(&group.service));

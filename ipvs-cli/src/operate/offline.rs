@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use ipvs::desired::{Problem, Scope, WriteOptions, write_json, write_toml};
 use ipvs::{Cause, Command, DaemonRole, Plan, Table, Timeouts, plan};
 
 use super::cli::{Check, Convert, Restrictions};
@@ -11,7 +12,7 @@ use super::prepare::{Text, planner};
 use super::session::{Session, Trouble};
 use super::show::write_rules;
 use super::summary::counted;
-use crate::desired::{Desired, Problem, Scope, Shown, write_json, write_toml};
+use crate::desired::{Desired, groups_of};
 use crate::run;
 
 const WRONG: u8 = 1;
@@ -57,8 +58,8 @@ pub(super) fn compare(
     if restrictions.services_only {
         desired.keep_services_only();
     }
-    session.warn(&desired.warnings);
-    let after = desired.table(&old.table).map_err(Trouble::Problems)?;
+    session.warn(&desired.state.warnings);
+    let after = desired.state.table(&old.table)?;
     let plan = planner(&desired, restrictions).plan(&old.table, &after);
     let rules = old.desired.groups.into_iter().flat_map(|group| group.rules).collect();
     let marks = MarkChange::new(rules, &desired, &plan, restrictions);
@@ -85,9 +86,9 @@ impl File {
             desired.keep_services_only();
         }
         let unknown = unknown_modules(&desired);
-        desired.warnings.extend(unknown);
-        session.warn(&desired.warnings);
-        let table = desired.table(&empty()).map_err(Trouble::Problems)?;
+        desired.state.warnings.extend(unknown);
+        session.warn(&desired.state.warnings);
+        let table = desired.state.table(&empty())?;
         Ok(File { text, desired, table })
     }
 
@@ -104,13 +105,13 @@ impl File {
         if !problems.is_empty() {
             return Err(Trouble::Problems(problems));
         }
-        let marks: Vec<_> = self.desired.groups.iter().flat_map(|group| &group.rules).cloned().collect();
-        let (parts, timeouts) = (self.desired.scope, Some(self.timeouts()));
-        let shown = Shown { parts, timeouts, marks: &marks, ..Shown::default() };
+        let groups = self.desired.groups.iter().flat_map(|group| groups_of(&group.rules)).collect::<Vec<_>>();
+        let mut options = WriteOptions::default();
+        (options.parts, options.timeouts, options.groups) = (self.desired.state.scope, Some(self.timeouts()), &groups);
         let mut text = Vec::new();
         let written = match convert {
-            Convert { json: true, .. } => write_json(&mut text, &self.table, shown),
-            Convert { toml: true, .. } => write_toml(&mut text, &self.table, shown),
+            Convert { json: true, .. } => write_json(&mut text, &self.table, options),
+            Convert { toml: true, .. } => write_toml(&mut text, &self.table, options),
             _ => self.write_rules(&mut text),
         };
         // Into memory.
@@ -127,15 +128,15 @@ impl File {
     fn is_said_by(&self, text: &[u8]) -> bool {
         let read = run::with_parser(|parser| crate::desired::read("converted", text.to_vec(), parser));
         let Ok(desired) = read else { return false };
-        let scope = Scope { marks: self.desired.scope.marks, ..desired.scope };
-        let table = desired.table(&empty());
-        scope == self.desired.scope && table.is_ok_and(|table| plan(&self.table, &table).is_empty())
+        let scope = Scope { marks: self.desired.state.scope.marks, ..desired.state.scope };
+        let table = desired.state.table(&empty());
+        scope == self.desired.state.scope && table.is_ok_and(|table| plan(&self.table, &table).is_empty())
     }
 
     /// Those that the file sets.
     fn timeouts(&self) -> Timeouts {
         let mut timeouts = Timeouts::default();
-        for located in &self.desired.commands {
+        for located in &self.desired.state.commands {
             if let Command::SetTimeouts(set) = &located.command {
                 timeouts.tcp = set.tcp.or(timeouts.tcp);
                 timeouts.tcp_fin = set.tcp_fin.or(timeouts.tcp_fin);
@@ -146,13 +147,14 @@ impl File {
     }
 
     fn write_rules(&self, out: &mut Vec<u8>) -> std::io::Result<()> {
-        if self.desired.scope.services {
+        if self.desired.state.scope.services {
             out.extend_from_slice(b"-C\n");
         }
-        if self.desired.scope.timeouts {
+        if self.desired.state.scope.timeouts {
             writeln!(out, "{}", Command::SetTimeouts(self.timeouts()))?;
         }
-        for role in [DaemonRole::Master, DaemonRole::Backup].into_iter().filter(|role| self.desired.scope.daemon(*role))
+        for role in
+            [DaemonRole::Master, DaemonRole::Backup].into_iter().filter(|role| self.desired.state.scope.daemon(*role))
         {
             let running = self.table.daemons().iter().find(|daemon| daemon.role == role);
             writeln!(out, "{}", running.map_or(Command::StopDaemon(role), |daemon| Command::StartDaemon(*daemon)))?;
@@ -164,7 +166,7 @@ impl File {
 /// A warning for each scheduler and engine that is not in the Linux tree.
 fn unknown_modules(desired: &Desired) -> Vec<Problem> {
     let tree = Table::new();
-    let unknown = desired.commands.iter().filter_map(|located| {
+    let unknown = desired.state.commands.iter().filter_map(|located| {
         let name = match tree.explain(&located.command)? {
             Cause::NoSuchScheduler(scheduler) => format!("scheduler {scheduler}"),
             Cause::NoSuchEngine(engine) => format!("persistence engine {engine}"),

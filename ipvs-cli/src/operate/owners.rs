@@ -1,11 +1,12 @@
 //! `owners`: lists the services that have an owner.
 
+use ipvs::desired::parts::Scalar;
+
 use super::cli::Owners;
 use super::json;
 use super::ownership::StoredLedger;
 use super::service_argument;
 use super::session::{Session, Trouble};
-use crate::desired::scalar::Scalar;
 use crate::failure::Failure;
 
 const TROUBLE: u8 = 1;

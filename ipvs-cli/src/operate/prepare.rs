@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
+use ipvs::desired::{Place, Source};
 use ipvs::{Cause, Change, Command, DaemonRole, Plan, Planner, Rejected, Table};
 
 use super::cli::{Restrictions, Wanted};
@@ -12,7 +13,7 @@ use super::ownership::Claims;
 use super::service_argument::Selection;
 use super::session::{Session, Trouble};
 use super::summary::counted;
-use crate::desired::{self, Desired, Place, Source};
+use crate::desired::{self, Desired};
 use crate::escape;
 use crate::failure::Failure;
 use crate::io::{FileInput, read_whole};
@@ -70,7 +71,7 @@ impl Text {
     /// What it desires of this director.
     pub(super) fn understand(&self, director: &Table, parser: &mut Parser<'_>) -> Result<Desired, Trouble> {
         let mut desired = desired::understand(&self.source, director, parser).map_err(Trouble::Problems)?;
-        desired.scope.services |= self.replaces_services && self.source.is_rules();
+        desired.state.scope.services |= self.replaces_services && desired::is_rules(&self.source);
         Ok(desired)
     }
 
@@ -119,11 +120,11 @@ pub(super) fn plan(
     if restrictions.services_only {
         desired.keep_services_only();
     }
-    session.warn(&desired.warnings);
-    let commands = desired.commands.iter().map(|located| &located.command);
+    session.warn(&desired.state.warnings);
+    let commands = desired.state.commands.iter().map(|located| &located.command);
     let probed = session.kernel.client().and_then(|client| client.probe(&mut before, commands));
     probed.map_err(|error| Trouble::Kernel(Failure::read(error)))?;
-    let mut table = desired.table(&before).map_err(Trouble::Problems)?;
+    let mut table = desired.state.table(&before)?;
     let mut notes = notes(session, restrictions)?;
     notes.review_all(&before);
     let mut left_drained = if restrictions.undrain { Vec::new() } else { keep_drained(&mut table, &notes) };
@@ -203,13 +204,13 @@ pub(super) fn prepare(session: &mut Session<'_, '_>, wanted: &Wanted) -> Result<
 /// What the file does not speak of stays as it is, whoever changes it meanwhile.
 pub(super) fn planner(desired: &Desired, restrictions: &Restrictions) -> Planner {
     let mut planner = Planner::new();
-    if !desired.scope.services {
+    if !desired.state.scope.services {
         planner = planner.without_services();
     }
-    if !desired.scope.timeouts {
+    if !desired.state.scope.timeouts {
         planner = planner.without_timeouts();
     }
-    if ![DaemonRole::Master, DaemonRole::Backup].iter().any(|role| desired.scope.daemon(*role)) {
+    if ![DaemonRole::Master, DaemonRole::Backup].iter().any(|role| desired.state.scope.daemon(*role)) {
         planner = planner.without_daemons();
     }
     if restrictions.keep_weights {
@@ -252,7 +253,7 @@ pub(super) fn place<'d>(desired: &'d Desired, command: &Command) -> Option<&'d P
         (Command::StartDaemon(asked), Command::StartDaemon(done)) => asked.role == done.role,
         _ => false,
     };
-    desired.commands.iter().rev().find(|located| asks(&located.command)).map(|located| &located.place)
+    desired.state.commands.iter().rev().find(|located| asks(&located.command)).map(|located| &located.place)
 }
 
 /// A command in a sentence.

@@ -4,11 +4,12 @@ use std::fmt::Display as Shown;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use ipvs::desired::{Problem, Problems};
+
 use super::drain::Notes;
 use super::journal::{Logging, Record};
 use super::lock::{Denied, Holder, Lock};
 use super::progress::Display;
-use crate::desired::Problem;
 use crate::failure::Failure;
 use crate::io::Streams;
 use crate::kernel::Kernel;
@@ -50,6 +51,12 @@ pub(super) enum Trouble {
     Told(String),
     /// Something else.
     Other(String),
+}
+
+impl From<Problems> for Trouble {
+    fn from(problems: Problems) -> Self {
+        Trouble::Problems(problems.into())
+    }
 }
 
 impl Trouble {

@@ -3,12 +3,13 @@
 use std::io::Write;
 
 use fwmark::{BackendError, MarkRule};
+use ipvs::desired::{Scope, WriteOptions, write_json, write_toml};
 use ipvs::{Command, ServiceKey, Table};
 
 use super::cli::Show;
 use super::session::{Session, Trouble};
 use super::{reduced, service_argument};
-use crate::desired::{Scope, Shown, write_json, write_toml};
+use crate::desired::groups_of;
 use crate::failure::Failure;
 use crate::io::Streams;
 use crate::ipvsadm::names::Names;
@@ -76,11 +77,14 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
     let out = &mut *session.streams.stdout;
     let (all, daemons) = (only.is_none(), show.daemons && only.is_none());
     let parts = Scope { timeouts: all, master: daemons, backup: daemons, ..Scope::EVERYTHING };
-    let shown = Shown { parts, statistics: show.statistics, only, marks: &marks, drained: &drained, timeouts: None };
+    let groups = groups_of(&marks);
+    let mut options = WriteOptions::default();
+    (options.parts, options.statistics, options.only) = (parts, show.statistics, only);
+    (options.groups, options.drained) = (&groups, &drained);
     let written = if show.json {
-        write_json(out, &table, shown)
+        write_json(out, &table, options)
     } else if show.toml {
-        write_toml(out, &table, shown)
+        write_toml(out, &table, options)
     } else {
         write_rules(out, &table, only)
     };

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use ipvs::desired::parts::{Fields, Scalar};
 use ipvs::{Command, DaemonRole, ServiceKey, Table};
 
 use super::drain::{LeftDrained, describe_left};
 use super::mark_change::MarkChange;
-use crate::desired::scalar::{Fields, Scalar};
 
 /// How many of what: `3 services added, 1 edited; 2 destinations added`.
 #[derive(Default)]

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use ipvs::desired::parts::Scalar;
 use ipvs::{InUse, ServiceKey, ServiceState};
 
 use super::hangup::end_with_terminal;
@@ -11,7 +12,6 @@ use super::json::object;
 use super::live::{INTERVAL, PerSecond, Window, interval};
 use super::service_argument;
 use super::session::{Session, Trouble};
-use crate::desired::scalar::Scalar;
 use crate::failure::Failure;
 
 const TROUBLE: u8 = 1;

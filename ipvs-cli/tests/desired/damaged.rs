@@ -20,7 +20,7 @@ const BYTES: &[u8] = b"\"'[]{}=:,.#-\\\n\r\t \0_0159aeux\xc3\xff";
 
 fn check(text: &[u8]) {
     let problems = match read("damaged", text) {
-        Ok(desired) => desired.table(&director()).err().unwrap_or_default(),
+        Ok(desired) => desired.state.table(&director()).err().map(Vec::from).unwrap_or_default(),
         Err(problems) => {
             assert!(!problems.is_empty());
             problems

@@ -1,6 +1,6 @@
 //! docs/desired-state.md is right: its examples, and its tables of keys.
 
-use ipvs_cli::desired::{Shown, write_json};
+use ipvs::desired::{WriteOptions, write_json};
 use serde_json::Value;
 
 use crate::read;
@@ -30,10 +30,10 @@ fn the_examples_are_the_same_state() {
         assert_eq!(examples.len(), count, "{kind}");
         for text in examples {
             let desired = read(kind, text).unwrap_or_else(|problems| panic!("{}", problems[0]));
-            assert!(desired.warnings.is_empty(), "{}", desired.warnings[0]);
-            let scope = desired.scope;
+            assert!(desired.state.warnings.is_empty(), "{}", desired.state.warnings[0]);
+            let scope = desired.state.scope;
             assert!(scope.services && scope.timeouts && scope.master && scope.backup, "{kind}: {scope:?}");
-            tables.push(desired.table(&director()).unwrap_or_else(|problems| panic!("{}", problems[0])));
+            tables.push(desired.state.table(&director()).unwrap_or_else(|problems| panic!("{problems}")));
         }
     }
     assert!(tables.windows(2).all(|pair| pair[0] == pair[1]), "{tables:#?}");
@@ -42,9 +42,9 @@ fn the_examples_are_the_same_state() {
 #[test]
 fn the_example_in_json_is_as_it_is_written() {
     let text = examples("json")[0];
-    let table = read("json", text).unwrap().table(&director()).unwrap();
+    let table = read("json", text).unwrap().state.table(&director()).unwrap();
     let mut written = Vec::new();
-    write_json(&mut written, &table, Shown::default()).unwrap();
+    write_json(&mut written, &table, WriteOptions::default()).unwrap();
     assert_eq!(String::from_utf8(written).unwrap(), format!("{text}\n"));
 }
 

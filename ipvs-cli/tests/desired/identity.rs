@@ -1,8 +1,9 @@
 //! What a table is written as makes the same table again.
 
 use fwmark::MarkRule;
+use ipvs::desired::{Scope, WriteOptions, write_json, write_toml};
 use ipvs::{Client, Command, Service, Table};
-use ipvs_cli::desired::{Desired, Scope, Shown, write_json, write_toml};
+use ipvs_cli::desired::{Desired, groups_of};
 use ipvs_cli::io::Streams;
 use ipvs_cli::kernel::Kernel;
 use proptest::prelude::*;
@@ -10,15 +11,15 @@ use proptest::prelude::*;
 use crate::read;
 use crate::strategies::{director, mark_rules, services_of_ipvsadm, table};
 
-fn json(table: &Table, shown: Shown<'_>) -> Vec<u8> {
+fn json(table: &Table, options: WriteOptions<'_>) -> Vec<u8> {
     let mut text = Vec::new();
-    write_json(&mut text, table, shown).unwrap();
+    write_json(&mut text, table, options).unwrap();
     text
 }
 
 fn toml(table: &Table) -> Vec<u8> {
     let mut text = Vec::new();
-    write_toml(&mut text, table, Shown::default()).unwrap();
+    write_toml(&mut text, table, WriteOptions::default()).unwrap();
     text
 }
 
@@ -69,20 +70,22 @@ fn understood(text: Vec<u8>) -> Desired {
 proptest! {
     #[test]
     fn json_is_the_identity(table in table(), other in table(), statistics: bool) {
-        let desired = understood(json(&table, Shown { statistics, ..Shown::default() }));
-        prop_assert_eq!(desired.scope, Scope::EVERYTHING);
+        let mut options = WriteOptions::default();
+        options.statistics = statistics;
+        let desired = understood(json(&table, options));
+        prop_assert_eq!(desired.state.scope, Scope::EVERYTHING);
         // Wherever it is carried out.
         for before in [&table, &director(), &other] {
-            prop_assert_eq!(&desired.table(before).unwrap(), &table);
+            prop_assert_eq!(&desired.state.table(before).unwrap(), &table);
         }
     }
 
     #[test]
     fn toml_is_the_identity(table in table(), other in table()) {
         let desired = understood(toml(&table));
-        prop_assert_eq!(desired.scope, Scope::EVERYTHING);
+        prop_assert_eq!(desired.state.scope, Scope::EVERYTHING);
         for before in [&table, &director(), &other] {
-            prop_assert_eq!(&desired.table(before).unwrap(), &table);
+            prop_assert_eq!(&desired.state.table(before).unwrap(), &table);
         }
     }
 
@@ -95,9 +98,9 @@ proptest! {
             return Ok(());
         }
         let desired = understood(text);
-        prop_assert_eq!(desired.scope, Scope { services: true, ..Scope::default() });
+        prop_assert_eq!(desired.state.scope, Scope { services: true, ..Scope::default() });
         for before in [&table, &other] {
-            prop_assert_eq!(&desired.table(before).unwrap(), &table);
+            prop_assert_eq!(&desired.state.table(before).unwrap(), &table);
         }
     }
 
@@ -121,13 +124,13 @@ proptest! {
     /// Equal tables are equal texts, in whatever order they came to be.
     #[test]
     fn texts_are_stable(table in table()) {
-        let text = json(&table, Shown::default());
+        let text = json(&table, WriteOptions::default());
         let mut turned: serde_json::Value = serde_json::from_slice(&text).unwrap();
         let services = turned["services"].as_array_mut().unwrap();
         services.reverse();
         services.iter_mut().for_each(|service| service["destinations"].as_array_mut().unwrap().reverse());
-        let again = understood(turned.to_string().into()).table(&director()).unwrap();
-        prop_assert_eq!(json(&again, Shown::default()), text);
+        let again = understood(turned.to_string().into()).state.table(&director()).unwrap();
+        prop_assert_eq!(json(&again, WriteOptions::default()), text);
         prop_assert_eq!(toml(&again), toml(&table));
     }
 }
@@ -148,10 +151,12 @@ proptest! {
     #[test]
     fn groups_are_the_identity(rules in mark_rules()) {
         let table = services_of(&rules);
-        let shown = Shown { marks: &rules, ..Shown::default() };
+        let groups = groups_of(&rules);
+        let mut options = WriteOptions::default();
+        options.groups = &groups;
         let mut toml = Vec::new();
-        write_toml(&mut toml, &table, shown).unwrap();
-        for text in [json(&table, shown), toml] {
+        write_toml(&mut toml, &table, options).unwrap();
+        for text in [json(&table, options), toml] {
             let desired = understood(text);
             let read: Vec<&MarkRule> = desired.groups.iter().flat_map(|group| &group.rules).collect();
             prop_assert_eq!(read.len(), rules.len());
@@ -170,8 +175,10 @@ fn one_service_is_shown_alone() {
     let table = crate::table("two", text).unwrap();
     let only = Some("mark 1".parse().unwrap());
     let parts = Scope { services: true, marks: true, ..Scope::default() };
-    let shown = understood(json(&table, Shown { parts, statistics: true, only, ..Shown::default() }));
-    assert_eq!(shown.scope, parts);
-    let shown = shown.table(&Table::new()).unwrap();
+    let mut options = WriteOptions::default();
+    (options.parts, options.statistics, options.only) = (parts, true, only);
+    let shown = understood(json(&table, options));
+    assert_eq!(shown.state.scope, parts);
+    let shown = shown.state.table(&Table::new()).unwrap();
     assert_eq!(shown.services().collect::<Vec<_>>(), [table.services().next().unwrap()]);
 }

@@ -10,7 +10,8 @@ mod understood;
 mod wrong;
 
 use ipvs::Table;
-use ipvs_cli::desired::{self, Desired, Problem};
+use ipvs::desired::Problem;
+use ipvs_cli::desired::{self, Desired};
 use ipvs_cli::ipvsadm::value::NoNames;
 use ipvs_cli::ipvsadm::{Parser, Posix};
 
@@ -21,5 +22,5 @@ fn read(name: &str, text: impl Into<Vec<u8>>) -> Result<Desired, Vec<Problem>> {
 
 /// The table that an empty director would have.
 fn table(name: &str, text: impl Into<Vec<u8>>) -> Result<Table, Vec<Problem>> {
-    read(name, text)?.table(&Table::new())
+    Ok(read(name, text)?.state.table(&Table::new())?)
 }

@@ -1,7 +1,8 @@
 //! A text that says of services what the director holds desires the same, whether they are read or only compared.
 
 use ipvs::Table;
-use ipvs_cli::desired::{self, Desired, Problem};
+use ipvs::desired::Problem;
+use ipvs_cli::desired::{self, Desired};
 use ipvs_cli::ipvsadm::value::NoNames;
 use ipvs_cli::ipvsadm::{Parser, Posix};
 use proptest::collection::vec;
@@ -22,8 +23,8 @@ fn outcome(read: Result<Desired, Vec<Problem>>, director: &Table) -> Result<(Tab
     let told = |problem: &Problem| format!("{}\n", problem.to_string().split(", but ").next().unwrap_or_default());
     let told = |problems: Vec<Problem>| problems.iter().map(told).collect::<String>();
     let desired = read.map_err(told)?;
-    let table = desired.table(director).map_err(told)?;
-    Ok((table, format!("{:?} {}", desired.scope, told(desired.warnings))))
+    let table = desired.state.table(director).map_err(Vec::from).map_err(told)?;
+    Ok((table, format!("{:?} {}", desired.state.scope, told(desired.state.warnings))))
 }
 
 /// What people do to a saved file.
@@ -103,18 +104,18 @@ fn director() -> Table {
 fn what_was_saved_is_not_read_again() {
     let director = director();
     let desired = read_for(&director, SAVED.as_bytes()).unwrap();
-    assert_eq!((desired.same.len(), desired.commands.len()), (3, 0));
-    assert_eq!(desired.table(&director).unwrap(), director);
+    assert_eq!((desired.state.same.len(), desired.state.commands.len()), (3, 0));
+    assert_eq!(desired.state.table(&director).unwrap(), director);
     // Wherever it is carried out.
-    assert_eq!(desired.table(&Table::new()).unwrap(), director);
+    assert_eq!(desired.state.table(&Table::new()).unwrap(), director);
 }
 
 #[test]
 fn only_what_differs_is_read() {
     let (director, changed) = (director(), SAVED.replace("-w 2 ", "-w 3 "));
     let desired = read_for(&director, changed.as_bytes()).unwrap();
-    assert_eq!((desired.same.len(), desired.commands.len()), (2, 3));
-    assert_eq!(desired.table(&director).unwrap(), crate::table("changed", changed).unwrap());
+    assert_eq!((desired.state.same.len(), desired.state.commands.len()), (2, 3));
+    assert_eq!(desired.state.table(&director).unwrap(), crate::table("changed", changed).unwrap());
 }
 
 /// The last three are further apart than the comparison of `-S` can tell.
@@ -125,7 +126,7 @@ fn the_order_in_which_they_were_added_does_not_matter() {
         let added = format!("-A -f 1 -s rr\n{lines}");
         let director = crate::table("added", &*added).unwrap();
         for text in [rules(&director), added.into_bytes()] {
-            assert_eq!(read_for(&director, &text).unwrap().same.len(), 1, "{}", String::from_utf8_lossy(&text));
+            assert_eq!(read_for(&director, &text).unwrap().state.same.len(), 1, "{}", String::from_utf8_lossy(&text));
         }
     }
 }
@@ -134,9 +135,9 @@ fn the_order_in_which_they_were_added_does_not_matter() {
 fn a_clear_before_all_of_it_means_nothing() {
     let director = director();
     let desired = read_for(&director, format!("# all of it\n-C\n{SAVED}").as_bytes()).unwrap();
-    assert_eq!((desired.same.len(), desired.commands.len()), (3, 0));
+    assert_eq!((desired.state.same.len(), desired.state.commands.len()), (3, 0));
     let nothing = read_for(&director, b"-C").unwrap();
-    assert_eq!(nothing.table(&director).unwrap(), Table::new());
+    assert_eq!(nothing.state.table(&director).unwrap(), Table::new());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ipvs::Table;
-use ipvs_cli::desired::{Shown, write_json};
+use ipvs::desired::{WriteOptions, write_json};
 use serde_json::{Map, Value, json};
 
 use crate::strategies::director;
@@ -70,7 +70,7 @@ fn with(name: &str, key: &str, value: &Value) -> String {
 
 fn made(text: &str) -> Table {
     let problems = |problems: Vec<_>| panic!("{}\n{text}", problems[0]);
-    crate::read("made", text).and_then(|desired| desired.table(&director())).unwrap_or_else(problems)
+    crate::read("made", text).and_then(|desired| Ok(desired.state.table(&director())?)).unwrap_or_else(problems)
 }
 
 fn refusal(text: &str) -> String {
@@ -240,8 +240,9 @@ fn defaults() {
 fn information() {
     let wanted = "version = 1\nservices = [{mark = 1, destinations = [{address = '192.0.2.11'}]}]";
     let mut written = Vec::new();
-    write_json(&mut written, &crate::table("table", wanted).unwrap(), Shown { statistics: true, ..Shown::default() })
-        .unwrap();
+    let mut options = WriteOptions::default();
+    options.statistics = true;
+    write_json(&mut written, &crate::table("table", wanted).unwrap(), options).unwrap();
     let written: Value = serde_json::from_slice(&written).unwrap();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     let said = |value: &Value| keys(&value["properties"]);

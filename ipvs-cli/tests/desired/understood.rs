@@ -1,7 +1,7 @@
 //! Texts that are understood: what they speak of, and what they are warned of.
 
+use ipvs::desired::{Place, Problem, Scope};
 use ipvs::{Command, Forwarding, Service};
-use ipvs_cli::desired::{Place, Problem, Scope};
 
 use crate::strategies::director;
 use crate::{read, table};
@@ -24,7 +24,7 @@ fn texts_speak_of_what_is_in_them() {
         ("version = 1\n[timeouts]\nudp = 5", Scope { timeouts: true, ..NOTHING }),
         ("{\"version\": 1, \"services\": []}", Scope { services: true, marks: true, ..NOTHING }),
     ] {
-        assert_eq!(read("scope", text).unwrap().scope, scope, "{text}");
+        assert_eq!(read("scope", text).unwrap().state.scope, scope, "{text}");
     }
 }
 
@@ -32,7 +32,7 @@ fn texts_speak_of_what_is_in_them() {
 fn what_is_not_spoken_of_stays() {
     let before = "-A -f 1\n--set 10 20 30\n--start-daemon master --mcast-interface lo\n--start-daemon backup --mcast-interface lo";
     let before = table("before", before).unwrap();
-    let after = |text| read("after", text).unwrap().table(&before).unwrap();
+    let after = |text| read("after", text).unwrap().state.table(&before).unwrap();
     assert_eq!(after("version = 1"), before);
     assert_eq!(after("-C").services().len(), 0);
     assert_eq!(after("-C").daemons(), before.daemons());
@@ -94,7 +94,7 @@ fn services_may_be_written_in_many_ways() {
             // The second has no identity: that is all that is wrong.
             assert_eq!(read.unwrap_err(), ["a service has an `address' and a `protocol', or a `mark'"]);
         } else {
-            assert_eq!(read.unwrap().table(&director()).unwrap().services().len(), 2, "{text}");
+            assert_eq!(read.unwrap().state.table(&director()).unwrap().services().len(), 2, "{text}");
         }
     }
 }
@@ -128,7 +128,7 @@ fn what_is_hardly_meant_is_a_warning() {
             "5:11: of `sync_id' only eight bits are sent: 256 is the same as 0",
         ),
     ] {
-        let warnings = read("x", text).unwrap().warnings;
+        let warnings = read("x", text).unwrap().state.warnings;
         let said: Vec<_> = warnings.iter().map(ToString::to_string).collect();
         assert_eq!(said, [format!("x:{expected}")], "{text}");
     }
@@ -138,7 +138,7 @@ fn what_is_hardly_meant_is_a_warning() {
 fn commands_have_the_places_of_their_texts() {
     let text = "version = 1\ntimeouts = { tcp = 5 }\n[[services]]\nmark = 1\n[[services.destinations]]\naddress = '192.0.2.1'\n";
     let place = |place: &Place| (place.to_string(), place.text().into_owned());
-    let commands = read("x", text).unwrap().commands;
+    let commands = read("x", text).unwrap().state.commands;
     let places: Vec<_> = commands.iter().map(|located| place(&located.place)).collect();
     let expected =
         [("x:2:12", "timeouts = { tcp = 5 }"), ("x:3:1", "[[services]]"), ("x:5:1", "[[services.destinations]]")];

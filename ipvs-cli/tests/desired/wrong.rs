@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use ipvs_cli::desired::Problem;
+use ipvs::desired::Problem;
 
 use crate::read;
 use crate::strategies::director;
@@ -32,7 +32,7 @@ fn cases(file: &str) -> Vec<Case> {
 /// What is said about the text as such, or about its commands on an empty director.
 fn problems(text: &[u8]) -> Vec<Problem> {
     match read("x", text) {
-        Ok(desired) => desired.table(&director()).err().unwrap_or_default(),
+        Ok(desired) => desired.state.table(&director()).err().map(Vec::from).unwrap_or_default(),
         Err(problems) => problems,
     }
 }

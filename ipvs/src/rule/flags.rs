@@ -18,8 +18,13 @@ pub fn listed(line: &mut Vec<u8>, service: &Service) {
 
 /// Appends what `-b` takes to set them again.
 pub(super) fn saved(line: &mut Vec<u8>, service: &Service) {
-    let [first, second, _] = vocabulary(service.scheduler);
-    names(line, service, [first, second, THIRD]);
+    names(line, service, flag_names(service.scheduler));
+}
+
+/// The names of the first, second and third flag, as `-b` and desired states take them.
+pub fn flag_names(scheduler: Scheduler) -> [&'static str; 3] {
+    let [first, second, _] = vocabulary(scheduler);
+    [first, second, THIRD]
 }
 
 fn names(line: &mut Vec<u8>, service: &Service, names: [&str; 3]) {

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
+use ipvs::desired::parts::{Fields, Scalar};
 use ipvs::{Connection, ConnectionState, Protocol, ServiceKey};
 
 use super::filter::protocol_of;
 use super::options::By;
 use super::row;
-use crate::desired::scalar::{Fields, Scalar};
 use crate::render::address::{endpoint, numeric};
 use crate::render::number::right_number;
 

@@ -12,13 +12,13 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 
+use ipvs::desired::parts::Fields;
 use ipvs::{Connection, Connections, ConnectionsError};
 
 use self::group::{Count, Groups};
 use self::order::First;
 use super::json;
 use super::session::{Session, Trouble};
-use crate::desired::scalar::Fields;
 use crate::escape;
 use crate::render::Lines;
 

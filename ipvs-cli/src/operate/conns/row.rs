@@ -1,8 +1,8 @@
 //! A connection as a line: for people, and as JSON.
 
+use ipvs::desired::parts::{Fields, Scalar};
 use ipvs::{Connection, ServiceKey};
 
-use crate::desired::scalar::{Fields, Scalar};
 use crate::render::address::{endpoint, numeric};
 use crate::render::number::{decimal, left};
 

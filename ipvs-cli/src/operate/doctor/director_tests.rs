@@ -20,7 +20,7 @@ fn address(text: &str, prefix: u8, link: u32) -> Address {
 fn table(lines: &str) -> Table {
     let mut names = crate::ipvsadm::value::NoNames;
     let mut parser = crate::ipvsadm::Parser::new(&mut names, crate::ipvsadm::Posix(false));
-    crate::desired::read("test", lines.into(), &mut parser).unwrap().table(&Table::new()).unwrap()
+    crate::desired::read("test", lines.into(), &mut parser).unwrap().state.table(&Table::new()).unwrap()
 }
 
 /// One with these services, of whom nothing is wrong: two wires, the virtual address and the real servers as they should be.

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use crate::desired::scalar::{Inline, Scalar};
+use ipvs::desired::parts::{Inline, Scalar};
+
 use crate::escape::ShellCommand;
 use crate::operate::json::VERSION;
 

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
+use ipvs::desired::parts::{Fields, Scalar};
 use ipvs::{Command, ServiceKey, Table, Weight};
 
 use super::notes::Notes;
-use crate::desired::scalar::{Fields, Scalar};
 
 /// A destination that stays drained although the desired state gives it a weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

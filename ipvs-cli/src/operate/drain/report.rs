@@ -1,12 +1,12 @@
 //! What became of each destination: sentences for people, objects for programs.
 
+use ipvs::desired::parts::{Fields, Scalar};
 use ipvs::{InUse, ServiceKey, Weight};
 
 use super::notes::Notes;
 use super::options::Drain;
 use super::targets::{Outcome, Target};
 use super::{End, NOT_DRAINED};
-use crate::desired::scalar::{Fields, Scalar};
 use crate::escape::ShellCommand;
 use crate::operate::json;
 use crate::operate::service_argument;

@@ -1,21 +1,32 @@
-//! What is written of each thing, under the keys of `typed/keys.rs`. What has its default is left out, unless everybody
-//! looks for it.
+//! What is written of each thing, under the keys of `keys.rs`. What has its default is left out, but for
+//! what is looked for in every service and destination.
 
-use fwmark::{MarkRule, Origin, PortRange, Traffic};
-use ipvs::{
-    Daemon, Destination, DestinationState, Family, Forwarding, Info, Protocol, Rates, Scheduler, SchedulerFlags,
-    Service, ServiceKey, ServiceState, Statistics, Timeouts, Tunnel, TunnelFlags,
-};
+// Public for `ipvs-cli` only: `desired::parts`.
+#![allow(missing_docs)]
+
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
 
 use super::scalar::{Fields, Scalar};
-use crate::desired::typed::keys::{CHECKSUM, REMOTE_CHECKSUM};
+use crate::daemon::Daemon;
+use crate::desired::Packets;
+use crate::desired::keys::{CHECKSUM, FLAGS, REMOTE_CHECKSUM};
+use crate::destination::{Destination, Forwarding, Tunnel, TunnelFlags};
+use crate::info::Info;
+use crate::name::Scheduler;
+use crate::rule::parts::flag_names;
+use crate::service::{Family, Protocol, SchedulerFlags, Service, ServiceKey};
+use crate::stats::{Rates, Statistics};
+use crate::table::{DestinationState, ServiceState};
+use crate::timeouts::Timeouts;
 
-pub(crate) fn timeouts(timeouts: Timeouts) -> Fields {
+pub fn timeouts(timeouts: Timeouts) -> Fields {
     let all = [("tcp", timeouts.tcp), ("tcp_fin", timeouts.tcp_fin), ("udp", timeouts.udp)];
     all.into_iter().filter_map(|(key, seconds)| Some((key, seconds?.into()))).collect()
 }
 
-pub(crate) fn daemon(daemon: &Daemon) -> Fields {
+pub fn daemon(daemon: &Daemon) -> Fields {
     let mut fields = vec![
         ("role", Scalar::text(daemon.role)),
         ("interface", Scalar::text(daemon.interface)),
@@ -28,7 +39,7 @@ pub(crate) fn daemon(daemon: &Daemon) -> Fields {
     fields
 }
 
-pub(crate) fn service(service: &Service) -> Fields {
+pub fn service(service: &Service) -> Fields {
     let mut fields = match service.key() {
         ServiceKey::Address { protocol, at } => {
             vec![("address", Scalar::text(at)), ("protocol", protocol_field(protocol))]
@@ -54,29 +65,31 @@ pub(crate) fn service(service: &Service) -> Fields {
 }
 
 /// A member of the group of packets that get a mark.
-pub(crate) fn member(rule: &MarkRule) -> Fields {
-    let mut fields = vec![("address", Scalar::text(rule.destination()))];
-    fields.extend(rule.traffic().protocol().map(|protocol| ("protocol", Scalar::text(protocol))));
-    if let Traffic::Ports(_, ports) = rule.traffic() {
-        fields.push(("ports", Scalar::List(ports.ranges().iter().map(port).collect())));
+pub fn packets(packets: &Packets) -> Fields {
+    let mut fields = vec![("address", network(packets.address))];
+    fields.extend(packets.protocol.map(|protocol| ("protocol", protocol_field(protocol))));
+    if !packets.ports.is_empty() {
+        fields.push(("ports", Scalar::List(packets.ports.iter().map(port).collect())));
     }
-    if !rule.source().is_any() {
-        fields.push(("source", Scalar::text(rule.source())));
+    fields.extend(packets.source.map(|source| ("source", network(source))));
+    if packets.output {
+        fields.push(("output", Scalar::Boolean(true)));
     }
-    match rule.origin() {
-        Origin::Director => fields.push(("output", Scalar::Boolean(true))),
-        Origin::Outside { interface } => {
-            fields.extend(interface.as_ref().map(|name| ("interface", Scalar::text(name))));
-        }
-    }
-    if rule.set().mask() != u32::MAX {
-        fields.push(("mask", rule.set().mask().into()));
+    fields.extend(packets.interface.map(|name| ("interface", Scalar::text(name))));
+    if packets.mask != u32::MAX {
+        fields.push(("mask", packets.mask.into()));
     }
     fields
 }
 
-fn port(range: &PortRange) -> Scalar {
-    if range.first() == range.last() { u32::from(range.first()).into() } else { Scalar::text(range) }
+/// A host is written without its prefix.
+fn network(network: IpNet) -> Scalar {
+    if network.prefix_len() == network.max_prefix_len() { Scalar::text(network.addr()) } else { Scalar::text(network) }
+}
+
+fn port(range: &RangeInclusive<u16>) -> Scalar {
+    let (first, last) = (*range.start(), *range.end());
+    if first == last { u32::from(first).into() } else { Scalar::Text(format!("{first}:{last}")) }
 }
 
 fn protocol_field(protocol: Protocol) -> Scalar {
@@ -88,32 +101,22 @@ fn protocol_field(protocol: Protocol) -> Scalar {
 
 /// The scheduler's names for its flags; bits without a name as a number.
 fn scheduler_flags(scheduler: Scheduler, flags: SchedulerFlags) -> Vec<String> {
-    let names = match scheduler {
-        Scheduler::SH => ["sh-fallback", "sh-port", "flag-3"],
-        Scheduler::MH => ["mh-fallback", "mh-port", "flag-3"],
-        _ => ["flag-1", "flag-2", "flag-3"],
-    };
-    let named = [SchedulerFlags::FLAG_1, SchedulerFlags::FLAG_2, SchedulerFlags::FLAG_3];
-    let mut words: Vec<String> = named
-        .into_iter()
-        .zip(names)
-        .filter(|(flag, _)| flags.contains(*flag))
-        .map(|(_, name)| name.to_owned())
-        .collect();
-    let rest = named.into_iter().fold(flags.bits(), |rest, flag| rest & !flag.bits());
+    let named = FLAGS.into_iter().zip(flag_names(scheduler)).filter(|(flag, _)| flags.contains(*flag));
+    let mut words: Vec<String> = named.map(|(_, name)| name.to_owned()).collect();
+    let rest = FLAGS.into_iter().fold(flags.bits(), |rest, flag| rest & !flag.bits());
     if rest != 0 {
         words.push(format!("{rest:#x}"));
     }
     words
 }
 
-pub(crate) fn destination(destination: &Destination) -> Fields {
+pub fn destination(destination: &Destination) -> Fields {
     let mut fields =
         vec![("address", Scalar::text(destination.address)), ("forwarding", forwarding(destination.forwarding))];
-    if let Forwarding::Tunnel(tunnel) = destination.forwarding
-        && tunnel != Tunnel::Ipip
-    {
-        fields.push(("tunnel", Scalar::Table(tunnel_fields(tunnel))));
+    match destination.forwarding {
+        Forwarding::Tunnel(Tunnel::Ipip) => {}
+        Forwarding::Tunnel(tunnel) => fields.push(("tunnel", Scalar::Table(tunnel_fields(tunnel)))),
+        _ => {}
     }
     fields.push(("weight", destination.weight.get().into()));
     for (key, threshold) in
@@ -164,11 +167,11 @@ fn tunnel_flags(flags: TunnelFlags) -> Vec<String> {
     words
 }
 
-pub(super) fn service_statistics(state: &ServiceState) -> Option<Scalar> {
+pub(in crate::desired) fn service_statistics(state: &ServiceState) -> Option<Scalar> {
     state.statistics.map(|statistics| Scalar::Table(counters(statistics)))
 }
 
-pub(super) fn destination_statistics(state: &DestinationState) -> Scalar {
+pub(in crate::desired) fn destination_statistics(state: &DestinationState) -> Scalar {
     let mut fields = vec![
         ("active_connections", state.active_connections.into()),
         ("inactive_connections", state.inactive_connections.into()),
@@ -191,6 +194,6 @@ fn five(values: [u64; 5]) -> Fields {
     keys.into_iter().zip(values.map(Scalar::Integer)).collect()
 }
 
-pub(super) fn kernel(info: Info) -> Fields {
+pub(in crate::desired) fn kernel(info: Info) -> Fields {
     vec![("version", Scalar::text(info.version)), ("connection_table_size", info.connection_table_size.into())]
 }

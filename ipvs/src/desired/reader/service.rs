@@ -2,16 +2,14 @@
 
 use std::net::SocketAddr;
 
-use ipvs::{
-    Command, Family, FirewallMark, Netmask, Persistence, PersistenceEngine, Protocol, Scheduler, SchedulerFlags,
-    Service, ServiceKey,
-};
-
 use super::Reader;
 use super::fields::{Fields, Found};
-use super::keys;
-use super::tree::{Kind, Value};
-use crate::ipvsadm::value::scheduler_flags;
+use crate::command::Command;
+use crate::desired::keys::{self, FLAGS};
+use crate::desired::tree::{Kind, Value};
+use crate::name::{PersistenceEngine, Scheduler};
+use crate::rule::parts::flag_names;
+use crate::service::{Family, FirewallMark, Netmask, Persistence, Protocol, SchedulerFlags, Service, ServiceKey};
 
 const ADDRESS: &str = "an IP address and a port, such as \"192.0.2.1:80\" or \"[2001:db8::1]:80\"";
 
@@ -137,10 +135,8 @@ impl Reader<'_> {
     /// What the kernel takes, but makes nothing of.
     fn doubt(&mut self, at: usize, service: &Service, one_packet: Option<Found<bool>>) {
         let ServiceKey::Address { protocol, at: address } = service.key() else { return };
-        if let Some(Found { at, value: true }) = one_packet
-            && protocol != Protocol::UDP
-        {
-            self.notes.warn(at, "`one_packet' is for UDP, or for a firewall mark");
+        if let Some(found) = one_packet.filter(|found| found.value && protocol != Protocol::UDP) {
+            self.notes.warn(found.at, "`one_packet' is for UDP, or for a firewall mark");
         }
         if address.port() == 0 && service.persistence.is_none() {
             self.notes
@@ -190,14 +186,13 @@ fn flag(kind: &Kind<'_>, scheduler: Scheduler) -> Option<SchedulerFlags> {
         let bits = u32::from_str_radix(digits, 16).ok().filter(|bits| bits & 7 == 0)?;
         return Some(SchedulerFlags::from_bits_retain(bits));
     }
-    let is_one = !text.is_empty() && !text.contains(',');
-    is_one.then(|| scheduler_flags(text.as_bytes(), Some(scheduler.as_bytes())).ok()).flatten()
+    let own = FLAGS.into_iter().zip(flag_names(scheduler)).find(|(_, name)| name == text);
+    let general = FLAGS.into_iter().zip(flag_names(Scheduler::RR)).find(|(_, name)| name == text);
+    own.or(general).map(|(flag, _)| flag)
 }
 
-fn known_flags(scheduler: Scheduler) -> &'static str {
-    match scheduler {
-        Scheduler::SH => "\"sh-fallback\", \"sh-port\" or \"flag-3\"",
-        Scheduler::MH => "\"mh-fallback\", \"mh-port\" or \"flag-3\"",
-        _ => "\"flag-1\", \"flag-2\" or \"flag-3\"",
-    }
+/// The names for a message: `"sh-fallback", "sh-port" or "flag-3"`.
+fn known_flags(scheduler: Scheduler) -> String {
+    let [first, second, third] = flag_names(scheduler);
+    format!("\"{first}\", \"{second}\" or \"{third}\"")
 }

@@ -3,44 +3,44 @@
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 
-use super::keys::{Keys, MOST};
 use super::suggest;
-use super::tree::{Entry, Kind, Value, short};
+use crate::desired::keys::{Keys, MOST};
 use crate::desired::place::{Place, Problems, Source};
+use crate::desired::tree::{Entry, Kind, Value, short};
 
 /// What is noticed on the way.
-pub(in crate::desired) struct Notes<'s> {
-    pub(in crate::desired) source: &'s Source,
-    pub(in crate::desired) problems: &'s mut Problems,
-    pub(in crate::desired) warnings: &'s mut Problems,
+pub(super) struct Notes<'s> {
+    pub(super) source: &'s Source,
+    pub(super) problems: &'s mut Problems,
+    pub(super) warnings: &'s mut Problems,
 }
 
 impl Notes<'_> {
-    pub(in crate::desired) fn problem(&mut self, at: usize, reason: impl Into<String>) {
+    pub(super) fn problem(&mut self, at: usize, reason: impl Into<String>) {
         self.problems.add(self.source.place(at), reason);
     }
 
-    pub(in crate::desired) fn warn(&mut self, at: usize, reason: impl Into<String>) {
+    pub(super) fn warn(&mut self, at: usize, reason: impl Into<String>) {
         self.warnings.add(self.source.place(at), reason);
     }
 
-    pub(in crate::desired) fn place(&self, at: usize) -> Place {
+    pub(super) fn place(&self, at: usize) -> Place {
         self.source.place(at)
     }
 }
 
 /// A value that is as it should be, and where it stands.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::desired) struct Found<T> {
-    pub(in crate::desired) at: usize,
-    pub(in crate::desired) value: T,
+pub(super) struct Found<T> {
+    pub(super) at: usize,
+    pub(super) value: T,
 }
 
 /// The entries of a table.
 #[derive(Debug)]
-pub(in crate::desired) struct Fields<'t> {
+pub(super) struct Fields<'t> {
     /// Where the table starts.
-    pub(in crate::desired) at: usize,
+    pub(super) at: usize,
     keys: &'static Keys,
     entries: Vec<Entry<'t>>,
     /// Are all of its keys known? If not, what is missing may only be misspelt.
@@ -49,7 +49,7 @@ pub(in crate::desired) struct Fields<'t> {
 
 impl<'t> Fields<'t> {
     /// The table's entries; those of unknown keys, and all but the first of one key, are reported.
-    pub(in crate::desired) fn of(value: Value<'t>, keys: &'static Keys, notes: &mut Notes<'_>) -> Option<Self> {
+    pub(super) fn of(value: Value<'t>, keys: &'static Keys, notes: &mut Notes<'_>) -> Option<Self> {
         let Kind::Table(mut entries) = value.kind else {
             notes.problem(value.at, format!("{} is a table, not {}", keys.what, value.kind.found()));
             return None;
@@ -62,26 +62,26 @@ impl<'t> Fields<'t> {
     }
 
     /// Reports that a key must be there, if it isn't; `is` is what it would be.
-    pub(in crate::desired) fn require(&self, key: &'static str, is: impl Display, notes: &mut Notes<'_>) {
+    pub(super) fn require(&self, key: &'static str, is: impl Display, notes: &mut Notes<'_>) {
         if self.is_sound && self.place_of(key).is_none() {
             notes.problem(self.at, format!("{} needs `{key}': {is}", self.keys.what));
         }
     }
 
     /// Reports that what must be there isn't.
-    pub(in crate::desired) fn missing(&self, reason: &str, notes: &mut Notes<'_>) {
+    pub(super) fn missing(&self, reason: &str, notes: &mut Notes<'_>) {
         if self.is_sound {
             notes.problem(self.at, reason);
         }
     }
 
     /// Where the key stands, if it is there.
-    pub(in crate::desired) fn place_of(&self, key: &str) -> Option<usize> {
+    pub(super) fn place_of(&self, key: &str) -> Option<usize> {
         self.entries.iter().find(|entry| entry.key == key).map(|entry| entry.at)
     }
 
     /// The value as `convert` makes it; if it makes none, the message is what the key `is` and what was found.
-    pub(in crate::desired) fn get<T>(
+    pub(super) fn get<T>(
         &mut self,
         key: &'static str,
         notes: &mut Notes<'_>,
@@ -105,7 +105,7 @@ impl<'t> Fields<'t> {
     }
 
     /// A whole number within the range; `unit` is put behind the range in the message.
-    pub(in crate::desired) fn integer<T>(
+    pub(super) fn integer<T>(
         &mut self,
         key: &'static str,
         range: RangeInclusive<T>,
@@ -122,7 +122,7 @@ impl<'t> Fields<'t> {
         })
     }
 
-    pub(in crate::desired) fn boolean(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<Found<bool>> {
+    pub(super) fn boolean(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<Found<bool>> {
         self.get(key, notes, "true or false", |kind| match kind {
             Kind::Boolean(value) => Some(*value),
             _ => None,
@@ -130,7 +130,7 @@ impl<'t> Fields<'t> {
     }
 
     /// A text that `convert` understands.
-    pub(in crate::desired) fn text<T>(
+    pub(super) fn text<T>(
         &mut self,
         key: &'static str,
         notes: &mut Notes<'_>,
@@ -144,7 +144,7 @@ impl<'t> Fields<'t> {
     }
 
     /// One of these words.
-    pub(in crate::desired) fn word(
+    pub(super) fn word(
         &mut self,
         key: &'static str,
         words: &[&'static str],
@@ -152,21 +152,17 @@ impl<'t> Fields<'t> {
         notes: &mut Notes<'_>,
     ) -> Option<Found<&'static str>> {
         let Value { at, kind } = self.take(key)?;
-        if let Kind::Text(text) = &kind
-            && let Some(word) = words.iter().find(|word| *word == text)
-        {
+        let text = if let Kind::Text(text) = &kind { &**text } else { "" };
+        if let Some(word) = words.iter().find(|word| **word == text) {
             return Some(Found { at, value: word });
         }
-        let question = match &kind {
-            Kind::Text(text) => did_you_mean(suggest::meant(text, words, others), "\"", "\""),
-            _ => String::new(),
-        };
+        let question = did_you_mean(suggest::meant(text, words, others), "\"", "\"");
         notes.problem(at, format!("`{key}' is {}, not {}{question}", Words(words), kind.found()));
         None
     }
 
     /// A list, in its values.
-    pub(in crate::desired) fn list(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<Vec<Value<'t>>> {
+    pub(super) fn list(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<Vec<Value<'t>>> {
         let Value { at, kind } = self.take(key)?;
         match kind {
             Kind::List(values) => Some(values),
@@ -178,7 +174,7 @@ impl<'t> Fields<'t> {
     }
 
     /// The table under this key.
-    pub(in crate::desired) fn table(
+    pub(super) fn table(
         &mut self,
         key: &'static str,
         keys: &'static Keys,
@@ -188,7 +184,7 @@ impl<'t> Fields<'t> {
     }
 
     /// A table that was written for information, and is not looked into.
-    pub(in crate::desired) fn ignore(&mut self, key: &'static str, notes: &mut Notes<'_>) {
+    pub(super) fn ignore(&mut self, key: &'static str, notes: &mut Notes<'_>) {
         self.get(key, notes, "a table, for information only", |kind| matches!(kind, Kind::Table(_)).then_some(()));
     }
 }
@@ -211,7 +207,7 @@ fn accept(entry: &Entry<'_>, keys: &Keys, first: &mut [Option<usize>], notes: &m
 }
 
 /// That the table has no such key, and which it has.
-pub(in crate::desired) fn unknown(key: &str, keys: &Keys) -> String {
+pub(super) fn unknown(key: &str, keys: &Keys) -> String {
     let meant = suggest::meant(key, keys.names, keys.others);
     let help = match meant {
         Some(_) => did_you_mean(meant, "`", "'"),
@@ -220,7 +216,7 @@ pub(in crate::desired) fn unknown(key: &str, keys: &Keys) -> String {
     format!("{} has no key `{}'{help}", keys.what, short(key).escape_debug())
 }
 
-pub(in crate::desired) fn did_you_mean(meant: Option<&str>, open: &str, close: &str) -> String {
+pub(super) fn did_you_mean(meant: Option<&str>, open: &str, close: &str) -> String {
     meant.map(|word| format!(": did you mean {open}{word}{close}?")).unwrap_or_default()
 }
 

@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 
-use ipvs::{Command, Daemon, DaemonRole, InterfaceName};
-
 use super::Reader;
 use super::fields::{Fields, Found};
-use super::keys;
 use super::service::named;
-use super::tree::{Kind, Value};
+use crate::command::Command;
+use crate::daemon::{Daemon, DaemonRole};
+use crate::desired::keys;
+use crate::desired::tree::{Kind, Value};
+use crate::name::InterfaceName;
 
 impl Reader<'_> {
     /// The list says which daemons run: those that are not in it don't.
@@ -37,9 +38,7 @@ impl Reader<'_> {
         let is = "the name of a network interface, such as \"eth0\": 1 to 15 bytes";
         let interface = fields.text("interface", &mut self.notes, is, |name| named(name, InterfaceName::new));
         let sync_id: Option<Found<u32>> = fields.integer("sync_id", 0..=u32::MAX, "", &mut self.notes);
-        if let Some(Found { at, value }) = sync_id
-            && value > 255
-        {
+        if let Some(Found { at, value }) = sync_id.filter(|found| found.value > 255) {
             self.notes
                 .warn(at, format!("of `sync_id' only eight bits are sent: {value} is the same as {}", value & 255));
         }

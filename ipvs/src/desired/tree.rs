@@ -4,14 +4,14 @@ use std::borrow::Cow;
 
 /// A value, and the byte where it starts.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::desired) struct Value<'t> {
-    pub(in crate::desired) at: usize,
-    pub(in crate::desired) kind: Kind<'t>,
+pub(super) struct Value<'t> {
+    pub(super) at: usize,
+    pub(super) kind: Kind<'t>,
 }
 
 /// What a value is.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::desired) enum Kind<'t> {
+pub(super) enum Kind<'t> {
     Null,
     Boolean(bool),
     Integer(i64),
@@ -26,15 +26,15 @@ pub(in crate::desired) enum Kind<'t> {
 
 /// A key with its value.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::desired) struct Entry<'t> {
-    pub(in crate::desired) at: usize,
-    pub(in crate::desired) key: Cow<'t, str>,
-    pub(in crate::desired) value: Value<'t>,
+pub(super) struct Entry<'t> {
+    pub(super) at: usize,
+    pub(super) key: Cow<'t, str>,
+    pub(super) value: Value<'t>,
 }
 
 /// What a text comes in: so that of thousands of services only one is in memory as a tree.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::desired) enum Part<'t> {
+pub(super) enum Part<'t> {
     /// An entry of the top level.
     Entry(Entry<'t>),
     /// The key `services` of the top level, whose value is a list.
@@ -44,7 +44,7 @@ pub(in crate::desired) enum Part<'t> {
 }
 
 /// Takes a text's parts as they are found.
-pub(in crate::desired) trait Take<'t> {
+pub(super) trait Take<'t> {
     fn part(&mut self, part: Part<'t>);
 
     /// Here the text is neither TOML nor JSON, or its UTF-8 is broken.
@@ -55,11 +55,11 @@ pub(in crate::desired) trait Take<'t> {
 }
 
 /// The key of the list that comes in parts.
-pub(in crate::desired) const SERVICES: &str = "services";
+pub(super) const SERVICES: &str = "services";
 
 impl Kind<'_> {
     /// For a message about what was found.
-    pub(in crate::desired) fn found(&self) -> String {
+    pub(super) fn found(&self) -> String {
         match self {
             Kind::Null => "null".to_owned(),
             Kind::Boolean(value) => value.to_string(),
@@ -74,7 +74,7 @@ impl Kind<'_> {
 }
 
 /// At most as much as fits into a message.
-pub(in crate::desired) fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     const MOST: usize = 60;
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}...", &text[..end]),

@@ -1,34 +1,36 @@
 //! The keys of the typed notation. docs/schema/ and docs/desired-state.md say the same; tests compare.
 
+use crate::service::SchedulerFlags;
+
 /// The keys of one kind of table.
 #[derive(Debug)]
-pub(in crate::desired) struct Keys {
+pub(super) struct Keys {
     /// The table, in messages.
-    pub(in crate::desired) what: &'static str,
-    pub(in crate::desired) names: &'static [&'static str],
+    pub(super) what: &'static str,
+    pub(super) names: &'static [&'static str],
     /// What other programs call some of them.
-    pub(in crate::desired) others: &'static [(&'static str, &'static str)],
+    pub(super) others: &'static [(&'static str, &'static str)],
 }
 
 /// The version of the notation that this program writes, and the only one that it reads.
-pub(in crate::desired) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 1;
 
-pub(in crate::desired) const TOP: Keys = Keys {
+pub(super) const TOP: Keys = Keys {
     what: "a desired state",
     names: &["version", "timeouts", "daemons", "services", "kernel"],
     others: &[("virtual_services", "services"), ("sync_daemons", "daemons"), ("ipvs", "version")],
 };
 
-pub(in crate::desired) const TIMEOUTS: Keys =
+pub(super) const TIMEOUTS: Keys =
     Keys { what: "`timeouts'", names: &["tcp", "tcp_fin", "udp"], others: &[("fin", "tcp_fin")] };
 
-pub(in crate::desired) const DAEMON: Keys = Keys {
+pub(super) const DAEMON: Keys = Keys {
     what: "a sync daemon",
     names: &["role", "interface", "sync_id", "group", "port", "ttl", "max_len"],
     others: &[("mcast_interface", "interface"), ("mcast_group", "group"), ("state", "role"), ("maxlen", "max_len")],
 };
 
-pub(in crate::desired) const SERVICE: Keys = Keys {
+pub(super) const SERVICE: Keys = Keys {
     what: "a service",
     names: &[
         "address",
@@ -64,9 +66,9 @@ pub(in crate::desired) const SERVICE: Keys = Keys {
 };
 
 /// No table has more keys than a service.
-pub(in crate::desired) const MOST: usize = SERVICE.names.len();
+pub(super) const MOST: usize = SERVICE.names.len();
 
-pub(in crate::desired) const GROUP: Keys = Keys {
+pub(super) const GROUP: Keys = Keys {
     what: "a member of a group",
     names: &["address", "protocol", "ports", "source", "interface", "output", "mask"],
     others: &[
@@ -78,7 +80,7 @@ pub(in crate::desired) const GROUP: Keys = Keys {
     ],
 };
 
-pub(in crate::desired) const DESTINATION: Keys = Keys {
+pub(super) const DESTINATION: Keys = Keys {
     what: "a destination",
     names: &[
         "address",
@@ -99,14 +101,14 @@ pub(in crate::desired) const DESTINATION: Keys = Keys {
     ],
 };
 
-pub(in crate::desired) const TUNNEL: Keys =
+pub(super) const TUNNEL: Keys =
     Keys { what: "a tunnel", names: &["type", "port", "flags"], others: &[("checksum", "flags")] };
 
 /// The words for how packets reach a destination.
-pub(in crate::desired) const FORWARDING: [&str; 5] = ["direct-route", "masquerade", "tunnel", "local", "bypass"];
+pub(super) const FORWARDING: [&str; 5] = ["direct-route", "masquerade", "tunnel", "local", "bypass"];
 
 /// What others call them.
-pub(in crate::desired) const OTHER_FORWARDING: &[(&str, &str)] = &[
+pub(super) const OTHER_FORWARDING: &[(&str, &str)] = &[
     ("dr", "direct-route"),
     ("route", "direct-route"),
     ("gate", "direct-route"),
@@ -122,7 +124,10 @@ pub(in crate::desired) const OTHER_FORWARDING: &[(&str, &str)] = &[
     ("localnode", "local"),
 ];
 
-pub(in crate::desired) const TUNNELS: [&str; 3] = ["ipip", "gue", "gre"];
+/// The flags of schedulers that have names, in the order of [`flag_names`](crate::rule::parts::flag_names).
+pub(super) const FLAGS: [SchedulerFlags; 3] = [SchedulerFlags::FLAG_1, SchedulerFlags::FLAG_2, SchedulerFlags::FLAG_3];
 
-pub(in crate::desired) const CHECKSUM: &str = "checksum";
-pub(in crate::desired) const REMOTE_CHECKSUM: &str = "remote-checksum";
+pub(super) const TUNNELS: [&str; 3] = ["ipip", "gue", "gre"];
+
+pub(super) const CHECKSUM: &str = "checksum";
+pub(super) const REMOTE_CHECKSUM: &str = "remote-checksum";

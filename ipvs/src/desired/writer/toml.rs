@@ -2,44 +2,43 @@
 
 use std::io::{self, Write};
 
-use ipvs::{Table, TableEntry};
-
-use super::Shown;
+use super::WriteOptions;
 use super::fields;
 use super::scalar::{Fields, Inline};
-use crate::desired::typed::keys::VERSION;
+use crate::desired::keys::VERSION;
+use crate::table::{Table, TableEntry};
 
-pub(super) fn write(out: &mut dyn Write, table: &Table, shown: Shown<'_>) -> io::Result<()> {
-    let (services, daemons) = (shown.services(table), shown.daemons(table));
+pub(in crate::desired) fn write(out: &mut dyn Write, table: &Table, options: WriteOptions<'_>) -> io::Result<()> {
+    let (services, daemons) = (options.services(table), options.daemons(table));
     writeln!(out, "version = {VERSION}")?;
     // That there are none stands before the first header, or it would belong to that.
     if daemons.is_some_and(<[_]>::is_empty) {
         out.write_all(b"daemons = []\n")?;
     }
-    if services.is_empty() && shown.parts.services {
+    if services.is_empty() && options.parts.services {
         out.write_all(b"services = []\n")?;
     }
-    if let Some(timeouts) = shown.timeouts(table) {
+    if let Some(timeouts) = options.timeouts(table) {
         section(out, "[timeouts]", timeouts)?;
     }
     for daemon in daemons.unwrap_or_default() {
         section(out, "[[daemons]]", fields::daemon(daemon))?;
     }
-    if shown.parts.services {
-        services.into_iter().try_for_each(|entry| service(out, entry, shown))?;
+    if options.parts.services {
+        services.into_iter().try_for_each(|entry| service(out, entry, options))?;
     }
     Ok(())
 }
 
-fn service(out: &mut dyn Write, entry: &TableEntry, shown: Shown<'_>) -> io::Result<()> {
+fn service(out: &mut dyn Write, entry: &TableEntry, options: WriteOptions<'_>) -> io::Result<()> {
     section(out, "[[services]]", fields::service(entry.service()))?;
-    let mut group = shown.group(entry.service().key()).into_iter();
+    let mut group = options.group(entry.service().key()).into_iter();
     group.try_for_each(|member| section(out, "[[services.group]]", member))?;
     let mut states: Vec<_> = entry.destinations().collect();
     states.sort_by_key(|state| state.destination.address);
     for state in states {
         section(out, "[[services.destinations]]", fields::destination(&state.destination))?;
-        if let Some(weight) = shown.weight_before(entry.service().key(), state.destination.address) {
+        if let Some(weight) = options.weight_before(entry.service().key(), state.destination.address) {
             writeln!(out, "# drained: its weight was {weight}")?;
         }
     }

@@ -1,14 +1,14 @@
-//! Which parts of a director a text speaks of.
+//! Which parts of a director a desired state is about.
 
-use ipvs::{Command, DaemonRole, Table};
+use crate::command::Command;
+use crate::daemon::DaemonRole;
+use crate::table::Table;
 
-/// Which parts of a director a text speaks of: what it does not name it leaves alone.
-///
-/// Of timeouts the commands themselves say which.
+/// The parts of a director that a desired state is about. It leaves the others alone.
 ///
 /// ```
+/// use ipvs::desired::Scope;
 /// use ipvs::{Command, Service, Table};
-/// use ipvs_cli::desired::Scope;
 /// let mut table = Table::new();
 /// table.apply(&Command::AddService(Service::new("mark 1".parse().unwrap()))).unwrap();
 /// assert_eq!(Scope { services: true, ..Scope::default() }.cleared(&table), Table::new());
@@ -17,13 +17,14 @@ use ipvs::{Command, DaemonRole, Table};
 pub struct Scope {
     /// All services and destinations.
     pub services: bool,
-    /// At least one of the timeouts.
+    /// At least one of the timeouts; the commands say which.
     pub timeouts: bool,
     /// The sync daemon that sends.
     pub master: bool,
     /// The sync daemon that receives.
     pub backup: bool,
-    /// Our rules for the marks of services that it takes away. Of those that stay, their groups say.
+    /// The rules that mark packets for services that are deleted. Those of other services are in
+    /// [`Desired::groups`](super::Desired::groups).
     pub marks: bool,
 }
 
@@ -31,7 +32,13 @@ impl Scope {
     /// All of a director.
     pub const EVERYTHING: Scope = Scope { services: true, timeouts: true, master: true, backup: true, marks: true };
 
-    /// The table without what the text speaks of, so that the text's commands can make it anew.
+    /// The table without these parts, so that commands can make them anew.
+    ///
+    /// ```
+    /// use ipvs::Table;
+    /// use ipvs::desired::Scope;
+    /// assert_eq!(Scope::EVERYTHING.cleared(&Table::new()), Table::new());
+    /// ```
     pub fn cleared(self, table: &Table) -> Table {
         let mut table = if self.services { table.without_services() } else { table.clone() };
         for role in [DaemonRole::Master, DaemonRole::Backup] {
@@ -43,7 +50,13 @@ impl Scope {
         table
     }
 
-    /// Is it about the daemon of this role?
+    /// Is the daemon of this role part of it?
+    ///
+    /// ```
+    /// use ipvs::DaemonRole;
+    /// use ipvs::desired::Scope;
+    /// assert!(Scope { master: true, ..Scope::default() }.daemon(DaemonRole::Master));
+    /// ```
     pub fn daemon(self, role: DaemonRole) -> bool {
         match role {
             DaemonRole::Master => self.master,
@@ -51,7 +64,16 @@ impl Scope {
         }
     }
 
-    pub(super) fn add_daemon(&mut self, role: DaemonRole) {
+    /// Makes the daemon of this role part of it.
+    ///
+    /// ```
+    /// use ipvs::DaemonRole;
+    /// use ipvs::desired::Scope;
+    /// let mut scope = Scope::default();
+    /// scope.add_daemon(DaemonRole::Backup);
+    /// assert!(scope.backup);
+    /// ```
+    pub fn add_daemon(&mut self, role: DaemonRole) {
         match role {
             DaemonRole::Master => self.master = true,
             DaemonRole::Backup => self.backup = true,

@@ -4,22 +4,20 @@ mod daemon;
 mod destination;
 mod fields;
 mod group;
-pub(super) mod json;
-pub(super) mod keys;
 mod service;
 mod suggest;
-pub(super) mod toml;
-mod tree;
 
 use std::collections::HashMap;
 
-use ipvs::{Command, ServiceKey, Timeouts};
-
+use self::fields::{Fields, Found, Notes};
+use super::keys::{self, VERSION};
 use super::place::{Problems, Source};
+use super::tree::{Entry, Kind, Part, SERVICES, Take, Value};
 use super::{Desired, Group, Located, Scope};
-use fields::{Fields, Found, Notes};
-use keys::VERSION;
-use tree::{Entry, Kind, Part, SERVICES, Take, Value};
+use crate::command::Command;
+use crate::daemon::DaemonRole;
+use crate::service::ServiceKey;
+use crate::timeouts::Timeouts;
 
 /// Reads a text that `parts` takes apart.
 pub(super) fn read(
@@ -39,8 +37,8 @@ pub(super) fn read(
     let mut reader = Reader::new(notes);
     parts(text, &mut reader);
     let desired = reader.finish();
-    warnings.sort();
-    Desired { warnings: warnings.into_vec(), ..desired }
+    let warnings = warnings.or(()).err().map(Vec::from).unwrap_or_default();
+    Desired { warnings, ..desired }
 }
 
 struct Reader<'s> {
@@ -54,7 +52,7 @@ struct Reader<'s> {
     foreign: Option<(usize, i64)>,
     /// Where services and daemons are defined.
     services: HashMap<ServiceKey, usize>,
-    daemons: Vec<(ipvs::DaemonRole, usize)>,
+    daemons: Vec<(DaemonRole, usize)>,
     /// A destination of another family than its service.
     mixed: Option<usize>,
     /// It is no use to say that something is missing in what could not be read.

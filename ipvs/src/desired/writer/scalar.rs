@@ -1,15 +1,16 @@
 //! The values that both notations write alike.
 
+// Public for `ipvs-cli` only: `desired::parts`.
+#![allow(missing_docs)]
+
 use std::fmt::{self, Display, Write};
 
-use crate::escape;
-
 /// The entries of a table, in the order in which they are written.
-pub(crate) type Fields = Vec<(&'static str, Scalar)>;
+pub type Fields = Vec<(&'static str, Scalar)>;
 
 /// A value that stands on one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Scalar {
+pub enum Scalar {
     Integer(u64),
     Boolean(bool),
     Text(String),
@@ -25,20 +26,20 @@ impl From<u32> for Scalar {
 }
 
 impl Scalar {
-    pub(crate) fn text(value: impl Display) -> Self {
+    pub fn text(value: impl Display) -> Self {
         Scalar::Text(value.to_string())
     }
 }
 
 /// How a notation writes the tables that stand on one line.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Inline {
+pub enum Inline {
     Json,
     Toml,
 }
 
 impl Inline {
-    pub(crate) fn of(self, scalar: &Scalar) -> impl Display + '_ {
+    pub fn of(self, scalar: &Scalar) -> impl Display + '_ {
         Shown { scalar, inline: self }
     }
 }
@@ -125,8 +126,16 @@ impl Inline {
     }
 }
 
+/// Could this character make a terminal do something, or a line look like another?
+pub fn is_unsafe(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
 fn is_escaped(letter: char) -> bool {
-    matches!(letter, '"' | '\\') || escape::is_unsafe(letter)
+    matches!(letter, '"' | '\\') || is_unsafe(letter)
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use super::tree::{Entry, Kind, Part, SERVICES, Take, Value};
 
 /// Why and where a text is not JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::desired) struct Fault {
-    pub(in crate::desired) at: usize,
-    pub(in crate::desired) reason: String,
+pub(super) struct Fault {
+    pub(super) at: usize,
+    pub(super) reason: String,
 }
 
 type Result<T> = std::result::Result<T, Fault>;
@@ -17,7 +17,7 @@ type Result<T> = std::result::Result<T, Fault>;
 const DEEPEST: u32 = 32;
 
 /// Gives out the parts of a text that holds one object, and what is wrong with it as JSON.
-pub(in crate::desired) fn parts<'t>(text: &'t str, take: &mut dyn Take<'t>) {
+pub(super) fn parts<'t>(text: &'t str, take: &mut dyn Take<'t>) {
     let mut reader = Reader { text, at: 0, depth: 0 };
     if let Err(fault) = reader.top(take) {
         take.fault(fault.at, format!("this is not JSON: {}", fault.reason));
@@ -26,7 +26,7 @@ pub(in crate::desired) fn parts<'t>(text: &'t str, take: &mut dyn Take<'t>) {
 
 /// The only value of a text.
 #[cfg(test)]
-pub(in crate::desired) fn value(text: &str) -> Result<Value<'_>> {
+pub(super) fn value(text: &str) -> Result<Value<'_>> {
     let mut reader = Reader { text, at: 0, depth: 0 };
     reader.skip_blanks();
     let value = reader.value()?;

@@ -8,7 +8,7 @@ use toml::de::{DeInteger, DeTable, DeValue};
 use super::tree::{Entry, Kind, Part, SERVICES, Take, Value};
 
 /// Gives out the parts of a text, and what is wrong with it as TOML.
-pub(in crate::desired) fn parts<'t>(text: &'t str, take: &mut dyn Take<'t>) {
+pub(super) fn parts<'t>(text: &'t str, take: &mut dyn Take<'t>) {
     // What looks like a header is one, unless it stands in a text of several lines.
     let is_cut = !text.contains("\"\"\"") && !text.contains("'''");
     let mut is_listed = false;

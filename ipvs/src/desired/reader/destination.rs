@@ -3,14 +3,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 
-use ipvs::{Command, Destination, Forwarding, ServiceKey, Tunnel, TunnelFlags, Weight};
-
 use super::Reader;
 use super::fields::{Fields, Found, did_you_mean};
-use super::keys::{self, CHECKSUM, REMOTE_CHECKSUM};
 use super::service::has_no_zone;
 use super::suggest;
-use super::tree::{Kind, Value};
+use crate::command::Command;
+use crate::desired::keys::{self, CHECKSUM, REMOTE_CHECKSUM};
+use crate::desired::tree::{Kind, Value};
+use crate::destination::{Destination, Forwarding, Tunnel, TunnelFlags, Weight};
+use crate::service::{Family, ServiceKey};
 
 const ADDRESS: &str =
     "an IP address, with or without a port, such as \"192.0.2.11\", \"192.0.2.11:80\" or \"[2001:db8::11]:80\"";
@@ -56,9 +57,7 @@ impl Reader<'_> {
         let _: Option<Found<u32>> = fields.integer("weight_before", 0..=Weight::MAX.get(), "", &mut self.notes);
         fields.ignore("statistics", &mut self.notes);
         let upper_threshold = upper.map_or(0, |found| found.value);
-        if let Some(lower) = lower
-            && lower.value > upper_threshold
-        {
+        if let Some(lower) = lower.filter(|lower| lower.value > upper_threshold) {
             let reason = format!("`lower_threshold' is at most the `upper_threshold', which is {upper_threshold}");
             self.notes.problem(lower.at, reason);
         }
@@ -97,7 +96,7 @@ impl Reader<'_> {
         destination: usize,
     ) {
         let Found { at, value: address } = address;
-        if ipvs::Family::of(address.ip()) != service.family() {
+        if Family::of(address.ip()) != service.family() {
             self.mixed.get_or_insert(destination);
             if !matches!(forwarding.value, Forwarding::Tunnel(_)) {
                 let reason = format!(
@@ -107,10 +106,9 @@ impl Reader<'_> {
                 self.notes.problem(at, reason);
             }
         }
-        if let ServiceKey::Address { at: service, .. } = service
-            && service.port() != address.port()
-            && matches!(forwarding.value, Forwarding::DirectRoute | Forwarding::Tunnel(_))
-        {
+        let ServiceKey::Address { at: service, .. } = service else { return };
+        let keeps_port = matches!(forwarding.value, Forwarding::DirectRoute | Forwarding::Tunnel(_));
+        if keeps_port && service.port() != address.port() {
             let reason = format!(
                 "packets arrive there with the service's port, {}: only `forwarding = \"masquerade\"' changes it",
                 service.port()
@@ -131,9 +129,8 @@ impl Reader<'_> {
             }
             _ => Forwarding::DirectRoute,
         };
-        if !matches!(value, Forwarding::Tunnel(_))
-            && let Some(at) = fields.place_of("tunnel")
-        {
+        let is_tunnel = matches!(value, Forwarding::Tunnel(_));
+        if let Some(at) = fields.place_of("tunnel").filter(|_| !is_tunnel) {
             self.notes.problem(at, "`tunnel' is for `forwarding = \"tunnel\"'");
         }
         Found { at: method.map_or(fields.at, |found| found.at), value }

@@ -2,28 +2,27 @@
 
 use std::io::{self, Write};
 
-use ipvs::{Table, TableEntry};
-
-use super::Shown;
+use super::WriteOptions;
 use super::fields;
 use super::scalar::{Fields, Inline, Scalar};
-use crate::desired::typed::keys::VERSION;
+use crate::desired::keys::VERSION;
+use crate::table::{Table, TableEntry};
 
-pub(super) fn write(out: &mut dyn Write, table: &Table, shown: Shown<'_>) -> io::Result<()> {
+pub(in crate::desired) fn write(out: &mut dyn Write, table: &Table, options: WriteOptions<'_>) -> io::Result<()> {
     write!(out, "{{\n  \"version\": {VERSION}")?;
-    if shown.statistics {
+    if options.statistics {
         entry(out, "kernel", fields::kernel(table.info()))?;
     }
-    if let Some(timeouts) = shown.timeouts(table) {
+    if let Some(timeouts) = options.timeouts(table) {
         entry(out, "timeouts", timeouts)?;
     }
-    if let Some(daemons) = shown.daemons(table) {
+    if let Some(daemons) = options.daemons(table) {
         list(out, "daemons", daemons, |out, daemon| {
             write!(out, "    {}", Inline::Json.of(&Scalar::Table(fields::daemon(daemon))))
         })?;
     }
-    if shown.parts.services {
-        list(out, "services", &shown.services(table), |out, entry| service(out, entry, shown))?;
+    if options.parts.services {
+        list(out, "services", &options.services(table), |out, entry| service(out, entry, options))?;
     }
     out.write_all(b"\n}\n")
 }
@@ -46,16 +45,16 @@ fn list<T>(
     out.write_all(if items.is_empty() { b"]" } else { b"\n  ]" })
 }
 
-fn service(out: &mut dyn Write, entry: &TableEntry, shown: Shown<'_>) -> io::Result<()> {
+fn service(out: &mut dyn Write, entry: &TableEntry, options: WriteOptions<'_>) -> io::Result<()> {
     let mut fields = fields::service(entry.service());
-    if shown.statistics {
+    if options.statistics {
         fields.extend(fields::service_statistics(entry.state()).map(|counted| ("statistics", counted)));
     }
     out.write_all(b"    {")?;
     for (key, value) in &fields {
         write!(out, "\"{key}\": {}, ", Inline::Json.of(value))?;
     }
-    let group = shown.group(entry.service().key());
+    let group = options.group(entry.service().key());
     if !group.is_empty() {
         let members = Scalar::List(group.into_iter().map(Scalar::Table).collect());
         write!(out, "\"group\": {}, ", Inline::Json.of(&members))?;
@@ -65,9 +64,9 @@ fn service(out: &mut dyn Write, entry: &TableEntry, shown: Shown<'_>) -> io::Res
     states.sort_by_key(|state| state.destination.address);
     for (index, state) in states.iter().enumerate() {
         let mut fields = fields::destination(&state.destination);
-        let before = shown.weight_before(entry.service().key(), state.destination.address);
+        let before = options.weight_before(entry.service().key(), state.destination.address);
         fields.extend(before.map(|weight| ("weight_before", weight.get().into())));
-        if shown.statistics {
+        if options.statistics {
             fields.push(("statistics", fields::destination_statistics(state)));
         }
         out.write_all(if index == 0 { b"\n      " } else { b",\n      " })?;

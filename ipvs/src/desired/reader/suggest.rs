@@ -1,11 +1,7 @@
 //! "Did you mean …?"
 
 /// The word that was probably meant: one that others use for it, or one that differs by a slip of the finger.
-pub(in crate::desired) fn meant(
-    given: &str,
-    words: &[&'static str],
-    others: &[(&str, &'static str)],
-) -> Option<&'static str> {
+pub(super) fn meant(given: &str, words: &[&'static str], others: &[(&str, &'static str)]) -> Option<&'static str> {
     // Longer ones are no slips, and comparing them would take long.
     if given.len() > 40 {
         return None;
@@ -44,7 +40,7 @@ fn distance(from: &str, to: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desired::typed::keys::{FORWARDING, OTHER_FORWARDING, SERVICE};
+    use crate::desired::keys::{FORWARDING, OTHER_FORWARDING, SERVICE};
 
     #[test]
     fn slips_and_other_words_are_understood() {
