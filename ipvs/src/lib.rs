@@ -33,7 +33,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Features, none of them on by default: `tokio` for `AsyncClient`, the same client without blocking its thread; `serde` for values as
+//! Features, none of them on by default: `tokio` for `AsyncClient`, the same client without blocking its thread; `desired` for
+//! desired states, files that say what a director is to hold; `serde` for values as
 //! data (see `serialize.rs` for the rules).
 //!
 //! What a kernel newer than this crate adds (schedulers, flags, protocols, tunnel types, attributes) is carried through,

@@ -27,6 +27,8 @@ examples! {
     watch_rates: "../examples/watch_rates.rs"
     why_refused: "../examples/why_refused.rs"
 }
+#[cfg(feature = "desired")]
+examples! { apply_file: "../examples/apply_file.rs" }
 #[cfg(feature = "serde")]
 examples! { as_json: "../examples/as_json.rs" }
 #[cfg(feature = "tokio")]
@@ -144,6 +146,32 @@ fn a_controller_that_owns_addresses_finds_its_stale_services_and_spares_others()
     assert_eq!(keys(&mut director), ["mark 7", "tcp 192.0.2.1:80", "tcp 192.0.2.9:80"]);
     let error = controller::step(&mut director, &format!("{text}tcp 192.0.2.9:80 =\n")).unwrap_err();
     assert_eq!(error.to_string(), "tcp 192.0.2.9:80 is not of an address that a line `owns` has");
+}
+
+#[cfg(feature = "desired")]
+#[test]
+fn a_file_is_applied_by_the_smallest_change() {
+    use ipvs::desired::Source;
+
+    let mut director = Client::fake(Table::new());
+    let mut apply = |text: &str| {
+        let mut out = Vec::new();
+        apply_file::run(&mut director, &Source::new("shop.toml", text), &mut out)
+            .map(|()| String::from_utf8(out).unwrap())
+            .map_err(|error| error.to_string())
+    };
+    let shop = "version = 1\n[[services]]\naddress = '192.0.2.1:80'\nprotocol = 'tcp'\n\
+        [[services.destinations]]\naddress = '192.0.2.11'\nforwarding = 'masquerade'\n";
+    let commands = "-A -t 192.0.2.1:80 -s wlc\n-a -t 192.0.2.1:80 -r 192.0.2.11:80 -m -w 1\n";
+    assert_eq!(apply(shop).unwrap(), commands);
+    assert_eq!(apply(shop).unwrap(), "");
+    assert_eq!(
+        apply(&format!("{shop}weight = 5\nwieght = 3\n")).unwrap_err(),
+        "shop.toml:9:1: a destination has no key `wieght': did you mean `weight'?"
+    );
+    let edit = "-e -t 192.0.2.1:80 -r 192.0.2.11:80 -m -w 5\n";
+    assert_eq!(apply(&format!("{shop}weight = 5\n")).unwrap(), edit);
+    assert_eq!(apply("version = 1\ntimeouts.udp = 60").unwrap(), "--set 0 0 60\n", "services are left alone");
 }
 
 #[cfg(feature = "serde")]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use ipvs::desired::{Place, Source};
-use ipvs::{Cause, Change, Command, DaemonRole, Plan, Planner, Rejected, Table};
+use ipvs::{Cause, Change, Command, Plan, Planner, Rejected, Table};
 
 use super::cli::{Restrictions, Wanted};
 use super::drain::{LeftDrained, Notes, keep_drained};
@@ -203,16 +203,7 @@ pub(super) fn prepare(session: &mut Session<'_, '_>, wanted: &Wanted) -> Result<
 
 /// What the file does not speak of stays as it is, whoever changes it meanwhile.
 pub(super) fn planner(desired: &Desired, restrictions: &Restrictions) -> Planner {
-    let mut planner = Planner::new();
-    if !desired.state.scope.services {
-        planner = planner.without_services();
-    }
-    if !desired.state.scope.timeouts {
-        planner = planner.without_timeouts();
-    }
-    if ![DaemonRole::Master, DaemonRole::Backup].iter().any(|role| desired.state.scope.daemon(*role)) {
-        planner = planner.without_daemons();
-    }
+    let mut planner = desired.state.scope.planner();
     if restrictions.keep_weights {
         planner = planner.keep_weights();
     }

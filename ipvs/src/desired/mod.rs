@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use ipvs::desired::{self, Source};
-//! use ipvs::{Client, Planner, Table};
+//! use ipvs::{Client, Table};
 //!
 //! let text = r#"
 //! version = 1
@@ -26,7 +26,7 @@
 //!
 //! let mut director = Client::fake(Table::new()); // or Client::connect()?, as root
 //! let wanted = desired.table(&director.table()?)?;
-//! director.reconcile(&wanted, &Planner::new())?;
+//! director.reconcile(&wanted, &desired.scope.planner())?;
 //! # assert_eq!(director.table()?.services().len(), 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -2,6 +2,7 @@
 
 use crate::command::Command;
 use crate::daemon::DaemonRole;
+use crate::plan::Planner;
 use crate::table::Table;
 
 /// The parts of a director that a desired state is about. It leaves the others alone.
@@ -48,6 +49,30 @@ impl Scope {
             }
         }
         table
+    }
+
+    /// A planner that leaves everything else as it is, even if others change it meanwhile.
+    ///
+    /// ```
+    /// use ipvs::desired::{self, Source};
+    /// use ipvs::{Client, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// let desired = desired::read(&Source::new("a.toml", "version = 1\n[[services]]\nmark = 10"))?;
+    /// director.reconcile(&desired.table(&director.table()?)?, &desired.scope.planner())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn planner(self) -> Planner {
+        let mut planner = Planner::new();
+        if !self.services {
+            planner = planner.without_services();
+        }
+        if !self.timeouts {
+            planner = planner.without_timeouts();
+        }
+        if !self.master && !self.backup {
+            planner = planner.without_daemons();
+        }
+        planner
     }
 
     /// Is the daemon of this role part of it?

@@ -17,6 +17,7 @@ macro_rules! examples {
 }
 
 examples! {
+    apply_file: "../../../ipvs/examples/apply_file.rs"
     change_weight: "../../../ipvs/examples/change_weight.rs"
     controller: "../../../ipvs/examples/controller.rs"
     drain_server: "../../../ipvs/examples/drain_server.rs"
@@ -46,6 +47,16 @@ fn says_the_same_on_both(example: Example) {
     let expected = says(&mut Client::fake(Table::new()), example);
     assert!(!expected.is_empty());
     assert_eq!(says(&mut Client::connect().unwrap(), example), expected);
+}
+
+#[test]
+fn apply_file_says_the_same_on_both() {
+    says_the_same_on_both(|director, out| {
+        let text = "version = 1\nservices = [{ mark = 7, destinations = [{ address = '127.0.0.1' }] }]";
+        let file = ipvs::desired::Source::new("test.toml", text);
+        apply_file::run(director, &file, out)?;
+        apply_file::run(director, &file, out)
+    });
 }
 
 #[test]
