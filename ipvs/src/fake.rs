@@ -8,7 +8,7 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use foldhash::fast::FixedState;
+use foldhash::quality::FixedState;
 
 #[cfg(test)]
 use self::log::{Event, Log};
@@ -57,6 +57,12 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// The services of this namespace, in the order of a dump.
+    #[cfg(test)]
+    pub(crate) fn order(&self) -> Vec<crate::service::ServiceKey> {
+        self.places().into_iter().flatten().map(|entry| entry.service().key()).collect()
+    }
+
     /// The places of a dump of services; `None` is a service of another namespace.
     fn places(&self) -> Vec<Option<&TableEntry>> {
         let all = std::iter::once(&self.table).chain(&self.elsewhere).enumerate();
