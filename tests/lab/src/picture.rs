@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use vt100::{Cell, Screen};
+use vt100::{Cell, Color, Screen};
 
 /// The size of a letter's place, in pixels, and of the letters.
 const WIDTH: f32 = 8.0;
@@ -16,13 +16,16 @@ const GROUND: &str = "#0d1117";
 const BORDER: &str = "#30363d";
 const INK: &str = "#e6edf3";
 const FAINT: &str = "#9198a1";
+const RED: &str = "#ff7b72";
+const GREEN: &str = "#7ee787";
 
-/// How letters look. Of colours nothing is known: none of our screens has any.
+/// How letters look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Look {
     bold: bool,
     faint: bool,
     inverse: bool,
+    color: Color,
     /// Drawn by another font, perhaps, so in a piece of its own.
     odd: bool,
 }
@@ -33,6 +36,7 @@ impl Look {
             bold: cell.bold(),
             faint: cell.dim(),
             inverse: cell.inverse(),
+            color: cell.fgcolor(),
             odd: !cell.contents().is_ascii(),
         })
     }
@@ -107,6 +111,8 @@ fn draw_piece(svg: &mut String, row: u16, column: u16, piece: &str, look: Look) 
     match look {
         Look { inverse: true, .. } => style += &format!(r#" fill="{GROUND}""#),
         Look { faint: true, .. } => style += &format!(r#" fill="{FAINT}""#),
+        Look { color: Color::Idx(1), .. } => style += &format!(r#" fill="{RED}""#),
+        Look { color: Color::Idx(2), .. } => style += &format!(r#" fill="{GREEN}""#),
         _ => {}
     }
     let (baseline, length, drawn) = (y + 0.75 * HEIGHT, width(drawn), escaped(drawn));
@@ -131,6 +137,14 @@ mod tests {
         assert!(svg.contains(r#"<rect x="12" y="29" width="40" height="17""#), "{svg}");
         assert!(svg.contains(r##"textLength="32" font-weight="600" fill="#0d1117">head</text>"##), "{svg}");
         assert!(svg.contains(r#"<text x="60" y="41.75" textLength="8">x</text>"#), "{svg}");
+    }
+
+    #[test]
+    fn deleted_lines_are_red_and_added_ones_green() {
+        let svg = svg("", screen("\x1b[31m- a\x1b[m\n\x1b[32m+ b\x1b[m\nc", 40).screen());
+        assert!(svg.contains(r##"fill="#ff7b72">- a</text>"##), "{svg}");
+        assert!(svg.contains(r##"fill="#7ee787">+ b</text>"##), "{svg}");
+        assert!(svg.contains(r#"textLength="8">c</text>"#), "{svg}");
     }
 
     #[test]

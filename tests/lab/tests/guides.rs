@@ -68,6 +68,11 @@ fn persistence_by_mark() {
 }
 
 #[test]
+fn an_incident() {
+    shows("incident.md", &run("incident", "6.1"));
+}
+
+#[test]
 fn persistence_by_mark_without_iptables() {
     let said = run("pfwm", "7.2");
     assert!(said.contains("skbedit mark 10"), "{said}");

@@ -1,4 +1,4 @@
-//! The demo and the shell, with the real ipvsadm: these tests are about the scenes, not about our tools.
+//! The demo and the shell, with the real ipvsadm; the scenes of the other pictures, with ipvs-cli.
 
 use std::{
     fs::{self, File},
@@ -52,12 +52,37 @@ fn in_order(shown: &str) -> Vec<&str> {
     lines
 }
 
-/// The text of one of the README's pictures.
+/// The text of a picture in docs/pictures.
 fn pictured(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pictures").join(name).with_extension("svg");
     let picture = fs::read_to_string(path).unwrap();
     let text = picture.split_once("<desc>").unwrap().1.split_once("</desc>").unwrap().0;
     text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+}
+
+/// Without the colours of a terminal.
+fn uncoloured(shown: &str) -> String {
+    let mut pieces = shown.split("\x1b[");
+    let first = pieces.next().unwrap().to_owned();
+    pieces.fold(first, |text, piece| text + piece.split_once('m').unwrap().1)
+}
+
+#[test]
+fn scenes_are_as_in_their_pictures() {
+    let scenes = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenes");
+    for name in ["diff", "drain", "doctor"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
+        command.args(["run", "--kernel", "6.1"]).arg(scenes.join(name).with_extension("sh"));
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        let shown = uncoloured(&text(&stdout));
+        assert!(status.success(), "{name}: {shown}{}", text(&stderr));
+        let [shown, drawn] = [shown, pictured(name)].map(|text| {
+            let lines: Vec<_> = text.trim_end().lines().map(|line| line.trim_end().to_owned()).collect();
+            // Which of the real servers answers is not said.
+            lines.into_iter().filter(|line| name != "doctor" || !line.starts_with("RS")).collect::<Vec<_>>()
+        });
+        assert_eq!(shown, drawn, "`cargo lab pictures` draws {name} anew");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `cargo lab pictures`: the README's pictures, of what the product shows in a guest.
+//! `cargo lab pictures`: the pictures in the README and in docs/, of what the product shows in a guest.
 
 use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -15,8 +15,16 @@ use crate::{
     workspace::Workspace,
 };
 
-/// So wide that no command of the demo is broken.
-const DEMO_COLUMNS: u16 = 108;
+/// So wide that no command of a scene is broken.
+const SCENE_COLUMNS: u16 = 108;
+
+/// A scene in `tests/lab/scenes`, its picture in `docs/pictures`, and the picture's title.
+const SCENES: [(&str, &str, &str); 4] = [
+    ("firewall-mark.sh", "demo", "cargo lab demo: a service of a firewall mark, and who answers"),
+    ("diff.sh", "diff", "ipvs-cli diff: a weight to edit, a real server to add and one to delete"),
+    ("drain.sh", "drain", "ipvs-cli drain: a real server goes out of service without cutting a download"),
+    ("doctor.sh", "doctor", "ipvs-cli doctor: a director without its virtual address, a real server that answers ARP"),
+];
 
 const DEADLINE: Duration = Duration::from_secs(180);
 
@@ -39,16 +47,17 @@ impl Pictures {
     /// Draws them.
     pub(crate) fn run(self) -> Result<ExitCode> {
         let workspace = Workspace::find()?;
-        // It has the iptables that the demo needs.
+        // This kernel has the iptables that the demo needs.
         let guest = GuestOptions { kernel: Some(Kernel::V6_1), memory: 1024, env: Vec::new() };
-        let output = Capture::default();
-        let limits = Limits { deadline: DEADLINE, out: Output::Capture(output.clone()), err: Output::Stderr };
-        let (stage, ending) = scene::play("firewall-mark.sh", &guest, false, |_| Ok(Streams::Apart), &limits)?;
-        if !matches!(ending, Ending::Exited(0)) {
-            return Ok(conclude(stage.kernel(), ending));
+        for (script, name, title) in SCENES {
+            let output = Capture::default();
+            let limits = Limits { deadline: DEADLINE, out: Output::Capture(output.clone()), err: Output::Stderr };
+            let (stage, ending) = scene::play(script, &guest, false, |_| Ok(Streams::Apart), &limits)?;
+            if !matches!(ending, Ending::Exited(0)) {
+                return Ok(conclude(stage.kernel(), ending));
+            }
+            write(&workspace, name, title, picture::screen(&output.text(), SCENE_COLUMNS).screen())?;
         }
-        let demo = picture::screen(&output.text(), DEMO_COLUMNS);
-        write(&workspace, "demo", "cargo lab demo: a service of a firewall mark, and who answers", demo.screen())?;
         let top = top(&workspace, &guest)?;
         write(&workspace, "top", "ipvs-cli top: services, their rates, and the destinations of one", top.screen())?;
         Ok(ExitCode::SUCCESS)
