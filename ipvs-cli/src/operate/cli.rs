@@ -17,13 +17,14 @@ use super::service_argument::Selection;
 use super::top::Top;
 use super::watch::Watch;
 
-/// Changes the table of an IPVS director as a whole, without a gap, and shows beforehand what will change
+/// Change and watch an IPVS director
 #[derive(Parser, Debug)]
-#[command(name = "ipvs-cli", arg_required_else_help = true, after_help = LANGUAGE)]
+#[command(name = "ipvs-cli", arg_required_else_help = true, after_help = LANGUAGE, max_term_width = 80)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) subcommand: Subcommand,
-    /// The director of this network namespace: a name as in `ip netns', a process's number, or a path
+    /// Use the director of this network namespace: a name of `ip netns`, a
+    /// process number, or a path
     #[arg(long, global = true, value_name = "NAMESPACE")]
     pub(super) netns: Option<String>,
     /// Keep lock, owners and drained weights here, not in /run/ipvs-cli
@@ -32,9 +33,16 @@ pub(super) struct Cli {
 }
 
 const LANGUAGE: &str = "\
-Everything else is the language of ipvsadm, whose lines start with an option: `ipvs-cli -L -n',
-`ipvs-cli -A -t 192.0.2.1:80 -s rr'; `ipvs-cli -h' lists them. Before them may stand --dry-run, too.
-Called by the name of ipvsadm, ipvsadm-save or ipvsadm-restore, it is that program.";
+ipvs-cli also takes every command line of ipvsadm: `ipvs-cli -h` lists the
+options. --dry-run before one shows what it would change. Installed under the
+name ipvsadm, ipvsadm-save or ipvsadm-restore, it is that program.
+
+Examples:
+  ipvs-cli show
+  ipvs-cli diff shop.toml
+  ipvs-cli drain tcp:192.0.2.1:80 192.0.2.11
+  ipvs-cli -A -t 192.0.2.1:80 -s rr
+  ipvs-cli --dry-run -D -t 192.0.2.1:80";
 
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum Subcommand {
@@ -53,21 +61,25 @@ pub(super) enum Subcommand {
     /// Show what the director holds
     #[command(after_help = SHOW_EXAMPLES)]
     Show(Show),
-    /// Shows the connection table, entry by entry or counted
+    /// Show the connection table, entry by entry or counted
+    #[command(after_help = CONNS_EXAMPLES)]
     Conns(Conns),
-    /// Shows services and their rates on the terminal, as they change
+    /// Show services and their rates on the terminal, as they change
     #[command(after_help = TOP_KEYS)]
     Top(Top),
-    /// Prints services and their rates as lines, again and again
+    /// Print services and their rates as lines, at intervals
+    #[command(after_help = WATCH_EXAMPLES)]
     Watch(Watch),
-    /// Writes counters, connections and settings as OpenMetrics text, for Prometheus
+    /// Write counters, connections and settings for Prometheus
+    #[command(after_help = METRICS_EXAMPLES)]
     Metrics(Metrics),
-    /// Takes real servers out of service without cutting connections: weight 0, then waits until they are gone
+    /// Set real servers to weight 0, and wait until their connections have ended
     #[command(after_help = DRAIN_STATUS)]
     Drain(Drain),
-    /// Gives drained real servers their weights back
+    /// Give drained real servers their weights back
+    #[command(after_help = UNDRAIN_EXAMPLES)]
     Undrain(Undrain),
-    /// Set the weight of real servers, and leave all else of them as it is
+    /// Set the weight of real servers, and change nothing else
     #[command(after_help = WEIGHT_EXAMPLE)]
     Weight(SetWeight),
     /// Replace the table by what a file describes: all of it, or nothing
@@ -76,9 +88,9 @@ pub(super) enum Subcommand {
     /// Show which services have an owner: who applied them with `apply --owner`
     #[command(after_help = OWNERS_STATUS)]
     Owners(Owners),
-    /// Marks packets, so that several ports are one service
+    /// Mark packets, so that several ports are one service
     Mark(Marks),
-    /// Finds what keeps packets from their service, and says what mends it
+    /// Find what keeps packets from their service, and the commands that mend it
     Doctor(Doctor),
 }
 
@@ -142,19 +154,70 @@ Examples:
   ipvs-cli diff yesterday.toml today.toml";
 
 const TOP_KEYS: &str = "\
-Keys: arrows, PageUp, PageDown, Home, End: select; s, S: sort by the next or previous column; r: the other way round;
-/: filter by words of the service, Esc takes it away; Enter: hide or show its destinations; c: its connections; space: pause;
-q: quit.";
+Keys:
+  arrows, PageUp, PageDown, Home, End   select
+  s, S                                  sort by the next or previous column
+  r                                     reverse the order
+  /                                     show services that contain a word;
+                                        Esc shows all again
+  Enter                                 hide or show the destinations
+  c                                     show the connections
+  space                                 pause
+  q                                     quit
+
+Exit status: 0; 1 no terminal, or the director can't be read; 2 wrong usage.
+
+Examples:
+  ipvs-cli top
+  ipvs-cli top --interval 5";
+
+const CONNS_EXAMPLES: &str = "\
+Exit status: 0 shown; 1 the table can't be read; 2 wrong usage.
+
+Examples:
+  ipvs-cli conns --service tcp:192.0.2.1:80 --state ESTABLISHED
+  ipvs-cli conns --client 203.0.113.0/24 --sort expires --limit 20
+  ipvs-cli conns --by server";
+
+const WATCH_EXAMPLES: &str = "\
+Exit status: 0 after --count rounds; 1 the director can't be read; 2 wrong
+usage.
+
+Examples:
+  ipvs-cli watch --busy
+  ipvs-cli watch --interval 10 --count 6 --json tcp:192.0.2.1:80";
+
+const METRICS_EXAMPLES: &str = "\
+Exit status: 0 written; 1 trouble; 2 wrong usage.
+
+Examples:
+  ipvs-cli metrics --destinations
+  ipvs-cli metrics --output /var/lib/node_exporter/ipvs.prom
+  ipvs-cli metrics --listen 192.0.2.1:9875";
 
 const DRAIN_STATUS: &str = "\
-Exit status: 0 drained; 1 not drained, such as in time: the weights are 0, and it can be run again; 2 wrong usage;
-128 + the signal's number when interrupted: as for 1.";
+Exit status: 0 drained; 1 not drained, or not in time: what was set to weight 0
+stays there, and the command can be run again; 2 wrong usage; 128 + signal:
+interrupted, as for 1.
+
+Examples:
+  ipvs-cli drain tcp:192.0.2.1:80 192.0.2.11
+  ipvs-cli drain --timeout 600 --delete mark:10 192.0.2.11 192.0.2.12
+  ipvs-cli drain --all 192.0.2.11";
+
+const UNDRAIN_EXAMPLES: &str = "\
+Exit status: 0 done; 1 a weight is not known, or was refused; 2 wrong usage.
+
+Examples:
+  ipvs-cli undrain tcp:192.0.2.1:80 192.0.2.11
+  ipvs-cli undrain --all 192.0.2.11 --weight 5";
 
 const WEIGHT_EXAMPLE: &str = "\
-Example: ipvs-cli weight tcp:192.0.2.1:80 192.0.2.11 192.0.2.12:8080 5
-         ipvs-cli weight --all 192.0.2.11 5
+Exit status: 0 done; 1 not done, or not all of it; 2 wrong usage.
 
-Exit status: 0 done; 1 not done; 2 wrong usage.";
+Examples:
+  ipvs-cli weight tcp:192.0.2.1:80 192.0.2.11 192.0.2.12:8080 5
+  ipvs-cli weight --all 192.0.2.11 5";
 
 #[derive(Args, Debug)]
 pub(super) struct Apply {
@@ -201,10 +264,11 @@ pub(super) struct Diff {
     /// A second file: show what changes from FILE to NEW; no director is asked
     #[arg(value_name = "NEW")]
     pub(super) new: Option<PathBuf>,
-    /// Whether removed lines are red and added ones green; auto: on a terminal, unless NO_COLOR is set
+    /// Colour removed lines red and added ones green; auto: on a terminal,
+    /// unless NO_COLOR is set
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(super) color: Color,
-    /// As JSON, an object on each line
+    /// Print as JSON, an object on each line
     #[arg(long)]
     pub(super) json: bool,
     /// Print each old and new line as a rule, without totals
@@ -214,7 +278,7 @@ pub(super) struct Diff {
 
 #[derive(Args, Debug)]
 pub(super) struct Show {
-    /// Only this one, such as "tcp 192.0.2.1:80", "mark 10 ipv6" or tcp:192.0.2.1:80
+    /// Show only this service, such as tcp:192.0.2.1:80 or "mark 10 ipv6"
     #[arg(value_name = "SERVICE", num_args = 0..=3)]
     pub(super) service: Vec<String>,
     /// Print JSON, which `apply` reads
@@ -266,7 +330,7 @@ pub(super) struct Restore {
 /// What is desired.
 #[derive(Args, Debug)]
 pub(super) struct Wanted {
-    /// The desired state: rules of ipvsadm, or TOML or JSON; `-' is standard input
+    /// Desired state: rules of ipvsadm, TOML or JSON; `-` is standard input
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
     #[command(flatten)]

@@ -29,44 +29,51 @@ pub(super) use self::finding::{Finding, write_json};
 const FOUND: u8 = 1;
 const TROUBLE: u8 = 2;
 
-/// Finds what keeps packets from their service, and says what mends it
+/// Find what keeps packets from their service, and the commands that mend it
 #[derive(Args, Debug)]
 #[command(after_help = STATUS)]
 pub(super) struct Doctor {
-    /// As JSON
+    /// Print as JSON
     #[arg(long)]
     json: bool,
-    /// Looks at this machine as a real server of this virtual address, and not as a director
+    /// Examine this machine as a real server of the virtual address VIP
     #[arg(long, value_name = "VIP")]
     real_server: Option<IpAddr>,
-    /// How the director forwards to it
+    /// How the director forwards to this real server
     #[arg(long, value_name = "METHOD", default_value = "direct-route", requires = "real_server")]
     forwarding: Forwarding,
-    /// What a tunnel is made of
+    /// The kind of tunnel
     #[arg(long, value_name = "TYPE", default_value = "ipip", requires = "real_server")]
     tunnel: Tunnel,
-    /// The UDP port of a gue tunnel
+    /// UDP port of a gue tunnel
     #[arg(long, value_name = "PORT", default_value_t = 6080, requires = "real_server")]
     tunnel_port: u16,
-    /// The director has --tun-csum for a gre tunnel
+    /// The gre tunnel has checksums, as with ipvsadm's --tun-csum
     #[arg(long, requires = "real_server")]
     checksum: bool,
-    /// The family of the tunnel's outer packets: that of the real server's address
+    /// Family of the tunnel's outer packets: that of the real server's address
     #[arg(long, value_name = "FAMILY", default_value = "ipv4", requires = "real_server")]
     over: Over,
-    /// The director's address: with NAT answers go through it, and a gre tunnel comes from it
+    /// The director's address: with NAT replies return through it, and a gre
+    /// tunnel comes from it
     #[arg(long, value_name = "ADDRESS", requires = "real_server", required_if_eq("forwarding", "masquerade"))]
     director: Option<IpAddr>,
-    /// The address of a client that shall get answers
+    /// Address of a client that must get replies
     #[arg(long, value_name = "ADDRESS", requires = "real_server", required_if_eq("forwarding", "masquerade"))]
     client: Option<IpAddr>,
-    /// The port of a UDP server
+    /// Port of a UDP server
     #[arg(long, value_name = "PORT", requires = "real_server")]
     udp: Option<u16>,
 }
 
 const STATUS: &str = "\
-Exit status: 0 no problem was found, be there hints; 1 there is a problem; 2 it could not be looked at.";
+Exit status: 0 no problem, at most hints; 1 a problem; 2 the machine could not
+be examined.
+
+Examples:
+  ipvs-cli doctor
+  ipvs-cli doctor --real-server 192.0.2.1
+  ipvs-cli doctor --real-server 192.0.2.1 --forwarding tunnel --tunnel gue";
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
 enum Forwarding {

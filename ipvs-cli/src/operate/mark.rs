@@ -25,47 +25,83 @@ use crate::sigpipe;
 const PATIENCE: Duration = Duration::from_secs(10);
 const TROUBLE: u8 = 2;
 
-/// Which packets get which firewall mark
+/// Mark packets, so that several ports are one service
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub(super) struct Marks {
     #[command(subcommand)]
     task: Task,
-    /// Where the rules are kept; auto: where there are some, else nftables if the kernel has it
+    /// Where the rules are kept; auto: where there are some, else nftables if
+    /// the kernel has it
     #[arg(long, value_name = "WHERE", default_value = "auto", global = true)]
     backend: Choice,
-    /// The name of the table or the chains: whose rules these are
+    /// Owner of the rules: part of the name of their table or chains
     #[arg(long, value_name = "NAME", default_value_t, global = true)]
     owner: Owner,
 }
 
 const HELP: &str = "\
-PACKETS are tcp:ADDRESS:PORTS, udp:… or sctp:…; tcp:ADDRESS, all ports; any:ADDRESS, all protocols. ADDRESS may be
-a network, IPv6 in brackets; PORTS are ports and ranges such as 80,443,8000:8080.
-Exit status: 0 done, or nothing to do; 1 something was found by check, or nothing to delete; 2 trouble.";
+PACKETS is one of
+  tcp:ADDRESS:PORTS   these ports; also udp: and sctp:
+  tcp:ADDRESS         all ports
+  any:ADDRESS         all protocols
+ADDRESS may be a network; IPv6 is in brackets. PORTS are ports and ranges, such
+as 80,443,8000:8080.
+
+Exit status: 0 done, or nothing to do; 1 check found something, or nothing to
+delete; 2 trouble.
+
+Examples:
+  ipvs-cli mark add 10 tcp:192.0.2.1:80,443
+  ipvs-cli mark list
+  ipvs-cli mark check";
+
+const ADD_EXAMPLES: &str = "\
+Examples:
+  ipvs-cli mark add 10 tcp:192.0.2.1:80,443 udp:192.0.2.1:443
+  ipvs-cli mark add auto any:[2001:db8::1] --interface eth0";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  ipvs-cli mark list
+  ipvs-cli mark list --iptables";
+
+const DELETE_EXAMPLES: &str = "\
+Examples:
+  ipvs-cli mark delete 10 tcp:192.0.2.1:443
+  ipvs-cli mark delete --all";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  ipvs-cli mark check
+  ipvs-cli mark check --json";
 
 #[derive(clap::Subcommand, Debug)]
 enum Task {
-    /// Marks packets, besides those that are marked already
+    /// Mark packets, besides those that are marked already
+    #[command(after_help = ADD_EXAMPLES)]
     Add(Add),
-    /// Shows our rules, as arguments of add
+    /// List the rules, as arguments of add
+    #[command(after_help = LIST_EXAMPLES)]
     List(List),
-    /// Stops marking packets with a mark, or some of them
+    /// Delete the rules of a mark, or some of them
+    #[command(after_help = DELETE_EXAMPLES)]
     Delete(Delete),
-    /// Finds what others mark in our way, marks without a service and services without a rule
+    /// Find conflicting rules, marks without a service, services without a rule
+    #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
 }
 
 #[derive(Args, Debug)]
 struct Add {
-    /// 1 to 4294967295, or `auto': the lowest that nobody uses, which is printed
+    /// 1 to 4294967295, or auto: the lowest that is not in use, which is printed
     #[arg(value_name = "MARK", value_parser = Wanted::parse)]
     mark: Wanted,
     #[arg(value_name = "PACKETS", required = true)]
     packets: Vec<Packets>,
     #[command(flatten)]
     conditions: Conditions,
-    /// Only these bits of the mark are replaced; a service sees all 32
+    /// Replace only these bits of the mark; a service compares all 32
     #[arg(long, value_name = "BITS", value_parser = bits)]
     mask: Option<u32>,
     #[command(flatten)]
@@ -74,17 +110,17 @@ struct Add {
 
 #[derive(Args, Debug)]
 struct List {
-    /// As iptables' command lines
+    /// Print as command lines of iptables
     #[arg(long)]
     iptables: bool,
-    /// As JSON, an object on each line
+    /// Print as JSON, an object on each line
     #[arg(long, conflicts_with = "iptables")]
     json: bool,
 }
 
 #[derive(Args, Debug)]
 struct Check {
-    /// As JSON, in the way of `doctor'
+    /// Print as JSON, as doctor does
     #[arg(long)]
     json: bool,
 }
@@ -94,12 +130,12 @@ struct Delete {
     /// The mark
     #[arg(value_name = "MARK", required_unless_present = "all")]
     mark: Option<Mark>,
-    /// Only the rules for exactly these, written as `list' shows them
+    /// Only the rules for exactly these, written as list prints them
     #[arg(value_name = "PACKETS")]
     packets: Vec<Packets>,
     #[command(flatten)]
     conditions: Conditions,
-    /// All rules of ours
+    /// Delete all rules of this owner
     #[arg(long, conflicts_with_all = ["mark", "packets", "source", "interface", "output"])]
     all: bool,
     #[command(flatten)]
@@ -108,13 +144,13 @@ struct Delete {
 
 #[derive(Args, Debug, Clone)]
 struct Conditions {
-    /// Only from these addresses
+    /// Only packets from these addresses
     #[arg(long, value_name = "NETWORK")]
     source: Option<Network>,
-    /// Only by this interface; eth+ is all whose names begin with eth
+    /// Only packets from this interface; eth+: all whose names begin with eth
     #[arg(long, value_name = "INTERFACE")]
     interface: Option<InterfaceName>,
-    /// Packets of the director itself, in place of those of clients
+    /// Packets of the director itself instead of those of clients
     #[arg(long, conflicts_with = "interface")]
     output: bool,
 }

@@ -18,19 +18,19 @@ const TROUBLE: u8 = 1;
 
 #[derive(Args, Debug)]
 pub(super) struct Watch {
-    /// Only these, such as tcp:192.0.2.1:80 or mark:10
+    /// Only these services, such as tcp:192.0.2.1:80 or mark:10
     #[arg(value_name = "SERVICE", value_parser = service_argument::parse)]
     services: Vec<ServiceKey>,
-    /// Seconds between looks; the kernel brings its counters up to date every two
+    /// Seconds between readings; the kernel updates its counters every two
     #[arg(long, value_name = "SECONDS", default_value = INTERVAL, value_parser = interval)]
     interval: Duration,
-    /// End after so many rounds
+    /// End after NUMBER rounds
     #[arg(long, value_name = "NUMBER")]
     count: Option<u64>,
     /// Only services with traffic
     #[arg(long)]
     busy: bool,
-    /// As JSON, an object on each line
+    /// Print as JSON, an object on each line
     #[arg(long)]
     json: bool,
 }

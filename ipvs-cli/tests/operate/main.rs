@@ -9,6 +9,7 @@ mod dry_run;
 mod edits;
 mod faults;
 mod groups;
+mod help;
 mod json;
 mod metrics;
 mod modules;

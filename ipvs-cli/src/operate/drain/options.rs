@@ -14,17 +14,17 @@ use crate::operate::service_argument;
 pub(in crate::operate) struct Drain {
     #[command(flatten)]
     pub(super) servers: Servers,
-    /// Wait for the connections at most this long
+    /// Wait for the connections at most SECONDS
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(super) timeout: Option<Duration>,
-    /// Remove them when they are drained
+    /// Delete the real servers once they are drained
     #[arg(long)]
     pub(super) delete: bool,
     /// Drain where the scheduler will refuse new clients; with --delete and
-    /// --timeout, remove what is not drained in time with its connections
+    /// --timeout, delete what is not drained in time with its connections
     #[arg(long)]
     pub(super) force: bool,
-    /// Leave the weights alone and only wait: a health checker keeps new
+    /// Leave the weights alone and only wait: another program keeps new
     /// connections away
     #[arg(long)]
     pub(super) keep_weight: bool,
@@ -44,7 +44,7 @@ pub(in crate::operate) struct Drain {
 pub(in crate::operate) struct Undrain {
     #[command(flatten)]
     pub(super) servers: Servers,
-    /// The weight; without it the one that `drain' has noted
+    /// Set this weight instead of the one that `drain` noted
     #[arg(long, value_name = "WEIGHT")]
     pub(super) weight: Option<Weight>,
     #[command(flatten)]

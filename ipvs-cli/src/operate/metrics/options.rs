@@ -7,16 +7,17 @@ use clap::Args;
 
 #[derive(Args, Debug)]
 pub(in crate::operate) struct Metrics {
-    /// Destinations, too: as many series for each as for a service
+    /// Add destinations: as many series for each as for a service
     #[arg(long)]
     pub(super) destinations: bool,
-    /// Connections by protocol and state, too: reads the connection table
+    /// Add connections by protocol and state: reads the connection table
     #[arg(long)]
     pub(super) connections: bool,
-    /// Write to this file, all at once, for the textfile collector of node_exporter
+    /// Write to FILE as a whole, for node_exporter's textfile collector
     #[arg(long, value_name = "FILE", conflicts_with = "listen")]
     pub(super) output: Option<PathBuf>,
-    /// Answer scrapes of http://ADDRESS/metrics: an address with a port, or a port of this machine alone
+    /// Serve http://ADDRESS/metrics: an address with a port, or a port, which
+    /// then only this machine can reach
     #[arg(long, value_name = "ADDRESS", value_parser = listen_at)]
     pub(super) listen: Option<SocketAddr>,
 }

@@ -36,7 +36,7 @@ const BLINK: Duration = Duration::from_millis(50);
 
 #[derive(Args, Debug)]
 pub(super) struct Top {
-    /// Seconds between looks; the kernel brings its counters up to date every two
+    /// Seconds between readings; the kernel updates its counters every two
     #[arg(long, value_name = "SECONDS", default_value = INTERVAL, value_parser = interval)]
     interval: Duration,
 }
