@@ -8,7 +8,7 @@ use ipvs::{Cause, Command, DaemonRole, Plan, Table, Timeouts, plan};
 
 use super::cli::{Check, Convert, Restrictions};
 use super::mark_change::MarkChange;
-use super::prepare::{Text, planner};
+use super::prepare::{Text, empty_director, planner};
 use super::session::{Session, Trouble};
 use super::show::write_rules;
 use super::summary::counted;
@@ -66,11 +66,6 @@ pub(super) fn compare(
     Ok(Comparison { before: old.table, plan, marks })
 }
 
-/// A director that holds nothing. No kernel is asked here, so it refuses only what all kernels refuse.
-fn empty() -> Table {
-    Table::new().on_unknown_kernel()
-}
-
 /// A file, and the director that it makes of an empty one.
 struct File {
     text: Text,
@@ -81,14 +76,14 @@ struct File {
 impl File {
     fn read(session: &mut Session<'_, '_>, file: &Path, services_only: bool) -> Result<Self, Trouble> {
         let text = Text::read(session, file)?;
-        let mut desired = run::with_parser(|parser| text.understand(&empty(), parser))?;
+        let mut desired = run::with_parser(|parser| text.understand(&empty_director(), parser))?;
         if services_only {
             desired.keep_services_only();
         }
         let unknown = unknown_modules(&desired);
         desired.state.warnings.extend(unknown);
         session.warn(&desired.state.warnings);
-        let table = desired.state.table(&empty())?;
+        let table = desired.state.table(&empty_director())?;
         Ok(File { text, desired, table })
     }
 
@@ -129,7 +124,7 @@ impl File {
         let read = run::with_parser(|parser| crate::desired::read("converted", text.to_vec(), parser));
         let Ok(desired) = read else { return false };
         let scope = Scope { marks: self.desired.state.scope.marks, ..desired.state.scope };
-        let table = desired.state.table(&empty());
+        let table = desired.state.table(&empty_director());
         scope == self.desired.state.scope && table.is_ok_and(|table| plan(&self.table, &table).is_empty())
     }
 

@@ -75,10 +75,16 @@ impl Text {
         Ok(desired)
     }
 
-    /// Is anything wrong with it? Wherever there is other trouble, or somebody to wait for, this is told first.
+    /// Is anything wrong with it on every director? This is reported before other trouble, and before a wait.
     pub(super) fn check(&self) -> Result<(), Trouble> {
-        run::with_parser(|parser| self.understand(&Table::new(), parser)).map(drop)
+        let desired = run::with_parser(|parser| self.understand(&empty_director(), parser))?;
+        desired.table(&empty_director()).map(drop).map_err(Trouble::Problems)
     }
+}
+
+/// A director that holds nothing. No kernel is asked, so it refuses only what all kernels refuse.
+pub(super) fn empty_director() -> Table {
+    Table::new().on_unknown_kernel()
 }
 
 /// A path that means the same in every directory.

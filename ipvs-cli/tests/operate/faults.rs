@@ -21,6 +21,19 @@ standard input:4: there is no service mark 9\n";
     assert_eq!(director.saved(), "-A -f 7 -s wlc\n");
 }
 
+/// What every kernel refuses is reported before a wait; what only this director's kernel knows is not refused.
+#[test]
+fn a_wrong_file_is_reported_while_another_ipvs_cli_has_the_lock() {
+    let mut director = Director::new();
+    assert_eq!(director.feed("ipvs-cli apply -", "-A -f 7"), done(0, "1 service added\n", ""));
+    let held = std::fs::File::options().write(true).open(director.state_file("lock")).unwrap();
+    held.lock().unwrap();
+    let refused = done(1, "", "standard input:2: there is a service mark 1 already\n");
+    assert_eq!(director.feed("ipvs-cli apply -", "-A -f 1\n-A -f 1\n"), refused);
+    let said = director.feed("ipvs-cli apply -", "-A -f 1 -s fastest\n");
+    assert!(said.status == 1 && said.stderr.contains("is at work on this director"), "{}", said.stderr);
+}
+
 /// What a restriction leaves may be in the way.
 #[test]
 fn what_is_impossible_is_told_with_its_line() {
