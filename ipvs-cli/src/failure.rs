@@ -82,6 +82,15 @@ impl Failure {
         }
     }
 
+    /// Has this process no right to talk to IPVS?
+    pub(crate) fn is_forbidden(&self) -> bool {
+        match self {
+            Failure::Unavailable(Error::ModuleMissing) => !has_raw_sockets(),
+            Failure::Unavailable(error) => error.errno() == Some(Errno::EPERM),
+            _ => false,
+        }
+    }
+
     /// The same, and why it was refused.
     pub(crate) fn because(self, cause: Option<Cause>) -> Self {
         let cause = cause.map(|cause| cause.to_string());

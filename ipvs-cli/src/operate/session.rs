@@ -4,6 +4,7 @@ use std::fmt::Display as Shown;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use ipvs::Client;
 use ipvs::desired::{Problem, Problems};
 
 use super::drain::Notes;
@@ -59,6 +60,9 @@ impl From<Problems> for Trouble {
     }
 }
 
+/// ipvsadm's words, without its question whether the kernel has IPVS, and what is needed.
+const FORBIDDEN: &str = "Permission denied (you must be root); CAP_NET_ADMIN in this network namespace is enough";
+
 impl Trouble {
     /// Who is not at the terminal is told so.
     pub(super) fn text(&self) -> String {
@@ -66,6 +70,7 @@ impl Trouble {
             Trouble::Problems(problems) => {
                 problems.iter().map(|problem| format!("{}: {}\n", problem.place, problem.reason)).collect()
             }
+            Trouble::Kernel(failure) if failure.is_forbidden() => format!("{FORBIDDEN}\n"),
             Trouble::Kernel(failure) => failure.text(b"ipvs-cli"),
             Trouble::Told(lines) => lines.clone(),
             Trouble::Other(message) => format!("{message}\n"),
@@ -148,6 +153,7 @@ impl<'a, 's> Session<'a, 's> {
         match done {
             Ok(status) => return status,
             Err(Trouble::Problems(problems)) => self.problems("", &problems),
+            Err(Trouble::Kernel(failure)) if failure.is_forbidden() => self.complain(FORBIDDEN),
             Err(Trouble::Kernel(failure)) => {
                 self.display.end();
                 failure.tell(b"ipvs-cli", self.streams);
@@ -186,6 +192,13 @@ impl<'a, 's> Session<'a, 's> {
                 Err(Trouble::Other(format!("{holder} is at work on this director{details}; {}", wait.otherwise)))
             }
             Err(Denied::Unavailable(error)) => {
+                // Who may change nothing needs no lock.
+                if let Err(error) = self.kernel.client().and_then(Client::info) {
+                    let failure = Failure::read(error);
+                    if failure.is_forbidden() {
+                        return Err(Trouble::Kernel(failure));
+                    }
+                }
                 self.note(format!("{error}; going on without a lock against another ipvs-cli"));
                 Ok(None)
             }

@@ -174,3 +174,34 @@ fn a_sandbox_may_forbid_what_is_needed() {
         assert_eq!(error.errno(), Some(Errno::EACCES));
     }
 }
+
+/// Another user than root, who may not write to the state directory either.
+#[test]
+fn a_user_without_rights_is_told_in_one_line_what_is_needed() {
+    let mut world = World::new();
+    assert_eq!(world.run("apply --quiet -", RULES).status, 0);
+    let before = world.client.table().unwrap();
+    let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set", "-all"];
+    for (line, input) in [
+        ("apply -", RULES),
+        ("restore", RULES),
+        ("diff -", RULES),
+        ("show --json", ""),
+        ("drain tcp:10.0.0.1:80 127.0.0.1", ""),
+        ("undrain tcp:10.0.0.1:80 127.0.0.1", ""),
+        ("weight --all 127.0.0.1 3", ""),
+        ("watch --count 1", ""),
+        ("metrics", ""),
+        ("owners", ""),
+    ] {
+        let done = &run_all(&[(line, input)], &nobody)[0];
+        let expected =
+            "ipvs-cli: Permission denied (you must be root); CAP_NET_ADMIN in this network namespace is enough\n";
+        assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("", expected), "{line}");
+        assert_eq!(done.status, if line == "diff -" { 2 } else { 1 }, "{line}");
+    }
+    // What is wrong with the file is seen without rights.
+    let wrong = &run_all(&[("apply -", "-A -f 0\n")], &nobody)[0];
+    assert!(wrong.status == 1 && wrong.stderr.starts_with("standard input:1: "), "{wrong:?}");
+    assert_eq!(world.client.table().unwrap(), before);
+}
