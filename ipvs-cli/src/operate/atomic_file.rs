@@ -37,6 +37,15 @@ pub(crate) enum FileError {
         /// Who else can.
         reason: &'static str,
     },
+    /// A line of the file is not what this program writes.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The number of the line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The system refused.
     Io {
         /// The file or directory.
@@ -63,6 +72,7 @@ impl fmt::Display for FileError {
                 let path = escape::path(path);
                 write!(f, "{path}: {reason}; the directory must be writable only by the user who runs this, or by root")
             }
+            FileError::Damaged { path, line, reason } => write!(f, "{}:{line}: {reason}", escape::path(path)),
             FileError::Io { path, error } => write!(f, "{}: {error}", escape::path(path)),
         }
     }

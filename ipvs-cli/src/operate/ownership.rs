@@ -13,7 +13,6 @@ use super::atomic_file::{FileError, StateDirectory};
 use super::session::{Session, Trouble};
 use super::state;
 use crate::desired::Desired;
-use crate::escape;
 
 /// The files of ledgers.
 const KIND: &str = "owners";
@@ -52,19 +51,19 @@ impl StoredLedger {
         let name = state::file_name(KIND);
         let path = directory.join(&name);
         let failed = |error: FileError| Trouble::Other(format!("the list of owners can't be read: {error}"));
-        let damaged = |line: usize, reason: &str| {
-            let path = escape::path(&path);
-            Trouble::Other(format!("{path}:{line}: {reason}; to go on without owners, remove the file"))
+        let damaged = |line: usize, reason: String| {
+            let error = FileError::Damaged { path: path.clone(), line, reason };
+            Trouble::Other(format!("{error}; to go on without owners, remove the file"))
         };
         let mut written = Ledger::new();
         if let Some(text) = StateDirectory::read_if_there(&directory, &name).map_err(failed)? {
             match text.split_once('\n') {
                 Some((first, rest)) if first == first_line(&path).map_err(failed)? => {
-                    written = rest.parse().map_err(|error: LedgerError| damaged(error.line + 1, &error.reason))?;
+                    written = rest.parse().map_err(|error: LedgerError| damaged(error.line + 1, error.reason))?;
                 }
                 // One of another boot or namespace is about a table that is gone.
                 Some((first, _)) if first.starts_with(OF_SOME_BOOT) => {}
-                _ => return Err(damaged(1, "the first line does not say of which boot and network namespace it is")),
+                _ => return Err(damaged(1, state::NO_EPOCH.to_owned())),
             }
         }
         let mut ledger = written.clone();

@@ -78,7 +78,7 @@ impl Text {
     /// Is anything wrong with it on every director? This is reported before other trouble, and before a wait.
     pub(super) fn check(&self) -> Result<(), Trouble> {
         let desired = run::with_parser(|parser| self.understand(&empty_director(), parser))?;
-        desired.table(&empty_director()).map(drop).map_err(Trouble::Problems)
+        Ok(desired.state.table(&empty_director()).map(drop)?)
     }
 }
 
@@ -131,8 +131,7 @@ pub(super) fn plan(
     let probed = session.kernel.client().and_then(|client| client.probe(&mut before, commands));
     probed.map_err(|error| Trouble::Kernel(Failure::read(error)))?;
     let mut table = desired.state.table(&before)?;
-    let mut notes = notes(session, restrictions)?;
-    notes.review_all(&before);
+    let notes = notes(session, restrictions, &before)?;
     let mut left_drained = if restrictions.undrain { Vec::new() } else { keep_drained(&mut table, &notes) };
     left_drained.retain(|left| restrictions.selects(&left.service));
     check_selection(restrictions, &before, &table)?;
@@ -156,11 +155,17 @@ pub(super) fn plan(
 }
 
 /// What is drained. Where that can't be read, a change could give such a server its weight back.
-fn notes(session: &mut Session<'_, '_>, restrictions: &Restrictions) -> Result<Notes, Trouble> {
+fn notes(session: &mut Session<'_, '_>, restrictions: &Restrictions, present: &Table) -> Result<Notes, Trouble> {
     if restrictions.undrain || restrictions.keep_weights || restrictions.only_additions {
-        return Ok(session.notes());
+        let mut notes = session.notes();
+        notes.review_all(present);
+        return Ok(notes);
     }
-    Notes::read(session.kernel.state_directory().as_deref()).map_err(|error| {
+    let read = Notes::read(session.kernel.state_directory().as_deref()).and_then(|mut notes| {
+        notes.review_all(present);
+        notes.damage().map_or(Ok(notes), Err)
+    });
+    read.map_err(|error| {
         let reason = "what is drained can't be read, and would get the weights of the file";
         Trouble::Other(format!("{reason}: {error}; --undrain goes on all the same"))
     })

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ipvs::Client;
 use ipvs::desired::{Problem, Problems};
 
+use super::atomic_file::FileError;
 use super::drain::Notes;
 use super::journal::{Logging, Record};
 use super::lock::{Denied, Holder, Lock};
@@ -216,11 +217,22 @@ impl<'a, 's> Session<'a, 's> {
 
     /// The notes of what is drained. If they can't be read, that is said, and there are none.
     pub(super) fn notes(&mut self) -> Notes {
-        let directory = self.kernel.state_directory();
-        Notes::read(directory.as_deref()).unwrap_or_else(|error| {
+        self.read_notes().unwrap_or_else(|error| {
             self.complain(format!("the weights that `drain` has noted can't be read: {error}"));
             Notes::default()
         })
+    }
+
+    /// As [`notes`](Self::notes), for those who can't go on without them.
+    pub(super) fn read_notes(&mut self) -> Result<Notes, FileError> {
+        let notes = Notes::read(self.kernel.state_directory().as_deref())?;
+        if let Some(damage) = notes.damage() {
+            self.complain(format!(
+                "{damage}; `undrain` does not know the weight of that real server, and `apply` needs --undrain, until \
+                 the line is mended or removed"
+            ));
+        }
+        Ok(notes)
     }
 
     /// Keeps the notes, under the lock. Are they where `undrain` finds them? If they can't be kept, that is said.

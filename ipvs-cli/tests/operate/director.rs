@@ -63,6 +63,12 @@ impl Director {
         self.kernel.client().unwrap().try_clone().unwrap()
     }
 
+    /// From now on the state directory is another one.
+    pub(crate) fn keep_state_in(&mut self, directory: &str) {
+        let client = self.other_program();
+        self.kernel = Kernel::with(client, "/dev/null").with_state_directory(directory);
+    }
+
     pub(crate) fn state_directory(&self) -> PathBuf {
         self.directory.join("state")
     }

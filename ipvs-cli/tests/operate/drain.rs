@@ -369,3 +369,120 @@ fn show_tells_what_is_drained() {
         assert_eq!(director.feed("ipvs-cli apply -", text), done(0, "nothing to change\n", ""));
     }
 }
+
+/// Standard error, with another program that acts when something is written to it.
+struct Interrupted<'i> {
+    text: &'i mut Vec<u8>,
+    act: Option<Box<dyn FnOnce()>>,
+}
+
+impl std::io::Write for Interrupted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if let Some(act) = self.act.take() {
+            act();
+        }
+        self.text.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The call says that the first server was drained after it has read the table, and the second one is deleted just then.
+fn interrupted(director: &mut Director, line: &str) -> Done {
+    let mut other = director.other_program();
+    let key = "tcp 192.0.2.1:80".parse().unwrap();
+    let act = move || other.delete_destination(&key, "192.0.2.12:80".parse().unwrap()).unwrap();
+    let (mut stdout, mut said) = (Vec::new(), Vec::new());
+    let argv: Vec<std::ffi::OsString> = line.split(' ').map(Into::into).collect();
+    let mut stderr = Interrupted { text: &mut said, act: Some(Box::new(act)) };
+    let mut stdin = &b""[..];
+    let mut streams = ipvs_cli::io::Streams {
+        stdin: &mut stdin,
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+        hints: || false,
+        colors: || false,
+    };
+    let status = ipvs_cli::run(&argv, &mut streams, &mut director.kernel);
+    Done { status, stdout: String::from_utf8(stdout).unwrap(), stderr: String::from_utf8(said).unwrap() }
+}
+
+#[test]
+fn weight_names_what_was_changed_when_another_change_is_refused() {
+    let mut director = drained_shop();
+    let said = interrupted(&mut director, "ipvs-cli weight --all 192.0.2.0/24 5");
+    let drained = "ipvs-cli: 192.0.2.11:80 at tcp 192.0.2.1:80: was drained, with weight 3 before\n";
+    let refused = "ipvs-cli: 192.0.2.12:80 at tcp 192.0.2.1:80: not changed: No such destination\n";
+    let changed = "192.0.2.11:80 at tcp 192.0.2.1:80: weight 5, was 0\n192.0.2.11:0 at mark 10: weight 5, was 1\n";
+    assert_eq!(said, done(1, changed, &format!("{drained}{refused}")));
+    assert_eq!(
+        servers(&mut director),
+        ["-t 192.0.2.1:80 -r 192.0.2.11:80 -m -w 5", "-f 10 -r 192.0.2.11:0 -i -w 5 --tun-type ipip"]
+    );
+    let mut director = drained_shop();
+    let json = interrupted(&mut director, "ipvs-cli weight --json --all 192.0.2.0/24 5");
+    let objects = crate::schema::objects("weight", &json.stdout);
+    let outcomes: Vec<_> = objects.iter().map(|object| object["outcome"].as_str().unwrap()).collect();
+    assert_eq!((json.status, outcomes), (1, vec!["changed", "refused", "changed"]));
+    assert_eq!(objects[1]["reason"], "No such destination");
+}
+
+/// `undrain` could not give the weight back.
+#[test]
+fn where_weights_cannot_be_noted_no_server_is_drained() {
+    let mut director = shop();
+    let before = director.saved();
+    for place in ["/proc/nowhere", "/dev/null"] {
+        director.keep_state_in(place);
+        let said = director.run("ipvs-cli drain --delete tcp:192.0.2.1:80 192.0.2.11");
+        assert_eq!((said.status, said.stdout.as_str()), (1, ""), "{}", said.stderr);
+        assert!(
+            said.stderr.contains(place) && said.stderr.contains("; nothing was changed; --state-dir "),
+            "{}",
+            said.stderr
+        );
+        assert_eq!(director.saved(), before);
+    }
+    let said = "192.0.2.11:80 at tcp 192.0.2.1:80: weight 0, was 3\n";
+    assert_eq!(director.run("ipvs-cli weight tcp:192.0.2.1:80 192.0.2.11 0").stdout, said);
+    assert_eq!(director.run("ipvs-cli drain tcp:192.0.2.1:80 192.0.2.11").status, 0, "nothing is to be noted");
+}
+
+/// Nobody knows which server a damaged line keeps at weight 0.
+#[test]
+fn a_damaged_note_is_reported_until_it_is_mended_or_no_server_has_weight_0() {
+    let mut director = drained_shop();
+    let saved = director.saved();
+    let path = director.state_file("drained");
+    let text = fs::read_to_string(&path).unwrap();
+    let damaged = text.replace(" 3\n", " \x1b[2J\n");
+    assert_ne!(text, damaged);
+    fs::write(&path, &damaged).unwrap();
+    let place = format!("{}:2: the line is damaged", path.display());
+    for line in ["apply -", "apply --dry-run -", "restore", "diff -"] {
+        let said = director.feed(&format!("ipvs-cli {line}"), SHOP);
+        assert_eq!((said.status, said.stdout.as_str()), (if line == "diff -" { 2 } else { 1 }, ""), "{line}");
+        assert!(said.stderr.contains(&place) && said.stderr.contains("; --undrain "), "{line}: {}", said.stderr);
+        assert_eq!(director.saved(), saved, "{line}");
+    }
+    for line in ["show", "show --json", "undrain tcp:192.0.2.1:80 192.0.2.11", "weight mark:10 192.0.2.11 1"] {
+        let said = director.run(&format!("ipvs-cli {line}"));
+        assert_eq!(said.status, u8::from(line.starts_with("undrain")), "{line}");
+        assert!(said.stderr.starts_with(&format!("ipvs-cli: {place}")), "{line}: {}", said.stderr);
+        assert!(said.stderr.contains("; `undrain` does not know the weight"), "{line}: {}", said.stderr);
+    }
+    // Another note leaves the line there.
+    assert_eq!(director.run("ipvs-cli drain --quiet tcp:192.0.2.1:80 192.0.2.12").status, 0);
+    assert!(fs::read_to_string(&path).unwrap().contains("\x1b[2J\n"));
+    // Where no server has weight 0, every note is void.
+    for line in ["undrain --quiet mark:10 192.0.2.11 --weight 1", "weight --quiet tcp:192.0.2.1:80 192.0.2.0/24 3"] {
+        assert_eq!(director.run(&format!("ipvs-cli {line}")).status, 0, "{line}");
+    }
+    assert_eq!(director.feed("ipvs-cli apply -", SHOP), done(0, "nothing to change\n", ""));
+    assert_eq!(director.run("ipvs-cli show --json").stderr, "");
+    fs::write(&path, "not a file of this program\n").unwrap();
+    let said = director.feed("ipvs-cli apply -", SHOP);
+    assert!(said.status == 1 && said.stderr.contains(".drained:1: the first line does not say"), "{}", said.stderr);
+}

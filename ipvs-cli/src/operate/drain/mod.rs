@@ -15,7 +15,7 @@ mod weight;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipvs::{Command, DrainStep, Errno, InUse, Weight};
+use ipvs::{Command, DestinationState, DrainStep, Errno, InUse, Weight};
 
 use self::sysctl::Settings;
 use self::targets::{Look, Outcome, Selected, Target};
@@ -119,7 +119,7 @@ fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Re
         let found = if drain.keep_weight { found.keep_weight() } else { found };
         if settings.expire_quiescent_template { found.without_templates() } else { found }
     });
-    let notes = quiesce(&mut targets, drain, session, clock)?;
+    let (notes, trouble) = quiesce(&mut targets, drain, session, clock)?;
     if !drain.keep_weight {
         tell_of_last_servers(&selected, session);
     }
@@ -127,7 +127,10 @@ fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Re
         let udp = session.kernel.client().and_then(ipvs::Client::timeouts).ok().and_then(|timeouts| timeouts.udp);
         settings.notes(&targets, udp).into_iter().for_each(|note| session.note(note));
     }
-    let (end, trouble) = see_to_the_end(&mut targets, drain, session, clock);
+    let (end, trouble) = match trouble {
+        None => see_to_the_end(&mut targets, drain, session, clock),
+        trouble => (End::Trouble, trouble),
+    };
     let (status, logged) = report::report(&targets, drain, &notes, end, session);
     match trouble {
         None => Ok((status, logged)),
@@ -171,17 +174,22 @@ fn see_to_the_end(
     }
 }
 
-/// Weight 0 for all that have another, noted before.
+/// Weight 0 for all that have another, noted before. Where the notes can't be kept, no weight is set.
+///
+/// The trouble is that of sending: some of the weights may be set.
 fn quiesce(
     targets: &mut [Target],
     drain: &Drain,
     session: &mut Session<'_, '_>,
     clock: &Clock,
-) -> Result<Notes, Trouble> {
+) -> Result<(Notes, Option<Trouble>), Trouble> {
     let is_over = || clock.end().is_some();
     let wait = Wait { patience: drain.turn.patience(PATIENCE), otherwise: UNCHANGED, is_over: &is_over };
     let _turn = session.take_turn(&wait)?;
-    let mut notes = session.notes();
+    let (mut notes, unread) = match session.read_notes() {
+        Ok(notes) => (notes, None),
+        Err(error) => (Notes::default(), Some(error)),
+    };
     let mut commands = Vec::new();
     for Look { target, step, .. } in targets::look(targets, session, &mut |key, states| notes.review(key, states))? {
         if let DrainStep::Quiesce { command, weight } = step {
@@ -190,31 +198,64 @@ fn quiesce(
             commands.push(command);
         }
     }
-    // Without notes it goes on: then the message at the end is all there is.
-    let is_kept = session.save(&mut notes);
+    if commands.is_empty() {
+        return Ok((notes, None));
+    }
+    let is_kept = unread.map_or_else(|| notes.save(), Err).map_err(|error| {
+        Trouble::Other(format!(
+            "`undrain` could not give the weights back, as they can't be noted: {error}; nothing was changed; \
+             --state-dir names another directory, and `ipvs-cli weight` sets weight 0 without a note"
+        ))
+    })?;
     targets.iter_mut().for_each(|target| target.is_noted = is_kept);
-    execute(&commands, session, GONE)?;
+    let (answers, trouble) = execute(&commands, session)?;
+    let quiesced = targets.iter_mut().filter(|target| target.weight.is_some());
+    quiesced.zip(answers).for_each(|(target, answer)| target.refused = answer.err());
     // The first look at what they are now.
     targets::look(targets, session, &mut |_, _| {})?;
-    Ok(notes)
+    Ok((notes, trouble))
 }
 
-/// What a command on a destination or service is answered that has gone meanwhile. The next look shows it.
+/// What a command on a destination or service is answered that has gone meanwhile.
 const GONE: &[Errno] = &[Errno::ENOENT, Errno::ESRCH];
 
-/// Carries them out; refusals with these numbers are passed over.
-fn execute(commands: &[Command], session: &mut Session<'_, '_>, passed_over: &[Errno]) -> Result<(), Trouble> {
-    let client = session.kernel.client().map_err(|error| Trouble::Kernel(Failure::change(error)))?;
-    let outcomes = client.execute_all(commands).map_err(|error| Trouble::Kernel(Failure::change(error)))?;
-    for (command, outcome) in commands.iter().zip(outcomes) {
-        if let Err(refusal) = outcome
-            && !passed_over.contains(&refusal.errno)
-        {
-            let key = command.service_key().map(|key| key.to_string()).unwrap_or_default();
-            return Err(Trouble::Other(format!("{key}: {refusal}")));
+/// What became of each command; for one that was not carried out, why.
+type Answers = Vec<Result<(), String>>;
+
+/// Carries them out. The trouble is that of sending or receiving: then the director is read, and a command whose work is not there
+/// counts as not carried out.
+fn execute(commands: &[Command], session: &mut Session<'_, '_>) -> Result<(Answers, Option<Trouble>), Trouble> {
+    let change = |error| Trouble::Kernel(Failure::change(error));
+    let client = session.kernel.client().map_err(change)?;
+    let error = match client.execute_all(commands) {
+        Ok(outcomes) => {
+            let answer = |(command, outcome): (&Command, ipvs::Outcome)| match (command, outcome) {
+                // Another program has deleted it.
+                (Command::DeleteDestination(..), Err(refusal)) if GONE.contains(&refusal.errno) => Ok(()),
+                (_, outcome) => outcome.map_err(|refusal| refusal.to_string()),
+            };
+            return Ok((commands.iter().zip(outcomes).map(answer).collect(), None));
         }
+        Err(error) => error,
+    };
+    let mut answers = Vec::new();
+    for command in commands {
+        let (Command::EditDestination(key, _) | Command::DeleteDestination(key, _)) = command else { continue };
+        // Unread, it is unknown what was carried out, and the error says so.
+        let Ok(states) = client.destinations(key) else { return Err(change(error)) };
+        answers.push(if is_done(command, &states) { Ok(()) } else { Err(error.to_string()) });
     }
-    Ok(())
+    Ok((answers, Some(change(error))))
+}
+
+/// Do these destinations of the command's service show that it was carried out?
+fn is_done(command: &Command, states: &[DestinationState]) -> bool {
+    let weight = |at| states.iter().map(|state| state.destination).find(|one| one.address == at).map(|one| one.weight);
+    match command {
+        Command::EditDestination(_, destination) => weight(destination.address) == Some(destination.weight),
+        Command::DeleteDestination(_, at) => weight(*at).is_none(),
+        _ => false,
+    }
 }
 
 /// Looks at all, again and again, until a look finds nothing that must be waited for.
@@ -285,9 +326,18 @@ fn delete(
                 DrainStep::Quiesce { .. } | DrainStep::Missing(_) | DrainStep::WeightChanged(_) => {}
             }
         }
-        execute(&commands, session, GONE)?;
-        gone.into_iter().for_each(|target| target.is_deleted = true);
-        commands.iter().for_each(|command| notes.follow(command));
+        let (answers, trouble) = execute(&commands, session)?;
+        for ((target, command), answer) in gone.into_iter().zip(&commands).zip(answers) {
+            target.is_deleted = answer.is_ok();
+            target.refused = answer.err();
+            if target.is_deleted {
+                notes.follow(command);
+            }
+        }
+        if let Some(trouble) = trouble {
+            session.save(&mut notes);
+            return Err(trouble);
+        }
     }
     session.save(&mut notes);
     Ok(())

@@ -2,8 +2,9 @@
 //!
 //! The kernel has no place for them: a destination has a weight, which must be 0 now, and thresholds, which mean something. So
 //! they are noted in the state directory before the weight is set to 0. The file starts with the boot and the network namespace
-//! that it is of; with any other first line it is void as a whole. A note is void as soon as a reading shows another weight than
-//! 0, or that the destination is gone. If a note is lost, `undrain` asks for the weight.
+//! that it is of; with those of another boot or namespace it is void as a whole. A note is void as soon as a reading shows another
+//! weight than 0, or that the destination is gone. If a note is lost, `undrain` asks for the weight. A damaged line is reported and
+//! stays in the file until somebody removes it, as nobody knows which destination it keeps at weight 0.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,6 +28,8 @@ pub(crate) struct Notes {
     /// `None`: this director has no state directory, and nothing is kept.
     directory: Option<PathBuf>,
     weights: BTreeMap<(ServiceKey, SocketAddr), Weight>,
+    /// Lines that are no note, with their numbers.
+    damaged: Vec<(usize, String)>,
     is_changed: bool,
 }
 
@@ -64,6 +67,9 @@ pub(crate) fn review(kernel: &mut Kernel) {
     let _ = notes.save();
 }
 
+/// What each file starts with.
+const OF_SOME_BOOT: &str = "drained boot:";
+
 /// What the file of this boot and this namespace starts with.
 fn first_line(directory: &Path) -> Result<String, FileError> {
     let epoch =
@@ -88,18 +94,42 @@ impl Notes {
         let Some(directory) = directory else { return Ok(Notes::default()) };
         let mut notes = Notes { directory: Some(directory.to_owned()), ..Notes::default() };
         if let Some(text) = StateDirectory::read_if_there(directory, &state::file_name(KIND))? {
-            let mut lines = text.lines();
-            if lines.next() == Some(&first_line(directory)?) {
-                notes.weights = lines.filter_map(parse).collect();
+            let mut lines = (1..).zip(text.lines());
+            match lines.next() {
+                Some((_, first)) if first == first_line(directory)? => notes.take(lines),
+                Some((_, first)) if first.starts_with(OF_SOME_BOOT) => {}
+                _ => {
+                    let path = directory.join(state::file_name(KIND));
+                    return Err(FileError::Damaged { path, line: 1, reason: state::NO_EPOCH.to_owned() });
+                }
             }
         } else if directory == Path::new(state::DIRECTORY)
             && let Some(text) = former_text()
         {
             // They are in the new place once they are saved.
-            notes.weights = text.lines().filter_map(parse).collect();
+            notes.take((1..).zip(text.lines()));
             notes.is_changed = true;
         }
         Ok(notes)
+    }
+
+    fn take<'t>(&mut self, lines: impl Iterator<Item = (usize, &'t str)>) {
+        for (number, line) in lines {
+            match parse(line) {
+                Some((at, weight)) => _ = self.weights.insert(at, weight),
+                None => self.damaged.push((number, line.to_owned())),
+            }
+        }
+    }
+
+    /// The first damaged line, if there is one.
+    pub(crate) fn damage(&self) -> Option<FileError> {
+        let (directory, (line, _)) = (self.directory.as_ref()?, self.damaged.first()?);
+        let reason = match self.damaged.len() {
+            1 => "the line is damaged: it should be SERVICE SERVER WEIGHT".to_owned(),
+            count => format!("the line is damaged: it should be SERVICE SERVER WEIGHT ({count} such lines)"),
+        };
+        Some(FileError::Damaged { path: directory.join(state::file_name(KIND)), line: *line, reason })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -135,7 +165,12 @@ impl Notes {
             }
             Command::DeleteDestination(key, at) => self.keep(|service, server| (service, server) != (key, at)),
             Command::DeleteService(key) => self.keep(|service, _| service != key),
-            Command::Flush => self.keep(|_, _| false),
+            Command::Flush => {
+                // Whatever they were about, it is gone.
+                self.is_changed |= !self.damaged.is_empty();
+                self.damaged.clear();
+                self.keep(|_, _| false);
+            }
             _ => {}
         }
     }
@@ -154,6 +189,12 @@ impl Notes {
             let found = table.service(&service).and_then(|entry| entry.destination(&server));
             found.is_some_and(|state| state.destination.weight == Weight::ZERO)
         });
+        let mut destinations = table.services().flat_map(|entry| entry.destinations());
+        if !self.damaged.is_empty() && destinations.all(|state| state.destination.weight != Weight::ZERO) {
+            // A note for any of them would be void.
+            self.damaged.clear();
+            self.is_changed = true;
+        }
     }
 
     /// Writes them, if they have changed. Are they kept, where the next one reads them?
@@ -163,12 +204,15 @@ impl Notes {
             return Ok(true);
         }
         let (state, name) = (StateDirectory::open(directory)?, state::file_name(KIND));
-        if self.weights.is_empty() {
+        if self.weights.is_empty() && self.damaged.is_empty() {
             state.remove(&name)?;
         } else {
             let mut text = first_line(directory)? + "\n";
             for ((service, server), weight) in &self.weights {
                 text += &format!("{} {server} {weight}\n", service_argument::word(service));
+            }
+            for (_, line) in &self.damaged {
+                text += &format!("{line}\n");
             }
             state.write(&name, &text)?;
         }
@@ -243,15 +287,23 @@ mod tests {
     }
 
     #[test]
-    fn what_was_saved_is_read_and_other_lines_are_passed_over() {
+    fn what_was_saved_is_read_and_damaged_lines_are_kept_until_the_table_is_cleared() {
         let place = Place::new("saved");
         let mut notes = noted(&place.0);
         notes.set(key(SERVICES[0]), server(), weight(9));
         notes.save().unwrap();
         let file = place.file();
+        assert!(notes.damage().is_none());
         let text = fs::read_to_string(&file).unwrap() + "nonsense\ntcp:192.0.2.1:80 192.0.2.11:80 1 2\n";
         fs::write(&file, text).unwrap();
         let mut notes = Notes::read(Some(&place.0)).unwrap();
+        let damage = notes.damage().unwrap().to_string();
+        assert!(damage.starts_with(&format!("{}:6: ", file.display())) && damage.contains("2 such lines"), "{damage}");
+        notes.set(key(SERVICES[1]), server(), weight(8));
+        notes.set(key(SERVICES[1]), server(), weight(2));
+        notes.save().unwrap();
+        let mut notes = Notes::read(Some(&place.0)).unwrap();
+        assert_eq!(notes.damaged.len(), 2, "a change of another note keeps them");
         for (service, expected) in SERVICES.into_iter().zip([9, 2, 3, 4]) {
             assert_eq!(notes.weight(key(service), server()), Some(weight(expected)), "{service}");
         }
@@ -270,14 +322,17 @@ mod tests {
         let first = text.lines().next().unwrap();
         let words: Vec<_> = first.split(' ').collect();
         let ["drained", boot, namespace] = words[..] else { panic!("{first}") };
-        for other in [
-            text.replace(boot, "boot:00000000-0000-0000-0000-000000000000"),
-            text.replace(namespace, "cookie:1"),
-            text.lines().skip(1).map(|line| format!("{line}\n")).collect(),
-        ] {
+        for other in
+            [text.replace(boot, "boot:00000000-0000-0000-0000-000000000000"), text.replace(namespace, "cookie:1")]
+        {
             assert_ne!(other, text);
             fs::write(&file, other).unwrap();
             assert!(Notes::read(Some(&place.0)).unwrap().is_empty());
+        }
+        for damaged in [text.lines().skip(1).map(|line| format!("{line}\n")).collect(), String::new()] {
+            fs::write(&file, damaged).unwrap();
+            let error = Notes::read(Some(&place.0)).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{}:1: the first line", file.display())), "{error}");
         }
         fs::write(&file, text).unwrap();
         assert_eq!(services(&Notes::read(Some(&place.0)).unwrap()).len(), SERVICES.len());

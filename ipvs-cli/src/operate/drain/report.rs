@@ -26,6 +26,8 @@ enum Fate {
     Revived(Weight),
     /// Another program has changed something else of it, so it was not removed.
     Edited,
+    /// The kernel refused weight 0, or the removal.
+    Refused,
     /// Not drained in time.
     Late,
     /// Not drained when a signal came, or when the kernel could not be asked any more.
@@ -37,8 +39,12 @@ impl Fate {
         match target.outcome {
             None if target.is_deleted => Fate::Cut,
             Some(Outcome::Drained) if target.is_deleted => Fate::Deleted,
+            Some(Outcome::Drained) if target.refused.is_some() => Fate::Refused,
             Some(Outcome::Drained) => Fate::Drained,
             Some(Outcome::Missing) => Fate::Gone,
+            Some(Outcome::WeightChanged(weight)) if target.refused.is_some() && target.weight == Some(weight) => {
+                Fate::Refused
+            }
             Some(Outcome::WeightChanged(weight)) => Fate::Revived(weight),
             Some(Outcome::Edited) => Fate::Edited,
             None if end == End::Late => Fate::Late,
@@ -51,7 +57,7 @@ impl Fate {
         match self {
             Fate::Drained | Fate::Deleted | Fate::Cut => true,
             Fate::Gone => target.in_use.is_unused(),
-            Fate::Revived(_) | Fate::Edited | Fate::Late | Fate::Interrupted => false,
+            Fate::Revived(_) | Fate::Edited | Fate::Refused | Fate::Late | Fate::Interrupted => false,
         }
     }
 
@@ -64,16 +70,17 @@ impl Fate {
             Fate::Gone => "gone",
             Fate::Revived(_) => "revived",
             Fate::Edited => "edited",
+            Fate::Refused => "refused",
             Fate::Late => "late",
             Fate::Interrupted => "interrupted",
         }
     }
 
     /// The weight that it has now, if that is known.
-    fn weight(self, drain: &Drain) -> Option<Weight> {
-        match self {
-            Fate::Revived(weight) => Some(weight),
-            Fate::Deleted | Fate::Cut | Fate::Gone => None,
+    fn weight(self, target: &Target, drain: &Drain) -> Option<Weight> {
+        match (self, target.outcome) {
+            (Fate::Revived(weight), _) | (Fate::Refused, Some(Outcome::WeightChanged(weight))) => Some(weight),
+            (Fate::Deleted | Fate::Cut | Fate::Gone, _) => None,
             _ if drain.keep_weight => None,
             _ => Some(Weight::ZERO),
         }
@@ -94,7 +101,7 @@ pub(super) fn report(
         let fate = Fate::of(target, end);
         let before = target.weight.or_else(|| notes.weight(target.drain.service(), target.drain.address()));
         if drain.json {
-            session.print(json::object(fields(target, fate, fate.weight(drain), before)));
+            session.print(json::object(fields(target, fate, fate.weight(target, drain), before)));
         } else {
             let back = if drain.keep_weight { String::new() } else { way_back(target, before) };
             tell(target, fate, &back, session);
@@ -121,6 +128,12 @@ fn tell(target: &Target, fate: Fate, back: &str, session: &mut Session<'_, '_>) 
         Fate::Edited => {
             session.complain(format!("{target}: not deleted: another program has changed it meanwhile{back}"));
         }
+        Fate::Refused => {
+            let not = if target.outcome == Some(Outcome::Drained) { "deleted" } else { "drained" };
+            let back = if not == "deleted" { back } else { "" };
+            let reason = target.refused.as_deref().unwrap_or_default();
+            session.complain(format!("{target}: not {not}: {reason}{back}"));
+        }
         Fate::Late => session.complain(format!("{target}: not drained in time: {in_use}{back}")),
         Fate::Interrupted => session.complain(format!("{target}: not drained yet: {in_use}{back}")),
     }
@@ -146,6 +159,8 @@ fn way_back(target: &Target, weight: Option<Weight>) -> String {
 fn fields(target: &Target, fate: Fate, weight: Option<Weight>, before: Option<Weight>) -> Fields {
     let mut fields = named(target.drain.service(), target.drain.address(), fate.word());
     fields.extend(weight.map(|weight| ("weight", weight.get().into())));
+    fields
+        .extend(target.refused.iter().filter(|_| fate == Fate::Refused).map(|reason| ("reason", Scalar::text(reason))));
     fields.extend(before.map(|weight| ("weight_before", weight.get().into())));
     // Of what is drained nothing is left.
     let InUse { active, inactive, templates } = target.in_use;

@@ -25,6 +25,8 @@ pub(super) struct Target {
     /// `None`: it is waited for.
     pub(super) outcome: Option<Outcome>,
     pub(super) is_deleted: bool,
+    /// Why the last command about it was not carried out.
+    pub(super) refused: Option<String>,
 }
 
 /// How it is, as it was seen last.
@@ -135,6 +137,7 @@ pub(super) fn targets(selected: &[Selected], how: impl Fn(Drain) -> Drain) -> Ve
         in_use: InUse::default(),
         outcome: None,
         is_deleted: false,
+        refused: None,
     };
     selected.iter().map(target).collect()
 }

@@ -8,6 +8,7 @@ use super::options::Undrain;
 use super::report::named;
 use super::targets::select;
 use super::{PATIENCE, UNCHANGED, execute, log};
+use ipvs::desired::parts::Scalar;
 use crate::operate::session::{Session, Trouble, Wait};
 use crate::operate::{json, service_argument};
 
@@ -15,7 +16,7 @@ use crate::operate::{json, service_argument};
 const TROUBLE: u8 = 1;
 
 /// What became of a destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Fate {
     /// It has this weight again.
     Restored(Weight),
@@ -23,6 +24,8 @@ enum Fate {
     Unchanged(Weight),
     /// The weight that it had is not known.
     Unknown,
+    /// Why it has not got its weight.
+    Refused(String),
 }
 
 pub(in crate::operate) fn run(undrain: &Undrain, session: &mut Session<'_, '_>) -> u8 {
@@ -49,30 +52,42 @@ fn give_back(undrain: &Undrain, session: &mut Session<'_, '_>) -> Result<(u8, St
         }
         fates.push((key, at, fate));
     }
-    execute(&commands, session, &[])?;
-    commands.iter().for_each(|command| notes.follow(command));
+    let (answers, trouble) = execute(&commands, session)?;
+    let restored = fates.iter_mut().filter(|(_, _, fate)| matches!(fate, Fate::Restored(_)));
+    for (((_, _, fate), command), answer) in restored.zip(&commands).zip(answers) {
+        match answer {
+            Ok(()) => notes.follow(command),
+            Err(reason) => *fate = Fate::Refused(reason),
+        }
+    }
     session.save(&mut notes);
     let mut logged = Vec::new();
-    for &(key, at, fate) in &fates {
+    for (key, at, fate) in &fates {
         logged.push(match fate {
             Fate::Restored(weight) => format!("{at} at {key} weight {weight}"),
             Fate::Unchanged(_) => format!("{at} at {key} unchanged"),
             Fate::Unknown => format!("{at} at {key} unknown"),
+            Fate::Refused(reason) => format!("{at} at {key} refused: {reason}"),
         });
         if undrain.json {
-            session.print(object(key, at, fate));
+            session.print(object(*key, *at, fate));
         } else {
-            tell(key, at, fate, session);
+            tell(*key, *at, fate, session);
         }
     }
-    let status = if fates.iter().any(|(_, _, fate)| *fate == Fate::Unknown) { TROUBLE } else { 0 };
+    if let Some(trouble) = trouble {
+        session.conclude(Err(trouble), TROUBLE);
+    }
+    let is_wrong = |fate: &Fate| matches!(fate, Fate::Unknown | Fate::Refused(_));
+    let status = if fates.iter().any(|(_, _, fate)| is_wrong(fate)) { TROUBLE } else { 0 };
     Ok((status, logged.join("; ")))
 }
 
-fn tell(key: ServiceKey, at: SocketAddr, fate: Fate, session: &mut Session<'_, '_>) {
+fn tell(key: ServiceKey, at: SocketAddr, fate: &Fate, session: &mut Session<'_, '_>) {
     match fate {
         Fate::Restored(weight) => session.report(format!("{at} at {key}: weight {weight}")),
         Fate::Unchanged(weight) => session.report(format!("{at} at {key}: has weight {weight}")),
+        Fate::Refused(reason) => session.complain(format!("{at} at {key}: not changed: {reason}")),
         Fate::Unknown => {
             let service = service_argument::word(&key);
             session.complain(format!(
@@ -82,13 +97,17 @@ fn tell(key: ServiceKey, at: SocketAddr, fate: Fate, session: &mut Session<'_, '
     }
 }
 
-fn object(key: ServiceKey, at: SocketAddr, fate: Fate) -> impl std::fmt::Display {
+fn object(key: ServiceKey, at: SocketAddr, fate: &Fate) -> impl std::fmt::Display {
     let (word, weight) = match fate {
-        Fate::Restored(weight) => ("restored", weight),
-        Fate::Unchanged(weight) => ("unchanged", weight),
-        Fate::Unknown => ("unknown", Weight::ZERO),
+        Fate::Restored(weight) => ("restored", Ok(*weight)),
+        Fate::Unchanged(weight) => ("unchanged", Ok(*weight)),
+        Fate::Unknown => ("unknown", Ok(Weight::ZERO)),
+        Fate::Refused(reason) => ("refused", Err(reason)),
     };
     let mut fields = named(key, at, word);
-    fields.push(("weight", weight.get().into()));
+    fields.push(match weight {
+        Ok(weight) => ("weight", weight.get().into()),
+        Err(reason) => ("reason", Scalar::text(reason)),
+    });
     json::object(fields)
 }

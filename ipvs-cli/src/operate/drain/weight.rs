@@ -1,11 +1,14 @@
 //! `weight`: gives destinations another weight, and leaves all else as it is.
 
+use std::collections::HashMap;
+
 use ipvs::{Command, Weight};
 
 use super::options::{Servers, SetWeight};
 use super::report::named;
 use super::targets::select;
 use super::{PATIENCE, UNCHANGED, execute, log, scheduler, tell_of_last_servers};
+use ipvs::desired::parts::Scalar;
 use crate::operate::json;
 use crate::operate::session::{Session, Trouble, Wait};
 
@@ -45,8 +48,18 @@ fn set(
         }
         commands.push(Command::EditDestination(key, destination.with_weight(weight)));
     }
-    execute(&commands, session, &[])?;
-    commands.iter().for_each(|command| notes.follow(command));
+    let (answers, trouble) = execute(&commands, session)?;
+    let refused: HashMap<_, _> = commands
+        .iter()
+        .zip(answers)
+        .filter_map(|(command, answer)| {
+            let Command::EditDestination(key, destination) = command else { return None };
+            if answer.is_ok() {
+                notes.follow(command);
+            }
+            Some(((*key, destination.address), answer.err()?))
+        })
+        .collect();
     session.save(&mut notes);
     if weight == Weight::ZERO {
         tell_of_last_servers(&selected, session);
@@ -55,6 +68,17 @@ fn set(
     for found in &selected {
         let (key, at, before) =
             (found.service.service.key(), found.state.destination.address, found.state.destination.weight);
+        if let Some(reason) = refused.get(&(key, at)) {
+            if options.json {
+                let mut fields = named(key, at, "refused");
+                fields.extend([("reason", Scalar::text(reason)), ("weight_before", before.get().into())]);
+                session.print(json::object(fields));
+            } else {
+                session.complain(format!("{at} at {key}: not changed: {reason}"));
+            }
+            logged.push(format!("{at} at {key} refused: {reason}"));
+            continue;
+        }
         if options.json {
             let mut fields = named(key, at, if before == weight { "unchanged" } else { "changed" });
             fields.extend([("weight", weight.get().into()), ("weight_before", before.get().into())]);
@@ -66,5 +90,8 @@ fn set(
         }
         logged.push(format!("{at} at {key} weight {weight}, was {before}"));
     }
-    Ok((0, logged.join("; ")))
+    if let Some(trouble) = trouble {
+        session.conclude(Err(trouble), TROUBLE);
+    }
+    Ok((if refused.is_empty() { 0 } else { TROUBLE }, logged.join("; ")))
 }

@@ -114,3 +114,23 @@ fn a_file_whose_daemon_runs_needs_no_interface() {
     assert!(done.stderr.contains("there is no network interface gone"), "{}", done.stderr);
     assert_eq!(world.run("-L --daemon", "").stdout, running);
 }
+
+/// A weight that can't be noted is not taken away.
+#[test]
+fn on_a_full_disk_no_server_is_drained() {
+    let world = World::new();
+    assert_eq!(world.run("apply --quiet -", &rules([1], 5)).status, 0);
+    let before = world.run("show --rules", "").stdout;
+    let directory = super::world::scratch("full");
+    fs::create_dir(&directory).unwrap();
+    let mut command = Command::new("unshare");
+    let script = "mount -t tmpfs -o size=4k,mode=700 none $1 && ! head -c 8192 /dev/zero 2>/dev/null >$1/all &&
+        exec $2 --state-dir $1 drain --all 127.0.0.1";
+    command.args(["-m", "sh", "-c", script, "sh", &directory]).arg(program());
+    let done = world.start(command, "").wait_with_output().unwrap();
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert_eq!((done.status.code(), done.stdout.as_slice()), (Some(1), &b""[..]), "{said}");
+    assert!(said.contains("No space left on device") && said.contains("; nothing was changed; "), "{said}");
+    assert_eq!(world.run("show --rules", "").stdout, before);
+    fs::remove_dir(&directory).unwrap();
+}
