@@ -176,7 +176,7 @@ fn show(session: &mut Session<'_, '_>, prepared: &Prepared, json: bool) {
     session.display.end();
     let difference = Difference::new(prepared.change.before(), prepared.change.plan()).with_marks(&prepared.marks);
     // An error of writing is reported at the end of the run.
-    let notation = if json { Notation::Json } else { Notation::Rules };
+    let notation = if json { Notation::Json } else { Notation::Changes };
     let _ = difference.write(session.streams.stdout, notation);
     show_drained(session, &prepared.left_drained, json);
 }

@@ -42,7 +42,7 @@ pub(super) fn try_out(
     let plan = Planner::new().plan(&before, &after);
     // As everywhere, errors of writing are ignored.
     let mut out = EscapingWriter::new(&mut *streams.stdout);
-    let _ = Difference::new(&before, &plan).write(&mut out, Notation::Rules);
+    let _ = Difference::new(&before, &plan).write(&mut out, Notation::Changes);
     let _ = writeln!(out, "dry run, nothing was sent: {}", Summary::of(&before, plan.commands()));
     status
 }

@@ -34,6 +34,12 @@ fn of_the_subcommands() {
         "dry run, nothing was sent: nothing to change\n",
         "",
     );
+    let edited = SHOP.replace("-s rr -p 600", "-s wrr -p 600");
+    let lines = "~ -A -f 10 -p 600: -s rr -> wrr\n";
+    let dry = format!("{lines}dry run, nothing was sent: 1 service edited\n");
+    changes_nothing(&mut director, "ipvs-cli apply --dry-run -", &edited, 0, &dry, "");
+    let diff = format!("{lines}1 service edited\n");
+    changes_nothing(&mut director, "ipvs-cli diff -", &edited, 1, &diff, "");
     let refused = "standard input:8: there is a service mark 10 already\n";
     changes_nothing(&mut director, "ipvs-cli apply --dry-run -", &format!("{SHOP}-A -f 10"), 1, "", refused);
 }
@@ -42,8 +48,7 @@ fn of_the_subcommands() {
 fn of_ipvsadms_commands() {
     let mut director = Director::new();
     director.feed("ipvs-cli apply -", SHOP);
-    let lines = "- -a -t 192.0.2.1:80 -r 192.0.2.11:80 -m -w 3
-+ -a -t 192.0.2.1:80 -r 192.0.2.11:80 -m -w 0
+    let lines = "~ -a -t 192.0.2.1:80 -r 192.0.2.11:80 -m: -w 3 -> 0
 dry run, nothing was sent: 1 destination edited
 ";
     let edit = "ipvs-cli --dry-run -e -t 192.0.2.1:80 -r 192.0.2.11 -m -w 0";
@@ -65,7 +70,7 @@ dry run, nothing was sent: 1 destination edited
 fn of_a_stream_of_them_with_each_refusal_and_its_line() {
     let mut director = Director::new();
     director.must("ipvsadm -A -f 1");
-    let lines = "- -A -f 1 -s wlc\n+ -A -f 1 -s rr\ndry run, nothing was sent: 1 service edited\n";
+    let lines = "~ -A -f 1: -s wlc -> rr\ndry run, nothing was sent: 1 service edited\n";
     let refused = "No such service\nhint: line 2: `-D -f 3': there is no service mark 3\n";
     changes_nothing(
         &mut director,
