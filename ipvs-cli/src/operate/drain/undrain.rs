@@ -8,9 +8,9 @@ use super::options::Undrain;
 use super::report::named;
 use super::targets::select;
 use super::{PATIENCE, UNCHANGED, execute, log};
-use ipvs::desired::parts::Scalar;
 use crate::operate::session::{Session, Trouble, Wait};
 use crate::operate::{json, service_argument};
+use ipvs::desired::parts::Scalar;
 
 /// The exit status when one could not be given a weight.
 const TROUBLE: u8 = 1;

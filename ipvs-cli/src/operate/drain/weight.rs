@@ -8,9 +8,9 @@ use super::options::{Servers, SetWeight};
 use super::report::named;
 use super::targets::select;
 use super::{PATIENCE, UNCHANGED, execute, log, scheduler, tell_of_last_servers};
-use ipvs::desired::parts::Scalar;
 use crate::operate::json;
 use crate::operate::session::{Session, Trouble, Wait};
+use ipvs::desired::parts::Scalar;
 
 const TROUBLE: u8 = 1;
 const USAGE: u8 = 2;
