@@ -10,7 +10,9 @@ use crate::{
 
 /// The name in Debian.
 pub(crate) const NAME: &str = "ipvs-cli";
-const MAINTAINER: &str = "The ipvs contributors <ipvs-rs@users.noreply.github.com>";
+/// Debian requires an address. This one can never exist: replace it when the repository is public.
+const MAINTAINER: &str = "The ipvs contributors <contributors@ipvs.invalid>";
+/// Empty until the repository is public.
 const HOMEPAGE: &str = env!("CARGO_PKG_REPOSITORY");
 /// The version of ipvsadm, as Debian counts, that the program stands in for: programs that depend on it are content.
 const STANDS_IN_FOR: &str = "ipvsadm (= 1:1.31)";
@@ -90,10 +92,11 @@ impl Package {
     }
 
     fn control(&self, kilobytes: u64) -> String {
+        let homepage = if HOMEPAGE.is_empty() { String::new() } else { format!("Homepage: {HOMEPAGE}\n") };
         format!(
             "Package: {NAME}\nVersion: {}\nArchitecture: {}\nMaintainer: {MAINTAINER}\nInstalled-Size: {kilobytes}\n\
              Provides: {STANDS_IN_FOR}\nSuggests: keepalived, kmod, ldirectord\nSection: net\nPriority: optional\n\
-             Homepage: {HOMEPAGE}\n{DESCRIPTION}",
+             {homepage}{DESCRIPTION}",
             self.version(),
             self.architecture
         )
