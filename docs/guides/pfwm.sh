@@ -66,4 +66,15 @@ all_equal "the other visit" "$cart" "$till"
 not_equal "the other customer" "$cart" "$ann"
 on director ipvsadm -L -n --persistent-conn
 [[ $(awk '/->/ { print $4 }' <<<"$shown" | tail -n 2 | tr '\n' ' ') == "1 1 " ]] || wrong "PersistConn should be 1 for each"
+
+# Not beside the original alone, and not where ipvs-cli has no back end.
+if command -v ipvs-cli >/dev/null && director iptables -t mangle -L -n >/dev/null 2>&1; then
+  say "The same marks by ipvs-cli, in place of the rules above."
+  on director iptables -t mangle -F PREROUTING
+  on director ipvs-cli mark add 10 "tcp:$VIP:80,443"
+  on director ipvs-cli mark list
+  on director ipvs-cli mark check
+  shop client
+  all_equal "the visit" "$ann" "$cart" "$till"
+fi
 exit $failed
