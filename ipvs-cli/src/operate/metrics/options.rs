@@ -7,7 +7,7 @@ use clap::Args;
 
 #[derive(Args, Debug)]
 pub(in crate::operate) struct Metrics {
-    /// Add destinations: as many series for each as for a service
+    /// Add destinations: 11 time series for each, beside the 6 of a service
     #[arg(long)]
     pub(super) destinations: bool,
     /// Add connections by protocol and state: reads the connection table
