@@ -1,4 +1,4 @@
-//! A director's table as JSON, and back: feature `serde`.
+//! A director's table as JSON, and back: feature `serde`. `ipvs-cli diff -` and `apply -` take this JSON, too.
 //!
 //! It runs on an in-memory director only: it empties the director.
 

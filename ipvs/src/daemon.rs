@@ -52,7 +52,6 @@ impl FromStr for DaemonRole {
 /// # Ok::<(), ipvs::InvalidValue>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Daemon {
     /// Sender or receiver.
     pub role: DaemonRole,

@@ -230,7 +230,6 @@ impl fmt::Display for Forwarding {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Destination {
     /// Address and port. For a firewall mark with direct routing or a tunnel the port has no meaning and is 0.
     pub address: SocketAddr,

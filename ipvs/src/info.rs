@@ -1,6 +1,9 @@
 //! What the kernel says about its IPVS.
 
 use std::fmt;
+use std::str::FromStr;
+
+use crate::error::InvalidValue;
 
 /// Version and size of the kernel's IPVS.
 ///
@@ -23,10 +26,11 @@ pub struct Info {
 /// A version of the interface, such as 1.2.1.
 ///
 /// ```
-/// assert!(ipvs::Version { major: 1, minor: 2, patch: 1 } < ipvs::Version { major: 1, minor: 3, patch: 0 });
+/// let version: ipvs::Version = "1.2.1".parse()?;
+/// assert!(version < ipvs::Version { major: 1, minor: 3, patch: 0 });
+/// # Ok::<(), ipvs::InvalidValue>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Version {
     /// First number.
     pub major: u8,
@@ -50,5 +54,18 @@ impl Version {
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+impl FromStr for Version {
+    type Err = InvalidValue;
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let numbers: Option<Vec<u8>> = text.split('.').map(|number| number.parse().ok()).collect();
+        match numbers.as_deref() {
+            Some(&[major, minor, patch]) => Ok(Version { major, minor, patch }),
+            _ => Err(InvalidValue::new("IPVS version", text, "three numbers from 0 to 255, such as 1.2.1")),
+        }
     }
 }

@@ -34,8 +34,27 @@
 //! ```
 //!
 //! Features, none of them on by default: `tokio` for `AsyncClient`, the same client without blocking its thread; `desired` for
-//! desired states, files that say what a director is to hold; `serde` for values as
-//! data (see `serialize.rs` for the rules).
+//! desired states, files that say what a director is to hold; `serde` for `Serialize` and `Deserialize`.
+//!
+//! # JSON
+//!
+//! With the feature `serde`, a [`Table`] is a desired state: what `ipvs-cli show --json --statistics
+//! --daemons` writes, but for the order (a table has services and destinations oldest first, `show` sorts
+//! them) and the firewall rules of marks, which no table has. So `ipvs-cli diff -` and `apply -` take the
+//! JSON of a table, and a table is read from what `show --json` writes.
+//! [`Service`], [`Destination`], [`Daemon`], [`Timeouts`] and the states of services and destinations are
+//! its parts, with the same keys. The rules:
+//!
+//! - `version` is 1. It changes when a key goes, or means something else.
+//! - What has a default may be missing: of a service all but its `address` and `protocol`, or `mark`.
+//!   What has its default is not written, but for `scheduler`, `forwarding` and `weight`.
+//! - An unknown key is an error, because to skip it could make another service. Below `statistics` and
+//!   `kernel` it is ignored, and a missing counter is 0: so stored JSON is read by later versions that
+//!   have more counters, and by earlier ones.
+//! - Values that only a newer kernel has are written and read as numbers.
+//! - What prints and parses is text: keys are `"tcp 192.0.2.1:80"`. A name that is not UTF-8 is written
+//!   with U+FFFD, and refused when it is read.
+//! - The format must tell its types, as JSON, TOML and YAML do.
 //!
 //! What a kernel newer than this crate adds (schedulers, flags, protocols, tunnel types, attributes) is carried through,
 //! never an error. The source of truth is the kernel's `include/uapi/linux/ip_vs.h` and `net/netfilter/ipvs/ip_vs_ctl.c`.

@@ -1,7 +1,5 @@
-//! Feature `serde`: values as data, for any format.
-//!
-//! What prints and parses is text: `"tcp 192.0.2.1:80"`, `"wlc"`, `"255.255.255.0"`. What is a number is a number, what has
-//! parts a map of them by name. What a constructor refuses is refused here, too. The names are part of this crate's interface.
+//! Feature `serde`: `Serialize` and `Deserialize` of single values. What has a place in a desired state is
+//! in `desired/serialize.rs`. The rules are on the page of the crate.
 
 use std::borrow::Cow;
 
@@ -29,7 +27,7 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(ServiceKey, Protocol, Netmask, DaemonRole, KernelVersion, Behaviors, Sysctl);
+as_text!(ServiceKey, Protocol, Netmask, DaemonRole, KernelVersion, Version, Behaviors, Sysctl);
 
 /// Names, which may be any bytes in the kernel, but not in a text.
 macro_rules! as_name {
@@ -79,176 +77,6 @@ as_number! {
     TunnelFlags: u16, bits, |bits| Ok(TunnelFlags::from_bits_retain(bits));
 }
 
-/// [`Service`], whose netmask must be of its family.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Configured {
-    key: ServiceKey,
-    scheduler: Scheduler,
-    #[serde(default)]
-    scheduler_flags: SchedulerFlags,
-    #[serde(default)]
-    persistence: Option<Persistence>,
-    #[serde(default)]
-    netmask: Option<Netmask>,
-    #[serde(default)]
-    engine: Option<PersistenceEngine>,
-    #[serde(default)]
-    one_packet: bool,
-}
-
-impl Serialize for Service {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Service { scheduler, scheduler_flags, persistence, engine, one_packet, .. } = *self;
-        let (key, netmask) = (self.key(), Some(self.netmask()));
-        Configured { key, scheduler, scheduler_flags, persistence, netmask, engine, one_packet }.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Service {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let told = Configured::deserialize(deserializer)?;
-        let mut service = Service::new(told.key);
-        service.scheduler = told.scheduler;
-        service.scheduler_flags = told.scheduler_flags;
-        service.persistence = told.persistence;
-        service.engine = told.engine;
-        service.one_packet = told.one_packet;
-        match told.netmask {
-            Some(netmask) => service.with_netmask(netmask).map_err(D::Error::custom),
-            None => Ok(service),
-        }
-    }
-}
-
-/// A way to forward packets. What this crate has no name for is carried by its numbers.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Method {
-    Masquerade,
-    Local,
-    DirectRoute,
-    Bypass,
-    Ipip,
-    Gue {
-        port: std::num::NonZeroU16,
-        #[serde(default)]
-        flags: TunnelFlags,
-    },
-    Gre {
-        #[serde(default)]
-        flags: TunnelFlags,
-    },
-    OtherTunnel {
-        kind: u8,
-        port: u16,
-        flags: TunnelFlags,
-    },
-    Reserved(u32),
-}
-
-impl Serialize for Forwarding {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match *self {
-            Forwarding::Masquerade => Method::Masquerade,
-            Forwarding::Local => Method::Local,
-            Forwarding::DirectRoute => Method::DirectRoute,
-            Forwarding::Bypass => Method::Bypass,
-            Forwarding::Tunnel(Tunnel::Ipip) => Method::Ipip,
-            Forwarding::Tunnel(Tunnel::Gue { port, flags }) => Method::Gue { port, flags },
-            Forwarding::Tunnel(Tunnel::Gre { flags }) => Method::Gre { flags },
-            Forwarding::Tunnel(Tunnel::Other(OtherTunnel { kind, port, flags })) => {
-                Method::OtherTunnel { kind, port, flags }
-            }
-            Forwarding::Reserved(ReservedForwarding(number)) => Method::Reserved(number),
-        }
-        .serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Forwarding {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match Method::deserialize(deserializer)? {
-            Method::Masquerade => Forwarding::Masquerade,
-            Method::Local => Forwarding::Local,
-            Method::DirectRoute => Forwarding::DirectRoute,
-            Method::Bypass => Forwarding::Bypass,
-            Method::Ipip => Forwarding::Tunnel(Tunnel::Ipip),
-            Method::Gue { port, flags } => Forwarding::Tunnel(Tunnel::Gue { port, flags }),
-            Method::Gre { flags } => Forwarding::Tunnel(Tunnel::Gre { flags }),
-            // Through the codec, so that what has a name gets it.
-            Method::OtherTunnel { kind, port, flags } => Forwarding::Tunnel(wire::tunnel_of(kind, port, flags)),
-            Method::Reserved(number @ 5..=7) => Forwarding::Reserved(ReservedForwarding(number)),
-            Method::Reserved(number) => {
-                return Err(D::Error::custom(format_args!("{number} is no reserved forwarding method: 5 to 7 are")));
-            }
-        })
-    }
-}
-
-/// A service of a [`Table`] with its destinations.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    service: Service,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    statistics: Option<Statistics>,
-    #[serde(default)]
-    destinations: Vec<DestinationState>,
-}
-
-/// [`Table`], with services and destinations oldest first.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Director {
-    behaviors: Behaviors,
-    info: Info,
-    #[serde(default)]
-    timeouts: Timeouts,
-    #[serde(default)]
-    daemons: Vec<Daemon>,
-    #[serde(default)]
-    services: Vec<Entry>,
-}
-
-impl Serialize for Table {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let entry = |entry: &TableEntry| {
-            let ServiceState { service, statistics } = *entry.state();
-            Entry { service, statistics, destinations: entry.destinations().copied().collect() }
-        };
-        Director {
-            behaviors: self.behaviors(),
-            info: self.info(),
-            timeouts: self.timeouts(),
-            daemons: self.daemons().to_vec(),
-            services: self.services().map(entry).collect(),
-        }
-        .serialize(serializer)
-    }
-}
-
-/// A table as if it were read from a kernel. That it could be one is not checked, but that nothing is there twice.
-impl<'de> Deserialize<'de> for Table {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let told = Director::deserialize(deserializer)?;
-        let count = |services: usize, destinations: usize| (services, destinations);
-        let expected = count(told.services.len(), told.services.iter().map(|entry| entry.destinations.len()).sum());
-        let newest_first = told.services.into_iter().rev().map(|entry| {
-            let Entry { service, statistics, mut destinations } = entry;
-            destinations.reverse();
-            TableEntry::read(ServiceState { service, statistics }, destinations)
-        });
-        let table =
-            Table::read(newest_first.collect(), told.timeouts, told.daemons, told.info).with_behaviors(told.behaviors);
-        let there = count(table.services().len(), table.services().map(|entry| entry.destinations().len()).sum());
-        if there != expected {
-            return Err(D::Error::custom("a service or a destination is there twice"));
-        }
-        Ok(table)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -276,12 +104,15 @@ mod tests {
                           state in strategies::destination_state(), timeouts in strategies::timeouts()) {
             survives(&key)?;
             survives(&state)?;
+            survives(&state.destination.forwarding)?;
             survives(&timeouts)?;
             if is_text(&service) {
                 survives(&service)?;
                 survives(&Command::AddService(service))?;
             } else {
-                prop_assert!(serde_json::to_string(&service).is_err());
+                // Another name would be another service.
+                let text = serde_json::to_string(&service).unwrap();
+                prop_assert!(serde_json::from_str::<Service>(&text).is_err());
             }
             survives(&Command::EditDestination(key, state.destination))?;
         }
@@ -325,16 +156,91 @@ mod tests {
         let service = Service::new("tcp 192.0.2.1:80".parse().unwrap()).with_persistence(Persistence::default());
         assert_eq!(
             serde_json::to_string(&service).unwrap(),
-            r#"{"key":"tcp 192.0.2.1:80","scheduler":"wlc","scheduler_flags":0,"persistence":360,"netmask":"255.255.255.255","engine":null,"one_packet":false}"#
+            r#"{"address":"192.0.2.1:80","protocol":"tcp","scheduler":"wlc","persistence":360}"#
         );
         let server = Destination::new("192.0.2.11:80".parse().unwrap())
             .with_forwarding(Forwarding::Tunnel(Tunnel::Gre { flags: TunnelFlags::CHECKSUM }));
         assert_eq!(
             serde_json::to_string(&server).unwrap(),
-            r#"{"address":"192.0.2.11:80","forwarding":{"gre":{"flags":1}},"weight":1,"upper_threshold":0,"lower_threshold":0}"#
+            r#"{"address":"192.0.2.11:80","forwarding":"tunnel","tunnel":{"type":"gre","flags":["checksum"]},"weight":1}"#
         );
         assert_eq!(serde_json::to_string(&Command::Flush).unwrap(), r#""flush""#);
         assert_eq!(serde_json::to_string(&Errno::EEXIST).unwrap(), "17");
+    }
+
+    /// What `ipvs-cli show --json` writes.
+    fn shown(table: &Table, statistics: bool) -> String {
+        let (mut text, mut options) = (Vec::new(), crate::desired::WriteOptions::default());
+        options.statistics = statistics;
+        crate::desired::write_json(&mut text, table, options).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn a_table_is_the_json_of_desired_states() {
+        let shown_table = serde_json::from_str::<serde_json::Value>(&shown(&table(), true)).unwrap();
+        assert_eq!(serde_json::to_value(table()).unwrap(), shown_table);
+        let text = serde_json::to_string(&table()).unwrap();
+        let desired = crate::desired::read(&crate::desired::Source::new("table.json", text)).unwrap();
+        let director = Table::new().with_interface(InterfaceName::new("lo").unwrap());
+        assert_eq!(desired.table(&director).unwrap(), table());
+    }
+
+    #[test]
+    fn a_table_is_read_from_what_is_shown() {
+        for statistics in [false, true] {
+            assert_eq!(serde_json::from_str::<Table>(&shown(&table(), statistics)).unwrap(), table());
+        }
+    }
+
+    #[test]
+    fn what_has_a_default_may_be_missing() {
+        let text = r#"{"version":1,"services":[{"mark":7,"destinations":[{"address":"192.0.2.11"}]}]}"#;
+        let table: Table = serde_json::from_str(text).unwrap();
+        assert_eq!(table.timeouts(), Table::new().timeouts());
+        let entry = table.services().next().unwrap();
+        assert_eq!(*entry.service(), Service::new("mark 7".parse().unwrap()));
+        let server = *entry.destinations().next().unwrap();
+        assert_eq!(server.destination, Destination::new("192.0.2.11:0".parse().unwrap()));
+        assert_eq!((entry.state().statistics, server.statistics), (None, None));
+        let daemon: Daemon = serde_json::from_str(r#"{"role":"backup","interface":"eth0"}"#).unwrap();
+        assert_eq!(daemon, Daemon::new(DaemonRole::Backup, InterfaceName::new("eth0").unwrap()));
+    }
+
+    /// Of statistics and of the kernel, older and newer versions of this crate know other keys.
+    #[test]
+    fn counters_come_and_go() {
+        let text = r#"{"version":1,"kernel":{"flavor":"mint"},"services":[
+            {"mark":7,"statistics":{"connections":5,"errors":1},"destinations":[
+                {"address":"192.0.2.11","statistics":{"active_connections":2,"connections":3,"rates":{"errors":4}}}]}]}"#;
+        let table: Table = serde_json::from_str(text).unwrap();
+        let entry = table.services().next().unwrap();
+        let connections = |connections| Some(Statistics { connections, ..Statistics::default() });
+        assert_eq!(entry.state().statistics, connections(5));
+        let server = entry.destinations().next().unwrap();
+        assert_eq!((server.active_connections, server.statistics), (2, connections(3)));
+    }
+
+    #[test]
+    fn errors_say_where_and_what_would_be_right() {
+        for (text, reason) in [
+            ("{\"version\":2}", "version 2 of this notation is unknown here: this program reads version 1"),
+            (
+                "{\"version\":1,\n\"services\":[{\"mark\":1},\n{\"mark\":0}\n]}",
+                "`mark' is a whole number from 1 to 4294967295, not 0 at line 4 column 1",
+            ),
+            (
+                "{\"version\":1,\n\"services\":[{\"mark\":1,\"shceduler\":\"rr\"}]}",
+                "a service has no key `shceduler': did you mean `scheduler'? at line 2 column 40",
+            ),
+            (
+                "{\"version\":1,\"services\":[{\"mark\":1,\"destinations\":[{\"address\":\"192.0.2.11\",\"weight\":-1}]}]}",
+                "mark 1: `weight' is a whole number from 0 to 2147483647, not -1 at line 1 column 93",
+            ),
+            ("{\"version\":1,\"services\":[{\"mark\":1,\"mark\":1}]}", "`mark' is there twice at line 1 column 46"),
+        ] {
+            assert_eq!(serde_json::from_str::<Table>(text).unwrap_err().to_string(), reason, "{text}");
+        }
     }
 
     #[test]
@@ -345,9 +251,10 @@ mod tests {
             serde_json::from_str::<Persistence>("0").map(drop),
             serde_json::from_str::<ServiceKey>(r#""tcp 192.0.2.1""#).map(drop),
             serde_json::from_str::<Scheduler>(r#""a-name-that-is-too-long""#).map(drop),
-            serde_json::from_str::<Forwarding>(r#"{"reserved":3}"#).map(drop),
-            serde_json::from_str::<Service>(r#"{"key":"tcp 192.0.2.1:80","scheduler":"rr","netmask":"64"}"#).map(drop),
-            serde_json::from_str::<Service>(r#"{"key":"tcp 192.0.2.1:80","scheduler":"rr","nettmask":"64"}"#).map(drop),
+            serde_json::from_str::<Version>(r#""1.2""#).map(drop),
+            serde_json::from_str::<Forwarding>(r#"{"forwarding":3}"#).map(drop),
+            serde_json::from_str::<Service>(r#"{"mark":1,"netmask":64}"#).map(drop),
+            serde_json::from_str::<Service>(r#"{"mark":1,"nettmask":32}"#).map(drop),
         ];
         for (at, result) in wrong.iter().enumerate() {
             assert!(result.is_err(), "{at}");
@@ -361,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_tunnel_that_has_a_name_is_not_another() {
-        let told = r#"{"other-tunnel":{"kind":0,"port":0,"flags":0}}"#;
-        assert_eq!(serde_json::from_str::<Forwarding>(told).unwrap(), Forwarding::Tunnel(Tunnel::Ipip));
+        let text = r#"{"forwarding":"tunnel","tunnel":{"type":0}}"#;
+        assert_eq!(serde_json::from_str::<Forwarding>(text).unwrap(), Forwarding::Tunnel(Tunnel::Ipip));
     }
 }

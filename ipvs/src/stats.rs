@@ -13,7 +13,7 @@
 /// assert_eq!(idle.rates.connections, 0);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct Statistics {
     /// Counter: connections scheduled.
     pub connections: u64,
@@ -35,7 +35,7 @@ pub struct Statistics {
 /// let bits_per_second = |rates: ipvs::Rates| rates.bytes_in * 8;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 pub struct Rates {
     /// New connections a second.
     pub connections: u64,

@@ -30,12 +30,10 @@ use crate::timeouts::Timeouts;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ServiceState {
     /// Identity and configuration.
     pub service: Service,
     /// Counters and rates; `None` if they were not read.
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub statistics: Option<Statistics>,
 }
 
@@ -54,7 +52,6 @@ impl ServiceState {
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DestinationState {
     /// Identity and configuration.
     pub destination: Destination,
@@ -65,7 +62,6 @@ pub struct DestinationState {
     /// Gauge: clients that persistence holds here.
     pub persistent_connections: u32,
     /// Counters and rates; `None` if they were not read.
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub statistics: Option<Statistics>,
 }
 

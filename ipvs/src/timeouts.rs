@@ -14,7 +14,6 @@
 /// # Ok::<(), ipvs::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Timeouts {
     /// Established TCP connections.
     pub tcp: Option<u32>,

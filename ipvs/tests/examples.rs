@@ -178,7 +178,7 @@ fn a_file_is_applied_by_the_smallest_change() {
 #[test]
 fn a_table_comes_back_from_json() {
     let told = says(|director, out| as_json::run(director, out));
-    assert!(told.contains("\"key\": \"tcp 192.0.2.1:80\""), "{told}");
+    assert!(told.contains("\"address\": \"192.0.2.1:80\""), "{told}");
     assert!(told.ends_with("}\ncommands that brought it back: 1\n"), "{told}");
 }
 

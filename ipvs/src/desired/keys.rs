@@ -15,6 +15,10 @@ pub(super) struct Keys {
 /// The version of the notation that this program writes, and the only one that it reads.
 pub(super) const VERSION: i64 = 1;
 
+pub(super) fn unknown_version(version: i64) -> String {
+    format!("version {version} of this notation is unknown here: this program reads version {VERSION}")
+}
+
 pub(super) const TOP: Keys = Keys {
     what: "a desired state",
     names: &["version", "timeouts", "daemons", "services", "kernel"],

@@ -49,6 +49,8 @@ mod packets;
 mod place;
 mod reader;
 mod scope;
+#[cfg(feature = "serde")]
+mod serialize;
 mod toml;
 mod tree;
 mod writer;

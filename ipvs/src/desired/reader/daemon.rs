@@ -31,7 +31,7 @@ impl Reader<'_> {
         }
     }
 
-    fn daemon(&mut self, fields: &mut Fields<'_>) -> Option<Daemon> {
+    pub(in crate::desired) fn daemon(&mut self, fields: &mut Fields<'_>) -> Option<Daemon> {
         fields.require("role", "\"master\" or \"backup\"", &mut self.notes);
         fields.require("interface", "the network that it uses, such as \"eth0\"", &mut self.notes);
         let role = fields.word("role", &["master", "backup"], &[("slave", "backup")], &mut self.notes);

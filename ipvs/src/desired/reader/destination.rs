@@ -1,7 +1,9 @@
 //! One destination of a service's list `destinations`.
 
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
+use std::ops::RangeInclusive;
 
 use super::Reader;
 use super::fields::{Fields, Found, did_you_mean};
@@ -10,8 +12,9 @@ use super::suggest;
 use crate::command::Command;
 use crate::desired::keys::{self, CHECKSUM, REMOTE_CHECKSUM};
 use crate::desired::tree::{Kind, Value};
-use crate::destination::{Destination, Forwarding, Tunnel, TunnelFlags, Weight};
+use crate::destination::{Destination, Forwarding, ReservedForwarding, Tunnel, TunnelFlags, Weight};
 use crate::service::{Family, ServiceKey};
+use crate::wire::tunnel_of;
 
 const ADDRESS: &str =
     "an IP address, with or without a port, such as \"192.0.2.11\", \"192.0.2.11:80\" or \"[2001:db8::11]:80\"";
@@ -44,20 +47,25 @@ impl Reader<'_> {
         }
     }
 
-    fn destination(&mut self, service: Option<ServiceKey>, fields: &mut Fields<'_>) -> Option<Destination> {
+    pub(in crate::desired) fn destination(
+        &mut self,
+        service: Option<ServiceKey>,
+        fields: &mut Fields<'_>,
+    ) -> Option<Destination> {
         let address = self.destination_address(service, fields);
         let forwarding = self.forwarding(fields);
-        if let (Some(service), Some(address)) = (service, address) {
+        if let (Some(service), Some(address), false) = (service, address, self.is_of_kernel) {
             self.compare(service, address, forwarding, fields.at);
         }
         let weight: Option<Found<u32>> = fields.integer("weight", 0..=Weight::MAX.get(), "", &mut self.notes);
-        let upper: Option<Found<u32>> = fields.integer("upper_threshold", 0..=INT_MAX, "", &mut self.notes);
-        let lower: Option<Found<u32>> = fields.integer("lower_threshold", 0..=INT_MAX, "", &mut self.notes);
+        let most = if self.is_of_kernel { u32::MAX } else { INT_MAX };
+        let upper: Option<Found<u32>> = fields.integer("upper_threshold", 0..=most, "", &mut self.notes);
+        let lower: Option<Found<u32>> = fields.integer("lower_threshold", 0..=most, "", &mut self.notes);
         // For information, but it must be a weight.
         let _: Option<Found<u32>> = fields.integer("weight_before", 0..=Weight::MAX.get(), "", &mut self.notes);
         fields.ignore("statistics", &mut self.notes);
         let upper_threshold = upper.map_or(0, |found| found.value);
-        if let Some(lower) = lower.filter(|lower| lower.value > upper_threshold) {
+        if let Some(lower) = lower.filter(|lower| !self.is_of_kernel && lower.value > upper_threshold) {
             let reason = format!("`lower_threshold' is at most the `upper_threshold', which is {upper_threshold}");
             self.notes.problem(lower.at, reason);
         }
@@ -117,7 +125,10 @@ impl Reader<'_> {
         }
     }
 
-    fn forwarding(&mut self, fields: &mut Fields<'_>) -> Found<Forwarding> {
+    pub(in crate::desired) fn forwarding(&mut self, fields: &mut Fields<'_>) -> Found<Forwarding> {
+        if let Some(Found { at, value }) = self.number_of_kernel("forwarding", 5..=7, fields) {
+            return Found { at, value: Forwarding::Reserved(ReservedForwarding(value)) };
+        }
         let method = fields.word("forwarding", &keys::FORWARDING, keys::OTHER_FORWARDING, &mut self.notes);
         let value = match method.map(|found| found.value) {
             Some("masquerade") => Forwarding::Masquerade,
@@ -136,7 +147,26 @@ impl Reader<'_> {
         Found { at: method.map_or(fields.at, |found| found.at), value }
     }
 
+    /// The number under the key: what a kernel has and this crate has no name for.
+    fn number_of_kernel<T>(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<T>,
+        fields: &mut Fields<'_>,
+    ) -> Option<Found<T>>
+    where
+        T: TryFrom<i64> + PartialOrd + Display,
+    {
+        let Some(&Kind::Integer(number)) = fields.peek(key).filter(|_| self.is_of_kernel) else { return None };
+        let is_one = T::try_from(number).is_ok_and(|number| range.contains(&number));
+        if is_one { fields.integer(key, range, "", &mut self.notes) } else { None }
+    }
+
     fn tunnel(&mut self, mut fields: Fields<'_>) -> Tunnel {
+        if let Some(Found { value: kind, .. }) = self.number_of_kernel("type", 0..=u8::MAX, &mut fields) {
+            let port: Option<Found<u16>> = fields.integer("port", 0..=u16::MAX, "", &mut self.notes);
+            return tunnel_of(kind, port.map_or(0, |found| found.value), self.tunnel_flags(&mut fields));
+        }
         let is_typed = fields.place_of("type").is_some();
         let kind = fields.word("type", &keys::TUNNELS, &[], &mut self.notes).map(|found| found.value);
         let port_at = fields.place_of("port");

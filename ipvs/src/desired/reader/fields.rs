@@ -9,10 +9,10 @@ use crate::desired::place::{Place, Problems, Source};
 use crate::desired::tree::{Entry, Kind, Value, short};
 
 /// What is noticed on the way.
-pub(super) struct Notes<'s> {
-    pub(super) source: &'s Source,
-    pub(super) problems: &'s mut Problems,
-    pub(super) warnings: &'s mut Problems,
+pub(in crate::desired) struct Notes<'s> {
+    pub(in crate::desired) source: &'s Source,
+    pub(in crate::desired) problems: &'s mut Problems,
+    pub(in crate::desired) warnings: &'s mut Problems,
 }
 
 impl Notes<'_> {
@@ -27,18 +27,23 @@ impl Notes<'_> {
     pub(super) fn place(&self, at: usize) -> Place {
         self.source.place(at)
     }
+
+    /// Where something was first, if there is a text.
+    pub(super) fn first(&self, at: usize) -> String {
+        if self.source.text().is_empty() { String::new() } else { format!(", first at {}", self.place(at)) }
+    }
 }
 
 /// A value that is as it should be, and where it stands.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found<T> {
+pub(in crate::desired) struct Found<T> {
     pub(super) at: usize,
-    pub(super) value: T,
+    pub(in crate::desired) value: T,
 }
 
 /// The entries of a table.
 #[derive(Debug)]
-pub(super) struct Fields<'t> {
+pub(in crate::desired) struct Fields<'t> {
     /// Where the table starts.
     pub(super) at: usize,
     keys: &'static Keys,
@@ -49,7 +54,7 @@ pub(super) struct Fields<'t> {
 
 impl<'t> Fields<'t> {
     /// The table's entries; those of unknown keys, and all but the first of one key, are reported.
-    pub(super) fn of(value: Value<'t>, keys: &'static Keys, notes: &mut Notes<'_>) -> Option<Self> {
+    pub(in crate::desired) fn of(value: Value<'t>, keys: &'static Keys, notes: &mut Notes<'_>) -> Option<Self> {
         let Kind::Table(mut entries) = value.kind else {
             notes.problem(value.at, format!("{} is a table, not {}", keys.what, value.kind.found()));
             return None;
@@ -96,6 +101,11 @@ impl<'t> Fields<'t> {
                 None
             }
         }
+    }
+
+    /// What stands under the key.
+    pub(super) fn peek(&self, key: &str) -> Option<&Kind<'t>> {
+        self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value.kind)
     }
 
     fn take(&mut self, key: &'static str) -> Option<Value<'t>> {
@@ -199,7 +209,7 @@ fn accept(entry: &Entry<'_>, keys: &Keys, first: &mut [Option<usize>], notes: &m
         return false;
     };
     if let Some(at) = first[index] {
-        notes.problem(entry.at, format!("`{}' is there twice, first at {}", entry.key, notes.place(at)));
+        notes.problem(entry.at, format!("`{}' is there twice{}", entry.key, notes.first(at)));
         return false;
     }
     first[index] = Some(entry.at);

@@ -9,7 +9,7 @@ mod suggest;
 
 use std::collections::HashMap;
 
-use self::fields::{Fields, Found, Notes};
+pub(super) use self::fields::{Fields, Found, Notes};
 use super::keys::{self, VERSION};
 use super::place::{Problems, Source};
 use super::tree::{Entry, Kind, Part, SERVICES, Take, Value};
@@ -41,8 +41,10 @@ pub(super) fn read(
     Desired { warnings, ..desired }
 }
 
-struct Reader<'s> {
-    notes: Notes<'s>,
+pub(super) struct Reader<'s> {
+    pub(super) notes: Notes<'s>,
+    /// The values are those of a kernel: a newer one may have some that no desired state has.
+    is_of_kernel: bool,
     commands: Vec<Located>,
     groups: Vec<Group>,
     scope: Scope,
@@ -86,6 +88,7 @@ impl<'s> Reader<'s> {
     fn new(notes: Notes<'s>) -> Self {
         Reader {
             notes,
+            is_of_kernel: false,
             commands: Vec::new(),
             groups: Vec::new(),
             scope: Scope::default(),
@@ -96,6 +99,12 @@ impl<'s> Reader<'s> {
             mixed: None,
             is_broken: false,
         }
+    }
+
+    /// For values that were written of what a kernel holds.
+    #[cfg(feature = "serde")]
+    pub(super) fn of_kernel(notes: Notes<'s>) -> Self {
+        Reader { is_of_kernel: true, ..Self::new(notes) }
     }
 
     fn command(&mut self, at: usize, command: Command) {
@@ -113,8 +122,8 @@ impl<'s> Reader<'s> {
             return false;
         };
         if let Some((_, first)) = self.seen.iter().find(|(seen, _)| *seen == name) {
-            let first = self.notes.place(*first);
-            self.notes.problem(at, format!("`{name}' is there twice, first at {first}"));
+            let reason = format!("`{name}' is there twice{}", self.notes.first(*first));
+            self.notes.problem(at, reason);
             return false;
         }
         self.seen.push((name, at));
@@ -141,15 +150,20 @@ impl<'s> Reader<'s> {
         }
     }
 
-    fn timeouts(&mut self, value: Value<'_>) {
+    pub(super) fn seconds(&mut self, fields: &mut Fields<'_>) -> Timeouts {
         // What `Table` takes: clock ticks, at least 100 a second, are counted in an `int`.
         const LONGEST: u32 = i32::MAX as u32 / 100;
-        let Some(mut fields) = Fields::of(value, &keys::TIMEOUTS, &mut self.notes) else { return };
+        let range = if self.is_of_kernel { 0..=u32::MAX } else { 1..=LONGEST };
         let mut seconds = |key| {
-            let found: Option<Found<u32>> = fields.integer(key, 1..=LONGEST, " (seconds)", &mut self.notes);
+            let found: Option<Found<u32>> = fields.integer(key, range.clone(), " (seconds)", &mut self.notes);
             found.map(|found| found.value)
         };
-        let timeouts = Timeouts { tcp: seconds("tcp"), tcp_fin: seconds("tcp_fin"), udp: seconds("udp") };
+        Timeouts { tcp: seconds("tcp"), tcp_fin: seconds("tcp_fin"), udp: seconds("udp") }
+    }
+
+    fn timeouts(&mut self, value: Value<'_>) {
+        let Some(mut fields) = Fields::of(value, &keys::TIMEOUTS, &mut self.notes) else { return };
+        let timeouts = self.seconds(&mut fields);
         if timeouts != Timeouts::default() {
             self.scope.timeouts = true;
             self.command(fields.at, Command::SetTimeouts(timeouts));
@@ -160,9 +174,7 @@ impl<'s> Reader<'s> {
         if let Some((at, version)) = self.foreign {
             // What else there seems to be wrong may be right in that version.
             *self.notes.problems = Problems::default();
-            let reason =
-                format!("version {version} of this notation is unknown here: this program reads version {VERSION}");
-            self.notes.problem(at, reason);
+            self.notes.problem(at, keys::unknown_version(version));
         } else if !self.is_broken && !self.seen.iter().any(|(key, _)| *key == "version") {
             let reason = format!(
                 "the version is missing: a typed text says `version = {VERSION}', as JSON `\"version\": {VERSION}'"
@@ -182,8 +194,8 @@ impl<'s> Reader<'s> {
     /// The problem of something that is there already.
     fn twice(&mut self, at: usize, what: &str, first: usize) {
         if !self.is_full() {
-            let first = self.notes.place(first);
-            self.notes.problem(at, format!("{what} is there twice, first at {first}"));
+            let reason = format!("{what} is there twice{}", self.notes.first(first));
+            self.notes.problem(at, reason);
         }
     }
 }

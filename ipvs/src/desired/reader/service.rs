@@ -31,7 +31,7 @@ impl Reader<'_> {
     }
 
     /// What makes the service the one it is; none if that can't be told.
-    fn key(&mut self, fields: &mut Fields<'_>) -> Option<ServiceKey> {
+    pub(in crate::desired) fn key(&mut self, fields: &mut Fields<'_>) -> Option<ServiceKey> {
         let places = ["address", "mark"].map(|key| fields.place_of(key));
         match places {
             [Some(_), None] => self.address(fields),
@@ -71,16 +71,16 @@ impl Reader<'_> {
         Some(ServiceKey::Mark { mark: FirewallMark::new(mark?.value).ok()?, family })
     }
 
-    fn configuration(&mut self, fields: &mut Fields<'_>, key: ServiceKey) -> Service {
+    pub(in crate::desired) fn configuration(&mut self, fields: &mut Fields<'_>, key: ServiceKey) -> Service {
         let mut service = Service::new(key);
         let is = "the name of a scheduler, such as \"wlc\": 1 to 15 bytes";
         if let Some(found) = fields.text("scheduler", &mut self.notes, is, |name| named(name, Scheduler::new)) {
             service.scheduler = found.value;
         }
         service.scheduler_flags = self.scheduler_flags(fields, service.scheduler);
-        let seconds: Option<Found<u32>> =
-            fields.integer("persistence", 1..=Persistence::MAX, " (seconds)", &mut self.notes);
-        service.persistence = seconds.and_then(|found| Persistence::new(found.value).ok());
+        let longest = if self.is_of_kernel { u32::MAX } else { Persistence::MAX };
+        let seconds: Option<Found<u32>> = fields.integer("persistence", 1..=longest, " (seconds)", &mut self.notes);
+        service.persistence = seconds.map(|found| Persistence::carried(found.value));
         let is = "the name of a persistence engine, such as \"sip\": 1 to 16 bytes";
         let engine = fields.text("engine", &mut self.notes, is, |name| named(name, PersistenceEngine::new));
         service.engine = engine.map(|found| found.value);

@@ -13,12 +13,11 @@ use crate::daemon::Daemon;
 use crate::desired::Packets;
 use crate::desired::keys::{CHECKSUM, FLAGS, REMOTE_CHECKSUM};
 use crate::destination::{Destination, Forwarding, Tunnel, TunnelFlags};
-use crate::info::Info;
 use crate::name::Scheduler;
 use crate::rule::parts::flag_names;
 use crate::service::{Family, Protocol, SchedulerFlags, Service, ServiceKey};
 use crate::stats::{Rates, Statistics};
-use crate::table::{DestinationState, ServiceState};
+use crate::table::{DestinationState, ServiceState, Table};
 use crate::timeouts::Timeouts;
 
 pub fn timeouts(timeouts: Timeouts) -> Fields {
@@ -111,13 +110,8 @@ fn scheduler_flags(scheduler: Scheduler, flags: SchedulerFlags) -> Vec<String> {
 }
 
 pub fn destination(destination: &Destination) -> Fields {
-    let mut fields =
-        vec![("address", Scalar::text(destination.address)), ("forwarding", forwarding(destination.forwarding))];
-    match destination.forwarding {
-        Forwarding::Tunnel(Tunnel::Ipip) => {}
-        Forwarding::Tunnel(tunnel) => fields.push(("tunnel", Scalar::Table(tunnel_fields(tunnel)))),
-        _ => {}
-    }
+    let mut fields = vec![("address", Scalar::text(destination.address))];
+    fields.extend(forwarding(destination.forwarding));
     fields.push(("weight", destination.weight.get().into()));
     for (key, threshold) in
         [("upper_threshold", destination.upper_threshold), ("lower_threshold", destination.lower_threshold)]
@@ -130,11 +124,14 @@ pub fn destination(destination: &Destination) -> Fields {
 }
 
 /// A method without a name is a number, which can't be read again: it can't be made up.
-fn forwarding(forwarding: Forwarding) -> Scalar {
+pub(in crate::desired) fn forwarding(forwarding: Forwarding) -> Fields {
     match forwarding {
-        Forwarding::Tunnel(_) => Scalar::text("tunnel"),
-        Forwarding::Reserved(method) => method.number().into(),
-        named => Scalar::text(named),
+        Forwarding::Tunnel(Tunnel::Ipip) => vec![("forwarding", Scalar::text("tunnel"))],
+        Forwarding::Tunnel(tunnel) => {
+            vec![("forwarding", Scalar::text("tunnel")), ("tunnel", Scalar::Table(tunnel_fields(tunnel)))]
+        }
+        Forwarding::Reserved(method) => vec![("forwarding", method.number().into())],
+        named => vec![("forwarding", Scalar::text(named))],
     }
 }
 
@@ -167,18 +164,24 @@ fn tunnel_flags(flags: TunnelFlags) -> Vec<String> {
     words
 }
 
-pub(in crate::desired) fn service_statistics(state: &ServiceState) -> Option<Scalar> {
-    state.statistics.map(|statistics| Scalar::Table(counters(statistics)))
+/// A service with its counters, if they were read.
+pub(in crate::desired) fn service_state(state: &ServiceState) -> Fields {
+    let mut fields = service(&state.service);
+    fields.extend(state.statistics.map(|statistics| ("statistics", Scalar::Table(counters(statistics)))));
+    fields
 }
 
-pub(in crate::desired) fn destination_statistics(state: &DestinationState) -> Scalar {
-    let mut fields = vec![
+/// A destination with its connections, and its counters if they were read.
+pub(in crate::desired) fn destination_state(state: &DestinationState) -> Fields {
+    let mut statistics = vec![
         ("active_connections", state.active_connections.into()),
         ("inactive_connections", state.inactive_connections.into()),
         ("persistent_connections", state.persistent_connections.into()),
     ];
-    fields.extend(state.statistics.into_iter().flat_map(counters));
-    Scalar::Table(fields)
+    statistics.extend(state.statistics.into_iter().flat_map(counters));
+    let mut fields = destination(&state.destination);
+    fields.push(("statistics", Scalar::Table(statistics)));
+    fields
 }
 
 fn counters(statistics: Statistics) -> Fields {
@@ -194,6 +197,11 @@ fn five(values: [u64; 5]) -> Fields {
     keys.into_iter().zip(values.map(Scalar::Integer)).collect()
 }
 
-pub(in crate::desired) fn kernel(info: Info) -> Fields {
-    vec![("version", Scalar::text(info.version)), ("connection_table_size", info.connection_table_size.into())]
+pub(in crate::desired) fn kernel(table: &Table) -> Fields {
+    let info = table.info();
+    vec![
+        ("version", Scalar::text(info.version)),
+        ("connection_table_size", info.connection_table_size.into()),
+        ("behaviors", Scalar::text(table.behaviors())),
+    ]
 }

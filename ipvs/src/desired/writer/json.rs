@@ -11,7 +11,7 @@ use crate::table::{Table, TableEntry};
 pub(in crate::desired) fn write(out: &mut dyn Write, table: &Table, options: WriteOptions<'_>) -> io::Result<()> {
     write!(out, "{{\n  \"version\": {VERSION}")?;
     if options.statistics {
-        entry(out, "kernel", fields::kernel(table.info()))?;
+        entry(out, "kernel", fields::kernel(table))?;
     }
     if let Some(timeouts) = options.timeouts(table) {
         entry(out, "timeouts", timeouts)?;
@@ -46,10 +46,8 @@ fn list<T>(
 }
 
 fn service(out: &mut dyn Write, entry: &TableEntry, options: WriteOptions<'_>) -> io::Result<()> {
-    let mut fields = fields::service(entry.service());
-    if options.statistics {
-        fields.extend(fields::service_statistics(entry.state()).map(|counted| ("statistics", counted)));
-    }
+    let (service, state) = (entry.service(), entry.state());
+    let fields = if options.statistics { fields::service_state(state) } else { fields::service(service) };
     out.write_all(b"    {")?;
     for (key, value) in &fields {
         write!(out, "\"{key}\": {}, ", Inline::Json.of(value))?;
@@ -63,12 +61,11 @@ fn service(out: &mut dyn Write, entry: &TableEntry, options: WriteOptions<'_>) -
     let mut states: Vec<_> = entry.destinations().collect();
     states.sort_by_key(|state| state.destination.address);
     for (index, state) in states.iter().enumerate() {
-        let mut fields = fields::destination(&state.destination);
+        let destination = &state.destination;
+        let mut fields =
+            if options.statistics { fields::destination_state(state) } else { fields::destination(destination) };
         let before = options.weight_before(entry.service().key(), state.destination.address);
         fields.extend(before.map(|weight| ("weight_before", weight.get().into())));
-        if options.statistics {
-            fields.push(("statistics", fields::destination_statistics(state)));
-        }
         out.write_all(if index == 0 { b"\n      " } else { b",\n      " })?;
         write!(out, "{}", Inline::Json.of(&Scalar::Table(fields)))?;
     }
