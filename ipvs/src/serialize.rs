@@ -235,9 +235,9 @@ mod tests {
             ),
             (
                 "{\"version\":1,\"services\":[{\"mark\":1,\"destinations\":[{\"address\":\"192.0.2.11\",\"weight\":-1}]}]}",
-                "mark 1: `weight' is a whole number from 0 to 2147483647, not -1 at line 1 column 93",
+                "mark 1: `weight' is a whole number from 0 to 2147483647, not -1 at line 1 column 90",
             ),
-            ("{\"version\":1,\"services\":[{\"mark\":1,\"mark\":1}]}", "`mark' is there twice at line 1 column 46"),
+            ("{\"version\":1,\"services\":[{\"mark\":1,\"mark\":1}]}", "`mark' is there twice at line 1 column 45"),
         ] {
             assert_eq!(serde_json::from_str::<Table>(text).unwrap_err().to_string(), reason, "{text}");
         }

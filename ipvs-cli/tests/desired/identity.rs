@@ -106,6 +106,23 @@ proptest! {
 
 }
 
+/// The library's JSON of a table is the program's: `diff -` and `apply -` take it, and it takes what `show` writes.
+#[test]
+fn the_json_of_the_library_is_that_of_the_program() {
+    let text =
+        "version = 1\ntimeouts.udp = 60\n[[services]]\nmark = 1\n[[services.destinations]]\naddress = '192.0.2.11'";
+    let table = crate::table("table", text).unwrap();
+    let mut kernel = Kernel::with(Client::fake(table.clone()), "/dev/null");
+    let json = serde_json::to_vec(&kernel.client().unwrap().table().unwrap()).unwrap();
+    assert_eq!(run(&mut kernel, "ipvs-cli diff -", &json), (0, Vec::new()));
+    for show in ["ipvs-cli show --json", "ipvs-cli show --json --statistics --daemons"] {
+        let (status, shown) = run(&mut kernel, show, b"");
+        assert_eq!((status, serde_json::from_slice::<Table>(&shown).unwrap()), (0, table.clone()), "{show}");
+    }
+    let (status, _) = run(&mut Kernel::with(Client::fake(Table::new()), "/dev/null"), "ipvs-cli diff -", &json);
+    assert_eq!(status, 1, "it differs from another director");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -58,7 +58,8 @@ impl Scope {
     /// use ipvs::{Client, Table};
     /// let mut director = Client::fake(Table::new());
     /// let desired = desired::read(&Source::new("a.toml", "version = 1\n[[services]]\nmark = 10"))?;
-    /// director.reconcile(&desired.table(&director.table()?)?, &desired.scope.planner())?;
+    /// let table = desired.table(&director.table()?)?;
+    /// director.reconcile(&table, &desired.scope.planner())?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn planner(self) -> Planner {
