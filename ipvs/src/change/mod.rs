@@ -137,8 +137,18 @@ impl Change {
     pub fn apply_with(
         &self,
         client: &mut Client,
-        hook: impl FnMut(Phase) -> Result<(), String>,
-        on_progress: impl FnMut(Progress) -> ControlFlow<()>,
+        mut hook: impl FnMut(Phase) -> Result<(), String>,
+        mut on_progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Applied, ChangeError> {
+        self.apply_by(client, &mut hook, &mut on_progress)
+    }
+
+    /// The same. It has no type parameters, so that a program has one copy of all this, whatever it calls it with.
+    fn apply_by(
+        &self,
+        client: &mut Client,
+        hook: &mut dyn FnMut(Phase) -> Result<(), String>,
+        on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Applied, ChangeError> {
         now(self.apply_over(&mut client.core, hook, on_progress))
     }

@@ -37,6 +37,10 @@ pub(crate) struct Notes {
 ///
 /// It does not wait for the lock: a note that stays is dropped by the next reading that shows another weight.
 pub(crate) fn drop_void(directory: &Path, command: &Command) {
+    // Mostly there is none, and to find the name of the file in it takes longer than this.
+    if !directory.exists() {
+        return;
+    }
     let follow = || {
         let mut notes = Notes::read(Some(directory)).unwrap_or_default();
         notes.follow(command);
@@ -77,17 +81,6 @@ fn first_line(directory: &Path) -> Result<String, FileError> {
     Ok(format!("drained {epoch}"))
 }
 
-/// Where earlier builds kept them, a line each, without a first line.
-fn former_file() -> PathBuf {
-    PathBuf::from(format!("/run/ipvs-cli.{}.drained", state::number()))
-}
-
-fn former_text() -> Option<String> {
-    let file = former_file();
-    file.symlink_metadata().ok().filter(|found| found.is_file())?;
-    std::fs::read_to_string(file).ok()
-}
-
 impl Notes {
     /// Reads them.
     pub(crate) fn read(directory: Option<&Path>) -> Result<Self, FileError> {
@@ -103,12 +96,6 @@ impl Notes {
                     return Err(FileError::Damaged { path, line: 1, reason: state::NO_EPOCH.to_owned() });
                 }
             }
-        } else if directory == Path::new(state::DIRECTORY)
-            && let Some(text) = former_text()
-        {
-            // They are in the new place once they are saved.
-            notes.take((1..).zip(text.lines()));
-            notes.is_changed = true;
         }
         Ok(notes)
     }
@@ -215,10 +202,6 @@ impl Notes {
                 text += &format!("{line}\n");
             }
             state.write(&name, &text)?;
-        }
-        if directory == Path::new(state::DIRECTORY) {
-            // They are in the new place now, and if it stays, it is only read again where that is gone.
-            let _ = std::fs::remove_file(former_file());
         }
         self.is_changed = false;
         Ok(true)

@@ -18,7 +18,7 @@ struct Row {
     at_most: Option<(Clock, f64)>,
 }
 
-const ROWS: [Row; 7] = [
+const ROWS: [Row; 8] = [
     Row {
         name: "fill",
         title: "apply, to an empty director",
@@ -50,6 +50,14 @@ const ROWS: [Row; 7] = [
         other: ("read", "ours"),
         other_title: "our -S -n",
         at_most: None,
+    },
+    Row {
+        name: "reconcile-one",
+        title: "library: reconcile one service",
+        ours: "reconcile-one",
+        other: ("reconcile-whole", "ours"),
+        other_title: "reading all",
+        at_most: Some((Clock::Instructions, 0.002)),
     },
     Row {
         name: "reload",
@@ -119,12 +127,12 @@ fn table(section: &Section) -> String {
     let Section { kernel, size, clock, results } = section;
     let release = results.kernel().map(str::to_owned).unwrap_or_else(|| kernel.to_string());
     let mut out = format!("\nLinux {release}, {size}, {}\n", clock.title());
-    let _ = writeln!(out, "{:<30}{:>12}{:>18}{:>12}{:>10}", "", "ours", "beside", "", "ratio");
+    let _ = writeln!(out, "{:<32}{:>12}{:>18}{:>12}{:>10}", "", "ours", "beside", "", "ratio");
     for row in &ROWS {
         let Some((ours, other)) = figures(row, results) else { continue };
         let [shown, shown_other] = [ours, other].map(|value| clock.show(Some(value)));
         let ratio = ours as f64 / other as f64;
-        let _ = write!(out, "{:<30}{shown:>12}{:>18}{shown_other:>12}{ratio:>10.4}", row.title, row.other_title);
+        let _ = write!(out, "{:<32}{shown:>12}{:>18}{shown_other:>12}{ratio:>10.4}", row.title, row.other_title);
         let _ = writeln!(out, "{}", target(row, *clock).map(|target| verdict(ratio, target)).unwrap_or_default());
     }
     if let Some(memory) = results.median("memory", "ours") {

@@ -22,8 +22,19 @@ pub(super) const OPERATIONS: [&str; 12] = [
 pub(super) const INSIDE_OPERATIONS: [&str; 2] = ["create", "alter"];
 
 /// Those of a reload.
-pub(super) const RELOAD_OPERATIONS: [&str; 9] =
-    ["fill", "read", "read-all", "metrics", "apply-same", "apply-other-words", "apply-one", "reload", "memory"];
+pub(super) const RELOAD_OPERATIONS: [&str; 11] = [
+    "fill",
+    "read",
+    "read-all",
+    "metrics",
+    "apply-same",
+    "apply-other-words",
+    "apply-one",
+    "reconcile-one",
+    "reconcile-whole",
+    "reload",
+    "memory",
+];
 
 /// Those of growth.
 pub(super) const GROWTH_OPERATIONS: [&str; 11] =

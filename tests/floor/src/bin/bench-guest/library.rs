@@ -1,13 +1,16 @@
-//! What a command costs a program that has the library inside: no start, no text to read.
+//! What a command, and a reconciliation of one service, cost a program that has the library inside: no start, no text to read.
 
-use std::{path::Path, thread, time::Instant};
+use std::{ops::ControlFlow, path::Path, thread, time::Instant};
 
-use ipvs::{Client, Command, Destination, Forwarding, Scheduler, Service, ServiceKey, Weight};
+use ipvs::{Change, Client, Command, Destination, Forwarding, Planner, Scheduler, Service, ServiceKey, Table, Weight};
 
 use crate::{
     measure::{Expected, SETTLE, is_table, tell_wrong},
     world::{Edit, edits, server, service},
 };
+
+/// How often one service is reconciled each way. The figure is the median: the first time, the program's pages are loaded.
+const RECONCILIATIONS: u32 = 3;
 
 /// Makes the table and changes its weights, each as one batch. Gives whether the reference finds its own tables then.
 pub(crate) fn measure(reference: &Path, size: (u32, u32), count: u32, expected: &Expected) -> Result<bool, String> {
@@ -15,6 +18,51 @@ pub(crate) fn measure(reference: &Path, size: (u32, u32), count: u32, expected: 
     let is_made = time("create", &mut client, &creation(size)?, reference, &expected.restored)?;
     let is_altered = time("alter", &mut client, &alteration(size, count)?, reference, &expected.edited)?;
     Ok(is_made && is_altered)
+}
+
+/// Gives the first destination of one service another weight, as a controller does in a table of many services: by `reconcile`, which reads
+/// this service, and by a reading of the whole table. Gives the service's number and its last weight.
+pub(crate) fn reconcile((services, destinations): (u32, u32)) -> Result<(u32, u32), String> {
+    let number = services / 2;
+    let key = key(number)?;
+    let planner = Planner::new().only_these_services([key]);
+    let mut client = Client::connect().map_err(|error| error.to_string())?;
+    let mut weight = 1000;
+    for _ in 0..RECONCILIATIONS {
+        for operation in ["reconcile-one", "reconcile-whole"] {
+            weight += 1;
+            let desired = one_service(key, number, destinations, weight)?;
+            thread::sleep(SETTLE);
+            let start = Instant::now();
+            let done = match operation {
+                "reconcile-one" => client.reconcile(&desired, &planner).map_err(|error| error.to_string())?,
+                _ => {
+                    let before = client.table_without_statistics().map_err(|error| error.to_string())?;
+                    let change =
+                        Change::prepare(before, desired, planner.clone()).map_err(|error| error.to_string())?;
+                    let done = change.apply(&mut client, |_| ControlFlow::Continue(()));
+                    done.map_err(|error| error.to_string())?
+                }
+            };
+            println!("figure {operation} ours {}", start.elapsed().as_nanos());
+            if done.commands.len() != 1 {
+                return Err(format!("{operation} has sent {} commands", done.commands.len()));
+            }
+        }
+    }
+    Ok((number, weight))
+}
+
+/// The service, with this weight for its first destination.
+fn one_service(key: ServiceKey, number: u32, destinations: u32, weight: u32) -> Result<Table, String> {
+    let mut commands = vec![Command::AddService(Service::new(key).with_scheduler(Scheduler::RR))];
+    for index in 0..destinations {
+        let weight = if index == 0 { weight } else { 1 + index % 100 };
+        commands.push(Command::AddDestination(key, destination(number, index, weight)?));
+    }
+    let mut table = Table::new();
+    commands.iter().try_for_each(|command| table.apply(command)).map_err(|refusal| refusal.to_string())?;
+    Ok(table)
 }
 
 /// Prints the time of a command.

@@ -3,11 +3,11 @@
 use std::{fs, path::Path, thread, time::Duration};
 
 use crate::{
-    Plan, Reload,
+    Plan, Reload, library,
     measure::{RESIZE, SETTLE, is_same, tell_wrong},
     memory,
     program::{Run, run},
-    world::{Rules, in_own_network},
+    world::{Rules, in_own_network, server, service},
 };
 
 /// So many lines are changed for the reload.
@@ -95,6 +95,7 @@ impl Bench<'_> {
         self.apply(program, "apply-other-words", &tables.in_other_words)?;
         self.apply(program, "apply-one", &tables.one_changed)?;
         self.check("apply-one", OURS, &tables.one_changed)?;
+        self.reconcile()?;
         self.apply(program, "reload", &tables.many_changed)?;
         self.check("reload", OURS, &tables.many_changed)?;
         Ok(())
@@ -108,6 +109,18 @@ impl Bench<'_> {
         self.right &= is_same("metrics", OURS, &destinations.to_string(), &counted.to_string());
         print_figure("metrics", OURS, run.took);
         Ok(())
+    }
+
+    /// One service of the table, by the library.
+    fn reconcile(&mut self) -> Result<(), String> {
+        println!("progress the library: reconcile");
+        let (number, weight) = library::reconcile(self.plan.size)?;
+        let start = format!("-a -t {} -r {} -m -w ", service(number), server(number, 0));
+        let lines = self.tables.one_changed.lines().map(|line| match line.starts_with(&start) {
+            true => format!("{start}{weight}\n"),
+            false => format!("{line}\n"),
+        });
+        self.check("reconcile-one", OURS, &lines.collect::<String>())
     }
 
     fn theirs(&mut self, program: &Path, which: Reload) -> Result<(), String> {
