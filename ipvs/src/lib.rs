@@ -56,8 +56,14 @@
 //!   with U+FFFD, and refused when it is read.
 //! - The format must tell its types, as JSON, TOML and YAML do.
 //!
+//! On other systems of the Unix family, such as macOS, all of it compiles, and [`Table`], [`Planner`] and [`Client::fake`] work:
+//! tests of a controller run there. [`Client::connect`] fails with [`Error::Io`] and [`std::io::ErrorKind::Unsupported`].
+//!
 //! What a kernel newer than this crate adds (schedulers, flags, protocols, tunnel types, attributes) is carried through,
 //! never an error. The source of truth is the kernel's `include/uapi/linux/ip_vs.h` and `net/netfilter/ipvs/ip_vs_ctl.c`.
+
+#[cfg(not(unix))]
+compile_error!("the crate `ipvs` needs Linux; on other systems of the Unix family, all but a real kernel works");
 
 mod cause;
 mod change;
@@ -73,6 +79,7 @@ mod error;
 mod exchange;
 mod explain;
 mod fake;
+#[cfg(target_os = "linux")]
 mod getsockopt;
 mod info;
 mod kernel;

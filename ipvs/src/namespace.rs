@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+#[cfg(target_os = "linux")]
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::error::InvalidValue;
+#[cfg(target_os = "linux")]
 use crate::getsockopt::namespace_of_socket;
 use crate::link;
 
@@ -140,6 +142,7 @@ impl Namespace {
     }
 
     /// The one that a socket is in.
+    #[cfg(target_os = "linux")]
     pub(crate) fn of_socket(socket: BorrowedFd<'_>) -> Result<Self, NamespaceError> {
         let unknown = |errno: crate::Errno| NamespaceError::Unknown(io::Error::from_raw_os_error(errno.raw()));
         namespace_of_socket(socket).map_err(unknown)?.try_into()
@@ -277,8 +280,15 @@ impl Drop for Visit {
     }
 }
 
+#[cfg(target_os = "linux")]
 fn enter(namespace: &File) -> io::Result<()> {
     Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
+}
+
+/// Other systems have none.
+#[cfg(not(target_os = "linux"))]
+fn enter(_: &File) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 impl FromStr for Namespace {

@@ -3,15 +3,13 @@
 //! How the socket is had is in `link.rs`, what is said in `wire/sockopt/`; here is in which order things are asked.
 
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 
 use crate::command::CommandKind;
 use crate::destination::{Forwarding, Tunnel};
 use crate::error::{Errno, Error, Refusal};
-use crate::getsockopt::getsockopt;
 use crate::info::Info;
 use crate::kernel::Behaviors;
-use crate::link::older_socket;
+use crate::link::ask_older;
 use crate::service::ServiceKey;
 use crate::table::{DestinationState, ServiceState, Table, TableEntry, has_one_twice};
 use crate::wire::{Detail, WireError, sockopt};
@@ -78,8 +76,7 @@ impl OlderTable {
     /// [`Error::ModuleMissing`] if the kernel has no IPVS, or has not loaded it yet; [`Error::Unstable`] if services or destinations kept
     /// changing; [`Error::Decode`] if an answer makes no sense.
     pub fn read() -> Result<Self, Error> {
-        let socket = older_socket().map_err(|errno| failed(CommandKind::GetInfo, errno))?;
-        let older = Self::ask(|option, buffer| getsockopt(socket.as_fd(), libc::IPPROTO_IP, option, buffer))?;
+        let older = Self::ask(ask_older().map_err(|errno| failed(CommandKind::GetInfo, errno))?)?;
         Ok(OlderTable { table: older.table.with_behaviors(Behaviors::of_running_version()), ..older })
     }
 

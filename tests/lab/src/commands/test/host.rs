@@ -1,7 +1,7 @@
 //! The checks that need no kernel.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -20,7 +20,7 @@ use crate::{
     cargo_tool::CargoTool,
     error::{Context, Error, Result},
     packages, signals,
-    workspace::Workspace,
+    workspace::{LIBRARIES, Workspace},
 };
 
 /// The oldest Rust that must do, as the workspace declares it.
@@ -57,6 +57,7 @@ pub(crate) fn check(workspace: &Workspace, summary: &mut Summary) -> Result<()> 
     )?;
     run(summary, "documentation", doc)?;
     oldest_rust(workspace, summary)?;
+    another_system(workspace, summary)?;
     published_crates(workspace, summary)?;
     fuzz_targets(workspace, summary)?;
     codec(workspace, summary)?;
@@ -123,6 +124,23 @@ fn oldest_rust(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
 /// Whether `version` ("1.95.0", "1.95.0-x86_64-…") is a release of the series ("1.95").
 fn is_release_of(version: &str, series: &str) -> bool {
     version.strip_prefix(series).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
+}
+
+/// A system that has no IPVS, but developers.
+const ANOTHER_SYSTEM: &str = "x86_64-apple-darwin";
+
+/// Compiles the library for a system that is not Linux.
+fn another_system(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
+    let name = "library on another system";
+    let mut where_is_std = workspace.command("rustc");
+    let directory = text_of(where_is_std.args(["--print", "target-libdir", "--target", ANOTHER_SYSTEM]));
+    if !Path::new(directory.trim()).exists() {
+        skip(summary, name, format!("its standard library is not here: rustup target add {ANOTHER_SYSTEM}"));
+        return Ok(());
+    }
+    let mut command = workspace.cargo();
+    command.args(["check", "--quiet", "-p", LIBRARIES[0].package, "--all-features", "--target", ANOTHER_SYSTEM]);
+    run(summary, name, command)
 }
 
 fn published_crates(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
