@@ -162,29 +162,6 @@ fn services(
     Err(Error::Unstable)
 }
 
-/// Which services of IPv4 there are, in the order of a dump; `None` where this interface can't be used. The kernel copies as many as
-/// there is room for in one call, during which none comes or goes.
-pub(crate) fn service_counts(
-    buffer: &mut Vec<u8>,
-    expected: usize,
-    mut ask: impl FnMut(i32, &mut [u8]) -> Result<(), Errno>,
-) -> Option<Vec<(ServiceKey, usize)>> {
-    if !sockopt::IS_KNOWN {
-        return None;
-    }
-    // With one more that stays empty, all of them are there.
-    let mut room = expected.saturating_add(1);
-    while sockopt::ask_services(buffer, room) {
-        ask(sockopt::GET_SERVICES, buffer).ok()?;
-        let counts = sockopt::service_counts(buffer)?;
-        if counts.len() < room {
-            return Some(counts);
-        }
-        room = room.saturating_mul(2);
-    }
-    None
-}
-
 /// Are these the addresses of all destinations of a service, in the order of a dump? False where this interface does not know.
 pub(crate) fn has_addresses(
     buffer: &mut Vec<u8>,

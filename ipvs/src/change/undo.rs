@@ -70,7 +70,9 @@ where
 {
     pub(super) async fn undo(mut self, reason: StopReason) -> ChangeError {
         let is_untouched = self.journal.commands.is_empty() && self.journal.unacknowledged.is_empty();
-        let mut undo = Undo::default();
+        // What grows while it is filled is copied as a whole, between two yields.
+        let undone = IndexSet::with_capacity(self.journal.commands.len());
+        let mut undo = Undo { undone, ..Undo::default() };
         let undone = self.take_back(&mut undo).await;
         let is_whole = undo.kept.is_empty() && undo.hook.is_none();
         let state = match undone {
@@ -79,9 +81,15 @@ where
             Ok(()) if is_whole => DirectorState::Undone,
             Ok(()) => DirectorState::Partial,
         };
+        let mut undone_commands = Vec::with_capacity(undo.undone.len());
+        let mut paced = self.core.paced();
+        for command in undo.undone {
+            paced.step(1).await;
+            undone_commands.push(command);
+        }
         let report = ChangeReport {
             applied: self.journal.commands,
-            undone: undo.undone.into_iter().collect(),
+            undone: undone_commands,
             kept: undo.kept,
             hook: undo.hook,
             remaining: self.remaining,
@@ -92,14 +100,28 @@ where
 
     async fn take_back(&mut self, undo: &mut Undo) -> Result<(), Error> {
         let mut progress = Progress { phase: Phase::Undoing, done: 0, total: self.journal.commands.len() };
-        let services = self.by_service().await;
+        let mut services = self.by_service().await;
+        let taken_back = self.take_back_all(undo, &services, &mut progress).await;
+        let mut paced = self.core.paced();
+        while services.pop().is_some() {
+            paced.step(1).await;
+        }
+        taken_back
+    }
+
+    async fn take_back_all(
+        &mut self,
+        undo: &mut Undo,
+        services: &IndexMap<ServiceKey, Vec<usize>>,
+        progress: &mut Progress,
+    ) -> Result<(), Error> {
         self.undo_director(undo, Pass::Remove).await?;
-        self.pass(undo, &services, Pass::Restore, &mut progress).await?;
+        self.pass(undo, services, Pass::Restore, progress).await?;
         let hook = if self.is_hook_done { (self.hook)(Phase::Undoing) } else { Ok(()) };
         match hook {
-            Ok(()) => self.pass(undo, &services, Pass::Remove, &mut progress).await?,
+            Ok(()) => self.pass(undo, services, Pass::Remove, progress).await?,
             Err(reason) => {
-                self.keep_added(undo, &services, &reason).await?;
+                self.keep_added(undo, services, &reason).await?;
                 undo.hook = Some(reason);
             }
         }

@@ -11,6 +11,7 @@
 //!
 //! docs/kernels.md has the faults of the kernels, the proof, and what is left.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use crate::plan::Planner;
 use crate::service::{Family, ServiceKey};
 use crate::table::{DestinationState, ServiceState, Table, TableEntry};
 use crate::timeouts::Timeouts;
-use crate::wire::{self, Detail, Read, WireError};
+use crate::wire::{self, Detail, Read, WireError, sockopt};
 
 /// How often a dump is made until it is proven whole.
 const DUMPS: usize = 20;
@@ -68,18 +69,19 @@ impl<C: Carrier> Core<C> {
             }
             let keys = || dump.entries.iter().map(|state| state.service.key());
             let of_ipv4 = keys().filter(|key| key.family() == Family::V4);
-            // Asking and comparing both take the longer, the more services there are: a step for each.
-            self.carrier.yield_now().await;
-            let there = self.ask_service_counts(of_ipv4.clone().count());
-            self.carrier.yield_now().await;
+            let there = self.ask_service_counts(of_ipv4.clone().count()).await;
             let is_as_dumped = there.as_ref().is_some_and(|there| of_ipv4.eq(there.iter().map(|(key, _)| *key)));
             if number == 0 && is_as_dumped && keys().all(|key| key.family() == Family::V4) {
-                self.destination_counts = there.into_iter().flatten().collect();
+                self.note_destination_counts(there.unwrap_or_default()).await;
                 return Ok(dump.entries);
             }
+            let mut paced = self.paced();
             runs.add(keys(), &dump.lengths, dump.has_room);
-            known.extend(dump.entries.iter().map(|state| (state.service.key(), (*state, number))));
-            if runs.are_whole() {
+            for state in &dump.entries {
+                paced.step(1).await;
+                known.insert(state.service.key(), (*state, number));
+            }
+            if runs.are_whole(&mut paced).await {
                 let there = there.unwrap_or_default().into_iter().map(|(key, _)| key).collect();
                 return self.still_there(known, number, there, detail).await;
             }
@@ -99,7 +101,9 @@ impl<C: Carrier> Core<C> {
         let missing: Vec<_> = there.into_iter().filter(|key| !known.contains_key(key)).collect();
         let mut services = Vec::with_capacity(known.len() + missing.len());
         let mut doubtful = missing;
+        let mut paced = self.paced();
         for (key, (state, number)) in known {
+            paced.step(1).await;
             if number == last { services.push(state) } else { doubtful.push(key) }
         }
         for key in doubtful {
@@ -149,9 +153,36 @@ impl<C: Carrier> Core<C> {
 
     /// The services of IPv4, in the order of a dump, each with the number of its destinations; `None` where the older interface can't be
     /// used.
-    fn ask_service_counts(&mut self, expected: usize) -> Option<Vec<(ServiceKey, usize)>> {
-        let link = self.carrier.link();
-        older::service_counts(&mut self.request, expected, |option, buffer| link.ask(option, buffer))
+    ///
+    /// The kernel copies as many as there is room for in one call, during which none comes or goes.
+    async fn ask_service_counts(&mut self, expected: usize) -> Option<Vec<(ServiceKey, usize)>> {
+        if !sockopt::IS_KNOWN {
+            return None;
+        }
+        // With one more that stays empty, all of them are there.
+        let mut room = expected.saturating_add(1);
+        while sockopt::ask_services(&mut self.request, room) {
+            self.carrier.yield_now().await;
+            self.carrier.link().ask(sockopt::GET_SERVICES, &mut self.request).ok()?;
+            self.carrier.yield_now().await;
+            let counts = sockopt::service_counts(&self.request)?;
+            self.carrier.yield_now().await;
+            if counts.len() < room {
+                return Some(counts);
+            }
+            room = room.saturating_mul(2);
+        }
+        None
+    }
+
+    async fn note_destination_counts(&mut self, counts: Vec<(ServiceKey, usize)>) {
+        let mut known = HashMap::with_capacity_and_hasher(counts.len(), RandomState::default());
+        let mut paced = self.paced();
+        for (key, count) in counts {
+            paced.step(1).await;
+            known.insert(key, count);
+        }
+        self.destination_counts = known;
     }
 
     pub(crate) async fn service(&mut self, key: &ServiceKey) -> Result<ServiceState, Error> {
@@ -208,7 +239,7 @@ impl<C: Carrier> Core<C> {
             let address = |state: &DestinationState| state.destination.address;
             runs.add(dump.entries.iter().map(address), &dump.lengths, dump.has_room);
             known.extend(dump.entries.iter().map(|state| (address(state), *state)));
-            if runs.are_whole() {
+            if runs.are_whole(&mut self.paced()).await {
                 // One that has gone meanwhile may be among them.
                 return Ok((known.into_values().collect(), is_there));
             }

@@ -16,6 +16,8 @@ use std::hash::Hash;
 
 use foldhash::fast::RandomState;
 
+use super::carrier::{Pace, Paced};
+
 /// How many entries two runs must have in common, in the same order, unless one of them has no more.
 const OVERLAP: usize = 8;
 
@@ -50,10 +52,11 @@ impl<K: Copy + Eq + Hash> Runs<K> {
     }
 
     /// Do they make a chain from the beginning of the table to its end?
-    pub(super) fn are_whole(&self) -> bool {
+    pub(super) async fn are_whole<P: Pace>(&self, paced: &mut Paced<'_, P>) -> bool {
         let mut places: HashMap<K, Vec<(usize, usize)>, RandomState> = HashMap::default();
         for (run, Run { keys, .. }) in self.0.iter().enumerate() {
             for (at, key) in keys.iter().enumerate() {
+                paced.step(1).await;
                 places.entry(*key).or_default().push((run, at));
             }
         }
@@ -86,7 +89,12 @@ fn continues<K: Eq>(keys: &[K], beginning: &[K]) -> bool {
 mod tests {
     use std::ops::Range;
 
+    use super::super::carrier::{NoTasks, now};
     use super::*;
+
+    fn is_whole<K: Copy + Eq + Hash>(runs: &Runs<K>) -> bool {
+        now(runs.are_whole(&mut Paced::new(&mut NoTasks)))
+    }
 
     /// Dumps of a table whose entries are numbers, in order: what each datagram shows.
     fn are_whole(dumps: &[&[Range<u32>]]) -> bool {
@@ -95,7 +103,7 @@ mod tests {
             let lengths: Vec<_> = dump.iter().map(Range::len).collect();
             runs.add(dump.iter().cloned().flatten(), &lengths, true);
         }
-        runs.are_whole()
+        is_whole(&runs)
     }
 
     #[test]
@@ -103,7 +111,7 @@ mod tests {
         for (count, has_room) in [(90, true), (0, true), (100, false)] {
             let mut runs = Runs::default();
             runs.add(0..count, &[count], has_room);
-            assert_eq!(runs.are_whole(), has_room, "{count}");
+            assert_eq!(is_whole(&runs), has_room, "{count}");
         }
     }
 
@@ -128,6 +136,6 @@ mod tests {
         let mut runs = Runs::default();
         runs.add((0..100).chain(100..200), &[100, 100], true);
         runs.add((0..200).map(|n| n * 77 % 200), &[60, 60, 60, 20], true);
-        assert!(!runs.are_whole());
+        assert!(!is_whole(&runs));
     }
 }

@@ -56,18 +56,31 @@ impl Callgrind {
 
     /// Runs the program, which must have its symbols, and be static if valgrind is of the cache.
     pub(super) fn count(&self, program: &Path, arguments: &[&str]) -> Result<Count> {
+        let text = self.run(&["--compress-strings=no", "--compress-pos=no"], program, arguments)?;
+        read(&text).ok_or(Error::Missing("a total in callgrind's figures that is their sum".into()))
+    }
+
+    /// The same in parts, one of which ends whenever this function begins: a name with `*`.
+    pub(super) fn parts(&self, program: &Path, arguments: &[&str], function: &str) -> Result<Vec<u64>> {
+        let before = format!("--dump-before={function}");
+        let text = self.run(&[&before, "--combine-dumps=yes"], program, arguments)?;
+        let totals = text.lines().filter_map(|line| line.strip_prefix("totals: "));
+        let parts: Option<Vec<u64>> = totals.map(|total| total.trim().parse().ok()).collect();
+        parts.ok_or(Error::Missing("a total in callgrind's figures that is a number".into()))
+    }
+
+    /// What callgrind writes.
+    fn run(&self, options: &[&str], program: &Path, arguments: &[&str]) -> Result<String> {
         let directory = tempfile::tempdir().context(|| "make a directory".into())?;
         let file = directory.path().join("callgrind");
         let mut command = Command::new(&self.valgrind);
         // The same environment everywhere: it is on the stack, in one place or another.
         command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default());
         command.envs(self.tools.iter().map(|tools| ("VALGRIND_LIB", tools)));
-        command.args(["--quiet", "--vgdb=no", "--tool=callgrind", "--demangle=no"]);
-        command.args(["--compress-strings=no", "--compress-pos=no"]);
+        command.args(["--quiet", "--vgdb=no", "--tool=callgrind", "--demangle=no"]).args(options);
         command.arg(format!("--callgrind-out-file={}", file.display()));
         packages::run(command.arg(program).args(arguments).stdin(Stdio::null()))?;
-        let text = fs::read_to_string(&file).context(|| format!("read {}", file.display()))?;
-        read(&text).ok_or(Error::Missing("a total in callgrind's figures that is their sum".into()))
+        fs::read_to_string(&file).context(|| format!("read {}", file.display()))
     }
 }
 

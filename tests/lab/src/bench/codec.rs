@@ -203,16 +203,21 @@ fn count(callgrind: &Callgrind, program: &Path, name: &str, together: u32) -> Re
 
 /// Beside the other release programs: what is compiled with other flags has other names.
 fn build(workspace: &Workspace) -> Result<PathBuf> {
-    let mut command = workspace.cargo();
-    // What is compared has the workspace's flags, and one more.
-    env::vars_os()
-        .map(|(name, _)| name)
-        .filter(|name| is_about_code(name))
-        .for_each(|name| _ = command.env_remove(name));
+    let mut command = cargo(workspace);
     command.args(["--config", "target.'cfg(all())'.rustflags=['--cfg=fuzzing']"]);
     command.args(["build", "--release", "-p", "codec"]);
     let built = build_by(command)?.into_iter().find(|program| program.name == "codec");
     built.map(|program| program.path).ok_or_else(|| Error::Missing("codec".into()))
+}
+
+/// cargo with the workspace's flags alone: what is counted is compared.
+pub(super) fn cargo(workspace: &Workspace) -> Command {
+    let mut command = workspace.cargo();
+    env::vars_os()
+        .map(|(name, _)| name)
+        .filter(|name| is_about_code(name))
+        .for_each(|name| _ = command.env_remove(name));
+    command
 }
 
 /// A variable that has cargo make other code.

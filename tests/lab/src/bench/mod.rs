@@ -16,6 +16,7 @@ mod reload;
 mod report;
 mod results;
 mod uml;
+mod yields;
 
 use std::{
     path::PathBuf,
@@ -38,7 +39,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The exit status says whether every table and listing was right. A time that misses its target is shown, not an error;
-a count of --codec that is above what was recorded is one.")]
+a count of --codec that is above what was recorded is one, and so is a step of --yields above 3 million instructions.")]
 pub(crate) struct Bench {
     /// Only this kernel; may be repeated [default: 6.1 and 7.2]
     #[arg(long, value_enum)]
@@ -71,6 +72,10 @@ pub(crate) struct Bench {
     /// Count the instructions instead that the library spends on writing and on reading one service and one destination
     #[arg(long, conflicts_with = "connections", conflicts_with_all = OF_KERNELS)]
     codec: bool,
+    /// Count the instructions instead between any two yields of the asynchronous client, with 10,000 services of 5 destinations; some
+    /// minutes
+    #[arg(long, conflicts_with_all = ["connections", "codec"], conflicts_with_all = OF_KERNELS)]
+    yields: bool,
 }
 
 /// What means nothing where no kernel is measured.
@@ -138,6 +143,9 @@ impl Bench {
         }
         if self.codec {
             return codec::run();
+        }
+        if self.yields {
+            return yields::run();
         }
         let usual = if self.reload || self.growth { vec![Kernel::V7_2] } else { vec![Kernel::V6_1, Kernel::V7_2] };
         let kernels = if self.kernel.is_empty() { usual } else { self.kernel.clone() };
@@ -299,7 +307,13 @@ mod tests {
         let parse = |line: &str| <Cli as clap::Parser>::try_parse_from(line.split(' ')).map(|cli| cli.bench.codec);
         assert!(parse("bench --codec").unwrap());
         assert!(!parse("bench --quick --kernel 6.1 --peers").unwrap());
-        for line in ["--codec --kernel 6.1", "--codec --connections", "--connections --quick", "--codec --size 3x3"] {
+        for line in [
+            "--codec --kernel 6.1",
+            "--codec --connections",
+            "--connections --quick",
+            "--codec --size 3x3",
+            "--yields --codec",
+        ] {
             assert!(parse(&format!("bench {line}")).is_err(), "{line}");
         }
     }

@@ -1,0 +1,79 @@
+//! `cargo lab bench --yields`: the instructions between any two yields of the asynchronous client, on large tables.
+//!
+//! The tests of the module `counted` in ipvs/tests/yields.rs each make one call of a client. Callgrind writes down a part of its figures
+//! whenever the function [`STEP`] begins, which polls the call once: so each part but the first and the last is a step of the call.
+
+use std::{path::Path, process::ExitCode};
+
+use super::{callgrind::Callgrind, codec};
+use crate::{
+    cache::Cache,
+    error::{Error, Result},
+    packages, workers,
+    workspace::{Workspace, build_by},
+};
+
+/// What the documentation of `AsyncClient` promises.
+const LIMIT: u64 = 3_000_000;
+
+/// The function that polls once.
+const STEP: &str = "*poll_once*";
+
+/// The steps of one call.
+#[derive(Debug, PartialEq)]
+struct Steps {
+    count: usize,
+    largest: u64,
+}
+
+/// Counts, prints, and says whether each step is within the limit.
+pub(super) fn run() -> Result<ExitCode> {
+    let callgrind = Callgrind::find(&Cache::open()?)?;
+    let workspace = Workspace::find()?;
+    let mut command = codec::cargo(&workspace);
+    // Callgrind knows the function by its name.
+    command.env("CARGO_PROFILE_RELEASE_STRIP", "none");
+    command.args(["test", "--release", "--no-run", "-p", "linux-ipvs", "--features", "tokio", "--test", "yields"]);
+    let program = build_by(command)?.into_iter().find(|program| program.name == "yields");
+    let program = program.ok_or_else(|| Error::Missing("the test yields".into()))?.path;
+    let calls = calls(&program)?;
+    let steps = workers::each(&calls, |_, call| {
+        steps(&callgrind.parts(&program, &["--ignored", "--exact", call], STEP)?)
+            .ok_or_else(|| Error::Missing(call.into()))
+    });
+    println!("{:<50} {:>8} {:>20}", "", "steps", "largest, instructions");
+    let mut largest = 0;
+    for (call, steps) in calls.iter().zip(steps) {
+        let steps = steps?;
+        println!("{call:<50} {:>8} {:>20}", steps.count, steps.largest);
+        largest = largest.max(steps.largest);
+    }
+    let is_within = largest <= LIMIT;
+    let verdict = if is_within { "within" } else { "above" };
+    println!("\nthe largest step is {verdict} the limit of {LIMIT} instructions");
+    Ok(if is_within { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The names of the tests that are counted.
+fn calls(program: &Path) -> Result<Vec<String>> {
+    let listed = packages::output(std::process::Command::new(program).args(["--ignored", "--list"]))?;
+    let names: Vec<_> = listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect();
+    if names.is_empty() { Err(Error::Missing("tests to count".into())) } else { Ok(names) }
+}
+
+/// Of the parts, without what was before the first step and after the last, which does nothing.
+fn steps(parts: &[u64]) -> Option<Steps> {
+    let [_, steps @ .., _] = parts else { return None };
+    Some(Steps { count: steps.len(), largest: *steps.iter().max()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_before_and_after_is_no_step() {
+        assert_eq!(steps(&[900, 1, 3, 2, 800]), Some(Steps { count: 3, largest: 3 }));
+        assert_eq!(steps(&[900, 800]), None);
+    }
+}
