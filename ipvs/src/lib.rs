@@ -111,8 +111,8 @@ pub mod fuzzing;
 
 pub use cause::Cause;
 pub use change::{
-    Applied, Change, ChangeError, ChangeReport, DirectorState, Kept, KeptReason, Phase, Progress, ReconcileError,
-    RefusedCommand, Rejected, StopReason,
+    Applied, Change, ChangeError, ChangeReport, DeletionsError, DirectorState, Kept, KeptReason, Phase, Progress,
+    ReconcileError, RefusedCommand, Rejected, StopReason,
 };
 #[cfg(feature = "tokio")]
 pub use client::{AsyncClient, AsyncPipeline};

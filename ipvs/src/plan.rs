@@ -98,6 +98,16 @@ pub struct Planner {
     predicate: Option<Predicate>,
     /// Services that another writer makes after the reading are not taken over.
     leaves_others: bool,
+    pub(crate) limits: DeletionLimits,
+}
+
+/// What a change may delete at most.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DeletionLimits {
+    /// How many services and destinations together.
+    pub(crate) most: Option<usize>,
+    /// Of the services, only these.
+    pub(crate) approved: Option<Arc<HashSet<ServiceKey>>>,
 }
 
 /// What is to be read of a director, rather than all.
@@ -192,10 +202,16 @@ impl Planner {
             keys: None,
             predicate: None,
             leaves_others: false,
+            limits: DeletionLimits::default(),
         }
     }
 
-    /// Leaves the weights of destinations that are there as they are: something else, such as a health checker, sets them.
+    /// Leaves the weights of destinations that are there as they are: another program, such as a health checker, sets them.
+    ///
+    /// The kernel has no command that changes a destination and leaves its weight alone. Where anything else of a destination differs, a
+    /// [`Change`](crate::Change) therefore reads the service right before it sends the edit, and writes the weight that it finds. Only a
+    /// weight that is set between that answer and the edit, which is one system call, is overwritten. A [`Plan`] has the weight of the
+    /// table that it was made from.
     #[must_use]
     pub fn keep_weights(self) -> Self {
         Planner { keep_weights: true, ..self }
@@ -238,6 +254,52 @@ impl Planner {
             None => EntryKey::service(entry.service),
         };
         Planner { deletions: Deletions::These(Arc::new(entries.into_iter().map(plain).collect())), ..self }
+    }
+
+    /// Does not let a [`Change`](crate::Change) delete more than this number of services and destinations.
+    ///
+    /// All attempts of one change count together, and the destinations of a deleted service count, too. Before an attempt would exceed
+    /// the limit, the change stops with [`StopReason::Deletions`](crate::StopReason::Deletions). Plans are not limited, so that they show
+    /// what is wanted.
+    ///
+    /// ```
+    /// use ipvs::{Client, Command, DeletionsError, Planner, ReconcileError, Service, StopReason, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// for key in ["mark 1", "mark 2"] {
+    ///     director.add_service(&Service::new(key.parse()?))?;
+    /// }
+    /// let planner = Planner::new().max_deletions(1);
+    /// let Err(ReconcileError::Change(error)) = director.reconcile(&Table::new(), &planner) else { panic!("it is limited") };
+    /// let StopReason::Deletions(DeletionsError::TooMany { services, limit, .. }) = error.reason else { panic!("{error}") };
+    /// assert_eq!((services, limit, director.services()?.len()), (2, 1, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn max_deletions(self, limit: usize) -> Self {
+        Planner { limits: DeletionLimits { most: Some(limit), ..self.limits }, ..self }
+    }
+
+    /// Does not let a [`Change`](crate::Change) delete any service but these, which somebody has agreed to.
+    ///
+    /// Unlike [`only_these_deletions`](Self::only_these_deletions), which leaves all others alone, this stops the change, with
+    /// [`StopReason::Deletions`](crate::StopReason::Deletions), before an attempt that would delete another service. Destinations of
+    /// services that stay are not concerned.
+    ///
+    /// ```
+    /// use ipvs::{Client, DeletionsError, Planner, ReconcileError, Service, StopReason, Table};
+    /// let (agreed, other) = ("mark 1".parse()?, "mark 2".parse()?);
+    /// let mut director = Client::fake(Table::new());
+    /// director.add_service(&Service::new(agreed))?;
+    /// let planner = Planner::new().approved_deletions([agreed]);
+    /// director.add_service(&Service::new(other))?; // another program, after the question was answered
+    /// let Err(ReconcileError::Change(error)) = director.reconcile(&Table::new(), &planner) else { panic!("it is limited") };
+    /// assert!(matches!(error.reason, StopReason::Deletions(DeletionsError::NotApproved(key)) if key == other));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn approved_deletions(self, services: impl IntoIterator<Item = ServiceKey>) -> Self {
+        let approved = services.into_iter().map(ServiceKey::plain).collect();
+        Planner { limits: DeletionLimits { approved: Some(Arc::new(approved)), ..self.limits }, ..self }
     }
 
     /// Leaves timeouts as they are.
@@ -308,10 +370,31 @@ impl Planner {
         self.leaves_others
     }
 
-    /// Must a service be asked for before this command deletes it?
-    pub(crate) fn guards(&self, command: &Command) -> bool {
-        let is_restricted = self.leaves_others || matches!(self.deletions, Deletions::These(_));
-        is_restricted && matches!(command, Command::DeleteService(_))
+    /// Must the service be asked for right before this command, because what it is by then decides about the command?
+    pub(crate) fn guards(&self, command: &Command, reading: &Table) -> bool {
+        match command {
+            Command::DeleteService(_) => self.leaves_others || matches!(self.deletions, Deletions::These(_)),
+            Command::EditDestination(..) if self.keep_weights => true,
+            Command::EditService(_)
+            | Command::AddDestination(..)
+            | Command::EditDestination(..)
+            | Command::DeleteDestination(..) => {
+                self.leaves_others && command.service_key().is_some_and(|key| reading.service(&key).is_some())
+            }
+            _ => false,
+        }
+    }
+
+    /// The command with the weight that the destination has now, if weights are kept.
+    pub(crate) fn with_present_weight(&self, command: &Command, present: &Table) -> Command {
+        match command {
+            Command::EditDestination(key, wanted) if self.keep_weights => {
+                let present = present.service(key).and_then(|entry| entry.destination(&wanted.address));
+                let weight = present.map_or(wanted.weight, |state| state.destination.weight);
+                Command::EditDestination(*key, wanted.with_weight(weight))
+            }
+            _ => *command,
+        }
     }
 
     /// May the service be deleted, with all its destinations?

@@ -6,7 +6,7 @@ use std::io;
 use std::time::Instant;
 
 use ipvs::desired::parts::Scalar;
-use ipvs::{DirectorState, Phase, RefusedCommand, ServiceKey, StopReason};
+use ipvs::{DirectorState, Phase, Planner, RefusedCommand, ServiceKey, StopReason};
 
 use super::carry_out::{Conduct, Verdict, carry_out};
 use super::cli::{Apply, Manner, Restrictions};
@@ -43,7 +43,9 @@ pub(super) fn change(
     // The lock is held until the end, but not while a question waits for its answer.
     let (mut prepared, summary, _lock) = loop {
         let lock = take_lock(session, &text, manner)?;
-        let prepared = prepare::plan(session, &text, restrictions)?;
+        let approved_only = may_ask(session, manner).then_some(&approved);
+        let limit = |planner| limit(planner, approved_only, manner);
+        let prepared = prepare::plan(session, &text, restrictions, limit)?;
         let summary = Summary::of(prepared.change.before(), prepared.change.plan().commands());
         let summary = summary.with_marks(&prepared.marks).with_drained(&prepared.left_drained);
         if !manner.dry_run {
@@ -118,10 +120,26 @@ fn take_lock(session: &mut Session<'_, '_>, text: &Text, manner: &Manner) -> Res
     if manner.dry_run { Ok(None) } else { session.take_turn_unless(|| text.check(), &wait) }
 }
 
+/// Is there a person to ask?
+fn may_ask(session: &Session<'_, '_>, manner: &Manner) -> bool {
+    !manner.yes && !manner.dry_run && (session.streams.hints)() && session.streams.stdin.is_terminal()
+}
+
 /// Is there a person to ask, and a service deleted that they have not agreed to?
 fn asks(session: &Session<'_, '_>, summary: &Summary, approved: &[ServiceKey], manner: &Manner) -> bool {
-    let may_ask = !manner.yes && !manner.dry_run && (session.streams.hints)() && session.streams.stdin.is_terminal();
-    may_ask && summary.deleted_services.iter().any(|key| !approved.contains(key))
+    may_ask(session, manner) && summary.deleted_services.iter().any(|key| !approved.contains(key))
+}
+
+/// Bounds what later attempts of the change delete, which nobody is asked about.
+fn limit(planner: Planner, approved: Option<&Vec<ServiceKey>>, manner: &Manner) -> Planner {
+    let planner = match approved {
+        Some(approved) => planner.approved_deletions(approved.iter().copied()),
+        None => planner,
+    };
+    match manner.max_deletions {
+        Some(limit) => planner.max_deletions(limit),
+        None => planner,
+    }
 }
 
 fn check_deletions(summary: &Summary, manner: &Manner) -> Result<(), Trouble> {

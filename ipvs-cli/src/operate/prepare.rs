@@ -116,11 +116,12 @@ fn director(session: &mut Session<'_, '_>, text: &Text) -> Result<Table, Trouble
     table
 }
 
-/// Plans the change from what the director holds to what is desired, and tries it out.
+/// Plans the change from what the director holds to what is desired, and tries it out. `limit` has the last word on the planner.
 pub(super) fn plan(
     session: &mut Session<'_, '_>,
     text: &Text,
     restrictions: &Restrictions,
+    limit: impl FnOnce(Planner) -> Planner,
 ) -> Result<Prepared, Trouble> {
     let (mut before, mut desired) = read(session, text)?;
     if restrictions.services_only {
@@ -145,7 +146,7 @@ pub(super) fn plan(
         let services = counted(count, "service");
         session.note(format!("{services} of another owner or of nobody: --take takes over what the file names"));
     }
-    match Change::prepare(before, table, claims.planner().clone()) {
+    match Change::prepare(before, table, limit(claims.planner().clone())) {
         Ok(change) => {
             let marks = mark_change(session, &desired, change.plan(), restrictions)?;
             Ok(Prepared { desired, change, marks, left_drained, notes, claims })
@@ -209,7 +210,7 @@ fn mark_change(
 /// As [`Text::read`] and [`plan`].
 pub(super) fn prepare(session: &mut Session<'_, '_>, wanted: &Wanted) -> Result<Prepared, Trouble> {
     let text = Text::read(session, &wanted.file)?;
-    plan(session, &text, &wanted.restrictions)
+    plan(session, &text, &wanted.restrictions, |planner| planner)
 }
 
 /// What the file does not speak of stays as it is, whoever changes it meanwhile.

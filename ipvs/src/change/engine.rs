@@ -4,13 +4,13 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-use super::outcome::{Applied, Phase, Progress, RefusedCommand, StopReason};
+use super::outcome::{Applied, DeletionsError, Phase, Progress, RefusedCommand, StopReason};
 use super::{Change, ChangeError, try_out};
 use crate::client::{Carrier, Core};
 use crate::command::Command;
 use crate::daemon::Daemon;
 use crate::error::{Errno, Error, Refusal};
-use crate::plan::{Plan, is_as_wanted};
+use crate::plan::{DeletionLimits, Plan, is_as_wanted};
 use crate::service::{Family, ServiceKey};
 use crate::table::{Table, TableEntry};
 use crate::timeouts::Timeouts;
@@ -163,7 +163,11 @@ where
 
     /// Sends a plan. Its second part goes only when all of the first is done, and the hook has succeeded.
     async fn attempt(&mut self, reading: &Table, plan: &Plan, phase: Phase) -> Result<Sent, StopReason> {
+        self.check_deletions(reading, plan).await.map_err(StopReason::Deletions)?;
         self.attempts += usize::from(!plan.is_empty());
+        // What grows while it is filled is copied as a whole, between two yields.
+        self.journal.commands.reserve(plan.commands().len());
+        self.journal.before.reserve(plan.commands().len());
         let mut progress = Progress { phase, done: 0, total: plan.commands().len() };
         let (widening, narrowing) = plan.parts();
         match self.send(reading, widening, &mut progress).await? {
@@ -177,52 +181,119 @@ where
         self.send(reading, narrowing, &mut progress).await
     }
 
+    /// May the plan delete what it deletes, after what was deleted before?
+    async fn check_deletions(&mut self, reading: &Table, plan: &Plan) -> Result<(), DeletionsError> {
+        let DeletionLimits { most, approved } = &self.change.planner.limits;
+        if most.is_none() && approved.is_none() {
+            return Ok(());
+        }
+        let Journal { commands, before, .. } = &self.journal;
+        let done = commands.iter().zip(before).map(|(command, before)| match before {
+            Before::Entry(entry) => (command, Some(entry)),
+            _ => (command, None),
+        });
+        let planned = plan
+            .commands()
+            .iter()
+            .map(|command| (command, command.service_key().and_then(|key| reading.service(&key))));
+        let (mut services, mut destinations) = (0, 0);
+        let mut paced = self.core.paced();
+        for (command, entry) in done.chain(planned) {
+            paced.step(1).await;
+            match command {
+                Command::DeleteService(key) if approved.as_ref().is_some_and(|approved| !approved.contains(key)) => {
+                    return Err(DeletionsError::NotApproved(*key));
+                }
+                Command::DeleteService(_) => {
+                    services += 1;
+                    destinations += entry.map_or(0, |entry| entry.destinations().len());
+                }
+                Command::DeleteDestination(..) => destinations += 1,
+                _ => {}
+            }
+        }
+        match *most {
+            Some(limit) if services + destinations > limit => {
+                Err(DeletionsError::TooMany { services, destinations, limit })
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn send(
         &mut self,
         reading: &Table,
         commands: &[Command],
         progress: &mut Progress,
     ) -> Result<Sent, StopReason> {
-        if !commands.is_empty() {
-            self.report(*progress)?;
-        }
         self.core.begin();
-        let (mut start, mut is_disturbed) = (0, false);
-        for end in 1..=commands.len() {
-            let command = &commands[end - 1];
-            let is_guarded = self.change.planner.guards(command);
-            if is_guarded {
-                // What is deleted with the service may not be what was read.
-                match self.flush(reading, &commands[start..end - 1]).await? {
-                    Sent::Broken(error) => return Ok(Sent::Broken(error)),
-                    sent => is_disturbed |= matches!(sent, Sent::Disturbed),
+        let mut is_disturbed = false;
+        let mut rest = commands;
+        while let Some(first) = rest.first() {
+            self.report(*progress)?;
+            let (count, sent) = match first.service_key() {
+                Some(key) if self.change.planner.guards(first, reading) => {
+                    self.send_guarded(key, reading, rest).await?
                 }
-                progress.done += end - 1 - start;
-                start = end - 1;
-                match self.may_delete(command).await {
-                    Ok(true) => {}
-                    Ok(false) => {
-                        is_disturbed = true;
-                        progress.done += 1;
-                        start = end;
-                        continue;
-                    }
-                    Err(error) => return Ok(Sent::Broken(error)),
+                _ => {
+                    let planner = &self.change.planner;
+                    let part = rest.iter().copied().take_while(|command| !planner.guards(command, reading));
+                    self.send_datagram(reading, part).await?
                 }
+            };
+            match sent {
+                Sent::Broken(error) => return Ok(Sent::Broken(error)),
+                sent => is_disturbed |= matches!(sent, Sent::Disturbed),
             }
-            if self.core.gather(command) || is_guarded || end == commands.len() {
-                match self.flush(reading, &commands[start..end]).await? {
-                    Sent::Broken(error) => return Ok(Sent::Broken(error)),
-                    sent => is_disturbed |= matches!(sent, Sent::Disturbed),
-                }
-                progress.done += end - start;
-                start = end;
-                if end < commands.len() {
-                    self.report(*progress)?;
-                }
-            }
+            progress.done += count;
+            rest = &rest[count..];
         }
         Ok(if is_disturbed { Sent::Disturbed } else { Sent::All })
+    }
+
+    /// Asks for a service, and sends the commands about it that come next, if they may still be sent. Returns how many it dealt with.
+    async fn send_guarded(
+        &mut self,
+        key: ServiceKey,
+        reading: &Table,
+        commands: &[Command],
+    ) -> Result<(usize, Sent), StopReason> {
+        let planner = &self.change.planner;
+        let about_it = commands
+            .iter()
+            .take_while(|command| command.service_key() == Some(key) && planner.guards(command, reading));
+        let entry = match ask(self.core, &key).await {
+            Ok(entry) => entry,
+            Err(error) => return Ok((0, Sent::Broken(error))),
+        };
+        let mut present = Table::new();
+        // Where there is no service, the kernel refuses all of them.
+        if let Some(entry) = entry {
+            let is_deletion = matches!(commands[0], Command::DeleteService(_));
+            let is_others = planner.leaves_others() && self.is_others(&entry);
+            if is_others || is_deletion && !planner.may_delete_whole(&entry) {
+                return Ok((about_it.count(), Sent::Disturbed));
+            }
+            present.adopt(entry);
+        }
+        let about_it = about_it.map(|command| planner.with_present_weight(command, &present));
+        self.send_datagram(&present, about_it).await
+    }
+
+    /// Sends as many of these commands as go into one datagram. Returns how many those were.
+    async fn send_datagram(
+        &mut self,
+        reading: &Table,
+        commands: impl Iterator<Item = Command>,
+    ) -> Result<(usize, Sent), StopReason> {
+        let mut sent = Vec::new();
+        for command in commands {
+            sent.push(command);
+            if self.core.gather(&command) {
+                break;
+            }
+        }
+        Ok((sent.len(), self.flush(reading, &sent).await?))
     }
 
     fn report(&mut self, progress: Progress) -> Result<(), StopReason> {
@@ -330,16 +401,6 @@ where
             ) => added.address == missing.address,
             _ => false,
         })
-    }
-
-    /// May a service be deleted with all the destinations that it has now?
-    async fn may_delete(&mut self, command: &Command) -> Result<bool, Error> {
-        let Command::DeleteService(key) = command else { return Ok(true) };
-        let entry = ask(self.core, key).await?;
-        let planner = &self.change.planner;
-        Ok(entry.is_none_or(|entry| {
-            planner.may_delete_whole(&entry) && !(planner.leaves_others() && self.is_others(&entry))
-        }))
     }
 
     /// Is a service configured neither as it was before nor as it is desired, so that another writer made it?

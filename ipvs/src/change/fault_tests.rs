@@ -268,3 +268,26 @@ fn an_owner_takes_no_service_over_that_another_writer_makes_meanwhile() {
         assert!(made.is_ok() && crate::plan(&other.table().unwrap(), to).is_empty(), "{made:?}");
     }
 }
+
+/// What an attempt has deleted counts in the next one, too.
+#[test]
+fn deletions_of_all_attempts_count_together() {
+    let from = table(&[(1, &[(11, 1), (12, 1)]), (3, &[(11, 1)])]);
+    let desired = table(&[(1, &[(11, 0), (12, 1)])]);
+    let mut is_deleted = false;
+    let (mut client, mut other) = watched(&from, 0, &[], move |requests, third| match requests {
+        [Request::Change(Command::EditDestination(..))] => {
+            third.delete_destination(&key(1), server(11).address).unwrap();
+        }
+        [Request::Change(Command::DeleteService(_))] => is_deleted = true,
+        [Request::Read(Read::Services)] if is_deleted => drop(third.add_service(&Service::new(key(3)))),
+        _ => {}
+    });
+    let planner = Planner::new().max_deletions(2);
+    let change = Change::prepare(from.clone(), desired, planner).unwrap();
+    let error = change.apply(&mut client, |_| ControlFlow::Continue(())).unwrap_err();
+    let expected = DeletionsError::TooMany { services: 2, destinations: 1, limit: 2 };
+    assert!(matches!(error.reason, StopReason::Deletions(reason) if reason == expected), "{error}");
+    assert_eq!(error.report.attempts, 1);
+    assert!(other.service(&key(3)).is_ok());
+}

@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 
 use self::engine::Engine;
 pub use self::outcome::{
-    Applied, ChangeError, ChangeReport, DirectorState, Kept, KeptReason, Phase, Progress, ReconcileError,
-    RefusedCommand, Rejected, StopReason,
+    Applied, ChangeError, ChangeReport, DeletionsError, DirectorState, Kept, KeptReason, Phase, Progress,
+    ReconcileError, RefusedCommand, Rejected, StopReason,
 };
 use crate::client::{Carrier, Client, Core, NoTasks, Pace, Paced, now};
 use crate::command::Command;
@@ -42,9 +42,17 @@ use crate::table::Table;
 /// - Before the deletions begin, everything that is to be there is there; what another writer adds while deletions are under way stays
 ///   unless the desired state excludes it.
 ///
-/// Two windows remain, as the kernel offers no way to close them. First, between the question for an entry and the command that takes
-/// it back there is one send: what another writer does to the same entry in just that time is overwritten. Second, an edit or a deletion
-/// overwrites what another writer made of the entry after the table was read; the desired state asks for that, and undo restores what was read.
+/// Two windows remain, as the kernel offers no way to close them:
+///
+/// - Between the question for an entry and the command that depends on the answer there is one send. What another writer does to the
+///   same entry in just that time is overwritten. This is so for the undo, for weights that are kept
+///   ([`Planner::keep_weights`]), for limited deletions ([`Planner::only_these_deletions`]), and for all commands about services that
+///   were there if the planner is [an owner's](crate::owners::Ledger::restrict): what another program has made of such a service
+///   since the table was read is then left alone, and the change stops. A service that another program deleted and made again with
+///   the same configuration can't be told from the former one. Where an owner adds a service in the very moment in which another
+///   program does, its destinations may go to the other program's service until they are undone.
+/// - All other edits and deletions overwrite what another writer made of the entry after the table was read: the desired state asks for
+///   that, and undo restores what was read.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -231,7 +239,8 @@ async fn copy_for<P: Pace>(plan: &Plan, table: &Table, paced: &mut Paced<'_, P>)
         return table.clone();
     }
     let mut copy = table.without_services();
-    for key in plan.commands().iter().filter_map(Command::service_key) {
+    // The service that is deleted first stands last, so that no other one has to move up.
+    for key in plan.commands().iter().rev().filter_map(Command::service_key) {
         paced.step(1).await;
         if let Some(entry) = table.service(&key).filter(|_| copy.service(&key).is_none()) {
             copy.adopt(entry.clone());

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::cause::Cause;
 use crate::command::Command;
 use crate::error::{Error, Refusal};
+use crate::service::ServiceKey;
 
 /// How far a [`Change`](crate::Change) is.
 ///
@@ -174,8 +175,6 @@ pub enum KeptReason {
     Hook(String),
     /// The kernel refused to take it back.
     Refused(Refusal),
-    /// The kernel could not be asked.
-    Unreachable,
 }
 
 impl fmt::Display for KeptReason {
@@ -187,7 +186,6 @@ impl fmt::Display for KeptReason {
             KeptReason::LastUsable => f.write_str("without it the service would have no usable destination"),
             KeptReason::Hook(reason) => f.write_str(reason),
             KeptReason::Refused(refusal) => refusal.fmt(f),
-            KeptReason::Unreachable => f.write_str("the kernel could not be asked"),
         }
     }
 }
@@ -218,6 +216,30 @@ impl fmt::Display for RefusedCommand {
     }
 }
 
+/// Why a [`Change`](crate::Change) may not delete what it would have to: the limits of its [`Planner`](crate::Planner).
+///
+/// ```
+/// let error = ipvs::DeletionsError::TooMany { services: 4, destinations: 31, limit: 10 };
+/// assert_eq!(error.to_string(), "4 services and 31 destinations would be deleted, and at most 10 entries may be");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeletionsError {
+    /// More than [`Planner::max_deletions`](crate::Planner::max_deletions).
+    #[error("{services} services and {destinations} destinations would be deleted, and at most {limit} entries may be")]
+    TooMany {
+        /// How many services would be deleted, those of earlier attempts included.
+        services: usize,
+        /// How many destinations, those of deleted services included.
+        destinations: usize,
+        /// How many services and destinations may be deleted together.
+        limit: usize,
+    },
+    /// A service that is not among [`Planner::approved_deletions`](crate::Planner::approved_deletions).
+    #[error("{0} would be deleted, and that was not approved")]
+    NotApproved(ServiceKey),
+}
+
 /// What stopped a [`Change`](crate::Change).
 ///
 /// ```
@@ -230,6 +252,8 @@ pub enum StopReason {
     Refused(Box<RefusedCommand>),
     /// When the table was read again, what was left to do had become impossible.
     Rejected(Rejected),
+    /// More would be deleted than the planner allows.
+    Deletions(DeletionsError),
     /// Other writers changed the same entries during each attempt: see [`ChangeReport::remaining`].
     Contended,
     /// The progress callback broke.
@@ -245,6 +269,7 @@ impl fmt::Display for StopReason {
         match self {
             StopReason::Refused(refused) => refused.fmt(f),
             StopReason::Rejected(rejected) => rejected.fmt(f),
+            StopReason::Deletions(error) => error.fmt(f),
             StopReason::Contended => f.write_str("other writers kept changing the same services"),
             StopReason::Interrupted => f.write_str("interrupted"),
             StopReason::Hook(reason) => f.write_str(reason),

@@ -321,3 +321,105 @@ fn another_writer_with_the_same_aim_is_left_its_work() {
     assert!(is_as(&mut client, &table([2], 1)), "{made:?}");
     assert_eq!(made.unwrap().commands, [], "the other writer did it all");
 }
+
+/// Makes service 4 otherwise than desired, and two services that are not desired: the change is planned again.
+fn make_others(director: &mut Client) {
+    director.add_service(&Service::new(key(4)).with_scheduler(crate::Scheduler::LC)).unwrap();
+    for n in [10, 11] {
+        director.add_service(&Service::new(key(n))).unwrap();
+    }
+}
+
+#[test]
+fn limits_of_deletions_bind_each_attempt() {
+    let (from, to) = (table(1..=3, 1), table([1, 2, 4], 1));
+    let too_many = DeletionsError::TooMany { services: 3, destinations: 2, limit: 4 };
+    let planners = [
+        (Planner::new().max_deletions(5), None),
+        (Planner::new().max_deletions(4), Some(too_many)),
+        (Planner::new().approved_deletions([3, 10, 11].map(key)), None),
+        (Planner::new().approved_deletions([key(3)]), Some(DeletionsError::NotApproved(key(11)))),
+    ];
+    for (planner, refused) in planners {
+        let mut client = Client::fake(from.clone());
+        let mut other = client.try_clone().unwrap();
+        let change = Change::prepare(client.table().unwrap(), to.clone(), planner).unwrap();
+        let made = change.apply(&mut client, |progress| {
+            if (progress.phase, progress.done) == (Phase::Applying, 0) {
+                make_others(&mut other);
+            }
+            ControlFlow::Continue(())
+        });
+        match (made, refused) {
+            (Ok(applied), None) => assert_eq!(applied.attempts, 2),
+            (Err(error), Some(refused)) => {
+                assert!(matches!(error.reason, StopReason::Deletions(reason) if reason == refused), "{error}");
+                assert_eq!(error.state, DirectorState::Undone);
+                assert!(client.table().unwrap().service(&key(3)).is_some());
+            }
+            (made, refused) => panic!("{made:?} {refused:?}"),
+        }
+    }
+}
+
+/// The destinations of service 1 with their weights and upper thresholds.
+fn limits(client: &mut Client) -> Vec<(u8, u32, u32)> {
+    let mut limits: Vec<_> = client
+        .destinations(&key(1))
+        .unwrap()
+        .into_iter()
+        .map(|state| {
+            let std::net::IpAddr::V4(ip) = state.destination.address.ip() else { panic!("IPv4") };
+            (ip.octets()[3], state.destination.weight.get(), state.destination.upper_threshold)
+        })
+        .collect();
+    limits.sort();
+    limits
+}
+
+/// A health checker sets weights between the reading and the edit of something else.
+#[test]
+fn a_weight_that_is_kept_is_the_newest_one() {
+    let before = table([1], 5);
+    let mut desired = before.clone();
+    for server in [server(11), server(12)] {
+        let edited = Destination { upper_threshold: 100, ..server.with_weight(Weight::new(9).unwrap()) };
+        desired.apply(&Command::EditDestination(key(1), edited)).unwrap();
+    }
+    for fails in [false, true] {
+        let mut client = Client::fake(before.clone());
+        let mut checker = client.try_clone().unwrap();
+        let change = Change::prepare(client.table().unwrap(), desired.clone(), Planner::new().keep_weights()).unwrap();
+        checker.edit_destination(&key(1), &server(11).with_weight(Weight::ZERO)).unwrap();
+        let hook = |phase| if fails && phase != Phase::Undoing { Err("no".to_owned()) } else { Ok(()) };
+        let made = change.apply_with(&mut client, hook, |_| ControlFlow::Continue(()));
+        assert_eq!(made.is_err(), fails);
+        let threshold = if fails { 0 } else { 100 };
+        assert_eq!(limits(&mut client), [(11, 0, threshold), (12, 5, threshold)]);
+    }
+}
+
+/// Another program deletes a service and makes it anew, after it was read for its former owner.
+#[test]
+fn an_owner_leaves_alone_what_was_made_anew_since_the_reading() {
+    let before = table(1..=2, 1);
+    let mut desired = table(1..=2, 7);
+    desired.apply(&Command::AddDestination(key(2), server(13))).unwrap();
+    desired.apply(&Command::DeleteDestination(key(2), server(11).address)).unwrap();
+    for foreign in [1, 2].map(key) {
+        let mut client = Client::fake(before.clone());
+        let mut other = client.try_clone().unwrap();
+        let planner = Planner::new().leaving_others();
+        let change = Change::prepare(client.table().unwrap(), desired.clone(), planner).unwrap();
+        other.delete_service(&foreign).unwrap();
+        other.add_service(&Service::new(foreign).with_scheduler(crate::Scheduler::LC)).unwrap();
+        let server = server(12).with_weight(Weight::new(3).unwrap());
+        other.add_destination(&foreign, &server).unwrap();
+        let error = change.apply(&mut client, |_| ControlFlow::Continue(())).unwrap_err();
+        assert!(matches!(error.reason, StopReason::Contended), "{error}");
+        let applied = &error.report.applied;
+        assert!(applied.iter().all(|command| command.service_key() != Some(foreign)), "{applied:?}");
+        let found = client.destinations(&foreign).unwrap();
+        assert_eq!(found.iter().map(|state| state.destination).collect::<Vec<_>>(), [server]);
+    }
+}
