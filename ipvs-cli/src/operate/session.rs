@@ -62,7 +62,7 @@ impl From<Problems> for Trouble {
 }
 
 /// ipvsadm's words, without its question whether the kernel has IPVS, and what is needed.
-const FORBIDDEN: &str = "Permission denied (you must be root); CAP_NET_ADMIN in this network namespace is enough";
+const FORBIDDEN: &str = "Permission denied (you must be root): it takes CAP_NET_ADMIN in the initial user namespace";
 
 impl Trouble {
     /// Who is not at the terminal is told so.
