@@ -224,20 +224,20 @@ mod tests {
     #[test]
     fn errors_say_where_and_what_would_be_right() {
         for (text, reason) in [
-            ("{\"version\":2}", "version 2 of this notation is unknown here: this program reads version 1"),
+            ("{\"version\":2}", "version 2 is unknown: this program reads version 1"),
             (
                 "{\"version\":1,\n\"services\":[{\"mark\":1},\n{\"mark\":0}\n]}",
-                "`mark' is a whole number from 1 to 4294967295, not 0 at line 4 column 1",
+                "'mark' must be a whole number from 1 to 4294967295, not 0 at line 4 column 1",
             ),
             (
                 "{\"version\":1,\n\"services\":[{\"mark\":1,\"shceduler\":\"rr\"}]}",
-                "a service has no key `shceduler': did you mean `scheduler'? at line 2 column 40",
+                "unknown key 'shceduler' in a service: did you mean 'scheduler'? at line 2 column 40",
             ),
             (
                 "{\"version\":1,\"services\":[{\"mark\":1,\"destinations\":[{\"address\":\"192.0.2.11\",\"weight\":-1}]}]}",
-                "mark 1: `weight' is a whole number from 0 to 2147483647, not -1 at line 1 column 90",
+                "mark 1: 'weight' must be a whole number from 0 to 2147483647, not -1 at line 1 column 90",
             ),
-            ("{\"version\":1,\"services\":[{\"mark\":1,\"mark\":1}]}", "`mark' is there twice at line 1 column 45"),
+            ("{\"version\":1,\"services\":[{\"mark\":1,\"mark\":1}]}", "'mark' is already defined at line 1 column 45"),
         ] {
             assert_eq!(serde_json::from_str::<Table>(text).unwrap_err().to_string(), reason, "{text}");
         }

@@ -167,7 +167,7 @@ fn a_file_is_applied_by_the_smallest_change() {
     assert_eq!(apply(shop).unwrap(), "");
     assert_eq!(
         apply(&format!("{shop}weight = 5\nwieght = 3\n")).unwrap_err(),
-        "shop.toml:9:1: a destination has no key `wieght': did you mean `weight'?"
+        "shop.toml:9:1: unknown key 'wieght' in a destination: did you mean 'weight'?"
     );
     let edit = "-e -t 192.0.2.1:80 -r 192.0.2.11:80 -m -w 5\n";
     assert_eq!(apply(&format!("{shop}weight = 5\n")).unwrap(), edit);

@@ -112,7 +112,7 @@ fn told(usage: &Usage) -> String {
     }
 }
 
-const NO_PART: &str = "which are no part of a desired state";
+const NO_PART: &str = "which are not part of a desired state";
 
 fn no_change(invocation: &Invocation) -> String {
     let command = match invocation {
@@ -122,19 +122,19 @@ fn no_change(invocation: &Invocation) -> String {
         Invocation::Help => "-h shows the help",
         Invocation::Version | Invocation::Change(_) => "-v shows the version",
     };
-    format!("{command}: a desired state holds changes only, {COMMANDS}")
+    format!("{command}: a desired state must have only commands that change something, {COMMANDS}")
 }
 
 fn no_command(words: &Words) -> String {
     let first = words.get(0).unwrap_or_default();
     if first.starts_with(b"#") {
-        return "a comment's `#' stands at the very beginning of its line".to_owned();
+        return "a comment must have its '#' at the beginning of the line".to_owned();
     }
     let is_daemon = matches!(first, b"--start-daemon" | b"--stop-daemon");
     if is_daemon {
-        return format!("`{}' needs `master' or `backup' behind it", String::from_utf8_lossy(first));
+        return format!("'{}' needs 'master' or 'backup' after it", String::from_utf8_lossy(first));
     }
-    format!("`{}' is no command of ipvsadm: a line starts with one, {COMMANDS}", String::from_utf8_lossy(first))
+    format!("'{}' is not a command of ipvsadm: a line must start with one, {COMMANDS}", String::from_utf8_lossy(first))
 }
 
 const COMMANDS: &str = "such as -A, -a, -C, --set or --start-daemon";

@@ -95,7 +95,7 @@ fn each(mut check: impl FnMut(&str, &str, &Value)) {
 fn keys() {
     for name in TABLES {
         let reason = refusal(&with(name, "of no such name", &json!(1)));
-        let (_, names) = reason.split_once("its keys are ").unwrap();
+        let (_, names) = reason.split_once("; expected ").unwrap();
         let schema = properties(&definition(name));
         let expected: BTreeSet<&str> = schema.keys().map(String::as_str).collect();
         assert_eq!(names.split(", ").collect::<BTreeSet<_>>(), expected, "{name}");
@@ -130,7 +130,7 @@ fn ranges() {
         for outside in [least - 1, most + 1] {
             let reason = refusal(&with(name, key, &json!(outside)));
             assert!(
-                reason.starts_with(&format!("`{key}' is ")) && reason.ends_with(&format!(", not {outside}")),
+                reason.starts_with(&format!("'{key}' must be ")) && reason.ends_with(&format!(", not {outside}")),
                 "{reason}"
             );
         }
@@ -183,7 +183,7 @@ fn names_have_a_longest() {
         let most = usize::try_from(most).unwrap();
         assert!(crate::read("longest", named(most)).is_ok());
         for length in [0, most + 1] {
-            assert!(refusal(&named(length)).starts_with(&format!("`{key}' is ")));
+            assert!(refusal(&named(length)).starts_with(&format!("'{key}' must be ")));
         }
         count += 1;
     });

@@ -92,7 +92,7 @@ fn services_may_be_written_in_many_ways() {
         let read = read("many", text).map_err(said);
         if text.contains("statistics") {
             // The second has no identity: that is all that is wrong.
-            assert_eq!(read.unwrap_err(), ["a service has an `address' and a `protocol', or a `mark'"]);
+            assert_eq!(read.unwrap_err(), ["a service needs 'address' and 'protocol', or 'mark'"]);
         } else {
             assert_eq!(read.unwrap().state.table(&director()).unwrap().services().len(), 2, "{text}");
         }
@@ -105,27 +105,27 @@ fn what_is_hardly_meant_is_a_warning() {
         ("\u{2013}A -f 1", "1: `\u{2013}A' read as `-A': its dash is not the `-' of the keyboard"),
         (
             "version = 1\n[[services]]\naddress = '192.0.2.1:0'\nprotocol = 'tcp'",
-            "2:1: port 0 stands for all ports, and that takes `persistence': without it nothing is served",
+            "2:1: port 0 is for all ports, which needs 'persistence': without it nothing is served",
         ),
         (
             "version = 1\n[[services]]\naddress = '192.0.2.1:80'\nprotocol = 'tcp'\none_packet = true",
-            "5:14: `one_packet' is for UDP, or for a firewall mark",
+            "5:14: 'one_packet' has no effect but for UDP or a firewall mark",
         ),
-        ("version = 1\n[[services]]\nmark = 1\nengine = 'sip'", "4:10: `engine' has no effect without `persistence'"),
-        ("version = 1\n[[services]]\nmark = 1\nnetmask = 24", "4:11: `netmask' has no effect without `persistence'"),
+        ("version = 1\n[[services]]\nmark = 1\nengine = 'sip'", "4:10: 'engine' has no effect without 'persistence'"),
+        ("version = 1\n[[services]]\nmark = 1\nnetmask = 24", "4:11: 'netmask' has no effect without 'persistence'"),
         (
             "{\"version\": 1, \"services\": [{\"address\": \"192.0.2.1:80\", \"protocol\": \"tcp\",\n\
              \"destinations\": [{\"address\": \"192.0.2.11:81\"}]}]}",
-            "2:30: packets arrive there with the service's port, 80: only `forwarding = \"masquerade\"' changes it",
+            "2:30: packets arrive there with the service's port, 80: only `forwarding = \"masquerade\"` changes it",
         ),
         (
             "version = 1\n[[services]]\nmark = 1\ndestinations = [{ address = '192.0.2.11', forwarding = 'tunnel',\n\
              tunnel = { type = 'gre', flags = ['remote-checksum'] } }]",
-            "5:26: \"remote-checksum\" has no effect but in a tunnel of the type \"gue\"",
+            "5:26: \"remote-checksum\" has no effect but in a tunnel of type \"gue\"",
         ),
         (
             "version = 1\n[[daemons]]\nrole = 'master'\ninterface = 'lo'\nsync_id = 256",
-            "5:11: of `sync_id' only eight bits are sent: 256 is the same as 0",
+            "5:11: only eight bits of 'sync_id' are sent: 256 is the same as 0",
         ),
     ] {
         let warnings = read("x", text).unwrap().state.warnings;

@@ -85,12 +85,12 @@ fn there_are_two_hundred_and_no_two_are_the_same() {
 #[test]
 fn bytes_that_are_no_text() {
     for (text, expected) in [
-        (&b"version = 1\n# \xff\n"[..], "2:3: this is not UTF-8, in which TOML and JSON are written"),
-        (b"{\"version\": 1, \"\xc3\x28\": 1}", "1:17: this is not UTF-8, in which TOML and JSON are written"),
-        (b"{\"version\": 1}\0", "1:15: this is not JSON: more text behind the end of the only value"),
+        (&b"version = 1\n# \xff\n"[..], "2:3: TOML and JSON must be UTF-8"),
+        (b"{\"version\": 1, \"\xc3\x28\": 1}", "1:17: TOML and JSON must be UTF-8"),
+        (b"{\"version\": 1}\0", "1:15: this is not JSON: expected the end of the file"),
         (
             b"{\"version\0\": 1}",
-            "1:10: this is not JSON: a control character in a text; it is written as \\u and four digits",
+            "1:10: this is not JSON: a control character in a string must be written as \\u and four digits",
         ),
         (b"\0\0\0\0", "1:1: this is not TOML: invalid unquoted key, expected letters, numbers, `-`, `_`"),
         (

@@ -62,7 +62,7 @@ impl<'t> Reader<'t> {
         self.skip_blanks();
         match self.peek() {
             None => Ok(()),
-            Some(_) => self.fault("more text behind the end of the only value"),
+            Some(_) => self.fault("expected the end of the file"),
         }
     }
 
@@ -104,7 +104,7 @@ impl<'t> Reader<'t> {
             let key = reader.string()?;
             reader.skip_blanks();
             if reader.peek() != Some(b':') {
-                return reader.unexpected("`:' behind the key");
+                return reader.unexpected("':' after the key");
             }
             reader.at += 1;
             reader.skip_blanks();
@@ -122,7 +122,7 @@ impl<'t> Reader<'t> {
         let open = self.at;
         self.depth += 1;
         if self.depth > DEEPEST {
-            return self.fault("too many brackets in brackets");
+            return self.fault("brackets are nested too deep");
         }
         self.at += 1;
         self.skip_blanks();
@@ -139,15 +139,15 @@ impl<'t> Reader<'t> {
                     self.at += 1;
                     self.skip_blanks();
                     if self.peek() == Some(close) {
-                        let reason = format!("a comma too many before `{}'", close as char);
+                        let reason = format!("unexpected ',' before '{}'", close as char);
                         return Err(Fault { at: comma, reason });
                     }
                 }
                 None => {
                     let opened = &self.text[open..=open];
-                    return Err(Fault { at: open, reason: format!("the `{opened}' here is never closed") });
+                    return Err(Fault { at: open, reason: format!("the '{opened}' here is never closed") });
                 }
-                Some(_) => return self.unexpected(&format!("`,' or `{}'", close as char)),
+                Some(_) => return self.unexpected(&format!("',' or '{}'", close as char)),
             }
         }
     }
@@ -165,7 +165,7 @@ impl<'t> Reader<'t> {
             "null" => Kind::Null,
             "true" => Kind::Boolean(true),
             "false" => Kind::Boolean(false),
-            word => return self.fault(&format!("`{word}' where a value should be; texts stand in double quotes")),
+            word => return self.fault(&format!("expected a value, found '{word}'; strings need double quotes")),
         };
         self.at += len;
         Ok(kind)
@@ -176,7 +176,7 @@ impl<'t> Reader<'t> {
         self.skip(|byte| byte == b'-');
         let digits = self.digits()?;
         if digits.len() > 1 && digits.starts_with('0') {
-            return Err(Fault { at: start, reason: "a number does not start with 0".to_owned() });
+            return Err(Fault { at: start, reason: "a number must not start with 0".to_owned() });
         }
         let mut is_whole = true;
         if self.peek() == Some(b'.') {
@@ -223,16 +223,16 @@ impl<'t> Reader<'t> {
                 }
                 Some(b'\\') => text.to_mut().push(self.escape()?),
                 None | Some(b'\n') => {
-                    return Err(Fault { at: open, reason: "the text that starts here is never closed".to_owned() });
+                    return Err(Fault { at: open, reason: "the string that starts here is never closed".to_owned() });
                 }
-                Some(_) => return self.fault("a control character in a text; it is written as \\u and four digits"),
+                Some(_) => return self.fault("a control character in a string must be written as \\u and four digits"),
             }
         }
     }
 
     fn escape(&mut self) -> Result<char> {
         let start = self.at;
-        let wrong = || Fault { at: start, reason: "`\\' with something behind it that means nothing".to_owned() };
+        let wrong = || Fault { at: start, reason: "unknown escape after '\\'".to_owned() };
         self.at += 1;
         let letter = match self.peek().ok_or_else(wrong)? {
             letter @ (b'"' | b'\\' | b'/') => letter as char,
@@ -286,12 +286,12 @@ impl<'t> Reader<'t> {
     fn unexpected<T>(&self, wanted: &str) -> Result<T> {
         let found = match self.text[self.at..].chars().next() {
             None => "the end".to_owned(),
-            Some('/' | '#') => "a comment, which JSON does not have (TOML does)".to_owned(),
+            Some('/' | '#') => "a comment, which JSON does not have (TOML has)".to_owned(),
             Some('\'') => "a single quote (JSON's quotes are double)".to_owned(),
-            Some(letter) if letter.is_control() => format!("`{}'", letter.escape_default()),
-            Some(letter) => format!("`{letter}'"),
+            Some(letter) if letter.is_control() => format!("'{}'", letter.escape_default()),
+            Some(letter) => format!("'{letter}'"),
         };
-        self.fault(&format!("{found} where {wanted} should be"))
+        self.fault(&format!("expected {wanted}, found {found}"))
     }
 }
 
@@ -332,33 +332,33 @@ mod tests {
     #[test]
     fn faults_have_their_place() {
         for (text, at, reason) in [
-            ("", 0, "the end where a value should be"),
-            ("[1,]", 2, "a comma too many before `]'"),
-            ("{\"a\":1,}", 6, "a comma too many before `}'"),
-            ("[1", 0, "the `[' here is never closed"),
-            ("[,1]", 1, "`,' where a value should be"),
-            ("{a:1}", 1, "`a' where a key in double quotes should be"),
-            ("{\"a\" 1}", 5, "`1' where `:' behind the key should be"),
-            ("[1 2]", 3, "`2' where `,' or `]' should be"),
-            ("nul", 0, "`nul' where a value should be; texts stand in double quotes"),
-            ("01", 0, "a number does not start with 0"),
-            ("1.", 2, "the end where a digit should be"),
-            ("-", 1, "the end where a digit should be"),
-            ("+1", 0, "`+' where a value should be"),
-            ("1 2", 2, "more text behind the end of the only value"),
-            ("\"ab", 0, "the text that starts here is never closed"),
-            ("[\"a\nb\"]", 1, "the text that starts here is never closed"),
-            ("\"a\tb\"", 2, "a control character in a text; it is written as \\u and four digits"),
-            (r#""a\x""#, 2, "`\\' with something behind it that means nothing"),
-            (r#""\u00g0""#, 1, "`\\' with something behind it that means nothing"),
-            (r#""\u+123""#, 1, "`\\' with something behind it that means nothing"),
-            (r#""\ud800""#, 1, "`\\' with something behind it that means nothing"),
-            (r#""\ud800\u0041""#, 1, "`\\' with something behind it that means nothing"),
-            (r#""\udc00""#, 1, "`\\' with something behind it that means nothing"),
-            (r#""\"#, 1, "`\\' with something behind it that means nothing"),
-            (r#""\u00é0""#, 1, "`\\' with something behind it that means nothing"),
-            ("// a\n1", 0, "a comment, which JSON does not have (TOML does) where a value should be"),
-            ("['a']", 1, "a single quote (JSON's quotes are double) where a value should be"),
+            ("", 0, "expected a value, found the end"),
+            ("[1,]", 2, "unexpected ',' before ']'"),
+            ("{\"a\":1,}", 6, "unexpected ',' before '}'"),
+            ("[1", 0, "the '[' here is never closed"),
+            ("[,1]", 1, "expected a value, found ','"),
+            ("{a:1}", 1, "expected a key in double quotes, found 'a'"),
+            ("{\"a\" 1}", 5, "expected ':' after the key, found '1'"),
+            ("[1 2]", 3, "expected ',' or ']', found '2'"),
+            ("nul", 0, "expected a value, found 'nul'; strings need double quotes"),
+            ("01", 0, "a number must not start with 0"),
+            ("1.", 2, "expected a digit, found the end"),
+            ("-", 1, "expected a digit, found the end"),
+            ("+1", 0, "expected a value, found '+'"),
+            ("1 2", 2, "expected the end of the file"),
+            ("\"ab", 0, "the string that starts here is never closed"),
+            ("[\"a\nb\"]", 1, "the string that starts here is never closed"),
+            ("\"a\tb\"", 2, "a control character in a string must be written as \\u and four digits"),
+            (r#""a\x""#, 2, "unknown escape after '\\'"),
+            (r#""\u00g0""#, 1, "unknown escape after '\\'"),
+            (r#""\u+123""#, 1, "unknown escape after '\\'"),
+            (r#""\ud800""#, 1, "unknown escape after '\\'"),
+            (r#""\ud800\u0041""#, 1, "unknown escape after '\\'"),
+            (r#""\udc00""#, 1, "unknown escape after '\\'"),
+            (r#""\"#, 1, "unknown escape after '\\'"),
+            (r#""\u00é0""#, 1, "unknown escape after '\\'"),
+            ("// a\n1", 0, "expected a value, found a comment, which JSON does not have (TOML has)"),
+            ("['a']", 1, "expected a value, found a single quote (JSON's quotes are double)"),
         ] {
             assert_eq!(value(text), Err(Fault { at, reason: reason.to_owned() }), "{text}");
         }
@@ -368,6 +368,6 @@ mod tests {
     fn depth_is_bounded() {
         let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
         assert!(value(&nested(32)).is_ok());
-        assert_eq!(value(&nested(1_000_000)).unwrap_err().reason, "too many brackets in brackets");
+        assert_eq!(value(&nested(1_000_000)).unwrap_err().reason, "brackets are nested too deep");
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Keys {
 pub(super) const VERSION: i64 = 1;
 
 pub(super) fn unknown_version(version: i64) -> String {
-    format!("version {version} of this notation is unknown here: this program reads version {VERSION}")
+    format!("version {version} is unknown: this program reads version {VERSION}")
 }
 
 pub(super) const TOP: Keys = Keys {
@@ -26,7 +26,7 @@ pub(super) const TOP: Keys = Keys {
 };
 
 pub(super) const TIMEOUTS: Keys =
-    Keys { what: "`timeouts'", names: &["tcp", "tcp_fin", "udp"], others: &[("fin", "tcp_fin")] };
+    Keys { what: "'timeouts'", names: &["tcp", "tcp_fin", "udp"], others: &[("fin", "tcp_fin")] };
 
 pub(super) const DAEMON: Keys = Keys {
     what: "a sync daemon",

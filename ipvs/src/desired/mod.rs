@@ -191,7 +191,7 @@ fn first_character(text: &[u8]) -> Option<u8> {
     lines.find_map(|line| line.first().copied().filter(|&byte| byte != b'#'))
 }
 
-const EMPTY: &str = "the file is empty. For a director without services write `version = 1` and `services = []`";
+const EMPTY: &str = "The file is empty. For a director without services write `version = 1` and `services = []`";
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@ impl Reader<'_> {
     /// The list says which daemons run: those that are not in it don't.
     pub(super) fn daemon_list(&mut self, value: Value<'_>) {
         let Kind::List(values) = value.kind else {
-            return self.notes.problem(value.at, format!("`daemons' is a list, not {}", value.kind.found()));
+            return self.notes.problem(value.at, format!("'daemons' must be a list, not {}", value.kind.found()));
         };
         for role in [DaemonRole::Master, DaemonRole::Backup] {
             self.scope.add_daemon(role);
@@ -33,14 +33,14 @@ impl Reader<'_> {
 
     pub(in crate::desired) fn daemon(&mut self, fields: &mut Fields<'_>) -> Option<Daemon> {
         fields.require("role", "\"master\" or \"backup\"", &mut self.notes);
-        fields.require("interface", "the network that it uses, such as \"eth0\"", &mut self.notes);
+        fields.require("interface", "the network interface that it uses, such as \"eth0\"", &mut self.notes);
         let role = fields.word("role", &["master", "backup"], &[("slave", "backup")], &mut self.notes);
         let is = "the name of a network interface, such as \"eth0\": 1 to 15 bytes";
         let interface = fields.text("interface", &mut self.notes, is, |name| named(name, InterfaceName::new));
         let sync_id: Option<Found<u32>> = fields.integer("sync_id", 0..=u32::MAX, "", &mut self.notes);
         if let Some(Found { at, value }) = sync_id.filter(|found| found.value > 255) {
             self.notes
-                .warn(at, format!("of `sync_id' only eight bits are sent: {value} is the same as {}", value & 255));
+                .warn(at, format!("only eight bits of 'sync_id' are sent: {value} is the same as {}", value & 255));
         }
         let group = fields.text("group", &mut self.notes, "a multicast address, such as \"224.0.0.81\"", |text| {
             text.parse().ok().filter(IpAddr::is_multicast)

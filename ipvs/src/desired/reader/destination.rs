@@ -66,7 +66,7 @@ impl Reader<'_> {
         fields.ignore("statistics", &mut self.notes);
         let upper_threshold = upper.map_or(0, |found| found.value);
         if let Some(lower) = lower.filter(|lower| !self.is_of_kernel && lower.value > upper_threshold) {
-            let reason = format!("`lower_threshold' is at most the `upper_threshold', which is {upper_threshold}");
+            let reason = format!("'lower_threshold' must be at most 'upper_threshold', which is {upper_threshold}");
             self.notes.problem(lower.at, reason);
         }
         Some(Destination {
@@ -109,7 +109,7 @@ impl Reader<'_> {
             if !matches!(forwarding.value, Forwarding::Tunnel(_)) {
                 let reason = format!(
                     "the destination {address} is of another address family than its service {service}: \
-                     only `forwarding = \"tunnel\"' leads there"
+                     that needs `forwarding = \"tunnel\"`"
                 );
                 self.notes.problem(at, reason);
             }
@@ -118,7 +118,7 @@ impl Reader<'_> {
         let keeps_port = matches!(forwarding.value, Forwarding::DirectRoute | Forwarding::Tunnel(_));
         if keeps_port && service.port() != address.port() {
             let reason = format!(
-                "packets arrive there with the service's port, {}: only `forwarding = \"masquerade\"' changes it",
+                "packets arrive there with the service's port, {}: only `forwarding = \"masquerade\"` changes it",
                 service.port()
             );
             self.notes.warn(at, reason);
@@ -142,7 +142,7 @@ impl Reader<'_> {
         };
         let is_tunnel = matches!(value, Forwarding::Tunnel(_));
         if let Some(at) = fields.place_of("tunnel").filter(|_| !is_tunnel) {
-            self.notes.problem(at, "`tunnel' is for `forwarding = \"tunnel\"'");
+            self.notes.problem(at, "'tunnel' is only for `forwarding = \"tunnel\"`");
         }
         Found { at: method.map_or(fields.at, |found| found.at), value }
     }
@@ -180,19 +180,19 @@ impl Reader<'_> {
             None => "ipip",
         };
         match (kind, port_at) {
-            ("gue", None) => fields.missing("a tunnel of the type \"gue\" needs its `port'", &mut self.notes),
+            ("gue", None) => fields.missing("a tunnel of type \"gue\" needs 'port'", &mut self.notes),
             ("gue", Some(_)) => {}
             (_, Some(at)) => {
-                self.notes.problem(at, format!("a tunnel of the type \"{kind}\" has no `port'; \"gue\" has"));
+                self.notes.problem(at, format!("'port' is only for a tunnel of type \"gue\", not \"{kind}\""));
             }
             _ => {}
         }
         match (kind, flags_at) {
             ("ipip", Some(at)) => {
-                self.notes.problem(at, "a tunnel of the type \"ipip\" has no `flags'; \"gue\" and \"gre\" have");
+                self.notes.problem(at, "'flags' are only for tunnels of type \"gue\" and \"gre\", not \"ipip\"");
             }
             ("gre", Some(at)) if flags.contains(TunnelFlags::REMOTE_CHECKSUM) => {
-                let reason = format!("\"{REMOTE_CHECKSUM}\" has no effect but in a tunnel of the type \"gue\"");
+                let reason = format!("\"{REMOTE_CHECKSUM}\" has no effect but in a tunnel of type \"gue\"");
                 self.notes.warn(at, reason);
             }
             _ => {}
@@ -216,8 +216,9 @@ impl Reader<'_> {
                     };
                     let question = did_you_mean(meant, "\"", "\"");
                     let found = kind.found();
-                    let reason =
-                        format!("a tunnel's flag is \"{CHECKSUM}\" or \"{REMOTE_CHECKSUM}\", not {found}{question}");
+                    let reason = format!(
+                        "a tunnel's flag must be \"{CHECKSUM}\" or \"{REMOTE_CHECKSUM}\", not {found}{question}"
+                    );
                     self.notes.problem(at, reason);
                 }
             }

@@ -30,7 +30,7 @@ impl Notes<'_> {
 
     /// Where something was first, if there is a text.
     pub(super) fn first(&self, at: usize) -> String {
-        if self.source.text().is_empty() { String::new() } else { format!(", first at {}", self.place(at)) }
+        if self.source.text().is_empty() { String::new() } else { format!(" at {}", self.place(at)) }
     }
 }
 
@@ -56,7 +56,7 @@ impl<'t> Fields<'t> {
     /// The table's entries; those of unknown keys, and all but the first of one key, are reported.
     pub(in crate::desired) fn of(value: Value<'t>, keys: &'static Keys, notes: &mut Notes<'_>) -> Option<Self> {
         let Kind::Table(mut entries) = value.kind else {
-            notes.problem(value.at, format!("{} is a table, not {}", keys.what, value.kind.found()));
+            notes.problem(value.at, format!("{} must be a table, not {}", keys.what, value.kind.found()));
             return None;
         };
         let mut first = [None; MOST];
@@ -69,7 +69,7 @@ impl<'t> Fields<'t> {
     /// Reports that a key must be there, if it isn't; `is` is what it would be.
     pub(super) fn require(&self, key: &'static str, is: impl Display, notes: &mut Notes<'_>) {
         if self.is_sound && self.place_of(key).is_none() {
-            notes.problem(self.at, format!("{} needs `{key}': {is}", self.keys.what));
+            notes.problem(self.at, format!("{} needs '{key}': {is}", self.keys.what));
         }
     }
 
@@ -97,7 +97,7 @@ impl<'t> Fields<'t> {
         match convert(&kind) {
             Some(value) => Some(Found { at, value }),
             None => {
-                notes.problem(at, format!("`{key}' is {is}, not {}", kind.found()));
+                notes.problem(at, format!("'{key}' must be {is}, not {}", kind.found()));
                 None
             }
         }
@@ -167,7 +167,7 @@ impl<'t> Fields<'t> {
             return Some(Found { at, value: word });
         }
         let question = did_you_mean(suggest::meant(text, words, others), "\"", "\"");
-        notes.problem(at, format!("`{key}' is {}, not {}{question}", Words(words), kind.found()));
+        notes.problem(at, format!("'{key}' must be {}, not {}{question}", Words(words), kind.found()));
         None
     }
 
@@ -177,7 +177,7 @@ impl<'t> Fields<'t> {
         match kind {
             Kind::List(values) => Some(values),
             other => {
-                notes.problem(at, format!("`{key}' is a list, not {}", other.found()));
+                notes.problem(at, format!("'{key}' must be a list, not {}", other.found()));
                 None
             }
         }
@@ -209,21 +209,21 @@ fn accept(entry: &Entry<'_>, keys: &Keys, first: &mut [Option<usize>], notes: &m
         return false;
     };
     if let Some(at) = first[index] {
-        notes.problem(entry.at, format!("`{}' is there twice{}", entry.key, notes.first(at)));
+        notes.problem(entry.at, format!("'{}' is already defined{}", entry.key, notes.first(at)));
         return false;
     }
     first[index] = Some(entry.at);
     true
 }
 
-/// That the table has no such key, and which it has.
+/// That the table has no such key, and which it may have.
 pub(super) fn unknown(key: &str, keys: &Keys) -> String {
     let meant = suggest::meant(key, keys.names, keys.others);
     let help = match meant {
-        Some(_) => did_you_mean(meant, "`", "'"),
-        None => format!("; its keys are {}", keys.names.join(", ")),
+        Some(_) => did_you_mean(meant, "'", "'"),
+        None => format!("; expected {}", keys.names.join(", ")),
     };
-    format!("{} has no key `{}'{help}", keys.what, short(key).escape_debug())
+    format!("unknown key '{}' in {}{help}", short(key).escape_debug(), keys.what)
 }
 
 pub(super) fn did_you_mean(meant: Option<&str>, open: &str, close: &str) -> String {

@@ -24,7 +24,7 @@ impl Reader<'_> {
         let Some(members) = fields.list("group", &mut self.notes) else { return };
         let key = match service {
             Some(ServiceKey::Address { .. }) => {
-                return self.notes.problem(at, "`group' is for a `mark': an address needs none");
+                return self.notes.problem(at, "'group' is only for a 'mark': an address needs none");
             }
             Some(ServiceKey::Mark { mark, family }) => Some((mark, family)),
             None => None,
@@ -53,7 +53,7 @@ impl Reader<'_> {
         let (address, (_, family)) = (address?, service?);
         let is_of_another = |network: IpNet| Family::of(network.addr()) != family;
         for found in [Some(address), source].into_iter().flatten().filter(|found| is_of_another(found.value)) {
-            let reason = format!("the address is of another family than the service, which is of {family}");
+            let reason = format!("the address must be of the service's family, {family}");
             self.notes.problem(found.at, reason);
         }
         let source = source.map(|found| found.value);
@@ -68,10 +68,10 @@ impl Reader<'_> {
         let ports = fields.list("ports", &mut self.notes);
         let (Some(at), Some(ports)) = (at, ports) else { return (protocol, Vec::new()) };
         if !has_protocol {
-            self.notes.problem(at, "`ports' are those of a `protocol'");
+            self.notes.problem(at, "'ports' needs 'protocol'");
         }
         if ports.is_empty() {
-            self.notes.problem(at, "`ports' names at least one; without it, all are meant");
+            self.notes.problem(at, "'ports' must have at least one port; for all ports, leave it out");
         }
         let mut ranges = Vec::new();
         for range in ports.iter().filter_map(|port| self.ports(port)) {
@@ -92,7 +92,7 @@ impl Reader<'_> {
         if range.is_none() {
             let found = value.kind.found();
             let reason =
-                format!("a port is a whole number from 0 to 65535, or a range such as \"8000:8080\", not {found}");
+                format!("a port must be a whole number from 0 to 65535, or a range such as \"8000:8080\", not {found}");
             self.notes.problem(value.at, reason);
         }
         range
@@ -108,7 +108,10 @@ impl Reader<'_> {
         let output = fields.boolean("output", &mut self.notes).is_some_and(|found| found.value);
         match interface {
             Some(found) if output => {
-                self.notes.problem(found.at, "packets of the director itself (`output') come in by no `interface'");
+                self.notes.problem(
+                    found.at,
+                    "'interface' can't be with 'output': packets of the director itself come in by no interface",
+                );
                 (None, output)
             }
             found => (found.map(|found| found.value), output),
@@ -119,7 +122,7 @@ impl Reader<'_> {
         let mask: Option<Found<u32>> = fields.integer("mask", 1..=u32::MAX, "", &mut self.notes);
         let Some(Found { at, value }) = mask else { return u32::MAX };
         if let Some(mark) = mark.filter(|mark| mark.get() & !value != 0) {
-            self.notes.problem(at, format!("`mask' has all bits of the mark, {mark}, not only {value}"));
+            self.notes.problem(at, format!("'mask' must have all bits of the mark, {mark}: {value} has not"));
         }
         value
     }

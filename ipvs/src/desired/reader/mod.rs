@@ -28,7 +28,7 @@ pub(super) fn read(
     let text = match std::str::from_utf8(source.text()) {
         Ok(text) => text,
         Err(error) => {
-            problems.add(source.place(error.valid_up_to()), "this is not UTF-8, in which TOML and JSON are written");
+            problems.add(source.place(error.valid_up_to()), "TOML and JSON must be UTF-8");
             return Desired::default();
         }
     };
@@ -122,7 +122,7 @@ impl<'s> Reader<'s> {
             return false;
         };
         if let Some((_, first)) = self.seen.iter().find(|(seen, _)| *seen == name) {
-            let reason = format!("`{name}' is there twice{}", self.notes.first(*first));
+            let reason = format!("'{name}' is already defined{}", self.notes.first(*first));
             self.notes.problem(at, reason);
             return false;
         }
@@ -139,14 +139,14 @@ impl<'s> Reader<'s> {
             "version" => match kind {
                 Kind::Integer(VERSION) => {}
                 Kind::Integer(version) => self.foreign = Some((*at, *version)),
-                other => self.notes.problem(*at, format!("`version' is {VERSION}, not {}", other.found())),
+                other => self.notes.problem(*at, format!("'version' must be {VERSION}, not {}", other.found())),
             },
             "timeouts" => self.timeouts(entry.value),
             "daemons" => self.daemon_list(entry.value),
             "kernel" if matches!(kind, Kind::Table(_)) => {}
-            "kernel" => self.notes.problem(*at, format!("`kernel' is a table, not {}", kind.found())),
+            "kernel" => self.notes.problem(*at, format!("'kernel' must be a table, not {}", kind.found())),
             // A list would have come in parts.
-            _ => self.notes.problem(*at, format!("`{}' is a list, not {}", entry.key, kind.found())),
+            _ => self.notes.problem(*at, format!("'{}' must be a list, not {}", entry.key, kind.found())),
         }
     }
 
@@ -176,15 +176,14 @@ impl<'s> Reader<'s> {
             *self.notes.problems = Problems::default();
             self.notes.problem(at, keys::unknown_version(version));
         } else if !self.is_broken && !self.seen.iter().any(|(key, _)| *key == "version") {
-            let reason = format!(
-                "the version is missing: a typed text says `version = {VERSION}', as JSON `\"version\": {VERSION}'"
-            );
+            let reason =
+                format!("the version is missing: write `version = {VERSION}`, in JSON `\"version\": {VERSION}`");
             self.notes.problem(first_word(self.notes.source.text()), reason);
         }
         if let (Some(mixed), Some((_, daemon))) = (self.mixed, self.daemons.first()) {
             let mixed = self.notes.place(mixed);
             let reason = format!(
-                "sync daemons do not run beside a destination of another address family than its service, as at {mixed}"
+                "sync daemons can't run while a destination and its service are of different address families, as at {mixed}"
             );
             self.notes.problem(*daemon, reason);
         }
@@ -194,7 +193,7 @@ impl<'s> Reader<'s> {
     /// The problem of something that is there already.
     fn twice(&mut self, at: usize, what: &str, first: usize) {
         if !self.is_full() {
-            let reason = format!("{what} is there twice{}", self.notes.first(first));
+            let reason = format!("{what} is already defined{}", self.notes.first(first));
             self.notes.problem(at, reason);
         }
     }

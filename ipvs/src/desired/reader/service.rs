@@ -37,11 +37,11 @@ impl Reader<'_> {
             [Some(_), None] => self.address(fields),
             [None, Some(_)] => self.mark(fields),
             [None, None] => {
-                fields.missing("a service has an `address' and a `protocol', or a `mark'", &mut self.notes);
+                fields.missing("a service needs 'address' and 'protocol', or 'mark'", &mut self.notes);
                 None
             }
             [Some(_), Some(at)] => {
-                self.notes.problem(at, "a service has an `address' or a `mark', not both");
+                self.notes.problem(at, "a service must have 'address' or 'mark', not both");
                 None
             }
         }
@@ -49,7 +49,7 @@ impl Reader<'_> {
 
     fn address(&mut self, fields: &mut Fields<'_>) -> Option<ServiceKey> {
         if let Some(at) = fields.place_of("family") {
-            self.notes.problem(at, "`family' is for a `mark'; that of an address is plain to see");
+            self.notes.problem(at, "'family' is only for a 'mark'");
         }
         let at = fields.text("address", &mut self.notes, ADDRESS, |text| text.parse().ok().filter(has_no_zone));
         let is = "\"tcp\", \"udp\", \"sctp\" or the number of another protocol";
@@ -60,7 +60,8 @@ impl Reader<'_> {
 
     fn mark(&mut self, fields: &mut Fields<'_>) -> Option<ServiceKey> {
         if let Some(at) = fields.place_of("protocol") {
-            self.notes.problem(at, "`protocol' is for an `address'; a firewall mark is for packets of every protocol");
+            self.notes
+                .problem(at, "'protocol' is only for an 'address': a firewall mark is for packets of every protocol");
         }
         let mark: Option<Found<u32>> = fields.integer("mark", 1..=u32::MAX, "", &mut self.notes);
         let family = fields.word("family", &["ipv4", "ipv6"], &[("inet", "ipv4"), ("inet6", "ipv6")], &mut self.notes);
@@ -90,7 +91,7 @@ impl Reader<'_> {
         if service.persistence.is_none() {
             for (key, at) in [("engine", engine.map(|found| found.at)), ("netmask", netmask.map(|found| found.at))] {
                 if let Some(at) = at {
-                    self.notes.warn(at, format!("`{key}' has no effect without `persistence'"));
+                    self.notes.warn(at, format!("'{key}' has no effect without 'persistence'"));
                 }
             }
         }
@@ -125,7 +126,11 @@ impl Reader<'_> {
                 Some(flag) => flags |= flag,
                 None => self.notes.problem(
                     at,
-                    format!("a flag of the scheduler {scheduler} is {}, not {}", known_flags(scheduler), kind.found()),
+                    format!(
+                        "a flag of the scheduler {scheduler} must be {}, not {}",
+                        known_flags(scheduler),
+                        kind.found()
+                    ),
                 ),
             }
         }
@@ -136,11 +141,10 @@ impl Reader<'_> {
     fn doubt(&mut self, at: usize, service: &Service, one_packet: Option<Found<bool>>) {
         let ServiceKey::Address { protocol, at: address } = service.key() else { return };
         if let Some(found) = one_packet.filter(|found| found.value && protocol != Protocol::UDP) {
-            self.notes.warn(found.at, "`one_packet' is for UDP, or for a firewall mark");
+            self.notes.warn(found.at, "'one_packet' has no effect but for UDP or a firewall mark");
         }
         if address.port() == 0 && service.persistence.is_none() {
-            self.notes
-                .warn(at, "port 0 stands for all ports, and that takes `persistence': without it nothing is served");
+            self.notes.warn(at, "port 0 is for all ports, which needs 'persistence': without it nothing is served");
         }
     }
 }
