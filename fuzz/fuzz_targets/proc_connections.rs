@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use ipvs::{Connections, ConnectionsError};
+use ipvs::proc::{Connections, ConnectionsError};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|table: &[u8]| {

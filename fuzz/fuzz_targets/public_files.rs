@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use ipvs::{PublicError, PublicTable};
+use ipvs::proc;
 use libfuzzer_sys::fuzz_target;
 
 /// Lines of titles.
@@ -10,7 +10,7 @@ const TITLES: usize = 3;
 
 fuzz_target!(|text: &str| {
     let lines = text.lines().count();
-    match PublicTable::parse(text) {
+    match proc::Table::parse(text) {
         Ok(table) => {
             let told: usize = table.services.iter().map(|service| 1 + service.destinations.len()).sum();
             assert_eq!(told, lines.saturating_sub(TITLES));
@@ -22,9 +22,9 @@ fuzz_target!(|text: &str| {
     }
 });
 
-fn check(text: &str, error: PublicError) {
+fn check(text: &str, error: proc::Error) {
     match error {
-        PublicError::Line { line, text: said } => {
+        proc::Error::Line { line, text: said } => {
             assert_eq!(text.lines().nth(line - 1).unwrap_or_default(), said);
         }
         other => panic!("reading memory can't fail: {other}"),

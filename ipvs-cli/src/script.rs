@@ -6,7 +6,10 @@
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-use ipvs::{Change, Client, Command, Planner, Table};
+use ipvs::{
+    Client, Command, Table,
+    change::{Change, Planner},
+};
 
 use crate::failure::Failure;
 use crate::io::{Input, Streams, read_whole};

@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::io::{self, Write};
 
-use ipvs::{Client, Planner, Service, Table};
+use ipvs::{Client, Service, Table, change::Planner};
 
 fn main() -> Result<(), Box<dyn Error>> {
     run(&mut Client::fake(Table::new()), &mut io::stdout())

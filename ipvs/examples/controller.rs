@@ -19,7 +19,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 use std::{env, fs, thread};
 
-use ipvs::{Applied, Client, Command, Destination, Forwarding, Planner, Scheduler, Service, ServiceKey, Table};
+use ipvs::{
+    Client, Command, Destination, Forwarding, Scheduler, Service, ServiceKey, Table,
+    change::{Applied, Planner},
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let (options, words): (Vec<_>, Vec<_>) = env::args().skip(1).partition(|word| word == "--kernel");

@@ -6,7 +6,10 @@ use std::env;
 use std::error::Error;
 use std::io::{self, Write};
 
-use ipvs::{Client, Destination, Drain, DrainStep, Service, ServiceKey, Table};
+use ipvs::{
+    Client, Destination, Service, ServiceKey, Table,
+    drain::{Drain, DrainStep},
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let is_real = env::args().any(|word| word == "--kernel");

@@ -6,7 +6,10 @@ use std::env;
 use std::error::Error;
 use std::io::{self, Write};
 
-use ipvs::{Change, Client, Command, Destination, Planner, Service, Table};
+use ipvs::{
+    Client, Command, Destination, Service, Table,
+    change::{Change, Planner},
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let is_real = env::args().any(|word| word == "--kernel");

@@ -7,7 +7,7 @@ use std::env;
 use std::error::Error;
 use std::io::{self, BufRead, Write};
 
-use ipvs::Connections;
+use ipvs::proc::Connections;
 
 fn main() -> Result<(), Box<dyn Error>> {
     if env::args().any(|word| word == "--kernel") {

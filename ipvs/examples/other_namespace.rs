@@ -11,7 +11,7 @@ use std::env;
 use std::error::Error;
 use std::io::{self, Write};
 
-use ipvs::{Client, Namespace, Sysctls};
+use ipvs::{Client, netns::Namespace, sysctl::Sysctls};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let name = env::args().skip(1).find(|word| word != "--kernel").ok_or("give the network namespace")?;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::daemon::{Daemon, DaemonRole};
 use crate::destination::Weight;
-use crate::error::Errno;
+use crate::errno::Errno;
 use crate::name::{InterfaceName, Module, PersistenceEngine, Scheduler};
 use crate::service::{Family, ServiceKey};
 

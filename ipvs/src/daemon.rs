@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use crate::error::InvalidValue;
+use crate::invalid_value::InvalidValue;
 use crate::name::InterfaceName;
 
 /// Which end of connection synchronisation a daemon is.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
-use crate::error::InvalidValue;
+use crate::invalid_value::InvalidValue;
 use crate::service::Family;
 
 /// Share of new connections that a destination gets, relative to the other destinations of its service.

@@ -23,7 +23,7 @@ use crate::table::DestinationState;
 /// that deletes a destination only while it is unused: a connection that comes between this question and the deletion is cut.
 ///
 /// ```
-/// use ipvs::{Client, Destination, Drain, DrainStep, Service, Table};
+/// use ipvs::{Client, Destination, Service, Table, drain::{Drain, DrainStep}};
 ///
 /// let mut director = Client::fake(Table::new());
 /// let (web, server) = ("tcp 192.0.2.1:80".parse()?, "192.0.2.11:80".parse()?);
@@ -70,8 +70,8 @@ enum Seen {
 /// What to do next, as [`Drain::next`] says.
 ///
 /// ```
-/// fn is_over(step: &ipvs::DrainStep) -> bool {
-///     !matches!(step, ipvs::DrainStep::Quiesce { .. } | ipvs::DrainStep::Wait(_))
+/// fn is_over(step: &ipvs::drain::DrainStep) -> bool {
+///     !matches!(step, ipvs::drain::DrainStep::Quiesce { .. } | ipvs::drain::DrainStep::Wait(_))
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,7 +96,7 @@ pub enum DrainStep {
 /// Who still uses a destination.
 ///
 /// ```
-/// use ipvs::InUse;
+/// use ipvs::drain::InUse;
 /// let in_use = InUse { active: 12, inactive: 3, templates: 0 };
 /// assert_eq!(in_use.to_string(), "12 active, 3 inactive");
 /// ```

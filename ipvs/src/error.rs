@@ -1,161 +1,12 @@
-//! What can go wrong, as types that callers can match.
+//! Why a call of a client failed, and what the kernel refused.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::io;
 
 use crate::command::CommandKind;
-use crate::namespace::NamespaceError;
+use crate::errno::Errno;
+use crate::netns::NamespaceError;
 use crate::wire::WireError;
-
-/// A value outside of what its type can hold.
-///
-/// ```
-/// let error = "12.0.0".parse::<ipvs::FirewallMark>().unwrap_err();
-/// assert_eq!(error.to_string(), "invalid firewall mark \"12.0.0\": a number from 1 to 4294967295");
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid {what} {given:?}: {allowed}")]
-pub struct InvalidValue {
-    what: &'static str,
-    given: String,
-    allowed: &'static str,
-}
-
-impl InvalidValue {
-    pub(crate) fn new(what: &'static str, given: impl Into<String>, allowed: &'static str) -> Self {
-        InvalidValue { what, given: given.into(), allowed }
-    }
-
-    /// What the value was meant for, such as `weight`.
-    pub fn what(&self) -> &'static str {
-        self.what
-    }
-
-    /// The value as given.
-    pub fn given(&self) -> &str {
-        &self.given
-    }
-
-    /// What would have been accepted.
-    pub fn allowed(&self) -> &'static str {
-        self.allowed
-    }
-}
-
-/// An error number of the kernel, such as [`Errno::EEXIST`].
-///
-/// ```
-/// use ipvs::Errno;
-/// assert_eq!(Errno::EEXIST.to_string(), "File exists");
-/// assert_eq!(Errno::new(17), Errno::EEXIST);
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Errno(i32);
-
-macro_rules! errnos {
-    ($($(#[$doc:meta])* $name:ident = $raw:expr, $text:literal;)*) => {
-        impl Errno {
-            $($(#[$doc])* pub const $name: Self = Self($raw.raw_os_error());)*
-
-            fn known(self) -> Option<(&'static str, &'static str)> {
-                match self {
-                    $(Self::$name => Some((stringify!($name), $text)),)*
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-use rustix::io::Errno as Raw;
-
-// The texts are the C library's, fixed here so that they don't depend on which one is linked.
-errnos! {
-    /// Operation not permitted: `CAP_NET_ADMIN` is missing.
-    EPERM = Raw::PERM, "Operation not permitted";
-    /// No such destination; unknown scheduler or persistence engine; unknown netlink family.
-    ENOENT = Raw::NOENT, "No such file or directory";
-    /// No such service; no such daemon.
-    ESRCH = Raw::SRCH, "No such process";
-    /// A signal arrived first.
-    EINTR = Raw::INTR, "Interrupted system call";
-    /// Input or output error.
-    EIO = Raw::IO, "Input/output error";
-    /// Try again.
-    EAGAIN = Raw::AGAIN, "Resource temporarily unavailable";
-    /// The kernel is out of memory.
-    ENOMEM = Raw::NOMEM, "Cannot allocate memory";
-    /// Permission denied.
-    EACCES = Raw::ACCESS, "Permission denied";
-    /// Bad address.
-    EFAULT = Raw::FAULT, "Bad address";
-    /// Busy: a second dump on one socket.
-    EBUSY = Raw::BUSY, "Device or resource busy";
-    /// The service, destination or daemon is already there.
-    EEXIST = Raw::EXIST, "File exists";
-    /// No such network interface.
-    ENODEV = Raw::NODEV, "No such device";
-    /// A malformed or impossible request.
-    EINVAL = Raw::INVAL, "Invalid argument";
-    /// No space left.
-    ENOSPC = Raw::NOSPC, "No space left on device";
-    /// A number out of the kernel's range.
-    ERANGE = Raw::RANGE, "Numerical result out of range";
-    /// Too long a message.
-    EMSGSIZE = Raw::MSGSIZE, "Message too long";
-    /// The module is being unloaded.
-    ENOPROTOOPT = Raw::NOPROTOOPT, "Protocol not available";
-    /// The protocol is not there.
-    EPROTONOSUPPORT = Raw::PROTONOSUPPORT, "Protocol not supported";
-    /// The kernel does not know this operation.
-    EOPNOTSUPP = Raw::OPNOTSUPP, "Operation not supported";
-    /// The kernel does not know this address family.
-    EAFNOSUPPORT = Raw::AFNOSUPPORT, "Address family not supported by protocol";
-    /// The address is in use.
-    EADDRINUSE = Raw::ADDRINUSE, "Address already in use";
-    /// The address is not ours.
-    EADDRNOTAVAIL = Raw::ADDRNOTAVAIL, "Cannot assign requested address";
-    /// The network is unreachable.
-    ENETUNREACH = Raw::NETUNREACH, "Network is unreachable";
-    /// Replies were dropped.
-    ENOBUFS = Raw::NOBUFS, "No buffer space available";
-    /// Took too long.
-    ETIMEDOUT = Raw::TIMEDOUT, "Connection timed out";
-}
-
-impl Errno {
-    /// The error of this (positive) number.
-    pub const fn new(raw: i32) -> Self {
-        Errno(raw)
-    }
-
-    /// The number, positive.
-    pub const fn raw(self) -> i32 {
-        self.0
-    }
-}
-
-impl fmt::Display for Errno {
-    /// The C library's text.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((_, text)) = self.known() {
-            return f.write_str(text);
-        }
-        // The standard library adds the number, which the C library doesn't.
-        let text = io::Error::from_raw_os_error(self.0).to_string();
-        f.write_str(text.rsplit_once(" (os error").map_or(text.as_str(), |(text, _)| text))
-    }
-}
-
-impl fmt::Debug for Errno {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.known() {
-            Some((name, _)) => f.write_str(name),
-            None => write!(f, "Errno({})", self.0),
-        }
-    }
-}
 
 /// A command that the kernel refused: the table is as it was before that command.
 ///
@@ -293,11 +144,5 @@ mod tests {
                 assert_eq!(Refusal { command, errno }.to_string(), sentence);
             }
         }
-    }
-
-    #[test]
-    fn unknown_numbers_have_the_c_librarys_text() {
-        assert_eq!(Errno::new(18).to_string(), "Invalid cross-device link");
-        assert_eq!(format!("{:?}", Errno::new(18)), "Errno(18)");
     }
 }

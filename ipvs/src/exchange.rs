@@ -5,7 +5,8 @@
 //! when it comes, everything before it that was not refused was done.
 
 use crate::command::{Command, CommandKind};
-use crate::error::{Errno, Error, Refusal};
+use crate::errno::Errno;
+use crate::error::{Error, Refusal};
 use crate::wire::{self, Body, Header, Read};
 
 /// What became of a command: done, or refused.

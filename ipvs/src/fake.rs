@@ -14,7 +14,7 @@ use foldhash::quality::FixedState;
 use self::log::{Event, Log};
 use crate::client::Client;
 use crate::command::Command;
-use crate::error::Errno;
+use crate::errno::Errno;
 use crate::kernel::Behaviors;
 use crate::link::Datagrams;
 use crate::service::Family;

@@ -9,7 +9,7 @@ use crate::destination::Tunnel;
 use crate::error::Error;
 use crate::exchange::{Progress, Query, SequenceNumbers, Window};
 use crate::fake::Fake;
-use crate::public::PublicError;
+use crate::proc;
 use crate::service::Family;
 use crate::stats::Statistics;
 use crate::table::Table;
@@ -187,7 +187,7 @@ fn older_question(bytes: &[u8]) {
 /// The counters of a whole director, of a text in the kernel's form.
 ///
 /// # Errors
-/// [`PublicError::Line`].
-pub fn totals(text: &str) -> Result<Statistics, PublicError> {
-    crate::public::totals(text)
+/// [`proc::Error::Line`].
+pub fn totals(text: &str) -> Result<Statistics, proc::Error> {
+    proc::parse_totals(text)
 }

@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use crate::error::Errno;
+use crate::errno::Errno;
 
 /// Asks the kernel, with the question in the buffer that the answer comes in.
 ///

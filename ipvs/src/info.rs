@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::InvalidValue;
+use crate::invalid_value::InvalidValue;
 
 /// Version and size of the kernel's IPVS.
 ///

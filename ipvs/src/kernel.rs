@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::InvalidValue;
+use crate::invalid_value::InvalidValue;
 
 bitflags::bitflags! {
     /// What a kernel does where kernels differ, by name: [`Table::with_behaviors`](crate::Table::with_behaviors).

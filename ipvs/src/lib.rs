@@ -66,15 +66,15 @@
 compile_error!("the crate `ipvs` needs Linux; on other systems of the Unix family, all but a real kernel works");
 
 mod cause;
-mod change;
+pub mod change;
 mod client;
 mod command;
-mod connections;
 mod daemon;
 #[cfg(feature = "desired")]
 pub mod desired;
 mod destination;
-mod drain;
+pub mod drain;
+mod errno;
 mod error;
 mod exchange;
 mod explain;
@@ -82,24 +82,24 @@ mod fake;
 #[cfg(target_os = "linux")]
 mod getsockopt;
 mod info;
+mod invalid_value;
 mod kernel;
 mod link;
 mod name;
-mod namespace;
-mod older;
+pub mod netns;
 pub mod owners;
-mod plan;
 mod probe;
-mod public;
+pub mod proc;
 pub mod rule;
 mod rules;
 #[cfg(feature = "serde")]
 mod serialize;
 mod service;
+pub mod sockopt;
 mod stats;
 #[cfg(test)]
 mod strategies;
-mod sysctl;
+pub mod sysctl;
 mod table;
 mod timeouts;
 mod unshare;
@@ -110,35 +110,23 @@ mod wire;
 pub mod fuzzing;
 
 pub use cause::Cause;
-pub use change::{
-    Applied, Change, ChangeError, ChangeReport, DeletionsError, DirectorState, Kept, KeptReason, Phase, Progress,
-    ReconcileError, RefusedCommand, Rejected, StopReason,
-};
 #[cfg(feature = "tokio")]
 pub use client::{AsyncClient, AsyncPipeline};
 pub use client::{Client, ClientBuilder, Pipeline};
 pub use command::{Command, CommandKind};
-pub use connections::{Connection, ConnectionState, Connections, ConnectionsError, EngineData};
 pub use daemon::{Daemon, DaemonRole};
 pub use destination::{Destination, Forwarding, OtherTunnel, ReservedForwarding, Tunnel, TunnelFlags, Weight};
-pub use drain::{Drain, DrainStep, InUse};
-pub use error::{Errno, Error, InvalidValue, Refusal};
+pub use errno::Errno;
+pub use error::{Error, Refusal};
 pub use exchange::Outcome;
 pub use info::{Info, Version};
+pub use invalid_value::InvalidValue;
 pub use kernel::{Behaviors, KernelVersion};
 pub use name::{InterfaceName, Module, PersistenceEngine, Scheduler};
-pub use namespace::{Namespace, NamespaceError, NamespaceId};
-pub use older::OlderTable;
-pub use plan::{EntryKey, Plan, Planner, plan};
-pub use public::{
-    PublicDestination, PublicError, PublicForwarding, PublicKey, PublicPersistence, PublicService, PublicTable,
-    total_statistics,
-};
 pub use service::{
     Family, FamilyMismatch, FirewallMark, Netmask, Persistence, Protocol, SchedulerFlags, Service, ServiceKey,
 };
 pub use stats::{Rates, Statistics};
-pub use sysctl::{Sysctl, SysctlError, SysctlKind, SysctlValue, Sysctls};
 pub use table::{DestinationState, ServiceState, Table, TableEntry};
 pub use timeouts::Timeouts;
 pub use wire::WireError;

@@ -5,11 +5,12 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use crate::error::{Errno, Error};
+use crate::errno::Errno;
+use crate::error::Error;
 use crate::exchange::Buffers;
 use crate::fake::Fake;
 use crate::kernel::Behaviors;
-use crate::namespace::{Namespace, NamespaceError};
+use crate::netns::{Namespace, NamespaceError};
 
 #[cfg(not(target_os = "linux"))]
 #[path = "link/elsewhere.rs"]

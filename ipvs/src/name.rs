@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::InvalidValue;
+use crate::invalid_value::InvalidValue;
 
 /// At most `N` bytes, none of them NUL.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,7 +3,10 @@
 use std::ops::ControlFlow;
 
 use super::*;
-use crate::{Change, PersistenceEngine, Planner, ReconcileError};
+use crate::{
+    PersistenceEngine,
+    change::{Change, Planner, ReconcileError},
+};
 
 fn key(n: u32) -> ServiceKey {
     format!("mark {n}").parse().unwrap()

@@ -27,7 +27,7 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(ServiceKey, Protocol, Netmask, DaemonRole, KernelVersion, Version, Behaviors, Sysctl);
+as_text!(ServiceKey, Protocol, Netmask, DaemonRole, KernelVersion, Version, Behaviors, crate::sysctl::Sysctl);
 
 /// Names, which may be any bytes in the kernel, but not in a text.
 macro_rules! as_name {
@@ -147,7 +147,7 @@ mod tests {
     fn a_table_survives_in_its_order() {
         let text = serde_json::to_string(&table()).unwrap();
         let back: Table = serde_json::from_str(&text).unwrap();
-        assert!(crate::plan(&back, &table()).is_empty() && crate::plan(&table(), &back).is_empty());
+        assert!(crate::change::plan(&back, &table()).is_empty() && crate::change::plan(&table(), &back).is_empty());
         assert_eq!(serde_json::to_string(&back).unwrap(), text);
     }
 

@@ -6,13 +6,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::error::InvalidValue;
+use crate::invalid_value::InvalidValue;
 use crate::kernel::KernelVersion;
 
 /// What a [`Sysctl`] holds.
 ///
 /// ```
-/// use ipvs::{Sysctl, SysctlKind};
+/// use ipvs::sysctl::{Sysctl, SysctlKind};
 /// assert_eq!(Sysctl::Conntrack.kind(), SysctlKind::Switch);
 /// assert_eq!(Sysctl::SyncThreshold.kind(), SysctlKind::Pair);
 /// ```
@@ -36,7 +36,7 @@ pub enum SysctlKind {
 /// Prints and parses as the kernel writes it.
 ///
 /// ```
-/// use ipvs::SysctlValue;
+/// use ipvs::sysctl::SysctlValue;
 /// assert_eq!("3\t50".parse(), Ok(SysctlValue::Pair(3, 50)));
 /// assert_eq!(SysctlValue::Number(-4).to_string(), "-4");
 /// ```
@@ -82,7 +82,7 @@ impl FromStr for SysctlValue {
 /// Why a [`Sysctl`] could not be read or set.
 ///
 /// ```
-/// use ipvs::{Sysctl, Sysctls};
+/// use ipvs::sysctl::{Sysctl, Sysctls};
 /// let error = Sysctls::at("/nowhere").get(Sysctl::Conntrack).unwrap_err();
 /// assert_eq!(error.to_string(), "/nowhere/conntrack: No such file or directory (os error 2)");
 /// ```
@@ -124,7 +124,7 @@ macro_rules! sysctls {
         /// `docs` of the kernel: `Documentation/networking/ipvs-sysctl.rst`.
         ///
         /// ```
-        /// use ipvs::{KernelVersion, Sysctl};
+        /// use ipvs::{KernelVersion, sysctl::Sysctl};
         /// assert_eq!(Sysctl::ExpireNodestConn.name(), "expire_nodest_conn");
         /// assert_eq!("est_nice".parse(), Ok(Sysctl::EstNice));
         /// assert_eq!(Sysctl::EstNice.since(), Some(KernelVersion { major: 6, minor: 2 }));
@@ -268,16 +268,16 @@ impl FromStr for Sysctl {
 /// The kernel's settings for IPVS.
 ///
 /// They belong to the network namespace of the thread that reads and sets them; of another:
-/// [`Namespace::within`](crate::Namespace::within). There are none before the module `ip_vs` is loaded, which
+/// [`Namespace::within`](crate::netns::Namespace::within). There are none before the module `ip_vs` is loaded, which
 /// [`Client::connect`](crate::Client::connect) asks for. Reading needs no privileges, setting needs root's.
 ///
 /// ```no_run
-/// use ipvs::{Sysctl, SysctlValue, Sysctls};
+/// use ipvs::sysctl::{Sysctl, SysctlValue, Sysctls};
 /// let sysctls = Sysctls::new();
 /// if sysctls.get(Sysctl::ExpireNodestConn)? == SysctlValue::Number(0) {
 ///     sysctls.set(Sysctl::ExpireNodestConn, &SysctlValue::Number(1))?;
 /// }
-/// # Ok::<(), ipvs::SysctlError>(())
+/// # Ok::<(), ipvs::sysctl::SysctlError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sysctls {

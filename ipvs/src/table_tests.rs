@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 use std::net::{Ipv6Addr, SocketAddrV6};
 
 use super::*;
-use crate::error::Errno;
+use crate::errno::Errno;
 use crate::{Forwarding, Rates, Weight};
 
 fn key(text: &str) -> ServiceKey {
@@ -259,7 +259,7 @@ fn a_service_that_is_taken_over_replaces_its_like() {
     assert!(table.services().eq(busy().services()));
 }
 
-/// Where nothing was changed there is nothing to compare: [`crate::plan`] does not look at it.
+/// Where nothing was changed there is nothing to compare: [`crate::change::plan`] does not look at it.
 #[test]
 fn copies_share_what_none_of_them_changed() {
     let table = busy();

@@ -1,6 +1,6 @@
 //! The examples do what they say, on the in-memory kernel.
 
-use ipvs::{Client, Command, Connections, Service, Table};
+use ipvs::{Client, Command, Service, Table, proc::Connections};
 
 /// Each example is a module with a function `run`, which takes a director and where to write to.
 macro_rules! examples {

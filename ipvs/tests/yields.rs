@@ -6,7 +6,10 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use ipvs::{AsyncClient, Change, Command, Destination, Phase, Planner, Service, Table, Weight};
+use ipvs::{
+    AsyncClient, Command, Destination, Service, Table, Weight,
+    change::{Change, Phase, Planner},
+};
 use tokio::time::timeout;
 
 /// So many services, with so many destinations each.
@@ -83,7 +86,7 @@ fn a_timeout_cuts_a_reconcile_off() {
         // It can be used on, and the next one ends what was begun.
         director.info().await.unwrap();
         director.reconcile(&desired, &planner()).await.unwrap();
-        assert!(ipvs::plan(&director.table().await.unwrap(), &desired).is_empty());
+        assert!(ipvs::change::plan(&director.table().await.unwrap(), &desired).is_empty());
     });
 }
 
@@ -119,7 +122,7 @@ fn a_reconcile_can_be_dropped_at_each_yield() {
         let (made, _) = steps(director.reconcile(&to, &planner()), ALL);
         made.unwrap().unwrap();
         let (reached, _) = steps(director.table(), ALL);
-        assert!(ipvs::plan(&reached.unwrap().unwrap(), &to).is_empty(), "{most}");
+        assert!(ipvs::change::plan(&reached.unwrap().unwrap(), &to).is_empty(), "{most}");
     }
 }
 

@@ -6,7 +6,10 @@ use std::io;
 use std::time::Instant;
 
 use ipvs::desired::parts::Scalar;
-use ipvs::{DirectorState, Phase, Planner, RefusedCommand, ServiceKey, StopReason};
+use ipvs::{
+    ServiceKey,
+    change::{DirectorState, Phase, Planner, RefusedCommand, StopReason},
+};
 
 use super::carry_out::{Conduct, Verdict, carry_out};
 use super::cli::{Apply, Manner, Restrictions};

@@ -4,7 +4,10 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use ipvs::{Applied, Change, ChangeError, Client, DirectorState, Phase, Progress, StopReason};
+use ipvs::{
+    Client,
+    change::{Applied, Change, ChangeError, DirectorState, Phase, Progress, StopReason},
+};
 
 use super::progress::Display;
 use super::signals::{self, Signals};

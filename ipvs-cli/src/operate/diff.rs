@@ -2,7 +2,7 @@
 
 use std::env;
 
-use ipvs::{Plan, Table};
+use ipvs::{Table, change::Plan};
 
 use super::apply::show_drained;
 use super::cli::{Color, Diff};

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use fwmark::MarkRule;
 use ipvs::desired::parts::{self, Fields, Scalar};
-use ipvs::{Command, Daemon, Destination, Plan, Service, ServiceKey, Table, Timeouts, rule};
+use ipvs::{Command, Daemon, Destination, Service, ServiceKey, Table, Timeouts, change::Plan, rule};
 
 use super::json;
 use super::mark::written;
@@ -292,7 +292,7 @@ mod tests {
             "--set 0 60 0",
             "--start-daemon backup --mcast-interface lo --syncid 7",
         ]);
-        let plan = ipvs::plan(&before, &after);
+        let plan = ipvs::change::plan(&before, &after);
         let mut text = Vec::new();
         Difference::new(&before, &plan).write(&mut text, Notation::Rules).unwrap();
         assert_eq!(

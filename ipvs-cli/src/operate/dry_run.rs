@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 
-use ipvs::{Error, Planner};
+use ipvs::{Error, change::Planner};
 
 use super::difference::{Difference, Notation};
 use super::session::{Session, Trouble};

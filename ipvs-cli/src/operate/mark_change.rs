@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use fwmark::MarkRule;
-use ipvs::{Command, Plan, ServiceKey};
+use ipvs::{Command, ServiceKey, change::Plan};
 
 use super::cli::Restrictions;
 use crate::desired::Desired;

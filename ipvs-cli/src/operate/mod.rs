@@ -45,7 +45,7 @@ use std::io::Write;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches};
-use ipvs::Namespace;
+use ipvs::netns::Namespace;
 
 use crate::escape::{self, EscapingWriter};
 use crate::io::Streams;

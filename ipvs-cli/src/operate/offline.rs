@@ -4,7 +4,10 @@ use std::io::Write;
 use std::path::Path;
 
 use ipvs::desired::{Problem, Scope, WriteOptions, write_json, write_toml};
-use ipvs::{Cause, Command, DaemonRole, Plan, Table, Timeouts, plan};
+use ipvs::{
+    Cause, Command, DaemonRole, Table, Timeouts,
+    change::{Plan, plan},
+};
 
 use super::cli::{Check, Convert, Restrictions};
 use super::mark_change::MarkChange;

@@ -7,7 +7,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ipvs::owners::{Conflicts, Ledger, LedgerError, Owner, Writer};
-use ipvs::{Change, Command, Planner, Service, Table};
+use ipvs::{
+    Command, Service, Table,
+    change::{Change, Planner},
+};
 
 use super::atomic_file::{FileError, StateDirectory};
 use super::session::{Session, Trouble};

@@ -4,7 +4,10 @@ use std::fs::File;
 use std::path::Path;
 
 use ipvs::desired::{Place, Source};
-use ipvs::{Cause, Change, Command, Plan, Planner, Rejected, Table};
+use ipvs::{
+    Cause, Command, Table,
+    change::{Change, Plan, Planner, Rejected},
+};
 
 use super::cli::{Restrictions, Wanted};
 use super::drain::{LeftDrained, Notes, keep_drained};

@@ -6,7 +6,7 @@ mod known;
 use std::collections::HashSet;
 use std::io::{self, Write};
 
-use ipvs::{Client, Errno, Error, Family, PublicKey, PublicTable, ServiceKey, Table};
+use ipvs::{Client, Errno, Error, Family, ServiceKey, Table, proc};
 
 use self::known::{Known, OfIpv6};
 use super::cli::Show;
@@ -36,8 +36,8 @@ pub(super) fn list(failure: Failure, only: Option<ServiceKey>, session: &mut Ses
         show::must_hold(&known.older.table, only)?;
         return list_known(known, only, session);
     }
-    let Ok(table) = PublicTable::read() else { return Err(Trouble::Kernel(failure)) };
-    let total = ipvs::total_statistics().ok();
+    let Ok(table) = proc::Table::read() else { return Err(Trouble::Kernel(failure)) };
+    let total = ipvs::proc::totals().ok();
     // Of errors of writing it is told at the end.
     public::list(session.streams.stdout, &table, total.as_ref(), only.as_ref()).or(Ok(()))
 }
@@ -87,7 +87,7 @@ fn list_known(known: Known, only: Option<ServiceKey>, session: &mut Session<'_, 
     let mut kernel = Kernel::with(Client::fake(known.older.table), session.kernel.connections());
     let out = &mut *session.streams.stdout;
     // Of errors of writing it is told at the end.
-    let _ = out.write_all(ORIGIN.as_bytes()).and_then(|()| public::totals(out, ipvs::total_statistics().ok().as_ref()));
+    let _ = out.write_all(ORIGIN.as_bytes()).and_then(|()| public::totals(out, ipvs::proc::totals().ok().as_ref()));
     show::list(&mut kernel, out, only).map_err(Trouble::Kernel)?;
     match known.of_ipv6 {
         Ok(of_ipv6) => write(&of_ipv6, out, only).or(Ok(())),
@@ -131,10 +131,10 @@ fn unknown(known: &Known, only: Option<ServiceKey>) -> Vec<String> {
     unknown
 }
 
-fn key_of_ipv6(takes: PublicKey) -> ServiceKey {
+fn key_of_ipv6(takes: proc::Key) -> ServiceKey {
     match takes {
-        PublicKey::Address { protocol, at } => ServiceKey::Address { protocol, at },
-        PublicKey::Mark(mark) => ServiceKey::Mark { mark, family: Family::V6 },
+        proc::Key::Address { protocol, at } => ServiceKey::Address { protocol, at },
+        proc::Key::Mark(mark) => ServiceKey::Mark { mark, family: Family::V6 },
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
-use ipvs::NamespaceId;
+use ipvs::netns::NamespaceId;
 
 /// Where they are unless `--state-dir` names another directory. `/run` is emptied at boot, as the kernel's table is.
 pub(crate) const DIRECTORY: &str = "/run/ipvs-cli";

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use ipvs::desired::parts::Scalar;
-use ipvs::{InUse, ServiceKey, ServiceState};
+use ipvs::{ServiceKey, ServiceState, drain::InUse};
 
 use super::hangup::end_with_terminal;
 use super::json::object;

@@ -4,7 +4,10 @@ use std::fmt;
 use std::io::{self, BufRead, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use ipvs::{Connection, Connections, ConnectionsError, Family, Protocol, ServiceKey};
+use ipvs::{
+    Family, Protocol, ServiceKey,
+    proc::{Connection, Connections, ConnectionsError},
+};
 
 use super::Lines;
 use super::address::endpoint;

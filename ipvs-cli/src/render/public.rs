@@ -3,21 +3,21 @@
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
 
-use ipvs::{PublicForwarding, PublicKey, PublicPersistence, PublicService, PublicTable, ServiceKey, Statistics};
+use ipvs::{ServiceKey, Statistics, proc};
 
 /// Says where it comes from, and what is not there.
 const ORIGIN: &str = "\
 Without privileges: from /proc/net/ip_vs, which tells nothing of thresholds, kinds of tunnels, persistence engines,
 scheduler flags and counters of services. Root sees all.\n";
 
-/// Why [`PublicTable::may_be_incomplete`].
+/// Why [`proc::Table::may_be_incomplete`].
 pub const LEAVES_OUT: &str =
     "up to Linux 6.12, the kernel leaves services out of /proc/net/ip_vs when other network namespaces have any";
 
 /// Writes the services, or only this one, in order, and the counters of the whole director if they are given.
 pub fn list(
     out: &mut dyn Write,
-    table: &PublicTable,
+    table: &proc::Table,
     total: Option<&Statistics>,
     only: Option<&ServiceKey>,
 ) -> io::Result<()> {
@@ -40,36 +40,36 @@ pub fn totals(out: &mut dyn Write, total: Option<&Statistics>) -> io::Result<()>
 }
 
 /// The services in order.
-pub fn services(out: &mut dyn Write, mut listed: Vec<&PublicService>) -> io::Result<()> {
+pub fn services(out: &mut dyn Write, mut listed: Vec<&proc::Service>) -> io::Result<()> {
     listed.sort_by_key(|service| order(&service.takes));
     listed.into_iter().try_for_each(|listed| service(out, listed))
 }
 
 /// Of a mark the family is not told: both are shown.
-pub fn is(service: &PublicService, key: &ServiceKey) -> bool {
+pub fn is(service: &proc::Service, key: &ServiceKey) -> bool {
     match (service.takes, *key) {
-        (PublicKey::Address { protocol, at }, ServiceKey::Address { protocol: wanted, at: there }) => {
+        (proc::Key::Address { protocol, at }, ServiceKey::Address { protocol: wanted, at: there }) => {
             (protocol, at) == (wanted, there)
         }
-        (PublicKey::Mark(mark), ServiceKey::Mark { mark: wanted, .. }) => mark == wanted,
+        (proc::Key::Mark(mark), ServiceKey::Mark { mark: wanted, .. }) => mark == wanted,
         _ => false,
     }
 }
 
-fn order(takes: &PublicKey) -> impl Ord + use<> {
+fn order(takes: &proc::Key) -> impl Ord + use<> {
     match *takes {
-        PublicKey::Address { protocol, at } => (0, protocol.number(), Some(at), 0),
-        PublicKey::Mark(mark) => (1, 0, None, mark.get()),
+        proc::Key::Address { protocol, at } => (0, protocol.number(), Some(at), 0),
+        proc::Key::Mark(mark) => (1, 0, None, mark.get()),
     }
 }
 
-fn service(out: &mut dyn Write, listed: &PublicService) -> io::Result<()> {
+fn service(out: &mut dyn Write, listed: &proc::Service) -> io::Result<()> {
     match listed.takes {
-        PublicKey::Address { protocol, at } => {
+        proc::Key::Address { protocol, at } => {
             let protocol = protocol.to_string().to_uppercase();
             write!(out, "{protocol:<4} {at} {}", listed.scheduler)?;
         }
-        PublicKey::Mark(mark) => write!(out, "FWM  {mark} {}", listed.scheduler)?,
+        proc::Key::Mark(mark) => write!(out, "FWM  {mark} {}", listed.scheduler)?,
     }
     if listed.one_packet {
         out.write_all(b" ops")?;
@@ -79,7 +79,7 @@ fn service(out: &mut dyn Write, listed: &PublicService) -> io::Result<()> {
     }
     out.write_all(b"\n")?;
     listed.destinations.iter().try_for_each(|server| {
-        let forwarding: PublicForwarding = server.forwarding;
+        let forwarding: proc::Forwarding = server.forwarding;
         writeln!(
             out,
             "  -> {:<28} {forwarding:<7} {:<6} {:<10} {}",
@@ -92,13 +92,13 @@ fn service(out: &mut dyn Write, listed: &PublicService) -> io::Result<()> {
 }
 
 /// The netmask, if clients are not held one by one. Of a mark it can't be said which family it is of.
-fn mask(takes: &PublicKey, held: PublicPersistence) -> String {
+fn mask(takes: &proc::Key, held: proc::Persistence) -> String {
     match takes {
-        PublicKey::Address { at, .. } if at.is_ipv6() && held.netmask == 128 << 24 => String::new(),
-        PublicKey::Address { at, .. } if at.is_ipv6() => format!(" mask {}", held.netmask >> 24),
+        proc::Key::Address { at, .. } if at.is_ipv6() && held.netmask == 128 << 24 => String::new(),
+        proc::Key::Address { at, .. } if at.is_ipv6() => format!(" mask {}", held.netmask >> 24),
         _ if held.netmask == u32::MAX => String::new(),
-        PublicKey::Address { .. } => format!(" mask {}", Ipv4Addr::from_bits(held.netmask)),
-        PublicKey::Mark(_) => format!(" mask {:08X}", held.netmask),
+        proc::Key::Address { .. } => format!(" mask {}", Ipv4Addr::from_bits(held.netmask)),
+        proc::Key::Mark(_) => format!(" mask {:08X}", held.netmask),
     }
 }
 
@@ -120,13 +120,13 @@ TCP  0A000001:0050 rr persistent 30000 FFFFFFFF
     fn listed(only: Option<&str>) -> String {
         let only = only.map(|key| key.parse().unwrap());
         let mut out = Vec::new();
-        list(&mut out, &PublicTable::parse(TABLE).unwrap(), Some(&Statistics::default()), only.as_ref()).unwrap();
+        list(&mut out, &proc::Table::parse(TABLE).unwrap(), Some(&Statistics::default()), only.as_ref()).unwrap();
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn the_first_line_says_that_it_may_be_incomplete() {
-        let table = PublicTable { may_be_incomplete: true, ..PublicTable::parse(TABLE).unwrap() };
+        let table = proc::Table { may_be_incomplete: true, ..proc::Table::parse(TABLE).unwrap() };
         let mut out = Vec::new();
         list(&mut out, &table, None, None).unwrap();
         assert!(out.starts_with(b"may be incomplete: "));

@@ -6,11 +6,12 @@ use std::ops::ControlFlow;
 
 use super::outcome::{Applied, DeletionsError, Phase, Progress, RefusedCommand, StopReason};
 use super::{Change, ChangeError, try_out};
+use crate::change::plan::{DeletionLimits, Plan, is_as_wanted};
 use crate::client::{Carrier, Core};
 use crate::command::Command;
 use crate::daemon::Daemon;
-use crate::error::{Errno, Error, Refusal};
-use crate::plan::{DeletionLimits, Plan, is_as_wanted};
+use crate::errno::Errno;
+use crate::error::{Error, Refusal};
 use crate::service::{Family, ServiceKey};
 use crate::table::{Table, TableEntry};
 use crate::timeouts::Timeouts;

@@ -170,7 +170,7 @@ fn one_lost_reply_does_not_end_an_undo() {
         let (mut client, mut other) = faulty(&from, at, &[fault]);
         let stop = |progress: Progress| break_if(progress.phase == Phase::Applying && progress.done == all - 1);
         let Err(error) = change.apply(&mut client, stop) else { continue };
-        let is_back = crate::plan(&other.table().unwrap(), &from).is_empty();
+        let is_back = crate::change::plan(&other.table().unwrap(), &from).is_empty();
         let is_told = matches!(error.state, DirectorState::Partial) && !error.report.kept.is_empty();
         assert!(is_back || is_told, "{at} {fault:?}: {error:?}");
     }
@@ -265,7 +265,7 @@ fn an_owner_takes_no_service_over_that_another_writer_makes_meanwhile() {
         assert_eq!(servers(&mut other, 1), [(77, 1)], "{error:?}");
         assert_eq!(other.services().unwrap().len(), from.services().len().max(1));
         let (made, mut other) = owned(&from, to, true);
-        assert!(made.is_ok() && crate::plan(&other.table().unwrap(), to).is_empty(), "{made:?}");
+        assert!(made.is_ok() && crate::change::plan(&other.table().unwrap(), to).is_empty(), "{made:?}");
     }
 }
 

@@ -14,13 +14,13 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::engine::is_made;
 use super::*;
+use crate::change::plan::laws;
 use crate::fake::Fake;
 use crate::fake::log::Event;
 use crate::link::Link;
 use crate::link::faulty::{Faulty, Writer};
-use crate::plan::laws;
 use crate::wire::{self, Body, Read, Request};
-use crate::{Destination, EntryKey, Service, ServiceKey, Weight};
+use crate::{Destination, Service, ServiceKey, Weight, change::EntryKey};
 
 /// The number of the socket that makes the change, and so of its events.
 const CHANGE: usize = 0;
@@ -369,7 +369,7 @@ fn judge(
     };
     let (end, history, tables) = replay(case, events, forward)?;
     let truth = client_of(Link::Fake(Box::new(witness))).table().unwrap();
-    prop_assert!(crate::plan(&end, &truth).is_empty() && crate::plan(&truth, &end).is_empty());
+    prop_assert!(crate::change::plan(&end, &truth).is_empty() && crate::change::plan(&truth, &end).is_empty());
     let is_other_since = |key: ServiceKey, since: usize| {
         history
             .iter()

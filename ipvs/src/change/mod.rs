@@ -4,6 +4,7 @@
 
 mod engine;
 mod outcome;
+pub(crate) mod plan;
 mod undo;
 
 use std::ops::ControlFlow;
@@ -13,9 +14,9 @@ pub use self::outcome::{
     Applied, ChangeError, ChangeReport, DeletionsError, DirectorState, Kept, KeptReason, Phase, Progress,
     ReconcileError, RefusedCommand, Rejected, StopReason,
 };
+pub use self::plan::{EntryKey, Plan, Planner, plan};
 use crate::client::{Carrier, Client, Core, NoTasks, Pace, Paced, now};
 use crate::command::Command;
-use crate::plan::{Plan, Planner};
 use crate::table::Table;
 
 /// A change from one table to another, planned and tried out, but not yet made.
@@ -29,7 +30,7 @@ use crate::table::Table;
 ///   this change's own work, and it is never undone.
 /// - **It converges instead of fighting.** If another writer made a difference that matters, the table is read and the change planned
 ///   again. There is another attempt as long as less differs than ever before, or else up to 5 times, and at most 20 attempts. After
-///   that the change stops with [`StopReason::Contended`], and [`ChangeReport::remaining`](crate::ChangeReport::remaining) holds what still differed.
+///   that the change stops with [`StopReason::Contended`], and [`ChangeReport::remaining`](crate::change::ChangeReport::remaining) holds what still differed.
 /// - **A refusal that no other writer caused** (a scheduler that the kernel lacks, no permission, no memory) stops it at once.
 /// - **Undo touches only what the kernel acknowledged to this change.** For each such command the entry is asked for, and the command
 ///   is taken back only if the entry is still exactly as this change left it: an added service or destination is deleted, an edited one
@@ -56,7 +57,7 @@ use crate::table::Table;
 ///
 /// ```
 /// use std::ops::ControlFlow;
-/// use ipvs::{Change, Client, Command, Planner, Service, Table};
+/// use ipvs::{Client, Command, Service, Table, change::{Change, Planner}};
 /// let mut director = Client::fake(Table::new());
 /// let before = director.table()?;
 /// let mut desired = before.clone();
@@ -128,7 +129,7 @@ impl Change {
     ///
     /// ```
     /// use std::ops::ControlFlow;
-    /// use ipvs::{Change, Client, Command, Phase, Planner, Service, Table};
+    /// use ipvs::{Client, Command, Service, Table, change::{Change, Phase, Planner}};
     /// let mut director = Client::fake(Table::new());
     /// let mut desired = Table::new();
     /// desired.apply(&Command::AddService(Service::new("mark 10".parse()?)))?;
@@ -180,7 +181,7 @@ impl Client {
     /// [`Planner::only_services`].
     ///
     /// ```
-    /// use ipvs::{Client, Command, Planner, Service, Table};
+    /// use ipvs::{Client, Command, Service, Table, change::Planner};
     /// let mut director = Client::fake(Table::new());
     /// let mut desired = Table::new();
     /// desired.apply(&Command::AddService(Service::new("udp 192.0.2.1:53".parse()?)))?;

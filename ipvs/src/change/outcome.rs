@@ -7,10 +7,10 @@ use crate::command::Command;
 use crate::error::{Error, Refusal};
 use crate::service::ServiceKey;
 
-/// How far a [`Change`](crate::Change) is.
+/// How far a [`Change`](crate::change::Change) is.
 ///
 /// ```
-/// use ipvs::Progress;
+/// use ipvs::change::Progress;
 /// let show = |progress: Progress| println!("{}: {} of {}", progress.phase, progress.done, progress.total);
 /// # let _ = show;
 /// ```
@@ -24,10 +24,10 @@ pub struct Progress {
     pub total: usize,
 }
 
-/// What a [`Change`](crate::Change) does.
+/// What a [`Change`](crate::change::Change) does.
 ///
 /// ```
-/// assert_eq!(ipvs::Phase::Undoing.to_string(), "undoing");
+/// assert_eq!(ipvs::change::Phase::Undoing.to_string(), "undoing");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -49,10 +49,10 @@ impl fmt::Display for Phase {
     }
 }
 
-/// A [`Change`](crate::Change) that was made.
+/// A [`Change`](crate::change::Change) that was made.
 ///
 /// ```
-/// fn was_disturbed(applied: &ipvs::Applied) -> bool { applied.attempts > 1 }
+/// fn was_disturbed(applied: &ipvs::change::Applied) -> bool { applied.attempts > 1 }
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -71,7 +71,7 @@ pub struct Applied {
 /// Commands of a plan that the kernel would refuse.
 ///
 /// ```
-/// use ipvs::{Change, Client, Command, Errno, Planner, Service, Table};
+/// use ipvs::{Client, Command, Errno, Service, Table, change::{Change, Planner}};
 /// let director = Client::fake(Table::new());
 /// # let mut other = Client::fake(Table::new());
 /// // Read from another director, whose kernel has a scheduler that this one does not know.
@@ -95,10 +95,10 @@ fn first(refusals: &[(Command, Cause)]) -> String {
     refusals.first().map(told).unwrap_or_default()
 }
 
-/// A [`Change`](crate::Change) that was not made.
+/// A [`Change`](crate::change::Change) that was not made.
 ///
 /// ```
-/// use ipvs::{ChangeError, DirectorState};
+/// use ipvs::change::{ChangeError, DirectorState};
 /// fn is_harmless(error: &ChangeError) -> bool {
 ///     matches!(error.state, DirectorState::Untouched | DirectorState::Undone)
 /// }
@@ -115,10 +115,10 @@ pub struct ChangeError {
     pub report: Box<ChangeReport>,
 }
 
-/// What a [`Change`](crate::Change) that was not made has done: part of each [`ChangeError`].
+/// What a [`Change`](crate::change::Change) that was not made has done: part of each [`ChangeError`].
 ///
 /// ```
-/// fn log(report: &ipvs::ChangeReport) {
+/// fn log(report: &ipvs::change::ChangeReport) {
 ///     for kept in &report.kept {
 ///         eprintln!("{} stays: {}", kept.command, kept.reason);
 ///     }
@@ -133,7 +133,7 @@ pub struct ChangeReport {
     pub undone: Vec<Command>,
     /// What this change did, or may have done, that was not undone, and why.
     pub kept: Vec<Kept>,
-    /// Why the hook could not undo its own work, if that stays: see [`Change::apply_with`](crate::Change::apply_with).
+    /// Why the hook could not undo its own work, if that stays: see [`Change::apply_with`](crate::change::Change::apply_with).
     pub hook: Option<String>,
     /// With [`StopReason::Contended`]: the commands that would still have been needed when the table was last read, before the undo.
     pub remaining: Vec<Command>,
@@ -141,10 +141,10 @@ pub struct ChangeReport {
     pub attempts: usize,
 }
 
-/// A command of a [`Change`](crate::Change) whose effect stays after an undo.
+/// A command of a [`Change`](crate::change::Change) whose effect stays after an undo.
 ///
 /// ```
-/// fn show(kept: &ipvs::Kept) -> String { format!("{} stays: {}", kept.command, kept.reason) }
+/// fn show(kept: &ipvs::change::Kept) -> String { format!("{} stays: {}", kept.command, kept.reason) }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -158,7 +158,7 @@ pub struct Kept {
 /// Why the effect of a command stays after an undo.
 ///
 /// ```
-/// assert_eq!(ipvs::KeptReason::Changed.to_string(), "another writer has changed it since");
+/// assert_eq!(ipvs::change::KeptReason::Changed.to_string(), "another writer has changed it since");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -193,7 +193,7 @@ impl fmt::Display for KeptReason {
 /// A command that the kernel refused, and why.
 ///
 /// ```
-/// fn is_worth_a_try(refused: &ipvs::RefusedCommand) -> bool { refused.refusal.errno == ipvs::Errno::ENOMEM }
+/// fn is_worth_a_try(refused: &ipvs::change::RefusedCommand) -> bool { refused.refusal.errno == ipvs::Errno::ENOMEM }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -216,16 +216,16 @@ impl fmt::Display for RefusedCommand {
     }
 }
 
-/// Why a [`Change`](crate::Change) may not delete what it would have to: the limits of its [`Planner`](crate::Planner).
+/// Why a [`Change`](crate::change::Change) may not delete what it would have to: the limits of its [`Planner`](crate::change::Planner).
 ///
 /// ```
-/// let error = ipvs::DeletionsError::TooMany { services: 4, destinations: 31, limit: 10 };
+/// let error = ipvs::change::DeletionsError::TooMany { services: 4, destinations: 31, limit: 10 };
 /// assert_eq!(error.to_string(), "4 services and 31 destinations would be deleted, and at most 10 entries may be");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeletionsError {
-    /// More than [`Planner::max_deletions`](crate::Planner::max_deletions).
+    /// More than [`Planner::max_deletions`](crate::change::Planner::max_deletions).
     #[error("{services} services and {destinations} destinations would be deleted, and at most {limit} entries may be")]
     TooMany {
         /// How many services would be deleted, those of earlier attempts included.
@@ -235,15 +235,15 @@ pub enum DeletionsError {
         /// How many services and destinations may be deleted together.
         limit: usize,
     },
-    /// A service that is not among [`Planner::approved_deletions`](crate::Planner::approved_deletions).
+    /// A service that is not among [`Planner::approved_deletions`](crate::change::Planner::approved_deletions).
     #[error("{0} would be deleted, and that was not approved")]
     NotApproved(ServiceKey),
 }
 
-/// What stopped a [`Change`](crate::Change).
+/// What stopped a [`Change`](crate::change::Change).
 ///
 /// ```
-/// assert_eq!(ipvs::StopReason::Interrupted.to_string(), "interrupted");
+/// assert_eq!(ipvs::change::StopReason::Interrupted.to_string(), "interrupted");
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
@@ -278,10 +278,10 @@ impl fmt::Display for StopReason {
     }
 }
 
-/// How a director is after a [`Change`](crate::Change) that was not made.
+/// How a director is after a [`Change`](crate::change::Change) that was not made.
 ///
 /// ```
-/// assert_eq!(ipvs::DirectorState::Undone.to_string(), "what had been changed was undone");
+/// assert_eq!(ipvs::change::DirectorState::Undone.to_string(), "what had been changed was undone");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DirectorState {
@@ -311,7 +311,7 @@ impl fmt::Display for DirectorState {
 /// Why [`Client::reconcile`](crate::Client::reconcile) failed.
 ///
 /// ```
-/// use ipvs::{Client, ReconcileError, Table};
+/// use ipvs::{Client, Table, change::ReconcileError};
 /// let state = match Client::fake(Table::new()).reconcile(&Table::new(), &Default::default()) {
 ///     Ok(applied) => format!("{} commands", applied.commands.len()),
 ///     Err(ReconcileError::Change(error)) => format!("not made: {}", error.state),

@@ -24,7 +24,7 @@ fn table(services: impl IntoIterator<Item = u32>, weight: u32) -> Table {
 }
 
 fn is_as(client: &mut Client, table: &Table) -> bool {
-    crate::plan(&client.table().unwrap(), table).is_empty()
+    crate::change::plan(&client.table().unwrap(), table).is_empty()
 }
 
 /// Makes the change from one to the other while `meddle` changes the same kernel at each step; returns what came of it.

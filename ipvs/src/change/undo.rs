@@ -13,12 +13,12 @@ use indexmap::{IndexMap, IndexSet};
 
 use super::engine::{Before, Engine, ask, is_made};
 use super::outcome::{ChangeError, ChangeReport, DirectorState, Kept, KeptReason, Phase, Progress, StopReason};
+use crate::change::plan::{is_as_wanted, is_usable};
 use crate::client::Carrier;
 use crate::command::Command;
 use crate::daemon::DaemonRole;
 use crate::destination::Destination;
 use crate::error::{Error, Refusal};
-use crate::plan::{is_as_wanted, is_usable};
 use crate::service::{Service, ServiceKey};
 use crate::table::TableEntry;
 use crate::timeouts::Timeouts;
@@ -457,7 +457,7 @@ where
                 }
             }
         }
-        let back = crate::plan::timeouts(now, goal).unwrap_or_default();
+        let back = crate::change::plan::timeouts(now, goal).unwrap_or_default();
         if back != Timeouts::default() {
             let command = Command::SetTimeouts(back);
             self.send_back(undo, &[command]).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Client;
 use crate::error::Error;
 use crate::link::Link;
-use crate::namespace::Namespace;
+use crate::netns::Namespace;
 
 /// How long a call waits for the kernel unless told otherwise. It answers at once, but for loading a module.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);

@@ -10,7 +10,7 @@ use crate::fake::Fake;
 use crate::link::Link;
 use crate::service::Service;
 use crate::wire::Detail;
-use crate::{Destination, Planner, Table};
+use crate::{Destination, Table, change::Planner};
 
 /// Is not ready when it is first asked for a datagram, as a socket that must be waited for.
 struct Hesitant(Link);
@@ -140,7 +140,7 @@ fn a_change_that_was_dropped_can_be_made_again_from_wherever_it_was() {
         let done = poll(crate::change::reconcile(&mut core, &desired, &planner), polls).is_some();
         poll(crate::change::reconcile(&mut core, &desired, &planner), ALWAYS).unwrap().unwrap();
         let present = poll(core.table(Detail::NoStatistics), ALWAYS).unwrap().unwrap();
-        assert!(crate::plan(&present, &desired).is_empty(), "{polls}");
+        assert!(crate::change::plan(&present, &desired).is_empty(), "{polls}");
         if done {
             return;
         }

@@ -17,7 +17,10 @@ use crate::fake::Fake;
 use crate::link::Link;
 use crate::link::faulty::{Fault, Faulty};
 use crate::wire::Detail;
-use crate::{Change, DaemonRole, Destination, DirectorState, Planner, Service, ServiceKey, Table, Weight};
+use crate::{
+    DaemonRole, Destination, Service, ServiceKey, Table, Weight,
+    change::{Change, DirectorState, Planner},
+};
 
 const DEADLINE: Duration = Duration::from_secs(1);
 
@@ -209,7 +212,7 @@ fn a_whole_change<C: Carrier + Debug>(mut world: World<C>, wanted: &Table, fault
     world.go_wrong(faults.iter().copied());
     let made = now(change.apply_over(&mut world.core, &mut |_| Ok(()), &mut |_| std::ops::ControlFlow::Continue(())));
     let now_there = world.truth();
-    let is_as = |table: &Table| crate::plan(&now_there, table).is_empty();
+    let is_as = |table: &Table| crate::change::plan(&now_there, table).is_empty();
     match made {
         Ok(_) => assert!(is_as(wanted)),
         Err(unmade) => match unmade.state {

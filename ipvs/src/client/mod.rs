@@ -29,7 +29,7 @@ use crate::exchange::Outcome;
 use crate::fake::Fake;
 use crate::info::Info;
 use crate::link::Link;
-use crate::namespace::{Namespace, NamespaceError};
+use crate::netns::{Namespace, NamespaceError};
 use crate::service::ServiceKey;
 use crate::table::{DestinationState, ServiceState, Table};
 use crate::timeouts::Timeouts;
@@ -39,7 +39,7 @@ use crate::wire::Detail;
 ///
 /// A client keeps one socket for its life. That is in the network namespace of the thread that connects, or in
 /// [another](ClientBuilder::namespace), for good: the client may be moved to any thread. It keeps the [namespace](Self::namespace)
-/// alive. Changing and reading alike need `CAP_NET_ADMIN` in the initial user namespace; [`OlderTable`](crate::OlderTable)
+/// alive. Changing and reading alike need `CAP_NET_ADMIN` in the initial user namespace; [`sockopt::Table`](crate::sockopt::Table)
 /// reads a director of IPv4 for root of another.
 ///
 /// [`Client::fake`] is the same client over an in-memory kernel: for tests of programs that use this crate, and for trying
@@ -140,7 +140,7 @@ impl Client {
     /// The network namespace whose director this is, to read there what is not asked through a client.
     ///
     /// ```no_run
-    /// use ipvs::{Client, Connections};
+    /// use ipvs::{Client, proc::Connections};
     /// let director = Client::connect()?;
     /// let connections = director.namespace()?.within(Connections::open)??;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -272,12 +272,12 @@ impl Client {
     }
 
     /// As [`table`](Self::table), but without [`Statistics`](crate::Statistics): it takes less work, and is enough to
-    /// [`plan`](crate::plan()) a change.
+    /// [`plan`](crate::change::plan()) a change.
     ///
     /// ```
     /// use ipvs::{Client, Table};
     /// let mut director = Client::fake(Table::new());
-    /// let plan = ipvs::plan(&director.table_without_statistics()?, &Table::new());
+    /// let plan = ipvs::change::plan(&director.table_without_statistics()?, &Table::new());
     /// assert!(plan.is_empty());
     /// # Ok::<(), ipvs::Error>(())
     /// ```

@@ -21,14 +21,16 @@ use indexmap::IndexMap;
 use super::carrier::Carrier;
 use super::conversation::{Core, Heard};
 use super::seams::Runs;
-use crate::error::{Errno, Error};
+use crate::change::plan::Planner;
+use crate::errno::Errno;
+use crate::error::Error;
 use crate::link::Datagrams;
-use crate::older;
-use crate::plan::Planner;
 use crate::service::{Family, ServiceKey};
+use crate::sockopt;
 use crate::table::{DestinationState, ServiceState, Table, TableEntry};
 use crate::timeouts::Timeouts;
-use crate::wire::{self, Detail, Read, WireError, sockopt};
+use crate::wire::sockopt as wire_sockopt;
+use crate::wire::{self, Detail, Read, WireError};
 
 /// How often a dump is made until it is proven whole.
 const DUMPS: usize = 20;
@@ -156,16 +158,16 @@ impl<C: Carrier> Core<C> {
     ///
     /// The kernel copies as many as there is room for in one call, during which none comes or goes.
     async fn ask_service_counts(&mut self, expected: usize) -> Option<Vec<(ServiceKey, usize)>> {
-        if !sockopt::IS_KNOWN {
+        if !wire_sockopt::IS_KNOWN {
             return None;
         }
         // With one more that stays empty, all of them are there.
         let mut room = expected.saturating_add(1);
-        while sockopt::ask_services(&mut self.request, room) {
+        while wire_sockopt::ask_services(&mut self.request, room) {
             self.carrier.yield_now().await;
-            self.carrier.link().ask(sockopt::GET_SERVICES, &mut self.request).ok()?;
+            self.carrier.link().ask(wire_sockopt::GET_SERVICES, &mut self.request).ok()?;
             self.carrier.yield_now().await;
-            let counts = sockopt::service_counts(&self.request)?;
+            let counts = wire_sockopt::service_counts(&self.request)?;
             self.carrier.yield_now().await;
             if counts.len() < room {
                 return Some(counts);
@@ -260,7 +262,7 @@ impl<C: Carrier> Core<C> {
         let count = self.destination_counts.remove(key);
         let link = self.carrier.link();
         let ask = |option, buffer: &mut [u8]| link.ask(option, buffer);
-        older::all_destinations(&mut self.request, key, count, ask)
+        sockopt::all_destinations(&mut self.request, key, count, ask)
     }
 
     /// Does the older interface, which copies the destinations of a service in one call, know the same ones?
@@ -268,7 +270,7 @@ impl<C: Carrier> Core<C> {
         let link = self.carrier.link();
         let ask = |option, buffer: &mut [u8]| link.ask(option, buffer);
         let addresses = destinations.iter().map(|state| state.destination.address);
-        older::has_addresses(&mut self.request, key, addresses, ask)
+        sockopt::has_addresses(&mut self.request, key, addresses, ask)
     }
 
     pub(crate) async fn table(&mut self, detail: Detail) -> Result<Table, Error> {

@@ -1,8 +1,8 @@
 //! Which parts of a director a desired state is about.
 
+use crate::change::plan::Planner;
 use crate::command::Command;
 use crate::daemon::DaemonRole;
-use crate::plan::Planner;
 use crate::table::Table;
 
 /// The parts of a director that a desired state is about. It leaves the others alone.

@@ -6,9 +6,10 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::Datagrams;
-use crate::error::{Errno, Error};
+use crate::errno::Errno;
+use crate::error::Error;
 use crate::exchange::Buffers;
-use crate::namespace::{Namespace, NamespaceError};
+use crate::netns::{Namespace, NamespaceError};
 
 #[derive(Debug)]
 pub(crate) enum Sockets {}

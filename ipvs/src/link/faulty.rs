@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use crate::error::Errno;
+use crate::errno::Errno;
 use crate::fake::Fake;
 use crate::wire;
 

@@ -11,10 +11,11 @@ use rustix::net::sockopt::{self, Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 
 use super::Datagrams;
-use crate::error::{Errno, Error};
+use crate::errno::Errno;
+use crate::error::Error;
 use crate::exchange::Buffers;
 use crate::getsockopt::getsockopt;
-use crate::namespace::{Namespace, NamespaceError};
+use crate::netns::{Namespace, NamespaceError};
 
 /// What the kernel gives any socket.
 const LEAST: Buffers = Buffers { send: 4608, receive: 2304 };

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::owner::Owner;
-use crate::plan::Planner;
+use crate::change::plan::Planner;
 use crate::service::{Persistence, Service, ServiceKey};
 use crate::table::Table;
 
@@ -17,7 +17,7 @@ use crate::table::Table;
 ///
 /// ```
 /// use ipvs::owners::{Ledger, Writer};
-/// use ipvs::{Planner, Service, Table};
+/// use ipvs::{Service, Table, change::Planner};
 /// let key = "tcp 192.0.2.1:80".parse()?;
 /// let mut desired = Table::new();
 /// desired.apply(&ipvs::Command::AddService(Service::new(key)))?;
@@ -113,7 +113,7 @@ impl fmt::Display for Conflict {
 ///
 /// ```
 /// use ipvs::owners::{Ledger, Writer};
-/// use ipvs::{Command, Planner, Service, Table};
+/// use ipvs::{Command, Service, Table, change::Planner};
 /// let mut table = Table::new();
 /// table.apply(&Command::AddService(Service::new("tcp 192.0.2.1:80".parse()?)))?;
 /// let shop = Writer::of("shop".parse()?);
@@ -188,7 +188,7 @@ impl Ledger {
 
     /// The planner for a change by this writer from `present`, of which the ledger was just [pruned](Self::prune), to
     /// `desired`: it concerns what `desired` names, and what it does not name as far as the writer may delete it. Unless the
-    /// writer [takes](Writer::take), a [`Change`](crate::Change) with this planner stops, and is undone, where somebody else
+    /// writer [takes](Writer::take), a [`Change`](crate::change::Change) with this planner stops, and is undone, where somebody else
     /// makes one of these services after `present` was read, or makes it anew differently.
     ///
     /// # Errors

@@ -161,6 +161,6 @@ fn conflicts_are_counted_from_none_on() {
     ] {
         assert_eq!(Conflicts(vec![conflict.clone(); count]).to_string(), text);
     }
-    let rejected = crate::Rejected { refusals: Vec::new() };
+    let rejected = crate::change::Rejected { refusals: Vec::new() };
     assert_eq!(rejected.to_string(), "0 of the commands would be refused");
 }

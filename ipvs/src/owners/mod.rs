@@ -17,7 +17,7 @@
 //!
 //! ```
 //! use ipvs::owners::{Ledger, Writer};
-//! use ipvs::{Change, Client, Command, Planner, Service, Table};
+//! use ipvs::{Client, Command, Service, Table, change::{Change, Planner}};
 //! let mut director = Client::fake(Table::new());
 //! director.add_service(&Service::new("udp 192.0.2.1:53".parse()?))?; // somebody else's
 //! let mut ledger = Ledger::new(); // or read from a file, by `parse`

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::InvalidValue;
+use crate::invalid_value::InvalidValue;
 
 /// The name under which a program owns services, and rules that mark packets: nothing of another owner is changed or removed.
 ///

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use ipvs::{Behaviors, KernelVersion, Sysctl};
+use ipvs::{Behaviors, KernelVersion, sysctl::Sysctl};
 
 /// Each behaviour, and what is said of a kernel that has it, and of one that has not.
 const SENTENCES: [(Behaviors, &str, &str); 2] = [

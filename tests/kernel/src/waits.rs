@@ -1,8 +1,9 @@
 //! The asynchronous client with the verbs of the blocking one, so that the same tests run on both.
 
 use ipvs::{
-    Applied, AsyncClient, AsyncPipeline, Cause, Command, Daemon, DaemonRole, Destination, DestinationState, Errno,
-    Error, Info, Outcome, Planner, ReconcileError, Service, ServiceKey, ServiceState, Table, Timeouts,
+    AsyncClient, AsyncPipeline, Cause, Command, Daemon, DaemonRole, Destination, DestinationState, Errno, Error, Info,
+    Outcome, Service, ServiceKey, ServiceState, Table, Timeouts,
+    change::{Applied, Planner, ReconcileError},
 };
 use tokio::runtime::{Builder, Runtime};
 

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use ipvs::{
-    Applied, Change, ChangeError, Client, Command, Destination, DirectorState, Forwarding, Phase, Planner, Progress,
-    Scheduler, Service, ServiceKey, Table, Weight,
+    Client, Command, Destination, Forwarding, Scheduler, Service, ServiceKey, Table, Weight,
+    change::{Applied, Change, ChangeError, DirectorState, Phase, Planner, Progress},
 };
 use kernel_tests::on_each_director;
 

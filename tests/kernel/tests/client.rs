@@ -11,7 +11,7 @@ mod blocking;
 use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
 
-use ipvs::{Behaviors, Client, Command, Error, NamespaceError, Service};
+use ipvs::{Behaviors, Client, Command, Error, Service, netns::NamespaceError};
 use kernel_tests::sandbox;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
 use rustix::thread::CapabilitySet;

@@ -13,8 +13,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ipvs::{
-    Client, Destination, DestinationState, Forwarding, InUse, Persistence, Scheduler, Service, ServiceKey, Timeouts,
-    Weight,
+    Client, Destination, DestinationState, Forwarding, Persistence, Scheduler, Service, ServiceKey, Timeouts, Weight,
+    drain::InUse,
 };
 use kernel_tests::target::Target;
 use kernel_tests::{on_the_fastest_kernel, sandbox};

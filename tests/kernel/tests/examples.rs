@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io::Write;
 
-use ipvs::{AsyncClient, Client, Connections, Namespace, Table};
+use ipvs::{AsyncClient, Client, Table, netns::Namespace, proc::Connections};
 use kernel_tests::sandbox;
 
 macro_rules! examples {
@@ -95,7 +95,7 @@ fn sync_daemons_says_the_same_on_both() {
 #[test]
 fn watch_rates_says_the_same_on_both() {
     says_the_same_on_both(|director, out| {
-        director.reconcile(&watch_rates::sample()?.table()?, &ipvs::Planner::new().only_services())?;
+        director.reconcile(&watch_rates::sample()?.table()?, &ipvs::change::Planner::new().only_services())?;
         watch_rates::run(director, out)
     });
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipvs::{Client, Destination, Forwarding, Planner, Scheduler, Service, ServiceKey, Table};
+use ipvs::{Client, Destination, Forwarding, Scheduler, Service, ServiceKey, Table, change::Planner};
 use kernel_tests::target::Target;
 use kernel_tests::{on_the_fastest_kernel, sandbox};
 use nix::sys::signal::Signal;

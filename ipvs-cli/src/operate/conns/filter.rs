@@ -1,6 +1,6 @@
 //! Which connections are wanted.
 
-use ipvs::{Connection, Protocol, ServiceKey};
+use ipvs::{Protocol, ServiceKey, proc::Connection};
 
 use super::options::Wanted;
 use crate::operate::network::Network;

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use ipvs::desired::parts::{Fields, Scalar};
-use ipvs::{Connection, ConnectionState, Protocol, ServiceKey};
+use ipvs::{
+    Protocol, ServiceKey,
+    proc::{Connection, ConnectionState},
+};
 
 use super::filter::protocol_of;
 use super::options::By;

@@ -13,7 +13,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 
 use ipvs::desired::parts::Fields;
-use ipvs::{Connection, Connections, ConnectionsError};
+use ipvs::proc::{Connection, Connections, ConnectionsError};
 
 use self::group::{Count, Groups};
 use self::order::First;

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use ipvs::Connection;
+use ipvs::proc::Connection;
 
 use super::options::Sort;
 

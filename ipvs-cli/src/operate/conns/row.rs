@@ -1,7 +1,7 @@
 //! A connection as a line: for people, and as JSON.
 
 use ipvs::desired::parts::{Fields, Scalar};
-use ipvs::{Connection, ServiceKey};
+use ipvs::{ServiceKey, proc::Connection};
 
 use crate::render::address::{endpoint, numeric};
 use crate::render::number::{decimal, left};
@@ -96,7 +96,7 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> Scalar {
 
 #[cfg(test)]
 mod tests {
-    use ipvs::Connections;
+    use ipvs::proc::Connections;
 
     use super::*;
 

@@ -15,7 +15,10 @@ mod weight;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipvs::{Command, DestinationState, DrainStep, Errno, InUse, Weight};
+use ipvs::{
+    Command, DestinationState, Errno, Weight,
+    drain::{DrainStep, InUse},
+};
 
 use self::sysctl::Settings;
 use self::targets::{Look, Outcome, Selected, Target};

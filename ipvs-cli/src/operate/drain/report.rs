@@ -1,7 +1,7 @@
 //! What became of each destination: sentences for people, objects for programs.
 
 use ipvs::desired::parts::{Fields, Scalar};
-use ipvs::{InUse, ServiceKey, Weight};
+use ipvs::{ServiceKey, Weight, drain::InUse};
 
 use super::notes::Notes;
 use super::options::Drain;

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 
-use ipvs::{Destination, DestinationState, Drain, DrainStep, InUse, Persistence, ServiceKey, ServiceState, Weight};
+use ipvs::{
+    Destination, DestinationState, Persistence, ServiceKey, ServiceState, Weight,
+    drain::{Drain, DrainStep, InUse},
+};
 
 use super::options::Servers;
 use crate::failure::Failure;

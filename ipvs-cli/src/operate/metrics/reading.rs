@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ipvs::{
-    ConnectionState, Connections, Daemon, DestinationState, Info, Protocol, ServiceKey, ServiceState, Timeouts,
+    Daemon, DestinationState, Info, Protocol, ServiceKey, ServiceState, Timeouts,
+    proc::{ConnectionState, Connections},
 };
 
 use super::options::Metrics;

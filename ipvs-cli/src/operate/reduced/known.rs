@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use ipvs::{Error, OlderTable, PublicError, PublicKey, PublicService, PublicTable, ServiceKey};
+use ipvs::{Error, ServiceKey, proc, sockopt};
 
 use crate::render::public::LEAVES_OUT;
 
 /// What can be known of a director without privileges in the initial user namespace.
 #[derive(Debug)]
 pub(super) struct Known {
-    pub(super) older: OlderTable,
+    pub(super) older: sockopt::Table,
     /// Or why nothing is known of that.
     pub(super) of_ipv6: Result<OfIpv6, String>,
 }
@@ -18,11 +18,11 @@ pub(super) struct Known {
 #[derive(Debug, Default)]
 pub(super) struct OfIpv6 {
     /// Services of IPv6.
-    pub(super) services: Vec<PublicService>,
+    pub(super) services: Vec<proc::Service>,
     /// Destinations of IPv6, under their services, which are of IPv4.
-    pub(super) destinations: Vec<PublicService>,
+    pub(super) destinations: Vec<proc::Service>,
     /// Two services of a mark, of which one is of IPv4; the file does not tell which.
-    pub(super) either: Vec<PublicService>,
+    pub(super) either: Vec<proc::Service>,
 }
 
 /// How often both are read until two readings in a row tell the same.
@@ -30,15 +30,15 @@ const ATTEMPTS: usize = 20;
 
 impl Known {
     /// # Errors
-    /// Those of [`OlderTable::read`].
+    /// Those of [`sockopt::Table::read`].
     pub(super) fn read() -> Result<Self, Error> {
-        Self::settle(|| Ok((OlderTable::read()?, PublicTable::read())))
+        Self::settle(|| Ok((sockopt::Table::read()?, proc::Table::read())))
     }
 
     /// The file is written page by page while the table may change: an entry may be left out. It is believed if nothing shows that some was,
     /// if it has what the older interface has, and if the next reading of both is the same.
     fn settle(
-        mut read: impl FnMut() -> Result<(OlderTable, Result<PublicTable, PublicError>), Error>,
+        mut read: impl FnMut() -> Result<(sockopt::Table, Result<proc::Table, proc::Error>), Error>,
     ) -> Result<Self, Error> {
         let mut before = None;
         let mut leaves_out = false;
@@ -46,7 +46,7 @@ impl Known {
             let (older, public) = read()?;
             let public = match public {
                 Ok(public) => public,
-                Err(error) => return Ok(Known { older, of_ipv6: Err(format!("{}: {error}", PublicTable::PATH)) }),
+                Err(error) => return Ok(Known { older, of_ipv6: Err(format!("{}: {error}", proc::Table::PATH)) }),
             };
             leaves_out = public.may_be_incomplete;
             let now = (of_older(&older), of_public(&public));
@@ -62,7 +62,7 @@ impl Known {
 }
 
 impl OfIpv6 {
-    fn of(public: PublicTable, told: &Counts, there: &Counts) -> Self {
+    fn of(public: proc::Table, told: &Counts, there: &Counts) -> Self {
         let mut of_ipv6 = OfIpv6::default();
         for mut service in public.services {
             if !told.contains_key(&service.takes) {
@@ -81,7 +81,7 @@ impl OfIpv6 {
 }
 
 /// How many services there are for each key, and how many destinations those have together.
-type Counts = HashMap<PublicKey, Count>;
+type Counts = HashMap<proc::Key, Count>;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Count {
@@ -89,7 +89,7 @@ struct Count {
     destinations: usize,
 }
 
-fn of_older(older: &OlderTable) -> Counts {
+fn of_older(older: &sockopt::Table) -> Counts {
     let services = older.table.services();
     let mut counts = counts(services.map(|entry| (takes(entry.service().key()), entry.destinations().len())));
     for (key, untold) in &older.untold {
@@ -98,11 +98,11 @@ fn of_older(older: &OlderTable) -> Counts {
     counts
 }
 
-fn of_public(public: &PublicTable) -> Counts {
+fn of_public(public: &proc::Table) -> Counts {
     counts(public.services.iter().map(|service| (service.takes, service.destinations.len())))
 }
 
-fn counts(services: impl Iterator<Item = (PublicKey, usize)>) -> Counts {
+fn counts(services: impl Iterator<Item = (proc::Key, usize)>) -> Counts {
     let mut counts = Counts::new();
     for (key, destinations) in services {
         let count = counts.entry(key).or_default();
@@ -112,27 +112,27 @@ fn counts(services: impl Iterator<Item = (PublicKey, usize)>) -> Counts {
     counts
 }
 
-fn takes(key: ServiceKey) -> PublicKey {
+fn takes(key: ServiceKey) -> proc::Key {
     match key {
-        ServiceKey::Address { protocol, at } => PublicKey::Address { protocol, at },
-        ServiceKey::Mark { mark, .. } => PublicKey::Mark(mark),
+        ServiceKey::Address { protocol, at } => proc::Key::Address { protocol, at },
+        ServiceKey::Mark { mark, .. } => proc::Key::Mark(mark),
     }
 }
 
 /// Is all of IPv4 that was told there, once, and nothing else of IPv4, nor anything twice?
 fn agree(told: &Counts, there: &Counts) -> bool {
-    let is_there = |(key, told): (&PublicKey, &Count)| {
+    let is_there = |(key, told): (&proc::Key, &Count)| {
         there.get(key).is_some_and(|there| there == told || has_another(key, *told, *there))
     };
-    let is_alone = |(key, there): (&PublicKey, &Count)| {
-        told.contains_key(key) || there.services == 1 && !matches!(key, PublicKey::Address { at, .. } if at.is_ipv4())
+    let is_alone = |(key, there): (&proc::Key, &Count)| {
+        told.contains_key(key) || there.services == 1 && !matches!(key, proc::Key::Address { at, .. } if at.is_ipv4())
     };
     told.iter().all(is_there) && there.iter().all(is_alone)
 }
 
 /// A mark may have a service of IPv6, too.
-fn has_another(key: &PublicKey, told: Count, there: Count) -> bool {
-    matches!(key, PublicKey::Mark(_)) && there.services == 2 && there.destinations >= told.destinations
+fn has_another(key: &proc::Key, told: Count, there: Count) -> bool {
+    matches!(key, proc::Key::Mark(_)) && there.services == 2 && there.destinations >= told.destinations
 }
 
 #[cfg(test)]
@@ -154,7 +154,7 @@ TCP  0A000001:0050 rr
 UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc
 ";
 
-    fn older() -> OlderTable {
+    fn older() -> sockopt::Table {
         let web = "tcp 10.0.0.1:80".parse().unwrap();
         let server = Destination::new("10.0.0.2:80".parse().unwrap()).with_forwarding(Forwarding::Tunnel(Tunnel::Ipip));
         let mut table = Table::new();
@@ -165,20 +165,20 @@ UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc
         ] {
             table.apply(&command).unwrap();
         }
-        OlderTable { table, untold: vec![(web, 1)] }
+        sockopt::Table { table, untold: vec![(web, 1)] }
     }
 
     pub(in super::super) fn known() -> Known {
-        Known::settle(|| Ok((older(), PublicTable::parse(PUBLIC)))).unwrap()
+        Known::settle(|| Ok((older(), proc::Table::parse(PUBLIC)))).unwrap()
     }
 
     /// Read so, and then always like the last of these; how often.
-    fn settled(readings: &[(OlderTable, &str)]) -> (Known, usize) {
+    fn settled(readings: &[(sockopt::Table, &str)]) -> (Known, usize) {
         let mut read = 0;
         let known = Known::settle(|| {
             let (older, public) = &readings[read.min(readings.len() - 1)];
             read += 1;
-            Ok((older.clone(), PublicTable::parse(public)))
+            Ok((older.clone(), proc::Table::parse(public)))
         });
         (known.unwrap(), read)
     }
@@ -208,12 +208,12 @@ UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc
         let mut readings = 0;
         let known = Known::settle(|| {
             readings += 1;
-            let public = PublicTable { may_be_incomplete: readings < 3, ..PublicTable::parse(PUBLIC).unwrap() };
+            let public = proc::Table { may_be_incomplete: readings < 3, ..proc::Table::parse(PUBLIC).unwrap() };
             Ok((older(), Ok(public)))
         });
         assert_eq!((known.unwrap().of_ipv6.unwrap().services.len(), readings), (2, 3));
         let known = Known::settle(|| {
-            Ok((older(), Ok(PublicTable { may_be_incomplete: true, ..PublicTable::parse(PUBLIC).unwrap() })))
+            Ok((older(), Ok(proc::Table { may_be_incomplete: true, ..proc::Table::parse(PUBLIC).unwrap() })))
         });
         assert_eq!(known.unwrap().of_ipv6.unwrap_err(), LEAVES_OUT);
     }

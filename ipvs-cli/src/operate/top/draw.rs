@@ -1,6 +1,6 @@
 //! The screen of `top`: from what is to be seen to letters in their places. Only what fits is looked at.
 
-use ipvs::{Connection, DestinationState, Forwarding};
+use ipvs::{DestinationState, Forwarding, proc::Connection};
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -242,7 +242,7 @@ fn bottom(model: &Model, scene: &Scene<'_>) -> String {
 mod tests {
     use std::time::Duration;
 
-    use ipvs::{Connections, Destination, Service, ServiceKey, ServiceState, Statistics, Weight};
+    use ipvs::{Destination, Service, ServiceKey, ServiceState, Statistics, Weight, proc::Connections};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 

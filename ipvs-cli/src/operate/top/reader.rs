@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use ipvs::{Client, Connections, DestinationState, ServiceKey, ServiceState};
+use ipvs::{Client, DestinationState, ServiceKey, ServiceState, proc::Connections};
 
 use crate::escape;
 use crate::failure::Failure;
@@ -49,7 +49,7 @@ pub(super) struct Details {
 #[derive(Debug, Default)]
 pub(super) struct Listed {
     pub(super) total: u64,
-    pub(super) some: Vec<ipvs::Connection>,
+    pub(super) some: Vec<ipvs::proc::Connection>,
     /// They can't be read.
     pub(super) trouble: Option<String>,
 }

@@ -2,7 +2,7 @@
 //!
 //! It says less (IPv4 only, no persistence engines, no kinds of tunnels, counters of 32 bits), but costs the kernel a tenth, and
 //! it answers root of a user namespace, whom netlink refuses. A listing without statistics needs of it how many destinations
-//! a service has, and the destinations; [`OlderTable`](crate::OlderTable) needs the rest, too.
+//! a service has, and the destinations; [`sockopt::Table`](crate::sockopt::Table) needs the rest, too.
 //!
 //! One file a noun, with both ways: questions and answers for us, and what the kernel makes of them for the in-memory one.
 //! The numbers in the names of fields are their places in the structures of `include/uapi/linux/ip_vs.h`. An answer comes in the

@@ -2,8 +2,8 @@
 
 use ipvs::{
     Cause, Command, CommandKind, Daemon, DaemonRole, Destination, DestinationState, Errno, Error, Forwarding,
-    InterfaceName, Netmask, Persistence, PersistenceEngine, Planner, Refusal, Scheduler, SchedulerFlags, Service,
-    ServiceKey, Table, Timeouts, Tunnel, TunnelFlags, Weight,
+    InterfaceName, Netmask, Persistence, PersistenceEngine, Refusal, Scheduler, SchedulerFlags, Service, ServiceKey,
+    Table, Timeouts, Tunnel, TunnelFlags, Weight, change::Planner,
 };
 use kernel_tests::on_each_director;
 

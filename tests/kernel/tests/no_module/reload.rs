@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use ipvs::{AsyncClient, Client, Command, Errno, Error, Planner, Service, ServiceKey, Table};
+use ipvs::{AsyncClient, Client, Command, Errno, Error, Service, ServiceKey, Table, change::Planner};
 use kernel_tests::sandbox;
 
 #[path = "../../../../ipvs/examples/controller.rs"]

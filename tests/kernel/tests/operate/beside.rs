@@ -8,7 +8,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use ipvs::{Client, Destination, Planner, Table};
+use ipvs::{Client, Destination, Table, change::Planner};
 use kernel_tests::target::Target;
 
 use super::world::{World, key, rules, scratch, table};

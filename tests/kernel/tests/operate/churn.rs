@@ -9,7 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use ipvs::{Client, Command, Error, OlderTable, Planner, Table, plan};
+use ipvs::{
+    Client, Command, Error, Table,
+    change::{Planner, plan},
+    sockopt,
+};
 use kernel_tests::sandbox;
 use kernel_tests::target::Target;
 
@@ -85,7 +89,7 @@ fn table_with(weight: u32, services: u32) -> Table {
 
 /// Reads the director without dumps: `getsockopt` copies all services in one call, and nobody else changes this director.
 fn is_held(desired: &Table) -> bool {
-    let held = OlderTable::read().unwrap();
+    let held = sockopt::Table::read().unwrap();
     held.untold.is_empty() && Planner::new().only_services().plan(&held.table, desired).is_empty()
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ipvs::{Command, Planner};
+use ipvs::{Command, change::Planner};
 
 use super::world::{World, calls, program, rules, scratch, strace, table};
 

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::task::{Context, Poll, Waker};
 
-use ipvs::{AsyncClient, Client, Command as Change, Error, Namespace, NamespaceError, Service, ServiceKey};
+use ipvs::{
+    AsyncClient, Client, Command as Change, Error, Service, ServiceKey,
+    netns::{Namespace, NamespaceError},
+};
 
 use super::world::World;
 
@@ -113,8 +116,8 @@ fn a_namespace_may_vanish_while_it_is_read() {
     let there: Namespace = named.name.parse().unwrap();
     let mut client = Client::builder().namespace(there).connect().unwrap();
     let wanted = super::world::table(1..=40, 1);
-    client.reconcile(&wanted, &ipvs::Planner::new()).unwrap();
-    let is_read = |client: &mut Client| ipvs::plan(&client.table().unwrap(), &wanted).is_empty();
+    client.reconcile(&wanted, &ipvs::change::Planner::new()).unwrap();
+    let is_read = |client: &mut Client| ipvs::change::plan(&client.table().unwrap(), &wanted).is_empty();
     let vanishing = std::thread::spawn(move || drop(named));
     while !vanishing.is_finished() {
         assert!(is_read(&mut client));

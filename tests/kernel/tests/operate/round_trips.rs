@@ -1,6 +1,9 @@
 //! What `show` writes, `apply` makes.
 
-use ipvs::{Planner, Table, plan};
+use ipvs::{
+    Table,
+    change::{Planner, plan},
+};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 

@@ -2,7 +2,10 @@
 
 use std::process::Command;
 
-use ipvs::{PublicKey, PublicTable, Sysctl, SysctlValue, Sysctls};
+use ipvs::{
+    proc,
+    sysctl::{Sysctl, SysctlValue, Sysctls},
+};
 
 use super::world::{Done, World, program};
 
@@ -61,10 +64,10 @@ fn a_listing_without_privileges_says_so_and_shows_what_is_public() {
 fn the_public_table_has_all_services_and_the_totals_are_there() {
     let world = World::new();
     assert_eq!(world.run("apply --quiet -", RULES).status, 0);
-    let public = PublicTable::read().unwrap();
+    let public = proc::Table::read().unwrap();
     assert_eq!(public.services.len(), 4);
-    assert_eq!(public.services.iter().filter(|service| matches!(service.takes, PublicKey::Mark(_))).count(), 1);
-    assert_eq!(ipvs::total_statistics().unwrap().connections, 0);
+    assert_eq!(public.services.iter().filter(|service| matches!(service.takes, proc::Key::Mark(_))).count(), 1);
+    assert_eq!(ipvs::proc::totals().unwrap().connections, 0);
 }
 
 #[test]

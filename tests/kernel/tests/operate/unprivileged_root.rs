@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ipvs::{
-    Client, Daemon, DaemonRole, DestinationState, InterfaceName, Namespace, OlderTable, Rates, ServiceKey,
-    ServiceState, Statistics, Table, TableEntry, Timeouts,
+    Client, Daemon, DaemonRole, DestinationState, InterfaceName, Rates, ServiceKey, ServiceState, Statistics, Table,
+    TableEntry, Timeouts, netns::Namespace, sockopt,
 };
 
 use super::world::{Done, World, ours, program, start, table};
@@ -191,7 +191,7 @@ fn the_library_reads_what_netlink_does() {
     network.within(send_a_packet).unwrap();
     wait_for_a_connection(&mut client, &"udp 10.0.0.1:53".parse().unwrap());
     let known = client.table().unwrap();
-    let told = network.within(OlderTable::read).unwrap().unwrap();
+    let told = network.within(sockopt::Table::read).unwrap().unwrap();
     assert_eq!((told.untold.as_slice(), told.tunnels().count()), ([].as_slice(), 0));
     assert_same(&told.table, &known);
     assert_eq!(told.table.timeouts(), known.timeouts());
@@ -216,7 +216,7 @@ fn all_counters_and_rates_are_netlinks() {
     loop {
         network.within(converse).unwrap();
         let known = client.table().unwrap();
-        let told = network.within(OlderTable::read).unwrap().unwrap().table;
+        let told = network.within(sockopt::Table::read).unwrap().unwrap().table;
         // The kernel may bring them up to date between the readings.
         if told_apart(&known) && client.table().unwrap() == known {
             assert!(told.services().eq(known.services()), "{told:?}\n{known:?}");
@@ -265,7 +265,7 @@ fn large_tables_are_read_whole() {
     let many = table(0..400, 3);
     world.hold(&many);
     for _ in 0..5 {
-        assert_same(&OlderTable::read().unwrap().table, &world.client.table().unwrap());
+        assert_same(&sockopt::Table::read().unwrap().table, &world.client.table().unwrap());
     }
 }
 

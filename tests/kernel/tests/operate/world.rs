@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ipvs::{Client, Destination, Forwarding, Planner, Scheduler, Service, ServiceKey, Table, Weight};
+use ipvs::{Client, Destination, Forwarding, Scheduler, Service, ServiceKey, Table, Weight, change::Planner};
 use kernel_tests::sandbox;
 use kernel_tests::target::Target;
 

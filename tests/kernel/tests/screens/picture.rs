@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipvs::{Client, Destination, Forwarding, Planner, Scheduler, Service, ServiceKey, Table, Weight};
+use ipvs::{Client, Destination, Forwarding, Scheduler, Service, ServiceKey, Table, Weight, change::Planner};
 use kernel_tests::sandbox;
 
 const VIRTUAL: &str = "192.0.2.1";

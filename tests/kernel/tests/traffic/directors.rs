@@ -7,7 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
-use ipvs::{Client, Connections, Daemon, DaemonRole, Destination, Family, Protocol, Scheduler, Service, ServiceKey};
+use ipvs::{
+    Client, Daemon, DaemonRole, Destination, Family, Protocol, Scheduler, Service, ServiceKey, proc::Connections,
+};
 use kernel_tests::network::{
     Conversation, Machine, Network, Servers, Speaks, VIRTUAL4, client, director, server, spare, virtual_address,
 };

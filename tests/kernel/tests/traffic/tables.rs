@@ -6,7 +6,10 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use ipvs::{Client, Connection, Connections, Timeouts};
+use ipvs::{
+    Client, Timeouts,
+    proc::{Connection, Connections},
+};
 use kernel_tests::network::Network;
 use kernel_tests::target::Target;
 

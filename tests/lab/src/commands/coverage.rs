@@ -49,7 +49,7 @@ pub(crate) struct Coverage {
     /// Only the tests on this machine
     #[arg(long, conflicts_with = "kernel")]
     only_host: bool,
-    /// Show this source file with the count of each line, such as `ipvs/src/plan.rs`, from the last run
+    /// Show this source file with the count of each line, such as `ipvs/src/change/plan.rs`, from the last run
     #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "only_host"])]
     show: Option<PathBuf>,
 }
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(of("/w/ipvs-cli/src/io.rs"), Some(("ipvs-cli", "ipvs-cli/src/io.rs")));
         for path in [
             "/w/ipvs/src/wire/tests.rs",
-            "/w/ipvs/src/plan_laws.rs",
+            "/w/ipvs/src/change/plan_laws.rs",
             "/w/ipvs/tests/examples.rs",
             "/w/tests/lab/src/cli.rs",
             "/x/serde/src/lib.rs",

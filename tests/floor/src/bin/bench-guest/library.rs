@@ -2,7 +2,10 @@
 
 use std::{ops::ControlFlow, path::Path, thread, time::Instant};
 
-use ipvs::{Change, Client, Command, Destination, Forwarding, Planner, Scheduler, Service, ServiceKey, Table, Weight};
+use ipvs::{
+    Client, Command, Destination, Forwarding, Scheduler, Service, ServiceKey, Table, Weight,
+    change::{Change, Planner},
+};
 
 use crate::{
     measure::{Expected, SETTLE, is_table, tell_wrong},

@@ -16,7 +16,7 @@ use crate::timeouts::Timeouts;
 /// The commands that turn `current` into `desired`: [`Planner::new`]`().plan(current, desired)`.
 ///
 /// ```
-/// use ipvs::{Command, Service, Table, plan};
+/// use ipvs::{Command, Service, Table, change::plan};
 /// let current = Table::new();
 /// let mut desired = current.clone();
 /// desired.apply(&Command::AddService(Service::new("tcp 192.0.2.1:80".parse()?)))?;
@@ -39,7 +39,7 @@ pub fn plan(current: &Table, desired: &Table) -> Plan {
 /// what somebody else has just added.
 ///
 /// ```
-/// use ipvs::{Client, Planner, Table};
+/// use ipvs::{Client, Table, change::Planner};
 /// let mut director = Client::fake(Table::new());
 /// let plan = Planner::new().plan(&director.table()?, &Table::new());
 /// for outcome in director.execute_all(plan.commands())? {
@@ -77,7 +77,7 @@ impl Plan {
 /// Makes plans, with restrictions.
 ///
 /// ```
-/// use ipvs::{Command, Planner, Service, Table};
+/// use ipvs::{Command, Service, Table, change::Planner};
 /// let mut current = Table::new();
 /// current.apply(&Command::AddService(Service::new("mark 1".parse()?)))?;
 /// let emptied = Planner::new().plan(&current, &Table::new());
@@ -147,7 +147,7 @@ impl Eq for Predicate {}
 /// Identifies what a [`Table`] holds: a service, or one destination of a service.
 ///
 /// ```
-/// use ipvs::EntryKey;
+/// use ipvs::change::EntryKey;
 /// let service = EntryKey::service("tcp 192.0.2.1:80".parse()?);
 /// let server = EntryKey::destination("tcp 192.0.2.1:80".parse()?, "192.0.2.11:80".parse()?);
 /// assert_eq!(service.to_string(), "tcp 192.0.2.1:80");
@@ -209,7 +209,7 @@ impl Planner {
     /// Leaves the weights of destinations that are there as they are: another program, such as a health checker, sets them.
     ///
     /// The kernel has no command that changes a destination and leaves its weight alone. Where anything else of a destination differs, a
-    /// [`Change`](crate::Change) therefore reads the service right before it sends the edit, and writes the weight that it finds. Only a
+    /// [`Change`](crate::change::Change) therefore reads the service right before it sends the edit, and writes the weight that it finds. Only a
     /// weight that is set between that answer and the edit, which is one system call, is overwritten. A [`Plan`] has the weight of the
     /// table that it was made from.
     #[must_use]
@@ -232,11 +232,11 @@ impl Planner {
     /// Of what is not desired, deletes only these services and destinations, such as those that a controller made before.
     ///
     /// A destination is deleted only if it is named itself; a service only if it is named, and each destination that it has is, too:
-    /// otherwise it stays, without the named ones. A [`Change`](crate::Change) asks for the service once more right before it deletes
+    /// otherwise it stays, without the named ones. A [`Change`](crate::change::Change) asks for the service once more right before it deletes
     /// it. Sync daemons that are not desired stay.
     ///
     /// ```
-    /// use ipvs::{Command, Destination, EntryKey, Planner, Service, Table};
+    /// use ipvs::{Command, Destination, Service, Table, change::{EntryKey, Planner}};
     /// let (key, mine) = ("mark 1".parse()?, "192.0.2.11:0".parse()?);
     /// let mut current = Table::new();
     /// current.apply(&Command::AddService(Service::new(key)))?;
@@ -256,14 +256,14 @@ impl Planner {
         Planner { deletions: Deletions::These(Arc::new(entries.into_iter().map(plain).collect())), ..self }
     }
 
-    /// Does not let a [`Change`](crate::Change) delete more than this number of services and destinations.
+    /// Does not let a [`Change`](crate::change::Change) delete more than this number of services and destinations.
     ///
     /// All attempts of one change count together, and the destinations of a deleted service count, too. Before an attempt would exceed
-    /// the limit, the change stops with [`StopReason::Deletions`](crate::StopReason::Deletions). Plans are not limited, so that they show
+    /// the limit, the change stops with [`StopReason::Deletions`](crate::change::StopReason::Deletions). Plans are not limited, so that they show
     /// what is wanted.
     ///
     /// ```
-    /// use ipvs::{Client, Command, DeletionsError, Planner, ReconcileError, Service, StopReason, Table};
+    /// use ipvs::{Client, Command, Service, Table, change::{DeletionsError, Planner, ReconcileError, StopReason}};
     /// let mut director = Client::fake(Table::new());
     /// for key in ["mark 1", "mark 2"] {
     ///     director.add_service(&Service::new(key.parse()?))?;
@@ -279,14 +279,14 @@ impl Planner {
         Planner { limits: DeletionLimits { most: Some(limit), ..self.limits }, ..self }
     }
 
-    /// Does not let a [`Change`](crate::Change) delete any service but these, which somebody has agreed to.
+    /// Does not let a [`Change`](crate::change::Change) delete any service but these, which somebody has agreed to.
     ///
     /// Unlike [`only_these_deletions`](Self::only_these_deletions), which leaves all others alone, this stops the change, with
-    /// [`StopReason::Deletions`](crate::StopReason::Deletions), before an attempt that would delete another service. Destinations of
+    /// [`StopReason::Deletions`](crate::change::StopReason::Deletions), before an attempt that would delete another service. Destinations of
     /// services that stay are not concerned.
     ///
     /// ```
-    /// use ipvs::{Client, DeletionsError, Planner, ReconcileError, Service, StopReason, Table};
+    /// use ipvs::{Client, Service, Table, change::{DeletionsError, Planner, ReconcileError, StopReason}};
     /// let (agreed, other) = ("mark 1".parse()?, "mark 2".parse()?);
     /// let mut director = Client::fake(Table::new());
     /// director.add_service(&Service::new(agreed))?;
@@ -336,7 +336,7 @@ impl Planner {
     /// [`only_services`](Self::only_services).
     ///
     /// ```
-    /// use ipvs::{Command, Planner, Service, ServiceKey, Table};
+    /// use ipvs::{Command, Service, ServiceKey, Table, change::Planner};
     /// let mut current = Table::new();
     /// for key in ["mark 1", "udp 192.0.2.1:53"] {
     ///     current.apply(&Command::AddService(Service::new(key.parse()?)))?;

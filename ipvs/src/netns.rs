@@ -13,9 +13,9 @@ use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::error::InvalidValue;
 #[cfg(target_os = "linux")]
 use crate::getsockopt::namespace_of_socket;
+use crate::invalid_value::InvalidValue;
 use crate::link;
 
 /// A network namespace: each has a table, timeouts, sync daemons and sysctls of its own.
@@ -30,11 +30,11 @@ use crate::link;
 /// namespace that owns it and in one's own.
 ///
 /// ```
-/// use ipvs::Namespace;
+/// use ipvs::netns::Namespace;
 /// let home = Namespace::of_this_thread()?;
 /// assert_eq!(home, Namespace::of_process(std::process::id())?);
 /// assert_eq!(home, "/proc/self/ns/net".parse()?);
-/// # Ok::<(), ipvs::NamespaceError>(())
+/// # Ok::<(), ipvs::netns::NamespaceError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Namespace {
@@ -48,7 +48,7 @@ pub struct Namespace {
 /// Why a [`Namespace`] could not be found, or work could not be done in it.
 ///
 /// ```
-/// use ipvs::{Namespace, NamespaceError};
+/// use ipvs::netns::{Namespace, NamespaceError};
 /// let error = Namespace::at("/nowhere/blue").unwrap_err();
 /// assert!(matches!(&error, NamespaceError::Open { .. }));
 /// assert_eq!(error.to_string(), "cannot open the network namespace /nowhere/blue: No such file or directory (os error 2)");
@@ -154,7 +154,7 @@ impl Namespace {
     /// `/proc/net` belong to the namespace in which they are opened, wherever they are used.
     ///
     /// ```no_run
-    /// use ipvs::{Client, Namespace};
+    /// use ipvs::{Client, netns::Namespace};
     /// let blue = Namespace::named("blue")?;
     /// let services = blue.within(|| Client::connect()?.services())??;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -181,7 +181,7 @@ impl Namespace {
 ///
 /// ```
 /// use std::{fs::File, os::fd::OwnedFd};
-/// use ipvs::Namespace;
+/// use ipvs::netns::Namespace;
 /// let descriptor: OwnedFd = File::open("/proc/thread-self/ns/net")?.into();
 /// assert_eq!(Namespace::try_from(descriptor)?, Namespace::of_this_thread()?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -227,7 +227,7 @@ fn id_of(file: &File) -> io::Result<(u64, u64)> {
 /// that there are only the device and inode numbers of its file, which a later namespace may get once this one has ended.
 ///
 /// ```
-/// use ipvs::NamespaceId;
+/// use ipvs::netns::NamespaceId;
 /// let id = NamespaceId::of_this_thread()?;
 /// assert_eq!(id, NamespaceId::of_this_thread()?);
 /// # Ok::<(), std::io::Error>(())

@@ -6,22 +6,23 @@ use std::net::SocketAddr;
 
 use crate::command::CommandKind;
 use crate::destination::{Forwarding, Tunnel};
-use crate::error::{Errno, Error, Refusal};
+use crate::errno::Errno;
+use crate::error::{Error, Refusal};
 use crate::info::Info;
 use crate::kernel::Behaviors;
 use crate::link::ask_older;
 use crate::service::ServiceKey;
-use crate::table::{DestinationState, ServiceState, Table, TableEntry, has_one_twice};
+use crate::table::{self, DestinationState, ServiceState, TableEntry, has_one_twice};
 use crate::wire::{Detail, WireError, sockopt};
 
 /// What a director holds, as far as the kernel's older interface, `getsockopt`, tells it.
 ///
 /// Netlink, which [`Client`](crate::Client) speaks, wants `CAP_NET_ADMIN` in the initial user namespace. The older interface wants it
 /// in the user namespace that owns the network namespace: so root of a rootless container can read its own director. It tells more than
-/// [`PublicTable`](crate::PublicTable), which everybody may read, and less than netlink:
+/// [`proc::Table`](crate::proc::Table), which everybody may read, and less than netlink:
 ///
 /// - services of IPv4 only. Those of IPv6 are not in the table, and nothing tells that there are any, but for
-///   [`PublicTable`](crate::PublicTable).
+///   [`proc::Table`](crate::proc::Table).
 /// - destinations of IPv4 only. Which services have others, and how many, is in [`untold`](Self::untold).
 /// - nothing of the kinds of tunnels: in the table each is [`Tunnel::Ipip`], whatever it is; [`tunnels`](Self::tunnels) has them.
 /// - nothing of persistence engines: [`Service::engine`](crate::Service::engine) is always `None`.
@@ -31,13 +32,13 @@ use crate::wire::{Detail, WireError, sockopt};
 /// What it does tell is as [`Client::table`](crate::Client::table) has it. To change a director takes netlink: this only reads.
 ///
 /// ```no_run
-/// use ipvs::{Client, Errno, Error, OlderTable};
+/// use ipvs::{Client, Errno, Error, sockopt};
 ///
 /// let table = match Client::connect()?.table() {
 ///     Ok(table) => table,
 ///     // In a rootless container.
 ///     Err(Error::Refused(refusal)) if refusal.errno == Errno::EPERM => {
-///         let older = OlderTable::read()?;
+///         let older = sockopt::Table::read()?;
 ///         for (service, count) in &older.untold {
 ///             println!("{service} has {count} destinations of IPv6 besides");
 ///         }
@@ -53,9 +54,9 @@ use crate::wire::{Detail, WireError, sockopt};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct OlderTable {
+pub struct Table {
     /// What was told.
-    pub table: Table,
+    pub table: table::Table,
     /// Services of the table that have destinations of IPv6, too, and how many.
     pub untold: Vec<(ServiceKey, usize)>,
 }
@@ -63,8 +64,8 @@ pub struct OlderTable {
 /// How often services, and the destinations of each, are asked for until what is told makes a whole.
 const ATTEMPTS: usize = 20;
 
-impl OlderTable {
-    /// That of this thread's network namespace; see [`Namespace::within`](crate::Namespace::within) for others.
+impl Table {
+    /// That of this thread's network namespace; see [`Namespace::within`](crate::netns::Namespace::within) for others.
     ///
     /// It is read in several requests, so it is not a snapshot if somebody makes changes meanwhile. But services are read until there are as
     /// many as the kernel counts, and the destinations of each until they are the same twice in a row: none is left out unnoticed.
@@ -77,13 +78,13 @@ impl OlderTable {
     /// changing; [`Error::Decode`] if an answer makes no sense.
     pub fn read() -> Result<Self, Error> {
         let older = Self::ask(ask_older().map_err(|errno| failed(CommandKind::GetInfo, errno))?)?;
-        Ok(OlderTable { table: older.table.with_behaviors(Behaviors::of_running_version()), ..older })
+        Ok(Table { table: older.table.with_behaviors(Behaviors::of_running_version()), ..older })
     }
 
     /// Destinations behind tunnels, of which the kind is not told.
     ///
     /// ```
-    /// fn is_sure(older: &ipvs::OlderTable) -> bool {
+    /// fn is_sure(older: &ipvs::sockopt::Table) -> bool {
     ///     older.untold.is_empty() && older.tunnels().next().is_none()
     /// }
     /// ```
@@ -119,7 +120,7 @@ impl OlderTable {
         sockopt::ask_daemons(&mut buffer);
         ask(sockopt::GET_DAEMONS, &mut buffer).map_err(|errno| failed(CommandKind::GetDaemons, errno))?;
         let daemons = sockopt::daemons(&buffer).ok_or_else(|| nonsense("IP_VS_SO_GET_DAEMON"))?;
-        Ok(OlderTable { table: Table::read(services, timeouts, daemons, info), untold })
+        Ok(Table { table: table::Table::read(services, timeouts, daemons, info), untold })
     }
 }
 
@@ -273,5 +274,5 @@ fn told_destinations(
 }
 
 #[cfg(test)]
-#[path = "older_tests.rs"]
+#[path = "sockopt_tests.rs"]
 mod tests;

@@ -11,17 +11,17 @@ use crate::service::Service;
 use crate::wire::{Header, encode_change};
 use crate::{Command, Daemon, Destination, Family, Statistics, Tunnel, strategies};
 
-fn read(table: &Table) -> Result<OlderTable, Error> {
+fn read(table: &table::Table) -> Result<Table, Error> {
     let mut fake = Fake::new(table.clone());
-    OlderTable::ask(|option, buffer| fake.ask(option, buffer))
+    Table::ask(|option, buffer| fake.ask(option, buffer))
 }
 
 fn service(mark: u32) -> Service {
     Service::new(format!("mark {mark}").parse().unwrap())
 }
 
-fn table(commands: impl IntoIterator<Item = Command>) -> Table {
-    let mut table = Table::new();
+fn table(commands: impl IntoIterator<Item = Command>) -> table::Table {
+    let mut table = table::Table::new();
     commands.into_iter().for_each(|command| table.apply(&command).unwrap());
     table
 }
@@ -47,9 +47,9 @@ fn what_is_not_told_is_named() {
 }
 
 /// The kernel, whose table is changed by this after each question.
-fn read_while(start: &Table, mut change: impl FnMut(&mut Fake, i32)) -> Result<OlderTable, Error> {
+fn read_while(start: &table::Table, mut change: impl FnMut(&mut Fake, i32)) -> Result<Table, Error> {
     let fake = RefCell::new(Fake::new(start.clone()));
-    OlderTable::ask(|option, buffer| {
+    Table::ask(|option, buffer| {
         let answered = fake.borrow_mut().ask(option, buffer);
         change(&mut fake.borrow_mut(), option);
         answered
@@ -73,7 +73,7 @@ fn services_that_come_meanwhile_are_asked_for_again() {
     });
     assert_eq!(older.unwrap().table.services().len(), 4);
     let mut next = 1;
-    let restless = read_while(&Table::new(), |fake, option| {
+    let restless = read_while(&table::Table::new(), |fake, option| {
         if option == sockopt::GET_INFO {
             make(fake, &Command::AddService(service(next)));
             next += 1;
@@ -173,7 +173,7 @@ fn absurd_numbers_are_not_believed() {
     for option in [sockopt::GET_INFO, sockopt::GET_SERVICE] {
         for count in [u32::MAX, u32::MAX - 1, i32::MAX as u32] {
             let mut fake = Fake::new(table([Command::AddService(service(1))]));
-            let told = OlderTable::ask(|asked, buffer| {
+            let told = Table::ask(|asked, buffer| {
                 fake.ask(asked, buffer)?;
                 if asked == option {
                     let at = if option == sockopt::GET_INFO { 8 } else { 44 };
@@ -197,8 +197,7 @@ fn refusals_say_what_was_asked() {
         (sockopt::GET_DAEMONS, Errno::EFAULT, "Bad address"),
     ] {
         let mut fake = Fake::new(table([Command::AddService(service(1))]));
-        let result =
-            OlderTable::ask(|option, buffer| if option == refused { Err(errno) } else { fake.ask(option, buffer) });
+        let result = Table::ask(|option, buffer| if option == refused { Err(errno) } else { fake.ask(option, buffer) });
         let error = result.unwrap_err();
         assert!(error.to_string().starts_with(said), "{error}");
         let is_missing = errno == Errno::ENOPROTOOPT;
@@ -227,7 +226,7 @@ proptest! {
         bytes in vec(prop_oneof![4 => Just(0), 1 => any::<u8>()], 1..400),
     ) {
         let (mut counts, mut bytes) = (counts.iter().cycle(), bytes.iter().cycle());
-        let told = OlderTable::ask(|option, buffer| {
+        let told = Table::ask(|option, buffer| {
             buffer.iter_mut().zip(&mut bytes).for_each(|(byte, said)| *byte = *said);
             let at = match option {
                 sockopt::GET_INFO => 8,
@@ -253,8 +252,8 @@ proptest! {
             destinations.iter_mut().for_each(|state| state.statistics = state.statistics.map(small));
             TableEntry::read(ServiceState::new(service), destinations)
         });
-        let start = Table::new();
-        let table = Table::read(services.collect(), start.timeouts(), vec![daemon], start.info());
+        let start = table::Table::new();
+        let table = table::Table::read(services.collect(), start.timeouts(), vec![daemon], start.info());
         let older = read(&table).unwrap();
         let expected: Vec<_> = table.services().filter_map(|entry| told(entry.state())).collect();
         let read: Vec<_> = older.table.services().map(|entry| *entry.state()).collect();

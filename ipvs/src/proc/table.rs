@@ -24,50 +24,50 @@ use crate::stats::{Rates, Statistics};
 /// TCP  0A000001:0050 rr  persistent 30000 FFFFFF00
 ///   -> 7F000001:0050      Tunnel  5      2          1
 /// ";
-/// let table = ipvs::PublicTable::parse(text)?;
+/// let table = ipvs::proc::Table::parse(text)?;
 /// let server = &table.services[0].destinations[0];
 /// assert_eq!((server.address, server.active_connections), ("127.0.0.1:80".parse()?, 2));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct PublicTable {
+pub struct Table {
     /// In the kernel's order, which means nothing.
-    pub services: Vec<PublicService>,
+    pub services: Vec<Service>,
     /// The kernel has left something out. Up to Linux 6.12 it does where other network namespaces have services, even if nothing changes.
     #[cfg_attr(feature = "serde", serde(default))]
     pub may_be_incomplete: bool,
 }
 
-/// A service of a [`PublicTable`].
+/// A service of a [`Table`].
 ///
 /// ```
-/// fn servers(service: &ipvs::PublicService) -> usize { service.destinations.len() }
+/// fn servers(service: &ipvs::proc::Service) -> usize { service.destinations.len() }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct PublicService {
+pub struct Service {
     /// What it takes.
-    pub takes: PublicKey,
+    pub takes: Key,
     /// Its scheduler.
     pub scheduler: Scheduler,
     /// Does it schedule each packet for itself? Not told of services of IPv6.
     pub one_packet: bool,
     /// How it holds clients.
-    pub persistence: Option<PublicPersistence>,
+    pub persistence: Option<Persistence>,
     /// Newest first.
-    pub destinations: Vec<PublicDestination>,
+    pub destinations: Vec<Destination>,
 }
 
-/// What a [`PublicService`] takes.
+/// What a [`Service`] takes.
 ///
 /// ```
-/// fn is_mark(service: &ipvs::PublicService) -> bool { matches!(service.takes, ipvs::PublicKey::Mark(_)) }
+/// fn is_mark(service: &ipvs::proc::Service) -> bool { matches!(service.takes, ipvs::proc::Key::Mark(_)) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
-pub enum PublicKey {
+pub enum Key {
     /// Packets to an address.
     Address {
         /// The transport protocol.
@@ -79,32 +79,32 @@ pub enum PublicKey {
     Mark(FirewallMark),
 }
 
-/// Persistence of a [`PublicService`].
+/// Persistence of a [`Service`].
 ///
 /// ```
-/// fn ticks(service: &ipvs::PublicService) -> Option<u32> { service.persistence.map(|held| held.ticks) }
+/// fn ticks(service: &ipvs::proc::Service) -> Option<u32> { service.persistence.map(|held| held.ticks) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct PublicPersistence {
+pub struct Persistence {
     /// Its timeout, in ticks of the kernel's clock, of which a second has 100, 250, 300 or 1,000: the kernel's `CONFIG_HZ`.
     pub ticks: u32,
     /// Its netmask as the kernel writes it: of IPv4 the mask; of IPv6 the length of the prefix, times 2 to the 24th.
     pub netmask: u32,
 }
 
-/// A destination of a [`PublicService`].
+/// A destination of a [`Service`].
 ///
 /// ```
-/// fn is_quiesced(server: &ipvs::PublicDestination) -> bool { server.weight.get() == 0 }
+/// fn is_quiesced(server: &ipvs::proc::Destination) -> bool { server.weight.get() == 0 }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct PublicDestination {
+pub struct Destination {
     /// Address and port.
     pub address: SocketAddr,
     /// How packets get there.
-    pub forwarding: PublicForwarding,
+    pub forwarding: Forwarding,
     /// Its share of new connections.
     pub weight: Weight,
     /// Gauge: established connections.
@@ -113,15 +113,15 @@ pub struct PublicDestination {
     pub inactive_connections: u32,
 }
 
-/// How packets reach a [`PublicDestination`]: of tunnels, the kind is not told.
+/// How packets reach a [`Destination`]: of tunnels, the kind is not told.
 ///
 /// ```
-/// assert_eq!(ipvs::PublicForwarding::Tunnel.to_string(), "Tunnel");
+/// assert_eq!(ipvs::proc::Forwarding::Tunnel.to_string(), "Tunnel");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
-pub enum PublicForwarding {
+pub enum Forwarding {
     /// Network address translation.
     Masquerade,
     /// To the director itself.
@@ -134,17 +134,17 @@ pub enum PublicForwarding {
     Bypass,
 }
 
-impl PublicForwarding {
+impl Forwarding {
     const NAMES: [(Self, &'static str); 5] = [
-        (PublicForwarding::Masquerade, "Masq"),
-        (PublicForwarding::Local, "Local"),
-        (PublicForwarding::Tunnel, "Tunnel"),
-        (PublicForwarding::DirectRoute, "Route"),
-        (PublicForwarding::Bypass, "Bypass"),
+        (Forwarding::Masquerade, "Masq"),
+        (Forwarding::Local, "Local"),
+        (Forwarding::Tunnel, "Tunnel"),
+        (Forwarding::DirectRoute, "Route"),
+        (Forwarding::Bypass, "Bypass"),
     ];
 }
 
-impl std::fmt::Display for PublicForwarding {
+impl std::fmt::Display for Forwarding {
     /// As ipvsadm names it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = Self::NAMES.iter().find(|(forwarding, _)| forwarding == self);
@@ -155,12 +155,12 @@ impl std::fmt::Display for PublicForwarding {
 /// A public file that can't be read, or not be understood.
 ///
 /// ```
-/// let error = ipvs::PublicTable::parse("1\n2\n3\nTCP nonsense\n").unwrap_err();
+/// let error = ipvs::proc::Table::parse("1\n2\n3\nTCP nonsense\n").unwrap_err();
 /// assert_eq!(error.to_string(), "line 4 is not understood: \"TCP nonsense\"");
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum PublicError {
+pub enum Error {
     /// It can't be read. If it is not there, the kernel has no IPVS, or has not loaded it yet.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -177,15 +177,15 @@ pub enum PublicError {
 /// How many lines of titles there are.
 const TITLES: usize = 3;
 
-impl PublicTable {
+impl Table {
     /// Where the kernel tells it: for the network namespace of the thread that reads.
     pub const PATH: &str = "/proc/thread-self/net/ip_vs";
 
     /// That of this thread's network namespace.
     ///
     /// # Errors
-    /// See [`PublicError`].
-    pub fn read() -> Result<Self, PublicError> {
+    /// See [`Error`].
+    pub fn read() -> Result<Self, Error> {
         let mut file = fs::File::open(Self::PATH)?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
@@ -193,23 +193,23 @@ impl PublicTable {
         // count, so the next byte is asked for, too.
         let end = text.len() as u64;
         let more = file.read_at(&mut [0], end)? + file.read_at(&mut [0], end + 1)?;
-        Ok(PublicTable { may_be_incomplete: more > 0, ..Self::parse(&text)? })
+        Ok(Table { may_be_incomplete: more > 0, ..Self::parse(&text)? })
     }
 
     /// The table that a text of the kernel's form tells.
     ///
     /// # Errors
-    /// [`PublicError::Line`].
-    pub fn parse(text: &str) -> Result<Self, PublicError> {
-        let mut services: Vec<PublicService> = Vec::new();
+    /// [`Error::Line`].
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let mut services: Vec<Service> = Vec::new();
         for (at, line) in text.lines().enumerate().skip(TITLES) {
             let understood = match line.trim_start().strip_prefix("-> ") {
                 Some(rest) => add_destination(&mut services, rest),
                 None => service(line).map(|service| services.push(service)),
             };
-            understood.ok_or_else(|| PublicError::Line { line: at + 1, text: line.to_owned() })?;
+            understood.ok_or_else(|| Error::Line { line: at + 1, text: line.to_owned() })?;
         }
-        Ok(PublicTable { services, may_be_incomplete: false })
+        Ok(Table { services, may_be_incomplete: false })
     }
 }
 
@@ -217,24 +217,24 @@ impl PublicTable {
 /// The kernel tells them to everybody, and nowhere else.
 ///
 /// ```no_run
-/// let total = ipvs::total_statistics()?;
+/// let total = ipvs::proc::totals()?;
 /// println!("{} connections, {} a second", total.connections, total.rates.connections);
-/// # Ok::<(), ipvs::PublicError>(())
+/// # Ok::<(), ipvs::proc::Error>(())
 /// ```
 ///
 /// # Errors
-/// See [`PublicError`].
-pub fn total_statistics() -> Result<Statistics, PublicError> {
-    totals(&fs::read_to_string("/proc/thread-self/net/ip_vs_stats")?)
+/// See [`Error`].
+pub fn totals() -> Result<Statistics, Error> {
+    parse_totals(&fs::read_to_string("/proc/thread-self/net/ip_vs_stats")?)
 }
 
-pub(crate) fn totals(text: &str) -> Result<Statistics, PublicError> {
-    let five = |at: usize| -> Result<[u64; 5], PublicError> {
+pub(crate) fn parse_totals(text: &str) -> Result<Statistics, Error> {
+    let five = |at: usize| -> Result<[u64; 5], Error> {
         let line = text.lines().nth(at).unwrap_or_default();
         let numbers = line.split_ascii_whitespace().map(|word| u64::from_str_radix(word, 16).ok());
         let numbers: Option<Vec<u64>> = numbers.collect();
         let five = numbers.and_then(|numbers| numbers.try_into().ok());
-        five.ok_or_else(|| PublicError::Line { line: at + 1, text: line.to_owned() })
+        five.ok_or_else(|| Error::Line { line: at + 1, text: line.to_owned() })
     };
     // Two lines of titles, the numbers, an empty line, a title, and the rates.
     let [connections, packets_in, packets_out, bytes_in, bytes_out] = five(2)?;
@@ -250,14 +250,14 @@ pub(crate) fn totals(text: &str) -> Result<Statistics, PublicError> {
     Ok(Statistics { connections, packets_in, packets_out, bytes_in, bytes_out, rates })
 }
 
-fn service(line: &str) -> Option<PublicService> {
+fn service(line: &str) -> Option<Service> {
     let mut words = line.split_ascii_whitespace();
     let (kind, what) = (words.next()?, words.next()?);
     let takes = match kind {
-        "FWM" => PublicKey::Mark(FirewallMark::new(u32::from_str_radix(what, 16).ok()?).ok()?),
-        _ => PublicKey::Address { protocol: protocol(kind)?, at: address(what)? },
+        "FWM" => Key::Mark(FirewallMark::new(u32::from_str_radix(what, 16).ok()?).ok()?),
+        _ => Key::Address { protocol: protocol(kind)?, at: address(what)? },
     };
-    let mut service = PublicService {
+    let mut service = Service {
         takes,
         scheduler: Scheduler::new(words.next()?).ok()?,
         one_packet: false,
@@ -270,7 +270,7 @@ fn service(line: &str) -> Option<PublicService> {
             "persistent" => {
                 let ticks = words.next()?.parse().ok()?;
                 let netmask = u32::from_str_radix(words.next()?, 16).ok()?;
-                service.persistence = Some(PublicPersistence { ticks, netmask });
+                service.persistence = Some(Persistence { ticks, netmask });
             }
             _ => return None,
         }
@@ -279,16 +279,16 @@ fn service(line: &str) -> Option<PublicService> {
 }
 
 /// A destination belongs to the service above it.
-fn add_destination(services: &mut [PublicService], text: &str) -> Option<()> {
+fn add_destination(services: &mut [Service], text: &str) -> Option<()> {
     services.last_mut()?.destinations.push(destination(text)?);
     Some(())
 }
 
-fn destination(text: &str) -> Option<PublicDestination> {
+fn destination(text: &str) -> Option<Destination> {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     let [at, forwarding, weight, active, inactive] = words.try_into().ok()?;
-    let (forwarding, _) = *PublicForwarding::NAMES.iter().find(|(_, name)| *name == forwarding)?;
-    Some(PublicDestination {
+    let (forwarding, _) = *Forwarding::NAMES.iter().find(|(_, name)| *name == forwarding)?;
+    Some(Destination {
         address: address(at)?,
         forwarding,
         weight: weight.parse().ok()?,
@@ -344,10 +344,10 @@ FWM  00000007 wlc
 
     #[test]
     fn a_kernels_table() {
-        let table = PublicTable::parse(KERNELS).unwrap();
+        let table = Table::parse(KERNELS).unwrap();
         let takes: Vec<_> = table.services.iter().map(|service| service.takes).collect();
-        let at = |protocol, at: &str| PublicKey::Address { protocol, at: at.parse().unwrap() };
-        let mark = PublicKey::Mark(FirewallMark::new(7).unwrap());
+        let at = |protocol, at: &str| Key::Address { protocol, at: at.parse().unwrap() };
+        let mark = Key::Mark(FirewallMark::new(7).unwrap());
         let expected = [
             at(Protocol::TCP, "[2001:db8::1]:80"),
             at(Protocol::SCTP, "10.0.0.1:80"),
@@ -356,7 +356,7 @@ FWM  00000007 wlc
             mark,
         ];
         assert_eq!(takes, expected);
-        assert_eq!(table.services[0].persistence, Some(PublicPersistence { ticks: 10000, netmask: 64 << 24 }));
+        assert_eq!(table.services[0].persistence, Some(Persistence { ticks: 10000, netmask: 64 << 24 }));
         assert_eq!(
             table.services.iter().map(|service| service.one_packet).collect::<Vec<_>>(),
             [false, false, true, false, false]
@@ -364,9 +364,9 @@ FWM  00000007 wlc
         let server = table.services[3].destinations[0];
         assert_eq!(
             server,
-            PublicDestination {
+            Destination {
                 address: "[2001:db8::9]:0".parse().unwrap(),
-                forwarding: PublicForwarding::Tunnel,
+                forwarding: Forwarding::Tunnel,
                 weight: Weight::ZERO,
                 active_connections: 3,
                 inactive_connections: 0,
@@ -388,14 +388,14 @@ FWM  00000007 wlc
             "TCP [::1:0050 rr",
             "UDP 0A000001:0035 wlc persistent x y",
         ] {
-            let error = PublicTable::parse(&format!("a\nb\nc\n{line}\n")).unwrap_err();
-            assert!(matches!(&error, PublicError::Line { line: 4, text } if text == line), "{error}");
+            let error = Table::parse(&format!("a\nb\nc\n{line}\n")).unwrap_err();
+            assert!(matches!(&error, Error::Line { line: 4, text } if text == line), "{error}");
         }
         for server in ["7F000007:0035 Masq 1 0", "7F000007:0035 Mask 1 0 7", "7F000007:0035 Masq -1 0 7"] {
             let text = format!("a\nb\nc\nTCP 0A000001:0050 rr\n  -> {server}\n");
-            assert!(matches!(PublicTable::parse(&text), Err(PublicError::Line { line: 5, .. })), "{server}");
+            assert!(matches!(Table::parse(&text), Err(Error::Line { line: 5, .. })), "{server}");
         }
-        assert_eq!(PublicTable::parse("").unwrap(), PublicTable::default());
+        assert_eq!(Table::parse("").unwrap(), Table::default());
     }
 
     #[test]
@@ -407,16 +407,16 @@ FWM  00000007 wlc
  Conns/s   Pkts/s   Pkts/s          Bytes/s          Bytes/s
        1        2        3                4               FF
 ";
-        let total = totals(text).unwrap();
+        let total = parse_totals(text).unwrap();
         assert_eq!((total.connections, total.packets_in, total.bytes_in, total.bytes_out), (10, 31, 4096, 2));
         assert_eq!((total.rates.connections, total.rates.bytes_out), (1, 255));
-        assert!(matches!(totals("one\ntwo\nx"), Err(PublicError::Line { line: 3, .. })));
+        assert!(matches!(parse_totals("one\ntwo\nx"), Err(Error::Line { line: 3, .. })));
     }
 
     proptest! {
         #[test]
         fn no_text_panics(text in ".{0,200}", lines in proptest::collection::vec("(TCP|FWM|  ->|IP_)? ?[0-9A-Fx:\\[\\] a-z-]{0,40}", 0..6)) {
-            let _ = (PublicTable::parse(&text), totals(&text), PublicTable::parse(&lines.join("\n")));
+            let _ = (Table::parse(&text), parse_totals(&text), Table::parse(&lines.join("\n")));
         }
     }
 }

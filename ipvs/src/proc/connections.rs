@@ -13,7 +13,7 @@ use crate::service::{Family, FirewallMark, Protocol, ServiceKey};
 /// A template is what persistence remembers of a client: its later connections go to the same destination.
 ///
 /// ```
-/// use ipvs::{Connections, ServiceKey};
+/// use ipvs::{ServiceKey, proc::Connections};
 /// let table = "TCP 7F000001 9C41 7F00000A 0050 7F00000A 1F90 ESTABLISHED     899\n";
 /// let connection = Connections::new(table.as_bytes()).next().unwrap()?;
 /// assert_eq!(connection.client, "127.0.0.1:40001".parse()?);
@@ -49,11 +49,11 @@ impl Connection {
 /// What a persistence engine tells clients apart by.
 ///
 /// ```
-/// use ipvs::Connections;
+/// use ipvs::proc::Connections;
 /// let table = "UDP 7F000001 0000 7F00000A 13C4 7F00000A 13C4 NONE 59 sip 12345@example.net\n";
 /// let template = Connections::new(table.as_bytes()).next().unwrap()?;
 /// assert_eq!(template.engine.unwrap().data, b"12345@example.net");
-/// # Ok::<(), ipvs::ConnectionsError>(())
+/// # Ok::<(), ipvs::proc::ConnectionsError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EngineData {
@@ -66,7 +66,7 @@ pub struct EngineData {
 /// The state of a connection by the kernel's name for it, such as `ESTABLISHED` or `SYN_RECV`; `NONE` of a template.
 ///
 /// ```
-/// fn is_open(connection: &ipvs::Connection) -> bool {
+/// fn is_open(connection: &ipvs::proc::Connection) -> bool {
 ///     connection.state.as_bytes() == b"ESTABLISHED"
 /// }
 /// ```
@@ -95,7 +95,7 @@ impl fmt::Debug for ConnectionState {
 /// Why the connections could not be read.
 ///
 /// ```
-/// let error = ipvs::Connections::new(&b"TCP 7F000001 9C41\n"[..]).next().unwrap().unwrap_err();
+/// let error = ipvs::proc::Connections::new(&b"TCP 7F000001 9C41\n"[..]).next().unwrap().unwrap_err();
 /// let text = "connection table, line 1: no virtual address in \"TCP 7F000001 9C41\"";
 /// assert_eq!(error.to_string(), text);
 /// ```
@@ -130,7 +130,7 @@ const LONGEST_LINE: u64 = 4096;
 /// The table changes while it is read: an entry may appear twice or not at all.
 ///
 /// ```no_run
-/// for connection in ipvs::Connections::open()? {
+/// for connection in ipvs::proc::Connections::open()? {
 ///     let connection = connection?;
 ///     println!("{} -> {}", connection.client, connection.destination);
 /// }
