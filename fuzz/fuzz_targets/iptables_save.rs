@@ -2,14 +2,14 @@
 
 #![no_main]
 
-use fwmark::{Family, setters_of_save};
+use fwmark::{Family, foreign_rules_of_save};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|saved: &str| {
     for family in [Family::V4, Family::V6] {
-        for setter in setters_of_save(saved, family) {
-            assert!(!setter.place().is_empty() && !setter.packets().is_empty());
-            assert!(!setter.effect().to_string().is_empty());
+        for foreign in foreign_rules_of_save(saved, family) {
+            assert!(!foreign.place().is_empty() && !foreign.packets().is_empty());
+            assert!(!foreign.effect().to_string().is_empty());
         }
     }
 });

@@ -5,23 +5,10 @@ use std::fmt;
 use ipvs::owners::Owner;
 
 use crate::failure::BackendError;
+use crate::foreign::ForeignRule;
 use crate::iptables::{self, Iptables, Programs, Variant};
 use crate::nft::Nftables;
 use crate::rule::MarkRule;
-use crate::setter::Setter;
-
-/// Whether something had to be done.
-///
-/// ```
-/// assert_ne!(fwmark::Change::None, fwmark::Change::Made);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// All was as it should be.
-    None,
-    /// The rules were changed.
-    Made,
-}
 
 /// Where rules are kept: in nftables or in iptables. What can be done with them is the same.
 ///
@@ -57,7 +44,7 @@ impl Backend {
                 return Iptables::open(owner).map(Backend::Iptables).map_err(|other| neither(error, other));
             }
         };
-        // What can't be read may well be ours.
+        // A table that can't be read may be the owner's.
         let is_in_use = nftables.list().map_or(true, |rules| !rules.is_empty());
         if !is_in_use && Iptables::is_in_use(&owner) {
             return Iptables::open(owner).map(Backend::Iptables);
@@ -65,11 +52,12 @@ impl Backend {
         Ok(Backend::Nftables(nftables))
     }
 
-    /// Makes these rules, in this order, the owner's only ones. Where rules overlap, the later one decides.
+    /// Makes these rules, in this order, the owner's only ones. Where rules overlap, the later one decides. Returns whether
+    /// anything was changed.
     ///
     /// # Errors
     /// Those of [`Nftables::apply`] and [`Iptables::apply`].
-    pub fn apply(&mut self, rules: &[MarkRule]) -> Result<Change, BackendError> {
+    pub fn apply(&mut self, rules: &[MarkRule]) -> Result<bool, BackendError> {
         match self {
             Backend::Nftables(nftables) => nftables.apply(rules),
             Backend::Iptables(iptables) => iptables.apply(rules),
@@ -87,11 +75,11 @@ impl Backend {
         }
     }
 
-    /// Takes all rules of the owner away, and what held them.
+    /// Removes all rules of the owner, and what held them. Returns whether there was anything.
     ///
     /// # Errors
     /// Those of [`Nftables::remove`] and [`Iptables::remove`].
-    pub fn remove(&mut self) -> Result<Change, BackendError> {
+    pub fn remove(&mut self) -> Result<bool, BackendError> {
         self.apply(&[])
     }
 
@@ -128,8 +116,8 @@ fn neither(nftables: BackendError, iptables: BackendError) -> BackendError {
 /// ```no_run
 /// use fwmark::{Owner, Survey};
 /// let survey = Survey::of_others(&Owner::default());
-/// for setter in &survey.setters {
-///     println!("{setter}");
+/// for foreign in &survey.rules {
+///     println!("{foreign}");
 /// }
 /// for error in &survey.unread {
 ///     eprintln!("not looked at: {error}");
@@ -138,7 +126,7 @@ fn neither(nftables: BackendError, iptables: BackendError) -> BackendError {
 #[derive(Debug, Default)]
 pub struct Survey {
     /// What was found.
-    pub setters: Vec<Setter>,
+    pub rules: Vec<ForeignRule>,
     /// Where nobody could look, and why. What the machine does not have is not missed.
     pub unread: Vec<BackendError>,
 }
@@ -149,18 +137,18 @@ impl Survey {
         let mut survey = Survey::default();
         let mut has_seen_targets = false;
         for variant in Variant::ALL {
-            let setters = Programs::of(variant).and_then(|programs| iptables::setters(&programs, owner));
-            has_seen_targets |= variant == Variant::Nft && setters.is_ok();
-            survey.add(setters);
+            let foreign = Programs::of(variant).and_then(|programs| iptables::foreign_rules(&programs, owner));
+            has_seen_targets |= variant == Variant::Nft && foreign.is_ok();
+            survey.add(foreign);
         }
         // What iptables keeps in nftables, it tells better itself.
-        survey.add(Nftables::open(owner.clone()).and_then(|mut nftables| nftables.setters(!has_seen_targets)));
+        survey.add(Nftables::open(owner.clone()).and_then(|mut nftables| nftables.foreign_rules(!has_seen_targets)));
         survey
     }
 
-    fn add(&mut self, setters: Result<Vec<Setter>, BackendError>) {
-        match setters {
-            Ok(setters) => self.setters.extend(setters),
+    fn add(&mut self, foreign: Result<Vec<ForeignRule>, BackendError>) {
+        match foreign {
+            Ok(foreign) => self.rules.extend(foreign),
             Err(BackendError::Unavailable { .. }) => {}
             Err(error) => self.unread.push(error),
         }

@@ -1,38 +1,38 @@
-//! Whether others write marks that ours can't live with.
+//! Whether rules of other programs write marks that conflict with the owner's.
 
 use std::fmt;
 
+use crate::foreign::{Effect, ForeignRule};
 use crate::mark::Mark;
 use crate::rule::MarkRule;
 use crate::selector::Overlap;
-use crate::setter::{Effect, Setter};
 
-/// Compares rules with those of others: what would keep packets from their service, or bring strangers to it.
+/// Compares rules with those of others: what would keep packets from their service, or bring other packets to it.
 ///
 /// IPVS compares all 32 bits of the mark. So it makes a difference to a service even if somebody writes a single bit of the
 /// mark of its packets, before or after.
 ///
 /// ```
-/// use fwmark::{Family, Finding, check, parse, setters_of_save};
-/// let ours = parse("iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10")?.rule;
-/// let theirs = "*mangle\n-A PREROUTING -d 192.0.2.0/24 -j MARK --set-xmark 0x4000/0x4000\nCOMMIT\n";
-/// let findings = check(&[ours], &setters_of_save(theirs, Family::V4));
-/// assert!(matches!(&findings[..], [Finding::SharedBits { bits: 0x4000, certain: true, .. }]));
+/// use fwmark::{Family, Conflict, check, parse, foreign_rules_of_save};
+/// let rule = parse("iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10")?.rule;
+/// let saved = "*mangle\n-A PREROUTING -d 192.0.2.0/24 -j MARK --set-xmark 0x4000/0x4000\nCOMMIT\n";
+/// let conflicts = check(&[rule], &foreign_rules_of_save(saved, Family::V4));
+/// assert!(matches!(&conflicts[..], [Conflict::SharedBits { bits: 0x4000, certain: true, .. }]));
 /// # Ok::<(), fwmark::ParseError>(())
 /// ```
-pub fn check(rules: &[MarkRule], others: &[Setter]) -> Vec<Finding> {
-    rules.iter().flat_map(|rule| others.iter().filter_map(|setter| finding(rule, setter))).collect()
+pub fn check(rules: &[MarkRule], others: &[ForeignRule]) -> Vec<Conflict> {
+    rules.iter().flat_map(|rule| others.iter().filter_map(|foreign| conflict(rule, foreign))).collect()
 }
 
 /// Something that keeps packets from their service, or may.
 ///
 /// ```
-/// use fwmark::{Family, check, parse, setters_of_save};
-/// let ours = parse("iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10")?.rule;
-/// let theirs = "*mangle\n-A PREROUTING -j MARK --set-xmark 0x7/0xffffffff\nCOMMIT\n";
-/// let findings = check(&[ours], &setters_of_save(theirs, Family::V4));
+/// use fwmark::{Family, check, parse, foreign_rules_of_save};
+/// let rule = parse("iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10")?.rule;
+/// let saved = "*mangle\n-A PREROUTING -j MARK --set-xmark 0x7/0xffffffff\nCOMMIT\n";
+/// let conflicts = check(&[rule], &foreign_rules_of_save(saved, Family::V4));
 /// assert_eq!(
-///     findings[0].to_string(),
+///     conflicts[0].to_string(),
 ///     "packets of mark 10 are also marked 7, and the rule that comes last decides: \
 ///      iptables, table mangle, -A PREROUTING -j MARK --set-xmark 0x7/0xffffffff"
 /// );
@@ -40,13 +40,13 @@ pub fn check(rules: &[MarkRule], others: &[Setter]) -> Vec<Finding> {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Finding {
+pub enum Conflict {
     /// Another rule gives the same packets another mark.
     OtherMark {
-        /// Ours.
+        /// The rule that was checked.
         rule: MarkRule,
         /// The other one.
-        setter: Setter,
+        foreign: ForeignRule,
         /// The mark that it gives.
         mark: u32,
         /// False: it has conditions that are not understood, and may mean other packets.
@@ -54,48 +54,48 @@ pub enum Finding {
     },
     /// Another rule writes some bits of the same packets' mark: with them it is another mark to IPVS.
     SharedBits {
-        /// Ours.
+        /// The rule that was checked.
         rule: MarkRule,
         /// The other one.
-        setter: Setter,
+        foreign: ForeignRule,
         /// The bits that it writes.
         bits: u32,
         /// False: it has conditions that are not understood, and may mean other packets.
         certain: bool,
     },
-    /// Another rule gives our mark: its packets go to our service.
+    /// Another rule gives the same mark: its packets go to the same service.
     SameMark {
-        /// Ours.
+        /// The rule that was checked.
         rule: MarkRule,
         /// The other one.
-        setter: Setter,
+        foreign: ForeignRule,
     },
-    /// Another rule writes the mark of the same packets, and what it writes can't be told.
+    /// Another rule writes the mark of the same packets, and what it writes is not known.
     Unclear {
-        /// Ours.
+        /// The rule that was checked.
         rule: MarkRule,
         /// The other one.
-        setter: Setter,
+        foreign: ForeignRule,
     },
 }
 
-impl Finding {
-    /// The rule of ours that it is about.
+impl Conflict {
+    /// The checked rule that it is about.
     pub fn rule(&self) -> &MarkRule {
-        let (Finding::OtherMark { rule, .. }
-        | Finding::SharedBits { rule, .. }
-        | Finding::SameMark { rule, .. }
-        | Finding::Unclear { rule, .. }) = self;
+        let (Conflict::OtherMark { rule, .. }
+        | Conflict::SharedBits { rule, .. }
+        | Conflict::SameMark { rule, .. }
+        | Conflict::Unclear { rule, .. }) = self;
         rule
     }
 
     /// The other rule.
-    pub fn setter(&self) -> &Setter {
-        let (Finding::OtherMark { setter, .. }
-        | Finding::SharedBits { setter, .. }
-        | Finding::SameMark { setter, .. }
-        | Finding::Unclear { setter, .. }) = self;
-        setter
+    pub fn foreign(&self) -> &ForeignRule {
+        let (Conflict::OtherMark { foreign, .. }
+        | Conflict::SharedBits { foreign, .. }
+        | Conflict::SameMark { foreign, .. }
+        | Conflict::Unclear { foreign, .. }) = self;
+        foreign
     }
 
     fn mark(&self) -> Mark {
@@ -103,96 +103,96 @@ impl Finding {
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (ours, place) = (self.mark(), self.setter().place());
+        let (own, place) = (self.mark(), self.foreign().place());
         let perhaps = |certain: &bool| if *certain { "" } else { "perhaps " };
         match self {
-            Finding::OtherMark { mark, certain, .. } => {
+            Conflict::OtherMark { mark, certain, .. } => {
                 let perhaps = perhaps(certain);
                 write!(
                     f,
-                    "packets of mark {ours} are {perhaps}also marked {mark}, and the rule that comes last decides: {place}"
+                    "packets of mark {own} are {perhaps}also marked {mark}, and the rule that comes last decides: {place}"
                 )
             }
-            Finding::SharedBits { bits, certain, .. } => {
+            Conflict::SharedBits { bits, certain, .. } => {
                 let perhaps = perhaps(certain);
                 write!(
                     f,
-                    "packets of mark {ours} {perhaps}get other bits {bits:#x} too, and IPVS compares all 32 bits: {place}"
+                    "packets of mark {own} {perhaps}get other bits {bits:#x} too, and IPVS compares all 32 bits: {place}"
                 )
             }
-            Finding::SameMark { .. } => {
-                write!(f, "other packets ({}) are marked {ours} too: {place}", self.setter().packets())
+            Conflict::SameMark { .. } => {
+                write!(f, "other packets ({}) are marked {own} too: {place}", self.foreign().packets())
             }
-            Finding::Unclear { setter, .. } => {
-                write!(f, "packets of mark {ours} may get another mark, as a rule {}: {place}", setter.effect())
+            Conflict::Unclear { foreign, .. } => {
+                write!(f, "packets of mark {own} may get another mark, as a rule {}: {place}", foreign.effect())
             }
         }
     }
 }
 
-fn finding(rule: &MarkRule, setter: &Setter) -> Option<Finding> {
-    let overlap = setter.selector.overlap(rule);
+fn conflict(rule: &MarkRule, foreign: &ForeignRule) -> Option<Conflict> {
+    let overlap = foreign.selector.overlap(rule);
     let certain = overlap == Overlap::Yes;
-    let (rule, ours) = (rule.clone(), rule.set());
-    match setter.effect {
-        Effect::Set { value, mask: u32::MAX } if value == ours.mark().get() => {
-            Some(Finding::SameMark { rule, setter: setter.clone() })
+    let (rule, own) = (rule.clone(), rule.set());
+    match foreign.effect {
+        Effect::Set { value, mask: u32::MAX } if value == own.mark().get() => {
+            Some(Conflict::SameMark { rule, foreign: foreign.clone() })
         }
         _ if overlap == Overlap::No => None,
         Effect::Set { value, mask } => {
-            let theirs_last = (ours.mark().get() & !mask) | value;
-            let ours_last = ours.applied_to(value);
-            let setter = setter.clone();
+            let foreign_last = (own.mark().get() & !mask) | value;
+            let own_last = own.applied_to(value);
+            let foreign = foreign.clone();
             match mask {
-                _ if [theirs_last, ours_last] == [ours.mark().get(); 2] => None,
-                u32::MAX => Some(Finding::OtherMark { rule, setter, mark: value, certain }),
-                bits => Some(Finding::SharedBits { rule, setter, bits, certain }),
+                _ if [foreign_last, own_last] == [own.mark().get(); 2] => None,
+                u32::MAX => Some(Conflict::OtherMark { rule, foreign, mark: value, certain }),
+                bits => Some(Conflict::SharedBits { rule, foreign, bits, certain }),
             }
         }
-        Effect::FromConnection | Effect::Unknown(_) => Some(Finding::Unclear { rule, setter: setter.clone() }),
+        Effect::FromConnection | Effect::Unknown(_) => Some(Conflict::Unclear { rule, foreign: foreign.clone() }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::Family;
+    use ipvs::Family;
 
-    fn findings(ours: &str, theirs: &str) -> Vec<Finding> {
-        let rule = crate::parse(&format!("iptables -t mangle -A PREROUTING {ours}")).unwrap().rule;
-        let saved = format!("*mangle\n-A PREROUTING {theirs}\nCOMMIT\n");
-        check(&[rule], &crate::setters_of_save(&saved, Family::V4))
+    fn conflicts(own: &str, foreign_rule: &str) -> Vec<Conflict> {
+        let rule = crate::parse(&format!("iptables -t mangle -A PREROUTING {own}")).unwrap().rule;
+        let saved = format!("*mangle\n-A PREROUTING {foreign_rule}\nCOMMIT\n");
+        check(&[rule], &crate::foreign_rules_of_save(&saved, Family::V4))
     }
 
-    const OURS: &str = "-d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10";
+    const RULE: &str = "-d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10";
 
     #[test]
     fn other_packets_are_no_matter() {
-        assert_eq!(findings(OURS, "-d 192.0.2.2/32 -j MARK --set-xmark 0x7/0xffffffff"), []);
-        assert_eq!(findings(OURS, "-p udp -j MARK --set-xmark 0x7/0xff"), []);
+        assert_eq!(conflicts(RULE, "-d 192.0.2.2/32 -j MARK --set-xmark 0x7/0xffffffff"), []);
+        assert_eq!(conflicts(RULE, "-p udp -j MARK --set-xmark 0x7/0xff"), []);
     }
 
     #[test]
-    fn our_mark_is_ours_alone() {
-        let found = findings(OURS, "-d 192.0.2.2/32 -j MARK --set-xmark 0xa/0xffffffff");
-        assert!(matches!(found[..], [Finding::SameMark { .. }]), "{found:?}");
+    fn another_rule_may_not_give_the_same_mark() {
+        let found = conflicts(RULE, "-d 192.0.2.2/32 -j MARK --set-xmark 0xa/0xffffffff");
+        assert!(matches!(found[..], [Conflict::SameMark { .. }]), "{found:?}");
     }
 
     #[test]
     fn a_single_bit_is_another_mark() {
-        for (theirs, harmless) in [("0x1/0x1", false), ("0x0/0x2", false), ("0x2/0x2", true), ("0x0/0x4", true)] {
-            let found = findings(OURS, &format!("-j MARK --set-xmark {theirs}"));
-            assert_eq!(found.is_empty(), harmless, "{theirs}: {found:?}");
+        for (foreign_rule, harmless) in [("0x1/0x1", false), ("0x0/0x2", false), ("0x2/0x2", true), ("0x0/0x4", true)] {
+            let found = conflicts(RULE, &format!("-j MARK --set-xmark {foreign_rule}"));
+            assert_eq!(found.is_empty(), harmless, "{foreign_rule}: {found:?}");
         }
     }
 
     #[test]
-    fn what_is_not_understood_is_told_as_such() {
-        let found = findings(OURS, "-m owner --uid-owner 5 -j MARK --set-xmark 0x7/0xffffffff");
-        assert!(matches!(found[..], [Finding::OtherMark { certain: false, mark: 7, .. }]), "{found:?}");
-        let found = findings(OURS, "-j CONNMARK --restore-mark");
-        assert!(matches!(found[..], [Finding::Unclear { .. }]), "{found:?}");
+    fn what_is_not_understood_is_uncertain() {
+        let found = conflicts(RULE, "-m owner --uid-owner 5 -j MARK --set-xmark 0x7/0xffffffff");
+        assert!(matches!(found[..], [Conflict::OtherMark { certain: false, mark: 7, .. }]), "{found:?}");
+        let found = conflicts(RULE, "-j CONNMARK --restore-mark");
+        assert!(matches!(found[..], [Conflict::Unclear { .. }]), "{found:?}");
     }
 }

@@ -28,7 +28,7 @@ pub enum BackendError {
         /// What is missing.
         why: String,
     },
-    /// A table or a chain has our name and not our tag: somebody else made it, and it is left alone.
+    /// A table or a chain has the owner's name and not its tag: another program made it, and it is left alone.
     #[error("there is a {what} named {name} that was not made by this program: remove it, or choose another owner")]
     Foreign {
         /// Table or chain.
@@ -36,7 +36,7 @@ pub enum BackendError {
         /// Its name.
         name: String,
     },
-    /// Something of ours was changed by somebody else, into what is no rule of this crate. It can still be replaced and
+    /// Another program changed a rule of the owner into what is no rule of this crate. It can still be replaced and
     /// removed.
     #[error("{place} has been changed by somebody else: {what}")]
     Altered {
@@ -64,7 +64,7 @@ pub enum BackendError {
         /// How many can be sent.
         allowed: usize,
     },
-    /// Others change rules faster than ours can be compared with them.
+    /// Other programs change rules faster than they can be read.
     #[error("the rules are being changed by others without a pause: nothing was changed, try again")]
     Busy,
     /// The kernel sent what can't be understood.

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use crate::foreign::{Effect, ForeignRule};
 use crate::mark::Mark;
 use crate::rule::MarkRule;
-use crate::setter::{Effect, Setter};
 
 /// The marks that are in use, to find one that is not.
 ///
 /// ```
-/// use fwmark::{Family, Mark, MarksInUse, parse, setters_of_save};
+/// use fwmark::{Family, Mark, MarksInUse, parse, foreign_rules_of_save};
 /// let rule = parse("iptables -t mangle -A PREROUTING -d 192.0.2.1 -j MARK --set-mark 1")?.rule;
-/// let theirs = setters_of_save("*mangle\n-A PREROUTING -j MARK --set-xmark 0x2/0x6\n", Family::V4);
+/// let foreign = foreign_rules_of_save("*mangle\n-A PREROUTING -j MARK --set-xmark 0x2/0x6\n", Family::V4);
 /// let mut in_use = MarksInUse::new();
 /// in_use.add_rules(&[rule]);
-/// in_use.add_setters(&theirs);
+/// in_use.add_foreign(&foreign);
 /// in_use.add(Mark::new(8)?); // of a service, say
 /// // 2 to 7 have bits that others write.
 /// assert_eq!(in_use.free(), Some(Mark::new(9)?));
@@ -55,9 +55,9 @@ impl MarksInUse {
     }
 
     /// Those of others' rules are; of a rule with a mask, all marks with a bit of the mask.
-    pub fn add_setters(&mut self, setters: &[Setter]) {
-        for setter in setters {
-            match *setter.effect() {
+    pub fn add_foreign(&mut self, foreign: &[ForeignRule]) {
+        for foreign in foreign {
+            match *foreign.effect() {
                 Effect::Set { value, mask: u32::MAX } => {
                     self.marks.insert(value);
                 }

@@ -13,7 +13,7 @@
 //!
 //! - [`MarkRule`]: which packets get which mark;
 //! - [`MarkGroup`]: several addresses, protocols and ports under one mark, which yields the rules;
-//! - [`Line`]: a rule with what to do with it, which reads ([`parse`]) and prints an `iptables` command line;
+//! - [`CommandLine`]: a rule with what to do with it, which reads ([`parse`]) and prints an `iptables` command line;
 //!
 //! sets them:
 //!
@@ -23,15 +23,15 @@
 //!
 //! and looks at what others do:
 //!
-//! - [`Survey`]: every [`Setter`], a rule of anybody's that writes marks, from nftables and iptables;
+//! - [`Survey`]: every [`ForeignRule`], a rule of another program that writes marks, from nftables and iptables;
 //! - [`check`]: which of them keep packets from their service; [`MarksInUse`] has a free mark.
 //!
 //! ```
-//! use fwmark::{Action, Line, Mark, MarkGroup, Protocol};
+//! use fwmark::{Action, CommandLine, Mark, MarkGroup, Protocol};
 //!
 //! let vip = "192.0.2.1".parse()?;
 //! let shop = MarkGroup::new(Mark::new(10)?).with(vip, Protocol::Tcp, 80).with(vip, Protocol::Tcp, 443);
-//! let lines: Vec<String> = shop.rules().map(|rule| Line { action: Action::Append, rule }.to_string()).collect();
+//! let lines: Vec<String> = shop.rules().map(|rule| CommandLine { action: Action::Append, rule }.to_string()).collect();
 //! assert_eq!(
 //!     lines,
 //!     ["iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp -m multiport --dports 80,443 -j MARK --set-mark 10"]
@@ -39,7 +39,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! All calls block. The crate knows nothing of IPVS, and nothing of any other user of marks.
+//! All calls block. Of IPVS the crate knows the values that both have, such as [`Family`] and [`Owner`]; [`Mark`] and [`Protocol`]
+//! convert to those of the crate `ipvs`.
 //!
 //! # Which numbers a mark may have
 //!
@@ -49,12 +50,12 @@
 
 mod backend;
 mod check;
+mod command_line;
 mod error;
 mod failure;
 mod group;
 mod in_use;
 mod iptables;
-mod line;
 mod mark;
 mod network;
 #[doc(hidden)]
@@ -63,6 +64,7 @@ pub mod fuzzing {
     //! Doors to private parts for the targets in `fuzz/`: compiled only with `--cfg fuzzing`, which cargo-fuzz sets.
     pub use crate::nft::fuzzing::read_nftables;
 }
+mod foreign;
 mod nft;
 mod number;
 mod overlap;
@@ -70,24 +72,24 @@ mod parse;
 mod ports;
 mod rule;
 mod selector;
-mod setter;
 
-pub use backend::{Backend, Change, Survey};
-pub use check::{Finding, check};
-pub use error::{InvalidValue, MixedFamilies};
+pub use backend::{Backend, Survey};
+pub use check::{Conflict, check};
+pub use command_line::{Action, CommandLine};
+pub use error::InvalidValue;
 pub use failure::BackendError;
+pub use foreign::{Effect, ForeignRule};
 pub use group::MarkGroup;
 pub use in_use::MarksInUse;
-pub use iptables::{Iptables, Variant, setters_of_save};
+pub use iptables::{Iptables, Variant, foreign_rules_of_save};
+pub use ipvs::Family;
 pub use ipvs::owners::Owner;
-pub use line::{Action, Line};
 pub use mark::{Mark, SetMark};
-pub use network::{Family, Network};
+pub use network::Network;
 pub use nft::Nftables;
 pub use parse::{ParseError, Reason, parse};
 pub use ports::{PortRange, Ports};
-pub use rule::{InterfaceName, MarkRule, Origin, Protocol, Traffic};
-pub use setter::{Effect, Setter};
+pub use rule::{Hook, InterfaceName, MarkRule, MixedFamilies, Protocol, Traffic};
 
 /// The examples of the crate's page.
 #[cfg(doctest)]

@@ -4,6 +4,8 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
+use ipvs::FirewallMark;
+
 use crate::error::InvalidValue;
 use crate::number;
 
@@ -46,6 +48,28 @@ impl Mark {
 
     fn refuse(found: &str) -> InvalidValue {
         InvalidValue::new("a mark", found, "a number from 1 to 4294967295")
+    }
+}
+
+/// The mark of a virtual service.
+///
+/// ```
+/// assert_eq!(fwmark::Mark::from("10".parse::<ipvs::FirewallMark>()?).get(), 10);
+/// # Ok::<(), ipvs::InvalidValue>(())
+/// ```
+impl From<FirewallMark> for Mark {
+    fn from(mark: FirewallMark) -> Self {
+        Mark(mark.into())
+    }
+}
+
+/// ```
+/// assert_eq!(ipvs::FirewallMark::from(fwmark::Mark::new(10)?).get(), 10);
+/// # Ok::<(), fwmark::InvalidValue>(())
+/// ```
+impl From<Mark> for FirewallMark {
+    fn from(mark: Mark) -> Self {
+        mark.0.into()
     }
 }
 

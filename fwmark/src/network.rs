@@ -4,22 +4,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use crate::error::InvalidValue;
+use ipvs::Family;
 
-/// The address family of a rule: `iptables` or `ip6tables`.
-///
-/// ```
-/// use fwmark::{Family, Network};
-/// assert_eq!("2001:db8::1".parse::<Network>()?.family(), Family::V6);
-/// # Ok::<(), fwmark::InvalidValue>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
+use crate::error::InvalidValue;
 
 /// An address with a prefix length: one host, a network, or everything of a family.
 ///

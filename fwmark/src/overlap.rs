@@ -2,7 +2,7 @@
 
 use crate::network::Network;
 use crate::ports::{PortRange, Ports};
-use crate::rule::{InterfaceName, MarkRule, Origin, Traffic};
+use crate::rule::{Hook, InterfaceName, MarkRule, Traffic};
 
 impl MarkRule {
     /// Can there be a packet that both rules mark?
@@ -20,7 +20,7 @@ impl MarkRule {
         self.destination().overlaps(other.destination())
             && self.source().overlaps(other.source())
             && self.traffic().overlaps(other.traffic())
-            && self.origin().overlaps(other.origin())
+            && self.hook().overlaps(other.hook())
     }
 }
 
@@ -64,20 +64,20 @@ impl Traffic {
             _ => true,
         };
         let ports = match (self, other) {
-            (Traffic::Ports(_, ours), Traffic::Ports(_, theirs)) => ours.overlaps(theirs),
+            (Traffic::Ports(_, one), Traffic::Ports(_, other)) => one.overlaps(other),
             _ => true,
         };
         protocols && ports
     }
 }
 
-impl Origin {
-    fn overlaps(&self, other: &Origin) -> bool {
+impl Hook {
+    fn overlaps(&self, other: &Hook) -> bool {
         match (self, other) {
-            (Origin::Outside { interface: Some(one) }, Origin::Outside { interface: Some(other) }) => {
+            (Hook::Prerouting { interface: Some(one) }, Hook::Prerouting { interface: Some(other) }) => {
                 one.overlaps(other)
             }
-            (Origin::Outside { .. }, Origin::Outside { .. }) | (Origin::Director, Origin::Director) => true,
+            (Hook::Prerouting { .. }, Hook::Prerouting { .. }) | (Hook::Output, Hook::Output) => true,
             _ => false,
         }
     }

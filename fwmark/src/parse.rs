@@ -3,13 +3,15 @@
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
+use ipvs::Family;
+
+use crate::command_line::{Action, CommandLine};
 use crate::error::InvalidValue;
-use crate::line::{Action, Line};
 use crate::mark::SetMark;
-use crate::network::{Family, Network};
+use crate::network::Network;
 use crate::number;
 use crate::ports::{PortRange, Ports};
-use crate::rule::{InterfaceName, MarkRule, Origin, Protocol, Traffic};
+use crate::rule::{Hook, InterfaceName, MarkRule, Protocol, Traffic};
 
 /// Reads a command line of iptables or ip6tables that sets a mark.
 ///
@@ -30,7 +32,7 @@ use crate::rule::{InterfaceName, MarkRule, Origin, Protocol, Traffic};
 /// assert!(error.to_string().starts_with("column 23, \"PREROUTING-d\": marks for IPVS are set in the chain"));
 /// # Ok::<(), fwmark::ParseError>(())
 /// ```
-pub fn parse(line: &str) -> Result<Line, ParseError> {
+pub fn parse(line: &str) -> Result<CommandLine, ParseError> {
     let mut words = Words { line, at: 0 };
     words.refuse_false_blanks()?;
     let mut draft = Draft::new(family_of_program(&mut words)?);
@@ -205,7 +207,7 @@ impl<'a> Words<'a> {
         Some(word)
     }
 
-    /// Words that aren't separated would be told as one long word that looks like many.
+    /// Words that aren't separated would look like one long word that looks like many.
     fn refuse_false_blanks(&self) -> Result<(), ParseError> {
         match self.line.char_indices().find(|(_, c)| c.is_whitespace() && !c.is_ascii()) {
             None => Ok(()),
@@ -405,7 +407,7 @@ impl<'a> Draft<'a> {
         once(&mut self.set, word, read(value.text).map_err(|error| value.refused(error))?)
     }
 
-    fn finish(self, end: Word<'a>) -> Result<Line, ParseError> {
+    fn finish(self, end: Word<'a>) -> Result<CommandLine, ParseError> {
         let missing = |what| move || end.refused(Reason::Missing(what));
         self.table.ok_or_else(missing("-t mangle"))?;
         let action = self.action.ok_or_else(missing("-A, -I or -D with a chain"))?;
@@ -420,8 +422,8 @@ impl<'a> Draft<'a> {
             .with_source(source)
             .map_err(|_| end.refused(Reason::Family))?
             .with_traffic(traffic(self.protocol, self.ports))
-            .with_origin(origin(self.is_output, self.interface)?);
-        Ok(Line { action, rule })
+            .with_hook(hook(self.is_output, self.interface)?);
+        Ok(CommandLine { action, rule })
     }
 }
 
@@ -438,10 +440,10 @@ fn traffic(protocol: Option<Protocol>, ports: Option<Ports>) -> Traffic {
     }
 }
 
-fn origin(is_output: bool, interface: Option<(Word<'_>, InterfaceName)>) -> Result<Origin, ParseError> {
+fn hook(is_output: bool, interface: Option<(Word<'_>, InterfaceName)>) -> Result<Hook, ParseError> {
     match (is_output, interface) {
-        (false, interface) => Ok(Origin::Outside { interface: interface.map(|(_, name)| name) }),
-        (true, None) => Ok(Origin::Director),
+        (false, interface) => Ok(Hook::Prerouting { interface: interface.map(|(_, name)| name) }),
+        (true, None) => Ok(Hook::Output),
         (true, Some((word, _))) => Err(word.refused(Reason::Interface)),
     }
 }

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{InvalidValue, MixedFamilies};
+use ipvs::Family;
+
+use crate::error::InvalidValue;
 use crate::mark::SetMark;
-use crate::network::{Family, Network};
+use crate::network::Network;
 use crate::ports::Ports;
 
 /// A transport protocol that has ports and that IPVS balances.
@@ -40,6 +42,30 @@ impl Protocol {
 
     pub(crate) fn of_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|protocol| protocol.number() == number)
+    }
+}
+
+/// ```
+/// assert_eq!(ipvs::Protocol::from(fwmark::Protocol::Tcp), ipvs::Protocol::TCP);
+/// ```
+impl From<Protocol> for ipvs::Protocol {
+    fn from(protocol: Protocol) -> Self {
+        ipvs::Protocol::from_number(protocol.number().into())
+    }
+}
+
+/// Fails for a protocol without ports.
+///
+/// ```
+/// use fwmark::Protocol;
+/// assert_eq!(Protocol::try_from(ipvs::Protocol::UDP), Ok(Protocol::Udp));
+/// assert!(Protocol::try_from(ipvs::Protocol::from_number(51)).is_err());
+/// ```
+impl TryFrom<ipvs::Protocol> for Protocol {
+    type Error = InvalidValue;
+
+    fn try_from(protocol: ipvs::Protocol) -> Result<Self, InvalidValue> {
+        protocol.to_string().parse()
     }
 }
 
@@ -111,34 +137,34 @@ impl fmt::Display for InterfaceName {
     }
 }
 
-/// Where marked packets start, and with it the chain that the rule belongs into.
+/// Where packets are marked: the hook of netfilter, and with it the chain that the rule belongs into.
 ///
 /// ```
-/// use fwmark::Origin;
-/// assert_eq!(Origin::Outside { interface: None }.chain(), "PREROUTING");
-/// assert_eq!(Origin::Director.chain(), "OUTPUT");
+/// use fwmark::Hook;
+/// assert_eq!(Hook::Prerouting { interface: None }.chain(), "PREROUTING");
+/// assert_eq!(Hook::Output.chain(), "OUTPUT");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Origin {
-    /// Other machines, through one interface or any: `PREROUTING`.
-    Outside {
+pub enum Hook {
+    /// `PREROUTING`: packets of other machines, through one interface or any.
+    Prerouting {
         /// The interface that packets come in by.
         interface: Option<InterfaceName>,
     },
-    /// The director itself, whose packets come in nowhere: `OUTPUT`.
-    Director,
+    /// `OUTPUT`: packets of the director itself.
+    Output,
 }
 
-impl Origin {
+impl Hook {
     /// The name of the chain.
     ///
     /// ```
-    /// assert_eq!(fwmark::Origin::Director.chain(), "OUTPUT");
+    /// assert_eq!(fwmark::Hook::Output.chain(), "OUTPUT");
     /// ```
     pub const fn chain(&self) -> &'static str {
         match self {
-            Origin::Outside { .. } => "PREROUTING",
-            Origin::Director => "OUTPUT",
+            Hook::Prerouting { .. } => "PREROUTING",
+            Hook::Output => "OUTPUT",
         }
     }
 }
@@ -190,7 +216,7 @@ impl Traffic {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MarkRule {
-    origin: Origin,
+    hook: Hook,
     source: Network,
     destination: Network,
     traffic: Traffic,
@@ -208,7 +234,7 @@ impl MarkRule {
     /// ```
     pub fn new(destination: Network, set: impl Into<SetMark>) -> Self {
         MarkRule {
-            origin: Origin::Outside { interface: None },
+            hook: Hook::Prerouting { interface: None },
             source: Network::any(destination.family()),
             destination,
             traffic: Traffic::Any,
@@ -216,24 +242,24 @@ impl MarkRule {
         }
     }
 
-    /// Only packets that start there. The interface `+`, which is any, is no condition and not kept.
+    /// Only packets that pass this hook. The interface `+`, which is any, is no condition and not kept.
     ///
     /// ```
-    /// use fwmark::{Mark, MarkRule, Origin};
+    /// use fwmark::{Mark, MarkRule, Hook};
     /// let rule = MarkRule::new("192.0.2.1".parse()?, Mark::new(10)?)
-    ///     .with_origin(Origin::Outside { interface: Some("eth0".parse()?) });
-    /// assert_eq!(rule.origin().chain(), "PREROUTING");
+    ///     .with_hook(Hook::Prerouting { interface: Some("eth0".parse()?) });
+    /// assert_eq!(rule.hook().chain(), "PREROUTING");
     /// # Ok::<(), fwmark::InvalidValue>(())
     /// ```
     #[must_use]
-    pub fn with_origin(self, origin: Origin) -> Self {
-        let origin = match origin {
-            Origin::Outside { interface: Some(name) } if name.prefix() == Some("") => {
-                Origin::Outside { interface: None }
+    pub fn with_hook(self, hook: Hook) -> Self {
+        let hook = match hook {
+            Hook::Prerouting { interface: Some(name) } if name.prefix() == Some("") => {
+                Hook::Prerouting { interface: None }
             }
-            origin => origin,
+            hook => hook,
         };
-        MarkRule { origin, ..self }
+        MarkRule { hook, ..self }
     }
 
     /// Only packets from these addresses.
@@ -279,16 +305,16 @@ impl MarkRule {
         self.destination.family()
     }
 
-    /// Where the packets start.
+    /// The hook that the packets pass.
     ///
     /// ```
-    /// use fwmark::{Mark, MarkRule, Origin};
+    /// use fwmark::{Mark, MarkRule, Hook};
     /// let rule = MarkRule::new("192.0.2.1".parse()?, Mark::new(10)?);
-    /// assert_eq!(rule.origin(), &Origin::Outside { interface: None });
+    /// assert_eq!(rule.hook(), &Hook::Prerouting { interface: None });
     /// # Ok::<(), fwmark::InvalidValue>(())
     /// ```
-    pub const fn origin(&self) -> &Origin {
-        &self.origin
+    pub const fn hook(&self) -> &Hook {
+        &self.hook
     }
 
     /// The addresses that they come from.
@@ -334,6 +360,25 @@ impl MarkRule {
     pub const fn set(&self) -> SetMark {
         self.set
     }
+}
+
+/// Source and destination of a rule that are not of one address family.
+///
+/// ```
+/// use fwmark::{Mark, MarkRule, Network};
+///
+/// let rule = MarkRule::new("192.0.2.1".parse()?, Mark::new(10)?);
+/// let error = rule.with_source("2001:db8::/32".parse()?).unwrap_err();
+/// assert_eq!(error.to_string(), "a packet to 192.0.2.1 can't come from 2001:db8::/32: the address families differ");
+/// # Ok::<(), fwmark::InvalidValue>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a packet to {destination} can't come from {from}: the address families differ")]
+pub struct MixedFamilies {
+    /// Where the packets go.
+    pub destination: Network,
+    /// Where they should come from.
+    pub from: Network,
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::network::{Family, Network};
+use ipvs::Family;
+
+use crate::network::Network;
 use crate::ports::Ports;
-use crate::rule::{InterfaceName, MarkRule, Origin, Protocol, Traffic};
+use crate::rule::{Hook, InterfaceName, MarkRule, Protocol, Traffic};
 
 /// Addresses of one family from a first to a last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +90,7 @@ impl Selector {
     }
 
     pub(crate) fn overlap(&self, rule: &MarkRule) -> Overlap {
-        let is_apart = self.is_elsewhere(rule.origin())
+        let is_apart = self.is_elsewhere(rule.hook())
             || self.family.is_some_and(|family| family != rule.family())
             || self.source.is_some_and(|span| !span.overlaps(rule.source()))
             || self.destination.is_some_and(|span| !span.overlaps(rule.destination()))
@@ -100,21 +102,21 @@ impl Selector {
         }
     }
 
-    fn is_elsewhere(&self, origin: &Origin) -> bool {
-        match (origin, &self.interface) {
-            (Origin::Director, _) => !self.director,
-            (Origin::Outside { interface: Some(ours) }, Some(theirs)) => !self.outside || !ours.overlaps(theirs),
-            (Origin::Outside { .. }, _) => !self.outside,
+    fn is_elsewhere(&self, hook: &Hook) -> bool {
+        match (hook, &self.interface) {
+            (Hook::Output, _) => !self.director,
+            (Hook::Prerouting { interface: Some(own) }, Some(foreign)) => !self.outside || !own.overlaps(foreign),
+            (Hook::Prerouting { .. }, _) => !self.outside,
         }
     }
 
     fn is_other_traffic(&self, traffic: &Traffic) -> bool {
         let other_protocol = match (self.protocol, traffic.protocol()) {
-            (Some(theirs), Some(ours)) => theirs != ours.number(),
+            (Some(foreign), Some(own)) => foreign != own.number(),
             _ => false,
         };
         let other_ports = match (&self.ports, traffic) {
-            (Some(theirs), Traffic::Ports(_, ours)) => !ours.overlaps(theirs),
+            (Some(foreign), Traffic::Ports(_, own)) => !own.overlaps(foreign),
             _ => false,
         };
         other_protocol || other_ports
@@ -127,9 +129,9 @@ impl Selector {
             None => Some(Network::any(family)),
             Some(span) => span.network().filter(|network| network.family() == family),
         };
-        let origin = match (self.outside, self.director) {
-            (true, false) => Origin::Outside { interface: self.interface.clone() },
-            (false, true) => Origin::Director,
+        let hook = match (self.outside, self.director) {
+            (true, false) => Hook::Prerouting { interface: self.interface.clone() },
+            (false, true) => Hook::Output,
             _ => return None,
         };
         let protocol = match self.protocol {
@@ -143,7 +145,7 @@ impl Selector {
             (Some(protocol), Some(ports)) => Traffic::Ports(protocol, ports.clone()),
         };
         let rule = MarkRule::new(network(self.destination)?, set).with_source(network(self.source)?).ok()?;
-        Some(rule.with_traffic(traffic).with_origin(origin))
+        Some(rule.with_traffic(traffic).with_hook(hook))
     }
 }
 

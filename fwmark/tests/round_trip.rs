@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-use fwmark::{Action, InterfaceName, Line, Mark, MarkGroup, MarkRule, Network, Origin, PortRange, Ports};
+use fwmark::{Action, CommandLine, Hook, InterfaceName, Mark, MarkGroup, MarkRule, Network, PortRange, Ports};
 use fwmark::{Protocol, SetMark, Traffic, parse};
 use proptest::prelude::*;
 
@@ -49,15 +49,15 @@ fn traffic() -> impl Strategy<Value = Traffic> {
     ]
 }
 
-fn origin() -> impl Strategy<Value = Origin> {
+fn hook() -> impl Strategy<Value = Hook> {
     let name = "[-a-zA-Z0-9._@:+]{1,15}".prop_map(|name| name.parse::<InterfaceName>().unwrap());
-    prop_oneof![Just(Origin::Director), prop::option::of(name).prop_map(|interface| Origin::Outside { interface })]
+    prop_oneof![Just(Hook::Output), prop::option::of(name).prop_map(|interface| Hook::Prerouting { interface })]
 }
 
 fn rule() -> impl Strategy<Value = MarkRule> {
     let networks = any::<bool>().prop_flat_map(|is_v4| (network(is_v4), network(is_v4)));
-    (networks, set(), traffic(), origin()).prop_map(|((source, destination), set, traffic, origin)| {
-        MarkRule::new(destination, set).with_source(source).unwrap().with_traffic(traffic).with_origin(origin)
+    (networks, set(), traffic(), hook()).prop_map(|((source, destination), set, traffic, hook)| {
+        MarkRule::new(destination, set).with_source(source).unwrap().with_traffic(traffic).with_hook(hook)
     })
 }
 
@@ -79,7 +79,7 @@ fn word() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn what_is_printed_is_read_back(action in action(), rule in rule()) {
-        let line = Line { action, rule };
+        let line = CommandLine { action, rule };
         prop_assert_eq!(parse(&line.to_string()), Ok(line));
     }
 

@@ -132,6 +132,18 @@ impl FirewallMark {
     }
 }
 
+impl From<NonZeroU32> for FirewallMark {
+    fn from(mark: NonZeroU32) -> Self {
+        FirewallMark(mark)
+    }
+}
+
+impl From<FirewallMark> for NonZeroU32 {
+    fn from(mark: FirewallMark) -> Self {
+        mark.0
+    }
+}
+
 impl fmt::Display for FirewallMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)

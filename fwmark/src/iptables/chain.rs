@@ -1,26 +1,26 @@
-//! Our chains in the table `mangle` of one family: what they are, and the text that makes them what they should be.
+//! The owner's chains in the table `mangle` of one family: what they are, and the text that makes them what they should be.
 
 use std::fmt::Write;
 
+use ipvs::Family;
 use ipvs::owners::Owner;
 
 use super::save::{Saved, rules};
+use crate::command_line::matches;
 use crate::failure::BackendError;
-use crate::line::matches;
+use crate::foreign::Effect;
 use crate::mark::{Mark, SetMark};
-use crate::network::Family;
-use crate::rule::{MarkRule, Origin};
+use crate::rule::{Hook, MarkRule};
 use crate::selector::Selector;
-use crate::setter::Effect;
 
 /// The table that marks are set in.
 pub(super) const TABLE: &str = "mangle";
 
-/// One of our two chains: for packets from outside, or for the director's own.
+/// One of the owner's two chains: for packets from outside, or for the director's own.
 struct Way {
-    /// The chain that jumps to ours.
+    /// The chain that jumps to the owner's.
     base: &'static str,
-    /// The end of our chain's name.
+    /// The end of the chain's name.
     suffix: &'static str,
     is_director: bool,
 }
@@ -33,7 +33,7 @@ const WAYS: [Way; 2] = [
 /// A rule with its place among all rules of the owner, of both families.
 pub(super) type Numbered = (u32, MarkRule);
 
-/// The owner's chains, as iptables-save tells them.
+/// The owner's chains, as iptables-save writes them.
 #[derive(Debug, Default)]
 pub(super) struct State {
     ways: [Chain; 2],
@@ -55,24 +55,24 @@ impl Way {
     }
 
     fn has(&self, rule: &MarkRule) -> bool {
-        self.is_director == (rule.origin() == &Origin::Director)
+        self.is_director == (rule.hook() == &Hook::Output)
     }
 
     fn read(&self, owner: &Owner, family: Family, saved: &str, all: &[Saved<'_>]) -> Chain {
         let name = self.chain(owner);
         let declaration = format!(":{name} ");
-        let ours: Vec<_> = all.iter().filter(|rule| rule.chain == name).collect();
+        let own: Vec<_> = all.iter().filter(|rule| rule.chain == name).collect();
         let jumps = all.iter().filter(|rule| rule.target() == Some(&*name)).map(|rule| rule.line.trim().to_owned());
         let packets = Selector::all(!self.is_director, self.is_director, Some(family));
         Chain {
             exists: saved.lines().any(|line| line.starts_with(&declaration)),
             jumps: jumps.collect(),
-            is_foreign: !ours.is_empty() && !ours.iter().any(|rule| number(rule, owner).is_some()),
-            rules: ours.iter().map(|rule| numbered(rule, owner, packets.clone())).collect(),
+            is_foreign: !own.is_empty() && !own.iter().any(|rule| number(rule, owner).is_some()),
+            rules: own.iter().map(|rule| numbered(rule, owner, packets.clone())).collect(),
         }
     }
 
-    /// The rule that jumps to our chain.
+    /// The rule that jumps to the chain.
     fn jump(&self, owner: &Owner) -> String {
         format!("-A {} -m comment --comment {owner}: -j {}", self.base, self.chain(owner))
     }
@@ -104,10 +104,10 @@ impl State {
     pub(super) fn rules(&self) -> Result<Vec<Numbered>, BackendError> {
         let all = self.ways.iter().flat_map(|chain| &chain.rules).cloned();
         all.collect::<Result<_, _>>()
-            .map_err(|what| BackendError::Altered { place: "a chain of ours".to_owned(), what })
+            .map_err(|what| BackendError::Altered { place: "a chain of the owner".to_owned(), what })
     }
 
-    /// An error if a chain of our name is somebody else's.
+    /// An error if another program made a chain of this name.
     pub(super) fn refuse_foreign(&self, owner: &Owner) -> Result<(), BackendError> {
         match WAYS.iter().zip(&self.ways).find(|(_, chain)| chain.is_foreign) {
             Some((way, _)) => Err(BackendError::Foreign { what: "chain", name: way.chain(owner) }),
@@ -169,8 +169,8 @@ fn xmark(set: SetMark) -> String {
     format!("--set-xmark {:#x}/{:#x}", set.mark().get(), set.mask())
 }
 
-/// Is the rule in a chain of ours?
-pub(super) fn is_ours(rule: &Saved<'_>, owner: &Owner) -> bool {
+/// Is the rule in a chain of the owner?
+pub(super) fn is_own(rule: &Saved<'_>, owner: &Owner) -> bool {
     rule.table == TABLE && WAYS.iter().any(|way| rule.chain == way.chain(owner))
 }
 
@@ -234,7 +234,7 @@ COMMIT
     }
 
     #[test]
-    fn what_somebody_changed_is_told_and_replaced() {
+    fn what_another_program_changed_is_reported_and_replaced() {
         let saved = SAVED.replace("-p tcp -m multiport", "-m mark --mark 0x1 -p tcp -m multiport");
         let state = State::read(&Owner::default(), Family::V4, &saved);
         assert!(matches!(state.rules(), Err(BackendError::Altered { .. })));
@@ -243,7 +243,7 @@ COMMIT
     }
 
     #[test]
-    fn a_chain_without_our_comments_is_not_ours() {
+    fn a_chain_without_the_owners_comments_is_foreign() {
         let saved = SAVED.replace("ipvs-fwmark:0", "mine");
         let state = State::read(&Owner::default(), Family::V4, &saved);
         assert!(matches!(state.refuse_foreign(&Owner::default()), Err(BackendError::Foreign { .. })));

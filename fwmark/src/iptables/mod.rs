@@ -1,4 +1,4 @@
-//! The back end iptables: rules in chains of our own, through iptables-restore.
+//! The back end iptables: rules in chains of their own, through iptables-restore.
 
 mod chain;
 mod program;
@@ -7,15 +7,14 @@ mod save;
 use self::chain::{Numbered, State, TABLE};
 pub(crate) use self::program::Programs;
 pub use self::program::Variant;
-pub use self::save::setters_of_save;
+pub use self::save::foreign_rules_of_save;
+use ipvs::Family;
 use ipvs::owners::Owner;
 
-use crate::backend::Change;
 use crate::failure::BackendError;
-use crate::network::Family;
+use crate::foreign::ForeignRule;
 use crate::nft;
 use crate::rule::MarkRule;
-use crate::setter::Setter;
 
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
@@ -75,7 +74,7 @@ impl Iptables {
     fn of(owner: Owner, programs: Programs) -> Result<Self, BackendError> {
         if programs.variant == Variant::Nft {
             // Reading would succeed, whatever the kernel can do.
-            nft::can_do(Family::V4)?;
+            nft::validate_family(Family::V4)?;
         }
         let iptables = Iptables { owner, programs };
         iptables.read(Family::V4)?;
@@ -99,14 +98,12 @@ impl Iptables {
     ///
     /// # Errors
     /// [`BackendError`].
-    pub fn apply(&self, rules: &[MarkRule]) -> Result<Change, BackendError> {
+    pub fn apply(&self, rules: &[MarkRule]) -> Result<bool, BackendError> {
         let numbered: Vec<Numbered> = (0..).zip(rules.iter().cloned()).collect();
         let (before, v4) = self.apply_family(Family::V4, &numbered)?;
         let v6 = match self.apply_family(Family::V6, &numbered) {
-            // Where there is no IPv6, there are no rules of ours.
-            Err(BackendError::Unavailable { .. }) if rules.iter().all(|rule| rule.family() == Family::V4) => {
-                Change::None
-            }
+            // Where there is no IPv6, the owner has no rules.
+            Err(BackendError::Unavailable { .. }) if rules.iter().all(|rule| rule.family() == Family::V4) => false,
             Err(error) => {
                 if let Some(before) = before {
                     self.apply_family(Family::V4, &before)?;
@@ -115,27 +112,23 @@ impl Iptables {
             }
             Ok((_, change)) => change,
         };
-        Ok(if [v4, v6].contains(&Change::Made) { Change::Made } else { Change::None })
+        Ok(v4 || v6)
     }
 
     /// Changes the rules of one family. Gives those of before too, if they were rules.
-    fn apply_family(
-        &self,
-        family: Family,
-        rules: &[Numbered],
-    ) -> Result<(Option<Vec<Numbered>>, Change), BackendError> {
+    fn apply_family(&self, family: Family, rules: &[Numbered]) -> Result<(Option<Vec<Numbered>>, bool), BackendError> {
         let state = self.read(family)?;
         let before = state.rules().ok();
         let wanted: Vec<Numbered> = rules.iter().filter(|(_, rule)| rule.family() == family).cloned().collect();
-        let Some(changes) = state.changes_to(&self.owner, &wanted) else { return Ok((before, Change::None)) };
+        let Some(changes) = state.changes_to(&self.owner, &wanted) else { return Ok((before, false)) };
         self.programs.restore(family, &changes)?;
-        Ok((before, Change::Made))
+        Ok((before, true))
     }
 
     /// The owner's rules, in their order.
     ///
     /// # Errors
-    /// [`BackendError::Foreign`] if a chain is not ours, [`BackendError::Altered`] if somebody made it say what rules of
+    /// [`BackendError::Foreign`] if a chain is another program's, [`BackendError::Altered`] if somebody made it say what rules of
     /// this crate can't.
     pub fn list(&self) -> Result<Vec<MarkRule>, BackendError> {
         let mut all = Vec::new();
@@ -153,7 +146,7 @@ impl Iptables {
     ///
     /// # Errors
     /// [`BackendError`].
-    pub fn remove(&self) -> Result<Change, BackendError> {
+    pub fn remove(&self) -> Result<bool, BackendError> {
         self.apply(&[])
     }
 
@@ -161,8 +154,8 @@ impl Iptables {
     ///
     /// # Errors
     /// [`BackendError`].
-    pub fn others(&self) -> Result<Vec<Setter>, BackendError> {
-        setters(&self.programs, &self.owner)
+    pub fn others(&self) -> Result<Vec<ForeignRule>, BackendError> {
+        foreign_rules(&self.programs, &self.owner)
     }
 
     fn read(&self, family: Family) -> Result<State, BackendError> {
@@ -173,12 +166,12 @@ impl Iptables {
 }
 
 /// What all rules of these programs do to marks, but for the owner's.
-pub(crate) fn setters(programs: &Programs, owner: &Owner) -> Result<Vec<Setter>, BackendError> {
+pub(crate) fn foreign_rules(programs: &Programs, owner: &Owner) -> Result<Vec<ForeignRule>, BackendError> {
     let mut all = Vec::new();
     for family in FAMILIES {
         match programs.save(family, None) {
             Err(BackendError::Unavailable { .. }) if family == Family::V6 => {}
-            saved => all.extend(save::setters(&saved?, family, |rule| !chain::is_ours(rule, owner))),
+            saved => all.extend(save::foreign_rules(&saved?, family, |rule| !chain::is_own(rule, owner))),
         }
     }
     Ok(all)

@@ -11,8 +11,9 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use ipvs::Family;
+
 use crate::failure::BackendError;
-use crate::network::Family;
 
 /// How long another program may hold iptables' lock, in seconds.
 const PATIENCE: u32 = 10;

@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use crate::network::{Family, Network};
+use ipvs::Family;
+
+use crate::foreign::{Effect, ForeignRule};
+use crate::network::Network;
 use crate::number;
 use crate::ports::Ports;
 use crate::selector::Selector;
-use crate::setter::{Effect, Setter};
 
 /// The rules in the output of iptables-save or ip6tables-save that write marks of packets before IPVS sees them.
 ///
-/// Conditions that are not understood make a setter look at fewer packets than it says; a line that makes no sense at all
+/// Conditions that are not understood make a foreign look at fewer packets than it says; a line that makes no sense at all
 /// is not in the output of these programs, and is passed over.
 ///
 /// ```
-/// use fwmark::{Effect, Family, setters_of_save};
+/// use fwmark::{Effect, Family, foreign_rules_of_save};
 /// let saved = "*mangle
 /// :PREROUTING ACCEPT [0:0]
 /// :shop - [0:0]
@@ -22,19 +24,19 @@ use crate::setter::{Effect, Setter};
 /// -A shop -d 192.0.2.1/32 -p tcp -m tcp --dport 80 -m limit --limit 1/sec -j MARK --set-xmark 0xa/0xffffffff
 /// COMMIT
 /// ";
-/// let setters = setters_of_save(saved, Family::V4);
-/// assert_eq!(setters[0].effect(), &Effect::Set { value: 10, mask: u32::MAX });
-/// assert_eq!(setters[0].packets(), "-d 192.0.2.1 -p tcp --dports 80 and more");
-/// assert!(!setters[0].is_understood());
+/// let foreign = foreign_rules_of_save(saved, Family::V4);
+/// assert_eq!(foreign[0].effect(), &Effect::Set { value: 10, mask: u32::MAX });
+/// assert_eq!(foreign[0].packets(), "-d 192.0.2.1 -p tcp --dports 80 and more");
+/// assert!(!foreign[0].is_understood());
 /// ```
-pub fn setters_of_save(saved: &str, family: Family) -> Vec<Setter> {
-    setters(saved, family, |_| true)
+pub fn foreign_rules_of_save(saved: &str, family: Family) -> Vec<ForeignRule> {
+    foreign_rules(saved, family, |_| true)
 }
 
 /// The same, of some rules only.
-pub(super) fn setters(saved: &str, family: Family, is_meant: impl Fn(&Saved<'_>) -> bool) -> Vec<Setter> {
+pub(super) fn foreign_rules(saved: &str, family: Family, is_meant: impl Fn(&Saved<'_>) -> bool) -> Vec<ForeignRule> {
     let rules = rules(saved);
-    rules.iter().filter(|rule| is_meant(rule)).flat_map(|rule| rule.setter(family, &rules)).collect()
+    rules.iter().filter(|rule| is_meant(rule)).flat_map(|rule| rule.foreign(family, &rules)).collect()
 }
 
 /// A line of iptables-save that adds a rule.
@@ -128,16 +130,16 @@ impl Saved<'_> {
         self.words.iter().any(|word| word == option)
     }
 
-    fn setter(&self, family: Family, all: &[Saved<'_>]) -> Option<Setter> {
+    fn foreign(&self, family: Family, all: &[Saved<'_>]) -> Option<ForeignRule> {
         let effect = self.effect()?;
-        let (outside, director) = origins(self, all);
+        let (outside, director) = hooks(self, all);
         let program = if family == Family::V4 { "iptables" } else { "ip6tables" };
         let is_base = BASE_CHAINS.iter().any(|(name, ..)| *name == self.chain);
         let mut selector = self.selector(Selector::all(outside, director, Some(family)));
         // What jumps here may look at less.
         selector.is_narrower |= !is_base;
         let place = format!("{program}, table {}, {}", self.table, self.line.trim());
-        (outside || director).then_some(Setter { place, selector, effect })
+        (outside || director).then_some(ForeignRule { place, selector, effect })
     }
 
     /// The packets that the rule looks at.
@@ -173,7 +175,7 @@ const BASE_CHAINS: [(&str, bool, bool); 3] =
 const HARMLESS_MATCHES: [&str; 5] = ["tcp", "udp", "sctp", "multiport", "comment"];
 
 /// Whose packets come to a rule, by whatever jumps.
-fn origins(rule: &Saved<'_>, all: &[Saved<'_>]) -> (bool, bool) {
+fn hooks(rule: &Saved<'_>, all: &[Saved<'_>]) -> (bool, bool) {
     let mut reached: BTreeMap<&str, (bool, bool)> =
         BASE_CHAINS.iter().map(|(name, outside, director)| (*name, (*outside, *director))).collect();
     let jumps: Vec<(&str, &str)> = all
@@ -240,9 +242,10 @@ mod tests {
 
     #[track_caller]
     fn reads(lines: &str, expected: &[&str]) {
-        let setters = setters_of_save(&format!("*mangle\n{lines}\nCOMMIT\n"), Family::V4);
-        let told: Vec<_> = setters.iter().map(|setter| format!("{} ({})", setter.effect, setter.selector)).collect();
-        assert_eq!(told, expected);
+        let foreign = foreign_rules_of_save(&format!("*mangle\n{lines}\nCOMMIT\n"), Family::V4);
+        let found: Vec<_> =
+            foreign.iter().map(|foreign| format!("{} ({})", foreign.effect, foreign.selector)).collect();
+        assert_eq!(found, expected);
     }
 
     #[test]
@@ -277,8 +280,8 @@ mod tests {
     fn what_is_not_understood_makes_it_narrower() {
         for more in ["! -s 192.0.2.0/24", "-m mark --mark 0x1", "-p tcp --sport 80", "-s 192.0.2.0/255.0.255.0"] {
             let line = format!("-A PREROUTING {more} -j MARK --set-xmark 0x6/0xffffffff");
-            let setters = setters_of_save(&format!("*mangle\n{line}\n"), Family::V4);
-            assert!(!setters[0].is_understood(), "{more}");
+            let foreign = foreign_rules_of_save(&format!("*mangle\n{line}\n"), Family::V4);
+            assert!(!foreign[0].is_understood(), "{more}");
         }
     }
 
@@ -291,8 +294,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_the_reader_panic(text in any::<String>()) {
-            setters_of_save(&text, Family::V4);
-            setters_of_save(&format!("*mangle\n-A PREROUTING {text} -j MARK --set-xmark 1"), Family::V6);
+            foreign_rules_of_save(&text, Family::V4);
+            foreign_rules_of_save(&format!("*mangle\n-A PREROUTING {text} -j MARK --set-xmark 1"), Family::V6);
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipvs::Family;
+
 use super::expr::{Comparison, Expr, Header, Meta, Register, SCRATCH_PAD};
-use crate::network::Family;
+use crate::foreign::Effect;
 use crate::ports::{PortRange, Ports};
 use crate::selector::{Selector, Span};
-use crate::setter::Effect;
 
-/// More alternatives than this are not told apart.
+/// More alternatives than this are not distinguished.
 const ALTERNATIVES: usize = 200_000;
 
 /// The elements of a set or a map.
@@ -17,12 +18,12 @@ const ALTERNATIVES: usize = 200_000;
 pub(super) struct Set {
     /// Bytes of a key.
     pub(super) key_length: u32,
-    pub(super) elements: Vec<Element>,
+    pub(super) elements: Vec<SetElement>,
 }
 
 /// Keys from a first to a last one, in each of their fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Element {
+pub(super) struct SetElement {
     pub(super) first: Vec<u8>,
     pub(super) last: Vec<u8>,
     pub(super) value: Option<Vec<u8>>,
@@ -42,7 +43,7 @@ pub(super) struct Outcome {
 pub(super) fn outcomes(rule: &[Expr], all: Selector, sets: &HashMap<String, Set>) -> Vec<Outcome> {
     let first = Alternative { selector: all, found: None, comment: None };
     let mut run =
-        Run { sets, registers: HashMap::new(), alternatives: vec![first], stranger: None, outcomes: Vec::new() };
+        Run { sets, registers: HashMap::new(), alternatives: vec![first], unknown_rule: None, outcomes: Vec::new() };
     rule.iter().for_each(|expr| run.step(expr));
     run.outcomes
 }
@@ -100,7 +101,7 @@ struct Run<'a> {
     registers: HashMap<Register, Content>,
     alternatives: Vec<Alternative>,
     /// The last expression that is not known: registers may hold anything since.
-    stranger: Option<&'a str>,
+    unknown_rule: Option<&'a str>,
     outcomes: Vec<Outcome>,
 }
 
@@ -119,7 +120,7 @@ impl<'a> Run<'a> {
             Expr::Immediate { to, value } => self.put(*to, Content::Value(value.clone())),
             Expr::Target { name, info } => self.target(name, info),
             Expr::Other(name) => {
-                self.stranger = Some(name);
+                self.unknown_rule = Some(name);
                 self.registers.clear();
                 self.narrow();
             }
@@ -131,7 +132,7 @@ impl<'a> Run<'a> {
         self.registers.insert(to, content);
     }
 
-    /// There is a condition that can't be told.
+    /// There is a condition that is not understood.
     fn narrow(&mut self) {
         self.alternatives.iter_mut().for_each(|alternative| alternative.selector.is_narrower = true);
     }
@@ -244,8 +245,8 @@ impl<'a> Run<'a> {
             let effect = match (&content, value) {
                 (_, Some(value)) => Effect::Set { value, mask: u32::MAX },
                 (Some(Content::Mark { keep, flip }), None) => Effect::of_bits(*keep, *flip),
-                _ if self.stranger == Some("ct") => Effect::FromConnection,
-                _ => Effect::Unknown(self.stranger.unwrap_or("a computed value").to_owned()),
+                _ if self.unknown_rule == Some("ct") => Effect::FromConnection,
+                _ => Effect::Unknown(self.unknown_rule.unwrap_or("a computed value").to_owned()),
             };
             let Alternative { selector, comment, .. } = alternative.clone();
             self.outcomes.push(Outcome { selector, effect, comment });
@@ -272,7 +273,7 @@ impl<'a> Run<'a> {
 
 impl Alternative {
     /// Only the packets that an element is for.
-    fn found(&self, element: &Element, fields: &[Field]) -> Option<Alternative> {
+    fn found(&self, element: &SetElement, fields: &[Field]) -> Option<Alternative> {
         let mut selector = self.selector.clone();
         let (mut first, mut last) = (&element.first[..], &element.last[..]);
         for field in fields {

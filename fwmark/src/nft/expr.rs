@@ -1,16 +1,16 @@
 //! The expressions that a rule is made of.
 
-use super::attr::{Attrs, attrs, find, number, text};
-
-const NAME: u16 = 1;
-const DATA: u16 = 2;
-const VALUE: u16 = 1;
+use super::attr::{self, Attrs, find, number, text};
+use super::uapi::{bitwise, compare, data, expr, immediate, lookup, meta, payload, range, target};
 
 /// A place of four bytes in the kernel's scratch pad, from 0. Longer values take those after it too.
 pub(super) type Register = u32;
 
 /// The scratch pad has 16 places.
 pub(super) const REGISTERS: u32 = 16;
+
+/// `NFT_LOOKUP_F_INV`
+const LOOKUP_IS_INVERTED: u32 = 1;
 
 /// Bytes of it: no value and no key is longer.
 pub(super) const SCRATCH_PAD: u32 = REGISTERS * 4;
@@ -117,7 +117,7 @@ pub(super) enum Expr {
     Bitwise { from: Register, to: Register, mask: Vec<u8>, flip: Vec<u8> },
     /// Writes a value.
     Immediate { to: Register, value: Vec<u8> },
-    /// A target of iptables: its name, and what it is told.
+    /// A target of iptables: its name and its parameters.
     Target { name: String, info: Vec<u8> },
     /// Counts packets, or says what becomes of them: nothing that narrows a rule.
     Neutral,
@@ -128,47 +128,59 @@ pub(super) enum Expr {
 impl Expr {
     /// As an element of a rule's list.
     pub(super) fn encode(&self) -> Attrs {
-        let (name, data) = match self {
-            Expr::Meta { key, to } => ("meta", Attrs::new().number(2, key.number()).number(1, register(*to))),
-            Expr::SetMeta { key, from } => ("meta", Attrs::new().number(2, key.number()).number(3, register(*from))),
+        let (name, attrs) = match self {
+            Expr::Meta { key, to } => {
+                ("meta", Attrs::new().number(meta::KEY, key.number()).number(meta::TO, register(*to)))
+            }
+            Expr::SetMeta { key, from } => {
+                ("meta", Attrs::new().number(meta::KEY, key.number()).number(meta::FROM, register(*from)))
+            }
             Expr::Payload { header, offset, length, to } => {
-                let from = Attrs::new().number(1, register(*to)).number(2, header.number());
-                ("payload", from.number(3, *offset).number(4, *length))
+                let attrs = Attrs::new().number(payload::TO, register(*to)).number(payload::HEADER, header.number());
+                ("payload", attrs.number(payload::OFFSET, *offset).number(payload::LENGTH, *length))
             }
             Expr::Compare { from, how, value } => {
-                ("cmp", Attrs::new().number(1, register(*from)).number(2, how.number()).nest(3, data(value)))
+                let attrs = Attrs::new().number(compare::FROM, register(*from)).number(compare::HOW, how.number());
+                ("cmp", attrs.nest(compare::VALUE, encode_data(value)))
             }
             Expr::Range { from, inside, first, last } => {
                 let how = if *inside { Comparison::Equal } else { Comparison::NotEqual };
-                let bounds = Attrs::new().number(1, register(*from)).number(2, how.number());
-                ("range", bounds.nest(3, data(first)).nest(4, data(last)))
+                let attrs = Attrs::new().number(range::FROM, register(*from)).number(range::HOW, how.number());
+                ("range", attrs.nest(range::FIRST, encode_data(first)).nest(range::LAST, encode_data(last)))
             }
-            Expr::Lookup { set, from, to, inverted } => ("lookup", lookup(set, *from, *to, *inverted)),
+            Expr::Lookup { set, from, to, inverted } => ("lookup", encode_lookup(set, *from, *to, *inverted)),
             Expr::Bitwise { from, to, mask, flip } => {
-                let places = Attrs::new().number(1, register(*from)).number(2, register(*to));
-                ("bitwise", places.number(3, mask.len() as u32).nest(4, data(mask)).nest(5, data(flip)))
+                let attrs = Attrs::new().number(bitwise::FROM, register(*from)).number(bitwise::TO, register(*to));
+                let attrs = attrs.number(bitwise::LENGTH, mask.len() as u32);
+                ("bitwise", attrs.nest(bitwise::MASK, encode_data(mask)).nest(bitwise::FLIP, encode_data(flip)))
             }
-            Expr::Immediate { to, value } => ("immediate", Attrs::new().number(1, register(*to)).nest(2, data(value))),
-            Expr::Target { name, info } => ("target", Attrs::new().text(1, name).number(2, 0).bytes(3, info)),
+            Expr::Immediate { to, value } => {
+                let attrs = Attrs::new().number(immediate::TO, register(*to));
+                ("immediate", attrs.nest(immediate::VALUE, encode_data(value)))
+            }
+            Expr::Target { name, info } => {
+                let attrs = Attrs::new().text(target::NAME, name).number(target::REVISION, 0);
+                ("target", attrs.bytes(target::INFO, info))
+            }
             Expr::Neutral => ("counter", Attrs::new()),
             Expr::Other(name) => (name.as_str(), Attrs::new()),
         };
-        Attrs::new().text(NAME, name).nest(DATA, data)
+        Attrs::new().text(expr::NAME, name).nest(expr::DATA, attrs)
     }
 
     /// Reads an element of a rule's list.
     pub(super) fn decode(element: &[u8]) -> Self {
-        let name = text(element, NAME).unwrap_or_default();
-        let data = find(element, DATA).unwrap_or_default();
+        let name = text(element, expr::NAME).unwrap_or_default();
+        let attrs = find(element, expr::DATA).unwrap_or_default();
         let known = match name.as_str() {
-            "meta" => decode_meta(data),
-            "payload" => decode_payload(data),
-            "cmp" => decode_compare(data),
-            "range" => decode_range(data),
-            "lookup" => decode_lookup(data),
-            "bitwise" => decode_bitwise(data),
-            "immediate" => decode_immediate(data),
-            "target" => decode_target(data),
+            "meta" => decode_meta(attrs),
+            "payload" => decode_payload(attrs),
+            "cmp" => decode_compare(attrs),
+            "range" => decode_range(attrs),
+            "lookup" => decode_lookup(attrs),
+            "bitwise" => decode_bitwise(attrs),
+            "immediate" => decode_immediate(attrs),
+            "target" => decode_target(attrs),
             "counter" | "log" | "notrack" => Some(Expr::Neutral),
             _ => None,
         };
@@ -176,10 +188,10 @@ impl Expr {
     }
 }
 
-fn lookup(set: &str, from: Register, to: Option<Register>, inverted: bool) -> Attrs {
-    let attrs = Attrs::new().text(1, set).number(2, register(from));
-    let attrs = to.into_iter().fold(attrs, |attrs, to| attrs.number(3, register(to)));
-    if inverted { attrs.number(5, 1) } else { attrs }
+fn encode_lookup(set: &str, from: Register, to: Option<Register>, inverted: bool) -> Attrs {
+    let attrs = Attrs::new().text(lookup::SET, set).number(lookup::FROM, register(from));
+    let attrs = to.into_iter().fold(attrs, |attrs, to| attrs.number(lookup::TO, register(to)));
+    if inverted { attrs.number(lookup::FLAGS, LOOKUP_IS_INVERTED) } else { attrs }
 }
 
 /// The kernel numbers the places of four bytes from 8, and those of sixteen from 1; it speaks of the latter where it can.
@@ -187,76 +199,98 @@ fn register(place: Register) -> u32 {
     8 + place
 }
 
-fn place(data: &[u8], kind: u16) -> Option<Register> {
-    match number(data, kind)? {
+fn place(attrs: &[u8], kind: u16) -> Option<Register> {
+    match number(attrs, kind)? {
         long @ 1..=4 => Some((long - 1) * 4),
         short => short.checked_sub(8).filter(|place| *place < REGISTERS),
     }
 }
 
-fn data(value: &[u8]) -> Attrs {
-    Attrs::new().bytes(VALUE, value)
+fn encode_data(value: &[u8]) -> Attrs {
+    Attrs::new().bytes(data::VALUE, value)
 }
 
 fn value(attrs: &[u8], kind: u16) -> Option<Vec<u8>> {
-    Some(find(find(attrs, kind)?, VALUE)?.to_vec())
+    Some(find(find(attrs, kind)?, data::VALUE)?.to_vec())
 }
 
-fn decode_meta(data: &[u8]) -> Option<Expr> {
-    let key = Meta::of(number(data, 2)?);
-    match place(data, 3) {
+fn decode_meta(attrs: &[u8]) -> Option<Expr> {
+    let key = Meta::of(number(attrs, meta::KEY)?);
+    match place(attrs, meta::FROM) {
         Some(from) => Some(Expr::SetMeta { key, from }),
-        None => Some(Expr::Meta { key, to: place(data, 1)? }),
+        None => Some(Expr::Meta { key, to: place(attrs, meta::TO)? }),
     }
 }
 
-fn decode_payload(data: &[u8]) -> Option<Expr> {
+fn decode_payload(attrs: &[u8]) -> Option<Expr> {
     // One with a source writes into the packet.
-    let to = place(data, 1)?;
-    let length = number(data, 4).filter(|length| *length <= SCRATCH_PAD)?;
-    Some(Expr::Payload { header: Header::of(number(data, 2)?), offset: number(data, 3)?, length, to })
+    let to = place(attrs, payload::TO)?;
+    let length = number(attrs, payload::LENGTH).filter(|length| *length <= SCRATCH_PAD)?;
+    Some(Expr::Payload {
+        header: Header::of(number(attrs, payload::HEADER)?),
+        offset: number(attrs, payload::OFFSET)?,
+        length,
+        to,
+    })
 }
 
-fn decode_compare(data: &[u8]) -> Option<Expr> {
-    Some(Expr::Compare { from: place(data, 1)?, how: Comparison::of(number(data, 2)?), value: value(data, 3)? })
+fn decode_compare(attrs: &[u8]) -> Option<Expr> {
+    Some(Expr::Compare {
+        from: place(attrs, compare::FROM)?,
+        how: Comparison::of(number(attrs, compare::HOW)?),
+        value: value(attrs, compare::VALUE)?,
+    })
 }
 
-fn decode_range(data: &[u8]) -> Option<Expr> {
-    let inside = Comparison::of(number(data, 2)?) == Comparison::Equal;
-    Some(Expr::Range { from: place(data, 1)?, inside, first: value(data, 3)?, last: value(data, 4)? })
+fn decode_range(attrs: &[u8]) -> Option<Expr> {
+    let inside = Comparison::of(number(attrs, range::HOW)?) == Comparison::Equal;
+    Some(Expr::Range {
+        from: place(attrs, range::FROM)?,
+        inside,
+        first: value(attrs, range::FIRST)?,
+        last: value(attrs, range::LAST)?,
+    })
 }
 
-fn decode_lookup(data: &[u8]) -> Option<Expr> {
-    let inverted = number(data, 5).is_some_and(|flags| flags & 1 != 0);
+fn decode_lookup(attrs: &[u8]) -> Option<Expr> {
+    let inverted = number(attrs, lookup::FLAGS).is_some_and(|flags| flags & LOOKUP_IS_INVERTED != 0);
     // Where a verdict map writes is no place for data.
-    let to = find(data, 3).map(|_| place(data, 3));
+    let to = find(attrs, lookup::TO).map(|_| place(attrs, lookup::TO));
     match to {
         Some(None) => None,
-        to => Some(Expr::Lookup { set: text(data, 1)?, from: place(data, 2)?, to: to.flatten(), inverted }),
+        to => Some(Expr::Lookup {
+            set: text(attrs, lookup::SET)?,
+            from: place(attrs, lookup::FROM)?,
+            to: to.flatten(),
+            inverted,
+        }),
     }
 }
 
-fn decode_bitwise(data: &[u8]) -> Option<Expr> {
+fn decode_bitwise(attrs: &[u8]) -> Option<Expr> {
     // Operation 0 is this one, and was the only one once.
-    let is_mask = number(data, 6).unwrap_or(0) == 0;
-    let (mask, flip) = (value(data, 4)?, value(data, 5)?);
-    is_mask.then_some(Expr::Bitwise { from: place(data, 1)?, to: place(data, 2)?, mask, flip })
+    let is_mask = number(attrs, bitwise::OPERATION).unwrap_or(0) == 0;
+    let (mask, flip) = (value(attrs, bitwise::MASK)?, value(attrs, bitwise::FLIP)?);
+    is_mask.then_some(Expr::Bitwise { from: place(attrs, bitwise::FROM)?, to: place(attrs, bitwise::TO)?, mask, flip })
 }
 
-fn decode_immediate(data: &[u8]) -> Option<Expr> {
-    match place(data, 1) {
-        Some(to) => Some(Expr::Immediate { to, value: value(data, 2)? }),
+fn decode_immediate(attrs: &[u8]) -> Option<Expr> {
+    match place(attrs, immediate::TO) {
+        Some(to) => Some(Expr::Immediate { to, value: value(attrs, immediate::VALUE)? }),
         None => Some(Expr::Neutral), // register 0 takes a verdict
     }
 }
 
-fn decode_target(data: &[u8]) -> Option<Expr> {
-    Some(Expr::Target { name: text(data, 1)?, info: find(data, 3).unwrap_or_default().to_vec() })
+fn decode_target(attrs: &[u8]) -> Option<Expr> {
+    Some(Expr::Target {
+        name: text(attrs, target::NAME)?,
+        info: find(attrs, target::INFO).unwrap_or_default().to_vec(),
+    })
 }
 
 /// All of a rule.
 pub(super) fn decode_all(list: &[u8]) -> Vec<Expr> {
-    attrs(list).map(|(_, element)| Expr::decode(element)).collect()
+    attr::attrs(list).map(|(_, element)| Expr::decode(element)).collect()
 }
 
 #[cfg(test)]

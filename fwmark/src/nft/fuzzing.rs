@@ -8,13 +8,13 @@ use super::layout;
 use super::message::{Body, INET, Kind, replies};
 use super::read::{Table, TableId, raw_elements};
 use super::socket::Transaction;
-use super::{rules_of, stage};
+use super::{lookup, rules_of, uapi};
 use crate::rule::MarkRule;
 
 /// Takes datagrams for what the kernel tells of the table `inet ipvs-fwmark`: chains, rules, sets, and then the elements of each set
 /// that a rule asks.
 ///
-/// Laws: whatever writes a mark can be told to people; and rules that could be ours are the same after they were laid out and
+/// Laws: whatever writes a mark has a description; and rules that could be the owner's are the same after they were laid out and
 /// read again.
 ///
 /// # Panics
@@ -22,7 +22,7 @@ use crate::rule::MarkRule;
 pub fn read_nftables<'d>(answers: impl IntoIterator<Item = &'d [u8]>) {
     let mut answers = answers.into_iter();
     let mut next = |take: &mut dyn FnMut(u8, &[u8])| things(answers.next().unwrap_or_default(), take);
-    let mut table = Table::new(ours(), None);
+    let mut table = Table::new(own_table(), None);
     next(&mut |family, attrs| table.take_chain(family, attrs));
     next(&mut |family, attrs| table.take_rule(family, attrs));
     let mut sets = Vec::new();
@@ -41,7 +41,7 @@ pub fn read_nftables<'d>(answers: impl IntoIterator<Item = &'d [u8]>) {
     }
 }
 
-fn ours() -> TableId {
+fn own_table() -> TableId {
     (INET, Owner::default().as_str().to_owned())
 }
 
@@ -55,13 +55,12 @@ fn things(datagram: &[u8], take: &mut dyn FnMut(u8, &[u8])) {
 
 /// The rules that a table would stand for if the kernel kept just what we send.
 pub(super) fn laid_out_and_read(rules: &[MarkRule]) -> Vec<MarkRule> {
-    const HANDLE: u16 = 3;
     let mut transaction = Transaction::new(INET, 0);
-    layout::create(&mut transaction, &Owner::default(), &stage::stages(rules));
-    let mut table = Table::new(ours(), None);
+    layout::create(&mut transaction, &Owner::default(), &lookup::lookups(rules));
+    let mut table = Table::new(own_table(), None);
     let mut taken = 0;
     // The kernel adds a handle, and tells all rules before any set.
-    let handle = Attrs::new().bytes(HANDLE, &[0; 8]);
+    let handle = Attrs::new().bytes(uapi::rule::HANDLE, &[0; 8]);
     each_change(&transaction, Kind::NewChain, |attrs| table.take_chain(INET, attrs));
     each_change(&transaction, Kind::NewRule, |attrs| table.take_rule(INET, &[attrs, handle.as_slice()].concat()));
     let mut sets = Vec::new();
@@ -69,7 +68,7 @@ pub(super) fn laid_out_and_read(rules: &[MarkRule]) -> Vec<MarkRule> {
     for (name, key_length) in sets {
         let mut elements = Vec::new();
         each_change(&transaction, Kind::NewElements, |attrs| {
-            if super::attr::text(attrs, 2).as_deref() == Some(&*name) {
+            if super::attr::text(attrs, uapi::elements::SET).as_deref() == Some(&*name) {
                 elements.extend(raw_elements(attrs));
             }
         });

@@ -1,17 +1,19 @@
-//! How a stage stands in the kernel: its chain, its map and the rule that asks it. Reading it back is in `read.rs`.
+//! How a lookup stands in the kernel: its chain, its map and the rule that asks it. Reading it back is in `read.rs`.
 
 use std::net::IpAddr;
 
+use ipvs::Family;
 use ipvs::owners::Owner;
 
 use super::attr::Attrs;
 use super::expr::{Comparison, Expr, Header, Meta};
+use super::lookup::{Element, Lookup, Shape, ports};
 use super::message::Kind;
 use super::socket::Transaction;
-use super::stage::{Piece, Shape, Stage, ports};
+use super::uapi::{chain, data, description, element, elements, field, hook, rule, set, table};
 use crate::mark::SetMark;
-use crate::network::{Family, Network};
-use crate::rule::{InterfaceName, MarkRule, Origin};
+use crate::network::Network;
+use crate::rule::{Hook, InterfaceName, MarkRule};
 
 /// Marks must be there before the kernel routes the packet, and where the tutorials' table `mangle` is.
 const PRIORITY: i32 = -150;
@@ -19,6 +21,10 @@ const PRIORITY: i32 = -150;
 const ELEMENTS_A_MESSAGE: usize = 256;
 /// Interface names, with the NUL.
 const NAME_SIZE: usize = 16;
+
+/// `NF_INET_PRE_ROUTING` and `NF_INET_LOCAL_OUT`.
+pub(super) const HOOK_PREROUTING: u32 = 0;
+pub(super) const HOOK_OUTPUT: u32 = 3;
 
 const ANONYMOUS_COMMENT: u8 = 0;
 const SET_IS_INTERVAL: u32 = 4;
@@ -32,10 +38,10 @@ const TYPE_SERVICE: u32 = 13;
 const TYPE_MARK: u32 = 19;
 
 /// The chain's name.
-pub(super) const fn chain_of(origin: &Origin) -> &'static str {
-    match origin {
-        Origin::Outside { .. } => "prerouting",
-        Origin::Director => "output",
+pub(super) const fn chain_of(hook: &Hook) -> &'static str {
+    match hook {
+        Hook::Prerouting { .. } => "prerouting",
+        Hook::Output => "output",
     }
 }
 
@@ -45,45 +51,48 @@ pub(super) fn tag(owner: &Owner) -> String {
 }
 
 /// Adds the owner's table to a transaction, with all that belongs into it.
-pub(super) fn create(transaction: &mut Transaction, owner: &Owner, stages: &[Stage]) {
-    let table = owner.as_str();
-    let tagged = Attrs::new().text(1, table).bytes(6, &comment(&tag(owner)));
-    transaction.step(Kind::NewTable, &tagged, format!("the table {table}"));
-    for origin in [Origin::Outside { interface: None }, Origin::Director] {
-        if stages.iter().any(|stage| chain_of(&stage.shape.origin) == chain_of(&origin)) {
-            create_chain(transaction, table, &origin);
+pub(super) fn create(transaction: &mut Transaction, owner: &Owner, lookups: &[Lookup]) {
+    let name = owner.as_str();
+    let tagged = Attrs::new().text(table::NAME, name).bytes(table::USERDATA, &comment(&tag(owner)));
+    transaction.step(Kind::NewTable, &tagged, format!("the table {name}"));
+    for hook in [Hook::Prerouting { interface: None }, Hook::Output] {
+        if lookups.iter().any(|lookup| chain_of(&lookup.shape.hook) == chain_of(&hook)) {
+            create_chain(transaction, name, &hook);
         }
     }
-    for (stage, number) in stages.iter().zip(1..) {
-        create_stage(transaction, table, stage, number);
+    for (lookup, number) in lookups.iter().zip(1..) {
+        create_lookup(transaction, name, lookup, number);
     }
 }
 
 /// Adds a chain.
-pub(super) fn create_chain(transaction: &mut Transaction, table: &str, origin: &Origin) {
+pub(super) fn create_chain(transaction: &mut Transaction, table: &str, hook: &Hook) {
     // A chain of type "route" has the kernel choose the way of the director's own packets anew if the mark is another one.
-    let (hook, kind) = match origin {
-        Origin::Outside { .. } => (0, "filter"),
-        Origin::Director => (3, "route"),
+    let (number, kind) = match hook {
+        Hook::Prerouting { .. } => (HOOK_PREROUTING, "filter"),
+        Hook::Output => (HOOK_OUTPUT, "route"),
     };
-    let hook = Attrs::new().number(1, hook).number(2, PRIORITY as u32);
-    let attrs = Attrs::new().text(1, table).text(3, chain_of(origin)).nest(4, hook).text(7, kind);
-    transaction.step(Kind::NewChain, &attrs, format!("the chain {} of type {kind}", chain_of(origin)));
+    let place = Attrs::new().number(hook::NUMBER, number).number(hook::PRIORITY, PRIORITY as u32);
+    let attrs = Attrs::new().text(chain::TABLE, table).text(chain::NAME, chain_of(hook));
+    let attrs = attrs.nest(chain::HOOK, place).text(chain::TYPE, kind);
+    transaction.step(Kind::NewChain, &attrs, format!("the chain {} of type {kind}", chain_of(hook)));
 }
 
-fn create_stage(transaction: &mut Transaction, table: &str, stage: &Stage, number: u32) {
-    let (shape, pieces) = (&stage.shape, &stage.pieces);
+fn create_lookup(transaction: &mut Transaction, table: &str, lookup: &Lookup, number: u32) {
+    let (shape, elements) = (&lookup.shape, &lookup.elements);
     let name = format!("marks-{number}");
     let what = format!("the {} {name}", if shape.masked.is_some() { "set" } else { "map" });
-    transaction.step(Kind::NewSet, &set(table, &name, number, shape, pieces.len()), what.as_str());
-    for (place, pieces) in pieces.chunks(ELEMENTS_A_MESSAGE).enumerate() {
-        let elements = pieces.iter().map(|piece| element(shape, piece));
-        let attrs = Attrs::new().text(1, table).text(2, &name).list(3, elements).number(4, number);
+    transaction.step(Kind::NewSet, &describe_set(table, &name, number, shape, elements.len()), what.as_str());
+    for (place, chunk) in elements.chunks(ELEMENTS_A_MESSAGE).enumerate() {
+        let list = chunk.iter().map(|element| encode(shape, element));
+        let attrs = Attrs::new().text(elements::TABLE, table).text(elements::SET, &name);
+        let attrs = attrs.list(elements::LIST, list).number(elements::SET_ID, number);
         let first = 1 + place * ELEMENTS_A_MESSAGE;
         transaction.step(Kind::NewElements, &attrs, format!("elements {first} and following of {what}"));
     }
     let expressions = expressions(shape, &name).iter().map(Expr::encode).collect::<Vec<_>>();
-    let attrs = Attrs::new().text(1, table).text(2, chain_of(&shape.origin)).list(4, expressions);
+    let attrs = Attrs::new().text(rule::TABLE, table).text(rule::CHAIN, chain_of(&shape.hook));
+    let attrs = attrs.list(rule::EXPRESSIONS, expressions);
     transaction.step(Kind::NewRule, &attrs, format!("the rule that asks {what}"));
 }
 
@@ -107,7 +116,7 @@ impl Shape {
 }
 
 /// The attributes of a set or a map.
-fn set(table: &str, name: &str, number: u32, shape: &Shape, size: usize) -> Attrs {
+fn describe_set(table: &str, name: &str, number: u32, shape: &Shape, size: usize) -> Attrs {
     let fields = shape.fields();
     // Each part of a key starts at a new place of four bytes.
     let key_length: u32 = fields.iter().map(|field| field.size.next_multiple_of(4)).sum();
@@ -119,17 +128,19 @@ fn set(table: &str, name: &str, number: u32, shape: &Shape, size: usize) -> Attr
     ];
     let flags = flags.iter().filter(|(_, on)| *on).map(|(flag, _)| flag).sum();
     // A size makes the kernel choose its fastest kind of map.
-    let description = if shape.has_ranges { Attrs::new() } else { Attrs::new().number(1, size as u32) };
-    let description = match fields.len() {
-        1 => description,
-        _ => description.list(2, fields.iter().map(|field| Attrs::new().number(1, field.size))),
+    let size = if shape.has_ranges { Attrs::new() } else { Attrs::new().number(description::SIZE, size as u32) };
+    let size_and_fields = match fields.len() {
+        1 => size,
+        _ => size.list(description::FIELDS, fields.iter().map(|field| Attrs::new().number(field::LENGTH, field.size))),
     };
-    let attrs = Attrs::new().text(1, table).text(2, name).number(3, flags).number(4, key_type).number(5, key_length);
+    let attrs = Attrs::new().text(set::TABLE, table).text(set::NAME, name).number(set::FLAGS, flags);
+    let attrs = attrs.number(set::KEY_TYPE, key_type).number(set::KEY_LENGTH, key_length);
     let attrs = match shape.masked {
-        None => attrs.number(6, TYPE_MARK).number(7, 4),
+        None => attrs.number(set::DATA_TYPE, TYPE_MARK).number(set::DATA_LENGTH, 4),
         Some(_) => attrs,
     };
-    attrs.nest(9, description).number(10, number).bytes(13, &byte_orders(shape.masked.is_none()))
+    let attrs = attrs.nest(set::DESCRIPTION, size_and_fields).number(set::ID, number);
+    attrs.bytes(set::USERDATA, &byte_orders(shape.masked.is_none()))
 }
 
 /// Tells the program nft that keys are in network byte order and marks are not.
@@ -139,19 +150,19 @@ fn byte_orders(is_map: bool) -> Vec<u8> {
     if is_map { [key, order(1, 1)].concat() } else { key }
 }
 
-fn element(shape: &Shape, piece: &Piece) -> Attrs {
-    let rule = &piece.rule;
-    let [first, last] = [0, 1].map(|bound| Attrs::new().bytes(1, &key(shape, rule, bound == 1)));
-    let attrs = Attrs::new().nest(1, first);
-    let attrs = if shape.has_ranges { attrs.nest(10, last) } else { attrs };
+fn encode(shape: &Shape, element: &Element) -> Attrs {
+    let Element { number, part, rule } = element;
+    let [first, last] = [0, 1].map(|bound| Attrs::new().bytes(data::VALUE, &key(shape, rule, bound == 1)));
+    let attrs = Attrs::new().nest(element::KEY, first);
+    let attrs = if shape.has_ranges { attrs.nest(element::KEY_END, last) } else { attrs };
     let attrs = match shape.masked {
-        None => attrs.nest(2, Attrs::new().bytes(1, &rule.set().mark().get().to_ne_bytes())),
+        None => attrs.nest(element::DATA, Attrs::new().bytes(data::VALUE, &rule.set().mark().get().to_ne_bytes())),
         Some(_) => attrs,
     };
-    attrs.bytes(6, &comment(&format!("{}.{}", piece.number, piece.part)))
+    attrs.bytes(element::USERDATA, &comment(&format!("{}.{}", number, part)))
 }
 
-/// The lowest or the highest key of a piece.
+/// The lowest or the highest key of a element.
 fn key(shape: &Shape, rule: &MarkRule, is_last: bool) -> Vec<u8> {
     let mut key = Vec::new();
     let mut field = |bytes: &[u8]| {

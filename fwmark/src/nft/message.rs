@@ -5,6 +5,7 @@ use netlink_packet_core::{
 };
 
 use super::attr::Attrs;
+use super::uapi::batch;
 
 pub(super) const INET: u8 = 1;
 pub(super) const IPV4: u8 = 2;
@@ -14,7 +15,6 @@ pub(super) const ANY_FAMILY: u8 = 0;
 const SUBSYSTEM: u16 = 10;
 const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
-const BATCH_GENERATION: u16 = 1;
 const NETLINK_HEADER: usize = 16;
 const NETFILTER_HEADER: usize = 4;
 
@@ -63,7 +63,7 @@ impl Datagram {
 
     /// Starts a transaction, which the kernel only runs if its rules are still of this generation.
     pub(super) fn begin(&mut self, generation: u32) {
-        let attrs = Attrs::new().number(BATCH_GENERATION, generation);
+        let attrs = Attrs::new().number(batch::GENERATION, generation);
         self.push(BATCH_BEGIN, NLM_F_REQUEST, ANY_FAMILY, SUBSYSTEM, &attrs);
     }
 

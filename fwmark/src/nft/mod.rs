@@ -1,4 +1,4 @@
-//! The back end nftables: rules as maps in a table of our own, over netlink, without the program `nft`.
+//! The back end nftables: rules as maps in a table of their own, over netlink, without the program `nft`.
 
 mod attr;
 mod decode;
@@ -6,23 +6,23 @@ mod expr;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod fuzzing;
 mod layout;
+mod lookup;
 mod message;
 mod read;
 mod socket;
-mod stage;
+mod uapi;
 
 use self::attr::Attrs;
 use self::message::{INET, IPV4, IPV6, Kind};
 use self::read::Table;
 use self::socket::{Connection, Outcome, Transaction};
+use ipvs::Family;
 use ipvs::owners::Owner;
 
-use crate::backend::Change;
 use crate::failure::BackendError;
+use crate::foreign::{Effect, ForeignRule};
 use crate::mark::{Mark, SetMark};
-use crate::network::Family;
-use crate::rule::{MarkRule, Origin};
-use crate::setter::{Effect, Setter};
+use crate::rule::{Hook, MarkRule};
 
 /// How often a change is tried anew because others change rules meanwhile.
 const ATTEMPTS: usize = 20;
@@ -38,7 +38,7 @@ const ATTEMPTS: usize = 20;
 /// the network namespace that the thread was in when it was opened.
 ///
 /// ```no_run
-/// use fwmark::{Change, Mark, MarkGroup, MarkRule, Nftables, Owner, Protocol};
+/// use fwmark::{Mark, MarkGroup, MarkRule, Nftables, Owner, Protocol};
 ///
 /// let vip = "192.0.2.1".parse()?;
 /// let shop = MarkGroup::new(Mark::new(10)?).with(vip, Protocol::Tcp, 80).with(vip, Protocol::Tcp, 443);
@@ -47,8 +47,8 @@ const ATTEMPTS: usize = 20;
 /// let mut nftables = Nftables::open(Owner::default())?;
 /// nftables.apply(&rules)?;
 /// assert_eq!(nftables.list()?, rules);
-/// assert_eq!(nftables.apply(&rules)?, Change::None);
-/// assert_eq!(nftables.remove()?, Change::Made);
+/// assert!(!nftables.apply(&rules)?);
+/// assert!(nftables.remove()?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Nftables {
     /// [`BackendError::NotPermitted`] without `CAP_NET_ADMIN`.
     pub fn open(owner: Owner) -> Result<Self, BackendError> {
         let mut connection = Connection::open()?;
-        rehearse(&mut connection, INET, &format!("{owner}-rehearsal"))?;
+        validate(&mut connection, INET, &format!("{owner}-validation"))?;
         Ok(Nftables { owner, connection })
     }
 
@@ -82,10 +82,10 @@ impl Nftables {
     ///
     /// # Errors
     /// [`BackendError`]; whatever it is, the rules are as they were.
-    pub fn apply(&mut self, rules: &[MarkRule]) -> Result<Change, BackendError> {
-        let stages = stage::stages(rules);
+    pub fn apply(&mut self, rules: &[MarkRule]) -> Result<bool, BackendError> {
+        let lookups = lookup::lookups(rules);
         self.replace(|owner, table, transaction| {
-            let is_there = table.is_some_and(|table| is_ours_alone(table, rules));
+            let is_there = table.is_some_and(|table| has_only(table, rules));
             if is_there || (table.is_none() && rules.is_empty()) {
                 return false;
             }
@@ -93,7 +93,7 @@ impl Nftables {
                 delete(transaction, owner);
             }
             if !rules.is_empty() {
-                layout::create(transaction, owner, &stages);
+                layout::create(transaction, owner, &lookups);
             }
             true
         })
@@ -102,7 +102,7 @@ impl Nftables {
     /// The owner's rules, in their order; none if there is no table.
     ///
     /// # Errors
-    /// [`BackendError::Foreign`] if the table is not ours, [`BackendError::Altered`] if somebody made it say what rules of
+    /// [`BackendError::Foreign`] if the table is another program's, [`BackendError::Altered`] if somebody made it say what rules of
     /// this crate can't.
     pub fn list(&mut self) -> Result<Vec<MarkRule>, BackendError> {
         let (_, table) = self.read()?;
@@ -113,7 +113,7 @@ impl Nftables {
     ///
     /// # Errors
     /// [`BackendError`]; whatever it is, the rules are as they were.
-    pub fn remove(&mut self) -> Result<Change, BackendError> {
+    pub fn remove(&mut self) -> Result<bool, BackendError> {
         self.apply(&[])
     }
 
@@ -124,12 +124,12 @@ impl Nftables {
     ///
     /// # Errors
     /// [`BackendError`].
-    pub fn others(&mut self) -> Result<Vec<Setter>, BackendError> {
-        self.setters(true)
+    pub fn others(&mut self) -> Result<Vec<ForeignRule>, BackendError> {
+        self.foreign_rules(true)
     }
 
     /// The same, with or without rules that iptables made.
-    pub(crate) fn setters(&mut self, with_targets: bool) -> Result<Vec<Setter>, BackendError> {
+    pub(crate) fn foreign_rules(&mut self, with_targets: bool) -> Result<Vec<ForeignRule>, BackendError> {
         let owner = self.owner.clone();
         let (_, tables) = self.connection.snapshot(|connection| {
             let all = read::tables(connection)?.into_iter();
@@ -138,7 +138,7 @@ impl Nftables {
         })?;
         let markings = tables.iter().flat_map(Table::markings).filter(|marking| with_targets || !marking.is_target);
         Ok(markings
-            .map(|read::Marking { place, outcome, .. }| Setter {
+            .map(|read::Marking { place, outcome, .. }| ForeignRule {
                 place,
                 selector: outcome.selector,
                 effect: outcome.effect,
@@ -161,38 +161,38 @@ impl Nftables {
     fn replace(
         &mut self,
         plan: impl Fn(&Owner, Option<&Table>, &mut Transaction) -> bool,
-    ) -> Result<Change, BackendError> {
+    ) -> Result<bool, BackendError> {
         for _ in 0..ATTEMPTS {
             let (generation, table) = self.read()?;
             let mut transaction = Transaction::new(INET, generation);
             if !plan(&self.owner, table.as_ref(), &mut transaction) {
-                return Ok(Change::None);
+                return Ok(false);
             }
             if self.connection.commit(transaction)? == Outcome::Done {
-                return Ok(Change::Made);
+                return Ok(true);
             }
         }
         Err(BackendError::Busy)
     }
 }
 
-/// Can the kernel do for iptables' own tables of nftables what it does for ours?
-pub(crate) fn can_do(family: Family) -> Result<(), BackendError> {
+/// Can the kernel do for tables that iptables makes in nftables what it does for those of this crate?
+pub(crate) fn validate_family(family: Family) -> Result<(), BackendError> {
     let family = if family == Family::V4 { IPV4 } else { IPV6 };
-    rehearse(&mut Connection::open()?, family, "fwmark-rehearsal")
+    validate(&mut Connection::open()?, family, "fwmark-validation")
 }
 
 /// Lets the kernel check a table with both chains.
-fn rehearse(connection: &mut Connection, family: u8, table: &str) -> Result<(), BackendError> {
+fn validate(connection: &mut Connection, family: u8, table: &str) -> Result<(), BackendError> {
     for _ in 0..ATTEMPTS {
         let (generation, ()) = connection.snapshot(|_| Ok(()))?;
         let mut transaction = Transaction::new(family, generation);
         let what = format!("a table of family {}", read::family_name(family));
-        transaction.step(Kind::NewTable, &Attrs::new().text(1, table), what);
-        for origin in [Origin::Outside { interface: None }, Origin::Director] {
-            layout::create_chain(&mut transaction, table, &origin);
+        transaction.step(Kind::NewTable, &Attrs::new().text(uapi::table::NAME, table), what);
+        for hook in [Hook::Prerouting { interface: None }, Hook::Output] {
+            layout::create_chain(&mut transaction, table, &hook);
         }
-        match connection.rehearse(&transaction) {
+        match connection.validate(&transaction) {
             Ok(Outcome::Done) => return Ok(()),
             Ok(Outcome::Outdated) => {}
             Err(BackendError::Refused { what, error }) => {
@@ -210,24 +210,29 @@ fn unavailable(why: impl Into<String>) -> BackendError {
 
 fn delete(transaction: &mut Transaction, owner: &Owner) {
     let table = owner.as_str();
-    transaction.step(Kind::DelTable, &Attrs::new().text(1, table), format!("the removal of the table {table}"));
+    transaction.step(
+        Kind::DelTable,
+        &Attrs::new().text(uapi::table::NAME, table),
+        format!("the removal of the table {table}"),
+    );
 }
 
-fn is_ours_alone(table: &Table, rules: &[MarkRule]) -> bool {
+fn has_only(table: &Table, rules: &[MarkRule]) -> bool {
     rules_of(table).is_ok_and(|found| found == rules)
 }
 
 /// The rules that the owner's table stands for.
 fn rules_of(table: &Table) -> Result<Vec<MarkRule>, BackendError> {
     let altered = |what: String| BackendError::Altered { place: table.name(), what };
-    if let Some(stranger) = table.stranger() {
-        return Err(altered(stranger));
+    if let Some(unknown_rule) = table.unknown_rule() {
+        return Err(altered(unknown_rule));
     }
-    let pieces: Result<Vec<_>, _> = table.markings().iter().map(|marking| piece_of(marking).map_err(altered)).collect();
-    Ok(stage::join(pieces?))
+    let elements: Result<Vec<_>, _> =
+        table.markings().iter().map(|marking| element_of(marking).map_err(altered)).collect();
+    Ok(lookup::join(elements?))
 }
 
-fn piece_of(marking: &read::Marking) -> Result<stage::Piece, String> {
+fn element_of(marking: &read::Marking) -> Result<lookup::Element, String> {
     let read::Marking { place, outcome, .. } = marking;
     let strange = || format!("{place}: {} ({})", outcome.effect, outcome.selector);
     let set = match &outcome.effect {
@@ -239,5 +244,5 @@ fn piece_of(marking: &read::Marking) -> Result<stage::Piece, String> {
     let numbers = outcome.comment.as_deref().and_then(|comment| comment.split_once('.'));
     let number = |text: &str| text.parse::<u32>().ok();
     let (number, part) = numbers.and_then(|(rule, part)| number(rule).zip(number(part))).unwrap_or((u32::MAX, 0));
-    Ok(stage::Piece { number, part, rule })
+    Ok(lookup::Element { number, part, rule })
 }

@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 
-use super::attr::{Attrs, elements, find, number, text};
-use super::decode::{Element, Outcome, Set, outcomes};
+use ipvs::Family;
+
+use super::attr::{self, Attrs, find, number, text};
+use super::decode::{Outcome, Set, SetElement, outcomes};
 use super::expr::{Expr, decode_all};
-use super::layout::read_comment;
+use super::layout::{HOOK_OUTPUT, read_comment};
 use super::message::{ANY_FAMILY, INET, IPV4, IPV6, Kind};
 use super::socket::Connection;
+use super::uapi::{chain, data, element, elements, hook, rule, set, table};
 use crate::failure::BackendError;
-use crate::network::Family;
 use crate::selector::Selector;
 
 const FAMILY_NETDEV: u8 = 5;
@@ -21,16 +23,16 @@ pub(super) type TableId = (u8, String);
 pub(super) struct Table {
     pub(super) id: TableId,
     pub(super) comment: Option<String>,
-    chains: HashMap<String, Option<Hook>>,
+    chains: HashMap<String, Option<Place>>,
     sets: HashMap<String, Set>,
     rules: Vec<Rule>,
 }
 
 /// Where in a packet's way a chain is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hook {
+enum Place {
     BeforeService,
-    Director,
+    Output,
     Elsewhere,
 }
 
@@ -54,8 +56,8 @@ pub(super) struct Marking {
 pub(super) fn tables(connection: &mut Connection) -> Result<Vec<(TableId, Option<String>)>, BackendError> {
     let mut tables = Vec::new();
     connection.dump(Kind::GetTable, ANY_FAMILY, &Attrs::new(), |family, attrs| {
-        let comment = find(attrs, 6).and_then(read_comment).map(str::to_owned);
-        tables.extend(text(attrs, 1).map(|name| ((family, name), comment)));
+        let comment = find(attrs, table::USERDATA).and_then(read_comment).map(str::to_owned);
+        tables.extend(text(attrs, table::NAME).map(|name| ((family, name), comment)));
     })?;
     Ok(tables)
 }
@@ -69,7 +71,7 @@ pub(super) fn table(connection: &mut Connection, name: &str) -> Result<Option<Ta
 /// Reads all of a table.
 pub(super) fn fill(connection: &mut Connection, id: TableId, comment: Option<String>) -> Result<Table, BackendError> {
     let family = id.0;
-    let only = Attrs::new().text(1, &id.1);
+    let only = Attrs::new().text(rule::TABLE, &id.1);
     let mut table = Table::new(id, comment);
     connection.dump(Kind::GetChain, family, &Attrs::new(), |found, attrs| table.take_chain(found, attrs))?;
     connection.dump(Kind::GetRule, family, &only, |found, attrs| table.take_rule(found, attrs))?;
@@ -77,38 +79,39 @@ pub(super) fn fill(connection: &mut Connection, id: TableId, comment: Option<Str
     connection.dump(Kind::GetSet, family, &only, |found, attrs| sets.extend(table.asked_set(found, attrs)))?;
     for (name, key_length) in sets {
         let mut elements = Vec::new();
-        let asked = Attrs::new().text(1, &table.id.1).text(2, &name);
+        let asked = Attrs::new().text(elements::TABLE, &table.id.1).text(elements::SET, &name);
         connection.dump(Kind::GetElements, family, &asked, |_, attrs| elements.extend(raw_elements(attrs)))?;
         table.put_set(name, key_length, elements);
     }
     Ok(table)
 }
 
-/// What the kernel tells of a table, piece by piece; it also tells of others.
+/// What the kernel reports of a table, part by part; it also reports others.
 impl Table {
     pub(super) fn new(id: TableId, comment: Option<String>) -> Self {
         Table { id, comment, chains: HashMap::new(), sets: HashMap::new(), rules: Vec::new() }
     }
 
     fn has(&self, family: u8, attrs: &[u8]) -> bool {
-        family == self.id.0 && text(attrs, 1).as_deref() == Some(&*self.id.1)
+        family == self.id.0 && text(attrs, rule::TABLE).as_deref() == Some(&*self.id.1)
     }
 
     pub(super) fn take_chain(&mut self, family: u8, attrs: &[u8]) {
         if self.has(family, attrs) {
-            self.chains.extend(text(attrs, 3).map(|chain| (chain, hook(family, attrs))));
+            self.chains.extend(text(attrs, chain::NAME).map(|name| (name, place(family, attrs))));
         }
     }
 
     pub(super) fn take_rule(&mut self, family: u8, attrs: &[u8]) {
         if self.has(family, attrs) {
-            self.rules.extend(rule(attrs));
+            self.rules.extend(read_rule(attrs));
         }
     }
 
     /// The name of a set and the bytes of its keys, if a rule that writes marks asks it. All rules must have been taken.
     pub(super) fn asked_set(&self, family: u8, attrs: &[u8]) -> Option<(String, u32)> {
-        let (name, key_length) = text(attrs, 2).zip(number(attrs, 5)).filter(|_| self.has(family, attrs))?;
+        let (name, key_length) =
+            text(attrs, set::NAME).zip(number(attrs, set::KEY_LENGTH)).filter(|_| self.has(family, attrs))?;
         let mut asked = self.rules.iter().filter(|rule| rule.writes_mark()).flat_map(Rule::sets);
         asked.any(|asked| *asked == name).then_some((name, key_length))
     }
@@ -118,19 +121,20 @@ impl Table {
     }
 }
 
-fn hook(family: u8, chain: &[u8]) -> Option<Hook> {
-    let hook = number(find(chain, 4)?, 1)?;
+fn place(family: u8, chain: &[u8]) -> Option<Place> {
+    let hook = number(find(chain, chain::HOOK)?, hook::NUMBER)?;
     Some(match (family, hook) {
         // A packet passes a netdev chain, or these two, before IPVS sees it.
-        (FAMILY_NETDEV, 0) | (_, 0 | 1) => Hook::BeforeService,
-        (_, 3) => Hook::Director,
-        _ => Hook::Elsewhere,
+        (FAMILY_NETDEV, 0) | (_, 0 | 1) => Place::BeforeService,
+        (_, HOOK_OUTPUT) => Place::Output,
+        _ => Place::Elsewhere,
     })
 }
 
-fn rule(attrs: &[u8]) -> Option<Rule> {
-    let handle = find(attrs, 3)?.first_chunk().map(|chunk| u64::from_be_bytes(*chunk))?;
-    Some(Rule { chain: text(attrs, 2)?, handle, expressions: decode_all(find(attrs, 4).unwrap_or_default()) })
+fn read_rule(attrs: &[u8]) -> Option<Rule> {
+    let handle = find(attrs, rule::HANDLE)?.first_chunk().map(|chunk| u64::from_be_bytes(*chunk))?;
+    let expressions = decode_all(find(attrs, rule::EXPRESSIONS).unwrap_or_default());
+    Some(Rule { chain: text(attrs, rule::CHAIN)?, handle, expressions })
 }
 
 impl Rule {
@@ -152,10 +156,10 @@ impl Rule {
 
 /// The elements of a message.
 pub(super) fn raw_elements(attrs: &[u8]) -> impl Iterator<Item = RawElement> {
-    elements(find(attrs, 3).unwrap_or_default()).filter_map(RawElement::read)
+    attr::elements(find(attrs, elements::LIST).unwrap_or_default()).filter_map(RawElement::read)
 }
 
-/// An element as the kernel tells it.
+/// An element as the kernel reports it.
 #[derive(Debug)]
 pub(super) struct RawElement {
     key: Vec<u8>,
@@ -168,19 +172,19 @@ pub(super) struct RawElement {
 impl RawElement {
     fn read(element: &[u8]) -> Option<Self> {
         const IS_INTERVAL_END: u32 = 1;
-        let data = |kind: u16| Some(find(find(element, kind)?, 1)?.to_vec());
+        let value = |kind: u16| Some(find(find(element, kind)?, data::VALUE)?.to_vec());
         Some(RawElement {
-            key: data(1)?,
-            key_end: data(10),
-            is_end: number(element, 3).is_some_and(|flags| flags & IS_INTERVAL_END != 0),
-            value: data(2),
-            comment: find(element, 6).and_then(read_comment).map(str::to_owned),
+            key: value(element::KEY)?,
+            key_end: value(element::KEY_END),
+            is_end: number(element, element::FLAGS).is_some_and(|flags| flags & IS_INTERVAL_END != 0),
+            value: value(element::DATA),
+            comment: find(element, element::USERDATA).and_then(read_comment).map(str::to_owned),
         })
     }
 }
 
 /// Sets of plain intervals have two elements for each: its first key, and the one behind its last. Others have one.
-fn pair(mut raw: Vec<RawElement>) -> Vec<Element> {
+fn pair(mut raw: Vec<RawElement>) -> Vec<SetElement> {
     let is_paired = raw.iter().any(|element| element.is_end);
     if is_paired {
         // Where one interval ends and the next begins, the end comes first.
@@ -199,7 +203,7 @@ fn pair(mut raw: Vec<RawElement>) -> Vec<Element> {
             }
             None => key.clone(),
         };
-        paired.push(Element { first: key, last, value, comment });
+        paired.push(SetElement { first: key, last, value, comment });
     }
     paired
 }
@@ -238,12 +242,12 @@ impl Table {
             IPV6 => Some(Family::V6),
             _ => None,
         };
-        let hooks: Vec<Hook> = match self.chains.get(chain) {
+        let hooks: Vec<Place> = match self.chains.get(chain) {
             Some(Some(hook)) => vec![*hook],
             // Others jump here, nobody knows with what: perhaps with all that come to the table.
             _ => self.chains.values().flatten().copied().collect(),
         };
-        let [outside, director] = [Hook::BeforeService, Hook::Director].map(|hook| hooks.contains(&hook));
+        let [outside, director] = [Place::BeforeService, Place::Output].map(|hook| hooks.contains(&hook));
         let is_base = matches!(self.chains.get(chain), Some(Some(_)));
         let all = Selector { is_narrower: !is_base, ..Selector::all(outside, director, family) };
         (outside || director).then_some(all)
@@ -254,8 +258,8 @@ impl Table {
         format!("nftables table {} {}", family_name(self.id.0), self.id.1)
     }
 
-    /// Are there rules that a table of ours can't have?
-    pub(super) fn stranger(&self) -> Option<String> {
+    /// Is there a rule that no table of this crate has?
+    pub(super) fn unknown_rule(&self) -> Option<String> {
         let strange = self.rules.iter().find(|rule| !rule.writes_mark());
         strange.map(|rule| format!("the rule with handle {} in the chain {} sets no mark", rule.handle, rule.chain))
     }

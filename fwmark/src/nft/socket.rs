@@ -11,6 +11,7 @@ use rustix::net::sockopt::{self, Timeout, set_socket_timeout};
 
 use super::attr::{Attrs, number};
 use super::message::{ANY_FAMILY, Body, Datagram, Kind, replies};
+use super::uapi::generation;
 use crate::failure::BackendError;
 
 /// The kernel answers within the call that asks; whoever waits for longer waits for ever.
@@ -19,8 +20,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const RECEIVE: usize = 32 << 10;
 /// How often something is read anew because others changed it meanwhile.
 const ATTEMPTS: usize = 20;
-/// Of a reply to [`Kind::GetGeneration`].
-const GENERATION: u16 = 1;
 
 /// A socket to nf_tables of the network namespace that the thread was in.
 #[derive(Debug)]
@@ -102,7 +101,7 @@ impl Connection {
     fn generation(&mut self) -> Result<u32, BackendError> {
         let mut found = None;
         self.ask(Kind::GetGeneration, ANY_FAMILY, false, &Attrs::new(), &mut |_, attrs| {
-            found = number(attrs, GENERATION);
+            found = number(attrs, generation::ID);
         })?;
         found.ok_or(BackendError::Answer("it has no generation"))
     }
@@ -161,7 +160,7 @@ impl Connection {
     }
 
     /// Has the kernel check the changes and make none: without its end, a transaction is given up.
-    pub(super) fn rehearse(&mut self, transaction: &Transaction) -> Result<Outcome, BackendError> {
+    pub(super) fn validate(&mut self, transaction: &Transaction) -> Result<Outcome, BackendError> {
         self.send_batch(transaction)
     }
 

@@ -1,10 +1,10 @@
 //! Rules that mark packets, from and to the plain data of desired states.
 
-use fwmark::{InvalidValue, Mark, MarkGroup, MarkRule, Network, Origin, PortRange, SetMark, Traffic};
+use fwmark::{Hook, InvalidValue, Mark, MarkGroup, MarkRule, Network, PortRange, SetMark, Traffic};
 use ipnet::IpNet;
+use ipvs::ServiceKey;
 use ipvs::desired::parts::{self, Fields};
 use ipvs::desired::{self as state, Packets, Place, Problems};
-use ipvs::{Family, FirewallMark, ServiceKey};
 
 /// Which packets get the mark of a service: these rules, and no others of ipvs-cli.
 ///
@@ -42,10 +42,10 @@ pub(super) fn rules_of(state: &state::Desired, problems: &mut Problems) -> Vec<G
 /// More than one if there are many ports, of which a rule has fifteen.
 fn rules_for(service: ServiceKey, packets: &Packets) -> Result<Vec<MarkRule>, Box<dyn std::error::Error>> {
     let ServiceKey::Mark { mark, .. } = service else { return Ok(Vec::new()) };
-    let set = SetMark::masked(Mark::new(mark.get())?, packets.mask)?;
+    let set = SetMark::masked(mark.into(), packets.mask)?;
     let interface = packets.interface.map(|name| name.to_string().parse()).transpose()?;
-    let origin = if packets.output { Origin::Director } else { Origin::Outside { interface } };
-    let mut rule = MarkRule::new(network(packets.address)?, set).with_origin(origin);
+    let hook = if packets.output { Hook::Output } else { Hook::Prerouting { interface } };
+    let mut rule = MarkRule::new(network(packets.address)?, set).with_hook(hook);
     if let Some(source) = packets.source {
         rule = rule.with_source(network(source)?)?;
     }
@@ -58,7 +58,7 @@ fn network(network: IpNet) -> Result<Network, InvalidValue> {
 
 fn traffic(packets: &Packets) -> Result<Vec<Traffic>, InvalidValue> {
     let Some(protocol) = packets.protocol else { return Ok(vec![Traffic::Any]) };
-    let protocol = protocol.to_string().parse()?;
+    let protocol = protocol.try_into()?;
     if packets.ports.is_empty() {
         return Ok(vec![Traffic::Protocol(protocol)]);
     }
@@ -72,7 +72,7 @@ fn traffic(packets: &Packets) -> Result<Vec<Traffic>, InvalidValue> {
 
 /// The rules as desired states have them, each with its service.
 pub fn groups_of(rules: &[MarkRule]) -> Vec<(ServiceKey, Packets)> {
-    rules.iter().filter_map(|rule| Some((service_of(rule)?, packets_of(rule)))).collect()
+    rules.iter().map(|rule| (service_of(rule), packets_of(rule))).collect()
 }
 
 /// The packets that the rule marks.
@@ -88,9 +88,9 @@ fn packets_of(rule: &MarkRule) -> Packets {
     if !rule.source().is_any() {
         packets.source = Some(network(rule.source()));
     }
-    match rule.origin() {
-        Origin::Director => packets.output = true,
-        Origin::Outside { interface } => {
+    match rule.hook() {
+        Hook::Output => packets.output = true,
+        Hook::Prerouting { interface } => {
             packets.interface = interface.as_ref().and_then(|name| name.as_str().parse().ok());
         }
     }
@@ -104,11 +104,6 @@ pub(crate) fn fields(rule: &MarkRule) -> Fields {
 }
 
 /// The service that the rule's packets are for.
-pub(crate) fn service_of(rule: &MarkRule) -> Option<ServiceKey> {
-    let family = match rule.family() {
-        fwmark::Family::V4 => Family::V4,
-        fwmark::Family::V6 => Family::V6,
-    };
-    let mark = FirewallMark::new(rule.set().mark().get()).ok()?;
-    Some(ServiceKey::Mark { mark, family })
+pub(crate) fn service_of(rule: &MarkRule) -> ServiceKey {
+    ServiceKey::Mark { mark: rule.set().mark().into(), family: rule.family() }
 }

@@ -132,7 +132,7 @@ impl<'p> Difference<'p> {
             Rule::Service(service) => About::Service(service.key(), None),
             Rule::Destination(key, destination) => About::Service(*key, Some(destination.address)),
             Rule::Timeouts(_) | Rule::Daemon(_) => About::Settings,
-            Rule::Mark(rule) => service_of(rule).map_or(About::Settings, |key| About::Service(key, None)),
+            Rule::Mark(rule) => About::Service(service_of(rule), None),
         };
         self.lines.push((about, Line { sign, rule }));
     }

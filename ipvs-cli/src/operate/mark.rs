@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use fwmark::{
-    Backend, BackendError, Change, InterfaceName, Iptables, Line, Mark, MarkRule, MarksInUse, Network, Nftables,
-    Origin, Owner, SetMark, Survey, Variant,
+    Backend, BackendError, CommandLine, Hook, InterfaceName, Iptables, Mark, MarkRule, MarksInUse, Network, Nftables,
+    Owner, SetMark, Survey, Variant,
 };
 use ipvs::desired::parts::Fields;
 
@@ -220,8 +220,8 @@ impl Marks {
         let change = change.map_err(trouble)?;
         match (add.mark, change) {
             (Wanted::Free, _) => session.report(mark),
-            (Wanted::This(_), Change::None) => session.report("nothing to change"),
-            (Wanted::This(_), Change::Made) => {}
+            (Wanted::This(_), false) => session.report("nothing to change"),
+            (Wanted::This(_), true) => {}
         }
         Ok(0)
     }
@@ -232,7 +232,7 @@ impl Marks {
             if list.json {
                 session.print(json::object(fields(&rule)));
             } else if list.iptables {
-                session.report(Line { action: fwmark::Action::Append, rule });
+                session.report(CommandLine { action: fwmark::Action::Append, rule });
             } else {
                 session.report(written(&rule));
             }
@@ -274,12 +274,12 @@ fn log(
     logging: &Logging,
     verb: &str,
     rules: &[MarkRule],
-    change: &Result<Change, BackendError>,
+    change: &Result<bool, BackendError>,
 ) {
     let rules = rules.iter().map(written).collect::<Vec<_>>().join("; ");
     let (outcome, detail) = match change {
-        Ok(Change::None) => return,
-        Ok(Change::Made) => (Outcome::Done, format!("{verb}: {rules}")),
+        Ok(false) => return,
+        Ok(true) => (Outcome::Done, format!("{verb}: {rules}")),
         Err(error) => (Outcome::Failed, format!("{error}; to be {verb}: {rules}")),
     };
     session.log(logging, &Record { subcommand: "mark", file: None, outcome, detail: &detail });
@@ -291,11 +291,11 @@ fn is_one_of(rule: &MarkRule, delete: &Delete) -> bool {
 }
 
 fn rule(packets: &Packets, set: SetMark, conditions: &Conditions) -> Result<MarkRule, Trouble> {
-    let origin = match conditions.output {
-        true => Origin::Director,
-        false => Origin::Outside { interface: conditions.interface.clone() },
+    let hook = match conditions.output {
+        true => Hook::Output,
+        false => Hook::Prerouting { interface: conditions.interface.clone() },
     };
-    let rule = MarkRule::new(packets.destination, set).with_traffic(packets.traffic.clone()).with_origin(origin);
+    let rule = MarkRule::new(packets.destination, set).with_traffic(packets.traffic.clone()).with_hook(hook);
     match conditions.source {
         None => Ok(rule),
         Some(source) => rule.with_source(source).map_err(|error| Trouble::Other(error.to_string())),
@@ -309,10 +309,10 @@ pub(super) fn written(rule: &MarkRule) -> String {
     if !rule.source().is_any() {
         text.push_str(&format!(" --source {}", rule.source()));
     }
-    match rule.origin() {
-        Origin::Director => text.push_str(" --output"),
-        Origin::Outside { interface: Some(name) } => text.push_str(&format!(" --interface {name}")),
-        Origin::Outside { interface: None } => {}
+    match rule.hook() {
+        Hook::Output => text.push_str(" --output"),
+        Hook::Prerouting { interface: Some(name) } => text.push_str(&format!(" --interface {name}")),
+        Hook::Prerouting { interface: None } => {}
     }
     if rule.set().mask() != u32::MAX {
         text.push_str(&format!(" --mask {:#x}", rule.set().mask()));
@@ -335,7 +335,7 @@ fn free_mark(rules: &[MarkRule], owner: &Owner, session: &mut Session<'_, '_>) -
     }
     let mut in_use = MarksInUse::new();
     in_use.add_rules(rules);
-    in_use.add_setters(&survey.setters);
+    in_use.add_foreign(&survey.rules);
     match session.kernel.table() {
         Ok(table) => check::service_marks(&table).for_each(|mark| in_use.add(mark)),
         Err(error) => session.note(format!("the marks of services are not known: {error}")),

@@ -32,9 +32,8 @@ impl MarkChange {
         let groups = || desired.groups.iter().filter(|group| is_meant(&group.service));
         wanted.extend(groups().map(|group| (group.service, group.rules.iter().collect())));
         let only_grows = restrictions.only_additions || restrictions.no_deletions;
-        let stays = |rule: &&MarkRule| {
-            only_grows || service_of(rule).and_then(|key| wanted.get(&key)).is_none_or(|rules| rules.contains(rule))
-        };
+        let stays =
+            |rule: &&MarkRule| only_grows || wanted.get(&service_of(rule)).is_none_or(|rules| rules.contains(rule));
         let mut after: Vec<MarkRule> = before.iter().filter(stays).cloned().collect();
         let there: HashSet<&MarkRule> = before.iter().collect();
         after.extend(groups().flat_map(|group| &group.rules).filter(|rule| !there.contains(rule)).cloned());

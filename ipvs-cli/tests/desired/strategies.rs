@@ -210,7 +210,7 @@ pub(crate) fn mark_rules() -> impl Strategy<Value = Vec<fwmark::MarkRule>> {
 }
 
 fn mark_rule() -> impl Strategy<Value = fwmark::MarkRule> {
-    use fwmark::{Mark, MarkRule, Network, Origin, PortRange, Ports, SetMark, Traffic};
+    use fwmark::{Hook, Mark, MarkRule, Network, PortRange, Ports, SetMark, Traffic};
     let network = (any::<u32>(), 1..=32u8)
         .prop_map(|(bits, prefix)| Network::new(std::net::Ipv4Addr::from_bits(bits).into(), prefix).unwrap());
     let network6 = (any::<u128>(), 1..=128u8)
@@ -232,17 +232,17 @@ fn mark_rule() -> impl Strategy<Value = fwmark::MarkRule> {
         1 => protocol.clone().prop_map(Traffic::Protocol),
         3 => (protocol, ports).prop_map(|(protocol, ports)| Traffic::Ports(protocol, ports)),
     ];
-    let origin = prop_oneof![
-        Just(Origin::Director),
-        Just(Origin::Outside { interface: None }),
-        Just(Origin::Outside { interface: Some("eth+".parse().unwrap()) }),
+    let hook = prop_oneof![
+        Just(Hook::Output),
+        Just(Hook::Prerouting { interface: None }),
+        Just(Hook::Prerouting { interface: Some("eth+".parse().unwrap()) }),
     ];
     let set = (1..4u32, any::<u32>(), any::<bool>()).prop_map(|(mark, mask, is_masked)| {
         let mark = Mark::new(mark).unwrap();
         if is_masked { SetMark::masked(mark, mask | mark.get()).unwrap() } else { mark.into() }
     });
-    (pair, traffic, origin, set).prop_map(|((to, source), traffic, origin, set)| {
-        let rule = MarkRule::new(to, set).with_traffic(traffic).with_origin(origin);
+    (pair, traffic, hook, set).prop_map(|((to, source), traffic, hook, set)| {
+        let rule = MarkRule::new(to, set).with_traffic(traffic).with_hook(hook);
         source.map_or(rule.clone(), |source| rule.with_source(source).unwrap())
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use fwmark::{MarkRule, Origin};
+use fwmark::{Hook, MarkRule};
 use ipvs::{DaemonRole, Forwarding, Scheduler, ServiceKey, Table, Weight};
 
 use super::super::drain::scheduler::{Cure, cure};
@@ -62,7 +62,7 @@ fn virtual_addresses(table: &Table, rules: &[MarkRule]) -> BTreeSet<(IpAddr, u32
             }
             ServiceKey::Mark { mark, .. } => {
                 let marked = rules.iter().filter(|rule| rule.set().mark().get() == mark.get());
-                let from_outside = marked.filter(|rule| matches!(rule.origin(), Origin::Outside { .. }));
+                let from_outside = marked.filter(|rule| matches!(rule.hook(), Hook::Prerouting { .. }));
                 let hosts = from_outside.map(MarkRule::destination).filter(|to| to.prefix() == whole(to.address()));
                 all.extend(hosts.map(|to| (to.address(), mark.get())));
             }

@@ -1,6 +1,6 @@
 //! What is wrong with firewall marks, as findings.
 
-use fwmark::Finding as InTheWay;
+use fwmark::Conflict as InTheWay;
 
 use super::super::mark::check::{Wrong, add_service};
 use super::finding::Finding;

@@ -23,7 +23,7 @@ pub(in crate::operate) struct Looked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::operate) enum Wrong {
     /// Others mark packets, too.
-    InTheWay(Box<fwmark::Finding>),
+    InTheWay(Box<fwmark::Conflict>),
     /// Rules of others could not be read.
     Unread(String),
     /// A rule of ours gives the mark, and there is no such service.
@@ -54,8 +54,8 @@ pub(super) fn check(backend: &mut Backend, is_json: bool, session: &mut Session<
 pub(in crate::operate) fn look(backend: &mut Backend, table: Option<&Table>) -> Result<Looked, BackendError> {
     let rules = backend.list()?;
     let survey = Survey::of_others(backend.owner());
-    let in_the_way = fwmark::check(&rules, &survey.setters).into_iter();
-    let mut wrong: Vec<Wrong> = in_the_way.map(|finding| Wrong::InTheWay(Box::new(finding))).collect();
+    let in_the_way = fwmark::check(&rules, &survey.rules).into_iter();
+    let mut wrong: Vec<Wrong> = in_the_way.map(|conflict| Wrong::InTheWay(Box::new(conflict))).collect();
     wrong.extend(survey.unread.iter().map(|error| Wrong::Unread(error.to_string())));
     if let Some(table) = table {
         let served: BTreeSet<Marked> = served(table).collect();
@@ -82,21 +82,14 @@ pub(super) fn service_marks(table: &Table) -> impl Iterator<Item = Mark> + '_ {
 
 fn served(table: &Table) -> impl Iterator<Item = Marked> + '_ {
     table.services().filter_map(|entry| match entry.state().service.key() {
-        ServiceKey::Mark { mark, family } => Some((Mark::new(mark.get()).ok()?, of_ipvs(family))),
+        ServiceKey::Mark { mark, family } => Some((mark.into(), family)),
         ServiceKey::Address { .. } => None,
     })
 }
 
-const fn of_ipvs(family: ipvs::Family) -> Family {
-    match family {
-        ipvs::Family::V4 => Family::V4,
-        ipvs::Family::V6 => Family::V6,
-    }
-}
-
 /// As far as their rules are understood.
 fn is_set_by_others(mark: Mark, survey: &Survey) -> bool {
-    survey.setters.iter().any(|setter| match *setter.effect() {
+    survey.rules.iter().any(|rule| match *rule.effect() {
         Effect::Set { value, mask } => mark.get() & mask == value,
         _ => true,
     })

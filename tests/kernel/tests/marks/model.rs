@@ -2,7 +2,7 @@
 
 use super::packets::{expected, mark_of};
 use super::rules::{packets, rules};
-use fwmark::{Backend, BackendError, Change, MarkRule};
+use fwmark::{Backend, BackendError, MarkRule};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use proptest::{prop_assert, prop_assert_eq};
 use std::cell::RefCell;
@@ -34,15 +34,15 @@ pub(crate) fn check_at_random(backend: &mut Backend, usual: u32, everybodys: &dy
 fn check(backend: &mut Backend, rules: &[MarkRule]) -> Result<bool, TestCaseError> {
     let fail = |error: BackendError| TestCaseError::fail(error.to_string());
     let same = backend.list().map_err(fail)? == rules;
-    prop_assert_eq!(backend.apply(rules).map_err(fail)? == Change::None, same);
+    prop_assert_eq!(!backend.apply(rules).map_err(fail)?, same);
     prop_assert_eq!(backend.list().map_err(fail)?, rules);
-    prop_assert_eq!(backend.apply(rules).map_err(fail)?, Change::None);
+    prop_assert!(!backend.apply(rules).map_err(fail)?);
     for (from, to) in packets() {
         prop_assert_eq!(mark_of(from, to), expected(rules, from, to), "from {} to {}", from, to);
     }
     let is_removed = rules.len() % 3 == 1;
     if is_removed {
-        prop_assert_eq!(backend.remove().map_err(fail)?, Change::Made);
+        prop_assert!(backend.remove().map_err(fail)?);
         prop_assert!(backend.list().map_err(fail)?.is_empty());
     }
     Ok(is_removed)

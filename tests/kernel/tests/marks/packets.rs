@@ -1,6 +1,6 @@
 //! Real packets, and the mark that they have when they arrive.
 
-use fwmark::{MarkRule, Origin, Protocol, Traffic};
+use fwmark::{Hook, MarkRule, Protocol, Traffic};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, getsockopt, socket, sockopt,
 };
@@ -26,15 +26,15 @@ pub(crate) fn mark_of(from: IpAddr, to: SocketAddr) -> u32 {
 /// The mark that such a packet should have, from the rules alone.
 pub(crate) fn expected(rules: &[MarkRule], from: IpAddr, to: SocketAddr) -> u32 {
     let of = |director: bool| {
-        rules.iter().filter(move |rule| (rule.origin() == &Origin::Director) == director && is_for(rule, from, to))
+        rules.iter().filter(move |rule| (rule.hook() == &Hook::Output) == director && is_for(rule, from, to))
     };
     // It leaves before it comes in; of the rules for one way, the later one decides.
     of(true).chain(of(false)).fold(0, |mark, rule| rule.set().applied_to(mark))
 }
 
 fn is_for(rule: &MarkRule, from: IpAddr, to: SocketAddr) -> bool {
-    let comes_in = match rule.origin() {
-        Origin::Outside { interface: Some(name) } => match name.as_str().strip_suffix('+') {
+    let comes_in = match rule.hook() {
+        Hook::Prerouting { interface: Some(name) } => match name.as_str().strip_suffix('+') {
             Some(prefix) => "lo".starts_with(prefix),
             None => name.as_str() == "lo",
         },

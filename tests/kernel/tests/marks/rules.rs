@@ -1,6 +1,6 @@
 //! Rules at random, for packets over the loopback interface: few addresses and ports, so that many rules meet.
 
-use fwmark::{Family, Mark, MarkRule, Network, Origin, PortRange, Ports, Protocol, SetMark, Traffic};
+use fwmark::{Family, Hook, Mark, MarkRule, Network, PortRange, Ports, Protocol, SetMark, Traffic};
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::net::{IpAddr, SocketAddr};
@@ -15,9 +15,9 @@ pub(crate) fn rules(most: usize) -> impl Strategy<Value = Vec<MarkRule>> {
 }
 
 fn rule() -> impl Strategy<Value = MarkRule> {
-    (networks(), set(), traffic(), origin()).prop_map(|((source, destination), set, traffic, origin)| {
+    (networks(), set(), traffic(), hook()).prop_map(|((source, destination), set, traffic, hook)| {
         let rule = MarkRule::new(destination, set).with_source(source).expect("networks of one family");
-        rule.with_traffic(traffic).with_origin(origin)
+        rule.with_traffic(traffic).with_hook(hook)
     })
 }
 
@@ -53,12 +53,12 @@ fn traffic() -> impl Strategy<Value = Traffic> {
     ]
 }
 
-fn origin() -> impl Strategy<Value = Origin> {
+fn hook() -> impl Strategy<Value = Hook> {
     let interface = select(&INTERFACES).prop_map(|name| name.parse().expect("an interface"));
     prop_oneof![
-        4 => Just(Origin::Outside { interface: None }),
-        2 => interface.prop_map(|name| Origin::Outside { interface: Some(name) }),
-        2 => Just(Origin::Director),
+        4 => Just(Hook::Prerouting { interface: None }),
+        2 => interface.prop_map(|name| Hook::Prerouting { interface: Some(name) }),
+        2 => Just(Hook::Output),
     ]
 }
 

@@ -6,25 +6,25 @@ use crate::selector::Selector;
 
 /// A rule, anybody's, that writes the mark of packets, as far as it can be understood.
 ///
-/// [`Nftables::others`](crate::Nftables::others) finds those in the kernel, [`setters_of_save`](crate::setters_of_save) those
+/// [`Nftables::others`](crate::Nftables::others) finds those in the kernel, [`foreign_rules_of_save`](crate::foreign_rules_of_save) those
 /// in the output of iptables-save.
 ///
 /// ```
-/// use fwmark::{Effect, Family, setters_of_save};
+/// use fwmark::{Effect, Family, foreign_rules_of_save};
 /// let saved = "*mangle\n-A PREROUTING -d 192.0.2.1/32 -p icmp -j MARK --set-xmark 0x7/0xff\nCOMMIT\n";
-/// let setters = setters_of_save(saved, Family::V4);
-/// assert_eq!(setters[0].effect(), &Effect::Set { value: 7, mask: 0xff });
-/// assert_eq!(setters[0].packets(), "-d 192.0.2.1 -p 1");
-/// assert!(setters[0].place().contains("mangle"));
+/// let foreign = foreign_rules_of_save(saved, Family::V4);
+/// assert_eq!(foreign[0].effect(), &Effect::Set { value: 7, mask: 0xff });
+/// assert_eq!(foreign[0].packets(), "-d 192.0.2.1 -p 1");
+/// assert!(foreign[0].place().contains("mangle"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setter {
+pub struct ForeignRule {
     pub(crate) place: String,
     pub(crate) selector: Selector,
     pub(crate) effect: Effect,
 }
 
-impl Setter {
+impl ForeignRule {
     /// Where the rule is: for people, to find it.
     pub fn place(&self) -> &str {
         &self.place
@@ -35,7 +35,7 @@ impl Setter {
         self.selector.to_string()
     }
 
-    /// Are all of its conditions understood? If not, it looks at fewer packets than [`packets`](Setter::packets) says.
+    /// Are all of its conditions understood? If not, it looks at fewer packets than [`packets`](ForeignRule::packets) says.
     pub fn is_understood(&self) -> bool {
         !self.selector.is_narrower && !matches!(self.effect, Effect::Unknown(_))
     }
@@ -46,7 +46,7 @@ impl Setter {
     }
 }
 
-impl fmt::Display for Setter {
+impl fmt::Display for ForeignRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} ({})", self.place, self.effect, self.selector)
     }

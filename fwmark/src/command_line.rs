@@ -4,9 +4,10 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use crate::network::Family;
+use ipvs::Family;
+
 use crate::parse::{ParseError, parse};
-use crate::rule::{MarkRule, Origin, Traffic};
+use crate::rule::{Hook, MarkRule, Traffic};
 
 /// What a line does with its rule.
 ///
@@ -23,7 +24,7 @@ pub enum Action {
     /// `-D`: takes the first rule that is equal out of the chain.
     ///
     /// iptables compares how rules were written, not what they mean: one that was added with `-m multiport --dports 80`
-    /// is not equal to one with `--dport 80`, and the latter is what a [`Line`] prints.
+    /// is not equal to one with `--dport 80`, and the latter is what a [`CommandLine`] prints.
     Delete,
 }
 
@@ -43,19 +44,19 @@ impl Action {
 /// It prints as one form of the many that mean the same, and what it prints is read back as the same value.
 ///
 /// ```
-/// let line: fwmark::Line = "iptables -tmangle -I OUTPUT 1 --dst 192.0.2.1/32 -p6 -j MARK --set-xmark 0xa".parse()?;
+/// let line: fwmark::CommandLine = "iptables -tmangle -I OUTPUT 1 --dst 192.0.2.1/32 -p6 -j MARK --set-xmark 0xa".parse()?;
 /// assert_eq!(line.to_string(), "iptables -t mangle -I OUTPUT -d 192.0.2.1 -p tcp -j MARK --set-mark 10");
 /// # Ok::<(), fwmark::ParseError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Line {
+pub struct CommandLine {
     /// What to do with the rule.
     pub action: Action,
     /// The rule.
     pub rule: MarkRule,
 }
 
-impl FromStr for Line {
+impl FromStr for CommandLine {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
@@ -63,14 +64,14 @@ impl FromStr for Line {
     }
 }
 
-impl fmt::Display for Line {
+impl fmt::Display for CommandLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Line { action, rule } = self;
+        let CommandLine { action, rule } = self;
         let program = match rule.family() {
             Family::V4 => "iptables",
             Family::V6 => "ip6tables",
         };
-        write!(f, "{program} -t mangle -{} {}", action.letter(), rule.origin().chain())?;
+        write!(f, "{program} -t mangle -{} {}", action.letter(), rule.hook().chain())?;
         match action {
             Action::Insert(place) if place.get() > 1 => write!(f, " {place}")?,
             _ => {}
@@ -83,7 +84,7 @@ impl fmt::Display for Line {
 pub(crate) fn matches(rule: &MarkRule) -> String {
     let mut words = String::new();
     let mut say = |option: &str, value: &dyn fmt::Display| words.push_str(&format!(" {option} {value}"));
-    if let Origin::Outside { interface: Some(interface) } = rule.origin() {
+    if let Hook::Prerouting { interface: Some(interface) } = rule.hook() {
         say("-i", interface);
     }
     if !rule.source().is_any() {

@@ -1,23 +1,25 @@
 //! Rules laid out as few lookups: the number of lookups that a packet meets depends on the kinds of rules, not on how many
 //! there are.
 //!
-//! A rule falls into pieces, one for each of its ports or ranges. A piece is an element of a map, and a map has all pieces
-//! of one [`Shape`]: the same chain, family and interface, and the same fields in the key. Where rules overlap, the later
-//! one decides, as with iptables. A map knows no order; so a piece goes to a later *layer* than those before it that it
+//! A rule is split into elements of maps, one for each of its ports or ranges. A map has all elements of one
+//! [`Shape`]: the same chain, family and interface, and the same fields in the key. Where rules overlap, the later
+//! one decides, as with iptables. A map knows no order; so an element goes to a later *layer* than those before it that it
 //! must not be confused with. Most rule sets have one layer.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use crate::mark::SetMark;
-use crate::network::{Family, Network};
-use crate::ports::{PortRange, Ports};
-use crate::rule::{InterfaceName, MarkRule, Origin, Protocol, Traffic};
+use ipvs::Family;
 
-/// What pieces must have in common to be in one map.
+use crate::mark::SetMark;
+use crate::network::Network;
+use crate::ports::{PortRange, Ports};
+use crate::rule::{Hook, InterfaceName, MarkRule, Protocol, Traffic};
+
+/// What elements must have in common to be in one map.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Shape {
-    pub(super) origin: Origin,
+    pub(super) hook: Hook,
     pub(super) family: Family,
     pub(super) has_source: bool,
     pub(super) has_protocol: bool,
@@ -36,7 +38,7 @@ impl Shape {
             && (rule.source().is_any() || is_host(rule.source()))
             && ports.is_none_or(|range| range.first() == range.last());
         Shape {
-            origin: rule.origin().clone(),
+            hook: rule.hook().clone(),
             family: rule.family(),
             // The kernel's maps of ranges need two fields at least.
             has_source: !rule.source().is_any() || (!is_exact && protocol.is_none()),
@@ -49,14 +51,14 @@ impl Shape {
 
     /// The interface, if it is one or are some.
     pub(super) fn interface(&self) -> Option<&InterfaceName> {
-        match &self.origin {
-            Origin::Outside { interface } => interface.as_ref(),
-            Origin::Director => None,
+        match &self.hook {
+            Hook::Prerouting { interface } => interface.as_ref(),
+            Hook::Output => None,
         }
     }
 }
 
-/// The ports of a piece.
+/// The ports of a element.
 pub(super) fn ports(rule: &MarkRule) -> Option<PortRange> {
     match rule.traffic() {
         Traffic::Ports(_, ports) => ports.ranges().first().copied(),
@@ -66,7 +68,7 @@ pub(super) fn ports(rule: &MarkRule) -> Option<PortRange> {
 
 /// A rule, or a rule's share for one port or range.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
+pub(super) struct Element {
     /// The rule's place among the rules, from 0.
     pub(super) number: u32,
     /// The range's place in the rule, from 0.
@@ -77,32 +79,32 @@ pub(super) struct Piece {
 
 /// One map or set, and the rule that asks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stage {
+pub(super) struct Lookup {
     pub(super) shape: Shape,
     layer: u32,
-    pub(super) pieces: Vec<Piece>,
+    pub(super) elements: Vec<Element>,
 }
 
 /// Lays rules out, in the order in which the kernel shall ask the maps.
-pub(super) fn stages(rules: &[MarkRule]) -> Vec<Stage> {
+pub(super) fn lookups(rules: &[MarkRule]) -> Vec<Lookup> {
     let mut index = Index::default();
     let mut places: HashMap<(u32, Shape), usize> = HashMap::new();
-    let mut stages: Vec<Stage> = Vec::new();
-    for piece in split(rules) {
-        let shape = Shape::of(&piece.rule);
-        let layer = index.layer_for(&piece.rule, &shape);
-        index.add(&piece.rule, shape.clone(), layer);
+    let mut lookups: Vec<Lookup> = Vec::new();
+    for element in split(rules) {
+        let shape = Shape::of(&element.rule);
+        let layer = index.layer_for(&element.rule, &shape);
+        index.add(&element.rule, shape.clone(), layer);
         let place = *places.entry((layer, shape.clone())).or_insert_with(|| {
-            stages.push(Stage { shape, layer, pieces: Vec::new() });
-            stages.len() - 1
+            lookups.push(Lookup { shape, layer, elements: Vec::new() });
+            lookups.len() - 1
         });
-        stages[place].pieces.push(piece);
+        lookups[place].elements.push(element);
     }
-    stages.sort_by_key(|stage| stage.layer);
-    stages
+    lookups.sort_by_key(|lookup| lookup.layer);
+    lookups
 }
 
-fn split(rules: &[MarkRule]) -> impl Iterator<Item = Piece> + '_ {
+fn split(rules: &[MarkRule]) -> impl Iterator<Item = Element> + '_ {
     rules.iter().zip(0..).flat_map(|(rule, number)| {
         let parts: Vec<MarkRule> = match rule.traffic() {
             Traffic::Ports(protocol, ports) => {
@@ -111,20 +113,22 @@ fn split(rules: &[MarkRule]) -> impl Iterator<Item = Piece> + '_ {
             }
             _ => vec![rule.clone()],
         };
-        parts.into_iter().zip(0..).map(move |(rule, part)| Piece { number, part, rule })
+        parts.into_iter().zip(0..).map(move |(rule, part)| Element { number, part, rule })
     })
 }
 
-/// Puts pieces together again: the rules, in their order.
-pub(super) fn join(mut pieces: Vec<Piece>) -> Vec<MarkRule> {
-    pieces.sort_by_key(|piece| (piece.number, piece.part));
+/// Puts elements together again: the rules, in their order.
+pub(super) fn join(mut elements: Vec<Element>) -> Vec<MarkRule> {
+    elements.sort_by_key(|element| (element.number, element.part));
     let mut rules: Vec<(u32, MarkRule)> = Vec::new();
-    for piece in pieces {
-        let grown =
-            rules.last().filter(|(number, _)| *number == piece.number).and_then(|(_, rule)| grow(rule, &piece.rule));
+    for element in elements {
+        let grown = rules
+            .last()
+            .filter(|(number, _)| *number == element.number)
+            .and_then(|(_, rule)| grow(rule, &element.rule));
         match (rules.last_mut(), grown) {
             (Some((_, last)), Some(grown)) => *last = grown,
-            _ => rules.push((piece.number, piece.rule)),
+            _ => rules.push((element.number, element.rule)),
         }
     }
     rules.into_iter().map(|(_, rule)| rule).collect()
@@ -140,7 +144,7 @@ fn grow(rule: &MarkRule, more: &MarkRule) -> Option<MarkRule> {
     (more.clone().with_traffic(grown.traffic().clone()) == grown).then_some(grown)
 }
 
-/// The pieces so far, found by the packets that they look at: comparing each with all would take minutes with many.
+/// The elements so far, found by the packets that they look at: comparing each with all would take minutes with many.
 #[derive(Default)]
 struct Index {
     all: Vec<Entry>,
@@ -182,7 +186,7 @@ impl Index {
     }
 }
 
-/// The one address, protocol and port that a piece looks at.
+/// The one address, protocol and port that a element looks at.
 fn point(rule: &MarkRule) -> Option<(IpAddr, Protocol, u16)> {
     let (destination, range) = (rule.destination(), ports(rule)?);
     let is_point = destination == Network::from(destination.address()) && range.first() == range.last();
@@ -201,11 +205,13 @@ mod tests {
     #[track_caller]
     fn laid_out(lines: &[&str], expected: &[&[(u32, u32)]]) {
         let rules = rules(lines);
-        let stages = stages(&rules);
-        let numbers: Vec<Vec<_>> =
-            stages.iter().map(|stage| stage.pieces.iter().map(|piece| (piece.number, piece.part)).collect()).collect();
+        let lookups = lookups(&rules);
+        let numbers: Vec<Vec<_>> = lookups
+            .iter()
+            .map(|lookup| lookup.elements.iter().map(|element| (element.number, element.part)).collect())
+            .collect();
         assert_eq!(numbers, expected);
-        assert_eq!(join(stages.into_iter().flat_map(|stage| stage.pieces).collect()), rules);
+        assert_eq!(join(lookups.into_iter().flat_map(|lookup| lookup.elements).collect()), rules);
     }
 
     #[test]
@@ -251,6 +257,6 @@ mod tests {
         let rule =
             |port: u16| MarkRule::new(vip, crate::Mark::new(u32::from(port) + 1).unwrap()).with_traffic(ports(port));
         let rules: Vec<_> = (0..=u16::MAX).map(rule).collect();
-        assert_eq!(stages(&rules).len(), 1);
+        assert_eq!(lookups(&rules).len(), 1);
     }
 }
