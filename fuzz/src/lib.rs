@@ -8,8 +8,8 @@ use ipvs::{Client, Command, Daemon, Destination, Protocol, Service, Table, Table
 use ipvs_cli::io::{Input, Streams};
 use ipvs_cli::ipvsadm::value::Resolve;
 use ipvs_cli::ipvsadm::{Invocation, Parser, Posix, Words};
-use ipvs_cli::kernel::Kernel;
-use ipvs_cli::request::Listed;
+use ipvs_cli::director::Director;
+use ipvs_cli::ipvsadm::request::Listed;
 
 /// Datagrams that stand one behind the other, each behind its length in two bytes.
 pub fn datagrams(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -48,7 +48,7 @@ pub struct Result {
 
 /// Calls the program on an in-memory kernel.
 pub fn run(argv: &[OsString], stdin: &mut dyn Input) -> Result {
-    let mut kernel = Kernel::with(Client::fake(table()), "/dev/null");
+    let mut kernel = Director::with(Client::fake(table()), "/dev/null");
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let mut streams = Streams { stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false, colors: || false };
     let status = ipvs_cli::run(argv, &mut streams, &mut kernel);

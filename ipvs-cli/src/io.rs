@@ -7,8 +7,6 @@ use std::os::fd::BorrowedFd;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::{stdio, termios};
 
-use crate::sigpipe;
-
 /// What is read, and where the output goes.
 #[expect(missing_debug_implementations, reason = "what stands behind the traits need not have one")]
 pub struct Streams<'s> {
@@ -151,12 +149,7 @@ impl Output {
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match again_if_interrupted(|| rustix::io::write(self.0, bytes)) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe && sigpipe::is_fatal() => {
-                Ok(rustix::io::write(self.0, bytes)?)
-            }
-            result => result,
-        }
+        again_if_interrupted(|| rustix::io::write(self.0, bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {

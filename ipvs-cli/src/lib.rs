@@ -7,37 +7,33 @@
 //! ```
 //! use ipvs::{Client, Table};
 //! use ipvs_cli::io::Streams;
-//! use ipvs_cli::kernel::Kernel;
+//! use ipvs_cli::director::Director;
 //!
-//! let mut kernel = Kernel::with(Client::fake(Table::new()), "/proc/net/ip_vs_conn");
+//! let mut director = Director::with(Client::fake(Table::new()), "/proc/net/ip_vs_conn");
 //! let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
 //! for line in ["ipvsadm -A -f 10 -s rr", "ipvsadm -S"] {
 //!     let argv: Vec<_> = line.split(' ').map(Into::into).collect();
 //!     let mut stdin = &b""[..];
 //!     let mut streams = Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false,
 //!         colors: || false };
-//!     assert_eq!(ipvs_cli::run(&argv, &mut streams, &mut kernel), 0);
+//!     assert_eq!(ipvs_cli::run(&argv, &mut streams, &mut director), 0);
 //! }
 //! assert_eq!(stdout, b"-A -f 10 -s rr\n");
 //! ```
 
+mod arguments;
+mod change;
 pub mod desired;
+pub mod director;
+mod dropin;
+mod env;
 mod escape;
-mod failure;
-mod hint;
 pub mod io;
 pub mod ipvsadm;
-pub mod kernel;
-mod lines;
-mod listing;
-mod lookup;
-mod mark_rules;
-pub mod operate;
+mod program;
 pub mod render;
-pub mod request;
-mod restore;
-mod run;
-mod script;
-mod sigpipe;
+mod session;
+mod state;
+pub mod subcommands;
 
-pub use run::run;
+pub use program::run;

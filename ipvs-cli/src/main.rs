@@ -6,8 +6,8 @@ mod start;
 use std::ffi::OsString;
 use std::io::Write;
 
+use ipvs_cli::director::Director;
 use ipvs_cli::io::{BufferedStdout, Output, Stdin, Streams};
-use ipvs_cli::kernel::Kernel;
 
 /// From the words of a command line, the program's name first, to the exit status.
 fn program(argv: &[OsString]) -> u8 {
@@ -16,7 +16,7 @@ fn program(argv: &[OsString]) -> u8 {
     let hints = || Output::stderr().is_terminal();
     let colors = || Output::stdout().is_terminal();
     let mut streams = Streams { stdin: &mut Stdin, stdout: &mut stdout, stderr: &mut stderr, hints, colors };
-    let status = ipvs_cli::run(argv, &mut streams, &mut Kernel::of_this_machine());
+    let status = ipvs_cli::run(argv, &mut streams, &mut Director::of_this_machine());
     // As ipvsadm: a listing that could not be written is no error.
     let _ = stdout.flush();
     status

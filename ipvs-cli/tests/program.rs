@@ -9,11 +9,10 @@ use std::rc::Rc;
 
 use ipvs::{Client, Table};
 use ipvs_cli::io::{Input, Streams};
-use ipvs_cli::kernel::Kernel;
 
 /// A director with its table.
 struct Director {
-    kernel: Kernel,
+    kernel: ipvs_cli::director::Director,
     hints: fn() -> bool,
 }
 
@@ -31,7 +30,10 @@ fn done(status: u8, stdout: &str, stderr: &str) -> Done {
 
 impl Director {
     fn new() -> Self {
-        Director { kernel: Kernel::with(Client::fake(Table::new()), "/dev/null"), hints: || false }
+        Director {
+            kernel: ipvs_cli::director::Director::with(Client::fake(Table::new()), "/dev/null"),
+            hints: || false,
+        }
     }
 
     fn run(&mut self, line: &str) -> Done {

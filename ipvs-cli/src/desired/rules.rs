@@ -4,7 +4,7 @@ use ipvs::desired::{Desired, Located, Problems, Source};
 use ipvs::{Command, DaemonRole, Table};
 
 use super::same;
-use crate::hint;
+use crate::ipvsadm::hint;
 use crate::ipvsadm::{Invocation, Parser, Usage, Words};
 
 /// Of what the director holds, what is said in its own words is not read again.

@@ -13,7 +13,7 @@ use super::rules::{self, Slot, Slots, Verb};
 use super::scan::Plain;
 use super::usage::Usage;
 use super::value;
-use crate::request::{ListRequest, Listed, View};
+use crate::ipvsadm::request::{ListRequest, Listed, View};
 
 impl Line {
     /// What the line asks for. `plain` are the words that belong to no option.

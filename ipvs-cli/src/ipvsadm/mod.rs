@@ -4,7 +4,9 @@ mod addresses;
 mod finish;
 pub mod grammar;
 pub mod help;
+pub(crate) mod hint;
 mod line;
+mod lookup;
 pub mod manual;
 pub mod names;
 pub mod parse;
@@ -13,6 +15,7 @@ mod parse_laws;
 #[cfg(test)]
 mod parse_tests;
 pub mod pasted;
+pub mod request;
 pub mod rules;
 mod scan;
 #[cfg(test)]
@@ -26,3 +29,10 @@ pub use parse::{Invocation, Parser};
 pub use scan::Posix;
 pub use usage::Usage;
 pub use words::Words;
+
+/// Lends a parser that looks names up by the system's resolver, and remembers them as long as it lives.
+pub(crate) fn with_parser<T>(work: impl FnOnce(&mut Parser<'_>) -> T) -> T {
+    let posix = ["POSIXLY_CORRECT", "POSIX_ME_HARDER"].into_iter().any(|name| std::env::var_os(name).is_some());
+    let mut lookup = lookup::Lookup::default();
+    work(&mut Parser::new(&mut lookup, Posix(posix)))
+}

@@ -10,8 +10,8 @@ use super::scan::{Posix, Scanner};
 use super::usage::Usage;
 use super::value::Resolve;
 use super::words::Words;
-use crate::hint::edit::Typed;
-use crate::request::ListRequest;
+use crate::ipvsadm::hint::edit::Typed;
+use crate::ipvsadm::request::ListRequest;
 
 /// What a command line asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

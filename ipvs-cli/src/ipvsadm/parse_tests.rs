@@ -9,7 +9,7 @@ use ipvs::{
 
 use super::testing::{FewNames, parse, warned, words};
 use super::{Invocation, Parser, Posix};
-use crate::request::{ListRequest, Listed, View};
+use crate::ipvsadm::request::{ListRequest, Listed, View};
 
 #[track_caller]
 fn command(line: &str) -> Command {

@@ -13,7 +13,7 @@ use super::Lines;
 use super::address::endpoint;
 use super::number::{decimal, left};
 use crate::ipvsadm::names::Names;
-use crate::request::{ListRequest, View};
+use crate::ipvsadm::request::{ListRequest, View};
 
 /// The width of an address and port.
 const ENDPOINT: usize = 18;

@@ -12,7 +12,7 @@ use super::address::{cut_endpoint, netmask};
 use super::number::{counter, decimal, left, left_number, right_number};
 use super::{Lines, order};
 use crate::ipvsadm::names::Names;
-use crate::request::{ListRequest, View};
+use crate::ipvsadm::request::{ListRequest, View};
 
 /// The width of an address and port; longer ones of IPv4 are cut.
 const ENDPOINT: usize = 28;
@@ -251,8 +251,8 @@ fn checksum(flags: TunnelFlags) -> &'static [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipvsadm::request::Listed;
     use crate::render::samples::{names, services, text};
-    use crate::request::Listed;
 
     fn request(view: View) -> ListRequest {
         ListRequest { what: Listed::All, view, numeric: true, exact: false, nosort: false }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use ipvs::rule::parts::{configuration, destination, identity};
-use ipvs::{DestinationState, ServiceState};
+use ipvs::{DestinationState, ServiceKey, ServiceState, Table};
 
 use super::address::endpoint;
 use super::list::names_of_ports;
@@ -39,6 +39,19 @@ pub fn service(
         })?;
     }
     lines.flush()
+}
+
+/// As `ipvsadm -S -n`.
+pub(crate) fn table(mut out: &mut dyn Write, table: &Table, only: Option<ServiceKey>) -> io::Result<()> {
+    let mut services: Vec<_> = table.services().map(|entry| *entry.state()).collect();
+    services.retain(|state| only.is_none_or(|key| key == state.service.key()));
+    order::sort_services(&mut services);
+    for state in services {
+        let entry = table.service(&state.service.key());
+        let mut destinations: Vec<_> = entry.into_iter().flat_map(|entry| entry.destinations()).copied().collect();
+        self::service(&mut out, true, &state, &mut destinations, &mut Names::default())?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

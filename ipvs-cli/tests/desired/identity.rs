@@ -4,8 +4,8 @@ use fwmark::MarkRule;
 use ipvs::desired::{Scope, WriteOptions, write_json, write_toml};
 use ipvs::{Client, Command, Service, Table};
 use ipvs_cli::desired::{Desired, groups_of};
+use ipvs_cli::director::Director;
 use ipvs_cli::io::Streams;
-use ipvs_cli::kernel::Kernel;
 use proptest::prelude::*;
 
 use crate::read;
@@ -24,14 +24,14 @@ fn toml(table: &Table) -> Vec<u8> {
 }
 
 pub(crate) fn rules(table: &Table) -> Vec<u8> {
-    let mut kernel = Kernel::with(Client::fake(table.clone()), "/dev/null");
+    let mut kernel = Director::with(Client::fake(table.clone()), "/dev/null");
     let (status, stdout) = run(&mut kernel, "ipvsadm -S -n", b"");
     assert_eq!(status, 0);
     stdout
 }
 
 /// Calls the program; gives its status and its standard output.
-fn run(kernel: &mut Kernel, line: &str, mut stdin: &[u8]) -> (u8, Vec<u8>) {
+fn run(kernel: &mut Director, line: &str, mut stdin: &[u8]) -> (u8, Vec<u8>) {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let mut streams =
         Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false, colors: || false };
@@ -41,7 +41,7 @@ fn run(kernel: &mut Kernel, line: &str, mut stdin: &[u8]) -> (u8, Vec<u8>) {
 
 /// What the director shows of itself is what it has, whatever its kernel has beside what is in the Linux tree.
 fn shown_and_applied_is_nothing(table: &Table, show: &str) -> Result<(), TestCaseError> {
-    let mut kernel = Kernel::with(Client::fake(table.clone()), "/dev/null");
+    let mut kernel = Director::with(Client::fake(table.clone()), "/dev/null");
     let (status, text) = run(&mut kernel, show, b"");
     prop_assert_eq!(status, 0);
     for (line, said) in [
@@ -112,14 +112,14 @@ fn the_json_of_the_library_is_that_of_the_program() {
     let text =
         "version = 1\ntimeouts.udp = 60\n[[services]]\nmark = 1\n[[services.destinations]]\naddress = '192.0.2.11'";
     let table = crate::table("table", text).unwrap();
-    let mut kernel = Kernel::with(Client::fake(table.clone()), "/dev/null");
+    let mut kernel = Director::with(Client::fake(table.clone()), "/dev/null");
     let json = serde_json::to_vec(&kernel.client().unwrap().table().unwrap()).unwrap();
     assert_eq!(run(&mut kernel, "ipvs-cli diff -", &json), (0, Vec::new()));
     for show in ["ipvs-cli show --json", "ipvs-cli show --json --statistics --daemons"] {
         let (status, shown) = run(&mut kernel, show, b"");
         assert_eq!((status, serde_json::from_slice::<Table>(&shown).unwrap()), (0, table.clone()), "{show}");
     }
-    let (status, _) = run(&mut Kernel::with(Client::fake(Table::new()), "/dev/null"), "ipvs-cli diff -", &json);
+    let (status, _) = run(&mut Director::with(Client::fake(Table::new()), "/dev/null"), "ipvs-cli diff -", &json);
     assert_eq!(status, 1, "it differs from another director");
 }
 

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ipvs::{Client, Table};
 use ipvs_cli::io::{Input, Streams};
-use ipvs_cli::kernel::Kernel;
 
 use crate::director::{Director, done};
 
@@ -197,7 +196,7 @@ fn nothing_is_kept_that_can_be_shown() {
     let mut table = Table10MB { line, left: 150_000, written_at_end: 0 };
     let mut streams =
         Streams { stdin: &mut table, stdout: &mut Sink, stderr: &mut Vec::new(), hints: || false, colors: || false };
-    let mut kernel = Kernel::with(Client::fake(Table::new()), "/dev/null");
+    let mut kernel = ipvs_cli::director::Director::with(Client::fake(Table::new()), "/dev/null");
     let argv = ["ipvs-cli", "conns", "--from", "-"].map(Into::into);
     assert_eq!(ipvs_cli::run(&argv, &mut streams, &mut kernel), 0);
     let left = WRITTEN.load(Ordering::Relaxed) - table.written_at_end;

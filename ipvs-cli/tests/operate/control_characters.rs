@@ -7,7 +7,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use ipvs::{Client, Command, Daemon, DaemonRole, InterfaceName, PersistenceEngine, Scheduler, Service, Table};
 use ipvs_cli::ipvsadm::grammar::{ROWS, Takes};
-use ipvs_cli::kernel::Kernel;
 use serde_json::{Map, Value, json};
 
 use crate::director::{Director, Raw, SHOP};
@@ -72,7 +71,7 @@ fn subcommands() -> Vec<(Vec<String>, clap::Command)> {
         }
     }
     let mut all = Vec::new();
-    below(&[], &ipvs_cli::operate::command(), &mut all);
+    below(&[], &ipvs_cli::subcommands::command(), &mut all);
     all
 }
 
@@ -283,7 +282,7 @@ fn no_damage_of_a_file_reaches_the_terminal() {
 const NAME: &[u8] = b"\x1b]0;X\x07\xc2\x9b\xe2\x80\xae";
 
 /// A director whose names are nasty, and those of its connections.
-fn nasty_kernel(of: &Director) -> Kernel {
+fn nasty_kernel(of: &Director) -> ipvs_cli::director::Director {
     let interface = InterfaceName::new(NAME).unwrap();
     let (scheduler, engine) = (Scheduler::new(NAME).unwrap(), PersistenceEngine::new(NAME).unwrap());
     let mut table = Table::new().with_module(scheduler).with_module(engine).with_interface(interface);
@@ -303,7 +302,7 @@ fn nasty_kernel(of: &Director) -> Kernel {
         [&line, &b"UDP "[..], &nasty, b"\n"].concat(),
         [&nasty[..], b"\n"].concat(),
     ];
-    Kernel::with(Client::fake(table), of.file_of_bytes("ip_vs_conn", &entries.concat()))
+    ipvs_cli::director::Director::with(Client::fake(table), of.file_of_bytes("ip_vs_conn", &entries.concat()))
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ipvs::{Client, Table};
+use ipvs_cli::director;
 use ipvs_cli::io::{Input, Streams};
-use ipvs_cli::kernel::Kernel;
 
 pub(crate) const SHOP: &str = "# a shop
 -A -t 192.0.2.1:80 -s wrr
@@ -22,7 +22,7 @@ pub(crate) const SHOP: &str = "# a shop
 
 /// A director with its table, and a directory for files.
 pub(crate) struct Director {
-    pub(crate) kernel: Kernel,
+    pub(crate) kernel: director::Director,
     pub(crate) colors: fn() -> bool,
     directory: PathBuf,
 }
@@ -53,8 +53,8 @@ impl Director {
         let number = DIRECTORIES.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("ipvs-cli-{}-{number}", std::process::id()));
         fs::create_dir(&directory).unwrap();
-        let kernel =
-            Kernel::with(Client::fake(Table::new()), "/dev/null").with_state_directory(directory.join("state"));
+        let kernel = director::Director::with(Client::fake(Table::new()), "/dev/null")
+            .with_state_directory(directory.join("state"));
         Director { kernel, colors: || false, directory }
     }
 
@@ -66,7 +66,7 @@ impl Director {
     /// From now on the state directory is another one.
     pub(crate) fn keep_state_in(&mut self, directory: &str) {
         let client = self.other_program();
-        self.kernel = Kernel::with(client, "/dev/null").with_state_directory(directory);
+        self.kernel = director::Director::with(client, "/dev/null").with_state_directory(directory);
     }
 
     pub(crate) fn state_directory(&self) -> PathBuf {

@@ -12,7 +12,7 @@ fn each(command: &Command, name: &str, judge: &mut dyn FnMut(&str, &Command)) {
 
 /// Every page, and what is wrong with it.
 fn wrong(find: impl Fn(&mut Command) -> Vec<String>) -> Vec<String> {
-    let mut root = ipvs_cli::operate::command();
+    let mut root = ipvs_cli::subcommands::command();
     root.build();
     let mut found = Vec::new();
     each(&root, "ipvs-cli", &mut |name, command| {

@@ -140,7 +140,7 @@ fn rates() {
 #[test]
 fn every_subcommand_that_prints_data_is_documented() {
     let page = include_str!("../../../docs/json.md");
-    let command = ipvs_cli::operate::command();
+    let command = ipvs_cli::subcommands::command();
     let mut commands: Vec<(String, &clap::Command)> = Vec::new();
     for command in command.get_subcommands() {
         let name = command.get_name();

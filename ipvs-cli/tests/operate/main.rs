@@ -240,7 +240,7 @@ fn of_a_subcommand_that_is_none_it_is_said_which_there_are() {
         assert_eq!((said.status, said.stdout.as_str()), (2, ""), "{line}");
         said.stderr
     };
-    let command = ipvs_cli::operate::command();
+    let command = ipvs_cli::subcommands::command();
     let all: Vec<_> = command.get_subcommands().map(|command| command.get_name()).collect();
     let expected =
         format!("error: unrecognized subcommand 'foo'\n\n  [subcommands: {}]\n\nUsage: ipvs-cli", all.join(", "));

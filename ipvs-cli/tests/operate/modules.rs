@@ -1,7 +1,6 @@
 //! Schedulers and persistence engines that are not in the list of the Linux tree.
 
 use ipvs::{Client, PersistenceEngine, Scheduler, Table};
-use ipvs_cli::kernel::Kernel;
 
 use super::director::{Director, done};
 
@@ -12,7 +11,7 @@ fn director() -> Director {
     let (own, ours) = (Scheduler::new("own").unwrap(), PersistenceEngine::new("ours").unwrap());
     let table = Table::new().with_module(own).with_module(ours);
     let mut director = Director::new();
-    director.kernel = Kernel::with(Client::fake(table), "/dev/null");
+    director.kernel = ipvs_cli::director::Director::with(Client::fake(table), "/dev/null");
     director
 }
 

@@ -111,7 +111,7 @@ impl Table {
     /// The same, and the subcommands.
     pub(crate) fn of_ipvs_cli() -> Self {
         let mut table = Self::of_ipvsadm();
-        let whole = ipvs_cli::operate::command();
+        let whole = ipvs_cli::subcommands::command();
         let general: Vec<_> = whole.get_arguments().filter(|argument| argument.is_global_set()).collect();
         table.commands.extend(whole.get_subcommands().map(|command| of_subcommand(command, &general)));
         table

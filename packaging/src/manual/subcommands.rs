@@ -7,7 +7,7 @@ use super::roff::Roff;
 /// All of them: of one that has tasks of its own, such as `mark`, first itself, and then each task, by both names.
 fn all() -> Vec<(String, Command)> {
     let mut all = Vec::new();
-    for command in ipvs_cli::operate::command().get_subcommands() {
+    for command in ipvs_cli::subcommands::command().get_subcommands() {
         let name = command.get_name().to_owned();
         let tasks = command.get_subcommands().map(|task| (format!("{name} {}", task.get_name()), task.clone()));
         all.push((name.clone(), command.clone()));
@@ -44,7 +44,7 @@ pub(super) fn describe(roff: &mut Roff) {
         }
     }
     roff.part("Options of all of them");
-    describe_arguments(roff, &ipvs_cli::operate::command());
+    describe_arguments(roff, &ipvs_cli::subcommands::command());
 }
 
 fn describe_arguments(roff: &mut Roff, command: &Command) {

@@ -5,8 +5,8 @@ use crate::text;
 
 use crate::traffic::Traffic;
 use ipvs::{Client, Table};
+use ipvs_cli::director::Director;
 use ipvs_cli::io::Streams;
-use ipvs_cli::kernel::Kernel;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -155,12 +155,12 @@ pub trait Session {
 
 /// Our program as a function, on an in-memory kernel that lasts as long as the case.
 struct InProcess {
-    kernel: Kernel,
+    kernel: Director,
 }
 
 impl InProcess {
     fn new() -> Self {
-        InProcess { kernel: Kernel::with(Client::fake(Table::new()), "/dev/null") }
+        InProcess { kernel: Director::with(Client::fake(Table::new()), "/dev/null") }
     }
 
     /// Is this a command for it? Variables and files belong to real processes.

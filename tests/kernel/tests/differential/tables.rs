@@ -7,8 +7,8 @@ use crate::step::{Step, transcript};
 use crate::wanted::{self, On, Verdict};
 use crate::world::Pair;
 use ipvs::{Client, Table};
+use ipvs_cli::director::Director;
 use ipvs_cli::io::Streams;
-use ipvs_cli::kernel::Kernel;
 use kernel_tests::contents::Contents;
 use kernel_tests::target::Target;
 use libtest_mimic::{Failed, Trial};
@@ -107,7 +107,7 @@ fn equal(before: Contents, after: Contents, saved: &[u8]) -> Result<(), String> 
 }
 
 fn saved_in_memory(script: &str) -> Result<(), String> {
-    let [mut before, mut after] = [(); 2].map(|()| Kernel::with(Client::fake(Table::new()), "/dev/null"));
+    let [mut before, mut after] = [(); 2].map(|()| Director::with(Client::fake(Table::new()), "/dev/null"));
     call(&mut before, "-R", script.as_bytes());
     let (saved, complaints) = call(&mut before, "-S -n", b"");
     let (_, refused) = call(&mut after, "-R", &saved);
@@ -123,7 +123,7 @@ fn saved_in_memory(script: &str) -> Result<(), String> {
 }
 
 /// Ours in this process: what it prints on both streams.
-fn call(kernel: &mut Kernel, arguments: &str, mut stdin: &[u8]) -> (Vec<u8>, Vec<u8>) {
+fn call(kernel: &mut Director, arguments: &str, mut stdin: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let argv: Vec<_> = std::iter::once("ipvsadm").chain(arguments.split(' ')).map(Into::into).collect();
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let mut streams =

@@ -5,8 +5,8 @@ use super::schema::objects;
 use super::world::{Lacking, Test};
 use fwmark::{Backend, BackendError, Owner};
 use ipvs::{Client, Table};
+use ipvs_cli::director::Director;
 use ipvs_cli::io::Streams;
-use ipvs_cli::kernel::Kernel;
 use serde_json::json;
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -36,12 +36,12 @@ fn done(status: u8, stdout: &str) -> Done {
 }
 
 /// Calls ipvs-cli. It needs a back end, of whichever kind.
-fn call(kernel: &mut Kernel, line: &str) -> Done {
+fn call(kernel: &mut Director, line: &str) -> Done {
     feed(kernel, line, "")
 }
 
 /// The same, with this on standard input.
-fn feed(kernel: &mut Kernel, line: &str, input: &str) -> Done {
+fn feed(kernel: &mut Director, line: &str, input: &str) -> Done {
     let argv: Vec<OsString> = format!("ipvs-cli {line}").split(' ').map(OsString::from).collect();
     let (mut stdin, mut stdout, mut stderr) = (input.as_bytes(), Vec::new(), Vec::new());
     let mut streams =
@@ -51,12 +51,12 @@ fn feed(kernel: &mut Kernel, line: &str, input: &str) -> Done {
     Done { status, stdout: text(stdout), stderr: text(stderr) }
 }
 
-fn needs_backend() -> Result<Kernel, Lacking> {
+fn needs_backend() -> Result<Director, Lacking> {
     match Backend::detect(Owner::default()) {
         Err(error @ BackendError::Unavailable { .. }) => Err(Lacking(error.to_string())),
         result => {
             result.expect("a network of our own");
-            Ok(Kernel::with(Client::fake(Table::new()), "/dev/null"))
+            Ok(Director::with(Client::fake(Table::new()), "/dev/null"))
         }
     }
 }
@@ -137,7 +137,7 @@ fn check_finds_what_is_in_the_way() -> Result<(), Lacking> {
 }
 
 /// The director is its own client, and the servers are on it too: that is all that a packet needs to be balanced.
-fn director() -> Result<Kernel, Lacking> {
+fn director() -> Result<Director, Lacking> {
     needs_backend()?;
     Client::connect().map_err(|error| Lacking(error.to_string()))?;
     for address in ["10.9.0.1", "10.9.0.11", "10.9.0.12"] {
@@ -147,7 +147,7 @@ fn director() -> Result<Kernel, Lacking> {
     for server in ["10.9.0.11", "10.9.0.12"] {
         [80, 443].into_iter().for_each(|port| serve(SocketAddr::new(server.parse().expect("an address"), port)));
     }
-    Ok(Kernel::of_this_machine())
+    Ok(Director::of_this_machine())
 }
 
 fn is_one_server() {

@@ -1,0 +1,122 @@
+//! The packets of a mark as a word: `tcp:192.0.2.1:80,443`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use fwmark::{Hook, InvalidValue, MarkRule, Network, Traffic};
+
+/// Where packets go, and of what protocol and to which ports they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Packets {
+    pub(crate) destination: Network,
+    pub(crate) traffic: Traffic,
+}
+
+impl FromStr for Packets {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let told = |error: InvalidValue| format!("`{}' is {error}", error.found());
+        let (protocol, rest) = text.split_once(':').ok_or("write PROTOCOL:ADDRESS or PROTOCOL:ADDRESS:PORTS")?;
+        let (address, ports) = address_and_ports(rest);
+        let destination = address.parse().map_err(told)?;
+        let traffic = match (protocol, ports) {
+            ("any", None) => Traffic::Any,
+            ("any", Some(_)) => return Err("ports are those of a protocol: tcp, udp or sctp".to_owned()),
+            (protocol, None) => Traffic::Protocol(protocol.parse().map_err(told)?),
+            (protocol, Some(ports)) => Traffic::Ports(protocol.parse().map_err(told)?, ports.parse().map_err(told)?),
+        };
+        Ok(Packets { destination, traffic })
+    }
+}
+
+fn address_and_ports(text: &str) -> (&str, Option<&str>) {
+    // IPv6 is in brackets, as its colons are many.
+    match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+        Some((address, "")) => (address, None),
+        Some((address, rest)) => match rest.strip_prefix(':') {
+            Some(ports) => (address, Some(ports)),
+            // No address at all, and refused as such.
+            None => (text, None),
+        },
+        None => match text.split_once(':') {
+            Some((address, ports)) if !ports.contains("::") => (address, Some(ports)),
+            _ => (text, None),
+        },
+    }
+}
+
+impl fmt::Display for Packets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.traffic.protocol() {
+            None => write!(f, "any:")?,
+            Some(protocol) => write!(f, "{protocol}:")?,
+        }
+        if self.destination.address().is_ipv6() {
+            write!(f, "[{}]", self.destination)?;
+        } else {
+            write!(f, "{}", self.destination)?;
+        }
+        match &self.traffic {
+            Traffic::Ports(_, ports) => write!(f, ":{ports}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// As arguments of `add`.
+pub(crate) fn written(rule: &MarkRule) -> String {
+    let packets = Packets { destination: rule.destination(), traffic: rule.traffic().clone() };
+    let mut text = format!("{} {packets}", rule.set().mark());
+    if !rule.source().is_any() {
+        text.push_str(&format!(" --source {}", rule.source()));
+    }
+    match rule.hook() {
+        Hook::Output => text.push_str(" --output"),
+        Hook::Prerouting { interface: Some(name) } => text.push_str(&format!(" --interface {name}")),
+        Hook::Prerouting { interface: None } => {}
+    }
+    if rule.set().mask() != u32::MAX {
+        text.push_str(&format!(" --mask {:#x}", rule.set().mask()));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        for text in [
+            "tcp:192.0.2.1:80,443,8000:8080",
+            "udp:[2001:db8::1]:53",
+            "sctp:[2001:db8::/64]",
+            "tcp:192.0.2.0/24",
+            "any:192.0.2.1",
+            "any:[::1]",
+        ] {
+            assert_eq!(text.parse::<Packets>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        for text in [
+            "",
+            "tcp",
+            "192.0.2.1:80",
+            "icmp:192.0.2.1",
+            "any:192.0.2.1:80",
+            "tcp:192.0.2.1:http",
+            "tcp:[::1]80",
+            "tcp::80",
+        ] {
+            assert!(text.parse::<Packets>().is_err(), "{text}");
+        }
+        assert_eq!(
+            "tcp:192.0.2.1:http".parse::<Packets>().unwrap_err(),
+            "`http' is not a port: allowed is a number from 0 to 65535, or FIRST:LAST"
+        );
+    }
+}

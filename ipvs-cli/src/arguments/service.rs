@@ -1,0 +1,100 @@
+//! A service as a word of the command line.
+
+use std::error::Error;
+use std::fmt;
+
+use ipvs::ServiceKey;
+
+use crate::arguments::network::Network;
+
+/// A word that is no service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NoService(String);
+
+impl fmt::Display for NoService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}' is no service: tcp:192.0.2.1:80, udp:[2001:db8::1]:53, mark:10 or mark:10:ipv6 would be",
+            self.0
+        )
+    }
+}
+
+impl Error for NoService {}
+
+/// Services that an option selects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Selection {
+    /// This one.
+    Service(ServiceKey),
+    /// Those with a virtual address in this network.
+    Network(Network),
+}
+
+impl Selection {
+    /// Reads a service, or an address or a network, either with a port.
+    pub(crate) fn parse(text: &str) -> Result<Self, NoService> {
+        text.parse().map(Selection::Network).or_else(|_| parse(text).map(Selection::Service))
+    }
+
+    /// Whether it selects this service.
+    pub(crate) fn contains(&self, key: &ServiceKey) -> bool {
+        match (self, key) {
+            (Selection::Service(service), key) => service == key,
+            (Selection::Network(network), ServiceKey::Address { at, .. }) => network.contains(*at),
+            (Selection::Network(_), ServiceKey::Mark { .. }) => false,
+        }
+    }
+}
+
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Selection::Service(key) => key.fmt(f),
+            Selection::Network(network) => network.fmt(f),
+        }
+    }
+}
+
+/// As [`ServiceKey`] reads it, or with a colon for each blank, which needs no quotes: `tcp:192.0.2.1:80`,
+/// `udp:[2001:db8::1]:53`, `mark:10`, `mark:10:ipv6`.
+pub(crate) fn parse(text: &str) -> Result<ServiceKey, NoService> {
+    let spaced = match text.split_once(':') {
+        _ if text.contains(' ') => text.to_owned(),
+        Some(("mark", rest)) => format!("mark {}", rest.replacen(':', " ", 1)),
+        Some((protocol, at)) => format!("{protocol} {at}"),
+        None => text.to_owned(),
+    };
+    // What was typed is what is told.
+    spaced.parse().map_err(|_| NoService(text.to_owned()))
+}
+
+/// The form without blanks.
+pub(crate) fn word(key: &ServiceKey) -> String {
+    key.to_string().replace(' ', ":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blanks_may_be_colons() {
+        for (text, is) in [
+            ("tcp:192.0.2.1:80", "tcp 192.0.2.1:80"),
+            ("udp:[2001:db8::1]:53", "udp [2001:db8::1]:53"),
+            ("sctp 192.0.2.1:80", "sctp 192.0.2.1:80"),
+            ("mark:10", "mark 10"),
+            ("mark:10:ipv6", "mark 10 ipv6"),
+            ("mark 10 ipv6", "mark 10 ipv6"),
+        ] {
+            assert_eq!(parse(text).unwrap().to_string(), is);
+            assert_eq!(parse(&word(&is.parse().unwrap())).unwrap().to_string(), is);
+        }
+        for text in ["", "tcp", "192.0.2.1:80", "mark:", "mark:10:ipv5", "mark:10:ipv6:", "tcp:192.0.2.1"] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{text}' is no service")), "{error}");
+        }
+    }
+}

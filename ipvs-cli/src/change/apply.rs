@@ -1,0 +1,237 @@
+//! `apply`: brings the director to a desired state.
+//!
+//! Read the file, plan, ask or refuse, carry out, report.
+
+use std::io;
+use std::time::Instant;
+
+use ipvs::desired::parts::Scalar;
+use ipvs::{
+    ServiceKey,
+    change::{DirectorState, Phase, Planner, RefusedCommand, StopReason},
+};
+
+use crate::change::args::{Manner, Restrictions};
+use crate::change::difference::{Difference, Notation};
+use crate::change::drained::LeftDrained;
+use crate::change::guard::{Conduct, Verdict, carry_out};
+use crate::change::prepare::{self, Prepared, Text};
+use crate::change::summary::{Summary, counted};
+use crate::env::signals;
+use crate::session::journal::{Outcome, Record};
+use crate::session::json;
+use crate::session::{Session, Trouble, Wait};
+use crate::state::lock::Lock;
+
+/// Changes the director, for `apply` or `restore`. Returns the exit status.
+pub(crate) fn change(
+    subcommand: &str,
+    session: &mut Session<'_, '_>,
+    text: Text,
+    restrictions: &Restrictions,
+    manner: &Manner,
+) -> Result<u8, Trouble> {
+    // Later than the clock can say is never.
+    let mut deadline = manner.timeout.and_then(|limit| Instant::now().checked_add(limit));
+    let mut approved = Vec::new();
+    // The lock is held until the end, but not while a question waits for its answer.
+    let (mut prepared, summary, _lock) = loop {
+        let lock = take_lock(session, &text, manner)?;
+        let approved_only = may_ask(session, manner).then_some(&approved);
+        let limit = |planner| limit(planner, approved_only, manner);
+        let prepared = prepare::plan(session, &text, restrictions, limit)?;
+        let summary = Summary::of(prepared.change.before(), prepared.change.plan().commands());
+        let summary = summary.with_marks(&prepared.marks).with_drained(&prepared.left_drained);
+        if !manner.dry_run {
+            check_deletions(&summary, manner)?;
+        }
+        if !asks(session, &summary, &approved, manner) {
+            break (prepared, summary, lock);
+        }
+        drop(lock);
+        if !confirm(session, &summary)? {
+            return Err(Trouble::Other("nothing was changed".to_owned()));
+        }
+        approved = summary.deleted_services;
+        deadline = manner.timeout.and_then(|limit| Instant::now().checked_add(limit));
+    };
+    if manner.dry_run {
+        show(session, &prepared, manner.json);
+        check_deletions(&summary, manner)?;
+        report(session, &summary, manner);
+        return Ok(0);
+    }
+    let conduct = Conduct { is_ours: session.director.is_of_this_machine(), deadline, display: &session.display };
+    let (client, marks) = session.director.client_and_marks().map_err(|error| Trouble::Other(error.to_string()))?;
+    let mut set_marks = |phase| match (prepared.marks.is_empty(), phase) {
+        (true, _) => Ok(()),
+        (false, Phase::Undoing) => marks.apply(&prepared.marks.before).map_err(|error| error.to_string()),
+        (false, _) => marks.apply(&prepared.marks.after).map_err(|error| error.to_string()),
+    };
+    if let Err(trouble) = prepared.claims.begin(&prepared.change) {
+        return Err(Trouble::Other(format!("nothing was changed: {}", trouble.text().trim_end())));
+    }
+    let applied = carry_out(&prepared.change, &mut set_marks, client, &conduct);
+    let record = Record { subcommand, file: text.path(), outcome: Outcome::Done, detail: "" };
+    match applied {
+        Ok(applied) => {
+            let summary = Summary::of(prepared.change.before(), &applied.commands);
+            let summary = summary.with_marks(&prepared.marks).with_drained(&prepared.left_drained);
+            applied.commands.iter().for_each(|command| prepared.notes.follow(command));
+            session.save(&mut prepared.notes);
+            let settled = prepared.claims.settle(&prepared.change);
+            if !summary.is_empty() {
+                session.log(&manner.logging, &Record { detail: &summary.to_string(), ..record });
+            }
+            report(session, &summary, manner);
+            if applied.attempts > 1 {
+                session.note("another program changed the director meanwhile, so the change was planned again");
+            }
+            let Err(trouble) = settled else { return Ok(0) };
+            session.complain(format_args!("the change was made, but {}; run it again", trouble.text().trim_end()));
+            Ok(signals::BETWEEN)
+        }
+        Err(verdict) => {
+            if matches!(verdict.unmade.state, DirectorState::Untouched | DirectorState::Undone)
+                && let Err(trouble) = prepared.claims.restore()
+            {
+                session.complain(trouble.text().trim_end());
+            }
+            let reason = reason(&prepared, &verdict);
+            session.log(&manner.logging, &Record { outcome: Outcome::Failed, detail: &reason, ..record });
+            session.say(reason);
+            explain(session, &verdict);
+            if let Some(advice) = verdict.advice() {
+                session.complain(advice);
+            }
+            Ok(verdict.status())
+        }
+    }
+}
+
+fn take_lock(session: &mut Session<'_, '_>, text: &Text, manner: &Manner) -> Result<Option<Lock>, Trouble> {
+    let wait = Wait::new(manner.patience(), "nothing was changed; --wait waits for it");
+    if manner.dry_run { Ok(None) } else { session.take_turn_unless(|| text.check(), &wait) }
+}
+
+/// Is there a person to ask?
+fn may_ask(session: &Session<'_, '_>, manner: &Manner) -> bool {
+    !manner.yes && !manner.dry_run && (session.streams.hints)() && session.streams.stdin.is_terminal()
+}
+
+/// Is there a person to ask, and a service deleted that they have not agreed to?
+fn asks(session: &Session<'_, '_>, summary: &Summary, approved: &[ServiceKey], manner: &Manner) -> bool {
+    may_ask(session, manner) && summary.deleted_services.iter().any(|key| !approved.contains(key))
+}
+
+/// Bounds what later attempts of the change delete, which nobody is asked about.
+fn limit(planner: Planner, approved: Option<&Vec<ServiceKey>>, manner: &Manner) -> Planner {
+    let planner = match approved {
+        Some(approved) => planner.approved_deletions(approved.iter().copied()),
+        None => planner,
+    };
+    match manner.max_deletions {
+        Some(limit) => planner.max_deletions(limit),
+        None => planner,
+    }
+}
+
+fn check_deletions(summary: &Summary, manner: &Manner) -> Result<(), Trouble> {
+    let (services, destinations) = summary.deletions();
+    match manner.max_deletions {
+        Some(limit) if services + destinations > limit => Err(Trouble::Other(format!(
+            "nothing was changed: {} and {} would be deleted ({} together), and --max-deletions is {limit}",
+            counted(services, "service"),
+            counted(destinations, "destination"),
+            services + destinations,
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Asks whether services may be deleted.
+fn confirm(session: &mut Session<'_, '_>, summary: &Summary) -> Result<bool, Trouble> {
+    const NAMED: usize = 10;
+    let mut deleted = summary.deleted_services.clone();
+    deleted.sort();
+    let mut names: Vec<_> = deleted.iter().take(NAMED).map(ToString::to_string).collect();
+    if let Some(more @ 1..) = deleted.len().checked_sub(NAMED) {
+        names.push(format!("and {more} more"));
+    }
+    session.say(format_args!("This changes: {summary}"));
+    session.say(format_args!("Deleted services: {}", names.join(", ")));
+    session.ask("Change the director? [y/N] ")?;
+    let answer = answer(session).map_err(|error| Trouble::Other(format!("standard input: {error}")))?;
+    Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
+}
+
+/// A line, byte by byte: what is behind it is not this program's to read.
+fn answer(session: &mut Session<'_, '_>) -> io::Result<String> {
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while session.streams.stdin.read(&mut byte)? == 1 && byte != *b"\n" {
+        line.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&line).into_owned())
+}
+
+/// Says what was done, or would be.
+fn report(session: &mut Session<'_, '_>, summary: &Summary, manner: &Manner) {
+    match (manner.json, manner.dry_run) {
+        (true, dry_run) => session.print(json::object(summary.fields(dry_run))),
+        (false, true) => session.report(format_args!("dry run, nothing was sent: {summary}")),
+        (false, false) => session.report(summary),
+    }
+}
+
+/// Shows what would change.
+fn show(session: &mut Session<'_, '_>, prepared: &Prepared, json: bool) {
+    session.display.end();
+    let difference = Difference::new(prepared.change.before(), prepared.change.plan()).with_marks(&prepared.marks);
+    // An error of writing is reported at the end of the run.
+    let notation = if json { Notation::Json } else { Notation::Changes };
+    let _ = difference.write(session.streams.stdout, notation);
+    show_drained(session, &prepared.left_drained, json);
+}
+
+/// Shows what stays drained, which is no difference.
+pub(crate) fn show_drained(session: &mut Session<'_, '_>, left: &[LeftDrained], json: bool) {
+    for LeftDrained { service, server, desired } in left.iter().filter(|_| !json) {
+        session
+            .print(format_args!("# {server} at {service} stays drained at weight 0, not {desired}, without --undrain"));
+    }
+    for left in left.iter().filter(|_| json) {
+        let mut fields = vec![("change", Scalar::text("left-drained")), ("of", Scalar::text("destination"))];
+        fields.extend(left.fields());
+        session.print(json::object(fields));
+    }
+}
+
+/// What stays of a change that was to be undone, and what another program keeps different.
+fn explain(session: &mut Session<'_, '_>, verdict: &Verdict) {
+    const NAMED: usize = 10;
+    let report = &verdict.unmade.report;
+    for kept in report.kept.iter().take(NAMED) {
+        session.complain(format_args!("not undone: {}: {}", kept.command, kept.reason));
+    }
+    if let Some(reason) = &report.hook {
+        session.complain(format_args!("the rules that mark packets were not undone: {reason}"));
+    }
+    for command in report.remaining.iter().take(NAMED) {
+        session.complain(format_args!("still needed: {command}"));
+    }
+    for more in [&report.kept.len(), &report.remaining.len()].into_iter().filter_map(|all| all.checked_sub(NAMED + 1)) {
+        session.complain(format_args!("and {} more", more + 1));
+    }
+}
+
+/// What went wrong, where the file asks for it, and how the director is now.
+fn reason(prepared: &Prepared, verdict: &Verdict) -> String {
+    let StopReason::Refused(refused) = &verdict.unmade.reason else { return format!("ipvs-cli: {verdict}") };
+    let RefusedCommand { command, refusal, cause, .. } = &**refused;
+    let reason = cause.map_or_else(|| refusal.to_string(), |cause| cause.to_string());
+    let state = verdict.unmade.state;
+    match prepare::place(&prepared.desired, command) {
+        Some(place) => format!("{place}: {reason}; {state}"),
+        None => format!("ipvs-cli: {}: {reason}; {state}", prepare::told(command)),
+    }
+}

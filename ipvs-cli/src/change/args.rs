@@ -1,0 +1,112 @@
+//! The options of a change: what is desired, what is left alone, and how it is made.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use ipvs::ServiceKey;
+
+use super::claims::Ownership;
+use crate::arguments::service::Selection;
+use crate::session::journal::Logging;
+
+/// What is desired.
+#[derive(Args, Debug)]
+pub(crate) struct Wanted {
+    /// Desired state: rules of ipvsadm, TOML or JSON; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) restrictions: Restrictions,
+}
+
+/// What of the difference is left alone.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Restrictions {
+    /// Leave the weights of destinations that are there as they are
+    #[arg(long)]
+    pub(crate) keep_weights: bool,
+    /// Only add what is missing; neither edit nor delete
+    #[arg(long, conflicts_with_all = ["no_deletions", "keep_weights"])]
+    pub(crate) only_additions: bool,
+    /// Add and edit, but leave what is not in the file
+    #[arg(long)]
+    pub(crate) no_deletions: bool,
+    /// Leave timeouts and sync daemons alone, even if the file has them
+    #[arg(long)]
+    pub(crate) services_only: bool,
+    /// Give drained destinations the weights that the file gives them
+    #[arg(long)]
+    pub(crate) undrain: bool,
+    /// Only this service, or those of a network, such as 192.0.2.0/24; repeatable
+    #[arg(long, value_name = "SERVICE|NETWORK", value_parser = Selection::parse)]
+    pub(crate) only: Vec<Selection>,
+    #[command(flatten)]
+    pub(crate) ownership: Ownership,
+}
+
+impl Restrictions {
+    /// Whether `--only` leaves this service in.
+    pub(crate) fn selects(&self, key: &ServiceKey) -> bool {
+        self.only.is_empty() || self.only.iter().any(|selection| selection.contains(key))
+    }
+}
+
+/// How a change is made.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Manner {
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Change nothing if more than N services and destinations would go
+    #[arg(long, value_name = "N")]
+    pub(crate) max_deletions: Option<usize>,
+    /// Do not ask on a terminal before services are deleted
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    turn: Turn,
+    /// Print as JSON what was done, or would be: an object on each line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print only what is wrong
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// Give up after SECONDS, and undo what was done
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) logging: Logging,
+}
+
+impl Manner {
+    /// How long to wait for another: `None` is as long as it takes.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        match (self.turn.patience(Duration::ZERO), self.timeout) {
+            (Some(patience), Some(limit)) => Some(patience.min(limit)),
+            (patience, limit) => patience.or(limit),
+        }
+    }
+}
+
+/// Whether to wait for the lock.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Turn {
+    /// Wait for another ipvs-cli that is changing this director
+    ///
+    /// Wait at most SECONDS, or without a limit, instead of failing.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, value_parser = seconds)]
+    wait: Option<Option<Duration>>,
+}
+
+impl Turn {
+    /// How long to wait, if nothing is said of it `unsaid`: `None` is as long as it takes.
+    pub(crate) fn patience(&self, unsaid: Duration) -> Option<Duration> {
+        self.wait.unwrap_or(Some(unsaid))
+    }
+}
+
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "a number of seconds, such as 10 or 0.5".to_owned())
+}

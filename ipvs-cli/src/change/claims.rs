@@ -1,0 +1,197 @@
+//! Who applied which services: the ledger of this network namespace, and what a change makes of it.
+//!
+//! `ipvs::owners` says what belongs to whom; here is where that is kept. The ledger is stored before the first command of a
+//! change is sent, so that no crash leaves a service without its owner, and again when the change is made.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ipvs::owners::{Conflicts, Ledger, LedgerError, Owner, Writer};
+use ipvs::{
+    Command, Service, Table,
+    change::{Change, Planner},
+};
+
+use crate::desired::Desired;
+use crate::session::{Session, Trouble};
+use crate::state;
+use crate::state::file::{FileError, StateDirectory};
+
+/// The files of ledgers.
+const KIND: &str = "owners";
+
+/// For whom a change is made.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Ownership {
+    /// Delete only what this owner applied before; refuse what others have
+    #[arg(long, value_name = "NAME")]
+    pub(crate) owner: Option<Owner>,
+    /// Take over services of the file that others own or nobody owns
+    #[arg(long)]
+    pub(crate) take: bool,
+}
+
+impl Ownership {
+    fn writer(&self) -> Writer {
+        Writer { owner: self.owner.clone(), takes: self.take }
+    }
+}
+
+/// The ledger of a director, as its file has it.
+#[derive(Debug, Default)]
+pub(crate) struct StoredLedger {
+    /// `None`: this director has no state directory.
+    directory: Option<PathBuf>,
+    /// What is in the file, as far as it is of this boot and namespace.
+    written: Ledger,
+    pub(crate) ledger: Ledger,
+}
+
+impl StoredLedger {
+    /// Reads it, and forgets what `present`, the whole table, does not confirm. Without a file nobody owns anything.
+    pub(crate) fn read(session: &Session<'_, '_>, present: &Table) -> Result<Self, Trouble> {
+        let Some(directory) = session.director.state_directory() else { return Ok(Self::default()) };
+        let name = state::file_name(KIND);
+        let path = directory.join(&name);
+        let failed = |error: FileError| Trouble::Other(format!("the list of owners can't be read: {error}"));
+        let damaged = |line: usize, reason: String| {
+            let error = FileError::Damaged { path: path.clone(), line, reason };
+            Trouble::Other(format!("{error}; to go on without owners, remove the file"))
+        };
+        let mut written = Ledger::new();
+        if let Some(text) = StateDirectory::read_if_there(&directory, &name).map_err(failed)? {
+            match text.split_once('\n') {
+                Some((first, rest)) if first == first_line(&path).map_err(failed)? => {
+                    written = rest.parse().map_err(|error: LedgerError| damaged(error.line + 1, error.reason))?;
+                }
+                // One of another boot or namespace is about a table that is gone.
+                Some((first, _)) if first.starts_with(OF_SOME_BOOT) => {}
+                _ => return Err(damaged(1, state::NO_EPOCH.to_owned())),
+            }
+        }
+        let mut ledger = written.clone();
+        ledger.prune(present);
+        Ok(StoredLedger { directory: Some(directory), written, ledger })
+    }
+
+    /// Has the file hold this, if it does not.
+    fn store(&mut self, ledger: Ledger) -> Result<(), Trouble> {
+        if ledger == self.written {
+            return Ok(());
+        }
+        self.write(&ledger)?;
+        self.written = ledger;
+        Ok(())
+    }
+
+    fn write(&self, ledger: &Ledger) -> Result<(), Trouble> {
+        let Some(directory) = &self.directory else {
+            return Err(Trouble::Other("--owner needs a state directory: name one by --state-dir".to_owned()));
+        };
+        let name = state::file_name(KIND);
+        first_line(&directory.join(&name))
+            .and_then(|first| StateDirectory::open(directory)?.write(&name, &format!("{first}\n{ledger}")))
+            .map_err(|error| Trouble::Other(format!("the list of owners can't be written: {error}")))
+    }
+}
+
+/// What each file starts with.
+const OF_SOME_BOOT: &str = "owners boot:";
+
+/// What the file of this boot and this namespace starts with.
+fn first_line(path: &std::path::Path) -> Result<String, FileError> {
+    let epoch = state::epoch().map_err(|error| FileError::Io { path: path.to_owned(), error })?;
+    Ok(format!("owners {epoch}"))
+}
+
+/// What a change means for the ledger.
+#[derive(Debug)]
+pub(crate) struct Claims {
+    stored: StoredLedger,
+    writer: Writer,
+    planner: Planner,
+    taken: usize,
+}
+
+impl Claims {
+    /// Restricts the planner to what the writer may change.
+    pub(crate) fn new(
+        session: &Session<'_, '_>,
+        ownership: &Ownership,
+        planner: Planner,
+        present: &Table,
+        wanted: &Table,
+        desired: &Desired,
+    ) -> Result<Self, Trouble> {
+        let stored = StoredLedger::read(session, present)?;
+        let writer = ownership.writer();
+        if writer.owner.is_none() && stored.ledger.is_empty() {
+            return Ok(Claims { stored, writer, planner, taken: 0 });
+        }
+        // Timeouts and sync daemons are the director's, not an owner's.
+        let planner = if writer.owner.is_some() { planner.only_services() } else { planner };
+        // Without --take, what it takes over is refused.
+        let modest = Writer { takes: false, ..writer.clone() };
+        let refused = stored.ledger.restrict(planner.clone(), &modest, present, wanted);
+        let taken = refused.err().map_or(0, |Conflicts(conflicts)| conflicts.len());
+        match stored.ledger.restrict(planner, &writer, present, wanted) {
+            Ok(planner) => Ok(Claims { stored, writer, planner, taken }),
+            Err(conflicts) => Err(Trouble::Told(refusals(&conflicts, desired))),
+        }
+    }
+
+    pub(crate) fn planner(&self) -> &Planner {
+        &self.planner
+    }
+
+    /// How many owned services a writer without an owner leaves alone, as the desired state does not name them.
+    pub(crate) fn left_alone(&self, wanted: &Table) -> usize {
+        if self.writer.owner.is_some() {
+            return 0;
+        }
+        self.stored.ledger.claims().filter(|(key, _)| wanted.service(key).is_none()).count()
+    }
+
+    /// How many services that are there belong to somebody else, or to nobody, and are taken over.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken
+    }
+
+    /// Before the first command is sent.
+    pub(crate) fn begin(&mut self, change: &Change) -> Result<(), Trouble> {
+        self.stored.store(self.claimed(change))
+    }
+
+    /// The change was made.
+    pub(crate) fn settle(&mut self, change: &Change) -> Result<(), Trouble> {
+        let mut ledger = self.claimed(change);
+        ledger.settle(&self.writer, &self.planner, change.desired());
+        self.stored.store(ledger)
+    }
+
+    /// The change was undone.
+    pub(crate) fn restore(&mut self) -> Result<(), Trouble> {
+        self.stored.store(self.stored.ledger.clone())
+    }
+
+    fn claimed(&self, change: &Change) -> Ledger {
+        let mut ledger = self.stored.ledger.clone();
+        ledger.claim(&self.writer, &self.planner, change.before(), change.desired());
+        ledger
+    }
+}
+
+/// A line for each service that the file names and that is somebody else's, with its place.
+fn refusals(Conflicts(conflicts): &Conflicts, desired: &Desired) -> String {
+    let mut text = String::new();
+    for conflict in conflicts {
+        if let Some(place) =
+            crate::change::prepare::place(desired, &Command::AddService(Service::new(conflict.service)))
+        {
+            text.push_str(&format!("{place}: "));
+        }
+        text.push_str(&format!("{conflict}\n"));
+    }
+    text.push_str("nothing was changed; --take takes these services over\n");
+    text
+}

@@ -1,0 +1,271 @@
+//! From a file to the change that it asks for. Nothing is sent here.
+
+use std::fs::File;
+use std::path::Path;
+
+use ipvs::desired::{Place, Source};
+use ipvs::{
+    Cause, Command, Table,
+    change::{Change, Plan, Planner, Rejected},
+};
+
+use crate::arguments::service::Selection;
+use crate::change::args::{Restrictions, Wanted};
+use crate::change::claims::Claims;
+use crate::change::drained::{LeftDrained, keep_drained};
+use crate::change::marks::{MarkChange, is_about_marks};
+use crate::change::summary::counted;
+use crate::desired::{self, Desired};
+use crate::escape;
+use crate::io::{FileInput, read_whole};
+use crate::ipvsadm::Parser;
+use crate::ipvsadm::with_parser;
+use crate::session::{Session, Trouble};
+use crate::state::notes::Notes;
+
+/// A change, and what asks for it.
+pub(crate) struct Prepared {
+    pub(crate) desired: Desired,
+    pub(crate) change: Change,
+    pub(crate) marks: MarkChange,
+    /// What stays at weight 0 although a weight is desired.
+    pub(crate) left_drained: Vec<LeftDrained>,
+    /// Those of drained destinations that are valid for what the director holds.
+    pub(crate) notes: Notes,
+    pub(crate) claims: Claims,
+}
+
+/// A text that says what is desired.
+pub(crate) struct Text {
+    source: Source,
+    /// Absolute, for logs; none of standard input.
+    path: Option<String>,
+    /// Rules replace all services, even if they name none.
+    pub(crate) replaces_services: bool,
+}
+
+impl Text {
+    pub(crate) fn read(session: &mut Session<'_, '_>, file: &Path) -> Result<Self, Trouble> {
+        session.doing("reading what is desired");
+        let mut text = Vec::new();
+        let (name, path) = if file == Path::new("-") {
+            let read = read_whole(&mut session.streams.stdin, &mut text);
+            read.map_err(|error| Trouble::Other(format!("standard input: {error}")))?;
+            ("standard input".to_owned(), None)
+        } else {
+            let name = escape::path(file).to_string();
+            let read = File::open(file).and_then(|file| read_whole(&mut FileInput(file), &mut text));
+            read.map_err(|error| Trouble::Other(format!("{name}: {error}")))?;
+            (name, Some(absolute(file)))
+        };
+        Ok(Text { source: Source::new(&name, text), path, replaces_services: false })
+    }
+
+    /// What its places are called by.
+    pub(crate) fn name(&self) -> &str {
+        self.source.name()
+    }
+
+    /// The path of the file, absolute; none of standard input.
+    pub(crate) fn path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
+    /// What it desires of this director.
+    pub(crate) fn understand(&self, director: &Table, parser: &mut Parser<'_>) -> Result<Desired, Trouble> {
+        let mut desired = desired::understand(&self.source, director, parser).map_err(Trouble::Problems)?;
+        desired.state.scope.services |= self.replaces_services && desired::is_rules(&self.source);
+        Ok(desired)
+    }
+
+    /// Is anything wrong with it on every director? This is reported before other trouble, and before a wait.
+    pub(crate) fn check(&self) -> Result<(), Trouble> {
+        let desired = with_parser(|parser| self.understand(&empty_director(), parser))?;
+        Ok(desired.state.table(&empty_director()).map(drop)?)
+    }
+}
+
+/// A director that holds nothing. No kernel is asked, so it refuses only what all kernels refuse.
+pub(crate) fn empty_director() -> Table {
+    Table::new().on_unknown_kernel()
+}
+
+/// A path that means the same in every directory.
+pub(crate) fn absolute(file: &Path) -> String {
+    std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string()
+}
+
+/// Reads the director, and what is desired of it.
+fn read(session: &mut Session<'_, '_>, text: &Text) -> Result<(Table, Desired), Trouble> {
+    with_parser(|parser| {
+        let mut before = director(session, text)?;
+        let mut desired = text.understand(&before, parser)?;
+        if parser.remembers_names() {
+            // The director may have changed while they were looked up.
+            before = director(session, text)?;
+            desired = text.understand(&before, parser)?;
+        }
+        Ok((before, desired))
+    })
+}
+
+fn director(session: &mut Session<'_, '_>, text: &Text) -> Result<Table, Trouble> {
+    session.doing("reading the director's table");
+    let table = session.director.table_without_statistics().map_err(Trouble::from);
+    if table.is_err() {
+        text.check()?;
+    }
+    session.doing("planning");
+    table
+}
+
+/// Plans the change from what the director holds to what is desired, and tries it out. `limit` has the last word on the planner.
+pub(crate) fn plan(
+    session: &mut Session<'_, '_>,
+    text: &Text,
+    restrictions: &Restrictions,
+    limit: impl FnOnce(Planner) -> Planner,
+) -> Result<Prepared, Trouble> {
+    let (mut before, mut desired) = read(session, text)?;
+    if restrictions.services_only {
+        desired.keep_services_only();
+    }
+    session.warn(&desired.state.warnings);
+    let commands = desired.state.commands.iter().map(|located| &located.command);
+    let probed = session.director.client().and_then(|client| client.probe(&mut before, commands));
+    probed?;
+    let mut table = desired.state.table(&before)?;
+    let notes = notes(session, restrictions, &before)?;
+    let mut left_drained = if restrictions.undrain { Vec::new() } else { keep_drained(&mut table, &notes) };
+    left_drained.retain(|left| restrictions.selects(&left.service));
+    check_selection(restrictions, &before, &table)?;
+    let planner = planner(&desired, restrictions);
+    let claims = Claims::new(session, &restrictions.ownership, planner, &before, &table, &desired)?;
+    if let count @ 1.. = claims.left_alone(&table) {
+        let services = counted(count, "service");
+        session.note(format!("{services} with an owner left alone: the file does not name them (ipvs-cli owners)"));
+    }
+    if let count @ 1.. = claims.taken() {
+        let services = counted(count, "service");
+        session.note(format!("{services} of another owner or of nobody: --take takes over what the file names"));
+    }
+    match Change::prepare(before, table, limit(claims.planner().clone())) {
+        Ok(change) => {
+            let marks = mark_change(session, &desired, change.plan(), restrictions)?;
+            Ok(Prepared { desired, change, marks, left_drained, notes, claims })
+        }
+        Err(rejected) => Err(Trouble::Told(reasons(&desired, &rejected))),
+    }
+}
+
+/// What is drained. Where that can't be read, a change could give such a server its weight back.
+fn notes(session: &mut Session<'_, '_>, restrictions: &Restrictions, present: &Table) -> Result<Notes, Trouble> {
+    if restrictions.undrain || restrictions.keep_weights || restrictions.only_additions {
+        let mut notes = session.notes();
+        notes.review_all(present);
+        return Ok(notes);
+    }
+    let read = Notes::read(session.director.state_directory().as_deref()).and_then(|mut notes| {
+        notes.review_all(present);
+        notes.damage().map_or(Ok(notes), Err)
+    });
+    read.map_err(|error| {
+        let reason = "what is drained can't be read, and would get the weights of the file";
+        Trouble::Other(format!("{reason}: {error}; --undrain goes on all the same"))
+    })
+}
+
+/// A selection of no service at all is a mistake in writing.
+fn check_selection(restrictions: &Restrictions, before: &Table, wanted: &Table) -> Result<(), Trouble> {
+    let is_there = |selection: &&Selection| {
+        before.services().chain(wanted.services()).any(|entry| selection.contains(&entry.service().key()))
+    };
+    let missing = restrictions.only.iter().filter(|selection| !is_there(selection));
+    let lines: String = missing
+        .map(|selection| {
+            format!("--only {selection}: no such service in the file or on the director; nothing was changed\n")
+        })
+        .collect();
+    if lines.is_empty() { Ok(()) } else { Err(Trouble::Told(lines)) }
+}
+
+/// Reads our rules that mark packets, if the change may be about them, and plans theirs.
+fn mark_change(
+    session: &mut Session<'_, '_>,
+    desired: &Desired,
+    plan: &Plan,
+    restrictions: &Restrictions,
+) -> Result<MarkChange, Trouble> {
+    if !is_about_marks(desired, plan) {
+        return Ok(MarkChange::default());
+    }
+    session.doing("reading the rules that mark packets");
+    if let Some(owner) = &restrictions.ownership.owner {
+        session.director.marks().belong_to(owner);
+    }
+    let has_rules = desired.groups.iter().any(|group| !group.rules.is_empty());
+    let marks = session.director.marks();
+    let before = if has_rules { marks.list() } else { marks.list_if_any() };
+    let before = before.map_err(|error| Trouble::Other(error.to_string()))?;
+    Ok(MarkChange::new(before, desired, plan, restrictions))
+}
+
+/// As [`Text::read`] and [`plan`].
+pub(crate) fn prepare(session: &mut Session<'_, '_>, wanted: &Wanted) -> Result<Prepared, Trouble> {
+    let text = Text::read(session, &wanted.file)?;
+    plan(session, &text, &wanted.restrictions, |planner| planner)
+}
+
+/// What the file does not speak of stays as it is, whoever changes it meanwhile.
+pub(crate) fn planner(desired: &Desired, restrictions: &Restrictions) -> Planner {
+    let mut planner = desired.state.scope.planner();
+    if restrictions.keep_weights {
+        planner = planner.keep_weights();
+    }
+    if restrictions.only_additions {
+        planner = planner.only_additions();
+    }
+    if restrictions.no_deletions {
+        planner = planner.without_deletions();
+    }
+    if !restrictions.only.is_empty() {
+        let only = restrictions.only.clone();
+        planner = planner.only_services().services_where(move |key| only.iter().any(|only| only.contains(key)));
+    }
+    planner
+}
+
+/// Why each command would be refused, with its place in the file: a line for each.
+fn reasons(desired: &Desired, rejected: &Rejected) -> String {
+    let line = |(command, cause): &(Command, Cause)| match place(desired, command) {
+        Some(place) => format!("{place}: {cause}\n"),
+        None => format!("{}: {cause}\n", told(command)),
+    };
+    rejected.refusals.iter().map(line).collect()
+}
+
+/// Where the file asks for what the command does.
+pub(crate) fn place<'d>(desired: &'d Desired, command: &Command) -> Option<&'d Place> {
+    let asks = |asked: &Command| match (asked, command) {
+        (
+            Command::AddService(asked) | Command::EditService(asked),
+            Command::AddService(done) | Command::EditService(done),
+        ) => asked.key() == done.key(),
+        (
+            Command::AddDestination(service, asked) | Command::EditDestination(service, asked),
+            Command::AddDestination(of, done) | Command::EditDestination(of, done),
+        ) => service == of && asked.address == done.address,
+        (Command::SetTimeouts(_), Command::SetTimeouts(_)) => true,
+        (Command::StartDaemon(asked), Command::StartDaemon(done)) => asked.role == done.role,
+        _ => false,
+    };
+    desired.state.commands.iter().rev().find(|located| asks(&located.command)).map(|located| &located.place)
+}
+
+/// A command in a sentence.
+pub(crate) fn told(command: &Command) -> String {
+    match command.service_key() {
+        Some(key) => format!("{} of {key}", command.kind()),
+        None => command.kind().to_string(),
+    }
+}

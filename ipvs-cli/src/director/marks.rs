@@ -1,0 +1,73 @@
+//! Our rules that mark packets: in this machine's firewall, or in memory beside an in-memory kernel.
+
+use fwmark::{Backend, BackendError, MarkRule, Owner};
+
+use crate::env::broken_pipe;
+
+/// The rules, wherever they are.
+#[derive(Debug)]
+pub(crate) enum MarkRules {
+    /// Opened when it is first needed.
+    OfThisMachine {
+        /// Whose rules they are.
+        owner: Owner,
+        backend: Option<Backend>,
+    },
+    InMemory(Vec<MarkRule>),
+}
+
+impl MarkRules {
+    pub(crate) fn of_this_machine() -> Self {
+        MarkRules::OfThisMachine { owner: Owner::default(), backend: None }
+    }
+
+    /// From now on those of this owner.
+    pub(crate) fn belong_to(&mut self, name: &Owner) {
+        if let MarkRules::OfThisMachine { owner, backend } = self
+            && owner != name
+        {
+            (*owner, *backend) = (name.clone(), None);
+        }
+    }
+
+    pub(crate) const fn in_memory() -> Self {
+        MarkRules::InMemory(Vec::new())
+    }
+
+    /// All of ours, in their order.
+    pub(crate) fn list(&mut self) -> Result<Vec<MarkRule>, BackendError> {
+        match self {
+            MarkRules::OfThisMachine { owner, backend } => opened(owner, backend)?.list(),
+            MarkRules::InMemory(rules) => Ok(rules.clone()),
+        }
+    }
+
+    /// As [`list`](Self::list); where nothing can mark packets, there are none.
+    pub(crate) fn list_if_any(&mut self) -> Result<Vec<MarkRule>, BackendError> {
+        match self.list() {
+            Err(BackendError::Unavailable { .. }) => Ok(Vec::new()),
+            listed => listed,
+        }
+    }
+
+    /// These in place of all of ours, at once.
+    pub(crate) fn apply(&mut self, wanted: &[MarkRule]) -> Result<(), BackendError> {
+        match self {
+            MarkRules::OfThisMachine { owner, backend } => {
+                broken_pipe::ignore_broken_pipe();
+                opened(owner, backend)?.apply(wanted).map(|_| ())
+            }
+            MarkRules::InMemory(rules) => {
+                *rules = wanted.to_vec();
+                Ok(())
+            }
+        }
+    }
+}
+
+fn opened<'b>(owner: &Owner, backend: &'b mut Option<Backend>) -> Result<&'b mut Backend, BackendError> {
+    match backend {
+        Some(backend) => Ok(backend),
+        none => Ok(none.insert(Backend::detect(owner.clone())?)),
+    }
+}

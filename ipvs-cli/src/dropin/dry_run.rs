@@ -1,0 +1,56 @@
+//! `--dry-run`: a command line of ipvsadm, carried out on a copy of the director in memory, and what it would have changed.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+
+use ipvs::{Error, change::Planner};
+
+use crate::change::difference::{Difference, Notation};
+use crate::change::summary::Summary;
+use crate::director::Director;
+use crate::escape::EscapingWriter;
+use crate::io::Streams;
+use crate::session::{Session, Trouble};
+
+const NO_DIRECTOR: u8 = 2;
+
+/// Tries a command line of ipvsadm out. Returns the exit status that it would have.
+pub(crate) fn ipvsadm(
+    program: &OsStr,
+    arguments: &[OsString],
+    streams: &mut Streams<'_>,
+    director: &mut Director,
+) -> u8 {
+    try_out(streams, director, |streams, director| super::ipvsadm(program, arguments, streams, director))
+}
+
+/// The same code as ever, on another kernel.
+pub(crate) fn try_out(
+    streams: &mut Streams<'_>,
+    director: &mut Director,
+    work: impl FnOnce(&mut Streams<'_>, &mut Director) -> u8,
+) -> u8 {
+    let read = director.table().and_then(|table| Ok((director.client()?.try_clone()?.dry_run(table.clone()), table)));
+    let (copy, before) = match read {
+        Ok(read) => read,
+        Err(error) => return unreadable(error, streams, director),
+    };
+    let mut copy = Director::with(copy, director.connections());
+    // Each refusal with its line, whoever reads it.
+    let status = work(&mut Streams { hints: || true, ..streams.reborrow() }, &mut copy);
+    let after = match copy.table() {
+        Ok(table) => table,
+        Err(error) => return unreadable(error, streams, director),
+    };
+    let plan = Planner::new().plan(&before, &after);
+    // As everywhere, errors of writing are ignored.
+    let mut out = EscapingWriter::new(&mut *streams.stdout);
+    let _ = Difference::new(&before, &plan).write(&mut out, Notation::Changes);
+    let _ = writeln!(out, "dry run, nothing was sent: {}", Summary::of(&before, plan.commands()));
+    status
+}
+
+fn unreadable(error: Error, streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+    let trouble = Trouble::Kernel(error);
+    Session::new(streams, director, false).conclude(Err(trouble), NO_DIRECTOR)
+}

@@ -1,0 +1,217 @@
+//! How a command line fails: message and exit status.
+
+use std::io::{self, Write};
+
+use ipvs::{Cause, Errno, Error};
+
+use crate::director::{has_raw_sockets, is_unavailable};
+use crate::io::Streams;
+use crate::ipvsadm::Usage;
+use crate::ipvsadm::hint::{self, Place};
+
+/// Why a command line was not carried out.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It was not understood.
+    Usage(Usage),
+    /// There is no IPVS to talk to, or no permission to.
+    Unavailable(Error),
+    /// The kernel refused a change, or was not heard of.
+    Change {
+        /// What it said.
+        error: Error,
+        /// Why, in a sentence, if that is known.
+        cause: Option<String>,
+    },
+    /// The conversation about the last lines of `-R` broke off.
+    Lost {
+        /// Why; [`Error::OutcomeUnknown`] if they were sent.
+        error: Error,
+        /// How many lines with changes were under way.
+        lines: usize,
+    },
+    /// Another `ipvs-cli` is at work on the director: this says which, and that nothing was changed.
+    Busy(String),
+    /// The kernel could not be read.
+    Read {
+        /// What it said.
+        error: Error,
+        /// Why, in a sentence, if that is known.
+        cause: Option<String>,
+    },
+    /// A file could not be read, or not be understood.
+    File {
+        /// Its name.
+        path: String,
+        /// What is wrong with it.
+        error: String,
+    },
+}
+
+impl Failure {
+    /// A change that failed.
+    pub(crate) fn change(error: Error) -> Self {
+        if is_unavailable(&error) { Failure::Unavailable(error) } else { Failure::Change { error, cause: None } }
+    }
+
+    /// Changes that were sent together, and of which nothing was heard.
+    pub(crate) fn lost(error: Error, lines: usize) -> Self {
+        match Failure::change(error) {
+            Failure::Change { error, .. } => Failure::Lost { error, lines },
+            unavailable => unavailable,
+        }
+    }
+
+    /// A read that failed.
+    pub(crate) fn read(error: Error) -> Self {
+        if is_unavailable(&error) { Failure::Unavailable(error) } else { Failure::Read { error, cause: None } }
+    }
+
+    /// Standard input can't be read.
+    pub(crate) fn stdin(error: &io::Error) -> Self {
+        let error = error.raw_os_error().map_or_else(|| error.to_string(), |errno| Errno::new(errno).to_string());
+        Failure::File { path: "standard input".to_owned(), error }
+    }
+
+    /// The kernel's error number, if it refused something.
+    pub(crate) fn refused(&self) -> Option<Errno> {
+        match self {
+            Failure::Change { error: Error::Refused(refusal), .. } => Some(refusal.errno),
+            Failure::Read { error: Error::Refused(refusal), .. } => Some(refusal.errno),
+            _ => None,
+        }
+    }
+
+    /// The same, and why it was refused.
+    pub(crate) fn because(self, cause: Option<Cause>) -> Self {
+        let cause = cause.map(|cause| cause.to_string());
+        match self {
+            Failure::Change { error, .. } => Failure::Change { error, cause },
+            Failure::Read { error, .. } => Failure::Read { error, cause },
+            other => other,
+        }
+    }
+
+    /// The exit status.
+    fn status(&self) -> u8 {
+        match self {
+            Failure::Usage(usage) => usage.status(),
+            Failure::Unavailable(_) => 2,
+            Failure::Change { .. } | Failure::Lost { .. } | Failure::Busy(_) => 255,
+            Failure::Read { .. } | Failure::File { .. } => 1,
+        }
+    }
+
+    /// Says so on standard error; returns the exit status.
+    pub(crate) fn tell(&self, program: &[u8], streams: &mut Streams<'_>) -> u8 {
+        self.tell_at(None, program, streams)
+    }
+
+    /// The same, about a line of `-R`.
+    pub(crate) fn tell_at(&self, place: Option<&Place>, program: &[u8], streams: &mut Streams<'_>) -> u8 {
+        let hint = hint::line(place, self.hint()).filter(|_| (streams.hints)());
+        // There is nowhere to say that this could not be said.
+        let _ = self.write(streams.stderr, program, hint.as_deref());
+        self.status()
+    }
+
+    /// What the message leaves open.
+    fn hint(&self) -> Option<String> {
+        match self {
+            Failure::Usage(usage) => hint::usage(usage),
+            Failure::Change { cause, .. } | Failure::Read { cause, .. } => cause.clone(),
+            Failure::Unavailable(_) | Failure::Lost { .. } | Failure::Busy(_) | Failure::File { .. } => None,
+        }
+    }
+
+    /// Writes the message, in one piece.
+    fn write(&self, out: &mut dyn Write, program: &[u8], hint: Option<&str>) -> io::Result<()> {
+        let mut text = Vec::new();
+        match self {
+            Failure::Usage(usage) => usage.write(&mut text, program)?,
+            Failure::Unavailable(error) => {
+                writeln!(text, "Can't initialize ipvs: {}", why_unavailable(error, has_raw_sockets))?;
+                text.extend_from_slice(b"Are you sure that IP Virtual Server is built in the kernel or as module?\n");
+            }
+            Failure::Change { error, .. } | Failure::Read { error, .. } => writeln!(text, "{error}")?,
+            Failure::Lost { error, lines } => {
+                let which = format!("the last {lines} changes that were read");
+                let (why, became) = match error {
+                    Error::OutcomeUnknown(why) => (&**why, format!("It is unknown which of {which} were made")),
+                    why => (why, format!("None of {which} were made")),
+                };
+                writeln!(text, "{why}\n{became}; those before them were made or refused as told.")?;
+            }
+            Failure::Busy(message) => writeln!(text, "{message}")?,
+            Failure::File { path, error } => writeln!(text, "{path}: {error}")?,
+        }
+        if let Some(hint) = hint {
+            writeln!(text, "{hint}")?;
+        }
+        out.write_all(&text)
+    }
+}
+
+/// In ipvsadm's words where it has some.
+fn why_unavailable(error: &Error, permitted: fn() -> bool) -> String {
+    match error {
+        Error::ModuleMissing if permitted() => "Protocol not available".to_owned(),
+        // Who may not ask could not have loaded the module either.
+        Error::ModuleMissing => "Permission denied (you must be root)".to_owned(),
+        error => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ipvs::{CommandKind, Refusal};
+
+    use super::*;
+
+    fn told(failure: &Failure) -> (String, u8) {
+        let mut text = Vec::new();
+        failure.write(&mut text, b"ipvsadm", None).unwrap();
+        (String::from_utf8(text).unwrap(), failure.status())
+    }
+
+    fn refused(command: CommandKind, errno: Errno) -> Error {
+        Refusal { command, errno }.into()
+    }
+
+    #[test]
+    fn without_permission_no_command_is_there_to_be_refused() {
+        let text = "Can't initialize ipvs: Permission denied (you must be root)\n\
+                    Are you sure that IP Virtual Server is built in the kernel or as module?\n";
+        let change = Failure::change(refused(CommandKind::Flush, Errno::EPERM));
+        let read = Failure::read(refused(CommandKind::GetService, Errno::EPERM));
+        assert_eq!([told(&change), told(&read)], [(text.to_owned(), 2), (text.to_owned(), 2)]);
+    }
+
+    #[test]
+    fn what_is_unknown_is_said() {
+        let unknown = Error::OutcomeUnknown(Box::new(Error::RepliesLost));
+        for (error, said) in
+            [(unknown, "unknown which of the last 7 changes"), (Error::RepliesLost, "None of the last 7")]
+        {
+            let (text, status) = told(&Failure::lost(error, 7));
+            assert!(text.contains(said) && text.matches("unknown").count() < 2, "{text}");
+            assert_eq!(status, 255);
+        }
+    }
+
+    #[test]
+    fn without_ipvs_it_is_said_in_ipvsadms_words() {
+        let why = |permitted| why_unavailable(&Error::ModuleMissing, permitted);
+        assert_eq!(why(|| true), "Protocol not available");
+        assert_eq!(why(|| false), "Permission denied (you must be root)");
+        let (text, status) = told(&Failure::read(Error::ModuleMissing));
+        assert_eq!((text.lines().count(), status), (2, 2), "{text}");
+    }
+
+    #[test]
+    fn a_change_and_a_read_differ_in_status() {
+        let error = || refused(CommandKind::Zero, Errno::ESRCH);
+        assert_eq!(told(&Failure::change(error())), ("No such service\n".to_owned(), 255));
+        assert_eq!(told(&Failure::read(error())), ("No such service\n".to_owned(), 1));
+    }
+}

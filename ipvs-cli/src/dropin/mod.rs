@@ -1,0 +1,204 @@
+//! ipvsadm, ipvsadm-save and ipvsadm-restore: what they do, byte for byte.
+
+mod dry_run;
+mod failure;
+mod lines;
+pub(crate) mod listing;
+mod restore;
+mod script;
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Instant;
+
+use ipvs::{Client, Command};
+
+use self::failure::Failure;
+use self::restore::{Source, restore};
+use crate::director::Director;
+use crate::escape::EscapingWriter;
+use crate::io::Streams;
+use crate::ipvsadm::hint::edit::{self, Typed};
+use crate::ipvsadm::names::Names;
+use crate::ipvsadm::request::{ListRequest, Listed};
+use crate::ipvsadm::{Invocation, Parser, Usage, help, with_parser};
+use crate::state::lock::Lock;
+use crate::state::notes::{self, Notes};
+
+pub(crate) use dry_run::{ipvsadm as dry_run, try_out};
+
+/// The language of ipvsadm.
+pub(crate) fn ipvsadm(
+    program: &OsStr,
+    arguments: &[OsString],
+    streams: &mut Streams<'_>,
+    director: &mut Director,
+) -> u8 {
+    let program = program.as_bytes();
+    let words = arguments.iter().map(|argument| argument.as_bytes()).collect();
+    with_parser(|parser| {
+        let parsed = parser.parse(&words);
+        tell_warnings(parser, streams);
+        let result = match parsed {
+            Ok(Invocation::Restore) => {
+                let done = restore(program, Source::Plain, streams, director, parser);
+                review_notes(director);
+                done
+            }
+            Ok(Invocation::Change(command)) => change(program, &command, parser.typed, streams, director).map(|()| 0),
+            Ok(invocation) => perform(program, &invocation, streams, director, &mut Names::default()).map(|()| 0),
+            Err(usage) => Err(misunderstood(usage, director)),
+        };
+        result.unwrap_or_else(|failure| failure.tell(program, streams))
+    })
+}
+
+/// Carries a change out. On a terminal hints follow it, if it has changed what was not asked.
+fn change(
+    program: &[u8],
+    command: &Command,
+    typed: Typed,
+    streams: &mut Streams<'_>,
+    director: &mut Director,
+) -> Result<(), Failure> {
+    let may_hint = edit::may_follow(command, typed) && (streams.hints)();
+    let before = if may_hint { director.client().ok().and_then(|client| edit::before(command, client)) } else { None };
+    perform(program, &Invocation::Change(*command), streams, director, &mut Names::default())?;
+    if may_hint {
+        for hint in edit::after(before, command, typed) {
+            let _ = streams.stderr.write_all(format!("hint: {hint}\n").as_bytes());
+        }
+    }
+    Ok(())
+}
+
+/// `ipvsadm-save` is a script to ipvsadm: it looks for `-n` and takes words for nothing.
+pub(crate) fn ipvsadm_save(arguments: &[OsString], streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+    let mut numeric = false;
+    for argument in arguments.iter().map(|argument| argument.as_bytes()) {
+        numeric |= argument == b"-n";
+        if argument.first() == Some(&b'-') && argument != b"-n" {
+            let _ = streams.stderr.write_all(SAVE_HELP);
+            return 1;
+        }
+    }
+    let invocation = Invocation::Save { numeric };
+    match perform(SCRIPTS_PROGRAM, &invocation, streams, director, &mut Names::default()) {
+        Ok(()) => 0,
+        Err(failure) => failure.tell(SCRIPTS_PROGRAM, streams),
+    }
+}
+
+const SAVE_HELP: &[u8] = b"ipvsadm-save: Script to save the IPVS table to stdout.
+   With the -n option, prints out the table in numeric format.
+";
+
+/// `ipvsadm-restore` takes arguments, too, but does not look at them.
+pub(crate) fn ipvsadm_restore(streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+    with_parser(|parser| {
+        let result = script::restore(SCRIPTS_PROGRAM, streams, director, parser);
+        review_notes(director);
+        result.unwrap_or_else(|failure| failure.tell(SCRIPTS_PROGRAM, streams))
+    })
+}
+
+/// What the scripts call.
+const SCRIPTS_PROGRAM: &[u8] = b"ipvsadm";
+
+/// Carries out everything but `-R`, which has no place inside of `-R`.
+pub(crate) fn perform(
+    program: &[u8],
+    invocation: &Invocation,
+    streams: &mut Streams<'_>,
+    director: &mut Director,
+    names: &mut Names,
+) -> Result<(), Failure> {
+    // Into a file goes what ipvsadm writes.
+    let mut shown;
+    let stdout: &mut dyn Write = match invocation {
+        Invocation::List(_) | Invocation::Save { .. } if (streams.colors)() => {
+            shown = EscapingWriter::new(&mut *streams.stdout);
+            &mut shown
+        }
+        _ => &mut *streams.stdout,
+    };
+    let result = match invocation {
+        Invocation::Change(command) => {
+            let done = director.client().and_then(|client| client.execute(command)).map_err(Failure::change);
+            if done.is_ok() {
+                drop_void_notes(command, director);
+            }
+            done
+        }
+        Invocation::List(request) => listing::list(director, stdout, request, names),
+        Invocation::Save { numeric } => listing::save(director, stdout, *numeric, names),
+        Invocation::Restore => Err(Failure::Usage(Usage::NoCommand)),
+        // As everywhere, errors of writing are ignored.
+        Invocation::Help => help::write(stdout, program).or(Ok(())),
+        Invocation::Version => help::write_version(stdout, program).or(Ok(())),
+    };
+    result.map_err(|failure| explained(failure, invocation, director, streams.hints))
+}
+
+/// Notes of `drain` that this edit or deletion has made void. An addition is passed over: it would cost each `-a` a few calls.
+fn drop_void_notes(command: &Command, director: &Director) {
+    let takes_away = matches!(
+        command,
+        Command::EditDestination(..) | Command::DeleteDestination(..) | Command::DeleteService(_) | Command::Flush
+    );
+    if let Some(directory) = takes_away.then(|| director.state_directory()).flatten() {
+        notes::drop_void(&directory, command);
+    }
+}
+
+/// Drops the notes that are void by what the director has now, after many commands of ipvsadm's language.
+///
+/// As [`notes::drop_void`], it does not wait. Where there are no notes, nothing is read.
+fn review_notes(director: &mut Director) {
+    let Some(directory) = director.state_directory() else { return };
+    let read = || Notes::read(Some(&directory)).unwrap_or_default();
+    if read().is_empty() {
+        return;
+    }
+    let Ok(_turn) = Lock::take(&directory, Some(Instant::now()), &mut |_| false) else { return };
+    let (mut notes, Ok(table)) = (read(), director.table_without_statistics()) else { return };
+    notes.review_all(&table);
+    // It would be said where nobody asked for notes.
+    let _ = notes.save();
+}
+
+/// The failure with its cause, if somebody is there to read it.
+fn explained(failure: Failure, invocation: &Invocation, director: &mut Director, hints: fn() -> bool) -> Failure {
+    let command = match invocation {
+        Invocation::Change(command) => *command,
+        // What is not there can't be zeroed either.
+        Invocation::List(ListRequest { what: Listed::Service(key), .. }) => Command::Zero(Some(*key)),
+        _ => return failure,
+    };
+    match failure.refused() {
+        Some(errno) if hints() => {
+            let cause = director.client().and_then(|client| client.explain(&command, errno));
+            // That it is not known is no failure of its own.
+            failure.because(cause.ok().flatten())
+        }
+        _ => failure,
+    }
+}
+
+/// Where there is no IPVS, that is told first.
+fn misunderstood(usage: Usage, director: &mut Director) -> Failure {
+    match director.client().and_then(Client::info) {
+        Ok(_) => Failure::Usage(usage),
+        Err(error) => Failure::Unavailable(error),
+    }
+}
+
+pub(crate) fn tell_warnings(parser: &mut Parser<'_>, streams: &mut Streams<'_>) {
+    for warning in parser.warnings.drain(..) {
+        let mut text = Vec::new();
+        // Into memory, and to where nothing could be said about it.
+        let _ = warning.write(&mut text);
+        let _ = streams.stderr.write_all(&text);
+    }
+}

@@ -1,0 +1,158 @@
+//! `ipvsadm-restore`: the table that a file of commands makes, without a gap if the file is right from end to end.
+//!
+//! The original clears the table, then carries the lines out. Where every line is a change, and none would be refused, ours
+//! gets to the same table by the difference: what stays keeps its connections and counters. Otherwise it does as the original.
+
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
+
+use ipvs::{
+    Client, Command, Table,
+    change::{Change, Planner},
+};
+
+use crate::change::guard::{Conduct, carry_out};
+use crate::director::Director;
+use crate::dropin::failure::Failure;
+use crate::dropin::lines::{LineReader, Next};
+use crate::dropin::restore::{self, Source};
+use crate::io::{Input, Streams, read_whole};
+use crate::ipvsadm::{Invocation, Parser, Words};
+use crate::session::progress::Display;
+use crate::session::waiting_for;
+use crate::state::lock::{Denied, Holder, Lock};
+
+/// Carries out all lines of standard input on an empty table; returns the exit status.
+pub(crate) fn restore(
+    program: &[u8],
+    streams: &mut Streams<'_>,
+    director: &mut Director,
+    parser: &mut Parser<'_>,
+) -> Result<u8, Failure> {
+    // Without IPVS nothing is read.
+    director.client().and_then(Client::info).map_err(Failure::Unavailable)?;
+    let display = Display::new(director.is_of_this_machine() && (streams.hints)());
+    display.doing(|| "reading what is to be restored".to_owned());
+    let mut read = Reread::all_of(streams.stdin);
+    // Held until the end.
+    let _turn = take_turn(director, &display)?;
+    if read.error.is_none()
+        && let Some(change) = difference(&read.text, director, parser, &display)
+        && let Some(status) = without_a_gap(&change, streams, director, display)
+    {
+        return Ok(status);
+    }
+    parser.warnings.clear();
+    restore::restore(program, Source::Script, &mut streams.reading(&mut read), director, parser)
+}
+
+/// A change of a whole director takes seconds. What takes longer is stopped, or waits for something itself.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for another `ipvs-cli` that is at work on this director, for so long. Where no lock is to be had, the original has none either.
+fn take_turn(director: &mut Director, display: &Display) -> Result<Option<Lock>, Failure> {
+    let Some(directory) = director.state_directory() else { return Ok(None) };
+    let mut waiting = |holder: &Holder| {
+        display.doing(|| waiting_for(holder));
+        true
+    };
+    match Lock::take(&directory, Some(Instant::now() + PATIENCE), &mut waiting) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(Denied::Unavailable(_)) => Ok(None),
+        Err(Denied::Held(holder)) => {
+            Err(Failure::Busy(format!("{holder} is at work on this director{}; nothing was changed", holder.details())))
+        }
+    }
+}
+
+/// What leads from the director's table to that of the text; `None` if it is not for us.
+fn difference(text: &[u8], director: &mut Director, parser: &mut Parser<'_>, display: &Display) -> Option<Change> {
+    display.doing(|| "reading the director's table".to_owned());
+    let before = director.table_without_statistics().ok()?;
+    display.doing(|| "planning".to_owned());
+    let desired = table(text, before.without_services(), parser, director.client().ok()?)?;
+    Change::prepare(before, desired, Planner::new()).ok()
+}
+
+/// What the lines make of the table, if each is a change that is accepted.
+fn table(mut text: &[u8], mut table: Table, parser: &mut Parser<'_>, client: &mut Client) -> Option<Table> {
+    let (mut lines, mut words) = (LineReader::new(), Words::default());
+    loop {
+        match lines.next() {
+            Next::Line([b'#', ..]) | Next::Unterminated([b'#', ..]) => continue,
+            Next::Line(line) | Next::Unterminated(line) => words.split_line(line),
+            Next::Empty => {
+                lines.fill(&mut text).ok()?;
+                continue;
+            }
+            Next::End => return Some(table),
+        }
+        if words.is_empty() {
+            continue;
+        }
+        match parser.parse(&words) {
+            // Counters that are zeroed can't survive, too.
+            Ok(Invocation::Change(Command::Zero(_))) => return None,
+            Ok(Invocation::Change(command)) if parser.warnings.is_empty() => {
+                client.probe(&mut table, [&command]).ok()?;
+                table.apply(&command).ok()?;
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// Makes the change. Returns the exit status, or nothing if only the original's way is left.
+fn without_a_gap(
+    change: &Change,
+    streams: &mut Streams<'_>,
+    director: &mut Director,
+    mut display: Display,
+) -> Option<u8> {
+    let is_ours = director.is_of_this_machine();
+    let client = director.client().ok()?;
+    let made = carry_out(change, &mut |_| Ok(()), client, &Conduct { is_ours, deadline: None, display: &display });
+    display.end();
+    match made {
+        Ok(_) => Some(0),
+        Err(verdict) if verdict.is_interrupted() => {
+            let text = format!("ipvsadm-restore: {verdict}\n");
+            // To where nothing could be said about it.
+            let _ = streams.stderr.write_all(text.as_bytes());
+            Some(verdict.status())
+        }
+        Err(_) => None,
+    }
+}
+
+/// All of an input, to be read once more, with the error that ended it.
+struct Reread {
+    text: Vec<u8>,
+    at: usize,
+    error: Option<io::Error>,
+}
+
+impl Reread {
+    fn all_of(input: &mut dyn Input) -> Self {
+        let mut text = Vec::new();
+        let error = read_whole(input, &mut text).err();
+        Reread { text, at: 0, error }
+    }
+}
+
+impl Read for Reread {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = (&self.text[self.at..]).read(buffer)?;
+        self.at += count;
+        match self.error.take_if(|_| count == 0) {
+            Some(error) => Err(error),
+            None => Ok(count),
+        }
+    }
+}
+
+impl Input for Reread {
+    fn would_block(&self) -> bool {
+        false
+    }
+}

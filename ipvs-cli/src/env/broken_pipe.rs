@@ -1,0 +1,21 @@
+//! How the program ends when nobody reads its output any more.
+//!
+//! The kernel ends it by `SIGPIPE` when it writes, and so ends ipvsadm, unless its caller ignores the signal: then ipvsadm works on
+//! to its end, and so does this program by that name. A subcommand ends in any case, as it may be one that never would otherwise. One
+//! that changes a director must not end midway.
+
+/// From now on, writing to a pipe without a reader ends this process, even if its caller ignores the signal.
+pub(crate) fn die_on_broken_pipe() {
+    set(libc::SIG_DFL);
+}
+
+/// From now on, writing to a pipe without a reader is an error that does not end this process.
+pub(crate) fn ignore_broken_pipe() {
+    set(libc::SIG_IGN);
+}
+
+#[expect(unsafe_code, reason = "no safe function sets a signal's disposition")]
+fn set(disposition: libc::sighandler_t) {
+    // SAFETY: neither SIG_DFL nor SIG_IGN is a handler, so no code runs in signal context; and SIGPIPE is a valid signal.
+    unsafe { libc::signal(libc::SIGPIPE, disposition) };
+}

@@ -1,0 +1,64 @@
+//! One call: its name and first word select the program, which carries it out.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use crate::director::Director;
+use crate::escape::EscapingWriter;
+use crate::io::Streams;
+use crate::{dropin, subcommands};
+
+/// Carries a call out and returns its exit status.
+///
+/// The first argument is the program's name, and decides what the program is: `ipvsadm`, `ipvsadm-save` or
+/// `ipvsadm-restore`. By any other name it has subcommands, and speaks the language of ipvsadm too.
+pub fn run(argv: &[OsString], streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+    let (program, arguments) = match argv.split_first() {
+        Some((program, arguments)) => (program.as_os_str(), arguments),
+        None => (OsStr::new("ipvsadm"), argv),
+    };
+    let Streams { stdin, stdout, stderr, hints, colors } = streams.reborrow();
+    // A script gets the bytes that ipvsadm writes.
+    let stderr = &mut EscapingWriter::when(hints, stderr);
+    let streams = &mut Streams { stdin, stdout, stderr, hints, colors };
+    match file_name(program) {
+        b"ipvsadm" => dropin::ipvsadm(program, arguments, streams, director),
+        b"ipvsadm-save" => dropin::ipvsadm_save(arguments, streams, director),
+        b"ipvsadm-restore" => dropin::ipvsadm_restore(streams, director),
+        _ => by_its_own_name(program, arguments, streams, director),
+    }
+}
+
+/// What is behind the last slash.
+fn file_name(path: &OsStr) -> &[u8] {
+    let bytes = path.as_bytes();
+    let start = bytes.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+    &bytes[start..]
+}
+
+/// A subcommand if the first word is no option, ipvsadm's language otherwise; `--dry-run` may stand before both.
+fn by_its_own_name(program: &OsStr, arguments: &[OsString], streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+    match arguments {
+        [dry_run, subcommand, rest @ ..] if dry_run == subcommands::DRY_RUN && !is_option(subcommand) => {
+            subcommands::run(&[&[subcommand.clone(), dry_run.clone()], rest].concat(), streams, director)
+        }
+        [dry_run, rest @ ..] if dry_run == subcommands::DRY_RUN => dropin::dry_run(program, rest, streams, director),
+        [subcommand, ..] if !is_option(subcommand) || is_of_subcommands(subcommand) => {
+            subcommands::run(arguments, streams, director)
+        }
+        _ => dropin::ipvsadm(program, arguments, streams, director),
+    }
+}
+
+/// `--netns NAMESPACE` or `--netns=NAMESPACE`, which no ipvsadm has, or `--state-dir` in the same way.
+fn is_of_subcommands(word: &OsStr) -> bool {
+    [subcommands::NETNS, subcommands::STATE_DIR].iter().any(|option| {
+        let behind = word.as_bytes().strip_prefix(option.as_bytes());
+        behind.is_some_and(|value| value.is_empty() || value[0] == b'=')
+    })
+}
+
+/// Every option starts with a dash, if perhaps with one of typography.
+fn is_option(word: &OsStr) -> bool {
+    word.as_bytes().first().is_none_or(|&first| first == b'-' || !first.is_ascii())
+}

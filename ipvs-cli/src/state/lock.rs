@@ -1,0 +1,205 @@
+//! An advisory lock, so that those who change a director as a whole take turns.
+//!
+//! It is a lock on a file for each network namespace, which goes with its holder however that ends. It is among runs of
+//! `ipvs-cli` with the same state directory. A program that does not take it, such as ipvsadm, is not kept out.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use std::{fmt, thread};
+
+use crate::escape;
+use crate::state;
+use crate::state::file::{FileError, StateDirectory};
+
+/// How often it is looked whether the lock is free.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Held until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+/// Why there is none.
+#[derive(Debug)]
+pub(crate) enum Denied {
+    /// Somebody else has it.
+    Held(Holder),
+    /// Nobody can have one: there is no place for its file.
+    Unavailable(FileError),
+}
+
+/// Who has the lock, as they say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    text: String,
+    /// For how long.
+    held: Option<Duration>,
+    /// The process that somebody has stopped, so that it will not go on by itself.
+    stopped: Option<u32>,
+}
+
+impl Holder {
+    /// For how long, and whether it is worth waiting for; empty if it has only just taken the lock.
+    pub(crate) fn details(&self) -> String {
+        let held = self.held.map_or_else(String::new, |held| format!(" for {} s", held.as_secs()));
+        let stopped = self.stopped.map(|pid| format!(", but is stopped: `kill -CONT {pid}` lets it go on"));
+        held + &stopped.unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Lock {
+    /// Takes the lock of this thread's network namespace. Waits until `until`, or, without one, as long as it takes; `waiting` is
+    /// called with the holder before each pause, and ends the wait with `false`.
+    pub(crate) fn take(
+        directory: &Path,
+        until: Option<Instant>,
+        waiting: &mut dyn FnMut(&Holder) -> bool,
+    ) -> Result<Self, Denied> {
+        Self::take_at(&directory.join(state::file_name("lock")), until, waiting)
+    }
+
+    fn take_at(path: &Path, until: Option<Instant>, waiting: &mut dyn FnMut(&Holder) -> bool) -> Result<Self, Denied> {
+        let unavailable = |error| Denied::Unavailable(FileError::Io { path: path.to_owned(), error });
+        // Only a user who may write it can lock it.
+        let mut file = open(path).map_err(Denied::Unavailable)?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(error)) => return Err(unavailable(error)),
+                Err(TryLockError::WouldBlock) => {
+                    let holder = holder(&mut file);
+                    if until.is_some_and(|until| Instant::now() >= until) || !waiting(&holder) {
+                        return Err(Denied::Held(holder));
+                    }
+                    thread::sleep(LOOK_AGAIN);
+                }
+            }
+        }
+        // Who they are helps others, but is not needed.
+        let _ = sign(&mut file);
+        Ok(Lock(file))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.set_len(0);
+        // Closing it does not do if another thread starts a program just now.
+        let _ = self.0.unlock();
+    }
+}
+
+fn open(path: &Path) -> Result<File, FileError> {
+    let (directory, name) = (path.parent().unwrap_or(Path::new("/")), path.file_name().unwrap_or_default());
+    StateDirectory::open(directory)?.open_or_make(&name.to_string_lossy())
+}
+
+fn sign(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    // In one piece, as others read it.
+    let words = std::env::args_os().map(|word| word.as_encoded_bytes().to_vec());
+    file.write_all(signature(std::process::id(), words).as_bytes())
+}
+
+fn signature(pid: u32, words: impl Iterator<Item = Vec<u8>>) -> String {
+    format!("process {pid} ({})", escape::bytes(&words.collect::<Vec<_>>().join(&b' ')))
+}
+
+fn holder(file: &mut File) -> Holder {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| Read::by_ref(file).take(4096).read_to_string(&mut text));
+    match read {
+        Ok(1..) => {
+            let signed = file.metadata().and_then(|file| file.modified()).ok();
+            let held = signed.map(|signed| signed.elapsed().unwrap_or_default());
+            let stopped = stopped_process(&text);
+            Holder { text, held, stopped }
+        }
+        // It has only just taken it.
+        _ => Holder { text: "another ipvs-cli".to_owned(), held: None, stopped: None },
+    }
+}
+
+/// The process that signed so, if it is stopped.
+fn stopped_process(text: &str) -> Option<u32> {
+    let pid: u32 = text.strip_prefix("process ")?.split(' ').next()?.parse().ok()?;
+    let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let words = words.strip_suffix(b"\0")?.split(|&byte| byte == 0).map(<[u8]>::to_vec);
+    // In a container the number may be that of another process here.
+    if signature(pid, words) != text {
+        return None;
+    }
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Behind the name, which may have anything in it.
+    stat.rsplit_once(") ")?.1.starts_with('T').then_some(pid)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::DirBuilderExt;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            let directory = std::env::temp_dir().join(format!("ipvs-cli-lock-{name}-{}", std::process::id()));
+            std::fs::DirBuilder::new().mode(0o700).create(&directory).unwrap();
+            Place(directory.join("lock"))
+        }
+
+        fn take(&self, until: Option<Instant>) -> Result<Lock, Denied> {
+            Lock::take_at(&self.0, until, &mut |_| true)
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(self.0.parent().unwrap());
+        }
+    }
+
+    #[test]
+    fn one_at_a_time_and_who_it_is() {
+        let place = Place::new("one");
+        let now = Some(Instant::now());
+        let first = place.take(now).unwrap();
+        let Err(Denied::Held(holder)) = place.take(now) else { panic!("it is held") };
+        assert!(holder.to_string().starts_with(&format!("process {} (", std::process::id())), "{holder}");
+        drop(first);
+        place.take(now).unwrap();
+    }
+
+    #[test]
+    fn who_waits_gets_it() {
+        let place = Place::new("wait");
+        let first = place.take(None).unwrap();
+        let mut first = Some(first);
+        let mut heard = 0;
+        Lock::take_at(&place.0, None, &mut |_| {
+            heard += 1;
+            first = None;
+            true
+        })
+        .unwrap();
+        assert_eq!(heard, 1);
+        let _held = place.take(None).unwrap();
+        assert!(matches!(Lock::take_at(&place.0, None, &mut |_| false), Err(Denied::Held(_))), "it may give up");
+    }
+
+    #[test]
+    fn without_a_place_there_is_none() {
+        let nowhere = Path::new("/proc/nowhere/lock");
+        assert!(matches!(Lock::take_at(nowhere, None, &mut |_| true), Err(Denied::Unavailable { .. })));
+    }
+}

@@ -1,0 +1,34 @@
+//! What files of the state directory are called, and what they are of.
+
+pub(crate) mod file;
+pub(crate) mod lock;
+pub(crate) mod notes;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+use ipvs::netns::NamespaceId;
+
+/// Where they are unless `--state-dir` names another directory. `/run` is emptied at boot, as the kernel's table is.
+pub(crate) const DIRECTORY: &str = "/run/ipvs-cli";
+
+/// A number of this thread's network namespace, which no other has as long as this one is there.
+pub(crate) fn number() -> u64 {
+    fs::metadata("/proc/thread-self/ns/net").map_or(0, |file| file.ino())
+}
+
+/// The file of this kind that belongs to this thread's network namespace.
+pub(crate) fn file_name(kind: &str) -> String {
+    format!("{}.{kind}", number())
+}
+
+/// What is wrong with a file whose first line has none.
+pub(crate) const NO_EPOCH: &str = "the first line does not say of which boot and network namespace it is";
+
+/// What a file of this boot and this network namespace starts with. A file that starts with anything else is of the past: the
+/// table that it was about is gone.
+pub(crate) fn epoch() -> io::Result<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    Ok(format!("boot:{} {}", boot.trim(), NamespaceId::of_this_thread()?))
+}

@@ -1,0 +1,111 @@
+//! The subcommands' options.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use super::apply::Apply;
+use super::check::Check;
+use super::conns::Conns;
+use super::convert::Convert;
+use super::diff::Diff;
+use super::doctor::Doctor;
+use super::drain::Drain;
+use super::mark::Marks;
+use super::metrics::Metrics;
+use super::owners::Owners;
+use super::restore::Restore;
+use super::show::Show;
+use super::top::Top;
+use super::undrain::Undrain;
+use super::watch::Watch;
+use super::weight::SetWeight;
+
+/// Change and watch an IPVS director
+#[derive(Parser, Debug)]
+#[command(name = "ipvs-cli", arg_required_else_help = true, after_help = LANGUAGE, max_term_width = 80)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) subcommand: Subcommand,
+    /// Use the director of this network namespace: a name of `ip netns`, a
+    /// process number, or a path
+    #[arg(long, global = true, value_name = "NAMESPACE")]
+    pub(super) netns: Option<String>,
+    /// Keep lock, owners and drained weights here, not in /run/ipvs-cli
+    #[arg(long, global = true, value_name = "DIRECTORY")]
+    pub(super) state_dir: Option<PathBuf>,
+}
+
+const LANGUAGE: &str = "\
+ipvs-cli also takes every command line of ipvsadm: `ipvs-cli -h` lists the
+options. --dry-run before one shows what it would change. Installed under the
+name ipvsadm, ipvsadm-save or ipvsadm-restore, it is that program.
+
+Examples:
+  ipvs-cli show
+  ipvs-cli diff shop.toml
+  ipvs-cli drain tcp:192.0.2.1:80 192.0.2.11
+  ipvs-cli -A -t 192.0.2.1:80 -s rr
+  ipvs-cli --dry-run -D -t 192.0.2.1:80";
+
+#[derive(clap::Subcommand, Debug)]
+pub(super) enum Subcommand {
+    /// Bring the director to the state that a file describes, by the smallest change
+    Apply(Apply),
+    /// Show what `apply` would change, or how two files differ
+    Diff(Diff),
+    /// Check a file, without a director and without privileges
+    Check(Check),
+    /// Write a file in another notation, without a director
+    Convert(Convert),
+    /// Show what the director holds
+    Show(Show),
+    /// Show the connection table, entry by entry or counted
+    Conns(Conns),
+    /// Show services and their rates on the terminal, as they change
+    Top(Top),
+    /// Print services and their rates as lines, at intervals
+    Watch(Watch),
+    /// Write counters, connections and settings for Prometheus
+    Metrics(Metrics),
+    /// Set real servers to weight 0, and wait until their connections have ended
+    Drain(Drain),
+    /// Give drained real servers their weights back
+    Undrain(Undrain),
+    /// Set the weight of real servers, and change nothing else
+    Weight(SetWeight),
+    /// Replace the table by what a file describes: all of it, or nothing
+    Restore(Restore),
+    /// Show which services have an owner: who applied them with `apply --owner`
+    Owners(Owners),
+    /// Mark packets, so that several ports are one service
+    Mark(Marks),
+    /// Find what keeps packets from their service, and the commands that mend it
+    Doctor(Doctor),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_options_fit_together() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn waiting_is_for_ever_for_a_time_or_not_at_all() {
+        let patience = |words: &[&str]| {
+            let words = ["ipvs-cli", "apply", "file"].iter().chain(words);
+            let Subcommand::Apply(apply) = Cli::try_parse_from(words).unwrap().subcommand else { panic!() };
+            apply.manner.patience()
+        };
+        assert_eq!(patience(&[]), Some(Duration::ZERO));
+        assert_eq!(patience(&["--wait"]), None);
+        assert_eq!(patience(&["--wait=1.5"]), Some(Duration::from_millis(1500)));
+        assert!(Cli::try_parse_from(["ipvs-cli", "apply", "file", "--wait=-1"]).is_err());
+        assert!(Cli::try_parse_from(["ipvs-cli", "apply", "file", "--timeout", "nan"]).is_err());
+    }
+}

@@ -1,0 +1,161 @@
+//! `conns`: the connection table, one entry at a time, so that millions need no memory.
+//!
+//! `filter` picks, `row` and `group` write, `order` sorts; the parser is the library's, as for `-L -c`.
+
+mod args;
+mod filter;
+mod group;
+mod order;
+mod row;
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+
+use ipvs::desired::parts::Fields;
+use ipvs::proc::{Connection, Connections, ConnectionsError};
+
+use self::group::{Count, Groups};
+use self::order::First;
+use crate::escape;
+use crate::render::Lines;
+use crate::session::json;
+use crate::session::{Session, Trouble};
+
+pub(super) use args::Conns;
+
+const TROUBLE: u8 = 1;
+
+/// How much is read at a time.
+const CHUNK: usize = 64 << 10;
+
+/// So many lines are held back at most, by their usual length.
+const LINES: usize = 256;
+
+pub(super) fn run(conns: &Conns, session: &mut Session<'_, '_>) -> u8 {
+    let done = read(conns, session);
+    session.conclude(done, TROUBLE)
+}
+
+fn read(conns: &Conns, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
+    let path = conns.from.clone().unwrap_or_else(|| session.director.connections().to_owned());
+    let mut damage = Damage::default();
+    if path.as_os_str() == "-" {
+        let mut input = BufReader::with_capacity(CHUNK, &mut *session.streams.stdin);
+        show(conns, &mut input, &mut *session.streams.stdout, &mut damage);
+    } else {
+        let file = File::open(&path).map_err(|error| unreadable(&path, conns.from.is_none(), &error))?;
+        let mut input = BufReader::with_capacity(CHUNK, file);
+        show(conns, &mut input, &mut *session.streams.stdout, &mut damage);
+    }
+    damage.tell(&path, session)
+}
+
+fn unreadable(path: &Path, is_kernels: bool, error: &io::Error) -> Trouble {
+    let path = escape::path(path);
+    Trouble::Other(match error.kind() {
+        io::ErrorKind::NotFound if is_kernels => format!("{path}: the kernel has no IPVS: modprobe ip_vs"),
+        _ => format!("{path}: {error}"),
+    })
+}
+
+/// What could not be read.
+#[derive(Debug, Default)]
+struct Damage {
+    lines: u64,
+    first: Option<ConnectionsError>,
+}
+
+impl Damage {
+    fn note(&mut self, error: ConnectionsError) {
+        self.lines += 1;
+        self.first.get_or_insert(error);
+    }
+
+    fn tell(self, path: &Path, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
+        let Some(first) = self.first else { return Ok(0) };
+        // What was understood goes first.
+        let _ = session.streams.stdout.flush();
+        let more = match self.lines {
+            1 => String::new(),
+            lines => format!("; {} more were not understood either", lines - 1),
+        };
+        Err(Trouble::Other(format!("{}: {first}{more}", escape::path(path))))
+    }
+}
+
+/// Errors of writing end it; of them it is told at the end.
+fn show(conns: &Conns, input: &mut dyn BufRead, out: &mut dyn Write, damage: &mut Damage) {
+    let understood = Connections::new(input).filter_map(|entry| entry.map_err(|error| damage.note(error)).ok());
+    let mut wanted = understood.filter(|connection| conns.wanted.has(connection));
+    let mut writer = Writer { json: conns.json, out };
+    let _ = match (conns.by, conns.sort) {
+        _ if conns.count => writer.count(&mut wanted),
+        (Some(_), _) => writer.groups(conns, &mut wanted),
+        (None, Some(sort)) => {
+            let mut first = First::new(sort, conns.reverse, conns.limit);
+            wanted.for_each(|connection| first.add(connection));
+            writer.rows(&mut first.ordered().into_iter())
+        }
+        (None, None) => writer.rows(&mut wanted.take(conns.limit.unwrap_or(usize::MAX))),
+    };
+}
+
+type Entries<'e> = &'e mut dyn Iterator<Item = Connection>;
+
+struct Writer<'w> {
+    json: bool,
+    out: &'w mut dyn Write,
+}
+
+impl<'w> Writer<'w> {
+    fn rows(&mut self, connections: Entries<'_>) -> io::Result<()> {
+        let json = self.json;
+        let mut lines = self.lines(row::titles)?;
+        for connection in connections {
+            lines.line(|line| match json {
+                true => into(line, row::fields(&connection)),
+                false => row::text(line, &connection),
+            })?;
+        }
+        lines.flush()
+    }
+
+    fn groups(&mut self, conns: &Conns, connections: Entries<'_>) -> io::Result<()> {
+        let Some(by) = conns.by else { return Ok(()) };
+        let mut groups = Groups::default();
+        connections.for_each(|connection| groups.add(by, &connection));
+        let json = self.json;
+        let mut lines = self.lines(|line| group::titles(line, by))?;
+        for (group, count) in groups.ordered(conns.reverse).into_iter().take(conns.limit.unwrap_or(usize::MAX)) {
+            lines.line(|line| match json {
+                true => into(line, group::fields(by, group, count)),
+                false => group::text(line, group, count),
+            })?;
+        }
+        lines.flush()
+    }
+
+    fn count(&mut self, connections: Entries<'_>) -> io::Result<()> {
+        let mut count = Count::default();
+        connections.for_each(|connection| count.add(&connection));
+        match self.json {
+            true => writeln!(self.out, "{}", json::object(count.fields())),
+            false => writeln!(self.out, "{}", count.total()),
+        }
+    }
+
+    /// With titles for people.
+    fn lines(&mut self, titles: impl FnOnce(&mut Vec<u8>)) -> io::Result<Lines<'_, &'w mut dyn Write>> {
+        let mut lines = Lines::new(&mut self.out, LINES);
+        if !self.json {
+            lines.line(titles)?;
+        }
+        Ok(lines)
+    }
+}
+
+fn into(line: &mut Vec<u8>, fields: Fields) {
+    // Into memory.
+    let _ = write!(line, "{}", json::object(fields));
+}

@@ -1,0 +1,303 @@
+//! What is wrong with a director. Judges facts only: nothing here asks the kernel.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use fwmark::{Hook, MarkRule};
+use ipvs::{DaemonRole, Forwarding, Scheduler, ServiceKey, Table, Weight};
+
+use super::machine::{LinkKind, Machine, Route, host, of_link, sysctl, whole};
+use crate::escape::ShellCommand;
+use crate::subcommands::findings::Finding;
+use crate::subcommands::findings::marks::Wrong;
+use crate::subcommands::servers::scheduler::{Cure, cure};
+
+/// What is known of a director.
+#[derive(Clone, Debug)]
+pub(super) struct Director {
+    pub(super) machine: Machine,
+    pub(super) table: Table,
+    /// The schedulers that the kernel has or can load, by name; none if that can't be told.
+    pub(super) schedulers: Option<BTreeSet<String>>,
+    /// Our rules, and what is wrong with marks.
+    pub(super) rules: Vec<MarkRule>,
+    pub(super) marks: Vec<Wrong>,
+}
+
+/// That there is no IPVS, for this reason.
+pub(super) fn no_ipvs(reason: &str) -> Finding {
+    Finding::problem("no-ipvs", reason, "without it, no service is balanced")
+        .mended_by([ShellCommand::new(["modprobe", "ip_vs"])])
+}
+
+/// Of which addresses, with which marks, the doctor needs to know where packets go.
+pub(super) fn asked(table: &Table, rules: &[MarkRule]) -> Vec<(IpAddr, u32)> {
+    let servers = destinations(table).map(|(_, ip, _)| (ip, 0));
+    virtual_addresses(table, rules).into_iter().chain(servers).collect()
+}
+
+pub(super) fn judge(director: &Director) -> Vec<Finding> {
+    let mut found = Vec::new();
+    found.extend(schedulers(director));
+    found.extend(virtual_addresses_are_here(director));
+    found.extend(forwarding(director));
+    found.extend(real_servers(director));
+    found.extend(tunnel_sources(director));
+    found.extend(without_destinations(director));
+    found.extend(hashed_to_weight_0(director));
+    found.extend(director.marks.iter().map(Wrong::finding));
+    found.extend(reverse_path(director));
+    found.extend(redirects(director));
+    found.extend(connections(director));
+    found
+}
+
+/// The addresses that clients connect to, with the mark that their packets have.
+fn virtual_addresses(table: &Table, rules: &[MarkRule]) -> BTreeSet<(IpAddr, u32)> {
+    let mut all = BTreeSet::new();
+    for entry in table.services() {
+        match entry.service().key() {
+            ServiceKey::Address { at, .. } => {
+                all.insert((at.ip(), 0));
+            }
+            ServiceKey::Mark { mark, .. } => {
+                let marked = rules.iter().filter(|rule| rule.set().mark().get() == mark.get());
+                let from_outside = marked.filter(|rule| matches!(rule.hook(), Hook::Prerouting { .. }));
+                let hosts = from_outside.map(MarkRule::destination).filter(|to| to.prefix() == whole(to.address()));
+                all.extend(hosts.map(|to| (to.address(), mark.get())));
+            }
+        }
+    }
+    all
+}
+
+fn destinations(table: &Table) -> impl Iterator<Item = (ServiceKey, IpAddr, Forwarding)> + '_ {
+    table.services().flat_map(|entry| {
+        let key = entry.service().key();
+        entry.destinations().map(move |state| (key, state.destination.address.ip(), state.destination.forwarding))
+    })
+}
+
+fn schedulers(director: &Director) -> Option<Finding> {
+    let available = director.schedulers.as_ref()?;
+    let is_missing = |name: &String| !available.contains(name);
+    let missing: Vec<_> = Scheduler::IN_TREE.iter().map(ToString::to_string).filter(is_missing).collect();
+    let why = "services can't have them; wlc is what a service has that does not say. Distributions may keep them in another \
+        package of the same kernel";
+    let what = format!("this kernel has no module of these schedulers: {}", missing.join(", "));
+    (!missing.is_empty()).then(|| Finding::hint("schedulers-missing", what, why))
+}
+
+fn virtual_addresses_are_here(director: &Director) -> Vec<Finding> {
+    let machine = &director.machine;
+    let is_backup = director.table.daemons().iter().any(|daemon| daemon.role == DaemonRole::Backup);
+    let away = virtual_addresses(&director.table, &director.rules);
+    let away = away.into_iter().filter(|(ip, mark)| *machine.route(*ip, *mark) != Route::Local);
+    let mut ips: Vec<IpAddr> = away.map(|(ip, _)| ip).collect();
+    ips.dedup();
+    let finding = |ip: IpAddr| {
+        // There at once, and never the source of the director's own packets.
+        let options: &[&str] = if ip.is_ipv6() { &["nodad", "preferred_lft", "0"] } else { &[] };
+        let host = host(ip);
+        let add = ["ip", "address", "add", &host, "dev", home(machine, ip)];
+        let add = ShellCommand::new(add.iter().chain(options));
+        let what = format!("the virtual address {ip} is not on this machine");
+        let finding = if is_backup {
+            Finding::hint("vip-absent", what, "a backup director gets it when it takes over")
+        } else {
+            Finding::problem("vip-absent", what, "IPVS sees only packets that are for this machine")
+        };
+        finding.mended_by([add])
+    };
+    ips.into_iter().map(finding).collect()
+}
+
+/// The interface that an address belongs to: that of its network, or any.
+fn home(machine: &Machine, ip: IpAddr) -> &str {
+    let is_near = |address: &&super::machine::Address| {
+        let network = fwmark::Network::new(address.ip, address.prefix);
+        let is_wire = machine.link(address.link).is_some_and(|link| link.kind == LinkKind::Wire);
+        is_wire && network.is_ok_and(|network| network.contains(ip))
+    };
+    match machine.addresses.iter().find(is_near) {
+        Some(address) => machine.name_of(address.link),
+        None => machine.wires().next().map_or("eth0", |link| &link.name),
+    }
+}
+
+fn forwarding(director: &Director) -> Vec<Finding> {
+    let families = [(false, "IPv4", "net/ipv4/ip_forward"), (true, "IPv6", "net/ipv6/conf/all/forwarding")];
+    let is_used = |of_v6: bool| {
+        destinations(&director.table).any(|(_, ip, how)| how == Forwarding::Masquerade && ip.is_ipv6() == of_v6)
+    };
+    let off = families
+        .into_iter()
+        .filter(|(of_v6, _, path)| is_used(*of_v6) && director.machine.settings.get(path) == Some(0));
+    off.map(|(_, family, path)| {
+        let what = format!("{} is 0, and there are NAT destinations of {family}", path.replace('/', "."));
+        let why = "the answers of real servers are not passed on to clients";
+        Finding::problem("forwarding-off", what, why).mended_by(sysctl([(path, 1)]))
+    })
+    .collect()
+}
+
+/// Whether they can be reached in the way that is asked for.
+fn real_servers(director: &Director) -> Vec<Finding> {
+    let mut told = BTreeSet::new();
+    let mut found = Vec::new();
+    for (key, ip, how) in destinations(&director.table) {
+        let (id, what, why) = match (director.machine.route(ip, 0), how) {
+            (Route::Nowhere, _) => {
+                ("no-route", format!("there is no route to the real server {ip} of {key}"), "no packet gets there")
+            }
+            (Route::Out { gateway: Some(gateway), .. }, Forwarding::DirectRoute) => (
+                "not-a-neighbour",
+                format!("the real server {ip} of {key} is behind the router {gateway}"),
+                "direct routing (-g) reaches only neighbours: the router sends the packet back, as its address is still the \
+                 virtual one. Use a tunnel (-i) or NAT (-m)",
+            ),
+            _ => continue,
+        };
+        if told.insert((id, ip)) {
+            found.push(Finding::problem(id, what, why));
+        }
+    }
+    found
+}
+
+fn tunnel_sources(director: &Director) -> Vec<Finding> {
+    let through_v6 = |(_, ip, how): (_, IpAddr, _)| ip.is_ipv6() && matches!(how, Forwarding::Tunnel(_));
+    if !destinations(&director.table).any(through_v6) {
+        return Vec::new();
+    }
+    let machine = &director.machine;
+    let virtual_addresses: BTreeSet<IpAddr> =
+        virtual_addresses(&director.table, &director.rules).into_iter().map(|(ip, _)| ip).collect();
+    let preferred = virtual_addresses.into_iter().filter(IpAddr::is_ipv6).flat_map(|ip| machine.places_of(ip));
+    let preferred = preferred.filter(|address| !address.is_deprecated);
+    let finding = |address: &super::machine::Address| {
+        let (ip, link) = (address.ip, machine.name_of(address.link));
+        let what = format!("the virtual address {ip} on {link} may become the source of the tunnels' packets");
+        let why = "a real server has that address itself, and drops what claims to come from it";
+        let network = format!("{ip}/{}", address.prefix);
+        let change = ["ip", "address", "change", &network, "dev", link, "preferred_lft", "0"];
+        let change = ShellCommand::new(change);
+        Finding::problem("vip-as-source", what, why).mended_by([change])
+    };
+    preferred.map(finding).collect()
+}
+
+fn without_destinations(director: &Director) -> Vec<Finding> {
+    let is_dead = |entry: &&ipvs::TableEntry| entry.destinations().all(|state| state.destination.weight.get() == 0);
+    let finding = |entry: &ipvs::TableEntry| {
+        let key = entry.service().key();
+        let what = match entry.destinations().next() {
+            None => format!("the service {key} has no destination"),
+            Some(_) => format!("all destinations of the service {key} have weight 0"),
+        };
+        Finding::problem("no-destination", what, "new clients are refused")
+    };
+    director.table.services().filter(is_dead).map(finding).collect()
+}
+
+/// `mh`, `sh` and `dh` refuse the clients whose server, by their hash, has weight 0.
+fn hashed_to_weight_0(director: &Director) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for entry in director.table.services() {
+        let (service, key) = (entry.service(), entry.service().key());
+        let quiesced = entry.destinations().filter(|state| state.destination.weight == Weight::ZERO).count();
+        // Where all have weight 0, no scheduler has a server for anybody.
+        let Some(cure) = cure(service).filter(|_| (1..entry.destinations().len()).contains(&quiesced)) else {
+            continue;
+        };
+        let servers = if quiesced == 1 { "a destination" } else { "destinations" };
+        let what =
+            format!("{key} refuses some clients: it has {servers} of weight 0 and scheduler {}", service.scheduler);
+        let why = "the hash still leads clients to a destination of weight 0, and they are refused";
+        found.push(match cure {
+            Cure::Fallback(command) => Finding::problem("hashed-to-weight-0", what, why).mended_by([command]),
+            Cure::OtherScheduler => {
+                let why = format!("{why}; {} has no fallback, so it takes another scheduler", service.scheduler);
+                Finding::problem("hashed-to-weight-0", what, why)
+            }
+        });
+    }
+    found
+}
+
+fn reverse_path(director: &Director) -> Option<Finding> {
+    let machine = &director.machine;
+    let wires: Vec<&str> = machine.wires().map(|link| link.name.as_str()).collect();
+    let is_strict = |link: &&&str| machine.settings.larger(link, "rp_filter") == Some(1);
+    let strict: Vec<&str> = wires.iter().filter(is_strict).copied().collect();
+    if wires.len() < 2 || strict.is_empty() {
+        return None;
+    }
+    let what = format!("rp_filter is strict on {}", strict.join(", "));
+    let why = "packets are dropped that come in by another interface than answers to their sender would leave by; with several \
+        networks, that may be clients or real servers";
+    let all = of_link("all", "rp_filter");
+    Some(Finding::hint("rp-filter-strict", what, why).mended_by(sysctl([(all.as_str(), 2)])))
+}
+
+/// NAT on one wire: clients or real servers are told of a way past the director.
+fn redirects(director: &Director) -> Vec<Finding> {
+    let machine = &director.machine;
+    let nat = destinations(&director.table).filter(|(_, _, how)| *how == Forwarding::Masquerade);
+    let towards: BTreeSet<u32> = nat
+        .filter_map(|(_, ip, _)| match machine.route(ip, 0) {
+            Route::Out { link, .. } if ip.is_ipv4() => Some(*link),
+            _ => None,
+        })
+        .collect();
+    let virtual_addresses = virtual_addresses(&director.table, &director.rules);
+    let has_virtual = |link: &u32| {
+        virtual_addresses.iter().flat_map(|(ip, _)| machine.places_of(*ip)).any(|address| address.link == *link)
+    };
+    let names = towards.into_iter().filter(has_virtual).map(|link| machine.name_of(link));
+    let telling = names.filter(|name| machine.settings.larger(name, "send_redirects").is_some_and(|value| value != 0));
+    let finding = |name: &str| {
+        let what = format!("send_redirects is on, and NAT has clients and real servers on {name}");
+        let why = "the real servers are told of a shorter way to clients, past the director, and clients then get answers from a \
+            stranger";
+        let (all, own) = (of_link("all", "send_redirects"), of_link(name, "send_redirects"));
+        Finding::hint("redirects", what, why).mended_by(sysctl([(all.as_str(), 0), (own.as_str(), 0)]))
+    };
+    telling.map(finding).collect()
+}
+
+const NODEST: &str = "net/ipv4/vs/expire_nodest_conn";
+const QUIESCENT: &str = "net/ipv4/vs/expire_quiescent_template";
+const CONNTRACK: &str = "net/ipv4/vs/conntrack";
+
+fn connections(director: &Director) -> Vec<Finding> {
+    let settings = &director.machine.settings;
+    let is_off = |path: &str| settings.get(path) == Some(0);
+    let hint = |path: &'static str, id, why| {
+        let what = format!("{} is 0", path.replace('/', "."));
+        Finding::hint(id, what, why).mended_by(sysctl([(path, 1)]))
+    };
+    let mut found = Vec::new();
+    if is_off(NODEST) && destinations(&director.table).next().is_some() {
+        let why = "when a real server is deleted, packets of its connections are dropped without a word until they time out; with 1 \
+            they are ended, and clients connect anew";
+        found.push(hint(NODEST, "expire-nodest-conn", why));
+    }
+    let is_persistent = director.table.services().any(|entry| entry.service().persistence.is_some());
+    if is_off(QUIESCENT) && is_persistent {
+        let why = "a client that persistence holds stays with a real server whose weight is 0; with 1 it gets another";
+        found.push(hint(QUIESCENT, "expire-quiescent-template", why));
+    }
+    let is_nat = destinations(&director.table).any(|(_, _, how)| how == Forwarding::Masquerade);
+    let has_conntrack = settings.get("net/netfilter/nf_conntrack_max").is_some();
+    if is_off(CONNTRACK) && is_nat && has_conntrack {
+        let why = "connection tracking knows nothing of NAT's connections: firewall rules that look at their state, or translate \
+            addresses, don't see them";
+        found.push(hint(CONNTRACK, "conntrack-off", why));
+    }
+    found
+}
+
+#[cfg(test)]
+#[path = "director_tests.rs"]
+mod tests;

@@ -1,0 +1,207 @@
+use super::super::machine::joined;
+use super::super::machine::{Address, Link};
+use super::*;
+use crate::subcommands::findings::Level;
+
+const VIP: &str = "192.0.2.1";
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn link(index: u32, name: &str, kind: LinkKind) -> Link {
+    Link { index, name: name.to_owned(), kind, is_up: true, wants_checksum: false, protocol: 0 }
+}
+
+fn address(text: &str, prefix: u8, link: u32) -> Address {
+    Address { ip: ip(text), prefix, link, is_deprecated: false }
+}
+
+fn table(lines: &str) -> Table {
+    let mut names = crate::ipvsadm::value::NoNames;
+    let mut parser = crate::ipvsadm::Parser::new(&mut names, crate::ipvsadm::Posix(false));
+    crate::desired::read("test", lines.into(), &mut parser).unwrap().state.table(&Table::new()).unwrap()
+}
+
+/// One with these services, of whom nothing is wrong: two wires, the virtual address and the real servers as they should be.
+fn director(lines: &str) -> Director {
+    let mut machine = Machine {
+        links: vec![
+            link(1, "lo", LinkKind::Loopback),
+            link(2, "eth0", LinkKind::Wire),
+            link(3, "eth1", LinkKind::Wire),
+        ],
+        addresses: vec![
+            address("192.0.2.9", 24, 2),
+            address(VIP, 32, 2),
+            address("10.0.0.1", 24, 3),
+            Address { is_deprecated: true, ..address("2001:db8::1", 128, 2) },
+        ],
+        ..Machine::default()
+    };
+    for own in [VIP, "2001:db8::1"] {
+        machine.routes.extend([0, 10].map(|mark| ((ip(own), mark), Route::Local)));
+    }
+    for server in ["10.0.0.11", "10.0.0.12", "2001:db8::11"] {
+        machine.routes.insert((ip(server), 0), Route::Out { link: 3, gateway: None });
+    }
+    for (path, value) in [("net/ipv4/ip_forward", 1), (NODEST, 1), (QUIESCENT, 1), (CONNTRACK, 1)] {
+        machine.settings.set(path, value);
+    }
+    Director { machine, table: table(lines), schedulers: None, rules: Vec::new(), marks: Vec::new() }
+}
+
+const NAT: &str = "-A -t 192.0.2.1:80 -p 60\n-a -t 192.0.2.1:80 -r 10.0.0.11 -m\n";
+const DIRECT: &str = "-A -t 192.0.2.1:80\n-a -t 192.0.2.1:80 -r 10.0.0.11 -g\n";
+const TUNNEL6: &str = "-A -t [2001:db8::1]:80\n-a -t [2001:db8::1]:80 -r 2001:db8::11 -i\n";
+
+/// The ids of what is found, and what mends it.
+fn found(director: &Director) -> Vec<(&'static str, String)> {
+    judge(director).into_iter().map(|finding| (finding.id, joined(&finding.mend))).collect()
+}
+
+fn one(director: &Director, id: &str, mend: &str) {
+    let found = found(director);
+    let found: Vec<_> = found.iter().map(|(id, mend)| (*id, mend.as_str())).collect();
+    assert_eq!(found, [(id, mend)]);
+}
+
+#[test]
+fn nothing_is_found_where_nothing_is_wrong() {
+    for lines in [NAT, DIRECT, TUNNEL6] {
+        assert_eq!(found(&director(lines)), [], "{lines}");
+    }
+}
+
+#[test]
+fn nat_needs_forwarding_and_other_methods_do_not() {
+    for (lines, count) in [(NAT, 1), (DIRECT, 0)] {
+        let mut director = director(lines);
+        director.machine.settings.set("net/ipv4/ip_forward", 0);
+        let expected = [("forwarding-off", "sysctl -w net.ipv4.ip_forward=1".to_owned())];
+        assert_eq!(found(&director), expected[..count], "{lines}");
+    }
+}
+
+#[test]
+fn a_virtual_address_is_on_the_director() {
+    let mut absent = director(DIRECT);
+    absent.machine.routes.insert((ip(VIP), 0), Route::Out { link: 2, gateway: None });
+    one(&absent, "vip-absent", "ip address add 192.0.2.1/32 dev eth0");
+    assert_eq!(judge(&absent)[0].level, Level::Problem);
+
+    absent.table = table(&format!("{DIRECT}--start-daemon backup --mcast-interface lo\n"));
+    assert_eq!(judge(&absent)[0].level, Level::Hint, "the other one has it");
+}
+
+#[test]
+fn the_addresses_of_a_mark_are_those_of_its_rules() {
+    let rule = "iptables -t mangle -A PREROUTING -d 192.0.2.7 -p tcp --dport 80 -j MARK --set-mark 10";
+    let mut marked = director("-A -f 10\n-a -f 10 -r 10.0.0.11 -g");
+    marked.rules = vec![fwmark::parse(rule).unwrap().rule];
+    one(&marked, "vip-absent", "ip address add 192.0.2.7/32 dev eth0");
+    marked.machine.routes.insert((ip("192.0.2.7"), 10), Route::Local);
+    assert_eq!(found(&marked), [], "a rule for the mark may bring it here");
+}
+
+#[test]
+fn direct_routing_reaches_neighbours_only() {
+    for (lines, route, expected) in [
+        (DIRECT, Route::Out { link: 3, gateway: Some(ip("10.0.0.254")) }, Some("not-a-neighbour")),
+        (NAT, Route::Out { link: 3, gateway: Some(ip("10.0.0.254")) }, None),
+        (DIRECT, Route::Nowhere, Some("no-route")),
+        (NAT, Route::Nowhere, Some("no-route")),
+        (DIRECT, Route::Local, None),
+    ] {
+        let mut director = director(lines);
+        director.machine.routes.insert((ip("10.0.0.11"), 0), route);
+        let ids: Vec<_> = found(&director).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(ids, expected.into_iter().collect::<Vec<_>>(), "{lines}");
+    }
+}
+
+#[test]
+fn a_virtual_address_is_no_source_of_tunnels() {
+    let mut director = director(TUNNEL6);
+    director.machine.addresses[3].is_deprecated = false;
+    one(&director, "vip-as-source", "ip address change 2001:db8::1/128 dev eth0 preferred_lft 0");
+}
+
+#[test]
+fn a_service_needs_a_destination_with_weight() {
+    for lines in ["-A -t 192.0.2.1:80", "-A -t 192.0.2.1:80\n-a -t 192.0.2.1:80 -r 10.0.0.11 -m -w 0"] {
+        one(&director(lines), "no-destination", "");
+    }
+}
+
+#[test]
+fn a_strict_reverse_path_matters_with_two_wires() {
+    let mut director = director(DIRECT);
+    director.machine.settings.set(of_link("eth1", "rp_filter"), 1);
+    one(&director, "rp-filter-strict", "sysctl -w net.ipv4.conf.all.rp_filter=2");
+    director.machine.settings.set(of_link("all", "rp_filter"), 2);
+    assert_eq!(found(&director), []);
+    director.machine.settings.set(of_link("all", "rp_filter"), 1);
+    director.machine.links.truncate(2);
+    assert_eq!(found(&director), [], "there is one wire only");
+}
+
+#[test]
+fn redirects_matter_where_nat_has_one_wire() {
+    let mut director = director(NAT);
+    director.machine.settings.set(of_link("all", "send_redirects"), 1);
+    assert_eq!(found(&director), [], "there are two wires");
+    director.machine.routes.insert((ip("10.0.0.11"), 0), Route::Out { link: 2, gateway: None });
+    one(&director, "redirects", "sysctl -w net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.eth0.send_redirects=0");
+}
+
+#[test]
+fn settings_of_connections_are_hints() {
+    let mut director = director(NAT);
+    director.machine.settings.set("net/netfilter/nf_conntrack_max", 1000);
+    for (path, id) in
+        [(NODEST, "expire-nodest-conn"), (QUIESCENT, "expire-quiescent-template"), (CONNTRACK, "conntrack-off")]
+    {
+        director.machine.settings.set(path, 0);
+        one(&director, id, &joined(&sysctl([(path, 1)])));
+        assert_eq!(judge(&director)[0].level, Level::Hint);
+        director.machine.settings.set(path, 1);
+    }
+}
+
+#[test]
+fn missing_schedulers_are_named() {
+    let mut director = director(DIRECT);
+    let all: BTreeSet<String> = Scheduler::IN_TREE.iter().map(ToString::to_string).collect();
+    director.schedulers = Some(all.clone());
+    assert_eq!(found(&director), []);
+    director.schedulers = Some(all.into_iter().filter(|name| name != "mh" && name != "wlc").collect());
+    let told = judge(&director);
+    assert!(told.len() == 1 && told[0].what.contains("wlc") && told[0].what.contains("mh"), "{told:?}");
+    assert!(!told[0].what.contains("lblc"), "{told:?}");
+}
+
+#[test]
+fn marks_are_told_with_what_mends_them() {
+    let (mark, family) = (fwmark::Mark::new(10).unwrap(), fwmark::Family::V6);
+    let mut director = director(DIRECT);
+    director.marks = vec![Wrong::NoService(mark, family), Wrong::NoRule(mark, family)];
+    let expected =
+        [("mark-without-service", "ipvsadm -A -f 10 -6".to_owned()), ("service-without-rule", String::new())];
+    assert_eq!(found(&director), expected);
+}
+
+#[test]
+fn a_hash_that_leads_to_weight_0_is_found() {
+    const MH: &str = "-A -t 192.0.2.1:80 -s mh -p 60 -b mh-port\n-a -t 192.0.2.1:80 -r 10.0.0.11 -m -w 0\n-a -t 192.0.2.1:80 -r 10.0.0.12 -m\n";
+    let of = |lines: &str| {
+        let found = found(&director(lines));
+        found.into_iter().filter(|(id, _)| *id == "hashed-to-weight-0").map(|(_, mend)| mend).collect::<Vec<_>>()
+    };
+    assert_eq!(of(MH), ["ipvsadm -E -t 192.0.2.1:80 -s mh -p 60 -b mh-fallback,mh-port"]);
+    assert_eq!(of(&MH.replace("mh-port", "mh-fallback")), [""; 0]);
+    assert_eq!(of(&MH.replace("-w 0", "-w 1")), [""; 0]);
+    assert_eq!(of(&MH.replace("-m\n", "-m -w 0\n")), [""; 0], "another finding's matter");
+    assert_eq!(of(&MH.replace("mh -p 60 -b mh-port", "dh")), [""]);
+    assert_eq!(of(&MH.replace("mh -p 60 -b mh-port", "wrr")), [""; 0]);
+}

@@ -1,0 +1,268 @@
+//! What is wrong with a real server. Judges facts only: nothing here asks the kernel.
+
+use std::net::IpAddr;
+
+use super::machine::{Link, LinkKind, Machine, Route, host, of_link, sysctl, whole};
+use crate::escape::ShellCommand;
+use crate::subcommands::findings::Finding;
+use ipvs::Family;
+
+/// How packets reach a real server, as the director has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Role {
+    pub(super) vip: IpAddr,
+    pub(super) method: Method,
+    /// Somebody who shall get answers.
+    pub(super) client: Option<IpAddr>,
+    /// The port of a UDP server.
+    pub(super) udp: Option<u16>,
+    pub(super) director: Option<IpAddr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    DirectRoute,
+    Masquerade,
+    /// What wraps packets, and the family of the outer header.
+    Tunnel(Wrapping, Family),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wrapping {
+    Ipip,
+    Gue { port: u16 },
+    Gre { checksum: bool },
+}
+
+/// Of which addresses the doctor needs to know where packets go.
+pub(super) fn asked(role: &Role) -> Vec<(IpAddr, u32)> {
+    [Some(role.vip), role.client].into_iter().flatten().map(|ip| (ip, 0)).collect()
+}
+
+pub(super) fn judge(role: &Role, machine: &Machine) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if role.method != Method::Masquerade {
+        found.extend(virtual_address(role.vip, machine));
+        found.extend(loopback(machine));
+        if role.vip.is_ipv4() {
+            found.extend(neighbours(machine));
+        }
+        found.extend(role.udp.and_then(|port| udp_server(role.vip, port, machine)));
+    }
+    if let Method::Tunnel(wrapping, over) = role.method {
+        found.extend(tunnel(role, wrapping, over, machine));
+    }
+    found.extend(role.client.and_then(|client| way_back(role, client, machine)));
+    found
+}
+
+/// It is here, where nobody on the wire is told of it, and it alone.
+fn virtual_address(vip: IpAddr, machine: &Machine) -> Vec<Finding> {
+    let add = ShellCommand::new(["ip", "address", "add", &host(vip), "dev", "lo"]);
+    let places: Vec<_> = machine.places_of(vip).collect();
+    if places.is_empty() && *machine.route(vip, 0) != Route::Local {
+        let what = format!("the virtual address {vip} is not on this machine");
+        let why = "packets arrive with this address, and are dropped or sent away if it is nobody's here";
+        return vec![Finding::problem("vip-absent", what, why).mended_by([add])];
+    }
+    let is_right = |link: &Link, prefix: u8| link.kind != LinkKind::Wire && prefix == whole(vip);
+    let placed = places.into_iter().filter_map(|place| Some((machine.link(place.link)?, place.prefix)));
+    let (right, wrong): (Vec<_>, Vec<_>) = placed.partition(|(link, prefix)| is_right(link, *prefix));
+    // An address that is there can't be added again, and one of several commands adds it.
+    let mut missing = right.is_empty().then_some(add);
+    let mut found = Vec::new();
+    for (link, prefix) in wrong {
+        let network = format!("{vip}/{prefix}");
+        let remove = ShellCommand::new(["ip", "address", "del", &network, "dev", &link.name]);
+        let mend = [remove].into_iter().chain(missing.take());
+        let (id, what, why) = if link.kind == LinkKind::Wire {
+            let what = format!("the virtual address {vip} is on {}, where others ask for it", link.name);
+            ("vip-on-wire", what, "this machine answers that it has it, and clients come here, past the director")
+        } else {
+            let what = format!("the virtual address is {network} on {}", link.name);
+            let why = "all addresses of that network are this machine then, and it talks to itself in place of its neighbours";
+            ("vip-prefix", what, why)
+        };
+        found.push(Finding::problem(id, what, why).mended_by(mend));
+    }
+    found
+}
+
+fn loopback(machine: &Machine) -> Option<Finding> {
+    let down = machine.links.iter().find(|link| link.kind == LinkKind::Loopback && !link.is_up)?;
+    let what = format!("the loopback interface {} is down", down.name);
+    let up = ShellCommand::new(["ip", "link", "set", "dev", &down.name, "up"]);
+    Some(Finding::problem("loopback-down", what, "its addresses are not served").mended_by([up]))
+}
+
+/// Nobody on the wire is told of addresses that are not on it.
+fn neighbours(machine: &Machine) -> Vec<Finding> {
+    let rules = [
+        (
+            "arp-ignore",
+            "arp_ignore",
+            1,
+            "it answers who asks for the virtual address, and clients come here, past the director",
+        ),
+        (
+            "arp-announce",
+            "arp_announce",
+            2,
+            "it asks for its neighbours in the name of the virtual address, and they learn that it is here",
+        ),
+    ];
+    let finding = |(id, name, wanted, why): (&'static str, &str, i64, &'static str)| {
+        let value = |link: &Link| machine.settings.larger(&link.name, name);
+        let wrong = machine.wires().filter(|link| value(link).is_some_and(|value| value < wanted));
+        let wrong: Vec<&str> = wrong.map(|link| link.name.as_str()).collect();
+        let what = format!("{name} is less than {wanted} on {}", wrong.join(", "));
+        let all = of_link("all", name);
+        let mend = sysctl([(all.as_str(), wanted)]);
+        (!wrong.is_empty()).then(|| Finding::problem(id, what, why).mended_by(mend))
+    };
+    rules.into_iter().filter_map(finding).collect()
+}
+
+fn udp_server(vip: IpAddr, port: u16, machine: &Machine) -> Option<Finding> {
+    let mut at_port = machine.udp.iter().filter(|(_, at)| *at == port).map(|(ip, _)| *ip).peekable();
+    let why = "a server that is bound to all addresses may answer from another than the virtual one, which the client does not \
+        know; bound to it, it answers from it";
+    if at_port.peek().is_none() {
+        let what = format!("no UDP server listens at port {port}");
+        return Some(Finding::problem("udp-server", what, "clients get no answer"));
+    }
+    let is_bound = at_port.any(|ip| ip == vip);
+    let what = format!("the UDP server at port {port} is not bound to {vip}");
+    let find = ShellCommand::new(["ss", "-lunp", &format!("sport = :{port}")]);
+    (!is_bound).then(|| Finding::hint("udp-server", what, why).mended_by([find]))
+}
+
+/// What unwraps packets.
+struct Unwrapper {
+    kind: LinkKind,
+    module: &'static str,
+    name: &'static str,
+}
+
+fn unwrapper(wrapping: Wrapping, inner: Family, over: Family) -> Unwrapper {
+    let is_gre = matches!(wrapping, Wrapping::Gre { .. });
+    let (kind, module, name) = match (is_gre, inner, over) {
+        (true, _, Family::V4) => (LinkKind::Gre, "ip_gre", "gre"),
+        (true, _, Family::V6) => (LinkKind::Ip6Gre, "ip6_gre", "ip6gre"),
+        (false, Family::V4, Family::V4) => (LinkKind::Ipip, "ipip", "tunl0"),
+        (false, Family::V6, Family::V4) => (LinkKind::Sit, "sit", "sit0"),
+        (false, _, Family::V6) => (LinkKind::Ip6Tunnel, "ip6_tunnel", "ip6tnl0"),
+    };
+    Unwrapper { kind, module, name }
+}
+
+fn tunnel(role: &Role, wrapping: Wrapping, over: Family, machine: &Machine) -> Vec<Finding> {
+    let inner = Family::of(role.vip);
+    let unwrapper = unwrapper(wrapping, inner, over);
+    let devices: Vec<&Link> = machine.links.iter().filter(|link| link.kind == unwrapper.kind && link.is_up).collect();
+    let mut found = Vec::new();
+    if let Wrapping::Gue { port } = wrapping {
+        found.extend(gue_port(port, over, machine));
+    }
+    if devices.is_empty() {
+        let what = format!("no tunnel device of the kind {} is up", unwrapper.name.trim_end_matches('0'));
+        let why = "packets arrive wrapped, and nothing unwraps them";
+        found.push(Finding::problem("tunnel-device", what, why).mended_by(bring_up(
+            &unwrapper,
+            wrapping,
+            role.director,
+        )));
+        return found;
+    }
+    if let Wrapping::Gre { checksum } = wrapping {
+        found.extend(gre_checksum(&unwrapper, &devices, checksum));
+    }
+    let wanted = if inner == Family::V4 { 4 } else { 41 };
+    if unwrapper.kind == LinkKind::Ip6Tunnel && !devices.iter().any(|link| [0, wanted].contains(&link.protocol)) {
+        let name = &devices[0].name;
+        let what = format!("the tunnel device {name} does not unwrap {}", if wanted == 4 { "IPv4" } else { "IPv6" });
+        let mend = ShellCommand::new(["ip", "link", "set", "dev", name, "type", "ip6tnl", "mode", "any"]);
+        found.push(Finding::problem("tunnel-mode", what, "such packets are dropped").mended_by([mend]));
+    }
+    if inner == Family::V4 {
+        found.extend(devices.iter().filter_map(|link| reverse_path(&link.name, machine)));
+    }
+    found
+}
+
+fn gue_port(port: u16, over: Family, machine: &Machine) -> Option<Finding> {
+    let is_open = machine.udp.iter().any(|(ip, at)| *at == port && ip.is_unspecified() && Family::of(*ip) == over);
+    let (module, option) = if over == Family::V4 { ("fou", None) } else { ("fou6", Some("-6")) };
+    let port_number = port.to_string();
+    let add = ["ip", "fou", "add", "port", &port_number, "gue"];
+    let what = format!("nothing unwraps GUE at UDP port {port}");
+    let mend = [ShellCommand::new(["modprobe", module]), ShellCommand::new(add.into_iter().chain(option))];
+    let why = "packets arrive wrapped in UDP for this port";
+    (!is_open).then(|| Finding::problem("gue-port", what, why).mended_by(mend))
+}
+
+fn bring_up(unwrapper: &Unwrapper, wrapping: Wrapping, director: Option<IpAddr>) -> Vec<ShellCommand> {
+    let name = unwrapper.name;
+    let load = ShellCommand::new(["modprobe", unwrapper.module]);
+    let Wrapping::Gre { checksum } = wrapping else {
+        let mode = ["ip", "link", "set", "dev", name, "type", "ip6tnl", "mode", "any"];
+        let mode = (unwrapper.kind == LinkKind::Ip6Tunnel).then(|| ShellCommand::new(mode));
+        let up = ShellCommand::new(["ip", "link", "set", "dev", name, "up"]);
+        return [load].into_iter().chain(mode).chain([up]).collect();
+    };
+    let director = director.map_or_else(|| "DIRECTOR".to_owned(), |ip| ip.to_string());
+    let add = ["ip", "link", "add", "lvs", "type", name, "remote", &director];
+    let add = ShellCommand::new(add.into_iter().chain(checksum.then_some("csum")));
+    vec![load, add, ShellCommand::new(["ip", "link", "set", "dev", "lvs", "up"])]
+}
+
+/// `csum` here and `--tun-csum` there go together.
+fn gre_checksum(unwrapper: &Unwrapper, devices: &[&Link], checksum: bool) -> Option<Finding> {
+    if devices.iter().any(|link| link.wants_checksum == checksum) {
+        return None;
+    }
+    let name = &devices[0].name;
+    let (what, option) = if checksum {
+        (format!("{name} does not take packets with a checksum, and the director sends them so"), "csum")
+    } else {
+        (format!("{name} takes only packets with a checksum, and the director sends none"), "nocsum")
+    };
+    let mend = ShellCommand::new(["ip", "link", "set", "dev", name, "type", unwrapper.name, option]);
+    Some(Finding::problem("gre-checksum", what, "the kernel drops what differs").mended_by([mend]))
+}
+
+fn reverse_path(link: &str, machine: &Machine) -> Option<Finding> {
+    let value = machine.settings.larger(link, "rp_filter").filter(|value| *value != 0)?;
+    let what = format!("rp_filter is {value} on {link} (the larger of its own and that of `all' counts)");
+    let why = "clients' packets come out of a tunnel that does not lead to the clients, and are dropped; even the loose check (2) \
+        drops them, as the device has no address";
+    let (all, own) = (of_link("all", "rp_filter"), of_link(link, "rp_filter"));
+    let mend = sysctl([(all.as_str(), 0), (own.as_str(), 0)]);
+    Some(Finding::problem("rp-filter-tunnel", what, why).mended_by(mend))
+}
+
+/// Answers get to the client: with NAT through the director, who has to turn them back.
+fn way_back(role: &Role, client: IpAddr, machine: &Machine) -> Option<Finding> {
+    let via = |gateway: Option<IpAddr>| {
+        let gateway = gateway.map_or_else(|| "GATEWAY".to_owned(), |ip| ip.to_string());
+        ShellCommand::new(["ip", "route", "replace", &host(client), "via", &gateway])
+    };
+    match (machine.route(client, 0), role.method) {
+        (Route::Nowhere, method) => {
+            let gateway = role.director.filter(|_| method == Method::Masquerade);
+            let what = format!("there is no route to the client {client}");
+            Some(Finding::problem("no-route", what, "answers get nowhere").mended_by([via(gateway)]))
+        }
+        (Route::Out { gateway, .. }, Method::Masquerade) if *gateway != role.director => {
+            let what = format!("answers to {client} do not go through the director");
+            let why =
+                "with NAT the director turns the real server's address back; a client does not know the real server";
+            Some(Finding::problem("way-back", what, why).mended_by([via(role.director)]))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "real_server_tests.rs"]
+mod tests;

@@ -1,0 +1,268 @@
+//! `drain`: a real server out of service without cutting connections.
+//!
+//! The library's `Drain` says what to do; here are the clock, signals, the lock while something is changed, and words.
+
+mod args;
+mod report;
+mod sysctl;
+mod targets;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ipvs::Command;
+use ipvs::drain::{DrainStep, InUse};
+
+use self::sysctl::Settings;
+use self::targets::{Look, Outcome, Target};
+use crate::env::signals::Signals;
+use crate::session::{Session, Trouble, Wait};
+use crate::state::notes::Notes;
+use crate::subcommands::servers::{PATIENCE, UNCHANGED, execute, log, scheduler, select, tell_of_last_servers};
+
+pub(super) use args::Drain;
+
+/// The exit status when something is not drained.
+const NOT_DRAINED: u8 = 1;
+
+/// How often the kernel is asked.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// How often signals and the clock are looked at between.
+const BLINK: Duration = Duration::from_millis(50);
+
+const NOT_DELETED: &str = "nothing more was deleted, and the weights are 0; --wait waits for it";
+
+pub(super) fn run(drain: &Drain, session: &mut Session<'_, '_>) -> u8 {
+    let signals = session.director.is_of_this_machine().then(|| Signals::listen().ok()).flatten();
+    let clock = Clock { signals, deadline: drain.timeout.and_then(|limit| Instant::now().checked_add(limit)) };
+    let done = drain_them(drain, session, &clock);
+    log("drain", &done, &drain.logging, session);
+    let status = session.conclude(done.map(|(status, _)| status), NOT_DRAINED);
+    match clock.signal() {
+        Some(signal) if status != 0 => 128 + u8::try_from(signal).unwrap_or(0),
+        _ => status,
+    }
+}
+
+/// Why waiting has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Drained,
+    Late,
+    Signal,
+    /// The kernel could not be asked.
+    Trouble,
+}
+
+/// What bounds the waiting.
+struct Clock {
+    signals: Option<Signals>,
+    deadline: Option<Instant>,
+}
+
+impl Clock {
+    fn signal(&self) -> Option<i32> {
+        self.signals.as_ref().and_then(Signals::heard)
+    }
+
+    fn end(&self) -> Option<End> {
+        let is_late = || self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        self.signal().map(|_| End::Signal).or_else(|| is_late().then_some(End::Late))
+    }
+
+    /// Until the next look, or until waiting has to end.
+    fn pause(&self) -> Option<End> {
+        let next_look = Instant::now() + LOOK_AGAIN;
+        while Instant::now() < next_look {
+            if let Some(end) = self.end() {
+                return Some(end);
+            }
+            thread::sleep(BLINK);
+        }
+        None
+    }
+}
+
+fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Result<(u8, String), Trouble> {
+    let is_of_this_machine = session.director.is_of_this_machine();
+    let settings = if is_of_this_machine { Settings::read() } else { Settings::DEFAULT };
+    let selected = select(session, &drain.servers, &mut |_, _| {})?;
+    if !drain.keep_weight && !drain.force {
+        scheduler::check(&selected, "drains all the same")?;
+    }
+    let mut targets = targets::targets(&selected, |found| {
+        let found = if drain.keep_weight { found.keep_weight() } else { found };
+        if settings.expire_quiescent_template { found.without_templates() } else { found }
+    });
+    let (notes, trouble) = quiesce(&mut targets, drain, session, clock)?;
+    if !drain.keep_weight {
+        tell_of_last_servers(&selected, session);
+    }
+    if targets.iter().any(|target| !target.in_use.is_unused()) {
+        let udp = session.director.client().and_then(ipvs::Client::timeouts).ok().and_then(|timeouts| timeouts.udp);
+        settings.notes(&targets, udp).into_iter().for_each(|note| session.note(note));
+    }
+    let (end, trouble) = match trouble {
+        None => see_to_the_end(&mut targets, drain, session, clock),
+        trouble => (End::Trouble, trouble),
+    };
+    let (status, logged) = report::report(&targets, drain, &notes, end, session);
+    match trouble {
+        None => Ok((status, logged)),
+        // By now it is said what became of each.
+        Some(trouble) => Ok((session.conclude(Err(trouble), NOT_DRAINED).max(status), logged)),
+    }
+}
+
+/// Waits until nothing is left to wait for, and deletes what is drained, if that was asked.
+fn see_to_the_end(
+    targets: &mut [Target],
+    drain: &Drain,
+    session: &mut Session<'_, '_>,
+    clock: &Clock,
+) -> (End, Option<Trouble>) {
+    loop {
+        let end = match wait(targets, session, clock) {
+            Ok(end) => end,
+            Err(trouble) => return (End::Trouble, Some(trouble)),
+        };
+        if !drain.delete || matches!(end, End::Signal) {
+            return (end, None);
+        }
+        if let Err(trouble) = delete(targets, drain, session, clock, end) {
+            return (end, Some(trouble));
+        }
+        // What was in use again is waited for again.
+        if end == End::Late || !targets.iter().any(Target::is_waiting) {
+            return (end, None);
+        }
+    }
+}
+
+/// Weight 0 for all that have another, noted before. Where the notes can't be kept, no weight is set.
+///
+/// The trouble is that of sending: some of the weights may be set.
+fn quiesce(
+    targets: &mut [Target],
+    drain: &Drain,
+    session: &mut Session<'_, '_>,
+    clock: &Clock,
+) -> Result<(Notes, Option<Trouble>), Trouble> {
+    let is_over = || clock.end().is_some();
+    let wait = Wait { patience: drain.turn.patience(PATIENCE), otherwise: UNCHANGED, is_over: &is_over };
+    let _turn = session.take_turn(&wait)?;
+    let (mut notes, unread) = match session.read_notes() {
+        Ok(notes) => (notes, None),
+        Err(error) => (Notes::default(), Some(error)),
+    };
+    let mut commands = Vec::new();
+    for Look { target, step, .. } in targets::look(targets, session, &mut |key, states| notes.review(key, states))? {
+        if let DrainStep::Quiesce { command, weight } = step {
+            target.weight = Some(weight);
+            notes.set(target.drain.service(), target.drain.address(), weight);
+            commands.push(command);
+        }
+    }
+    if commands.is_empty() {
+        return Ok((notes, None));
+    }
+    let is_kept = unread.map_or_else(|| notes.save(), Err).map_err(|error| {
+        Trouble::Other(format!(
+            "`undrain` could not give the weights back, as they can't be noted: {error}; nothing was changed; \
+             --state-dir names another directory, and `ipvs-cli weight` sets weight 0 without a note"
+        ))
+    })?;
+    targets.iter_mut().for_each(|target| target.is_noted = is_kept);
+    let (answers, trouble) = execute(&commands, session)?;
+    let quiesced = targets.iter_mut().filter(|target| target.weight.is_some());
+    quiesced.zip(answers).for_each(|(target, answer)| target.refused = answer.err());
+    // The first look at what they are now.
+    targets::look(targets, session, &mut |_, _| {})?;
+    Ok((notes, trouble))
+}
+
+/// Looks at all, again and again, until a look finds nothing that must be waited for.
+fn wait(targets: &mut [Target], session: &mut Session<'_, '_>, clock: &Clock) -> Result<End, Trouble> {
+    while targets.iter().any(Target::is_waiting) {
+        session.display.doing(|| in_a_line(targets));
+        let end = clock.pause();
+        // The last look is for what is said of them.
+        targets::look(targets, session, &mut |_, _| {})?;
+        if let Some(end) = end.filter(|_| targets.iter().any(Target::is_waiting)) {
+            return Ok(end);
+        }
+    }
+    Ok(End::Drained)
+}
+
+/// What goes on, for the line on the terminal.
+fn in_a_line(targets: &[Target]) -> String {
+    let mut total = InUse::default();
+    targets.iter().for_each(|target| total += target.in_use);
+    let waiting = targets.iter().filter(|target| target.is_waiting());
+    match waiting.clone().count() {
+        1 => waiting.map(|target| format!("draining {target}: {total}")).collect(),
+        several => format!("draining {several} destinations: {total}"),
+    }
+}
+
+/// Deletes what is drained; with `--force`, after the timeout, what is not, too.
+///
+/// Under the lock, the destinations of each service are read once more, and directly after that those are deleted that are still
+/// drained, and are configured as they were. The kernel can't do both in one step: a connection that comes between is cut.
+fn delete(
+    targets: &mut [Target],
+    drain: &Drain,
+    session: &mut Session<'_, '_>,
+    clock: &Clock,
+    end: End,
+) -> Result<(), Trouble> {
+    let is_forced = drain.force && end == End::Late;
+    let goes = |target: &Target| target.outcome == Some(Outcome::Drained) || is_forced && target.is_waiting();
+    if !targets.iter().any(goes) {
+        return Ok(());
+    }
+    // The time for connections may be over; another ipvs-cli is waited for all the same.
+    let is_over = || clock.signal().is_some();
+    let wait = Wait { patience: drain.turn.patience(PATIENCE), otherwise: NOT_DELETED, is_over: &is_over };
+    let _turn = session.take_turn(&wait)?;
+    let mut notes = session.notes();
+    for service in targets.chunk_by_mut(|one, next| one.drain.service() == next.drain.service()) {
+        if !service.iter().any(goes) {
+            continue;
+        }
+        let mut commands = Vec::new();
+        let mut gone = Vec::new();
+        for Look { target, step, found } in
+            targets::look(service, session, &mut |key, states| notes.review(key, states))?
+        {
+            let is_same = found.is_some_and(|found| found.with_weight(target.destination.weight) == target.destination);
+            match step {
+                DrainStep::Drained | DrainStep::Wait(_) if found.is_some() && !is_same => {
+                    target.outcome = Some(Outcome::Edited);
+                }
+                DrainStep::Wait(_) if !is_forced || found.is_none() => {}
+                DrainStep::Drained | DrainStep::Wait(_) => {
+                    commands.push(Command::DeleteDestination(target.drain.service(), target.drain.address()));
+                    gone.push(target);
+                }
+                DrainStep::Quiesce { .. } | DrainStep::Missing(_) | DrainStep::WeightChanged(_) => {}
+            }
+        }
+        let (answers, trouble) = execute(&commands, session)?;
+        for ((target, command), answer) in gone.into_iter().zip(&commands).zip(answers) {
+            target.is_deleted = answer.is_ok();
+            target.refused = answer.err();
+            if target.is_deleted {
+                notes.follow(command);
+            }
+        }
+        if let Some(trouble) = trouble {
+            session.save(&mut notes);
+            return Err(trouble);
+        }
+    }
+    session.save(&mut notes);
+    Ok(())
+}

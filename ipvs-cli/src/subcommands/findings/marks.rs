@@ -1,0 +1,132 @@
+//! What keeps marked packets from their service.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use fwmark::Conflict as InTheWay;
+use fwmark::{Backend, BackendError, Effect, Family, Mark, MarkRule, Survey};
+use ipvs::{ServiceKey, Table};
+
+use super::Finding;
+use crate::escape::ShellCommand;
+
+/// Our rules, and what is wrong with marks.
+pub(crate) struct Looked {
+    pub(crate) rules: Vec<MarkRule>,
+    pub(crate) wrong: Vec<Wrong>,
+}
+
+/// Something wrong with marks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// Others mark packets, too.
+    InTheWay(Box<fwmark::Conflict>),
+    /// Rules of others could not be read.
+    Unread(String),
+    /// A rule of ours gives the mark, and there is no such service.
+    NoService(Mark, Family),
+    /// A service has the mark, and no rule gives it.
+    NoRule(Mark, Family),
+}
+
+/// Reads everybody's rules, and compares ours with the services.
+pub(crate) fn look(backend: &mut Backend, table: Option<&Table>) -> Result<Looked, BackendError> {
+    let rules = backend.list()?;
+    let survey = Survey::of_others(backend.owner());
+    let in_the_way = fwmark::check(&rules, &survey.rules).into_iter();
+    let mut wrong: Vec<Wrong> = in_the_way.map(|conflict| Wrong::InTheWay(Box::new(conflict))).collect();
+    wrong.extend(survey.unread.iter().map(|error| Wrong::Unread(error.to_string())));
+    if let Some(table) = table {
+        let served: BTreeSet<Marked> = served(table).collect();
+        let ours: BTreeSet<Marked> = rules.iter().map(|rule| (rule.set().mark(), rule.family())).collect();
+        let unmarked = served.difference(&ours).filter(|(mark, _)| !is_set_by_others(*mark, &survey));
+        wrong.extend(unmarked.map(|(mark, family)| Wrong::NoRule(*mark, *family)));
+        wrong.extend(ours.difference(&served).map(|(mark, family)| Wrong::NoService(*mark, *family)));
+    }
+    Ok(Looked { rules, wrong })
+}
+
+/// What is wrong where nothing can mark packets.
+pub(crate) fn without_backend(table: &Table) -> Vec<Wrong> {
+    served(table).map(|(mark, family)| Wrong::NoRule(mark, family)).collect()
+}
+
+/// A mark, and the packets that have it.
+type Marked = (Mark, Family);
+
+/// The marks of services.
+pub(crate) fn service_marks(table: &Table) -> impl Iterator<Item = Mark> + '_ {
+    served(table).map(|(mark, _)| mark)
+}
+
+fn served(table: &Table) -> impl Iterator<Item = Marked> + '_ {
+    table.services().filter_map(|entry| match entry.state().service.key() {
+        ServiceKey::Mark { mark, family } => Some((mark.into(), family)),
+        ServiceKey::Address { .. } => None,
+    })
+}
+
+/// As far as their rules are understood.
+fn is_set_by_others(mark: Mark, survey: &Survey) -> bool {
+    survey.rules.iter().any(|rule| match *rule.effect() {
+        Effect::Set { value, mask } => mark.get() & mask == value,
+        _ => true,
+    })
+}
+
+impl Wrong {
+    pub(crate) fn finding(&self) -> Finding {
+        let what = self.to_string();
+        match self {
+            Wrong::InTheWay(finding) => {
+                let why = "a packet has one mark, and IPVS compares all of its bits: with another one it misses its service, or comes \
+                    to one that it is not for";
+                match **finding {
+                    InTheWay::OtherMark { certain: false, .. }
+                    | InTheWay::SharedBits { certain: false, .. }
+                    | InTheWay::Unclear { .. } => Finding::hint("mark-conflict", what, why),
+                    _ => Finding::problem("mark-conflict", what, why),
+                }
+            }
+            Wrong::Unread(_) => Finding::hint("rules-unread", what, "rules that are not read may mark packets, too"),
+            Wrong::NoService(mark, family) => {
+                let why = "packets with it are balanced by no service of a mark";
+                Finding::problem("mark-without-service", what, why).mended_by([add_service(*mark, *family)])
+            }
+            Wrong::NoRule(mark, _) => {
+                let why = format!("`ipvs-cli mark add {mark} tcp:ADDRESS:PORTS' gives it to packets");
+                Finding::problem("service-without-rule", what, why)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wrong::InTheWay(finding) => write!(f, "{finding}"),
+            Wrong::Unread(error) => write!(f, "not looked at: {error}"),
+            Wrong::NoService(mark, family) => {
+                let name = name(*family);
+                write!(f, "mark {mark} has no service for {name}: {} adds one", add_service(*mark, *family))
+            }
+            Wrong::NoRule(mark, family) => {
+                let name = name(*family);
+                write!(f, "the {name} service of mark {mark} gets no packets: no rule gives them this mark")
+            }
+        }
+    }
+}
+
+const fn name(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
+    }
+}
+
+/// The command that makes a service of a mark.
+pub(crate) fn add_service(mark: Mark, family: Family) -> ShellCommand {
+    let option = (family == Family::V6).then_some("-6");
+    ShellCommand::new(["ipvsadm", "-A", "-f", &mark.to_string()].into_iter().chain(option))
+}

@@ -1,0 +1,28 @@
+//! `mark check`.
+
+use fwmark::Backend;
+
+use super::trouble;
+use crate::session::{Session, Trouble};
+use crate::subcommands::findings::marks::{Wrong, look};
+use crate::subcommands::findings::{Finding, write_json};
+
+const FOUND: u8 = 1;
+
+/// Says what was found, a line each or as JSON. Gives the exit status.
+pub(super) fn check(backend: &mut Backend, is_json: bool, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
+    let table = session.director.table();
+    let wrong = look(backend, table.as_ref().ok()).map_err(trouble)?.wrong;
+    if let Err(error) = table {
+        session.note(format!("services are not looked at: {error}"));
+    }
+    if is_json {
+        let found: Vec<Finding> = wrong.iter().map(Wrong::finding).collect();
+        session.display.end();
+        // Of errors of writing it is told at the end.
+        let _ = write_json(session.streams.stdout, "marks", &found);
+    } else {
+        wrong.iter().for_each(|line| session.report(line));
+    }
+    Ok(if wrong.is_empty() { 0 } else { FOUND })
+}

@@ -1,0 +1,70 @@
+//! `metrics`: what the director counts, as OpenMetrics text, once or for whoever scrapes it.
+
+mod args;
+mod families;
+mod http;
+mod reading;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
+
+use self::families::Families;
+use self::reading::Reading;
+use crate::director::Director;
+use crate::session::{Session, Trouble};
+use crate::state::file;
+
+pub(super) use args::Metrics;
+
+const TROUBLE: u8 = 1;
+
+pub(super) fn run(metrics: &Metrics, session: &mut Session<'_, '_>) -> u8 {
+    let done = match (metrics.listen, &metrics.output) {
+        (Some(at), _) => listen(at, metrics, session),
+        (None, Some(path)) => read(session.director, metrics).and_then(|text| {
+            // Read by node_exporter, which is another user.
+            file::write(path, text.as_bytes(), 0o644).map_err(|error| {
+                let hint = if path.starts_with("/dev") { "; without --output it goes to standard output" } else { "" };
+                Trouble::Other(format!("{error}{hint}"))
+            })
+        }),
+        // Of errors of writing it is told at the end.
+        (None, None) => {
+            read(session.director, metrics).map(|text| drop(session.streams.stdout.write_all(text.as_bytes())))
+        }
+    };
+    session.conclude(done.map(|()| 0), TROUBLE)
+}
+
+/// One scrape's text.
+fn read(director: &mut Director, options: &Metrics) -> Result<String, Trouble> {
+    let reading = Reading::take(director, options)?;
+    encode(reading).map_err(|error| Trouble::Other(error.to_string()))
+}
+
+fn encode(reading: Reading) -> Result<String, std::fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Families(Arc::new(reading))));
+    let mut out = String::new();
+    text::encode(&mut out, &registry)?;
+    Ok(out)
+}
+
+/// Ends only with the process.
+fn listen(at: SocketAddr, options: &Metrics, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
+    let failed = |error: io::Error| Trouble::Other(format!("{at}: {error}"));
+    let listener = TcpListener::bind(at).map_err(failed)?;
+    // A kernel without IPVS, or one that does not let us ask, is told at once.
+    let director = &mut *session.director;
+    director.client().and_then(ipvs::Client::info)?;
+    let at = listener.local_addr().map_err(failed)?;
+    // Whoever started it may want to know the port. Nobody need listen.
+    let _ = writeln!(session.streams.stdout, "listening on http://{at}/metrics")
+        .and_then(|()| session.streams.stdout.flush());
+    let page = || read(director, options).map_err(|trouble| trouble.text());
+    Err(failed(http::serve(&listener, page)))
+}

@@ -1,0 +1,189 @@
+//! The subcommands of `ipvs-cli`: changing a director as a whole, without a gap, and seeing beforehand what will change.
+//!
+//! A folder for each, which imports no other one. What several need is in `findings`, `live` and `servers`, and on the floors below.
+
+mod apply;
+mod check;
+mod cli;
+mod conns;
+mod convert;
+mod diff;
+mod doctor;
+mod drain;
+mod findings;
+mod live;
+mod mark;
+mod metrics;
+mod output;
+mod owners;
+mod restore;
+mod servers;
+mod show;
+mod top;
+mod undrain;
+mod watch;
+mod weight;
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory, FromArgMatches};
+use ipvs::netns::Namespace;
+
+use self::cli::{Cli, Subcommand};
+use self::output::{ColoredLines, Heeded};
+use crate::director::Director;
+use crate::env::broken_pipe;
+use crate::escape::{self, EscapingWriter};
+use crate::io::Streams;
+use crate::session::Session;
+use crate::state::file::StateDirectory;
+
+/// The option that may also stand before a subcommand.
+pub(crate) const NETNS: &str = "--netns";
+
+/// As that one.
+pub(crate) const STATE_DIR: &str = "--state-dir";
+
+/// The option that may also stand before ipvsadm's.
+pub(crate) const DRY_RUN: &str = "--dry-run";
+
+/// The subcommands and their options, for a manual page or a shell's completions.
+///
+/// ```
+/// let mut command = ipvs_cli::subcommands::command();
+/// assert!(command.find_subcommand("apply").is_some());
+/// assert!(command.render_long_help().to_string().contains("apply"));
+/// ```
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Carries a subcommand out; `arguments` are those behind the program's name. Returns the exit status.
+pub(crate) fn run(arguments: &[OsString], streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+    if director.is_of_this_machine() {
+        broken_pipe::die_on_broken_pipe();
+    }
+    let words = std::iter::once(OsStr::new("ipvs-cli")).chain(arguments.iter().map(OsString::as_os_str));
+    let parsed = command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
+    let if_lost = parsed.as_ref().map_or(Some(USAGE), |cli| output::status_if_lost(&cli.subcommand));
+    let mut out = Heeded::new(&mut *streams.stdout);
+    let status = {
+        let mut colored;
+        let written: &mut dyn Write = match &parsed {
+            Ok(Cli { subcommand: Subcommand::Diff(diff), .. }) if diff.is_colored(streams.colors) => {
+                colored = ColoredLines::new(&mut out);
+                &mut colored
+            }
+            _ => &mut out,
+        };
+        // Rules in a file are to be read back, whatever name the kernel's scheduler has.
+        let escapes = match &parsed {
+            Ok(Cli { subcommand: Subcommand::Show(show), .. }) if show.rules => streams.colors,
+            _ => || true,
+        };
+        let mut shown = EscapingWriter::when(escapes, written);
+        let mut messages = EscapingWriter::new(&mut *streams.stderr);
+        let mut safe = Streams { stdin: &mut *streams.stdin, stdout: &mut shown, stderr: &mut messages, ..*streams };
+        match parsed {
+            Ok(cli) => run_in(cli, &mut safe, director),
+            Err(error) => help_or_usage(error, arguments, &mut safe),
+        }
+    };
+    let Some(error) = out.end() else { return status };
+    // To where nothing could be said about it.
+    let _ = writeln!(streams.stderr, "ipvs-cli: standard output: {error}");
+    if_lost.unwrap_or(status)
+}
+
+/// What clap has to say, and which subcommands there are, if it knows none of that name.
+fn help_or_usage(error: clap::Error, arguments: &[OsString], streams: &mut Streams<'_>) -> u8 {
+    let error = in_one_line(error);
+    let mut text = error.render().to_string();
+    if let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidSubcommand)
+        && let Some(usage) = text.find("\nUsage:")
+    {
+        text.insert_str(usage, &format!("\n  [subcommands: {}]\n", subcommands(arguments, wrong).join(", ")));
+    }
+    let out = if error.use_stderr() { &mut *streams.stderr } else { &mut *streams.stdout };
+    // Of stdout it is told later.
+    let _ = out.write_all(text.as_bytes());
+    u8::try_from(error.exit_code()).unwrap_or(2)
+}
+
+/// The same error, with no line ended by a word that it quotes.
+fn in_one_line(mut error: clap::Error) -> clap::Error {
+    let quoted: Vec<(ContextKind, String)> = error
+        .context()
+        .filter_map(|(kind, value)| match value {
+            ContextValue::String(word) if word.chars().any(escape::is_unsafe) => Some((kind, word.clone())),
+            _ => None,
+        })
+        .collect();
+    for (kind, word) in quoted {
+        error.insert(kind, ContextValue::String(escape::text(&word).to_string()));
+    }
+    error
+}
+
+/// Those that could have stood where this wrong one does.
+fn subcommands(arguments: &[OsString], wrong: &str) -> Vec<String> {
+    let root = command();
+    let mut of = &root;
+    let mut words = arguments.iter();
+    while let Some(word) = words.next().filter(|word| *word != wrong) {
+        if word == NETNS || word == STATE_DIR {
+            // Its value is no subcommand.
+            words.next();
+        }
+        of = of.find_subcommand(word).unwrap_or(of);
+    }
+    of.get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
+/// There, if another network namespace is asked for, and with the thread back in its own then.
+fn run_in(cli: Cli, streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+    if let Some(directory) = &cli.state_dir {
+        // Without a directory that was asked for, owners and drained servers would not be known.
+        if let Err(error) = StateDirectory::check(directory) {
+            // To where nothing could be said about it.
+            let _ = writeln!(streams.stderr, "ipvs-cli: --state-dir {error}; nothing was changed");
+            return USAGE;
+        }
+        director.set_state_directory(directory.clone());
+    }
+    let Some(name) = cli.netns.clone() else { return dispatch(cli, streams, director) };
+    match name.parse::<Namespace>().and_then(|namespace| namespace.within(|| dispatch(cli, streams, director))) {
+        Ok(status) => status,
+        Err(error) => {
+            // To where nothing could be said about it.
+            let _ = writeln!(streams.stderr, "ipvs-cli: {error}");
+            USAGE
+        }
+    }
+}
+
+/// The exit status of a call that can't be understood, or is about what is not there.
+const USAGE: u8 = 2;
+
+fn dispatch(cli: Cli, streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+    match cli.subcommand {
+        Subcommand::Apply(apply) => apply::run(&apply, &mut Session::new(streams, director, apply.manner.quiet)),
+        Subcommand::Diff(diff) => diff::run(&diff, &mut Session::new(streams, director, false)),
+        Subcommand::Check(check) => check::run(&check, &mut Session::new(streams, director, check.quiet)),
+        Subcommand::Convert(convert) => convert::run(&convert, &mut Session::new(streams, director, false)),
+        Subcommand::Show(show) => show::run(&show, streams, director),
+        Subcommand::Conns(conns) => conns::run(&conns, &mut Session::new(streams, director, false)),
+        Subcommand::Drain(drain) => drain::run(&drain, &mut Session::new(streams, director, drain.quiet)),
+        Subcommand::Undrain(undrain) => undrain::run(&undrain, &mut Session::new(streams, director, undrain.quiet)),
+        Subcommand::Weight(weight) => weight::run(&weight, &mut Session::new(streams, director, weight.quiet)),
+        Subcommand::Metrics(metrics) => metrics::run(&metrics, &mut Session::new(streams, director, false)),
+        Subcommand::Top(top) => top::run(&top, &mut Session::new(streams, director, false)),
+        Subcommand::Watch(watch) => watch::run(&watch, &mut Session::new(streams, director, false)),
+        Subcommand::Restore(restore) => restore::run(&restore, streams, director),
+        Subcommand::Doctor(doctor) => doctor::run(&doctor, &mut Session::new(streams, director, false)),
+        Subcommand::Owners(owners) => owners::run(&owners, &mut Session::new(streams, director, false)),
+        Subcommand::Mark(marks) => mark::run(&marks, &mut Session::new(streams, director, false)),
+    }
+}

@@ -1,0 +1,123 @@
+//! Whether what a subcommand prints gets to where it goes: a backup on a full disk must not look like one that was made.
+
+use std::io::{self, ErrorKind, Write};
+
+use crate::subcommands::cli::Subcommand;
+
+/// Standard output, and the first error of writing to it.
+pub(super) struct Heeded<'o> {
+    out: &'o mut dyn Write,
+    error: Option<io::Error>,
+}
+
+impl<'o> Heeded<'o> {
+    pub(super) fn new(out: &'o mut dyn Write) -> Self {
+        Heeded { out, error: None }
+    }
+
+    /// Why not all of it was written. That nobody reads it any more is none.
+    pub(super) fn end(mut self) -> Option<io::Error> {
+        let _ = self.flush();
+        self.error.filter(|error| error.kind() != ErrorKind::BrokenPipe)
+    }
+
+    fn heed<T>(&mut self, done: io::Result<T>) -> io::Result<T> {
+        done.inspect_err(|error| {
+            self.error.get_or_insert_with(|| {
+                error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+            });
+        })
+    }
+}
+
+impl Write for Heeded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes);
+        self.heed(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.out.flush();
+        self.heed(flushed)
+    }
+}
+
+/// Lines of `diff` in colours: red what goes, green what comes. It stands below what escapes the lines, so that no colour comes from
+/// their text.
+pub(super) struct ColoredLines<'o> {
+    out: &'o mut dyn Write,
+    at_start: bool,
+    is_colored: bool,
+}
+
+impl<'o> ColoredLines<'o> {
+    pub(super) fn new(out: &'o mut dyn Write) -> Self {
+        ColoredLines { out, at_start: true, is_colored: false }
+    }
+}
+
+impl Write for ColoredLines<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let color: Option<&[u8]> = match line.first() {
+                Some(b'-') => Some(b"\x1b[31m"),
+                Some(b'+') => Some(b"\x1b[32m"),
+                _ => None,
+            };
+            if let Some(color) = color.filter(|_| self.at_start) {
+                self.out.write_all(color)?;
+                self.is_colored = true;
+            }
+            let (text, end) = line.strip_suffix(b"\n").map_or((line, &b""[..]), |text| (text, b"\n"));
+            self.out.write_all(text)?;
+            self.at_start = !end.is_empty();
+            if self.at_start && std::mem::take(&mut self.is_colored) {
+                self.out.write_all(b"\x1b[m")?;
+            }
+            self.out.write_all(end)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// The exit status if what it prints is lost; `None` of those that are for a change, which is made all the same.
+pub(super) fn status_if_lost(subcommand: &Subcommand) -> Option<u8> {
+    match subcommand {
+        Subcommand::Show(_)
+        | Subcommand::Check(_)
+        | Subcommand::Convert(_)
+        | Subcommand::Conns(_)
+        | Subcommand::Metrics(_)
+        | Subcommand::Top(_)
+        | Subcommand::Owners(_)
+        | Subcommand::Watch(_) => Some(1),
+        // There, 1 means something else.
+        Subcommand::Diff(_) | Subcommand::Doctor(_) | Subcommand::Mark(_) => Some(2),
+        Subcommand::Apply(_)
+        | Subcommand::Restore(_)
+        | Subcommand::Drain(_)
+        | Subcommand::Undrain(_)
+        | Subcommand::Weight(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_coloured_by_their_sign_however_they_are_written() {
+        let text = b"- -A -f 1 -s wlc\n+ -A -f 2 -s wlc\n1 added - 1 removed\n";
+        let expected = "\x1b[31m- -A -f 1 -s wlc\x1b[m\n\x1b[32m+ -A -f 2 -s wlc\x1b[m\n1 added - 1 removed\n";
+        for size in [1, 7, text.len()] {
+            let mut out = Vec::new();
+            let mut colored = ColoredLines::new(&mut out);
+            text.chunks(size).for_each(|chunk| colored.write_all(chunk).unwrap());
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+}

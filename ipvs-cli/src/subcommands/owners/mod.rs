@@ -1,0 +1,38 @@
+//! `owners`: lists the services that have an owner.
+
+mod args;
+
+use ipvs::desired::parts::Scalar;
+
+use crate::arguments::service;
+use crate::change::claims::StoredLedger;
+use crate::session::json;
+use crate::session::{Session, Trouble};
+
+pub(super) use args::Owners;
+
+const TROUBLE: u8 = 1;
+
+pub(super) fn run(owners: &Owners, session: &mut Session<'_, '_>) -> u8 {
+    let done = list(owners, session);
+    session.conclude(done, TROUBLE)
+}
+
+fn list(owners: &Owners, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
+    let table = session.director.table_without_statistics()?;
+    let stored = StoredLedger::read(session, &table)?;
+    let width = stored.ledger.claims().map(|(_, claim)| claim.owner().as_str().len()).fold(5, usize::max);
+    if !owners.json {
+        session.print(format_args!("{:width$}  SERVICE", "OWNER"));
+    }
+    for (key, claim) in stored.ledger.claims() {
+        let service = service::word(key);
+        if owners.json {
+            let fields = vec![("owner", Scalar::text(claim.owner())), ("service", Scalar::text(key))];
+            session.print(json::object(fields));
+        } else {
+            session.print(format_args!("{:width$}  {service}", claim.owner()));
+        }
+    }
+    Ok(0)
+}

@@ -1,0 +1,65 @@
+//! `restore`: replaces the table by what a file describes, all of it or nothing.
+
+mod args;
+
+use std::fs::File;
+use std::path::Path;
+
+use crate::change::apply;
+use crate::change::args::Restrictions;
+use crate::change::prepare::{Text, absolute};
+use crate::director::Director;
+use crate::dropin;
+use crate::escape;
+use crate::io::{FileInput, Streams};
+use crate::session::journal::{Outcome, Record};
+use crate::session::{Session, Trouble};
+
+pub(super) use args::Restore;
+
+const AS_IT_WAS: u8 = 1;
+
+pub(super) fn run(restore: &Restore, streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+    if restore.line_by_line {
+        return line_by_line(restore, streams, director);
+    }
+    let mut session = Session::new(streams, director, restore.manner.quiet);
+    let done = Text::read(&mut session, &restore.file).and_then(|mut text| {
+        text.replaces_services = true;
+        let ownership = restore.ownership.clone();
+        let restrictions = Restrictions { undrain: restore.undrain, ownership, ..Restrictions::default() };
+        apply::change("restore", &mut session, text, &restrictions, &restore.manner)
+    });
+    session.conclude(done, AS_IT_WAS)
+}
+
+/// As ipvsadm-restore, which reads standard input.
+fn line_by_line(restore: &Restore, streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+    if restore.file == Path::new("-") {
+        return run_lines(restore, None, streams, director);
+    }
+    match File::open(&restore.file) {
+        Ok(file) => {
+            let path = absolute(&restore.file);
+            run_lines(restore, Some(&path), &mut streams.reading(&mut FileInput(file)), director)
+        }
+        Err(error) => {
+            let trouble = Trouble::Other(format!("{}: {error}", escape::path(&restore.file)));
+            Session::new(streams, director, false).conclude(Err(trouble), AS_IT_WAS)
+        }
+    }
+}
+
+fn run_lines(restore: &Restore, file: Option<&str>, streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+    if restore.manner.dry_run {
+        return dropin::try_out(streams, director, dropin::ipvsadm_restore);
+    }
+    let status = dropin::ipvsadm_restore(streams, director);
+    let (outcome, detail) = match status {
+        0 => (Outcome::Done, "line by line".to_owned()),
+        _ => (Outcome::Failed, format!("line by line, exit status {status}; part of it may be done")),
+    };
+    let record = Record { subcommand: "restore", file, outcome, detail: &detail };
+    Session::new(streams, director, true).log(&restore.manner.logging, &record);
+    status
+}

@@ -1,0 +1,122 @@
+//! `show`: what the director holds.
+
+mod args;
+mod known;
+mod unprivileged;
+
+use std::io::Write;
+
+use fwmark::{BackendError, MarkRule};
+use ipvs::desired::{Scope, WriteOptions, write_json, write_toml};
+use ipvs::{Command, Error, ServiceKey, Table};
+
+use crate::arguments::service;
+use crate::desired::groups_of;
+use crate::director::Director;
+use crate::dropin::listing;
+use crate::io::Streams;
+use crate::ipvsadm::names::Names;
+use crate::ipvsadm::request::{ListRequest, Listed, View};
+use crate::render;
+use crate::session::{Session, Trouble};
+
+pub(super) use args::Show;
+
+const USAGE: u8 = 2;
+const TROUBLE: u8 = 1;
+
+pub(super) fn run(show: &Show, streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+    let mut session = Session::new(streams, director, false);
+    let service = match show.service.as_slice() {
+        [] => None,
+        words => match service::parse(&words.join(" ")) {
+            Ok(key) => Some(key),
+            Err(error) => return session.conclude(Err(Trouble::Other(error.to_string())), USAGE),
+        },
+    };
+    let done = show_it(show, service, &mut session);
+    session.conclude(done, TROUBLE)
+}
+
+fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
+    if !show.json && !show.toml && !show.rules {
+        session.display.end();
+        if let Err(error) = list(session.director, session.streams.stdout, only) {
+            return unprivileged::list(error, only, session).map(|()| 0);
+        }
+        let mut notes = session.notes();
+        if !notes.is_empty() {
+            let table = session.director.table_without_statistics()?;
+            notes.review_all(&table);
+        }
+        for (service, server, weight) in notes.iter().filter(|(service, ..)| only.is_none_or(|key| key == *service)) {
+            session.print(format_args!("{server} at {service}: drained, with weight {weight} before"));
+        }
+        return Ok(0);
+    }
+    session.doing("reading the director's table");
+    let director = &mut *session.director;
+    let table = if show.statistics { director.table() } else { director.table_without_statistics() };
+    let (table, remarks) = match table {
+        Ok(table) => (table, None),
+        Err(error) => unprivileged::table(error, show, only, session).map(|(table, remarks)| (table, Some(remarks)))?,
+    };
+    must_hold(&table, only)?;
+    if let Some(remarks) = remarks {
+        session.note(remarks);
+    }
+    let mut notes = session.notes();
+    notes.review_all(&table);
+    let drained: Vec<_> = notes.iter().collect();
+    let marks = if show.rules { Ok(Vec::new()) } else { marks_of(&table, session) };
+    let (marks, status) = match marks {
+        Ok(marks) => (marks, 0),
+        // A copy without them is not the whole director.
+        Err(error) => {
+            session.complain(format_args!("the rules that mark packets are not shown: {error}"));
+            (Vec::new(), TROUBLE)
+        }
+    };
+    session.display.end();
+    let out = &mut *session.streams.stdout;
+    let (all, daemons) = (only.is_none(), show.daemons && only.is_none());
+    let parts = Scope { timeouts: all, master: daemons, backup: daemons, ..Scope::EVERYTHING };
+    let groups = groups_of(&marks);
+    let mut options = WriteOptions::default();
+    (options.parts, options.statistics, options.only) = (parts, show.statistics, only);
+    (options.groups, options.drained) = (&groups, &drained);
+    let written = if show.json {
+        write_json(out, &table, options)
+    } else if show.toml {
+        write_toml(out, &table, options)
+    } else {
+        render::save::table(out, &table, only)
+    };
+    // Errors of writing are reported at the end.
+    let _ = written;
+    Ok(status)
+}
+
+/// As `ipvsadm -L -n`.
+pub(super) fn list(director: &mut Director, out: &mut dyn Write, only: Option<ServiceKey>) -> Result<(), Error> {
+    let what = only.map_or(Listed::All, Listed::Service);
+    let request = ListRequest { what, view: View::Plain, numeric: true, exact: false, nosort: false };
+    listing::services(director, out, &request, &mut Names::default())
+}
+
+/// Is the service there that was asked for?
+pub(super) fn must_hold(table: &Table, only: Option<ServiceKey>) -> Result<(), Trouble> {
+    match only.and_then(|key| table.explain(&Command::Zero(Some(key)))) {
+        Some(cause) => Err(Trouble::Other(cause.to_string())),
+        None => Ok(()),
+    }
+}
+
+/// The rules of ipvs-cli that mark packets for services.
+fn marks_of(table: &Table, session: &mut Session<'_, '_>) -> Result<Vec<MarkRule>, BackendError> {
+    if !table.services().any(|entry| matches!(entry.service().key(), ServiceKey::Mark { .. })) {
+        return Ok(Vec::new());
+    }
+    session.doing("reading the rules that mark packets");
+    session.director.marks().list_if_any()
+}

@@ -1,0 +1,35 @@
+//! The options of `undrain`.
+
+use clap::Args;
+use ipvs::Weight;
+
+use crate::change::args::Turn;
+use crate::session::journal::Logging;
+use crate::subcommands::servers::Servers;
+
+const HELP: &str = "\
+Exit status: 0 done; 1 a weight is not known, or was refused; 2 wrong usage.
+
+Examples:
+  ipvs-cli undrain tcp:192.0.2.1:80 192.0.2.11
+  ipvs-cli undrain --all 192.0.2.11 --weight 5";
+
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub(in crate::subcommands) struct Undrain {
+    #[command(flatten)]
+    pub(super) servers: Servers,
+    /// Set this weight instead of the one that `drain` noted
+    #[arg(long, value_name = "WEIGHT")]
+    pub(super) weight: Option<Weight>,
+    #[command(flatten)]
+    pub(super) turn: Turn,
+    /// Print as JSON what became of each: an object on each line
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Print only what is wrong
+    #[arg(long)]
+    pub(in crate::subcommands) quiet: bool,
+    #[command(flatten)]
+    pub(super) logging: Logging,
+}

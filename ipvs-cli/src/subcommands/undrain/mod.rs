@@ -1,0 +1,115 @@
+//! `undrain`: gives drained destinations their weights back.
+
+mod args;
+
+use std::net::SocketAddr;
+
+use ipvs::{Command, ServiceKey, Weight};
+
+use crate::arguments::service;
+use crate::session::json;
+use crate::session::{Session, Trouble, Wait};
+use crate::subcommands::servers::{PATIENCE, UNCHANGED, execute, log, named, select};
+use ipvs::desired::parts::Scalar;
+
+pub(super) use args::Undrain;
+
+/// The exit status when one could not be given a weight.
+const TROUBLE: u8 = 1;
+
+/// What became of a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It has this weight again.
+    Restored(Weight),
+    /// It has this one, which was not taken away.
+    Unchanged(Weight),
+    /// The weight that it had is not known.
+    Unknown,
+    /// Why it has not got its weight.
+    Refused(String),
+}
+
+pub(super) fn run(undrain: &Undrain, session: &mut Session<'_, '_>) -> u8 {
+    let done = give_back(undrain, session);
+    log("undrain", &done, &undrain.logging, session);
+    session.conclude(done.map(|(status, _)| status), TROUBLE)
+}
+
+fn give_back(undrain: &Undrain, session: &mut Session<'_, '_>) -> Result<(u8, String), Trouble> {
+    let _turn = session.take_turn(&Wait::new(undrain.turn.patience(PATIENCE), UNCHANGED))?;
+    let mut notes = session.notes();
+    let mut fates = Vec::new();
+    let mut commands = Vec::new();
+    for found in select(session, &undrain.servers, &mut |key, states| notes.review(key, states))? {
+        let (key, destination) = (found.service.service.key(), found.state.destination);
+        let at = destination.address;
+        let fate = match undrain.weight.or_else(|| notes.weight(key, at)) {
+            _ if destination.weight != Weight::ZERO && undrain.weight.is_none() => Fate::Unchanged(destination.weight),
+            Some(weight) => Fate::Restored(weight),
+            None => Fate::Unknown,
+        };
+        if let Fate::Restored(weight) = fate {
+            commands.push(Command::EditDestination(key, destination.with_weight(weight)));
+        }
+        fates.push((key, at, fate));
+    }
+    let (answers, trouble) = execute(&commands, session)?;
+    let restored = fates.iter_mut().filter(|(_, _, fate)| matches!(fate, Fate::Restored(_)));
+    for (((_, _, fate), command), answer) in restored.zip(&commands).zip(answers) {
+        match answer {
+            Ok(()) => notes.follow(command),
+            Err(reason) => *fate = Fate::Refused(reason),
+        }
+    }
+    session.save(&mut notes);
+    let mut logged = Vec::new();
+    for (key, at, fate) in &fates {
+        logged.push(match fate {
+            Fate::Restored(weight) => format!("{at} at {key} weight {weight}"),
+            Fate::Unchanged(_) => format!("{at} at {key} unchanged"),
+            Fate::Unknown => format!("{at} at {key} unknown"),
+            Fate::Refused(reason) => format!("{at} at {key} refused: {reason}"),
+        });
+        if undrain.json {
+            session.print(object(*key, *at, fate));
+        } else {
+            tell(*key, *at, fate, session);
+        }
+    }
+    if let Some(trouble) = trouble {
+        session.conclude(Err(trouble), TROUBLE);
+    }
+    let is_wrong = |fate: &Fate| matches!(fate, Fate::Unknown | Fate::Refused(_));
+    let status = if fates.iter().any(|(_, _, fate)| is_wrong(fate)) { TROUBLE } else { 0 };
+    Ok((status, logged.join("; ")))
+}
+
+fn tell(key: ServiceKey, at: SocketAddr, fate: &Fate, session: &mut Session<'_, '_>) {
+    match fate {
+        Fate::Restored(weight) => session.report(format!("{at} at {key}: weight {weight}")),
+        Fate::Unchanged(weight) => session.report(format!("{at} at {key}: has weight {weight}")),
+        Fate::Refused(reason) => session.complain(format!("{at} at {key}: not changed: {reason}")),
+        Fate::Unknown => {
+            let service = service::word(&key);
+            session.complain(format!(
+                "{at} at {key}: its weight is not noted: `ipvs-cli undrain {service} {at} --weight WEIGHT`"
+            ));
+        }
+    }
+}
+
+fn object(key: ServiceKey, at: SocketAddr, fate: &Fate) -> impl std::fmt::Display {
+    let (word, weight) = match fate {
+        Fate::Restored(weight) => ("restored", Ok(*weight)),
+        Fate::Unchanged(weight) => ("unchanged", Ok(*weight)),
+        Fate::Unknown => ("unknown", Ok(Weight::ZERO)),
+        Fate::Refused(reason) => ("refused", Err(reason)),
+    };
+    let mut fields = named(key, at, word);
+    fields.push(match weight {
+        Ok(weight) => ("weight", weight.get().into()),
+        Err(reason) => ("reason", Scalar::text(reason)),
+    });
+    json::object(fields)
+}

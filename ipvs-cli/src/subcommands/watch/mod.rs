@@ -1,0 +1,175 @@
+//! `watch`: a line for each service, again and again, for logs.
+
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use ipvs::desired::parts::Scalar;
+use ipvs::{ServiceKey, ServiceState, drain::InUse};
+
+use crate::arguments::service;
+use crate::env::hangup::end_with_terminal;
+use crate::session::json::object;
+use crate::session::{Session, Trouble};
+use crate::subcommands::live::{INTERVAL, PerSecond, Window, interval};
+
+const TROUBLE: u8 = 1;
+
+const HELP: &str = "\
+Exit status: 0 after --count rounds; 1 the director can't be read; 2 wrong
+usage.
+
+Examples:
+  ipvs-cli watch --busy
+  ipvs-cli watch --interval 10 --count 6 --json tcp:192.0.2.1:80";
+
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub(super) struct Watch {
+    /// Only these services, such as tcp:192.0.2.1:80 or mark:10
+    #[arg(value_name = "SERVICE", value_parser = service::parse)]
+    services: Vec<ServiceKey>,
+    /// Seconds between readings; the kernel updates its counters every two
+    #[arg(long, value_name = "SECONDS", default_value = INTERVAL, value_parser = interval)]
+    interval: Duration,
+    /// End after NUMBER rounds
+    #[arg(long, value_name = "NUMBER")]
+    count: Option<u64>,
+    /// Only services with traffic
+    #[arg(long)]
+    busy: bool,
+    /// Print as JSON, an object on each line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(watch: &Watch, session: &mut Session<'_, '_>) -> u8 {
+    let done = rounds(watch, session);
+    session.conclude(done.map(|()| 0), TROUBLE)
+}
+
+fn rounds(watch: &Watch, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
+    let begun = Instant::now();
+    if session.director.is_of_this_machine() && (session.streams.colors)() {
+        end_with_terminal();
+    }
+    let mut window = Window::new();
+    look(watch, session, &mut window, begun)?;
+    let mut round = 0;
+    while watch.count.is_none_or(|count| round < count) {
+        round += 1;
+        // Rounds begin on time, however long the kernel took.
+        let due = watch.interval.saturating_mul(u32::try_from(round).unwrap_or(u32::MAX));
+        thread::sleep(due.saturating_sub(begun.elapsed()));
+        let services = look(watch, session, &mut window, begun)?;
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        for state in services {
+            let Some(rates) = window.rates(&state.service.key()) else { continue };
+            if watch.busy && rates.is_idle() {
+                continue;
+            }
+            let in_use = in_use(session, &state)?;
+            let line = if watch.json { json(time, &state, rates, in_use) } else { text(time, &state, rates, in_use) };
+            if writeln!(session.streams.stdout, "{line}").is_err() {
+                return Ok(());
+            }
+        }
+        // Whoever follows the log sees a round as soon as it is over.
+        if session.streams.stdout.flush().is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The services that are watched, by identity.
+fn look(
+    watch: &Watch,
+    session: &mut Session<'_, '_>,
+    window: &mut Window<ServiceKey>,
+    begun: Instant,
+) -> Result<Vec<ServiceState>, Trouble> {
+    let mut services = session.director.client().and_then(ipvs::Client::services)?;
+    if !watch.services.is_empty() {
+        services.retain(|state| watch.services.contains(&state.service.key()));
+    }
+    services.sort_by_key(|state| state.service.key());
+    window.look(begun.elapsed(), services.iter().filter_map(|state| Some((state.service.key(), state.statistics?))));
+    Ok(services)
+}
+
+fn in_use(session: &mut Session<'_, '_>, state: &ServiceState) -> Result<InUse, Trouble> {
+    let destinations = session.director.client().and_then(|client| client.destinations(&state.service.key()));
+    let mut total = InUse::default();
+    destinations?.iter().for_each(|destination| total += InUse::of(destination));
+    Ok(total)
+}
+
+fn text(time: Duration, state: &ServiceState, rates: PerSecond, in_use: InUse) -> String {
+    let PerSecond { connections, packets_in, packets_out, bytes_in, bytes_out } = rates;
+    let InUse { active, inactive, .. } = in_use;
+    format!(
+        "{} {}: {connections:.1} conn/s, in {packets_in:.0} pkt/s {bytes_in:.0} B/s, out {packets_out:.0} pkt/s \
+         {bytes_out:.0} B/s, {active} active, {inactive} inactive",
+        utc(time),
+        state.service.key(),
+    )
+}
+
+fn json(time: Duration, state: &ServiceState, rates: PerSecond, in_use: InUse) -> String {
+    // Whole numbers, as everywhere in our JSON.
+    let whole = |rate: f64| Scalar::Integer(rate.round() as u64);
+    let rates = vec![
+        ("connections", whole(rates.connections)),
+        ("packets_in", whole(rates.packets_in)),
+        ("packets_out", whole(rates.packets_out)),
+        ("bytes_in", whole(rates.bytes_in)),
+        ("bytes_out", whole(rates.bytes_out)),
+    ];
+    let fields = vec![
+        ("time", Scalar::Text(utc(time))),
+        ("service", Scalar::text(state.service.key())),
+        ("rates", Scalar::Table(rates)),
+        ("active_connections", in_use.active.into()),
+        ("inactive_connections", in_use.inactive.into()),
+        ("persistent_connections", in_use.templates.into()),
+    ];
+    object(fields).to_string()
+}
+
+/// The time since 1970 as `2026-11-21T15:04:05Z`.
+fn utc(since_epoch: Duration) -> String {
+    let seconds = since_epoch.as_secs();
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    // Years that begin in March have their odd day at the end, and 400 of them are 146,097 days.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_based = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march_based + 2) / 5 + 1;
+    let month = if march_based < 10 { march_based + 3 } else { march_based - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_164_800, "2024-02-29T00:00:00Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (1_795_273_445, "2026-11-21T15:04:05Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(utc(Duration::from_secs(seconds)), expected);
+        }
+    }
+}
