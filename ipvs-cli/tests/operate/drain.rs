@@ -25,6 +25,7 @@ fn one_is_drained_and_comes_back() {
     let before = director.saved();
     let said = "192.0.2.11:80 at tcp 192.0.2.1:80: drained; `ipvs-cli undrain tcp:192.0.2.1:80 192.0.2.11:80` gives it weight 3 again\n";
     assert_eq!(director.run("ipvs-cli drain tcp:192.0.2.1:80 192.0.2.11"), done(0, said, ""));
+    assert_eq!(director.run("ipvs-cli drain tcp:192.0.2.1:80 192.0.2.11"), done(0, said, ""), "drained already");
     assert_eq!(servers(&mut director)[0], "-t 192.0.2.1:80 -r 192.0.2.11:80 -m -w 0");
     assert_eq!(servers(&mut director)[1..], servers(&mut shop())[1..], "the others stay");
     let said = "192.0.2.11:80 at tcp 192.0.2.1:80: weight 3\n";

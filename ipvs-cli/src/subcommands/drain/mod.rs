@@ -165,6 +165,8 @@ fn quiesce(
         }
     }
     if commands.is_empty() {
+        // An earlier drain noted their weights.
+        targets.iter_mut().for_each(|target| target.is_noted = unread.is_none());
         return Ok((notes, None));
     }
     let is_kept = unread.map_or_else(|| notes.save(), Err).map_err(|error| {
