@@ -56,7 +56,7 @@
 //!   with U+FFFD, and refused when it is read.
 //! - The format must tell its types, as JSON, TOML and YAML do.
 //!
-//! On other systems of the Unix family, such as macOS, all of it compiles, and [`Table`], [`Planner`] and [`Client::fake`] work:
+//! On other systems of the Unix family, such as macOS, all of it compiles, and [`Table`], [`change::Planner`] and [`Client::fake`] work:
 //! tests of a controller run there. [`Client::connect`] fails with [`Error::Io`] and [`std::io::ErrorKind::Unsupported`].
 //!
 //! What a kernel newer than this crate adds (schedulers, flags, protocols, tunnel types, attributes) is carried through,

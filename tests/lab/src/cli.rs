@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Pictures(commands::pictures::Pictures),
     /// Measure ours, ipvsadm and the least possible side by side
     Bench(bench::Bench),
+    /// Compare the public items of the libraries with their lists
+    Api(commands::api::Api),
     /// Write what our programs and crates are made of, for releases
     Sbom(commands::sbom::Sbom),
     /// Only fetch the kernels and tools
@@ -113,6 +115,7 @@ impl Command {
             Self::Pc(tests) => tests.run(),
             Self::Pictures(pictures) => pictures.run(),
             Self::Bench(bench) => bench.run(),
+            Self::Api(api) => api.run(),
             Self::Sbom(sbom) => sbom.run(),
             Self::Setup(setup) => setup.run(),
             Self::Supervise { directory, kernel, arguments } => guest::supervise(&directory, &kernel, &arguments),

@@ -1,5 +1,6 @@
 //! One module for each subcommand.
 
+pub(crate) mod api;
 pub(crate) mod compat;
 pub(crate) mod coverage;
 pub(crate) mod demo;

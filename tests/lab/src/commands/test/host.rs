@@ -18,6 +18,7 @@ use crate::{
     },
     cache::Cache,
     cargo_tool::CargoTool,
+    commands::api,
     error::{Context, Error, Result},
     packages, signals,
     workspace::{LIBRARIES, Workspace},
@@ -59,6 +60,7 @@ pub(crate) fn check(workspace: &Workspace, summary: &mut Summary) -> Result<()> 
     oldest_rust(workspace, summary)?;
     another_system(workspace, summary)?;
     published_crates(workspace, summary)?;
+    public_items(workspace, summary)?;
     fuzz_targets(workspace, summary)?;
     codec(workspace, summary)?;
     dependencies(workspace, summary)?;
@@ -105,8 +107,8 @@ fn skip(summary: &mut Summary, name: &str, why: impl Into<String>) {
 /// Compiles with the declared minimum, unless that is what all the rest is compiled with.
 fn oldest_rust(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
     let name = "oldest Rust";
-    let running = text_of(Command::new("rustc").arg("--version").current_dir(workspace.root()));
-    if running.split(' ').nth(1).is_some_and(|version| is_release_of(version, MINIMUM_RUST)) {
+    let (running, version) = running_rust(workspace);
+    if is_release_of(&version, MINIMUM_RUST) {
         summary.add(name, Outcome::Passed(format!("all checks ran with it: {}", running.trim())), Default::default());
         return Ok(());
     }
@@ -163,6 +165,36 @@ fn published_crates(workspace: &Workspace, summary: &mut Summary) -> Result<()> 
     let cache = Cache::open()?;
     cache.ensure_old_rust()?;
     run(summary, "libraries with Debian 13's Rust", crates.test_libraries(workspace, &cache.old_rust()))
+}
+
+/// The public items of the libraries are those that are listed.
+fn public_items(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
+    let name = "public items of the libraries";
+    if !is_release_of(&running_rust(workspace).1, MINIMUM_RUST) {
+        skip(summary, name, format!("only Rust {MINIMUM_RUST} describes them as they are listed"));
+        return Ok(());
+    }
+    let Some(program) = found(&api::TOOL, name, summary)? else { return Ok(()) };
+    eprintln!("==== {name}");
+    let start = Instant::now();
+    let outcome = match api::changes(workspace, &program) {
+        Err(Error::Interrupted) => return Err(Error::Interrupted),
+        Err(error) => Outcome::Failed(error.to_string()),
+        Ok(changes) if changes.is_empty() => Outcome::Passed(String::new()),
+        Ok(changes) => {
+            changes.iter().for_each(|change| println!("{change}"));
+            Outcome::Failed(format!("{} lines differ; `cargo lab api --write` writes the list", changes.len()))
+        }
+    };
+    summary.add(name, outcome, start.elapsed());
+    Ok(())
+}
+
+/// What rustc says of itself, and the version in it.
+fn running_rust(workspace: &Workspace) -> (String, String) {
+    let running = text_of(Command::new("rustc").arg("--version").current_dir(workspace.root()));
+    let version = running.split(' ').nth(1).unwrap_or_default().to_owned();
+    (running, version)
 }
 
 fn fuzz_targets(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
