@@ -125,8 +125,8 @@ impl<'t> Fields<'t> {
     where
         T: TryFrom<i64> + PartialOrd + Display,
     {
-        let is = format_args!("a whole number from {} to {}{unit}", range.start(), range.end());
-        self.get(key, notes, is, |kind| match kind {
+        let (first, last) = (range.start(), range.end());
+        self.get(key, notes, format_args!("a whole number from {first} to {last}{unit}"), |kind| match kind {
             Kind::Integer(value) => T::try_from(*value).ok().filter(|value| range.contains(value)),
             _ => None,
         })
