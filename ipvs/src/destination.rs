@@ -41,7 +41,7 @@ impl Weight {
     }
 
     /// As read from the kernel.
-    pub(crate) fn carried(weight: u32) -> Self {
+    pub(crate) fn from_kernel(weight: u32) -> Self {
         Weight(weight)
     }
 

@@ -6,7 +6,8 @@
 
 use crate::command::{Command, CommandKind};
 use crate::errno::Errno;
-use crate::error::{Error, Refusal};
+use crate::error::Error;
+use crate::refusal::Refusal;
 use crate::wire::{self, Body, Header, Read};
 
 /// What became of a command: done, or refused.
@@ -29,6 +30,38 @@ const MAX_REQUEST: usize = 256;
 pub(crate) struct Buffers {
     pub(crate) send: usize,
     pub(crate) receive: usize,
+}
+
+/// How long the datagrams of a dump are. The kernel makes them as long as the largest buffer in which the socket has ever received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Datagrams {
+    /// As long as the kernel makes any.
+    Long,
+    /// The first as short as on any new socket, the others long: so each is cut elsewhere than that of [`Long`](Self::Long) in its place.
+    Fresh,
+    /// Shorter, so that a dump is cut at other places; on a socket of their own.
+    Short,
+}
+
+impl Datagrams {
+    /// The buffer to receive them in.
+    pub(crate) fn buffer(self) -> usize {
+        match self {
+            Datagrams::Long | Datagrams::Fresh => 32 << 10,
+            Datagrams::Short => 20 << 10,
+        }
+    }
+
+    /// Has a datagram of this length room for one more service or destination?
+    ///
+    /// When memory is short, the kernel takes a buffer of one page, of 8 KiB at most. Without `is_certain`, a datagram
+    /// that would just fit into such a one is not known to have room.
+    pub(crate) fn have_room(self, length: usize, is_certain: bool) -> bool {
+        /// More than a service or a destination takes, and what the kernel keeps of a buffer for itself.
+        const ONE: usize = 1024;
+        let is_in_small = |page: usize| (page - ONE..=page).contains(&length);
+        length <= self.buffer() - ONE && (is_certain || !is_in_small(4096) && !is_in_small(8192))
+    }
 }
 
 /// How much can be under way at once.

@@ -1,41 +1,14 @@
-//! Why the kernel refused a command: from what was asked, what it answered, and what it holds.
+//! Why the kernel refused a command: from what was asked, what it answered, and what the table holds.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::cause::Cause;
-use crate::client::{Client, Pipeline, now};
 use crate::command::Command;
 use crate::daemon::Daemon;
 use crate::errno::Errno;
-use crate::error::Error;
 use crate::name::Module;
 use crate::service::Service;
 use crate::table::Table;
-
-impl Client {
-    /// Why the kernel refused this command with this error number, as far as can be found out: reads the table, asks the kernel
-    /// what no table tells ([`probe`](Self::probe)), and checks the command against it.
-    ///
-    /// The cause always fits the number. Where the table has changed since the refusal, there may be none, or none that is as
-    /// precise.
-    ///
-    /// ```
-    /// use ipvs::{Client, Command, Error, Table};
-    /// let mut director = Client::fake(Table::new());
-    /// let command = Command::DeleteService("tcp 192.0.2.1:80".parse()?);
-    /// if let Err(Error::Refused(refusal)) = director.execute(&command) {
-    ///     let cause = director.explain(&command, refusal.errno)?;
-    ///     assert_eq!(cause.unwrap().to_string(), "there is no service tcp 192.0.2.1:80");
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Those of [`table`](Self::table).
-    pub fn explain(&mut self, command: &Command, errno: Errno) -> Result<Option<Cause>, Error> {
-        now(self.core.explain(command, errno))
-    }
-}
 
 impl Table {
     /// Why a kernel that holds this table refused the command with this number.
@@ -49,16 +22,6 @@ impl Table {
     ) -> Option<Cause> {
         let cause = self.explain(command).filter(|cause| cause.errno() == errno);
         cause.or_else(|| told_by(command, errno, self, is_broadcast))
-    }
-}
-
-impl Pipeline<'_> {
-    /// As [`Client::explain`], between commands; what is pending stays so.
-    ///
-    /// # Errors
-    /// Those of [`Client::table`].
-    pub fn explain(&mut self, command: &Command, errno: Errno) -> Result<Option<Cause>, Error> {
-        self.client().explain(command, errno)
     }
 }
 
@@ -110,12 +73,4 @@ fn missing_module(service: &Service, table: &Table) -> Option<Cause> {
         }
         (module, _) => Some(module.into()),
     }
-}
-
-/// Is it the broadcast address of a network that this thread's network namespace is in? Such a one can be connected to by special
-/// permission only; connecting sends nothing.
-pub(crate) fn is_broadcast_here(address: Ipv4Addr) -> bool {
-    let connected =
-        UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map(|socket| socket.connect(SocketAddr::from((address, 9))));
-    matches!(connected, Ok(Err(error)) if error.raw_os_error() == Some(Errno::EACCES.raw()))
 }

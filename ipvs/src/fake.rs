@@ -12,11 +12,10 @@ use foldhash::quality::FixedState;
 
 #[cfg(test)]
 use self::log::{Event, Log};
-use crate::client::Client;
 use crate::command::Command;
 use crate::errno::Errno;
+use crate::exchange::Datagrams;
 use crate::kernel::Behaviors;
-use crate::link::Datagrams;
 use crate::service::Family;
 use crate::table::{Table, TableEntry};
 use crate::wire::sockopt::{self, Question};
@@ -33,7 +32,7 @@ pub(crate) struct Fake {
     /// The number of the family, which changes when the module is loaded again; 0 without the module.
     family: Arc<AtomicU16>,
     /// The kernel that the table is of, to be asked what a table does not tell.
-    original: Option<Arc<Mutex<Client>>>,
+    original: Option<Original>,
     replies: VecDeque<Reply>,
     #[cfg(test)]
     pub(crate) log: Log,
@@ -76,6 +75,18 @@ impl World {
     }
 }
 
+/// How the kernel that a table is of is asked.
+#[derive(Clone)]
+struct Original(Arc<Mutex<Probe>>);
+
+type Probe = dyn FnMut(&mut Table, &Command) + Send;
+
+impl std::fmt::Debug for Original {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Original")
+    }
+}
+
 /// A dump of which part may have been received.
 #[derive(Debug)]
 struct Dump {
@@ -109,11 +120,12 @@ impl Fake {
         Self::over(world, Arc::new(AtomicU16::new(FAMILY)), None)
     }
 
-    pub(crate) fn with_original(table: Table, original: Client) -> Self {
-        Fake { original: Some(Arc::new(Mutex::new(original))), ..Self::new(table) }
+    /// `probe` asks the kernel that the table is of for what decides over a command, and notes the answers in the table.
+    pub(crate) fn with_original(table: Table, probe: impl FnMut(&mut Table, &Command) + Send + 'static) -> Self {
+        Fake { original: Some(Original(Arc::new(Mutex::new(probe)))), ..Self::new(table) }
     }
 
-    fn over(world: Arc<Mutex<World>>, family: Arc<AtomicU16>, original: Option<Arc<Mutex<Client>>>) -> Self {
+    fn over(world: Arc<Mutex<World>>, family: Arc<AtomicU16>, original: Option<Original>) -> Self {
         Fake {
             world,
             family,
@@ -286,8 +298,7 @@ impl Fake {
         let mut world = self.world();
         let table = &mut world.table;
         if let Some(original) = &self.original {
-            // What can't be asked is not refused: the kernel itself will answer.
-            let _ = original.lock().unwrap_or_else(PoisonError::into_inner).probe(table, [command]);
+            original.0.lock().unwrap_or_else(PoisonError::into_inner)(table, command);
         }
         table.apply(command).map_err(|refusal| refusal.errno)
     }

@@ -88,13 +88,14 @@ mod link;
 mod name;
 pub mod netns;
 pub mod owners;
-mod probe;
 pub mod proc;
+mod refusal;
 pub mod rule;
 mod rules;
 #[cfg(feature = "serde")]
 mod serialize;
 mod service;
+mod session;
 pub mod sockopt;
 mod stats;
 #[cfg(test)]
@@ -117,12 +118,13 @@ pub use command::{Command, CommandKind};
 pub use daemon::{Daemon, DaemonRole};
 pub use destination::{Destination, Forwarding, OtherTunnel, ReservedForwarding, Tunnel, TunnelFlags, Weight};
 pub use errno::Errno;
-pub use error::{Error, Refusal};
+pub use error::Error;
 pub use exchange::Outcome;
 pub use info::{Info, Version};
 pub use invalid_value::InvalidValue;
 pub use kernel::{Behaviors, KernelVersion};
 pub use name::{InterfaceName, Module, PersistenceEngine, Scheduler};
+pub use refusal::Refusal;
 pub use service::{
     Family, FamilyMismatch, FirewallMark, Netmask, Persistence, Protocol, SchedulerFlags, Service, ServiceKey,
 };

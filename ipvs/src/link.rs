@@ -1,13 +1,14 @@
 //! Where datagrams go: to the kernel, or to the in-memory kernel.
 
 use std::io;
+use std::net::{self, Ipv4Addr, UdpSocket};
 #[cfg(feature = "tokio")]
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use crate::errno::Errno;
 use crate::error::Error;
-use crate::exchange::Buffers;
+use crate::exchange::{Buffers, Datagrams};
 use crate::fake::Fake;
 use crate::kernel::Behaviors;
 use crate::netns::{Namespace, NamespaceError};
@@ -22,39 +23,7 @@ mod sockets;
 pub(crate) mod faulty;
 
 use sockets::Sockets;
-pub(crate) use sockets::{ask_older, cookie_of_this_thread};
-
-/// How long the datagrams of a dump are. The kernel makes them as long as the largest buffer in which the socket has ever received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Datagrams {
-    /// As long as the kernel makes any.
-    Long,
-    /// The first as short as on any new socket, the others long: so each is cut elsewhere than that of [`Long`](Self::Long) in its place.
-    Fresh,
-    /// Shorter, so that a dump is cut at other places; on a socket of their own.
-    Short,
-}
-
-impl Datagrams {
-    /// The buffer to receive them in.
-    pub(crate) fn buffer(self) -> usize {
-        match self {
-            Datagrams::Long | Datagrams::Fresh => 32 << 10,
-            Datagrams::Short => 20 << 10,
-        }
-    }
-
-    /// Has a datagram of this length room for one more service or destination?
-    ///
-    /// When memory is short, the kernel takes a buffer of one page, of 8 KiB at most. Without `is_certain`, a datagram
-    /// that would just fit into such a one is not known to have room.
-    pub(crate) fn have_room(self, length: usize, is_certain: bool) -> bool {
-        /// More than a service or a destination takes, and what the kernel keeps of a buffer for itself.
-        const ONE: usize = 1024;
-        let is_in_small = |page: usize| (page - ONE..=page).contains(&length);
-        length <= self.buffer() - ONE && (is_certain || !is_in_small(4096) && !is_in_small(8192))
-    }
-}
+pub(crate) use sockets::ask_older;
 
 #[derive(Debug)]
 pub(crate) enum Link {
@@ -103,10 +72,15 @@ impl Link {
     }
 
     /// Does something with this thread in the network namespace of the socket.
-    pub(crate) fn visit<T>(&self, work: impl FnOnce() -> T) -> Result<T, NamespaceError> {
+    fn visit<T>(&self, work: impl FnOnce() -> T) -> Result<T, NamespaceError> {
         let there = self.namespace()?;
         // Entering even one's own takes CAP_SYS_ADMIN.
         if Namespace::of_this_thread().is_ok_and(|here| here == there) { Ok(work()) } else { there.within(work) }
+    }
+
+    /// Has a network of the socket's network namespace this broadcast address?
+    pub(crate) fn has_broadcast_address(&self, address: Ipv4Addr) -> Result<bool, NamespaceError> {
+        self.visit(|| is_broadcast_here(address))
     }
 
     /// What the Linux at the other end does, as far as that is known without asking it.
@@ -209,4 +183,12 @@ fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
             result => return result,
         }
     }
+}
+
+/// Is it the broadcast address of a network that this thread's network namespace is in? Such a one can be connected to by special
+/// permission only; connecting sends nothing.
+fn is_broadcast_here(address: Ipv4Addr) -> bool {
+    let connected =
+        UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map(|socket| socket.connect(net::SocketAddr::from((address, 9))));
+    matches!(connected, Ok(Err(error)) if error.raw_os_error() == Some(Errno::EACCES.raw()))
 }

@@ -13,10 +13,10 @@ use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use crate::errno::Errno;
 #[cfg(target_os = "linux")]
-use crate::getsockopt::namespace_of_socket;
+use crate::getsockopt::{getsockopt, namespace_of_socket};
 use crate::invalid_value::InvalidValue;
-use crate::link;
 
 /// A network namespace: each has a table, timeouts, sync daemons and sysctls of its own.
 ///
@@ -144,7 +144,7 @@ impl Namespace {
     /// The one that a socket is in.
     #[cfg(target_os = "linux")]
     pub(crate) fn of_socket(socket: BorrowedFd<'_>) -> Result<Self, NamespaceError> {
-        let unknown = |errno: crate::Errno| NamespaceError::Unknown(io::Error::from_raw_os_error(errno.raw()));
+        let unknown = |errno: Errno| NamespaceError::Unknown(io::Error::from_raw_os_error(errno.raw()));
         namespace_of_socket(socket).map_err(unknown)?.try_into()
     }
 
@@ -246,8 +246,34 @@ impl NamespaceId {
     /// `/proc` is not there.
     pub fn of_this_thread() -> io::Result<Self> {
         let file = std::fs::metadata(Namespace::OWN)?;
-        Ok(NamespaceId { cookie: link::cookie_of_this_thread(), device: file.dev(), inode: file.ino() })
+        Ok(NamespaceId { cookie: cookie_of_this_thread(), device: file.dev(), inode: file.ino() })
     }
+}
+
+/// A socket in this thread's network namespace that nothing is sent over.
+#[cfg(target_os = "linux")]
+pub(crate) fn datagram_socket() -> Result<OwnedFd, Errno> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+    socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
+        .map_err(|error| Errno::new(error.raw_os_error()))
+}
+
+/// A number that no network namespace but that of this socket has until the machine is started again.
+#[cfg(target_os = "linux")]
+pub(crate) fn cookie(socket: BorrowedFd<'_>) -> Option<[u8; 8]> {
+    let mut cookie = [0; 8];
+    getsockopt(socket, libc::SOL_SOCKET, libc::SO_NETNS_COOKIE, &mut cookie).ok()?;
+    Some(cookie)
+}
+
+#[cfg(target_os = "linux")]
+fn cookie_of_this_thread() -> Option<u64> {
+    cookie(datagram_socket().ok()?.as_fd()).map(u64::from_ne_bytes)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn cookie_of_this_thread() -> Option<u64> {
+    None
 }
 
 impl fmt::Display for NamespaceId {

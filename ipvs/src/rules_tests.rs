@@ -150,7 +150,7 @@ fn a_new_table_has_the_modules_of_the_tree_and_a_read_one_leaves_the_rest_to_the
 #[test]
 fn prefixes_of_ipv6_have_1_to_128_bits() {
     for (length, errno) in [(0, Some(Errno::EINVAL)), (1, None), (128, None), (129, Some(Errno::EINVAL))] {
-        let service = service("mark 1 ipv6").with_netmask(Netmask::carried_v6(length)).unwrap();
+        let service = service("mark 1 ipv6").with_netmask(Netmask::from_kernel_v6(length)).unwrap();
         assert_eq!(refusal(&Table::new(), Command::AddService(service)), errno, "{length}");
     }
     let no_bit = service("mark 1").with_netmask(Netmask::v4([0, 0, 0, 0])).unwrap();
@@ -249,7 +249,7 @@ fn weights_and_thresholds_end_at_31_bits() {
         (1, 0, MOST + 1, None, einval),
         (1, u32::MAX, u32::MAX, None, einval),
     ] {
-        let weight = Weight::carried(weight);
+        let weight = Weight::from_kernel(weight);
         let asked = Destination { weight, lower_threshold: lower, upper_threshold: upper, ..server("127.0.0.1:80") };
         let there = [Command::AddService(Service::new(web)), Command::AddDestination(web, server("127.0.0.1:80"))];
         for (behaviors, errno) in [(Behaviors::empty(), unsigned), (Behaviors::SIGNED_UPPER_THRESHOLD, signed)] {

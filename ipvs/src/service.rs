@@ -325,7 +325,7 @@ impl Persistence {
     }
 
     /// As read from the kernel, which may hold what [`new`](Self::new) refuses.
-    pub(crate) fn carried(seconds: u32) -> Self {
+    pub(crate) fn from_kernel(seconds: u32) -> Self {
         Persistence(seconds)
     }
 
@@ -382,7 +382,7 @@ impl Netmask {
     }
 
     /// As read from the kernel.
-    pub(crate) fn carried_v6(prefix: u32) -> Self {
+    pub(crate) fn from_kernel_v6(prefix: u32) -> Self {
         Netmask(Mask::V6(prefix))
     }
 

@@ -7,12 +7,13 @@ use std::ops::ControlFlow;
 use super::outcome::{Applied, DeletionsError, Phase, Progress, RefusedCommand, StopReason};
 use super::{Change, ChangeError, try_out};
 use crate::change::plan::{DeletionLimits, Plan, is_as_wanted};
-use crate::client::{Carrier, Core};
 use crate::command::Command;
 use crate::daemon::Daemon;
 use crate::errno::Errno;
-use crate::error::{Error, Refusal};
+use crate::error::Error;
+use crate::refusal::Refusal;
 use crate::service::{Family, ServiceKey};
+use crate::session::{Session, Transport};
 use crate::table::{Table, TableEntry};
 use crate::timeouts::Timeouts;
 use crate::wire::Detail;
@@ -84,7 +85,7 @@ enum Sent {
 /// A change while it is made.
 pub(super) struct Engine<'e, C, H, P> {
     change: &'e Change,
-    pub(super) core: &'e mut Core<C>,
+    pub(super) session: &'e mut Session<C>,
     pub(super) hook: H,
     pub(super) on_progress: P,
     pub(super) journal: Journal,
@@ -98,14 +99,14 @@ pub(super) struct Engine<'e, C, H, P> {
 
 impl<'e, C, H, P> Engine<'e, C, H, P>
 where
-    C: Carrier,
+    C: Transport,
     H: FnMut(Phase) -> Result<(), String>,
     P: FnMut(Progress) -> ControlFlow<()>,
 {
-    pub(super) fn new(change: &'e Change, core: &'e mut Core<C>, hook: H, on_progress: P) -> Self {
+    pub(super) fn new(change: &'e Change, session: &'e mut Session<C>, hook: H, on_progress: P) -> Self {
         Engine {
             change,
-            core,
+            session,
             hook,
             on_progress,
             journal: Journal::default(),
@@ -139,13 +140,13 @@ where
                 Sent::Disturbed => None,
                 Sent::Broken(error) => Some(error),
             };
-            let present = match self.core.table_for(planner, desired).await {
+            let present = match self.session.table_for(planner, desired).await {
                 Ok(present) => present,
                 Err(error) => return Err(StopReason::Failed(broken.unwrap_or(error))),
             };
             // What is not as the command makes it was not carried out, or is undone by somebody else.
             self.journal.unacknowledged.retain(|command| is_carried_out(command, &present));
-            let plan = planner.plan_paced(&present, desired, &mut self.core.paced()).await;
+            let plan = planner.plan_paced(&present, desired, &mut self.session.paced()).await;
             stalled = if plan.commands().len() < least { 0 } else { stalled + 1 };
             least = least.min(plan.commands().len());
             // Nothing may be left to do but the hook.
@@ -155,9 +156,9 @@ where
                 self.remaining = plan.commands().to_vec();
                 return Err(broken.map_or(StopReason::Contended, StopReason::Failed));
             }
-            try_out(&present, &plan, &mut self.core.paced()).await.map_err(StopReason::Rejected)?;
+            try_out(&present, &plan, &mut self.session.paced()).await.map_err(StopReason::Rejected)?;
             let attempted = self.attempt(&present, &plan, Phase::Retrying).await;
-            self.core.paced().discard(present).await;
+            self.session.paced().discard(present).await;
             sent = attempted?;
         }
     }
@@ -198,7 +199,7 @@ where
             .iter()
             .map(|command| (command, command.service_key().and_then(|key| reading.service(&key))));
         let (mut services, mut destinations) = (0, 0);
-        let mut paced = self.core.paced();
+        let mut paced = self.session.paced();
         for (command, entry) in done.chain(planned) {
             paced.step(1).await;
             match command {
@@ -227,7 +228,7 @@ where
         commands: &[Command],
         progress: &mut Progress,
     ) -> Result<Sent, StopReason> {
-        self.core.begin();
+        self.session.clear();
         let mut is_disturbed = false;
         let mut rest = commands;
         while let Some(first) = rest.first() {
@@ -263,7 +264,7 @@ where
         let about_it = commands
             .iter()
             .take_while(|command| command.service_key() == Some(key) && planner.guards(command, reading));
-        let entry = match ask(self.core, &key).await {
+        let entry = match ask(self.session, &key).await {
             Ok(entry) => entry,
             Err(error) => return Ok((0, Sent::Broken(error))),
         };
@@ -290,7 +291,7 @@ where
         let mut sent = Vec::new();
         for command in commands {
             sent.push(command);
-            if self.core.gather(&command) {
+            if self.session.enqueue(&command) {
                 break;
             }
         }
@@ -303,7 +304,7 @@ where
 
     /// Sends what was gathered, which are these commands, and takes down what became of each.
     async fn flush(&mut self, reading: &Table, commands: &[Command]) -> Result<Sent, StopReason> {
-        let outcomes = match self.core.flush().await {
+        let outcomes = match self.session.flush().await {
             Ok(outcomes) => outcomes,
             Err(error) => {
                 if matches!(error, Error::OutcomeUnknown(_)) {
@@ -336,7 +337,7 @@ where
     }
 
     async fn refused(&mut self, command: Command, refusal: Refusal) -> StopReason {
-        let cause = self.core.explain(&command, refusal.errno).await.ok().flatten();
+        let cause = self.session.explain(&command, refusal.errno).await.ok().flatten();
         StopReason::Refused(Box::new(RefusedCommand { command, refusal, cause }))
     }
 
@@ -357,7 +358,7 @@ where
                 let Some(key) = command.service_key() else { return Ok(Verdict::Final) };
                 let entry = match asked.entry(key) {
                     Entry::Occupied(asked) => asked.into_mut(),
-                    Entry::Vacant(place) => place.insert(ask(self.core, &key).await?),
+                    Entry::Vacant(place) => place.insert(ask(self.session, &key).await?),
                 };
                 match command {
                     _ if self.is_as_desired(command, key, entry.as_ref()) => Verdict::Done,
@@ -366,7 +367,7 @@ where
                 }
             }
             (Command::StartDaemon(wanted), Errno::EEXIST) => {
-                when(self.core.daemons().await?.iter().any(|running| is_as_wanted(running, wanted)))
+                when(self.session.daemons().await?.iter().any(|running| is_as_wanted(running, wanted)))
             }
             (Command::EditService(_), Errno::ESRCH) => Verdict::PlanAgain,
             (Command::AddDestination(..) | Command::EditDestination(..), Errno::ESRCH | Errno::ENOENT) => {
@@ -414,9 +415,9 @@ where
 }
 
 /// A single service with its destinations, as it is now. Not being in a dump would prove nothing.
-pub(super) async fn ask<C: Carrier>(core: &mut Core<C>, key: &ServiceKey) -> Result<Option<TableEntry>, Error> {
+pub(super) async fn ask<C: Transport>(session: &mut Session<C>, key: &ServiceKey) -> Result<Option<TableEntry>, Error> {
     // By netlink: the older interface hides destinations of the other family, and counts them before it lists the rest.
-    core.entry(key, Detail::Statistics).await
+    session.entry(key, Detail::Statistics).await
 }
 
 /// Does the table hold what the command makes?

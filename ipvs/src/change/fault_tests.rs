@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::client::Client;
 use crate::fake::Fake;
 use crate::link::Link;
 use crate::link::faulty::{Fault, Faulty, Writer};

@@ -15,6 +15,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::engine::is_made;
 use super::*;
 use crate::change::plan::laws;
+use crate::client::Client;
 use crate::fake::Fake;
 use crate::fake::log::Event;
 use crate::link::Link;
@@ -362,7 +363,7 @@ fn judge(
         Ok(applied) => applied.commands.clone(),
         Err(error) => [&error.report.applied[..], &error.report.undone[..]].concat(),
     };
-    prop_assert_eq!(&own, &reported, "what was carried out is not what is reported");
+    prop_assert_eq!(&own, &reported, "what was from_kernel out is not what is reported");
     let forward = match result {
         Ok(applied) => applied.commands.len(),
         Err(error) => error.report.applied.len(),

@@ -4,6 +4,7 @@
 
 mod engine;
 mod outcome;
+mod part;
 pub(crate) mod plan;
 mod undo;
 
@@ -15,8 +16,8 @@ pub use self::outcome::{
     ReconcileError, RefusedCommand, Rejected, StopReason,
 };
 pub use self::plan::{EntryKey, Plan, Planner, plan};
-use crate::client::{Carrier, Client, Core, NoTasks, Pace, Paced, now};
 use crate::command::Command;
+use crate::session::{NoTasks, Pace, Paced, Session, Transport, block_on_ready};
 use crate::table::Table;
 
 /// A change from one table to another, planned and tried out, but not yet made.
@@ -86,7 +87,7 @@ impl Change {
     /// All refusals that can be foreseen.
     pub fn prepare(before: Table, desired: Table, planner: Planner) -> Result<Self, Rejected> {
         let plan = planner.plan(&before, &desired);
-        now(try_out(&before, &plan, &mut Paced::new(&mut NoTasks)))?;
+        block_on_ready(try_out(&before, &plan, &mut Paced::new(&mut NoTasks)))?;
         Ok(Change { before, desired, planner, plan })
     }
 
@@ -105,112 +106,30 @@ impl Change {
         &self.desired
     }
 
-    /// Makes the change. An empty one sends nothing.
-    ///
-    /// `on_progress` is called before anything is sent and after each datagram; if it breaks, what was done is undone.
-    ///
-    /// # Errors
-    /// Why it could not be made, and what state the director is in.
-    pub fn apply(
+    /// Makes the change, for every client.
+    pub(crate) async fn apply_over<C: Transport>(
         &self,
-        client: &mut Client,
-        on_progress: impl FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<Applied, ChangeError> {
-        self.apply_with(client, |_| Ok(()), on_progress)
-    }
-
-    /// As [`apply`](Self::apply), and calls `hook` in the middle of the change for another change elsewhere, such as that of the rules
-    /// that mark packets for services.
-    ///
-    /// The hook is called when all that is to be there is there, and before this change has deleted anything. It is called once, however
-    /// many attempts the change takes, and even if nothing else is to be changed. A hook that fails says why, and must have done
-    /// nothing; then all is undone. If something fails after the hook succeeded, it is called again, with [`Phase::Undoing`], to undo
-    /// its own work: after what was deleted is back, and before what was added is deleted.
-    ///
-    /// ```
-    /// use std::ops::ControlFlow;
-    /// use ipvs::{Client, Command, Service, Table, change::{Change, Phase, Planner}};
-    /// let mut director = Client::fake(Table::new());
-    /// let mut desired = Table::new();
-    /// desired.apply(&Command::AddService(Service::new("mark 10".parse()?)))?;
-    /// let change = Change::prepare(Table::new(), desired, Planner::new())?;
-    /// let mut calls = Vec::new();
-    /// let set_marks = |phase| { calls.push(phase); Ok(()) };
-    /// change.apply_with(&mut director, set_marks, |_| ControlFlow::Continue(()))?;
-    /// assert_eq!(calls, [Phase::Applying]);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`apply`](Self::apply), and [`StopReason::Hook`].
-    pub fn apply_with(
-        &self,
-        client: &mut Client,
-        mut hook: impl FnMut(Phase) -> Result<(), String>,
-        mut on_progress: impl FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<Applied, ChangeError> {
-        self.apply_by(client, &mut hook, &mut on_progress)
-    }
-
-    /// The same. It has no type parameters, so that a program has one copy of all this, whatever it calls it with.
-    fn apply_by(
-        &self,
-        client: &mut Client,
-        hook: &mut dyn FnMut(Phase) -> Result<(), String>,
-        on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<Applied, ChangeError> {
-        now(self.apply_over(&mut client.core, hook, on_progress))
-    }
-
-    /// The same, for every client.
-    pub(crate) async fn apply_over<C: Carrier>(
-        &self,
-        core: &mut Core<C>,
+        session: &mut Session<C>,
         hook: impl FnMut(Phase) -> Result<(), String>,
         on_progress: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Applied, ChangeError> {
-        Engine::new(self, core, hook, on_progress).run().await
+        Engine::new(self, session, hook, on_progress).run().await
     }
 }
 
-impl Client {
-    /// Brings the director to the desired table by the smallest change: reads, plans, probes, tries out, applies. [`Change`] says what holds
-    /// while other programs change the same entries.
-    ///
-    /// Sync daemons and timeouts are part of a table: if those of `desired` mean nothing, use
-    /// [`Planner::only_services`].
-    ///
-    /// ```
-    /// use ipvs::{Client, Command, Service, Table, change::Planner};
-    /// let mut director = Client::fake(Table::new());
-    /// let mut desired = Table::new();
-    /// desired.apply(&Command::AddService(Service::new("udp 192.0.2.1:53".parse()?)))?;
-    /// let planner = Planner::new().only_services();
-    /// assert_eq!(director.reconcile(&desired, &planner)?.commands.len(), 1);
-    /// assert_eq!(director.reconcile(&desired, &planner)?.commands.len(), 0, "it is as desired");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// See [`ReconcileError`].
-    pub fn reconcile(&mut self, desired: &Table, planner: &Planner) -> Result<Applied, ReconcileError> {
-        now(reconcile(&mut self.core, desired, planner))
-    }
-}
-
-/// The same, for every client.
-pub(crate) async fn reconcile<C: Carrier>(
-    core: &mut Core<C>,
+/// Brings the director to the desired table, for every client.
+pub(crate) async fn reconcile<C: Transport>(
+    session: &mut Session<C>,
     desired: &Table,
     planner: &Planner,
 ) -> Result<Applied, ReconcileError> {
-    let mut before = core.table_for(planner, desired).await?;
-    let plan = planner.plan_paced(&before, desired, &mut core.paced()).await;
-    core.probe(&mut before, plan.commands()).await?;
-    try_out(&before, &plan, &mut core.paced()).await?;
+    let mut before = session.table_for(planner, desired).await?;
+    let plan = planner.plan_paced(&before, desired, &mut session.paced()).await;
+    session.probe(&mut before, plan.commands()).await?;
+    try_out(&before, &plan, &mut session.paced()).await?;
     let change = Change { before, desired: desired.clone(), planner: planner.clone(), plan };
-    let applied = change.apply_over(core, |_| Ok(()), |_| ControlFlow::Continue(())).await;
-    core.paced().discard(change.before).await;
+    let applied = change.apply_over(session, |_| Ok(()), |_| ControlFlow::Continue(())).await;
+    session.paced().discard(change.before).await;
     Ok(applied?)
 }
 

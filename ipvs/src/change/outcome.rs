@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::cause::Cause;
 use crate::command::Command;
-use crate::error::{Error, Refusal};
+use crate::error::Error;
+use crate::refusal::Refusal;
 use crate::service::ServiceKey;
 
 /// How far a [`Change`](crate::change::Change) is.

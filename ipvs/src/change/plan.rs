@@ -5,11 +5,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::client::{NoTasks, Pace, Paced, now};
 use crate::command::Command;
 use crate::daemon::Daemon;
 use crate::destination::Destination;
 use crate::service::{ServiceKey, plain};
+use crate::session::{NoTasks, Pace, Paced, block_on_ready};
 use crate::table::{Table, TableEntry};
 use crate::timeouts::Timeouts;
 
@@ -427,7 +427,7 @@ impl Planner {
     /// What `desired` does not say about a sync daemon (`None`) may be anything. A restricted plan may hold commands that are
     /// refused, if what it leaves is in their way: try it on a copy of `current`.
     pub fn plan(&self, current: &Table, desired: &Table) -> Plan {
-        now(self.plan_paced(current, desired, &mut Paced::new(&mut NoTasks)))
+        block_on_ready(self.plan_paced(current, desired, &mut Paced::new(&mut NoTasks)))
     }
 
     /// The same, with yields.

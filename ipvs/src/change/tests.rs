@@ -1,6 +1,7 @@
 //! Other writers, interruptions and refusals at every point of a change, over the in-memory kernel.
 
 use super::*;
+use crate::client::Client;
 use crate::{Cause, Destination, Errno, Forwarding, Service, ServiceKey, Weight};
 
 fn key(n: u32) -> ServiceKey {

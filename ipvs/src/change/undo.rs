@@ -14,12 +14,13 @@ use indexmap::{IndexMap, IndexSet};
 use super::engine::{Before, Engine, ask, is_made};
 use super::outcome::{ChangeError, ChangeReport, DirectorState, Kept, KeptReason, Phase, Progress, StopReason};
 use crate::change::plan::{is_as_wanted, is_usable};
-use crate::client::Carrier;
 use crate::command::Command;
 use crate::daemon::DaemonRole;
 use crate::destination::Destination;
-use crate::error::{Error, Refusal};
+use crate::error::Error;
+use crate::refusal::Refusal;
 use crate::service::{Service, ServiceKey};
+use crate::session::Transport;
 use crate::table::TableEntry;
 use crate::timeouts::Timeouts;
 
@@ -64,7 +65,7 @@ struct Undo {
 
 impl<C, H, P> Engine<'_, C, H, P>
 where
-    C: Carrier,
+    C: Transport,
     H: FnMut(Phase) -> Result<(), String>,
     P: FnMut(Progress) -> ControlFlow<()>,
 {
@@ -82,7 +83,7 @@ where
             Ok(()) => DirectorState::Partial,
         };
         let mut undone_commands = Vec::with_capacity(undo.undone.len());
-        let mut paced = self.core.paced();
+        let mut paced = self.session.paced();
         for command in undo.undone {
             paced.step(1).await;
             undone_commands.push(command);
@@ -100,9 +101,9 @@ where
 
     async fn take_back(&mut self, undo: &mut Undo) -> Result<(), Error> {
         let mut progress = Progress { phase: Phase::Undoing, done: 0, total: self.journal.commands.len() };
-        let mut services = self.by_service().await;
-        let taken_back = self.take_back_all(undo, &services, &mut progress).await;
-        let mut paced = self.core.paced();
+        let (mut services, director) = self.by_service().await;
+        let taken_back = self.take_back_all(undo, &services, &director, &mut progress).await;
+        let mut paced = self.session.paced();
         while services.pop().is_some() {
             paced.step(1).await;
         }
@@ -113,9 +114,10 @@ where
         &mut self,
         undo: &mut Undo,
         services: &IndexMap<ServiceKey, Vec<usize>>,
+        director: &[usize],
         progress: &mut Progress,
     ) -> Result<(), Error> {
-        self.undo_director(undo, Pass::Remove).await?;
+        self.undo_director(undo, director, Pass::Remove).await?;
         self.pass(undo, services, Pass::Restore, progress).await?;
         let hook = if self.is_hook_done { (self.hook)(Phase::Undoing) } else { Ok(()) };
         match hook {
@@ -125,21 +127,24 @@ where
                 undo.hook = Some(reason);
             }
         }
-        self.undo_director(undo, Pass::Restore).await?;
+        self.undo_director(undo, director, Pass::Restore).await?;
         self.keep_unacknowledged(undo).await
     }
 
-    /// The places in the journal of what was done to each service: the service that was touched last first, and its newest first.
-    async fn by_service(&mut self) -> IndexMap<ServiceKey, Vec<usize>> {
+    /// The places in the journal of what was done to each service, and of what is about no service. The service that was touched last comes
+    /// first, and of each the newest.
+    async fn by_service(&mut self) -> (IndexMap<ServiceKey, Vec<usize>>, Vec<usize>) {
         let mut services: IndexMap<ServiceKey, Vec<usize>> = IndexMap::new();
-        let mut paced = self.core.paced();
+        let mut director = Vec::new();
+        let mut paced = self.session.paced();
         for (at, command) in self.journal.commands.iter().enumerate().rev() {
             paced.step(1).await;
-            if let Some(key) = command.service_key() {
-                services.entry(key).or_default().push(at);
+            match command.service_key() {
+                Some(key) => services.entry(key).or_default().push(at),
+                None => director.push(at),
             }
         }
-        services
+        (services, director)
     }
 
     async fn pass(
@@ -177,7 +182,7 @@ where
         // Whether a service that is there again came back by this undo, which then goes on with its destinations.
         let (mut is_restoring, mut tries) = (false, 0);
         loop {
-            let asked = ask(self.core, key).await;
+            let asked = ask(self.session, key).await;
             let entry = match asked {
                 Ok(entry) => entry,
                 Err(error) if tries + 1 >= TRIES => return Err(error),
@@ -317,10 +322,10 @@ where
 
     /// Sends as many of these commands as go into one datagram.
     async fn send_back(&mut self, undo: &mut Undo, commands: &[Command]) -> Result<(), Error> {
-        self.core.begin();
-        let full = commands.iter().position(|command| self.core.gather(command));
+        self.session.clear();
+        let full = commands.iter().position(|command| self.session.enqueue(command));
         let sent = &commands[..full.map_or(commands.len(), |last| last + 1)];
-        let outcomes = self.core.flush().await?;
+        let outcomes = self.session.flush().await?;
         for (command, outcome) in sent.iter().zip(outcomes) {
             match outcome {
                 Ok(()) => drop(undo.undone.insert(*command)),
@@ -339,7 +344,7 @@ where
         reason: &str,
     ) -> Result<(), Error> {
         for (key, places) in services {
-            let entry = ask(self.core, key).await?;
+            let entry = ask(self.session, key).await?;
             let is_added = |at: &usize| match &self.journal.commands[*at] {
                 Command::AddService(_) | Command::AddDestination(..) => true,
                 Command::EditDestination(_, edited) => {
@@ -363,7 +368,7 @@ where
                 Some(key) => {
                     let entry = match asked.entry(key) {
                         Entry::Occupied(asked) => asked.into_mut(),
-                        Entry::Vacant(place) => place.insert(ask(self.core, &key).await?),
+                        Entry::Vacant(place) => place.insert(ask(self.session, &key).await?),
                     };
                     is_made(&command, entry.as_ref())
                 }
@@ -376,28 +381,28 @@ where
     }
 
     /// Daemons and timeouts, again if a reply was lost.
-    async fn undo_director(&mut self, undo: &mut Undo, pass: Pass) -> Result<(), Error> {
+    async fn undo_director(&mut self, undo: &mut Undo, director: &[usize], pass: Pass) -> Result<(), Error> {
         let kept = undo.kept.len();
         for _ in 1..TRIES {
-            if self.try_undo_director(undo, pass).await.is_ok() {
+            if self.try_undo_director(undo, director, pass).await.is_ok() {
                 return Ok(());
             }
             // The next one finds it again.
             undo.kept.truncate(kept);
         }
-        self.try_undo_director(undo, pass).await
+        self.try_undo_director(undo, director, pass).await
     }
 
-    async fn try_undo_director(&mut self, undo: &mut Undo, pass: Pass) -> Result<(), Error> {
-        self.undo_daemons(undo, pass).await?;
-        if pass == Pass::Remove { self.undo_timeouts(undo).await } else { Ok(()) }
+    async fn try_undo_director(&mut self, undo: &mut Undo, director: &[usize], pass: Pass) -> Result<(), Error> {
+        self.undo_daemons(undo, director, pass).await?;
+        if pass == Pass::Remove { self.undo_timeouts(undo, director).await } else { Ok(()) }
     }
 
     /// Daemons that were started stop before anything else, as they exclude destinations of both families; those that were stopped
     /// start when all else is as before.
-    async fn undo_daemons(&mut self, undo: &mut Undo, pass: Pass) -> Result<(), Error> {
+    async fn undo_daemons(&mut self, undo: &mut Undo, director: &[usize], pass: Pass) -> Result<(), Error> {
         for role in [DaemonRole::Master, DaemonRole::Backup] {
-            let records = self.journal.commands.iter().zip(&self.journal.before).rev();
+            let records = director.iter().map(|at| (&self.journal.commands[*at], &self.journal.before[*at]));
             let records: Vec<_> = records
                 .filter_map(|(command, before)| match (command, before) {
                     (Command::StartDaemon(daemon), _) if daemon.role == role => Some((*command, None)),
@@ -410,7 +415,7 @@ where
             if records.is_empty() {
                 continue;
             }
-            let running = self.core.daemons().await?.into_iter().find(|daemon| daemon.role == role);
+            let running = self.session.daemons().await?.into_iter().find(|daemon| daemon.role == role);
             let mut goal = running;
             for (command, before) in records {
                 match command {
@@ -435,16 +440,17 @@ where
         Ok(())
     }
 
-    async fn undo_timeouts(&mut self, undo: &mut Undo) -> Result<(), Error> {
+    async fn undo_timeouts(&mut self, undo: &mut Undo, director: &[usize]) -> Result<(), Error> {
         let set = |(command, before): (&Command, &Before)| match (command, before) {
             (Command::SetTimeouts(set), Before::Director(before)) => Some((*set, before.0)),
             _ => None,
         };
-        let records: Vec<_> = self.journal.commands.iter().zip(&self.journal.before).rev().filter_map(set).collect();
+        let records = director.iter().map(|at| (&self.journal.commands[*at], &self.journal.before[*at]));
+        let records: Vec<_> = records.filter_map(set).collect();
         if records.is_empty() {
             return Ok(());
         }
-        let now = self.core.timeouts().await?;
+        let now = self.session.timeouts().await?;
         let mut goal = now;
         for (set, before) in records {
             for (goal, set, before) in [

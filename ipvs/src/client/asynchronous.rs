@@ -12,8 +12,6 @@ use tokio::time::timeout;
 
 use super::Client;
 use super::builder::{ClientBuilder, DEADLINE};
-use super::carrier::{Blocking, Carrier, Pace};
-use super::conversation::Core;
 use crate::cause::Cause;
 use crate::change::plan::Planner;
 use crate::change::{Applied, Change, ChangeError, Phase, Progress, ReconcileError};
@@ -26,6 +24,7 @@ use crate::info::Info;
 use crate::link::Link;
 use crate::netns::{Namespace, NamespaceError};
 use crate::service::ServiceKey;
+use crate::session::{Blocking, Pace, Session, Transport};
 use crate::table::{DestinationState, ServiceState, Table};
 use crate::timeouts::Timeouts;
 use crate::wire::Detail;
@@ -59,12 +58,12 @@ use crate::wire::Detail;
 /// ```
 #[derive(Debug)]
 pub struct AsyncClient {
-    core: Core<Waiting>,
+    session: Session<Waiting>,
 }
 
 /// Lets others work while it waits for a datagram.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     link: Link,
     deadline: Duration,
     /// Tells when something has come; the in-memory kernel answers at once.
@@ -84,12 +83,12 @@ impl Waiting {
 
 impl Waiting {
     /// Over a link whose answers are there at once, or never.
-    pub(super) fn at_once(link: Link) -> Self {
+    pub(crate) fn at_once(link: Link) -> Self {
         Waiting { link, deadline: DEADLINE, readiness: None }
     }
 }
 
-impl Carrier for Waiting {
+impl Transport for Waiting {
     fn link(&mut self) -> &mut Link {
         &mut self.link
     }
@@ -146,7 +145,7 @@ impl ClientBuilder {
     /// As all of tokio, if the runtime was built without time or I/O.
     pub fn connect_async(self) -> impl Future<Output = Result<AsyncClient, Error>> + Send + 'static {
         let link = Link::open(self.deadline, self.namespace.as_ref());
-        async move { Ok(AsyncClient { core: Core::over(Waiting::over(link?, self.deadline)?).await? }) }
+        async move { Ok(AsyncClient { session: Session::over(Waiting::over(link?, self.deadline)?).await? }) }
     }
 }
 
@@ -169,13 +168,13 @@ impl AsyncClient {
     /// # Errors
     /// As there, and [`Error::NoRuntime`].
     pub fn try_clone(&self) -> Result<Self, Error> {
-        let Waiting { link, deadline, readiness } = &self.core.carrier;
+        let Waiting { link, deadline, readiness } = &self.session.transport;
         let another = link.another(*deadline)?;
-        let carrier = match readiness {
+        let transport = match readiness {
             Some(_) => Waiting::over(another, *deadline)?,
             None => Waiting::at_once(another),
         };
-        Ok(AsyncClient { core: self.core.beside(carrier) })
+        Ok(AsyncClient { session: self.session.beside(transport) })
     }
 
     /// As [`Client::namespace`](crate::Client::namespace).
@@ -183,7 +182,7 @@ impl AsyncClient {
     /// # Errors
     /// As there.
     pub fn namespace(&self) -> Result<Namespace, NamespaceError> {
-        self.core.carrier.link.namespace()
+        self.session.transport.link.namespace()
     }
 
     /// As [`Client::fake`](crate::Client::fake): a client of an in-memory kernel that holds this table.
@@ -194,12 +193,12 @@ impl AsyncClient {
     /// As [`Client::dry_run`](crate::Client::dry_run). What the table does not tell is asked while a command is sent, and waited for
     /// by its thread.
     pub fn dry_run(self, table: Table) -> Self {
-        let core = self.core.carried_by(|Waiting { link, deadline, .. }| Blocking { link, deadline });
-        Self::in_memory(Client { core }.dry_run(table))
+        let session = self.session.over_transport(|Waiting { link, deadline, .. }| Blocking { link, deadline });
+        Self::in_memory(Client { session }.dry_run(table))
     }
 
-    fn in_memory(Client { core }: Client) -> Self {
-        AsyncClient { core: core.carried_by(|Blocking { link, .. }| Waiting::at_once(link)) }
+    fn in_memory(Client { session }: Client) -> Self {
+        AsyncClient { session: session.over_transport(|Blocking { link, .. }| Waiting::at_once(link)) }
     }
 }
 
@@ -210,7 +209,7 @@ impl AsyncClient {
     /// # Errors
     /// As there.
     pub async fn execute(&mut self, command: &Command) -> Result<(), Error> {
-        self.core.execute(command).await
+        self.session.execute(command).await
     }
 
     /// As [`Client::execute_all`](crate::Client::execute_all).
@@ -221,12 +220,12 @@ impl AsyncClient {
         &mut self,
         commands: impl IntoIterator<Item = &'c Command>,
     ) -> Result<Vec<Outcome>, Error> {
-        self.core.execute_all(commands).await
+        self.session.execute_all(commands).await
     }
 
     /// As [`Client::pipeline`](crate::Client::pipeline).
     pub fn pipeline(&mut self) -> AsyncPipeline<'_> {
-        self.core.begin();
+        self.session.clear();
         AsyncPipeline { client: self }
     }
 
@@ -236,7 +235,7 @@ impl AsyncClient {
     /// # Errors
     /// As there.
     pub async fn reconcile(&mut self, desired: &Table, planner: &Planner) -> Result<Applied, ReconcileError> {
-        crate::change::reconcile(&mut self.core, desired, planner).await
+        crate::change::reconcile(&mut self.session, desired, planner).await
     }
 
     /// As [`Change::apply`].
@@ -261,7 +260,7 @@ impl AsyncClient {
         hook: impl FnMut(Phase) -> Result<(), String> + Send,
         on_progress: impl FnMut(Progress) -> ControlFlow<()> + Send,
     ) -> Result<Applied, ChangeError> {
-        change.apply_over(&mut self.core, hook, on_progress).await
+        change.apply_over(&mut self.session, hook, on_progress).await
     }
 }
 
@@ -272,7 +271,7 @@ impl AsyncClient {
     /// # Errors
     /// As there.
     pub async fn services(&mut self) -> Result<Vec<ServiceState>, Error> {
-        self.core.services(Detail::Statistics).await
+        self.session.services(Detail::Statistics).await
     }
 
     /// As [`Client::services_without_statistics`](crate::Client::services_without_statistics).
@@ -280,7 +279,7 @@ impl AsyncClient {
     /// # Errors
     /// As there.
     pub async fn services_without_statistics(&mut self) -> Result<Vec<ServiceState>, Error> {
-        self.core.services(Detail::NoStatistics).await
+        self.session.services(Detail::NoStatistics).await
     }
 
     /// As [`Client::service`](crate::Client::service).
@@ -288,7 +287,7 @@ impl AsyncClient {
     /// # Errors
     /// As there.
     pub async fn service(&mut self, key: &ServiceKey) -> Result<ServiceState, Error> {
-        self.core.service(key).await
+        self.session.service(key).await
     }
 
     /// As [`Client::destinations`](crate::Client::destinations).
@@ -296,7 +295,7 @@ impl AsyncClient {
     /// # Errors
     /// As there.
     pub async fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<DestinationState>, Error> {
-        self.core.destinations(key, Detail::Statistics).await
+        self.session.destinations(key, Detail::Statistics).await
     }
 
     /// As [`Client::destinations_without_statistics`](crate::Client::destinations_without_statistics).
@@ -304,7 +303,7 @@ impl AsyncClient {
     /// # Errors
     /// As there.
     pub async fn destinations_without_statistics(&mut self, key: &ServiceKey) -> Result<Vec<DestinationState>, Error> {
-        self.core.destinations(key, Detail::NoStatistics).await
+        self.session.destinations(key, Detail::NoStatistics).await
     }
 
     /// As [`Client::timeouts`](crate::Client::timeouts).
@@ -312,7 +311,7 @@ impl AsyncClient {
     /// # Errors
     /// As there.
     pub async fn timeouts(&mut self) -> Result<Timeouts, Error> {
-        self.core.timeouts().await
+        self.session.timeouts().await
     }
 
     /// As [`Client::daemons`](crate::Client::daemons).
@@ -320,7 +319,7 @@ impl AsyncClient {
     /// # Errors
     /// As there.
     pub async fn daemons(&mut self) -> Result<Vec<Daemon>, Error> {
-        self.core.daemons().await
+        self.session.daemons().await
     }
 
     /// As [`Client::info`](crate::Client::info).
@@ -328,7 +327,7 @@ impl AsyncClient {
     /// # Errors
     /// As there.
     pub async fn info(&mut self) -> Result<Info, Error> {
-        self.core.info().await
+        self.session.info().await
     }
 
     /// As [`Client::table`](crate::Client::table).
@@ -336,7 +335,7 @@ impl AsyncClient {
     /// # Errors
     /// As there.
     pub async fn table(&mut self) -> Result<Table, Error> {
-        self.core.table(Detail::Statistics).await
+        self.session.table(Detail::Statistics).await
     }
 
     /// As [`Client::table_without_statistics`](crate::Client::table_without_statistics).
@@ -344,7 +343,7 @@ impl AsyncClient {
     /// # Errors
     /// As there.
     pub async fn table_without_statistics(&mut self) -> Result<Table, Error> {
-        self.core.table(Detail::NoStatistics).await
+        self.session.table(Detail::NoStatistics).await
     }
 
     /// As [`Client::probe`](crate::Client::probe).
@@ -356,7 +355,7 @@ impl AsyncClient {
         table: &mut Table,
         commands: impl IntoIterator<Item = &'c Command>,
     ) -> Result<(), Error> {
-        self.core.probe(table, commands).await
+        self.session.probe(table, commands).await
     }
 
     /// As [`Client::explain`](crate::Client::explain).
@@ -364,7 +363,7 @@ impl AsyncClient {
     /// # Errors
     /// As there.
     pub async fn explain(&mut self, command: &Command, errno: Errno) -> Result<Option<Cause>, Error> {
-        self.core.explain(command, errno).await
+        self.session.explain(command, errno).await
     }
 }
 
@@ -396,7 +395,7 @@ impl AsyncPipeline<'_> {
     /// # Errors
     /// As there.
     pub async fn push(&mut self, command: &Command) -> Result<Vec<Outcome>, Error> {
-        if self.client.core.gather(command) { self.flush().await } else { Ok(Vec::new()) }
+        if self.client.session.enqueue(command) { self.flush().await } else { Ok(Vec::new()) }
     }
 
     /// As [`Pipeline::flush`](crate::Pipeline::flush).
@@ -404,12 +403,12 @@ impl AsyncPipeline<'_> {
     /// # Errors
     /// As there.
     pub async fn flush(&mut self) -> Result<Vec<Outcome>, Error> {
-        self.client.core.flush().await
+        self.client.session.flush().await
     }
 
     /// How many commands wait to be sent.
     pub fn pending(&self) -> usize {
-        self.client.core.gathered()
+        self.client.session.enqueued()
     }
 
     /// As [`Pipeline::explain`](crate::Pipeline::explain).
@@ -444,11 +443,11 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_comes_later_is_waited_for() {
-        let mut carrier = waiting(Duration::from_secs(100));
-        let socket = carrier.link.readiness().unwrap().unwrap();
+        let mut transport = waiting(Duration::from_secs(100));
+        let socket = transport.link.readiness().unwrap().unwrap();
         let (mut question, mut answer) = (Vec::new(), Vec::new());
         Query::resolve(&mut question, 1);
-        let (received, ()) = tokio::join!(carrier.receive(&mut answer), async {
+        let (received, ()) = tokio::join!(transport.receive(&mut answer), async {
             tokio::task::yield_now().await;
             send(socket.as_fd(), &question, SendFlags::empty()).unwrap();
         });

@@ -1,25 +1,24 @@
 //! Clients: [`Client`], which keeps its thread waiting, and `AsyncClient`, which does not.
 //!
-//! What both do is in `conversation.rs`, how they wait in `carrier.rs`.
+//! One file per group of verbs. What both do is in `session/`, how they wait in `session/transport.rs`.
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod builder;
-mod carrier;
+mod change;
 mod changes;
-mod conversation;
+mod explain;
 mod pipeline;
-mod reading;
-mod seams;
+mod probe;
 
 use std::time::Duration;
 
+#[cfg(all(test, feature = "tokio"))]
+pub(crate) use asynchronous::Waiting;
 #[cfg(feature = "tokio")]
 pub use asynchronous::{AsyncClient, AsyncPipeline};
 pub use builder::ClientBuilder;
 use builder::DEADLINE;
-pub(crate) use carrier::{Blocking, Carrier, NoTasks, Pace, Paced, now};
-pub(crate) use conversation::Core;
 pub use pipeline::Pipeline;
 
 use crate::command::Command;
@@ -31,6 +30,7 @@ use crate::info::Info;
 use crate::link::Link;
 use crate::netns::{Namespace, NamespaceError};
 use crate::service::ServiceKey;
+use crate::session::{Blocking, Session, block_on_ready};
 use crate::table::{DestinationState, ServiceState, Table};
 use crate::timeouts::Timeouts;
 use crate::wire::Detail;
@@ -58,7 +58,7 @@ use crate::wire::Detail;
 /// ```
 #[derive(Debug)]
 pub struct Client {
-    pub(crate) core: Core<Blocking>,
+    pub(crate) session: Session<Blocking>,
 }
 
 impl Client {
@@ -76,7 +76,7 @@ impl Client {
     }
 
     pub(crate) fn over(link: Link, deadline: Duration) -> Result<Self, Error> {
-        Ok(Client { core: now(Core::over(Blocking { link, deadline }))? })
+        Ok(Client { session: block_on_ready(Session::over(Blocking { link, deadline }))? })
     }
 
     /// A client of an in-memory kernel that holds this table.
@@ -112,7 +112,12 @@ impl Client {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn dry_run(self, table: Table) -> Self {
-        let link = Link::Fake(Box::new(Fake::with_original(table, self)));
+        let mut original = self;
+        let probe = move |table: &mut Table, command: &Command| {
+            // What can't be asked is not refused: the kernel itself will answer.
+            let _ = original.probe(table, [command]);
+        };
+        let link = Link::Fake(Box::new(Fake::with_original(table, probe)));
         Self::over(link, DEADLINE).expect("the in-memory kernel has the family")
     }
 
@@ -132,9 +137,9 @@ impl Client {
     /// [`Error::Io`] if there is no socket to be had. If this thread is in another network namespace, or the kernel does not say
     /// whether it is (before Linux 5.14, without `CAP_NET_ADMIN`), [`Error::Namespace`] where that of the client can't be entered.
     pub fn try_clone(&self) -> Result<Self, Error> {
-        let Blocking { link, deadline } = &self.core.carrier;
-        let carrier = Blocking { link: link.another(*deadline)?, deadline: *deadline };
-        Ok(Client { core: self.core.beside(carrier) })
+        let Blocking { link, deadline } = &self.session.transport;
+        let transport = Blocking { link: link.another(*deadline)?, deadline: *deadline };
+        Ok(Client { session: self.session.beside(transport) })
     }
 
     /// The network namespace whose director this is, to read there what is not asked through a client.
@@ -149,7 +154,7 @@ impl Client {
     /// # Errors
     /// [`NamespaceError::Unknown`] without `CAP_NET_ADMIN` in it, or of a [`fake`](Self::fake).
     pub fn namespace(&self) -> Result<Namespace, NamespaceError> {
-        self.core.carrier.link.namespace()
+        self.session.transport.link.namespace()
     }
 }
 
@@ -160,7 +165,7 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] if the kernel refused it, and then nothing was changed; see [`Error`] for the rest.
     pub fn execute(&mut self, command: &Command) -> Result<(), Error> {
-        now(self.core.execute(command))
+        block_on_ready(self.session.execute(command))
     }
 
     /// Carries many commands out, many in one system call, and returns the outcome of each in their order.
@@ -178,12 +183,12 @@ impl Client {
     /// # Errors
     /// Only when the conversation itself failed: then it is unknown which of the commands under way were carried out.
     pub fn execute_all<'c>(&mut self, commands: impl IntoIterator<Item = &'c Command>) -> Result<Vec<Outcome>, Error> {
-        now(self.core.execute_all(commands))
+        block_on_ready(self.session.execute_all(commands))
     }
 
     /// For a stream of commands whose outcomes are wanted as it goes.
     pub fn pipeline(&mut self) -> Pipeline<'_> {
-        self.core.begin();
+        self.session.clear();
         Pipeline { client: self }
     }
 }
@@ -199,7 +204,7 @@ impl Client {
     /// # Errors
     /// [`Error::Unstable`] if that never helped; see [`Error`] for the rest.
     pub fn services(&mut self) -> Result<Vec<ServiceState>, Error> {
-        now(self.core.services(Detail::Statistics))
+        block_on_ready(self.session.services(Detail::Statistics))
     }
 
     /// As [`services`](Self::services), but without [`Statistics`](crate::Statistics), which takes less work.
@@ -207,7 +212,7 @@ impl Client {
     /// # Errors
     /// As [`services`](Self::services).
     pub fn services_without_statistics(&mut self) -> Result<Vec<ServiceState>, Error> {
-        now(self.core.services(Detail::NoStatistics))
+        block_on_ready(self.session.services(Detail::NoStatistics))
     }
 
     /// One service.
@@ -215,7 +220,7 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] with [`Errno::ESRCH`](crate::Errno::ESRCH) if there is none; see [`Error`] for the rest.
     pub fn service(&mut self, key: &ServiceKey) -> Result<ServiceState, Error> {
-        now(self.core.service(key))
+        block_on_ready(self.session.service(key))
     }
 
     /// The destinations of a service, newest first; none for a service that does not exist.
@@ -223,7 +228,7 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<DestinationState>, Error> {
-        now(self.core.destinations(key, Detail::Statistics))
+        block_on_ready(self.session.destinations(key, Detail::Statistics))
     }
 
     /// As [`destinations`](Self::destinations), but without [`Statistics`](crate::Statistics).
@@ -234,7 +239,7 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub fn destinations_without_statistics(&mut self, key: &ServiceKey) -> Result<Vec<DestinationState>, Error> {
-        now(self.core.destinations(key, Detail::NoStatistics))
+        block_on_ready(self.session.destinations(key, Detail::NoStatistics))
     }
 
     /// The timeouts of connections.
@@ -242,7 +247,7 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub fn timeouts(&mut self) -> Result<Timeouts, Error> {
-        now(self.core.timeouts())
+        block_on_ready(self.session.timeouts())
     }
 
     /// The sync daemons that run, at most one of each role, master first.
@@ -250,7 +255,7 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub fn daemons(&mut self) -> Result<Vec<Daemon>, Error> {
-        now(self.core.daemons())
+        block_on_ready(self.session.daemons())
     }
 
     /// Version and size of the kernel's IPVS.
@@ -258,7 +263,7 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub fn info(&mut self) -> Result<Info, Error> {
-        now(self.core.info())
+        block_on_ready(self.session.info())
     }
 
     /// Everything that the director holds.
@@ -268,7 +273,7 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub fn table(&mut self) -> Result<Table, Error> {
-        now(self.core.table(Detail::Statistics))
+        block_on_ready(self.session.table(Detail::Statistics))
     }
 
     /// As [`table`](Self::table), but without [`Statistics`](crate::Statistics): it takes less work, and is enough to
@@ -285,6 +290,6 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub fn table_without_statistics(&mut self) -> Result<Table, Error> {
-        now(self.core.table(Detail::NoStatistics))
+        block_on_ready(self.session.table(Detail::NoStatistics))
     }
 }

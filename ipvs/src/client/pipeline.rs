@@ -1,9 +1,10 @@
 //! Streams of commands.
 
-use super::{Client, now};
+use super::Client;
 use crate::command::Command;
 use crate::error::Error;
 use crate::exchange::Outcome;
+use crate::session::block_on_ready;
 
 /// A stream of commands, many of them in one system call.
 ///
@@ -31,7 +32,7 @@ impl Pipeline<'_> {
     /// # Errors
     /// See [`Error`]; a refusal is an outcome, not an error.
     pub fn push(&mut self, command: &Command) -> Result<Vec<Outcome>, Error> {
-        if self.client.core.gather(command) { self.flush() } else { Ok(Vec::new()) }
+        if self.client.session.enqueue(command) { self.flush() } else { Ok(Vec::new()) }
     }
 
     /// Sends what is pending and returns its outcomes.
@@ -39,12 +40,12 @@ impl Pipeline<'_> {
     /// # Errors
     /// See [`Error`]; a refusal is an outcome, not an error.
     pub fn flush(&mut self) -> Result<Vec<Outcome>, Error> {
-        now(self.client.core.flush())
+        block_on_ready(self.client.session.flush())
     }
 
     /// How many commands wait to be sent.
     pub fn pending(&self) -> usize {
-        self.client.core.gathered()
+        self.client.session.enqueued()
     }
 
     /// For what else is asked between commands.

@@ -67,7 +67,7 @@ impl Dump {
     /// # Errors
     /// [`Error::Decode`] and [`Error::Refused`].
     pub fn destinations(&self, datagram: &[u8], mut take: impl FnMut(&DestinationState)) -> Result<(), Error> {
-        let family = crate::Family::V4;
+        let family = crate::service::Family::V4;
         self.read(datagram, |attrs| {
             take(&wire::decode_destination(attrs, family, self.detail)?);
             Ok(())

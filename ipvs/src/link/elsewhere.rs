@@ -5,10 +5,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use super::Datagrams;
 use crate::errno::Errno;
 use crate::error::Error;
-use crate::exchange::Buffers;
+use crate::exchange::{Buffers, Datagrams};
 use crate::netns::{Namespace, NamespaceError};
 
 #[derive(Debug)]
@@ -60,8 +59,4 @@ impl Sockets {
 
 pub(crate) fn ask_older() -> Result<impl FnMut(i32, &mut [u8]) -> Result<(), Errno>, Errno> {
     Err::<fn(i32, &mut [u8]) -> Result<(), Errno>, _>(Errno::EOPNOTSUPP)
-}
-
-pub(crate) fn cookie_of_this_thread() -> Option<u64> {
-    None
 }

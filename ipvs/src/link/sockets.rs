@@ -7,15 +7,14 @@ use std::time::Duration;
 use netlink_sys::protocols::NETLINK_GENERIC;
 use netlink_sys::{Socket, SocketAddr};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::RecvFlags;
 use rustix::net::sockopt::{self, Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 
-use super::Datagrams;
 use crate::errno::Errno;
 use crate::error::Error;
-use crate::exchange::Buffers;
+use crate::exchange::{Buffers, Datagrams};
 use crate::getsockopt::getsockopt;
-use crate::netns::{Namespace, NamespaceError};
+use crate::netns::{Namespace, NamespaceError, cookie, datagram_socket};
 
 /// What the kernel gives any socket.
 const LEAST: Buffers = Buffers { send: 4608, receive: 2304 };
@@ -145,7 +144,7 @@ impl Sockets {
 
     /// A client may have been moved to a thread of another network namespace, and with it to another table.
     fn open_older(&self) -> Option<OwnedFd> {
-        let socket = older_socket().ok()?;
+        let socket = datagram_socket().ok()?;
         let is_same = is_same_namespace(socket.as_fd(), self.netlink.as_fd());
         (is_same == Some(true)).then_some(socket)
     }
@@ -153,14 +152,8 @@ impl Sockets {
 
 /// Questions to the older interface in this thread's network namespace: each is an option and a buffer, in which the answer comes.
 pub(crate) fn ask_older() -> Result<impl FnMut(i32, &mut [u8]) -> Result<(), Errno>, Errno> {
-    let socket = older_socket()?;
+    let socket = datagram_socket()?;
     Ok(move |option, buffer: &mut [u8]| getsockopt(socket.as_fd(), libc::IPPROTO_IP, option, buffer))
-}
-
-/// A socket of the older interface, in this thread's network namespace.
-fn older_socket() -> Result<OwnedFd, Errno> {
-    rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
-        .map_err(|error| Errno::new(error.raw_os_error()))
 }
 
 /// Are two sockets in the same network namespace? `None` where the kernel does not say: before Linux 5.14 it does so only with
@@ -170,17 +163,4 @@ fn is_same_namespace(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Option<bool>
         return Some(one == other);
     }
     Some(Namespace::of_socket(one).ok()? == Namespace::of_socket(other).ok()?)
-}
-
-/// A number that no other network namespace has until the machine is started again.
-fn cookie(socket: BorrowedFd<'_>) -> Option<[u8; 8]> {
-    let mut cookie = [0; 8];
-    getsockopt(socket, libc::SOL_SOCKET, libc::SO_NETNS_COOKIE, &mut cookie).ok()?;
-    Some(cookie)
-}
-
-/// That of this thread, as a number.
-pub(crate) fn cookie_of_this_thread() -> Option<u64> {
-    let socket = older_socket().ok()?;
-    cookie(socket.as_fd()).map(u64::from_ne_bytes)
 }

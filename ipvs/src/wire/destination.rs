@@ -212,7 +212,7 @@ impl<'a> RawDestination<'a> {
         Ok(Destination {
             address: self.address(service)?,
             forwarding: self.forwarding()?,
-            weight: Weight::carried(self.weight.ok_or(missing("IPVS_DEST_ATTR_WEIGHT"))?),
+            weight: Weight::from_kernel(self.weight.ok_or(missing("IPVS_DEST_ATTR_WEIGHT"))?),
             upper_threshold: self.upper.ok_or(missing("IPVS_DEST_ATTR_U_THRESH"))?,
             lower_threshold: self.lower.ok_or(missing("IPVS_DEST_ATTR_L_THRESH"))?,
         })

@@ -110,7 +110,7 @@ pub(super) fn service_of(key: ServiceKey, scheduler: &[u8], flags: u32, timeout:
     service.scheduler = Scheduler::new(scheduler).unwrap_or(Scheduler::NONE);
     service.scheduler_flags = SchedulerFlags::from_bits_retain(flags & !NAMED);
     service.one_packet = flags & F_ONEPACKET != 0;
-    service.persistence = (flags & F_PERSISTENT != 0).then(|| Persistence::carried(timeout));
+    service.persistence = (flags & F_PERSISTENT != 0).then(|| Persistence::from_kernel(timeout));
     service
 }
 
@@ -218,7 +218,7 @@ impl<'a> RawService<'a> {
         let attr = self.netmask.ok_or(WireError::Missing("IPVS_SVC_ATTR_NETMASK"))?;
         Ok(match family {
             Family::V4 => Netmask::v4(attr.v4("IPVS_SVC_ATTR_NETMASK")?),
-            Family::V6 => Netmask::carried_v6(attr.u32("IPVS_SVC_ATTR_NETMASK")?),
+            Family::V6 => Netmask::from_kernel_v6(attr.u32("IPVS_SVC_ATTR_NETMASK")?),
         })
     }
 }

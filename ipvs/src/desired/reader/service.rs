@@ -81,7 +81,7 @@ impl Reader<'_> {
         service.scheduler_flags = self.scheduler_flags(fields, service.scheduler);
         let longest = if self.is_of_kernel { u32::MAX } else { Persistence::MAX };
         let seconds: Option<Found<u32>> = fields.integer("persistence", 1..=longest, " (seconds)", &mut self.notes);
-        service.persistence = seconds.map(|found| Persistence::carried(found.value));
+        service.persistence = seconds.map(|found| Persistence::from_kernel(found.value));
         let is = "the name of a persistence engine, such as \"sip\": 1 to 16 bytes";
         let engine = fields.text("engine", &mut self.notes, is, |name| named(name, PersistenceEngine::new));
         service.engine = engine.map(|found| found.value);

@@ -57,7 +57,7 @@ fn decode(entry: &[u8], detail: Detail, tunnel: Option<Tunnel>) -> Option<Destin
         destination: Destination {
             address: SocketAddrV4::new(Ipv4Addr::from(ip), port).into(),
             forwarding,
-            weight: Weight::carried(number(WEIGHT_12)),
+            weight: Weight::from_kernel(number(WEIGHT_12)),
             upper_threshold: number(UPPER_16),
             lower_threshold: number(LOWER_20),
         },

@@ -1,65 +1,69 @@
 //! What all clients do, however they wait: once for the blocking client and the asynchronous one.
 //!
-//! The only thing that is waited for is the next datagram, in [`Carrier::receive`]. Everything else runs through: the kernel
+//! The only thing that is waited for is the next datagram, in [`Transport::receive`]. Everything else runs through: the kernel
 //! carries requests out while they are sent. A future of these may be dropped at any time: what it leaves behind is either
-//! gone with it ([`Core::flush`]) or noted ([`Core::clear_the_way`]), and answers that come late are passed over by their number.
+//! gone with it ([`Session::flush`]) or noted ([`Session::drain_stale_replies`]), and answers that come late are passed over by their number.
+
+mod explain;
+mod probe;
+mod reading;
+mod seams;
+mod transport;
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
 
 use foldhash::fast::RandomState;
 
-use super::carrier::{Carrier, Paced};
-use crate::cause::Cause;
+pub(crate) use self::transport::{Blocking, NoTasks, Pace, Paced, Transport, block_on_ready};
+
 use crate::command::Command;
 use crate::daemon::Daemon;
 use crate::errno::Errno;
 use crate::error::Error;
+use crate::exchange::Datagrams;
 use crate::exchange::{Limits, Outcome, Progress, Query, SequenceNumbers, Window, may_have_missed};
-use crate::explain::is_broadcast_here;
 use crate::info::Info;
-use crate::link::Datagrams;
-use crate::netns::NamespaceError;
-use crate::service::{Service, ServiceKey};
+use crate::service::ServiceKey;
 use crate::timeouts::Timeouts;
-use crate::wire::{self, Detail, Read, WireError};
+use crate::wire::{self, Read, WireError};
 
 #[derive(Debug)]
-pub(crate) struct Core<C> {
-    pub(super) carrier: C,
+pub(crate) struct Session<C> {
+    pub(crate) transport: C,
     family: u16,
     numbers: SequenceNumbers,
     /// How many changes may be under way at once; known from the first of them on.
     limits: Option<Limits>,
     /// What was pushed and not yet sent.
     window: Window,
-    pub(super) request: Vec<u8>,
+    pub(crate) request: Vec<u8>,
     reply: Vec<u8>,
     /// A dump that was not read to its end: the kernel begins no other before.
     unfinished: Option<Query>,
     /// How many destinations services of IPv4 had when all of them were read, until each is asked for its destinations.
-    pub(super) destination_counts: HashMap<ServiceKey, usize, RandomState>,
+    pub(crate) destination_counts: HashMap<ServiceKey, usize, RandomState>,
     /// A conversation broke off, and left answers that wait to be received.
-    is_littered: bool,
+    has_stale_replies: bool,
 }
 
-impl<C: Carrier> Core<C> {
-    pub(super) async fn over(carrier: C) -> Result<Self, Error> {
-        let mut core = Self::with(carrier, 0);
-        core.family = core.resolve_family().await?;
-        Ok(core)
+impl<C: Transport> Session<C> {
+    pub(crate) async fn over(transport: C) -> Result<Self, Error> {
+        let mut session = Self::with(transport, 0);
+        session.family = session.resolve_family().await?;
+        Ok(session)
     }
 
     /// Another one, over a carrier to the same kernel.
-    pub(super) fn beside<D: Carrier>(&self, carrier: D) -> Core<D> {
-        Core::with(carrier, self.family)
+    pub(crate) fn beside<D: Transport>(&self, transport: D) -> Session<D> {
+        Session::with(transport, self.family)
     }
 
     /// The same conversation, waited for in another way.
     #[cfg(feature = "tokio")]
-    pub(super) fn carried_by<D>(self, change: impl FnOnce(C) -> D) -> Core<D> {
-        let Core {
-            carrier,
+    pub(crate) fn over_transport<D>(self, change: impl FnOnce(C) -> D) -> Session<D> {
+        let Session {
+            transport,
             family,
             numbers,
             limits,
@@ -68,15 +72,26 @@ impl<C: Carrier> Core<C> {
             reply,
             unfinished,
             destination_counts,
-            is_littered,
+            has_stale_replies,
         } = self;
-        let carrier = change(carrier);
-        Core { carrier, family, numbers, limits, window, request, reply, unfinished, destination_counts, is_littered }
+        let transport = change(transport);
+        Session {
+            transport,
+            family,
+            numbers,
+            limits,
+            window,
+            request,
+            reply,
+            unfinished,
+            destination_counts,
+            has_stale_replies,
+        }
     }
 
-    fn with(carrier: C, family: u16) -> Self {
-        Core {
-            carrier,
+    fn with(transport: C, family: u16) -> Self {
+        Session {
+            transport,
             family,
             numbers: SequenceNumbers::default(),
             limits: None,
@@ -85,13 +100,13 @@ impl<C: Carrier> Core<C> {
             reply: Vec::new(),
             unfinished: None,
             destination_counts: HashMap::default(),
-            is_littered: false,
+            has_stale_replies: false,
         }
     }
 
     /// For work that nothing is sent for.
     pub(crate) fn paced(&mut self) -> Paced<'_, C> {
-        Paced::new(&mut self.carrier)
+        Paced::new(&mut self.transport)
     }
 
     async fn resolve_family(&mut self) -> Result<u16, Error> {
@@ -99,13 +114,13 @@ impl<C: Carrier> Core<C> {
         self.request.clear();
         let query = Query::resolve(&mut self.request, sequence);
         let mut family = None;
-        let take = |heard: Heard<'_>| {
-            if let Heard::Message(attrs) = heard {
+        let take = |received: Received<'_>| {
+            if let Received::Message(attrs) = received {
                 family = Some(wire::decode_family_id(attrs)?);
             }
             Ok(())
         };
-        match self.converse(Datagrams::Long, query, take).await {
+        match self.send_query(Datagrams::Long, query, take).await {
             Ok(()) => family.ok_or(Error::ModuleMissing),
             Err(error) if error.errno() == Some(Errno::ENOENT) => Err(Error::ModuleMissing),
             Err(error) => Err(error),
@@ -120,9 +135,9 @@ impl<C: Carrier> Core<C> {
 }
 
 /// Changes.
-impl<C: Carrier> Core<C> {
+impl<C: Transport> Session<C> {
     pub(crate) async fn execute(&mut self, command: &Command) -> Result<(), Error> {
-        self.begin();
+        self.clear();
         self.window.push(self.family, &mut self.numbers, command);
         let outcome = self.flush().await?.pop();
         Ok(outcome.unwrap_or(Ok(()))?)
@@ -132,10 +147,10 @@ impl<C: Carrier> Core<C> {
         &mut self,
         commands: impl IntoIterator<Item = &'c Command>,
     ) -> Result<Vec<Outcome>, Error> {
-        self.begin();
+        self.clear();
         let mut outcomes = Vec::new();
         for command in commands {
-            if self.gather(command) {
+            if self.enqueue(command) {
                 self.flush_after(&mut outcomes).await?;
             }
         }
@@ -154,22 +169,22 @@ impl<C: Carrier> Core<C> {
     }
 
     /// Forgets what was gathered and not sent.
-    pub(crate) fn begin(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.window.clear();
         self.destination_counts.clear();
     }
 
     /// Adds a command to those that are sent together. Must they be sent now?
-    pub(crate) fn gather(&mut self, command: &Command) -> bool {
+    pub(crate) fn enqueue(&mut self, command: &Command) -> bool {
         let limits = match self.limits {
             Some(limits) => limits,
-            None => *self.limits.insert(Limits::of(self.carrier.link().prepare_window())),
+            None => *self.limits.insert(Limits::of(self.transport.link().prepare_window())),
         };
         self.window.push(self.family, &mut self.numbers, command);
         self.window.is_full(limits)
     }
 
-    pub(crate) fn gathered(&self) -> usize {
+    pub(crate) fn enqueued(&self) -> usize {
         self.window.len()
     }
 
@@ -211,24 +226,24 @@ impl<C: Carrier> Core<C> {
     }
 
     async fn exchange_once(&mut self, window: &mut Window) -> Result<(), Error> {
-        self.clear_the_way().await?;
-        self.carrier.link().receive_in(Datagrams::Long);
-        match self.carrier.link().send(window.datagram()) {
+        self.drain_stale_replies().await?;
+        self.transport.link().receive_in(Datagrams::Long);
+        match self.transport.link().send(window.datagram()) {
             Err(Error::Io(error)) if error.kind() == ErrorKind::WriteZero => {
                 return Err(Error::from(error).after_sending());
             }
             sent => sent?,
         }
-        let heard = self.hear(window).await;
-        self.is_littered |= heard.is_err();
-        heard.map_err(Error::after_sending)
+        let received = self.receive_outcomes(window).await;
+        self.has_stale_replies |= received.is_err();
+        received.map_err(Error::after_sending)
     }
 
-    async fn hear(&mut self, window: &mut Window) -> Result<(), Error> {
+    async fn receive_outcomes(&mut self, window: &mut Window) -> Result<(), Error> {
         loop {
             if !window.may_end_in_silence() {
-                self.carrier.receive(&mut self.reply).await?;
-            } else if !self.carrier.link().try_receive(&mut self.reply)? {
+                self.transport.receive(&mut self.reply).await?;
+            } else if !self.transport.link().try_receive(&mut self.reply)? {
                 return Ok(());
             }
             if window.feed(&self.reply)? == Progress::Done {
@@ -239,7 +254,7 @@ impl<C: Carrier> Core<C> {
 }
 
 /// What comes as an answer.
-pub(super) enum Heard<'a> {
+pub(crate) enum Received<'a> {
     /// The attributes of a message.
     Message(&'a [u8]),
     /// The end of a datagram that had so many bytes.
@@ -247,10 +262,10 @@ pub(super) enum Heard<'a> {
 }
 
 /// More datagrams than any receive buffer holds.
-const LITTER: usize = 10_000;
+const MOST_STALE: usize = 10_000;
 
 /// Reads.
-impl<C: Carrier> Core<C> {
+impl<C: Transport> Session<C> {
     pub(crate) async fn timeouts(&mut self) -> Result<Timeouts, Error> {
         self.one(&Read::Timeouts, wire::decode_timeouts).await
     }
@@ -269,28 +284,8 @@ impl<C: Carrier> Core<C> {
         self.one(&Read::Info, wire::decode_info).await
     }
 
-    pub(crate) async fn explain(&mut self, command: &Command, errno: Errno) -> Result<Option<Cause>, Error> {
-        let mut table = self.table(Detail::NoStatistics).await?;
-        if errno == Errno::ENOENT {
-            // Then the kernel may lack what every kernel is expected to have.
-            self.probe_modules(&mut table, command.service().into_iter().flat_map(Service::modules)).await?;
-        }
-        self.probe(&mut table, [command]).await?;
-        let link = self.carrier.link();
-        let mut is_broadcast = Ok(false);
-        let cause = table.cause_of(command, errno, |address| {
-            is_broadcast = link.visit(|| is_broadcast_here(address));
-            matches!(is_broadcast, Ok(true))
-        });
-        match is_broadcast {
-            // This thread must not go on as if it were where it was.
-            Err(error @ NamespaceError::Leave { .. }) => Err(error.into()),
-            _ => Ok(cause),
-        }
-    }
-
     /// A read that is answered by one message.
-    pub(super) async fn one<T>(
+    pub(crate) async fn one<T>(
         &mut self,
         read: &Read,
         decode: impl Fn(&[u8]) -> Result<T, WireError>,
@@ -305,19 +300,19 @@ impl<C: Carrier> Core<C> {
     }
 
     async fn query(&mut self, read: &Read, mut take: impl FnMut(&[u8]) -> Result<(), WireError>) -> Result<(), Error> {
-        let take = |heard: Heard<'_>| match heard {
-            Heard::Message(attrs) => take(attrs),
-            Heard::End(_) => Ok(()),
+        let take = |received: Received<'_>| match received {
+            Received::Message(attrs) => take(attrs),
+            Received::End(_) => Ok(()),
         };
         self.query_in(Datagrams::Long, read, take).await
     }
 
     /// As `query`, with the datagrams of a dump cut to this size, whose ends `take` hears of.
-    pub(super) async fn query_in(
+    pub(crate) async fn query_in(
         &mut self,
         datagrams: Datagrams,
         read: &Read,
-        mut take: impl FnMut(Heard<'_>) -> Result<(), WireError>,
+        mut take: impl FnMut(Received<'_>) -> Result<(), WireError>,
     ) -> Result<(), Error> {
         let answered = self.query_once(datagrams, read, &mut take).await;
         match &answered {
@@ -341,30 +336,30 @@ impl<C: Carrier> Core<C> {
         &mut self,
         datagrams: Datagrams,
         read: &Read,
-        take: impl FnMut(Heard<'_>) -> Result<(), WireError>,
+        take: impl FnMut(Received<'_>) -> Result<(), WireError>,
     ) -> Result<(), Error> {
         let sequence = self.numbers.take(1);
         self.request.clear();
         let query = Query::read(&mut self.request, self.family, sequence, read);
-        self.converse(datagrams, query, take).await
+        self.send_query(datagrams, query, take).await
     }
 
     /// Sends a question; `take` gets each message that answers.
-    async fn converse(
+    async fn send_query(
         &mut self,
         datagrams: Datagrams,
         query: Query,
-        take: impl FnMut(Heard<'_>) -> Result<(), WireError>,
+        take: impl FnMut(Received<'_>) -> Result<(), WireError>,
     ) -> Result<(), Error> {
-        self.clear_the_way().await?;
-        self.carrier.link().receive_in(datagrams);
+        self.drain_stale_replies().await?;
+        self.transport.link().receive_in(datagrams);
         self.unfinished = query.is_dump().then_some(query);
-        if let Err(error) = self.carrier.link().send(&self.request) {
+        if let Err(error) = self.transport.link().send(&self.request) {
             self.unfinished = None;
             return Err(error);
         }
-        let answered = self.hear_answer(query, take).await;
-        self.is_littered |= answered.is_err();
+        let answered = self.receive_answer(query, take).await;
+        self.has_stale_replies |= answered.is_err();
         if matches!(answered, Err(Error::Deadline(_))) {
             // It does not go on, and shall not keep the next call waiting, too.
             self.unfinished = None;
@@ -372,22 +367,22 @@ impl<C: Carrier> Core<C> {
         answered
     }
 
-    async fn hear_answer(
+    async fn receive_answer(
         &mut self,
         query: Query,
-        mut take: impl FnMut(Heard<'_>) -> Result<(), WireError>,
+        mut take: impl FnMut(Received<'_>) -> Result<(), WireError>,
     ) -> Result<(), Error> {
         // A dump is read to its end even if part of it can't be understood.
         let mut misunderstood = None;
         loop {
-            self.carrier.receive(&mut self.reply).await?;
-            let mut take = |heard: Heard<'_>| {
+            self.transport.receive(&mut self.reply).await?;
+            let mut take = |received: Received<'_>| {
                 if misunderstood.is_none() {
-                    misunderstood = take(heard).err();
+                    misunderstood = take(received).err();
                 }
             };
-            let progress = query.feed(&self.reply, &mut |attrs| take(Heard::Message(attrs)));
-            take(Heard::End(self.reply.len()));
+            let progress = query.feed(&self.reply, &mut |attrs| take(Received::Message(attrs)));
+            take(Received::End(self.reply.len()));
             if matches!(progress, Ok(Progress::Done) | Err(Error::Refused(_))) {
                 self.unfinished = None;
             }
@@ -398,13 +393,13 @@ impl<C: Carrier> Core<C> {
     }
 
     /// Reads what is left of a conversation that broke off, or whose future was dropped.
-    async fn clear_the_way(&mut self) -> Result<(), Error> {
-        if std::mem::take(&mut self.is_littered) {
-            self.sweep();
+    async fn drain_stale_replies(&mut self) -> Result<(), Error> {
+        if std::mem::take(&mut self.has_stale_replies) {
+            self.discard_waiting();
         }
         while self.unfinished.is_some() {
-            if let Err(error) = self.carrier.receive(&mut self.reply).await {
-                self.is_littered = true;
+            if let Err(error) = self.transport.receive(&mut self.reply).await {
+                self.has_stale_replies = true;
                 if matches!(error, Error::Deadline(_)) {
                     // It does not go on, and shall not keep others waiting.
                     self.unfinished = None;
@@ -417,9 +412,9 @@ impl<C: Carrier> Core<C> {
     }
 
     /// Takes away what waits. Of lost replies netlink tells once, and loses all others until those before are received.
-    fn sweep(&mut self) {
-        for _ in 0..LITTER {
-            match self.carrier.link().try_receive(&mut self.reply) {
+    fn discard_waiting(&mut self) {
+        for _ in 0..MOST_STALE {
+            match self.transport.link().try_receive(&mut self.reply) {
                 Ok(true) => self.end_dump(),
                 Err(Error::RepliesLost | Error::Truncated(_)) => {}
                 Ok(false) | Err(_) => return,
@@ -437,9 +432,7 @@ impl<C: Carrier> Core<C> {
 }
 
 #[cfg(test)]
-#[path = "conversation_tests.rs"]
 mod tests;
 
 #[cfg(test)]
-#[path = "fault_tests.rs"]
 mod fault_tests;

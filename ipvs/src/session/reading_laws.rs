@@ -7,8 +7,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::super::carrier::{Blocking, now};
+use super::super::{Blocking, block_on_ready};
 use super::*;
+use crate::change::Planner;
 use crate::command::Command;
 use crate::fake::{Fake, Others, World};
 use crate::link::Link;
@@ -129,13 +130,13 @@ fn staying() -> impl Strategy<Value = Staying> {
 }
 
 /// A client of a kernel in which these things happen, one before each call, over and over.
-fn core(staying: &Staying, seed: u64, events: Vec<Event>) -> Core<Blocking> {
+fn core(staying: &Staying, seed: u64, events: Vec<Event>) -> Session<Blocking> {
     let mut fake = Fake::new(staying.table());
     fake.world().seed = Some(seed);
     let mut events = events.into_iter().cycle();
     fake.others = Some(Others(Box::new(move |world| events.next().unwrap_or(Event::Nothing).happen(world))));
     let link = Link::Fake(Box::new(fake));
-    now(Core::over(Blocking { link, deadline: Duration::from_secs(1) })).unwrap()
+    block_on_ready(Session::over(Blocking { link, deadline: Duration::from_secs(1) })).unwrap()
 }
 
 fn cases() -> Config {
@@ -158,16 +159,16 @@ fn readings_are_whole_or_an_error() {
     TestRunner::new(cases())
         .run(&given, |(staying, seed, events)| {
             let is_quiet = events.iter().all(|event| matches!(event, Event::Nothing));
-            let mut core = core(&staying, seed, events);
+            let mut session = core(&staying, seed, events);
             for detail in [Detail::NoStatistics, Detail::Statistics] {
                 let keys =
                     |services: &[ServiceState]| services.iter().map(|state| state.service.key()).collect::<Vec<_>>();
-                match now(core.services(detail)) {
+                match block_on_ready(session.services(detail)) {
                     Ok(services) => assert_whole(&staying, &keys(&services))?,
                     Err(Error::Unstable) if !is_quiet => {}
                     Err(error) => return Err(TestCaseError::fail(error.to_string())),
                 }
-                let table = match now(core.table(detail)) {
+                let table = match block_on_ready(session.table(detail)) {
                     Ok(table) => table,
                     Err(Error::Unstable) if !is_quiet => continue,
                     Err(error) => return Err(TestCaseError::fail(error.to_string())),
@@ -192,7 +193,7 @@ fn readings_of_ipv4_do_not_fail() {
         .run(&given, |(ipv4, seed, mut events)| {
             events.retain(|event| !matches!(event, Event::Toggle(n) if n % 2 == 1));
             let staying = Staying { ipv4, ipv6: 0, destinations: 2 };
-            let services = now(core(&staying, seed, events).services(Detail::NoStatistics));
+            let services = block_on_ready(core(&staying, seed, events).services(Detail::NoStatistics));
             let services = services.map_err(|error| TestCaseError::fail(error.to_string()))?;
             assert_whole(&staying, &services.iter().map(|state| state.service.key()).collect::<Vec<_>>())
         })
@@ -209,7 +210,8 @@ fn one_dump_is_not_whole() {
     ] {
         let mut seen = HashMap::new();
         for seed in 0..10 {
-            let dump = now(core(&staying, seed, events.clone()).dump_services(Detail::NoStatistics, 0)).unwrap();
+            let dump =
+                block_on_ready(core(&staying, seed, events.clone()).dump_services(Detail::NoStatistics, 0)).unwrap();
             let once: HashSet<_> = dump.entries.iter().map(|state| state.service.key()).collect();
             *seen.entry((once.len() < 300, once.len() < dump.entries.len())).or_insert(0) += 1;
         }
@@ -234,12 +236,12 @@ fn another_order_has_nothing_in_common_with_the_one_before() {
 #[test]
 fn a_service_is_read_alone() {
     let staying = Staying { ipv4: 3, ipv6: 2, destinations: 3 };
-    let mut core = core(&staying, 0, Vec::new());
+    let mut session = core(&staying, 0, Vec::new());
     for key in staying.keys() {
-        let entry = now(core.entry(&key, Detail::NoStatistics)).unwrap().unwrap();
+        let entry = block_on_ready(session.entry(&key, Detail::NoStatistics)).unwrap().unwrap();
         assert_eq!(Some(&entry), staying.table().service(&key));
     }
-    assert!(now(core.entry(&"mark 99".parse().unwrap(), Detail::NoStatistics)).unwrap().is_none());
+    assert!(block_on_ready(session.entry(&"mark 99".parse().unwrap(), Detail::NoStatistics)).unwrap().is_none());
 }
 
 /// What is asked for is what decides; what is not read is not taken for what is not there.

@@ -55,7 +55,7 @@ impl<'p, P: Pace> Paced<'p, P> {
 }
 
 /// A link, and a way to wait for what comes over it.
-pub(crate) trait Carrier: Pace {
+pub(crate) trait Transport: Pace {
     /// What it carries over.
     fn link(&mut self) -> &mut Link;
 
@@ -69,11 +69,11 @@ pub(crate) trait Carrier: Pace {
 /// Keeps its thread waiting.
 #[derive(Debug)]
 pub(crate) struct Blocking {
-    pub(super) link: Link,
-    pub(super) deadline: Duration,
+    pub(crate) link: Link,
+    pub(crate) deadline: Duration,
 }
 
-impl Carrier for Blocking {
+impl Transport for Blocking {
     fn link(&mut self) -> &mut Link {
         &mut self.link
     }
@@ -94,7 +94,7 @@ impl Pace for Blocking {
 }
 
 /// The output of work over [`Blocking`], whose futures never wait.
-pub(crate) fn now<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn block_on_ready<T>(work: impl Future<Output = T>) -> T {
     match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
         Poll::Pending => unreachable!("a blocking client waits in the kernel only"),

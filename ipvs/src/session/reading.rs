@@ -18,17 +18,15 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
-use super::carrier::Carrier;
-use super::conversation::{Core, Heard};
 use super::seams::Runs;
-use crate::change::plan::Planner;
+use super::transport::Transport;
+use super::{Received, Session};
 use crate::errno::Errno;
 use crate::error::Error;
-use crate::link::Datagrams;
+use crate::exchange::Datagrams;
 use crate::service::{Family, ServiceKey};
 use crate::sockopt;
 use crate::table::{DestinationState, ServiceState, Table, TableEntry};
-use crate::timeouts::Timeouts;
 use crate::wire::sockopt as wire_sockopt;
 use crate::wire::{self, Detail, Read, WireError};
 
@@ -58,13 +56,13 @@ impl<T> Dump<T> {
 }
 
 /// Reads.
-impl<C: Carrier> Core<C> {
+impl<C: Transport> Session<C> {
     pub(crate) async fn services(&mut self, detail: Detail) -> Result<Vec<ServiceState>, Error> {
         let mut known: IndexMap<ServiceKey, (ServiceState, usize), RandomState> = IndexMap::default();
         let mut runs = Runs::default();
         self.destination_counts.clear();
         for number in 0..DUMPS {
-            self.carrier.pause(pause_before(number)).await;
+            self.transport.pause(pause_before(number)).await;
             let dump = self.dump_services(detail, number).await?;
             if dump.is_whole() {
                 return Ok(dump.entries);
@@ -134,11 +132,11 @@ impl<C: Carrier> Core<C> {
         let is_certain = number > 1 || matches!(read, Read::Destinations(_));
         let mut dump = Dump { entries: Vec::new(), lengths: Vec::new(), has_room: true };
         let mut before = 0;
-        let take = |heard: Heard<'_>| {
-            match heard {
-                Heard::Message(attrs) => dump.entries.push(decode(attrs)?),
-                Heard::End(_) if dump.entries.len() == before => {}
-                Heard::End(length) => {
+        let take = |received: Received<'_>| {
+            match received {
+                Received::Message(attrs) => dump.entries.push(decode(attrs)?),
+                Received::End(_) if dump.entries.len() == before => {}
+                Received::End(length) => {
                     dump.lengths.push(dump.entries.len() - before);
                     dump.has_room = datagrams.have_room(length, is_certain);
                     before = dump.entries.len();
@@ -164,11 +162,11 @@ impl<C: Carrier> Core<C> {
         // With one more that stays empty, all of them are there.
         let mut room = expected.saturating_add(1);
         while wire_sockopt::ask_services(&mut self.request, room) {
-            self.carrier.yield_now().await;
-            self.carrier.link().ask(wire_sockopt::GET_SERVICES, &mut self.request).ok()?;
-            self.carrier.yield_now().await;
+            self.transport.yield_now().await;
+            self.transport.link().ask(wire_sockopt::GET_SERVICES, &mut self.request).ok()?;
+            self.transport.yield_now().await;
             let counts = wire_sockopt::service_counts(&self.request)?;
-            self.carrier.yield_now().await;
+            self.transport.yield_now().await;
             if counts.len() < room {
                 return Some(counts);
             }
@@ -231,7 +229,7 @@ impl<C: Carrier> Core<C> {
         let mut known: IndexMap<SocketAddr, DestinationState, RandomState> = IndexMap::default();
         let mut runs = Runs::default();
         for number in 0..DUMPS {
-            self.carrier.pause(pause_before(number)).await;
+            self.transport.pause(pause_before(number)).await;
             let decode = |attrs: &[u8]| wire::decode_destination(attrs, key.family(), detail);
             let dump = self.dump(&Read::Destinations(*key), number, decode).await?;
             let is_there = !dump.entries.is_empty();
@@ -260,14 +258,14 @@ impl<C: Carrier> Core<C> {
     /// By the older interface; `None` if that does not know all of it, or refuses, for whatever reason.
     fn ask_destinations(&mut self, key: &ServiceKey) -> Option<Vec<DestinationState>> {
         let count = self.destination_counts.remove(key);
-        let link = self.carrier.link();
+        let link = self.transport.link();
         let ask = |option, buffer: &mut [u8]| link.ask(option, buffer);
         sockopt::all_destinations(&mut self.request, key, count, ask)
     }
 
     /// Does the older interface, which copies the destinations of a service in one call, know the same ones?
     fn are_all_of(&mut self, key: &ServiceKey, destinations: &[DestinationState]) -> bool {
-        let link = self.carrier.link();
+        let link = self.transport.link();
         let ask = |option, buffer: &mut [u8]| link.ask(option, buffer);
         let addresses = destinations.iter().map(|state| state.destination.address);
         sockopt::has_addresses(&mut self.request, key, addresses, ask)
@@ -276,30 +274,16 @@ impl<C: Carrier> Core<C> {
     pub(crate) async fn table(&mut self, detail: Detail) -> Result<Table, Error> {
         let mut entries = Vec::new();
         for state in self.services(detail).await? {
-            self.carrier.yield_now().await;
+            self.transport.yield_now().await;
             entries.extend(self.entry_of(state, detail).await?);
         }
         let (timeouts, daemons, info) = (self.timeouts().await?, self.daemons().await?, self.info().await?);
-        let table = Table::read(Vec::new(), timeouts, daemons, info).with_behaviors(self.carrier.link().behaviors());
-        Ok(self.filled(table, entries).await)
-    }
-
-    /// As much of the table as decides what `planner` does to make it as desired; what was not read is not in it, or `None`.
-    pub(crate) async fn table_for(&mut self, planner: &Planner, desired: &Table) -> Result<Table, Error> {
-        let Some(part) = planner.part_of(desired) else { return self.table(Detail::NoStatistics).await };
-        let mut entries = Vec::with_capacity(part.services.len());
-        for key in part.services {
-            entries.extend(self.entry(&key, Detail::NoStatistics).await?);
-        }
-        let timeouts = if part.timeouts { self.timeouts().await? } else { Timeouts::default() };
-        let daemons = if part.daemons { self.daemons().await? } else { Vec::new() };
-        let info = self.info().await?;
-        let table = Table::read(Vec::new(), timeouts, daemons, info).with_behaviors(self.carrier.link().behaviors());
+        let table = Table::read(Vec::new(), timeouts, daemons, info).with_behaviors(self.transport.link().behaviors());
         Ok(self.filled(table, entries).await)
     }
 
     /// The table with these services, in the kernel's order. With many of them it yields, as reading them does.
-    async fn filled(&mut self, mut table: Table, entries: Vec<TableEntry>) -> Table {
+    pub(crate) async fn filled(&mut self, mut table: Table, entries: Vec<TableEntry>) -> Table {
         table.make_room(entries.len());
         let mut paced = self.paced();
         for entry in entries.into_iter().rev() {

@@ -16,7 +16,7 @@ use std::hash::Hash;
 
 use foldhash::fast::RandomState;
 
-use super::carrier::{Pace, Paced};
+use super::{Pace, Paced};
 
 /// How many entries two runs must have in common, in the same order, unless one of them has no more.
 const OVERLAP: usize = 8;
@@ -89,11 +89,11 @@ fn continues<K: Eq>(keys: &[K], beginning: &[K]) -> bool {
 mod tests {
     use std::ops::Range;
 
-    use super::super::carrier::{NoTasks, now};
+    use super::super::{NoTasks, block_on_ready};
     use super::*;
 
     fn is_whole<K: Copy + Eq + Hash>(runs: &Runs<K>) -> bool {
-        now(runs.are_whole(&mut Paced::new(&mut NoTasks)))
+        block_on_ready(runs.are_whole(&mut Paced::new(&mut NoTasks)))
     }
 
     /// Dumps of a table whose entries are numbers, in order: what each datagram shows.

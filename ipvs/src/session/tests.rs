@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use super::*;
-use crate::client::Pace;
 use crate::fake::Fake;
 use crate::link::Link;
 use crate::service::Service;
@@ -15,7 +14,7 @@ use crate::{Destination, Table, change::Planner};
 /// Is not ready when it is first asked for a datagram, as a socket that must be waited for.
 struct Hesitant(Link);
 
-impl Carrier for Hesitant {
+impl Transport for Hesitant {
     fn link(&mut self) -> &mut Link {
         &mut self.0
     }
@@ -61,9 +60,9 @@ fn director(services: u32, destinations: u32) -> Table {
     table
 }
 
-fn core(table: &Table) -> Core<Hesitant> {
+fn core(table: &Table) -> Session<Hesitant> {
     let link = Link::Fake(Box::new(Fake::new(table.clone())));
-    poll(Core::over(Hesitant(link)), ALWAYS).unwrap().unwrap()
+    poll(Session::over(Hesitant(link)), ALWAYS).unwrap().unwrap()
 }
 
 #[test]
@@ -74,13 +73,17 @@ fn a_dump_that_was_dropped_is_in_nobodys_way() {
     let key = expected[0].service.key();
     let mut interrupted = 0;
     for polls in 1.. {
-        let mut core = core(&table);
-        if poll(core.services(Detail::Statistics), polls).is_some() {
+        let mut session = core(&table);
+        if poll(session.services(Detail::Statistics), polls).is_some() {
             break;
         }
         interrupted += 1;
-        assert_eq!(poll(core.destinations(&key, Detail::Statistics), ALWAYS).unwrap().unwrap().len(), 200, "{polls}");
-        assert_eq!(poll(core.services(Detail::Statistics), ALWAYS).unwrap().unwrap(), expected, "{polls}");
+        assert_eq!(
+            poll(session.destinations(&key, Detail::Statistics), ALWAYS).unwrap().unwrap().len(),
+            200,
+            "{polls}"
+        );
+        assert_eq!(poll(session.services(Detail::Statistics), ALWAYS).unwrap().unwrap(), expected, "{polls}");
     }
     assert!(interrupted > 1, "{interrupted}");
 }
@@ -89,14 +92,14 @@ fn a_dump_that_was_dropped_is_in_nobodys_way() {
 fn what_drains_a_dump_may_be_dropped_too() {
     let table = director(200, 0);
     for polls in 1..4 {
-        let mut core = core(&table);
-        assert!(poll(core.services(Detail::Statistics), 1).is_none());
+        let mut session = core(&table);
+        assert!(poll(session.services(Detail::Statistics), 1).is_none());
         let command = Command::DeleteService("mark 1".parse().unwrap());
-        let done = poll(core.execute(&command), polls).is_some();
+        let done = poll(session.execute(&command), polls).is_some();
         // Either it was sent or it was not; nothing is sent later.
-        let left = poll(core.services(Detail::Statistics), ALWAYS).unwrap().unwrap().len();
+        let left = poll(session.services(Detail::Statistics), ALWAYS).unwrap().unwrap().len();
         assert!(left == 199 || !done && left == 200, "{polls}: {left}");
-        assert_eq!(core.gathered(), 0);
+        assert_eq!(session.enqueued(), 0);
     }
 }
 
@@ -104,42 +107,42 @@ fn what_drains_a_dump_may_be_dropped_too() {
 fn late_answers_are_nobody_elses() {
     let table = director(3, 0);
     let key = |n: u32| format!("mark {n}").parse().unwrap();
-    let mut core = core(&table);
+    let mut session = core(&table);
     // Both are sent; what becomes of them is not waited for.
-    assert!(poll(core.execute(&Command::DeleteService(key(9))), 1).is_none());
-    assert!(poll(core.service(&key(9)), 1).is_none());
+    assert!(poll(session.execute(&Command::DeleteService(key(9))), 1).is_none());
+    assert!(poll(session.service(&key(9)), 1).is_none());
     assert_eq!(
-        poll(core.execute(&Command::DeleteService(key(2))), ALWAYS).unwrap().map_err(|error| error.errno()),
+        poll(session.execute(&Command::DeleteService(key(2))), ALWAYS).unwrap().map_err(|error| error.errno()),
         Ok(())
     );
-    assert_eq!(poll(core.service(&key(3)), ALWAYS).unwrap().unwrap().service.key(), key(3));
-    let refused = poll(core.execute(&Command::DeleteService(key(2))), ALWAYS).unwrap().unwrap_err();
+    assert_eq!(poll(session.service(&key(3)), ALWAYS).unwrap().unwrap().service.key(), key(3));
+    let refused = poll(session.execute(&Command::DeleteService(key(2))), ALWAYS).unwrap().unwrap_err();
     assert_eq!(refused.errno(), Some(Errno::ESRCH));
 }
 
 #[test]
 fn commands_of_a_dropped_flush_are_not_sent_again() {
-    let mut core = core(&Table::new());
+    let mut session = core(&Table::new());
     for n in 1..=5u32 {
-        core.gather(&Command::AddService(Service::new(format!("mark {n}").parse().unwrap())));
+        session.enqueue(&Command::AddService(Service::new(format!("mark {n}").parse().unwrap())));
     }
-    assert!(poll(core.flush(), 1).is_none());
-    assert_eq!(core.gathered(), 0);
-    core.gather(&Command::AddService(Service::new("mark 6".parse().unwrap())));
-    let outcomes = poll(core.flush(), ALWAYS).unwrap().unwrap();
+    assert!(poll(session.flush(), 1).is_none());
+    assert_eq!(session.enqueued(), 0);
+    session.enqueue(&Command::AddService(Service::new("mark 6".parse().unwrap())));
+    let outcomes = poll(session.flush(), ALWAYS).unwrap().unwrap();
     assert_eq!(outcomes, [Ok(())]);
-    assert_eq!(poll(core.services(Detail::Statistics), ALWAYS).unwrap().unwrap().len(), 6);
+    assert_eq!(poll(session.services(Detail::Statistics), ALWAYS).unwrap().unwrap().len(), 6);
 }
 
 #[test]
 fn a_change_that_was_dropped_can_be_made_again_from_wherever_it_was() {
     let desired = director(60, 3);
     for polls in (1..).step_by(3) {
-        let mut core = core(&director(5, 7));
+        let mut session = core(&director(5, 7));
         let planner = Planner::new();
-        let done = poll(crate::change::reconcile(&mut core, &desired, &planner), polls).is_some();
-        poll(crate::change::reconcile(&mut core, &desired, &planner), ALWAYS).unwrap().unwrap();
-        let present = poll(core.table(Detail::NoStatistics), ALWAYS).unwrap().unwrap();
+        let done = poll(crate::change::reconcile(&mut session, &desired, &planner), polls).is_some();
+        poll(crate::change::reconcile(&mut session, &desired, &planner), ALWAYS).unwrap().unwrap();
+        let present = poll(session.table(Detail::NoStatistics), ALWAYS).unwrap().unwrap();
         assert!(crate::change::plan(&present, &desired).is_empty(), "{polls}");
         if done {
             return;
@@ -150,7 +153,7 @@ fn a_change_that_was_dropped_can_be_made_again_from_wherever_it_was() {
 /// A client of an in-memory kernel, and that kernel.
 fn client_and_kernel() -> (crate::Client, Fake) {
     let mut client = crate::Client::fake(director(3, 2));
-    let Link::Fake(fake) = client.core.carrier.link() else { unreachable!("it was made so") };
+    let Link::Fake(fake) = client.session.transport.link() else { unreachable!("it was made so") };
     let kernel = fake.another();
     (client, kernel)
 }
@@ -242,15 +245,15 @@ fn questions_between_pushes_leave_the_outcomes_in_order() {
         let errnos: Vec<_> = outcomes.iter().map(|outcome| outcome.map_err(|refusal| refusal.errno)).collect();
         assert_eq!(errnos, expected, "{asked:b}");
 
-        let mut core = core(&table);
+        let mut session = core(&table);
         for (at, command) in commands.iter().enumerate() {
-            core.gather(command);
+            session.enqueue(command);
             if asked >> at & 1 == 1 {
-                poll(core.explain(&mark(1), Errno::EEXIST), ALWAYS).unwrap().unwrap();
+                poll(session.explain(&mark(1), Errno::EEXIST), ALWAYS).unwrap().unwrap();
                 // Dropped: its answer comes while the outcomes are waited for.
-                assert!(poll(core.service(&"mark 99".parse().unwrap()), 1).is_none());
+                assert!(poll(session.service(&"mark 99".parse().unwrap()), 1).is_none());
             }
         }
-        assert_eq!(poll(core.flush(), ALWAYS).unwrap().unwrap(), outcomes, "{asked:b}");
+        assert_eq!(poll(session.flush(), ALWAYS).unwrap().unwrap(), outcomes, "{asked:b}");
     }
 }

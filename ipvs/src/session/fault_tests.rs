@@ -10,9 +10,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::super::Client;
-use super::super::carrier::Blocking;
 use super::*;
+use crate::client::Client;
 use crate::fake::Fake;
 use crate::link::Link;
 use crate::link::faulty::{Fault, Faulty};
@@ -26,21 +25,21 @@ const DEADLINE: Duration = Duration::from_secs(1);
 
 /// A client that things happen to, and one of the same kernel that they don't.
 struct World<C> {
-    core: Core<C>,
+    session: Session<C>,
     witness: Client,
 }
 
-impl<C: Carrier> World<C> {
-    fn new(table: Table, carrier: impl FnOnce(Link) -> C) -> Self {
+impl<C: Transport> World<C> {
+    fn new(table: Table, transport: impl FnOnce(Link) -> C) -> Self {
         let kernel = Fake::new(table);
         let witness = Client::over(Link::Fake(Box::new(kernel.another())), DEADLINE).unwrap();
         let link = Link::Faulty(Box::new(Faulty::new(kernel)));
-        World { core: now(Core::over(carrier(link))).unwrap(), witness }
+        World { session: block_on_ready(Session::over(transport(link))).unwrap(), witness }
     }
 
     /// From now on, these go wrong.
     fn go_wrong(&mut self, faults: impl IntoIterator<Item = Option<Fault>>) {
-        let Link::Faulty(faulty) = self.core.carrier.link() else { unreachable!("it was made so") };
+        let Link::Faulty(faulty) = self.session.transport.link() else { unreachable!("it was made so") };
         faulty.faults = VecDeque::from_iter(faults);
     }
 
@@ -52,21 +51,21 @@ impl<C: Carrier> World<C> {
     fn is_well(&mut self) {
         self.go_wrong([]);
         let truth = self.truth();
-        match now(self.core.table(Detail::Statistics)) {
+        match block_on_ready(self.session.table(Detail::Statistics)) {
             Ok(table) => assert_eq!(table, truth),
             Err(error) => {
                 let is_known = matches!(error, Error::Deadline(_)) || error.errno() == Some(Errno::EBUSY);
                 assert!(is_known, "{error}");
-                assert_eq!(now(self.core.table(Detail::Statistics)).unwrap(), truth);
+                assert_eq!(block_on_ready(self.session.table(Detail::Statistics)).unwrap(), truth);
             }
         }
         let missing = Command::DeleteService("mark 9999".parse().unwrap());
-        assert_eq!(now(self.core.execute(&missing)).unwrap_err().errno(), Some(Errno::ESRCH));
+        assert_eq!(block_on_ready(self.session.execute(&missing)).unwrap_err().errno(), Some(Errno::ESRCH));
     }
 }
 
 /// The output of work that waits for nothing, though it may yield.
-fn now<T>(work: impl Future<Output = T>) -> T {
+fn block_on_ready<T>(work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     loop {
@@ -85,7 +84,7 @@ macro_rules! on_both {
     ($law:ident($table:expr $(, $argument:expr)*)) => {
         $law(World::new($table, blocking) $(, $argument)*);
         #[cfg(feature = "tokio")]
-        $law(World::new($table, super::super::asynchronous::Waiting::at_once) $(, $argument)*);
+        $law(World::new($table, crate::client::Waiting::at_once) $(, $argument)*);
     };
 }
 
@@ -145,13 +144,13 @@ fn director(services: u32, destinations: u8) -> Table {
     table
 }
 
-fn one_by_one<C: Carrier + Debug>(mut world: World<C>, commands: &[Command], faults: &[Option<Fault>]) {
+fn one_by_one<C: Transport + Debug>(mut world: World<C>, commands: &[Command], faults: &[Option<Fault>]) {
     world.go_wrong(faults.iter().copied());
     for command in commands {
         let before = world.truth();
         let mut after = before.clone();
         let expected = after.apply(command);
-        let told = now(world.core.execute(command));
+        let told = block_on_ready(world.session.execute(command));
         let truth = world.truth();
         match told {
             Ok(()) => assert_eq!((expected, &truth), (Ok(()), &after)),
@@ -163,12 +162,12 @@ fn one_by_one<C: Carrier + Debug>(mut world: World<C>, commands: &[Command], fau
     world.is_well();
 }
 
-fn all_together<C: Carrier + Debug>(mut world: World<C>, commands: &[Command], faults: &[Option<Fault>]) {
+fn all_together<C: Transport + Debug>(mut world: World<C>, commands: &[Command], faults: &[Option<Fault>]) {
     world.go_wrong(faults.iter().copied());
     let before = world.truth();
     let mut after = before.clone();
     let expected: Vec<Outcome> = commands.iter().map(|command| after.apply(command)).collect();
-    let told = now(world.core.execute_all(commands));
+    let told = block_on_ready(world.session.execute_all(commands));
     let truth = world.truth();
     match told {
         Ok(outcomes) => assert_eq!((outcomes, truth), (expected, after)),
@@ -178,16 +177,16 @@ fn all_together<C: Carrier + Debug>(mut world: World<C>, commands: &[Command], f
     world.is_well();
 }
 
-fn reads<C: Carrier + Debug>(mut world: World<C>, faults: &[Option<Fault>]) {
+fn reads<C: Transport + Debug>(mut world: World<C>, faults: &[Option<Fault>]) {
     let truth = world.truth();
     world.go_wrong(faults.iter().copied());
     for _ in 0..4 {
         for detail in [Detail::Statistics, Detail::NoStatistics] {
-            if let Some(table) = told(now(world.core.table(detail))) {
+            if let Some(table) = told(block_on_ready(world.session.table(detail))) {
                 assert_eq!(table, truth);
             }
         }
-        if let Some(state) = told(now(world.core.service(&key(1)))) {
+        if let Some(state) = told(block_on_ready(world.session.service(&key(1)))) {
             assert_eq!(state.service.key(), key(1));
         }
     }
@@ -206,11 +205,13 @@ fn told<T>(read: Result<T, Error>) -> Option<T> {
     }
 }
 
-fn a_whole_change<C: Carrier + Debug>(mut world: World<C>, wanted: &Table, faults: &[Option<Fault>]) {
+fn a_whole_change<C: Transport + Debug>(mut world: World<C>, wanted: &Table, faults: &[Option<Fault>]) {
     let before = world.truth();
     let change = Change::prepare(before.clone(), wanted.clone(), Planner::new()).unwrap();
     world.go_wrong(faults.iter().copied());
-    let made = now(change.apply_over(&mut world.core, &mut |_| Ok(()), &mut |_| std::ops::ControlFlow::Continue(())));
+    let made = block_on_ready(
+        change.apply_over(&mut world.session, &mut |_| Ok(()), &mut |_| std::ops::ControlFlow::Continue(())),
+    );
     let now_there = world.truth();
     let is_as = |table: &Table| crate::change::plan(&now_there, table).is_empty();
     match made {
@@ -267,13 +268,14 @@ fn each_fault_has_its_word() {
         {
             let mut world = World::new(Table::new(), blocking);
             world.go_wrong(faults.clone());
-            let told = now(world.core.execute(&add)).map_or_else(|error| error.to_string(), |()| String::new());
+            let told =
+                block_on_ready(world.session.execute(&add)).map_or_else(|error| error.to_string(), |()| String::new());
             assert!(told.contains(said) && told.is_empty() == said.is_empty(), "{fault:?}: {told}");
             assert_eq!(told.contains(UNKNOWN), is_sent && !said.is_empty(), "{fault:?}: {told}");
             assert_eq!(world.truth().services().len(), usize::from(is_sent || said.is_empty()), "{fault:?}");
             world.is_well();
             world.go_wrong(faults);
-            let told = now(world.core.info()).map_or_else(|error| error.to_string(), |_| String::new());
+            let told = block_on_ready(world.session.info()).map_or_else(|error| error.to_string(), |_| String::new());
             assert!(told.contains(said) && !told.contains(UNKNOWN), "{fault:?}: {told}");
             world.is_well();
         }
@@ -285,13 +287,13 @@ fn each_fault_has_its_word() {
 fn after_a_loss_the_next_call_is_answered() {
     let mut world = World::new(director(200, 0), blocking);
     world.go_wrong([None, Some(Fault::Fails(Errno::ENOBUFS))]);
-    let error = now(world.core.execute(&Command::DeleteService(key(1)))).unwrap_err();
+    let error = block_on_ready(world.session.execute(&Command::DeleteService(key(1)))).unwrap_err();
     assert!(matches!(error, Error::OutcomeUnknown(_)), "{error}");
-    now(world.core.execute(&Command::DeleteService(key(2)))).unwrap();
+    block_on_ready(world.session.execute(&Command::DeleteService(key(2)))).unwrap();
     world.go_wrong([None, Some(Fault::Fails(Errno::ENOBUFS))]);
-    let error = now(world.core.services(Detail::Statistics)).unwrap_err();
+    let error = block_on_ready(world.session.services(Detail::Statistics)).unwrap_err();
     assert!(matches!(error, Error::RepliesLost), "{error}");
-    now(world.core.execute(&Command::DeleteService(key(3)))).unwrap();
+    block_on_ready(world.session.execute(&Command::DeleteService(key(3)))).unwrap();
     assert_eq!(world.truth().services().len(), 197);
 }
 
@@ -300,7 +302,7 @@ fn after_a_loss_the_next_call_is_answered() {
 fn what_was_sent_in_part_is_unknown() {
     let mut world = World::new(Table::new(), blocking);
     world.go_wrong([Some(Fault::ShortSend)]);
-    let error = now(world.core.execute(&Command::Flush)).unwrap_err();
+    let error = block_on_ready(world.session.execute(&Command::Flush)).unwrap_err();
     assert!(matches!(error, Error::OutcomeUnknown(_)), "{error}");
     world.is_well();
 }
@@ -310,7 +312,7 @@ fn what_was_sent_in_part_is_unknown() {
 fn a_lost_answer_is_not_the_silence_of_a_stopped_daemon() {
     let mut world = World::new(Table::new(), blocking);
     world.go_wrong([None, Some(Fault::Lost)]);
-    let error = now(world.core.execute(&Command::StopDaemon(DaemonRole::Master))).unwrap_err();
+    let error = block_on_ready(world.session.execute(&Command::StopDaemon(DaemonRole::Master))).unwrap_err();
     assert!(matches!(error, Error::OutcomeUnknown(_)), "{error}");
 }
 
@@ -320,7 +322,7 @@ fn an_error_speaks_for_all_that_were_asked_for_together() {
     let mut world = World::new(Table::new(), blocking);
     let commands: Vec<Command> = (1..=300).map(|n| Command::AddService(Service::new(key(n)))).collect();
     world.go_wrong([None, None, Some(Fault::Fails(Errno::EIO))]);
-    let error = now(world.core.execute_all(&commands)).unwrap_err();
+    let error = block_on_ready(world.session.execute_all(&commands)).unwrap_err();
     assert!(matches!(error, Error::OutcomeUnknown(_)), "{error}");
     assert!((1..300).contains(&world.truth().services().len()));
     world.is_well();
@@ -335,7 +337,7 @@ fn connecting_ends_too() {
             let mut faulty = Faulty::new(Fake::new(Table::new()));
             let is_at_send = faults.len() == 1;
             faulty.faults = faults.into();
-            match now(Core::over(blocking(Link::Faulty(Box::new(faulty))))) {
+            match block_on_ready(Session::over(blocking(Link::Faulty(Box::new(faulty))))) {
                 Ok(_) => assert!(is_at_send && said != "Input/output"),
                 Err(error) => assert!(error.to_string().contains(said), "{error}"),
             }

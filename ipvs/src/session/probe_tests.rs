@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::*;
+use crate::client::Client;
 use crate::{
     PersistenceEngine,
     change::{Change, Planner, ReconcileError},
