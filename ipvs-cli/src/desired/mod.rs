@@ -63,8 +63,8 @@ pub fn read(name: &str, text: Vec<u8>, parser: &mut Parser<'_>) -> Result<Desire
     read_for(&Table::new(), name, text, parser)
 }
 
-/// As [`read`], but much faster if the text is made of rules as `ipvsadm -S -n` writes them, and says of most services what this
-/// director holds. The desired table is the same, but for what services and destinations have counted.
+/// As [`read`], but much faster for rules as `ipvsadm -S -n` writes them, if this director holds most
+/// of the services already. The desired table is the same, but for statistics.
 ///
 /// # Errors
 /// As those of [`read`]; only which service is near to one that is not there may be another.
@@ -108,7 +108,7 @@ fn is_command(word: &[u8]) -> bool {
     matches!(word, [b'-', ..] | [0xe2, 0x80, 0x90..=0x95, ..] | [0xe2, 0x88, 0x92, ..] | b"ipvsadm")
 }
 
-/// An empty file is left behind by a program that failed more often than it asks for an empty director.
+/// An empty file is an error: a program that failed leaves one behind.
 const EMPTY: &str = "The file is empty. For a director without services write `-C`, \
     or `version = 1` and `services = []`";
 

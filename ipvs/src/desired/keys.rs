@@ -1,4 +1,4 @@
-//! The keys of the typed notation. docs/schema/ and docs/desired-state.md say the same; tests compare.
+//! The keys of TOML and JSON. docs/schema/ and docs/desired-state.md say the same; tests compare.
 
 use crate::service::SchedulerFlags;
 

@@ -2,7 +2,7 @@
 
 use strsim::osa_distance;
 
-/// The word that was probably meant: one that others use for it, or one that differs by a slip of the finger.
+/// The word that was probably meant: one that other programs use for it, or one that is mistyped.
 pub(super) fn meant(given: &str, words: &[&'static str], others: &[(&str, &'static str)]) -> Option<&'static str> {
     // Longer ones are no slips, and comparing them would take long.
     if given.len() > 40 {
