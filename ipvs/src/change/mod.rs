@@ -23,7 +23,8 @@ use crate::table::Table;
 /// A change from one table to another, planned and tried out, but not yet made.
 ///
 /// The kernel has no transactions, no locks and no compare-and-swap, and other programs may add, edit and delete the same entries at
-/// any moment. This is what [`apply`](Self::apply), [`apply_with`](Self::apply_with) and [`Client::reconcile`] promise then:
+/// any moment. This is what [`apply`](Self::apply), [`apply_with`](Self::apply_with) and
+/// [`Client::reconcile`](crate::Client::reconcile) promise then:
 ///
 /// - **Refusals that can be foreseen** are found by [`prepare`](Self::prepare), before anything is sent.
 /// - **Done already is done.** A service or a destination that is refused because it exists is asked for, alone: if it is as desired,
@@ -81,7 +82,7 @@ impl Change {
     /// Plans the change from `before`, which was just read, to `desired`, and tries it on a copy of what it is about.
     ///
     /// What `before` does not know of its kernel is left to the kernel to refuse, unless it was asked before:
-    /// [`Client::probe`].
+    /// [`Client::probe`](crate::Client::probe).
     ///
     /// # Errors
     /// All refusals that can be foreseen.

@@ -70,7 +70,7 @@ impl Change {
     /// ```
     ///
     /// # Errors
-    /// As [`apply`](Self::apply), and [`StopReason::Hook`].
+    /// As [`apply`](Self::apply), and [`StopReason::Hook`](crate::change::StopReason::Hook).
     pub fn apply_with(
         &self,
         client: &mut Client,
