@@ -28,6 +28,7 @@ pub mod director;
 mod dropin;
 mod env;
 mod escape;
+mod exit;
 pub mod io;
 pub mod ipvsadm;
 mod program;

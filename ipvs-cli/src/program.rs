@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::director::Director;
 use crate::escape::EscapingWriter;
+use crate::exit::Exit;
 use crate::io::Streams;
 use crate::{dropin, subcommands};
 
@@ -21,12 +22,13 @@ pub fn run(argv: &[OsString], streams: &mut Streams<'_>, director: &mut Director
     // A script gets the bytes that ipvsadm writes.
     let stderr = &mut EscapingWriter::when(hints, stderr);
     let streams = &mut Streams { stdin, stdout, stderr, hints, colors };
-    match file_name(program) {
+    let exit = match file_name(program) {
         b"ipvsadm" => dropin::ipvsadm(program, arguments, streams, director),
         b"ipvsadm-save" => dropin::ipvsadm_save(arguments, streams, director),
         b"ipvsadm-restore" => dropin::ipvsadm_restore(streams, director),
-        _ => by_its_own_name(program, arguments, streams, director),
-    }
+        _ => ipvs_cli(program, arguments, streams, director),
+    };
+    exit.into()
 }
 
 /// What is behind the last slash.
@@ -36,9 +38,11 @@ fn file_name(path: &OsStr) -> &[u8] {
     &bytes[start..]
 }
 
-/// A subcommand if the first word is no option, ipvsadm's language otherwise; `--dry-run` may stand before both.
-fn by_its_own_name(program: &OsStr, arguments: &[OsString], streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+/// A subcommand if the first word is no option, ipvsadm's language otherwise; `--dry-run` may stand before both. `-h` is ipvsadm's.
+fn ipvs_cli(program: &OsStr, arguments: &[OsString], streams: &mut Streams<'_>, director: &mut Director) -> Exit {
     match arguments {
+        [] => subcommands::run(&["help".into()], streams, director),
+        [help, ..] if help == "--help" => subcommands::run(&["help".into()], streams, director),
         [dry_run, subcommand, rest @ ..] if dry_run == subcommands::DRY_RUN && !is_option(subcommand) => {
             subcommands::run(&[&[subcommand.clone(), dry_run.clone()], rest].concat(), streams, director)
         }

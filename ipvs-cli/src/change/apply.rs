@@ -14,10 +14,10 @@ use ipvs::{
 use crate::change::args::{Manner, Restrictions};
 use crate::change::difference::{Difference, Notation};
 use crate::change::drained::LeftDrained;
-use crate::change::guard::{Conduct, Verdict, carry_out};
+use crate::change::guard::{ApplyError, ApplyOptions, carry_out};
 use crate::change::prepare::{self, Prepared, Text};
 use crate::change::summary::{Summary, counted};
-use crate::env::signals;
+use crate::exit::Exit;
 use crate::session::journal::{Outcome, Record};
 use crate::session::json;
 use crate::session::{Session, Trouble, Wait};
@@ -30,7 +30,7 @@ pub(crate) fn change(
     text: Text,
     restrictions: &Restrictions,
     manner: &Manner,
-) -> Result<u8, Trouble> {
+) -> Result<Exit, Trouble> {
     // Later than the clock can say is never.
     let mut deadline = manner.timeout.and_then(|limit| Instant::now().checked_add(limit));
     let mut approved = Vec::new();
@@ -59,10 +59,11 @@ pub(crate) fn change(
         show(session, &prepared, manner.json);
         check_deletions(&summary, manner)?;
         report(session, &summary, manner);
-        return Ok(0);
+        return Ok(Exit::Success);
     }
-    let conduct = Conduct { is_ours: session.director.is_of_this_machine(), deadline, display: &session.display };
-    let (client, marks) = session.director.client_and_marks().map_err(|error| Trouble::Other(error.to_string()))?;
+    let options =
+        ApplyOptions { owns_process: session.director.is_of_this_machine(), deadline, display: &session.display };
+    let (client, marks) = session.director.client_and_marks()?;
     let mut set_marks = |phase| match (prepared.marks.is_empty(), phase) {
         (true, _) => Ok(()),
         (false, Phase::Undoing) => marks.apply(&prepared.marks.before).map_err(|error| error.to_string()),
@@ -71,7 +72,7 @@ pub(crate) fn change(
     if let Err(trouble) = prepared.claims.begin(&prepared.change) {
         return Err(Trouble::Other(format!("nothing was changed: {}", trouble.text().trim_end())));
     }
-    let applied = carry_out(&prepared.change, &mut set_marks, client, &conduct);
+    let applied = carry_out(&prepared.change, &mut set_marks, client, &options);
     let record = Record { subcommand, file: text.path(), outcome: Outcome::Done, detail: "" };
     match applied {
         Ok(applied) => {
@@ -87,24 +88,24 @@ pub(crate) fn change(
             if applied.attempts > 1 {
                 session.note("another program changed the director meanwhile, so the change was planned again");
             }
-            let Err(trouble) = settled else { return Ok(0) };
+            let Err(trouble) = settled else { return Ok(Exit::Success) };
             session.complain(format_args!("the change was made, but {}; run it again", trouble.text().trim_end()));
-            Ok(signals::BETWEEN)
+            Ok(Exit::Between)
         }
-        Err(verdict) => {
-            if matches!(verdict.unmade.state, DirectorState::Untouched | DirectorState::Undone)
+        Err(error) => {
+            if matches!(error.unmade.state, DirectorState::Untouched | DirectorState::Undone)
                 && let Err(trouble) = prepared.claims.restore()
             {
                 session.complain(trouble.text().trim_end());
             }
-            let reason = reason(&prepared, &verdict);
+            let reason = reason(&prepared, &error);
             session.log(&manner.logging, &Record { outcome: Outcome::Failed, detail: &reason, ..record });
             session.say(reason);
-            explain(session, &verdict);
-            if let Some(advice) = verdict.advice() {
+            explain(session, &error);
+            if let Some(advice) = error.advice() {
                 session.complain(advice);
             }
-            Ok(verdict.status())
+            Ok(error.exit())
         }
     }
 }
@@ -207,9 +208,9 @@ pub(crate) fn show_drained(session: &mut Session<'_, '_>, left: &[LeftDrained], 
 }
 
 /// What stays of a change that was to be undone, and what another program keeps different.
-fn explain(session: &mut Session<'_, '_>, verdict: &Verdict) {
+fn explain(session: &mut Session<'_, '_>, error: &ApplyError) {
     const NAMED: usize = 10;
-    let report = &verdict.unmade.report;
+    let report = &error.unmade.report;
     for kept in report.kept.iter().take(NAMED) {
         session.complain(format_args!("not undone: {}: {}", kept.command, kept.reason));
     }
@@ -225,11 +226,11 @@ fn explain(session: &mut Session<'_, '_>, verdict: &Verdict) {
 }
 
 /// What went wrong, where the file asks for it, and how the director is now.
-fn reason(prepared: &Prepared, verdict: &Verdict) -> String {
-    let StopReason::Refused(refused) = &verdict.unmade.reason else { return format!("ipvs-cli: {verdict}") };
+fn reason(prepared: &Prepared, error: &ApplyError) -> String {
+    let StopReason::Refused(refused) = &error.unmade.reason else { return format!("ipvs-cli: {error}") };
     let RefusedCommand { command, refusal, cause, .. } = &**refused;
     let reason = cause.map_or_else(|| refusal.to_string(), |cause| cause.to_string());
-    let state = verdict.unmade.state;
+    let state = error.unmade.state;
     match prepare::place(&prepared.desired, command) {
         Some(place) => format!("{place}: {reason}; {state}"),
         None => format!("ipvs-cli: {}: {reason}; {state}", prepare::told(command)),

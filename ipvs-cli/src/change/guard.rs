@@ -10,13 +10,14 @@ use ipvs::{
 };
 
 use crate::env::broken_pipe;
-use crate::env::signals::{self, Signals};
+use crate::env::signals::Signals;
+use crate::exit::Exit;
 use crate::session::progress::Display;
 
 /// How a change is made.
-pub(crate) struct Conduct<'d> {
+pub(crate) struct ApplyOptions<'d> {
     /// Signals and closed pipes are those of this program, and not of one that has our code in it.
-    pub(crate) is_ours: bool,
+    pub(crate) owns_process: bool,
     /// When it has to be done.
     pub(crate) deadline: Option<Instant>,
     pub(crate) display: &'d Display,
@@ -24,7 +25,7 @@ pub(crate) struct Conduct<'d> {
 
 /// A change that was not made.
 #[derive(Debug)]
-pub(crate) struct Verdict {
+pub(crate) struct ApplyError {
     pub(crate) unmade: ChangeError,
     interrupted: Option<Interrupted>,
 }
@@ -35,14 +36,13 @@ enum Interrupted {
     Late,
 }
 
-impl Verdict {
+impl ApplyError {
     /// The exit status.
-    pub(crate) fn status(&self) -> u8 {
-        const AS_IT_WAS: u8 = 1;
+    pub(crate) fn exit(&self) -> Exit {
         match (self.unmade.state, self.interrupted) {
-            (DirectorState::Partial | DirectorState::Unknown, _) => signals::BETWEEN,
-            (_, Some(Interrupted::Signal(signal))) => 128 + u8::try_from(signal).unwrap_or(0),
-            _ => AS_IT_WAS,
+            (DirectorState::Partial | DirectorState::Unknown, _) => Exit::Between,
+            (_, Some(Interrupted::Signal(signal))) => Exit::Signal(signal),
+            _ => Exit::No,
         }
     }
 
@@ -62,7 +62,7 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for ApplyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.interrupted {
             Some(Interrupted::Signal(signal)) => {
@@ -81,9 +81,9 @@ pub(crate) fn carry_out(
     change: &Change,
     hook: impl FnMut(Phase) -> Result<(), String>,
     client: &mut Client,
-    conduct: &Conduct<'_>,
-) -> Result<Applied, Verdict> {
-    let has_work = conduct.is_ours && !change.plan().is_empty();
+    options: &ApplyOptions<'_>,
+) -> Result<Applied, ApplyError> {
+    let has_work = options.owns_process && !change.plan().is_empty();
     // Where they can't be heard they end the program midway, which the next run makes good.
     let signals = has_work.then(|| Signals::listen().ok()).flatten();
     if has_work {
@@ -91,13 +91,13 @@ pub(crate) fn carry_out(
     }
     let mut interrupted = None;
     let made = change.apply_with(client, hook, |progress| {
-        conduct.display.doing(|| told(progress));
-        interrupted = interrupted.or_else(|| interruption(signals.as_ref(), conduct.deadline));
+        options.display.doing(|| told(progress));
+        interrupted = interrupted.or_else(|| interruption(signals.as_ref(), options.deadline));
         if interrupted.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     made.map_err(|unmade| {
         let interrupted = interrupted.filter(|_| matches!(unmade.reason, StopReason::Interrupted));
-        Verdict { unmade, interrupted }
+        ApplyError { unmade, interrupted }
     })
 }
 

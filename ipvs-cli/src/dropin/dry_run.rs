@@ -9,10 +9,9 @@ use crate::change::difference::{Difference, Notation};
 use crate::change::summary::Summary;
 use crate::director::Director;
 use crate::escape::EscapingWriter;
+use crate::exit::Exit;
 use crate::io::Streams;
 use crate::session::{Session, Trouble};
-
-const NO_DIRECTOR: u8 = 2;
 
 /// Tries a command line of ipvsadm out. Returns the exit status that it would have.
 pub(crate) fn ipvsadm(
@@ -20,7 +19,7 @@ pub(crate) fn ipvsadm(
     arguments: &[OsString],
     streams: &mut Streams<'_>,
     director: &mut Director,
-) -> u8 {
+) -> Exit {
     try_out(streams, director, |streams, director| super::ipvsadm(program, arguments, streams, director))
 }
 
@@ -28,8 +27,8 @@ pub(crate) fn ipvsadm(
 pub(crate) fn try_out(
     streams: &mut Streams<'_>,
     director: &mut Director,
-    work: impl FnOnce(&mut Streams<'_>, &mut Director) -> u8,
-) -> u8 {
+    work: impl FnOnce(&mut Streams<'_>, &mut Director) -> Exit,
+) -> Exit {
     let read = director.table().and_then(|table| Ok((director.client()?.try_clone()?.dry_run(table.clone()), table)));
     let (copy, before) = match read {
         Ok(read) => read,
@@ -50,7 +49,7 @@ pub(crate) fn try_out(
     status
 }
 
-fn unreadable(error: Error, streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+fn unreadable(error: Error, streams: &mut Streams<'_>, director: &mut Director) -> Exit {
     let trouble = Trouble::Kernel(error);
-    Session::new(streams, director, false).conclude(Err(trouble), NO_DIRECTOR)
+    Session::new(streams, director, false).conclude(Err(trouble), Exit::Trouble)
 }

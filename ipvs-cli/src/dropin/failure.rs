@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use ipvs::{Cause, Errno, Error};
 
 use crate::director::{has_raw_sockets, is_unavailable};
+use crate::exit::Exit;
 use crate::io::Streams;
 use crate::ipvsadm::Usage;
 use crate::ipvsadm::hint::{self, Place};
@@ -93,26 +94,26 @@ impl Failure {
     }
 
     /// The exit status.
-    fn status(&self) -> u8 {
+    fn exit(&self) -> Exit {
         match self {
-            Failure::Usage(usage) => usage.status(),
-            Failure::Unavailable(_) => 2,
-            Failure::Change { .. } | Failure::Lost { .. } | Failure::Busy(_) => 255,
-            Failure::Read { .. } | Failure::File { .. } => 1,
+            Failure::Usage(usage) => usage.exit(),
+            Failure::Unavailable(_) => Exit::Trouble,
+            Failure::Change { .. } | Failure::Lost { .. } | Failure::Busy(_) => Exit::Refused,
+            Failure::Read { .. } | Failure::File { .. } => Exit::No,
         }
     }
 
     /// Says so on standard error; returns the exit status.
-    pub(crate) fn tell(&self, program: &[u8], streams: &mut Streams<'_>) -> u8 {
+    pub(crate) fn tell(&self, program: &[u8], streams: &mut Streams<'_>) -> Exit {
         self.tell_at(None, program, streams)
     }
 
     /// The same, about a line of `-R`.
-    pub(crate) fn tell_at(&self, place: Option<&Place>, program: &[u8], streams: &mut Streams<'_>) -> u8 {
+    pub(crate) fn tell_at(&self, place: Option<&Place>, program: &[u8], streams: &mut Streams<'_>) -> Exit {
         let hint = hint::line(place, self.hint()).filter(|_| (streams.hints)());
         // There is nowhere to say that this could not be said.
         let _ = self.write(streams.stderr, program, hint.as_deref());
-        self.status()
+        self.exit()
     }
 
     /// What the message leaves open.
@@ -171,7 +172,7 @@ mod tests {
     fn told(failure: &Failure) -> (String, u8) {
         let mut text = Vec::new();
         failure.write(&mut text, b"ipvsadm", None).unwrap();
-        (String::from_utf8(text).unwrap(), failure.status())
+        (String::from_utf8(text).unwrap(), u8::from(failure.exit()))
     }
 
     fn refused(command: CommandKind, errno: Errno) -> Error {

@@ -18,6 +18,7 @@ use self::failure::Failure;
 use self::restore::{Source, restore};
 use crate::director::Director;
 use crate::escape::EscapingWriter;
+use crate::exit::Exit;
 use crate::io::Streams;
 use crate::ipvsadm::hint::edit::{self, Typed};
 use crate::ipvsadm::names::Names;
@@ -34,7 +35,7 @@ pub(crate) fn ipvsadm(
     arguments: &[OsString],
     streams: &mut Streams<'_>,
     director: &mut Director,
-) -> u8 {
+) -> Exit {
     let program = program.as_bytes();
     let words = arguments.iter().map(|argument| argument.as_bytes()).collect();
     with_parser(|parser| {
@@ -46,8 +47,12 @@ pub(crate) fn ipvsadm(
                 review_notes(director);
                 done
             }
-            Ok(Invocation::Change(command)) => change(program, &command, parser.typed, streams, director).map(|()| 0),
-            Ok(invocation) => perform(program, &invocation, streams, director, &mut Names::default()).map(|()| 0),
+            Ok(Invocation::Change(command)) => {
+                change(program, &command, parser.typed, streams, director).map(|()| Exit::Success)
+            }
+            Ok(invocation) => {
+                perform(program, &invocation, streams, director, &mut Names::default()).map(|()| Exit::Success)
+            }
             Err(usage) => Err(misunderstood(usage, director)),
         };
         result.unwrap_or_else(|failure| failure.tell(program, streams))
@@ -74,18 +79,18 @@ fn change(
 }
 
 /// `ipvsadm-save` is a script to ipvsadm: it looks for `-n` and takes words for nothing.
-pub(crate) fn ipvsadm_save(arguments: &[OsString], streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+pub(crate) fn ipvsadm_save(arguments: &[OsString], streams: &mut Streams<'_>, director: &mut Director) -> Exit {
     let mut numeric = false;
     for argument in arguments.iter().map(|argument| argument.as_bytes()) {
         numeric |= argument == b"-n";
         if argument.first() == Some(&b'-') && argument != b"-n" {
             let _ = streams.stderr.write_all(SAVE_HELP);
-            return 1;
+            return Exit::No;
         }
     }
     let invocation = Invocation::Save { numeric };
     match perform(SCRIPTS_PROGRAM, &invocation, streams, director, &mut Names::default()) {
-        Ok(()) => 0,
+        Ok(()) => Exit::Success,
         Err(failure) => failure.tell(SCRIPTS_PROGRAM, streams),
     }
 }
@@ -95,7 +100,7 @@ const SAVE_HELP: &[u8] = b"ipvsadm-save: Script to save the IPVS table to stdout
 ";
 
 /// `ipvsadm-restore` takes arguments, too, but does not look at them.
-pub(crate) fn ipvsadm_restore(streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+pub(crate) fn ipvsadm_restore(streams: &mut Streams<'_>, director: &mut Director) -> Exit {
     with_parser(|parser| {
         let result = script::restore(SCRIPTS_PROGRAM, streams, director, parser);
         review_notes(director);

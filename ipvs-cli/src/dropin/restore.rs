@@ -10,6 +10,7 @@ use ipvs::{Cause, Command, Errno, Outcome, Pipeline};
 use crate::director::Director;
 use crate::dropin::failure::Failure;
 use crate::dropin::lines::{LineReader, Next};
+use crate::exit::Exit;
 use crate::io::Streams;
 use crate::ipvsadm::hint::Place;
 use crate::ipvsadm::names::Names;
@@ -31,7 +32,7 @@ pub(crate) fn restore(
     streams: &mut Streams<'_>,
     director: &mut Director,
     parser: &mut Parser<'_>,
-) -> Result<u8, Failure> {
+) -> Result<Exit, Failure> {
     let (mut lines, words) = (LineReader::new(), Words::default());
     if source == Source::Script {
         // All of it first, as it may be made from the table: `ipvsadm-save | ipvsadm-restore`.
@@ -41,7 +42,7 @@ pub(crate) fn restore(
     // Without IPVS, `-R` reads nothing.
     director.info().map_err(Failure::Unavailable)?;
     let sent = (streams.hints)().then(Sent::default);
-    let mut reader = Reader { program, source, streams, parser, lines, words, status: 0, sent };
+    let mut reader = Reader { program, source, streams, parser, lines, words, status: Exit::Success, sent };
     loop {
         let client = director.client().map_err(Failure::change)?;
         let invocation = match reader.changes(&mut client.pipeline())? {
@@ -53,9 +54,9 @@ pub(crate) fn restore(
             return Ok(reader.tell_line(&failure));
         }
         if matches!(invocation, Invocation::Help | Invocation::Version) {
-            return Ok(0);
+            return Ok(Exit::Success);
         }
-        reader.status = 0;
+        reader.status = Exit::Success;
     }
 }
 
@@ -74,7 +75,7 @@ struct Reader<'r, 's, 'n> {
     lines: LineReader,
     words: Words,
     /// Of the last line that had words.
-    status: u8,
+    status: Exit,
     /// Kept where somebody is there to be told more than the original tells.
     sent: Option<Sent>,
 }
@@ -187,7 +188,7 @@ impl Reader<'_, '_, '_> {
         for outcome in outcomes {
             let line = self.sent.as_mut().and_then(|sent| sent.lines.pop_front());
             self.status = match outcome {
-                Ok(()) => 0,
+                Ok(()) => Exit::Success,
                 Err(refusal) => {
                     let mut failure = Failure::change((*refusal).into());
                     if let (Some((_, command)), Some(sent)) = (&line, &mut self.sent) {
@@ -200,7 +201,7 @@ impl Reader<'_, '_, '_> {
     }
 
     /// Tells what is wrong with the line that was read last; returns the exit status.
-    fn tell_line(&mut self, failure: &Failure) -> u8 {
+    fn tell_line(&mut self, failure: &Failure) -> Exit {
         let place = self.sent.is_some().then(|| self.place());
         failure.tell_at(place.as_ref(), self.program, self.streams)
     }

@@ -11,11 +11,12 @@ use ipvs::{
     change::{Change, Planner},
 };
 
-use crate::change::guard::{Conduct, carry_out};
+use crate::change::guard::{ApplyOptions, carry_out};
 use crate::director::Director;
 use crate::dropin::failure::Failure;
 use crate::dropin::lines::{LineReader, Next};
 use crate::dropin::restore::{self, Source};
+use crate::exit::Exit;
 use crate::io::{Input, Streams, read_whole};
 use crate::ipvsadm::{Invocation, Parser, Words};
 use crate::session::progress::Display;
@@ -28,7 +29,7 @@ pub(crate) fn restore(
     streams: &mut Streams<'_>,
     director: &mut Director,
     parser: &mut Parser<'_>,
-) -> Result<u8, Failure> {
+) -> Result<Exit, Failure> {
     // Without IPVS nothing is read.
     director.client().and_then(Client::info).map_err(Failure::Unavailable)?;
     let display = Display::new(director.is_of_this_machine() && (streams.hints)());
@@ -108,18 +109,19 @@ fn without_a_gap(
     streams: &mut Streams<'_>,
     director: &mut Director,
     mut display: Display,
-) -> Option<u8> {
-    let is_ours = director.is_of_this_machine();
+) -> Option<Exit> {
+    let owns_process = director.is_of_this_machine();
     let client = director.client().ok()?;
-    let made = carry_out(change, &mut |_| Ok(()), client, &Conduct { is_ours, deadline: None, display: &display });
+    let made =
+        carry_out(change, &mut |_| Ok(()), client, &ApplyOptions { owns_process, deadline: None, display: &display });
     display.end();
     match made {
-        Ok(_) => Some(0),
-        Err(verdict) if verdict.is_interrupted() => {
-            let text = format!("ipvsadm-restore: {verdict}\n");
+        Ok(_) => Some(Exit::Success),
+        Err(error) if error.is_interrupted() => {
+            let text = format!("ipvsadm-restore: {error}\n");
             // To where nothing could be said about it.
             let _ = streams.stderr.write_all(text.as_bytes());
-            Some(verdict.status())
+            Some(error.exit())
         }
         Err(_) => None,
     }

@@ -14,10 +14,8 @@ use signal_hook::flag::register_usize;
 use signal_hook::iterator::Signals as Arriving;
 use signal_hook::low_level::emulate_default_handler;
 
+use crate::exit::Exit;
 use crate::io::Output;
-
-/// The exit status of a program whose director is between.
-pub(crate) const BETWEEN: u8 = 3;
 
 const ASKING: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
 
@@ -75,7 +73,7 @@ fn hear(heard: &Heard, signal: i32, is_second: bool) {
         let _ = emulate_default_handler(signal);
     }
     let _ = Output::stderr().write_all(ENDED.as_bytes());
-    std::process::exit(BETWEEN.into());
+    std::process::exit(u8::from(Exit::Between).into());
 }
 
 /// The signals that whoever started us has had ignored, as nohup does; a bit for each. They stay so.

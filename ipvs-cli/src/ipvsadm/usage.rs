@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use super::rules::Slot;
+use crate::exit::Exit;
 
 /// Why a command line cannot be carried out.
 ///
@@ -84,8 +85,8 @@ pub enum Role {
 
 impl Usage {
     /// The exit status.
-    pub fn status(&self) -> u8 {
-        if self.is_scan_error() || *self == Usage::NoCommand { 255 } else { 2 }
+    pub(crate) fn exit(&self) -> Exit {
+        if self.is_scan_error() || *self == Usage::NoCommand { Exit::Refused } else { Exit::Trouble }
     }
 
     /// Does `-R` end with this line? After what the scanner finds it goes on.
@@ -179,6 +180,6 @@ mod tests {
         assert!(!Usage::UnknownOption(b"-Q".to_vec()).ends_restore());
         assert!(Usage::NoCommand.ends_restore());
         assert!(Usage::ZeroPort.ends_restore());
-        assert_eq!([Usage::NoCommand.status(), Usage::ZeroPort.status()], [255, 2]);
+        assert_eq!([Usage::NoCommand.exit(), Usage::ZeroPort.exit()], [Exit::Refused, Exit::Trouble]);
     }
 }

@@ -12,6 +12,7 @@ use ipvs::desired::{Problem, Problems};
 use ipvs::{Client, Error};
 
 use crate::director::{Director, is_forbidden};
+use crate::exit::Exit;
 use crate::io::Streams;
 use crate::session::journal::{Logging, Record};
 use crate::session::progress::Display;
@@ -161,16 +162,20 @@ impl<'a, 's> Session<'a, 's> {
         }
     }
 
-    /// The exit status of what was done, or else this one, and what was the trouble.
-    pub(crate) fn conclude(&mut self, done: Result<u8, Trouble>, status: u8) -> u8 {
-        match done {
-            Ok(status) => return status,
-            Err(Trouble::Problems(problems)) => self.problems("", &problems),
-            Err(Trouble::Kernel(error)) => self.complain(why(&error)),
-            Err(Trouble::Told(lines)) => self.write(&lines),
-            Err(Trouble::Other(message)) => self.complain(message),
+    /// The exit status of what was done, or of the trouble, which is reported: [`Exit::Trouble`] without IPVS, else this one.
+    pub(crate) fn conclude(&mut self, done: Result<Exit, Trouble>, otherwise: Exit) -> Exit {
+        let trouble = match done {
+            Ok(exit) => return exit,
+            Err(trouble) => trouble,
+        };
+        let exit = if matches!(trouble, Trouble::Kernel(_)) { Exit::Trouble } else { otherwise };
+        match trouble {
+            Trouble::Problems(problems) => self.problems("", &problems),
+            Trouble::Kernel(error) => self.complain(why(&error)),
+            Trouble::Told(lines) => self.write(&lines),
+            Trouble::Other(message) => self.complain(message),
         }
-        status
+        exit
     }
 
     /// Takes the lock of this director; `None` where there is none to take.

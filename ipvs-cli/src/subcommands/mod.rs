@@ -32,10 +32,11 @@ use clap::{CommandFactory, FromArgMatches};
 use ipvs::netns::Namespace;
 
 use self::cli::{Cli, Subcommand};
-use self::output::{ColoredLines, Heeded};
+use self::output::{ColoredLines, ErrorTrackingWriter};
 use crate::director::Director;
 use crate::env::broken_pipe;
 use crate::escape::{self, EscapingWriter};
+use crate::exit::Exit;
 use crate::io::Streams;
 use crate::session::Session;
 use crate::state::file::StateDirectory;
@@ -61,14 +62,14 @@ pub fn command() -> clap::Command {
 }
 
 /// Carries a subcommand out; `arguments` are those behind the program's name. Returns the exit status.
-pub(crate) fn run(arguments: &[OsString], streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+pub(crate) fn run(arguments: &[OsString], streams: &mut Streams<'_>, director: &mut Director) -> Exit {
     if director.is_of_this_machine() {
         broken_pipe::die_on_broken_pipe();
     }
     let words = std::iter::once(OsStr::new("ipvs-cli")).chain(arguments.iter().map(OsString::as_os_str));
     let parsed = command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
-    let if_lost = parsed.as_ref().map_or(Some(USAGE), |cli| output::status_if_lost(&cli.subcommand));
-    let mut out = Heeded::new(&mut *streams.stdout);
+    let is_change = parsed.as_ref().is_ok_and(|cli| output::is_change(&cli.subcommand));
+    let mut out = ErrorTrackingWriter::new(&mut *streams.stdout);
     let status = {
         let mut colored;
         let written: &mut dyn Write = match &parsed {
@@ -94,11 +95,11 @@ pub(crate) fn run(arguments: &[OsString], streams: &mut Streams<'_>, director: &
     let Some(error) = out.end() else { return status };
     // To where nothing could be said about it.
     let _ = writeln!(streams.stderr, "ipvs-cli: standard output: {error}");
-    if_lost.unwrap_or(status)
+    if is_change { status } else { Exit::Trouble }
 }
 
 /// What clap has to say, and which subcommands there are, if it knows none of that name.
-fn help_or_usage(error: clap::Error, arguments: &[OsString], streams: &mut Streams<'_>) -> u8 {
+fn help_or_usage(error: clap::Error, arguments: &[OsString], streams: &mut Streams<'_>) -> Exit {
     let error = in_one_line(error);
     let mut text = error.render().to_string();
     if let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidSubcommand)
@@ -109,7 +110,7 @@ fn help_or_usage(error: clap::Error, arguments: &[OsString], streams: &mut Strea
     let out = if error.use_stderr() { &mut *streams.stderr } else { &mut *streams.stdout };
     // Of stdout it is told later.
     let _ = out.write_all(text.as_bytes());
-    u8::try_from(error.exit_code()).unwrap_or(2)
+    if error.use_stderr() { Exit::Trouble } else { Exit::Success }
 }
 
 /// The same error, with no line ended by a word that it quotes.
@@ -143,13 +144,13 @@ fn subcommands(arguments: &[OsString], wrong: &str) -> Vec<String> {
 }
 
 /// There, if another network namespace is asked for, and with the thread back in its own then.
-fn run_in(cli: Cli, streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+fn run_in(cli: Cli, streams: &mut Streams<'_>, director: &mut Director) -> Exit {
     if let Some(directory) = &cli.state_dir {
         // Without a directory that was asked for, owners and drained servers would not be known.
         if let Err(error) = StateDirectory::check(directory) {
             // To where nothing could be said about it.
             let _ = writeln!(streams.stderr, "ipvs-cli: --state-dir {error}; nothing was changed");
-            return USAGE;
+            return Exit::Trouble;
         }
         director.set_state_directory(directory.clone());
     }
@@ -159,15 +160,12 @@ fn run_in(cli: Cli, streams: &mut Streams<'_>, director: &mut Director) -> u8 {
         Err(error) => {
             // To where nothing could be said about it.
             let _ = writeln!(streams.stderr, "ipvs-cli: {error}");
-            USAGE
+            Exit::Trouble
         }
     }
 }
 
-/// The exit status of a call that can't be understood, or is about what is not there.
-const USAGE: u8 = 2;
-
-fn dispatch(cli: Cli, streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+fn dispatch(cli: Cli, streams: &mut Streams<'_>, director: &mut Director) -> Exit {
     match cli.subcommand {
         Subcommand::Apply(apply) => apply::run(&apply, &mut Session::new(streams, director, apply.manner.quiet)),
         Subcommand::Diff(diff) => diff::run(&diff, &mut Session::new(streams, director, false)),

@@ -5,14 +5,14 @@ use std::io::{self, ErrorKind, Write};
 use crate::subcommands::cli::Subcommand;
 
 /// Standard output, and the first error of writing to it.
-pub(super) struct Heeded<'o> {
+pub(super) struct ErrorTrackingWriter<'o> {
     out: &'o mut dyn Write,
     error: Option<io::Error>,
 }
 
-impl<'o> Heeded<'o> {
+impl<'o> ErrorTrackingWriter<'o> {
     pub(super) fn new(out: &'o mut dyn Write) -> Self {
-        Heeded { out, error: None }
+        ErrorTrackingWriter { out, error: None }
     }
 
     /// Why not all of it was written. That nobody reads it any more is none.
@@ -30,7 +30,7 @@ impl<'o> Heeded<'o> {
     }
 }
 
-impl Write for Heeded<'_> {
+impl Write for ErrorTrackingWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.out.write(bytes);
         self.heed(written)
@@ -84,25 +84,16 @@ impl Write for ColoredLines<'_> {
     }
 }
 
-/// The exit status if what it prints is lost; `None` of those that are for a change, which is made all the same.
-pub(super) fn status_if_lost(subcommand: &Subcommand) -> Option<u8> {
-    match subcommand {
-        Subcommand::Show(_)
-        | Subcommand::Check(_)
-        | Subcommand::Convert(_)
-        | Subcommand::Conns(_)
-        | Subcommand::Metrics(_)
-        | Subcommand::Top(_)
-        | Subcommand::Owners(_)
-        | Subcommand::Watch(_) => Some(1),
-        // There, 1 means something else.
-        Subcommand::Diff(_) | Subcommand::Doctor(_) | Subcommand::Mark(_) => Some(2),
+/// Is it a change, which is made even if what it prints is lost?
+pub(super) fn is_change(subcommand: &Subcommand) -> bool {
+    matches!(
+        subcommand,
         Subcommand::Apply(_)
-        | Subcommand::Restore(_)
-        | Subcommand::Drain(_)
-        | Subcommand::Undrain(_)
-        | Subcommand::Weight(_) => None,
-    }
+            | Subcommand::Restore(_)
+            | Subcommand::Drain(_)
+            | Subcommand::Undrain(_)
+            | Subcommand::Weight(_)
+    )
 }
 
 #[cfg(test)]

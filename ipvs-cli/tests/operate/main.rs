@@ -272,6 +272,20 @@ fn what_is_wrong_with_the_command_line_is_told() {
     }
 }
 
+/// `-h` is an option of ipvsadm.
+#[test]
+fn without_a_word_it_prints_its_own_help() {
+    let mut director = Director::new();
+    let help = director.run("ipvs-cli help");
+    assert!(help.status == 0 && help.stdout.contains("\n  apply "), "{help:?}");
+    assert_eq!(director.run("ipvs-cli --help"), help);
+    assert_eq!(director.run("ipvs-cli"), help);
+    assert_eq!(director.run("/usr/sbin/ipvs-cli"), help);
+    let ipvsadm = director.run("ipvs-cli -h");
+    assert!(ipvsadm.stdout.contains("--add-service"), "{ipvsadm:?}");
+    assert_eq!(director.run("ipvsadm"), director.run("ipvsadm -L"), "the drop-in lists");
+}
+
 /// A file that is none, and one that does not end.
 #[test]
 fn what_is_no_file_is_refused_with_its_name() {

@@ -34,13 +34,13 @@ fn it_is_told_and_has_a_status() {
     let mut director = Director::new();
     assert_eq!(director.feed("ipvs-cli apply --quiet -", SHOP).status, 0);
     for (line, status) in [
-        ("show", 1),
-        ("show --json", 1),
-        ("show --toml", 1),
-        ("show --rules", 1),
-        ("conns", 1),
-        ("metrics", 1),
-        ("watch --count 1 --interval 0.1", 1),
+        ("show", 2),
+        ("show --json", 2),
+        ("show --toml", 2),
+        ("show --rules", 2),
+        ("conns", 2),
+        ("metrics", 2),
+        ("watch --count 1 --interval 0.1", 2),
         ("apply -", 0),
         ("drain --json --all 192.0.2.12", 0),
         ("diff -", 2),

@@ -62,6 +62,7 @@ fn says_that_the_module_is_missing() {
     let loader = NoLoader::new();
     unload();
     without_modprobe();
+    subcommands_have_one_status();
     where_modprobe_finds_no_modules();
     the_doctor_finds_it();
     where_modprobe_finds_it(Path::new(&loader.0));
@@ -69,6 +70,27 @@ fn says_that_the_module_is_missing() {
     unload();
     loads_again();
     says_which_scheduler_is_missing();
+}
+
+/// One fault, one status.
+fn subcommands_have_one_status() {
+    for line in [
+        "apply -",
+        "restore",
+        "diff -",
+        "show",
+        "show --json",
+        "drain tcp:192.0.2.1:80 192.0.2.11",
+        "undrain --all 192.0.2.11",
+        "weight --all 192.0.2.11 1",
+        "owners",
+        "watch --count 1",
+        "metrics",
+    ] {
+        let said = shell::with(Target::Ours, |shell| shell.type_in(&format!("ipvs-cli {line}"), b"-A -f 1\n"));
+        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert_eq!((said.status, text.lines().count()), (Status::Exit(2), 1), "{line}: {text}");
+    }
 }
 
 fn without_modprobe() {

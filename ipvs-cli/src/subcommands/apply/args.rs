@@ -6,9 +6,10 @@ use crate::change::args::{Manner, Wanted};
 
 const HELP: &str = "\
 Exit status: 0 done, or nothing to change; 1 wrong file, refused, over
---max-deletions or answered no: the director is as it was; 2 wrong usage; 3 the
-director is between two states, its state is unknown, or the list of owners was
-not written: run it again; 128 + signal: interrupted, and undone.
+--max-deletions or answered no: the director is as it was; 2 wrong usage, or no
+access to IPVS; 3 the director is between two states, its state is unknown, or
+the list of owners was not written: run it again; 128 + signal: interrupted, and
+undone.
 
 Examples:
   ipvs-cli apply shop.toml

@@ -18,13 +18,12 @@ use ipvs::proc::{Connection, Connections, ConnectionsError};
 use self::group::{Count, Groups};
 use self::order::First;
 use crate::escape;
+use crate::exit::Exit;
 use crate::render::Lines;
 use crate::session::json;
 use crate::session::{Session, Trouble};
 
 pub(super) use args::Conns;
-
-const TROUBLE: u8 = 1;
 
 /// How much is read at a time.
 const CHUNK: usize = 64 << 10;
@@ -32,12 +31,12 @@ const CHUNK: usize = 64 << 10;
 /// So many lines are held back at most, by their usual length.
 const LINES: usize = 256;
 
-pub(super) fn run(conns: &Conns, session: &mut Session<'_, '_>) -> u8 {
+pub(super) fn run(conns: &Conns, session: &mut Session<'_, '_>) -> Exit {
     let done = read(conns, session);
-    session.conclude(done, TROUBLE)
+    session.conclude(done, Exit::No)
 }
 
-fn read(conns: &Conns, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
+fn read(conns: &Conns, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     let path = conns.from.clone().unwrap_or_else(|| session.director.connections().to_owned());
     let mut damage = Damage::default();
     if path.as_os_str() == "-" {
@@ -72,8 +71,8 @@ impl Damage {
         self.first.get_or_insert(error);
     }
 
-    fn tell(self, path: &Path, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
-        let Some(first) = self.first else { return Ok(0) };
+    fn tell(self, path: &Path, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
+        let Some(first) = self.first else { return Ok(Exit::Success) };
         // What was understood goes first.
         let _ = session.streams.stdout.flush();
         let more = match self.lines {

@@ -11,23 +11,22 @@ use ipvs::{Command, DaemonRole, Timeouts};
 use crate::change::offline::File;
 use crate::change::prepare::empty_director;
 use crate::desired::groups_of;
+use crate::exit::Exit;
 use crate::ipvsadm::with_parser;
 use crate::render;
 use crate::session::{Session, Trouble};
 
 pub(super) use args::Convert;
 
-const WRONG: u8 = 1;
-
-pub(super) fn run(convert: &Convert, session: &mut Session<'_, '_>) -> u8 {
+pub(super) fn run(convert: &Convert, session: &mut Session<'_, '_>) -> Exit {
     let done = File::read(session, &convert.file, convert.services_only).and_then(|file| {
         let text = file.written(convert)?;
         session.display.end();
         // An error of writing is reported at the end of the run.
         let _ = session.streams.stdout.write_all(&text);
-        Ok(0)
+        Ok(Exit::Success)
     });
-    session.conclude(done, WRONG)
+    session.conclude(done, Exit::No)
 }
 
 impl File {

@@ -13,18 +13,16 @@ use crate::change::marks::MarkChange;
 use crate::change::offline::{self, Comparison};
 use crate::change::prepare;
 use crate::change::summary::Summary;
+use crate::exit::Exit;
 use crate::session::Session;
 
 pub(super) use args::Diff;
 
-const DIFFERENT: u8 = 1;
-const TROUBLE: u8 = 2;
-
-pub(super) fn run(diff: &Diff, session: &mut Session<'_, '_>) -> u8 {
+pub(super) fn run(diff: &Diff, session: &mut Session<'_, '_>) -> Exit {
     if let Some(new) = &diff.new {
         let compared = offline::compare(session, &diff.wanted.file, new, &diff.wanted.restrictions);
         let done = compared.map(|Comparison { before, plan, marks }| show(session, diff, &before, &plan, &marks));
-        return session.conclude(done, TROUBLE);
+        return session.conclude(done, Exit::Trouble);
     }
     let done = prepare::prepare(session, &diff.wanted).map(|prepared| {
         let change = &prepared.change;
@@ -32,13 +30,13 @@ pub(super) fn run(diff: &Diff, session: &mut Session<'_, '_>) -> u8 {
         show_drained(session, &prepared.left_drained, diff.json);
         status
     });
-    session.conclude(done, TROUBLE)
+    session.conclude(done, Exit::Trouble)
 }
 
 /// Shows what the plan changes. Returns the exit status.
-fn show(session: &mut Session<'_, '_>, diff: &Diff, before: &Table, plan: &Plan, marks: &MarkChange) -> u8 {
+fn show(session: &mut Session<'_, '_>, diff: &Diff, before: &Table, plan: &Plan, marks: &MarkChange) -> Exit {
     if plan.is_empty() && marks.is_empty() {
-        return 0;
+        return Exit::Success;
     }
     session.display.end();
     let notation = match diff {
@@ -51,7 +49,7 @@ fn show(session: &mut Session<'_, '_>, diff: &Diff, before: &Table, plan: &Plan,
     if notation == Notation::Changes {
         session.report(Summary::of(before, plan.commands()).with_marks(marks));
     }
-    DIFFERENT
+    Exit::No
 }
 
 impl Diff {

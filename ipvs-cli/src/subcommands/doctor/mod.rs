@@ -16,12 +16,10 @@ use ipvs::{Error, Family};
 
 use self::director::Director;
 use self::real_server::{Method, Role, Wrapping};
+use crate::exit::Exit;
 use crate::session::{Session, Trouble};
 use crate::subcommands::findings::marks as check;
 use crate::subcommands::findings::{Finding, Level, write_json};
-
-const FOUND: u8 = 1;
-const TROUBLE: u8 = 2;
 
 /// Find what keeps packets from their service, and the commands that mend it
 #[derive(Args, Debug)]
@@ -89,13 +87,13 @@ enum Over {
     Ipv6,
 }
 
-pub(super) fn run(doctor: &Doctor, session: &mut Session<'_, '_>) -> u8 {
+pub(super) fn run(doctor: &Doctor, session: &mut Session<'_, '_>) -> Exit {
     let done = match doctor.real_server {
         Some(vip) => real_server(&doctor.role(vip)).map(|found| ("real-server", found)),
         None => director(session).map(|found| ("director", found)),
     };
     let done = done.map(|(role, found)| tell(doctor.json, role, &found, session));
-    session.conclude(done, TROUBLE)
+    session.conclude(done, Exit::Trouble)
 }
 
 impl Doctor {
@@ -119,7 +117,7 @@ impl Doctor {
 }
 
 /// Says it. Gives the exit status.
-fn tell(is_json: bool, role: &'static str, found: &[Finding], session: &mut Session<'_, '_>) -> u8 {
+fn tell(is_json: bool, role: &'static str, found: &[Finding], session: &mut Session<'_, '_>) -> Exit {
     if is_json {
         session.display.end();
         // Of errors of writing it is told at the end.
@@ -130,7 +128,7 @@ fn tell(is_json: bool, role: &'static str, found: &[Finding], session: &mut Sess
             session.report("nothing was found");
         }
     }
-    if found.iter().any(|finding| finding.level == Level::Problem) { FOUND } else { 0 }
+    if found.iter().any(|finding| finding.level == Level::Problem) { Exit::No } else { Exit::Success }
 }
 
 fn real_server(role: &Role) -> Result<Vec<Finding>, Trouble> {

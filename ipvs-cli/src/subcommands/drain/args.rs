@@ -10,8 +10,8 @@ use crate::subcommands::servers::Servers;
 
 const HELP: &str = "\
 Exit status: 0 drained; 1 not drained, or not in time: what was set to weight 0
-stays there, and the command can be run again; 2 wrong usage; 128 + signal:
-interrupted, as for 1.
+stays there, and the command can be run again; 2 wrong usage, or no access to
+IPVS; 128 + signal: interrupted, as for 1.
 
 Examples:
   ipvs-cli drain tcp:192.0.2.1:80 192.0.2.11

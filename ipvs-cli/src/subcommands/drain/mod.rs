@@ -16,14 +16,12 @@ use ipvs::drain::{DrainStep, InUse};
 use self::sysctl::Settings;
 use self::targets::{Look, Outcome, Target};
 use crate::env::signals::Signals;
+use crate::exit::Exit;
 use crate::session::{Session, Trouble, Wait};
 use crate::state::notes::Notes;
 use crate::subcommands::servers::{PATIENCE, UNCHANGED, execute, log, scheduler, select, tell_of_last_servers};
 
 pub(super) use args::Drain;
-
-/// The exit status when something is not drained.
-const NOT_DRAINED: u8 = 1;
 
 /// How often the kernel is asked.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -33,14 +31,14 @@ const BLINK: Duration = Duration::from_millis(50);
 
 const NOT_DELETED: &str = "nothing more was deleted, and the weights are 0; --wait waits for it";
 
-pub(super) fn run(drain: &Drain, session: &mut Session<'_, '_>) -> u8 {
+pub(super) fn run(drain: &Drain, session: &mut Session<'_, '_>) -> Exit {
     let signals = session.director.is_of_this_machine().then(|| Signals::listen().ok()).flatten();
     let clock = Clock { signals, deadline: drain.timeout.and_then(|limit| Instant::now().checked_add(limit)) };
     let done = drain_them(drain, session, &clock);
     log("drain", &done, &drain.logging, session);
-    let status = session.conclude(done.map(|(status, _)| status), NOT_DRAINED);
+    let status = session.conclude(done.map(|(status, _)| status), Exit::No);
     match clock.signal() {
-        Some(signal) if status != 0 => 128 + u8::try_from(signal).unwrap_or(0),
+        Some(signal) if status != Exit::Success => Exit::Signal(signal),
         _ => status,
     }
 }
@@ -84,7 +82,7 @@ impl Clock {
     }
 }
 
-fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Result<(u8, String), Trouble> {
+fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Result<(Exit, String), Trouble> {
     let is_of_this_machine = session.director.is_of_this_machine();
     let settings = if is_of_this_machine { Settings::read() } else { Settings::DEFAULT };
     let selected = select(session, &drain.servers, &mut |_, _| {})?;
@@ -111,7 +109,10 @@ fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Re
     match trouble {
         None => Ok((status, logged)),
         // By now it is said what became of each.
-        Some(trouble) => Ok((session.conclude(Err(trouble), NOT_DRAINED).max(status), logged)),
+        Some(trouble) => {
+            session.conclude(Err(trouble), Exit::No);
+            Ok((Exit::No, logged))
+        }
     }
 }
 

@@ -4,11 +4,12 @@ use ipvs::Weight;
 use ipvs::desired::parts::{Fields, Scalar};
 use ipvs::drain::InUse;
 
+use super::End;
 use super::args::Drain;
 use super::targets::{Outcome, Target};
-use super::{End, NOT_DRAINED};
 use crate::arguments::service;
 use crate::escape::ShellCommand;
+use crate::exit::Exit;
 use crate::session::Session;
 use crate::session::json;
 use crate::state::notes::Notes;
@@ -96,8 +97,8 @@ pub(super) fn report(
     notes: &Notes,
     end: End,
     session: &mut Session<'_, '_>,
-) -> (u8, String) {
-    let mut status = 0;
+) -> (Exit, String) {
+    let mut status = Exit::Success;
     let mut logged = Vec::new();
     for target in targets {
         let fate = Fate::of(target, end);
@@ -109,7 +110,7 @@ pub(super) fn report(
             tell(target, fate, &back, session);
         }
         if !fate.is_drained(target) {
-            status = NOT_DRAINED;
+            status = Exit::No;
         }
         logged.push(format!("{target} {}", fate.word()));
     }

@@ -3,14 +3,13 @@
 use fwmark::Backend;
 
 use super::trouble;
+use crate::exit::Exit;
 use crate::session::{Session, Trouble};
 use crate::subcommands::findings::marks::{Wrong, look};
 use crate::subcommands::findings::{Finding, write_json};
 
-const FOUND: u8 = 1;
-
 /// Says what was found, a line each or as JSON. Gives the exit status.
-pub(super) fn check(backend: &mut Backend, is_json: bool, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
+pub(super) fn check(backend: &mut Backend, is_json: bool, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     let table = session.director.table();
     let wrong = look(backend, table.as_ref().ok()).map_err(trouble)?.wrong;
     if let Err(error) = table {
@@ -24,5 +23,5 @@ pub(super) fn check(backend: &mut Backend, is_json: bool, session: &mut Session<
     } else {
         wrong.iter().for_each(|line| session.report(line));
     }
-    Ok(if wrong.is_empty() { 0 } else { FOUND })
+    Ok(if wrong.is_empty() { Exit::Success } else { Exit::No })
 }

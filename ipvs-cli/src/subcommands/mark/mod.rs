@@ -16,6 +16,7 @@ use ipvs::desired::parts::Fields;
 use crate::arguments::packets::{Packets, written};
 use crate::desired::group;
 use crate::env::broken_pipe;
+use crate::exit::Exit;
 use crate::session::journal::{Logging, Outcome, Record};
 use crate::session::json;
 use crate::session::{Session, Trouble, Wait};
@@ -23,7 +24,6 @@ use crate::subcommands::findings::marks;
 
 /// How long another of us may be at work before this one gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
-const TROUBLE: u8 = 2;
 
 /// Mark packets, so that several ports are one service
 #[derive(Args, Debug)]
@@ -172,14 +172,14 @@ enum Choice {
     IptablesNft,
 }
 
-pub(super) fn run(marks: &Marks, session: &mut Session<'_, '_>) -> u8 {
+pub(super) fn run(marks: &Marks, session: &mut Session<'_, '_>) -> Exit {
     let done = match &marks.task {
         Task::Add(add) => marks.add(add, session),
         Task::List(list) => marks.list(list, session),
         Task::Delete(delete) => marks.delete(delete, session),
         Task::Check(check) => marks.open().and_then(|mut backend| check::check(&mut backend, check.json, session)),
     };
-    session.conclude(done, TROUBLE)
+    session.conclude(done, Exit::Trouble)
 }
 
 impl Marks {
@@ -195,7 +195,7 @@ impl Marks {
         opened.map_err(trouble)
     }
 
-    fn add(&self, add: &Add, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
+    fn add(&self, add: &Add, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
         let _turn = session.take_turn(&Wait::new(Some(PATIENCE), "nothing was changed; try again"))?;
         let mut backend = self.open()?;
         let mut rules = backend.list().map_err(trouble)?;
@@ -223,10 +223,10 @@ impl Marks {
             (Wanted::This(_), false) => session.report("nothing to change"),
             (Wanted::This(_), true) => {}
         }
-        Ok(0)
+        Ok(Exit::Success)
     }
 
-    fn list(&self, list: &List, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
+    fn list(&self, list: &List, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
         let rules = self.open()?.list().map_err(trouble)?;
         for rule in rules {
             if list.json {
@@ -237,11 +237,10 @@ impl Marks {
                 session.report(written(&rule));
             }
         }
-        Ok(0)
+        Ok(Exit::Success)
     }
 
-    fn delete(&self, delete: &Delete, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
-        const NOTHING: u8 = 1;
+    fn delete(&self, delete: &Delete, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
         let _turn = session.take_turn(&Wait::new(Some(PATIENCE), "nothing was changed; try again"))?;
         let mut backend = self.open()?;
         broken_pipe::ignore_broken_pipe();
@@ -250,7 +249,7 @@ impl Marks {
             let rules = backend.list().unwrap_or_default();
             let change = backend.remove();
             log(session, &delete.logging, "deleted", &rules, &change);
-            return change.map(|_| 0).map_err(trouble);
+            return change.map(|_| Exit::Success).map_err(trouble);
         }
         let rules = backend.list().map_err(trouble)?;
         let is_meant = |rule: &MarkRule| {
@@ -260,11 +259,11 @@ impl Marks {
         let (deleted, kept): (Vec<_>, Vec<_>) = rules.into_iter().partition(is_meant);
         if deleted.is_empty() {
             session.complain("there is no such rule; `ipvs-cli mark list' shows those that there are");
-            return Ok(NOTHING);
+            return Ok(Exit::No);
         }
         let change = backend.apply(&kept);
         log(session, &delete.logging, "deleted", &deleted, &change);
-        change.map(|_| 0).map_err(trouble)
+        change.map(|_| Exit::Success).map_err(trouble)
     }
 }
 

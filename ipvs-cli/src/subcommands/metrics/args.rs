@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 const HELP: &str = "\
-Exit status: 0 written; 1 trouble; 2 wrong usage.
+Exit status: 0 written; 1 FILE can't be written, or ADDRESS not be used; 2
+wrong usage, or no access to IPVS.
 
 Examples:
   ipvs-cli metrics --destinations

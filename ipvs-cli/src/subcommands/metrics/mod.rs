@@ -15,14 +15,13 @@ use prometheus_client::registry::Registry;
 use self::families::Families;
 use self::reading::Reading;
 use crate::director::Director;
+use crate::exit::Exit;
 use crate::session::{Session, Trouble};
 use crate::state::file;
 
 pub(super) use args::Metrics;
 
-const TROUBLE: u8 = 1;
-
-pub(super) fn run(metrics: &Metrics, session: &mut Session<'_, '_>) -> u8 {
+pub(super) fn run(metrics: &Metrics, session: &mut Session<'_, '_>) -> Exit {
     let done = match (metrics.listen, &metrics.output) {
         (Some(at), _) => listen(at, metrics, session),
         (None, Some(path)) => read(session.director, metrics).and_then(|text| {
@@ -37,7 +36,7 @@ pub(super) fn run(metrics: &Metrics, session: &mut Session<'_, '_>) -> u8 {
             read(session.director, metrics).map(|text| drop(session.streams.stdout.write_all(text.as_bytes())))
         }
     };
-    session.conclude(done.map(|()| 0), TROUBLE)
+    session.conclude(done.map(|()| Exit::Success), Exit::No)
 }
 
 /// One scrape's text.

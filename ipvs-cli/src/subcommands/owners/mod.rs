@@ -6,19 +6,18 @@ use ipvs::desired::parts::Scalar;
 
 use crate::arguments::service;
 use crate::change::claims::StoredLedger;
+use crate::exit::Exit;
 use crate::session::json;
 use crate::session::{Session, Trouble};
 
 pub(super) use args::Owners;
 
-const TROUBLE: u8 = 1;
-
-pub(super) fn run(owners: &Owners, session: &mut Session<'_, '_>) -> u8 {
+pub(super) fn run(owners: &Owners, session: &mut Session<'_, '_>) -> Exit {
     let done = list(owners, session);
-    session.conclude(done, TROUBLE)
+    session.conclude(done, Exit::No)
 }
 
-fn list(owners: &Owners, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
+fn list(owners: &Owners, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     let table = session.director.table_without_statistics()?;
     let stored = StoredLedger::read(session, &table)?;
     let width = stored.ledger.claims().map(|(_, claim)| claim.owner().as_str().len()).fold(5, usize::max);
@@ -34,5 +33,5 @@ fn list(owners: &Owners, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
             session.print(format_args!("{:width$}  {service}", claim.owner()));
         }
     }
-    Ok(0)
+    Ok(Exit::Success)
 }

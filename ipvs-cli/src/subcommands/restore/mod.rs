@@ -11,15 +11,14 @@ use crate::change::prepare::{Text, absolute};
 use crate::director::Director;
 use crate::dropin;
 use crate::escape;
+use crate::exit::Exit;
 use crate::io::{FileInput, Streams};
 use crate::session::journal::{Outcome, Record};
 use crate::session::{Session, Trouble};
 
 pub(super) use args::Restore;
 
-const AS_IT_WAS: u8 = 1;
-
-pub(super) fn run(restore: &Restore, streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+pub(super) fn run(restore: &Restore, streams: &mut Streams<'_>, director: &mut Director) -> Exit {
     if restore.line_by_line {
         return line_by_line(restore, streams, director);
     }
@@ -30,11 +29,11 @@ pub(super) fn run(restore: &Restore, streams: &mut Streams<'_>, director: &mut D
         let restrictions = Restrictions { undrain: restore.undrain, ownership, ..Restrictions::default() };
         apply::change("restore", &mut session, text, &restrictions, &restore.manner)
     });
-    session.conclude(done, AS_IT_WAS)
+    session.conclude(done, Exit::No)
 }
 
 /// As ipvsadm-restore, which reads standard input.
-fn line_by_line(restore: &Restore, streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+fn line_by_line(restore: &Restore, streams: &mut Streams<'_>, director: &mut Director) -> Exit {
     if restore.file == Path::new("-") {
         return run_lines(restore, None, streams, director);
     }
@@ -45,19 +44,19 @@ fn line_by_line(restore: &Restore, streams: &mut Streams<'_>, director: &mut Dir
         }
         Err(error) => {
             let trouble = Trouble::Other(format!("{}: {error}", escape::path(&restore.file)));
-            Session::new(streams, director, false).conclude(Err(trouble), AS_IT_WAS)
+            Session::new(streams, director, false).conclude(Err(trouble), Exit::No)
         }
     }
 }
 
-fn run_lines(restore: &Restore, file: Option<&str>, streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+fn run_lines(restore: &Restore, file: Option<&str>, streams: &mut Streams<'_>, director: &mut Director) -> Exit {
     if restore.manner.dry_run {
         return dropin::try_out(streams, director, dropin::ipvsadm_restore);
     }
     let status = dropin::ipvsadm_restore(streams, director);
     let (outcome, detail) = match status {
-        0 => (Outcome::Done, "line by line".to_owned()),
-        _ => (Outcome::Failed, format!("line by line, exit status {status}; part of it may be done")),
+        Exit::Success => (Outcome::Done, "line by line".to_owned()),
+        _ => (Outcome::Failed, format!("line by line, exit status {}; part of it may be done", u8::from(status))),
     };
     let record = Record { subcommand: "restore", file, outcome, detail: &detail };
     Session::new(streams, director, true).log(&restore.manner.logging, &record);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ipvs::desired::parts::{Fields, Scalar};
 use ipvs::{Command, DestinationState, Errno, ServiceKey, Weight};
 
+use crate::exit::Exit;
 use crate::session::journal::{Logging, Outcome as Logged, Record};
 use crate::session::{Session, Trouble};
 
@@ -25,12 +26,12 @@ pub(super) const UNCHANGED: &str = "nothing was changed; --wait waits for it";
 /// One line in the system's log: what became of each destination, or that the kernel failed. Wrong names change nothing.
 pub(super) fn log(
     subcommand: &str,
-    done: &Result<(u8, String), Trouble>,
+    done: &Result<(Exit, String), Trouble>,
     logging: &Logging,
     session: &Session<'_, '_>,
 ) {
     let (outcome, detail) = match done {
-        Ok((0, what)) => (Logged::Done, what.clone()),
+        Ok((Exit::Success, what)) => (Logged::Done, what.clone()),
         Ok((_, what)) => (Logged::Failed, what.clone()),
         Err(trouble @ Trouble::Kernel(_)) => (Logged::Failed, trouble.text()),
         Err(_) => return,

@@ -44,10 +44,17 @@ pub(in crate::subcommands) fn check(selected: &[Selected], otherwise: &str) -> R
             Some(Cure::Fallback(command)) => format!("`{command}` lets another server answer them"),
             Some(Cure::OtherScheduler) => format!("{scheduler} has no fallback; give the service another scheduler"),
         };
-        told.push((key, format!(
-            "ipvs-cli: {key}: while a real server has weight 0, {scheduler} refuses the new clients that it has for \
-             that server; {what_to_do}; --force {otherwise}; nothing was changed\n"
-        )));
+        told.push((
+            key,
+            format!(
+                "{key}: while a real server has weight 0, {scheduler} refuses the new clients that it has for \
+             that server; {what_to_do}; --force {otherwise}; nothing was changed"
+            ),
+        ));
     }
-    if told.is_empty() { Ok(()) } else { Err(Trouble::Told(told.into_iter().map(|(_, line)| line).collect())) }
+    if told.is_empty() {
+        Ok(())
+    } else {
+        Err(Trouble::Other(told.into_iter().map(|(_, line)| line).collect::<Vec<_>>().join("\nipvs-cli: ")))
+    }
 }

@@ -3,7 +3,8 @@
 use clap::Args;
 
 const HELP: &str = "\
-Exit status: 0 shown; 1 trouble; 2 wrong usage.
+Exit status: 0 shown; 1 no such service, or not all of it is known; 2 wrong
+usage, or no access to IPVS.
 
 Examples:
   ipvs-cli show

@@ -14,6 +14,7 @@ use crate::arguments::service;
 use crate::desired::groups_of;
 use crate::director::Director;
 use crate::dropin::listing;
+use crate::exit::Exit;
 use crate::io::Streams;
 use crate::ipvsadm::names::Names;
 use crate::ipvsadm::request::{ListRequest, Listed, View};
@@ -22,27 +23,24 @@ use crate::session::{Session, Trouble};
 
 pub(super) use args::Show;
 
-const USAGE: u8 = 2;
-const TROUBLE: u8 = 1;
-
-pub(super) fn run(show: &Show, streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+pub(super) fn run(show: &Show, streams: &mut Streams<'_>, director: &mut Director) -> Exit {
     let mut session = Session::new(streams, director, false);
     let service = match show.service.as_slice() {
         [] => None,
         words => match service::parse(&words.join(" ")) {
             Ok(key) => Some(key),
-            Err(error) => return session.conclude(Err(Trouble::Other(error.to_string())), USAGE),
+            Err(error) => return session.conclude(Err(Trouble::Other(error.to_string())), Exit::Trouble),
         },
     };
     let done = show_it(show, service, &mut session);
-    session.conclude(done, TROUBLE)
+    session.conclude(done, Exit::No)
 }
 
-fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
+fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     if !show.json && !show.toml && !show.rules {
         session.display.end();
         if let Err(error) = list(session.director, session.streams.stdout, only) {
-            return unprivileged::list(error, only, session).map(|()| 0);
+            return unprivileged::list(error, only, session).map(|()| Exit::Success);
         }
         let mut notes = session.notes();
         if !notes.is_empty() {
@@ -52,7 +50,7 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
         for (service, server, weight) in notes.iter().filter(|(service, ..)| only.is_none_or(|key| key == *service)) {
             session.print(format_args!("{server} at {service}: drained, with weight {weight} before"));
         }
-        return Ok(0);
+        return Ok(Exit::Success);
     }
     session.doing("reading the director's table");
     let director = &mut *session.director;
@@ -70,11 +68,11 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
     let drained: Vec<_> = notes.iter().collect();
     let marks = if show.rules { Ok(Vec::new()) } else { marks_of(&table, session) };
     let (marks, status) = match marks {
-        Ok(marks) => (marks, 0),
+        Ok(marks) => (marks, Exit::Success),
         // A copy without them is not the whole director.
         Err(error) => {
             session.complain(format_args!("the rules that mark packets are not shown: {error}"));
-            (Vec::new(), TROUBLE)
+            (Vec::new(), Exit::No)
         }
     };
     session.display.end();

@@ -24,11 +24,9 @@ use self::reader::{Details, Reading, Wanted};
 use self::screen::Screen;
 use crate::env::hangup::end_with_terminal;
 use crate::env::signals::Signals;
+use crate::exit::Exit;
 use crate::session::{Session, Trouble};
 use crate::subcommands::live::{INTERVAL, Window, interval};
-
-/// The exit status without a terminal, or a kernel.
-const TROUBLE: u8 = 1;
 
 /// How often answers and signals are looked at while nobody presses a key.
 const BLINK: Duration = Duration::from_millis(50);
@@ -45,7 +43,7 @@ Keys:
   space                                 pause
   q                                     quit
 
-Exit status: 0; 1 no terminal, or the director can't be read; 2 wrong usage.
+Exit status: 0; 1 no terminal; 2 wrong usage, or no access to IPVS.
 
 Examples:
   ipvs-cli top
@@ -59,12 +57,12 @@ pub(super) struct Top {
     interval: Duration,
 }
 
-pub(super) fn run(top: &Top, session: &mut Session<'_, '_>) -> u8 {
+pub(super) fn run(top: &Top, session: &mut Session<'_, '_>) -> Exit {
     let done = show(top, session);
-    session.conclude(done, TROUBLE)
+    session.conclude(done, Exit::No)
 }
 
-fn show(top: &Top, session: &mut Session<'_, '_>) -> Result<u8, Trouble> {
+fn show(top: &Top, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     if !(session.streams.colors)() || !session.director.is_of_this_machine() {
         return Err(Trouble::Other("top needs a terminal; `ipvs-cli watch' prints lines".to_owned()));
     }
@@ -132,7 +130,7 @@ impl View {
     }
 
     /// Until somebody quits. Returns the exit status.
-    fn run(&mut self, screen: &mut Screen, signals: Option<&Signals>) -> std::io::Result<u8> {
+    fn run(&mut self, screen: &mut Screen, signals: Option<&Signals>) -> std::io::Result<Exit> {
         let mut is_stale = true;
         loop {
             self.request(screen.height()?);
@@ -141,7 +139,7 @@ impl View {
             }
             is_stale = self.receive();
             if let Some(signal) = signals.and_then(Signals::heard) {
-                return Ok(128 + u8::try_from(signal).unwrap_or(0));
+                return Ok(Exit::Signal(signal));
             }
             // All that came meanwhile is one frame.
             let mut pause = BLINK;
@@ -149,7 +147,7 @@ impl View {
                 is_stale = true;
                 pause = Duration::ZERO;
                 if self.obey(event::read()?, screen)? {
-                    return Ok(0);
+                    return Ok(Exit::Success);
                 }
             }
         }

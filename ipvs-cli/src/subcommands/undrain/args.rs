@@ -8,7 +8,8 @@ use crate::session::journal::Logging;
 use crate::subcommands::servers::Servers;
 
 const HELP: &str = "\
-Exit status: 0 done; 1 a weight is not known, or was refused; 2 wrong usage.
+Exit status: 0 done; 1 a weight is not known, or was refused; 2 wrong usage, or
+no access to IPVS.
 
 Examples:
   ipvs-cli undrain tcp:192.0.2.1:80 192.0.2.11

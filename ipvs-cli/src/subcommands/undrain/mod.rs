@@ -7,15 +7,13 @@ use std::net::SocketAddr;
 use ipvs::{Command, ServiceKey, Weight};
 
 use crate::arguments::service;
+use crate::exit::Exit;
 use crate::session::json;
 use crate::session::{Session, Trouble, Wait};
 use crate::subcommands::servers::{PATIENCE, UNCHANGED, execute, log, named, select};
 use ipvs::desired::parts::Scalar;
 
 pub(super) use args::Undrain;
-
-/// The exit status when one could not be given a weight.
-const TROUBLE: u8 = 1;
 
 /// What became of a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,13 +28,13 @@ enum Fate {
     Refused(String),
 }
 
-pub(super) fn run(undrain: &Undrain, session: &mut Session<'_, '_>) -> u8 {
+pub(super) fn run(undrain: &Undrain, session: &mut Session<'_, '_>) -> Exit {
     let done = give_back(undrain, session);
     log("undrain", &done, &undrain.logging, session);
-    session.conclude(done.map(|(status, _)| status), TROUBLE)
+    session.conclude(done.map(|(status, _)| status), Exit::No)
 }
 
-fn give_back(undrain: &Undrain, session: &mut Session<'_, '_>) -> Result<(u8, String), Trouble> {
+fn give_back(undrain: &Undrain, session: &mut Session<'_, '_>) -> Result<(Exit, String), Trouble> {
     let _turn = session.take_turn(&Wait::new(undrain.turn.patience(PATIENCE), UNCHANGED))?;
     let mut notes = session.notes();
     let mut fates = Vec::new();
@@ -78,10 +76,10 @@ fn give_back(undrain: &Undrain, session: &mut Session<'_, '_>) -> Result<(u8, St
         }
     }
     if let Some(trouble) = trouble {
-        session.conclude(Err(trouble), TROUBLE);
+        session.conclude(Err(trouble), Exit::No);
     }
     let is_wrong = |fate: &Fate| matches!(fate, Fate::Unknown | Fate::Refused(_));
-    let status = if fates.iter().any(|(_, _, fate)| is_wrong(fate)) { TROUBLE } else { 0 };
+    let status = if fates.iter().any(|(_, _, fate)| is_wrong(fate)) { Exit::No } else { Exit::Success };
     Ok((status, logged.join("; ")))
 }
 

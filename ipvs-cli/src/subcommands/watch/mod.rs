@@ -9,15 +9,13 @@ use ipvs::{ServiceKey, ServiceState, drain::InUse};
 
 use crate::arguments::service;
 use crate::env::hangup::end_with_terminal;
+use crate::exit::Exit;
 use crate::session::json::object;
 use crate::session::{Session, Trouble};
 use crate::subcommands::live::{INTERVAL, PerSecond, Window, interval};
 
-const TROUBLE: u8 = 1;
-
 const HELP: &str = "\
-Exit status: 0 after --count rounds; 1 the director can't be read; 2 wrong
-usage.
+Exit status: 0 after --count rounds; 2 wrong usage, or no access to IPVS.
 
 Examples:
   ipvs-cli watch --busy
@@ -43,9 +41,9 @@ pub(super) struct Watch {
     json: bool,
 }
 
-pub(super) fn run(watch: &Watch, session: &mut Session<'_, '_>) -> u8 {
+pub(super) fn run(watch: &Watch, session: &mut Session<'_, '_>) -> Exit {
     let done = rounds(watch, session);
-    session.conclude(done.map(|()| 0), TROUBLE)
+    session.conclude(done.map(|()| Exit::Success), Exit::No)
 }
 
 fn rounds(watch: &Watch, session: &mut Session<'_, '_>) -> Result<(), Trouble> {

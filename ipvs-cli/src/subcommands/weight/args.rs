@@ -10,7 +10,8 @@ use crate::session::journal::Logging;
 use crate::subcommands::servers::Servers;
 
 const HELP: &str = "\
-Exit status: 0 done; 1 not done, or not all of it; 2 wrong usage.
+Exit status: 0 done; 1 not done, or not all of it; 2 wrong usage, or no access
+to IPVS.
 
 Examples:
   ipvs-cli weight tcp:192.0.2.1:80 192.0.2.11 192.0.2.12:8080 5

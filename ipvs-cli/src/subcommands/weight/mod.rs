@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use ipvs::{Command, Weight};
 
+use crate::exit::Exit;
 use crate::session::json;
 use crate::session::{Session, Trouble, Wait};
 use crate::subcommands::servers::{
@@ -15,17 +16,14 @@ use ipvs::desired::parts::Scalar;
 
 pub(super) use args::SetWeight;
 
-const TROUBLE: u8 = 1;
-const USAGE: u8 = 2;
-
-pub(super) fn run(options: &SetWeight, session: &mut Session<'_, '_>) -> u8 {
+pub(super) fn run(options: &SetWeight, session: &mut Session<'_, '_>) -> Exit {
     let (servers, weight) = match options.understand() {
         Ok(understood) => understood,
-        Err(wrong) => return session.conclude(Err(Trouble::Other(wrong)), USAGE),
+        Err(wrong) => return session.conclude(Err(Trouble::Other(wrong)), Exit::Trouble),
     };
     let done = set(options, &servers, weight, session);
     log("weight", &done, &options.logging, session);
-    session.conclude(done.map(|(status, _)| status), TROUBLE)
+    session.conclude(done.map(|(status, _)| status), Exit::No)
 }
 
 fn set(
@@ -33,7 +31,7 @@ fn set(
     servers: &Servers,
     weight: Weight,
     session: &mut Session<'_, '_>,
-) -> Result<(u8, String), Trouble> {
+) -> Result<(Exit, String), Trouble> {
     let _turn = session.take_turn(&Wait::new(options.turn.patience(PATIENCE), UNCHANGED))?;
     let mut notes = session.notes();
     let selected = select(session, servers, &mut |key, states| notes.review(key, states))?;
@@ -94,7 +92,7 @@ fn set(
         logged.push(format!("{at} at {key} weight {weight}, was {before}"));
     }
     if let Some(trouble) = trouble {
-        session.conclude(Err(trouble), TROUBLE);
+        session.conclude(Err(trouble), Exit::No);
     }
-    Ok((if refused.is_empty() { 0 } else { TROUBLE }, logged.join("; ")))
+    Ok((if refused.is_empty() { Exit::Success } else { Exit::No }, logged.join("; ")))
 }

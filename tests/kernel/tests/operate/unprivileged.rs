@@ -50,7 +50,7 @@ fn a_listing_without_privileges_says_so_and_shows_what_is_public() {
     // These stand for the whole truth.
     for notation in ["--json", "--toml", "--rules"] {
         let refused = show(&world, &[notation]);
-        assert_eq!((refused.status, refused.stdout.as_str()), (1, ""), "{notation}");
+        assert_eq!((refused.status, refused.stdout.as_str()), (2, ""), "{notation}");
         assert!(refused.stderr.contains("Permission denied"), "{notation}: {}", refused.stderr);
     }
     // ipvsadm has nothing to show then, and neither has its stand-in.

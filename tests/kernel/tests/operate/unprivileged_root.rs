@@ -111,7 +111,7 @@ fn a_listing_of_ipv4_is_the_same_as_by_netlink() {
     }
     // What goes wrong otherwise is no want of privileges: here netlink has the last file that may be open.
     let failed = container.inside_by("prlimit --nofile=4", "show --json");
-    assert_eq!((failed.status, failed.stdout.as_str()), (1, ""));
+    assert_eq!((failed.status, failed.stdout.as_str()), (2, ""));
     assert!(failed.stderr.contains("Too many open files"), "{}", failed.stderr);
     // ipvsadm sees nothing, and changing is for netlink.
     for refused in ["-L -n", "-C"] {
