@@ -146,7 +146,7 @@ fn no_arguments_list_everything() {
     let mut director = Director::new();
     let listing = director.run("ipvsadm");
     assert_eq!((listing.status, listing.stdout.lines().count()), (0, 3));
-    assert_eq!(director.run("ipvs-cli"), listing);
+    assert_eq!(director.run("/usr/sbin/ipvsadm"), listing);
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn any_answer_may_be_lost() {
         let done = world.injecting(&format!("recvfrom:error=ENOBUFS:when={at}"), "apply -", &wanted);
         match done.status {
             0 => assert!(world.holds(&after), "{at}: {done:?}"),
-            1 => assert!(world.holds(&before) && done.stderr.contains("lost"), "{at}: {done:?}"),
+            1 | 2 => assert!(world.holds(&before) && done.stderr.contains("lost"), "{at}: {done:?}"),
             _ => panic!("{at}: {done:?}"),
         }
         survived += usize::from(done.stderr.contains("planned again"));
