@@ -36,8 +36,10 @@ pub(crate) fn prepare(modprobe: &Path) -> Result<(), String> {
         mount(Some(kind), place, Some(kind), MsFlags::empty(), None::<&str>)
             .map_err(|error| format!("cannot mount {place}: {error}"))?;
     }
-    // No mount: the whole root is memory, and this machine's programs may be below /tmp too.
-    fs::create_dir_all("/tmp").map_err(|error| format!("cannot make /tmp: {error}"))?;
+    // No mounts: the whole root is memory, and this machine's programs may be below /tmp too. In /run is the lock of `apply`.
+    for place in ["/tmp", "/run"] {
+        fs::create_dir_all(place).map_err(|error| format!("cannot make {place}: {error}"))?;
+    }
     let output = Command::new(modprobe).args(["-a", "ip_vs", "ip_vs_rr"]).output();
     let output = output.map_err(|error| format!("cannot run {}: {error}", modprobe.display()))?;
     if !output.status.success() {
