@@ -13,6 +13,7 @@ use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+#[cfg(target_os = "linux")]
 use crate::errno::Errno;
 #[cfg(target_os = "linux")]
 use crate::getsockopt::{getsockopt, namespace_of_socket};
