@@ -24,7 +24,8 @@ pub(crate) fn file_name(kind: &str) -> String {
 }
 
 /// What is wrong with a file whose first line has none.
-pub(crate) const NO_EPOCH: &str = "the first line does not say of which boot and network namespace it is";
+pub(crate) const NO_EPOCH: &str =
+    "the first line does not say of which boot and network namespace it is. To continue without it, remove the file";
 
 /// What a file of this boot and this network namespace starts with. A file that starts with anything else is of the past: the
 /// table that it was about is gone.

@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: &[OsString], streams: &mut Streams<'_>, director: &
         }
     };
     let Some(error) = out.end() else { return status };
-    // To where nothing could be said about it.
+    // If standard error fails, too, nothing is left to report it.
     let _ = writeln!(streams.stderr, "ipvs-cli: standard output: {error}");
     if is_change { status } else { Exit::Trouble }
 }

@@ -15,7 +15,7 @@ impl<'o> ErrorTrackingWriter<'o> {
         ErrorTrackingWriter { out, error: None }
     }
 
-    /// Why not all of it was written. That nobody reads it any more is none.
+    /// The first error of writing. A closed pipe does not count.
     pub(super) fn end(mut self) -> Option<io::Error> {
         let _ = self.flush();
         self.error.filter(|error| error.kind() != ErrorKind::BrokenPipe)
@@ -86,14 +86,12 @@ impl Write for ColoredLines<'_> {
 
 /// Is it a change, which is made even if what it prints is lost?
 pub(super) fn is_change(subcommand: &Subcommand) -> bool {
-    matches!(
-        subcommand,
-        Subcommand::Apply(_)
-            | Subcommand::Restore(_)
-            | Subcommand::Drain(_)
-            | Subcommand::Undrain(_)
-            | Subcommand::Weight(_)
-    )
+    match subcommand {
+        Subcommand::Apply(apply) => !apply.manner.dry_run,
+        Subcommand::Restore(restore) => !restore.manner.dry_run,
+        Subcommand::Drain(_) | Subcommand::Undrain(_) | Subcommand::Weight(_) => true,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

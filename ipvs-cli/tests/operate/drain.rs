@@ -487,3 +487,14 @@ fn a_damaged_note_is_reported_until_it_is_mended_or_no_server_has_weight_0() {
     let said = director.feed("ipvs-cli apply -", SHOP);
     assert!(said.status == 1 && said.stderr.contains(".drained:1: the first line does not say"), "{}", said.stderr);
 }
+
+/// `drain` and `weight` know which schedulers refuse clients at weight 0; `undrain` sets none.
+#[test]
+fn undrain_sets_no_weight_0() {
+    let mut director = shop();
+    let saved = director.saved();
+    let said = director.run("ipvs-cli undrain --weight 0 tcp:192.0.2.1:80 192.0.2.11");
+    assert_eq!(said.status, 2);
+    assert!(said.stderr.contains("must be at least 1; `ipvs-cli drain` sets weight 0"), "{}", said.stderr);
+    assert_eq!(director.saved(), saved);
+}

@@ -258,9 +258,17 @@ fn of_a_subcommand_that_is_none_it_is_said_which_there_are() {
 #[test]
 fn what_is_wrong_with_the_command_line_is_told() {
     let mut director = Director::new();
-    for line in
-        ["apply", "apply a b", "apply --only-additions --no-deletions -", "apply --only x -", "apply --wait=x -"]
-    {
+    for line in [
+        "apply",
+        "apply a b",
+        "apply --only-additions --no-deletions -",
+        "apply --only x -",
+        "apply --wait=x -",
+        // Without packets they would choose nothing, and every rule of the mark would go.
+        "mark delete 10 --source 198.51.100.0/24",
+        "mark delete 10 --interface eth0",
+        "mark delete 10 --output",
+    ] {
         let Done { status, stdout, stderr } = director.run(&format!("ipvs-cli {line}"));
         assert_eq!((status, stdout.as_str()), (2, ""), "{line}");
         assert!(stderr.starts_with("error: "), "{line}: {stderr}");
@@ -269,6 +277,17 @@ fn what_is_wrong_with_the_command_line_is_told() {
         let Done { status, stdout, stderr } = director.run(&format!("ipvs-cli {line}"));
         assert_eq!((status, stderr.as_str()), (0, ""), "{line}");
         assert!(stdout.contains("Usage: ipvs-cli"), "{line}: {stdout}");
+    }
+}
+
+#[test]
+fn show_of_an_absent_service_has_status_1() {
+    let mut director = Director::new();
+    assert_eq!(director.feed("ipvs-cli apply --quiet -", director::SHOP).status, 0);
+    for form in ["", " --json", " --toml", " --rules"] {
+        let said = director.run(&format!("ipvs-cli show{form} tcp:192.0.2.9:80"));
+        assert_eq!((said.status, said.stdout.as_str()), (1, ""), "{form}: {}", said.stderr);
+        assert!(said.stderr.contains("there is no service tcp 192.0.2.9:80"), "{form}: {}", said.stderr);
     }
 }
 

@@ -42,6 +42,8 @@ fn it_is_told_and_has_a_status() {
         ("metrics", 2),
         ("watch --count 1 --interval 0.1", 2),
         ("apply -", 0),
+        ("apply --dry-run -", 2),
+        ("restore --dry-run", 2),
         ("drain --json --all 192.0.2.12", 0),
         ("diff -", 2),
         ("help", 2),

@@ -51,11 +51,10 @@ fn read(conns: &Conns, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
 }
 
 fn unreadable(path: &Path, is_kernels: bool, error: &io::Error) -> Trouble {
-    let path = escape::path(path);
-    Trouble::Other(match error.kind() {
-        io::ErrorKind::NotFound if is_kernels => format!("{path}: the kernel has no IPVS: modprobe ip_vs"),
-        _ => format!("{path}: {error}"),
-    })
+    if is_kernels && error.kind() == io::ErrorKind::NotFound {
+        return Trouble::Kernel(ipvs::Error::ModuleMissing);
+    }
+    Trouble::Other(format!("{}: {error}", escape::path(path)))
 }
 
 /// What could not be read.

@@ -20,6 +20,8 @@ Examples:
 
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
+#[command(override_usage = "ipvs-cli drain [OPTIONS] SERVICE SERVER...
+       ipvs-cli drain [OPTIONS] --all SERVER [--all SERVER]...")]
 pub(in crate::subcommands) struct Drain {
     #[command(flatten)]
     pub(super) servers: Servers,

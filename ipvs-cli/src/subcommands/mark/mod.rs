@@ -97,6 +97,7 @@ struct Add {
     /// 1 to 4294967295, or auto: the lowest that is not in use, which is printed
     #[arg(value_name = "MARK", value_parser = Wanted::parse)]
     mark: Wanted,
+    /// What to mark, such as tcp:192.0.2.1:80,443 (see `ipvs-cli mark --help`)
     #[arg(value_name = "PACKETS", required = true)]
     packets: Vec<Packets>,
     #[command(flatten)]
@@ -145,13 +146,13 @@ struct Delete {
 #[derive(Args, Debug, Clone)]
 struct Conditions {
     /// Only packets from these addresses
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", requires = "packets")]
     source: Option<Network>,
     /// Only packets from this interface; eth+: all whose names begin with eth
-    #[arg(long, value_name = "INTERFACE")]
+    #[arg(long, value_name = "INTERFACE", requires = "packets")]
     interface: Option<InterfaceName>,
     /// Packets of the director itself instead of those of clients
-    #[arg(long, conflicts_with = "interface")]
+    #[arg(long, conflicts_with = "interface", requires = "packets")]
     output: bool,
 }
 
@@ -249,7 +250,7 @@ impl Marks {
             let rules = backend.list().unwrap_or_default();
             let change = backend.remove();
             log(session, &delete.logging, "deleted", &rules, &change);
-            return change.map(|_| Exit::Success).map_err(trouble);
+            return change.map(|is_changed| if is_changed { Exit::Success } else { Exit::No }).map_err(trouble);
         }
         let rules = backend.list().map_err(trouble)?;
         let is_meant = |rule: &MarkRule| {

@@ -8,7 +8,7 @@ use std::io::Write;
 
 use fwmark::{BackendError, MarkRule};
 use ipvs::desired::{Scope, WriteOptions, write_json, write_toml};
-use ipvs::{Command, Error, ServiceKey, Table};
+use ipvs::{Command, Errno, Error, ServiceKey, Table};
 
 use crate::arguments::service;
 use crate::desired::groups_of;
@@ -40,6 +40,9 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
     if !show.json && !show.toml && !show.rules {
         session.display.end();
         if let Err(error) = list(session.director, session.streams.stdout, only) {
+            if let (Some(key), Some(Errno::ESRCH)) = (only, error.errno()) {
+                return Err(Trouble::Other(format!("there is no service {key}")));
+            }
             return unprivileged::list(error, only, session).map(|()| Exit::Success);
         }
         let mut notes = session.notes();

@@ -17,11 +17,13 @@ Examples:
 
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
+#[command(override_usage = "ipvs-cli undrain [OPTIONS] SERVICE SERVER...
+       ipvs-cli undrain [OPTIONS] --all SERVER [--all SERVER]...")]
 pub(in crate::subcommands) struct Undrain {
     #[command(flatten)]
     pub(super) servers: Servers,
     /// Set this weight instead of the one that `drain` noted
-    #[arg(long, value_name = "WEIGHT")]
+    #[arg(long, value_name = "WEIGHT", value_parser = weight_of_use)]
     pub(super) weight: Option<Weight>,
     #[command(flatten)]
     pub(super) turn: Turn,
@@ -33,4 +35,13 @@ pub(in crate::subcommands) struct Undrain {
     pub(in crate::subcommands) quiet: bool,
     #[command(flatten)]
     pub(super) logging: Logging,
+}
+
+/// A weight above 0: `drain` and `weight` set 0, as they know which schedulers would refuse clients.
+fn weight_of_use(text: &str) -> Result<Weight, String> {
+    match text.parse() {
+        Ok(Weight::ZERO) => Err("must be at least 1; `ipvs-cli drain` sets weight 0".to_owned()),
+        Ok(weight) => Ok(weight),
+        Err(error) => Err(ipvs::InvalidValue::to_string(&error)),
+    }
 }

@@ -20,7 +20,7 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 #[command(override_usage = "ipvs-cli weight [OPTIONS] SERVICE SERVER... WEIGHT
-       ipvs-cli weight [OPTIONS] --all SERVER... WEIGHT")]
+       ipvs-cli weight [OPTIONS] --all SERVER [--all SERVER]... WEIGHT")]
 pub(in crate::subcommands) struct SetWeight {
     /// The service, its real servers and their new weight: an address means all
     /// its ports; a network means all real servers in it
