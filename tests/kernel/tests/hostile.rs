@@ -75,9 +75,11 @@ fn try_without_rights(mut types: impl FnMut(&str)) {
 fn as_nobody() {
     shell::with(Target::Ours, |shell| {
         // Where it was built, only root may get.
-        shell.type_in("cp -L /usr/local/sbin/ipvsadm /usr/local/sbin/copy; chmod 755 /usr/local/sbin/copy", b"");
+        shell.type_in("mkdir -m 755 /usr/local/sbin/copy; cp -L /usr/local/sbin/ipvsadm /usr/local/sbin/copy/", b"");
+        shell.type_in("chmod 755 /usr/local/sbin/copy/ipvsadm", b"");
         for arguments in ANYTHING {
-            let line = format!("setpriv --reuid=65534 --regid=65534 --clear-groups copy {arguments}");
+            let line =
+                format!("setpriv --reuid=65534 --regid=65534 --clear-groups /usr/local/sbin/copy/ipvsadm {arguments}");
             let outcome = shell.type_in(&line, b"-A -t 192.0.2.1:80\n");
             let said = String::from_utf8_lossy(&outcome.stderr);
             assert_eq!((&*said, outcome.status), (NOT_PERMITTED, Status::Exit(2)), "{line}");
