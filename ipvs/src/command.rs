@@ -36,7 +36,10 @@ pub enum Command {
     /// Replace a destination's whole configuration; connections and counters stay.
     EditDestination(ServiceKey, Destination),
     /// Remove a destination. Its connections get no more packets through.
-    DeleteDestination(ServiceKey, SocketAddr),
+    DeleteDestination(
+        ServiceKey,
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::plain_address"))] SocketAddr,
+    ),
     /// Zero the counters of a service and its destinations, or of everything.
     Zero(Option<ServiceKey>),
     /// Remove all services; timeouts and sync daemons stay.

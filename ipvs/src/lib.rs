@@ -51,7 +51,11 @@
 //! - An unknown key is an error, because to skip it could make another service. Below `statistics` and
 //!   `kernel` it is ignored, and a missing counter is 0: so stored JSON is read by later versions that
 //!   have more counters, and by earlier ones.
-//! - Values that only a newer kernel has are written and read as numbers.
+//! - The rules of a service's mark (`group`) are no part of a [`Service`] or [`Table`]: reading passes over
+//!   them. `destinations` are read with a table, and an error in a service alone.
+//! - Values that only a newer kernel has are written and read as numbers. A [`Weight`], [`Persistence`] or
+//!   [`FirewallMark`] by itself must be one that its constructor takes.
+//! - Addresses are written without zone and flow label, which the kernel's table does not have.
 //! - What prints and parses is text: keys are `"tcp 192.0.2.1:80"`. A name that is not UTF-8 is written
 //!   with U+FFFD, and refused when it is read.
 //! - The format must tell its types, as JSON, TOML and YAML do.

@@ -2,6 +2,7 @@
 //! in `desired/serialize.rs`. The rules are on the page of the crate.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 
 use serde::de::Error as _;
 use serde::ser::Error as _;
@@ -9,12 +10,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::*;
 
-/// Types that print what they parse from.
+/// Types that print what they parse from, some only after a conversion.
 macro_rules! as_text {
-    ($($type:ty),*) => {$(
+    ($($type:ty $(as $conversion:ident)?),*) => {$(
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                serializer.collect_str(&self$(.$conversion())?)
             }
         }
 
@@ -27,7 +28,12 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(ServiceKey, Protocol, Netmask, DaemonRole, KernelVersion, Version, Behaviors, crate::sysctl::Sysctl);
+as_text!(ServiceKey as plain, Protocol, Netmask, DaemonRole, KernelVersion, Version, Behaviors, crate::sysctl::Sysctl);
+
+/// An address as the kernel's table has it.
+pub(crate) fn plain_address<S: Serializer>(at: &SocketAddr, serializer: S) -> Result<S::Ok, S::Error> {
+    crate::service::plain(*at).serialize(serializer)
+}
 
 /// Names, which may be any bytes in the kernel, but not in a text.
 macro_rules! as_name {
@@ -85,11 +91,18 @@ mod tests {
     use super::*;
     use crate::strategies;
 
-    fn survives<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) -> Result<(), TestCaseError> {
+    fn reread<T: Serialize + DeserializeOwned>(value: &T) -> Result<T, TestCaseError> {
         let text = serde_json::to_string(value).map_err(|error| TestCaseError::fail(error.to_string()))?;
-        let back: T = serde_json::from_str(&text).map_err(|error| TestCaseError::fail(format!("{error}: {text}")))?;
-        prop_assert_eq!(&back, value, "{}", text);
+        serde_json::from_str(&text).map_err(|error| TestCaseError::fail(format!("{error}: {text}")))
+    }
+
+    fn survives<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) -> Result<(), TestCaseError> {
+        prop_assert_eq!(&reread(value)?, value);
         Ok(())
+    }
+
+    fn is_readable(daemon: &Daemon) -> bool {
+        std::str::from_utf8(daemon.interface.as_bytes()).is_ok()
     }
 
     /// Names in the kernel may be any bytes.
@@ -101,7 +114,8 @@ mod tests {
     proptest! {
         #[test]
         fn values_survive(key in strategies::key(), service in strategies::service(),
-                          state in strategies::destination_state(), timeouts in strategies::timeouts()) {
+                          state in strategies::destination_state(), timeouts in strategies::timeouts(),
+                          daemon in strategies::daemon(), statistics in strategies::statistics()) {
             survives(&key)?;
             survives(&state)?;
             survives(&state.destination.forwarding)?;
@@ -115,6 +129,50 @@ mod tests {
                 prop_assert!(serde_json::from_str::<Service>(&text).is_err());
             }
             survives(&Command::EditDestination(key, state.destination))?;
+            let daemons: Vec<_> = Some(daemon).into_iter().filter(is_readable).collect();
+            for daemon in &daemons {
+                survives(daemon)?;
+                survives(&Command::StartDaemon(*daemon))?;
+            }
+            if is_text(&service) {
+                let service = ServiceState { service, statistics: Some(statistics) };
+                let entry = TableEntry::read(service, vec![state]);
+                survives(&Table::read(vec![entry], timeouts, daemons, Table::new().info()))?;
+            }
+        }
+
+        /// The kernel's table has neither zones nor flow labels.
+        #[test]
+        fn zones_are_left_out(address in strategies::zoned(), protocol: u16) {
+            let key = ServiceKey::Address { protocol: Protocol::from_number(protocol), at: address };
+            let server = Destination::new(address);
+            let plain = Destination::new(crate::service::plain(address));
+            prop_assert_eq!(reread(&key)?, key.plain());
+            prop_assert_eq!(reread(&server)?, plain);
+            for command in [
+                Command::AddService(Service::new(key)),
+                Command::DeleteService(key),
+                Command::AddDestination(key, server),
+                Command::EditDestination(key, server),
+                Command::DeleteDestination(key, address),
+                Command::Zero(Some(key)),
+            ] {
+                prop_assert_eq!(reread(&command)?, command.plain());
+            }
+        }
+    }
+
+    /// What no desired state may have, but a kernel.
+    #[test]
+    fn values_of_a_kernel_survive() {
+        let service = Service::new("tcp 192.0.2.1:80".parse().unwrap());
+        for flags in 0..16 {
+            survives(&service.with_scheduler_flags(SchedulerFlags::from_bits_retain(flags))).unwrap();
+        }
+        for number in [0, i32::MAX as u32, 1 << 31, u32::MAX] {
+            survives(&service.with_persistence(Persistence::from_kernel(number))).unwrap();
+            let server = Destination::new("192.0.2.11:80".parse().unwrap()).with_weight(Weight::from_kernel(number));
+            survives(&Destination { upper_threshold: number, lower_threshold: u32::MAX, ..server }).unwrap();
         }
     }
 
@@ -255,6 +313,8 @@ mod tests {
             serde_json::from_str::<Forwarding>(r#"{"forwarding":3}"#).map(drop),
             serde_json::from_str::<Service>(r#"{"mark":1,"netmask":64}"#).map(drop),
             serde_json::from_str::<Service>(r#"{"mark":1,"nettmask":32}"#).map(drop),
+            serde_json::from_str::<Service>(r#"{"mark":1,"destinations":[]}"#).map(drop),
+            serde_json::from_str::<ServiceState>(r#"{"mark":1,"destinations":[]}"#).map(drop),
         ];
         for (at, result) in wrong.iter().enumerate() {
             assert!(result.is_err(), "{at}");

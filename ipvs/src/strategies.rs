@@ -14,6 +14,13 @@ pub(crate) fn address() -> impl Strategy<Value = SocketAddr> {
     (ip, any::<u16>()).prop_map(SocketAddr::from)
 }
 
+/// With a flow label and a zone.
+#[cfg(feature = "serde")]
+pub(crate) fn zoned() -> impl Strategy<Value = SocketAddr> {
+    any::<([u8; 16], u16, u32, u32)>()
+        .prop_map(|(ip, port, label, zone)| std::net::SocketAddrV6::new(ip.into(), port, label, zone).into())
+}
+
 pub(crate) fn key() -> impl Strategy<Value = ServiceKey> {
     let family = prop_oneof![Just(Family::V4), Just(Family::V6)];
     prop_oneof![

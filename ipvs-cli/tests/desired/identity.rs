@@ -1,8 +1,10 @@
 //! What a table is written as makes the same table again.
 
+use std::net::{IpAddr, SocketAddr};
+
 use fwmark::MarkRule;
-use ipvs::desired::{Scope, WriteOptions, write_json, write_toml};
-use ipvs::{Client, Command, Service, Table};
+use ipvs::desired::{Packets, Scope, WriteOptions, write_json, write_toml};
+use ipvs::{Behaviors, Client, Command, Destination, Service, Table, Weight};
 use ipvs_cli::desired::{Desired, groups_of};
 use ipvs_cli::director::Director;
 use ipvs_cli::io::Streams;
@@ -57,6 +59,22 @@ fn shown_and_applied_is_nothing(table: &Table, show: &str) -> Result<(), TestCas
     }
     prop_assert_eq!(&kernel.client().unwrap().table().unwrap(), table);
     Ok(())
+}
+
+/// What some kernels hold, and others do not take or would shorten.
+#[test]
+fn the_largest_numbers_are_nothing_to_change() {
+    for (upper, seconds) in [(1 << 31, 4_294_968), (u32::MAX, u32::MAX)] {
+        let mut table = Table::new().with_behaviors(Behaviors::empty());
+        let service: Service = serde_json::from_value(serde_json::json!({"mark": 1, "persistence": seconds})).unwrap();
+        let mut server = Destination::new("192.0.2.11:0".parse().unwrap());
+        (server.upper_threshold, server.lower_threshold) = (upper, upper);
+        table.apply(&Command::AddService(service)).unwrap();
+        table.apply(&Command::AddDestination(service.key(), server)).unwrap();
+        for show in ["ipvs-cli show --json", "ipvs-cli show --toml"] {
+            shown_and_applied_is_nothing(&table, show).unwrap();
+        }
+    }
 }
 
 fn understood(text: Vec<u8>) -> Desired {
@@ -162,6 +180,29 @@ fn services_of(rules: &[MarkRule]) -> Table {
         let _ = table.apply(&Command::AddService(Service::new(key)));
     }
     table
+}
+
+/// Each service has its own groups, each destination its own weight.
+#[test]
+fn what_is_beside_the_table_is_where_it_belongs() {
+    let text = "version = 1\nservices = [\n{mark = 1, destinations = [{address = '192.0.2.1'}, {address = '192.0.2.2'}]},\n\
+                {mark = 2, destinations = [{address = '192.0.2.1'}]}]";
+    let table = crate::table("two", text).unwrap();
+    let [one, two] = [1, 2].map(|mark| format!("mark {mark}").parse().unwrap());
+    let [first, second] = [1, 2].map(|last| SocketAddr::from(([192, 0, 2, last], 0)));
+    let weight = |weight| Weight::new(weight).unwrap();
+    let drained = [(two, first, weight(7)), (one, second, weight(8))];
+    let groups =
+        [(two, 1), (one, 2), (two, 3)].map(|(key, last)| (key, Packets::new(IpAddr::from([203, 0, 113, last]).into())));
+    let mut options = WriteOptions::default();
+    (options.groups, options.drained) = (&groups, &drained);
+    let written: serde_json::Value = serde_json::from_slice(&json(&table, options)).unwrap();
+    let (services, null) = (&written["services"], serde_json::Value::Null);
+    let before = |service: usize, server: usize| &services[service]["destinations"][server]["weight_before"];
+    assert_eq!([before(0, 0), before(0, 1), before(1, 0)], [&null, &8.into(), &7.into()]);
+    let address = |address: &str| serde_json::json!({"address": address});
+    assert_eq!(services[0]["group"], serde_json::json!([address("203.0.113.2")]));
+    assert_eq!(services[1]["group"], serde_json::json!([address("203.0.113.1"), address("203.0.113.3")]));
 }
 
 proptest! {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use ipvs::Table;
 use ipvs::desired::{WriteOptions, write_json};
+use ipvs::{Behaviors, Table};
 use serde_json::{Map, Value, json};
 
 use crate::strategies::director;
@@ -52,7 +52,7 @@ fn around(name: &str, key: &str, value: &Value) -> Map<String, Value> {
         ("service", _) => json!({"mark": 7}),
         ("group", "ports") => json!({"address": "192.0.2.1", "protocol": "tcp"}),
         ("group", _) => json!({"address": "192.0.2.1"}),
-        ("destination", "lower_threshold") => json!({"address": "192.0.2.11", "upper_threshold": i32::MAX}),
+        ("destination", "lower_threshold") => json!({"address": "192.0.2.11", "upper_threshold": u32::MAX}),
         ("destination", _) => json!({"address": "192.0.2.11"}),
         ("tunnel", "type") if word == "gue" => json!({"port": 6080}),
         ("tunnel", "type") => json!({}),
@@ -70,7 +70,10 @@ fn with(name: &str, key: &str, value: &Value) -> String {
 
 fn made(text: &str) -> Table {
     let problems = |problems: Vec<_>| panic!("{}\n{text}", problems[0]);
-    crate::read("made", text).and_then(|desired| Ok(desired.state.table(&director())?)).unwrap_or_else(problems)
+    // Of all kernels, one that refuses the least.
+    let behaviors = director().behaviors().difference(Behaviors::SIGNED_UPPER_THRESHOLD);
+    let director = director().with_behaviors(behaviors);
+    crate::read("made", text).and_then(|desired| Ok(desired.state.table(&director)?)).unwrap_or_else(problems)
 }
 
 fn refusal(text: &str) -> String {

@@ -111,6 +111,10 @@ fn what_is_hardly_meant_is_a_warning() {
             "version = 1\n[[services]]\naddress = '192.0.2.1:80'\nprotocol = 'tcp'\none_packet = true",
             "5:14: 'one_packet' has no effect but for UDP or a firewall mark",
         ),
+        (
+            "version = 1\n[[services]]\nmark = 1\npersistence = 4294968",
+            "4:15: a kernel with 1,000 clock ticks a second shortens more than 4294967 s",
+        ),
         ("version = 1\n[[services]]\nmark = 1\nengine = 'sip'", "4:10: 'engine' has no effect without 'persistence'"),
         ("version = 1\n[[services]]\nmark = 1\nnetmask = 24", "4:11: 'netmask' has no effect without 'persistence'"),
         (

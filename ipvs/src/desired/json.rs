@@ -173,7 +173,7 @@ impl<'t> Reader<'t> {
 
     fn number(&mut self) -> Result<Kind<'t>> {
         let start = self.at;
-        self.skip(|byte| byte == b'-');
+        self.accept(b'-');
         let digits = self.digits()?;
         if digits.len() > 1 && digits.starts_with('0') {
             return Err(Fault { at: start, reason: "a number must not start with 0".to_owned() });
@@ -254,8 +254,8 @@ impl<'t> Reader<'t> {
         if !(0xd800..0xdc00).contains(&first) {
             return char::from_u32(first);
         }
-        self.skip(|byte| byte == b'\\');
-        let second = self.code_unit().filter(|unit| (0xdc00..0xe000).contains(unit))?;
+        let second = if self.accept(b'\\') { self.code_unit() } else { None };
+        let second = second.filter(|unit| (0xdc00..0xe000).contains(unit))?;
         char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00))
     }
 
@@ -273,6 +273,13 @@ impl<'t> Reader<'t> {
     fn skip(&mut self, is_skipped: impl Fn(u8) -> bool) {
         let rest = &self.text.as_bytes()[self.at..];
         self.at += rest.iter().position(|&byte| !is_skipped(byte)).unwrap_or(rest.len());
+    }
+
+    /// Passes over this byte, if it is the next.
+    fn accept(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == Some(byte);
+        self.at += usize::from(is_next);
+        is_next
     }
 
     fn peek(&self) -> Option<u8> {
@@ -344,6 +351,7 @@ mod tests {
             ("01", 0, "a number must not start with 0"),
             ("1.", 2, "expected a digit, found the end"),
             ("-", 1, "expected a digit, found the end"),
+            ("--5", 1, "expected a digit, found '-'"),
             ("+1", 0, "expected a value, found '+'"),
             ("1 2", 2, "expected the end of the file"),
             ("\"ab", 0, "the string that starts here is never closed"),
@@ -354,6 +362,8 @@ mod tests {
             (r#""\u+123""#, 1, "unknown escape after '\\'"),
             (r#""\ud800""#, 1, "unknown escape after '\\'"),
             (r#""\ud800\u0041""#, 1, "unknown escape after '\\'"),
+            (r#""\ud83d\\ude00""#, 1, "unknown escape after '\\'"),
+            (r#""\ud83dude00""#, 1, "unknown escape after '\\'"),
             (r#""\udc00""#, 1, "unknown escape after '\\'"),
             (r#""\"#, 1, "unknown escape after '\\'"),
             (r#""\u00é0""#, 1, "unknown escape after '\\'"),

@@ -114,6 +114,9 @@ fn read<T, E: de::Error>(value: Value<'_>, read: impl FnOnce(&mut Reader<'_>, Va
 fn read_service<E: de::Error>(value: Value<'_>) -> Result<Service, E> {
     read(value, |reader, value| {
         let mut fields = Fields::of(value, &keys::SERVICE, &mut reader.notes)?;
+        if let Some(at) = fields.place_of("destinations") {
+            reader.notes.problem(at, "a service alone has no 'destinations': they are read with a table");
+        }
         let key = reader.key(&mut fields)?;
         Some(reader.configuration(&mut fields, key))
     })

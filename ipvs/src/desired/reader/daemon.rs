@@ -42,12 +42,15 @@ impl Reader<'_> {
             self.notes
                 .warn(at, format!("only eight bits of 'sync_id' are sent: {value} is the same as {}", value & 255));
         }
+        // A kernel may say 0 for its default.
+        let (is_of_kernel, least) = (self.is_of_kernel, u8::from(!self.is_of_kernel));
         let group = fields.text("group", &mut self.notes, "a multicast address, such as \"224.0.0.81\"", |text| {
-            text.parse().ok().filter(IpAddr::is_multicast)
+            text.parse().ok().filter(|group: &IpAddr| group.is_multicast() || is_of_kernel)
         });
-        let port: Option<Found<u16>> = fields.integer("port", 1..=u16::MAX, "", &mut self.notes);
-        let ttl: Option<Found<u8>> = fields.integer("ttl", 1..=u8::MAX, "", &mut self.notes);
-        let max_len: Option<Found<u16>> = fields.integer("max_len", 1..=u16::MAX, " (bytes)", &mut self.notes);
+        let port: Option<Found<u16>> = fields.integer("port", least.into()..=u16::MAX, "", &mut self.notes);
+        let ttl: Option<Found<u8>> = fields.integer("ttl", least..=u8::MAX, "", &mut self.notes);
+        let max_len: Option<Found<u16>> =
+            fields.integer("max_len", least.into()..=u16::MAX, " (bytes)", &mut self.notes);
         let role = match role?.value {
             "master" => DaemonRole::Master,
             _ => DaemonRole::Backup,

@@ -19,9 +19,6 @@ use crate::wire::tunnel_of;
 const ADDRESS: &str =
     "an IP address, with or without a port, such as \"192.0.2.11\", \"192.0.2.11:80\" or \"[2001:db8::11]:80\"";
 
-/// The largest number that a C `int` holds.
-const INT_MAX: u32 = i32::MAX as u32;
-
 impl Reader<'_> {
     /// The destinations of the service, which is none if it was wrong itself.
     pub(super) fn destinations(&mut self, service: Option<ServiceKey>, values: Vec<Value<'_>>) {
@@ -57,10 +54,12 @@ impl Reader<'_> {
         if let (Some(service), Some(address), false) = (service, address, self.is_of_kernel) {
             self.compare(service, address, forwarding, fields.at);
         }
-        let weight: Option<Found<u32>> = fields.integer("weight", 0..=Weight::MAX.get(), "", &mut self.notes);
-        let most = if self.is_of_kernel { u32::MAX } else { INT_MAX };
-        let upper: Option<Found<u32>> = fields.integer("upper_threshold", 0..=most, "", &mut self.notes);
-        let lower: Option<Found<u32>> = fields.integer("lower_threshold", 0..=most, "", &mut self.notes);
+        let weight: Option<Found<u32>> = self
+            .number_of_kernel("weight", 0..=u32::MAX, fields)
+            .or_else(|| fields.integer("weight", 0..=Weight::MAX.get(), "", &mut self.notes));
+        // Not every kernel takes more than an `int` holds, which the table knows.
+        let upper: Option<Found<u32>> = fields.integer("upper_threshold", 0..=u32::MAX, "", &mut self.notes);
+        let lower: Option<Found<u32>> = fields.integer("lower_threshold", 0..=u32::MAX, "", &mut self.notes);
         // For information, but it must be a weight.
         let _: Option<Found<u32>> = fields.integer("weight_before", 0..=Weight::MAX.get(), "", &mut self.notes);
         fields.ignore("statistics", &mut self.notes);
@@ -71,7 +70,7 @@ impl Reader<'_> {
         }
         Some(Destination {
             forwarding: forwarding.value,
-            weight: weight.and_then(|found| Weight::new(found.value).ok()).unwrap_or_default(),
+            weight: weight.map(|found| Weight::from_kernel(found.value)).unwrap_or_default(),
             upper_threshold,
             lower_threshold: lower.map_or(0, |found| found.value),
             ..Destination::new(address?.value)

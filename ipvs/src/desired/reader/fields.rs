@@ -16,7 +16,7 @@ pub(in crate::desired) struct Notes<'s> {
 }
 
 impl Notes<'_> {
-    pub(super) fn problem(&mut self, at: usize, reason: impl Into<String>) {
+    pub(in crate::desired) fn problem(&mut self, at: usize, reason: impl Into<String>) {
         self.problems.add(self.source.place(at), reason);
     }
 
@@ -81,7 +81,7 @@ impl<'t> Fields<'t> {
     }
 
     /// Where the key stands, if it is there.
-    pub(super) fn place_of(&self, key: &str) -> Option<usize> {
+    pub(in crate::desired) fn place_of(&self, key: &str) -> Option<usize> {
         self.entries.iter().find(|entry| entry.key == key).map(|entry| entry.at)
     }
 

@@ -73,13 +73,9 @@ impl Reader<'_> {
         if ports.is_empty() {
             self.notes.problem(at, "'ports' must have at least one port; for all ports, leave it out");
         }
-        let mut ranges = Vec::new();
-        for range in ports.iter().filter_map(|port| self.ports(port)) {
-            if !ranges.contains(&range) {
-                ranges.push(range);
-            }
-        }
-        (protocol, ranges)
+        let mut seen = HashSet::new();
+        let ranges = ports.iter().filter_map(|port| self.ports(port));
+        (protocol, ranges.filter(|range| seen.insert(range.clone())).collect())
     }
 
     /// A port, or the first and the last of a range: `80`, `"8000:8080"`.

@@ -79,8 +79,13 @@ impl Reader<'_> {
             service.scheduler = found.value;
         }
         service.scheduler_flags = self.scheduler_flags(fields, service.scheduler);
-        let longest = if self.is_of_kernel { u32::MAX } else { Persistence::MAX };
-        let seconds: Option<Found<u32>> = fields.integer("persistence", 1..=longest, " (seconds)", &mut self.notes);
+        let shortest = u32::from(!self.is_of_kernel);
+        let seconds: Option<Found<u32>> =
+            fields.integer("persistence", shortest..=u32::MAX, " (seconds)", &mut self.notes);
+        if let Some(Found { at, .. }) = seconds.filter(|found| found.value > Persistence::MAX) {
+            let reason = format!("a kernel with 1,000 clock ticks a second shortens more than {} s", Persistence::MAX);
+            self.notes.warn(at, reason);
+        }
         service.persistence = seconds.map(|found| Persistence::from_kernel(found.value));
         let is = "the name of a persistence engine, such as \"sip\": 1 to 16 bytes";
         let engine = fields.text("engine", &mut self.notes, is, |name| named(name, PersistenceEngine::new));
@@ -122,7 +127,7 @@ impl Reader<'_> {
     fn scheduler_flags(&mut self, fields: &mut Fields<'_>, scheduler: Scheduler) -> SchedulerFlags {
         let mut flags = SchedulerFlags::empty();
         for Value { at, kind } in fields.list("scheduler_flags", &mut self.notes).unwrap_or_default() {
-            match flag(&kind, scheduler) {
+            match flag(&kind, scheduler, self.is_of_kernel) {
                 Some(flag) => flags |= flag,
                 None => self.notes.problem(
                     at,
@@ -183,11 +188,11 @@ fn prefix_mask(prefix: i64) -> Option<Netmask> {
 }
 
 /// A flag by its name, or bits that have no name, as `"0x40"`.
-fn flag(kind: &Kind<'_>, scheduler: Scheduler) -> Option<SchedulerFlags> {
+fn flag(kind: &Kind<'_>, scheduler: Scheduler, is_of_kernel: bool) -> Option<SchedulerFlags> {
     let Kind::Text(text) = kind else { return None };
     if let Some(digits) = text.strip_prefix("0x") {
         // The lowest three have keys of their own, or are the kernel's.
-        let bits = u32::from_str_radix(digits, 16).ok().filter(|bits| bits & 7 == 0)?;
+        let bits = u32::from_str_radix(digits, 16).ok().filter(|bits| bits & 7 == 0 || is_of_kernel)?;
         return Some(SchedulerFlags::from_bits_retain(bits));
     }
     let own = FLAGS.into_iter().zip(flag_names(scheduler)).find(|(_, name)| name == text);

@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::WriteOptions;
 use super::fields;
 use super::scalar::{Fields, Inline, Scalar};
+use super::{Beside, WriteOptions};
 use crate::desired::keys::VERSION;
 use crate::table::{Table, TableEntry};
 
@@ -22,7 +22,8 @@ pub(in crate::desired) fn write(out: &mut dyn Write, table: &Table, options: Wri
         })?;
     }
     if options.parts.services {
-        list(out, "services", &options.services(table), |out, entry| service(out, entry, options))?;
+        let beside = Beside::of(options);
+        list(out, "services", &options.services(table), |out, entry| service(out, entry, options.statistics, &beside))?;
     }
     out.write_all(b"\n}\n")
 }
@@ -45,26 +46,24 @@ fn list<T>(
     out.write_all(if items.is_empty() { b"]" } else { b"\n  ]" })
 }
 
-fn service(out: &mut dyn Write, entry: &TableEntry, options: WriteOptions<'_>) -> io::Result<()> {
+fn service(out: &mut dyn Write, entry: &TableEntry, statistics: bool, beside: &Beside<'_>) -> io::Result<()> {
     let (service, state) = (entry.service(), entry.state());
-    let fields = if options.statistics { fields::service_state(state) } else { fields::service(service) };
+    let fields = if statistics { fields::service_state(state) } else { fields::service(service) };
     out.write_all(b"    {")?;
     for (key, value) in &fields {
         write!(out, "\"{key}\": {}, ", Inline::Json.of(value))?;
     }
-    let group = options.group(entry.service().key());
+    let group: Vec<_> = beside.group(service.key()).map(Scalar::Table).collect();
     if !group.is_empty() {
-        let members = Scalar::List(group.into_iter().map(Scalar::Table).collect());
-        write!(out, "\"group\": {}, ", Inline::Json.of(&members))?;
+        write!(out, "\"group\": {}, ", Inline::Json.of(&Scalar::List(group)))?;
     }
     out.write_all(b"\"destinations\": [")?;
     let mut states: Vec<_> = entry.destinations().collect();
     states.sort_by_key(|state| state.destination.address);
     for (index, state) in states.iter().enumerate() {
         let destination = &state.destination;
-        let mut fields =
-            if options.statistics { fields::destination_state(state) } else { fields::destination(destination) };
-        let before = options.weight_before(entry.service().key(), state.destination.address);
+        let mut fields = if statistics { fields::destination_state(state) } else { fields::destination(destination) };
+        let before = beside.weight_before(service.key(), destination.address);
         fields.extend(before.map(|weight| ("weight_before", weight.get().into())));
         out.write_all(if index == 0 { b"\n      " } else { b",\n      " })?;
         write!(out, "{}", Inline::Json.of(&Scalar::Table(fields)))?;

@@ -5,6 +5,7 @@ mod json;
 pub(super) mod scalar;
 mod toml;
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
@@ -38,7 +39,8 @@ pub struct WriteOptions<'r> {
     /// In JSON, counters, rates and connections too, and what the kernel says of itself. They are for
     /// information: reading ignores them.
     pub statistics: bool,
-    /// Only this service, if it is there.
+    /// Only this service, if it is there. As a desired state, the text says that the director has no other:
+    /// who applies it as it is, deletes all others.
     pub only: Option<ServiceKey>,
     /// The packets that get the marks of services: the `group` of each of these services.
     pub groups: &'r [(ServiceKey, Packets)],
@@ -73,16 +75,30 @@ impl WriteOptions<'_> {
         services.sort_by_key(|entry| entry.service().key());
         services
     }
+}
 
-    /// The weight that this destination had before it was drained.
-    fn weight_before(self, service: ServiceKey, server: SocketAddr) -> Option<Weight> {
-        self.drained.iter().find(|(key, at, _)| (*key, *at) == (service, server)).map(|(.., weight)| *weight)
+/// What is written beside a table, by what it is about.
+struct Beside<'r> {
+    groups: HashMap<ServiceKey, Vec<&'r Packets>>,
+    drained: HashMap<(ServiceKey, SocketAddr), Weight>,
+}
+
+impl<'r> Beside<'r> {
+    fn of(options: WriteOptions<'r>) -> Self {
+        let mut groups: HashMap<_, Vec<_>> = HashMap::new();
+        options.groups.iter().for_each(|(key, packets)| groups.entry(*key).or_default().push(packets));
+        let drained = options.drained.iter().map(|&(key, server, weight)| ((key, server), weight)).collect();
+        Beside { groups, drained }
     }
 
     /// The group of the service, in its order.
-    fn group(&self, service: ServiceKey) -> Vec<Fields> {
-        let of_service = self.groups.iter().filter(|(key, _)| *key == service);
-        of_service.map(|(_, packets)| fields::packets(packets)).collect()
+    fn group(&self, service: ServiceKey) -> impl Iterator<Item = Fields> {
+        self.groups.get(&service).into_iter().flatten().map(|packets| fields::packets(packets))
+    }
+
+    /// The weight that this destination had before it was drained.
+    fn weight_before(&self, service: ServiceKey, server: SocketAddr) -> Option<Weight> {
+        self.drained.get(&(service, server)).copied()
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::WriteOptions;
 use super::fields;
 use super::scalar::{Fields, Inline};
+use super::{Beside, WriteOptions};
 use crate::desired::keys::VERSION;
 use crate::table::{Table, TableEntry};
 
@@ -25,20 +25,20 @@ pub(in crate::desired) fn write(out: &mut dyn Write, table: &Table, options: Wri
         section(out, "[[daemons]]", fields::daemon(daemon))?;
     }
     if options.parts.services {
-        services.into_iter().try_for_each(|entry| service(out, entry, options))?;
+        let beside = Beside::of(options);
+        services.into_iter().try_for_each(|entry| service(out, entry, &beside))?;
     }
     Ok(())
 }
 
-fn service(out: &mut dyn Write, entry: &TableEntry, options: WriteOptions<'_>) -> io::Result<()> {
+fn service(out: &mut dyn Write, entry: &TableEntry, beside: &Beside<'_>) -> io::Result<()> {
     section(out, "[[services]]", fields::service(entry.service()))?;
-    let mut group = options.group(entry.service().key()).into_iter();
-    group.try_for_each(|member| section(out, "[[services.group]]", member))?;
+    beside.group(entry.service().key()).try_for_each(|member| section(out, "[[services.group]]", member))?;
     let mut states: Vec<_> = entry.destinations().collect();
     states.sort_by_key(|state| state.destination.address);
     for state in states {
         section(out, "[[services.destinations]]", fields::destination(&state.destination))?;
-        if let Some(weight) = options.weight_before(entry.service().key(), state.destination.address) {
+        if let Some(weight) = beside.weight_before(entry.service().key(), state.destination.address) {
             writeln!(out, "# drained: its weight was {weight}")?;
         }
     }
