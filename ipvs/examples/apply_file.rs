@@ -28,7 +28,7 @@ pub(crate) fn run(director: &mut Client, file: &Source, out: &mut dyn Write) -> 
         writeln!(out, "warning: {warning}")?;
     }
     let table = desired.table(&director.table()?)?;
-    let applied = director.reconcile(&table, &desired.scope.planner())?;
+    let applied = director.reconcile(&table, &desired.planner())?;
     for command in &applied.commands {
         writeln!(out, "{command}")?;
     }

@@ -218,7 +218,7 @@ pub(crate) fn prepare(session: &mut Session<'_, '_>, wanted: &Wanted) -> Result<
 
 /// What the file does not speak of stays as it is, whoever changes it meanwhile.
 pub(crate) fn planner(desired: &Desired, restrictions: &Restrictions) -> Planner {
-    let mut planner = desired.state.scope.planner();
+    let mut planner = desired.state.planner();
     if restrictions.keep_weights {
         planner = planner.keep_weights();
     }

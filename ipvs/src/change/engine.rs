@@ -9,12 +9,13 @@ use super::{Change, ChangeError, try_out};
 use crate::change::plan::{DeletionLimits, Plan, is_as_wanted};
 use crate::command::Command;
 use crate::daemon::Daemon;
+use crate::destination::Destination;
 use crate::errno::Errno;
 use crate::error::Error;
 use crate::refusal::Refusal;
 use crate::service::{Family, ServiceKey};
 use crate::session::{Session, Transport};
-use crate::table::{Table, TableEntry};
+use crate::table::{DestinationState, Table, TableEntry};
 use crate::timeouts::Timeouts;
 use crate::wire::Detail;
 
@@ -59,7 +60,7 @@ pub(super) struct Journal {
     pub(super) commands: Vec<Command>,
     /// For each command.
     pub(super) before: Vec<Before>,
-    pub(super) unacknowledged: Vec<Command>,
+    pub(super) unacknowledged: Vec<(Command, Before)>,
 }
 
 /// What was found out about a refusal.
@@ -123,7 +124,7 @@ where
             Ok(()) => Ok(Applied {
                 commands: self.journal.commands,
                 already_done: self.already_done,
-                unacknowledged: self.journal.unacknowledged,
+                unacknowledged: self.journal.unacknowledged.into_iter().map(|(command, _)| command).collect(),
                 attempts: self.attempts,
             }),
             Err(reason) => Err(self.undo(reason).await),
@@ -145,13 +146,16 @@ where
                 Err(error) => return Err(StopReason::Failed(broken.unwrap_or(error))),
             };
             // What is not as the command makes it was not carried out, or is undone by somebody else.
-            self.journal.unacknowledged.retain(|command| is_carried_out(command, &present));
+            self.journal.unacknowledged.retain(|(command, _)| is_carried_out(command, &present));
             let plan = planner.plan_paced(&present, desired, &mut self.session.paced()).await;
             stalled = if plan.commands().len() < least { 0 } else { stalled + 1 };
             least = least.min(plan.commands().len());
             // Nothing may be left to do but the hook.
-            let mut touched = plan.commands().iter().filter_map(|command| present.service(&command.service_key()?));
-            let is_others = planner.leaves_others() && touched.any(|entry| self.is_others(entry));
+            let is_others = planner.leaves_others()
+                && plan.commands().iter().any(|command| {
+                    let entry = command.service_key().and_then(|key| present.service(&key));
+                    entry.is_some_and(|entry| self.is_others(entry) || self.takes_from_others(command, entry))
+                });
             if is_others || !plan.is_empty() && (stalled >= STALLED || self.attempts >= MOST) {
                 self.remaining = plan.commands().to_vec();
                 return Err(broken.map_or(StopReason::Contended, StopReason::Failed));
@@ -165,7 +169,7 @@ where
 
     /// Sends a plan. Its second part goes only when all of the first is done, and the hook has succeeded.
     async fn attempt(&mut self, reading: &Table, plan: &Plan, phase: Phase) -> Result<Sent, StopReason> {
-        self.check_deletions(reading, plan).await.map_err(StopReason::Deletions)?;
+        self.check_deletions(reading, reading, plan.commands()).await.map_err(StopReason::Deletions)?;
         self.attempts += usize::from(!plan.is_empty());
         // What grows while it is filled is copied as a whole, between two yields.
         self.journal.commands.reserve(plan.commands().len());
@@ -183,21 +187,27 @@ where
         self.send(reading, narrowing, &mut progress).await
     }
 
-    /// May the plan delete what it deletes, after what was deleted before?
-    async fn check_deletions(&mut self, reading: &Table, plan: &Plan) -> Result<(), DeletionsError> {
+    /// May these commands delete what they delete, after what was deleted before? What is in the newest table counts as it is there.
+    async fn check_deletions(
+        &mut self,
+        newest: &Table,
+        reading: &Table,
+        planned: &[Command],
+    ) -> Result<(), DeletionsError> {
         let DeletionLimits { most, approved } = &self.change.planner.limits;
         if most.is_none() && approved.is_none() {
             return Ok(());
         }
-        let Journal { commands, before, .. } = &self.journal;
-        let done = commands.iter().zip(before).map(|(command, before)| match before {
+        let Journal { commands, before, unacknowledged } = &self.journal;
+        let unacknowledged = unacknowledged.iter().map(|(command, before)| (command, before));
+        let done = commands.iter().zip(before).chain(unacknowledged).map(|(command, before)| match before {
             Before::Entry(entry) => (command, Some(entry)),
             _ => (command, None),
         });
-        let planned = plan
-            .commands()
-            .iter()
-            .map(|command| (command, command.service_key().and_then(|key| reading.service(&key))));
+        let planned = planned.iter().map(|command| {
+            let entry = command.service_key().and_then(|key| newest.service(&key).or_else(|| reading.service(&key)));
+            (command, entry)
+        });
         let (mut services, mut destinations) = (0, 0);
         let mut paced = self.session.paced();
         for (command, entry) in done.chain(planned) {
@@ -239,7 +249,16 @@ where
                 }
                 _ => {
                     let planner = &self.change.planner;
-                    let part = rest.iter().copied().take_while(|command| !planner.guards(command, reading));
+                    let mut added = None;
+                    let part = rest.iter().copied().take_while(|command| match command {
+                        Command::AddService(service) => {
+                            added = Some(service.key());
+                            true
+                        }
+                        // In one datagram with its service.
+                        Command::AddDestination(key, _) if added == Some(*key) => true,
+                        _ => !planner.guards(command, reading),
+                    });
                     self.send_datagram(reading, part).await?
                 }
             };
@@ -272,11 +291,18 @@ where
         // Where there is no service, the kernel refuses all of them.
         if let Some(entry) = entry {
             let is_deletion = matches!(commands[0], Command::DeleteService(_));
-            let is_others = planner.leaves_others() && self.is_others(&entry);
+            let takes_from_others = |command| self.takes_from_others(command, &entry);
+            let is_others =
+                planner.leaves_others() && (self.is_others(&entry) || about_it.clone().any(takes_from_others));
             if is_others || is_deletion && !planner.may_delete_whole(&entry) {
                 return Ok((about_it.count(), Sent::Disturbed));
             }
+            let count = |entry: &TableEntry| entry.destinations().len();
+            let has_grown = is_deletion && reading.service(&key).is_none_or(|read| count(read) < count(&entry));
             present.adopt(entry);
+            if has_grown {
+                self.check_deletions(&present, reading, commands).await.map_err(StopReason::Deletions)?;
+            }
         }
         let about_it = about_it.map(|command| planner.with_present_weight(command, &present));
         self.send_datagram(&present, about_it).await
@@ -308,7 +334,8 @@ where
             Ok(outcomes) => outcomes,
             Err(error) => {
                 if matches!(error, Error::OutcomeUnknown(_)) {
-                    self.journal.unacknowledged.extend_from_slice(commands);
+                    let sent = commands.iter().map(|command| (*command, Before::of(command, reading)));
+                    self.journal.unacknowledged.extend(sent);
                 }
                 return Ok(Sent::Broken(error));
             }
@@ -411,6 +438,25 @@ where
         let Change { before, desired, .. } = self.change;
         let mut known = [before, desired].into_iter().filter_map(|table| table.service(&key));
         !known.any(|entry| entry.service() == present.service())
+    }
+
+    /// Does the command edit or delete a destination that is neither as it was before nor as it is desired, so that another
+    /// writer made it?
+    fn takes_from_others(&self, command: &Command, present: &TableEntry) -> bool {
+        let Change { before, desired, planner, .. } = self.change;
+        let key = present.service().key();
+        let is_others = |present: &DestinationState| {
+            let known = [before, desired].into_iter().filter_map(|table| table.service(&key));
+            let known = known.filter_map(|entry| entry.destination(&present.destination.address));
+            !planner.is_one_of(&present.destination, known.map(|state| &state.destination))
+        };
+        match command {
+            Command::DeleteService(_) => present.destinations().any(is_others),
+            Command::EditDestination(_, Destination { address: at, .. }) | Command::DeleteDestination(_, at) => {
+                present.destination(at).is_some_and(is_others)
+            }
+            _ => false,
+        }
     }
 }
 

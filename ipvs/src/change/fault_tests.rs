@@ -292,3 +292,62 @@ fn deletions_of_all_attempts_count_together() {
     assert_eq!(error.report.attempts, 1);
     assert!(other.service(&key(3)).is_ok());
 }
+
+/// The reply to the first deletion is lost, and another writer adds a service that is not desired.
+#[test]
+fn a_deletion_whose_reply_was_lost_counts() {
+    let from = table(&[(1, &[])]);
+    let mut is_limited = 0;
+    for at in 0..12 {
+        let mut is_added = false;
+        let (mut client, _) = watched(&from, at, &[Fault::Lost], move |_, third| {
+            if !is_added && third.services().unwrap().is_empty() {
+                third.add_service(&Service::new(key(2))).unwrap();
+                is_added = true;
+            }
+        });
+        let change = Change::prepare(from.clone(), Table::new(), Planner::new().max_deletions(1)).unwrap();
+        match change.apply(&mut client, |_| ControlFlow::Continue(())) {
+            Ok(made) => assert!(made.commands.len() + made.unacknowledged.len() <= 1, "{at}: {made:?}"),
+            Err(error) => is_limited += usize::from(matches!(error.reason, StopReason::Deletions(_))),
+        }
+    }
+    assert!(is_limited > 0);
+}
+
+/// Another program deletes a service that an owner has just added, and makes its own.
+#[test]
+fn destinations_of_an_owner_stay_out_of_the_service_of_another_writer() {
+    let mut is_made = false;
+    let (mut client, mut other) = watched(&Table::new(), 0, &[], move |_, third| {
+        if !is_made && third.services().unwrap().len() == 1 {
+            third.delete_service(&key(1)).unwrap();
+            third.add_service(&Service::new(key(1)).with_scheduler(Scheduler::RR)).unwrap();
+            is_made = true;
+        }
+    });
+    let desired = table(&[(1, &[(11, 1), (12, 1)])]);
+    let change = Change::prepare(Table::new(), desired, Planner::new().leaving_others()).unwrap();
+    let error = change.apply(&mut client, |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(matches!(error.reason, StopReason::Contended), "{error}");
+    assert_eq!(error.report.applied, [Command::AddService(Service::new(key(1)))]);
+    assert_eq!(servers(&mut other, 1), []);
+}
+
+/// A health checker retires destinations after the reading; the change deletes the first, is interrupted, and brings it back.
+#[test]
+fn a_deleted_destination_comes_back_with_the_weight_that_it_had() {
+    let from = table(&[(1, &[(11, 5), (12, 5)]), (2, &[(11, 5), (12, 5)])]);
+    for to in [table(&[(1, &[(11, 5)]), (2, &[(11, 5)])]), Table::new()] {
+        let (mut client, mut other) = faulty(&from, 0, &[]);
+        let change = Change::prepare(from.clone(), to, Planner::new().keep_weights()).unwrap();
+        for n in [1, 2] {
+            other.edit_destination(&key(n), &server(12).with_weight(Weight::ZERO)).unwrap();
+        }
+        let error = change.apply(&mut client, |progress| break_if(progress.done > 0)).unwrap_err();
+        assert_eq!((error.report.applied.len(), error.state), (1, DirectorState::Undone), "{error:?}");
+        for n in [1, 2] {
+            assert_eq!(servers(&mut other, n), [(11, 5), (12, 0)]);
+        }
+    }
+}

@@ -36,7 +36,7 @@ use crate::table::Table;
 /// - **A refusal that no other writer caused** (a scheduler that the kernel lacks, no permission, no memory) stops it at once.
 /// - **Undo touches only what the kernel acknowledged to this change.** For each such command the entry is asked for, and the command
 ///   is taken back only if the entry is still exactly as this change left it: an added service or destination is deleted, an edited one
-///   gets its former values, a deleted one comes back if it is absent (a service with its destinations). A service that this change
+///   gets its former values (or is reported, if another writer has changed other values of it), a deleted one comes back if it is absent (a service with its destinations). A service that this change
 ///   added stays if it has a destination that this change did not add. What another writer has changed since is left as it is.
 ///   A destination that was added stays, too, if those before it can't come back and the service would have no usable one.
 /// - **What is reported is what was done**: [`Applied`] and [`ChangeError`] hold the commands that the kernel carried out, in order,
@@ -49,11 +49,12 @@ use crate::table::Table;
 ///
 /// - Between the question for an entry and the command that depends on the answer there is one send. What another writer does to the
 ///   same entry in just that time is overwritten. This is so for the undo, for weights that are kept
-///   ([`Planner::keep_weights`]), for limited deletions ([`Planner::only_these_deletions`]), and for all commands about services that
-///   were there if the planner is [an owner's](crate::owners::Ledger::restrict): what another program has made of such a service
-///   since the table was read is then left alone, and the change stops. A service that another program deleted and made again with
-///   the same configuration can't be told from the former one. Where an owner adds a service in the very moment in which another
-///   program does, its destinations may go to the other program's service until they are undone.
+///   ([`Planner::keep_weights`]), for limited deletions ([`Planner::only_these_deletions`], [`Planner::max_deletions`]), and for all
+///   commands about services if the planner is [an owner's](crate::owners::Ledger::restrict): what another program has made of such a
+///   service, or of a destination that is to be edited or deleted, since the table was read is then left alone, and the change stops.
+///   A service that another program deleted and made again with
+///   the same configuration can't be told from the former one. An owner's destinations that are sent together with their service go to
+///   another program's service if that takes its place in just that time.
 /// - All other edits and deletions overwrite what another writer made of the entry after the table was read: the desired state asks for
 ///   that, and undo restores what was read.
 ///

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::command::Command;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, DaemonRole};
 use crate::destination::Destination;
 use crate::service::{ServiceKey, plain};
 use crate::session::{NoTasks, Pace, Paced, block_on_ready};
@@ -90,8 +90,10 @@ pub struct Planner {
     keep_weights: bool,
     edits: bool,
     deletions: Deletions,
-    timeouts: bool,
-    daemons: bool,
+    /// Of the timeouts, only these: TCP, TCP after a FIN, UDP.
+    timeouts: [bool; 3],
+    /// Of the sync daemons, only these: master, backup.
+    daemons: [bool; 2],
     /// Of the services, only these.
     keys: Option<Arc<HashSet<ServiceKey>>>,
     /// Of those, only these.
@@ -197,8 +199,8 @@ impl Planner {
             keep_weights: false,
             edits: true,
             deletions: Deletions::All,
-            timeouts: true,
-            daemons: true,
+            timeouts: [true; 3],
+            daemons: [true; 2],
             keys: None,
             predicate: None,
             leaves_others: false,
@@ -258,8 +260,9 @@ impl Planner {
 
     /// Does not let a [`Change`](crate::change::Change) delete more than this number of services and destinations.
     ///
-    /// All attempts of one change count together, and the destinations of a deleted service count, too. Before an attempt would exceed
-    /// the limit, the change stops with [`StopReason::Deletions`](crate::change::StopReason::Deletions). Plans are not limited, so that they show
+    /// All attempts of one change count together, and the destinations of a deleted service count, too: it is asked for once more right
+    /// before it is deleted. A deletion whose acknowledgement was lost counts if the table shows it as carried out. Before the limit would
+    /// be exceeded, the change stops with [`StopReason::Deletions`](crate::change::StopReason::Deletions). Plans are not limited, so that they show
     /// what is wanted.
     ///
     /// ```
@@ -305,13 +308,13 @@ impl Planner {
     /// Leaves timeouts as they are.
     #[must_use]
     pub fn without_timeouts(self) -> Self {
-        Planner { timeouts: false, ..self }
+        Planner { timeouts: [false; 3], ..self }
     }
 
     /// Leaves sync daemons as they are.
     #[must_use]
     pub fn without_daemons(self) -> Self {
-        Planner { daemons: false, ..self }
+        Planner { daemons: [false; 2], ..self }
     }
 
     /// Leaves services and their destinations as they are.
@@ -360,6 +363,38 @@ impl Planner {
         Planner { keys: Some(Arc::new(keys.into_iter().map(ServiceKey::plain).collect())), ..self }
     }
 
+    /// Also those of the timeouts that are set here.
+    #[cfg(feature = "desired")]
+    pub(crate) fn and_timeouts(self, set: Timeouts) -> Self {
+        let is_set = |seconds: Option<u32>| seconds.is_some_and(|seconds| seconds != 0);
+        let [tcp, tcp_fin, udp] = self.timeouts;
+        Planner { timeouts: [tcp || is_set(set.tcp), tcp_fin || is_set(set.tcp_fin), udp || is_set(set.udp)], ..self }
+    }
+
+    /// Of the sync daemons, only those of these roles.
+    #[cfg(feature = "desired")]
+    pub(crate) fn these_daemons(self, master: bool, backup: bool) -> Self {
+        Planner { daemons: [master, backup], ..self }
+    }
+
+    fn concerns_daemon(&self, role: DaemonRole) -> bool {
+        let [master, backup] = self.daemons;
+        match role {
+            DaemonRole::Master => master,
+            DaemonRole::Backup => backup,
+        }
+    }
+
+    /// Those of the timeouts that plans are about.
+    fn concerned_timeouts(&self, timeouts: Timeouts) -> Timeouts {
+        let [tcp, tcp_fin, udp] = self.timeouts;
+        Timeouts {
+            tcp: timeouts.tcp.filter(|_| tcp),
+            tcp_fin: timeouts.tcp_fin.filter(|_| tcp_fin),
+            udp: timeouts.udp.filter(|_| udp),
+        }
+    }
+
     /// Does not take over services that another writer makes after the reading.
     pub(crate) fn leaving_others(self) -> Self {
         Planner { leaves_others: true, ..self }
@@ -373,12 +408,17 @@ impl Planner {
     /// Must the service be asked for right before this command, because what it is by then decides about the command?
     pub(crate) fn guards(&self, command: &Command, reading: &Table) -> bool {
         match command {
-            Command::DeleteService(_) => self.leaves_others || matches!(self.deletions, Deletions::These(_)),
-            Command::EditDestination(..) if self.keep_weights => true,
-            Command::EditService(_)
-            | Command::AddDestination(..)
-            | Command::EditDestination(..)
-            | Command::DeleteDestination(..) => {
+            // What its destinations are by then decides whether it may be deleted, and what an undo brings back.
+            Command::DeleteService(_) => {
+                self.leaves_others
+                    || self.keep_weights
+                    || self.limits.most.is_some()
+                    || matches!(self.deletions, Deletions::These(_))
+            }
+            Command::EditDestination(..) | Command::DeleteDestination(..) if self.keep_weights => true,
+            // The service may be of this change, and another writer's by now.
+            Command::AddDestination(..) => self.leaves_others,
+            Command::EditService(_) | Command::EditDestination(..) | Command::DeleteDestination(..) => {
                 self.leaves_others && command.service_key().is_some_and(|key| reading.service(&key).is_some())
             }
             _ => false,
@@ -395,6 +435,16 @@ impl Planner {
             }
             _ => *command,
         }
+    }
+
+    /// Is the destination configured as one of these, but for a weight that is kept?
+    pub(crate) fn is_one_of<'d>(
+        &self,
+        present: &Destination,
+        mut known: impl Iterator<Item = &'d Destination>,
+    ) -> bool {
+        let weight = |known: &Destination| if self.keep_weights { present.weight } else { known.weight };
+        known.any(|known| known.with_weight(weight(known)) == *present)
     }
 
     /// May the service be deleted, with all its destinations?
@@ -433,12 +483,11 @@ impl Planner {
     /// The same, with yields.
     pub(crate) async fn plan_paced<P: Pace>(&self, current: &Table, desired: &Table, paced: &mut Paced<'_, P>) -> Plan {
         let mut steps = Steps::default();
-        if self.timeouts && self.edits {
-            steps.before.extend(timeouts(current.timeouts(), desired.timeouts()).map(Command::SetTimeouts));
+        if self.edits {
+            let wanted = self.concerned_timeouts(desired.timeouts());
+            steps.before.extend(timeouts(current.timeouts(), wanted).map(Command::SetTimeouts));
         }
-        if self.daemons {
-            self.plan_daemons(current.daemons(), desired.daemons(), &mut steps);
-        }
+        self.plan_daemons(current.daemons(), desired.daemons(), &mut steps);
         for wanted in desired.services() {
             paced.step(wanted.work()).await;
             if !self.concerns(wanted) {
@@ -470,7 +519,7 @@ impl Planner {
     /// The part of a director that decides what is planned for it; `None` if that is all of it.
     pub(crate) fn part_of(&self, desired: &Table) -> Option<Part> {
         // A daemon does not start beside certain destinations, whichever service they are of.
-        let starts_daemons = self.daemons && !desired.daemons().is_empty();
+        let starts_daemons = desired.daemons().iter().any(|daemon| self.concerns_daemon(daemon.role));
         let keys = self.keys.as_ref()?;
         if starts_daemons {
             return None;
@@ -483,7 +532,8 @@ impl Planner {
         let concerned = |key: &&ServiceKey| self.predicate.as_ref().is_none_or(|Predicate(holds)| holds(key));
         let services: Vec<_> = keys.iter().filter(concerned).copied().collect();
         let mixes = services.iter().filter_map(|key| desired.service(key)).any(is_mixed);
-        Some(Part { services, timeouts: self.timeouts, daemons: self.daemons || mixes })
+        let (timeouts, daemons) = (self.timeouts.contains(&true), self.daemons.contains(&true));
+        Some(Part { services, timeouts, daemons: daemons || mixes })
     }
 
     fn concerns(&self, entry: &TableEntry) -> bool {
@@ -538,7 +588,7 @@ impl Planner {
 
     /// A daemon can't be edited, only stopped and started.
     fn plan_daemons(&self, current: &[Daemon], desired: &[Daemon], steps: &mut Steps) {
-        for running in current {
+        for running in current.iter().filter(|running| self.concerns_daemon(running.role)) {
             match desired.iter().find(|daemon| daemon.role == running.role) {
                 None if self.deletions == Deletions::All => steps.before.push(Command::StopDaemon(running.role)),
                 Some(wanted) if self.edits && !is_as_wanted(running, wanted) => {
@@ -547,7 +597,9 @@ impl Planner {
                 _ => {}
             }
         }
-        let is_missing = |wanted: &&Daemon| current.iter().all(|running| running.role != wanted.role);
+        let is_missing = |wanted: &&Daemon| {
+            self.concerns_daemon(wanted.role) && current.iter().all(|running| running.role != wanted.role)
+        };
         steps.after.extend(desired.iter().filter(is_missing).copied().map(Command::StartDaemon));
     }
 }

@@ -424,3 +424,107 @@ fn an_owner_leaves_alone_what_was_made_anew_since_the_reading() {
         assert_eq!(found.iter().map(|state| state.destination).collect::<Vec<_>>(), [server]);
     }
 }
+
+/// Makes a change while another program does this right before the deletions.
+fn disturbed(change: &Change, mut disturb: impl FnMut(&mut Client)) -> (Result<Applied, ChangeError>, Client) {
+    let mut client = Client::fake(change.before().clone());
+    let mut other = client.try_clone().unwrap();
+    let hook = |phase| {
+        if phase != Phase::Undoing {
+            disturb(&mut other);
+        }
+        Ok(())
+    };
+    (change.apply_with(&mut client, hook, |_| ControlFlow::Continue(())), client)
+}
+
+#[test]
+fn destinations_added_before_a_service_is_deleted_count() {
+    let planner = Planner::new().max_deletions(7);
+    let change = Change::prepare(table(1..=2, 1), Table::new(), planner).unwrap();
+    for (more, is_made) in [(0, true), (1, true), (2, false)] {
+        // The service that is deleted first.
+        let (made, mut client) = disturbed(&change, |other| {
+            (13..13 + more).for_each(|n| other.add_destination(&key(2), &server(n)).unwrap());
+        });
+        let Err(error) = made else {
+            assert!(is_made && client.services().unwrap().is_empty());
+            continue;
+        };
+        let expected = DeletionsError::TooMany { services: 2, destinations: 6, limit: 7 };
+        assert!(matches!(error.reason, StopReason::Deletions(reason) if reason == expected), "{error}");
+        assert!(!is_made && error.state == DirectorState::Untouched, "{error}");
+    }
+}
+
+/// Another program adds a destination to a service of the owner, or edits one, after the reading.
+#[test]
+fn an_owner_takes_no_destination_from_another_writer() {
+    let before = table(1..=1, 1);
+    let mut without = before.clone();
+    without.apply(&Command::DeleteDestination(key(1), server(12).address)).unwrap();
+    let mut retired = before.clone();
+    retired.apply(&Command::EditDestination(key(1), server(12).with_weight(Weight::ZERO))).unwrap();
+    let other_weight = server(12).with_weight(Weight::new(7).unwrap());
+    let (foreign, edited) =
+        (Command::AddDestination(key(1), server(13)), Command::EditDestination(key(1), other_weight));
+    for (desired, act, stops) in [
+        (&Table::new(), foreign, true),
+        (&Table::new(), edited, true),
+        (&without, edited, true),
+        (&retired, edited, true),
+        // It is not about that one.
+        (&without, foreign, false),
+        (&retired, foreign, false),
+    ] {
+        let change = Change::prepare(before.clone(), desired.clone(), Planner::new().leaving_others()).unwrap();
+        let (made, mut client) = disturbed(&change, |other| other.execute(&act).unwrap());
+        assert_eq!(made.is_err(), stops, "{act}: {made:?}");
+        if let Err(error) = made {
+            assert!(matches!(error.reason, StopReason::Contended), "{error}");
+            assert_eq!(error.report.applied, []);
+        }
+        let there = client.destinations(&key(1)).unwrap();
+        let (Command::AddDestination(_, made) | Command::EditDestination(_, made)) = act else { panic!() };
+        assert!(there.iter().any(|state| state.destination == made), "{act}: {there:?}");
+    }
+}
+
+/// A health checker changes the weight of a destination whose forwarding the change has edited, before the undo.
+#[test]
+fn what_an_edit_leaves_beside_the_edit_of_another_writer_is_reported() {
+    let before = table(1..=1, 1);
+    let edited = server(11).with_forwarding(Forwarding::DirectRoute);
+    let edited_service = Service::new(key(1)).with_scheduler(crate::Scheduler::RR);
+    let mut desired = before.clone();
+    desired.apply(&Command::EditDestination(key(1), edited)).unwrap();
+    desired.apply(&Command::EditService(edited_service)).unwrap();
+    let change = Change::prepare(before, desired, Planner::new()).unwrap();
+    let mut of_others = edited_service;
+    of_others.one_packet = true;
+    for (weight, forwarding, scheduler, kept) in [
+        (7, Forwarding::DirectRoute, crate::Scheduler::RR, 2),
+        // Nothing of the change is left.
+        (7, Forwarding::Masquerade, crate::Scheduler::LC, 0),
+    ] {
+        let mut client = Client::fake(change.before().clone());
+        let mut other = client.try_clone().unwrap();
+        let hook = |phase| {
+            if phase == Phase::Undoing {
+                return Ok(());
+            }
+            let weight = Weight::new(weight).unwrap();
+            other.edit_destination(&key(1), &edited.with_weight(weight).with_forwarding(forwarding)).unwrap();
+            other.edit_service(&of_others.with_scheduler(scheduler)).unwrap();
+            Err("no".to_owned())
+        };
+        let error = change.apply_with(&mut client, hook, |_| ControlFlow::Continue(())).unwrap_err();
+        let mut commands: Vec<_> = error.report.kept.iter().map(|kept| kept.command).collect();
+        commands.reverse();
+        let expected = [Command::EditService(edited_service), Command::EditDestination(key(1), edited)];
+        assert_eq!(commands, expected[..kept], "{error:?}");
+        assert!(error.report.kept.iter().all(|kept| kept.reason == KeptReason::Changed));
+        let state = if kept > 0 { DirectorState::Partial } else { DirectorState::Undone };
+        assert_eq!(error.state, state);
+    }
+}

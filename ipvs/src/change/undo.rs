@@ -241,7 +241,7 @@ where
             takes_away && command.service_key() == Some(key) && is_made(command, entry)
         };
         let is_refused = |command: &Command| undo.refused.contains_key(command);
-        if !self.journal.unacknowledged.iter().any(is_lost)
+        if !self.journal.unacknowledged.iter().any(|(command, _)| is_lost(command))
             && !difference(&key, now, goal, Pass::Restore).iter().any(is_refused)
         {
             return;
@@ -276,6 +276,12 @@ where
                 Command::EditService(edited) if service == Some(edited) => {
                     service = before.map(|entry| *entry.service());
                 }
+                Command::EditService(edited) => {
+                    let former = before.map(TableEntry::service);
+                    if service.zip(former).is_some_and(|(present, former)| keeps_service(former, &edited, &present)) {
+                        kept.push(Kept { command, reason: KeptReason::Changed });
+                    }
+                }
                 Command::DeleteService(_) if service.is_none() => {
                     let former = Config::of(before);
                     (service, destinations) = (former.service, former.destinations);
@@ -300,9 +306,15 @@ where
                     Some(_) => kept.push(Kept { command, reason: KeptReason::Changed }),
                     None => {}
                 },
-                Command::EditDestination(_, edited) if destinations.get(&edited.address) == Some(&edited) => {
+                Command::EditDestination(_, edited) => {
                     let former = before.and_then(|entry| entry.destination(&edited.address));
-                    destinations.extend(former.map(|state| (edited.address, state.destination)));
+                    match (destinations.get_mut(&edited.address), former.map(|state| state.destination)) {
+                        (Some(present), Some(former)) if *present == edited => *present = former,
+                        (Some(present), Some(former)) if keeps_destination(&former, &edited, present) => {
+                            kept.push(Kept { command, reason: KeptReason::Changed });
+                        }
+                        _ => {}
+                    }
                 }
                 Command::DeleteDestination(_, at) if service.is_some() && !destinations.contains_key(&at) => {
                     let former = before.and_then(|entry| entry.destination(&at));
@@ -362,7 +374,7 @@ where
     /// What may have been carried out without an acknowledgement stays, since it may be another writer's.
     async fn keep_unacknowledged(&mut self, undo: &mut Undo) -> Result<(), Error> {
         let mut asked: HashMap<ServiceKey, Option<TableEntry>> = HashMap::new();
-        for command in std::mem::take(&mut self.journal.unacknowledged) {
+        for (command, _) in std::mem::take(&mut self.journal.unacknowledged) {
             let may_be_done = match command.service_key() {
                 None => true,
                 Some(key) => {
@@ -480,6 +492,28 @@ impl Undo {
             self.kept.push(Kept { command: *command, reason: KeptReason::Refused(*refusal) });
         }
     }
+}
+
+/// Has a value that an edit gave the service stayed, though another writer has changed others?
+fn keeps_service(former: &Service, edited: &Service, present: &Service) -> bool {
+    has_stayed(former.netmask(), edited.netmask(), present.netmask())
+        || has_stayed(former.scheduler, edited.scheduler, present.scheduler)
+        || has_stayed(former.scheduler_flags, edited.scheduler_flags, present.scheduler_flags)
+        || has_stayed(former.persistence, edited.persistence, present.persistence)
+        || has_stayed(former.engine, edited.engine, present.engine)
+        || has_stayed(former.one_packet, edited.one_packet, present.one_packet)
+}
+
+/// The same for a destination.
+fn keeps_destination(former: &Destination, edited: &Destination, present: &Destination) -> bool {
+    has_stayed(former.forwarding, edited.forwarding, present.forwarding)
+        || has_stayed(former.weight, edited.weight, present.weight)
+        || has_stayed(former.upper_threshold, edited.upper_threshold, present.upper_threshold)
+        || has_stayed(former.lower_threshold, edited.lower_threshold, present.lower_threshold)
+}
+
+fn has_stayed<T: PartialEq>(former: T, edited: T, present: T) -> bool {
+    edited != former && present == edited
 }
 
 /// The commands of a pass from what a service is to what it is to be.

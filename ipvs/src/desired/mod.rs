@@ -26,7 +26,7 @@
 //!
 //! let mut director = Client::fake(Table::new()); // or Client::connect()?, as root
 //! let wanted = desired.table(&director.table()?)?;
-//! director.reconcile(&wanted, &desired.scope.planner())?;
+//! director.reconcile(&wanted, &desired.planner())?;
 //! # assert_eq!(director.table()?.services().len(), 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -55,6 +55,7 @@ mod toml;
 mod tree;
 mod writer;
 
+use crate::change::plan::Planner;
 use crate::command::Command;
 use crate::table::{Table, TableEntry};
 
@@ -143,6 +144,33 @@ impl Desired {
         }
         problems.or(table)
     }
+
+    /// A planner for what the file is about: it leaves everything else as it is, even if others change it meanwhile.
+    ///
+    /// ```
+    /// use ipvs::desired::{self, Source};
+    /// use ipvs::{Client, Table, Timeouts};
+    /// let mut director = Client::fake(Table::new());
+    /// let desired = desired::read(&Source::new("a.toml", "version = 1\n[timeouts]\nudp = 60"))?;
+    /// let table = desired.table(&director.table()?)?;
+    /// director.set_timeouts(Timeouts { tcp: Some(1000), ..Timeouts::default() })?; // another program
+    /// director.reconcile(&table, &desired.planner())?;
+    /// assert_eq!(director.timeouts()?, Timeouts { tcp: Some(1000), tcp_fin: Some(120), udp: Some(60) });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn planner(&self) -> Planner {
+        let Scope { services, timeouts, master, backup, .. } = self.scope;
+        let mut planner = Planner::new().without_timeouts().these_daemons(master, backup);
+        if !services {
+            planner = planner.without_services();
+        }
+        for located in self.commands.iter().filter(|_| timeouts) {
+            if let Command::SetTimeouts(set) = located.command {
+                planner = planner.and_timeouts(set);
+            }
+        }
+        planner
+    }
 }
 
 /// Does the command start the sync daemon that runs on the director? Nothing is started then, so the
@@ -196,7 +224,7 @@ const EMPTY: &str = "The file is empty. For a director without services write `v
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Daemon, DaemonRole, InterfaceName};
+    use crate::{Client, Daemon, DaemonRole, InterfaceName, Timeouts};
 
     fn read(text: &str) -> Desired {
         super::read(&Source::new("test", text)).unwrap_or_else(|problems| panic!("{problems}"))
@@ -215,6 +243,33 @@ mod tests {
         let problems = table("role = 'backup'\nsync_id = 9").unwrap_err();
         assert_eq!(problems.to_string(), "test:2:1: there is no network interface eth7");
         assert!(table("role = 'master'").is_err(), "it does not run");
+    }
+
+    /// Another program changes, after the reading, what the file does not name.
+    #[test]
+    fn what_a_file_does_not_name_stays_as_others_make_it() {
+        let lo = InterfaceName::new("lo").unwrap();
+        let started = |role| Command::StartDaemon(Daemon::new(role, lo));
+        let set = |tcp, udp| Command::SetTimeouts(Timeouts { tcp, tcp_fin: None, udp });
+        let located = |command| Located { place: Source::new("test", "").place(0), command };
+        let mut desired = read("version = 1\n[timeouts]\nudp = 60");
+        desired.scope.master = true;
+        // 0 sets nothing.
+        desired.commands.extend([started(DaemonRole::Master), set(Some(0), Some(50))].map(located));
+        let mut director = Client::fake(Table::new().with_interface(lo));
+        let table = desired.table(&director.table().unwrap()).unwrap();
+        for command in [set(Some(1000), Some(70)), started(DaemonRole::Backup)] {
+            director.execute(&command).unwrap();
+        }
+        director.reconcile(&table, &desired.planner()).unwrap();
+        assert_eq!(director.timeouts().unwrap(), Timeouts { tcp: Some(1000), tcp_fin: Some(120), udp: Some(50) });
+        assert_eq!(director.daemons().unwrap().len(), 2);
+        // And what it names goes.
+        desired.commands.clear();
+        let table = desired.table(&director.table().unwrap()).unwrap();
+        director.reconcile(&table, &desired.planner()).unwrap();
+        let roles: Vec<_> = director.daemons().unwrap().iter().map(|daemon| daemon.role).collect();
+        assert_eq!(roles, [DaemonRole::Backup]);
     }
 
     #[test]

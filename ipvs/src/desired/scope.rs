@@ -1,6 +1,5 @@
 //! Which parts of a director a desired state is about.
 
-use crate::change::plan::Planner;
 use crate::command::Command;
 use crate::daemon::DaemonRole;
 use crate::table::Table;
@@ -49,31 +48,6 @@ impl Scope {
             }
         }
         table
-    }
-
-    /// A planner that leaves everything else as it is, even if others change it meanwhile.
-    ///
-    /// ```
-    /// use ipvs::desired::{self, Source};
-    /// use ipvs::{Client, Table};
-    /// let mut director = Client::fake(Table::new());
-    /// let desired = desired::read(&Source::new("a.toml", "version = 1\n[[services]]\nmark = 10"))?;
-    /// let table = desired.table(&director.table()?)?;
-    /// director.reconcile(&table, &desired.scope.planner())?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn planner(self) -> Planner {
-        let mut planner = Planner::new();
-        if !self.services {
-            planner = planner.without_services();
-        }
-        if !self.timeouts {
-            planner = planner.without_timeouts();
-        }
-        if !self.master && !self.backup {
-            planner = planner.without_daemons();
-        }
-        planner
     }
 
     /// Is the daemon of this role part of it?

@@ -189,7 +189,8 @@ impl Ledger {
     /// The planner for a change by this writer from `present`, of which the ledger was just [pruned](Self::prune), to
     /// `desired`: it concerns what `desired` names, and what it does not name as far as the writer may delete it. Unless the
     /// writer [takes](Writer::take), a [`Change`](crate::change::Change) with this planner stops, and is undone, where somebody else
-    /// makes one of these services after `present` was read, or makes it anew differently.
+    /// makes one of these services after `present` was read, or makes it anew differently, or adds or edits a destination that the change
+    /// would delete or edit.
     ///
     /// # Errors
     /// The services that `desired` names, that the planner concerns and that are there, but belong to somebody else, unless
