@@ -54,7 +54,7 @@ use crate::table::Table;
 ///   service, or of a destination that is to be edited or deleted, since the table was read is then left alone, and the change stops.
 ///   A service that another program deleted and made again with
 ///   the same configuration can't be told from the former one. An owner's destinations that are sent together with their service go to
-///   another program's service if that takes its place in just that time.
+///   another program's service if that takes its place in just that time, or if it was made since the reading: then they are undone.
 /// - All other edits and deletions overwrite what another writer made of the entry after the table was read: the desired state asks for
 ///   that, and undo restores what was read.
 ///
