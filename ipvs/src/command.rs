@@ -38,7 +38,7 @@ pub enum Command {
     /// Remove a destination. Its connections get no more packets through.
     DeleteDestination(
         ServiceKey,
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::plain_address"))] SocketAddr,
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::service::serialize_plain"))] SocketAddr,
     ),
     /// Zero the counters of a service and its destinations, or of everything.
     Zero(Option<ServiceKey>),

@@ -2,7 +2,6 @@
 //! in `desired/serialize.rs`. The rules are on the page of the crate.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 
 use serde::de::Error as _;
 use serde::ser::Error as _;
@@ -29,11 +28,6 @@ macro_rules! as_text {
 }
 
 as_text!(ServiceKey as plain, Protocol, Netmask, DaemonRole, KernelVersion, Version, Behaviors, crate::sysctl::Sysctl);
-
-/// An address as the kernel's table has it.
-pub(crate) fn plain_address<S: Serializer>(at: &SocketAddr, serializer: S) -> Result<S::Ok, S::Error> {
-    crate::service::plain(*at).serialize(serializer)
-}
 
 /// Names, which may be any bytes in the kernel, but not in a text.
 macro_rules! as_name {

@@ -216,6 +216,12 @@ pub(crate) fn plain(at: SocketAddr) -> SocketAddr {
     SocketAddr::new(at.ip(), at.port())
 }
 
+/// Writes an address as the kernel's table has it.
+#[cfg(feature = "serde")]
+pub(crate) fn serialize_plain<S: serde::Serializer>(at: &SocketAddr, serializer: S) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&plain(*at), serializer)
+}
+
 impl ServiceKey {
     /// As the kernel's table has it.
     pub(crate) fn plain(self) -> Self {
