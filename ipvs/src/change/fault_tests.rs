@@ -351,3 +351,29 @@ fn a_deleted_destination_comes_back_with_the_weight_that_it_had() {
         }
     }
 }
+
+/// A service is gone when an owner asks for it, and another writer's when the edit arrives.
+#[test]
+fn an_undo_deletes_no_service_whose_former_values_are_unknown() {
+    let from = table(&[(1, &[]), (2, &[])]);
+    let edited = Command::EditService(Service::new(key(1)).with_scheduler(Scheduler::RR));
+    let mut to = table(&[(1, &[])]);
+    to.apply(&edited).unwrap();
+    let mut is_gone = false;
+    let (mut client, mut other) = watched(&from, 0, &[], move |requests, third| match requests {
+        [Request::Read(Read::Service(_))] if !is_gone => {
+            third.delete_service(&key(1)).unwrap();
+            is_gone = true;
+        }
+        [Request::Change(Command::EditService(_))] => {
+            third.add_service(&Service::new(key(1)).with_scheduler(Scheduler::LC)).unwrap();
+            third.add_destination(&key(1), &server(13)).unwrap();
+        }
+        _ => {}
+    });
+    let change = Change::prepare(from, to, Planner::new().leaving_others()).unwrap();
+    let error = change.apply(&mut client, |progress| break_if(progress.done > 0)).unwrap_err();
+    assert_eq!(servers(&mut other, 1), [(13, 1)], "{error:?}");
+    let kept = Kept { command: edited, reason: KeptReason::Changed };
+    assert_eq!((error.state, &error.report.kept[..]), (DirectorState::Partial, &[kept][..]));
+}

@@ -274,7 +274,11 @@ where
                 }
                 Command::AddService(_) if service.is_some() => kept.push(Kept { command, reason: KeptReason::Changed }),
                 Command::EditService(edited) if service == Some(edited) => {
-                    service = before.map(|entry| *entry.service());
+                    match before {
+                        Some(entry) => service = Some(*entry.service()),
+                        // It was not there when it was asked for, so nobody knows what it was.
+                        None => kept.push(Kept { command, reason: KeptReason::Changed }),
+                    }
                 }
                 Command::EditService(edited) => {
                     let former = before.map(TableEntry::service);
@@ -310,6 +314,9 @@ where
                     let former = before.and_then(|entry| entry.destination(&edited.address));
                     match (destinations.get_mut(&edited.address), former.map(|state| state.destination)) {
                         (Some(present), Some(former)) if *present == edited => *present = former,
+                        (Some(present), None) if *present == edited => {
+                            kept.push(Kept { command, reason: KeptReason::Changed });
+                        }
                         (Some(present), Some(former)) if keeps_destination(&former, &edited, present) => {
                             kept.push(Kept { command, reason: KeptReason::Changed });
                         }
