@@ -18,7 +18,6 @@ fuzz_target!(|data: &[u8]| {
             Ok(_) => {}
             Err(usage) => {
                 usage.write(&mut Vec::new(), b"ipvsadm").expect("memory takes everything");
-                assert!(usage.status() > 0);
             }
         }
     }
