@@ -5,11 +5,11 @@ use std::io::{self, Read};
 use std::net::Ipv4Addr;
 
 use ipvs::{Client, Command, Daemon, Destination, Protocol, Service, Table, TableEntry, Timeouts};
+use ipvs_cli::director::Director;
 use ipvs_cli::io::{Input, Streams};
+use ipvs_cli::ipvsadm::request::Listed;
 use ipvs_cli::ipvsadm::value::Resolve;
 use ipvs_cli::ipvsadm::{Invocation, Parser, Posix, Words};
-use ipvs_cli::director::Director;
-use ipvs_cli::ipvsadm::request::Listed;
 
 /// Datagrams that stand one behind the other, each behind its length in two bytes.
 pub fn datagrams(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
