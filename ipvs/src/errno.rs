@@ -74,7 +74,7 @@ errnos! {
     EAFNOSUPPORT = Raw::AFNOSUPPORT, "Address family not supported by protocol";
     /// The address is in use.
     EADDRINUSE = Raw::ADDRINUSE, "Address already in use";
-    /// The address is not ours.
+    /// The address does not belong to this machine.
     EADDRNOTAVAIL = Raw::ADDRNOTAVAIL, "Cannot assign requested address";
     /// The network is unreachable.
     ENETUNREACH = Raw::NETUNREACH, "Network is unreachable";

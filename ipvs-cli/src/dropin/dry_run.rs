@@ -35,7 +35,7 @@ pub(crate) fn try_out(
         Err(error) => return unreadable(error, streams, director),
     };
     let mut copy = Director::with(copy, director.connections());
-    // Each refusal with its line, whoever reads it.
+    // Hints are on, so that each refusal has its line.
     let status = work(&mut Streams { hints: || true, ..streams.reborrow() }, &mut copy);
     let after = match copy.table() {
         Ok(table) => table,

@@ -191,7 +191,7 @@ fn explained(failure: Failure, invocation: &Invocation, director: &mut Director,
     }
 }
 
-/// Where there is no IPVS, that is told first.
+/// Without IPVS, that error comes first.
 fn misunderstood(usage: Usage, director: &mut Director) -> Failure {
     match director.client().and_then(Client::info) {
         Ok(_) => Failure::Usage(usage),

@@ -137,7 +137,7 @@ impl<'a, 's> Session<'a, 's> {
     /// Writes what was asked for.
     pub(crate) fn print(&mut self, line: impl Shown) {
         self.display.end();
-        // Of errors of writing it is told at the end.
+        // Errors of writing are reported at the end.
         let _ = writeln!(self.streams.stdout, "{line}");
     }
 

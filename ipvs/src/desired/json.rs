@@ -248,7 +248,7 @@ impl<'t> Reader<'t> {
         Ok(letter)
     }
 
-    /// `uXXXX`, or two of them for a character beyond the first 65,536.
+    /// One escaped code unit of UTF-16, or two of them for a character beyond the first 65,536.
     fn unicode(&mut self) -> Option<char> {
         let first = self.code_unit()?;
         if !(0xd800..0xdc00).contains(&first) {

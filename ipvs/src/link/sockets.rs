@@ -64,7 +64,7 @@ impl Sockets {
     /// Nobody but the kernel can answer.
     pub(super) fn open(deadline: Duration) -> Result<Self, Error> {
         let netlink = Socket::new(NETLINK_GENERIC)?;
-        // A socket that is not connected takes datagrams from whoever may administer this network, as root of a container may.
+        // An unconnected socket takes datagrams from any administrator of this network, such as root of a container.
         netlink.connect(&SocketAddr::new(0, 0))?;
         let is_told =
             [Timeout::Recv, Timeout::Send].map(|way| set_socket_timeout(&netlink, way, Some(deadline)).is_ok());

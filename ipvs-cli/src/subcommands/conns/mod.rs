@@ -82,7 +82,7 @@ impl Damage {
     }
 }
 
-/// Errors of writing end it; of them it is told at the end.
+/// Errors of writing end it, and are reported at the end.
 fn show(conns: &Conns, input: &mut dyn BufRead, out: &mut dyn Write, damage: &mut Damage) {
     let understood = Connections::new(input).filter_map(|entry| entry.map_err(|error| damage.note(error)).ok());
     let mut wanted = understood.filter(|connection| conns.wanted.has(connection));

@@ -120,7 +120,7 @@ impl Doctor {
 fn tell(is_json: bool, role: &'static str, found: &[Finding], session: &mut Session<'_, '_>) -> Exit {
     if is_json {
         session.display.end();
-        // Of errors of writing it is told at the end.
+        // Errors of writing are reported at the end.
         let _ = write_json(session.streams.stdout, role, found);
     } else {
         found.iter().for_each(|finding| session.report(finding));

@@ -18,7 +18,7 @@ pub(super) fn check(backend: &mut Backend, is_json: bool, session: &mut Session<
     if is_json {
         let found: Vec<Finding> = wrong.iter().map(Wrong::finding).collect();
         session.display.end();
-        // Of errors of writing it is told at the end.
+        // Errors of writing are reported at the end.
         let _ = write_json(session.streams.stdout, "marks", &found);
     } else {
         wrong.iter().for_each(|line| session.report(line));

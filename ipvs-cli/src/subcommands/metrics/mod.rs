@@ -31,7 +31,7 @@ pub(super) fn run(metrics: &Metrics, session: &mut Session<'_, '_>) -> Exit {
                 Trouble::Other(format!("{error}{hint}"))
             })
         }),
-        // Of errors of writing it is told at the end.
+        // Errors of writing are reported at the end.
         (None, None) => {
             read(session.director, metrics).map(|text| drop(session.streams.stdout.write_all(text.as_bytes())))
         }

@@ -35,7 +35,7 @@ pub(super) fn list(refused: Error, only: Option<ServiceKey>, session: &mut Sessi
     }
     let Ok(table) = proc::Table::read() else { return Err(Trouble::Kernel(refused)) };
     let total = proc::totals().ok();
-    // Of errors of writing it is told at the end.
+    // Errors of writing are reported at the end.
     public::list(session.streams.stdout, &table, total.as_ref(), only.as_ref()).or(Ok(()))
 }
 
@@ -83,7 +83,7 @@ fn if_allowed<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
 fn list_known(known: Known, only: Option<ServiceKey>, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
     let mut director = Director::with(Client::fake(known.older.table), session.director.connections());
     let out = &mut *session.streams.stdout;
-    // Of errors of writing it is told at the end.
+    // Errors of writing are reported at the end.
     let _ = out.write_all(ORIGIN.as_bytes()).and_then(|()| public::totals(out, proc::totals().ok().as_ref()));
     super::list(&mut director, out, only)?;
     match known.of_ipv6 {
