@@ -180,9 +180,9 @@ fn quiesce(
     let (answers, trouble) = execute(&commands, session)?;
     let quiesced = targets.iter_mut().filter(|target| target.weight.is_some());
     quiesced.zip(answers).for_each(|(target, answer)| target.refused = answer.err());
-    // The first look at what they are now.
-    targets::look(targets, session, &mut |_, _| {})?;
-    Ok((notes, trouble))
+    // The first look at what they are now. If it fails, the weights are 0 all the same, and the report says so.
+    let unread = targets::look(targets, session, &mut |_, _| {}).err();
+    Ok((notes, trouble.or(unread)))
 }
 
 /// Looks at all, again and again, until a look finds nothing that must be waited for.
