@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::errno::Errno;
+use crate::exchange::Outcome;
 use crate::netns::NamespaceError;
 use crate::refusal::Refusal;
 use crate::wire::WireError;
@@ -20,11 +21,17 @@ pub enum Error {
     /// itself once the module is there again: each call asks for it.
     #[error("this kernel has no IPVS: load the module ip_vs (modprobe ip_vs), or use a kernel built with CONFIG_IP_VS")]
     ModuleMissing,
-    /// The conversation broke off after changes were sent: which of them were made is unknown. Read the table again.
+    /// Changes were sent, and the replies to some of them did not arrive: which of those were made is unknown. Read the table again.
     ///
     /// Any other error of a change means that nothing was changed by it.
-    #[error("{0}; which changes were made is unknown: read the table again")]
-    OutcomeUnknown(#[source] Box<Error>),
+    #[error("{source}; {}: read the table again", of_unknown(.known))]
+    OutcomeUnknown {
+        /// The outcomes of the first commands of the call, in order: those whose replies arrived. Each command after them was made,
+        /// refused or never sent. Empty for a single command.
+        known: Vec<Outcome>,
+        /// What failed.
+        source: Box<Error>,
+    },
     /// The kernel dropped replies for want of buffer space.
     #[error("replies of the kernel were lost")]
     RepliesLost,
@@ -51,12 +58,19 @@ pub enum Error {
     Io(#[from] io::Error),
 }
 
+fn of_unknown(known: &[Outcome]) -> String {
+    match known.len() {
+        0 => "which changes were made is unknown".to_owned(),
+        count => format!("{count} changes were answered, and which of those after them were made is unknown"),
+    }
+}
+
 impl Error {
-    /// The same, of changes that were sent.
-    pub(crate) fn after_sending(self) -> Self {
+    /// The same, after changes were sent. These are the outcomes of the first of them.
+    pub(crate) fn after_sending(self, known: Vec<Outcome>) -> Self {
         match self {
-            Error::OutcomeUnknown(_) => self,
-            error => Error::OutcomeUnknown(Box::new(error)),
+            Error::OutcomeUnknown { source, .. } => Error::OutcomeUnknown { known, source },
+            error => Error::OutcomeUnknown { known, source: Box::new(error) },
         }
     }
 

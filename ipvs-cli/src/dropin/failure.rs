@@ -138,7 +138,9 @@ impl Failure {
             Failure::Lost { error, lines } => {
                 let which = format!("the last {lines} changes that were read");
                 let (why, became) = match error {
-                    Error::OutcomeUnknown(why) => (&**why, format!("It is unknown which of {which} were made")),
+                    Error::OutcomeUnknown { source, .. } => {
+                        (&**source, format!("It is unknown which of {which} were made"))
+                    }
                     why => (why, format!("None of {which} were made")),
                 };
                 writeln!(text, "{why}\n{became}; those before them were made or refused as told.")?;
@@ -190,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_said() {
-        let unknown = Error::OutcomeUnknown(Box::new(Error::RepliesLost));
+        let unknown = Error::OutcomeUnknown { known: Vec::new(), source: Box::new(Error::RepliesLost) };
         for (error, said) in
             [(unknown, "unknown which of the last 7 changes"), (Error::RepliesLost, "None of the last 7")]
         {

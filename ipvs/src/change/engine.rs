@@ -333,7 +333,7 @@ where
         let outcomes = match self.session.flush().await {
             Ok(outcomes) => outcomes,
             Err(error) => {
-                if matches!(error, Error::OutcomeUnknown(_)) {
+                if matches!(error, Error::OutcomeUnknown { .. }) {
                     let sent = commands.iter().map(|command| (*command, Before::of(command, reading)));
                     self.journal.unacknowledged.extend(sent);
                 }

@@ -181,7 +181,8 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Only when the conversation itself failed: then it is unknown which of the commands under way were carried out.
+    /// [`Error::OutcomeUnknown`] has the outcomes of the commands that were answered before the exchange failed. With any other error
+    /// nothing was changed.
     pub fn execute_all<'c>(&mut self, commands: impl IntoIterator<Item = &'c Command>) -> Result<Vec<Outcome>, Error> {
         block_on_ready(self.session.execute_all(commands))
     }

@@ -158,12 +158,12 @@ impl<C: Transport> Session<C> {
         Ok(outcomes)
     }
 
-    /// As [`flush`](Self::flush), after others whose outcomes nobody will learn if it fails.
+    /// As [`flush`](Self::flush), after others with these outcomes, which go with the error if it fails.
     async fn flush_after(&mut self, outcomes: &mut Vec<Outcome>) -> Result<(), Error> {
         match self.flush().await {
             Ok(mut more) => outcomes.append(&mut more),
             Err(error) if outcomes.is_empty() => return Err(error),
-            Err(error) => return Err(error.after_sending()),
+            Err(error) => return Err(error.after_sending(std::mem::take(outcomes))),
         }
         Ok(())
     }
@@ -194,7 +194,7 @@ impl<C: Transport> Session<C> {
         window.push(self.family, &mut self.numbers, command);
         match self.exchange(&mut window).await {
             Ok(()) => Ok(window.take().pop().unwrap_or(Ok(()))),
-            Err(Error::OutcomeUnknown(error)) => Err(*error),
+            Err(Error::OutcomeUnknown { source, .. }) => Err(*source),
             Err(error) => Err(error),
         }
     }
@@ -230,13 +230,13 @@ impl<C: Transport> Session<C> {
         self.transport.link().receive_in(Datagrams::Long);
         match self.transport.link().send(window.datagram()) {
             Err(Error::Io(error)) if error.kind() == ErrorKind::WriteZero => {
-                return Err(Error::from(error).after_sending());
+                return Err(Error::from(error).after_sending(Vec::new()));
             }
             sent => sent?,
         }
         let received = self.receive_outcomes(window).await;
         self.has_stale_replies |= received.is_err();
-        received.map_err(Error::after_sending)
+        received.map_err(|error| error.after_sending(Vec::new()))
     }
 
     async fn receive_outcomes(&mut self, window: &mut Window) -> Result<(), Error> {
