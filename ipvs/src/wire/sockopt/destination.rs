@@ -53,14 +53,15 @@ fn decode(entry: &[u8], detail: Detail, tunnel: Option<Tunnel>) -> Option<Destin
     let port = BigEndian::read_u16(&entry[PORT_4..]);
     let forwarding =
         forwarding_without_details(number(FLAGS_8) & FWD_MASK).or_else(|| tunnel.map(Forwarding::Tunnel))?;
+    // What this interface does not have keeps its default.
+    let destination = Destination {
+        forwarding,
+        weight: Weight::from_kernel(number(WEIGHT_12)),
+        upper_threshold: number(UPPER_16),
+        lower_threshold: number(LOWER_20),
+        ..Destination::new(SocketAddrV4::new(Ipv4Addr::from(ip), port).into())
+    };
     Some(DestinationState {
-        destination: Destination {
-            address: SocketAddrV4::new(Ipv4Addr::from(ip), port).into(),
-            forwarding,
-            weight: Weight::from_kernel(number(WEIGHT_12)),
-            upper_threshold: number(UPPER_16),
-            lower_threshold: number(LOWER_20),
-        },
         active_connections: number(ACTIVE_24),
         inactive_connections: number(INACTIVE_28),
         persistent_connections: number(PERSISTENT_32),
@@ -68,6 +69,7 @@ fn decode(entry: &[u8], detail: Detail, tunnel: Option<Tunnel>) -> Option<Destin
             Detail::Statistics => Some(statistics::decode(&entry[STATISTICS_40..])),
             Detail::NoStatistics => None,
         },
+        ..DestinationState::new(destination)
     })
 }
 
