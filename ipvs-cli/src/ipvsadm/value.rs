@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
+use ipvs::rule::parts::FLAG_NAMES;
 use ipvs::{DaemonRole, Protocol, SchedulerFlags};
 
 use super::usage::Usage;
@@ -259,27 +260,9 @@ pub fn group(text: &[u8]) -> Result<IpAddr, Usage> {
     address.filter(IpAddr::is_multicast).ok_or_else(|| Usage::Group(family, text.to_owned()))
 }
 
-/// A flag of `-b`.
-struct Flag {
-    name: &'static [u8],
-    /// The scheduler that it is for; none, if for any.
-    only: Option<&'static [u8]>,
-    flag: SchedulerFlags,
-}
-
-const FLAGS: [Flag; 7] = [
-    Flag { name: b"flag-1", only: None, flag: SchedulerFlags::FLAG_1 },
-    Flag { name: b"flag-2", only: None, flag: SchedulerFlags::FLAG_2 },
-    Flag { name: b"flag-3", only: None, flag: SchedulerFlags::FLAG_3 },
-    Flag { name: b"sh-fallback", only: Some(b"sh"), flag: SchedulerFlags::SH_FALLBACK },
-    Flag { name: b"sh-port", only: Some(b"sh"), flag: SchedulerFlags::SH_PORT },
-    Flag { name: b"mh-fallback", only: Some(b"mh"), flag: SchedulerFlags::MH_FALLBACK },
-    Flag { name: b"mh-port", only: Some(b"mh"), flag: SchedulerFlags::MH_PORT },
-];
-
 /// The names of all scheduler flags.
 pub fn scheduler_flag_names() -> impl Iterator<Item = &'static str> {
-    FLAGS.iter().filter_map(|flag| std::str::from_utf8(flag.name).ok())
+    FLAG_NAMES.iter().map(|known| known.name)
 }
 
 /// So much of the names of scheduler flags is looked at, as in ipvsadm.
@@ -299,13 +282,13 @@ pub fn scheduler_flags(text: &[u8], scheduler: Option<&[u8]>) -> Result<Schedule
     }
     let mut flags = SchedulerFlags::empty();
     for name in text.split(|&byte| byte == b',').filter(|name| !name.is_empty()) {
-        match FLAGS.iter().find(|flag| flag.name == name) {
-            None => return Err(Usage::Flag("invalid", name.to_owned())),
-            Some(flag) if flag.only.is_some() && flag.only != scheduler => {
-                return Err(Usage::Flag("incompatible", name.to_owned()));
-            }
-            Some(flag) => flags |= flag.flag,
+        let Some(known) = FLAG_NAMES.iter().find(|known| known.name.as_bytes() == name) else {
+            return Err(Usage::Flag("invalid", name.to_owned()));
+        };
+        if known.scheduler.is_some_and(|own| scheduler != Some(own.as_bytes())) {
+            return Err(Usage::Flag("incompatible", name.to_owned()));
         }
+        flags |= known.flag;
     }
     Ok(flags)
 }

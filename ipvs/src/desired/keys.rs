@@ -1,7 +1,5 @@
 //! The keys of TOML and JSON. docs/schema/ and docs/desired-state.md say the same; tests compare.
 
-use crate::service::SchedulerFlags;
-
 /// The keys of one kind of table.
 #[derive(Debug)]
 pub(super) struct Keys {
@@ -127,9 +125,6 @@ pub(super) const OTHER_FORWARDING: &[(&str, &str)] = &[
     ("-i", "tunnel"),
     ("localnode", "local"),
 ];
-
-/// The flags of schedulers that have names, in the order of [`flag_names`](crate::rule::parts::flag_names).
-pub(super) const FLAGS: [SchedulerFlags; 3] = [SchedulerFlags::FLAG_1, SchedulerFlags::FLAG_2, SchedulerFlags::FLAG_3];
 
 pub(super) const TUNNELS: [&str; 3] = ["ipip", "gue", "gre"];
 

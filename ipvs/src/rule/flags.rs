@@ -1,52 +1,71 @@
-//! Scheduler flags, in a listing's parentheses and behind `-b`.
-//!
-//! `sh` and `mh` have no name for the third flag: a listing shows nothing for it, but saved it must be, by its general name.
+//! The names of scheduler flags: in a listing's parentheses, behind `-b`, and in desired states.
 
 use crate::name::Scheduler;
 use crate::service::{SchedulerFlags, Service};
 
-/// Are there any that ipvsadm knows?
+/// A name of a scheduler flag.
+#[derive(Debug)]
+pub struct FlagName {
+    /// As it is written.
+    pub name: &'static str,
+    /// The scheduler that has the name; `None` if any may have it.
+    pub scheduler: Option<Scheduler>,
+    /// The flag.
+    pub flag: SchedulerFlags,
+}
+
+const fn general(name: &'static str, flag: SchedulerFlags) -> FlagName {
+    FlagName { name, scheduler: None, flag }
+}
+
+const fn own(name: &'static str, scheduler: Scheduler, flag: SchedulerFlags) -> FlagName {
+    FlagName { name, scheduler: Some(scheduler), flag }
+}
+
+/// All names. A new one is a line here: everything else reads this table.
+pub static FLAG_NAMES: [FlagName; 7] = [
+    general("flag-1", SchedulerFlags::FLAG_1),
+    general("flag-2", SchedulerFlags::FLAG_2),
+    general("flag-3", SchedulerFlags::FLAG_3),
+    own("sh-fallback", Scheduler::SH, SchedulerFlags::SH_FALLBACK),
+    own("sh-port", Scheduler::SH, SchedulerFlags::SH_PORT),
+    own("mh-fallback", Scheduler::MH, SchedulerFlags::MH_FALLBACK),
+    own("mh-port", Scheduler::MH, SchedulerFlags::MH_PORT),
+];
+
+/// Does the service have a flag with a name?
 pub fn any(service: &Service) -> bool {
     let known = SchedulerFlags::FLAG_1 | SchedulerFlags::FLAG_2 | SchedulerFlags::FLAG_3;
     service.scheduler_flags.intersects(known)
 }
 
-/// Appends their names for a listing, with commas between them: nothing for a flag that the scheduler has no name for.
+/// Each flag that has a name, by the scheduler's own name for it or else the general one.
+pub fn flag_names(scheduler: Scheduler) -> impl Iterator<Item = &'static FlagName> {
+    let general = FLAG_NAMES.iter().filter(|known| known.scheduler.is_none());
+    general.map(move |general| {
+        let is_own = |known: &&FlagName| known.scheduler == Some(scheduler) && known.flag == general.flag;
+        FLAG_NAMES.iter().find(is_own).unwrap_or(general)
+    })
+}
+
+/// Appends their names for a listing, with commas between them. A scheduler that has names of its own shows only those,
+/// as in ipvsadm.
 pub fn listed(line: &mut Vec<u8>, service: &Service) {
-    names(line, service, vocabulary(service.scheduler));
+    let has_own = FLAG_NAMES.iter().any(|known| known.scheduler == Some(service.scheduler));
+    append(line, service, flag_names(service.scheduler).filter(|known| known.scheduler.is_some() == has_own));
 }
 
 /// Appends what `-b` takes to set them again.
 pub(super) fn saved(line: &mut Vec<u8>, service: &Service) {
-    names(line, service, flag_names(service.scheduler));
+    append(line, service, flag_names(service.scheduler));
 }
 
-/// The names of the first, second and third flag, as `-b` and desired states take them.
-pub fn flag_names(scheduler: Scheduler) -> [&'static str; 3] {
-    let [first, second, _] = vocabulary(scheduler);
-    [first, second, THIRD]
-}
-
-fn names(line: &mut Vec<u8>, service: &Service, names: [&str; 3]) {
-    let flags = [SchedulerFlags::FLAG_1, SchedulerFlags::FLAG_2, SchedulerFlags::FLAG_3];
-    let is_set = |(flag, name): &(SchedulerFlags, &str)| service.scheduler_flags.contains(*flag) && !name.is_empty();
-    let set = flags.into_iter().zip(names).filter(is_set);
-    for (at, (_, name)) in set.enumerate() {
+fn append(line: &mut Vec<u8>, service: &Service, names: impl Iterator<Item = &'static FlagName>) {
+    for (at, known) in names.filter(|known| service.scheduler_flags.contains(known.flag)).enumerate() {
         if at > 0 {
             line.push(b',');
         }
-        line.extend_from_slice(name.as_bytes());
-    }
-}
-
-const THIRD: &str = "flag-3";
-
-/// The names of the first, second and third flag in a listing; empty if there is none.
-fn vocabulary(scheduler: Scheduler) -> [&'static str; 3] {
-    match scheduler {
-        Scheduler::SH => ["sh-fallback", "sh-port", ""],
-        Scheduler::MH => ["mh-fallback", "mh-port", ""],
-        _ => ["flag-1", "flag-2", THIRD],
+        line.extend_from_slice(known.name.as_bytes());
     }
 }
 

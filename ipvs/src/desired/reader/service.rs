@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use super::Reader;
 use super::fields::{Fields, Found};
 use crate::command::Command;
-use crate::desired::keys::{self, FLAGS};
+use crate::desired::keys;
 use crate::desired::tree::{Kind, Value};
 use crate::name::{PersistenceEngine, Scheduler};
-use crate::rule::parts::flag_names;
+use crate::rule::parts::{FLAG_NAMES, FlagName, flag_names};
 use crate::service::{Family, FirewallMark, Netmask, Persistence, Protocol, SchedulerFlags, Service, ServiceKey};
 
 const ADDRESS: &str = "an IP address and a port, such as \"192.0.2.1:80\" or \"[2001:db8::1]:80\"";
@@ -195,13 +195,13 @@ fn flag(kind: &Kind<'_>, scheduler: Scheduler, is_of_kernel: bool) -> Option<Sch
         let bits = u32::from_str_radix(digits, 16).ok().filter(|bits| bits & 7 == 0 || is_of_kernel)?;
         return Some(SchedulerFlags::from_bits_retain(bits));
     }
-    let own = FLAGS.into_iter().zip(flag_names(scheduler)).find(|(_, name)| name == text);
-    let general = FLAGS.into_iter().zip(flag_names(Scheduler::RR)).find(|(_, name)| name == text);
-    own.or(general).map(|(flag, _)| flag)
+    let is_meant = |known: &&FlagName| known.name == text && known.scheduler.is_none_or(|own| own == scheduler);
+    FLAG_NAMES.iter().find(is_meant).map(|known| known.flag)
 }
 
 /// The names for a message: `"sh-fallback", "sh-port" or "flag-3"`.
 fn known_flags(scheduler: Scheduler) -> String {
-    let [first, second, third] = flag_names(scheduler);
-    format!("\"{first}\", \"{second}\" or \"{third}\"")
+    let mut names: Vec<_> = flag_names(scheduler).map(|known| format!("\"{}\"", known.name)).collect();
+    let last = names.pop().unwrap_or_default();
+    format!("{} or {last}", names.join(", "))
 }

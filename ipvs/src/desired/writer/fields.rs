@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::scalar::{Fields, Scalar};
 use crate::daemon::Daemon;
 use crate::desired::Packets;
-use crate::desired::keys::{CHECKSUM, FLAGS, REMOTE_CHECKSUM};
+use crate::desired::keys::{CHECKSUM, REMOTE_CHECKSUM};
 use crate::destination::{Destination, Forwarding, Tunnel, TunnelFlags};
 use crate::name::Scheduler;
 use crate::rule::parts::flag_names;
@@ -100,9 +100,9 @@ fn protocol_field(protocol: Protocol) -> Scalar {
 
 /// The scheduler's names for its flags; bits without a name as a number.
 fn scheduler_flags(scheduler: Scheduler, flags: SchedulerFlags) -> Vec<String> {
-    let named = FLAGS.into_iter().zip(flag_names(scheduler)).filter(|(flag, _)| flags.contains(*flag));
-    let mut words: Vec<String> = named.map(|(_, name)| name.to_owned()).collect();
-    let rest = FLAGS.into_iter().fold(flags.bits(), |rest, flag| rest & !flag.bits());
+    let named = || flag_names(scheduler).filter(|known| flags.contains(known.flag));
+    let mut words: Vec<String> = named().map(|known| known.name.to_owned()).collect();
+    let rest = named().fold(flags.bits(), |rest, known| rest & !known.flag.bits());
     if rest != 0 {
         words.push(format!("{rest:#x}"));
     }
