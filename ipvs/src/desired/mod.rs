@@ -44,7 +44,6 @@
 //! change a director into what nobody wants; so a file with a new key needs a program that knows it.
 
 mod json;
-mod keys;
 mod packets;
 mod place;
 mod reader;

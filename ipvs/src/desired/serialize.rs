@@ -7,9 +7,8 @@ use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::keys::{self, VERSION};
 use super::place::{Problems, Source};
-use super::reader::{Fields, Notes, Reader};
+use super::reader::{self, Fields, Notes, Reader, VERSION};
 use super::tree::{Entry, Kind, Value};
 use super::writer::fields;
 use super::writer::scalar::Scalar;
@@ -113,7 +112,7 @@ fn read<T, E: de::Error>(value: Value<'_>, read: impl FnOnce(&mut Reader<'_>, Va
 
 fn read_service<E: de::Error>(value: Value<'_>) -> Result<Service, E> {
     read(value, |reader, value| {
-        let mut fields = Fields::of(value, &keys::SERVICE, &mut reader.notes)?;
+        let mut fields = Fields::of(value, &reader::service::KEYS, &mut reader.notes)?;
         if let Some(at) = fields.place_of("destinations") {
             reader.notes.problem(at, "a service alone has no 'destinations': they are read with a table");
         }
@@ -125,7 +124,7 @@ fn read_service<E: de::Error>(value: Value<'_>) -> Result<Service, E> {
 /// A destination of this service, if that is known: without a port, it has the service's.
 fn read_destination<E: de::Error>(service: Option<ServiceKey>, value: Value<'_>) -> Result<Destination, E> {
     read(value, |reader, value| {
-        let mut fields = Fields::of(value, &keys::DESTINATION, &mut reader.notes)?;
+        let mut fields = Fields::of(value, &reader::destination::KEYS, &mut reader.notes)?;
         reader.destination(service, &mut fields)
     })
 }
@@ -151,15 +150,15 @@ as_table! {
     Service: fields::service, read_service;
     Destination: fields::destination, |value| read_destination(None, value);
     Forwarding: |forwarding: &Forwarding| fields::forwarding(*forwarding), |value| read(value, |reader, value| {
-        let mut fields = Fields::of(value, &keys::DESTINATION, &mut reader.notes)?;
+        let mut fields = Fields::of(value, &reader::destination::KEYS, &mut reader.notes)?;
         Some(reader.forwarding(&mut fields).value)
     });
     Daemon: fields::daemon, |value| read(value, |reader, value| {
-        let mut fields = Fields::of(value, &keys::DAEMON, &mut reader.notes)?;
+        let mut fields = Fields::of(value, &reader::daemon::KEYS, &mut reader.notes)?;
         reader.daemon(&mut fields)
     });
     Timeouts: |timeouts: &Timeouts| fields::timeouts(*timeouts), |value| read(value, |reader, value| {
-        let mut fields = Fields::of(value, &keys::TIMEOUTS, &mut reader.notes)?;
+        let mut fields = Fields::of(value, &reader::TIMEOUTS, &mut reader.notes)?;
         Some(reader.seconds(&mut fields))
     });
 }
@@ -303,7 +302,7 @@ impl<'de> Deserialize<'de> for Table {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Director { version, kernel, timeouts, daemons, services } = Director::deserialize(deserializer)?;
         if version != VERSION {
-            return Err(de::Error::custom(keys::unknown_version(version)));
+            return Err(de::Error::custom(reader::unknown_version(version)));
         }
         let count = |services: usize, destinations: usize| (services, destinations);
         let expected = count(services.len(), services.iter().map(|WithDestinations(_, list)| list.len()).sum());

@@ -3,13 +3,19 @@
 use std::net::IpAddr;
 
 use super::Reader;
-use super::fields::{Fields, Found};
+use super::fields::{Fields, Found, Keys};
 use super::service::named;
 use crate::command::Command;
 use crate::daemon::{Daemon, DaemonRole};
-use crate::desired::keys;
 use crate::desired::tree::{Kind, Value};
 use crate::name::InterfaceName;
+
+/// The keys of a sync daemon.
+pub(in crate::desired) const KEYS: Keys = Keys {
+    what: "a sync daemon",
+    names: &["role", "interface", "sync_id", "group", "port", "ttl", "max_len"],
+    others: &[("mcast_interface", "interface"), ("mcast_group", "group"), ("state", "role"), ("maxlen", "max_len")],
+};
 
 impl Reader<'_> {
     /// The list says which daemons run: those that are not in it don't.
@@ -21,7 +27,7 @@ impl Reader<'_> {
             self.scope.add_daemon(role);
         }
         for value in values {
-            let Some(mut fields) = Fields::of(value, &keys::DAEMON, &mut self.notes) else { continue };
+            let Some(mut fields) = Fields::of(value, &KEYS, &mut self.notes) else { continue };
             let Some(daemon) = self.daemon(&mut fields) else { continue };
             if let Some((_, first)) = self.daemons.iter().find(|(role, _)| *role == daemon.role) {
                 self.twice(fields.at, &format!("the sync daemon {}", daemon.role), *first);

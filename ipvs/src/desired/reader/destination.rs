@@ -6,15 +6,63 @@ use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 
 use super::Reader;
-use super::fields::{Fields, Found, did_you_mean};
+use super::fields::{Fields, Found, Keys, did_you_mean};
 use super::service::has_no_zone;
 use super::suggest;
 use crate::command::Command;
-use crate::desired::keys::{self, CHECKSUM, REMOTE_CHECKSUM};
 use crate::desired::tree::{Kind, Value};
 use crate::destination::{Destination, Forwarding, ReservedForwarding, Tunnel, TunnelFlags, Weight};
 use crate::service::{Family, ServiceKey};
 use crate::wire::tunnel_of;
+
+/// The keys of a destination.
+pub(in crate::desired) const KEYS: Keys = Keys {
+    what: "a destination",
+    names: &[
+        "address",
+        "forwarding",
+        "tunnel",
+        "weight",
+        "upper_threshold",
+        "lower_threshold",
+        "weight_before",
+        "statistics",
+    ],
+    others: &[
+        ("ip", "address"),
+        ("port", "address"),
+        ("method", "forwarding"),
+        ("lb_kind", "forwarding"),
+        ("max_connections", "upper_threshold"),
+    ],
+};
+
+const TUNNEL: Keys = Keys { what: "a tunnel", names: &["type", "port", "flags"], others: &[("checksum", "flags")] };
+
+/// The words for how packets reach a destination.
+pub(super) const FORWARDING: [&str; 5] = ["direct-route", "masquerade", "tunnel", "local", "bypass"];
+
+/// What others call them.
+pub(super) const OTHER_FORWARDING: &[(&str, &str)] = &[
+    ("dr", "direct-route"),
+    ("route", "direct-route"),
+    ("gate", "direct-route"),
+    ("gatewaying", "direct-route"),
+    ("-g", "direct-route"),
+    ("nat", "masquerade"),
+    ("masq", "masquerade"),
+    ("masquerading", "masquerade"),
+    ("-m", "masquerade"),
+    ("tun", "tunnel"),
+    ("ipip", "tunnel"),
+    ("-i", "tunnel"),
+    ("localnode", "local"),
+];
+
+const TUNNELS: [&str; 3] = ["ipip", "gue", "gre"];
+
+pub(in crate::desired) const CHECKSUM: &str = "checksum";
+pub(in crate::desired) const REMOTE_CHECKSUM: &str = "remote-checksum";
 
 const ADDRESS: &str =
     "an IP address, with or without a port, such as \"192.0.2.11\", \"192.0.2.11:80\" or \"[2001:db8::11]:80\"";
@@ -24,7 +72,7 @@ impl Reader<'_> {
     pub(super) fn destinations(&mut self, service: Option<ServiceKey>, values: Vec<Value<'_>>) {
         let mut places = Vec::with_capacity(values.len());
         for value in values {
-            let Some(mut fields) = Fields::of(value, &keys::DESTINATION, &mut self.notes) else { continue };
+            let Some(mut fields) = Fields::of(value, &KEYS, &mut self.notes) else { continue };
             let destination = self.destination(service, &mut fields);
             let (Some(service), Some(destination)) = (service, destination) else { continue };
             places.push((destination.address, fields.at));
@@ -128,13 +176,13 @@ impl Reader<'_> {
         if let Some(Found { at, value }) = self.number_of_kernel("forwarding", 5..=7, fields) {
             return Found { at, value: Forwarding::Reserved(ReservedForwarding(value)) };
         }
-        let method = fields.word("forwarding", &keys::FORWARDING, keys::OTHER_FORWARDING, &mut self.notes);
+        let method = fields.word("forwarding", &FORWARDING, OTHER_FORWARDING, &mut self.notes);
         let value = match method.map(|found| found.value) {
             Some("masquerade") => Forwarding::Masquerade,
             Some("local") => Forwarding::Local,
             Some("bypass") => Forwarding::Bypass,
             Some("tunnel") => {
-                let tunnel = fields.table("tunnel", &keys::TUNNEL, &mut self.notes);
+                let tunnel = fields.table("tunnel", &TUNNEL, &mut self.notes);
                 Forwarding::Tunnel(tunnel.map_or(Tunnel::Ipip, |fields| self.tunnel(fields)))
             }
             _ => Forwarding::DirectRoute,
@@ -167,7 +215,7 @@ impl Reader<'_> {
             return tunnel_of(kind, port.map_or(0, |found| found.value), self.tunnel_flags(&mut fields));
         }
         let is_typed = fields.place_of("type").is_some();
-        let kind = fields.word("type", &keys::TUNNELS, &[], &mut self.notes).map(|found| found.value);
+        let kind = fields.word("type", &TUNNELS, &[], &mut self.notes).map(|found| found.value);
         let port_at = fields.place_of("port");
         let flags_at = fields.place_of("flags");
         let port: Option<Found<u16>> = fields.integer("port", 1..=u16::MAX, "", &mut self.notes);

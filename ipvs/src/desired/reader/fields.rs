@@ -3,10 +3,22 @@
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 
-use super::suggest;
-use crate::desired::keys::{Keys, MOST};
+use super::{service, suggest};
 use crate::desired::place::{Place, Problems, Source};
 use crate::desired::tree::{Entry, Kind, Value, short};
+
+/// The keys of one kind of table.
+#[derive(Debug)]
+pub(in crate::desired) struct Keys {
+    /// The table, in messages.
+    pub(super) what: &'static str,
+    pub(super) names: &'static [&'static str],
+    /// What other programs call some of them.
+    pub(super) others: &'static [(&'static str, &'static str)],
+}
+
+/// No table has more keys than a service.
+const MOST: usize = service::KEYS.names.len();
 
 /// What is noticed on the way.
 pub(in crate::desired) struct Notes<'s> {

@@ -7,12 +7,24 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 
 use super::Reader;
-use super::fields::{Fields, Found};
-use crate::desired::keys;
+use super::fields::{Fields, Found, Keys};
 use crate::desired::tree::{Kind, Value};
 use crate::desired::{Group, Packets};
 use crate::name::InterfaceName;
 use crate::service::{Family, FirewallMark, Protocol, ServiceKey};
+
+/// The keys of a member.
+const KEYS: Keys = Keys {
+    what: "a member of a group",
+    names: &["address", "protocol", "ports", "source", "interface", "output", "mask"],
+    others: &[
+        ("ip", "address"),
+        ("destination", "address"),
+        ("port", "ports"),
+        ("dports", "ports"),
+        ("dport", "ports"),
+    ],
+};
 
 const ADDRESS: &str = "an IP address or a network, such as \"192.0.2.1\" or \"2001:db8::/64\"";
 const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
@@ -31,7 +43,7 @@ impl Reader<'_> {
         };
         let (mut packets, mut seen) = (Vec::new(), HashSet::new());
         for member in members {
-            let Some(mut fields) = Fields::of(member, &keys::GROUP, &mut self.notes) else { continue };
+            let Some(mut fields) = Fields::of(member, &KEYS, &mut self.notes) else { continue };
             let Some(member) = self.packets(key, &mut fields) else { continue };
             if !seen.insert(member.clone()) {
                 self.notes.problem(fields.at, "these packets are in the group twice");

@@ -1,16 +1,17 @@
-//! The typed notation: TOML or JSON, with the keys of `keys.rs`.
+//! Reads TOML and JSON, one file for each kind of table, with its keys.
+//! docs/schema/ and docs/desired-state.md say the same; tests compare.
 
-mod daemon;
-mod destination;
+pub(super) mod daemon;
+pub(super) mod destination;
 mod fields;
 mod group;
-mod service;
+pub(super) mod service;
 mod suggest;
 
 use std::collections::HashMap;
 
+use self::fields::Keys;
 pub(super) use self::fields::{Fields, Found, Notes};
-use super::keys::{self, VERSION};
 use super::place::{Problems, Source};
 use super::tree::{Entry, Kind, Part, SERVICES, Take, Value};
 use super::{Desired, Group, Located, Scope};
@@ -18,6 +19,22 @@ use crate::command::Command;
 use crate::daemon::DaemonRole;
 use crate::service::ServiceKey;
 use crate::timeouts::Timeouts;
+
+/// The version of the notation that this program writes, and the only one that it reads.
+pub(super) const VERSION: i64 = 1;
+
+pub(super) fn unknown_version(version: i64) -> String {
+    format!("version {version} is unknown: this program reads version {VERSION}")
+}
+
+const TOP: Keys = Keys {
+    what: "a desired state",
+    names: &["version", "timeouts", "daemons", "services", "kernel"],
+    others: &[("virtual_services", "services"), ("sync_daemons", "daemons"), ("ipvs", "version")],
+};
+
+pub(super) const TIMEOUTS: Keys =
+    Keys { what: "'timeouts'", names: &["tcp", "tcp_fin", "udp"], others: &[("fin", "tcp_fin")] };
 
 /// Reads a text that `parts` takes apart.
 pub(super) fn read(
@@ -117,8 +134,8 @@ impl<'s> Reader<'s> {
         if self.is_full() {
             return false;
         }
-        let Some(&name) = keys::TOP.names.iter().find(|name| **name == key) else {
-            self.notes.problem(at, fields::unknown(key, &keys::TOP));
+        let Some(&name) = TOP.names.iter().find(|name| **name == key) else {
+            self.notes.problem(at, fields::unknown(key, &TOP));
             return false;
         };
         if let Some((_, first)) = self.seen.iter().find(|(seen, _)| *seen == name) {
@@ -162,7 +179,7 @@ impl<'s> Reader<'s> {
     }
 
     fn timeouts(&mut self, value: Value<'_>) {
-        let Some(mut fields) = Fields::of(value, &keys::TIMEOUTS, &mut self.notes) else { return };
+        let Some(mut fields) = Fields::of(value, &TIMEOUTS, &mut self.notes) else { return };
         let timeouts = self.seconds(&mut fields);
         if timeouts != Timeouts::default() {
             self.scope.timeouts = true;
@@ -174,7 +191,7 @@ impl<'s> Reader<'s> {
         if let Some((at, version)) = self.foreign {
             // What else there seems to be wrong may be right in that version.
             *self.notes.problems = Problems::default();
-            self.notes.problem(at, keys::unknown_version(version));
+            self.notes.problem(at, unknown_version(version));
         } else if !self.is_broken && !self.seen.iter().any(|(key, _)| *key == "version") {
             let reason =
                 format!("the version is missing: write `version = {VERSION}`, in JSON `\"version\": {VERSION}`");

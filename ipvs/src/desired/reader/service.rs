@@ -3,19 +3,54 @@
 use std::net::SocketAddr;
 
 use super::Reader;
-use super::fields::{Fields, Found};
+use super::fields::{Fields, Found, Keys};
 use crate::command::Command;
-use crate::desired::keys;
 use crate::desired::tree::{Kind, Value};
 use crate::name::{PersistenceEngine, Scheduler};
 use crate::rule::parts::{FLAG_NAMES, FlagName, flag_names};
 use crate::service::{Family, FirewallMark, Netmask, Persistence, Protocol, SchedulerFlags, Service, ServiceKey};
 
+/// The keys of a service.
+pub(in crate::desired) const KEYS: Keys = Keys {
+    what: "a service",
+    names: &[
+        "address",
+        "protocol",
+        "mark",
+        "family",
+        "group",
+        "scheduler",
+        "scheduler_flags",
+        "persistence",
+        "netmask",
+        "engine",
+        "one_packet",
+        "destinations",
+        "statistics",
+    ],
+    others: &[
+        ("ip", "address"),
+        ("port", "address"),
+        ("fwmark", "mark"),
+        ("packets", "group"),
+        ("rules", "group"),
+        ("lb_algo", "scheduler"),
+        ("flags", "scheduler_flags"),
+        ("timeout", "persistence"),
+        ("persistence_timeout", "persistence"),
+        ("mask", "netmask"),
+        ("pe", "engine"),
+        ("ops", "one_packet"),
+        ("servers", "destinations"),
+        ("real_servers", "destinations"),
+    ],
+};
+
 const ADDRESS: &str = "an IP address and a port, such as \"192.0.2.1:80\" or \"[2001:db8::1]:80\"";
 
 impl Reader<'_> {
     pub(super) fn service(&mut self, value: Value<'_>) {
-        let Some(mut fields) = Fields::of(value, &keys::SERVICE, &mut self.notes) else { return };
+        let Some(mut fields) = Fields::of(value, &KEYS, &mut self.notes) else { return };
         let key = self.key(&mut fields);
         let service = self.configuration(&mut fields, key.unwrap_or(SOME_KEY));
         fields.ignore("statistics", &mut self.notes);

@@ -22,7 +22,8 @@ pub(super) fn meant(given: &str, words: &[&'static str], others: &[(&str, &'stat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desired::keys::{FORWARDING, OTHER_FORWARDING, SERVICE};
+    use crate::desired::reader::destination::{FORWARDING, OTHER_FORWARDING};
+    use crate::desired::reader::service::KEYS;
 
     #[test]
     fn slips_and_other_words_are_understood() {
@@ -39,7 +40,7 @@ mod tests {
             ("x", None),
             ("", None),
         ] {
-            assert_eq!(meant(given, SERVICE.names, SERVICE.others), expected, "{given}");
+            assert_eq!(meant(given, KEYS.names, KEYS.others), expected, "{given}");
         }
         assert_eq!(meant("NAT", &FORWARDING, OTHER_FORWARDING), Some("masquerade"));
         assert_eq!(meant("direct_route", &FORWARDING, OTHER_FORWARDING), Some("direct-route"));

@@ -1,4 +1,4 @@
-//! What is written of each thing, under the keys of `keys.rs`. What has its default is left out, but for
+//! What is written of each thing, under the keys that `reader/` knows. What has its default is left out, but for
 //! what is looked for in every service and destination.
 
 // Public for `ipvs-cli` only: `desired::parts`.
@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::scalar::{Fields, Scalar};
 use crate::daemon::Daemon;
 use crate::desired::Packets;
-use crate::desired::keys::{CHECKSUM, REMOTE_CHECKSUM};
+use crate::desired::reader::destination::{CHECKSUM, REMOTE_CHECKSUM};
 use crate::destination::{Destination, Forwarding, Tunnel, TunnelFlags};
 use crate::name::Scheduler;
 use crate::rule::parts::flag_names;

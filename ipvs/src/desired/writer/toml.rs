@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::fields;
 use super::scalar::{Fields, Inline};
 use super::{Beside, WriteOptions};
-use crate::desired::keys::VERSION;
+use crate::desired::reader::VERSION;
 use crate::table::{Table, TableEntry};
 
 pub(in crate::desired) fn write(out: &mut dyn Write, table: &Table, options: WriteOptions<'_>) -> io::Result<()> {
