@@ -6,7 +6,8 @@ use std::net::Ipv4Addr;
 
 use ipvs::{Client, Command, Daemon, Destination, Protocol, Service, Table, TableEntry, Timeouts};
 use ipvs_cli::director::Director;
-use ipvs_cli::io::{Input, Streams};
+use ipvs_cli::env::Environment;
+use ipvs_cli::io::Input;
 use ipvs_cli::ipvsadm::request::Listed;
 use ipvs_cli::ipvsadm::value::Resolve;
 use ipvs_cli::ipvsadm::{Invocation, Parser, Posix, Words};
@@ -50,8 +51,8 @@ pub struct Result {
 pub fn run(argv: &[OsString], stdin: &mut dyn Input) -> Result {
     let mut kernel = Director::with(Client::fake(table()), "/dev/null");
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let mut streams = Streams { stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false, colors: || false };
-    let status = ipvs_cli::run(argv, &mut streams, &mut kernel);
+    let mut environment = Environment::new(stdin, &mut stdout, &mut stderr);
+    let status = ipvs_cli::run(argv, &mut environment, &mut kernel);
     let table = kernel.client().and_then(Client::table).expect("the in-memory kernel tells its table");
     let services = table.services().cloned().collect();
     Result { status, stdout, stderr, services, timeouts: table.timeouts(), daemons: table.daemons().to_owned() }

@@ -1,4 +1,4 @@
-//! The three standard streams, as parameters: tests give others.
+//! The three standard streams of the process, and what may stand in their place.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
@@ -6,39 +6,6 @@ use std::os::fd::BorrowedFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::{stdio, termios};
-
-/// What is read, and where the output goes.
-#[expect(missing_debug_implementations, reason = "what stands behind the traits need not have one")]
-pub struct Streams<'s> {
-    /// Command lines, for `-R`.
-    pub stdin: &'s mut dyn Input,
-    /// Listings. In the language of ipvsadm, errors of writing them are ignored, as it does.
-    pub stdout: &'s mut dyn Write,
-    /// What went wrong.
-    pub stderr: &'s mut dyn Write,
-    /// Does a person read `stderr`? Then some messages are followed by a hint. Asked when there is one.
-    pub hints: fn() -> bool,
-    /// Does a person read `stdout`? Then what is different may be coloured. Asked when there is something.
-    pub colors: fn() -> bool,
-}
-
-impl Streams<'_> {
-    /// The same, for a shorter time.
-    pub(crate) fn reborrow(&mut self) -> Streams<'_> {
-        Streams {
-            stdin: &mut *self.stdin,
-            stdout: &mut *self.stdout,
-            stderr: &mut *self.stderr,
-            hints: self.hints,
-            colors: self.colors,
-        }
-    }
-
-    /// The same, but for what is read.
-    pub(crate) fn reading<'a>(&'a mut self, stdin: &'a mut dyn Input) -> Streams<'a> {
-        Streams { stdin, ..self.reborrow() }
-    }
-}
 
 /// Something to read from that may make its reader wait.
 pub trait Input: Read {

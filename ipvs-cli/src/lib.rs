@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use ipvs::{Client, Table};
-//! use ipvs_cli::io::Streams;
+//! use ipvs_cli::env::Environment;
 //! use ipvs_cli::director::Director;
 //!
 //! let mut director = Director::with(Client::fake(Table::new()), "/proc/net/ip_vs_conn");
@@ -14,9 +14,8 @@
 //! for line in ["ipvsadm -A -f 10 -s rr", "ipvsadm -S"] {
 //!     let argv: Vec<_> = line.split(' ').map(Into::into).collect();
 //!     let mut stdin = &b""[..];
-//!     let mut streams = Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false,
-//!         colors: || false };
-//!     assert_eq!(ipvs_cli::run(&argv, &mut streams, &mut director), 0);
+//!     let mut environment = Environment::new(&mut stdin, &mut stdout, &mut stderr);
+//!     assert_eq!(ipvs_cli::run(&argv, &mut environment, &mut director), 0);
 //! }
 //! assert_eq!(stdout, b"-A -f 10 -s rr\n");
 //! ```
@@ -26,7 +25,7 @@ mod change;
 pub mod desired;
 pub mod director;
 mod dropin;
-mod env;
+pub mod env;
 mod escape;
 mod exit;
 pub mod io;

@@ -7,7 +7,8 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use ipvs_cli::director::Director;
-use ipvs_cli::io::{BufferedStdout, Output, Stdin, Streams};
+use ipvs_cli::env::Environment;
+use ipvs_cli::io::{BufferedStdout, Output, Stdin};
 
 /// From the words of a command line, the program's name first, to the exit status.
 fn program(argv: &[OsString]) -> u8 {
@@ -15,8 +16,8 @@ fn program(argv: &[OsString]) -> u8 {
     let mut stderr = Output::stderr();
     let hints = || Output::stderr().is_terminal();
     let colors = || Output::stdout().is_terminal();
-    let mut streams = Streams { stdin: &mut Stdin, stdout: &mut stdout, stderr: &mut stderr, hints, colors };
-    let status = ipvs_cli::run(argv, &mut streams, &mut Director::of_this_machine());
+    let mut environment = Environment { stdin: &mut Stdin, stdout: &mut stdout, stderr: &mut stderr, hints, colors };
+    let status = ipvs_cli::run(argv, &mut environment, &mut Director::of_this_machine());
     // As ipvsadm: a listing that could not be written is no error.
     let _ = stdout.flush();
     status

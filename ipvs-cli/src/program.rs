@@ -4,29 +4,29 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::director::Director;
+use crate::env::Environment;
 use crate::escape::EscapingWriter;
 use crate::exit::Exit;
-use crate::io::Streams;
 use crate::{dropin, subcommands};
 
 /// Carries a call out and returns its exit status.
 ///
 /// The first argument is the program's name, and decides what the program is: `ipvsadm`, `ipvsadm-save` or
 /// `ipvsadm-restore`. By any other name it has subcommands, and speaks the language of ipvsadm too.
-pub fn run(argv: &[OsString], streams: &mut Streams<'_>, director: &mut Director) -> u8 {
+pub fn run(argv: &[OsString], environment: &mut Environment<'_>, director: &mut Director) -> u8 {
     let (program, arguments) = match argv.split_first() {
         Some((program, arguments)) => (program.as_os_str(), arguments),
         None => (OsStr::new("ipvsadm"), argv),
     };
-    let Streams { stdin, stdout, stderr, hints, colors } = streams.reborrow();
+    let Environment { stdin, stdout, stderr, hints, colors } = environment.reborrow();
     // A script gets the bytes that ipvsadm writes.
     let stderr = &mut EscapingWriter::when(hints, stderr);
-    let streams = &mut Streams { stdin, stdout, stderr, hints, colors };
+    let environment = &mut Environment { stdin, stdout, stderr, hints, colors };
     let exit = match file_name(program) {
-        b"ipvsadm" => dropin::ipvsadm(program, arguments, streams, director),
-        b"ipvsadm-save" => dropin::ipvsadm_save(arguments, streams, director),
-        b"ipvsadm-restore" => dropin::ipvsadm_restore(streams, director),
-        _ => ipvs_cli(program, arguments, streams, director),
+        b"ipvsadm" => dropin::ipvsadm(program, arguments, environment, director),
+        b"ipvsadm-save" => dropin::ipvsadm_save(arguments, environment, director),
+        b"ipvsadm-restore" => dropin::ipvsadm_restore(environment, director),
+        _ => ipvs_cli(program, arguments, environment, director),
     };
     exit.into()
 }
@@ -39,18 +39,25 @@ fn file_name(path: &OsStr) -> &[u8] {
 }
 
 /// A subcommand if the first word is no option, ipvsadm's language otherwise; `--dry-run` may stand before both. `-h` is ipvsadm's.
-fn ipvs_cli(program: &OsStr, arguments: &[OsString], streams: &mut Streams<'_>, director: &mut Director) -> Exit {
+fn ipvs_cli(
+    program: &OsStr,
+    arguments: &[OsString],
+    environment: &mut Environment<'_>,
+    director: &mut Director,
+) -> Exit {
     match arguments {
-        [] => subcommands::run(&["help".into()], streams, director),
-        [help, ..] if help == "--help" => subcommands::run(&["help".into()], streams, director),
+        [] => subcommands::run(&["help".into()], environment, director),
+        [help, ..] if help == "--help" => subcommands::run(&["help".into()], environment, director),
         [dry_run, subcommand, rest @ ..] if dry_run == subcommands::DRY_RUN && !is_option(subcommand) => {
-            subcommands::run(&[&[subcommand.clone(), dry_run.clone()], rest].concat(), streams, director)
+            subcommands::run(&[&[subcommand.clone(), dry_run.clone()], rest].concat(), environment, director)
         }
-        [dry_run, rest @ ..] if dry_run == subcommands::DRY_RUN => dropin::dry_run(program, rest, streams, director),
+        [dry_run, rest @ ..] if dry_run == subcommands::DRY_RUN => {
+            dropin::dry_run(program, rest, environment, director)
+        }
         [subcommand, ..] if !is_option(subcommand) || is_of_subcommands(subcommand) => {
-            subcommands::run(arguments, streams, director)
+            subcommands::run(arguments, environment, director)
         }
-        _ => dropin::ipvsadm(program, arguments, streams, director),
+        _ => dropin::ipvsadm(program, arguments, environment, director),
     }
 }
 

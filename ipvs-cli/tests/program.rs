@@ -8,7 +8,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::rc::Rc;
 
 use ipvs::{Client, Table};
-use ipvs_cli::io::{Input, Streams};
+use ipvs_cli::env::Environment;
+use ipvs_cli::io::Input;
 
 /// A director with its table.
 struct Director {
@@ -43,14 +44,9 @@ impl Director {
     /// Calls it with this on standard input.
     fn feed(&mut self, line: &str, mut stdin: &[u8]) -> Done {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let mut streams = Streams {
-            stdin: &mut stdin,
-            stdout: &mut stdout,
-            stderr: &mut stderr,
-            hints: self.hints,
-            colors: || false,
-        };
-        let status = ipvs_cli::run(&argv(line), &mut streams, &mut self.kernel);
+        let mut environment =
+            Environment { hints: self.hints, ..Environment::new(&mut stdin, &mut stdout, &mut stderr) };
+        let status = ipvs_cli::run(&argv(line), &mut environment, &mut self.kernel);
         Done { status, stdout: String::from_utf8(stdout).unwrap(), stderr: String::from_utf8(stderr).unwrap() }
     }
 
@@ -373,14 +369,9 @@ fn typed(slow: bool, lines: impl IntoIterator<Item = io::Result<&'static str>>) 
     let stderr = Shared::default();
     let lines = lines.into_iter().collect();
     let mut typist = Typist { lines, slow, stderr: stderr.clone(), said: Vec::new() };
-    let mut streams = Streams {
-        stdin: &mut typist,
-        stdout: &mut io::sink(),
-        stderr: &mut stderr.clone(),
-        hints: || false,
-        colors: || false,
-    };
-    let status = ipvs_cli::run(&argv("ipvsadm -R"), &mut streams, &mut Director::new().kernel);
+    let (mut stdout, mut shared) = (io::sink(), stderr.clone());
+    let mut environment = Environment::new(&mut typist, &mut stdout, &mut shared);
+    let status = ipvs_cli::run(&argv("ipvsadm -R"), &mut environment, &mut Director::new().kernel);
     typist.said.push(String::from_utf8(stderr.0.take()).unwrap());
     (status, typist.said)
 }

@@ -80,7 +80,7 @@ pub(crate) fn change(
             let summary = summary.with_marks(&prepared.marks).with_drained(&prepared.left_drained);
             applied.commands.iter().for_each(|command| prepared.notes.follow(command));
             session.save(&mut prepared.notes);
-            let settled = prepared.claims.settle(&prepared.change);
+            let completed = prepared.claims.complete(&prepared.change);
             if !summary.is_empty() {
                 session.log(&manner.logging, &Record { detail: &summary.to_string(), ..record });
             }
@@ -88,22 +88,22 @@ pub(crate) fn change(
             if applied.attempts > 1 {
                 session.note("another program changed the director meanwhile, so the change was planned again");
             }
-            let Err(trouble) = settled else { return Ok(Exit::Success) };
-            session.complain(format_args!("the change was made, but {}; run it again", trouble.text().trim_end()));
+            let Err(trouble) = completed else { return Ok(Exit::Success) };
+            session.error(format_args!("the change was made, but {}; run it again", trouble.text().trim_end()));
             Ok(Exit::Between)
         }
         Err(error) => {
             if matches!(error.unmade.state, DirectorState::Untouched | DirectorState::Undone)
                 && let Err(trouble) = prepared.claims.restore()
             {
-                session.complain(trouble.text().trim_end());
+                session.error(trouble.text().trim_end());
             }
             let reason = reason(&prepared, &error);
             session.log(&manner.logging, &Record { outcome: Outcome::Failed, detail: &reason, ..record });
-            session.say(reason);
+            session.message(reason);
             explain(session, &error);
             if let Some(advice) = error.advice() {
-                session.complain(advice);
+                session.error(advice);
             }
             Ok(error.exit())
         }
@@ -117,7 +117,7 @@ fn take_lock(session: &mut Session<'_, '_>, text: &Text, manner: &Manner) -> Res
 
 /// Is there a person to ask?
 fn may_ask(session: &Session<'_, '_>, manner: &Manner) -> bool {
-    !manner.yes && !manner.dry_run && (session.streams.hints)() && session.streams.stdin.is_terminal()
+    !manner.yes && !manner.dry_run && (session.environment.hints)() && session.environment.stdin.is_terminal()
 }
 
 /// Is there a person to ask, and a service deleted that they have not agreed to?
@@ -159,8 +159,8 @@ fn confirm(session: &mut Session<'_, '_>, summary: &Summary) -> Result<bool, Tro
     if let Some(more @ 1..) = deleted.len().checked_sub(NAMED) {
         names.push(format!("and {more} more"));
     }
-    session.say(format_args!("This changes: {summary}"));
-    session.say(format_args!("Deleted services: {}", names.join(", ")));
+    session.message(format_args!("This changes: {summary}"));
+    session.message(format_args!("Deleted services: {}", names.join(", ")));
     session.ask("Change the director? [y/N] ")?;
     let answer = answer(session).map_err(|error| Trouble::Other(format!("standard input: {error}")))?;
     Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
@@ -169,7 +169,7 @@ fn confirm(session: &mut Session<'_, '_>, summary: &Summary) -> Result<bool, Tro
 /// A line, byte by byte: what is behind it is not this program's to read.
 fn answer(session: &mut Session<'_, '_>) -> io::Result<String> {
     let (mut line, mut byte) = (Vec::new(), [0]);
-    while session.streams.stdin.read(&mut byte)? == 1 && byte != *b"\n" {
+    while session.environment.stdin.read(&mut byte)? == 1 && byte != *b"\n" {
         line.push(byte[0]);
     }
     Ok(String::from_utf8_lossy(&line).into_owned())
@@ -190,7 +190,7 @@ fn show(session: &mut Session<'_, '_>, prepared: &Prepared, json: bool) {
     let difference = Difference::new(prepared.change.before(), prepared.change.plan()).with_marks(&prepared.marks);
     // An error of writing is reported at the end of the run.
     let notation = if json { Notation::Json } else { Notation::Changes };
-    let _ = difference.write(session.streams.stdout, notation);
+    let _ = difference.write(session.environment.stdout, notation);
     show_drained(session, &prepared.left_drained, json);
 }
 
@@ -212,16 +212,16 @@ fn explain(session: &mut Session<'_, '_>, error: &ApplyError) {
     const NAMED: usize = 10;
     let report = &error.unmade.report;
     for kept in report.kept.iter().take(NAMED) {
-        session.complain(format_args!("not undone: {}: {}", kept.command, kept.reason));
+        session.error(format_args!("not undone: {}: {}", kept.command, kept.reason));
     }
     if let Some(reason) = &report.hook {
-        session.complain(format_args!("the rules that mark packets were not undone: {reason}"));
+        session.error(format_args!("the rules that mark packets were not undone: {reason}"));
     }
     for command in report.remaining.iter().take(NAMED) {
-        session.complain(format_args!("still needed: {command}"));
+        session.error(format_args!("still needed: {command}"));
     }
     for more in [&report.kept.len(), &report.remaining.len()].into_iter().filter_map(|all| all.checked_sub(NAMED + 1)) {
-        session.complain(format_args!("and {} more", more + 1));
+        session.error(format_args!("and {} more", more + 1));
     }
 }
 
@@ -233,6 +233,6 @@ fn reason(prepared: &Prepared, error: &ApplyError) -> String {
     let state = error.unmade.state;
     match prepare::place(&prepared.desired, command) {
         Some(place) => format!("{place}: {reason}; {state}"),
-        None => format!("ipvs-cli: {}: {reason}; {state}", prepare::told(command)),
+        None => format!("ipvs-cli: {}: {reason}; {state}", prepare::describe(command)),
     }
 }

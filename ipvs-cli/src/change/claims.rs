@@ -136,7 +136,7 @@ impl Claims {
         let taken = refused.err().map_or(0, |Conflicts(conflicts)| conflicts.len());
         match stored.ledger.restrict(planner, &writer, present, wanted) {
             Ok(planner) => Ok(Claims { stored, writer, planner, taken }),
-            Err(conflicts) => Err(Trouble::Told(refusals(&conflicts, desired))),
+            Err(conflicts) => Err(Trouble::Lines(refusals(&conflicts, desired))),
         }
     }
 
@@ -163,7 +163,7 @@ impl Claims {
     }
 
     /// The change was made.
-    pub(crate) fn settle(&mut self, change: &Change) -> Result<(), Trouble> {
+    pub(crate) fn complete(&mut self, change: &Change) -> Result<(), Trouble> {
         let mut ledger = self.claimed(change);
         ledger.settle(&self.writer, &self.planner, change.desired());
         self.stored.store(ledger)

@@ -85,13 +85,13 @@ pub(crate) fn carry_out(
 ) -> Result<Applied, ApplyError> {
     let has_work = options.owns_process && !change.plan().is_empty();
     // Where they can't be heard they end the program midway, which the next run makes good.
-    let signals = has_work.then(|| Signals::listen().ok()).flatten();
+    let signals = has_work.then(|| Signals::register().ok()).flatten();
     if has_work {
         broken_pipe::ignore_broken_pipe();
     }
     let mut interrupted = None;
     let made = change.apply_with(client, hook, |progress| {
-        options.display.doing(|| told(progress));
+        options.display.progress(|| describe(progress));
         interrupted = interrupted.or_else(|| interruption(signals.as_ref(), options.deadline));
         if interrupted.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
@@ -102,11 +102,11 @@ pub(crate) fn carry_out(
 }
 
 fn interruption(signals: Option<&Signals>, deadline: Option<Instant>) -> Option<Interrupted> {
-    let signal = signals.and_then(Signals::heard).map(Interrupted::Signal);
+    let signal = signals.and_then(Signals::received).map(Interrupted::Signal);
     let late = deadline.filter(|until| Instant::now() >= *until).map(|_| Interrupted::Late);
     signal.or(late)
 }
 
-fn told(Progress { phase, done, total }: Progress) -> String {
+fn describe(Progress { phase, done, total }: Progress) -> String {
     format!("{phase}: {done} of {total}")
 }

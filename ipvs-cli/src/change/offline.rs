@@ -32,7 +32,7 @@ pub(crate) fn compare(
     if restrictions.services_only {
         desired.keep_services_only();
     }
-    session.warn(&desired.state.warnings);
+    session.warnings(&desired.state.warnings);
     let after = desired.state.table(&old.table)?;
     let plan = planner(&desired, restrictions).plan(&old.table, &after);
     let rules = old.desired.groups.into_iter().flat_map(|group| group.rules).collect();
@@ -56,7 +56,7 @@ impl File {
         }
         let unknown = unknown_modules(&desired);
         desired.state.warnings.extend(unknown);
-        session.warn(&desired.state.warnings);
+        session.warnings(&desired.state.warnings);
         let table = desired.state.table(&empty_director())?;
         Ok(File { text, desired, table })
     }

@@ -46,10 +46,10 @@ pub(crate) struct Text {
 
 impl Text {
     pub(crate) fn read(session: &mut Session<'_, '_>, file: &Path) -> Result<Self, Trouble> {
-        session.doing("reading what is desired");
+        session.progress("reading what is desired");
         let mut text = Vec::new();
         let (name, path) = if file == Path::new("-") {
-            let read = read_whole(&mut session.streams.stdin, &mut text);
+            let read = read_whole(&mut session.environment.stdin, &mut text);
             read.map_err(|error| Trouble::Other(format!("standard input: {error}")))?;
             ("standard input".to_owned(), None)
         } else {
@@ -110,12 +110,12 @@ fn read(session: &mut Session<'_, '_>, text: &Text) -> Result<(Table, Desired), 
 }
 
 fn director(session: &mut Session<'_, '_>, text: &Text) -> Result<Table, Trouble> {
-    session.doing("reading the director's table");
+    session.progress("reading the director's table");
     let table = session.director.table_without_statistics().map_err(Trouble::from);
     if table.is_err() {
         text.check()?;
     }
-    session.doing("planning");
+    session.progress("planning");
     table
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn plan(
     if restrictions.services_only {
         desired.keep_services_only();
     }
-    session.warn(&desired.state.warnings);
+    session.warnings(&desired.state.warnings);
     let commands = desired.state.commands.iter().map(|located| &located.command);
     let probed = session.director.client().and_then(|client| client.probe(&mut before, commands));
     probed?;
@@ -154,7 +154,7 @@ pub(crate) fn plan(
             let marks = mark_change(session, &desired, change.plan(), restrictions)?;
             Ok(Prepared { desired, change, marks, left_drained, notes, claims })
         }
-        Err(rejected) => Err(Trouble::Told(reasons(&desired, &rejected))),
+        Err(rejected) => Err(Trouble::Lines(reasons(&desired, &rejected))),
     }
 }
 
@@ -186,7 +186,7 @@ fn check_selection(restrictions: &Restrictions, before: &Table, wanted: &Table) 
             format!("--only {selection}: no such service in the file or on the director; nothing was changed\n")
         })
         .collect();
-    if lines.is_empty() { Ok(()) } else { Err(Trouble::Told(lines)) }
+    if lines.is_empty() { Ok(()) } else { Err(Trouble::Lines(lines)) }
 }
 
 /// Reads our rules that mark packets, if the change may be about them, and plans theirs.
@@ -199,7 +199,7 @@ fn mark_change(
     if !is_about_marks(desired, plan) {
         return Ok(MarkChange::default());
     }
-    session.doing("reading the rules that mark packets");
+    session.progress("reading the rules that mark packets");
     if let Some(owner) = &restrictions.ownership.owner {
         session.director.marks().belong_to(owner);
     }
@@ -239,7 +239,7 @@ pub(crate) fn planner(desired: &Desired, restrictions: &Restrictions) -> Planner
 fn reasons(desired: &Desired, rejected: &Rejected) -> String {
     let line = |(command, cause): &(Command, Cause)| match place(desired, command) {
         Some(place) => format!("{place}: {cause}\n"),
-        None => format!("{}: {cause}\n", told(command)),
+        None => format!("{}: {cause}\n", describe(command)),
     };
     rejected.refusals.iter().map(line).collect()
 }
@@ -263,7 +263,7 @@ pub(crate) fn place<'d>(desired: &'d Desired, command: &Command) -> Option<&'d P
 }
 
 /// A command in a sentence.
-pub(crate) fn told(command: &Command) -> String {
+pub(crate) fn describe(command: &Command) -> String {
     match command.service_key() {
         Some(key) => format!("{} of {key}", command.kind()),
         None => command.kind().to_string(),

@@ -8,48 +8,48 @@ use ipvs::{Error, change::Planner};
 use crate::change::difference::{Difference, Notation};
 use crate::change::summary::Summary;
 use crate::director::Director;
+use crate::env::Environment;
 use crate::escape::EscapingWriter;
 use crate::exit::Exit;
-use crate::io::Streams;
 use crate::session::{Session, Trouble};
 
 /// Tries a command line of ipvsadm out. Returns the exit status that it would have.
 pub(crate) fn ipvsadm(
     program: &OsStr,
     arguments: &[OsString],
-    streams: &mut Streams<'_>,
+    environment: &mut Environment<'_>,
     director: &mut Director,
 ) -> Exit {
-    try_out(streams, director, |streams, director| super::ipvsadm(program, arguments, streams, director))
+    try_out(environment, director, |environment, director| super::ipvsadm(program, arguments, environment, director))
 }
 
 /// The same code as ever, on another kernel.
 pub(crate) fn try_out(
-    streams: &mut Streams<'_>,
+    environment: &mut Environment<'_>,
     director: &mut Director,
-    work: impl FnOnce(&mut Streams<'_>, &mut Director) -> Exit,
+    work: impl FnOnce(&mut Environment<'_>, &mut Director) -> Exit,
 ) -> Exit {
     let read = director.table().and_then(|table| Ok((director.client()?.try_clone()?.dry_run(table.clone()), table)));
     let (copy, before) = match read {
         Ok(read) => read,
-        Err(error) => return unreadable(error, streams, director),
+        Err(error) => return unreadable(error, environment, director),
     };
     let mut copy = Director::with(copy, director.connections());
     // Hints are on, so that each refusal has its line.
-    let status = work(&mut Streams { hints: || true, ..streams.reborrow() }, &mut copy);
+    let status = work(&mut Environment { hints: || true, ..environment.reborrow() }, &mut copy);
     let after = match copy.table() {
         Ok(table) => table,
-        Err(error) => return unreadable(error, streams, director),
+        Err(error) => return unreadable(error, environment, director),
     };
     let plan = Planner::new().plan(&before, &after);
     // As everywhere, errors of writing are ignored.
-    let mut out = EscapingWriter::new(&mut *streams.stdout);
+    let mut out = EscapingWriter::new(&mut *environment.stdout);
     let _ = Difference::new(&before, &plan).write(&mut out, Notation::Changes);
     let _ = writeln!(out, "dry run, nothing was sent: {}", Summary::of(&before, plan.commands()));
     status
 }
 
-fn unreadable(error: Error, streams: &mut Streams<'_>, director: &mut Director) -> Exit {
+fn unreadable(error: Error, environment: &mut Environment<'_>, director: &mut Director) -> Exit {
     let trouble = Trouble::Kernel(error);
-    Session::new(streams, director, false).conclude(Err(trouble), Exit::Trouble)
+    Session::new(environment, director, false).finish(Err(trouble), Exit::Trouble)
 }

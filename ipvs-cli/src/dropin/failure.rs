@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use ipvs::{Cause, Errno, Error};
 
 use crate::director::{has_raw_sockets, is_unavailable};
+use crate::env::Environment;
 use crate::exit::Exit;
-use crate::io::Streams;
 use crate::ipvsadm::Usage;
 use crate::ipvsadm::hint::{self, Place};
 
@@ -104,15 +104,15 @@ impl Failure {
     }
 
     /// Says so on standard error; returns the exit status.
-    pub(crate) fn tell(&self, program: &[u8], streams: &mut Streams<'_>) -> Exit {
-        self.tell_at(None, program, streams)
+    pub(crate) fn report(&self, program: &[u8], environment: &mut Environment<'_>) -> Exit {
+        self.report_at(None, program, environment)
     }
 
     /// The same, about a line of `-R`.
-    pub(crate) fn tell_at(&self, place: Option<&Place>, program: &[u8], streams: &mut Streams<'_>) -> Exit {
-        let hint = hint::line(place, self.hint()).filter(|_| (streams.hints)());
+    pub(crate) fn report_at(&self, place: Option<&Place>, program: &[u8], environment: &mut Environment<'_>) -> Exit {
+        let hint = hint::line(place, self.hint()).filter(|_| (environment.hints)());
         // There is nowhere to say that this could not be said.
-        let _ = self.write(streams.stderr, program, hint.as_deref());
+        let _ = self.write(environment.stderr, program, hint.as_deref());
         self.exit()
     }
 
@@ -171,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    fn told(failure: &Failure) -> (String, u8) {
+    fn written(failure: &Failure) -> (String, u8) {
         let mut text = Vec::new();
         failure.write(&mut text, b"ipvsadm", None).unwrap();
         (String::from_utf8(text).unwrap(), u8::from(failure.exit()))
@@ -187,7 +187,7 @@ mod tests {
                     Are you sure that IP Virtual Server is built in the kernel or as module?\n";
         let change = Failure::change(refused(CommandKind::Flush, Errno::EPERM));
         let read = Failure::read(refused(CommandKind::GetService, Errno::EPERM));
-        assert_eq!([told(&change), told(&read)], [(text.to_owned(), 2), (text.to_owned(), 2)]);
+        assert_eq!([written(&change), written(&read)], [(text.to_owned(), 2), (text.to_owned(), 2)]);
     }
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
         for (error, said) in
             [(unknown, "unknown which of the last 7 changes"), (Error::RepliesLost, "None of the last 7")]
         {
-            let (text, status) = told(&Failure::lost(error, 7));
+            let (text, status) = written(&Failure::lost(error, 7));
             assert!(text.contains(said) && text.matches("unknown").count() < 2, "{text}");
             assert_eq!(status, 255);
         }
@@ -207,14 +207,14 @@ mod tests {
         let why = |permitted| why_unavailable(&Error::ModuleMissing, permitted);
         assert_eq!(why(|| true), "Protocol not available");
         assert_eq!(why(|| false), "Permission denied (you must be root)");
-        let (text, status) = told(&Failure::read(Error::ModuleMissing));
+        let (text, status) = written(&Failure::read(Error::ModuleMissing));
         assert_eq!((text.lines().count(), status), (2, 2), "{text}");
     }
 
     #[test]
     fn a_change_and_a_read_differ_in_status() {
         let error = || refused(CommandKind::Zero, Errno::ESRCH);
-        assert_eq!(told(&Failure::change(error())), ("No such service\n".to_owned(), 255));
-        assert_eq!(told(&Failure::read(error())), ("No such service\n".to_owned(), 1));
+        assert_eq!(written(&Failure::change(error())), ("No such service\n".to_owned(), 255));
+        assert_eq!(written(&Failure::read(error())), ("No such service\n".to_owned(), 1));
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct LineReader {
 
 /// What came next.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Next<'l> {
+pub(crate) enum NextLine<'l> {
     /// A line, without its newline.
     Line(&'l [u8]),
     /// The last line, which has no newline.
@@ -40,7 +40,7 @@ impl LineReader {
     }
 
     /// The next line of what was read.
-    pub(crate) fn next(&mut self) -> Next<'_> {
+    pub(crate) fn next(&mut self) -> NextLine<'_> {
         let Range { start, end } = self.unread;
         let newline = memchr::memchr(b'\n', &self.buffer[self.searched..end]);
         if let Some(at) = newline {
@@ -48,18 +48,18 @@ impl LineReader {
             self.unread.start = newline + 1;
             self.searched = newline + 1;
             self.number += 1;
-            return Next::Line(&self.buffer[start..newline]);
+            return NextLine::Line(&self.buffer[start..newline]);
         }
         self.searched = end;
         if !self.ended {
-            return Next::Empty;
+            return NextLine::Empty;
         }
         self.unread.start = end;
         if start == end {
-            return Next::End;
+            return NextLine::End;
         }
         self.number += 1;
-        Next::Unterminated(&self.buffer[start..end])
+        NextLine::Unterminated(&self.buffer[start..end])
     }
 
     /// The number of the last line, from 1.
@@ -131,10 +131,10 @@ mod tests {
         let mut lines = Vec::new();
         loop {
             match reader.next() {
-                Next::Line(line) => lines.push((line.to_vec(), true)),
-                Next::Unterminated(line) => lines.push((line.to_vec(), false)),
-                Next::Empty => reader.fill(&mut input).unwrap(),
-                Next::End => return lines,
+                NextLine::Line(line) => lines.push((line.to_vec(), true)),
+                NextLine::Unterminated(line) => lines.push((line.to_vec(), false)),
+                NextLine::Empty => reader.fill(&mut input).unwrap(),
+                NextLine::End => return lines,
             }
         }
     }
@@ -153,9 +153,9 @@ mod tests {
         let mut input = Pieces([b"a", b"\n", b"b"].map(|piece: &[u8; 1]| piece.to_vec()).into());
         let mut reader = LineReader::new();
         reader.fill_to_end(&mut input).unwrap();
-        assert_eq!(reader.next(), Next::Line(b"a"));
-        assert_eq!(reader.next(), Next::Unterminated(b"b"));
-        assert_eq!(reader.next(), Next::End);
+        assert_eq!(reader.next(), NextLine::Line(b"a"));
+        assert_eq!(reader.next(), NextLine::Unterminated(b"b"));
+        assert_eq!(reader.next(), NextLine::End);
     }
 
     #[test]

@@ -17,9 +17,9 @@ use ipvs::{Client, Command};
 use self::failure::Failure;
 use self::restore::{Source, restore};
 use crate::director::Director;
+use crate::env::Environment;
 use crate::escape::EscapingWriter;
 use crate::exit::Exit;
-use crate::io::Streams;
 use crate::ipvsadm::hint::edit::{self, Typed};
 use crate::ipvsadm::names::Names;
 use crate::ipvsadm::request::{ListRequest, Listed};
@@ -33,29 +33,29 @@ pub(crate) use dry_run::{ipvsadm as dry_run, try_out};
 pub(crate) fn ipvsadm(
     program: &OsStr,
     arguments: &[OsString],
-    streams: &mut Streams<'_>,
+    environment: &mut Environment<'_>,
     director: &mut Director,
 ) -> Exit {
     let program = program.as_bytes();
     let words = arguments.iter().map(|argument| argument.as_bytes()).collect();
     with_parser(|parser| {
         let parsed = parser.parse(&words);
-        tell_warnings(parser, streams);
+        print_warnings(parser, environment);
         let result = match parsed {
             Ok(Invocation::Restore) => {
-                let done = restore(program, Source::Plain, streams, director, parser);
+                let done = restore(program, Source::Plain, environment, director, parser);
                 review_notes(director);
                 done
             }
             Ok(Invocation::Change(command)) => {
-                change(program, &command, parser.typed, streams, director).map(|()| Exit::Success)
+                change(program, &command, parser.typed, environment, director).map(|()| Exit::Success)
             }
             Ok(invocation) => {
-                perform(program, &invocation, streams, director, &mut Names::default()).map(|()| Exit::Success)
+                perform(program, &invocation, environment, director, &mut Names::default()).map(|()| Exit::Success)
             }
             Err(usage) => Err(misunderstood(usage, director)),
         };
-        result.unwrap_or_else(|failure| failure.tell(program, streams))
+        result.unwrap_or_else(|failure| failure.report(program, environment))
     })
 }
 
@@ -64,34 +64,34 @@ fn change(
     program: &[u8],
     command: &Command,
     typed: Typed,
-    streams: &mut Streams<'_>,
+    environment: &mut Environment<'_>,
     director: &mut Director,
 ) -> Result<(), Failure> {
-    let may_hint = edit::may_follow(command, typed) && (streams.hints)();
+    let may_hint = edit::may_follow(command, typed) && (environment.hints)();
     let before = if may_hint { director.client().ok().and_then(|client| edit::before(command, client)) } else { None };
-    perform(program, &Invocation::Change(*command), streams, director, &mut Names::default())?;
+    perform(program, &Invocation::Change(*command), environment, director, &mut Names::default())?;
     if may_hint {
         for hint in edit::after(before, command, typed) {
-            let _ = streams.stderr.write_all(format!("hint: {hint}\n").as_bytes());
+            let _ = environment.stderr.write_all(format!("hint: {hint}\n").as_bytes());
         }
     }
     Ok(())
 }
 
 /// `ipvsadm-save` is a script to ipvsadm: it looks for `-n` and takes words for nothing.
-pub(crate) fn ipvsadm_save(arguments: &[OsString], streams: &mut Streams<'_>, director: &mut Director) -> Exit {
+pub(crate) fn ipvsadm_save(arguments: &[OsString], environment: &mut Environment<'_>, director: &mut Director) -> Exit {
     let mut numeric = false;
     for argument in arguments.iter().map(|argument| argument.as_bytes()) {
         numeric |= argument == b"-n";
         if argument.first() == Some(&b'-') && argument != b"-n" {
-            let _ = streams.stderr.write_all(SAVE_HELP);
+            let _ = environment.stderr.write_all(SAVE_HELP);
             return Exit::No;
         }
     }
     let invocation = Invocation::Save { numeric };
-    match perform(SCRIPTS_PROGRAM, &invocation, streams, director, &mut Names::default()) {
+    match perform(SCRIPTS_PROGRAM, &invocation, environment, director, &mut Names::default()) {
         Ok(()) => Exit::Success,
-        Err(failure) => failure.tell(SCRIPTS_PROGRAM, streams),
+        Err(failure) => failure.report(SCRIPTS_PROGRAM, environment),
     }
 }
 
@@ -100,11 +100,11 @@ const SAVE_HELP: &[u8] = b"ipvsadm-save: Script to save the IPVS table to stdout
 ";
 
 /// `ipvsadm-restore` takes arguments, too, but does not look at them.
-pub(crate) fn ipvsadm_restore(streams: &mut Streams<'_>, director: &mut Director) -> Exit {
+pub(crate) fn ipvsadm_restore(environment: &mut Environment<'_>, director: &mut Director) -> Exit {
     with_parser(|parser| {
-        let result = script::restore(SCRIPTS_PROGRAM, streams, director, parser);
+        let result = script::restore(SCRIPTS_PROGRAM, environment, director, parser);
         review_notes(director);
-        result.unwrap_or_else(|failure| failure.tell(SCRIPTS_PROGRAM, streams))
+        result.unwrap_or_else(|failure| failure.report(SCRIPTS_PROGRAM, environment))
     })
 }
 
@@ -115,18 +115,18 @@ const SCRIPTS_PROGRAM: &[u8] = b"ipvsadm";
 pub(crate) fn perform(
     program: &[u8],
     invocation: &Invocation,
-    streams: &mut Streams<'_>,
+    environment: &mut Environment<'_>,
     director: &mut Director,
     names: &mut Names,
 ) -> Result<(), Failure> {
     // Into a file goes what ipvsadm writes.
     let mut shown;
     let stdout: &mut dyn Write = match invocation {
-        Invocation::List(_) | Invocation::Save { .. } if (streams.colors)() => {
-            shown = EscapingWriter::new(&mut *streams.stdout);
+        Invocation::List(_) | Invocation::Save { .. } if (environment.colors)() => {
+            shown = EscapingWriter::new(&mut *environment.stdout);
             &mut shown
         }
-        _ => &mut *streams.stdout,
+        _ => &mut *environment.stdout,
     };
     let result = match invocation {
         Invocation::Change(command) => {
@@ -143,7 +143,7 @@ pub(crate) fn perform(
         Invocation::Help => help::write(stdout, program).or(Ok(())),
         Invocation::Version => help::write_version(stdout, program).or(Ok(())),
     };
-    result.map_err(|failure| explained(failure, invocation, director, streams.hints))
+    result.map_err(|failure| explained(failure, invocation, director, environment.hints))
 }
 
 /// Notes of `drain` that this edit or deletion has made void. An addition is passed over: it would cost each `-a` a few calls.
@@ -199,11 +199,11 @@ fn misunderstood(usage: Usage, director: &mut Director) -> Failure {
     }
 }
 
-pub(crate) fn tell_warnings(parser: &mut Parser<'_>, streams: &mut Streams<'_>) {
+pub(crate) fn print_warnings(parser: &mut Parser<'_>, environment: &mut Environment<'_>) {
     for warning in parser.warnings.drain(..) {
         let mut text = Vec::new();
         // Into memory, and to where nothing could be said about it.
         let _ = warning.write(&mut text);
-        let _ = streams.stderr.write_all(&text);
+        let _ = environment.stderr.write_all(&text);
     }
 }

@@ -9,9 +9,9 @@ use ipvs::{Cause, Command, Errno, Outcome, Pipeline};
 
 use crate::director::Director;
 use crate::dropin::failure::Failure;
-use crate::dropin::lines::{LineReader, Next};
+use crate::dropin::lines::{LineReader, NextLine};
+use crate::env::Environment;
 use crate::exit::Exit;
-use crate::io::Streams;
 use crate::ipvsadm::hint::Place;
 use crate::ipvsadm::names::Names;
 use crate::ipvsadm::{Invocation, Parser, Usage, Words};
@@ -29,29 +29,30 @@ pub(crate) enum Source {
 pub(crate) fn restore(
     program: &[u8],
     source: Source,
-    streams: &mut Streams<'_>,
+    environment: &mut Environment<'_>,
     director: &mut Director,
     parser: &mut Parser<'_>,
 ) -> Result<Exit, Failure> {
     let (mut lines, words) = (LineReader::new(), Words::default());
     if source == Source::Script {
         // All of it first, as it may be made from the table: `ipvsadm-save | ipvsadm-restore`.
-        lines.fill_to_end(streams.stdin).map_err(|error| Failure::stdin(&error))?;
+        lines.fill_to_end(environment.stdin).map_err(|error| Failure::stdin(&error))?;
         clear(director)?;
     }
     // Without IPVS, `-R` reads nothing.
     director.info().map_err(Failure::Unavailable)?;
-    let sent = (streams.hints)().then(Sent::default);
-    let mut reader = Reader { program, source, streams, parser, lines, words, status: Exit::Success, sent };
+    let sent = (environment.hints)().then(Sent::default);
+    let mut reader = Reader { program, source, environment, parser, lines, words, status: Exit::Success, sent };
     loop {
         let client = director.client().map_err(Failure::change)?;
         let invocation = match reader.changes(&mut client.pipeline())? {
-            Asked::Else(invocation) => invocation,
-            Asked::Nonsense(usage) => return Ok(reader.tell_line(&Failure::Usage(usage))),
-            Asked::Nothing => return Ok(reader.status),
+            Next::Other(invocation) => invocation,
+            Next::UsageError(usage) => return Ok(reader.report_line(&Failure::Usage(usage))),
+            Next::Eof => return Ok(reader.status),
         };
-        if let Err(failure) = super::perform(program, &invocation, reader.streams, director, &mut Names::default()) {
-            return Ok(reader.tell_line(&failure));
+        if let Err(failure) = super::perform(program, &invocation, reader.environment, director, &mut Names::default())
+        {
+            return Ok(reader.report_line(&failure));
         }
         if matches!(invocation, Invocation::Help | Invocation::Version) {
             return Ok(Exit::Success);
@@ -70,7 +71,7 @@ fn clear(director: &mut Director) -> Result<(), Failure> {
 struct Reader<'r, 's, 'n> {
     program: &'r [u8],
     source: Source,
-    streams: &'r mut Streams<'s>,
+    environment: &'r mut Environment<'s>,
     parser: &'r mut Parser<'n>,
     lines: LineReader,
     words: Words,
@@ -81,59 +82,61 @@ struct Reader<'r, 's, 'n> {
 }
 
 /// What ends a row of changes.
-enum Asked {
+enum Next {
     /// A line that asks for something else.
-    Else(Invocation),
+    Other(Invocation),
     /// A line that can't be understood, and ends the run.
-    Nonsense(Usage),
+    UsageError(Usage),
     /// The end.
-    Nothing,
+    Eof,
 }
 
 impl Reader<'_, '_, '_> {
     /// Carries out changes up to the next line that asks for something else.
-    fn changes(&mut self, pipeline: &mut Pipeline<'_>) -> Result<Asked, Failure> {
+    fn changes(&mut self, pipeline: &mut Pipeline<'_>) -> Result<Next, Failure> {
         while self.next_line(pipeline)? {
             let parsed = match self.parser.parse_at_once(&self.words) {
                 Some(parsed) => parsed,
                 None => {
-                    self.settle(pipeline)?;
+                    self.flush(pipeline)?;
                     self.parser.parse(&self.words)
                 }
             };
             if !self.parser.warnings.is_empty() {
-                self.settle(pipeline)?;
-                super::tell_warnings(self.parser, self.streams);
+                self.flush(pipeline)?;
+                super::print_warnings(self.parser, self.environment);
             }
             match parsed {
                 Ok(Invocation::Change(command)) => self.push(pipeline, &command)?,
                 Ok(other) => {
-                    self.settle(pipeline)?;
-                    return Ok(Asked::Else(other));
+                    self.flush(pipeline)?;
+                    return Ok(Next::Other(other));
                 }
                 Err(usage) => {
-                    self.settle(pipeline)?;
+                    self.flush(pipeline)?;
                     if usage.ends_restore() {
-                        return Ok(Asked::Nonsense(usage));
+                        return Ok(Next::UsageError(usage));
                     }
-                    self.status = self.tell_line(&Failure::Usage(usage));
+                    self.status = self.report_line(&Failure::Usage(usage));
                 }
             }
         }
-        self.settle(pipeline)?;
-        Ok(Asked::Nothing)
+        self.flush(pipeline)?;
+        Ok(Next::Eof)
     }
 
     /// Reads the next line that has words; false at the end.
     fn next_line(&mut self, pipeline: &mut Pipeline<'_>) -> Result<bool, Failure> {
         loop {
             match self.lines.next() {
-                Next::Line([b'#', ..]) | Next::Unterminated([b'#', ..]) if self.source == Source::Script => continue,
-                Next::Line(line) => self.words.split_line(line),
-                Next::Unterminated(line) if self.source == Source::Plain && is_dropped(line) => return Ok(false),
-                Next::Unterminated(line) => self.words.split_line(line),
-                Next::End => return Ok(false),
-                Next::Empty => {
+                NextLine::Line([b'#', ..]) | NextLine::Unterminated([b'#', ..]) if self.source == Source::Script => {
+                    continue;
+                }
+                NextLine::Line(line) => self.words.split_line(line),
+                NextLine::Unterminated(line) if self.source == Source::Plain && is_dropped(line) => return Ok(false),
+                NextLine::Unterminated(line) => self.words.split_line(line),
+                NextLine::End => return Ok(false),
+                NextLine::Empty => {
                     self.read(pipeline)?;
                     continue;
                 }
@@ -146,15 +149,15 @@ impl Reader<'_, '_, '_> {
 
     /// Reads more. Whoever feeds us slowly finds the lines carried out that were written so far, and names as they are by then.
     fn read(&mut self, pipeline: &mut Pipeline<'_>) -> Result<(), Failure> {
-        if self.streams.stdin.would_block() {
-            self.settle(pipeline)?;
+        if self.environment.stdin.would_block() {
+            self.flush(pipeline)?;
             self.parser.forget_names();
-            let _ = self.streams.stdout.flush();
+            let _ = self.environment.stdout.flush();
         }
-        match self.lines.fill(self.streams.stdin) {
+        match self.lines.fill(self.environment.stdin) {
             Ok(()) => Ok(()),
             Err(error) => {
-                self.settle(pipeline)?;
+                self.flush(pipeline)?;
                 Err(Failure::stdin(&error))
             }
         }
@@ -172,19 +175,19 @@ impl Reader<'_, '_, '_> {
         }
         let lines = pipeline.pending() + 1;
         let outcomes = pipeline.push(command).map_err(|error| Failure::lost(error, lines))?;
-        self.tell(pipeline, &outcomes);
+        self.report_outcomes(pipeline, &outcomes);
         Ok(())
     }
 
     /// Sends what was gathered, and tells what the kernel refused of it.
-    fn settle(&mut self, pipeline: &mut Pipeline<'_>) -> Result<(), Failure> {
+    fn flush(&mut self, pipeline: &mut Pipeline<'_>) -> Result<(), Failure> {
         let lines = pipeline.pending();
         let outcomes = pipeline.flush().map_err(|error| Failure::lost(error, lines))?;
-        self.tell(pipeline, &outcomes);
+        self.report_outcomes(pipeline, &outcomes);
         Ok(())
     }
 
-    fn tell(&mut self, pipeline: &mut Pipeline<'_>, outcomes: &[Outcome]) {
+    fn report_outcomes(&mut self, pipeline: &mut Pipeline<'_>, outcomes: &[Outcome]) {
         for outcome in outcomes {
             let line = self.sent.as_mut().and_then(|sent| sent.lines.pop_front());
             self.status = match outcome {
@@ -194,16 +197,16 @@ impl Reader<'_, '_, '_> {
                     if let (Some((_, command)), Some(sent)) = (&line, &mut self.sent) {
                         failure = failure.because(sent.cause(pipeline, command, refusal.errno));
                     }
-                    failure.tell_at(line.as_ref().map(|(place, _)| place), self.program, self.streams)
+                    failure.report_at(line.as_ref().map(|(place, _)| place), self.program, self.environment)
                 }
             };
         }
     }
 
     /// Tells what is wrong with the line that was read last; returns the exit status.
-    fn tell_line(&mut self, failure: &Failure) -> Exit {
+    fn report_line(&mut self, failure: &Failure) -> Exit {
         let place = self.sent.is_some().then(|| self.place());
-        failure.tell_at(place.as_ref(), self.program, self.streams)
+        failure.report_at(place.as_ref(), self.program, self.environment)
     }
 }
 

@@ -14,10 +14,11 @@ use ipvs::{
 use crate::change::guard::{ApplyOptions, carry_out};
 use crate::director::Director;
 use crate::dropin::failure::Failure;
-use crate::dropin::lines::{LineReader, Next};
+use crate::dropin::lines::{LineReader, NextLine};
 use crate::dropin::restore::{self, Source};
+use crate::env::Environment;
 use crate::exit::Exit;
-use crate::io::{Input, Streams, read_whole};
+use crate::io::{Input, read_whole};
 use crate::ipvsadm::{Invocation, Parser, Words};
 use crate::session::progress::Display;
 use crate::session::waiting_for;
@@ -26,25 +27,25 @@ use crate::state::lock::{Denied, Holder, Lock};
 /// Carries out all lines of standard input on an empty table; returns the exit status.
 pub(crate) fn restore(
     program: &[u8],
-    streams: &mut Streams<'_>,
+    environment: &mut Environment<'_>,
     director: &mut Director,
     parser: &mut Parser<'_>,
 ) -> Result<Exit, Failure> {
     // Without IPVS nothing is read.
     director.client().and_then(Client::info).map_err(Failure::Unavailable)?;
-    let display = Display::new(director.is_of_this_machine() && (streams.hints)());
-    display.doing(|| "reading what is to be restored".to_owned());
-    let mut read = Reread::all_of(streams.stdin);
+    let display = Display::new(director.is_of_this_machine() && (environment.hints)());
+    display.progress(|| "reading what is to be restored".to_owned());
+    let mut read = Reread::all_of(environment.stdin);
     // Held until the end.
     let _turn = take_turn(director, &display)?;
     if read.error.is_none()
         && let Some(change) = difference(&read.text, director, parser, &display)
-        && let Some(status) = without_a_gap(&change, streams, director, display)
+        && let Some(status) = without_a_gap(&change, environment, director, display)
     {
         return Ok(status);
     }
     parser.warnings.clear();
-    restore::restore(program, Source::Script, &mut streams.reading(&mut read), director, parser)
+    restore::restore(program, Source::Script, &mut environment.reading(&mut read), director, parser)
 }
 
 /// A change of a whole director takes seconds. What takes longer is stopped, or waits for something itself.
@@ -54,7 +55,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn take_turn(director: &mut Director, display: &Display) -> Result<Option<Lock>, Failure> {
     let Some(directory) = director.state_directory() else { return Ok(None) };
     let mut waiting = |holder: &Holder| {
-        display.doing(|| waiting_for(holder));
+        display.progress(|| waiting_for(holder));
         true
     };
     match Lock::take(&directory, Some(Instant::now() + PATIENCE), &mut waiting) {
@@ -68,9 +69,9 @@ fn take_turn(director: &mut Director, display: &Display) -> Result<Option<Lock>,
 
 /// What leads from the director's table to that of the text; `None` if it is not for us.
 fn difference(text: &[u8], director: &mut Director, parser: &mut Parser<'_>, display: &Display) -> Option<Change> {
-    display.doing(|| "reading the director's table".to_owned());
+    display.progress(|| "reading the director's table".to_owned());
     let before = director.table_without_statistics().ok()?;
-    display.doing(|| "planning".to_owned());
+    display.progress(|| "planning".to_owned());
     let desired = table(text, before.without_services(), parser, director.client().ok()?)?;
     Change::prepare(before, desired, Planner::new()).ok()
 }
@@ -80,13 +81,13 @@ fn table(mut text: &[u8], mut table: Table, parser: &mut Parser<'_>, client: &mu
     let (mut lines, mut words) = (LineReader::new(), Words::default());
     loop {
         match lines.next() {
-            Next::Line([b'#', ..]) | Next::Unterminated([b'#', ..]) => continue,
-            Next::Line(line) | Next::Unterminated(line) => words.split_line(line),
-            Next::Empty => {
+            NextLine::Line([b'#', ..]) | NextLine::Unterminated([b'#', ..]) => continue,
+            NextLine::Line(line) | NextLine::Unterminated(line) => words.split_line(line),
+            NextLine::Empty => {
                 lines.fill(&mut text).ok()?;
                 continue;
             }
-            Next::End => return Some(table),
+            NextLine::End => return Some(table),
         }
         if words.is_empty() {
             continue;
@@ -106,7 +107,7 @@ fn table(mut text: &[u8], mut table: Table, parser: &mut Parser<'_>, client: &mu
 /// Makes the change. Returns the exit status, or nothing if only the original's way is left.
 fn without_a_gap(
     change: &Change,
-    streams: &mut Streams<'_>,
+    environment: &mut Environment<'_>,
     director: &mut Director,
     mut display: Display,
 ) -> Option<Exit> {
@@ -120,7 +121,7 @@ fn without_a_gap(
         Err(error) if error.is_interrupted() => {
             let text = format!("ipvsadm-restore: {error}\n");
             // To where nothing could be said about it.
-            let _ = streams.stderr.write_all(text.as_bytes());
+            let _ = environment.stderr.write_all(text.as_bytes());
             Some(error.exit())
         }
         Err(_) => None,

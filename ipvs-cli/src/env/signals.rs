@@ -34,7 +34,7 @@ struct Heard {
 }
 
 impl Signals {
-    pub(crate) fn listen() -> io::Result<Self> {
+    pub(crate) fn register() -> io::Result<Self> {
         let ignored = ignored();
         let asking = ASKING.into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
         let heard = Arc::new(Heard::default());
@@ -52,7 +52,7 @@ impl Signals {
     }
 
     /// The signal that asked for the end.
-    pub(crate) fn heard(&self) -> Option<i32> {
+    pub(crate) fn received(&self) -> Option<i32> {
         i32::try_from(self.0.signal.load(Ordering::SeqCst)).ok().filter(|signal| *signal != 0)
     }
 }

@@ -12,8 +12,8 @@ use ipvs::desired::{Problem, Problems};
 use ipvs::{Client, Error};
 
 use crate::director::{Director, is_forbidden};
+use crate::env::Environment;
 use crate::exit::Exit;
-use crate::io::Streams;
 use crate::session::journal::{Logging, Record};
 use crate::session::progress::Display;
 use crate::state::file::FileError;
@@ -22,7 +22,7 @@ use crate::state::notes::Notes;
 
 /// One run of a subcommand.
 pub(crate) struct Session<'a, 's> {
-    pub(crate) streams: &'a mut Streams<'s>,
+    pub(crate) environment: &'a mut Environment<'s>,
     pub(crate) director: &'a mut Director,
     pub(crate) display: Display,
     visible: bool,
@@ -54,7 +54,7 @@ pub(crate) enum Trouble {
     /// There is no IPVS, or it can't be read.
     Kernel(Error),
     /// It can't be made: lines that say why.
-    Told(String),
+    Lines(String),
     /// Something else.
     Other(String),
 }
@@ -86,37 +86,37 @@ impl Trouble {
                 problems.iter().map(|problem| format!("{}: {}\n", problem.place, problem.reason)).collect()
             }
             Trouble::Kernel(error) => format!("{}\n", why(error)),
-            Trouble::Told(lines) => lines.clone(),
+            Trouble::Lines(lines) => lines.clone(),
             Trouble::Other(message) => format!("{message}\n"),
         }
     }
 }
 
 impl<'a, 's> Session<'a, 's> {
-    pub(crate) fn new(streams: &'a mut Streams<'s>, director: &'a mut Director, quiet: bool) -> Self {
-        let visible = !quiet && director.is_of_this_machine() && (streams.hints)();
-        Session { streams, director, display: Display::new(visible), visible, quiet }
+    pub(crate) fn new(environment: &'a mut Environment<'s>, director: &'a mut Director, quiet: bool) -> Self {
+        let visible = !quiet && director.is_of_this_machine() && (environment.hints)();
+        Session { environment, director, display: Display::new(visible), visible, quiet }
     }
 
     /// What goes on now, for the line on the terminal.
-    pub(crate) fn doing(&self, what: &str) {
-        self.display.doing(|| what.to_owned());
+    pub(crate) fn progress(&self, what: &str) {
+        self.display.progress(|| what.to_owned());
     }
 
     /// Says something that begins with its place.
-    pub(crate) fn say(&mut self, message: impl Shown) {
+    pub(crate) fn message(&mut self, message: impl Shown) {
         self.write(&format!("{message}\n"));
     }
 
     /// Says what is wrong.
-    pub(crate) fn complain(&mut self, message: impl Shown) {
+    pub(crate) fn error(&mut self, message: impl Shown) {
         self.write(&format!("ipvs-cli: {message}\n"));
     }
 
     /// Says what is good to know.
     pub(crate) fn note(&mut self, message: impl Shown) {
         if !self.quiet {
-            self.complain(message);
+            self.error(message);
         }
     }
 
@@ -138,13 +138,14 @@ impl<'a, 's> Session<'a, 's> {
     pub(crate) fn print(&mut self, line: impl Shown) {
         self.display.end();
         // Errors of writing are reported at the end.
-        let _ = writeln!(self.streams.stdout, "{line}");
+        let _ = writeln!(self.environment.stdout, "{line}");
     }
 
     /// Asks: the answer is typed behind the question.
     pub(crate) fn ask(&mut self, question: &str) -> Result<(), Trouble> {
         self.display.end();
-        let asked = self.streams.stderr.write_all(question.as_bytes()).and_then(|()| self.streams.stderr.flush());
+        let asked =
+            self.environment.stderr.write_all(question.as_bytes()).and_then(|()| self.environment.stderr.flush());
         asked.map_err(|error| Trouble::Other(format!("standard error: {error}")))
     }
 
@@ -156,14 +157,14 @@ impl<'a, 's> Session<'a, 's> {
     }
 
     /// Warnings of a file.
-    pub(crate) fn warn(&mut self, warnings: &[Problem]) {
+    pub(crate) fn warnings(&mut self, warnings: &[Problem]) {
         if !self.quiet && !warnings.is_empty() {
             self.problems("warning: ", warnings);
         }
     }
 
     /// The exit status of what was done, or of the trouble, which is reported: [`Exit::Trouble`] without IPVS, else this one.
-    pub(crate) fn conclude(&mut self, done: Result<Exit, Trouble>, otherwise: Exit) -> Exit {
+    pub(crate) fn finish(&mut self, done: Result<Exit, Trouble>, otherwise: Exit) -> Exit {
         let trouble = match done {
             Ok(exit) => return exit,
             Err(trouble) => trouble,
@@ -171,9 +172,9 @@ impl<'a, 's> Session<'a, 's> {
         let exit = if matches!(trouble, Trouble::Kernel(_)) { Exit::Trouble } else { otherwise };
         match trouble {
             Trouble::Problems(problems) => self.problems("", &problems),
-            Trouble::Kernel(error) => self.complain(why(&error)),
-            Trouble::Told(lines) => self.write(&lines),
-            Trouble::Other(message) => self.complain(message),
+            Trouble::Kernel(error) => self.error(why(&error)),
+            Trouble::Lines(lines) => self.write(&lines),
+            Trouble::Other(message) => self.error(message),
         }
         exit
     }
@@ -222,7 +223,7 @@ impl<'a, 's> Session<'a, 's> {
         // What is later than any clock shows is never.
         let until = wait.patience.and_then(|patience| Instant::now().checked_add(patience));
         Lock::take(directory, until, &mut |holder| {
-            self.display.doing(|| waiting_for(holder));
+            self.display.progress(|| waiting_for(holder));
             !(wait.is_over)()
         })
     }
@@ -230,7 +231,7 @@ impl<'a, 's> Session<'a, 's> {
     /// The notes of what is drained. If they can't be read, that is said, and there are none.
     pub(crate) fn notes(&mut self) -> Notes {
         self.read_notes().unwrap_or_else(|error| {
-            self.complain(format!("the weights that `drain` has noted can't be read: {error}"));
+            self.error(format!("the weights that `drain` has noted can't be read: {error}"));
             Notes::default()
         })
     }
@@ -239,7 +240,7 @@ impl<'a, 's> Session<'a, 's> {
     pub(crate) fn read_notes(&mut self) -> Result<Notes, FileError> {
         let notes = Notes::read(self.director.state_directory().as_deref())?;
         if let Some(damage) = notes.damage() {
-            self.complain(format!(
+            self.error(format!(
                 "{damage}; `undrain` does not know the weight of that real server, and `apply` needs --undrain, until \
                  the line is mended or removed"
             ));
@@ -250,7 +251,7 @@ impl<'a, 's> Session<'a, 's> {
     /// Keeps the notes, under the lock. Are they where `undrain` finds them? If they can't be kept, that is said.
     pub(crate) fn save(&mut self, notes: &mut Notes) -> bool {
         notes.save().unwrap_or_else(|error| {
-            self.complain(format!("the weights that `drain` notes can't be written: {error}"));
+            self.error(format!("the weights that `drain` notes can't be written: {error}"));
             false
         })
     }
@@ -259,7 +260,7 @@ impl<'a, 's> Session<'a, 's> {
     fn write(&mut self, text: &str) {
         self.display.end();
         // To where nothing could be said about it.
-        let _ = self.streams.stderr.write_all(text.as_bytes());
+        let _ = self.environment.stderr.write_all(text.as_bytes());
         self.display = Display::new(self.visible);
     }
 }

@@ -48,7 +48,7 @@ impl Display {
     }
 
     /// What goes on now.
-    pub(crate) fn doing(&self, what: impl FnOnce() -> String) {
+    pub(crate) fn progress(&self, what: impl FnOnce() -> String) {
         if self.thread.is_some() {
             self.shared.line().wanted = what();
         }

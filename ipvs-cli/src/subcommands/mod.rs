@@ -34,10 +34,10 @@ use ipvs::netns::Namespace;
 use self::cli::{Cli, Subcommand};
 use self::output::{ColoredLines, ErrorTrackingWriter};
 use crate::director::Director;
+use crate::env::Environment;
 use crate::env::broken_pipe;
 use crate::escape::{self, EscapingWriter};
 use crate::exit::Exit;
-use crate::io::Streams;
 use crate::session::Session;
 use crate::state::file::StateDirectory;
 
@@ -62,18 +62,18 @@ pub fn command() -> clap::Command {
 }
 
 /// Carries a subcommand out; `arguments` are those behind the program's name. Returns the exit status.
-pub(crate) fn run(arguments: &[OsString], streams: &mut Streams<'_>, director: &mut Director) -> Exit {
+pub(crate) fn run(arguments: &[OsString], environment: &mut Environment<'_>, director: &mut Director) -> Exit {
     if director.is_of_this_machine() {
         broken_pipe::die_on_broken_pipe();
     }
     let words = std::iter::once(OsStr::new("ipvs-cli")).chain(arguments.iter().map(OsString::as_os_str));
     let parsed = command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
     let is_change = parsed.as_ref().is_ok_and(|cli| output::is_change(&cli.subcommand));
-    let mut out = ErrorTrackingWriter::new(&mut *streams.stdout);
+    let mut out = ErrorTrackingWriter::new(&mut *environment.stdout);
     let status = {
         let mut colored;
         let written: &mut dyn Write = match &parsed {
-            Ok(Cli { subcommand: Subcommand::Diff(diff), .. }) if diff.is_colored(streams.colors) => {
+            Ok(Cli { subcommand: Subcommand::Diff(diff), .. }) if diff.is_colored(environment.colors) => {
                 colored = ColoredLines::new(&mut out);
                 &mut colored
             }
@@ -81,12 +81,13 @@ pub(crate) fn run(arguments: &[OsString], streams: &mut Streams<'_>, director: &
         };
         // Rules in a file are to be read back, whatever name the kernel's scheduler has.
         let escapes = match &parsed {
-            Ok(Cli { subcommand: Subcommand::Show(show), .. }) if show.rules => streams.colors,
+            Ok(Cli { subcommand: Subcommand::Show(show), .. }) if show.rules => environment.colors,
             _ => || true,
         };
         let mut shown = EscapingWriter::when(escapes, written);
-        let mut messages = EscapingWriter::new(&mut *streams.stderr);
-        let mut safe = Streams { stdin: &mut *streams.stdin, stdout: &mut shown, stderr: &mut messages, ..*streams };
+        let mut messages = EscapingWriter::new(&mut *environment.stderr);
+        let mut safe =
+            Environment { stdin: &mut *environment.stdin, stdout: &mut shown, stderr: &mut messages, ..*environment };
         match parsed {
             Ok(cli) => run_in(cli, &mut safe, director),
             Err(error) => help_or_usage(error, arguments, &mut safe),
@@ -94,12 +95,12 @@ pub(crate) fn run(arguments: &[OsString], streams: &mut Streams<'_>, director: &
     };
     let Some(error) = out.end() else { return status };
     // If standard error fails, too, nothing is left to report it.
-    let _ = writeln!(streams.stderr, "ipvs-cli: standard output: {error}");
+    let _ = writeln!(environment.stderr, "ipvs-cli: standard output: {error}");
     if is_change { status } else { Exit::Trouble }
 }
 
 /// What clap has to say, and which subcommands there are, if it knows none of that name.
-fn help_or_usage(error: clap::Error, arguments: &[OsString], streams: &mut Streams<'_>) -> Exit {
+fn help_or_usage(error: clap::Error, arguments: &[OsString], environment: &mut Environment<'_>) -> Exit {
     let error = in_one_line(error);
     let mut text = error.render().to_string();
     if let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidSubcommand)
@@ -107,7 +108,7 @@ fn help_or_usage(error: clap::Error, arguments: &[OsString], streams: &mut Strea
     {
         text.insert_str(usage, &format!("\n  [subcommands: {}]\n", subcommands(arguments, wrong).join(", ")));
     }
-    let out = if error.use_stderr() { &mut *streams.stderr } else { &mut *streams.stdout };
+    let out = if error.use_stderr() { &mut *environment.stderr } else { &mut *environment.stdout };
     // Of stdout it is told later.
     let _ = out.write_all(text.as_bytes());
     if error.use_stderr() { Exit::Trouble } else { Exit::Success }
@@ -144,44 +145,44 @@ fn subcommands(arguments: &[OsString], wrong: &str) -> Vec<String> {
 }
 
 /// There, if another network namespace is asked for, and with the thread back in its own then.
-fn run_in(cli: Cli, streams: &mut Streams<'_>, director: &mut Director) -> Exit {
+fn run_in(cli: Cli, environment: &mut Environment<'_>, director: &mut Director) -> Exit {
     if let Some(directory) = &cli.state_dir {
         // Without a directory that was asked for, owners and drained servers would not be known.
         if let Err(error) = StateDirectory::check(directory) {
             // To where nothing could be said about it.
-            let _ = writeln!(streams.stderr, "ipvs-cli: --state-dir {error}; nothing was changed");
+            let _ = writeln!(environment.stderr, "ipvs-cli: --state-dir {error}; nothing was changed");
             return Exit::Trouble;
         }
         director.set_state_directory(directory.clone());
     }
-    let Some(name) = cli.netns.clone() else { return dispatch(cli, streams, director) };
-    match name.parse::<Namespace>().and_then(|namespace| namespace.within(|| dispatch(cli, streams, director))) {
+    let Some(name) = cli.netns.clone() else { return dispatch(cli, environment, director) };
+    match name.parse::<Namespace>().and_then(|namespace| namespace.within(|| dispatch(cli, environment, director))) {
         Ok(status) => status,
         Err(error) => {
             // To where nothing could be said about it.
-            let _ = writeln!(streams.stderr, "ipvs-cli: {error}");
+            let _ = writeln!(environment.stderr, "ipvs-cli: {error}");
             Exit::Trouble
         }
     }
 }
 
-fn dispatch(cli: Cli, streams: &mut Streams<'_>, director: &mut Director) -> Exit {
+fn dispatch(cli: Cli, environment: &mut Environment<'_>, director: &mut Director) -> Exit {
     match cli.subcommand {
-        Subcommand::Apply(apply) => apply::run(&apply, &mut Session::new(streams, director, apply.manner.quiet)),
-        Subcommand::Diff(diff) => diff::run(&diff, &mut Session::new(streams, director, false)),
-        Subcommand::Check(check) => check::run(&check, &mut Session::new(streams, director, check.quiet)),
-        Subcommand::Convert(convert) => convert::run(&convert, &mut Session::new(streams, director, false)),
-        Subcommand::Show(show) => show::run(&show, streams, director),
-        Subcommand::Conns(conns) => conns::run(&conns, &mut Session::new(streams, director, false)),
-        Subcommand::Drain(drain) => drain::run(&drain, &mut Session::new(streams, director, drain.quiet)),
-        Subcommand::Undrain(undrain) => undrain::run(&undrain, &mut Session::new(streams, director, undrain.quiet)),
-        Subcommand::Weight(weight) => weight::run(&weight, &mut Session::new(streams, director, weight.quiet)),
-        Subcommand::Metrics(metrics) => metrics::run(&metrics, &mut Session::new(streams, director, false)),
-        Subcommand::Top(top) => top::run(&top, &mut Session::new(streams, director, false)),
-        Subcommand::Watch(watch) => watch::run(&watch, &mut Session::new(streams, director, false)),
-        Subcommand::Restore(restore) => restore::run(&restore, streams, director),
-        Subcommand::Doctor(doctor) => doctor::run(&doctor, &mut Session::new(streams, director, false)),
-        Subcommand::Owners(owners) => owners::run(&owners, &mut Session::new(streams, director, false)),
-        Subcommand::Mark(marks) => mark::run(&marks, &mut Session::new(streams, director, false)),
+        Subcommand::Apply(apply) => apply::run(&apply, &mut Session::new(environment, director, apply.manner.quiet)),
+        Subcommand::Diff(diff) => diff::run(&diff, &mut Session::new(environment, director, false)),
+        Subcommand::Check(check) => check::run(&check, &mut Session::new(environment, director, check.quiet)),
+        Subcommand::Convert(convert) => convert::run(&convert, &mut Session::new(environment, director, false)),
+        Subcommand::Show(show) => show::run(&show, environment, director),
+        Subcommand::Conns(conns) => conns::run(&conns, &mut Session::new(environment, director, false)),
+        Subcommand::Drain(drain) => drain::run(&drain, &mut Session::new(environment, director, drain.quiet)),
+        Subcommand::Undrain(undrain) => undrain::run(&undrain, &mut Session::new(environment, director, undrain.quiet)),
+        Subcommand::Weight(weight) => weight::run(&weight, &mut Session::new(environment, director, weight.quiet)),
+        Subcommand::Metrics(metrics) => metrics::run(&metrics, &mut Session::new(environment, director, false)),
+        Subcommand::Top(top) => top::run(&top, &mut Session::new(environment, director, false)),
+        Subcommand::Watch(watch) => watch::run(&watch, &mut Session::new(environment, director, false)),
+        Subcommand::Restore(restore) => restore::run(&restore, environment, director),
+        Subcommand::Doctor(doctor) => doctor::run(&doctor, &mut Session::new(environment, director, false)),
+        Subcommand::Owners(owners) => owners::run(&owners, &mut Session::new(environment, director, false)),
+        Subcommand::Mark(marks) => mark::run(&marks, &mut Session::new(environment, director, false)),
     }
 }

@@ -7,7 +7,7 @@ use ipvs::desired::{Packets, Scope, WriteOptions, write_json, write_toml};
 use ipvs::{Behaviors, Client, Command, Destination, Service, Table, Weight};
 use ipvs_cli::desired::{Desired, groups_of};
 use ipvs_cli::director::Director;
-use ipvs_cli::io::Streams;
+use ipvs_cli::env::Environment;
 use proptest::prelude::*;
 
 use crate::read;
@@ -35,10 +35,9 @@ pub(crate) fn rules(table: &Table) -> Vec<u8> {
 /// Calls the program; gives its status and its standard output.
 fn run(kernel: &mut Director, line: &str, mut stdin: &[u8]) -> (u8, Vec<u8>) {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let mut streams =
-        Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false, colors: || false };
+    let mut environment = Environment::new(&mut stdin, &mut stdout, &mut stderr);
     let argv: Vec<_> = line.split(' ').map(Into::into).collect();
-    (ipvs_cli::run(&argv, &mut streams, kernel), stdout)
+    (ipvs_cli::run(&argv, &mut environment, kernel), stdout)
 }
 
 /// What the director shows of itself is what it has, whatever its kernel has beside what is in the Linux tree.

@@ -4,7 +4,8 @@ use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ipvs::{Client, Table};
-use ipvs_cli::io::{Input, Streams};
+use ipvs_cli::env::Environment;
+use ipvs_cli::io::Input;
 
 use crate::director::{Director, done};
 
@@ -194,11 +195,11 @@ impl Write for Sink {
 fn nothing_is_kept_that_can_be_shown() {
     let line = b"TCP 7F000001 9C41 7F00000A 0050 7F00000A 1F90 ESTABLISHED     899\n".to_vec();
     let mut table = Table10MB { line, left: 150_000, written_at_end: 0 };
-    let mut streams =
-        Streams { stdin: &mut table, stdout: &mut Sink, stderr: &mut Vec::new(), hints: || false, colors: || false };
+    let (mut stdout, mut stderr) = (Sink, Vec::new());
+    let mut environment = Environment::new(&mut table, &mut stdout, &mut stderr);
     let mut kernel = ipvs_cli::director::Director::with(Client::fake(Table::new()), "/dev/null");
     let argv = ["ipvs-cli", "conns", "--from", "-"].map(Into::into);
-    assert_eq!(ipvs_cli::run(&argv, &mut streams, &mut kernel), 0);
+    assert_eq!(ipvs_cli::run(&argv, &mut environment, &mut kernel), 0);
     let left = WRITTEN.load(Ordering::Relaxed) - table.written_at_end;
     assert!(left < 256 << 10, "{left} bytes were held back until the end");
 }

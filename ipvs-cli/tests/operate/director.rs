@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ipvs::{Client, Table};
 use ipvs_cli::director;
-use ipvs_cli::io::{Input, Streams};
+use ipvs_cli::env::Environment;
+use ipvs_cli::io::Input;
 
 pub(crate) const SHOP: &str = "# a shop
 -A -t 192.0.2.1:80 -s wrr
@@ -117,8 +118,9 @@ impl Director {
 
     fn call_with(&mut self, argv: &[OsString], stdin: &mut dyn Input, hints: fn() -> bool) -> Raw {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let mut streams = Streams { stdin, stdout: &mut stdout, stderr: &mut stderr, hints, colors: self.colors };
-        let status = ipvs_cli::run(argv, &mut streams, &mut self.kernel);
+        let mut environment =
+            Environment { hints, colors: self.colors, ..Environment::new(stdin, &mut stdout, &mut stderr) };
+        let status = ipvs_cli::run(argv, &mut environment, &mut self.kernel);
         Raw { status, stdout, stderr }
     }
 

@@ -399,14 +399,8 @@ fn interrupted(director: &mut Director, line: &str) -> Done {
     let argv: Vec<std::ffi::OsString> = line.split(' ').map(Into::into).collect();
     let mut stderr = Interrupted { text: &mut said, act: Some(Box::new(act)) };
     let mut stdin = &b""[..];
-    let mut streams = ipvs_cli::io::Streams {
-        stdin: &mut stdin,
-        stdout: &mut stdout,
-        stderr: &mut stderr,
-        hints: || false,
-        colors: || false,
-    };
-    let status = ipvs_cli::run(&argv, &mut streams, &mut director.kernel);
+    let mut environment = ipvs_cli::env::Environment::new(&mut stdin, &mut stdout, &mut stderr);
+    let status = ipvs_cli::run(&argv, &mut environment, &mut director.kernel);
     Done { status, stdout: String::from_utf8(stdout).unwrap(), stderr: String::from_utf8(said).unwrap() }
 }
 

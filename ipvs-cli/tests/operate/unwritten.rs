@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
 
-use ipvs_cli::io::Streams;
+use ipvs_cli::env::Environment;
 
 use crate::director::{Director, SHOP};
 
@@ -24,8 +24,8 @@ fn run(director: &mut Director, line: &str, why: ErrorKind) -> (u8, String) {
     let argv: Vec<OsString> = line.split(' ').map(OsString::from).collect();
     let mut stderr = Vec::new();
     let (stdin, stdout) = (&mut SHOP.as_bytes(), &mut Full(why));
-    let mut streams = Streams { stdin, stdout, stderr: &mut stderr, hints: || false, colors: || false };
-    let status = ipvs_cli::run(&argv, &mut streams, &mut director.kernel);
+    let mut environment = Environment::new(stdin, stdout, &mut stderr);
+    let status = ipvs_cli::run(&argv, &mut environment, &mut director.kernel);
     (status, String::from_utf8(stderr).unwrap())
 }
 

@@ -6,7 +6,7 @@ use crate::text;
 use crate::traffic::Traffic;
 use ipvs::{Client, Table};
 use ipvs_cli::director::Director;
-use ipvs_cli::io::Streams;
+use ipvs_cli::env::Environment;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -172,9 +172,8 @@ impl InProcess {
 impl Session for InProcess {
     fn run(&mut self, request: Request<'_>) -> Result<Outcome, TargetError> {
         let (mut stdin, mut stdout, mut stderr) = (request.stdin, Vec::new(), Vec::new());
-        let mut streams =
-            Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false, colors: || false };
-        let status = ipvs_cli::run(&request.command.argv, &mut streams, &mut self.kernel);
+        let mut environment = Environment::new(&mut stdin, &mut stdout, &mut stderr);
+        let status = ipvs_cli::run(&request.command.argv, &mut environment, &mut self.kernel);
         Ok(Outcome { stdout, stderr, status: Status::Exit(status.into()) })
     }
 }

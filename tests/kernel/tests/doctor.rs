@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::Command;
 
 use ipvs_cli::director::Director;
-use ipvs_cli::io::Streams;
+use ipvs_cli::env::Environment;
 use kernel_tests::network::{Machine, Network};
 use kernel_tests::on_the_fastest_kernel;
 use serde_json::Value;
@@ -26,9 +26,8 @@ fn doctor(machine: &Machine, options: &str) -> Vec<Found> {
     let argv: Vec<OsString> = line.split_ascii_whitespace().map(OsString::from).collect();
     let (status, text) = machine.run(|| {
         let (mut stdin, mut stdout, mut stderr) = (&b""[..], Vec::new(), Vec::new());
-        let mut streams =
-            Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false, colors: || false };
-        let status = ipvs_cli::run(&argv, &mut streams, &mut Director::of_this_machine());
+        let mut environment = Environment::new(&mut stdin, &mut stdout, &mut stderr);
+        let status = ipvs_cli::run(&argv, &mut environment, &mut Director::of_this_machine());
         assert_eq!(String::from_utf8_lossy(&stderr), "", "{line}");
         (status, stdout)
     });

@@ -12,5 +12,5 @@ pub(super) use args::Apply;
 pub(super) fn run(apply: &Apply, session: &mut Session<'_, '_>) -> Exit {
     let done = Text::read(session, &apply.wanted.file)
         .and_then(|text| change("apply", session, text, &apply.wanted.restrictions, &apply.manner));
-    session.conclude(done, Exit::No)
+    session.finish(done, Exit::No)
 }

@@ -16,5 +16,5 @@ pub(super) fn run(check: &Check, session: &mut Session<'_, '_>) -> Exit {
         session.report(format_args!("{}: {services}, {}", file.text.name(), counted(destinations, "destination")));
         Exit::Success
     });
-    session.conclude(done, Exit::No)
+    session.finish(done, Exit::No)
 }

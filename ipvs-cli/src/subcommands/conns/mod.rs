@@ -33,19 +33,19 @@ const LINES: usize = 256;
 
 pub(super) fn run(conns: &Conns, session: &mut Session<'_, '_>) -> Exit {
     let done = read(conns, session);
-    session.conclude(done, Exit::No)
+    session.finish(done, Exit::No)
 }
 
 fn read(conns: &Conns, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     let path = conns.from.clone().unwrap_or_else(|| session.director.connections().to_owned());
     let mut damage = Damage::default();
     if path.as_os_str() == "-" {
-        let mut input = BufReader::with_capacity(CHUNK, &mut *session.streams.stdin);
-        show(conns, &mut input, &mut *session.streams.stdout, &mut damage);
+        let mut input = BufReader::with_capacity(CHUNK, &mut *session.environment.stdin);
+        show(conns, &mut input, &mut *session.environment.stdout, &mut damage);
     } else {
         let file = File::open(&path).map_err(|error| unreadable(&path, conns.from.is_none(), &error))?;
         let mut input = BufReader::with_capacity(CHUNK, file);
-        show(conns, &mut input, &mut *session.streams.stdout, &mut damage);
+        show(conns, &mut input, &mut *session.environment.stdout, &mut damage);
     }
     damage.tell(&path, session)
 }
@@ -73,7 +73,7 @@ impl Damage {
     fn tell(self, path: &Path, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
         let Some(first) = self.first else { return Ok(Exit::Success) };
         // What was understood goes first.
-        let _ = session.streams.stdout.flush();
+        let _ = session.environment.stdout.flush();
         let more = match self.lines {
             1 => String::new(),
             lines => format!("; {} more were not understood either", lines - 1),

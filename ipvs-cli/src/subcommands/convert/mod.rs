@@ -23,10 +23,10 @@ pub(super) fn run(convert: &Convert, session: &mut Session<'_, '_>) -> Exit {
         let text = file.written(convert)?;
         session.display.end();
         // An error of writing is reported at the end of the run.
-        let _ = session.streams.stdout.write_all(&text);
+        let _ = session.environment.stdout.write_all(&text);
         Ok(Exit::Success)
     });
-    session.conclude(done, Exit::No)
+    session.finish(done, Exit::No)
 }
 
 impl File {

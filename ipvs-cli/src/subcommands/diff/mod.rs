@@ -22,7 +22,7 @@ pub(super) fn run(diff: &Diff, session: &mut Session<'_, '_>) -> Exit {
     if let Some(new) = &diff.new {
         let compared = offline::compare(session, &diff.wanted.file, new, &diff.wanted.restrictions);
         let done = compared.map(|Comparison { before, plan, marks }| show(session, diff, &before, &plan, &marks));
-        return session.conclude(done, Exit::Trouble);
+        return session.finish(done, Exit::Trouble);
     }
     let done = prepare::prepare(session, &diff.wanted).map(|prepared| {
         let change = &prepared.change;
@@ -30,7 +30,7 @@ pub(super) fn run(diff: &Diff, session: &mut Session<'_, '_>) -> Exit {
         show_drained(session, &prepared.left_drained, diff.json);
         status
     });
-    session.conclude(done, Exit::Trouble)
+    session.finish(done, Exit::Trouble)
 }
 
 /// Shows what the plan changes. Returns the exit status.
@@ -45,7 +45,7 @@ fn show(session: &mut Session<'_, '_>, diff: &Diff, before: &Table, plan: &Plan,
         _ => Notation::Changes,
     };
     // An error of writing is reported at the end of the run.
-    let _ = Difference::new(before, plan).with_marks(marks).write(session.streams.stdout, notation);
+    let _ = Difference::new(before, plan).with_marks(marks).write(session.environment.stdout, notation);
     if notation == Notation::Changes {
         session.report(Summary::of(before, plan.commands()).with_marks(marks));
     }

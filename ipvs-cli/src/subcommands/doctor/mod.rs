@@ -93,7 +93,7 @@ pub(super) fn run(doctor: &Doctor, session: &mut Session<'_, '_>) -> Exit {
         None => director(session).map(|found| ("director", found)),
     };
     let done = done.map(|(role, found)| tell(doctor.json, role, &found, session));
-    session.conclude(done, Exit::Trouble)
+    session.finish(done, Exit::Trouble)
 }
 
 impl Doctor {
@@ -121,7 +121,7 @@ fn tell(is_json: bool, role: &'static str, found: &[Finding], session: &mut Sess
     if is_json {
         session.display.end();
         // Errors of writing are reported at the end.
-        let _ = write_json(session.streams.stdout, role, found);
+        let _ = write_json(session.environment.stdout, role, found);
     } else {
         found.iter().for_each(|finding| session.report(finding));
         if found.is_empty() {
@@ -137,13 +137,13 @@ fn real_server(role: &Role) -> Result<Vec<Finding>, Trouble> {
 }
 
 fn director(session: &mut Session<'_, '_>) -> Result<Vec<Finding>, Trouble> {
-    session.doing("reading the director's table");
+    session.progress("reading the director's table");
     let table = match session.director.table() {
         Ok(table) => table,
         Err(error @ Error::ModuleMissing) => return Ok(vec![director::no_ipvs(&error.to_string())]),
         Err(error) => return Err(Trouble::Kernel(error)),
     };
-    session.doing("reading the rules of firewalls");
+    session.progress("reading the rules of firewalls");
     let (rules, marks) =
         match Backend::detect(Owner::default()).and_then(|mut backend| check::look(&mut backend, Some(&table))) {
             Ok(looked) => (looked.rules, looked.wrong),
@@ -151,7 +151,7 @@ fn director(session: &mut Session<'_, '_>) -> Result<Vec<Finding>, Trouble> {
             // All the rest can still be looked at.
             Err(error) => (Vec::new(), vec![check::Wrong::Unread(error.to_string())]),
         };
-    session.doing("looking at the network");
+    session.progress("looking at the network");
     let machine = gather::machine(director::asked(&table, &rules)).map_err(unseen)?;
     let director = Director { machine, table, schedulers: gather::schedulers(), rules, marks };
     Ok(sorted(director::judge(&director)))

@@ -19,7 +19,7 @@ use crate::env::signals::Signals;
 use crate::exit::Exit;
 use crate::session::{Session, Trouble, Wait};
 use crate::state::notes::Notes;
-use crate::subcommands::servers::{PATIENCE, UNCHANGED, execute, log, scheduler, select, tell_of_last_servers};
+use crate::subcommands::servers::{PATIENCE, UNCHANGED, execute, log, note_last_servers, scheduler, select};
 
 pub(super) use args::Drain;
 
@@ -32,11 +32,11 @@ const BLINK: Duration = Duration::from_millis(50);
 const NOT_DELETED: &str = "nothing more was deleted, and the weights are 0; --wait waits for it";
 
 pub(super) fn run(drain: &Drain, session: &mut Session<'_, '_>) -> Exit {
-    let signals = session.director.is_of_this_machine().then(|| Signals::listen().ok()).flatten();
+    let signals = session.director.is_of_this_machine().then(|| Signals::register().ok()).flatten();
     let clock = Clock { signals, deadline: drain.timeout.and_then(|limit| Instant::now().checked_add(limit)) };
     let done = drain_them(drain, session, &clock);
     log("drain", &done, &drain.logging, session);
-    let status = session.conclude(done.map(|(status, _)| status), Exit::No);
+    let status = session.finish(done.map(|(status, _)| status), Exit::No);
     match clock.signal() {
         Some(signal) if status != Exit::Success => Exit::Signal(signal),
         _ => status,
@@ -61,7 +61,7 @@ struct Clock {
 
 impl Clock {
     fn signal(&self) -> Option<i32> {
-        self.signals.as_ref().and_then(Signals::heard)
+        self.signals.as_ref().and_then(Signals::received)
     }
 
     fn end(&self) -> Option<End> {
@@ -95,7 +95,7 @@ fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Re
     });
     let (notes, trouble) = quiesce(&mut targets, drain, session, clock)?;
     if !drain.keep_weight {
-        tell_of_last_servers(&selected, session);
+        note_last_servers(&selected, session);
     }
     if targets.iter().any(|target| !target.in_use.is_unused()) {
         let udp = session.director.client().and_then(ipvs::Client::timeouts).ok().and_then(|timeouts| timeouts.udp);
@@ -110,7 +110,7 @@ fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Re
         None => Ok((status, logged)),
         // By now it is said what became of each.
         Some(trouble) => {
-            session.conclude(Err(trouble), Exit::No);
+            session.finish(Err(trouble), Exit::No);
             Ok((Exit::No, logged))
         }
     }
@@ -188,7 +188,7 @@ fn quiesce(
 /// Looks at all, again and again, until a look finds nothing that must be waited for.
 fn wait(targets: &mut [Target], session: &mut Session<'_, '_>, clock: &Clock) -> Result<End, Trouble> {
     while targets.iter().any(Target::is_waiting) {
-        session.display.doing(|| in_a_line(targets));
+        session.display.progress(|| in_a_line(targets));
         let end = clock.pause();
         // The last look is for what is said of them.
         targets::look(targets, session, &mut |_, _| {})?;

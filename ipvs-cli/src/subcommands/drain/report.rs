@@ -124,21 +124,21 @@ fn tell(target: &Target, fate: Fate, back: &str, session: &mut Session<'_, '_>) 
         Fate::Deleted => session.report(format!("{target}: drained and deleted")),
         Fate::Cut => session.report(format!("{target}: deleted with {in_use}")),
         Fate::Gone if in_use.is_unused() => session.report(format!("{target}: another program has removed it")),
-        Fate::Gone => session.complain(format!("{target}: not drained: another program has removed it with {in_use}")),
+        Fate::Gone => session.error(format!("{target}: not drained: another program has removed it with {in_use}")),
         Fate::Revived(weight) => {
-            session.complain(format!("{target}: not drained: another program has given it weight {weight}"));
+            session.error(format!("{target}: not drained: another program has given it weight {weight}"));
         }
         Fate::Edited => {
-            session.complain(format!("{target}: not deleted: another program has changed it meanwhile{back}"));
+            session.error(format!("{target}: not deleted: another program has changed it meanwhile{back}"));
         }
         Fate::Refused => {
             let not = if target.outcome == Some(Outcome::Drained) { "deleted" } else { "drained" };
             let back = if not == "deleted" { back } else { "" };
             let reason = target.refused.as_deref().unwrap_or_default();
-            session.complain(format!("{target}: not {not}: {reason}{back}"));
+            session.error(format!("{target}: not {not}: {reason}{back}"));
         }
-        Fate::Late => session.complain(format!("{target}: not drained in time: {in_use}{back}")),
-        Fate::Interrupted => session.complain(format!("{target}: not drained yet: {in_use}{back}")),
+        Fate::Late => session.error(format!("{target}: not drained in time: {in_use}{back}")),
+        Fate::Interrupted => session.error(format!("{target}: not drained yet: {in_use}{back}")),
     }
 }
 

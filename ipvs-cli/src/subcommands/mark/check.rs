@@ -19,7 +19,7 @@ pub(super) fn check(backend: &mut Backend, is_json: bool, session: &mut Session<
         let found: Vec<Finding> = wrong.iter().map(Wrong::finding).collect();
         session.display.end();
         // Errors of writing are reported at the end.
-        let _ = write_json(session.streams.stdout, "marks", &found);
+        let _ = write_json(session.environment.stdout, "marks", &found);
     } else {
         wrong.iter().for_each(|line| session.report(line));
     }

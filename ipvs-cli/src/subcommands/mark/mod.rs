@@ -180,7 +180,7 @@ pub(super) fn run(marks: &Marks, session: &mut Session<'_, '_>) -> Exit {
         Task::Delete(delete) => marks.delete(delete, session),
         Task::Check(check) => marks.open().and_then(|mut backend| check::check(&mut backend, check.json, session)),
     };
-    session.conclude(done, Exit::Trouble)
+    session.finish(done, Exit::Trouble)
 }
 
 impl Marks {
@@ -259,7 +259,7 @@ impl Marks {
         };
         let (deleted, kept): (Vec<_>, Vec<_>) = rules.into_iter().partition(is_meant);
         if deleted.is_empty() {
-            session.complain("there is no such rule; `ipvs-cli mark list' shows those that there are");
+            session.error("there is no such rule; `ipvs-cli mark list' shows those that there are");
             return Ok(Exit::No);
         }
         let change = backend.apply(&kept);

@@ -33,10 +33,10 @@ pub(super) fn run(metrics: &Metrics, session: &mut Session<'_, '_>) -> Exit {
         }),
         // Errors of writing are reported at the end.
         (None, None) => {
-            read(session.director, metrics).map(|text| drop(session.streams.stdout.write_all(text.as_bytes())))
+            read(session.director, metrics).map(|text| drop(session.environment.stdout.write_all(text.as_bytes())))
         }
     };
-    session.conclude(done.map(|()| Exit::Success), Exit::No)
+    session.finish(done.map(|()| Exit::Success), Exit::No)
 }
 
 /// One scrape's text.
@@ -62,8 +62,8 @@ fn listen(at: SocketAddr, options: &Metrics, session: &mut Session<'_, '_>) -> R
     director.client().and_then(ipvs::Client::info)?;
     let at = listener.local_addr().map_err(failed)?;
     // Whoever started it may want to know the port. Nobody need listen.
-    let _ = writeln!(session.streams.stdout, "listening on http://{at}/metrics")
-        .and_then(|()| session.streams.stdout.flush());
+    let _ = writeln!(session.environment.stdout, "listening on http://{at}/metrics")
+        .and_then(|()| session.environment.stdout.flush());
     let page = || read(director, options).map_err(|trouble| trouble.text());
     Err(failed(http::serve(&listener, page)))
 }

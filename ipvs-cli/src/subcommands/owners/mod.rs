@@ -14,7 +14,7 @@ pub(super) use args::Owners;
 
 pub(super) fn run(owners: &Owners, session: &mut Session<'_, '_>) -> Exit {
     let done = list(owners, session);
-    session.conclude(done, Exit::No)
+    session.finish(done, Exit::No)
 }
 
 fn list(owners: &Owners, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {

@@ -40,7 +40,7 @@ pub(super) fn log(
 }
 
 /// Of services that will refuse all new clients, as no other server has a weight.
-pub(super) fn tell_of_last_servers(selected: &[Selected], session: &mut Session<'_, '_>) {
+pub(super) fn note_last_servers(selected: &[Selected], session: &mut Session<'_, '_>) {
     let is_last = |one: &&Selected| !one.has_others && one.state.destination.weight != Weight::ZERO;
     let mut keys: Vec<_> = selected.iter().filter(is_last).map(|one| one.service.service.key()).collect();
     keys.dedup();

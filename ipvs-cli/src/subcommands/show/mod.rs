@@ -1,7 +1,7 @@
 //! `show`: what the director holds.
 
 mod args;
-mod known;
+mod partial_view;
 mod unprivileged;
 
 use std::io::Write;
@@ -14,8 +14,8 @@ use crate::arguments::service;
 use crate::desired::groups_of;
 use crate::director::Director;
 use crate::dropin::listing;
+use crate::env::Environment;
 use crate::exit::Exit;
-use crate::io::Streams;
 use crate::ipvsadm::names::Names;
 use crate::ipvsadm::request::{ListRequest, Listed, View};
 use crate::render;
@@ -23,23 +23,23 @@ use crate::session::{Session, Trouble};
 
 pub(super) use args::Show;
 
-pub(super) fn run(show: &Show, streams: &mut Streams<'_>, director: &mut Director) -> Exit {
-    let mut session = Session::new(streams, director, false);
+pub(super) fn run(show: &Show, environment: &mut Environment<'_>, director: &mut Director) -> Exit {
+    let mut session = Session::new(environment, director, false);
     let service = match show.service.as_slice() {
         [] => None,
         words => match service::parse(&words.join(" ")) {
             Ok(key) => Some(key),
-            Err(error) => return session.conclude(Err(Trouble::Other(error.to_string())), Exit::Trouble),
+            Err(error) => return session.finish(Err(Trouble::Other(error.to_string())), Exit::Trouble),
         },
     };
     let done = show_it(show, service, &mut session);
-    session.conclude(done, Exit::No)
+    session.finish(done, Exit::No)
 }
 
 fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     if !show.json && !show.toml && !show.rules {
         session.display.end();
-        if let Err(error) = list(session.director, session.streams.stdout, only) {
+        if let Err(error) = list(session.director, session.environment.stdout, only) {
             if let (Some(key), Some(Errno::ESRCH)) = (only, error.errno()) {
                 return Err(Trouble::Other(format!("there is no service {key}")));
             }
@@ -55,7 +55,7 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
         }
         return Ok(Exit::Success);
     }
-    session.doing("reading the director's table");
+    session.progress("reading the director's table");
     let director = &mut *session.director;
     let table = if show.statistics { director.table() } else { director.table_without_statistics() };
     let (table, remarks) = match table {
@@ -74,12 +74,12 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
         Ok(marks) => (marks, Exit::Success),
         // A copy without them is not the whole director.
         Err(error) => {
-            session.complain(format_args!("the rules that mark packets are not shown: {error}"));
+            session.error(format_args!("the rules that mark packets are not shown: {error}"));
             (Vec::new(), Exit::No)
         }
     };
     session.display.end();
-    let out = &mut *session.streams.stdout;
+    let out = &mut *session.environment.stdout;
     let (all, daemons) = (only.is_none(), show.daemons && only.is_none());
     let parts = Scope { timeouts: all, master: daemons, backup: daemons, ..Scope::EVERYTHING };
     let groups = groups_of(&marks);
@@ -118,6 +118,6 @@ fn marks_of(table: &Table, session: &mut Session<'_, '_>) -> Result<Vec<MarkRule
     if !table.services().any(|entry| matches!(entry.service().key(), ServiceKey::Mark { .. })) {
         return Ok(Vec::new());
     }
-    session.doing("reading the rules that mark packets");
+    session.progress("reading the rules that mark packets");
     session.director.marks().list_if_any()
 }

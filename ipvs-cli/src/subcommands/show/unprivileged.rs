@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use ipvs::{Client, Errno, Error, Family, ServiceKey, Table, proc};
 
 use super::args::Show;
-use super::known::{Known, OfIpv6};
+use super::partial_view::{OfIpv6, PartialView};
 use crate::director::Director;
 use crate::director::is_unavailable;
 use crate::render::public;
@@ -36,7 +36,7 @@ pub(super) fn list(refused: Error, only: Option<ServiceKey>, session: &mut Sessi
     let Ok(table) = proc::Table::read() else { return Err(Trouble::Kernel(refused)) };
     let total = proc::totals().ok();
     // Errors of writing are reported at the end.
-    public::list(session.streams.stdout, &table, total.as_ref(), only.as_ref()).or(Ok(()))
+    public::list(session.environment.stdout, &table, total.as_ref(), only.as_ref()).or(Ok(()))
 }
 
 /// What stands for a whole director, if it does, and what is to be said of it.
@@ -52,7 +52,7 @@ pub(super) fn table(
     let Some(known) = known()? else { return Err(Trouble::Kernel(refused)) };
     let unknown = unknown(&known, only);
     if !unknown.is_empty() {
-        return Err(Trouble::Told(incomplete(&unknown)));
+        return Err(Trouble::Lines(incomplete(&unknown)));
     }
     let remarks = remarks(&known.older.table, show, only);
     Ok((known.older.table, remarks))
@@ -63,8 +63,8 @@ fn is_all_that_is_lacking(refused: &Error, session: &Session<'_, '_>) -> bool {
 }
 
 /// `None` where `getsockopt` is refused, too.
-fn known() -> Result<Option<Known>, Trouble> {
-    if_allowed(Known::read()).map_err(Trouble::from)
+fn known() -> Result<Option<PartialView>, Trouble> {
+    if_allowed(PartialView::read()).map_err(Trouble::from)
 }
 
 /// To who may not, to a processor that is not known, and by sandboxes.
@@ -80,9 +80,9 @@ fn if_allowed<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-fn list_known(known: Known, only: Option<ServiceKey>, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
+fn list_known(known: PartialView, only: Option<ServiceKey>, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
     let mut director = Director::with(Client::fake(known.older.table), session.director.connections());
-    let out = &mut *session.streams.stdout;
+    let out = &mut *session.environment.stdout;
     // Errors of writing are reported at the end.
     let _ = out.write_all(ORIGIN.as_bytes()).and_then(|()| public::totals(out, proc::totals().ok().as_ref()));
     super::list(&mut director, out, only)?;
@@ -109,7 +109,7 @@ fn write(of_ipv6: &OfIpv6, out: &mut dyn Write, only: Option<ServiceKey>) -> io:
 }
 
 /// What is not told of the services that are wanted, and that is there. What is never told is in [`remarks`].
-fn unknown(known: &Known, only: Option<ServiceKey>) -> Vec<String> {
+fn unknown(known: &PartialView, only: Option<ServiceKey>) -> Vec<String> {
     let is_wanted = |key: &ServiceKey| only.is_none_or(|only| only == *key);
     let tunnels = known.older.tunnels().filter(|(key, _)| is_wanted(key));
     let mut unknown: Vec<_> = tunnels.map(|(key, at)| format!("the kind of the tunnel from {key} to {at}")).collect();
@@ -168,7 +168,7 @@ fn remarks(table: &Table, show: &Show, only: Option<ServiceKey>) -> String {
 mod tests {
     use ipvs::{CommandKind, Refusal};
 
-    use super::super::known::tests::known;
+    use super::super::partial_view::tests::known;
     use super::*;
 
     #[test]
@@ -197,7 +197,7 @@ FWM  7 wlc
 
     #[test]
     fn a_service_alone_needs_only_what_is_its_own() {
-        let asked = |known: &Known, key: Option<&str>| unknown(known, key.map(|key| key.parse().unwrap()));
+        let asked = |known: &PartialView, key: Option<&str>| unknown(known, key.map(|key| key.parse().unwrap()));
         let web = [
             "the kind of the tunnel from tcp 10.0.0.1:80 to 10.0.0.2:80",
             "1 of the destinations of tcp 10.0.0.1:80, which are of IPv6",

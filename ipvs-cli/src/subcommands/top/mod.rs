@@ -59,11 +59,11 @@ pub(super) struct Top {
 
 pub(super) fn run(top: &Top, session: &mut Session<'_, '_>) -> Exit {
     let done = show(top, session);
-    session.conclude(done, Exit::No)
+    session.finish(done, Exit::No)
 }
 
 fn show(top: &Top, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
-    if !(session.streams.colors)() || !session.director.is_of_this_machine() {
+    if !(session.environment.colors)() || !session.director.is_of_this_machine() {
         return Err(Trouble::Other("top needs a terminal; `ipvs-cli watch' prints lines".to_owned()));
     }
     if screen::is_dumb() {
@@ -72,7 +72,7 @@ fn show(top: &Top, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     }
     session.display.end();
     let failed = |error: std::io::Error| Trouble::Other(format!("the terminal: {error}"));
-    let signals = Signals::listen().ok();
+    let signals = Signals::register().ok();
     let connections = session.director.connections().to_owned();
     let state_directory = session.director.state_directory();
     // A kernel without IPVS is told before the screen is taken.
@@ -138,7 +138,7 @@ impl View {
                 self.draw(screen)?;
             }
             is_stale = self.receive();
-            if let Some(signal) = signals.and_then(Signals::heard) {
+            if let Some(signal) = signals.and_then(Signals::received) {
                 return Ok(Exit::Signal(signal));
             }
             // All that came meanwhile is one frame.

@@ -31,7 +31,7 @@ enum Fate {
 pub(super) fn run(undrain: &Undrain, session: &mut Session<'_, '_>) -> Exit {
     let done = give_back(undrain, session);
     log("undrain", &done, &undrain.logging, session);
-    session.conclude(done.map(|(status, _)| status), Exit::No)
+    session.finish(done.map(|(status, _)| status), Exit::No)
 }
 
 fn give_back(undrain: &Undrain, session: &mut Session<'_, '_>) -> Result<(Exit, String), Trouble> {
@@ -76,7 +76,7 @@ fn give_back(undrain: &Undrain, session: &mut Session<'_, '_>) -> Result<(Exit, 
         }
     }
     if let Some(trouble) = trouble {
-        session.conclude(Err(trouble), Exit::No);
+        session.finish(Err(trouble), Exit::No);
     }
     let is_wrong = |fate: &Fate| matches!(fate, Fate::Unknown | Fate::Refused(_));
     let status = if fates.iter().any(|(_, _, fate)| is_wrong(fate)) { Exit::No } else { Exit::Success };
@@ -87,10 +87,10 @@ fn tell(key: ServiceKey, at: SocketAddr, fate: &Fate, session: &mut Session<'_, 
     match fate {
         Fate::Restored(weight) => session.report(format!("{at} at {key}: weight {weight}")),
         Fate::Unchanged(weight) => session.report(format!("{at} at {key}: has weight {weight}")),
-        Fate::Refused(reason) => session.complain(format!("{at} at {key}: not changed: {reason}")),
+        Fate::Refused(reason) => session.error(format!("{at} at {key}: not changed: {reason}")),
         Fate::Unknown => {
             let service = service::word(&key);
-            session.complain(format!(
+            session.error(format!(
                 "{at} at {key}: its weight is not noted: `ipvs-cli undrain {service} {at} --weight WEIGHT`"
             ));
         }

@@ -43,12 +43,12 @@ pub(super) struct Watch {
 
 pub(super) fn run(watch: &Watch, session: &mut Session<'_, '_>) -> Exit {
     let done = rounds(watch, session);
-    session.conclude(done.map(|()| Exit::Success), Exit::No)
+    session.finish(done.map(|()| Exit::Success), Exit::No)
 }
 
 fn rounds(watch: &Watch, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
     let begun = Instant::now();
-    if session.director.is_of_this_machine() && (session.streams.colors)() {
+    if session.director.is_of_this_machine() && (session.environment.colors)() {
         end_with_terminal();
     }
     let mut window = Window::new();
@@ -68,12 +68,12 @@ fn rounds(watch: &Watch, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
             }
             let in_use = in_use(session, &state)?;
             let line = if watch.json { json(time, &state, rates, in_use) } else { text(time, &state, rates, in_use) };
-            if writeln!(session.streams.stdout, "{line}").is_err() {
+            if writeln!(session.environment.stdout, "{line}").is_err() {
                 return Ok(());
             }
         }
         // Whoever follows the log sees a round as soon as it is over.
-        if session.streams.stdout.flush().is_err() {
+        if session.environment.stdout.flush().is_err() {
             return Ok(());
         }
     }

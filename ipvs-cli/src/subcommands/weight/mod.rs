@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::session::json;
 use crate::session::{Session, Trouble, Wait};
 use crate::subcommands::servers::{
-    PATIENCE, Servers, UNCHANGED, execute, log, named, scheduler, select, tell_of_last_servers,
+    PATIENCE, Servers, UNCHANGED, execute, log, named, note_last_servers, scheduler, select,
 };
 use ipvs::desired::parts::Scalar;
 
@@ -19,11 +19,11 @@ pub(super) use args::SetWeight;
 pub(super) fn run(options: &SetWeight, session: &mut Session<'_, '_>) -> Exit {
     let (servers, weight) = match options.understand() {
         Ok(understood) => understood,
-        Err(wrong) => return session.conclude(Err(Trouble::Other(wrong)), Exit::Trouble),
+        Err(wrong) => return session.finish(Err(Trouble::Other(wrong)), Exit::Trouble),
     };
     let done = set(options, &servers, weight, session);
     log("weight", &done, &options.logging, session);
-    session.conclude(done.map(|(status, _)| status), Exit::No)
+    session.finish(done.map(|(status, _)| status), Exit::No)
 }
 
 fn set(
@@ -63,7 +63,7 @@ fn set(
         .collect();
     session.save(&mut notes);
     if weight == Weight::ZERO {
-        tell_of_last_servers(&selected, session);
+        note_last_servers(&selected, session);
     }
     let mut logged = Vec::new();
     for found in &selected {
@@ -75,7 +75,7 @@ fn set(
                 fields.extend([("reason", Scalar::text(reason)), ("weight_before", before.get().into())]);
                 session.print(json::object(fields));
             } else {
-                session.complain(format!("{at} at {key}: not changed: {reason}"));
+                session.error(format!("{at} at {key}: not changed: {reason}"));
             }
             logged.push(format!("{at} at {key} refused: {reason}"));
             continue;
@@ -92,7 +92,7 @@ fn set(
         logged.push(format!("{at} at {key} weight {weight}, was {before}"));
     }
     if let Some(trouble) = trouble {
-        session.conclude(Err(trouble), Exit::No);
+        session.finish(Err(trouble), Exit::No);
     }
     Ok((if refused.is_empty() { Exit::Success } else { Exit::No }, logged.join("; ")))
 }

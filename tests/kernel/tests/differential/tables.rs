@@ -8,7 +8,7 @@ use crate::wanted::{self, On, Verdict};
 use crate::world::Pair;
 use ipvs::{Client, Table};
 use ipvs_cli::director::Director;
-use ipvs_cli::io::Streams;
+use ipvs_cli::env::Environment;
 use kernel_tests::contents::Contents;
 use kernel_tests::target::Target;
 use libtest_mimic::{Failed, Trial};
@@ -126,9 +126,8 @@ fn saved_in_memory(script: &str) -> Result<(), String> {
 fn call(kernel: &mut Director, arguments: &str, mut stdin: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let argv: Vec<_> = std::iter::once("ipvsadm").chain(arguments.split(' ')).map(Into::into).collect();
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let mut streams =
-        Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false, colors: || false };
-    ipvs_cli::run(&argv, &mut streams, kernel);
+    let mut environment = Environment::new(&mut stdin, &mut stdout, &mut stderr);
+    ipvs_cli::run(&argv, &mut environment, kernel);
     (stdout, stderr)
 }
 

@@ -6,7 +6,7 @@ use super::world::{Lacking, Test};
 use fwmark::{Backend, BackendError, Owner};
 use ipvs::{Client, Table};
 use ipvs_cli::director::Director;
-use ipvs_cli::io::Streams;
+use ipvs_cli::env::Environment;
 use serde_json::json;
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -44,9 +44,8 @@ fn call(kernel: &mut Director, line: &str) -> Done {
 fn feed(kernel: &mut Director, line: &str, input: &str) -> Done {
     let argv: Vec<OsString> = format!("ipvs-cli {line}").split(' ').map(OsString::from).collect();
     let (mut stdin, mut stdout, mut stderr) = (input.as_bytes(), Vec::new(), Vec::new());
-    let mut streams =
-        Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, hints: || false, colors: || false };
-    let status = ipvs_cli::run(&argv, &mut streams, kernel);
+    let mut environment = Environment::new(&mut stdin, &mut stdout, &mut stderr);
+    let status = ipvs_cli::run(&argv, &mut environment, kernel);
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     Done { status, stdout: text(stdout), stderr: text(stderr) }
 }

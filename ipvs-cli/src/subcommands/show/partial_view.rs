@@ -8,7 +8,7 @@ use crate::render::public::LEAVES_OUT;
 
 /// What can be known of a director without privileges in the initial user namespace.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct PartialView {
     pub(super) older: sockopt::Table,
     /// Or why nothing is known of that.
     pub(super) of_ipv6: Result<OfIpv6, String>,
@@ -28,16 +28,16 @@ pub(super) struct OfIpv6 {
 /// How often both are read until two readings in a row tell the same.
 const ATTEMPTS: usize = 20;
 
-impl Known {
+impl PartialView {
     /// # Errors
     /// Those of [`sockopt::Table::read`].
     pub(super) fn read() -> Result<Self, Error> {
-        Self::settle(|| Ok((sockopt::Table::read()?, proc::Table::read())))
+        Self::read_until_stable(|| Ok((sockopt::Table::read()?, proc::Table::read())))
     }
 
     /// The file is written page by page while the table may change: an entry may be left out. It is believed if nothing shows that some was,
     /// if it has what the older interface has, and if the next reading of both is the same.
-    fn settle(
+    fn read_until_stable(
         mut read: impl FnMut() -> Result<(sockopt::Table, Result<proc::Table, proc::Error>), Error>,
     ) -> Result<Self, Error> {
         let mut before = None;
@@ -46,18 +46,20 @@ impl Known {
             let (older, public) = read()?;
             let public = match public {
                 Ok(public) => public,
-                Err(error) => return Ok(Known { older, of_ipv6: Err(format!("{}: {error}", proc::Table::PATH)) }),
+                Err(error) => {
+                    return Ok(PartialView { older, of_ipv6: Err(format!("{}: {error}", proc::Table::PATH)) });
+                }
             };
             leaves_out = public.may_be_incomplete;
             let now = (of_older(&older), of_public(&public));
             if !leaves_out && agree(&now.0, &now.1) && before.as_ref() == Some(&now) {
-                return Ok(Known { older, of_ipv6: Ok(OfIpv6::of(public, &now.0, &now.1)) });
+                return Ok(PartialView { older, of_ipv6: Ok(OfIpv6::of(public, &now.0, &now.1)) });
             }
             before = Some(now);
         }
         let (older, _) = read()?;
         let why = if leaves_out { LEAVES_OUT } else { "the director kept changing while it was read" };
-        Ok(Known { older, of_ipv6: Err(why.to_owned()) })
+        Ok(PartialView { older, of_ipv6: Err(why.to_owned()) })
     }
 }
 
@@ -168,14 +170,14 @@ UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc
         sockopt::Table { table, untold: vec![(web, 1)] }
     }
 
-    pub(in super::super) fn known() -> Known {
-        Known::settle(|| Ok((older(), proc::Table::parse(PUBLIC)))).unwrap()
+    pub(in super::super) fn known() -> PartialView {
+        PartialView::read_until_stable(|| Ok((older(), proc::Table::parse(PUBLIC)))).unwrap()
     }
 
     /// Read so, and then always like the last of these; how often.
-    fn settled(readings: &[(sockopt::Table, &str)]) -> (Known, usize) {
+    fn settled(readings: &[(sockopt::Table, &str)]) -> (PartialView, usize) {
         let mut read = 0;
-        let known = Known::settle(|| {
+        let known = PartialView::read_until_stable(|| {
             let (older, public) = &readings[read.min(readings.len() - 1)];
             read += 1;
             Ok((older.clone(), proc::Table::parse(public)))
@@ -206,13 +208,13 @@ UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc
     #[test]
     fn a_file_that_leaves_services_out_is_not_believed() {
         let mut readings = 0;
-        let known = Known::settle(|| {
+        let known = PartialView::read_until_stable(|| {
             readings += 1;
             let public = proc::Table { may_be_incomplete: readings < 3, ..proc::Table::parse(PUBLIC).unwrap() };
             Ok((older(), Ok(public)))
         });
         assert_eq!((known.unwrap().of_ipv6.unwrap().services.len(), readings), (2, 3));
-        let known = Known::settle(|| {
+        let known = PartialView::read_until_stable(|| {
             Ok((older(), Ok(proc::Table { may_be_incomplete: true, ..proc::Table::parse(PUBLIC).unwrap() })))
         });
         assert_eq!(known.unwrap().of_ipv6.unwrap_err(), LEAVES_OUT);
