@@ -132,22 +132,11 @@ fn service(row: &Row, room: usize, is_unicode: bool) -> String {
     let Row { name, scheduler, rates, history, .. } = row;
     let mut text = format!("{} {scheduler:<5}", fitting(name, name_width(room)));
     for (column, _, width) in &COLUMNS[1..] {
-        let rate = rates.map_or_else(|| "-".to_owned(), |rates| short(of(*column, &rates)));
+        let rate = rates.map_or_else(|| "-".to_owned(), |rates| short(column.of(rates)));
         text += &format!(" {rate:>width$}");
     }
     let room = room.saturating_sub(text.len() + 1);
     text + " " + &curve(history.iter().copied().skip(history.len().saturating_sub(room)), is_unicode)
-}
-
-fn of(column: Column, rates: &PerSecond) -> f64 {
-    match column {
-        Column::Service => 0.0,
-        Column::Connections => rates.connections,
-        Column::PacketsIn => rates.packets_in,
-        Column::PacketsOut => rates.packets_out,
-        Column::BytesIn => rates.bytes_in,
-        Column::BytesOut => rates.bytes_out,
-    }
 }
 
 /// The latest is at the right; the largest fills its place.

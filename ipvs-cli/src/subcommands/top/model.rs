@@ -49,8 +49,8 @@ impl Column {
         Self::ALL[(at + steps) % Self::ALL.len()]
     }
 
-    fn of(self, row: &Row) -> f64 {
-        let rates = row.rates.unwrap_or_default();
+    /// Its value among these rates.
+    pub(super) fn of(self, rates: PerSecond) -> f64 {
         match self {
             Column::Service => 0.0,
             Column::Connections => rates.connections,
@@ -219,7 +219,10 @@ impl Model {
             let order = match sort {
                 Column::Service => by_name,
                 // Large ones first.
-                column => column.of(other).partial_cmp(&column.of(one)).unwrap_or(Ordering::Equal),
+                column => {
+                    let value = |row: &Row| column.of(row.rates.unwrap_or_default());
+                    value(other).total_cmp(&value(one))
+                }
             };
             // Equal ones stay in one order, however it is sorted.
             (if reverse { order.reverse() } else { order }).then(by_name)
