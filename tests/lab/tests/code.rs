@@ -1,0 +1,68 @@
+//! The files and functions that the pages name are there: `path/to/file.rs`, `path/to/file.rs:function`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Paths begin with one of these.
+const TOP: [&str; 7] = ["ipvs/", "ipvs-cli/", "fwmark/", "packaging/", "tests/", "fuzz/", "docs/"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The pages in the root and in docs/.
+fn pages() -> Vec<PathBuf> {
+    let directories = ["", "docs", "docs/guides"];
+    let files = directories.iter().flat_map(|directory| fs::read_dir(root().join(directory)).unwrap());
+    let pages = files.map(|entry| entry.unwrap().path());
+    pages.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
+}
+
+/// What stands between backticks and is a path of the repository, with the name behind its colon.
+fn named(page: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let words = page.split('`').skip(1).step_by(2);
+    let is_path = |word: &&str| TOP.iter().any(|top| word.starts_with(top)) && !word.contains([' ', '*', '<', '\n']);
+    words.filter(is_path).map(|word| word.split_once(':').map_or((word, None), |(path, name)| (path, Some(name))))
+}
+
+/// Is there an item of this name?
+fn defines(code: &str, name: &str) -> bool {
+    let items = ["fn", "const", "static", "struct", "enum", "trait", "type"].map(|kind| format!("{kind} {name}"));
+    let ends = |rest: &str| !rest.starts_with(|letter: char| letter.is_alphanumeric() || letter == '_');
+    items.iter().any(|item| code.match_indices(item.as_str()).any(|(at, _)| ends(&code[at + item.len()..])))
+}
+
+#[test]
+fn what_pages_name_is_there() {
+    let (mut count, mut faults) = (0, Vec::new());
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for (path, name) in named(&text) {
+            count += 1;
+            let file = root().join(path);
+            let is_there = match name {
+                None => file.exists(),
+                Some(name) => fs::read_to_string(&file).is_ok_and(|code| defines(&code, name)),
+            };
+            if !is_there {
+                faults.push(format!("{}: {path} {}", page.display(), name.unwrap_or_default()));
+            }
+        }
+    }
+    assert!(count > 100, "only {count} names are found");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn what_is_gone_is_noticed() {
+    let page = "See `ipvs/src/lib.rs`, `tests/lab/tests/code.rs:defines` and `ls ipvs/src`.";
+    let found: Vec<_> = named(page).collect();
+    assert_eq!(found, [("ipvs/src/lib.rs", None), ("tests/lab/tests/code.rs", Some("defines"))]);
+    let code = "pub(crate) const fn named(x: u8) {}\nstatic TABLE: [u8; 1] = [1];\nstruct Table<T>(T);";
+    for name in ["named", "TABLE", "Table"] {
+        assert!(defines(code, name), "{name}");
+    }
+    for name in ["name", "x", "Tab"] {
+        assert!(!defines(code, name), "{name}");
+    }
+}
