@@ -1,6 +1,5 @@
 //! What `top` shows: which services, in which order, with which rates, and where one is in them. It knows no terminal.
 
-use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
