@@ -24,7 +24,7 @@ fuzz_target!(|text: &str| {
 
 fn check(text: &str, error: proc::Error) {
     match error {
-        proc::Error::Line { line, text: said } => {
+        proc::Error::Line { line, text: said, .. } => {
             assert_eq!(text.lines().nth(line - 1).unwrap_or_default(), said);
         }
         other => panic!("reading memory can't fail: {other}"),

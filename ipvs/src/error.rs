@@ -9,6 +9,20 @@ use crate::refusal::Refusal;
 use crate::wire::WireError;
 
 /// Why a call to a [`Client`](crate::Client) failed.
+///
+/// [`Report`](crate::Report) prints an error with its causes.
+///
+/// ```
+/// use ipvs::{Client, Errno, Error, Table};
+/// let mut director = Client::fake(Table::new());
+/// match director.delete_service(&"tcp 192.0.2.1:80".parse()?) {
+///     Err(Error::Refused(refusal)) => assert_eq!(refusal.errno, Errno::ESRCH),
+///     Err(Error::OutcomeUnknown { .. }) => println!("{} services are left", director.table()?.services().len()),
+///     Err(error) => return Err(error.into()), // nothing was changed
+///     Ok(()) => {}
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -24,7 +38,7 @@ pub enum Error {
     /// Changes were sent, and the replies to some of them did not arrive: which of those were made is unknown. Read the table again.
     ///
     /// Any other error of a change means that nothing was changed by it.
-    #[error("{source}; {}: read the table again", of_unknown(.known))]
+    #[error("{}, so read the table again", of_unknown(.known))]
     OutcomeUnknown {
         /// The outcomes of the first commands of the call, in order: those whose replies arrived. Each command after them was made,
         /// refused or never sent. Empty for a single command.
@@ -38,14 +52,14 @@ pub enum Error {
     /// The table changed so fast that no reading of it was complete. Nothing was changed by reading; try again.
     #[error("services or destinations kept changing while they were read, so the reading may be incomplete: try again")]
     Unstable,
-    /// The deadline passed before the kernel answered.
-    #[error("the kernel did not answer within {} ms", .0.as_millis())]
+    /// The deadline passed before the kernel replied.
+    #[error("the kernel did not reply within {} ms", .0.as_millis())]
     Deadline(std::time::Duration),
     /// A reply was longer than the receive buffer.
     #[error("a reply of {0} bytes did not fit into the receive buffer")]
     Truncated(usize),
     /// The kernel's reply could not be understood.
-    #[error("cannot understand the kernel's reply: {0}")]
+    #[error("cannot understand the kernel's reply")]
     Decode(#[from] WireError),
     /// The network namespace could not be entered, or not be left.
     #[error(transparent)]
@@ -53,15 +67,15 @@ pub enum Error {
     /// An asynchronous client was used outside of a tokio runtime.
     #[error("there is no tokio runtime here: use the asynchronous client inside one, with time and I/O enabled")]
     NoRuntime,
-    /// The socket failed.
-    #[error("netlink socket: {0}")]
+    /// A system call on the netlink socket failed.
+    #[error("the netlink socket failed")]
     Io(#[from] io::Error),
 }
 
 fn of_unknown(known: &[Outcome]) -> String {
     match known.len() {
-        0 => "which changes were made is unknown".to_owned(),
-        count => format!("{count} changes were answered, and which of those after them were made is unknown"),
+        0 => "it is unknown which changes were made".to_owned(),
+        count => format!("{count} changes were answered, and it is unknown which of those after them were made"),
     }
 }
 
@@ -74,7 +88,7 @@ impl Error {
         }
     }
 
-    /// The kernel's error number, where the kernel gave one as its answer.
+    /// The error number that the kernel or a system call returned, if there is one.
     pub fn errno(&self) -> Option<Errno> {
         match self {
             Error::Refused(refusal) => Some(refusal.errno),

@@ -94,6 +94,7 @@ pub mod netns;
 pub mod owners;
 pub mod proc;
 mod refusal;
+mod report;
 pub mod rule;
 mod rules;
 #[cfg(feature = "serde")]
@@ -129,6 +130,7 @@ pub use invalid_value::InvalidValue;
 pub use kernel::{Behaviors, KernelVersion};
 pub use name::{InterfaceName, Module, PersistenceEngine, Scheduler};
 pub use refusal::Refusal;
+pub use report::Report;
 pub use service::{
     Family, FamilyMismatch, FirewallMark, Netmask, Persistence, Protocol, SchedulerFlags, Service, ServiceKey,
 };

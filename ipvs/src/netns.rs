@@ -52,7 +52,9 @@ pub struct Namespace {
 /// use ipvs::netns::{Namespace, NamespaceError};
 /// let error = Namespace::at("/nowhere/blue").unwrap_err();
 /// assert!(matches!(&error, NamespaceError::Open { .. }));
-/// assert_eq!(error.to_string(), "cannot open the network namespace /nowhere/blue: No such file or directory (os error 2)");
+/// assert_eq!(error.to_string(), "cannot open the network namespace /nowhere/blue");
+/// let cause = std::error::Error::source(&error).unwrap();
+/// assert_eq!(cause.to_string(), "No such file or directory (os error 2)");
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -61,36 +63,36 @@ pub enum NamespaceError {
     #[error(transparent)]
     Name(#[from] InvalidValue),
     /// Its file is not there, or may not be opened.
-    #[error("cannot open the network namespace {}: {error}", .path.display())]
+    #[error("cannot open the network namespace {}", .path.display())]
     Open {
         /// Its file.
         path: PathBuf,
         /// What the system says.
-        error: io::Error,
+        source: io::Error,
     },
     /// There can be no new one: making one needs `CAP_SYS_ADMIN`. Nothing was done.
-    #[error("cannot make a network namespace: {0}")]
-    Create(io::Error),
+    #[error("cannot make a network namespace")]
+    Create(#[source] io::Error),
     /// It is no network namespace, or may not be entered. Nothing was done.
-    #[error("cannot enter the network namespace {name}: {error}")]
+    #[error("cannot enter the network namespace {name}")]
     Enter {
         /// The namespace, as [`Namespace`] is displayed.
         name: String,
         /// What the system says.
-        error: io::Error,
+        source: io::Error,
     },
     /// The thread can't go back to where it was, and is in the other namespace from now on.
-    #[error("the thread is left in the network namespace {name}, and can't go back: {error}")]
+    #[error("the thread is left in the network namespace {name}, and can't go back")]
     Leave {
         /// The namespace that it is in, as [`Namespace`] is displayed.
         name: String,
         /// What the system says.
-        error: io::Error,
+        source: io::Error,
     },
     /// The kernel does not say in which network namespace a client is: that needs `CAP_NET_ADMIN` there, and an in-memory
     /// kernel is in none.
-    #[error("cannot find out the network namespace of the client: {0}")]
-    Unknown(io::Error),
+    #[error("cannot find out the network namespace of the client")]
+    Unknown(#[source] io::Error),
 }
 
 impl Namespace {
@@ -109,7 +111,7 @@ impl Namespace {
         let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(&path);
         match opened.and_then(|file| Ok((id_of(&file)?, file))) {
             Ok((id, file)) => Ok(Namespace { file: Arc::new(file), id, path: Some(path) }),
-            Err(error) => Err(NamespaceError::Open { path, error }),
+            Err(source) => Err(NamespaceError::Open { path, source }),
         }
     }
 
@@ -168,12 +170,12 @@ impl Namespace {
     /// # Errors
     /// [`NamespaceError::Enter`], and then nothing was done, or [`NamespaceError::Leave`].
     pub fn within<T>(&self, work: impl FnOnce() -> T) -> Result<T, NamespaceError> {
-        let failed = |error| NamespaceError::Enter { name: self.to_string(), error };
+        let failed = |source| NamespaceError::Enter { name: self.to_string(), source };
         let home = File::open(Self::OWN).map_err(failed)?;
         enter(&self.file).map_err(failed)?;
         let visit = Visit { home: Some(home) };
         let done = work();
-        visit.end().map_err(|error| NamespaceError::Leave { name: self.to_string(), error })?;
+        visit.end().map_err(|source| NamespaceError::Leave { name: self.to_string(), source })?;
         Ok(done)
     }
 }
@@ -231,7 +233,7 @@ fn id_of(file: &File) -> io::Result<(u64, u64)> {
 /// use ipvs::netns::NamespaceId;
 /// let id = NamespaceId::of_this_thread()?;
 /// assert_eq!(id, NamespaceId::of_this_thread()?);
-/// # Ok::<(), std::io::Error>(())
+/// # Ok::<(), ipvs::netns::NamespaceError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NamespaceId {
@@ -244,9 +246,10 @@ impl NamespaceId {
     /// That of the thread that asks.
     ///
     /// # Errors
-    /// `/proc` is not there.
-    pub fn of_this_thread() -> io::Result<Self> {
-        let file = std::fs::metadata(Namespace::OWN)?;
+    /// [`NamespaceError::Open`] if there is no `/proc`.
+    pub fn of_this_thread() -> Result<Self, NamespaceError> {
+        let unreadable = |source| NamespaceError::Open { path: Namespace::OWN.into(), source };
+        let file = std::fs::metadata(Namespace::OWN).map_err(unreadable)?;
         Ok(NamespaceId { cookie: cookie_of_this_thread(), device: file.dev(), inode: file.ino() })
     }
 }

@@ -84,19 +84,28 @@ impl FromStr for SysctlValue {
 /// ```
 /// use ipvs::sysctl::{Sysctl, Sysctls};
 /// let error = Sysctls::at("/nowhere").get(Sysctl::Conntrack).unwrap_err();
-/// assert_eq!(error.to_string(), "/nowhere/conntrack: No such file or directory (os error 2)");
+/// let text = ipvs::Report::new(&error).to_string();
+/// assert_eq!(text, "cannot read /nowhere/conntrack: No such file or directory (os error 2)");
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SysctlError {
-    /// The file can't be read or written. If it is not there: the module is not loaded, the kernel is too old
+    /// The file can't be read. If it is not there: the module is not loaded, the kernel is too old
     /// ([`Sysctl::since`]), or was built without what it is about.
-    #[error("{}: {error}", .path.display())]
-    Io {
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file can't be written; nothing was set. If it is not there, as for [`Read`](Self::Read).
+    #[error("cannot set {}", .path.display())]
+    Set {
         /// The file.
         path: PathBuf,
-        /// What the system says. The kernel refuses values out of range with `EINVAL`.
-        error: io::Error,
+        /// What the system says: the kernel refuses values out of range with `EINVAL`.
+        source: io::Error,
     },
     /// The file holds something else than it should, or the value is of another kind than the sysctl.
     #[error("{}: {value:?} is not {}", .sysctl.name(), wanted(.sysctl.kind()))]
@@ -307,7 +316,7 @@ impl Sysctls {
     /// See [`SysctlError`].
     pub fn get(&self, sysctl: Sysctl) -> Result<SysctlValue, SysctlError> {
         let path = self.path(sysctl);
-        let text = fs::read_to_string(&path).map_err(|error| SysctlError::Io { path, error })?;
+        let text = fs::read_to_string(&path).map_err(|source| SysctlError::Read { path, source })?;
         let value = text.parse::<SysctlValue>().ok().filter(|value| sysctl.fits(value));
         value.ok_or_else(|| SysctlError::Kind { sysctl, value: text.trim().to_owned() })
     }
@@ -326,16 +335,16 @@ impl Sysctls {
             use std::io::Write;
             file.write_all(value.to_string().as_bytes())
         });
-        written.map_err(|error| SysctlError::Io { path, error })
+        written.map_err(|source| SysctlError::Set { path, source })
     }
 
     /// All that are there and can be read, with their values.
     ///
     /// # Errors
-    /// [`SysctlError::Io`] if there is not even the directory.
+    /// [`SysctlError::Read`] if there is not even the directory.
     pub fn all(&self) -> Result<Vec<(Sysctl, SysctlValue)>, SysctlError> {
-        let there = |error| SysctlError::Io { path: self.directory.clone(), error };
-        fs::metadata(&self.directory).map_err(there)?;
+        let unreadable = |source| SysctlError::Read { path: self.directory.clone(), source };
+        fs::metadata(&self.directory).map_err(unreadable)?;
         Ok(Sysctl::ALL.iter().filter_map(|sysctl| Some((*sysctl, self.get(*sysctl).ok()?))).collect())
     }
 
@@ -371,7 +380,7 @@ mod tests {
         let pair = SysctlValue::Pair(1, 2);
         let error = sysctls.set(Sysctl::Conntrack, &pair).unwrap_err();
         assert_eq!(error.to_string(), "conntrack: \"1\\t2\" is not 0 or 1");
-        assert!(matches!(sysctls.set(Sysctl::SyncThreshold, &pair), Err(SysctlError::Io { .. })));
+        assert!(matches!(sysctls.set(Sysctl::SyncThreshold, &pair), Err(SysctlError::Set { .. })));
         assert!(sysctls.all().is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use ipvs::{Cause, Errno, Error};
+use ipvs::{Cause, Errno, Error, Report};
 
 use crate::director::{has_raw_sockets, is_unavailable};
 use crate::env::Environment;
@@ -134,7 +134,7 @@ impl Failure {
                 writeln!(text, "Can't initialize ipvs: {}", why_unavailable(error, has_raw_sockets))?;
                 text.extend_from_slice(b"Are you sure that IP Virtual Server is built in the kernel or as module?\n");
             }
-            Failure::Change { error, .. } | Failure::Read { error, .. } => writeln!(text, "{error}")?,
+            Failure::Change { error, .. } | Failure::Read { error, .. } => writeln!(text, "{}", Report::new(error))?,
             Failure::Lost { error, lines } => {
                 let which = format!("the last {lines} changes that were read");
                 let (why, became) = match error {
@@ -143,7 +143,7 @@ impl Failure {
                     }
                     why => (why, format!("None of {which} were made")),
                 };
-                writeln!(text, "{why}\n{became}; those before them were made or refused as told.")?;
+                writeln!(text, "{}\n{became}; those before them were made or refused as told.", Report::new(why))?;
             }
             Failure::Busy(message) => writeln!(text, "{message}")?,
             Failure::File { path, error } => writeln!(text, "{path}: {error}")?,
@@ -161,7 +161,7 @@ fn why_unavailable(error: &Error, permitted: fn() -> bool) -> String {
         Error::ModuleMissing if permitted() => "Protocol not available".to_owned(),
         // Who may not ask could not have loaded the module either.
         Error::ModuleMissing => "Permission denied (you must be root)".to_owned(),
-        error => error.to_string(),
+        error => Report::new(error).to_string(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::Path;
 
-use ipvs::{Client, DestinationState, Error, Info, ServiceState};
+use ipvs::{Client, DestinationState, Error, Info, Report, ServiceState};
 
 use crate::director::Director;
 use crate::dropin::failure::Failure;
@@ -145,7 +145,7 @@ fn connections(mut out: &mut dyn Write, request: &ListRequest, path: &Path, name
     };
     let file = File::open(path).map_err(|error| failure(&error))?;
     match render::connections::list(&mut out, request, BufReader::new(file), names) {
-        Err(render::connections::Error::Input(error)) => Err(failure(&error)),
+        Err(render::connections::Error::Input(error)) => Err(failure(&Report::new(&error))),
         Err(render::connections::Error::Output(_)) | Ok(()) => Ok(()),
     }
 }

@@ -230,7 +230,7 @@ mod tests {
         let request = ListRequest { numeric: true, ..ListRequest::ALL };
         let mut out = Vec::new();
         let error = list(&mut out, &request, table.as_bytes(), &mut Names::new()).unwrap_err();
-        assert_eq!(error.to_string(), "connection table, line 2: no protocol in \"huh\"");
+        assert_eq!(error.to_string(), "line 2 of the connection table has no protocol: \"huh\"");
         assert!(out.ends_with(b"ESTABLISHED 127.0.0.1:40001    127.0.0.10:80      127.0.0.10:80\n"));
     }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ipvs::desired::{Problem, Problems};
-use ipvs::{Client, Error};
+use ipvs::{Client, Error, Report};
 
 use crate::director::{Director, is_forbidden};
 use crate::env::Environment;
@@ -75,7 +75,7 @@ impl From<Problems> for Trouble {
 fn why(error: &Error) -> String {
     const FORBIDDEN: &str =
         "Permission denied (you must be root): it takes CAP_NET_ADMIN in the initial user namespace";
-    if is_forbidden(error) { FORBIDDEN.to_owned() } else { error.to_string() }
+    if is_forbidden(error) { FORBIDDEN.to_owned() } else { Report::new(error).to_string() }
 }
 
 impl Trouble {

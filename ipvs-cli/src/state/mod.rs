@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
+use ipvs::Report;
 use ipvs::netns::NamespaceId;
 
 /// Where they are unless `--state-dir` names another directory. `/run` is emptied at boot, as the kernel's table is.
@@ -31,5 +32,6 @@ pub(crate) const NO_EPOCH: &str =
 /// table that it was about is gone.
 pub(crate) fn epoch() -> io::Result<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-    Ok(format!("boot:{} {}", boot.trim(), NamespaceId::of_this_thread()?))
+    let namespace = NamespaceId::of_this_thread().map_err(|error| io::Error::other(Report::new(&error).to_string()))?;
+    Ok(format!("boot:{} {namespace}", boot.trim()))
 }

@@ -29,6 +29,7 @@ use std::io::Write;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches};
+use ipvs::Report;
 use ipvs::netns::Namespace;
 
 use self::cli::{Cli, Subcommand};
@@ -160,7 +161,7 @@ fn run_in(cli: Cli, environment: &mut Environment<'_>, director: &mut Director) 
         Ok(status) => status,
         Err(error) => {
             // To where nothing could be said about it.
-            let _ = writeln!(environment.stderr, "ipvs-cli: {error}");
+            let _ = writeln!(environment.stderr, "ipvs-cli: {}", Report::new(&error));
             Exit::Trouble
         }
     }

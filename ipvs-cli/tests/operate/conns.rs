@@ -136,7 +136,7 @@ fn what_is_not_understood_is_passed_over_and_told() {
     let mut director = Director::new();
     let said = director
         .feed("ipvs-cli conns --count --from -", "TCP x\nTCP 7F000001 9C41 7F00000A 0050 7F00000A 1F90 FIN 1\n");
-    let complaint = "ipvs-cli: -: connection table, line 1: no client address in \"TCP x\"\n";
+    let complaint = "ipvs-cli: -: line 1 of the connection table has no client address: \"TCP x\"\n";
     assert_eq!(said, done(1, "1\n", complaint));
     let said = director.feed("ipvs-cli conns --count --from -", "huh\nhuh\nhuh\n");
     assert!(said.stderr.ends_with("\"huh\"; 2 more were not understood either\n"), "{}", said.stderr);

@@ -319,7 +319,8 @@ fn what_is_no_file_is_refused_with_its_name() {
     assert_eq!(endless, done(1, "", "ipvs-cli: /dev/zero: it is larger than 256 MiB\n"));
     for line in ["conns --from /dev/zero", "conns --count --from /dev/zero"] {
         let done = director.run(&format!("ipvs-cli {line}"));
-        let message = "ipvs-cli: /dev/zero: connection table, line 1: a line of more than 4096 bytes\n";
+        let message =
+            "ipvs-cli: /dev/zero: cannot read line 1 of the connection table: a line of more than 4096 bytes\n";
         assert_eq!((done.status, &*done.stderr), (1, message), "{line}");
     }
 }

@@ -6,6 +6,7 @@ use crate::cause::Cause;
 use crate::command::Command;
 use crate::error::Error;
 use crate::refusal::Refusal;
+use crate::report::Report;
 use crate::service::ServiceKey;
 
 /// How far a [`Change`](crate::change::Change) is.
@@ -97,6 +98,8 @@ fn first(refusals: &[(Command, Cause)]) -> String {
 }
 
 /// A [`Change`](crate::change::Change) that was not made.
+///
+/// What it displays has the causes of its reason, too, so it has no source.
 ///
 /// ```
 /// use ipvs::change::{ChangeError, DirectorState};
@@ -274,7 +277,7 @@ impl fmt::Display for StopReason {
             StopReason::Contended => f.write_str("other writers kept changing the same services"),
             StopReason::Interrupted => f.write_str("interrupted"),
             StopReason::Hook(reason) => f.write_str(reason),
-            StopReason::Failed(error) => error.fmt(f),
+            StopReason::Failed(error) => Report::new(error).fmt(f),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
 use crate::name::{Name, PersistenceEngine};
 use crate::service::{Family, FirewallMark, Protocol, ServiceKey};
@@ -96,14 +97,22 @@ impl fmt::Debug for ConnectionState {
 ///
 /// ```
 /// let error = ipvs::proc::Connections::new(&b"TCP 7F000001 9C41\n"[..]).next().unwrap().unwrap_err();
-/// let text = "connection table, line 1: no virtual address in \"TCP 7F000001 9C41\"";
+/// let text = "line 1 of the connection table has no virtual address: \"TCP 7F000001 9C41\"";
 /// assert_eq!(error.to_string(), text);
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectionsError {
+    /// The kernel's table can't be opened: [`io::ErrorKind::NotFound`] if the kernel has no IPVS.
+    #[error("cannot open {}", .path.display())]
+    Open {
+        /// Its file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The table could not be read any further, or it has a line of more than 4096 bytes, which is none of the kernel's.
-    #[error("connection table, line {line}: {source}")]
+    #[error("cannot read line {line} of the connection table")]
     Read {
         /// Counted from 1.
         line: u64,
@@ -111,7 +120,7 @@ pub enum ConnectionsError {
         source: io::Error,
     },
     /// A line is not as the kernel writes it. The next one may be.
-    #[error("connection table, line {line}: no {missing} in {text:?}")]
+    #[error("line {line} of the connection table has no {missing}: {text:?}")]
     Line {
         /// Counted from 1.
         line: u64,
@@ -145,12 +154,16 @@ pub struct Connections<R> {
 }
 
 impl Connections<BufReader<File>> {
-    /// The kernel's table, of the network namespace of this thread.
+    /// Where the kernel shows the table of the network namespace of the thread that reads.
+    pub const PATH: &str = "/proc/thread-self/net/ip_vs_conn";
+
+    /// The kernel's table, of the network namespace of this thread. The file needs no privileges.
     ///
     /// # Errors
-    /// [`io::ErrorKind::NotFound`] when the kernel has no IPVS; the file needs no privileges.
-    pub fn open() -> io::Result<Self> {
-        Ok(Self::new(BufReader::with_capacity(64 << 10, File::open("/proc/thread-self/net/ip_vs_conn")?)))
+    /// [`ConnectionsError::Open`].
+    pub fn open() -> Result<Self, ConnectionsError> {
+        let unopened = |source| ConnectionsError::Open { path: Self::PATH.into(), source };
+        Ok(Self::new(BufReader::with_capacity(64 << 10, File::open(Self::PATH).map_err(unopened)?)))
     }
 }
 
@@ -325,6 +338,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::report::Report;
 
     /// As Linux 6.1 wrote it.
     const RECORDED: &str = "\
@@ -353,7 +367,10 @@ UDP 7F000001 0000 7F00000A 13C4 7F00000A 13C4 NONE             59 sip 12345@exam
         let endless = BufReader::new(std::io::repeat(b'x'));
         let mut connections = Connections::new(endless);
         let error = connections.next().unwrap().unwrap_err();
-        assert_eq!(error.to_string(), "connection table, line 1: a line of more than 4096 bytes");
+        assert_eq!(
+            Report::new(&error).to_string(),
+            "cannot read line 1 of the connection table: a line of more than 4096 bytes"
+        );
         assert!(connections.next().is_none());
         let longest = [b'x'; LONGEST_LINE as usize];
         assert!(matches!(Connections::new(&longest[..]).next(), Some(Err(ConnectionsError::Line { .. }))));

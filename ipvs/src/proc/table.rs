@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 
 use crate::destination::Weight;
 use crate::name::Scheduler;
@@ -156,17 +157,24 @@ impl std::fmt::Display for Forwarding {
 ///
 /// ```
 /// let error = ipvs::proc::Table::parse("1\n2\n3\nTCP nonsense\n").unwrap_err();
-/// assert_eq!(error.to_string(), "line 4 is not understood: \"TCP nonsense\"");
+/// assert_eq!(error.to_string(), "unexpected text in /proc/net/ip_vs, line 4: \"TCP nonsense\"");
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// It can't be read. If it is not there, the kernel has no IPVS, or has not loaded it yet.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// A line says something unknown.
-    #[error("line {line} is not understood: {text:?}")]
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A line is not as the kernel writes it.
+    #[error("unexpected text in {file}, line {line}: {text:?}")]
     Line {
+        /// The file whose form was expected: `/proc/net/ip_vs` or `/proc/net/ip_vs_stats`.
+        file: &'static str,
         /// Which, from 1.
         line: usize,
         /// What it says.
@@ -186,6 +194,12 @@ impl Table {
     /// # Errors
     /// See [`Error`].
     pub fn read() -> Result<Self, Error> {
+        let (text, more) = Self::read_file().map_err(|source| Error::Read { path: Self::PATH.into(), source })?;
+        Ok(Table { may_be_incomplete: more > 0, ..Self::parse(&text)? })
+    }
+
+    /// The text, and how many more bytes there are than the kernel gave.
+    fn read_file() -> io::Result<(String, usize)> {
         let mut file = fs::File::open(Self::PATH)?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
@@ -193,7 +207,7 @@ impl Table {
         // count, so the next byte is asked for, too.
         let end = text.len() as u64;
         let more = file.read_at(&mut [0], end)? + file.read_at(&mut [0], end + 1)?;
-        Ok(Table { may_be_incomplete: more > 0, ..Self::parse(&text)? })
+        Ok((text, more))
     }
 
     /// The table that a text of the kernel's form tells.
@@ -207,7 +221,7 @@ impl Table {
                 Some(rest) => add_destination(&mut services, rest),
                 None => service(line).map(|service| services.push(service)),
             };
-            understood.ok_or_else(|| Error::Line { line: at + 1, text: line.to_owned() })?;
+            understood.ok_or_else(|| Error::Line { file: "/proc/net/ip_vs", line: at + 1, text: line.to_owned() })?;
         }
         Ok(Table { services, may_be_incomplete: false })
     }
@@ -225,7 +239,9 @@ impl Table {
 /// # Errors
 /// See [`Error`].
 pub fn totals() -> Result<Statistics, Error> {
-    parse_totals(&fs::read_to_string("/proc/thread-self/net/ip_vs_stats")?)
+    const PATH: &str = "/proc/thread-self/net/ip_vs_stats";
+    let text = fs::read_to_string(PATH).map_err(|source| Error::Read { path: PATH.into(), source })?;
+    parse_totals(&text)
 }
 
 pub(crate) fn parse_totals(text: &str) -> Result<Statistics, Error> {
@@ -234,7 +250,7 @@ pub(crate) fn parse_totals(text: &str) -> Result<Statistics, Error> {
         let numbers = line.split_ascii_whitespace().map(|word| u64::from_str_radix(word, 16).ok());
         let numbers: Option<Vec<u64>> = numbers.collect();
         let five = numbers.and_then(|numbers| numbers.try_into().ok());
-        five.ok_or_else(|| Error::Line { line: at + 1, text: line.to_owned() })
+        five.ok_or_else(|| Error::Line { file: "/proc/net/ip_vs_stats", line: at + 1, text: line.to_owned() })
     };
     // Two lines of titles, the numbers, an empty line, a title, and the rates.
     let [connections, packets_in, packets_out, bytes_in, bytes_out] = five(2)?;
@@ -389,7 +405,7 @@ FWM  00000007 wlc
             "UDP 0A000001:0035 wlc persistent x y",
         ] {
             let error = Table::parse(&format!("a\nb\nc\n{line}\n")).unwrap_err();
-            assert!(matches!(&error, Error::Line { line: 4, text } if text == line), "{error}");
+            assert!(matches!(&error, Error::Line { line: 4, text, .. } if text == line), "{error}");
         }
         for server in ["7F000007:0035 Masq 1 0", "7F000007:0035 Mask 1 0 7", "7F000007:0035 Masq -1 0 7"] {
             let text = format!("a\nb\nc\nTCP 0A000001:0050 rr\n  -> {server}\n");

@@ -15,6 +15,7 @@ use crate::client::Client;
 use crate::fake::Fake;
 use crate::link::Link;
 use crate::link::faulty::{Fault, Faulty};
+use crate::report::Report;
 use crate::wire::Detail;
 use crate::{
     DaemonRole, Destination, Service, ServiceKey, Table, Weight,
@@ -246,19 +247,27 @@ proptest! {
     }
 }
 
+fn said_of<T>(outcome: Result<T, Error>) -> String {
+    outcome.map_or_else(|error| Report::new(&error).to_string(), |_| String::new())
+}
+
 /// Each fault alone, at a command and at a question: what the caller hears.
 #[test]
 fn each_fault_has_its_word() {
-    const UNKNOWN: &str = "; which changes were made is unknown: read the table again";
+    const UNKNOWN: &str = "it is unknown which changes were made, so read the table again";
     let add = Command::AddService(Service::new(key(7)));
     for (fault, at_send, at_receive) in [
         (Fault::Fails(Errno::EINTR), "", ""),
-        (Fault::Fails(Errno::EAGAIN), "netlink socket: Resource", "did not answer within 1000 ms"),
-        (Fault::Fails(Errno::ENOBUFS), "netlink socket: No buffer space", "replies of the kernel were lost"),
-        (Fault::Fails(Errno::EIO), "netlink socket: Input/output", "netlink socket: Input/output"),
+        (Fault::Fails(Errno::EAGAIN), "the netlink socket failed: Resource", "did not reply within 1000 ms"),
+        (Fault::Fails(Errno::ENOBUFS), "the netlink socket failed: No buffer space", "replies of the kernel were lost"),
+        (
+            Fault::Fails(Errno::EIO),
+            "the netlink socket failed: Input/output",
+            "the netlink socket failed: Input/output",
+        ),
         (Fault::Lost, "", "replies of the kernel were lost"),
-        (Fault::Gone, "", "did not answer within 1000 ms"),
-        (Fault::Late, "", "did not answer within 1000 ms"),
+        (Fault::Gone, "", "did not reply within 1000 ms"),
+        (Fault::Late, "", "did not reply within 1000 ms"),
         (Fault::Cut(7), "", "did not fit into the receive buffer"),
         (Fault::Stale(Errno::EEXIST), "", ""),
         (Fault::Twice, "", ""),
@@ -268,14 +277,13 @@ fn each_fault_has_its_word() {
         {
             let mut world = World::new(Table::new(), blocking);
             world.go_wrong(faults.clone());
-            let told =
-                block_on_ready(world.session.execute(&add)).map_or_else(|error| error.to_string(), |()| String::new());
+            let told = said_of(block_on_ready(world.session.execute(&add)));
             assert!(told.contains(said) && told.is_empty() == said.is_empty(), "{fault:?}: {told}");
             assert_eq!(told.contains(UNKNOWN), is_sent && !said.is_empty(), "{fault:?}: {told}");
             assert_eq!(world.truth().services().len(), usize::from(is_sent || said.is_empty()), "{fault:?}");
             world.is_well();
             world.go_wrong(faults);
-            let told = block_on_ready(world.session.info()).map_or_else(|error| error.to_string(), |_| String::new());
+            let told = said_of(block_on_ready(world.session.info()));
             assert!(told.contains(said) && !told.contains(UNKNOWN), "{fault:?}: {told}");
             world.is_well();
         }
@@ -327,7 +335,8 @@ fn outcomes_of_earlier_datagrams_come_with_the_error_of_a_later_one() {
         let Error::OutcomeUnknown { known, .. } = &error else { panic!("{error}") };
         assert!(!known.is_empty() && known.iter().all(Result::is_ok), "{known:?}");
         assert_eq!(world.truth().services().len(), datagrams * known.len());
-        let said = format!("{} changes were answered, and which of those after them were made is unknown", known.len());
+        let said =
+            format!("{} changes were answered, and it is unknown which of those after them were made", known.len());
         assert!(error.to_string().contains(&said), "{error}");
         world.is_well();
     }
@@ -336,7 +345,7 @@ fn outcomes_of_earlier_datagrams_come_with_the_error_of_a_later_one() {
 #[test]
 fn connecting_ends_too() {
     for (fault, said) in
-        [(Fault::Gone, "did not answer"), (Fault::Lost, "lost"), (Fault::Fails(Errno::EIO), "Input/output")]
+        [(Fault::Gone, "did not reply"), (Fault::Lost, "lost"), (Fault::Fails(Errno::EIO), "Input/output")]
     {
         for faults in [vec![Some(fault)], vec![None, Some(fault)]] {
             let mut faulty = Faulty::new(Fake::new(Table::new()));
@@ -344,7 +353,7 @@ fn connecting_ends_too() {
             faulty.faults = faults.into();
             match block_on_ready(Session::over(blocking(Link::Faulty(Box::new(faulty))))) {
                 Ok(_) => assert!(is_at_send && said != "Input/output"),
-                Err(error) => assert!(error.to_string().contains(said), "{error}"),
+                Err(error) => assert!(Report::new(&error).to_string().contains(said), "{error}"),
             }
         }
     }

@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 
+use ipvs::Report;
 use ipvs::desired::parts::Fields;
 use ipvs::proc::{Connection, Connections, ConnectionsError};
 
@@ -78,7 +79,7 @@ impl Damage {
             1 => String::new(),
             lines => format!("; {} more were not understood either", lines - 1),
         };
-        Err(Trouble::Other(format!("{}: {first}{more}", escape::path(path))))
+        Err(Trouble::Other(format!("{}: {}{more}", escape::path(path), Report::new(&first))))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `mark check`.
 
 use fwmark::Backend;
+use ipvs::Report;
 
 use super::trouble;
 use crate::exit::Exit;
@@ -13,7 +14,7 @@ pub(super) fn check(backend: &mut Backend, is_json: bool, session: &mut Session<
     let table = session.director.table();
     let wrong = look(backend, table.as_ref().ok()).map_err(trouble)?.wrong;
     if let Err(error) = table {
-        session.note(format!("services are not looked at: {error}"));
+        session.note(format!("services are not looked at: {}", Report::new(&error)));
     }
     if is_json {
         let found: Vec<Finding> = wrong.iter().map(Wrong::finding).collect();

@@ -11,6 +11,7 @@ use fwmark::{
     Backend, BackendError, CommandLine, Hook, InterfaceName, Iptables, Mark, MarkRule, MarksInUse, Network, Nftables,
     Owner, SetMark, Survey, Variant,
 };
+use ipvs::Report;
 use ipvs::desired::parts::Fields;
 
 use crate::arguments::packets::{Packets, written};
@@ -320,7 +321,7 @@ fn free_mark(rules: &[MarkRule], owner: &Owner, session: &mut Session<'_, '_>) -
     in_use.add_foreign(&survey.rules);
     match session.director.table() {
         Ok(table) => marks::service_marks(&table).for_each(|mark| in_use.add(mark)),
-        Err(error) => session.note(format!("the marks of services are not known: {error}")),
+        Err(error) => session.note(format!("the marks of services are not known: {}", Report::new(&error))),
     }
     in_use.free().ok_or_else(|| Trouble::Other("no mark is free: others use all of their bits".to_owned()))
 }

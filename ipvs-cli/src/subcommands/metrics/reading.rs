@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ipvs::{
-    Daemon, DestinationState, Info, Protocol, ServiceKey, ServiceState, Timeouts,
+    Daemon, DestinationState, Info, Protocol, Report, ServiceKey, ServiceState, Timeouts,
     proc::{ConnectionState, Connections},
 };
 
@@ -69,7 +69,7 @@ impl Census {
         let file = File::open(path).map_err(|error| failure(error.to_string()))?;
         let mut census = Census::default();
         for connection in Connections::new(BufReader::with_capacity(64 << 10, file)) {
-            let connection = connection.map_err(|error| failure(error.to_string()))?;
+            let connection = connection.map_err(|error| failure(Report::new(&error).to_string()))?;
             let protocol = match connection.target {
                 ServiceKey::Address { protocol, .. } => Some(protocol),
                 ServiceKey::Mark { .. } => None,

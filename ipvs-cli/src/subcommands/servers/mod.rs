@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipvs::desired::parts::{Fields, Scalar};
-use ipvs::{Command, DestinationState, Errno, ServiceKey, Weight};
+use ipvs::{Command, DestinationState, Errno, Report, ServiceKey, Weight};
 
 use crate::exit::Exit;
 use crate::session::journal::{Logging, Outcome as Logged, Record};
@@ -78,7 +78,7 @@ pub(super) fn execute(
         let (Command::EditDestination(key, _) | Command::DeleteDestination(key, _)) = command else { continue };
         // Unread, it is unknown what was carried out, and the error says so.
         let Ok(states) = client.destinations(key) else { return Err(error.into()) };
-        answers.push(if is_done(command, &states) { Ok(()) } else { Err(error.to_string()) });
+        answers.push(if is_done(command, &states) { Ok(()) } else { Err(Report::new(&error).to_string()) });
     }
     Ok((answers, Some(error.into())))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ipvs::{Error, ServiceKey, proc, sockopt};
+use ipvs::{Error, Report, ServiceKey, proc, sockopt};
 
 use crate::render::public::LEAVES_OUT;
 
@@ -46,9 +46,7 @@ impl PartialView {
             let (older, public) = read()?;
             let public = match public {
                 Ok(public) => public,
-                Err(error) => {
-                    return Ok(PartialView { older, of_ipv6: Err(format!("{}: {error}", proc::Table::PATH)) });
-                }
+                Err(error) => return Ok(PartialView { older, of_ipv6: Err(Report::new(&error).to_string()) }),
             };
             leaves_out = public.may_be_incomplete;
             let now = (of_older(&older), of_public(&public));

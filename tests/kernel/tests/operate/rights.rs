@@ -163,7 +163,9 @@ fn a_sandbox_may_forbid_what_is_needed() {
         return;
     }
     let _world = World::new();
-    for (call, said) in [(libc::SYS_socket, "netlink socket"), (libc::SYS_connect, "netlink socket")] {
+    for (call, said) in
+        [(libc::SYS_socket, "the netlink socket failed"), (libc::SYS_connect, "the netlink socket failed")]
+    {
         let filter = without(&[call], Os::EACCES);
         let error = thread::spawn(move || {
             seccompiler::apply_filter(&filter).unwrap();
