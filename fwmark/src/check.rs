@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use ipvs::FirewallMark;
+
 use crate::foreign::{Effect, ForeignRule};
-use crate::mark::Mark;
 use crate::rule::MarkRule;
 use crate::selector::Overlap;
 
@@ -98,7 +99,7 @@ impl Conflict {
         foreign
     }
 
-    fn mark(&self) -> Mark {
+    fn mark(&self) -> FirewallMark {
         self.rule().set().mark()
     }
 }

@@ -2,11 +2,9 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::str::FromStr;
 
 use ipvs::Family;
 
-use crate::parse::{ParseError, parse};
 use crate::rule::{Hook, MarkRule, Traffic};
 
 /// What a line does with its rule.
@@ -56,14 +54,6 @@ pub struct CommandLine {
     pub rule: MarkRule,
 }
 
-impl FromStr for CommandLine {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        parse(text)
-    }
-}
-
 impl fmt::Display for CommandLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let CommandLine { action, rule } = self;
@@ -85,7 +75,7 @@ pub(crate) fn matches(rule: &MarkRule) -> String {
     let mut words = String::new();
     let mut say = |option: &str, value: &dyn fmt::Display| words.push_str(&format!(" {option} {value}"));
     if let Hook::Prerouting { interface: Some(interface) } = rule.hook() {
-        say("-i", interface);
+        say("-i", &interface);
     }
     if !rule.source().is_any() {
         say("-s", &rule.source());

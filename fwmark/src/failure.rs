@@ -3,7 +3,9 @@
 use std::io;
 use std::process::ExitStatus;
 
-/// What went wrong between this program and the kernel's rules.
+use ipvs::netns::NamespaceError;
+
+/// Why the firewall's rules could not be read or changed.
 ///
 /// ```
 /// use fwmark::BackendError;
@@ -28,17 +30,18 @@ pub enum BackendError {
         /// What is missing.
         why: String,
     },
-    /// A table or a chain has the owner's name and not its tag: another program made it, and it is left alone.
-    #[error("there is a {what} named {name} that was not made by this program: remove it, or choose another owner")]
+    /// A table or a chain has the owner's name but not its tag: another program made it. It is left
+    /// alone.
+    #[error("another program made the {what} {name}: remove it, or choose another owner")]
     Foreign {
         /// Table or chain.
         what: &'static str,
         /// Its name.
         name: String,
     },
-    /// Another program changed a rule of the owner into what is no rule of this crate. It can still be replaced and
-    /// removed.
-    #[error("{place} has been changed by somebody else: {what}")]
+    /// Another program changed a rule of the owner, and it is not a rule of this crate any more. It can
+    /// still be replaced and removed.
+    #[error("another program has changed {place}: {what}")]
     Altered {
         /// The table, the chain or the line.
         place: String,
@@ -53,7 +56,7 @@ pub enum BackendError {
         /// Its reason.
         error: io::Error,
     },
-    /// All rules go to the kernel in one piece, and it is larger than a socket may send.
+    /// All rules go to the kernel in one datagram, and it is larger than a socket may send.
     #[error(
         "the rules take {needed} bytes, and this process may send no more than {allowed} at once: \
          run as root outside of a container, or raise net.core.wmem_max to {needed}"
@@ -65,15 +68,15 @@ pub enum BackendError {
         allowed: usize,
     },
     /// Other programs change rules faster than they can be read.
-    #[error("the rules are being changed by others without a pause: nothing was changed, try again")]
+    #[error("other programs keep changing the rules: nothing was changed, try again")]
     Busy,
-    /// The kernel sent what can't be understood.
-    #[error("the kernel's answer is not understood: {0}")]
+    /// The kernel's reply is not understood.
+    #[error("unexpected reply from the kernel: {0}")]
     Answer(&'static str),
-    /// Programs of iptables run in the network namespace in which the back end was opened, and it can't be entered: that needs
-    /// `CAP_SYS_ADMIN` and `/proc`. Nothing was done.
-    #[error("cannot enter the network namespace in which this was opened: {0}")]
-    Network(io::Error),
+    /// Programs of iptables run in the network namespace in which the back end was opened. Entering it
+    /// from another one needs `CAP_SYS_ADMIN` and `/proc`.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
     /// A program could not be run.
     #[error("cannot run {program}: {error}")]
     NotRun {
@@ -82,7 +85,7 @@ pub enum BackendError {
         /// Why.
         error: io::Error,
     },
-    /// A program said no.
+    /// A program failed.
     #[error("{program} failed ({status}): {said}")]
     Program {
         /// Its name.
@@ -92,7 +95,7 @@ pub enum BackendError {
         /// What it wrote to stderr.
         said: String,
     },
-    /// The system refused something else.
-    #[error("talking to the kernel: {0}")]
+    /// A system call failed.
+    #[error("netfilter's netlink socket: {0}")]
     Io(#[from] io::Error),
 }

@@ -2,19 +2,22 @@
 
 use std::net::IpAddr;
 
-use crate::mark::{Mark, SetMark};
+use ipvs::FirewallMark;
+
+use crate::mark::SetMark;
 use crate::network::Network;
 use crate::ports::{PortRange, Ports};
-use crate::rule::{MarkRule, Protocol, Traffic};
+use crate::protocol::Protocol;
+use crate::rule::{MarkRule, Traffic};
 
 /// Several (address, protocol, port) under one mark: what shall stick together.
 ///
 /// ```
-/// use fwmark::{Mark, MarkGroup, PortRange, Protocol};
+/// use fwmark::{FirewallMark, MarkGroup, PortRange, Protocol};
 ///
 /// // FTP: the control connection, and the data connections that a client opens in passive mode.
 /// let vip = "192.0.2.1".parse()?;
-/// let ftp = MarkGroup::new(Mark::new(21)?)
+/// let ftp = MarkGroup::new(FirewallMark::new(21)?)
 ///     .with(vip, Protocol::Tcp, 21)
 ///     .with(vip, Protocol::Tcp, PortRange::new(1024, 65535)?);
 /// assert_eq!(ftp.rules().count(), 1);
@@ -39,8 +42,8 @@ impl MarkGroup {
     /// A group without members yet.
     ///
     /// ```
-    /// use fwmark::{Mark, MarkGroup};
-    /// assert_eq!(MarkGroup::new(Mark::new(10)?).rules().count(), 0);
+    /// use fwmark::{FirewallMark, MarkGroup};
+    /// assert_eq!(MarkGroup::new(FirewallMark::new(10)?).rules().count(), 0);
     /// # Ok::<(), fwmark::InvalidValue>(())
     /// ```
     pub fn new(set: impl Into<SetMark>) -> Self {
@@ -50,9 +53,9 @@ impl MarkGroup {
     /// Adds a port, or a range of ports. What is in the group already is not added again.
     ///
     /// ```
-    /// use fwmark::{Mark, MarkGroup, Protocol};
+    /// use fwmark::{FirewallMark, MarkGroup, Protocol};
     /// let vip = "192.0.2.1".parse()?;
-    /// let once = MarkGroup::new(Mark::new(10)?).with(vip, Protocol::Tcp, 80);
+    /// let once = MarkGroup::new(FirewallMark::new(10)?).with(vip, Protocol::Tcp, 80);
     /// assert_eq!(once.clone().with(vip, Protocol::Tcp, 80), once);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -70,11 +73,11 @@ impl MarkGroup {
     /// The mark that the group gets.
     ///
     /// ```
-    /// use fwmark::{Mark, MarkGroup};
-    /// assert_eq!(MarkGroup::new(Mark::new(10)?).mark().get(), 10);
+    /// use fwmark::{FirewallMark, MarkGroup};
+    /// assert_eq!(MarkGroup::new(FirewallMark::new(10)?).mark().get(), 10);
     /// # Ok::<(), fwmark::InvalidValue>(())
     /// ```
-    pub const fn mark(&self) -> Mark {
+    pub const fn mark(&self) -> FirewallMark {
         self.set.mark()
     }
 
@@ -82,34 +85,21 @@ impl MarkGroup {
     /// are too many for one.
     ///
     /// ```
-    /// use fwmark::{Mark, MarkGroup, Protocol};
+    /// use fwmark::{FirewallMark, MarkGroup, Protocol};
     /// let dns = |address: &str| address.parse().map(|address| (address, Protocol::Udp, 53));
     /// let (one, two) = (dns("192.0.2.1")?, dns("2001:db8::1")?);
-    /// let group = MarkGroup::new(Mark::new(53)?).with(one.0, one.1, one.2).with(two.0, two.1, two.2);
+    /// let group = MarkGroup::new(FirewallMark::new(53)?).with(one.0, one.1, one.2).with(two.0, two.1, two.2);
     /// assert_eq!(group.rules().count(), 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn rules(&self) -> impl Iterator<Item = MarkRule> + '_ {
         self.members.iter().flat_map(|members| {
-            full_rules(&members.ports).into_iter().map(|ports| {
+            Ports::split(members.ports.iter().copied()).into_iter().map(|ports| {
                 MarkRule::new(Network::from(members.address), self.set)
                     .with_traffic(Traffic::Ports(members.protocol, ports))
             })
         })
     }
-}
-
-/// Cuts a list into pieces that a rule has room for.
-fn full_rules(ranges: &[PortRange]) -> Vec<Ports> {
-    let mut pieces: Vec<Ports> = Vec::new();
-    for range in ranges {
-        let grown = pieces.last().map(|piece| Ports::new(piece.ranges().iter().chain([range]).copied()));
-        match (pieces.last_mut(), grown) {
-            (Some(last), Some(Ok(grown))) => *last = grown,
-            _ => pieces.push((*range).into()),
-        }
-    }
-    pieces
 }
 
 #[cfg(test)]
@@ -118,7 +108,7 @@ mod tests {
 
     fn group(count: u16) -> MarkGroup {
         let vip = IpAddr::from([192, 0, 2, 1]);
-        (1..=count).fold(MarkGroup::new(Mark::new(10).unwrap()), |group, n| group.with(vip, Protocol::Tcp, n))
+        (1..=count).fold(MarkGroup::new(FirewallMark::new(10).unwrap()), |group, n| group.with(vip, Protocol::Tcp, n))
     }
 
     #[test]

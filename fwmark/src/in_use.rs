@@ -2,22 +2,23 @@
 
 use std::collections::BTreeSet;
 
+use ipvs::FirewallMark;
+
 use crate::foreign::{Effect, ForeignRule};
-use crate::mark::Mark;
 use crate::rule::MarkRule;
 
 /// The marks that are in use, to find one that is not.
 ///
 /// ```
-/// use fwmark::{Family, Mark, MarksInUse, parse, foreign_rules_of_save};
+/// use fwmark::{Family, FirewallMark, MarksInUse, parse, foreign_rules_of_save};
 /// let rule = parse("iptables -t mangle -A PREROUTING -d 192.0.2.1 -j MARK --set-mark 1")?.rule;
 /// let foreign = foreign_rules_of_save("*mangle\n-A PREROUTING -j MARK --set-xmark 0x2/0x6\n", Family::V4);
 /// let mut in_use = MarksInUse::new();
 /// in_use.add_rules(&[rule]);
 /// in_use.add_foreign(&foreign);
-/// in_use.add(Mark::new(8)?); // of a service, say
+/// in_use.add(FirewallMark::new(8)?); // of a service, say
 /// // 2 to 7 have bits that others write.
-/// assert_eq!(in_use.free(), Some(Mark::new(9)?));
+/// assert_eq!(in_use.free(), Some(FirewallMark::new(9)?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,11 +42,11 @@ impl MarksInUse {
     ///
     /// ```
     /// let mut in_use = fwmark::MarksInUse::new();
-    /// in_use.add(fwmark::Mark::new(1)?);
+    /// in_use.add(fwmark::FirewallMark::new(1)?);
     /// assert_eq!(in_use.free().map(|mark| mark.get()), Some(2));
     /// # Ok::<(), fwmark::InvalidValue>(())
     /// ```
-    pub fn add(&mut self, mark: Mark) {
+    pub fn add(&mut self, mark: FirewallMark) {
         self.marks.insert(mark.get());
     }
 
@@ -72,11 +73,11 @@ impl MarksInUse {
     /// ```
     /// assert_eq!(fwmark::MarksInUse::new().free().map(|mark| mark.get()), Some(1));
     /// ```
-    pub fn free(&self) -> Option<Mark> {
+    pub fn free(&self) -> Option<FirewallMark> {
         // Adding 1 to a number whose bits in use are all set carries over them.
         let next = |mark: &u32| (mark | self.bits).checked_add(1).map(|next| next & !self.bits);
         let mut all = std::iter::successors(next(&0), next);
-        all.find(|mark| !self.marks.contains(mark)).and_then(|mark| Mark::new(mark).ok())
+        all.find(|mark| !self.marks.contains(mark)).and_then(|mark| FirewallMark::new(mark).ok())
     }
 }
 
@@ -88,7 +89,7 @@ mod tests {
     fn bits_of_others_are_left_out() {
         let free = |bits: u32, marks: &[u32]| {
             let in_use = MarksInUse { marks: marks.iter().copied().collect(), bits };
-            in_use.free().map(Mark::get)
+            in_use.free().map(FirewallMark::get)
         };
         assert_eq!(free(0xff, &[]), Some(0x100));
         assert_eq!(free(0b101, &[2]), Some(8));

@@ -27,10 +27,10 @@
 //! - [`check`]: which of them keep packets from their service; [`MarksInUse`] has a free mark.
 //!
 //! ```
-//! use fwmark::{Action, CommandLine, Mark, MarkGroup, Protocol};
+//! use fwmark::{Action, CommandLine, FirewallMark, MarkGroup, Protocol};
 //!
 //! let vip = "192.0.2.1".parse()?;
-//! let shop = MarkGroup::new(Mark::new(10)?).with(vip, Protocol::Tcp, 80).with(vip, Protocol::Tcp, 443);
+//! let shop = MarkGroup::new(FirewallMark::new(10)?).with(vip, Protocol::Tcp, 80).with(vip, Protocol::Tcp, 443);
 //! let lines: Vec<String> = shop.rules().map(|rule| CommandLine { action: Action::Append, rule }.to_string()).collect();
 //! assert_eq!(
 //!     lines,
@@ -39,8 +39,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! All calls block. Of IPVS the crate knows the values that both have, such as [`Family`] and [`Owner`]; [`Mark`] and [`Protocol`]
-//! convert to those of the crate `ipvs`.
+//! All calls block. [`Family`], [`FirewallMark`], [`InvalidValue`] and [`Owner`] are those of the crate `ipvs`. [`Protocol`]
+//! has only protocols with ports, so it converts from `ipvs::Protocol` by `TryFrom`; so does [`InterfacePattern`] from
+//! `ipvs::InterfaceName`.
 //!
 //! # Which numbers a mark may have
 //!
@@ -51,10 +52,10 @@
 mod backend;
 mod check;
 mod command_line;
-mod error;
 mod failure;
 mod group;
 mod in_use;
+mod interface;
 mod iptables;
 mod mark;
 mod network;
@@ -70,26 +71,28 @@ mod number;
 mod overlap;
 mod parse;
 mod ports;
+mod protocol;
 mod rule;
 mod selector;
 
 pub use backend::{Backend, Survey};
 pub use check::{Conflict, check};
 pub use command_line::{Action, CommandLine};
-pub use error::InvalidValue;
 pub use failure::BackendError;
 pub use foreign::{Effect, ForeignRule};
 pub use group::MarkGroup;
 pub use in_use::MarksInUse;
+pub use interface::InterfacePattern;
 pub use iptables::{Iptables, Variant, foreign_rules_of_save};
-pub use ipvs::Family;
 pub use ipvs::owners::Owner;
-pub use mark::{Mark, SetMark};
+pub use ipvs::{Family, FirewallMark, InvalidValue};
+pub use mark::{SetMark, parse_mark};
 pub use network::Network;
 pub use nft::Nftables;
 pub use parse::{ParseError, Reason, parse};
 pub use ports::{PortRange, Ports};
-pub use rule::{Hook, InterfaceName, MarkRule, MixedFamilies, Protocol, Traffic};
+pub use protocol::Protocol;
+pub use rule::{Hook, MarkRule, MixedFamilies, Traffic};
 
 /// The examples of the crate's page.
 #[cfg(doctest)]

@@ -1,107 +1,48 @@
-//! The mark itself, and how a rule writes it.
+//! Marks as rules write them: numbers as iptables reads them, and masks.
 
 use std::fmt;
-use std::num::NonZeroU32;
-use std::str::FromStr;
 
-use ipvs::FirewallMark;
+use ipvs::{FirewallMark, InvalidValue};
 
-use crate::error::InvalidValue;
 use crate::number;
 
-/// A firewall mark: 1 to 4,294,967,295. 0 is what a packet without a mark has.
+const FULL_MASK: u32 = u32::MAX;
+
+/// Reads a mark as iptables does: decimal, hexadecimal after `0x`, octal after `0`.
 ///
-/// Read as iptables reads it, so `0x10` is 16 and `010` is 8; printed in decimal, as `ipvsadm -f` wants it.
+/// [`FirewallMark`] itself reads decimal numbers only, as ipvsadm does.
+///
+/// # Errors
+/// [`InvalidValue`] if it is not a number from 1 to 4,294,967,295.
 ///
 /// ```
-/// use fwmark::Mark;
-/// assert_eq!(Mark::new(10)?, "0xa".parse()?);
-/// assert_eq!("4294967295".parse::<Mark>()?.get(), u32::MAX);
-/// assert!("[1-99]".parse::<Mark>().is_err());
+/// use fwmark::{FirewallMark, parse_mark};
+/// assert_eq!(parse_mark("0xa")?, FirewallMark::new(10)?);
+/// assert_eq!(parse_mark("010")?, FirewallMark::new(8)?);
+/// assert!(parse_mark("[1-99]").is_err());
 /// # Ok::<(), fwmark::InvalidValue>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Mark(NonZeroU32);
-
-impl Mark {
-    /// The mark of this value.
-    ///
-    /// # Errors
-    /// [`InvalidValue`] for 0.
-    ///
-    /// ```
-    /// assert!(fwmark::Mark::new(0).is_err());
-    /// ```
-    pub fn new(value: u32) -> Result<Self, InvalidValue> {
-        NonZeroU32::new(value).map(Mark).ok_or_else(|| Self::refuse("0"))
-    }
-
-    /// Its value.
-    ///
-    /// ```
-    /// assert_eq!(fwmark::Mark::new(10)?.get(), 10);
-    /// # Ok::<(), fwmark::InvalidValue>(())
-    /// ```
-    pub const fn get(self) -> u32 {
-        self.0.get()
-    }
-
-    fn refuse(found: &str) -> InvalidValue {
-        InvalidValue::new("a mark", found, "a number from 1 to 4294967295")
-    }
+pub fn parse_mark(text: &str) -> Result<FirewallMark, InvalidValue> {
+    let mark = number::unsigned(text).and_then(|value| FirewallMark::new(value).ok());
+    mark.ok_or_else(|| InvalidValue::new("firewall mark", text, "a number from 1 to 4294967295"))
 }
 
-/// The mark of a virtual service.
+/// What a rule writes into the 32 bits of a packet's mark: a mark, and a mask of the bits to replace.
+///
+/// Most rules replace all bits ([`From<FirewallMark>`]). A mask leaves the other bits as they were, so
+/// that two uses of marks can share them; but IPVS compares all 32 bits, so the service's mark then
+/// only matches packets whose other bits are 0.
 ///
 /// ```
-/// assert_eq!(fwmark::Mark::from("10".parse::<ipvs::FirewallMark>()?).get(), 10);
-/// # Ok::<(), ipvs::InvalidValue>(())
-/// ```
-impl From<FirewallMark> for Mark {
-    fn from(mark: FirewallMark) -> Self {
-        Mark(mark.into())
-    }
-}
-
-/// ```
-/// assert_eq!(ipvs::FirewallMark::from(fwmark::Mark::new(10)?).get(), 10);
-/// # Ok::<(), fwmark::InvalidValue>(())
-/// ```
-impl From<Mark> for FirewallMark {
-    fn from(mark: Mark) -> Self {
-        mark.0.into()
-    }
-}
-
-impl FromStr for Mark {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        number::unsigned(text).and_then(NonZeroU32::new).map(Mark).ok_or_else(|| Self::refuse(text))
-    }
-}
-
-impl fmt::Display for Mark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-/// What a rule writes into the 32 bits of a packet's mark: a mark, and the bits that are replaced by it.
-///
-/// Mostly all bits are ([`From<Mark>`]). A mask leaves the other bits as they were, so that two uses of marks can
-/// share them; but IPVS compares all 32 bits, so the service's mark then only matches packets whose other bits are 0.
-///
-/// ```
-/// use fwmark::{Mark, SetMark};
-/// let low_byte = SetMark::masked(Mark::new(10)?, 0xff)?;
+/// use fwmark::{FirewallMark, SetMark};
+/// let low_byte = SetMark::masked(FirewallMark::new(10)?, 0xff)?;
 /// assert_eq!(low_byte.applied_to(0x1234), 0x120a);
-/// assert_eq!(SetMark::from(Mark::new(10)?).applied_to(0x1234), 10);
+/// assert_eq!(SetMark::from(FirewallMark::new(10)?).applied_to(0x1234), 10);
 /// # Ok::<(), fwmark::InvalidValue>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SetMark {
-    mark: Mark,
+    mark: FirewallMark,
     mask: u32,
 }
 
@@ -109,18 +50,18 @@ impl SetMark {
     /// Replaces only the bits of the mask.
     ///
     /// # Errors
-    /// [`InvalidValue`] if the mark has a bit outside of the mask: what the packet then gets would depend on the mark it
-    /// had before.
+    /// [`InvalidValue`] if the mark has a bit outside of the mask: the result would depend on the mark
+    /// that the packet had before.
     ///
     /// ```
-    /// use fwmark::{Mark, SetMark};
-    /// assert!(SetMark::masked(Mark::new(0x100)?, 0xff).is_err());
+    /// use fwmark::{FirewallMark, SetMark};
+    /// assert!(SetMark::masked(FirewallMark::new(0x100)?, 0xff).is_err());
     /// # Ok::<(), fwmark::InvalidValue>(())
     /// ```
-    pub fn masked(mark: Mark, mask: u32) -> Result<Self, InvalidValue> {
+    pub fn masked(mark: FirewallMark, mask: u32) -> Result<Self, InvalidValue> {
         if mark.get() & !mask != 0 {
-            let found = format!("{:#x}/{mask:#x}", mark.get());
-            return Err(InvalidValue::new("a mark under a mask", found, "a mark whose bits are all in the mask"));
+            let given = format!("{:#x}/{mask:#x}", mark.get());
+            return Err(InvalidValue::new("mark with a mask", given, "a mark whose bits are all in the mask"));
         }
         Ok(SetMark { mark, mask })
     }
@@ -128,19 +69,19 @@ impl SetMark {
     /// The mark.
     ///
     /// ```
-    /// use fwmark::{Mark, SetMark};
-    /// assert_eq!(SetMark::from(Mark::new(10)?).mark().get(), 10);
+    /// use fwmark::{FirewallMark, SetMark};
+    /// assert_eq!(SetMark::from(FirewallMark::new(10)?).mark().get(), 10);
     /// # Ok::<(), fwmark::InvalidValue>(())
     /// ```
-    pub const fn mark(self) -> Mark {
+    pub const fn mark(self) -> FirewallMark {
         self.mark
     }
 
-    /// The bits that are replaced.
+    /// The bits to replace.
     ///
     /// ```
-    /// use fwmark::{Mark, SetMark};
-    /// assert_eq!(SetMark::from(Mark::new(10)?).mask(), 0xffff_ffff);
+    /// use fwmark::{FirewallMark, SetMark};
+    /// assert_eq!(SetMark::from(FirewallMark::new(10)?).mask(), 0xffff_ffff);
     /// # Ok::<(), fwmark::InvalidValue>(())
     /// ```
     pub const fn mask(self) -> u32 {
@@ -150,49 +91,49 @@ impl SetMark {
     /// The mark of a packet after the rule, from its mark before.
     ///
     /// ```
-    /// use fwmark::{Mark, SetMark};
-    /// assert_eq!(SetMark::masked(Mark::new(1)?, 1)?.applied_to(6), 7);
+    /// use fwmark::{FirewallMark, SetMark};
+    /// assert_eq!(SetMark::masked(FirewallMark::new(1)?, 1)?.applied_to(6), 7);
     /// # Ok::<(), fwmark::InvalidValue>(())
     /// ```
     pub const fn applied_to(self, before: u32) -> u32 {
         (before & !self.mask) | self.mark.get()
     }
 
-    /// Reads the value of `--set-mark`, which replaces the bits of the value too, even outside of the mask.
+    /// Reads the value of `--set-mark`, which replaces the bits of the mark even outside of the mask.
     pub(crate) fn parse_set_mark(text: &str) -> Result<Self, InvalidValue> {
         let (mark, mask) = parse_pair(text)?;
         Ok(SetMark { mark, mask: mask | mark.get() })
     }
 
-    /// Reads the value of `--set-xmark`, which flips what is set outside of the mask: refused.
+    /// Reads the value of `--set-xmark`. Bits outside of the mask, which iptables flips, are refused.
     pub(crate) fn parse_set_xmark(text: &str) -> Result<Self, InvalidValue> {
         let (mark, mask) = parse_pair(text)?;
         SetMark::masked(mark, mask)
     }
 }
 
-impl From<Mark> for SetMark {
-    fn from(mark: Mark) -> Self {
-        SetMark { mark, mask: u32::MAX }
+impl From<FirewallMark> for SetMark {
+    fn from(mark: FirewallMark) -> Self {
+        SetMark { mark, mask: FULL_MASK }
     }
 }
 
-/// Prints the option that says the same: `--set-mark 10`, or `--set-xmark 0xa/0xff` with a mask.
+/// Prints the option of iptables: `--set-mark 10`, or `--set-xmark 0xa/0xff` with a mask.
 impl fmt::Display for SetMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.mask {
-            u32::MAX => write!(f, "--set-mark {}", self.mark),
+            FULL_MASK => write!(f, "--set-mark {}", self.mark),
             mask => write!(f, "--set-xmark {:#x}/{mask:#x}", self.mark.get()),
         }
     }
 }
 
 /// `MARK` or `MARK/MASK`.
-fn parse_pair(text: &str) -> Result<(Mark, u32), InvalidValue> {
-    let Some((mark, mask)) = text.split_once('/') else { return Ok((text.parse()?, u32::MAX)) };
-    let mask = number::unsigned(mask)
-        .ok_or_else(|| InvalidValue::new("a mask of a mark", mask, "a number from 0 to 4294967295"))?;
-    Ok((mark.parse()?, mask))
+fn parse_pair(text: &str) -> Result<(FirewallMark, u32), InvalidValue> {
+    let Some((mark, mask)) = text.split_once('/') else { return Ok((parse_mark(text)?, FULL_MASK)) };
+    let mask =
+        number::unsigned(mask).ok_or_else(|| InvalidValue::new("mask", mask, "a number from 0 to 4294967295"))?;
+    Ok((parse_mark(mark)?, mask))
 }
 
 #[cfg(test)]
@@ -212,8 +153,8 @@ mod tests {
     }
 
     #[test]
-    fn what_clears_a_mark_is_refused() {
-        assert_eq!(SetMark::parse_set_xmark("0/0xff").unwrap_err().found(), "0");
-        assert_eq!(SetMark::parse_set_mark("1/").unwrap_err().found(), "");
+    fn clearing_a_mark_is_refused() {
+        assert_eq!(SetMark::parse_set_xmark("0/0xff").unwrap_err().given(), "0");
+        assert_eq!(SetMark::parse_set_mark("1/").unwrap_err().given(), "");
     }
 }

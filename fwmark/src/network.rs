@@ -4,13 +4,13 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use ipvs::Family;
+use ipnet::{IpNet, Ipv4Net};
+use ipvs::{Family, InvalidValue};
 
-use crate::error::InvalidValue;
-
-/// An address with a prefix length: one host, a network, or everything of a family.
+/// An address with a prefix length: one host, a network, or all addresses of a family.
 ///
-/// The bits behind the prefix are always 0, as iptables keeps them. A host prints without its prefix.
+/// It is an [`IpNet`] whose bits after the prefix are 0, as iptables keeps them. A host prints without
+/// its prefix.
 ///
 /// ```
 /// use fwmark::Network;
@@ -20,10 +20,7 @@ use crate::error::InvalidValue;
 /// # Ok::<(), fwmark::InvalidValue>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Network {
-    address: IpAddr,
-    prefix: u8,
-}
+pub struct Network(IpNet);
 
 impl Network {
     /// The network of this address and prefix length.
@@ -36,34 +33,42 @@ impl Network {
     /// assert!(Network::new("192.0.2.1".parse().unwrap(), 33).is_err());
     /// ```
     pub fn new(address: IpAddr, prefix: u8) -> Result<Self, InvalidValue> {
-        if prefix > Network::from(address).prefix {
-            return Err(InvalidValue::new("a prefix length", prefix.to_string(), "0 to 32 in IPv4, 0 to 128 in IPv6"));
-        }
-        Ok(Network { address: masked(address, prefix), prefix })
+        let allowed = "0 to 32 in IPv4, 0 to 128 in IPv6";
+        let network = IpNet::new(address, prefix);
+        network.map(Self::from).map_err(|_| InvalidValue::new("prefix length", prefix.to_string(), allowed))
     }
 
-    /// Everything of a family.
+    /// All addresses of a family.
     ///
     /// ```
     /// use fwmark::{Family, Network};
     /// assert_eq!(Network::any(Family::V4).to_string(), "0.0.0.0/0");
     /// ```
     pub const fn any(family: Family) -> Self {
-        let address = match family {
-            Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        };
-        Network { address, prefix: 0 }
+        Network(match family {
+            Family::V4 => IpNet::new_assert(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+            Family::V6 => IpNet::new_assert(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
+        })
     }
 
-    /// Is it everything of its family?
+    /// Is it all addresses of its family?
     ///
     /// ```
     /// assert!("::/0".parse::<fwmark::Network>()?.is_any());
     /// # Ok::<(), fwmark::InvalidValue>(())
     /// ```
-    pub const fn is_any(self) -> bool {
-        self.prefix == 0
+    pub fn is_any(self) -> bool {
+        self.prefix() == 0
+    }
+
+    /// Is it one address?
+    ///
+    /// ```
+    /// assert!("192.0.2.1".parse::<fwmark::Network>()?.is_host());
+    /// # Ok::<(), fwmark::InvalidValue>(())
+    /// ```
+    pub fn is_host(self) -> bool {
+        self.prefix() == self.0.max_prefix_len()
     }
 
     /// Its first address.
@@ -72,8 +77,8 @@ impl Network {
     /// assert_eq!("192.0.2.7/24".parse::<fwmark::Network>()?.address().to_string(), "192.0.2.0");
     /// # Ok::<(), fwmark::InvalidValue>(())
     /// ```
-    pub const fn address(self) -> IpAddr {
-        self.address
+    pub fn address(self) -> IpAddr {
+        self.0.addr()
     }
 
     /// Its last address.
@@ -83,10 +88,7 @@ impl Network {
     /// # Ok::<(), fwmark::InvalidValue>(())
     /// ```
     pub fn last(self) -> IpAddr {
-        match self.address {
-            IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() | !v4_mask(self.prefix)).into(),
-            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() | !v6_mask(self.prefix)).into(),
-        }
+        self.0.broadcast()
     }
 
     /// Its prefix length in bits.
@@ -95,8 +97,8 @@ impl Network {
     /// assert_eq!("192.0.2.1".parse::<fwmark::Network>()?.prefix(), 32);
     /// # Ok::<(), fwmark::InvalidValue>(())
     /// ```
-    pub const fn prefix(self) -> u8 {
-        self.prefix
+    pub fn prefix(self) -> u8 {
+        self.0.prefix_len()
     }
 
     /// The family of its address.
@@ -106,11 +108,8 @@ impl Network {
     /// assert_eq!("192.0.2.1".parse::<Network>()?.family(), Family::V4);
     /// # Ok::<(), fwmark::InvalidValue>(())
     /// ```
-    pub const fn family(self) -> Family {
-        match self.address {
-            IpAddr::V4(_) => Family::V4,
-            IpAddr::V6(_) => Family::V6,
-        }
+    pub fn family(self) -> Family {
+        Family::of(self.address())
     }
 
     /// Is the address in it?
@@ -122,70 +121,66 @@ impl Network {
     /// # Ok::<(), fwmark::InvalidValue>(())
     /// ```
     pub fn contains(self, address: IpAddr) -> bool {
-        // An address of the other family stays one of the other family, so it is never equal.
-        masked(address, self.prefix) == self.address
+        self.0.contains(&address)
+    }
+
+    /// Is there an address in both?
+    ///
+    /// ```
+    /// use fwmark::Network;
+    /// let [wide, narrow, other] =
+    ///     ["192.0.2.0/24", "192.0.2.128/25", "192.0.3.0/24"].map(|text| text.parse::<Network>().unwrap());
+    /// assert!(wide.overlaps(narrow) && narrow.overlaps(wide) && !wide.overlaps(other));
+    /// ```
+    pub fn overlaps(self, other: Network) -> bool {
+        self.0.contains(&other.0) || other.0.contains(&self.0)
     }
 }
 
 /// The host alone.
 impl From<IpAddr> for Network {
     fn from(address: IpAddr) -> Self {
-        let prefix = if address.is_ipv4() { 32 } else { 128 };
-        Network { address, prefix }
+        Network(address.into())
+    }
+}
+
+/// The network that the address is in.
+impl From<IpNet> for Network {
+    fn from(network: IpNet) -> Self {
+        Network(network.trunc())
+    }
+}
+
+impl From<Network> for IpNet {
+    fn from(network: Network) -> Self {
+        network.0
     }
 }
 
 impl FromStr for Network {
     type Err = InvalidValue;
 
-    /// Reads `ADDRESS`, `ADDRESS/PREFIX` or, in IPv4, `ADDRESS/255.255.0.0`. Host names are refused: what they stand for
-    /// may change behind the rule's back.
+    /// Reads `ADDRESS`, `ADDRESS/PREFIX` or, in IPv4, `ADDRESS/255.255.0.0`. Host names are refused:
+    /// what they stand for can change after the rule was made.
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let refuse = || InvalidValue::new("an address", text, "an IPv4 or IPv6 address, with /PREFIX for a network");
-        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
-        let address: IpAddr = address.parse().map_err(|_| refuse())?;
-        match prefix {
-            None => Ok(address.into()),
-            Some(prefix) => Network::new(address, parse_prefix(address, prefix).ok_or_else(refuse)?),
-        }
+        let allowed = "an IPv4 or IPv6 address, with /PREFIX for a network";
+        read(text).map(Network::from).ok_or_else(|| InvalidValue::new("address", text, allowed))
+    }
+}
+
+fn read(text: &str) -> Option<IpNet> {
+    let Some((address, mask)) = text.split_once('/') else { return text.parse().ok().map(IpAddr::into) };
+    // The parser of `ipnet` takes more than that of the standard library, such as leading zeros.
+    match (address.parse().ok()?, mask.parse()) {
+        (IpAddr::V4(address), Ok(mask)) => Ipv4Net::with_netmask(address, mask).ok().map(IpNet::from),
+        _ => text.parse().ok(),
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == Network::from(self.address) {
-            write!(f, "{}", self.address)
-        } else {
-            write!(f, "{}/{}", self.address, self.prefix)
-        }
+        if self.is_host() { self.address().fmt(f) } else { self.0.fmt(f) }
     }
-}
-
-/// A length in digits or, for IPv4, a mask whose ones all come first.
-fn parse_prefix(address: IpAddr, text: &str) -> Option<u8> {
-    if let (IpAddr::V4(_), Ok(mask)) = (address, text.parse::<Ipv4Addr>()) {
-        let bits = mask.to_bits();
-        return (bits.leading_ones() == bits.count_ones()).then_some(bits.leading_ones() as u8);
-    }
-    // `parse` alone would take a sign.
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
-}
-
-fn masked(address: IpAddr, prefix: u8) -> IpAddr {
-    match address {
-        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & v4_mask(prefix)).into(),
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & v6_mask(prefix)).into(),
-    }
-}
-
-// A shift by the whole width is no shift in Rust, hence `checked_shl`.
-
-fn v4_mask(prefix: u8) -> u32 {
-    u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or(0)
-}
-
-fn v6_mask(prefix: u8) -> u128 {
-    u128::MAX.checked_shl(128_u32.saturating_sub(prefix.into())).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -193,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prefixes_go_to_both_ends() {
+    fn prefixes_reach_from_none_to_all_bits() {
         let network = |text: &str| text.parse::<Network>().unwrap().to_string();
         assert_eq!(network("192.0.2.1/0"), "0.0.0.0/0");
         assert_eq!(network("192.0.2.1/0.0.0.0"), "0.0.0.0/0");
@@ -203,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_refused() {
+    fn other_texts_are_refused() {
         for text in [
             "",
             "/",

@@ -1,17 +1,18 @@
-//! Command lines of iptables to rules. Printing them is in `line.rs`.
+//! Command lines of iptables to rules. Printing them is in `command_line.rs`.
 
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use ipvs::Family;
+use ipvs::{Family, InvalidValue};
 
 use crate::command_line::{Action, CommandLine};
-use crate::error::InvalidValue;
+use crate::interface::InterfacePattern;
 use crate::mark::SetMark;
 use crate::network::Network;
 use crate::number;
 use crate::ports::{PortRange, Ports};
-use crate::rule::{Hook, InterfaceName, MarkRule, Protocol, Traffic};
+use crate::protocol::Protocol;
+use crate::rule::{Hook, MarkRule, Traffic};
 
 /// Reads a command line of iptables or ip6tables that sets a mark.
 ///
@@ -42,6 +43,14 @@ pub fn parse(line: &str) -> Result<CommandLine, ParseError> {
         draft.take(option, word, value, &mut words)?;
     }
     draft.finish(words.end())
+}
+
+impl FromStr for CommandLine {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        parse(text)
+    }
 }
 
 /// A line that was not understood: the word where reading stopped, its place, and the reason.
@@ -142,7 +151,7 @@ pub enum Reason {
     #[error("of the matches only multiport and that of the protocol given by -p are understood")]
     Match,
     /// A value that can't be.
-    #[error(transparent)]
+    #[error("invalid {}, expected {}", .0.what(), .0.allowed())]
     Value(#[from] InvalidValue),
     /// An address of the other family.
     #[error("iptables takes IPv4 addresses, ip6tables those of IPv6")]
@@ -303,7 +312,7 @@ struct Draft<'a> {
     table: Option<()>,
     action: Option<Action>,
     is_output: bool,
-    interface: Option<(Word<'a>, InterfaceName)>,
+    interface: Option<(Word<'a>, InterfacePattern)>,
     source: Option<Network>,
     destination: Option<Network>,
     protocol: Option<Protocol>,
@@ -440,7 +449,7 @@ fn traffic(protocol: Option<Protocol>, ports: Option<Ports>) -> Traffic {
     }
 }
 
-fn hook(is_output: bool, interface: Option<(Word<'_>, InterfaceName)>) -> Result<Hook, ParseError> {
+fn hook(is_output: bool, interface: Option<(Word<'_>, InterfacePattern)>) -> Result<Hook, ParseError> {
     match (is_output, interface) {
         (false, interface) => Ok(Hook::Prerouting { interface: interface.map(|(_, name)| name) }),
         (true, None) => Ok(Hook::Output),
@@ -450,7 +459,7 @@ fn hook(is_output: bool, interface: Option<(Word<'_>, InterfaceName)>) -> Result
 
 fn place(word: Word<'_>) -> Result<NonZeroU32, ParseError> {
     number::unsigned(word.text).and_then(NonZeroU32::new).ok_or_else(|| {
-        word.refused(InvalidValue::new("a place in the chain", word.text, "a number from 1 to 4294967295"))
+        word.refused(InvalidValue::new("position in the chain", word.text, "a number from 1 to 4294967295"))
     })
 }
 

@@ -1,9 +1,11 @@
 //! Ports, ranges and lists of both.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use crate::error::InvalidValue;
+use ipvs::InvalidValue;
+
 use crate::number;
 
 /// A port, or all ports from a first to a last one.
@@ -69,7 +71,7 @@ impl PortRange {
     }
 
     fn refuse(found: &str) -> InvalidValue {
-        InvalidValue::new("a port", found, "a number from 0 to 65535, or FIRST:LAST")
+        InvalidValue::new("port", found, "a number from 0 to 65535, or FIRST:LAST")
     }
 }
 
@@ -77,6 +79,26 @@ impl PortRange {
 impl From<u16> for PortRange {
     fn from(port: u16) -> Self {
         PortRange { first: port, last: port }
+    }
+}
+
+/// Fails for an empty range.
+///
+/// ```
+/// assert_eq!(fwmark::PortRange::try_from(80..=90)?.to_string(), "80:90");
+/// # Ok::<(), fwmark::InvalidValue>(())
+/// ```
+impl TryFrom<RangeInclusive<u16>> for PortRange {
+    type Error = InvalidValue;
+
+    fn try_from(range: RangeInclusive<u16>) -> Result<Self, InvalidValue> {
+        Self::new(*range.start(), *range.end())
+    }
+}
+
+impl From<PortRange> for RangeInclusive<u16> {
+    fn from(range: PortRange) -> Self {
+        range.first..=range.last
     }
 }
 
@@ -143,9 +165,32 @@ impl Ports {
         let slots: usize = ports.0.iter().map(|range| range.slots()).sum();
         if slots == 0 || slots > Self::SLOTS {
             let allowed = "1 to 15 ports, of which a range counts as two";
-            return Err(InvalidValue::new("a list of ports for one rule", ports.to_string(), allowed));
+            return Err(InvalidValue::new("list of ports", ports.to_string(), allowed));
         }
         Ok(ports)
+    }
+
+    /// All these ports, in this order, as few lists as they fit into.
+    ///
+    /// ```
+    /// use fwmark::Ports;
+    /// let lists = Ports::split((1..=20).map(Into::into));
+    /// assert_eq!(lists.iter().map(|ports| ports.ranges().len()).collect::<Vec<_>>(), [15, 5]);
+    /// ```
+    pub fn split(ranges: impl IntoIterator<Item = PortRange>) -> Vec<Self> {
+        let mut lists: Vec<Ports> = Vec::new();
+        let mut free = 0;
+        for range in ranges {
+            match lists.last_mut() {
+                Some(Ports(last)) if range.slots() <= free => last.push(range),
+                _ => {
+                    lists.push(range.into());
+                    free = Self::SLOTS;
+                }
+            }
+            free -= range.slots();
+        }
+        lists
     }
 
     /// The ports and ranges, in their order.

@@ -5,9 +5,12 @@ use std::net::IpAddr;
 
 use ipvs::Family;
 
+use crate::interface::InterfacePattern;
+use crate::mark::SetMark;
 use crate::network::Network;
 use crate::ports::Ports;
-use crate::rule::{Hook, InterfaceName, MarkRule, Protocol, Traffic};
+use crate::protocol::Protocol;
+use crate::rule::{Hook, MarkRule, Traffic};
 
 /// Addresses of one family from a first to a last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +57,7 @@ pub(crate) struct Selector {
     /// Can the director's own?
     pub(crate) director: bool,
     pub(crate) family: Option<Family>,
-    pub(crate) interface: Option<InterfaceName>,
+    pub(crate) interface: Option<InterfacePattern>,
     pub(crate) source: Option<Span>,
     pub(crate) destination: Option<Span>,
     /// Its number.
@@ -102,7 +105,7 @@ impl Selector {
         }
     }
 
-    fn is_elsewhere(&self, hook: &Hook) -> bool {
+    fn is_elsewhere(&self, hook: Hook) -> bool {
         match (hook, &self.interface) {
             (Hook::Output, _) => !self.director,
             (Hook::Prerouting { interface: Some(own) }, Some(foreign)) => !self.outside || !own.overlaps(foreign),
@@ -123,20 +126,20 @@ impl Selector {
     }
 
     /// The widest rule that it is, if it is one, to be given its mark.
-    pub(crate) fn to_rule(&self, set: crate::SetMark) -> Option<MarkRule> {
+    pub(crate) fn to_rule(&self, set: SetMark) -> Option<MarkRule> {
         let family = self.family.filter(|_| !self.is_narrower)?;
         let network = |span: Option<Span>| match span {
             None => Some(Network::any(family)),
             Some(span) => span.network().filter(|network| network.family() == family),
         };
         let hook = match (self.outside, self.director) {
-            (true, false) => Hook::Prerouting { interface: self.interface.clone() },
+            (true, false) => Hook::Prerouting { interface: self.interface },
             (false, true) => Hook::Output,
             _ => return None,
         };
         let protocol = match self.protocol {
             None => None,
-            Some(number) => Some(Protocol::of_number(number)?),
+            Some(number) => Some(Protocol::from_number(number)?),
         };
         let traffic = match (protocol, &self.ports) {
             (None, None) => Traffic::Any,
@@ -159,7 +162,7 @@ impl fmt::Display for Selector {
         say("-s", self.source.map(|span| span.to_string()));
         say("-d", self.destination.map(|span| span.to_string()));
         let protocol =
-            |number| Protocol::of_number(number).map_or_else(|| number.to_string(), |known| known.to_string());
+            |number| Protocol::from_number(number).map_or_else(|| number.to_string(), |known| known.to_string());
         say("-p", self.protocol.map(protocol));
         say("--dports", self.ports.as_ref().map(ToString::to_string));
         if self.is_narrower {

@@ -1,7 +1,7 @@
 //! The iptables lines of three web articles on firewall marks, as people paste them: what is right, and what the web page
 //! or its author spoiled.
 
-use fwmark::{Action, CommandLine, Mark, MarkGroup, ParseError, Protocol, Reason, parse};
+use fwmark::{Action, CommandLine, FirewallMark, MarkGroup, ParseError, Protocol, Reason, parse};
 
 /// Stops a line at this word, for this reason.
 #[track_caller]
@@ -42,7 +42,8 @@ fn a_value_may_be_glued_to_its_option() {
 #[test]
 fn http_and_https_of_one_shop_are_a_group() {
     let vip = "172.16.4.1".parse().unwrap();
-    let group = MarkGroup::new(Mark::new(10).unwrap()).with(vip, Protocol::Tcp, 80).with(vip, Protocol::Tcp, 443);
+    let group =
+        MarkGroup::new(FirewallMark::new(10).unwrap()).with(vip, Protocol::Tcp, 80).with(vip, Protocol::Tcp, 443);
     let printed: Vec<String> =
         group.rules().map(|rule| CommandLine { action: Action::Append, rule }.to_string()).collect();
     assert_eq!(

@@ -60,18 +60,18 @@ fn what_narrows_a_rule_in_another_way_is_refused() {
 
 #[test]
 fn values_are_checked_where_they_stand() {
-    stops(&line("-p tcp --dport http"), "http", "not a port: allowed is a number from 0 to 65535, or FIRST:LAST");
-    stops(&line("-p icmp"), "icmp", "not a protocol with ports: allowed is tcp, udp or sctp");
+    stops(&line("-p tcp --dport http"), "http", "invalid port, expected a number from 0 to 65535, or FIRST:LAST");
+    stops(&line("-p icmp"), "icmp", "invalid protocol, expected tcp, udp or sctp");
     stops(
         &line("-d shop.example"),
         "shop.example",
-        "not an address: allowed is an IPv4 or IPv6 address, with /PREFIX for a network",
+        "invalid address, expected an IPv4 or IPv6 address, with /PREFIX for a network",
     );
     stops(&line("-d 2001:db8::1"), "2001:db8::1", "iptables takes IPv4 addresses, ip6tables those of IPv6");
     stops(
         &line("").replace("set-mark 10", "set-xmark 0x100/0xff"),
         "0x100/0xff",
-        "not a mark under a mask: allowed is a mark whose bits are all in the mask",
+        "invalid mark with a mask, expected a mark whose bits are all in the mask",
     );
 }
 

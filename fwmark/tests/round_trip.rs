@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-use fwmark::{Action, CommandLine, Hook, InterfaceName, Mark, MarkGroup, MarkRule, Network, PortRange, Ports};
-use fwmark::{Protocol, SetMark, Traffic, parse};
+use fwmark::{Action, CommandLine, FirewallMark, Hook, InterfacePattern, MarkGroup, MarkRule, Network};
+use fwmark::{PortRange, Ports, Protocol, SetMark, Traffic, parse, parse_mark};
 use proptest::prelude::*;
 
-fn mark() -> impl Strategy<Value = Mark> {
-    prop_oneof![1..100u32, any::<u32>().prop_map(|value| value.max(1))].prop_map(|value| Mark::new(value).unwrap())
+fn mark() -> impl Strategy<Value = FirewallMark> {
+    prop_oneof![1..100u32, any::<u32>().prop_map(|value| value.max(1))]
+        .prop_map(|value| FirewallMark::new(value).unwrap())
 }
 
 fn set() -> impl Strategy<Value = SetMark> {
@@ -50,7 +51,7 @@ fn traffic() -> impl Strategy<Value = Traffic> {
 }
 
 fn hook() -> impl Strategy<Value = Hook> {
-    let name = "[-a-zA-Z0-9._@:+]{1,15}".prop_map(|name| name.parse::<InterfaceName>().unwrap());
+    let name = "[-a-zA-Z0-9._@:+]{1,15}".prop_map(|name| name.parse::<InterfacePattern>().unwrap());
     prop_oneof![Just(Hook::Output), prop::option::of(name).prop_map(|interface| Hook::Prerouting { interface })]
 }
 
@@ -87,7 +88,7 @@ proptest! {
     fn values_are_read_back_too(network in any::<bool>().prop_flat_map(network), range in range(), mark in mark()) {
         prop_assert_eq!(network.to_string().parse(), Ok(network));
         prop_assert_eq!(range.to_string().parse(), Ok(range));
-        prop_assert_eq!(mark.to_string().parse(), Ok(mark));
+        prop_assert_eq!(parse_mark(&mark.to_string()), Ok(mark));
     }
 
     #[test]
@@ -125,7 +126,7 @@ proptest! {
     ) {
         let address = |last: u8| IpAddr::from([192, 0, 2, last]);
         let mut expected = HashSet::new();
-        let mut group = MarkGroup::new(Mark::new(10).unwrap());
+        let mut group = MarkGroup::new(FirewallMark::new(10).unwrap());
         for (last, protocol, first, more) in members {
             group = group.with(address(last), protocol, PortRange::new(first, first + more).unwrap());
             expected.extend((first..=first + more).map(|port| (address(last), protocol, port)));

@@ -15,7 +15,13 @@ pub struct InvalidValue {
 }
 
 impl InvalidValue {
-    pub(crate) fn new(what: &'static str, given: impl Into<String>, allowed: &'static str) -> Self {
+    /// A refusal of `given`, for the types of crates that build on this one.
+    ///
+    /// ```
+    /// let error = ipvs::InvalidValue::new("port", "http", "a number from 0 to 65535");
+    /// assert_eq!(error.to_string(), "invalid port \"http\": a number from 0 to 65535");
+    /// ```
+    pub fn new(what: &'static str, given: impl Into<String>, allowed: &'static str) -> Self {
         InvalidValue { what, given: given.into(), allowed }
     }
 

@@ -7,7 +7,14 @@ use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::*;
+use crate::daemon::DaemonRole;
+use crate::destination::{TunnelFlags, Weight};
+use crate::errno::Errno;
+use crate::info::Version;
+use crate::invalid_value::InvalidValue;
+use crate::kernel::{Behaviors, KernelVersion};
+use crate::name::{InterfaceName, PersistenceEngine, Scheduler};
+use crate::service::{FirewallMark, Netmask, Persistence, Protocol, SchedulerFlags, ServiceKey};
 
 /// Types that print what they parse from, some only after a conversion.
 macro_rules! as_text {
@@ -83,7 +90,7 @@ mod tests {
     use serde::de::DeserializeOwned;
 
     use super::*;
-    use crate::strategies;
+    use crate::{strategies, *};
 
     fn reread<T: Serialize + DeserializeOwned>(value: &T) -> Result<T, TestCaseError> {
         let text = serde_json::to_string(value).map_err(|error| TestCaseError::fail(error.to_string()))?;

@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use ipvs::Family;
 use ipvs::owners::Owner;
+use ipvs::{Family, FirewallMark};
 
 use super::save::{Saved, rules};
 use crate::command_line::matches;
 use crate::failure::BackendError;
 use crate::foreign::Effect;
-use crate::mark::{Mark, SetMark};
+use crate::mark::SetMark;
 use crate::rule::{Hook, MarkRule};
 use crate::selector::Selector;
 
@@ -55,7 +55,7 @@ impl Way {
     }
 
     fn has(&self, rule: &MarkRule) -> bool {
-        self.is_director == (rule.hook() == &Hook::Output)
+        self.is_director == (rule.hook() == Hook::Output)
     }
 
     fn read(&self, owner: &Owner, family: Family, saved: &str, all: &[Saved<'_>]) -> Chain {
@@ -86,7 +86,7 @@ fn number(rule: &Saved<'_>, owner: &Owner) -> Option<u32> {
 fn numbered(rule: &Saved<'_>, owner: &Owner, packets: Selector) -> Result<Numbered, String> {
     let strange = || rule.line.trim().to_owned();
     let set = match rule.effect() {
-        Some(Effect::Set { value, mask }) => Mark::new(value).and_then(|mark| SetMark::masked(mark, mask)).ok(),
+        Some(Effect::Set { value, mask }) => FirewallMark::new(value).and_then(|mark| SetMark::masked(mark, mask)).ok(),
         _ => None,
     };
     let read = set.and_then(|set| rule.selector(packets).to_rule(set));

@@ -1,17 +1,11 @@
 //! The programs of iptables: which there are, and running them.
 
 use std::fmt;
-use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
-use std::thread;
-
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use ipvs::Family;
+use ipvs::netns::Namespace;
 
 use crate::failure::BackendError;
 
@@ -50,47 +44,14 @@ impl fmt::Display for Variant {
     }
 }
 
-/// The network namespace of the calling thread.
-const OWN: &str = "/proc/thread-self/ns/net";
-
-/// The network namespace in which programs run: that of the thread that asked for them first.
-#[derive(Clone, Debug)]
-struct Network(Arc<File>);
-
-impl Network {
-    fn of_this_thread() -> Result<Self, BackendError> {
-        File::open(OWN).map(|file| Network(Arc::new(file))).map_err(BackendError::Network)
-    }
-
-    /// Is this thread still, or again, in it?
-    fn is_here(&self) -> io::Result<bool> {
-        let (there, here) = (self.0.metadata()?, fs::metadata(OWN)?);
-        Ok((there.dev(), there.ino()) == (here.dev(), here.ino()))
-    }
-
-    /// Does something in it. This thread stays where it is: another one goes there and ends there.
-    fn visit<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
-        if self.is_here()? {
-            return Ok(work());
-        }
-        let go = || {
-            move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))?;
-            Ok(work())
-        };
-        thread::scope(|scope| {
-            let visitor = thread::Builder::new().spawn_scoped(scope, go)?;
-            visitor.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    }
-}
-
 /// A set of programs.
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
     pub(super) variant: Variant,
     /// What stands between `iptables` and the rest of a name: `-legacy`, `-nft`, or nothing.
     infix: &'static str,
-    network: Network,
+    /// That of the thread that asked for them first.
+    namespace: Namespace,
 }
 
 impl Programs {
@@ -117,22 +78,22 @@ impl Programs {
     }
 
     fn with_infix(infix: &'static str) -> Result<Self, BackendError> {
-        let network = Network::of_this_thread()?;
-        let said = run(&network, &format!("iptables{infix}-restore"), &["--version"], "")?;
-        Ok(Programs { variant: Variant::of_version(&said), infix, network })
+        let namespace = Namespace::of_this_thread()?;
+        let output = run(&namespace, &format!("iptables{infix}-restore"), &["--version"], "")?;
+        Ok(Programs { variant: Variant::of_version(&output), infix, namespace })
     }
 
     /// All rules of a table, or of all tables that are in use.
     pub(super) fn save(&self, family: Family, table: Option<&str>) -> Result<String, BackendError> {
         let table: Vec<&str> = table.into_iter().flat_map(|table| ["-t", table]).collect();
-        run(&self.network, &self.name(family, "save"), &table, "")
+        run(&self.namespace, &self.name(family, "save"), &table, "")
     }
 
     /// Makes all changes of a table, or none.
     pub(super) fn restore(&self, family: Family, changes: &str) -> Result<(), BackendError> {
         // nftables needs no lock, and its variant passes over the option.
         let wait = format!("--wait={PATIENCE}");
-        run(&self.network, &self.name(family, "restore"), &["--noflush", &wait], changes).map(drop)
+        run(&self.namespace, &self.name(family, "restore"), &["--noflush", &wait], changes).map(drop)
     }
 
     fn name(&self, family: Family, what: &str) -> String {
@@ -145,12 +106,15 @@ impl Programs {
 }
 
 /// Runs a program in this network namespace to its end. Gives what it wrote to stdout.
-fn run(network: &Network, program: &str, arguments: &[&str], input: &str) -> Result<String, BackendError> {
+fn run(namespace: &Namespace, program: &str, arguments: &[&str], input: &str) -> Result<String, BackendError> {
     let not_run = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => unavailable(format!("there is no program {program}")),
         _ => BackendError::NotRun { program: program.to_owned(), error },
     };
-    let output = network.visit(|| pipe(program, arguments, input)).map_err(BackendError::Network)?.map_err(not_run)?;
+    let is_here = Namespace::of_this_thread()? == *namespace;
+    let output =
+        if is_here { pipe(program, arguments, input) } else { namespace.within(|| pipe(program, arguments, input))? };
+    let output = output.map_err(not_run)?;
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
@@ -196,22 +160,22 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_lacking() {
-        let error = run(&Network::of_this_thread().unwrap(), "iptables-no-such", &[], "").unwrap_err();
+        let error = run(&Namespace::of_this_thread().unwrap(), "iptables-no-such", &[], "").unwrap_err();
         assert!(matches!(error, BackendError::Unavailable { .. }), "{error}");
     }
 
     #[test]
     fn what_a_program_says_is_in_the_error() {
-        let here = Network::of_this_thread().unwrap();
+        let here = Namespace::of_this_thread().unwrap();
         let error = run(&here, "sh", &["-c", "cat > /dev/null; echo no >&2; exit 3"], "text").unwrap_err();
         assert_eq!(error.to_string(), "sh failed (exit status: 3): no");
         assert_eq!(run(&here, "cat", &[], "text").unwrap(), "text");
     }
 
     #[test]
-    fn a_network_that_can_not_be_entered_is_an_error_and_nothing_runs() {
-        let nowhere = Network(Arc::new(File::open("/dev/null").unwrap()));
+    fn a_namespace_that_can_not_be_entered_is_an_error_and_nothing_runs() {
+        let nowhere = Namespace::at("/dev/null").unwrap();
         let error = run(&nowhere, "cat", &[], "text").unwrap_err();
-        assert!(matches!(error, BackendError::Network(_)), "{error}");
+        assert!(matches!(error, BackendError::Namespace(_)), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 //! By hand, as no crate fits: those that speak nf_tables without a C library are under the GPL or the MPL, and
 //! netlink-packet-netfilter knows only logs and conntrack. What is left are these few lines.
 
-use netlink_packet_core::{NLA_ALIGNTO, NLA_F_NESTED, NLA_HEADER_SIZE, NLA_TYPE_MASK};
+use netlink_packet_core::{NLA_ALIGNTO, NLA_F_NESTED, NLA_HEADER_SIZE, NlasIterator};
 
 /// The number of each element of a list.
 const LIST_ELEMENT: u16 = 1;
@@ -53,14 +53,9 @@ impl Attrs {
 /// The attributes in `bytes`. A malformed one ends them: what the kernel sends is whole, and what is missing is missed by
 /// whoever looks for it.
 pub(super) fn attrs(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        let (header, _) = rest.split_first_chunk::<NLA_HEADER_SIZE>()?;
-        let length = usize::from(u16::from_ne_bytes([header[0], header[1]]));
-        let kind = u16::from_ne_bytes([header[2], header[3]]) & NLA_TYPE_MASK;
-        let value = rest.get(NLA_HEADER_SIZE..length)?;
-        rest = rest.get(length.next_multiple_of(NLA_ALIGNTO)..).unwrap_or_default();
-        Some((kind, value))
+    NlasIterator::new(bytes).map_while(Result::ok).map(|attr| {
+        let (kind, length) = (attr.kind(), attr.length().into());
+        (kind, &attr.into_inner()[NLA_HEADER_SIZE..length])
     })
 }
 

@@ -7,6 +7,7 @@ use ipvs::Family;
 
 use super::expr::{Comparison, Expr, Header, Meta, Register, SCRATCH_PAD};
 use crate::foreign::Effect;
+use crate::interface::InterfacePattern;
 use crate::ports::{PortRange, Ports};
 use crate::selector::{Selector, Span};
 
@@ -363,7 +364,7 @@ fn agree_ports(slot: &mut Option<Ports>, range: PortRange) -> bool {
 }
 
 /// Less than 16 bytes are the start of several names.
-fn interface(first: &[u8], last: &[u8]) -> Option<crate::InterfaceName> {
+fn interface(first: &[u8], last: &[u8]) -> Option<InterfacePattern> {
     let end = first.iter().position(|byte| *byte == 0).unwrap_or(first.len());
     let name = std::str::from_utf8(&first[..end]).ok()?;
     let name = if first.len() < 16 { format!("{name}+") } else { name.to_owned() };

@@ -11,9 +11,10 @@ use super::lookup::{Element, Lookup, Shape, ports};
 use super::message::Kind;
 use super::socket::Transaction;
 use super::uapi::{chain, data, description, element, elements, field, hook, rule, set, table};
+use crate::interface::InterfacePattern;
 use crate::mark::SetMark;
 use crate::network::Network;
-use crate::rule::{Hook, InterfaceName, MarkRule};
+use crate::rule::{Hook, MarkRule};
 
 /// Marks must be there before the kernel routes the packet, and where the tutorials' table `mangle` is.
 const PRIORITY: i32 = -150;
@@ -233,11 +234,11 @@ fn expressions(shape: &Shape, set: &str) -> Vec<Expr> {
     all
 }
 
-fn ask_interface(name: &InterfaceName) -> [Expr; 2] {
+fn ask_interface(name: &InterfacePattern) -> [Expr; 2] {
     let value = match name.prefix() {
-        Some(prefix) => prefix.as_bytes().to_vec(),
+        Some(prefix) => prefix.to_vec(),
         None => {
-            let mut whole = name.as_str().as_bytes().to_vec();
+            let mut whole = name.as_name().as_bytes().to_vec();
             whole.resize(NAME_SIZE, 0);
             whole
         }

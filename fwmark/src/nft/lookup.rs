@@ -11,10 +11,11 @@ use std::net::IpAddr;
 
 use ipvs::Family;
 
+use crate::interface::InterfacePattern;
 use crate::mark::SetMark;
-use crate::network::Network;
 use crate::ports::{PortRange, Ports};
-use crate::rule::{Hook, InterfaceName, MarkRule, Protocol, Traffic};
+use crate::protocol::Protocol;
+use crate::rule::{Hook, MarkRule, Traffic};
 
 /// What elements must have in common to be in one map.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,12 +34,11 @@ pub(super) struct Shape {
 impl Shape {
     fn of(rule: &MarkRule) -> Self {
         let (protocol, ports) = (rule.traffic().protocol(), ports(rule));
-        let is_host = |network: Network| network == Network::from(network.address());
-        let is_exact = is_host(rule.destination())
-            && (rule.source().is_any() || is_host(rule.source()))
+        let is_exact = rule.destination().is_host()
+            && (rule.source().is_any() || rule.source().is_host())
             && ports.is_none_or(|range| range.first() == range.last());
         Shape {
-            hook: rule.hook().clone(),
+            hook: rule.hook(),
             family: rule.family(),
             // The kernel's maps of ranges need two fields at least.
             has_source: !rule.source().is_any() || (!is_exact && protocol.is_none()),
@@ -50,7 +50,7 @@ impl Shape {
     }
 
     /// The interface, if it is one or are some.
-    pub(super) fn interface(&self) -> Option<&InterfaceName> {
+    pub(super) fn interface(&self) -> Option<&InterfacePattern> {
         match &self.hook {
             Hook::Prerouting { interface } => interface.as_ref(),
             Hook::Output => None,
@@ -189,7 +189,7 @@ impl Index {
 /// The one address, protocol and port that a element looks at.
 fn point(rule: &MarkRule) -> Option<(IpAddr, Protocol, u16)> {
     let (destination, range) = (rule.destination(), ports(rule)?);
-    let is_point = destination == Network::from(destination.address()) && range.first() == range.last();
+    let is_point = destination.is_host() && range.first() == range.last();
     Some((destination.address(), rule.traffic().protocol()?, range.first())).filter(|_| is_point)
 }
 
@@ -254,8 +254,9 @@ mod tests {
     fn many_ports_of_one_address_are_laid_out_at_once() {
         let vip = "192.0.2.1".parse().unwrap();
         let ports = |port: u16| Traffic::Ports(Protocol::Tcp, Ports::from(PortRange::from(port)));
-        let rule =
-            |port: u16| MarkRule::new(vip, crate::Mark::new(u32::from(port) + 1).unwrap()).with_traffic(ports(port));
+        let rule = |port: u16| {
+            MarkRule::new(vip, crate::FirewallMark::new(u32::from(port) + 1).unwrap()).with_traffic(ports(port))
+        };
         let rules: Vec<_> = (0..=u16::MAX).map(rule).collect();
         assert_eq!(lookups(&rules).len(), 1);
     }

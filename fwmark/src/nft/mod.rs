@@ -16,12 +16,12 @@ use self::attr::Attrs;
 use self::message::{INET, IPV4, IPV6, Kind};
 use self::read::Table;
 use self::socket::{Connection, Outcome, Transaction};
-use ipvs::Family;
 use ipvs::owners::Owner;
+use ipvs::{Family, FirewallMark};
 
 use crate::failure::BackendError;
 use crate::foreign::{Effect, ForeignRule};
-use crate::mark::{Mark, SetMark};
+use crate::mark::SetMark;
 use crate::rule::{Hook, MarkRule};
 
 /// How often a change is tried anew because others change rules meanwhile.
@@ -38,10 +38,10 @@ const ATTEMPTS: usize = 20;
 /// the network namespace that the thread was in when it was opened.
 ///
 /// ```no_run
-/// use fwmark::{Mark, MarkGroup, MarkRule, Nftables, Owner, Protocol};
+/// use fwmark::{FirewallMark, MarkGroup, MarkRule, Nftables, Owner, Protocol};
 ///
 /// let vip = "192.0.2.1".parse()?;
-/// let shop = MarkGroup::new(Mark::new(10)?).with(vip, Protocol::Tcp, 80).with(vip, Protocol::Tcp, 443);
+/// let shop = MarkGroup::new(FirewallMark::new(10)?).with(vip, Protocol::Tcp, 80).with(vip, Protocol::Tcp, 443);
 /// let rules: Vec<MarkRule> = shop.rules().collect();
 ///
 /// let mut nftables = Nftables::open(Owner::default())?;
@@ -236,7 +236,7 @@ fn element_of(marking: &read::Marking) -> Result<lookup::Element, String> {
     let read::Marking { place, outcome, .. } = marking;
     let strange = || format!("{place}: {} ({})", outcome.effect, outcome.selector);
     let set = match &outcome.effect {
-        Effect::Set { value, mask } => Mark::new(*value).and_then(|mark| SetMark::masked(mark, *mask)).ok(),
+        Effect::Set { value, mask } => FirewallMark::new(*value).and_then(|mark| SetMark::masked(mark, *mask)).ok(),
         _ => None,
     };
     let rule = set.and_then(|set| outcome.selector.to_rule(set)).ok_or_else(strange)?;

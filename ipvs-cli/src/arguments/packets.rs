@@ -16,15 +16,17 @@ impl FromStr for Packets {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let told = |error: InvalidValue| format!("`{}' is {error}", error.found());
+        let described = |error: InvalidValue| error.to_string();
         let (protocol, rest) = text.split_once(':').ok_or("write PROTOCOL:ADDRESS or PROTOCOL:ADDRESS:PORTS")?;
         let (address, ports) = address_and_ports(rest);
-        let destination = address.parse().map_err(told)?;
+        let destination = address.parse().map_err(described)?;
         let traffic = match (protocol, ports) {
             ("any", None) => Traffic::Any,
             ("any", Some(_)) => return Err("ports are those of a protocol: tcp, udp or sctp".to_owned()),
-            (protocol, None) => Traffic::Protocol(protocol.parse().map_err(told)?),
-            (protocol, Some(ports)) => Traffic::Ports(protocol.parse().map_err(told)?, ports.parse().map_err(told)?),
+            (protocol, None) => Traffic::Protocol(protocol.parse().map_err(described)?),
+            (protocol, Some(ports)) => {
+                Traffic::Ports(protocol.parse().map_err(described)?, ports.parse().map_err(described)?)
+            }
         };
         Ok(Packets { destination, traffic })
     }
@@ -87,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn words_are_read_and_written_the_same() {
         for text in [
             "tcp:192.0.2.1:80,443,8000:8080",
             "udp:[2001:db8::1]:53",
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn other_words_are_refused() {
         for text in [
             "",
             "tcp",
@@ -116,7 +118,7 @@ mod tests {
         }
         assert_eq!(
             "tcp:192.0.2.1:http".parse::<Packets>().unwrap_err(),
-            "`http' is not a port: allowed is a number from 0 to 65535, or FIRST:LAST"
+            "invalid port \"http\": a number from 0 to 65535, or FIRST:LAST"
         );
     }
 }

@@ -1,10 +1,9 @@
 //! Rules that mark packets, from and to the plain data of desired states.
 
-use fwmark::{Hook, InvalidValue, Mark, MarkGroup, MarkRule, Network, PortRange, SetMark, Traffic};
-use ipnet::IpNet;
-use ipvs::ServiceKey;
+use fwmark::{Hook, InterfacePattern, MarkRule, PortRange, Ports, SetMark, Traffic};
 use ipvs::desired::parts::{self, Fields};
 use ipvs::desired::{self as state, Packets, Place, Problems};
+use ipvs::{InvalidValue, ServiceKey};
 
 /// Which packets get the mark of a service: these rules, and no others of ipvs-cli.
 ///
@@ -42,18 +41,14 @@ pub(super) fn rules_of(state: &state::Desired, problems: &mut Problems) -> Vec<G
 /// More than one if there are many ports, of which a rule has fifteen.
 fn rules_for(service: ServiceKey, packets: &Packets) -> Result<Vec<MarkRule>, Box<dyn std::error::Error>> {
     let ServiceKey::Mark { mark, .. } = service else { return Ok(Vec::new()) };
-    let set = SetMark::masked(mark.into(), packets.mask)?;
-    let interface = packets.interface.map(|name| name.to_string().parse()).transpose()?;
+    let interface = packets.interface.map(InterfacePattern::try_from).transpose()?;
     let hook = if packets.output { Hook::Output } else { Hook::Prerouting { interface } };
-    let mut rule = MarkRule::new(network(packets.address)?, set).with_hook(hook);
+    let set = SetMark::masked(mark, packets.mask)?;
+    let mut rule = MarkRule::new(packets.address.into(), set).with_hook(hook);
     if let Some(source) = packets.source {
-        rule = rule.with_source(network(source)?)?;
+        rule = rule.with_source(source.into())?;
     }
     Ok(traffic(packets)?.into_iter().map(|traffic| rule.clone().with_traffic(traffic)).collect())
-}
-
-fn network(network: IpNet) -> Result<Network, InvalidValue> {
-    Network::new(network.addr(), network.prefix_len())
 }
 
 fn traffic(packets: &Packets) -> Result<Vec<Traffic>, InvalidValue> {
@@ -62,12 +57,8 @@ fn traffic(packets: &Packets) -> Result<Vec<Traffic>, InvalidValue> {
     if packets.ports.is_empty() {
         return Ok(vec![Traffic::Protocol(protocol)]);
     }
-    // A group makes as few rules as the ports need, whatever the address and the mark.
-    let mut group = MarkGroup::new(Mark::new(1)?);
-    for ports in &packets.ports {
-        group = group.with([0, 0, 0, 0].into(), protocol, PortRange::new(*ports.start(), *ports.end())?);
-    }
-    Ok(group.rules().map(|rule| rule.traffic().clone()).collect())
+    let ranges = packets.ports.iter().cloned().map(PortRange::try_from).collect::<Result<Vec<_>, _>>()?;
+    Ok(Ports::split(ranges).into_iter().map(|ports| Traffic::Ports(protocol, ports)).collect())
 }
 
 /// The rules as desired states have them, each with its service.
@@ -77,22 +68,15 @@ pub fn groups_of(rules: &[MarkRule]) -> Vec<(ServiceKey, Packets)> {
 
 /// The packets that the rule marks.
 fn packets_of(rule: &MarkRule) -> Packets {
-    // The prefix fits its address in both types.
-    let network =
-        |network: Network| IpNet::new(network.address(), network.prefix()).unwrap_or(network.address().into());
-    let mut packets = Packets::new(network(rule.destination()));
-    packets.protocol = rule.traffic().protocol().and_then(|protocol| protocol.to_string().parse().ok());
+    let mut packets = Packets::new(rule.destination().into());
+    packets.protocol = rule.traffic().protocol().map(Into::into);
     if let Traffic::Ports(_, ports) = rule.traffic() {
-        packets.ports = ports.ranges().iter().map(|range| range.first()..=range.last()).collect();
+        packets.ports = ports.ranges().iter().map(|range| (*range).into()).collect();
     }
-    if !rule.source().is_any() {
-        packets.source = Some(network(rule.source()));
-    }
+    packets.source = Some(rule.source()).filter(|source| !source.is_any()).map(Into::into);
     match rule.hook() {
         Hook::Output => packets.output = true,
-        Hook::Prerouting { interface } => {
-            packets.interface = interface.as_ref().and_then(|name| name.as_str().parse().ok());
-        }
+        Hook::Prerouting { interface } => packets.interface = interface.map(InterfacePattern::as_name),
     }
     packets.mask = rule.set().mask();
     packets
@@ -105,5 +89,5 @@ pub(crate) fn fields(rule: &MarkRule) -> Fields {
 
 /// The service that the rule's packets are for.
 pub(crate) fn service_of(rule: &MarkRule) -> ServiceKey {
-    ServiceKey::Mark { mark: rule.set().mark().into(), family: rule.family() }
+    ServiceKey::Mark { mark: rule.set().mark(), family: rule.family() }
 }

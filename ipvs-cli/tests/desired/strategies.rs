@@ -210,7 +210,7 @@ pub(crate) fn mark_rules() -> impl Strategy<Value = Vec<fwmark::MarkRule>> {
 }
 
 fn mark_rule() -> impl Strategy<Value = fwmark::MarkRule> {
-    use fwmark::{Hook, Mark, MarkRule, Network, PortRange, Ports, SetMark, Traffic};
+    use fwmark::{FirewallMark, Hook, MarkRule, Network, PortRange, Ports, SetMark, Traffic};
     let network = (any::<u32>(), 1..=32u8)
         .prop_map(|(bits, prefix)| Network::new(std::net::Ipv4Addr::from_bits(bits).into(), prefix).unwrap());
     let network6 = (any::<u128>(), 1..=128u8)
@@ -238,7 +238,7 @@ fn mark_rule() -> impl Strategy<Value = fwmark::MarkRule> {
         Just(Hook::Prerouting { interface: Some("eth+".parse().unwrap()) }),
     ];
     let set = (1..4u32, any::<u32>(), any::<bool>()).prop_map(|(mark, mask, is_masked)| {
-        let mark = Mark::new(mark).unwrap();
+        let mark = FirewallMark::new(mark).unwrap();
         if is_masked { SetMark::masked(mark, mask | mark.get()).unwrap() } else { mark.into() }
     });
     (pair, traffic, hook, set).prop_map(|((to, source), traffic, hook, set)| {

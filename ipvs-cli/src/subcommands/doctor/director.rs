@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use fwmark::{Hook, MarkRule};
 use ipvs::{DaemonRole, Forwarding, Scheduler, ServiceKey, Table, Weight};
 
-use super::machine::{LinkKind, Machine, Route, host, of_link, sysctl, whole};
+use super::machine::{LinkKind, Machine, Route, host, of_link, sysctl};
 use crate::escape::ShellCommand;
 use crate::subcommands::findings::Finding;
 use crate::subcommands::findings::marks::Wrong;
@@ -61,9 +61,9 @@ fn virtual_addresses(table: &Table, rules: &[MarkRule]) -> BTreeSet<(IpAddr, u32
                 all.insert((at.ip(), 0));
             }
             ServiceKey::Mark { mark, .. } => {
-                let marked = rules.iter().filter(|rule| rule.set().mark().get() == mark.get());
+                let marked = rules.iter().filter(|rule| rule.set().mark() == mark);
                 let from_outside = marked.filter(|rule| matches!(rule.hook(), Hook::Prerouting { .. }));
-                let hosts = from_outside.map(MarkRule::destination).filter(|to| to.prefix() == whole(to.address()));
+                let hosts = from_outside.map(MarkRule::destination).filter(|to| to.is_host());
                 all.extend(hosts.map(|to| (to.address(), mark.get())));
             }
         }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use fwmark::Conflict as InTheWay;
-use fwmark::{Backend, BackendError, Effect, Family, Mark, MarkRule, Survey};
-use ipvs::{ServiceKey, Table};
+use fwmark::{Backend, BackendError, Effect, MarkRule, Survey};
+use ipvs::{Family, FirewallMark, ServiceKey, Table};
 
 use super::Finding;
 use crate::escape::ShellCommand;
@@ -24,9 +24,9 @@ pub(crate) enum Wrong {
     /// Rules of others could not be read.
     Unread(String),
     /// A rule of ours gives the mark, and there is no such service.
-    NoService(Mark, Family),
+    NoService(FirewallMark, Family),
     /// A service has the mark, and no rule gives it.
-    NoRule(Mark, Family),
+    NoRule(FirewallMark, Family),
 }
 
 /// Reads everybody's rules, and compares ours with the services.
@@ -52,22 +52,22 @@ pub(crate) fn without_backend(table: &Table) -> Vec<Wrong> {
 }
 
 /// A mark, and the packets that have it.
-type Marked = (Mark, Family);
+type Marked = (FirewallMark, Family);
 
 /// The marks of services.
-pub(crate) fn service_marks(table: &Table) -> impl Iterator<Item = Mark> + '_ {
+pub(crate) fn service_marks(table: &Table) -> impl Iterator<Item = FirewallMark> + '_ {
     served(table).map(|(mark, _)| mark)
 }
 
 fn served(table: &Table) -> impl Iterator<Item = Marked> + '_ {
     table.services().filter_map(|entry| match entry.state().service.key() {
-        ServiceKey::Mark { mark, family } => Some((mark.into(), family)),
+        ServiceKey::Mark { mark, family } => Some((mark, family)),
         ServiceKey::Address { .. } => None,
     })
 }
 
 /// As far as their rules are understood.
-fn is_set_by_others(mark: Mark, survey: &Survey) -> bool {
+fn is_set_by_others(mark: FirewallMark, survey: &Survey) -> bool {
     survey.rules.iter().any(|rule| match *rule.effect() {
         Effect::Set { value, mask } => mark.get() & mask == value,
         _ => true,
@@ -126,7 +126,7 @@ const fn name(family: Family) -> &'static str {
 }
 
 /// The command that makes a service of a mark.
-pub(crate) fn add_service(mark: Mark, family: Family) -> ShellCommand {
+pub(crate) fn add_service(mark: FirewallMark, family: Family) -> ShellCommand {
     let option = (family == Family::V6).then_some("-6");
     ShellCommand::new(["ipvsadm", "-A", "-f", &mark.to_string()].into_iter().chain(option))
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use fwmark::{
-    Backend, BackendError, CommandLine, Hook, InterfaceName, Iptables, Mark, MarkRule, MarksInUse, Network, Nftables,
-    Owner, SetMark, Survey, Variant,
+    Backend, BackendError, CommandLine, FirewallMark, Hook, InterfacePattern, InvalidValue, Iptables, MarkRule,
+    MarksInUse, Network, Nftables, Owner, SetMark, Survey, Variant, parse_mark,
 };
 use ipvs::Report;
 use ipvs::desired::parts::Fields;
@@ -130,8 +130,8 @@ struct Check {
 #[derive(Args, Debug)]
 struct Delete {
     /// The mark
-    #[arg(value_name = "MARK", required_unless_present = "all")]
-    mark: Option<Mark>,
+    #[arg(value_name = "MARK", required_unless_present = "all", value_parser = parse_mark)]
+    mark: Option<FirewallMark>,
     /// Only the rules for exactly these, written as list prints them
     #[arg(value_name = "PACKETS")]
     packets: Vec<Packets>,
@@ -151,7 +151,7 @@ struct Conditions {
     source: Option<Network>,
     /// Only packets from this interface; eth+: all whose names begin with eth
     #[arg(long, value_name = "INTERFACE", requires = "packets")]
-    interface: Option<InterfaceName>,
+    interface: Option<InterfacePattern>,
     /// Packets of the director itself instead of those of clients
     #[arg(long, conflicts_with = "interface", requires = "packets")]
     output: bool,
@@ -161,7 +161,7 @@ struct Conditions {
 #[derive(Clone, Copy, Debug)]
 enum Wanted {
     Free,
-    This(Mark),
+    This(FirewallMark),
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
@@ -294,7 +294,7 @@ fn is_one_of(rule: &MarkRule, delete: &Delete) -> bool {
 fn rule(packets: &Packets, set: SetMark, conditions: &Conditions) -> Result<MarkRule, Trouble> {
     let hook = match conditions.output {
         true => Hook::Output,
-        false => Hook::Prerouting { interface: conditions.interface.clone() },
+        false => Hook::Prerouting { interface: conditions.interface },
     };
     let rule = MarkRule::new(packets.destination, set).with_traffic(packets.traffic.clone()).with_hook(hook);
     match conditions.source {
@@ -311,7 +311,7 @@ fn fields(rule: &MarkRule) -> Fields {
 }
 
 /// The lowest mark that no rule of anybody and no service uses.
-fn free_mark(rules: &[MarkRule], owner: &Owner, session: &mut Session<'_, '_>) -> Result<Mark, Trouble> {
+fn free_mark(rules: &[MarkRule], owner: &Owner, session: &mut Session<'_, '_>) -> Result<FirewallMark, Trouble> {
     let survey = Survey::of_others(owner);
     for error in &survey.unread {
         session.note(format!("not looked at: {error}"));
@@ -331,16 +331,12 @@ fn trouble(error: BackendError) -> Trouble {
 }
 
 impl Wanted {
-    fn parse(text: &str) -> Result<Self, String> {
-        if text == "auto" {
-            Ok(Wanted::Free)
-        } else {
-            text.parse().map(Wanted::This).map_err(|error: fwmark::InvalidValue| error.to_string())
-        }
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
+        if text == "auto" { Ok(Wanted::Free) } else { parse_mark(text).map(Wanted::This) }
     }
 }
 
 /// Bits are read as marks are.
-fn bits(text: &str) -> Result<u32, fwmark::InvalidValue> {
-    text.parse().map(Mark::get)
+fn bits(text: &str) -> Result<u32, InvalidValue> {
+    parse_mark(text).map(FirewallMark::get)
 }

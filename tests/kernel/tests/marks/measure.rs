@@ -3,7 +3,7 @@
 
 use super::nft;
 use super::world::{Lacking, Test};
-use fwmark::{Backend, Iptables, Mark, MarkGroup, MarkRule, Owner, Protocol, Variant};
+use fwmark::{Backend, FirewallMark, Iptables, MarkGroup, MarkRule, Owner, Protocol, Variant};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,7 @@ fn cost_of_a_packet() -> Result<(), Lacking> {
 
 /// One address and port with a mark of its own.
 fn rules_of(number: u32) -> Vec<MarkRule> {
-    let mark = Mark::new(number).expect("not 0");
+    let mark = FirewallMark::new(number).expect("not 0");
     MarkGroup::new(mark).with(address(number).into(), Protocol::Udp, PORT).rules().collect()
 }
 

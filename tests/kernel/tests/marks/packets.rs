@@ -26,7 +26,7 @@ pub(crate) fn mark_of(from: IpAddr, to: SocketAddr) -> u32 {
 /// The mark that such a packet should have, from the rules alone.
 pub(crate) fn expected(rules: &[MarkRule], from: IpAddr, to: SocketAddr) -> u32 {
     let of = |director: bool| {
-        rules.iter().filter(move |rule| (rule.hook() == &Hook::Output) == director && is_for(rule, from, to))
+        rules.iter().filter(move |rule| (rule.hook() == Hook::Output) == director && is_for(rule, from, to))
     };
     // It leaves before it comes in; of the rules for one way, the later one decides.
     of(true).chain(of(false)).fold(0, |mark, rule| rule.set().applied_to(mark))
@@ -34,9 +34,9 @@ pub(crate) fn expected(rules: &[MarkRule], from: IpAddr, to: SocketAddr) -> u32 
 
 fn is_for(rule: &MarkRule, from: IpAddr, to: SocketAddr) -> bool {
     let comes_in = match rule.hook() {
-        Hook::Prerouting { interface: Some(name) } => match name.as_str().strip_suffix('+') {
+        Hook::Prerouting { interface: Some(name) } => match name.to_string().strip_suffix('+') {
             Some(prefix) => "lo".starts_with(prefix),
-            None => name.as_str() == "lo",
+            None => name.to_string() == "lo",
         },
         _ => true,
     };

@@ -1,6 +1,6 @@
 //! Rules at random, for packets over the loopback interface: few addresses and ports, so that many rules meet.
 
-use fwmark::{Family, Hook, Mark, MarkRule, Network, PortRange, Ports, Protocol, SetMark, Traffic};
+use fwmark::{Family, FirewallMark, Hook, MarkRule, Network, PortRange, Ports, Protocol, SetMark, Traffic};
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::net::{IpAddr, SocketAddr};
@@ -31,7 +31,7 @@ fn networks() -> impl Strategy<Value = (Network, Network)> {
 }
 
 fn set() -> impl Strategy<Value = SetMark> {
-    let mark = |value| Mark::new(value).expect("not 0");
+    let mark = |value| FirewallMark::new(value).expect("not 0");
     prop_oneof![
         4 => (1..5_u32).prop_map(move |value| mark(value).into()),
         1 => Just(u32::MAX).prop_map(move |value| mark(value).into()),
