@@ -49,7 +49,7 @@ pub struct Result {
 
 /// Calls the program on an in-memory kernel.
 pub fn run(argv: &[OsString], stdin: &mut dyn Input) -> Result {
-    let mut kernel = Director::with(Client::fake(table()), "/dev/null");
+    let mut kernel = Director::with(Client::fake(table()));
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let mut environment = Environment::new(stdin, &mut stdout, &mut stderr);
     let status = ipvs_cli::run(argv, &mut environment, &mut kernel);

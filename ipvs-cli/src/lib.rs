@@ -9,7 +9,7 @@
 //! use ipvs_cli::env::Environment;
 //! use ipvs_cli::director::Director;
 //!
-//! let mut director = Director::with(Client::fake(Table::new()), "/proc/net/ip_vs_conn");
+//! let mut director = Director::with(Client::fake(Table::new()));
 //! let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
 //! for line in ["ipvsadm -A -f 10 -s rr", "ipvsadm -S"] {
 //!     let argv: Vec<_> = line.split(' ').map(Into::into).collect();

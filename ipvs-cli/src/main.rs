@@ -14,9 +14,8 @@ use ipvs_cli::io::{BufferedStdout, Output, Stdin};
 fn program(argv: &[OsString]) -> u8 {
     let mut stdout = BufferedStdout::default();
     let mut stderr = Output::stderr();
-    let hints = || Output::stderr().is_terminal();
-    let colors = || Output::stdout().is_terminal();
-    let mut environment = Environment { stdin: &mut Stdin, stdout: &mut stdout, stderr: &mut stderr, hints, colors };
+    let mut stdin = Stdin;
+    let mut environment = Environment::of_this_process(&mut stdin, &mut stdout, &mut stderr);
     let status = ipvs_cli::run(argv, &mut environment, &mut Director::of_this_machine());
     // As ipvsadm: a listing that could not be written is no error.
     let _ = stdout.flush();

@@ -18,10 +18,10 @@ pub fn run(argv: &[OsString], environment: &mut Environment<'_>, director: &mut 
         Some((program, arguments)) => (program.as_os_str(), arguments),
         None => (OsStr::new("ipvsadm"), argv),
     };
-    let Environment { stdin, stdout, stderr, hints, colors } = environment.reborrow();
     // A script gets the bytes that ipvsadm writes.
-    let stderr = &mut EscapingWriter::when(hints, stderr);
-    let environment = &mut Environment { stdin, stdout, stderr, hints, colors };
+    let stderr = &mut EscapingWriter::when(environment.hints, &mut *environment.stderr);
+    let (stdin, stdout) = (&mut *environment.stdin, &mut *environment.stdout);
+    let environment = &mut Environment { stdin, stdout, stderr, ..*environment };
     let exit = match file_name(program) {
         b"ipvsadm" => dropin::ipvsadm(program, arguments, environment, director),
         b"ipvsadm-save" => dropin::ipvsadm_save(arguments, environment, director),

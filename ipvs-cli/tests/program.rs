@@ -31,10 +31,7 @@ fn done(status: u8, stdout: &str, stderr: &str) -> Done {
 
 impl Director {
     fn new() -> Self {
-        Director {
-            kernel: ipvs_cli::director::Director::with(Client::fake(Table::new()), "/dev/null"),
-            hints: || false,
-        }
+        Director { kernel: ipvs_cli::director::Director::with(Client::fake(Table::new())), hints: || false }
     }
 
     fn run(&mut self, line: &str) -> Done {

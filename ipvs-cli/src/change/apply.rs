@@ -20,8 +20,8 @@ use crate::change::summary::{Summary, counted};
 use crate::exit::Exit;
 use crate::session::journal::{Outcome, Record};
 use crate::session::json;
+use crate::session::turn::Turn;
 use crate::session::{Session, Trouble, Wait};
-use crate::state::lock::Lock;
 
 /// Changes the director, for `apply` or `restore`. Returns the exit status.
 pub(crate) fn change(
@@ -35,8 +35,8 @@ pub(crate) fn change(
     let mut deadline = manner.timeout.and_then(|limit| Instant::now().checked_add(limit));
     let mut approved = Vec::new();
     // The lock is held until the end, but not while a question waits for its answer.
-    let (mut prepared, summary, _lock) = loop {
-        let lock = take_lock(session, &text, manner)?;
+    let (mut prepared, summary, mut turn) = loop {
+        let turn = take_turn(session, &text, manner)?;
         let approved_only = may_ask(session, manner).then_some(&approved);
         let limit = |planner| limit(planner, approved_only, manner);
         let prepared = prepare::plan(session, &text, restrictions, limit)?;
@@ -46,9 +46,9 @@ pub(crate) fn change(
             check_deletions(&summary, manner)?;
         }
         if !asks(session, &summary, &approved, manner) {
-            break (prepared, summary, lock);
+            break (prepared, summary, turn);
         }
-        drop(lock);
+        drop(turn);
         if !confirm(session, &summary)? {
             return Err(Trouble::Other("nothing was changed".to_owned()));
         }
@@ -58,32 +58,43 @@ pub(crate) fn change(
     if manner.dry_run {
         show(session, &prepared, manner.json);
         check_deletions(&summary, manner)?;
-        report(session, &summary, manner);
-        return Ok(Exit::Success);
     }
-    let options =
-        ApplyOptions { owns_process: session.director.is_of_this_machine(), deadline, display: &session.display };
-    let (client, marks) = session.director.client_and_marks()?;
+    let mut copy;
+    let director = if manner.dry_run {
+        copy = session.director.copy(prepared.change.before().clone())?;
+        &mut copy
+    } else {
+        if let Err(trouble) = prepared.claims.begin(&prepared.change) {
+            return Err(Trouble::Other(format!("nothing was changed: {}", trouble.text().trim_end())));
+        }
+        if !summary.is_empty() {
+            turn.protect(session.environment);
+        }
+        &mut *session.director
+    };
+    let (client, marks) = director.client_and_marks()?;
     let mut set_marks = |phase| match (prepared.marks.is_empty(), phase) {
         (true, _) => Ok(()),
         (false, Phase::Undoing) => marks.apply(&prepared.marks.before).map_err(|error| error.to_string()),
         (false, _) => marks.apply(&prepared.marks.after).map_err(|error| error.to_string()),
     };
-    if let Err(trouble) = prepared.claims.begin(&prepared.change) {
-        return Err(Trouble::Other(format!("nothing was changed: {}", trouble.text().trim_end())));
-    }
+    let options = ApplyOptions { turn: &turn, deadline, display: &session.display };
     let applied = carry_out(&prepared.change, &mut set_marks, client, &options);
     let record = Record { subcommand, file: text.path(), outcome: Outcome::Done, detail: "" };
     match applied {
         Ok(applied) => {
             let summary = Summary::of(prepared.change.before(), &applied.commands);
             let summary = summary.with_marks(&prepared.marks).with_drained(&prepared.left_drained);
-            applied.commands.iter().for_each(|command| prepared.notes.follow(command));
-            session.save(&mut prepared.notes);
-            let completed = prepared.claims.complete(&prepared.change);
-            if !summary.is_empty() {
-                session.log(&manner.logging, &Record { detail: &summary.to_string(), ..record });
-            }
+            let completed = if manner.dry_run {
+                Ok(())
+            } else {
+                applied.commands.iter().for_each(|command| prepared.notes.follow(command));
+                session.save(&mut prepared.notes);
+                if !summary.is_empty() {
+                    session.log(&manner.logging, &Record { detail: &summary.to_string(), ..record });
+                }
+                prepared.claims.complete(&prepared.change)
+            };
             report(session, &summary, manner);
             if applied.attempts > 1 {
                 session.note("another program changed the director meanwhile, so the change was planned again");
@@ -93,7 +104,8 @@ pub(crate) fn change(
             Ok(Exit::Between)
         }
         Err(error) => {
-            if matches!(error.unmade.state, DirectorState::Untouched | DirectorState::Undone)
+            if !manner.dry_run
+                && matches!(error.unmade.state, DirectorState::Untouched | DirectorState::Undone)
                 && let Err(trouble) = prepared.claims.restore()
             {
                 session.error(trouble.text().trim_end());
@@ -110,9 +122,9 @@ pub(crate) fn change(
     }
 }
 
-fn take_lock(session: &mut Session<'_, '_>, text: &Text, manner: &Manner) -> Result<Option<Lock>, Trouble> {
+fn take_turn(session: &mut Session<'_, '_>, text: &Text, manner: &Manner) -> Result<Turn, Trouble> {
     let wait = Wait::new(manner.patience(), "nothing was changed; --wait waits for it");
-    if manner.dry_run { Ok(None) } else { session.take_turn_unless(|| text.check(), &wait) }
+    if manner.dry_run { Ok(Turn::new(None)) } else { session.take_turn_unless(|| text.check(), &wait) }
 }
 
 /// Is there a person to ask?

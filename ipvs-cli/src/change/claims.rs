@@ -50,7 +50,7 @@ pub(crate) struct StoredLedger {
 impl StoredLedger {
     /// Reads it, and forgets what `present`, the whole table, does not confirm. Without a file nobody owns anything.
     pub(crate) fn read(session: &Session<'_, '_>, present: &Table) -> Result<Self, Trouble> {
-        let Some(directory) = session.director.state_directory() else { return Ok(Self::default()) };
+        let Some(directory) = session.environment.state_directory else { return Ok(Self::default()) };
         let name = state::file_name(KIND);
         let path = directory.join(&name);
         let failed = |error: FileError| Trouble::Other(format!("the list of owners can't be read: {error}"));
@@ -59,7 +59,7 @@ impl StoredLedger {
             Trouble::Other(format!("{error}; to go on without owners, remove the file"))
         };
         let mut written = Ledger::new();
-        if let Some(text) = StateDirectory::read_if_there(&directory, &name).map_err(failed)? {
+        if let Some(text) = StateDirectory::read_if_there(directory, &name).map_err(failed)? {
             match text.split_once('\n') {
                 Some((first, rest)) if first == first_line(&path).map_err(failed)? => {
                     written = rest.parse().map_err(|error: LedgerError| damaged(error.line + 1, error.reason))?;
@@ -71,7 +71,7 @@ impl StoredLedger {
         }
         let mut ledger = written.clone();
         ledger.prune(present);
-        Ok(StoredLedger { directory: Some(directory), written, ledger })
+        Ok(StoredLedger { directory: Some(directory.to_owned()), written, ledger })
     }
 
     /// Has the file hold this, if it does not.

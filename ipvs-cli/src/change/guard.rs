@@ -1,4 +1,4 @@
-//! Making a change: with an eye on signals, on the clock and on the line on the terminal.
+//! Making a change that signals and the clock can stop.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -9,15 +9,14 @@ use ipvs::{
     change::{Applied, Change, ChangeError, DirectorState, Phase, Progress, StopReason},
 };
 
-use crate::env::broken_pipe;
-use crate::env::signals::Signals;
 use crate::exit::Exit;
 use crate::session::progress::Display;
+use crate::session::turn::Turn;
 
 /// How a change is made.
 pub(crate) struct ApplyOptions<'d> {
-    /// Signals and closed pipes are those of this program, and not of one that has our code in it.
-    pub(crate) owns_process: bool,
+    /// Protected, if there is anything to change.
+    pub(crate) turn: &'d Turn,
     /// When it has to be done.
     pub(crate) deadline: Option<Instant>,
     pub(crate) display: &'d Display,
@@ -83,16 +82,10 @@ pub(crate) fn carry_out(
     client: &mut Client,
     options: &ApplyOptions<'_>,
 ) -> Result<Applied, ApplyError> {
-    let has_work = options.owns_process && !change.plan().is_empty();
-    // Where they can't be heard they end the program midway, which the next run makes good.
-    let signals = has_work.then(|| Signals::register().ok()).flatten();
-    if has_work {
-        broken_pipe::ignore_broken_pipe();
-    }
     let mut interrupted = None;
     let made = change.apply_with(client, hook, |progress| {
         options.display.progress(|| describe(progress));
-        interrupted = interrupted.or_else(|| interruption(signals.as_ref(), options.deadline));
+        interrupted = interrupted.or_else(|| interruption(options));
         if interrupted.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     made.map_err(|unmade| {
@@ -101,10 +94,9 @@ pub(crate) fn carry_out(
     })
 }
 
-fn interruption(signals: Option<&Signals>, deadline: Option<Instant>) -> Option<Interrupted> {
-    let signal = signals.and_then(Signals::received).map(Interrupted::Signal);
-    let late = deadline.filter(|until| Instant::now() >= *until).map(|_| Interrupted::Late);
-    signal.or(late)
+fn interruption(options: &ApplyOptions<'_>) -> Option<Interrupted> {
+    let is_late = || options.deadline.is_some_and(|until| Instant::now() >= until);
+    options.turn.signal().map(Interrupted::Signal).or_else(|| is_late().then_some(Interrupted::Late))
 }
 
 fn describe(Progress { phase, done, total }: Progress) -> String {

@@ -111,12 +111,15 @@ fn read(session: &mut Session<'_, '_>, text: &Text) -> Result<(Table, Desired), 
 
 fn director(session: &mut Session<'_, '_>, text: &Text) -> Result<Table, Trouble> {
     session.progress("reading the director's table");
-    let table = session.director.table_without_statistics().map_err(Trouble::from);
-    if table.is_err() {
-        text.check()?;
-    }
+    let table = match session.director.table_without_statistics() {
+        Ok(table) => table,
+        Err(error) => {
+            text.check()?;
+            return Err(error.into());
+        }
+    };
     session.progress("planning");
-    table
+    Ok(session.environment.with_interfaces(table))
 }
 
 /// Plans the change from what the director holds to what is desired, and tries it out. `limit` has the last word on the planner.
@@ -165,7 +168,7 @@ fn notes(session: &mut Session<'_, '_>, restrictions: &Restrictions, present: &T
         notes.review_all(present);
         return Ok(notes);
     }
-    let read = Notes::read(session.director.state_directory().as_deref()).and_then(|mut notes| {
+    let read = Notes::read(session.environment.state_directory).and_then(|mut notes| {
         notes.review_all(present);
         notes.damage().map_or(Ok(notes), Err)
     });

@@ -1,8 +1,6 @@
-//! Our rules that mark packets: in this machine's firewall, or in memory beside an in-memory kernel.
+//! The mark rules of ipvs-cli: in this machine's firewall, or in memory beside an in-memory kernel.
 
 use fwmark::{Backend, BackendError, MarkRule, Owner};
-
-use crate::env::broken_pipe;
 
 /// The rules, wherever they are.
 #[derive(Debug)]
@@ -34,7 +32,7 @@ impl MarkRules {
         MarkRules::InMemory(Vec::new())
     }
 
-    /// All of ours, in their order.
+    /// All rules of the owner, in their order.
     pub(crate) fn list(&mut self) -> Result<Vec<MarkRule>, BackendError> {
         match self {
             MarkRules::OfThisMachine { owner, backend } => opened(owner, backend)?.list(),
@@ -50,13 +48,10 @@ impl MarkRules {
         }
     }
 
-    /// These in place of all of ours, at once.
+    /// Replaces all rules of the owner, in one transaction.
     pub(crate) fn apply(&mut self, wanted: &[MarkRule]) -> Result<(), BackendError> {
         match self {
-            MarkRules::OfThisMachine { owner, backend } => {
-                broken_pipe::ignore_broken_pipe();
-                opened(owner, backend)?.apply(wanted).map(|_| ())
-            }
+            MarkRules::OfThisMachine { owner, backend } => opened(owner, backend)?.apply(wanted).map(|_| ()),
             MarkRules::InMemory(rules) => {
                 *rules = wanted.to_vec();
                 Ok(())

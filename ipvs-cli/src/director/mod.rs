@@ -2,71 +2,38 @@
 
 mod marks;
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ipvs::{Client, Errno, Error, Info, InterfaceName, Table};
+use ipvs::{Client, Errno, Error, Info, Table};
 use rustix::net;
 
 use crate::director::marks::MarkRules;
-use crate::state;
 
-/// The kernel that the commands are for.
+/// The kernel that the commands are for, and the mark rules of its firewall.
 #[derive(Debug)]
 pub struct Director {
     client: Option<Client>,
     marks: MarkRules,
-    connections: PathBuf,
-    is_of_this_machine: bool,
-    /// Where the lock and the notes are. `None`: the usual place, or for a director in this process, nowhere.
-    state_directory: Option<PathBuf>,
     info: Option<Info>,
 }
 
 impl Director {
-    /// The kernel that this process runs on, in its network namespace. Who changes its table as a whole takes turns with other
-    /// processes, and takes the signals of this one.
+    /// The kernel that this process runs on, in its network namespace.
     pub fn of_this_machine() -> Self {
-        let connections = PathBuf::from("/proc/thread-self/net/ip_vs_conn");
-        Director {
-            client: None,
-            marks: MarkRules::of_this_machine(),
-            connections,
-            is_of_this_machine: true,
-            state_directory: None,
-            info: None,
-        }
+        Director { client: None, marks: MarkRules::of_this_machine(), info: None }
     }
 
-    /// The kernel behind this client, which may be an in-memory one, and the file that lists its connections. Its firewall is in
-    /// memory, and has no rules.
-    pub fn with(client: Client, connections: impl Into<PathBuf>) -> Self {
-        let connections = connections.into();
-        Director {
-            client: Some(client),
-            marks: MarkRules::in_memory(),
-            connections,
-            is_of_this_machine: false,
-            state_directory: None,
-            info: None,
-        }
+    /// The kernel behind this client, mostly an in-memory one. Its firewall is in memory, and has no rules.
+    pub fn with(client: Client) -> Self {
+        Director { client: Some(client), marks: MarkRules::in_memory(), info: None }
     }
 
-    /// Keeps the lock and the notes in this directory, which is made when it is needed: for tests, and for `--state-dir`.
-    #[must_use]
-    pub fn with_state_directory(self, path: impl Into<PathBuf>) -> Self {
-        Director { state_directory: Some(path.into()), ..self }
-    }
-
-    /// As [`with_state_directory`](Self::with_state_directory).
-    pub(crate) fn set_state_directory(&mut self, path: PathBuf) {
-        self.state_directory = Some(path);
-    }
-
-    /// Where the lock and the notes are.
-    pub(crate) fn state_directory(&self) -> Option<PathBuf> {
-        self.state_directory.clone().or_else(|| self.is_of_this_machine.then(|| PathBuf::from(state::DIRECTORY)))
+    /// A copy in memory that holds this table, to try a change out.
+    ///
+    /// # Errors
+    /// Those of [`Client::connect`] and [`Client::try_clone`].
+    pub(crate) fn copy(&mut self, table: Table) -> Result<Self, Error> {
+        Ok(Director::with(self.client()?.try_clone()?.dry_run(table)))
     }
 
     /// The client, connected.
@@ -77,13 +44,12 @@ impl Director {
         self.client_and_marks().map(|(client, _)| client)
     }
 
-    /// Everything that the director holds, and, if it is this machine, which network interfaces there are.
+    /// Everything that the director holds.
     ///
     /// # Errors
     /// Those of [`Client::table`].
     pub(crate) fn table(&mut self) -> Result<Table, Error> {
-        let table = self.client()?.table()?;
-        Ok(self.with_interfaces(table))
+        self.client()?.table()
     }
 
     /// As [`table`](Self::table), but without statistics, which are no part of what is planned and changed.
@@ -91,23 +57,15 @@ impl Director {
     /// # Errors
     /// Those of [`Client::table_without_statistics`].
     pub(crate) fn table_without_statistics(&mut self) -> Result<Table, Error> {
-        let table = self.client()?.table_without_statistics()?;
-        Ok(self.with_interfaces(table))
+        self.client()?.table_without_statistics()
     }
 
-    fn with_interfaces(&self, table: Table) -> Table {
-        match self.is_of_this_machine.then(interfaces).flatten() {
-            Some(names) => table.with_interfaces(names),
-            None => table,
-        }
-    }
-
-    /// Our rules that mark packets.
+    /// The mark rules of ipvs-cli.
     pub(crate) fn marks(&mut self) -> &mut MarkRules {
         &mut self.marks
     }
 
-    /// The client, connected, and our rules that mark packets.
+    /// The client, connected, and the mark rules of ipvs-cli.
     ///
     /// # Errors
     /// Those of [`Client::connect`].
@@ -117,11 +75,6 @@ impl Director {
             none => none.insert(connect()?),
         };
         Ok((client, &mut self.marks))
-    }
-
-    /// Is it the one that other processes have, too?
-    pub(crate) fn is_of_this_machine(&self) -> bool {
-        self.is_of_this_machine
     }
 
     /// What the kernel says of itself, as it was when it was first asked: like ipvsadm, which asks when it starts, so that each
@@ -137,11 +90,6 @@ impl Director {
         self.info = Some(info);
         Ok(info)
     }
-
-    /// Where the kernel lists its connections.
-    pub fn connections(&self) -> &Path {
-        &self.connections
-    }
 }
 
 /// Asking for the family makes the kernel load the module, if it is set up to; `modprobe` may find it elsewhere.
@@ -154,13 +102,6 @@ fn connect() -> Result<Client, Error> {
         }
         result => result,
     }
-}
-
-/// The network interfaces of this thread's namespace, if that can be found out.
-fn interfaces() -> Option<Vec<InterfaceName>> {
-    let text = fs::read_to_string("/proc/thread-self/net/dev").ok()?;
-    // Two lines of titles, and one for each, with its name up to a colon.
-    Some(text.lines().skip(2).filter_map(|line| InterfaceName::new(line.split(':').next()?.trim()).ok()).collect())
 }
 
 /// Is there no IPVS to talk to, or no right to? The kernel checks privileges at the first request, whichever it is.

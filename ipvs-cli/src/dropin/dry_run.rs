@@ -29,14 +29,19 @@ pub(crate) fn try_out(
     director: &mut Director,
     work: impl FnOnce(&mut Environment<'_>, &mut Director) -> Exit,
 ) -> Exit {
-    let read = director.table().and_then(|table| Ok((director.client()?.try_clone()?.dry_run(table.clone()), table)));
-    let (copy, before) = match read {
+    let read = director.table().and_then(|table| {
+        let table = environment.with_interfaces(table);
+        Ok((director.copy(table.clone())?, table))
+    });
+    let (mut copy, before) = match read {
         Ok(read) => read,
         Err(error) => return unreadable(error, environment, director),
     };
-    let mut copy = Director::with(copy, director.connections());
-    // Hints are on, so that each refusal has its line.
-    let status = work(&mut Environment { hints: || true, ..environment.reborrow() }, &mut copy);
+    // Hints are on, so that each refusal has its line. The lock and the notes belong to the real director.
+    let status = work(
+        &mut Environment { hints: || true, owns_process: false, state_directory: None, ..environment.reborrow() },
+        &mut copy,
+    );
     let after = match copy.table() {
         Ok(table) => table,
         Err(error) => return unreadable(error, environment, director),

@@ -16,6 +16,7 @@ use crate::render::{self, order};
 /// Carries out `-L`.
 pub(super) fn list(
     director: &mut Director,
+    connection_table: &Path,
     mut out: &mut dyn Write,
     request: &ListRequest,
     names: &mut Names,
@@ -28,7 +29,7 @@ pub(super) fn list(
         Listed::Connections => {
             // They are in a file that everybody may read, but ipvsadm asks for its usual privileges.
             client.info().map_err(Failure::read)?;
-            return connections(out, request, director.connections(), names);
+            return connections(out, request, connection_table, names);
         }
     }
     .map_err(Failure::read)

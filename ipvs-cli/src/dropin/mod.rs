@@ -10,6 +10,7 @@ mod script;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Instant;
 
 use ipvs::{Client, Command};
@@ -44,7 +45,7 @@ pub(crate) fn ipvsadm(
         let result = match parsed {
             Ok(Invocation::Restore) => {
                 let done = restore(program, Source::Plain, environment, director, parser);
-                review_notes(director);
+                review_notes(environment, director);
                 done
             }
             Ok(Invocation::Change(command)) => {
@@ -103,7 +104,7 @@ const SAVE_HELP: &[u8] = b"ipvsadm-save: Script to save the IPVS table to stdout
 pub(crate) fn ipvsadm_restore(environment: &mut Environment<'_>, director: &mut Director) -> Exit {
     with_parser(|parser| {
         let result = script::restore(SCRIPTS_PROGRAM, environment, director, parser);
-        review_notes(director);
+        review_notes(environment, director);
         result.unwrap_or_else(|failure| failure.report(SCRIPTS_PROGRAM, environment))
     })
 }
@@ -132,11 +133,11 @@ pub(crate) fn perform(
         Invocation::Change(command) => {
             let done = director.client().and_then(|client| client.execute(command)).map_err(Failure::change);
             if done.is_ok() {
-                drop_void_notes(command, director);
+                drop_void_notes(command, environment.state_directory);
             }
             done
         }
-        Invocation::List(request) => listing::list(director, stdout, request, names),
+        Invocation::List(request) => listing::list(director, environment.connections, stdout, request, names),
         Invocation::Save { numeric } => listing::save(director, stdout, *numeric, names),
         Invocation::Restore => Err(Failure::Usage(Usage::NoCommand)),
         // As everywhere, errors of writing are ignored.
@@ -147,26 +148,26 @@ pub(crate) fn perform(
 }
 
 /// Notes of `drain` that this edit or deletion has made void. An addition is passed over: it would cost each `-a` a few calls.
-fn drop_void_notes(command: &Command, director: &Director) {
+fn drop_void_notes(command: &Command, state_directory: Option<&Path>) {
     let takes_away = matches!(
         command,
         Command::EditDestination(..) | Command::DeleteDestination(..) | Command::DeleteService(_) | Command::Flush
     );
-    if let Some(directory) = takes_away.then(|| director.state_directory()).flatten() {
-        notes::drop_void(&directory, command);
+    if let Some(directory) = state_directory.filter(|_| takes_away) {
+        notes::drop_void(directory, command);
     }
 }
 
 /// Drops the notes that are void by what the director has now, after many commands of ipvsadm's language.
 ///
 /// As [`notes::drop_void`], it does not wait. Where there are no notes, nothing is read.
-fn review_notes(director: &mut Director) {
-    let Some(directory) = director.state_directory() else { return };
-    let read = || Notes::read(Some(&directory)).unwrap_or_default();
+fn review_notes(environment: &Environment<'_>, director: &mut Director) {
+    let Some(directory) = environment.state_directory else { return };
+    let read = || Notes::read(Some(directory)).unwrap_or_default();
     if read().is_empty() {
         return;
     }
-    let Ok(_turn) = Lock::take(&directory, Some(Instant::now()), &mut |_| false) else { return };
+    let Ok(_turn) = Lock::take(directory, Some(Instant::now()), &mut |_| false) else { return };
     let (mut notes, Ok(table)) = (read(), director.table_without_statistics()) else { return };
     notes.review_all(&table);
     // It would be said where nobody asked for notes.

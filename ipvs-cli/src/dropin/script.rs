@@ -21,6 +21,7 @@ use crate::exit::Exit;
 use crate::io::{Input, read_whole};
 use crate::ipvsadm::{Invocation, Parser, Words};
 use crate::session::progress::Display;
+use crate::session::turn::Turn;
 use crate::session::waiting_for;
 use crate::state::lock::{Denied, Holder, Lock};
 
@@ -33,13 +34,13 @@ pub(crate) fn restore(
 ) -> Result<Exit, Failure> {
     // Without IPVS nothing is read.
     director.client().and_then(Client::info).map_err(Failure::Unavailable)?;
-    let display = Display::new(director.is_of_this_machine() && (environment.hints)());
+    let display = Display::new(environment.shows_progress());
     display.progress(|| "reading what is to be restored".to_owned());
     let mut read = Reread::all_of(environment.stdin);
     // Held until the end.
-    let _turn = take_turn(director, &display)?;
+    let _lock = lock(environment, &display)?;
     if read.error.is_none()
-        && let Some(change) = difference(&read.text, director, parser, &display)
+        && let Some(change) = difference(&read.text, environment, director, parser, &display)
         && let Some(status) = without_a_gap(&change, environment, director, display)
     {
         return Ok(status);
@@ -51,14 +52,14 @@ pub(crate) fn restore(
 /// A change of a whole director takes seconds. What takes longer is stopped, or waits for something itself.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits for another `ipvs-cli` that is at work on this director, for so long. Where no lock is to be had, the original has none either.
-fn take_turn(director: &mut Director, display: &Display) -> Result<Option<Lock>, Failure> {
-    let Some(directory) = director.state_directory() else { return Ok(None) };
+/// Waits for another `ipvs-cli` that is at work on this director. That no lock can be had is no error, as ipvsadm has none either.
+fn lock(environment: &Environment<'_>, display: &Display) -> Result<Option<Lock>, Failure> {
+    let Some(directory) = environment.state_directory else { return Ok(None) };
     let mut waiting = |holder: &Holder| {
         display.progress(|| waiting_for(holder));
         true
     };
-    match Lock::take(&directory, Some(Instant::now() + PATIENCE), &mut waiting) {
+    match Lock::take(directory, Some(Instant::now() + PATIENCE), &mut waiting) {
         Ok(lock) => Ok(Some(lock)),
         Err(Denied::Unavailable(_)) => Ok(None),
         Err(Denied::Held(holder)) => {
@@ -67,10 +68,16 @@ fn take_turn(director: &mut Director, display: &Display) -> Result<Option<Lock>,
     }
 }
 
-/// What leads from the director's table to that of the text; `None` if it is not for us.
-fn difference(text: &[u8], director: &mut Director, parser: &mut Parser<'_>, display: &Display) -> Option<Change> {
+/// The change from the director's table to that of the text; `None` if some line must be carried out as ipvsadm does.
+fn difference(
+    text: &[u8],
+    environment: &Environment<'_>,
+    director: &mut Director,
+    parser: &mut Parser<'_>,
+    display: &Display,
+) -> Option<Change> {
     display.progress(|| "reading the director's table".to_owned());
-    let before = director.table_without_statistics().ok()?;
+    let before = environment.with_interfaces(director.table_without_statistics().ok()?);
     display.progress(|| "planning".to_owned());
     let desired = table(text, before.without_services(), parser, director.client().ok()?)?;
     Change::prepare(before, desired, Planner::new()).ok()
@@ -111,10 +118,14 @@ fn without_a_gap(
     director: &mut Director,
     mut display: Display,
 ) -> Option<Exit> {
-    let owns_process = director.is_of_this_machine();
     let client = director.client().ok()?;
-    let made =
-        carry_out(change, &mut |_| Ok(()), client, &ApplyOptions { owns_process, deadline: None, display: &display });
+    // The caller has the lock. Without protection a signal ends what may follow this, as it ends ipvsadm-restore.
+    let mut turn = Turn::new(None);
+    if !change.plan().is_empty() {
+        turn.protect(environment);
+    }
+    let options = ApplyOptions { turn: &turn, deadline: None, display: &display };
+    let made = carry_out(change, |_| Ok(()), client, &options);
     display.end();
     match made {
         Ok(_) => Some(Exit::Success),

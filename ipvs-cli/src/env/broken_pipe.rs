@@ -1,10 +1,9 @@
-//! How the program ends when nobody reads its output any more.
+//! What a write to a pipe without a reader does.
 //!
-//! The kernel ends it by `SIGPIPE` when it writes, and so ends ipvsadm, unless its caller ignores the signal: then ipvsadm works on
-//! to its end, and so does this program by that name. A subcommand ends in any case, as it may be one that never would otherwise. One
-//! that changes a director must not end midway.
+//! `SIGPIPE` ends ipvsadm unless its parent process ignores the signal, and so it does by that name. A subcommand ends in any case,
+//! as some never end otherwise. One that changes a director must not end midway.
 
-/// From now on, writing to a pipe without a reader ends this process, even if its caller ignores the signal.
+/// From now on, writing to a pipe without a reader ends this process, even if its parent ignores the signal.
 pub(crate) fn die_on_broken_pipe() {
     set(libc::SIG_DFL);
 }

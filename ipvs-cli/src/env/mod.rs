@@ -1,12 +1,16 @@
-//! The process: its streams, its signals, its terminal, and pipes that nobody reads any more.
+//! What a run finds around it: the streams, signals and terminal of its process, and files of the kernel and the system.
 
 pub(crate) mod broken_pipe;
 pub(crate) mod hangup;
 pub(crate) mod signals;
 
+use std::fs;
 use std::io::Write;
+use std::path::Path;
 
-use crate::io::Input;
+use ipvs::{InterfaceName, Table};
+
+use crate::io::{Input, Output};
 
 /// What a run is given by its process, or by a test in its place.
 #[expect(missing_debug_implementations, reason = "what stands behind the traits need not have one")]
@@ -21,27 +25,78 @@ pub struct Environment<'e> {
     pub hints: fn() -> bool,
     /// Does a person read `stdout`? Then what is different may be coloured. Asked when there is something.
     pub colors: fn() -> bool,
+    /// May the run handle the signals and draw on the terminal of this process? Not in a test or in another program.
+    pub owns_process: bool,
+    /// Where the lock, the weights of drained destinations and the owners are kept; `None`: nowhere.
+    pub state_directory: Option<&'e Path>,
+    /// The socket of the system's log; `None`: changes are not logged.
+    pub log: Option<&'e Path>,
+    /// Where the kernel lists its connections.
+    pub connections: &'e Path,
+    /// `/proc`, for what else the kernel shows there; `None` with an in-memory kernel.
+    pub proc: Option<&'e Path>,
 }
 
 impl<'e> Environment<'e> {
-    /// Not on a terminal.
+    /// These streams and nothing else, for an in-memory kernel: no terminal, no files, no signals.
     pub fn new(stdin: &'e mut dyn Input, stdout: &'e mut dyn Write, stderr: &'e mut dyn Write) -> Self {
-        Environment { stdin, stdout, stderr, hints: || false, colors: || false }
+        Environment {
+            stdin,
+            stdout,
+            stderr,
+            hints: || false,
+            colors: || false,
+            owns_process: false,
+            state_directory: None,
+            log: None,
+            connections: Path::new("/dev/null"),
+            proc: None,
+        }
+    }
+
+    /// Everything that belongs to this process and this machine.
+    pub fn of_this_process(stdin: &'e mut dyn Input, stdout: &'e mut dyn Write, stderr: &'e mut dyn Write) -> Self {
+        Environment {
+            hints: || Output::stderr().is_terminal(),
+            colors: || Output::stdout().is_terminal(),
+            owns_process: true,
+            // It is emptied at boot, as the kernel's table is.
+            state_directory: Some(Path::new("/run/ipvs-cli")),
+            // Where journald, rsyslog and the syslog daemon of busybox listen.
+            log: Some(Path::new("/dev/log")),
+            // That of this thread, which may have entered another network namespace.
+            connections: Path::new("/proc/thread-self/net/ip_vs_conn"),
+            proc: Some(Path::new("/proc")),
+            ..Environment::new(stdin, stdout, stderr)
+        }
     }
 
     /// The same, for a shorter time.
     pub(crate) fn reborrow(&mut self) -> Environment<'_> {
-        Environment {
-            stdin: &mut *self.stdin,
-            stdout: &mut *self.stdout,
-            stderr: &mut *self.stderr,
-            hints: self.hints,
-            colors: self.colors,
-        }
+        Environment { stdin: &mut *self.stdin, stdout: &mut *self.stdout, stderr: &mut *self.stderr, ..*self }
     }
 
     /// The same, but for what is read.
     pub(crate) fn reading<'a>(&'a mut self, stdin: &'a mut dyn Input) -> Environment<'a> {
         Environment { stdin, ..self.reborrow() }
+    }
+
+    /// Can a line on standard error be written over again and again?
+    pub(crate) fn shows_progress(&self) -> bool {
+        self.owns_process && (self.hints)()
+    }
+
+    /// Is standard output the terminal of this process?
+    pub(crate) fn has_screen(&self) -> bool {
+        self.owns_process && (self.colors)()
+    }
+
+    /// The table, with the network interfaces of this thread's namespace if they can be read: a sync daemon needs one.
+    pub(crate) fn with_interfaces(&self, table: Table) -> Table {
+        let read = self.proc.and_then(|proc| fs::read_to_string(proc.join("thread-self/net/dev")).ok());
+        let Some(text) = read else { return table };
+        // Two lines of titles, and one for each, with its name up to a colon.
+        let names = text.lines().skip(2).filter_map(|line| InterfaceName::new(line.split(':').next()?.trim()).ok());
+        table.with_interfaces(names)
     }
 }

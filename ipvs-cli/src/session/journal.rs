@@ -12,9 +12,6 @@ use clap::Args;
 
 use crate::escape;
 
-/// Where journald, rsyslog and the syslog daemon of busybox listen.
-const SOCKET: &str = "/dev/log";
-
 /// A log daemon that does not read must not hold up a change for longer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -48,10 +45,10 @@ pub(crate) enum Outcome {
 }
 
 impl Record<'_> {
-    /// Sends it to the log daemon, if there is one. Without one nobody is told: the change counts, not its log.
-    pub(crate) fn send(&self, logging: &Logging) {
+    /// Sends it to the log daemon. That none runs is no error: the change counts, not its log.
+    pub(crate) fn send(&self, logging: &Logging, socket: &Path) {
         if !logging.no_log {
-            let _ = send_to(Path::new(SOCKET), &self.datagram());
+            let _ = send_to(socket, &self.datagram());
         }
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod journal;
 pub(crate) mod json;
 pub(crate) mod progress;
+pub(crate) mod turn;
 
 use std::fmt::Display as Shown;
 use std::path::Path;
@@ -16,6 +17,7 @@ use crate::env::Environment;
 use crate::exit::Exit;
 use crate::session::journal::{Logging, Record};
 use crate::session::progress::Display;
+use crate::session::turn::Turn;
 use crate::state::file::FileError;
 use crate::state::lock::{Denied, Holder, Lock};
 use crate::state::notes::Notes;
@@ -94,7 +96,7 @@ impl Trouble {
 
 impl<'a, 's> Session<'a, 's> {
     pub(crate) fn new(environment: &'a mut Environment<'s>, director: &'a mut Director, quiet: bool) -> Self {
-        let visible = !quiet && director.is_of_this_machine() && (environment.hints)();
+        let visible = !quiet && environment.shows_progress();
         Session { environment, director, display: Display::new(visible), visible, quiet }
     }
 
@@ -149,10 +151,10 @@ impl<'a, 's> Session<'a, 's> {
         asked.map_err(|error| Trouble::Other(format!("standard error: {error}")))
     }
 
-    /// Writes a line to the system's log, if the director is this machine's.
+    /// Writes a line to the system's log, if there is one and no option is against it.
     pub(crate) fn log(&self, logging: &Logging, record: &Record<'_>) {
-        if self.director.is_of_this_machine() {
-            record.send(logging);
+        if let Some(socket) = self.environment.log {
+            record.send(logging, socket);
         }
     }
 
@@ -179,25 +181,38 @@ impl<'a, 's> Session<'a, 's> {
         exit
     }
 
-    /// Takes the lock of this director; `None` where there is none to take.
-    pub(crate) fn take_turn(&mut self, wait: &Wait<'_>) -> Result<Option<Lock>, Trouble> {
-        self.take_turn_unless(|| Ok(()), wait)
+    /// Waits for the right to change the director.
+    pub(crate) fn take_turn(&mut self, wait: &Wait<'_>) -> Result<Turn, Trouble> {
+        self.lock_unless(|| Ok(()), wait).map(Turn::new)
     }
 
-    /// As [`take_turn`](Self::take_turn), unless there is a trouble that is to be told before it waits, or says anything.
+    /// As [`take_turn`](Self::take_turn). If it has to wait, `trouble` is asked first, and its error ends it.
     pub(crate) fn take_turn_unless(
         &mut self,
         trouble: impl FnOnce() -> Result<(), Trouble>,
         wait: &Wait<'_>,
+    ) -> Result<Turn, Trouble> {
+        self.lock_unless(trouble, wait).map(Turn::new)
+    }
+
+    /// Takes the lock of this director; `None` where there is none to take.
+    pub(crate) fn lock(&mut self, wait: &Wait<'_>) -> Result<Option<Lock>, Trouble> {
+        self.lock_unless(|| Ok(()), wait)
+    }
+
+    fn lock_unless(
+        &mut self,
+        trouble: impl FnOnce() -> Result<(), Trouble>,
+        wait: &Wait<'_>,
     ) -> Result<Option<Lock>, Trouble> {
-        let Some(directory) = self.director.state_directory() else { return Ok(None) };
-        let denied = match self.lock(&directory, &Wait { patience: Some(Duration::ZERO), ..*wait }) {
+        let Some(directory) = self.environment.state_directory else { return Ok(None) };
+        let denied = match self.try_lock(directory, &Wait { patience: Some(Duration::ZERO), ..*wait }) {
             Ok(lock) => return Ok(Some(lock)),
             Err(denied) => denied,
         };
         trouble()?;
         let taken = match denied {
-            Denied::Held(_) if wait.patience != Some(Duration::ZERO) => self.lock(&directory, wait),
+            Denied::Held(_) if wait.patience != Some(Duration::ZERO) => self.try_lock(directory, wait),
             denied => Err(denied),
         };
         match taken {
@@ -219,7 +234,7 @@ impl<'a, 's> Session<'a, 's> {
         }
     }
 
-    fn lock(&self, directory: &Path, wait: &Wait<'_>) -> Result<Lock, Denied> {
+    fn try_lock(&self, directory: &Path, wait: &Wait<'_>) -> Result<Lock, Denied> {
         // What is later than any clock shows is never.
         let until = wait.patience.and_then(|patience| Instant::now().checked_add(patience));
         Lock::take(directory, until, &mut |holder| {
@@ -238,7 +253,7 @@ impl<'a, 's> Session<'a, 's> {
 
     /// As [`notes`](Self::notes), for those who can't go on without them.
     pub(crate) fn read_notes(&mut self) -> Result<Notes, FileError> {
-        let notes = Notes::read(self.director.state_directory().as_deref())?;
+        let notes = Notes::read(self.environment.state_directory)?;
         if let Some(damage) = notes.damage() {
             self.error(format!(
                 "{damage}; `undrain` does not know the weight of that real server, and `apply` needs --undrain, until \

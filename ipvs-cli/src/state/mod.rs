@@ -11,9 +11,6 @@ use std::os::unix::fs::MetadataExt;
 use ipvs::Report;
 use ipvs::netns::NamespaceId;
 
-/// Where they are unless `--state-dir` names another directory. `/run` is emptied at boot, as the kernel's table is.
-pub(crate) const DIRECTORY: &str = "/run/ipvs-cli";
-
 /// A number of this thread's network namespace, which no other has as long as this one is there.
 pub(crate) fn number() -> u64 {
     fs::metadata("/proc/thread-self/ns/net").map_or(0, |file| file.ino())

@@ -64,7 +64,7 @@ pub fn command() -> clap::Command {
 
 /// Carries a subcommand out; `arguments` are those behind the program's name. Returns the exit status.
 pub(crate) fn run(arguments: &[OsString], environment: &mut Environment<'_>, director: &mut Director) -> Exit {
-    if director.is_of_this_machine() {
+    if environment.owns_process {
         broken_pipe::die_on_broken_pipe();
     }
     let words = std::iter::once(OsStr::new("ipvs-cli")).chain(arguments.iter().map(OsString::as_os_str));
@@ -154,8 +154,10 @@ fn run_in(cli: Cli, environment: &mut Environment<'_>, director: &mut Director) 
             let _ = writeln!(environment.stderr, "ipvs-cli: --state-dir {error}; nothing was changed");
             return Exit::Trouble;
         }
-        director.set_state_directory(directory.clone());
     }
+    let state_directory = cli.state_dir.clone();
+    let state_directory = state_directory.as_deref().or(environment.state_directory);
+    let environment = &mut Environment { state_directory, ..environment.reborrow() };
     let Some(name) = cli.netns.clone() else { return dispatch(cli, environment, director) };
     match name.parse::<Namespace>().and_then(|namespace| namespace.within(|| dispatch(cli, environment, director))) {
         Ok(status) => status,

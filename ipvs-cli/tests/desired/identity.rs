@@ -26,7 +26,7 @@ fn toml(table: &Table) -> Vec<u8> {
 }
 
 pub(crate) fn rules(table: &Table) -> Vec<u8> {
-    let mut kernel = Director::with(Client::fake(table.clone()), "/dev/null");
+    let mut kernel = Director::with(Client::fake(table.clone()));
     let (status, stdout) = run(&mut kernel, "ipvsadm -S -n", b"");
     assert_eq!(status, 0);
     stdout
@@ -42,7 +42,7 @@ fn run(kernel: &mut Director, line: &str, mut stdin: &[u8]) -> (u8, Vec<u8>) {
 
 /// What the director shows of itself is what it has, whatever its kernel has beside what is in the Linux tree.
 fn shown_and_applied_is_nothing(table: &Table, show: &str) -> Result<(), TestCaseError> {
-    let mut kernel = Director::with(Client::fake(table.clone()), "/dev/null");
+    let mut kernel = Director::with(Client::fake(table.clone()));
     let (status, text) = run(&mut kernel, show, b"");
     prop_assert_eq!(status, 0);
     for (line, said) in [
@@ -129,14 +129,14 @@ fn the_json_of_the_library_is_that_of_the_program() {
     let text =
         "version = 1\ntimeouts.udp = 60\n[[services]]\nmark = 1\n[[services.destinations]]\naddress = '192.0.2.11'";
     let table = crate::table("table", text).unwrap();
-    let mut kernel = Director::with(Client::fake(table.clone()), "/dev/null");
+    let mut kernel = Director::with(Client::fake(table.clone()));
     let json = serde_json::to_vec(&kernel.client().unwrap().table().unwrap()).unwrap();
     assert_eq!(run(&mut kernel, "ipvs-cli diff -", &json), (0, Vec::new()));
     for show in ["ipvs-cli show --json", "ipvs-cli show --json --statistics --daemons"] {
         let (status, shown) = run(&mut kernel, show, b"");
         assert_eq!((status, serde_json::from_slice::<Table>(&shown).unwrap()), (0, table.clone()), "{show}");
     }
-    let (status, _) = run(&mut Director::with(Client::fake(Table::new()), "/dev/null"), "ipvs-cli diff -", &json);
+    let (status, _) = run(&mut Director::with(Client::fake(Table::new())), "ipvs-cli diff -", &json);
     assert_eq!(status, 1, "it differs from another director");
 }
 

@@ -197,7 +197,7 @@ fn nothing_is_kept_that_can_be_shown() {
     let mut table = Table10MB { line, left: 150_000, written_at_end: 0 };
     let (mut stdout, mut stderr) = (Sink, Vec::new());
     let mut environment = Environment::new(&mut table, &mut stdout, &mut stderr);
-    let mut kernel = ipvs_cli::director::Director::with(Client::fake(Table::new()), "/dev/null");
+    let mut kernel = ipvs_cli::director::Director::with(Client::fake(Table::new()));
     let argv = ["ipvs-cli", "conns", "--from", "-"].map(Into::into);
     assert_eq!(ipvs_cli::run(&argv, &mut environment, &mut kernel), 0);
     let left = WRITTEN.load(Ordering::Relaxed) - table.written_at_end;

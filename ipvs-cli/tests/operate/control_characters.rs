@@ -282,7 +282,7 @@ fn no_damage_of_a_file_reaches_the_terminal() {
 const NAME: &[u8] = b"\x1b]0;X\x07\xc2\x9b\xe2\x80\xae";
 
 /// A director whose names are nasty, and those of its connections.
-fn nasty_kernel(of: &Director) -> ipvs_cli::director::Director {
+fn make_nasty(director: &mut Director) {
     let interface = InterfaceName::new(NAME).unwrap();
     let (scheduler, engine) = (Scheduler::new(NAME).unwrap(), PersistenceEngine::new(NAME).unwrap());
     let mut table = Table::new().with_module(scheduler).with_module(engine).with_interface(interface);
@@ -302,13 +302,14 @@ fn nasty_kernel(of: &Director) -> ipvs_cli::director::Director {
         [&line, &b"UDP "[..], &nasty, b"\n"].concat(),
         [&nasty[..], b"\n"].concat(),
     ];
-    ipvs_cli::director::Director::with(Client::fake(table), of.file_of_bytes("ip_vs_conn", &entries.concat()))
+    director.kernel = ipvs_cli::director::Director::with(Client::fake(table));
+    director.connections = director.file_of_bytes("ip_vs_conn", &entries.concat()).into();
 }
 
 #[test]
 fn no_name_of_the_kernel_reaches_the_terminal() {
     let mut director = director();
-    director.kernel = nasty_kernel(&director);
+    make_nasty(&mut director);
     let file = director.file("nothing", "-C\n--stop-daemon backup\n");
     let mut tried = 0;
     for line in [
@@ -357,7 +358,7 @@ fn no_name_of_the_kernel_reaches_the_terminal() {
 #[test]
 fn what_is_read_back_has_the_same_names() {
     let mut director = director();
-    director.kernel = nasty_kernel(&director);
+    make_nasty(&mut director);
     let name = std::str::from_utf8(NAME).unwrap();
     let json: Value = serde_json::from_str(&director.run("ipvs-cli show --json").stdout).unwrap();
     assert_eq!(json["services"][0]["scheduler"], name);

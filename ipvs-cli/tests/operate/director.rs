@@ -25,6 +25,9 @@ pub(crate) const SHOP: &str = "# a shop
 pub(crate) struct Director {
     pub(crate) kernel: director::Director,
     pub(crate) colors: fn() -> bool,
+    /// The file that lists the kernel's connections.
+    pub(crate) connections: PathBuf,
+    state: PathBuf,
     directory: PathBuf,
 }
 
@@ -54,9 +57,9 @@ impl Director {
         let number = DIRECTORIES.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("ipvs-cli-{}-{number}", std::process::id()));
         fs::create_dir(&directory).unwrap();
-        let kernel = director::Director::with(Client::fake(Table::new()), "/dev/null")
-            .with_state_directory(directory.join("state"));
-        Director { kernel, colors: || false, directory }
+        let kernel = director::Director::with(Client::fake(Table::new()));
+        let (state, connections) = (directory.join("state"), "/dev/null".into());
+        Director { kernel, colors: || false, connections, state, directory }
     }
 
     /// A client of another program.
@@ -66,12 +69,11 @@ impl Director {
 
     /// From now on the state directory is another one.
     pub(crate) fn keep_state_in(&mut self, directory: &str) {
-        let client = self.other_program();
-        self.kernel = director::Director::with(client, "/dev/null").with_state_directory(directory);
+        self.state = directory.into();
     }
 
     pub(crate) fn state_directory(&self) -> PathBuf {
-        self.directory.join("state")
+        self.state.clone()
     }
 
     /// The file of this kind that the state directory has for this network namespace.
@@ -118,8 +120,13 @@ impl Director {
 
     fn call_with(&mut self, argv: &[OsString], stdin: &mut dyn Input, hints: fn() -> bool) -> Raw {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let mut environment =
-            Environment { hints, colors: self.colors, ..Environment::new(stdin, &mut stdout, &mut stderr) };
+        let mut environment = Environment {
+            hints,
+            colors: self.colors,
+            state_directory: Some(&self.state),
+            connections: &self.connections,
+            ..Environment::new(stdin, &mut stdout, &mut stderr)
+        };
         let status = ipvs_cli::run(argv, &mut environment, &mut self.kernel);
         Raw { status, stdout, stderr }
     }

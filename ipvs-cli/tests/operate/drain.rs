@@ -399,7 +399,9 @@ fn interrupted(director: &mut Director, line: &str) -> Done {
     let argv: Vec<std::ffi::OsString> = line.split(' ').map(Into::into).collect();
     let mut stderr = Interrupted { text: &mut said, act: Some(Box::new(act)) };
     let mut stdin = &b""[..];
+    let state = director.state_directory();
     let mut environment = ipvs_cli::env::Environment::new(&mut stdin, &mut stdout, &mut stderr);
+    environment.state_directory = Some(&state);
     let status = ipvs_cli::run(&argv, &mut environment, &mut director.kernel);
     Done { status, stdout: String::from_utf8(stdout).unwrap(), stderr: String::from_utf8(said).unwrap() }
 }

@@ -29,7 +29,7 @@ fn series(text: &str) -> Vec<&str> {
 fn every_series_is_there_once() {
     let mut director = Director::new();
     let odd = ipvs::Table::new().with_interface("a\"\\b".parse().unwrap());
-    director.kernel = ipvs_cli::director::Director::with(ipvs::Client::fake(odd), "/dev/null");
+    director.kernel = ipvs_cli::director::Director::with(ipvs::Client::fake(odd));
     director.feed("ipvs-cli apply --quiet -", TWINS);
     director.must("ipvsadm --start-daemon backup --mcast-interface a\"\\b --syncid 7");
     let said = director.run("ipvs-cli metrics --destinations");
@@ -73,8 +73,7 @@ fn what_was_not_asked_for_is_not_there() {
 #[test]
 fn connections_are_counted_by_state() {
     let mut director = Director::new();
-    let table = director.file("ip_vs_conn", CONNECTIONS);
-    director.kernel = ipvs_cli::director::Director::with(ipvs::Client::fake(ipvs::Table::new()), table);
+    director.connections = director.file("ip_vs_conn", CONNECTIONS).into();
     let text = director.run("ipvs-cli metrics --connections").stdout;
     for line in [
         "ipvs_connections{protocol=\"tcp\",state=\"ESTABLISHED\"} 2",
@@ -143,8 +142,7 @@ fn names(text: &str) -> HashSet<&str> {
 #[test]
 fn what_is_documented_is_there() {
     let mut director = Director::new();
-    let table = director.file("ip_vs_conn", CONNECTIONS);
-    director.kernel = ipvs_cli::director::Director::with(ipvs::Client::fake(ipvs::Table::new()), table);
+    director.connections = director.file("ip_vs_conn", CONNECTIONS).into();
     director.feed("ipvs-cli apply --quiet -", TWINS);
     director.must("ipvsadm --start-daemon master --mcast-interface lo");
     let text = director.run("ipvs-cli metrics --destinations --connections").stdout;

@@ -11,7 +11,7 @@ fn director() -> Director {
     let (own, ours) = (Scheduler::new("own").unwrap(), PersistenceEngine::new("ours").unwrap());
     let table = Table::new().with_module(own).with_module(ours);
     let mut director = Director::new();
-    director.kernel = ipvs_cli::director::Director::with(Client::fake(table), "/dev/null");
+    director.kernel = ipvs_cli::director::Director::with(Client::fake(table));
     director
 }
 

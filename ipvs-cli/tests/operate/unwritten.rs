@@ -24,7 +24,8 @@ fn run(director: &mut Director, line: &str, why: ErrorKind) -> (u8, String) {
     let argv: Vec<OsString> = line.split(' ').map(OsString::from).collect();
     let mut stderr = Vec::new();
     let (stdin, stdout) = (&mut SHOP.as_bytes(), &mut Full(why));
-    let mut environment = Environment::new(stdin, stdout, &mut stderr);
+    let state = director.state_directory();
+    let mut environment = Environment { state_directory: Some(&state), ..Environment::new(stdin, stdout, &mut stderr) };
     let status = ipvs_cli::run(&argv, &mut environment, &mut director.kernel);
     (status, String::from_utf8(stderr).unwrap())
 }

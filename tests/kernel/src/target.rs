@@ -160,7 +160,7 @@ struct InProcess {
 
 impl InProcess {
     fn new() -> Self {
-        InProcess { kernel: Director::with(Client::fake(Table::new()), "/dev/null") }
+        InProcess { kernel: Director::with(Client::fake(Table::new())) }
     }
 
     /// Is this a command for it? Variables and files belong to real processes.

@@ -38,7 +38,7 @@ pub(super) fn run(conns: &Conns, session: &mut Session<'_, '_>) -> Exit {
 }
 
 fn read(conns: &Conns, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
-    let path = conns.from.clone().unwrap_or_else(|| session.director.connections().to_owned());
+    let path = conns.from.clone().unwrap_or_else(|| session.environment.connections.to_owned());
     let mut damage = Damage::default();
     if path.as_os_str() == "-" {
         let mut input = BufReader::with_capacity(CHUNK, &mut *session.environment.stdin);

@@ -15,8 +15,8 @@ use ipvs::drain::{DrainStep, InUse};
 
 use self::sysctl::Settings;
 use self::targets::{Look, Outcome, Target};
-use crate::env::signals::Signals;
 use crate::exit::Exit;
+use crate::session::turn::Turn;
 use crate::session::{Session, Trouble, Wait};
 use crate::state::notes::Notes;
 use crate::subcommands::servers::{PATIENCE, UNCHANGED, execute, log, note_last_servers, scheduler, select};
@@ -32,8 +32,10 @@ const BLINK: Duration = Duration::from_millis(50);
 const NOT_DELETED: &str = "nothing more was deleted, and the weights are 0; --wait waits for it";
 
 pub(super) fn run(drain: &Drain, session: &mut Session<'_, '_>) -> Exit {
-    let signals = session.director.is_of_this_machine().then(|| Signals::register().ok()).flatten();
-    let clock = Clock { signals, deadline: drain.timeout.and_then(|limit| Instant::now().checked_add(limit)) };
+    // Also while it waits, so that the weights can be reported.
+    let mut turn = Turn::new(None);
+    turn.protect(session.environment);
+    let clock = Clock { turn, deadline: drain.timeout.and_then(|limit| Instant::now().checked_add(limit)) };
     let done = drain_them(drain, session, &clock);
     log("drain", &done, &drain.logging, session);
     let status = session.finish(done.map(|(status, _)| status), Exit::No);
@@ -55,13 +57,13 @@ enum End {
 
 /// What bounds the waiting.
 struct Clock {
-    signals: Option<Signals>,
+    turn: Turn,
     deadline: Option<Instant>,
 }
 
 impl Clock {
     fn signal(&self) -> Option<i32> {
-        self.signals.as_ref().and_then(Signals::received)
+        self.turn.signal()
     }
 
     fn end(&self) -> Option<End> {
@@ -83,8 +85,7 @@ impl Clock {
 }
 
 fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Result<(Exit, String), Trouble> {
-    let is_of_this_machine = session.director.is_of_this_machine();
-    let settings = if is_of_this_machine { Settings::read() } else { Settings::DEFAULT };
+    let settings = Settings::read(session.environment.proc);
     let selected = select(session, &drain.servers, &mut |_, _| {})?;
     if !drain.keep_weight && !drain.force {
         scheduler::check(&selected, "drains all the same")?;
@@ -152,7 +153,7 @@ fn quiesce(
 ) -> Result<(Notes, Option<Trouble>), Trouble> {
     let is_over = || clock.end().is_some();
     let wait = Wait { patience: drain.turn.patience(PATIENCE), otherwise: UNCHANGED, is_over: &is_over };
-    let _turn = session.take_turn(&wait)?;
+    let _lock = session.lock(&wait)?;
     let (mut notes, unread) = match session.read_notes() {
         Ok(notes) => (notes, None),
         Err(error) => (Notes::default(), Some(error)),
@@ -229,7 +230,7 @@ fn delete(
     // The time for connections may be over; another ipvs-cli is waited for all the same.
     let is_over = || clock.signal().is_some();
     let wait = Wait { patience: drain.turn.patience(PATIENCE), otherwise: NOT_DELETED, is_over: &is_over };
-    let _turn = session.take_turn(&wait)?;
+    let _lock = session.lock(&wait)?;
     let mut notes = session.notes();
     for service in targets.chunk_by_mut(|one, next| one.drain.service() == next.drain.service()) {
         if !service.iter().any(goes) {

@@ -1,6 +1,7 @@
 //! The settings that decide who may still come to a server of weight 0.
 
 use std::fs;
+use std::path::Path;
 
 use ipvs::{Persistence, Protocol, ServiceKey};
 
@@ -16,12 +17,10 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// The kernel's defaults.
-    pub(super) const DEFAULT: Self = Settings { expire_quiescent_template: false, ports_count_as_new: true };
-
-    pub(super) fn read() -> Self {
+    /// The kernel's defaults where it can't be asked.
+    pub(super) fn read(proc: Option<&Path>) -> Self {
         let is_set = |name: &str, default: bool| {
-            let text = fs::read_to_string(format!("/proc/sys/net/ipv4/vs/{name}"));
+            let text = proc.and_then(|proc| fs::read_to_string(proc.join("sys/net/ipv4/vs").join(name)).ok());
             text.map_or(default, |text| text.trim() != "0")
         };
         Settings {

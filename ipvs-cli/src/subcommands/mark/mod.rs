@@ -16,7 +16,6 @@ use ipvs::desired::parts::Fields;
 
 use crate::arguments::packets::{Packets, written};
 use crate::desired::group;
-use crate::env::broken_pipe;
 use crate::exit::Exit;
 use crate::session::journal::{Logging, Outcome, Record};
 use crate::session::json;
@@ -198,7 +197,7 @@ impl Marks {
     }
 
     fn add(&self, add: &Add, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
-        let _turn = session.take_turn(&Wait::new(Some(PATIENCE), "nothing was changed; try again"))?;
+        let mut turn = session.take_turn(&Wait::new(Some(PATIENCE), "nothing was changed; try again"))?;
         let mut backend = self.open()?;
         let mut rules = backend.list().map_err(trouble)?;
         let mark = match add.mark {
@@ -216,7 +215,7 @@ impl Marks {
                 rules.push(rule);
             }
         }
-        broken_pipe::ignore_broken_pipe();
+        turn.protect(session.environment);
         let change = backend.apply(&rules);
         log(session, &add.logging, "added", &rules[known..], &change);
         let change = change.map_err(trouble)?;
@@ -243,9 +242,9 @@ impl Marks {
     }
 
     fn delete(&self, delete: &Delete, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
-        let _turn = session.take_turn(&Wait::new(Some(PATIENCE), "nothing was changed; try again"))?;
+        let mut turn = session.take_turn(&Wait::new(Some(PATIENCE), "nothing was changed; try again"))?;
         let mut backend = self.open()?;
-        broken_pipe::ignore_broken_pipe();
+        turn.protect(session.environment);
         if delete.all {
             // Even what another program has made unreadable.
             let rules = backend.list().unwrap_or_default();

@@ -7,6 +7,7 @@ mod reading;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 
 use prometheus_client::encoding::text;
@@ -24,7 +25,7 @@ pub(super) use args::Metrics;
 pub(super) fn run(metrics: &Metrics, session: &mut Session<'_, '_>) -> Exit {
     let done = match (metrics.listen, &metrics.output) {
         (Some(at), _) => listen(at, metrics, session),
-        (None, Some(path)) => read(session.director, metrics).and_then(|text| {
+        (None, Some(path)) => read(session.director, session.environment.connections, metrics).and_then(|text| {
             // Read by node_exporter, which is another user.
             file::write(path, text.as_bytes(), 0o644).map_err(|error| {
                 let hint = if path.starts_with("/dev") { "; without --output it goes to standard output" } else { "" };
@@ -32,16 +33,15 @@ pub(super) fn run(metrics: &Metrics, session: &mut Session<'_, '_>) -> Exit {
             })
         }),
         // Errors of writing are reported at the end.
-        (None, None) => {
-            read(session.director, metrics).map(|text| drop(session.environment.stdout.write_all(text.as_bytes())))
-        }
+        (None, None) => read(session.director, session.environment.connections, metrics)
+            .map(|text| drop(session.environment.stdout.write_all(text.as_bytes()))),
     };
     session.finish(done.map(|()| Exit::Success), Exit::No)
 }
 
 /// One scrape's text.
-fn read(director: &mut Director, options: &Metrics) -> Result<String, Trouble> {
-    let reading = Reading::take(director, options)?;
+fn read(director: &mut Director, connections: &Path, options: &Metrics) -> Result<String, Trouble> {
+    let reading = Reading::take(director, connections, options)?;
     encode(reading).map_err(|error| Trouble::Other(error.to_string()))
 }
 
@@ -58,12 +58,12 @@ fn listen(at: SocketAddr, options: &Metrics, session: &mut Session<'_, '_>) -> R
     let failed = |error: io::Error| Trouble::Other(format!("{at}: {error}"));
     let listener = TcpListener::bind(at).map_err(failed)?;
     // A kernel without IPVS, or one that does not let us ask, is told at once.
-    let director = &mut *session.director;
+    let (director, connections) = (&mut *session.director, session.environment.connections);
     director.client().and_then(ipvs::Client::info)?;
     let at = listener.local_addr().map_err(failed)?;
     // Whoever started it may want to know the port. Nobody need listen.
     let _ = writeln!(session.environment.stdout, "listening on http://{at}/metrics")
         .and_then(|()| session.environment.stdout.flush());
-    let page = || read(director, options).map_err(|trouble| trouble.text());
+    let page = || read(director, connections, options).map_err(|trouble| trouble.text());
     Err(failed(http::serve(&listener, page)))
 }

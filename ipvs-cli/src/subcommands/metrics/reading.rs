@@ -37,9 +37,9 @@ pub(super) struct Census {
 }
 
 impl Reading {
-    pub(super) fn take(director: &mut Director, options: &Metrics) -> Result<Self, Trouble> {
+    pub(super) fn take(director: &mut Director, connections: &Path, options: &Metrics) -> Result<Self, Trouble> {
         let begun = Instant::now();
-        let connections = options.connections.then(|| Census::take(director.connections())).transpose()?;
+        let connections = options.connections.then(|| Census::take(connections)).transpose()?;
         let client = director.client()?;
         // What it was first does not hold: the size changes.
         let info = client.info()?;

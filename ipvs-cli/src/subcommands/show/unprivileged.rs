@@ -59,7 +59,7 @@ pub(super) fn table(
 }
 
 fn is_all_that_is_lacking(refused: &Error, session: &Session<'_, '_>) -> bool {
-    is_unavailable(refused) && session.director.is_of_this_machine()
+    is_unavailable(refused) && session.environment.proc.is_some()
 }
 
 /// `None` where `getsockopt` is refused, too.
@@ -81,7 +81,7 @@ fn if_allowed<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
 }
 
 fn list_known(known: PartialView, only: Option<ServiceKey>, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
-    let mut director = Director::with(Client::fake(known.older.table), session.director.connections());
+    let mut director = Director::with(Client::fake(known.older.table));
     let out = &mut *session.environment.stdout;
     // Errors of writing are reported at the end.
     let _ = out.write_all(ORIGIN.as_bytes()).and_then(|()| public::totals(out, proc::totals().ok().as_ref()));

@@ -63,7 +63,7 @@ pub(super) fn run(top: &Top, session: &mut Session<'_, '_>) -> Exit {
 }
 
 fn show(top: &Top, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
-    if !(session.environment.colors)() || !session.director.is_of_this_machine() {
+    if !session.environment.has_screen() {
         return Err(Trouble::Other("top needs a terminal; `ipvs-cli watch' prints lines".to_owned()));
     }
     if screen::is_dumb() {
@@ -73,8 +73,7 @@ fn show(top: &Top, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     session.display.end();
     let failed = |error: std::io::Error| Trouble::Other(format!("the terminal: {error}"));
     let signals = Signals::register().ok();
-    let connections = session.director.connections().to_owned();
-    let state_directory = session.director.state_directory();
+    let (connections, state_directory) = (session.environment.connections, session.environment.state_directory);
     // A kernel without IPVS is told before the screen is taken.
     let client = session.director.client()?;
     client.info()?;
@@ -83,7 +82,7 @@ fn show(top: &Top, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     thread::scope(|scope| {
         let (ask, asked) = mpsc::channel();
         let (answer, answers) = mpsc::channel();
-        scope.spawn(move || reader::serve(client, &connections, state_directory.as_deref(), begun, &asked, &answer));
+        scope.spawn(move || reader::serve(client, connections, state_directory, begun, &asked, &answer));
         let mut screen = Screen::take().map_err(failed)?;
         let mut view = View::new(top.interval, begun, ask, answers);
         let done = view.run(&mut screen, signals.as_ref());

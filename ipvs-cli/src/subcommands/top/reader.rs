@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::BufReader;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
@@ -63,9 +63,8 @@ pub(super) fn serve(
     asked: &Receiver<Wanted>,
     answers: &Sender<Result<Reading, Error>>,
 ) {
-    let connections: PathBuf = connections.to_owned();
     while let Ok(wanted) = asked.recv() {
-        let reading = read(client, &connections, state_directory, begun, wanted);
+        let reading = read(client, connections, state_directory, begun, wanted);
         if answers.send(reading).is_err() {
             return;
         }

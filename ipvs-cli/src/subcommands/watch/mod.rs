@@ -48,7 +48,7 @@ pub(super) fn run(watch: &Watch, session: &mut Session<'_, '_>) -> Exit {
 
 fn rounds(watch: &Watch, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
     let begun = Instant::now();
-    if session.director.is_of_this_machine() && (session.environment.colors)() {
+    if session.environment.has_screen() {
         end_with_terminal();
     }
     let mut window = Window::new();

@@ -32,7 +32,7 @@ fn set(
     weight: Weight,
     session: &mut Session<'_, '_>,
 ) -> Result<(Exit, String), Trouble> {
-    let _turn = session.take_turn(&Wait::new(options.turn.patience(PATIENCE), UNCHANGED))?;
+    let mut turn = session.take_turn(&Wait::new(options.turn.patience(PATIENCE), UNCHANGED))?;
     let mut notes = session.notes();
     let selected = select(session, servers, &mut |key, states| notes.review(key, states))?;
     if weight == Weight::ZERO && !options.force {
@@ -49,6 +49,7 @@ fn set(
         }
         commands.push(Command::EditDestination(key, destination.with_weight(weight)));
     }
+    turn.protect(session.environment);
     let (answers, trouble) = execute(&commands, session)?;
     let refused: HashMap<_, _> = commands
         .iter()

@@ -107,7 +107,7 @@ fn equal(before: Contents, after: Contents, saved: &[u8]) -> Result<(), String> 
 }
 
 fn saved_in_memory(script: &str) -> Result<(), String> {
-    let [mut before, mut after] = [(); 2].map(|()| Director::with(Client::fake(Table::new()), "/dev/null"));
+    let [mut before, mut after] = [(); 2].map(|()| Director::with(Client::fake(Table::new())));
     call(&mut before, "-R", script.as_bytes());
     let (saved, complaints) = call(&mut before, "-S -n", b"");
     let (_, refused) = call(&mut after, "-R", &saved);

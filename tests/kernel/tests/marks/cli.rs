@@ -55,7 +55,7 @@ fn needs_backend() -> Result<Director, Lacking> {
         Err(error @ BackendError::Unavailable { .. }) => Err(Lacking(error.to_string())),
         result => {
             result.expect("a network of our own");
-            Ok(Director::with(Client::fake(Table::new()), "/dev/null"))
+            Ok(Director::with(Client::fake(Table::new())))
         }
     }
 }
