@@ -3,9 +3,8 @@
 use std::io;
 
 use crate::errno::Errno;
-use crate::exchange::Outcome;
 use crate::netns::NamespaceError;
-use crate::refusal::Refusal;
+use crate::refusal::{Outcome, Refusal};
 use crate::wire::WireError;
 
 /// Why a call to a [`Client`](crate::Client) failed.

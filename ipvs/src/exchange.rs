@@ -7,11 +7,8 @@
 use crate::command::{Command, CommandKind};
 use crate::errno::Errno;
 use crate::error::Error;
-use crate::refusal::Refusal;
+use crate::refusal::{Outcome, Refusal};
 use crate::wire::{self, Body, Header, Read};
-
-/// What became of a command: done, or refused.
-pub type Outcome = Result<(), Refusal>;
 
 /// More requests than this in a datagram gain nothing that can be measured.
 const MAX_WINDOW: u32 = 128;

@@ -124,12 +124,11 @@ pub use daemon::{Daemon, DaemonRole};
 pub use destination::{Destination, Forwarding, OtherTunnel, ReservedForwarding, Tunnel, TunnelFlags, Weight};
 pub use errno::Errno;
 pub use error::Error;
-pub use exchange::Outcome;
 pub use info::{Info, Version};
 pub use invalid_value::InvalidValue;
 pub use kernel::{Behaviors, KernelVersion};
 pub use name::{InterfaceName, Module, PersistenceEngine, Scheduler};
-pub use refusal::Refusal;
+pub use refusal::{Outcome, Refusal};
 pub use report::Report;
 pub use service::{
     Family, FamilyMismatch, FirewallMark, Netmask, Persistence, Protocol, SchedulerFlags, Service, ServiceKey,

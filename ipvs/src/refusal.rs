@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+/// What became of a command: done, or refused.
+pub type Outcome = Result<(), Refusal>;
+
 use crate::command::CommandKind;
 use crate::errno::Errno;
 

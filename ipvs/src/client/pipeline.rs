@@ -3,7 +3,7 @@
 use super::Client;
 use crate::command::Command;
 use crate::error::Error;
-use crate::exchange::Outcome;
+use crate::refusal::Outcome;
 use crate::session::block_on_ready;
 
 /// A stream of commands, many of them in one system call.

@@ -27,7 +27,7 @@ const TREES: [Tree; 4] = [
         roots: &["lib"],
         floors: &[
             // Values.
-            &["errno", "invalid_value"],
+            &["errno", "invalid_value", "report"],
             &["stats", "timeouts", "info", "kernel", "name"],
             &["daemon", "service"],
             &["destination"],
