@@ -49,7 +49,8 @@ const SETTINGS: [(&str, &str); 7] = [
     (
         "`SAVE=true`",
         "At stop, write the table to the rules file, in the notation that the file has. Comments in it are lost. An empty table, or one that can't be \
-         read, leaves the file as it is. Default: `false`.",
+         read, leaves the file as it is. A real server that is drained is written with weight 0, and keeps it after the next boot: the file and the journal \
+         name it, with the weight that it had. Default: `false`.",
     ),
     (
         "`RULES=`<file>",

@@ -90,6 +90,25 @@ same 'other files beside it' "$(cd "$system/etc" && echo ipvsadm*)" ipvsadm.rule
 run Start
 same 'the table after a boot' "$(table)" "$wanted"
 
+echo '== SAVE of a drained real server: weight 0, and its weight in the journal and in the file'
+inside ipvsadm -C
+inside ipvsadm -A -f 4 -s rr
+inside ipvsadm -a -f 4 -r 10.0.0.1 -w 3
+inside ipvsadm -a -f 4 -r 10.0.0.2 -w 3
+inside ipvs-cli drain --quiet mark:4 10.0.0.1
+server='10.0.0.1:0 at mark 4 had weight 3'
+saved=$(printf -- '-A -f 4 -s rr\n-a -f 4 -r 10.0.0.1:0 -g -w 0\n-a -f 4 -r 10.0.0.2:0 -g -w 3')
+run Stop 2>/tmp/said
+same 'what it says' "$(cat /tmp/said)" "ipvs-cli: /etc/ipvsadm.rules has weight 0 for a real server that is drained: $server"
+same 'the rules file' "$(tail -n +2 "$rules")" "# drained: $server
+$saved"
+# As after a boot.
+rm -f /run/ipvs-cli/*.drained "$system"/run/ipvs-cli/*.drained
+run Start 2>/tmp/said
+same 'the table after a boot' "$(table)" "$saved"
+same 'what it says' "$(cat /tmp/said)" "ipvs-cli: real servers that were drained when /etc/ipvsadm.rules was saved have weight 0: \
+grep -e '# drained' -e weight_before /etc/ipvsadm.rules"
+
 echo '== SAVE keeps the notation, and never replaces good rules by less'
 inside ipvsadm -C
 settings SAVE=true RULES=/etc/shop.toml
