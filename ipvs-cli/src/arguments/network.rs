@@ -13,7 +13,7 @@ pub(crate) struct Network {
     port: Option<u16>,
 }
 
-const FORMS: &str = "an address, a network, or either with a port: 192.0.2.1, 192.0.2.0/24, 192.0.2.1:80, 2001:db8::1, \
+const FORMS: &str = "must be an address, a network, or either with a port: 192.0.2.1, 192.0.2.0/24, 192.0.2.1:80, 2001:db8::1, \
                      [2001:db8::/32]:443";
 
 impl Network {

@@ -15,7 +15,7 @@ impl fmt::Display for NoService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}' is no service: tcp:192.0.2.1:80, udp:[2001:db8::1]:53, mark:10 or mark:10:ipv6 would be",
+            "'{}' is not a service: write it as tcp:192.0.2.1:80, udp:[2001:db8::1]:53, mark:10 or mark:10:ipv6",
             self.0
         )
     }
@@ -34,8 +34,10 @@ pub(crate) enum Selection {
 
 impl Selection {
     /// Reads a service, or an address or a network, either with a port.
-    pub(crate) fn parse(text: &str) -> Result<Self, NoService> {
-        text.parse().map(Selection::Network).or_else(|_| parse(text).map(Selection::Service))
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        const FORMS: &str = "must be a service, such as tcp:192.0.2.1:80 or mark:10, or an address or a network, such as \
+                             192.0.2.0/24";
+        text.parse().map(Selection::Network).or_else(|_| parse(text).map(Selection::Service)).map_err(|_| FORMS)
     }
 
     /// Whether it selects this service.
@@ -94,7 +96,7 @@ mod tests {
         }
         for text in ["", "tcp", "192.0.2.1:80", "mark:", "mark:10:ipv5", "mark:10:ipv6:", "tcp:192.0.2.1"] {
             let error = parse(text).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("`{text}' is no service")), "{error}");
+            assert!(error.starts_with(&format!("'{text}' is not a service: ")), "{error}");
         }
     }
 }

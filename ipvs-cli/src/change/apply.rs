@@ -91,7 +91,7 @@ pub(crate) fn change(
                 applied.commands.iter().for_each(|command| prepared.notes.follow(command));
                 session.save(&mut prepared.notes);
                 if !summary.is_empty() {
-                    session.log(&manner.logging, &Record { detail: &summary.to_string(), ..record });
+                    session.log(&manner.common.logging, &Record { detail: &summary.to_string(), ..record });
                 }
                 prepared.claims.complete(&prepared.change)
             };
@@ -111,7 +111,7 @@ pub(crate) fn change(
                 session.error(trouble.text().trim_end());
             }
             let reason = reason(&prepared, &error);
-            session.log(&manner.logging, &Record { outcome: Outcome::Failed, detail: &reason, ..record });
+            session.log(&manner.common.logging, &Record { outcome: Outcome::Failed, detail: &reason, ..record });
             session.message(reason);
             explain(session, &error);
             if let Some(advice) = error.advice() {
@@ -123,7 +123,7 @@ pub(crate) fn change(
 }
 
 fn take_turn(session: &mut Session<'_, '_>, text: &Text, manner: &Manner) -> Result<Turn, Trouble> {
-    let wait = Wait::new(manner.patience(), "nothing was changed; --wait waits for it");
+    let wait = Wait::new(manner.patience());
     if manner.dry_run { Ok(Turn::new(None)) } else { session.take_turn_unless(|| text.check(), &wait) }
 }
 

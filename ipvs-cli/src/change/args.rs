@@ -7,6 +7,7 @@ use clap::Args;
 use ipvs::ServiceKey;
 
 use super::claims::Ownership;
+use crate::arguments::number::{seconds, whole};
 use crate::arguments::service::Selection;
 use crate::session::journal::Logging;
 
@@ -59,54 +60,37 @@ pub(crate) struct Manner {
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Change nothing if more than N services and destinations would go
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>(0, u32::MAX))]
     pub(crate) max_deletions: Option<usize>,
     /// Do not ask on a terminal before services are deleted
     #[arg(long)]
     pub(crate) yes: bool,
-    #[command(flatten)]
-    turn: Turn,
     /// Print as JSON what was done, or would be: an object on each line
     #[arg(long)]
     pub(crate) json: bool,
-    /// Print only what is wrong
-    #[arg(long)]
-    pub(crate) quiet: bool,
     /// Give up after SECONDS, and undo what was done
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
     #[command(flatten)]
-    pub(crate) logging: Logging,
+    pub(crate) common: ChangeArgs,
 }
 
 impl Manner {
-    /// How long to wait for another: `None` is as long as it takes.
-    pub(crate) fn patience(&self) -> Option<Duration> {
-        match (self.turn.patience(Duration::ZERO), self.timeout) {
-            (Some(patience), Some(limit)) => Some(patience.min(limit)),
-            (patience, limit) => patience.or(limit),
-        }
+    /// How long to wait for the lock.
+    pub(crate) fn patience(&self) -> Duration {
+        self.common.wait.min(self.timeout.unwrap_or(Duration::MAX))
     }
 }
 
-/// Whether to wait for the lock.
+/// The options of each subcommand that changes something.
 #[derive(Args, Debug, Default)]
-pub(crate) struct Turn {
-    /// Wait for another ipvs-cli that is changing this director
-    ///
-    /// Wait at most SECONDS, or without a limit, instead of failing.
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, value_parser = seconds)]
-    wait: Option<Option<Duration>>,
-}
-
-impl Turn {
-    /// How long to wait, if nothing is said of it `unsaid`: `None` is as long as it takes.
-    pub(crate) fn patience(&self, unsaid: Duration) -> Option<Duration> {
-        self.wait.unwrap_or(Some(unsaid))
-    }
-}
-
-pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds.ok_or_else(|| "a number of seconds, such as 10 or 0.5".to_owned())
+pub(crate) struct ChangeArgs {
+    /// Wait at most SECONDS for another ipvs-cli that is changing this director
+    #[arg(long, value_name = "SECONDS", default_value = "30", allow_negative_numbers = true, value_parser = seconds)]
+    pub(crate) wait: Duration,
+    /// Print only what is wrong
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) logging: Logging,
 }

@@ -7,7 +7,7 @@ use ipvs::{Cause, Table, change::Plan};
 
 use crate::change::args::Restrictions;
 use crate::change::marks::MarkChange;
-use crate::change::prepare::{Text, empty_director, planner};
+use crate::change::prepare::{Text, check_selection, empty_director, planner};
 use crate::desired::Desired;
 use crate::ipvsadm::with_parser;
 use crate::session::{Session, Trouble};
@@ -34,6 +34,7 @@ pub(crate) fn compare(
     }
     session.warnings(&desired.state.warnings);
     let after = desired.state.table(&old.table)?;
+    check_selection(restrictions, [&old.table, &after], "in either file")?;
     let plan = planner(&desired, restrictions).plan(&old.table, &after);
     let rules = old.desired.groups.into_iter().flat_map(|group| group.rules).collect();
     let marks = MarkChange::new(rules, &desired, &plan, restrictions);

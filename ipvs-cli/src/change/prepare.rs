@@ -141,7 +141,7 @@ pub(crate) fn plan(
     let notes = notes(session, restrictions, &before)?;
     let mut left_drained = if restrictions.undrain { Vec::new() } else { keep_drained(&mut table, &notes) };
     left_drained.retain(|left| restrictions.selects(&left.service));
-    check_selection(restrictions, &before, &table)?;
+    check_selection(restrictions, [&before, &table], "in the file or on the director; nothing was changed")?;
     let planner = planner(&desired, restrictions);
     let claims = Claims::new(session, &restrictions.ownership, planner, &before, &table, &desired)?;
     if let count @ 1.. = claims.left_alone(&table) {
@@ -178,17 +178,13 @@ fn notes(session: &mut Session<'_, '_>, restrictions: &Restrictions, present: &T
     })
 }
 
-/// A selection of no service at all is a mistake in writing.
-fn check_selection(restrictions: &Restrictions, before: &Table, wanted: &Table) -> Result<(), Trouble> {
+/// `--only` must select a service of one of these tables: one of none is a mistake in writing. `place` says where they are.
+pub(crate) fn check_selection(restrictions: &Restrictions, tables: [&Table; 2], place: &str) -> Result<(), Trouble> {
     let is_there = |selection: &&Selection| {
-        before.services().chain(wanted.services()).any(|entry| selection.contains(&entry.service().key()))
+        tables.iter().flat_map(|table| table.services()).any(|entry| selection.contains(&entry.service().key()))
     };
     let missing = restrictions.only.iter().filter(|selection| !is_there(selection));
-    let lines: String = missing
-        .map(|selection| {
-            format!("--only {selection}: no such service in the file or on the director; nothing was changed\n")
-        })
-        .collect();
+    let lines: String = missing.map(|selection| format!("--only {selection}: no such service {place}\n")).collect();
     if lines.is_empty() { Ok(()) } else { Err(Trouble::Lines(lines)) }
 }
 

@@ -31,11 +31,13 @@ pub(crate) struct Session<'a, 's> {
     quiet: bool,
 }
 
+/// What is so if the lock is not to be had, and what to do.
+pub(crate) const UNCHANGED: &str = "nothing was changed; --wait SECONDS waits longer";
+
 /// How long to wait for the lock.
 #[derive(Clone, Copy)]
 pub(crate) struct Wait<'w> {
-    /// `None`: as long as it takes.
-    pub(crate) patience: Option<Duration>,
+    pub(crate) patience: Duration,
     /// What is so if it is not to be had, and what to do: the end of a sentence.
     pub(crate) otherwise: &'w str,
     /// Ends the wait early.
@@ -43,8 +45,8 @@ pub(crate) struct Wait<'w> {
 }
 
 impl<'w> Wait<'w> {
-    pub(crate) fn new(patience: Option<Duration>, otherwise: &'w str) -> Self {
-        Wait { patience, otherwise, is_over: &|| false }
+    pub(crate) fn new(patience: Duration) -> Self {
+        Wait { patience, otherwise: UNCHANGED, is_over: &|| false }
     }
 }
 
@@ -206,13 +208,13 @@ impl<'a, 's> Session<'a, 's> {
         wait: &Wait<'_>,
     ) -> Result<Option<Lock>, Trouble> {
         let Some(directory) = self.environment.state_directory else { return Ok(None) };
-        let denied = match self.try_lock(directory, &Wait { patience: Some(Duration::ZERO), ..*wait }) {
+        let denied = match self.try_lock(directory, &Wait { patience: Duration::ZERO, ..*wait }) {
             Ok(lock) => return Ok(Some(lock)),
             Err(denied) => denied,
         };
         trouble()?;
         let taken = match denied {
-            Denied::Held(_) if wait.patience != Some(Duration::ZERO) => self.try_lock(directory, wait),
+            Denied::Held(_) if wait.patience != Duration::ZERO => self.try_lock(directory, wait),
             denied => Err(denied),
         };
         match taken {
@@ -236,7 +238,7 @@ impl<'a, 's> Session<'a, 's> {
 
     fn try_lock(&self, directory: &Path, wait: &Wait<'_>) -> Result<Lock, Denied> {
         // What is later than any clock shows is never.
-        let until = wait.patience.and_then(|patience| Instant::now().checked_add(patience));
+        let until = Instant::now().checked_add(wait.patience);
         Lock::take(directory, until, &mut |holder| {
             self.display.progress(|| waiting_for(holder));
             !(wait.is_over)()

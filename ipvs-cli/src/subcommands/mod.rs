@@ -91,7 +91,7 @@ pub(crate) fn run(arguments: &[OsString], environment: &mut Environment<'_>, dir
             Environment { stdin: &mut *environment.stdin, stdout: &mut shown, stderr: &mut messages, ..*environment };
         match parsed {
             Ok(cli) => run_in(cli, &mut safe, director),
-            Err(error) => help_or_usage(error, arguments, &mut safe),
+            Err(error) => help_or_usage(error, &mut safe),
         }
     };
     let Some(error) = out.end() else { return status };
@@ -100,18 +100,12 @@ pub(crate) fn run(arguments: &[OsString], environment: &mut Environment<'_>, dir
     if is_change { status } else { Exit::Trouble }
 }
 
-/// What clap has to say, and which subcommands there are, if it knows none of that name.
-fn help_or_usage(error: clap::Error, arguments: &[OsString], environment: &mut Environment<'_>) -> Exit {
+/// The help that was asked for, or what is wrong with the command line.
+fn help_or_usage(error: clap::Error, environment: &mut Environment<'_>) -> Exit {
     let error = in_one_line(error);
-    let mut text = error.render().to_string();
-    if let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidSubcommand)
-        && let Some(usage) = text.find("\nUsage:")
-    {
-        text.insert_str(usage, &format!("\n  [subcommands: {}]\n", subcommands(arguments, wrong).join(", ")));
-    }
     let out = if error.use_stderr() { &mut *environment.stderr } else { &mut *environment.stdout };
-    // Of stdout it is told later.
-    let _ = out.write_all(text.as_bytes());
+    // An error of writing to stdout is reported at the end of the run.
+    let _ = out.write_all(error.render().to_string().as_bytes());
     if error.use_stderr() { Exit::Trouble } else { Exit::Success }
 }
 
@@ -128,21 +122,6 @@ fn in_one_line(mut error: clap::Error) -> clap::Error {
         error.insert(kind, ContextValue::String(escape::text(&word).to_string()));
     }
     error
-}
-
-/// Those that could have stood where this wrong one does.
-fn subcommands(arguments: &[OsString], wrong: &str) -> Vec<String> {
-    let root = command();
-    let mut of = &root;
-    let mut words = arguments.iter();
-    while let Some(word) = words.next().filter(|word| *word != wrong) {
-        if word == NETNS || word == STATE_DIR {
-            // Its value is no subcommand.
-            words.next();
-        }
-        of = of.find_subcommand(word).unwrap_or(of);
-    }
-    of.get_subcommands().map(|command| command.get_name().to_owned()).collect()
 }
 
 /// There, if another network namespace is asked for, and with the thread back in its own then.
@@ -171,21 +150,27 @@ fn run_in(cli: Cli, environment: &mut Environment<'_>, director: &mut Director) 
 
 fn dispatch(cli: Cli, environment: &mut Environment<'_>, director: &mut Director) -> Exit {
     match cli.subcommand {
-        Subcommand::Apply(apply) => apply::run(&apply, &mut Session::new(environment, director, apply.manner.quiet)),
+        Subcommand::Apply(apply) => {
+            apply::run(&apply, &mut Session::new(environment, director, apply.manner.common.quiet))
+        }
         Subcommand::Diff(diff) => diff::run(&diff, &mut Session::new(environment, director, false)),
         Subcommand::Check(check) => check::run(&check, &mut Session::new(environment, director, check.quiet)),
         Subcommand::Convert(convert) => convert::run(&convert, &mut Session::new(environment, director, false)),
         Subcommand::Show(show) => show::run(&show, environment, director),
         Subcommand::Conns(conns) => conns::run(&conns, &mut Session::new(environment, director, false)),
-        Subcommand::Drain(drain) => drain::run(&drain, &mut Session::new(environment, director, drain.quiet)),
-        Subcommand::Undrain(undrain) => undrain::run(&undrain, &mut Session::new(environment, director, undrain.quiet)),
-        Subcommand::Weight(weight) => weight::run(&weight, &mut Session::new(environment, director, weight.quiet)),
+        Subcommand::Drain(drain) => drain::run(&drain, &mut Session::new(environment, director, drain.common.quiet)),
+        Subcommand::Undrain(undrain) => {
+            undrain::run(&undrain, &mut Session::new(environment, director, undrain.common.quiet))
+        }
+        Subcommand::Weight(weight) => {
+            weight::run(&weight, &mut Session::new(environment, director, weight.common.quiet))
+        }
         Subcommand::Metrics(metrics) => metrics::run(&metrics, &mut Session::new(environment, director, false)),
         Subcommand::Top(top) => top::run(&top, &mut Session::new(environment, director, false)),
         Subcommand::Watch(watch) => watch::run(&watch, &mut Session::new(environment, director, false)),
         Subcommand::Restore(restore) => restore::run(&restore, environment, director),
         Subcommand::Doctor(doctor) => doctor::run(&doctor, &mut Session::new(environment, director, false)),
         Subcommand::Owners(owners) => owners::run(&owners, &mut Session::new(environment, director, false)),
-        Subcommand::Mark(marks) => mark::run(&marks, &mut Session::new(environment, director, false)),
+        Subcommand::Mark(marks) => mark::run(&marks, &mut Session::new(environment, director, marks.is_quiet())),
     }
 }

@@ -90,13 +90,17 @@ pub(super) fn is_change(subcommand: &Subcommand) -> bool {
         Subcommand::Apply(apply) => !apply.manner.dry_run,
         Subcommand::Restore(restore) => !restore.manner.dry_run,
         Subcommand::Drain(_) | Subcommand::Undrain(_) | Subcommand::Weight(_) => true,
+        Subcommand::Mark(marks) => marks.is_change(),
         _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::subcommands::cli::Cli;
 
     #[test]
     fn lines_are_coloured_by_their_sign_however_they_are_written() {
@@ -107,6 +111,29 @@ mod tests {
             let mut colored = ColoredLines::new(&mut out);
             text.chunks(size).for_each(|chunk| colored.write_all(chunk).unwrap());
             assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+
+    /// A full disk must not look like a change that was not made.
+    #[test]
+    fn every_subcommand_that_changes_something_is_a_change() {
+        let is_change = |line: &str| {
+            let words = ["ipvs-cli"].into_iter().chain(line.split(' '));
+            super::is_change(&Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{error}")).subcommand)
+        };
+        for line in [
+            "apply -",
+            "restore",
+            "drain --all 192.0.2.1",
+            "undrain --all 192.0.2.1",
+            "weight --all 192.0.2.1 5",
+            "mark add auto tcp:192.0.2.1:80",
+            "mark delete --all",
+        ] {
+            assert!(is_change(line), "{line}");
+        }
+        for line in ["apply --dry-run -", "restore --dry-run", "diff -", "show", "mark list", "mark check"] {
+            assert!(!is_change(line), "{line}");
         }
     }
 }

@@ -76,6 +76,14 @@ fn each_filter_leaves_out_what_it_says() {
 }
 
 #[test]
+fn a_state_that_no_kernel_has_is_refused_with_those_that_there_are() {
+    let refused = Director::new().feed("ipvs-cli conns --from - --state UDP,FOO", &table());
+    assert_eq!((refused.status, refused.stdout.as_str()), (2, ""));
+    assert!(refused.stderr.starts_with("error: invalid value 'FOO' for '--state <STATE>'\n"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("[possible values: NONE, ESTABLISHED, SYN_SENT, "), "{}", refused.stderr);
+}
+
+#[test]
 fn they_are_counted_by_what_they_share() {
     shows(
         "--by client",

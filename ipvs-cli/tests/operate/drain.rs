@@ -114,11 +114,11 @@ fn without_the_lock_it_is_said_what_was_changed() {
     let held = std::fs::File::options().write(true).open(director.state_file("lock")).unwrap();
     held.lock().unwrap();
     for line in [
-        "drain --wait=0 tcp:192.0.2.1:80 192.0.2.12",
+        "drain --force --wait=0 tcp:192.0.2.1:80 192.0.2.12",
         "undrain --wait=0.1 --all 192.0.2.11",
         "weight --wait=0.1 --all 192.0.2.11 5",
     ] {
-        let said = "ipvs-cli: another ipvs-cli is at work on this director; nothing was changed; --wait waits for it\n";
+        let said = "ipvs-cli: another ipvs-cli is at work on this director; nothing was changed; --wait SECONDS waits longer\n";
         assert_eq!(director.run(&format!("ipvs-cli {line}")), done(1, "", said), "{line}");
     }
     assert_eq!(director.saved(), before);
@@ -131,14 +131,18 @@ fn without_the_lock_it_is_said_what_was_changed() {
         held.lock().unwrap();
         held
     });
-    let Done { status, stdout, stderr } = director.run("ipvs-cli drain --delete --wait=0 tcp:192.0.2.1:80 192.0.2.12");
+    let Done { status, stdout, stderr } =
+        director.run("ipvs-cli drain --force --delete --wait=0 tcp:192.0.2.1:80 192.0.2.12");
     let held = holder.join().unwrap();
     assert_eq!(status, 1);
     assert!(stdout.starts_with("192.0.2.12:80 at tcp 192.0.2.1:80: drained; `ipvs-cli undrain"), "{stdout}");
-    assert!(stderr.ends_with("nothing more was deleted, and the weights are 0; --wait waits for it\n"), "{stderr}");
+    assert!(
+        stderr.ends_with("nothing more was deleted, and the weights are 0; --wait SECONDS waits longer\n"),
+        "{stderr}"
+    );
     drop(held);
     let said = "192.0.2.12:80 at tcp 192.0.2.1:80: drained and deleted\n";
-    assert_eq!(director.run("ipvs-cli drain --delete --wait tcp:192.0.2.1:80 192.0.2.12"), done(0, said, ""));
+    assert_eq!(director.run("ipvs-cli drain --force --delete tcp:192.0.2.1:80 192.0.2.12"), done(0, said, ""));
 }
 
 #[test]
@@ -217,10 +221,10 @@ fn weight_changes_the_weight_alone() {
         ("weight tcp:192.0.2.1:80 5", "expected SERVICE SERVER... WEIGHT"),
         ("weight --all 192.0.2.11", "required arguments were not provided"),
         ("weight --all 192.0.2.11 tcp:192.0.2.1:80 5", "expected WEIGHT after --all SERVER"),
-        ("weight tcp:192.0.2.1:80 192.0.2.11 x", "weight"),
-        ("weight tcp:192.0.2.1:80 192.0.2.11 2147483648", "weight"),
-        ("weight tcp:192.0.2.1:80 x 1", "an address, a network, or either with a port"),
-        ("weight x 192.0.2.11 1", "`x'"),
+        ("weight tcp:192.0.2.1:80 192.0.2.11 x", "WEIGHT must be a number from 0 to 2147483647, not 'x'"),
+        ("weight tcp:192.0.2.1:80 192.0.2.11 2147483648", "WEIGHT must be"),
+        ("weight tcp:192.0.2.1:80 x 1", "SERVER 'x' must be an address, a network, or either with a port"),
+        ("weight x 192.0.2.11 1", "'x' is not a service"),
     ] {
         let Done { status, stderr, .. } = director.run(&format!("ipvs-cli {line}"));
         assert!(status == 2 && stderr.contains(wrong), "{line}: {status} {stderr}");
@@ -231,14 +235,49 @@ fn weight_changes_the_weight_alone() {
 #[test]
 fn a_server_leaves_all_its_services() {
     let mut director = shop();
-    let said = director.run("ipvs-cli drain --delete --all 192.0.2.11");
+    let said = director.run("ipvs-cli drain --force --delete --all 192.0.2.11");
     let expected =
         "192.0.2.11:80 at tcp 192.0.2.1:80: drained and deleted\n192.0.2.11:0 at mark 10: drained and deleted\n";
     let last = "ipvs-cli: mark 10 has no other real server with a weight: its new clients are refused\n";
     assert_eq!(said, done(0, expected, last));
     assert_eq!(servers(&mut director), ["-t 192.0.2.1:80 -r 192.0.2.12:80 -m -w 3"]);
-    assert_eq!(director.run("ipvs-cli drain --quiet --delete tcp:192.0.2.1:80 192.0.2.0/24:80"), done(0, "", ""));
+    assert_eq!(
+        director.run("ipvs-cli drain --force --quiet --delete tcp:192.0.2.1:80 192.0.2.0/24:80"),
+        done(0, "", "")
+    );
     assert_eq!(servers(&mut director), Vec::<String>::new());
+}
+
+/// New clients of the service would be refused.
+#[test]
+fn the_last_server_of_a_service_is_drained_only_by_force() {
+    let mut director = shop();
+    let before = director.saved();
+    let refused = |what: &str| {
+        format!(
+            "ipvs-cli: mark 10: no other real server of it has a weight, so its new clients would be refused; --force {what}; \
+             nothing was changed\n"
+        )
+    };
+    for line in ["drain --all 192.0.2.11", "drain mark:10 192.0.2.11", "drain --delete --timeout 1 mark:10 192.0.2.11"]
+    {
+        assert_eq!(director.run(&format!("ipvs-cli {line}")), done(1, "", &refused("drains all the same")), "{line}");
+        assert_eq!(director.saved(), before, "{line}");
+    }
+    assert_eq!(director.run("ipvs-cli weight mark:10 192.0.2.11 0"), done(1, "", &refused("sets it all the same")));
+    assert_eq!(director.saved(), before);
+    // Two of two are the last ones, too.
+    let both = director.run("ipvs-cli drain tcp:192.0.2.1:80 192.0.2.0/24");
+    assert!(
+        both.status == 1 && both.stderr.starts_with("ipvs-cli: tcp 192.0.2.1:80: no other real server"),
+        "{both:?}"
+    );
+    let waits = "192.0.2.11:0 at mark 10: drained\n";
+    assert_eq!(director.run("ipvs-cli drain --keep-weight mark:10 192.0.2.11"), done(0, waits, ""));
+    let note = "ipvs-cli: mark 10 has no other real server with a weight: its new clients are refused\n";
+    let forced = director.run("ipvs-cli drain --force mark:10 192.0.2.11");
+    assert_eq!((forced.status, forced.stderr.as_str()), (0, note));
+    assert_eq!(director.run("ipvs-cli drain mark:10 192.0.2.11").status, 0, "its weight is 0 already");
 }
 
 #[test]
@@ -266,7 +305,7 @@ fn who_is_not_there_is_told() {
         "drain",
         "drain mark:10",
         "drain mark:10 192.0.2.11 --all 192.0.2.11",
-        "drain mark:10 192.0.2.11 --wait 5",
+        "drain mark:10 192.0.2.11 --wait",
         "undrain x y",
     ] {
         assert_eq!(director.run(&format!("ipvs-cli {line}")).status, 2, "{line}");
@@ -471,7 +510,7 @@ fn a_damaged_note_is_reported_until_it_is_mended_or_no_server_has_weight_0() {
         assert!(said.stderr.contains("; `undrain` does not know the weight"), "{line}: {}", said.stderr);
     }
     // Another note leaves the line there.
-    assert_eq!(director.run("ipvs-cli drain --quiet tcp:192.0.2.1:80 192.0.2.12").status, 0);
+    assert_eq!(director.run("ipvs-cli drain --force --quiet tcp:192.0.2.1:80 192.0.2.12").status, 0);
     assert!(fs::read_to_string(&path).unwrap().contains("\x1b[2J\n"));
     // Where no server has weight 0, every note is void.
     for line in ["undrain --quiet mark:10 192.0.2.11 --weight 1", "weight --quiet tcp:192.0.2.1:80 192.0.2.0/24 3"] {

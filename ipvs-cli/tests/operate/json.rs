@@ -29,7 +29,7 @@ fn keys(object: &Value) -> Vec<&str> {
 fn drain_and_undrain() {
     let mut director = shop();
     director.must("ipvsadm -a -f 10 -r 192.0.2.13 -i");
-    let drained = written(&mut director, "drain --json --all 192.0.2.11", "", "drained", 0);
+    let drained = written(&mut director, "drain --force --json --all 192.0.2.11", "", "drained", 0);
     let expected = [
         json!({"version": 1, "service": "tcp 192.0.2.1:80", "server": "192.0.2.11:80", "outcome": "drained", "weight": 0, "weight_before": 3}),
         json!({"version": 1, "service": "mark 10", "server": "192.0.2.11:0", "outcome": "drained", "weight": 0, "weight_before": 1}),
@@ -46,7 +46,7 @@ fn drain_and_undrain() {
     assert_eq!((&known[0]["outcome"], &known[0]["weight"]), (&json!("unchanged"), &json!(7)));
     let kept = written(&mut director, "drain --json --keep-weight mark:10 192.0.2.11", "", "drained", 0);
     assert_eq!(keys(&kept[0]), ["outcome", "server", "service", "version"]);
-    let deleted = written(&mut director, "drain --json --delete mark:10 192.0.2.11", "", "drained", 0);
+    let deleted = written(&mut director, "drain --force --json --delete mark:10 192.0.2.11", "", "drained", 0);
     let expected =
         json!({"version": 1, "service": "mark 10", "server": "192.0.2.11:0", "outcome": "deleted", "weight_before": 7});
     assert_eq!(deleted, [expected]);

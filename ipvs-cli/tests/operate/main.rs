@@ -151,7 +151,11 @@ fn show_knows_the_service_that_was_meant() {
     assert_eq!(director.run("ipvs-cli show --json udp:192.0.2.1:80"), done(1, "", said));
     let wrong = director.run("ipvs-cli show 192.0.2.1:80");
     assert_eq!(wrong.status, 2);
-    assert!(wrong.stderr.starts_with("ipvs-cli: `192.0.2.1:80' is no service: tcp:"), "{}", wrong.stderr);
+    assert!(
+        wrong.stderr.starts_with("ipvs-cli: '192.0.2.1:80' is not a service: write it as tcp:"),
+        "{}",
+        wrong.stderr
+    );
     assert_eq!(director.run("ipvs-cli show --statistics").status, 2);
     assert_eq!(director.run("ipvs-cli show --json --toml").status, 2);
 }
@@ -226,33 +230,80 @@ fn restore_line_by_line_is_ipvsadm_restore() {
     assert_eq!(director.run(&format!("ipvs-cli restore --line-by-line {file}")), done(0, "", ""));
     assert_eq!(director.saved(), "-A -f 2 -s wlc\n-A -f 3 -s wlc\n");
     assert_eq!(director.run("ipvs-cli restore --line-by-line /no/such/file").status, 1);
-    for option in ["--atomic", "--timeout 5", "--wait", "--json", "--max-deletions 3", "--yes"] {
+    for option in ["--atomic", "--timeout 5", "--wait 5", "--json", "--max-deletions 3", "--yes"] {
         assert_eq!(director.run(&format!("ipvs-cli restore --line-by-line {option}")).status, 2, "{option}");
     }
     assert_eq!(director.saved(), "-A -f 2 -s wlc\n-A -f 3 -s wlc\n");
 }
 
 #[test]
-fn of_a_subcommand_that_is_none_it_is_said_which_there_are() {
+fn an_unknown_subcommand_is_refused_with_a_similar_one_and_the_way_to_help() {
     let mut director = Director::new();
-    let mut said = |line: &str| {
-        let said = director.run(line);
-        assert_eq!((said.status, said.stdout.as_str()), (2, ""), "{line}");
-        said.stderr
+    let mut refused = |line: &str| {
+        let Done { status, stdout, stderr } = director.run(line);
+        assert_eq!((status, stdout.as_str()), (2, ""), "{line}");
+        assert!(stderr.ends_with("\nFor more information, try '--help'.\n") && stderr.lines().count() < 8, "{stderr}");
+        stderr
     };
-    let command = ipvs_cli::subcommands::command();
-    let all: Vec<_> = command.get_subcommands().map(|command| command.get_name()).collect();
-    let expected =
-        format!("error: unrecognized subcommand 'foo'\n\n  [subcommands: {}]\n\nUsage: ipvs-cli", all.join(", "));
-    for line in ["ipvs-cli foo", "ipvs-cli foo show", "ipvs-cli --netns blue foo", "ipvs-cli --netns mark foo"] {
-        assert!(said(line).starts_with(&expected), "{line}: {}", said(line));
+    for line in ["ipvs-cli foo", "ipvs-cli foo show", "ipvs-cli --netns blue foo", "ipvs-cli mark foo"] {
+        assert!(refused(line).starts_with("error: unrecognized subcommand 'foo'\n"), "{line}: {}", refused(line));
     }
-    let near = said("ipvs-cli shwo");
-    assert!(near.contains("'show'\n\n  [subcommands: apply,"), "{near}");
-    for line in ["ipvs-cli mark foo", "ipvs-cli --netns foo mark foo", "ipvs-cli mark --netns show foo"] {
-        let of_marks = said(line);
-        assert!(of_marks.contains("  [subcommands: add, list, delete, check]\n"), "{line}: {of_marks}");
+    assert!(refused("ipvs-cli shwo").contains("tip: a similar subcommand exists: 'show'\n"));
+    assert!(refused("ipvs-cli mark chekc").contains("tip: a similar subcommand exists: 'check'\n"));
+    let none = refused("ipvs-cli --netns blue");
+    assert_eq!(none.matches("[subcommands: apply, ").count(), 1, "{none}");
+}
+
+/// With the range, whichever option it is.
+#[test]
+fn a_number_that_is_none_is_refused_with_what_is_expected() {
+    let mut director = Director::new();
+    for (line, option, expected) in [
+        ("apply - --max-deletions x", "--max-deletions <N>", "a whole number from 0 to 4294967295"),
+        ("restore --max-deletions -1", "--max-deletions <N>", "a whole number from 0 to 4294967295"),
+        ("conns --limit -1", "--limit <NUMBER>", "a whole number from 0 to 4294967295"),
+        ("conns --expires-within 1.5", "--expires-within <SECONDS>", "a whole number from 0 to 4294967295"),
+        ("conns --expires-after x", "--expires-after <SECONDS>", "a whole number from 0 to 4294967295"),
+        ("watch --count x", "--count <NUMBER>", "a whole number from 0 to 4294967295"),
+        (
+            "doctor --real-server 192.0.2.1 --tunnel-port 65536",
+            "--tunnel-port <PORT>",
+            "a whole number from 1 to 65535",
+        ),
+        ("doctor --real-server 192.0.2.1 --udp 0", "--udp <PORT>", "a whole number from 1 to 65535"),
+        ("apply - --wait x", "--wait <SECONDS>", "a number of seconds, such as 10 or 0.5"),
+        ("apply - --timeout -1", "--timeout <SECONDS>", "a number of seconds, such as 10 or 0.5"),
+        ("drain --all 192.0.2.1 --timeout nan", "--timeout <SECONDS>", "a number of seconds, such as 10 or 0.5"),
+        ("mark delete --all --wait x", "--wait <SECONDS>", "a number of seconds, such as 10 or 0.5"),
+        ("top --interval 0", "--interval <SECONDS>", "at least 0.1 seconds"),
+        ("undrain --all 192.0.2.1 --weight x", "--weight <WEIGHT>", "a number from 0 to 2147483647"),
+        (
+            "apply - --only x",
+            "--only <SERVICE|NETWORK>",
+            "a service, such as tcp:192.0.2.1:80 or mark:10, or an address or",
+        ),
+    ] {
+        let Done { status, stdout, stderr } = director.run(&format!("ipvs-cli {line}"));
+        assert_eq!((status, stdout.as_str()), (2, ""), "{line}: {stderr}");
+        assert!(stderr.contains(&format!(" for '{option}': must be {expected}")), "{line}: {stderr}");
     }
+}
+
+/// `--wait` always takes a value, so that no word behind it is taken for a weight or a file.
+#[test]
+fn wait_takes_the_word_behind_it() {
+    let mut director = Director::new();
+    assert_eq!(director.feed("ipvs-cli apply --quiet -", SHOP).status, 0);
+    let saved = director.saved();
+    for line in
+        ["weight --all 192.0.2.12 --wait 5", "apply --wait 5", "drain --wait mark:10 192.0.2.11", "apply - --wait"]
+    {
+        let Done { status, stderr, .. } = director.run(&format!("ipvs-cli {line}"));
+        assert_eq!(status, 2, "{line}: {stderr}");
+        assert_eq!(director.saved(), saved, "{line}");
+    }
+    assert_eq!(director.run("ipvs-cli weight --quiet --all 192.0.2.12 --wait 5 7"), done(0, "", ""));
+    assert!(director.saved().contains("-r 192.0.2.12:80 -m -w 7"), "{}", director.saved());
 }
 
 #[test]

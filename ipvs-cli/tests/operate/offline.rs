@@ -87,6 +87,34 @@ fn diff_of_two_files_is_what_apply_would_change() {
     assert_eq!(director.run(&format!("ipvs-cli diff --rules {old} /no/such/file")).status, 2);
 }
 
+/// A file has no owners and no drained servers.
+#[test]
+fn diff_of_two_files_refuses_what_only_a_director_has() {
+    let mut director = elsewhere();
+    let file = director.file("shop.rules", SHOP);
+    for option in ["--owner a", "--take", "--undrain"] {
+        let refused = director.run(&format!("ipvs-cli diff {option} {file} {file}"));
+        assert_eq!((refused.status, refused.stdout.as_str()), (2, ""), "{option}");
+        assert!(refused.stderr.contains("cannot be used with"), "{option}: {}", refused.stderr);
+    }
+    let reason = "--only mark 9: no such service in either file\n";
+    assert_eq!(director.run(&format!("ipvs-cli diff --only mark:9 {file} {file}")), done(2, "", reason));
+    assert_eq!(director.run(&format!("ipvs-cli diff --only mark:10 {file} {file}")), done(0, "", ""));
+}
+
+/// To the kernel, 0 leaves a timeout as it is.
+#[test]
+fn convert_keeps_a_timeout_that_a_later_line_leaves_alone() {
+    let mut director = elsewhere();
+    let text = "--set 10 0 0\n--set 0 0 31\n";
+    assert_eq!(director.feed("ipvs-cli convert --rules -", text), done(0, "--set 10 0 31\n", ""));
+    let toml = "version = 1\n\n[timeouts]\ntcp = 10\nudp = 31\n";
+    assert_eq!(director.feed("ipvs-cli convert --toml -", text), done(0, toml, ""));
+    let mut holder = Director::new();
+    assert_eq!(holder.feed("ipvs-cli apply -", text).status, 0);
+    assert_eq!(holder.feed("ipvs-cli diff -", toml), done(0, "", ""));
+}
+
 #[test]
 fn convert_says_the_same_in_every_notation() {
     let mut director = elsewhere();

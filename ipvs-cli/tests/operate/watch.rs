@@ -25,6 +25,15 @@ fn every_round_has_a_line_for_each_service() {
 }
 
 #[test]
+fn a_watched_service_that_is_not_there_is_reported_once() {
+    let mut director = Director::new();
+    director.feed("ipvs-cli apply --quiet -", SHOP);
+    let done = director.run("ipvs-cli watch --interval 0.1 --count 2 mark:10 mark:11");
+    let absent = "ipvs-cli: there is no service mark 11; it is watched once it is added\n";
+    assert_eq!((done.status, done.stdout.lines().count(), done.stderr.as_str()), (1, 2, absent));
+}
+
+#[test]
 fn top_needs_a_terminal() {
     let mut director = Director::new();
     let said = "ipvs-cli: top needs a terminal; `ipvs-cli watch' prints lines\n";

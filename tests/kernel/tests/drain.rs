@@ -317,7 +317,7 @@ fn what_drained_early_and_came_back_is_not_deleted() {
     let mut world = World::new(None);
     world.end_after(100);
     let (busy, client) = world.add_busy();
-    let drain = start(&format!("drain --delete --all {}", world.server));
+    let drain = start(&format!("drain --force --delete --all {}", world.server));
     world.wait_for_weight(0);
     // Longer than the two looks that make an unused one drained; the other keeps the program waiting.
     thread::sleep(Duration::from_secs(3));
@@ -339,7 +339,7 @@ fn what_is_in_use_again_is_waited_for_again() {
     let mut world = World::new(None);
     world.end_after(100);
     let (_, client) = world.add_busy();
-    let drain = start(&format!("drain --delete --all {}", world.server));
+    let drain = start(&format!("drain --force --delete --all {}", world.server));
     world.wait_for_weight(0);
     thread::sleep(Duration::from_secs(3));
     world.weigh(3);
@@ -362,7 +362,7 @@ fn what_came_back_while_the_lock_was_held_is_not_deleted() {
     for (weight, told) in [(7, "another program has given it weight 7"), (0, "drained and deleted")] {
         let mut world = World::new(None);
         let _ = fs::remove_file(lock_file());
-        let drain = start(&format!("{} --delete --wait", world.line("drain")));
+        let drain = start(&format!("{} --delete", world.line("drain")));
         world.wait_for_weight(0);
         let held = File::options().write(true).open(lock_file()).unwrap();
         held.lock().unwrap();

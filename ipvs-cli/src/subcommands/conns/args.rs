@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use ipvs::{Protocol, ServiceKey};
 
 use crate::arguments::network::Network;
+use crate::arguments::number::whole;
 use crate::arguments::service;
 
 const HELP: &str = "\
@@ -29,7 +31,8 @@ pub(crate) struct Conns {
     #[arg(long)]
     pub(super) reverse: bool,
     /// Show at most NUMBER
-    #[arg(long, value_name = "NUMBER", conflicts_with = "count")]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "count", allow_negative_numbers = true,
+        value_parser = whole::<usize>(0, u32::MAX))]
     pub(super) limit: Option<usize>,
     /// Count by KEY, the most frequent first
     #[arg(long, value_name = "KEY")]
@@ -44,6 +47,37 @@ pub(crate) struct Conns {
     #[arg(long, value_name = "FILE")]
     pub(super) from: Option<PathBuf>,
 }
+
+/// The kernel's names: `tcp_state_name_table`, `sctp_state_name_table`, `udp_state_name_table` and `ip_vs_state_name`.
+const STATES: [&str; 27] = [
+    "NONE",
+    "ESTABLISHED",
+    "SYN_SENT",
+    "SYN_RECV",
+    "FIN_WAIT",
+    "TIME_WAIT",
+    "CLOSE",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "LISTEN",
+    "SYNACK",
+    "UDP",
+    "INIT1",
+    "INIT",
+    "COOKIE_SENT",
+    "COOKIE_REPLIED",
+    "COOKIE_WAIT",
+    "COOKIE",
+    "COOKIE_ECHOED",
+    "SHUTDOWN_SENT",
+    "SHUTDOWN_RECEIVED",
+    "SHUTDOWN_ACK_SENT",
+    "REJECTED",
+    "CLOSED",
+    "ASSURED",
+    "ERR!",
+    "BUG!",
+];
 
 /// Which ones. Several values of one option: any of them; several options: all of them.
 #[derive(Args, Debug, Default)]
@@ -63,16 +97,17 @@ pub(super) struct Wanted {
     #[arg(long, value_name = "ADDRESS")]
     pub(super) server: Vec<Network>,
     /// Only in this state: ESTABLISHED, SYN_RECV, TIME_WAIT, UDP, NONE ...
-    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    #[arg(long, value_name = "STATE", value_delimiter = ',', ignore_case = true, hide_possible_values = true,
+        value_parser = PossibleValuesParser::new(STATES))]
     pub(super) state: Vec<String>,
     /// Only of this protocol: tcp, udp, sctp or a number
     #[arg(long, value_name = "PROTOCOL", value_delimiter = ',')]
     pub(super) protocol: Vec<Protocol>,
     /// Only what expires within SECONDS if no packet comes
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = whole::<u32>(0, u32::MAX))]
     pub(super) expires_within: Option<u32>,
     /// Only what expires after SECONDS or later
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = whole::<u32>(0, u32::MAX))]
     pub(super) expires_after: Option<u32>,
     /// Only persistence templates
     #[arg(long, conflicts_with = "no_templates")]

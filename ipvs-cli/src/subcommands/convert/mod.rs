@@ -71,14 +71,15 @@ impl File {
         scope == self.desired.state.scope && table.is_ok_and(|table| plan(&self.table, &table).is_empty())
     }
 
-    /// Those that the file sets.
+    /// Those that the file sets. To the kernel, 0 leaves one as it is.
     fn timeouts(&self) -> Timeouts {
+        let given = |seconds: Option<u32>| seconds.filter(|seconds| *seconds != 0);
         let mut timeouts = Timeouts::default();
         for located in &self.desired.state.commands {
             if let Command::SetTimeouts(set) = &located.command {
-                timeouts.tcp = set.tcp.or(timeouts.tcp);
-                timeouts.tcp_fin = set.tcp_fin.or(timeouts.tcp_fin);
-                timeouts.udp = set.udp.or(timeouts.udp);
+                timeouts.tcp = given(set.tcp).or(timeouts.tcp);
+                timeouts.tcp_fin = given(set.tcp_fin).or(timeouts.tcp_fin);
+                timeouts.udp = given(set.udp).or(timeouts.udp);
             }
         }
         timeouts

@@ -20,7 +20,7 @@ pub(crate) struct Diff {
     #[command(flatten)]
     pub(crate) wanted: Wanted,
     /// A second file: show what changes from FILE to NEW; no director is asked
-    #[arg(value_name = "NEW")]
+    #[arg(value_name = "NEW", conflicts_with_all = ["owner", "take", "undrain"])]
     pub(crate) new: Option<PathBuf>,
     /// Colour removed lines red and added ones green; auto: on a terminal,
     /// unless NO_COLOR is set

@@ -16,6 +16,7 @@ use ipvs::{Error, Family};
 
 use self::director::Director;
 use self::real_server::{Method, Role, Wrapping};
+use crate::arguments::number::whole;
 use crate::exit::Exit;
 use crate::session::{Session, Trouble};
 use crate::subcommands::findings::marks as check;
@@ -38,7 +39,8 @@ pub(super) struct Doctor {
     #[arg(long, value_name = "TYPE", default_value = "ipip", requires = "real_server")]
     tunnel: Tunnel,
     /// UDP port of a gue tunnel
-    #[arg(long, value_name = "PORT", default_value_t = 6080, requires = "real_server")]
+    #[arg(long, value_name = "PORT", default_value = "6080", requires = "real_server", allow_negative_numbers = true,
+        value_parser = whole::<u16>(1, 65535))]
     tunnel_port: u16,
     /// The gre tunnel has checksums, as with ipvsadm's --tun-csum
     #[arg(long, requires = "real_server")]
@@ -54,7 +56,8 @@ pub(super) struct Doctor {
     #[arg(long, value_name = "ADDRESS", requires = "real_server", required_if_eq("forwarding", "masquerade"))]
     client: Option<IpAddr>,
     /// Port of a UDP server
-    #[arg(long, value_name = "PORT", requires = "real_server")]
+    #[arg(long, value_name = "PORT", requires = "real_server", allow_negative_numbers = true,
+        value_parser = whole::<u16>(1, 65535))]
     udp: Option<u16>,
 }
 

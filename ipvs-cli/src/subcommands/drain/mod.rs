@@ -17,9 +17,9 @@ use self::sysctl::Settings;
 use self::targets::{Look, Outcome, Target};
 use crate::exit::Exit;
 use crate::session::turn::Turn;
-use crate::session::{Session, Trouble, Wait};
+use crate::session::{Session, Trouble, UNCHANGED, Wait};
 use crate::state::notes::Notes;
-use crate::subcommands::servers::{PATIENCE, UNCHANGED, execute, log, note_last_servers, scheduler, select};
+use crate::subcommands::servers::{Answer, check_zero, execute, log, note_refusing_services, select};
 
 pub(super) use args::Drain;
 
@@ -29,7 +29,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// How often signals and the clock are looked at between.
 const BLINK: Duration = Duration::from_millis(50);
 
-const NOT_DELETED: &str = "nothing more was deleted, and the weights are 0; --wait waits for it";
+const NOT_DELETED: &str = "nothing more was deleted, and the weights are 0; --wait SECONDS waits longer";
 
 pub(super) fn run(drain: &Drain, session: &mut Session<'_, '_>) -> Exit {
     // Also while it waits, so that the weights can be reported.
@@ -37,10 +37,10 @@ pub(super) fn run(drain: &Drain, session: &mut Session<'_, '_>) -> Exit {
     turn.protect(session.environment);
     let clock = Clock { turn, deadline: drain.timeout.and_then(|limit| Instant::now().checked_add(limit)) };
     let done = drain_them(drain, session, &clock);
-    log("drain", &done, &drain.logging, session);
+    log("drain", &done, &drain.common.logging, session);
     let status = session.finish(done.map(|(status, _)| status), Exit::No);
     match clock.signal() {
-        Some(signal) if status != Exit::Success => Exit::Signal(signal),
+        Some(signal) if status == Exit::No => Exit::Signal(signal),
         _ => status,
     }
 }
@@ -88,7 +88,7 @@ fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Re
     let settings = Settings::read(session.environment.proc);
     let selected = select(session, &drain.servers, &mut |_, _| {})?;
     if !drain.keep_weight && !drain.force {
-        scheduler::check(&selected, "drains all the same")?;
+        check_zero(&selected, "drains all the same")?;
     }
     let mut targets = targets::targets(&selected, |found| {
         let found = if drain.keep_weight { found.keep_weight() } else { found };
@@ -96,7 +96,7 @@ fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Re
     });
     let (notes, trouble) = quiesce(&mut targets, drain, session, clock)?;
     if !drain.keep_weight {
-        note_last_servers(&selected, session);
+        note_refusing_services(&selected, session);
     }
     if targets.iter().any(|target| !target.in_use.is_unused()) {
         let udp = session.director.client().and_then(ipvs::Client::timeouts).ok().and_then(|timeouts| timeouts.udp);
@@ -112,7 +112,7 @@ fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Re
         // By now it is said what became of each.
         Some(trouble) => {
             session.finish(Err(trouble), Exit::No);
-            Ok((Exit::No, logged))
+            Ok((if status == Exit::Success { Exit::No } else { status }, logged))
         }
     }
 }
@@ -152,7 +152,7 @@ fn quiesce(
     clock: &Clock,
 ) -> Result<(Notes, Option<Trouble>), Trouble> {
     let is_over = || clock.end().is_some();
-    let wait = Wait { patience: drain.turn.patience(PATIENCE), otherwise: UNCHANGED, is_over: &is_over };
+    let wait = Wait { patience: drain.common.wait, otherwise: UNCHANGED, is_over: &is_over };
     let _lock = session.lock(&wait)?;
     let (mut notes, unread) = match session.read_notes() {
         Ok(notes) => (notes, None),
@@ -180,7 +180,7 @@ fn quiesce(
     targets.iter_mut().for_each(|target| target.is_noted = is_kept);
     let (answers, trouble) = execute(&commands, session)?;
     let quiesced = targets.iter_mut().filter(|target| target.weight.is_some());
-    quiesced.zip(answers).for_each(|(target, answer)| target.refused = answer.err());
+    quiesced.zip(answers).for_each(|(target, answer)| target.take_answer(answer));
     // The first look at what they are now. If it fails, the weights are 0 all the same, and the report says so.
     let unread = targets::look(targets, session, &mut |_, _| {}).err();
     Ok((notes, trouble.or(unread)))
@@ -229,7 +229,7 @@ fn delete(
     }
     // The time for connections may be over; another ipvs-cli is waited for all the same.
     let is_over = || clock.signal().is_some();
-    let wait = Wait { patience: drain.turn.patience(PATIENCE), otherwise: NOT_DELETED, is_over: &is_over };
+    let wait = Wait { patience: drain.common.wait, otherwise: NOT_DELETED, is_over: &is_over };
     let _lock = session.lock(&wait)?;
     let mut notes = session.notes();
     for service in targets.chunk_by_mut(|one, next| one.drain.service() == next.drain.service()) {
@@ -256,8 +256,8 @@ fn delete(
         }
         let (answers, trouble) = execute(&commands, session)?;
         for ((target, command), answer) in gone.into_iter().zip(&commands).zip(answers) {
-            target.is_deleted = answer.is_ok();
-            target.refused = answer.err();
+            target.is_deleted = answer == Answer::Done;
+            target.take_answer(answer);
             if target.is_deleted {
                 notes.follow(command);
             }

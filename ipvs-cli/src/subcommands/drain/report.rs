@@ -35,11 +35,14 @@ enum Fate {
     Late,
     /// Not drained when a signal came, or when the kernel could not be asked any more.
     Interrupted,
+    /// It is unknown whether the last command about it was carried out.
+    Unconfirmed,
 }
 
 impl Fate {
     fn of(target: &Target, end: End) -> Self {
         match target.outcome {
+            _ if target.unconfirmed.is_some() => Fate::Unconfirmed,
             None if target.is_deleted => Fate::Cut,
             Some(Outcome::Drained) if target.is_deleted => Fate::Deleted,
             Some(Outcome::Drained) if target.refused.is_some() => Fate::Refused,
@@ -60,7 +63,9 @@ impl Fate {
         match self {
             Fate::Drained | Fate::Deleted | Fate::Cut => true,
             Fate::Gone => target.in_use.is_unused(),
-            Fate::Revived(_) | Fate::Edited | Fate::Refused | Fate::Late | Fate::Interrupted => false,
+            Fate::Revived(_) | Fate::Edited | Fate::Refused | Fate::Late | Fate::Interrupted | Fate::Unconfirmed => {
+                false
+            }
         }
     }
 
@@ -76,6 +81,7 @@ impl Fate {
             Fate::Refused => "refused",
             Fate::Late => "late",
             Fate::Interrupted => "interrupted",
+            Fate::Unconfirmed => "unconfirmed",
         }
     }
 
@@ -83,7 +89,7 @@ impl Fate {
     fn weight(self, target: &Target, drain: &Drain) -> Option<Weight> {
         match (self, target.outcome) {
             (Fate::Revived(weight), _) | (Fate::Refused, Some(Outcome::WeightChanged(weight))) => Some(weight),
-            (Fate::Deleted | Fate::Cut | Fate::Gone, _) => None,
+            (Fate::Deleted | Fate::Cut | Fate::Gone | Fate::Unconfirmed, _) => None,
             _ if drain.keep_weight => None,
             _ => Some(Weight::ZERO),
         }
@@ -109,8 +115,10 @@ pub(super) fn report(
             let back = if drain.keep_weight { String::new() } else { way_back(target, before) };
             tell(target, fate, &back, session);
         }
-        if !fate.is_drained(target) {
-            status = Exit::No;
+        match fate {
+            Fate::Unconfirmed => status = Exit::Between,
+            _ if status == Exit::Success && !fate.is_drained(target) => status = Exit::No,
+            _ => {}
         }
         logged.push(format!("{target} {}", fate.word()));
     }
@@ -137,6 +145,10 @@ fn tell(target: &Target, fate: Fate, back: &str, session: &mut Session<'_, '_>) 
             let reason = target.refused.as_deref().unwrap_or_default();
             session.error(format!("{target}: not {not}: {reason}{back}"));
         }
+        Fate::Unconfirmed => {
+            let reason = target.unconfirmed.as_deref().unwrap_or_default();
+            session.error(format!("{target}: it is unknown whether it was changed: {reason}{back}"));
+        }
         Fate::Late => session.error(format!("{target}: not drained in time: {in_use}{back}")),
         Fate::Interrupted => session.error(format!("{target}: not drained yet: {in_use}{back}")),
     }
@@ -162,8 +174,12 @@ fn way_back(target: &Target, weight: Option<Weight>) -> String {
 fn fields(target: &Target, fate: Fate, weight: Option<Weight>, before: Option<Weight>) -> Fields {
     let mut fields = named(target.drain.service(), target.drain.address(), fate.word());
     fields.extend(weight.map(|weight| ("weight", weight.get().into())));
-    fields
-        .extend(target.refused.iter().filter(|_| fate == Fate::Refused).map(|reason| ("reason", Scalar::text(reason))));
+    let reason = match fate {
+        Fate::Refused => &target.refused,
+        Fate::Unconfirmed => &target.unconfirmed,
+        _ => &None,
+    };
+    fields.extend(reason.iter().map(|reason| ("reason", Scalar::text(reason))));
     fields.extend(before.map(|weight| ("weight_before", weight.get().into())));
     // Of what is drained nothing is left.
     let InUse { active, inactive, templates } = target.in_use;

@@ -8,7 +8,7 @@ use ipvs::drain::{Drain, DrainStep, InUse};
 use ipvs::{Destination, DestinationState, Persistence, ServiceKey, Weight};
 
 use crate::session::{Session, Trouble};
-use crate::subcommands::servers::{Reading, Selected};
+use crate::subcommands::servers::{Answer, Reading, Selected};
 
 /// One of them.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(super) struct Target {
     pub(super) is_deleted: bool,
     /// Why the last command about it was not carried out.
     pub(super) refused: Option<String>,
+    /// Why it is unknown whether the last command about it was carried out.
+    pub(super) unconfirmed: Option<String>,
 }
 
 /// How it is, as it was seen last.
@@ -44,7 +46,17 @@ impl Target {
         self.outcome.is_none() && !self.is_deleted
     }
 
+    /// What became of the last command about it.
+    pub(super) fn take_answer(&mut self, answer: Answer) {
+        (self.refused, self.unconfirmed) = match answer {
+            Answer::Done => (None, None),
+            Answer::Refused(reason) => (Some(reason), None),
+            Answer::Unconfirmed(reason) => (None, Some(reason)),
+        };
+    }
+
     fn take(&mut self, step: DrainStep) {
+        self.unconfirmed = None;
         self.outcome = match step {
             DrainStep::Quiesce { .. } | DrainStep::Wait(_) => None,
             DrainStep::Drained => Some(Outcome::Drained),
@@ -77,6 +89,7 @@ pub(super) fn targets(selected: &[Selected], how: impl Fn(Drain) -> Drain) -> Ve
         outcome: None,
         is_deleted: false,
         refused: None,
+        unconfirmed: None,
     };
     selected.iter().map(target).collect()
 }

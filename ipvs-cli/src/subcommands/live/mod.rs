@@ -4,6 +4,8 @@ mod rates;
 
 use std::time::Duration;
 
+use crate::arguments::number::seconds;
+
 pub(super) use rates::{PerSecond, Window};
 
 /// How often it is looked, unless told otherwise: the kernel brings its counters up to date every two seconds.
@@ -11,8 +13,8 @@ pub(super) const INTERVAL: &str = "2";
 
 /// Between looks.
 pub(super) fn interval(text: &str) -> Result<Duration, String> {
-    let interval = crate::change::args::seconds(text)?;
-    if interval < Duration::from_millis(100) { Err("at least 0.1 seconds".to_owned()) } else { Ok(interval) }
+    let interval = seconds(text)?;
+    if interval < Duration::from_millis(100) { Err("must be at least 0.1 seconds".to_owned()) } else { Ok(interval) }
 }
 
 /// A number in four letters or less, as long as it is below 1000 trillions: 0, 7.5, 120, 1.2k, 34M.

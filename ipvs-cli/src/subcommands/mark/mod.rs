@@ -4,8 +4,6 @@
 
 mod check;
 
-use std::time::Duration;
-
 use clap::{Args, ValueEnum};
 use fwmark::{
     Backend, BackendError, CommandLine, FirewallMark, Hook, InterfacePattern, InvalidValue, Iptables, MarkRule,
@@ -15,15 +13,13 @@ use ipvs::Report;
 use ipvs::desired::parts::Fields;
 
 use crate::arguments::packets::{Packets, written};
+use crate::change::args::ChangeArgs;
 use crate::desired::group;
 use crate::exit::Exit;
 use crate::session::journal::{Logging, Outcome, Record};
 use crate::session::json;
 use crate::session::{Session, Trouble, Wait};
 use crate::subcommands::findings::marks;
-
-/// How long another of us may be at work before this one gives up.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Mark packets, so that several ports are one service
 #[derive(Args, Debug)]
@@ -106,7 +102,7 @@ struct Add {
     #[arg(long, value_name = "BITS", value_parser = bits)]
     mask: Option<u32>,
     #[command(flatten)]
-    logging: Logging,
+    common: ChangeArgs,
 }
 
 #[derive(Args, Debug)]
@@ -140,7 +136,7 @@ struct Delete {
     #[arg(long, conflicts_with_all = ["mark", "packets", "source", "interface", "output"])]
     all: bool,
     #[command(flatten)]
-    logging: Logging,
+    common: ChangeArgs,
 }
 
 #[derive(Args, Debug, Clone)]
@@ -184,6 +180,19 @@ pub(super) fn run(marks: &Marks, session: &mut Session<'_, '_>) -> Exit {
 }
 
 impl Marks {
+    /// Does it change rules?
+    pub(super) fn is_change(&self) -> bool {
+        matches!(self.task, Task::Add(_) | Task::Delete(_))
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        match &self.task {
+            Task::Add(add) => add.common.quiet,
+            Task::Delete(delete) => delete.common.quiet,
+            Task::List(_) | Task::Check(_) => false,
+        }
+    }
+
     fn open(&self) -> Result<Backend, Trouble> {
         let owner = self.owner.clone();
         let opened = match self.backend {
@@ -197,7 +206,7 @@ impl Marks {
     }
 
     fn add(&self, add: &Add, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
-        let mut turn = session.take_turn(&Wait::new(Some(PATIENCE), "nothing was changed; try again"))?;
+        let mut turn = session.take_turn(&Wait::new(add.common.wait))?;
         let mut backend = self.open()?;
         let mut rules = backend.list().map_err(trouble)?;
         let mark = match add.mark {
@@ -217,10 +226,11 @@ impl Marks {
         }
         turn.protect(session.environment);
         let change = backend.apply(&rules);
-        log(session, &add.logging, "added", &rules[known..], &change);
+        log(session, &add.common.logging, "added", &rules[known..], &change);
         let change = change.map_err(trouble)?;
         match (add.mark, change) {
-            (Wanted::Free, _) => session.report(mark),
+            // It is the answer.
+            (Wanted::Free, _) => session.print(mark),
             (Wanted::This(_), false) => session.report("nothing to change"),
             (Wanted::This(_), true) => {}
         }
@@ -242,14 +252,14 @@ impl Marks {
     }
 
     fn delete(&self, delete: &Delete, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
-        let mut turn = session.take_turn(&Wait::new(Some(PATIENCE), "nothing was changed; try again"))?;
+        let mut turn = session.take_turn(&Wait::new(delete.common.wait))?;
         let mut backend = self.open()?;
         turn.protect(session.environment);
         if delete.all {
             // Even what another program has made unreadable.
             let rules = backend.list().unwrap_or_default();
             let change = backend.remove();
-            log(session, &delete.logging, "deleted", &rules, &change);
+            log(session, &delete.common.logging, "deleted", &rules, &change);
             return change.map(|is_changed| if is_changed { Exit::Success } else { Exit::No }).map_err(trouble);
         }
         let rules = backend.list().map_err(trouble)?;
@@ -259,11 +269,11 @@ impl Marks {
         };
         let (deleted, kept): (Vec<_>, Vec<_>) = rules.into_iter().partition(is_meant);
         if deleted.is_empty() {
-            session.error("there is no such rule; `ipvs-cli mark list' shows those that there are");
+            session.error("there is no such rule; `ipvs-cli mark list` shows those that there are");
             return Ok(Exit::No);
         }
         let change = backend.apply(&kept);
-        log(session, &delete.logging, "deleted", &deleted, &change);
+        log(session, &delete.common.logging, "deleted", &deleted, &change);
         change.map(|_| Exit::Success).map_err(trouble)
     }
 }

@@ -36,7 +36,9 @@ pub(crate) struct Metrics {
 fn listen_at(text: &str) -> Result<SocketAddr, String> {
     let port = text.strip_prefix(':').unwrap_or(text).parse();
     let loopback = port.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)).ok();
-    loopback.or_else(|| text.parse().ok()).ok_or_else(|| "an address such as 192.0.2.1:9875, or a port".to_owned())
+    loopback
+        .or_else(|| text.parse().ok())
+        .ok_or_else(|| "must be an address with a port, such as 192.0.2.1:9875, or a port".to_owned())
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub(super) fn run(restore: &Restore, environment: &mut Environment<'_>, director
     if restore.line_by_line {
         return line_by_line(restore, environment, director);
     }
-    let mut session = Session::new(environment, director, restore.manner.quiet);
+    let mut session = Session::new(environment, director, restore.manner.common.quiet);
     let done = Text::read(&mut session, &restore.file).and_then(|mut text| {
         text.replaces_services = true;
         let ownership = restore.ownership.clone();
@@ -65,6 +65,6 @@ fn run_lines(
         _ => (Outcome::Failed, format!("line by line, exit status {}; part of it may be done", u8::from(status))),
     };
     let record = Record { subcommand: "restore", file, outcome, detail: &detail };
-    Session::new(environment, director, true).log(&restore.manner.logging, &record);
+    Session::new(environment, director, true).log(&restore.manner.common.logging, &record);
     status
 }

@@ -5,10 +5,9 @@ pub(super) mod scheduler;
 mod select;
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use ipvs::desired::parts::{Fields, Scalar};
-use ipvs::{Command, DestinationState, Errno, Report, ServiceKey, Weight};
+use ipvs::{Command, DestinationState, Errno, Error, Report, ServiceKey, Weight};
 
 use crate::exit::Exit;
 use crate::session::journal::{Logging, Outcome as Logged, Record};
@@ -16,12 +15,6 @@ use crate::session::{Session, Trouble};
 
 pub(super) use args::Servers;
 pub(super) use select::{Reading, Selected, select};
-
-/// How long another ipvs-cli is waited for without --wait: most changes are over sooner.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What is so without the lock, and what to do.
-pub(super) const UNCHANGED: &str = "nothing was changed; --wait waits for it";
 
 /// One line in the system's log: what became of each destination, or that the kernel failed. Wrong names change nothing.
 pub(super) fn log(
@@ -39,12 +32,30 @@ pub(super) fn log(
     session.log(logging, &Record { subcommand, file: None, outcome, detail: &detail });
 }
 
-/// Of services that will refuse all new clients, as no other server has a weight.
-pub(super) fn note_last_servers(selected: &[Selected], session: &mut Session<'_, '_>) {
+/// The services that would refuse all new clients without these destinations.
+fn left_without_servers(selected: &[Selected]) -> Vec<ServiceKey> {
     let is_last = |one: &&Selected| !one.has_others && one.state.destination.weight != Weight::ZERO;
     let mut keys: Vec<_> = selected.iter().filter(is_last).map(|one| one.service.service.key()).collect();
     keys.dedup();
-    for key in keys {
+    keys
+}
+
+/// Refuses weight 0 where new clients would be refused by it.
+pub(super) fn check_zero(selected: &[Selected], otherwise: &str) -> Result<(), Trouble> {
+    let mut reasons = scheduler::reasons(selected);
+    reasons.extend(
+        left_without_servers(selected)
+            .iter()
+            .map(|key| format!("{key}: no other real server of it has a weight, so its new clients would be refused")),
+    );
+    let lines = reasons.iter().map(|reason| format!("{reason}; --force {otherwise}; nothing was changed"));
+    let lines = lines.collect::<Vec<_>>().join("\nipvs-cli: ");
+    if lines.is_empty() { Ok(()) } else { Err(Trouble::Other(lines)) }
+}
+
+/// With `--force`: the services that refuse all new clients now.
+pub(super) fn note_refusing_services(selected: &[Selected], session: &mut Session<'_, '_>) {
+    for key in left_without_servers(selected) {
         session.note(format!("{key} has no other real server with a weight: its new clients are refused"));
     }
 }
@@ -52,35 +63,65 @@ pub(super) fn note_last_servers(selected: &[Selected], session: &mut Session<'_,
 /// What a command on a destination or service is answered that has gone meanwhile.
 const GONE: &[Errno] = &[Errno::ENOENT, Errno::ESRCH];
 
-/// What became of each command; for one that was not carried out, why.
-pub(super) type Answers = Vec<Result<(), String>>;
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Done,
+    /// Why it was not carried out.
+    Refused(String),
+    /// The reply was lost, and why the director can't be read.
+    Unconfirmed(String),
+}
 
-/// Carries them out. The trouble is that of sending or receiving: then the director is read, and a command whose work is not there
-/// counts as not carried out.
+impl Answer {
+    /// The status of a run with these answers.
+    pub(super) fn status(answers: &[Answer]) -> Exit {
+        let any = |is: fn(&Answer) -> bool| answers.iter().any(is);
+        match () {
+            () if any(|answer| matches!(answer, Answer::Unconfirmed(_))) => Exit::Between,
+            () if any(|answer| matches!(answer, Answer::Refused(_))) => Exit::No,
+            () => Exit::Success,
+        }
+    }
+}
+
+/// Carries them out. The trouble is that of receiving: then the director is read, and shows what was carried out.
+///
+/// # Errors
+/// Nothing was changed.
 pub(super) fn execute(
     commands: &[Command],
     session: &mut Session<'_, '_>,
-) -> Result<(Answers, Option<Trouble>), Trouble> {
+) -> Result<(Vec<Answer>, Option<Trouble>), Trouble> {
     let client = session.director.client()?;
-    let error = match client.execute_all(commands) {
-        Ok(outcomes) => {
-            let answer = |(command, outcome): (&Command, ipvs::Outcome)| match (command, outcome) {
-                // Another program has deleted it.
-                (Command::DeleteDestination(..), Err(refusal)) if GONE.contains(&refusal.errno) => Ok(()),
-                (_, outcome) => outcome.map_err(|refusal| refusal.to_string()),
-            };
-            return Ok((commands.iter().zip(outcomes).map(answer).collect(), None));
-        }
-        Err(error) => error,
+    let answered = |(command, outcome): (&Command, ipvs::Outcome)| match (command, outcome) {
+        (_, Ok(())) => Answer::Done,
+        // Another program has deleted it.
+        (Command::DeleteDestination(..), Err(refusal)) if GONE.contains(&refusal.errno) => Answer::Done,
+        (_, Err(refusal)) => Answer::Refused(refusal.to_string()),
     };
-    let mut answers = Vec::new();
-    for command in commands {
-        let (Command::EditDestination(key, _) | Command::DeleteDestination(key, _)) = command else { continue };
-        // Unread, it is unknown what was carried out, and the error says so.
-        let Ok(states) = client.destinations(key) else { return Err(error.into()) };
-        answers.push(if is_done(command, &states) { Ok(()) } else { Err(Report::new(&error).to_string()) });
+    let (known, error) = match client.execute_all(commands) {
+        Ok(outcomes) => return Ok((commands.iter().zip(outcomes).map(answered).collect(), None)),
+        Err(Error::OutcomeUnknown { known, source }) => (known, source),
+        Err(error) => return Err(error.into()),
+    };
+    let mut answers: Vec<_> = commands.iter().zip(known.clone()).map(answered).collect();
+    let unanswered = &commands[answers.len()..];
+    for of_service in unanswered.chunk_by(|one, next| one.service_key() == next.service_key()) {
+        let states = of_service[0].service_key().map_or(Ok(Vec::new()), |key| client.destinations(&key));
+        let states = match states {
+            Err(error) if error.errno().is_some_and(|errno| GONE.contains(&errno)) => Ok(Vec::new()),
+            states => states,
+        };
+        answers.extend(of_service.iter().map(|command| match &states {
+            Ok(states) if is_done(command, states) => Answer::Done,
+            Ok(_) => Answer::Refused(Report::new(&error).to_string()),
+            Err(unread) => Answer::Unconfirmed(format!("{}; then: {}", Report::new(&error), Report::new(unread))),
+        }));
     }
-    Ok((answers, Some(error.into())))
+    let is_known = !answers.iter().any(|answer| matches!(answer, Answer::Unconfirmed(_)));
+    let trouble = if is_known { *error } else { Error::OutcomeUnknown { known, source: error } };
+    Ok((answers, Some(trouble.into())))
 }
 
 /// Do these destinations of the command's service show that it was carried out?

@@ -1,11 +1,10 @@
 //! Schedulers that refuse clients while a destination has weight 0. Measured with real packets:
 //! `tests/kernel/tests/traffic/draining.rs`.
 
-use ipvs::{Command, Scheduler, SchedulerFlags, Service, ServiceKey};
+use ipvs::{Command, Scheduler, SchedulerFlags, Service, Weight};
 
 use super::Selected;
 use crate::escape::ShellCommand;
-use crate::session::Trouble;
 
 /// The command that makes such a service give clients to another server; `None`: its scheduler does.
 pub(crate) fn cure(service: &Service) -> Option<Cure> {
@@ -30,31 +29,26 @@ pub(crate) enum Cure {
     OtherScheduler,
 }
 
-/// Refuses weight 0 where new clients would be refused by it.
-pub(in crate::subcommands) fn check(selected: &[Selected], otherwise: &str) -> Result<(), Trouble> {
-    let mut told: Vec<(ServiceKey, String)> = Vec::new();
+/// Of each service whose scheduler would refuse new clients, why, and what helps.
+pub(super) fn reasons(selected: &[Selected]) -> Vec<String> {
+    let mut services: Vec<&Service> = Vec::new();
     for Selected { service, state, .. } in selected {
-        let key = service.service.key();
-        if state.destination.weight == ipvs::Weight::ZERO || told.iter().any(|(named, _)| *named == key) {
-            continue;
+        let is_known = services.iter().any(|known| known.key() == service.service.key());
+        if state.destination.weight != Weight::ZERO && !is_known {
+            services.push(&service.service);
         }
-        let scheduler = service.service.scheduler;
-        let what_to_do = match cure(&service.service) {
-            None => continue,
-            Some(Cure::Fallback(command)) => format!("`{command}` lets another server answer them"),
-            Some(Cure::OtherScheduler) => format!("{scheduler} has no fallback; give the service another scheduler"),
+    }
+    let reason = |service: &&Service| {
+        let scheduler = service.scheduler;
+        let what_to_do = match cure(service)? {
+            Cure::Fallback(command) => format!("`{command}` lets another server answer them"),
+            Cure::OtherScheduler => format!("{scheduler} has no fallback; give the service another scheduler"),
         };
-        told.push((
-            key,
-            format!(
-                "{key}: while a real server has weight 0, {scheduler} refuses the new clients that it has for \
-             that server; {what_to_do}; --force {otherwise}; nothing was changed"
-            ),
-        ));
-    }
-    if told.is_empty() {
-        Ok(())
-    } else {
-        Err(Trouble::Other(told.into_iter().map(|(_, line)| line).collect::<Vec<_>>().join("\nipvs-cli: ")))
-    }
+        Some(format!(
+            "{}: while a real server has weight 0, {scheduler} refuses the new clients that it has for that server; \
+             {what_to_do}",
+            service.key()
+        ))
+    };
+    services.iter().filter_map(reason).collect()
 }

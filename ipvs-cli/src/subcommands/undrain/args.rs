@@ -3,13 +3,13 @@
 use clap::Args;
 use ipvs::Weight;
 
-use crate::change::args::Turn;
-use crate::session::journal::Logging;
+use crate::change::args::ChangeArgs;
 use crate::subcommands::servers::Servers;
 
 const HELP: &str = "\
 Exit status: 0 done; 1 a weight is not known, or was refused; 2 wrong usage, or
-no access to IPVS.
+no access to IPVS; 3 the kernel could not be asked what became of it: run it
+again.
 
 Examples:
   ipvs-cli undrain tcp:192.0.2.1:80 192.0.2.11
@@ -23,18 +23,13 @@ pub(in crate::subcommands) struct Undrain {
     #[command(flatten)]
     pub(super) servers: Servers,
     /// Set this weight instead of the one that `drain` noted
-    #[arg(long, value_name = "WEIGHT", value_parser = weight_of_use)]
+    #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true, value_parser = weight_of_use)]
     pub(super) weight: Option<Weight>,
-    #[command(flatten)]
-    pub(super) turn: Turn,
     /// Print as JSON what became of each: an object on each line
     #[arg(long)]
     pub(super) json: bool,
-    /// Print only what is wrong
-    #[arg(long)]
-    pub(in crate::subcommands) quiet: bool,
     #[command(flatten)]
-    pub(super) logging: Logging,
+    pub(in crate::subcommands) common: ChangeArgs,
 }
 
 /// A weight above 0: `drain` and `weight` set 0, as they know which schedulers would refuse clients.
@@ -42,6 +37,6 @@ fn weight_of_use(text: &str) -> Result<Weight, String> {
     match text.parse() {
         Ok(Weight::ZERO) => Err("must be at least 1; `ipvs-cli drain` sets weight 0".to_owned()),
         Ok(weight) => Ok(weight),
-        Err(error) => Err(ipvs::InvalidValue::to_string(&error)),
+        Err(error) => Err(format!("must be {}", ipvs::InvalidValue::allowed(&error))),
     }
 }

@@ -10,7 +10,7 @@ use crate::arguments::service;
 use crate::exit::Exit;
 use crate::session::json;
 use crate::session::{Session, Trouble, Wait};
-use crate::subcommands::servers::{PATIENCE, UNCHANGED, execute, log, named, select};
+use crate::subcommands::servers::{Answer, execute, log, named, select};
 use ipvs::desired::parts::Scalar;
 
 pub(super) use args::Undrain;
@@ -26,16 +26,18 @@ enum Fate {
     Unknown,
     /// Why it has not got its weight.
     Refused(String),
+    /// Why it is unknown whether it has.
+    Unconfirmed(String),
 }
 
 pub(super) fn run(undrain: &Undrain, session: &mut Session<'_, '_>) -> Exit {
     let done = give_back(undrain, session);
-    log("undrain", &done, &undrain.logging, session);
+    log("undrain", &done, &undrain.common.logging, session);
     session.finish(done.map(|(status, _)| status), Exit::No)
 }
 
 fn give_back(undrain: &Undrain, session: &mut Session<'_, '_>) -> Result<(Exit, String), Trouble> {
-    let mut turn = session.take_turn(&Wait::new(undrain.turn.patience(PATIENCE), UNCHANGED))?;
+    let mut turn = session.take_turn(&Wait::new(undrain.common.wait))?;
     let mut notes = session.notes();
     let mut fates = Vec::new();
     let mut commands = Vec::new();
@@ -57,8 +59,9 @@ fn give_back(undrain: &Undrain, session: &mut Session<'_, '_>) -> Result<(Exit, 
     let restored = fates.iter_mut().filter(|(_, _, fate)| matches!(fate, Fate::Restored(_)));
     for (((_, _, fate), command), answer) in restored.zip(&commands).zip(answers) {
         match answer {
-            Ok(()) => notes.follow(command),
-            Err(reason) => *fate = Fate::Refused(reason),
+            Answer::Done => notes.follow(command),
+            Answer::Refused(reason) => *fate = Fate::Refused(reason),
+            Answer::Unconfirmed(reason) => *fate = Fate::Unconfirmed(reason),
         }
     }
     session.save(&mut notes);
@@ -69,6 +72,7 @@ fn give_back(undrain: &Undrain, session: &mut Session<'_, '_>) -> Result<(Exit, 
             Fate::Unchanged(_) => format!("{at} at {key} unchanged"),
             Fate::Unknown => format!("{at} at {key} unknown"),
             Fate::Refused(reason) => format!("{at} at {key} refused: {reason}"),
+            Fate::Unconfirmed(reason) => format!("{at} at {key} unconfirmed: {reason}"),
         });
         if undrain.json {
             session.print(object(*key, *at, fate));
@@ -79,8 +83,12 @@ fn give_back(undrain: &Undrain, session: &mut Session<'_, '_>) -> Result<(Exit, 
     if let Some(trouble) = trouble {
         session.finish(Err(trouble), Exit::No);
     }
-    let is_wrong = |fate: &Fate| matches!(fate, Fate::Unknown | Fate::Refused(_));
-    let status = if fates.iter().any(|(_, _, fate)| is_wrong(fate)) { Exit::No } else { Exit::Success };
+    let any = |is: fn(&Fate) -> bool| fates.iter().any(|(_, _, fate)| is(fate));
+    let status = match () {
+        () if any(|fate| matches!(fate, Fate::Unconfirmed(_))) => Exit::Between,
+        () if any(|fate| matches!(fate, Fate::Unknown | Fate::Refused(_))) => Exit::No,
+        () => Exit::Success,
+    };
     Ok((status, logged.join("; ")))
 }
 
@@ -89,6 +97,9 @@ fn tell(key: ServiceKey, at: SocketAddr, fate: &Fate, session: &mut Session<'_, 
         Fate::Restored(weight) => session.report(format!("{at} at {key}: weight {weight}")),
         Fate::Unchanged(weight) => session.report(format!("{at} at {key}: has weight {weight}")),
         Fate::Refused(reason) => session.error(format!("{at} at {key}: not changed: {reason}")),
+        Fate::Unconfirmed(reason) => {
+            session.error(format!("{at} at {key}: it is unknown whether it was changed: {reason}"));
+        }
         Fate::Unknown => {
             let service = service::word(&key);
             session.error(format!(
@@ -104,6 +115,7 @@ fn object(key: ServiceKey, at: SocketAddr, fate: &Fate) -> impl std::fmt::Displa
         Fate::Unchanged(weight) => ("unchanged", Ok(*weight)),
         Fate::Unknown => ("unknown", Ok(Weight::ZERO)),
         Fate::Refused(reason) => ("refused", Err(reason)),
+        Fate::Unconfirmed(reason) => ("unconfirmed", Err(reason)),
     };
     let mut fields = named(key, at, word);
     fields.push(match weight {

@@ -7,6 +7,7 @@ use clap::Args;
 use ipvs::desired::parts::Scalar;
 use ipvs::{ServiceKey, ServiceState, drain::InUse};
 
+use crate::arguments::number::whole;
 use crate::arguments::service;
 use crate::env::hangup::end_with_terminal;
 use crate::exit::Exit;
@@ -15,7 +16,8 @@ use crate::session::{Session, Trouble};
 use crate::subcommands::live::{INTERVAL, PerSecond, Window, interval};
 
 const HELP: &str = "\
-Exit status: 0 after --count rounds; 2 wrong usage, or no access to IPVS.
+Exit status: 0 after --count rounds; 1 then a SERVICE is not there; 2
+wrong usage, or no access to IPVS.
 
 Examples:
   ipvs-cli watch --busy
@@ -28,11 +30,11 @@ pub(super) struct Watch {
     #[arg(value_name = "SERVICE", value_parser = service::parse)]
     services: Vec<ServiceKey>,
     /// Seconds between readings; the kernel updates its counters every two
-    #[arg(long, value_name = "SECONDS", default_value = INTERVAL, value_parser = interval)]
+    #[arg(long, value_name = "SECONDS", default_value = INTERVAL, allow_negative_numbers = true, value_parser = interval)]
     interval: Duration,
     /// End after NUMBER rounds
-    #[arg(long, value_name = "NUMBER")]
-    count: Option<u64>,
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = whole::<u32>(0, u32::MAX))]
+    count: Option<u32>,
     /// Only services with traffic
     #[arg(long)]
     busy: bool,
@@ -43,23 +45,25 @@ pub(super) struct Watch {
 
 pub(super) fn run(watch: &Watch, session: &mut Session<'_, '_>) -> Exit {
     let done = rounds(watch, session);
-    session.finish(done.map(|()| Exit::Success), Exit::No)
+    session.finish(done, Exit::No)
 }
 
-fn rounds(watch: &Watch, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
+fn rounds(watch: &Watch, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     let begun = Instant::now();
     if session.environment.has_screen() {
         end_with_terminal();
     }
     let mut window = Window::new();
-    look(watch, session, &mut window, begun)?;
+    let mut missing = Missing::default();
+    missing.note(watch, &look(watch, session, &mut window, begun)?, session);
     let mut round = 0;
     while watch.count.is_none_or(|count| round < count) {
         round += 1;
         // Rounds begin on time, however long the kernel took.
-        let due = watch.interval.saturating_mul(u32::try_from(round).unwrap_or(u32::MAX));
+        let due = watch.interval.saturating_mul(round);
         thread::sleep(due.saturating_sub(begun.elapsed()));
         let services = look(watch, session, &mut window, begun)?;
+        missing.note(watch, &services, session);
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for state in services {
             let Some(rates) = window.rates(&state.service.key()) else { continue };
@@ -69,15 +73,31 @@ fn rounds(watch: &Watch, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
             let in_use = in_use(session, &state)?;
             let line = if watch.json { json(time, &state, rates, in_use) } else { text(time, &state, rates, in_use) };
             if writeln!(session.environment.stdout, "{line}").is_err() {
-                return Ok(());
+                return Ok(Exit::Success);
             }
         }
         // Whoever follows the log sees a round as soon as it is over.
         if session.environment.stdout.flush().is_err() {
-            return Ok(());
+            return Ok(Exit::Success);
         }
     }
-    Ok(())
+    Ok(if missing.0.is_empty() { Exit::Success } else { Exit::No })
+}
+
+/// The services that are watched by name and are not there.
+#[derive(Default)]
+struct Missing(Vec<ServiceKey>);
+
+impl Missing {
+    /// Reports each that has gone, or was not there at first.
+    fn note(&mut self, watch: &Watch, services: &[ServiceState], session: &mut Session<'_, '_>) {
+        let is_there = |key: &ServiceKey| services.iter().any(|state| state.service.key() == *key);
+        let missing: Vec<_> = watch.services.iter().copied().filter(|key| !is_there(key)).collect();
+        for key in missing.iter().filter(|key| !self.0.contains(key)) {
+            session.error(format_args!("there is no service {key}; it is watched once it is added"));
+        }
+        self.0 = missing;
+    }
 }
 
 /// The services that are watched, by identity.

@@ -5,13 +5,12 @@ use ipvs::Weight;
 
 use crate::arguments::network::Network;
 use crate::arguments::service;
-use crate::change::args::Turn;
-use crate::session::journal::Logging;
+use crate::change::args::ChangeArgs;
 use crate::subcommands::servers::Servers;
 
 const HELP: &str = "\
 Exit status: 0 done; 1 not done, or not all of it; 2 wrong usage, or no access
-to IPVS.
+to IPVS; 3 the kernel could not be asked what became of it: run it again.
 
 Examples:
   ipvs-cli weight tcp:192.0.2.1:80 192.0.2.11 192.0.2.12:8080 5
@@ -29,19 +28,15 @@ pub(in crate::subcommands) struct SetWeight {
     /// This real server in all services; may be given several times
     #[arg(long, value_name = "SERVER")]
     all: Vec<Network>,
-    /// Set weight 0 where the scheduler will refuse new clients
+    /// Set weight 0 where new clients will be refused: by the scheduler, or as no
+    /// other real server has a weight
     #[arg(long)]
     pub(super) force: bool,
-    #[command(flatten)]
-    pub(super) turn: Turn,
     /// Print as JSON what became of each: an object on each line
     #[arg(long)]
     pub(super) json: bool,
-    /// Print only what is wrong
-    #[arg(long)]
-    pub(in crate::subcommands) quiet: bool,
     #[command(flatten)]
-    pub(super) logging: Logging,
+    pub(in crate::subcommands) common: ChangeArgs,
 }
 
 impl SetWeight {
@@ -52,7 +47,9 @@ impl SetWeight {
     pub(super) fn understand(&self) -> Result<(Servers, Weight), String> {
         let expected = if self.all.is_empty() { "SERVICE SERVER... WEIGHT" } else { "WEIGHT after --all SERVER" };
         let (last, rest) = self.words.split_last().ok_or_else(|| format!("expected {expected}"))?;
-        let weight = last.parse().map_err(|error: ipvs::InvalidValue| error.to_string())?;
+        let weight = last
+            .parse()
+            .map_err(|error: ipvs::InvalidValue| format!("WEIGHT must be {}, not '{last}'", error.allowed()))?;
         let (service, servers) = match (rest, self.all.is_empty()) {
             ([service, servers @ ..], true) if !servers.is_empty() => {
                 (Some(service::parse(service).map_err(|error| error.to_string())?), servers)
@@ -60,7 +57,8 @@ impl SetWeight {
             ([], false) => (None, rest),
             _ => return Err(format!("expected {expected}")),
         };
-        let servers = servers.iter().map(|server| server.parse()).collect::<Result<_, _>>()?;
+        let server = |word: &String| word.parse().map_err(|forms| format!("SERVER '{word}' {forms}"));
+        let servers = servers.iter().map(server).collect::<Result<_, _>>()?;
         Ok((Servers { service, servers, all: self.all.clone() }, weight))
     }
 }

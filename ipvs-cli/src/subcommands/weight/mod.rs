@@ -9,9 +9,7 @@ use ipvs::{Command, Weight};
 use crate::exit::Exit;
 use crate::session::json;
 use crate::session::{Session, Trouble, Wait};
-use crate::subcommands::servers::{
-    PATIENCE, Servers, UNCHANGED, execute, log, named, note_last_servers, scheduler, select,
-};
+use crate::subcommands::servers::{Answer, Servers, check_zero, execute, log, named, note_refusing_services, select};
 use ipvs::desired::parts::Scalar;
 
 pub(super) use args::SetWeight;
@@ -22,7 +20,7 @@ pub(super) fn run(options: &SetWeight, session: &mut Session<'_, '_>) -> Exit {
         Err(wrong) => return session.finish(Err(Trouble::Other(wrong)), Exit::Trouble),
     };
     let done = set(options, &servers, weight, session);
-    log("weight", &done, &options.logging, session);
+    log("weight", &done, &options.common.logging, session);
     session.finish(done.map(|(status, _)| status), Exit::No)
 }
 
@@ -32,11 +30,11 @@ fn set(
     weight: Weight,
     session: &mut Session<'_, '_>,
 ) -> Result<(Exit, String), Trouble> {
-    let mut turn = session.take_turn(&Wait::new(options.turn.patience(PATIENCE), UNCHANGED))?;
+    let mut turn = session.take_turn(&Wait::new(options.common.wait))?;
     let mut notes = session.notes();
     let selected = select(session, servers, &mut |key, states| notes.review(key, states))?;
     if weight == Weight::ZERO && !options.force {
-        scheduler::check(&selected, "sets it all the same")?;
+        check_zero(&selected, "sets it all the same")?;
     }
     let mut commands = Vec::new();
     for found in &selected {
@@ -51,34 +49,37 @@ fn set(
     }
     turn.protect(session.environment);
     let (answers, trouble) = execute(&commands, session)?;
-    let refused: HashMap<_, _> = commands
-        .iter()
-        .zip(answers)
-        .filter_map(|(command, answer)| {
-            let Command::EditDestination(key, destination) = command else { return None };
-            if answer.is_ok() {
-                notes.follow(command);
-            }
-            Some(((*key, destination.address), answer.err()?))
-        })
-        .collect();
+    let status = Answer::status(&answers);
+    let mut answered = HashMap::new();
+    for (command, answer) in commands.iter().zip(answers) {
+        let Command::EditDestination(key, destination) = command else { continue };
+        if answer == Answer::Done {
+            notes.follow(command);
+        }
+        answered.insert((*key, destination.address), answer);
+    }
     session.save(&mut notes);
     if weight == Weight::ZERO {
-        note_last_servers(&selected, session);
+        note_refusing_services(&selected, session);
     }
     let mut logged = Vec::new();
     for found in &selected {
         let (key, at, before) =
             (found.service.service.key(), found.state.destination.address, found.state.destination.weight);
-        if let Some(reason) = refused.get(&(key, at)) {
+        let failed = match answered.get(&(key, at)) {
+            None | Some(Answer::Done) => None,
+            Some(Answer::Refused(reason)) => Some(("refused", "not changed", reason)),
+            Some(Answer::Unconfirmed(reason)) => Some(("unconfirmed", "it is unknown whether it was changed", reason)),
+        };
+        if let Some((outcome, what, reason)) = failed {
             if options.json {
-                let mut fields = named(key, at, "refused");
+                let mut fields = named(key, at, outcome);
                 fields.extend([("reason", Scalar::text(reason)), ("weight_before", before.get().into())]);
                 session.print(json::object(fields));
             } else {
-                session.error(format!("{at} at {key}: not changed: {reason}"));
+                session.error(format!("{at} at {key}: {what}: {reason}"));
             }
-            logged.push(format!("{at} at {key} refused: {reason}"));
+            logged.push(format!("{at} at {key} {outcome}: {reason}"));
             continue;
         }
         if options.json {
@@ -95,5 +96,5 @@ fn set(
     if let Some(trouble) = trouble {
         session.finish(Err(trouble), Exit::No);
     }
-    Ok((if refused.is_empty() { Exit::Success } else { Exit::No }, logged.join("; ")))
+    Ok((status, logged.join("; ")))
 }

@@ -91,8 +91,11 @@ fn rules_are_added_listed_and_deleted() -> Result<(), Lacking> {
     assert_eq!(call("mark delete 12"), done(0, ""));
     assert_eq!(call("mark delete 12").status, 1);
     assert_eq!(call("mark list").stdout.lines().count(), 2);
-    assert_eq!(call("mark delete --all"), done(0, ""));
+    assert_eq!(call("mark delete --quiet --all"), done(0, ""));
     assert_eq!(call("mark list"), done(0, ""));
+    assert_eq!(call("mark add --quiet auto tcp:127.0.0.1:80"), done(0, "1\n"), "the mark is the answer");
+    assert_eq!(call("mark add --quiet 1 tcp:127.0.0.1:80"), done(0, ""), "nothing to change");
+    assert_eq!(call("mark delete --quiet --all"), done(0, ""));
     assert_eq!(call("mark add 10 tcp:127.0.0.1:http").status, 2);
     assert_eq!(call("mark add 0 tcp:127.0.0.1:80").status, 2);
     Ok(())

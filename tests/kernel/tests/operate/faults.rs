@@ -114,6 +114,47 @@ fn when_all_answers_are_lost_that_is_said() {
     assert!(world.holds(&table(1..=60, 1)));
 }
 
+/// Each service has a real server that is meant, and another one.
+#[test]
+fn a_weight_whose_reply_is_lost_is_read_back_or_reported_as_unknown() {
+    let mut world = World::new();
+    let before = table(1..=2, 1);
+    world.hold(&before);
+    // It changes nothing, so it reads and no more.
+    let reads = calls(&world, "recvfrom", "weight --all 127.0.0.1 1", "");
+    for line in ["weight --all 127.0.0.1 5", "undrain --all 127.0.0.1 --weight 5"] {
+        world.hold(&before);
+        let done = world.injecting(&format!("recvfrom:error=ENOBUFS:when={}", reads + 1), line, "");
+        assert_eq!((done.status, done.stdout.lines().count()), (0, 2), "{line}: {done:?}");
+        world.hold(&before);
+        let all = format!("recvfrom:error=ENOBUFS:when={}+", reads + 1);
+        let done = world.injecting(&all, line, "");
+        assert_eq!((done.status, done.stdout.as_str()), (3, ""), "{line}: {done:?}");
+        let lines =
+            done.stderr.matches(": it is unknown whether it was changed: replies of the kernel were lost").count();
+        assert_eq!(lines, 2, "{line}: {done:?}");
+        assert!(done.stderr.ends_with("read the table again: replies of the kernel were lost\n"), "{done:?}");
+        world.hold(&before);
+        let json = world.injecting(&all, &line.replacen(' ', " --json ", 1), "");
+        assert_eq!(
+            (json.status, json.stdout.matches("\"outcome\": \"unconfirmed\"").count()),
+            (3, 2),
+            "{line}: {json:?}"
+        );
+    }
+    // Before it sets weights, `drain` reads once more.
+    let unknown = (reads + 1..reads + 40).find_map(|at| {
+        world.hold(&before);
+        let done =
+            world.injecting(&format!("recvfrom:error=ENOBUFS:when={at}+"), "drain --timeout 0 --all 127.0.0.1", "");
+        assert!(done.status > 0, "{at}: {done:?}");
+        (done.status == 3).then_some(done)
+    });
+    let done = unknown.expect("the replies to its changes are lost");
+    assert!(done.stderr.contains(": it is unknown whether it was changed: "), "{done:?}");
+    assert!(done.stderr.contains("`ipvs-cli undrain "), "{done:?}");
+}
+
 #[test]
 fn a_time_limit_undoes_what_was_done() {
     let mut world = World::new();

@@ -19,7 +19,7 @@ fn stopped(world: &World) -> std::process::Child {
     // It may be done before it is stopped: then once more, with something else to do.
     for services in (2000..).step_by(500) {
         let mut child = start(ours("apply -"), &rules(1..=services, 1));
-        let holds = || world.run("apply -", "-A -f 9").stderr.contains("is at work on this director");
+        let holds = || world.run("apply --wait 0 -", "-A -f 9").stderr.contains("is at work on this director");
         while child.try_wait().unwrap().is_none() {
             if holds() {
                 kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGSTOP).unwrap();

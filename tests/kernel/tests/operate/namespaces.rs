@@ -307,7 +307,7 @@ fn all_subcommands_look_there() {
     assert!(world.run("metrics", "").stdout.contains("ipvs_services 0\n"));
     let watched = there("watch --interval 0.1 --count 1", "").stdout;
     assert!(watched.contains("Z udp 127.0.0.10:53: ") && watched.contains("Z mark 7: "), "{watched}");
-    let drained = there("drain --timeout 0 --json udp:127.0.0.10:53 127.0.0.1", "");
+    let drained = there("drain --force --timeout 0 --json udp:127.0.0.10:53 127.0.0.1", "");
     assert!(drained.stdout.contains("\"outcome\": \"late\""), "{drained:?}");
     assert_eq!(
         there("undrain udp:127.0.0.10:53 127.0.0.1", "").stdout,

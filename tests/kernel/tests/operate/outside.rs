@@ -16,7 +16,7 @@ const DAY: [(&str, &str); 12] = [
     ("conns", ""),
     ("metrics --destinations --connections", ""),
     ("watch --interval 0.1 --count 1", ""),
-    ("drain tcp:192.0.2.1:80 192.0.2.11:80", ""),
+    ("drain --force tcp:192.0.2.1:80 192.0.2.11:80", ""),
     ("undrain tcp:192.0.2.1:80 192.0.2.11:80", ""),
     ("doctor", ""),
     ("restore --line-by-line", "-A -f 7\n"),

@@ -105,7 +105,7 @@ fn write(owner: u16, applies: u32) {
             ports.push(shared(dice.below(SHARED)));
         }
         let take = if dice.below(2) == 0 { " --take" } else { "" };
-        let call = ours(&format!("apply --wait --quiet --owner owner-{owner}{take} -"));
+        let call = ours(&format!("apply --wait 600 --quiet --owner owner-{owner}{take} -"));
         let mut child = start(call, &file(ports));
         if dice.below(3) == 0 {
             thread::sleep(Duration::from_micros(u64::from(dice.below(40_000))));
@@ -169,7 +169,7 @@ fn eight_owners_that_are_killed_leave_nothing_behind_and_touch_nothing_foreign()
         let ports: Vec<u16> = [own(owner, 0), own(owner, 1)].into_iter().chain(shared).collect();
         expected.extend(ports.iter().map(|port| (key(*port), format!("owner-{owner}"))));
         // Owner 0 comes first: what it takes over no other has any more.
-        let done = run(&format!("apply --wait --quiet --owner owner-{owner} --take -"), &file(ports));
+        let done = run(&format!("apply --wait 600 --quiet --owner owner-{owner} --take -"), &file(ports));
         assert_eq!((done.status, done.stderr.as_str()), (0, ""), "owner {owner}");
     }
     let mut owners = BTreeMap::new();

@@ -133,7 +133,7 @@ fn whole_changes_do_not_mix() {
                 let mut made = 0;
                 while made == 0 || Instant::now() < end {
                     let services = if weight == 1 { 1..=120 } else { 60..=180 };
-                    let done = super::world::run("apply --wait -", &rules(services, weight));
+                    let done = super::world::run("apply --wait 600 -", &rules(services, weight));
                     assert_eq!((done.status, done.stderr.as_str()), (0, ""));
                     made += 1;
                 }

@@ -35,16 +35,16 @@ fn who_is_at_work_is_named_and_waited_for() {
     };
     let begins = format!("ipvs-cli: {holder} is at work on this director for ");
     assert!(holder.ends_with(" apply -)"), "{holder}");
-    for line in ["apply -", "apply --wait=0.1 -", "apply --wait --timeout 0.1 -", "restore"] {
+    for line in ["apply --wait 0 -", "apply --wait=0.1 -", "apply --timeout 0.1 -", "restore --wait 0"] {
         let done = world.run(line, "-A -f 1");
         assert_eq!((done.status, &*done.stdout), (1, ""), "{line}");
         let seconds = done.stderr.strip_prefix(&begins).and_then(|rest| rest.split_once(" s; "));
         let seconds = seconds.unwrap_or_else(|| panic!("{line}: {}", done.stderr));
         assert!(seconds.0.parse::<u64>().is_ok(), "{line}: {}", done.stderr);
-        assert_eq!(seconds.1, "nothing was changed; --wait waits for it\n", "{line}");
+        assert_eq!(seconds.1, "nothing was changed; --wait SECONDS waits longer\n", "{line}");
     }
     // What is wrong with a file is told before anybody is waited for.
-    for line in ["apply -", "apply --wait -", "restore"] {
+    for line in ["apply -", "restore"] {
         let Done { status, stderr, .. } = world.run(line, "-A -f 1\n-A -f 0\n");
         assert!(status == 1 && stderr.starts_with("standard input:2: "), "{line}: {stderr}");
     }
@@ -53,7 +53,7 @@ fn who_is_at_work_is_named_and_waited_for() {
     assert_eq!(world.run("apply --dry-run -", &wanted).status, 0);
     assert_eq!(world.run("-A -f 7", "").status, 0);
     // The lock goes with its holder, and then those have it that wait.
-    let waiting = ["apply --wait -", "restore --line-by-line"].map(|line| {
+    let waiting = ["apply -", "restore --line-by-line"].map(|line| {
         let mut command = Command::new(program());
         command.args(line.split(' '));
         world.start(command, "-C\n-A -f 1\n")
