@@ -33,7 +33,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Features, none of them on by default: `tokio` for `AsyncClient`, the same client without blocking its thread; `desired` for
+//! Features, none of them on by default: `tokio` for `AsyncClient`, the same client without blocking its thread, and its like in [`sync`]; `desired` for
 //! desired states, files that say what a director is to hold; `serde` for `Serialize` and `Deserialize`.
 //!
 //! # JSON
@@ -105,6 +105,7 @@ pub mod sockopt;
 mod stats;
 #[cfg(test)]
 mod strategies;
+pub mod sync;
 pub mod sysctl;
 mod table;
 mod timeouts;

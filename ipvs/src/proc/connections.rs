@@ -75,6 +75,11 @@ pub struct EngineData {
 pub struct ConnectionState(Name<31>);
 
 impl ConnectionState {
+    /// Of a name as the kernel has them.
+    pub(crate) fn from_name(name: &[u8]) -> Option<Self> {
+        Name::new(name).map(Self)
+    }
+
     /// The name's bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
@@ -220,14 +225,14 @@ fn connection(line: &[u8]) -> Result<Connection, &'static str> {
     let client = words.endpoint().ok_or("client address")?;
     let at = words.endpoint().ok_or("virtual address")?;
     let destination = words.endpoint().ok_or("destination")?;
-    let state = words.next().and_then(Name::new).map(ConnectionState).ok_or("state")?;
+    let state = words.next().and_then(ConnectionState::from_name).ok_or("state")?;
     let expires = words.next().and_then(decimal).ok_or("time to expiry")?;
     let engine = words.engine().ok_or("persistence data")?;
-    Ok(Connection { client, target: target(protocol, at), destination, state, expires, engine })
+    Ok(Connection { client, target: target_of(protocol, at), destination, state, expires, engine })
 }
 
 /// The template of a mark's service has protocol IP, port 0 and the mark in its virtual address.
-fn target(protocol: u16, at: SocketAddr) -> ServiceKey {
+pub(crate) fn target_of(protocol: u16, at: SocketAddr) -> ServiceKey {
     let mark = (protocol == 0 && at.port() == 0).then(|| mark(at.ip())).flatten();
     match mark {
         Some(mark) => ServiceKey::Mark { mark, family: Family::of(at.ip()) },

@@ -7,6 +7,7 @@
 mod connections;
 mod table;
 
+pub(crate) use self::connections::target_of;
 pub use self::connections::{Connection, ConnectionState, Connections, ConnectionsError, EngineData};
 #[cfg(fuzzing)]
 pub(crate) use self::table::parse_totals;

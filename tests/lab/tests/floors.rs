@@ -42,6 +42,7 @@ const TREES: [Tree; 4] = [
             &["getsockopt", "unshare"],
             &["netns", "sysctl"],
             &["proc", "serialize"],
+            &["sync"],
             // The kernel's bytes, and those who exchange them.
             &["wire"],
             &["error"],

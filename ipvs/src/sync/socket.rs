@@ -1,0 +1,232 @@
+//! The multicast sockets of both ends.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use rustix::net::netdevice::name_to_index;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
+
+use super::message::{Datagram, DecodeError, Message};
+use crate::daemon::Daemon;
+use crate::name::InterfaceName;
+
+/// `IP_VS_SYNC_GROUP`.
+const GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 81));
+
+/// `IP_VS_SYNC_PORT`.
+const PORT: u16 = 8848;
+
+/// No datagram is longer.
+pub(super) const LONGEST: usize = 65_535;
+
+/// Sends to the backup daemons of a multicast group.
+///
+/// A daemon of the same network namespace receives it as well, if it is on the same interface. It needs no privileges.
+///
+/// ```no_run
+/// use ipvs::sync::{Datagram, Sender};
+/// use ipvs::{Daemon, DaemonRole, InterfaceName};
+/// let sender = Sender::open(&Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK))?;
+/// sender.send(&Datagram::new(0, 1472))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Sender {
+    socket: UdpSocket,
+}
+
+impl Sender {
+    /// To the daemons with this interface, group, port and time to live. The socket belongs to the network namespace of this thread.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] or `ENODEV` if there is no such interface, and what the system says of the socket.
+    pub fn open(daemon: &Daemon) -> io::Result<Self> {
+        let group = daemon.group.unwrap_or(GROUP);
+        let socket = UdpSocket::bind(SocketAddr::new(unspecified(group), 0))?;
+        let index = interface_index(socket.as_fd(), &daemon.interface)?;
+        match group {
+            IpAddr::V4(group) => {
+                sockopt::set_ip_multicast_if_with_ifindex(&socket, &group, &Ipv4Addr::UNSPECIFIED, index)?;
+                socket.set_multicast_loop_v4(true)?;
+                socket.set_multicast_ttl_v4(daemon.ttl.unwrap_or(1).into())?;
+            }
+            IpAddr::V6(_) => {
+                sockopt::set_ipv6_multicast_if(&socket, index)?;
+                socket.set_multicast_loop_v6(true)?;
+                sockopt::set_ipv6_multicast_hops(&socket, daemon.ttl.unwrap_or(1).into())?;
+            }
+        }
+        socket.connect(address(daemon, group, index))?;
+        Ok(Sender { socket })
+    }
+
+    /// Sends a datagram. That it was sent does not say that a daemon has taken it.
+    ///
+    /// # Errors
+    /// `ENETUNREACH` if the interface is down, and what else the system says.
+    pub fn send(&self, datagram: &Datagram) -> io::Result<()> {
+        self.socket.send(datagram.as_bytes()).map(drop)
+    }
+
+    /// The same socket for somebody else.
+    #[cfg(feature = "tokio")]
+    pub(super) fn into_socket(self) -> UdpSocket {
+        self.socket
+    }
+}
+
+impl AsFd for Sender {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// A message, and where it came from.
+///
+/// ```
+/// fn is_of(received: &ipvs::sync::Received, director: std::net::IpAddr) -> bool {
+///     received.from.ip() == director
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The address of the sender. Anybody in the network can give another one.
+    pub from: SocketAddr,
+    /// What it sent.
+    pub message: Message,
+}
+
+/// Why no message was received.
+///
+/// ```
+/// fn goes_on(error: &ipvs::sync::ReceiveError) -> bool {
+///     matches!(error, ipvs::sync::ReceiveError::Decode { .. })
+/// }
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiveError {
+    /// The system refuses, or [`Receiver::set_timeout`] is over ([`io::ErrorKind::WouldBlock`]).
+    #[error("sync messages can't be received: {0}")]
+    Io(#[source] io::Error),
+    /// A datagram that is not understood. The next one may be.
+    #[error("a datagram from {from}: {error}")]
+    Decode {
+        /// The address of the sender.
+        from: SocketAddr,
+        /// What is wrong.
+        #[source]
+        error: DecodeError,
+    },
+}
+
+/// Receives what master daemons send to a multicast group.
+///
+/// A master daemon's own network namespace does not receive what it sends. It needs no privileges.
+///
+/// ```no_run
+/// use ipvs::sync::Receiver;
+/// use ipvs::{Daemon, DaemonRole, InterfaceName};
+/// let mut receiver = Receiver::open(&Daemon::new(DaemonRole::Backup, InterfaceName::new("eth0")?))?;
+/// loop {
+///     let received = receiver.receive()?;
+///     println!("{}: {} entries", received.from, received.message.entries.len());
+/// }
+/// # #[allow(unreachable_code)]
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Receiver {
+    socket: UdpSocket,
+    sync_id: u32,
+    buffer: Box<[u8]>,
+}
+
+impl Receiver {
+    /// From masters with this interface, group, port and sync id; of sync id 0, from all. The socket belongs to the network namespace of
+    /// this thread, and shares the port with a daemon of the kernel.
+    ///
+    /// # Errors
+    /// As for [`Sender::open`].
+    pub fn open(daemon: &Daemon) -> io::Result<Self> {
+        let group = daemon.group.unwrap_or(GROUP);
+        let family = if group.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let socket = socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        let index = interface_index(socket.as_fd(), &daemon.interface)?;
+        // Only what goes to the group.
+        bind(&socket, &address(daemon, group, index))?;
+        match group {
+            IpAddr::V4(group) => {
+                sockopt::set_ip_add_membership_with_ifindex(&socket, &group, &Ipv4Addr::UNSPECIFIED, index)?;
+            }
+            IpAddr::V6(group) => sockopt::set_ipv6_add_membership(&socket, &group, index)?,
+        }
+        Ok(Receiver { socket: socket.into(), sync_id: daemon.sync_id, buffer: vec![0; LONGEST].into() })
+    }
+
+    /// How long [`receive`](Self::receive) waits. `None`: as long as it takes.
+    ///
+    /// # Errors
+    /// What the system says; zero is not allowed.
+    pub fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.socket.set_read_timeout(timeout)
+    }
+
+    /// The next message. What has another sync id is passed over.
+    ///
+    /// # Errors
+    /// See [`ReceiveError`].
+    pub fn receive(&mut self) -> Result<Received, ReceiveError> {
+        loop {
+            let (length, from) = self.socket.recv_from(&mut self.buffer).map_err(ReceiveError::Io)?;
+            if let Some(received) = wanted(&self.buffer[..length], from, self.sync_id) {
+                return received;
+            }
+        }
+    }
+
+    /// The same for somebody else: socket, sync id, and buffer.
+    #[cfg(feature = "tokio")]
+    pub(super) fn into_parts(self) -> (UdpSocket, u32, Box<[u8]>) {
+        (self.socket, self.sync_id, self.buffer)
+    }
+}
+
+impl AsFd for Receiver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// `None`: of another sync id. As in the kernel, a number above 255 fits none.
+pub(super) fn wanted(datagram: &[u8], from: SocketAddr, sync_id: u32) -> Option<Result<Received, ReceiveError>> {
+    match Message::decode(datagram) {
+        Ok(message) if sync_id != 0 && u32::from(message.sync_id) != sync_id => None,
+        Ok(message) => Some(Ok(Received { from, message })),
+        Err(error) => Some(Err(ReceiveError::Decode { from, error })),
+    }
+}
+
+/// Where a daemon receives. A group of IPv6 may be one of a link, which is the interface's.
+fn address(daemon: &Daemon, group: IpAddr, index: u32) -> SocketAddr {
+    let port = daemon.port.unwrap_or(PORT);
+    match group {
+        IpAddr::V4(group) => (group, port).into(),
+        IpAddr::V6(group) => SocketAddrV6::new(group, port, 0, index).into(),
+    }
+}
+
+fn unspecified(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    }
+}
+
+fn interface_index(socket: BorrowedFd<'_>, interface: &InterfaceName) -> io::Result<u32> {
+    let name = std::str::from_utf8(interface.as_bytes()).map_err(|_| io::ErrorKind::NotFound)?;
+    Ok(name_to_index(socket, name)?)
+}
