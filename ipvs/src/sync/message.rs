@@ -70,11 +70,12 @@ pub enum DecodeError {
     #[error("the sync message is of version {0}, not 1; on the master, `sync_version` must be 1")]
     Version(u8),
     /// An entry that can't be read.
-    #[error("entry {number} of the sync message: {fault}")]
+    #[error("entry {number} of the sync message is not understood")]
     Entry {
         /// Counted from 1.
         number: u8,
         /// Why.
+        #[source]
         fault: EntryFault,
     },
 }

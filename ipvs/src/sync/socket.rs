@@ -109,10 +109,10 @@ pub struct Received {
 #[non_exhaustive]
 pub enum ReceiveError {
     /// The system refuses, or [`Receiver::set_timeout`] is over ([`io::ErrorKind::WouldBlock`]).
-    #[error("sync messages can't be received: {0}")]
+    #[error("sync messages can't be received")]
     Io(#[source] io::Error),
     /// A datagram that is not understood. The next one may be.
-    #[error("a datagram from {from}: {error}")]
+    #[error("a datagram from {from} is not understood")]
     Decode {
         /// The address of the sender.
         from: SocketAddr,
