@@ -1,4 +1,5 @@
-//! The files and functions that the pages name are there: `path/to/file.rs`, `path/to/file.rs:function`.
+//! What the pages say of the code is there: files and functions (`path/to/file.rs`, `path/to/file.rs:function`), and the
+//! findings of the doctor.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -64,5 +65,26 @@ fn what_is_gone_is_noticed() {
     }
     for name in ["name", "x", "Tab"] {
         assert!(!defines(code, name), "{name}");
+    }
+}
+
+#[test]
+fn findings_of_the_doctor_are_documented() {
+    let page = fs::read_to_string(root().join("docs/doctor.md")).unwrap();
+    let documented = |id: &str| page.contains(&format!("`{id}`"));
+    let below = |path: &str| fs::read_to_string(root().join("ipvs-cli/src/subcommands").join(path)).unwrap();
+    let code = ["doctor/director.rs", "doctor/real_server.rs", "findings/marks.rs"].map(below).concat();
+    // Code in which a finding is made begins with its level.
+    let made =
+        code.split("Finding::").skip(1).filter(|code| code.starts_with("problem(\"") || code.starts_with("hint(\""));
+    let made: Vec<&str> = made.filter_map(|code| code.split('"').nth(1)).collect();
+    assert!(made.len() > 20, "{made:?}");
+    for id in &made {
+        assert!(documented(id), "docs/doctor.md does not have `{id}`");
+    }
+    for row in page.lines().filter(|line| line.starts_with("| `") && !line.starts_with("| `--")) {
+        for id in row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2) {
+            assert!(code.contains(&format!("\"{id}\"")), "docs/doctor.md has `{id}`, which the doctor does not find");
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::arguments::number::whole;
 use crate::arguments::service;
 
 const HELP: &str = "\
-Exit status: 0 shown; 1 the table can't be read; 2 wrong usage.
+Exit status: 0 shown; 1 the table can't be read; 2 wrong usage, or no IPVS.
 
 Examples:
   ipvs-cli conns --service tcp:192.0.2.1:80 --state ESTABLISHED
