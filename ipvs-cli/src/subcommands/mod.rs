@@ -1,8 +1,9 @@
 //! The subcommands of `ipvs-cli`: changing a director as a whole, without a gap, and seeing beforehand what will change.
 //!
-//! A folder for each, which imports no other one. What several need is in `findings`, `live` and `servers`, and on the floors below.
+//! A folder for each, which imports no other one. What several need is in `args`, `findings`, `live` and `servers`, and on the floors below.
 
 mod apply;
+mod args;
 mod check;
 mod cli;
 mod conns;
@@ -32,6 +33,7 @@ use clap::{CommandFactory, FromArgMatches};
 use ipvs::Report;
 use ipvs::netns::Namespace;
 
+use self::args::Notation;
 use self::cli::{Cli, Subcommand};
 use self::output::{ColoredLines, ErrorTrackingWriter};
 use crate::director::Director;
@@ -82,7 +84,9 @@ pub(crate) fn run(arguments: &[OsString], environment: &mut Environment<'_>, dir
         };
         // Rules in a file are to be read back, whatever name the kernel's scheduler has.
         let escapes = match &parsed {
-            Ok(Cli { subcommand: Subcommand::Show(show), .. }) if show.rules => environment.colors,
+            Ok(Cli { subcommand: Subcommand::Show(show), .. }) if show.notation.get() == Some(Notation::Rules) => {
+                environment.colors
+            }
             _ => || true,
         };
         let mut shown = EscapingWriter::when(escapes, written);

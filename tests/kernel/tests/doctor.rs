@@ -9,7 +9,7 @@ use kernel_tests::network::{Machine, Network};
 use kernel_tests::on_the_fastest_kernel;
 use serde_json::Value;
 
-#[path = "../../../ipvs-cli/tests/operate/schema.rs"]
+#[path = "../../../ipvs-cli/tests/subcommands/schema.rs"]
 mod schema;
 
 /// One thing found: its level, its id, and the commands that mend it.

@@ -26,7 +26,7 @@ use traffic::{Clients, Report, serve};
 
 #[path = "reload/network.rs"]
 mod network;
-#[path = "../../../ipvs-cli/tests/operate/schema.rs"]
+#[path = "../../../ipvs-cli/tests/subcommands/schema.rs"]
 mod schema;
 #[path = "drain/traffic.rs"]
 mod traffic;

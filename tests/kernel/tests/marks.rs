@@ -17,7 +17,7 @@ mod nft;
 mod packets;
 #[path = "marks/rules.rs"]
 mod rules;
-#[path = "../../../ipvs-cli/tests/operate/schema.rs"]
+#[path = "../../../ipvs-cli/tests/subcommands/schema.rs"]
 mod schema;
 #[path = "marks/world.rs"]
 mod world;

@@ -107,7 +107,7 @@ const TREES: [Tree; 4] = [
         roots: &["mod", "cli", "output"],
         floors: &[
             // What several subcommands share.
-            &["servers", "live", "findings"],
+            &["args", "servers", "live", "findings"],
             &[
                 "apply", "check", "conns", "convert", "diff", "doctor", "drain", "mark", "metrics", "owners",
                 "restore", "show", "top", "undrain", "watch", "weight",

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args};
+use clap::Args;
+
+use crate::subcommands::args::NotationArgs;
 
 const HELP: &str = "\
 Exit status: 0 written; 1 wrong file, or the notation can't say the same; 2
@@ -14,21 +16,13 @@ Examples:
 
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
-#[command(group = ArgGroup::new("notation").required(true))]
-pub(crate) struct Convert {
+pub(in crate::subcommands) struct Convert {
     /// Desired state: rules of ipvsadm, TOML or JSON; `-` is standard input
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-    /// Write JSON
-    #[arg(long, group = "notation")]
-    pub(crate) json: bool,
-    /// Write TOML
-    #[arg(long, group = "notation")]
-    pub(crate) toml: bool,
-    /// Write rules of ipvsadm
-    #[arg(long, group = "notation")]
-    pub(crate) rules: bool,
+    #[arg(value_name = "FILE", requires = "notation")]
+    pub(in crate::subcommands) file: PathBuf,
+    #[command(flatten)]
+    pub(in crate::subcommands) notation: NotationArgs,
     /// Leave out timeouts and sync daemons
     #[arg(long)]
-    pub(crate) services_only: bool,
+    pub(in crate::subcommands) services_only: bool,
 }

@@ -15,6 +15,7 @@ use crate::exit::Exit;
 use crate::ipvsadm::with_parser;
 use crate::render;
 use crate::session::{Session, Trouble};
+use crate::subcommands::args::Notation;
 
 pub(super) use args::Convert;
 
@@ -36,9 +37,9 @@ impl File {
             let groups = self.desired.groups.iter().filter(|group| groups(group.rules.len()));
             groups.map(|group| Problem { place: group.place.clone(), reason: reason.to_owned() }).collect()
         };
-        let problems: Vec<Problem> = match convert.rules {
-            true => without_place("rules of ipvsadm have no place for `group`", |_| true),
-            false => without_place("an empty `group` can't be written in another notation", |rules| rules == 0),
+        let problems: Vec<Problem> = match convert.notation.get() {
+            Some(Notation::Rules) => without_place("rules of ipvsadm have no place for `group`", |_| true),
+            _ => without_place("an empty `group` can't be written in another notation", |rules| rules == 0),
         };
         if !problems.is_empty() {
             return Err(Trouble::Problems(problems));
@@ -47,10 +48,10 @@ impl File {
         let mut options = WriteOptions::default();
         (options.parts, options.timeouts, options.groups) = (self.desired.state.scope, Some(self.timeouts()), &groups);
         let mut text = Vec::new();
-        let written = match convert {
-            Convert { json: true, .. } => write_json(&mut text, &self.table, options),
-            Convert { toml: true, .. } => write_toml(&mut text, &self.table, options),
-            _ => self.write_rules(&mut text),
+        let written = match convert.notation.get() {
+            Some(Notation::Json) => write_json(&mut text, &self.table, options),
+            Some(Notation::Toml) => write_toml(&mut text, &self.table, options),
+            Some(Notation::Rules) | None => self.write_rules(&mut text),
         };
         // Into memory.
         written.map_err(|error| Trouble::Other(error.to_string()))?;

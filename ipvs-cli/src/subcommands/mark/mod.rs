@@ -2,18 +2,17 @@
 //!
 //! All state is in the kernel: the owner's table of nftables, or its chains of iptables.
 
+mod args;
 mod check;
 
-use clap::{Args, ValueEnum};
 use fwmark::{
-    Backend, BackendError, CommandLine, FirewallMark, Hook, InterfacePattern, InvalidValue, Iptables, MarkRule,
-    MarksInUse, Network, Nftables, Owner, SetMark, Survey, Variant, parse_mark,
+    Backend, BackendError, CommandLine, FirewallMark, Hook, Iptables, MarkRule, MarksInUse, Nftables, Owner, SetMark,
+    Survey, Variant,
 };
 use ipvs::Report;
 use ipvs::desired::parts::Fields;
 
 use crate::arguments::packets::{Packets, written};
-use crate::change::args::ChangeArgs;
 use crate::desired::group;
 use crate::exit::Exit;
 use crate::session::journal::{Logging, Outcome, Record};
@@ -21,153 +20,9 @@ use crate::session::json;
 use crate::session::{Session, Trouble, Wait};
 use crate::subcommands::findings::marks;
 
-/// Mark packets, so that several ports are one service
-#[derive(Args, Debug)]
-#[command(after_help = HELP)]
-pub(super) struct Marks {
-    #[command(subcommand)]
-    task: Task,
-    /// Where the rules are kept; auto: where there are some, else nftables if
-    /// the kernel has it
-    #[arg(long, value_name = "WHERE", default_value = "auto", global = true)]
-    backend: Choice,
-    /// Owner of the rules: part of the name of their table or chains
-    #[arg(long, value_name = "NAME", default_value_t, global = true)]
-    owner: Owner,
-}
+use self::args::{Add, Choice, Conditions, Delete, List, Task, Wanted};
 
-const HELP: &str = "\
-PACKETS is one of
-  tcp:ADDRESS:PORTS   these ports; also udp: and sctp:
-  tcp:ADDRESS         all ports
-  any:ADDRESS         all protocols
-ADDRESS may be a network; IPv6 is in brackets. PORTS are ports and ranges, such
-as 80,443,8000:8080.
-
-Exit status: 0 done, or nothing to do; 1 check found something, or nothing to
-delete; 2 trouble.
-
-Examples:
-  ipvs-cli mark add 10 tcp:192.0.2.1:80,443
-  ipvs-cli mark list
-  ipvs-cli mark check";
-
-const ADD_EXAMPLES: &str = "\
-Examples:
-  ipvs-cli mark add 10 tcp:192.0.2.1:80,443 udp:192.0.2.1:443
-  ipvs-cli mark add auto any:[2001:db8::1] --interface eth0";
-
-const LIST_EXAMPLES: &str = "\
-Examples:
-  ipvs-cli mark list
-  ipvs-cli mark list --iptables";
-
-const DELETE_EXAMPLES: &str = "\
-Examples:
-  ipvs-cli mark delete 10 tcp:192.0.2.1:443
-  ipvs-cli mark delete --all";
-
-const CHECK_EXAMPLES: &str = "\
-Examples:
-  ipvs-cli mark check
-  ipvs-cli mark check --json";
-
-#[derive(clap::Subcommand, Debug)]
-enum Task {
-    /// Mark packets, besides those that are marked already
-    #[command(after_help = ADD_EXAMPLES)]
-    Add(Add),
-    /// List the rules, as arguments of add
-    #[command(after_help = LIST_EXAMPLES)]
-    List(List),
-    /// Delete the rules of a mark, or some of them
-    #[command(after_help = DELETE_EXAMPLES)]
-    Delete(Delete),
-    /// Find conflicting rules, marks without a service, services without a rule
-    #[command(after_help = CHECK_EXAMPLES)]
-    Check(Check),
-}
-
-#[derive(Args, Debug)]
-struct Add {
-    /// 1 to 4294967295, or auto: the lowest that is not in use, which is printed
-    #[arg(value_name = "MARK", value_parser = Wanted::parse)]
-    mark: Wanted,
-    /// What to mark, such as tcp:192.0.2.1:80,443 (see `ipvs-cli mark --help`)
-    #[arg(value_name = "PACKETS", required = true)]
-    packets: Vec<Packets>,
-    #[command(flatten)]
-    conditions: Conditions,
-    /// Replace only these bits of the mark; a service compares all 32
-    #[arg(long, value_name = "BITS", value_parser = bits)]
-    mask: Option<u32>,
-    #[command(flatten)]
-    common: ChangeArgs,
-}
-
-#[derive(Args, Debug)]
-struct List {
-    /// Print as command lines of iptables
-    #[arg(long)]
-    iptables: bool,
-    /// Print as JSON, an object on each line
-    #[arg(long, conflicts_with = "iptables")]
-    json: bool,
-}
-
-#[derive(Args, Debug)]
-struct Check {
-    /// Print as JSON, as doctor does
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args, Debug)]
-struct Delete {
-    /// The mark
-    #[arg(value_name = "MARK", required_unless_present = "all", value_parser = parse_mark)]
-    mark: Option<FirewallMark>,
-    /// Only the rules for exactly these, written as list prints them
-    #[arg(value_name = "PACKETS")]
-    packets: Vec<Packets>,
-    #[command(flatten)]
-    conditions: Conditions,
-    /// Delete all rules of this owner
-    #[arg(long, conflicts_with_all = ["mark", "packets", "source", "interface", "output"])]
-    all: bool,
-    #[command(flatten)]
-    common: ChangeArgs,
-}
-
-#[derive(Args, Debug, Clone)]
-struct Conditions {
-    /// Only packets from these addresses
-    #[arg(long, value_name = "NETWORK", requires = "packets")]
-    source: Option<Network>,
-    /// Only packets from this interface; eth+: all whose names begin with eth
-    #[arg(long, value_name = "INTERFACE", requires = "packets")]
-    interface: Option<InterfacePattern>,
-    /// Packets of the director itself instead of those of clients
-    #[arg(long, conflicts_with = "interface", requires = "packets")]
-    output: bool,
-}
-
-/// The mark that is asked for.
-#[derive(Clone, Copy, Debug)]
-enum Wanted {
-    Free,
-    This(FirewallMark),
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug)]
-enum Choice {
-    Auto,
-    Nftables,
-    /// Whatever the machine calls iptables
-    Iptables,
-    IptablesLegacy,
-    IptablesNft,
-}
+pub(super) use args::Marks;
 
 pub(super) fn run(marks: &Marks, session: &mut Session<'_, '_>) -> Exit {
     let done = match &marks.task {
@@ -180,19 +35,6 @@ pub(super) fn run(marks: &Marks, session: &mut Session<'_, '_>) -> Exit {
 }
 
 impl Marks {
-    /// Does it change rules?
-    pub(super) fn is_change(&self) -> bool {
-        matches!(self.task, Task::Add(_) | Task::Delete(_))
-    }
-
-    pub(super) fn is_quiet(&self) -> bool {
-        match &self.task {
-            Task::Add(add) => add.common.quiet,
-            Task::Delete(delete) => delete.common.quiet,
-            Task::List(_) | Task::Check(_) => false,
-        }
-    }
-
     fn open(&self) -> Result<Backend, Trouble> {
         let owner = self.owner.clone();
         let opened = match self.backend {
@@ -337,15 +179,4 @@ fn free_mark(rules: &[MarkRule], owner: &Owner, session: &mut Session<'_, '_>) -
 
 fn trouble(error: BackendError) -> Trouble {
     Trouble::Other(error.to_string())
-}
-
-impl Wanted {
-    fn parse(text: &str) -> Result<Self, InvalidValue> {
-        if text == "auto" { Ok(Wanted::Free) } else { parse_mark(text).map(Wanted::This) }
-    }
-}
-
-/// Bits are read as marks are.
-fn bits(text: &str) -> Result<u32, InvalidValue> {
-    parse_mark(text).map(FirewallMark::get)
 }

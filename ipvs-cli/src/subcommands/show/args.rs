@@ -2,7 +2,11 @@
 
 use clap::Args;
 
+use crate::subcommands::args::NotationArgs;
+
 const HELP: &str = "\
+Rules have neither timeouts nor sync daemons.
+
 Exit status: 0 shown; 1 no such service, or not all of it is known; 2 wrong
 usage, or no access to IPVS.
 
@@ -13,25 +17,18 @@ Examples:
 
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
-pub(crate) struct Show {
+pub(in crate::subcommands) struct Show {
     /// Show only this service, such as tcp:192.0.2.1:80 or "mark 10 ipv6"
     #[arg(value_name = "SERVICE", num_args = 0..=3)]
-    pub(crate) service: Vec<String>,
-    /// Print JSON, which `apply` reads
-    #[arg(long, group = "notation")]
-    pub(crate) json: bool,
-    /// Print TOML, which `apply` reads
-    #[arg(long, group = "notation")]
-    pub(crate) toml: bool,
-    /// Print rules of ipvsadm, without timeouts and sync daemons
-    #[arg(long, group = "notation")]
-    pub(crate) rules: bool,
+    pub(in crate::subcommands) service: Vec<String>,
+    #[command(flatten)]
+    pub(in crate::subcommands) notation: NotationArgs,
     /// Add the sync daemons, which belong to this director alone
     ///
     /// With --json or --toml. Applied to another director, they run there, too: a backup becomes a second master.
     #[arg(long, conflicts_with_all = ["rules", "service"])]
-    pub(crate) daemons: bool,
+    pub(in crate::subcommands) daemons: bool,
     /// Add counters, rates and connections
     #[arg(long, requires = "json")]
-    pub(crate) statistics: bool,
+    pub(in crate::subcommands) statistics: bool,
 }

@@ -20,6 +20,7 @@ use crate::ipvsadm::names::Names;
 use crate::ipvsadm::request::{ListRequest, Listed, View};
 use crate::render;
 use crate::session::{Session, Trouble};
+use crate::subcommands::args::Notation;
 
 pub(super) use args::Show;
 
@@ -37,7 +38,7 @@ pub(super) fn run(show: &Show, environment: &mut Environment<'_>, director: &mut
 }
 
 fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
-    if !show.json && !show.toml && !show.rules {
+    let Some(notation) = show.notation.get() else {
         session.display.end();
         if let Err(error) = list(session.director, session.environment.stdout, only) {
             if let (Some(key), Some(Errno::ESRCH)) = (only, error.errno()) {
@@ -54,7 +55,7 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
             session.print(format_args!("{server} at {service}: drained, with weight {weight} before"));
         }
         return Ok(Exit::Success);
-    }
+    };
     session.progress("reading the director's table");
     let director = &mut *session.director;
     let table = if show.statistics { director.table() } else { director.table_without_statistics() };
@@ -69,7 +70,7 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
     let mut notes = session.notes();
     notes.review_all(&table);
     let drained: Vec<_> = notes.iter().collect();
-    let marks = if show.rules { Ok(Vec::new()) } else { marks_of(&table, session) };
+    let marks = if notation == Notation::Rules { Ok(Vec::new()) } else { marks_of(&table, session) };
     let (marks, status) = match marks {
         Ok(marks) => (marks, Exit::Success),
         // A copy without them is not the whole director.
@@ -86,12 +87,10 @@ fn show_it(show: &Show, only: Option<ServiceKey>, session: &mut Session<'_, '_>)
     let mut options = WriteOptions::default();
     (options.parts, options.statistics, options.only) = (parts, show.statistics, only);
     (options.groups, options.drained) = (&groups, &drained);
-    let written = if show.json {
-        write_json(out, &table, options)
-    } else if show.toml {
-        write_toml(out, &table, options)
-    } else {
-        render::save::table(out, &table, only)
+    let written = match notation {
+        Notation::Json => write_json(out, &table, options),
+        Notation::Toml => write_toml(out, &table, options),
+        Notation::Rules => render::save::table(out, &table, only),
     };
     // Errors of writing are reported at the end.
     let _ = written;

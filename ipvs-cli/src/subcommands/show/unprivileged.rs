@@ -170,6 +170,7 @@ mod tests {
 
     use super::super::partial_view::tests::known;
     use super::*;
+    use crate::subcommands::args::NotationArgs;
 
     #[test]
     fn what_was_told_is_not_shown_twice() {
@@ -229,14 +230,8 @@ FWM  7 wlc
 
     #[test]
     fn what_is_not_sure_is_said() {
-        let show = |statistics| Show {
-            service: Vec::new(),
-            json: true,
-            toml: false,
-            rules: false,
-            daemons: false,
-            statistics,
-        };
+        let show =
+            |statistics| Show { service: Vec::new(), notation: NotationArgs::default(), daemons: false, statistics };
         let said = |statistics, only: Option<&str>| {
             remarks(&Table::new(), &show(statistics), only.map(|key| key.parse().unwrap()))
         };

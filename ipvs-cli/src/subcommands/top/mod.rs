@@ -2,6 +2,7 @@
 //!
 //! `model` is what is shown, `draw` how it looks, `reader` asks the kernel, `keys` says what keys mean, `screen` is the terminal.
 
+mod args;
 mod draw;
 mod keys;
 mod model;
@@ -13,7 +14,6 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::Args;
 use ipvs::{Error, ServiceKey};
 use ratatui::crossterm::event::{self, Event};
 
@@ -26,36 +26,12 @@ use crate::env::hangup::end_with_terminal;
 use crate::env::signals::Signals;
 use crate::exit::Exit;
 use crate::session::{Session, Trouble};
-use crate::subcommands::live::{INTERVAL, Window, interval};
+use crate::subcommands::live::Window;
+
+pub(super) use args::Top;
 
 /// How often answers and signals are looked at while nobody presses a key.
 const BLINK: Duration = Duration::from_millis(50);
-
-const HELP: &str = "\
-Keys:
-  arrows, PageUp, PageDown, Home, End   select
-  s, S                                  sort by the next or previous column
-  r                                     reverse the order
-  /                                     show services that contain a word;
-                                        Esc shows all again
-  Enter                                 hide or show the destinations
-  c                                     show the connections
-  space                                 pause
-  q                                     quit
-
-Exit status: 0; 1 no terminal; 2 wrong usage, or no access to IPVS.
-
-Examples:
-  ipvs-cli top
-  ipvs-cli top --interval 5";
-
-#[derive(Args, Debug)]
-#[command(after_help = HELP)]
-pub(super) struct Top {
-    /// Seconds between readings; the kernel updates its counters every two
-    #[arg(long, value_name = "SECONDS", default_value = INTERVAL, value_parser = interval)]
-    interval: Duration,
-}
 
 pub(super) fn run(top: &Top, session: &mut Session<'_, '_>) -> Exit {
     let done = show(top, session);

@@ -1,47 +1,20 @@
 //! `watch`: a line for each service, again and again, for logs.
 
+mod args;
+
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use clap::Args;
 use ipvs::desired::parts::Scalar;
 use ipvs::{ServiceKey, ServiceState, drain::InUse};
 
-use crate::arguments::number::whole;
-use crate::arguments::service;
 use crate::env::hangup::end_with_terminal;
 use crate::exit::Exit;
 use crate::session::json::object;
 use crate::session::{Session, Trouble};
-use crate::subcommands::live::{INTERVAL, PerSecond, Window, interval};
+use crate::subcommands::live::{PerSecond, Window};
 
-const HELP: &str = "\
-Exit status: 0 after --count rounds; 1 then a SERVICE is not there; 2
-wrong usage, or no access to IPVS.
-
-Examples:
-  ipvs-cli watch --busy
-  ipvs-cli watch --interval 10 --count 6 --json tcp:192.0.2.1:80";
-
-#[derive(Args, Debug)]
-#[command(after_help = HELP)]
-pub(super) struct Watch {
-    /// Only these services, such as tcp:192.0.2.1:80 or mark:10
-    #[arg(value_name = "SERVICE", value_parser = service::parse)]
-    services: Vec<ServiceKey>,
-    /// Seconds between readings; the kernel updates its counters every two
-    #[arg(long, value_name = "SECONDS", default_value = INTERVAL, allow_negative_numbers = true, value_parser = interval)]
-    interval: Duration,
-    /// End after NUMBER rounds
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = whole::<u32>(0, u32::MAX))]
-    count: Option<u32>,
-    /// Only services with traffic
-    #[arg(long)]
-    busy: bool,
-    /// Print as JSON, an object on each line
-    #[arg(long)]
-    json: bool,
-}
+pub(super) use args::Watch;
 
 pub(super) fn run(watch: &Watch, session: &mut Session<'_, '_>) -> Exit {
     let done = rounds(watch, session);
