@@ -1,4 +1,4 @@
-//! The output of iptables-save: who writes marks in it can be told to people.
+//! The output of iptables-save: each rule that writes marks can be described.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! The arguments of ipvsadm, one a line: told what is wrong with them, or carried out on an in-memory kernel.
+//! The arguments of ipvsadm, one per line: refused with a message, or executed on an in-memory kernel.
 
 #![no_main]
 

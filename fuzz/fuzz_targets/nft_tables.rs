@@ -1,4 +1,4 @@
-//! What the kernel could tell of a table of nftables: its chains, rules, sets and elements, each in a datagram behind its length
+//! What the kernel could send about a table of nftables: its chains, rules, sets and elements, each in a datagram behind its length
 //! in two bytes.
 
 #![no_main]

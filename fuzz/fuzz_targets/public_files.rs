@@ -12,8 +12,8 @@ fuzz_target!(|text: &str| {
     let lines = text.lines().count();
     match proc::Table::parse(text) {
         Ok(table) => {
-            let told: usize = table.services.iter().map(|service| 1 + service.destinations.len()).sum();
-            assert_eq!(told, lines.saturating_sub(TITLES));
+            let listed: usize = table.services.iter().map(|service| 1 + service.destinations.len()).sum();
+            assert_eq!(listed, lines.saturating_sub(TITLES));
         }
         Err(error) => check(text, error),
     }

@@ -53,7 +53,7 @@ pub fn run(argv: &[OsString], stdin: &mut dyn Input) -> Result {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let mut environment = Environment::new(stdin, &mut stdout, &mut stderr);
     let status = ipvs_cli::run(argv, &mut environment, &mut kernel);
-    let table = kernel.client().and_then(Client::table).expect("the in-memory kernel tells its table");
+    let table = kernel.client().and_then(Client::table).expect("the in-memory kernel has a table");
     let services = table.services().cloned().collect();
     Result { status, stdout, stderr, services, timeouts: table.timeouts(), daemons: table.daemons().to_owned() }
 }

@@ -128,8 +128,8 @@ fn help_and_version() {
     let version = "ipvsadm v1.31 2019/12/24 (compiled with popt and IPVS v1.2.1)\n";
     assert_eq!(director.run("ipvsadm -v"), done(0, version, ""));
     assert_eq!(director.run("/opt/ipvsadm-1.31 -v"), done(0, version, ""));
-    let ours = format!("{version}spoken by ipvs-cli v{}\n", env!("CARGO_PKG_VERSION"));
-    assert_eq!(director.run("/usr/bin/ipvs-cli -v"), done(0, &ours, ""));
+    let version_of_ipvs_cli = format!("{version}spoken by ipvs-cli v{}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(director.run("/usr/bin/ipvs-cli -v"), done(0, &version_of_ipvs_cli, ""));
     let help = director.run("/sbin/ipvsadm -h");
     assert_eq!((help.status, help.stdout.matches("  /sbin/ipvsadm ").count()), (0, 13));
 }
@@ -192,7 +192,7 @@ fn a_terminal_is_told_the_line_of_a_file() {
     assert_eq!(director.feed("ipvsadm -R", input), done(2, "", plain));
     director.must("ipvsadm -C");
     director.hints = || true;
-    let told = "No such service\n\
+    let expected = "No such service\n\
                 hint: line 3: `-D -f 2': there is no service mark 2\n\
                 -Q: unknown option\n\
                 hint: line 4: `-L -Q'\n\
@@ -200,9 +200,9 @@ fn a_terminal_is_told_the_line_of_a_file() {
                 hint: line 5: `-a -f 1 -r 192.0.2.11 -x 1 -y 2': the lower threshold, 2, is above the upper one, 1\n\
                 Illegal 'weight' option with the 'add-service' command\n\
                 hint: line 6: `-A -f 1 -w 5': -w goes with add-server, edit-server\n";
-    assert_eq!(director.feed("ipvsadm -R", input), done(2, "", told));
-    let told = "No such service\nhint: line 3: `-L -f 9': there is no service mark 9\n";
-    assert_eq!(director.feed("ipvsadm-restore", b"# saved\n-A -f 1\n-L -f 9\n-A -f 2\n"), done(1, "", told));
+    assert_eq!(director.feed("ipvsadm -R", input), done(2, "", expected));
+    let expected = "No such service\nhint: line 3: `-L -f 9': there is no service mark 9\n";
+    assert_eq!(director.feed("ipvsadm-restore", b"# saved\n-A -f 1\n-L -f 9\n-A -f 2\n"), done(1, "", expected));
 }
 
 #[test]

@@ -82,21 +82,21 @@ fn a_listing_shows_what_another_example_made() {
 
 #[test]
 fn a_drained_server_is_gone() {
-    let told = says(|director, out| drain_server::run(director, out));
-    assert!(told.starts_with("192.0.2.11:80 gets no new connections; its weight was 1\n"), "{told}");
-    assert!(told.ends_with("192.0.2.11:80 is out of service\n"), "{told}");
+    let output = says(|director, out| drain_server::run(director, out));
+    assert!(output.starts_with("192.0.2.11:80 gets no new connections; its weight was 1\n"), "{output}");
+    assert!(output.ends_with("192.0.2.11:80 is out of service\n"), "{output}");
 }
 
 #[test]
 fn refusals_have_their_reasons() {
-    let told = says(|director, out| why_refused::run(director, out));
+    let output = says(|director, out| why_refused::run(director, out));
     let expected = [
         "EEXIST: Service already exists: there is a service tcp 192.0.2.1:80 already",
         "ESRCH: No such service: there is no service tcp 192.0.2.1:8080, but tcp 192.0.2.1:80",
         "ENOENT: Scheduler or persistence engine not found: the kernel says that it has no scheduler rrr",
     ];
-    assert_eq!(told.lines().count(), expected.len(), "{told}");
-    for (line, expected) in told.lines().zip(expected) {
+    assert_eq!(output.lines().count(), expected.len(), "{output}");
+    for (line, expected) in output.lines().zip(expected) {
         assert!(line.starts_with(expected), "{line}");
     }
 }
@@ -177,9 +177,9 @@ fn a_file_is_applied_by_the_smallest_change() {
 #[cfg(feature = "serde")]
 #[test]
 fn a_table_comes_back_from_json() {
-    let told = says(|director, out| as_json::run(director, out));
-    assert!(told.contains("\"address\": \"192.0.2.1:80\""), "{told}");
-    assert!(told.ends_with("}\ncommands that brought it back: 1\n"), "{told}");
+    let output = says(|director, out| as_json::run(director, out));
+    assert!(output.contains("\"address\": \"192.0.2.1:80\""), "{output}");
+    assert!(output.ends_with("}\ncommands that brought it back: 1\n"), "{output}");
 }
 
 #[cfg(feature = "tokio")]

@@ -12,7 +12,7 @@ use ipvs::{
 };
 use tokio::time::timeout;
 
-/// So many services, with so many destinations each.
+/// The number of services, and of destinations of each.
 fn table(services: u32, destinations: u8) -> Table {
     let mut table = Table::new();
     for n in 1..=services {
@@ -36,7 +36,7 @@ fn poll_once<F: Future>(work: Pin<&mut F>) -> Poll<F::Output> {
     work.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Does at most so many steps; gives the output, if it was reached, and how many steps there were.
+/// Polls at most this many times; gives the output, if there is one, and the number of polls.
 fn steps<T>(work: impl Future<Output = T>, most: usize) -> (Option<T>, usize) {
     let mut work = pin!(work);
     for step in 1..=most {

@@ -50,7 +50,7 @@ pub(crate) fn release(workspace: &Path, target: Option<&str>, directory: Option<
     command.args(["build", "--release", "--package", "ipvs-cli", "--target", &target]);
     command.arg("--message-format=json-render-diagnostics");
     if let Some(directory) = directory {
-        // All of it, even where cargo has been told of another place for what is in between.
+        // All of it, even where cargo is configured to build in another directory.
         command.arg("--target-dir").arg(directory).env("CARGO_BUILD_BUILD_DIR", directory);
     }
     let messages = output(command, "cargo build")?;
@@ -105,8 +105,8 @@ fn output(mut command: Command, name: &str) -> Result<String> {
 /// The path in a message of cargo's, if it is about our program.
 fn program(message: &str) -> Option<PathBuf> {
     let message: Value = serde_json::from_str(message).ok()?;
-    let ours = message["target"]["name"] == "ipvs-cli";
-    message["executable"].as_str().filter(|_| ours).map(PathBuf::from)
+    let is_ipvs_cli = message["target"]["name"] == "ipvs-cli";
+    message["executable"].as_str().filter(|_| is_ipvs_cli).map(PathBuf::from)
 }
 
 #[cfg(test)]
@@ -116,8 +116,8 @@ mod tests {
     #[test]
     fn the_program_is_picked_from_cargos_messages() {
         let library = r#"{"reason":"compiler-artifact","target":{"name":"ipvs_cli"},"executable":null}"#;
-        let ours = r#"{"reason":"compiler-artifact","target":{"name":"ipvs-cli"},"executable":"/t/ipvs-cli"}"#;
-        assert_eq!([library, ours, "not json"].map(program), [None, Some("/t/ipvs-cli".into()), None]);
+        let ipvs_cli = r#"{"reason":"compiler-artifact","target":{"name":"ipvs-cli"},"executable":"/t/ipvs-cli"}"#;
+        assert_eq!([library, ipvs_cli, "not json"].map(program), [None, Some("/t/ipvs-cli".into()), None]);
     }
 
     #[test]

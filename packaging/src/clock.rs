@@ -1,4 +1,4 @@
-//! The package's date: a package is made from sources, so its date is theirs.
+//! The package's date: a package is made from sources, so it has their date.
 
 use std::{env, path::Path, process::Command};
 

@@ -74,7 +74,7 @@ impl Package {
     /// Debian's changelog: one entry, as releases have a changelog of their own.
     pub(crate) fn changelog(&self) -> String {
         format!(
-            "{NAME} ({}) unstable; urgency=medium\n\n  * Package of version {}; changelog.gz tells what is in it.\n\n \
+            "{NAME} ({}) unstable; urgency=medium\n\n  * Package of version {}; changelog.gz lists its changes.\n\n \
              -- {MAINTAINER}  {}\n",
             self.version(),
             env!("CARGO_PKG_VERSION"),

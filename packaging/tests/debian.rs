@@ -48,7 +48,7 @@ fn in_guest_of(kernel: Option<&str>, script: &str, arguments: &[&str]) {
     {
         command.env_remove(name);
     }
-    command.args(["run", "--quiet", "--package", "lab", "--", "run", "--theirs", "--debian"]);
+    command.args(["run", "--quiet", "--package", "lab", "--", "run", "--ipvsadm", "--debian"]);
     command.args(kernel.into_iter().flat_map(|kernel| ["--kernel", kernel]));
     let output = command.arg(&script).arg(packages()).args(arguments).output().unwrap();
     let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();

@@ -22,5 +22,5 @@ fi
 program=$(realpath "$1")
 valgrind=$(command -v valgrind.bin || command -v valgrind)
 section=$(readelf -SW "$program" | sed -nE 's/^ *\[ *([0-9]+)\] \.text\.drop_in .*/\1/p')
-cargo lab run --theirs --kernel 6.12 "$0" --in-guest "$program" "$valgrind" /usr/libexec/valgrind | sort -u |
+cargo lab run --ipvsadm --kernel 6.12 "$0" --in-guest "$program" "$valgrind" /usr/libexec/valgrind | sort -u |
     join - <(readelf -sW "$program" | awk -v section="$section" '$4 == "FUNC" && $7 != section { print $8, $3 }' | sort -u)

@@ -92,10 +92,10 @@ disturbed=(
     CARGO_TERM_COLOR=always CLICOLOR_FORCE=1 NO_COLOR=1 PAGER=less LESS=-R GREP_COLORS=mt=1 LS_COLORS=di=1 RUST_BACKTRACE=full
     XDG_CONFIG_HOME=/root/.config XDG_RUNTIME_DIR=/nonexistent BASH_ENV=/root/.bashrc ENV=/root/.profile
 )
-mapfile -t told < <(env | grep '^CARGO_' | grep -v '^CARGO_HOME=' || true)
+mapfile -t settings < <(env | grep '^CARGO_' | grep -v '^CARGO_HOME=' || true)
 status=0
-on minimal "${told[@]}" cargo lab test "$@" >"$machines/minimal.output" 2>&1 || echo "minimal: status $?"
-on full "${told[@]}" "${disturbed[@]}" cargo lab test "$@" >"$machines/full.output" 2>&1 || echo "full: status $?"
+on minimal "${settings[@]}" cargo lab test "$@" >"$machines/minimal.output" 2>&1 || echo "minimal: status $?"
+on full "${settings[@]}" "${disturbed[@]}" cargo lab test "$@" >"$machines/full.output" 2>&1 || echo "full: status $?"
 for name in minimal full; do results "$machines/$name.output" >"$machines/$name.results"; done
 diff -u "$machines/minimal.results" "$machines/full.results" || status=1
 echo "$(wc -l <"$machines/minimal.results") lines of results; $(grep -c -e '^FAILED' -e '\.\.\. FAILED' "$machines/minimal.results" || true) say FAILED"

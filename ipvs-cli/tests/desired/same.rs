@@ -17,14 +17,14 @@ fn read_for(director: &Table, text: &[u8]) -> Result<Desired, Vec<Problem>> {
     desired::read_for(director, "text", text.to_vec(), &mut Parser::new(&mut NoNames, Posix(false)))
 }
 
-/// The table, or what is wrong; and what is told besides.
+/// The table, or what is wrong, and the warnings.
 fn outcome(read: Result<Desired, Vec<Problem>>, director: &Table) -> Result<(Table, String), String> {
     // Which service is near to one that is not there depends on how many are there already.
-    let told = |problem: &Problem| format!("{}\n", problem.to_string().split(", but ").next().unwrap_or_default());
-    let told = |problems: Vec<Problem>| problems.iter().map(told).collect::<String>();
-    let desired = read.map_err(told)?;
-    let table = desired.state.table(director).map_err(Vec::from).map_err(told)?;
-    Ok((table, format!("{:?} {}", desired.state.scope, told(desired.state.warnings))))
+    let line = |problem: &Problem| format!("{}\n", problem.to_string().split(", but ").next().unwrap_or_default());
+    let lines = |problems: Vec<Problem>| problems.iter().map(line).collect::<String>();
+    let desired = read.map_err(lines)?;
+    let table = desired.state.table(director).map_err(Vec::from).map_err(lines)?;
+    Ok((table, format!("{:?} {}", desired.state.scope, lines(desired.state.warnings))))
 }
 
 /// What people do to a saved file.
@@ -118,7 +118,7 @@ fn only_what_differs_is_read() {
     assert_eq!(desired.state.table(&director).unwrap(), crate::table("changed", changed).unwrap());
 }
 
-/// The last three are further apart than the comparison of `-S` can tell.
+/// The last three are further apart than the comparison of `-S` sees.
 #[test]
 fn the_order_in_which_they_were_added_does_not_matter() {
     for hosts in [&["192.0.2.12", "192.0.2.11"][..], &["10.0.0.1", "100.0.0.1", "200.0.0.1"]] {

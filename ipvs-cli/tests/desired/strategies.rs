@@ -12,7 +12,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-/// Of which no list of ours knows: what a kernel may have beside those of the Linux tree.
+/// Unknown to `ipvs`: a kernel may have more than those of the Linux tree.
 const OWN_SCHEDULERS: [&str; 3] = ["own", "rr2", "fifteen-letters"];
 const OWN_ENGINES: [&str; 2] = ["quic", "sixteen-letters-"];
 

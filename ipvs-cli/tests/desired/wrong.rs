@@ -50,7 +50,7 @@ fn check(file: &str) {
             wrong.push(format!("=== {}\n{}{lines}", case.name, case.text));
         }
     }
-    assert!(wrong.is_empty(), "{} cases are told otherwise:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} cases are reported differently:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 const RULES: &str = include_str!("wrong/rules.txt");
@@ -106,7 +106,7 @@ fn bytes_that_are_no_text() {
     }
 }
 
-/// A text of another kind is wrong all over: that is told to an end.
+/// In a text of another notation everything is wrong: the list of problems is cut.
 #[test]
 fn the_first_fifty_are_told() {
     let rules: String = (0..1000).map(|n| format!("-D -f {}\n-Q\n", n + 1)).collect();

@@ -159,7 +159,7 @@ fn what_is_not_understood_is_passed_over_and_told() {
     }
 }
 
-/// So many bytes were written when the table's end was read.
+/// The bytes that were written when the table's end was read.
 static WRITTEN: AtomicUsize = AtomicUsize::new(0);
 
 struct Table10MB {

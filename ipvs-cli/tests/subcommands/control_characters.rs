@@ -167,7 +167,7 @@ fn no_rule_of_a_file_reaches_the_terminal() {
         assert_safe(&done, &words);
         assert!(!done.stderr.is_empty(), "{words:?}");
     }
-    // One at a time, as only so many mistakes of a file are told.
+    // One at a time, as the number of reported mistakes is limited.
     let mut director = director();
     for line in text.split(|&byte| byte == b'\n') {
         assert_safe(
@@ -354,7 +354,7 @@ fn no_name_of_the_kernel_reaches_the_terminal() {
     assert!(tried > 12, "the names are shown: {tried}");
 }
 
-/// Whoever reads JSON and TOML has the name as it is, and a file of rules has its bytes.
+/// JSON and TOML keep the name as it is, and a file of rules has its bytes.
 #[test]
 fn what_is_read_back_has_the_same_names() {
     let mut director = director();

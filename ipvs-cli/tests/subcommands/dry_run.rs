@@ -1,4 +1,4 @@
-//! `--dry-run` tells what would change, and changes nothing.
+//! `--dry-run` prints what would change, and changes nothing.
 
 use super::director::{Director, SHOP, done};
 

@@ -87,7 +87,7 @@ fn diff_is_coloured_where_that_is_wanted() {
     assert_eq!(director.feed("ipvs-cli diff --rules --color always -", "-A -f 1"), done(1, red_and_green, ""));
     assert_eq!(director.feed("ipvs-cli diff --rules -", "-A -f 1"), done(1, "+ -A -f 1 -s wlc\n", ""));
     director.colors = || true;
-    // Whoever runs the tests may want none.
+    // The environment of the tests may ask for none.
     let wants_none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let automatic = if wants_none { "+ -A -f 1 -s wlc\n" } else { red_and_green };
     assert_eq!(director.feed("ipvs-cli diff --rules -", "-A -f 1"), done(1, automatic, ""));

@@ -4,12 +4,12 @@ use ipvs::{Client, PersistenceEngine, Scheduler, Table};
 
 use super::director::{Director, done};
 
-const OWN: &str = "-A -f 1 -s own -p 300 --pe ours\n-a -f 1 -r 192.0.2.11:0 -g -w 1\n";
+const OWN: &str = "-A -f 1 -s own -p 300 --pe mine\n-a -f 1 -r 192.0.2.11:0 -g -w 1\n";
 
 /// A director whose kernel has a scheduler and an engine of its own.
 fn director() -> Director {
-    let (own, ours) = (Scheduler::new("own").unwrap(), PersistenceEngine::new("ours").unwrap());
-    let table = Table::new().with_module(own).with_module(ours);
+    let (own, mine) = (Scheduler::new("own").unwrap(), PersistenceEngine::new("mine").unwrap());
+    let table = Table::new().with_module(own).with_module(mine);
     let mut director = Director::new();
     director.kernel = ipvs_cli::director::Director::with(Client::fake(table));
     director

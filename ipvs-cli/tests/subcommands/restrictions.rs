@@ -1,4 +1,4 @@
-//! What `apply` is told to leave alone.
+//! Options with which `apply` leaves things alone.
 
 use super::director::{Director, done};
 

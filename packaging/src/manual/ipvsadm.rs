@@ -69,7 +69,7 @@ fn term(row: &Row) -> String {
 /// The commands that take an option, as the rules have it.
 fn goes_with(row: &Row) -> String {
     let Item::Opt(_, Some(slot)) = row.item else { return String::new() };
-    // Nearly all commands name a service: telling which would tell nothing.
+    // Nearly all commands name a service, so a list of them would be no help.
     if slot == Slot::ServiceAddress {
         return String::new();
     }

@@ -2,7 +2,7 @@
 . "${0%/*}/system.sh"
 
 new_system
-install_theirs
+install_ipvsadm
 
 # Asks for it without pause, and counts when it was not there.
 (
@@ -13,11 +13,11 @@ install_theirs
     done
     echo "$missing of $asked" >/tmp/counted
 ) &
-install_ours
-install_ours 2
+install_ipvs_cli
+install_ipvs_cli 2
 package --remove ipvs-cli
-install_ours
-install_theirs
+install_ipvs_cli
+install_ipvsadm
 package --remove ipvs-cli
 touch /tmp/enough
 wait
@@ -27,4 +27,4 @@ case $(cat /tmp/counted) in
     '0 of '*) ;;
     *) fail "ipvsadm was missing: $(cat /tmp/counted)" ;;
 esac
-theirs_works
+ipvsadm_works

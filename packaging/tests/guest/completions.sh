@@ -2,7 +2,7 @@
 . "${0%/*}/system.sh"
 
 new_system
-install_ours
+install_ipvs_cli
 inside ipvsadm -A -t 192.0.2.1:80 -s rr
 inside ipvsadm -A -u '[2001:db8::1]:53' -s rr
 inside ipvsadm -A -f 10 -s rr
@@ -31,7 +31,7 @@ bash_offers() {
         done' bash "$@" 2>&1
 }
 
-# zsh completes only at a terminal, so one of its own is given the keys. It tells what completion adds, not how that is shown.
+# zsh completes only at a terminal, so the keys go to one of its own. It prints what completion adds, not how it is shown.
 zsh_offers() {
     inside zsh -f -c '
         zmodload zsh/zpty
@@ -80,7 +80,7 @@ lines+=('ipvs-cli show --j') wanted+=(--json)
 lines+=('ipvs-cli mark ') wanted+=('add check delete list')
 lines+=('ipvs-cli mark add --inter') wanted+=(--interface)
 lines+=('ipvs-cli drain --netn') wanted+=(--netns)
-# A file, in a directory with nothing else: zsh tells its path in pieces.
+# A file, in a directory with nothing else: zsh gives its path in pieces.
 mkdir "$system/rules"
 touch "$system/rules/rules"
 lines+=('ipvs-cli apply /rules/') wanted+=(rules)

@@ -2,7 +2,7 @@
 . "${0%/*}/system.sh"
 
 new_system
-install_ours
+install_ipvs_cli
 alone=/tmp/alone
 mkdir -p $alone/proc
 mount -t proc proc $alone/proc
@@ -28,7 +28,7 @@ same 'the saved table with names' "$(alone /ipvsadm-save)" "$(cat /tmp/saved)"
 alone /ipvsadm -L -c -n >/dev/null
 alone /ipvsadm-restore </tmp/saved
 same 'the restored table' "$(alone /ipvsadm -S -n)" "$(cat /tmp/saved)"
-# A name that is given can't be found, which is told as ever.
+# A given name that can't be found is reported as ever.
 chroot $alone /ipvsadm -A -t nowhere.example:80 -s rr 2>/tmp/errors && fail 'a name was found'
 same 'what it says of a name' "$(head -1 /tmp/errors)" 'illegal virtual server address[:port] specified'
 same 'what the program asks of others' "$(strace -f -e trace=execve -o /tmp/calls chroot $alone /ipvsadm -L -n >/dev/null; grep -c execve /tmp/calls)" 2

@@ -2,12 +2,12 @@
 . "${0%/*}/system.sh"
 
 new_system
-install_theirs
-install_ours
+install_ipvsadm
+install_ipvs_cli
 for page in ipvsadm ipvsadm-save ipvsadm-restore ipvs-cli; do
     inside sh -c "man --warnings=w --local-file \$(readlink -f /usr/share/man/man8/$page.8.gz) 2>/tmp/warnings | col -b >/tmp/page"
     same "warnings about $page(8)" "$(cat "$system/tmp/warnings")" ''
-    grep -q 'ipvs-cli 0' "$system/tmp/page" || fail "$page(8) is not ours"
+    grep -q 'ipvs-cli 0' "$system/tmp/page" || fail "$page(8) is not of ipvs-cli"
     # The whole page stands within the columns of a terminal.
     same "lines of $page(8) that are too long" "$(grep -E '.{81}' "$system/tmp/page" || true)" ''
 done

@@ -18,8 +18,8 @@ fi
 for name in iptables iptables-save iptables-restore ip6tables ip6tables-save ip6tables-restore; do
     ln -sf xtables-legacy-multi "$system/usr/sbin/$name"
 done
-install_theirs
-install_ours
+install_ipvsadm
+install_ipvs_cli
 
 unit=/usr/lib/systemd/system/ipvs-cli.service
 same 'what systemd-analyze says' "$(inside systemd-analyze verify --man=no "$unit" 2>&1)" ''
@@ -150,7 +150,7 @@ same 'what it says' "$(cat /tmp/said)" "$(printf 'nothing to change\nnothing to 
 settings AUTO=false DAEMON=both IFACE=lo SYNCID=8
 run Start || fail 'a daemon that runs with other settings is an error'
 same 'the daemons' "$(daemons)" "$both"
-# A daemon whose thread has not run yet may not be told to stop on old kernels; one that sleeps may.
+# On old kernels a daemon can be stopped only after its thread has run.
 sleep 1
 run Stop
 same 'the daemons' "$(daemons)" ''

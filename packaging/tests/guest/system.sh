@@ -19,7 +19,7 @@ new_system() {
     mount --bind /tmp/system/dpkg "$system/var/lib/dpkg"
     mkdir "$system/built"
     mount --bind "$packages" "$system/built"
-    # Not for services: there is no init, and packages are told so in this way.
+    # Not for services: there is no init, and packages ask this file.
     printf '#!/bin/sh\nexit 101\n' >"$system/usr/sbin/policy-rc.d"
     chmod 755 "$system/usr/sbin/policy-rc.d"
 }
@@ -48,8 +48,8 @@ package() {
     }
 }
 
-# Ours in its first revision, unless another is named.
-install_ours() {
+# The package ipvs-cli, revision 1 unless another is given.
+install_ipvs_cli() {
     package --install "$(our_file "${1:-1}")"
 }
 
@@ -60,7 +60,7 @@ our_file() {
 }
 
 # The real package of a release of Debian: of 12, unless another is named.
-install_theirs() {
+install_ipvsadm() {
     local files=("$system/packages/${1:-12}"/*.deb)
     package --install "${files[@]#"$system"}"
 }
@@ -85,13 +85,13 @@ snapshot() {
         ! -type d -printf '%p %m %U:%G %s %T@ %l\n' -type f -path '*ipvs*' -exec md5sum {} + | sort
 }
 
-# What `ipvsadm' is, told by what the two print: each has a sentence of its own about a firewall mark above 2^31.
+# Which program `ipvsadm' is: the two print a firewall mark above 2^31 differently.
 who_is_ipvsadm() {
     inside ipvsadm -C
     inside ipvsadm -A -f 4294967295 -s rr
     case $(inside ipvsadm -L -n) in
-        *'FWM  4294967295 rr'*) echo ours ;;
-        *'FWM  -1 rr'*) echo theirs ;;
+        *'FWM  4294967295 rr'*) echo ipvs-cli ;;
+        *'FWM  -1 rr'*) echo ipvsadm ;;
         *) echo nobody ;;
     esac
 }
@@ -103,8 +103,8 @@ no_package_is_stuck() {
     same 'packages that are stuck' "$state" ''
 }
 
-ours_works() {
-    same 'ipvsadm is' "$(who_is_ipvsadm)" ours
+ipvs_cli_works() {
+    same 'ipvsadm is' "$(who_is_ipvsadm)" ipvs-cli
     same 'what is saved' "$(inside ipvsadm-save -n)" '-A -f 4294967295 -s rr'
     printf -- '# comment\n-A -f 7 -s rr\n' | inside ipvsadm-restore
     same 'what was restored' "$(inside /sbin/ipvsadm -S -n)" '-A -f 7 -s rr'
@@ -112,8 +112,8 @@ ours_works() {
     no_package_is_stuck
 }
 
-theirs_works() {
-    same 'ipvsadm is' "$(who_is_ipvsadm)" theirs
+ipvsadm_works() {
+    same 'ipvsadm is' "$(who_is_ipvsadm)" ipvsadm
     same 'changed files of the real package' "$(inside dpkg --verify ipvsadm)" ''
     no_package_is_stuck
 }

@@ -8,13 +8,13 @@ use ipvs::{
     Statistics, Tunnel, TunnelFlags, Weight,
 };
 
-/// So many requests in a window, messages in a datagram, entries in a table.
+/// The number of requests in a window, messages in a datagram, entries in a table.
 pub(crate) const TOGETHER: usize = 50;
 
 /// One of them.
 pub(crate) struct Operation {
     pub(crate) name: &'static str,
-    /// Does it so many times [`TOGETHER`].
+    /// Does it this many times [`TOGETHER`].
     pub(crate) run: fn(u32),
 }
 

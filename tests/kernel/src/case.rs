@@ -27,7 +27,7 @@ pub struct Case {
     pub needs_names: bool,
     /// What a kernel does on which the transcript holds, and whatever else it does.
     pub behaviors: Behaviors,
-    /// The issue that will build what the case shows; until then ours must fail it.
+    /// The issue that will build what the case shows; until then `ipvs-cli` must fail it.
     pub issue: Option<u32>,
     /// The commands, in order.
     pub steps: Vec<Step>,
@@ -48,7 +48,7 @@ pub struct Step {
     pub manner: Manner,
     /// What the original does.
     pub expected: Transcript,
-    /// What ours does where it differs on purpose.
+    /// What `ipvs-cli` does where it differs on purpose.
     pub difference: Option<Difference>,
     /// The lines of the file that hold `expected`, from 0; recording replaces these.
     pub recorded: Range<usize>,
@@ -98,7 +98,7 @@ pub struct Transcript {
 pub struct Difference {
     /// Its title, found in `docs/compatibility.md`.
     pub title: String,
-    /// What ours does.
+    /// What `ipvs-cli` does.
     pub expected: Transcript,
 }
 
@@ -236,8 +236,8 @@ enum Block {
     None,
     /// The last command's input or the original's output.
     Original,
-    /// What ours prints instead.
-    Ours,
+    /// What `ipvs-cli` prints instead.
+    IpvsCli,
 }
 
 struct Parser {
@@ -321,7 +321,7 @@ impl Parser {
             return Err(Problem::SecondDifference);
         }
         step.difference = Some(Difference { title: title.to_owned(), expected: Transcript::default() });
-        self.block = Block::Ours;
+        self.block = Block::IpvsCli;
         Ok(())
     }
 
@@ -339,7 +339,7 @@ impl Parser {
         let step = self.case.steps.last_mut().ok_or(Problem::Stray)?;
         let transcript = match (self.block, &mut step.difference) {
             (Block::None, _) => return Err(Problem::Stray),
-            (Block::Ours, Some(difference)) => &mut difference.expected,
+            (Block::IpvsCli, Some(difference)) => &mut difference.expected,
             _ => {
                 step.recorded.end = index + 1;
                 &mut step.expected

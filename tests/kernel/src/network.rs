@@ -110,7 +110,7 @@ fn address(number: u16, family: Family) -> IpAddr {
 }
 
 impl Network {
-    /// Makes a network with so many real servers, with names that no other test has.
+    /// Makes a network with this number of real servers, with names that no other test has.
     ///
     /// # Panics
     /// Without root, or `ip`.
@@ -223,7 +223,7 @@ impl Machine {
 
     /// Has the virtual addresses, but doesn't answer who asks for them on the wire: the articles' settings.
     ///
-    /// IPv6 needs none: nobody is told of an address on another interface.
+    /// IPv6 needs none: no neighbour learns an address of another interface.
     fn be_a_real_server(&self, number: u16) {
         for (setting, value) in [
             ("net/ipv4/conf/all/arp_ignore", "1"),

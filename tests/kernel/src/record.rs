@@ -13,7 +13,7 @@ use crate::target::Target;
 /// Why the case could not be played.
 pub fn record(case: &Case) -> Result<String, Failure> {
     let mut transcripts = Vec::new();
-    runner::play(case, Target::Theirs, |step, actual| {
+    runner::play(case, Target::Ipvsadm, |step, actual| {
         let holds = diff::compare(&step.expected, &actual, step.manner).is_none();
         transcripts.push((step.recorded.clone(), (!holds).then_some(actual)));
     })?;

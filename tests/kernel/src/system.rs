@@ -1,4 +1,4 @@
-//! A whole Debian of its own for one test: its programs in their places, with the original or ours as its `ipvsadm`, in an
+//! A whole Debian of its own for one test: its programs in their places, with the original or `ipvs-cli` as its `ipvsadm`, in an
 //! empty network. All of it can be written, and nothing of it stays.
 
 use crate::case::Status;
@@ -169,7 +169,7 @@ impl System {
         self.run("/bin/sh", ["-c", line])
     }
 
-    /// The kernel's services and servers as the original saves them, whoever made them.
+    /// The kernel's services and servers as the original saves them.
     pub fn table(&self) -> String {
         self.observe(&["-S", "-n"])
     }
@@ -248,13 +248,13 @@ impl System {
 fn enter(release: Release, installation: Installation) -> Result<(), SystemError> {
     let variable = release.variable();
     let programs = env::var_os(variable).ok_or(SystemError::NotNamed(variable))?;
-    let ours = target::Target::Ours.program()?;
+    let ipvs_cli = target::Target::IpvsCli.program()?;
     // The kernel loads IPv6 at the first sight of a socket; an address alone does not do it.
     let _ = UdpSocket::bind("[::1]:0");
     sandbox::enter_network_and_mounts()?;
     let root = mount_writable(Path::new(&programs))?;
     mount_system(&root)?;
-    install(&root, Path::new(&programs), installation, &ours)?;
+    install(&root, Path::new(&programs), installation, &ipvs_cli)?;
     chroot(&root).map_err(|error| SystemError::Root(error.into()))?;
     env::set_current_dir("/").map_err(SystemError::Root)
 }
@@ -297,20 +297,20 @@ fn mount_system(root: &Path) -> Result<(), SystemError> {
     put(&root.join("etc/group"), |path| fs::write(path, "root:x:0:\n"))
 }
 
-/// Replaces what is to be ours. By mounts, as a file that was just written can't always be run: a program that another thread is
+/// Replaces programs by `ipvs-cli`. By mounts, as a file that was just written can't always be run: a program that another thread is
 /// starting may still hold it open.
-fn install(root: &Path, programs: &Path, installation: Installation, ours: &Path) -> Result<(), SystemError> {
+fn install(root: &Path, programs: &Path, installation: Installation, ipvs_cli: &Path) -> Result<(), SystemError> {
     let observer = root.join(&OBSERVER[1..]);
     put(&observer, |path| {
         fs::create_dir_all(path.parent().unwrap_or(root))?;
         fs::write(path, "")
     })?;
     bind(&programs.join(IPVSADM), &observer)?;
-    if installation.ipvsadm == Target::Ours {
-        bind(ours, &root.join(IPVSADM))?;
+    if installation.ipvsadm == Target::IpvsCli {
+        bind(ipvs_cli, &root.join(IPVSADM))?;
     }
-    if installation.wrappers == Target::Ours {
-        WRAPPERS.iter().try_for_each(|wrapper| bind(ours, &root.join(wrapper)))?;
+    if installation.wrappers == Target::IpvsCli {
+        WRAPPERS.iter().try_for_each(|wrapper| bind(ipvs_cli, &root.join(wrapper)))?;
     }
     Ok(())
 }

@@ -37,10 +37,10 @@ pub const POWERLESS: &str = "@powerless";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     /// The original `ipvsadm`, the program `$IPVSADM`, with its wrapper scripts beside it.
-    Theirs,
-    /// Ours, the program `$IPVS_CLI`.
-    Ours,
-    /// Ours, in this process, on an in-memory kernel.
+    Ipvsadm,
+    /// `ipvs-cli`, the program `$IPVS_CLI`.
+    IpvsCli,
+    /// `ipvs-cli`, in this process, on an in-memory kernel.
     Fake,
 }
 
@@ -49,8 +49,8 @@ impl Target {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Theirs => "theirs",
-            Self::Ours => "ours",
+            Self::Ipvsadm => "ipvsadm",
+            Self::IpvsCli => "ipvs-cli",
             Self::Fake => "fake",
         }
     }
@@ -69,8 +69,8 @@ impl Target {
     pub fn program(self) -> Result<PathBuf, TargetError> {
         let (variable, meaning) = match self {
             Self::Fake => return Err(TargetError::NoProgram),
-            Self::Theirs => ("IPVSADM", "the original ipvsadm, with its wrapper scripts beside it"),
-            Self::Ours => ("IPVS_CLI", "the ipvs-cli to be tested"),
+            Self::Ipvsadm => ("IPVSADM", "the original ipvsadm, with its wrapper scripts beside it"),
+            Self::IpvsCli => ("IPVS_CLI", "the ipvs-cli to be tested"),
         };
         env::var_os(variable).map(PathBuf::from).ok_or(TargetError::NotNamed { variable, meaning })
     }
@@ -233,8 +233,8 @@ impl Programs {
         let name = typed.file_name().and_then(OsStr::to_str);
         match (self.target, name) {
             (_, Some("ipvsadm")) => self.program.clone(),
-            (Target::Ours, Some("ipvsadm-save" | "ipvsadm-restore")) => self.program.clone(),
-            (Target::Theirs, Some(script @ ("ipvsadm-save" | "ipvsadm-restore"))) => {
+            (Target::IpvsCli, Some("ipvsadm-save" | "ipvsadm-restore")) => self.program.clone(),
+            (Target::Ipvsadm, Some(script @ ("ipvsadm-save" | "ipvsadm-restore"))) => {
                 self.program.with_file_name(script)
             }
             _ => typed.to_path_buf(),

@@ -1,4 +1,4 @@
-//! Every command line of three articles about LVS, typed into a shell with the original `ipvsadm` and into one with ours.
+//! Every command line of three articles about LVS, typed into a shell with the original `ipvsadm` and into one with `ipvs-cli`.
 //!
 //! `articles/README.md` says how the files of lines read. The `iptables` lines run too, with iptables-legacy; where the
 //! kernel has no such tables, as Debian's 7.2, only the `ipvsadm` lines run.
@@ -62,16 +62,18 @@ struct Played {
 
 fn check_section(article: &str, section: &Section) -> Vec<String> {
     let lines: Vec<Line> = section.lines.iter().flat_map(as_pasted).filter(runs_here).collect();
-    let theirs = shell::with(Target::Theirs, |shell| play(&lines, shell, Target::Theirs));
-    let ours = shell::with(Target::Ours, |shell| play(&lines, shell, Target::Ours));
+    let ipvsadm = shell::with(Target::Ipvsadm, |shell| play(&lines, shell, Target::Ipvsadm));
+    let ipvs_cli = shell::with(Target::IpvsCli, |shell| play(&lines, shell, Target::IpvsCli));
     let mut faults = Vec::new();
-    for (line, (theirs, ours)) in lines.iter().zip(theirs.outcomes.iter().zip(&ours.outcomes)) {
-        let found = check_theirs(line, theirs).into_iter().chain(check_ours(line, theirs, ours));
+    for (line, (ipvsadm, ipvs_cli)) in lines.iter().zip(ipvsadm.outcomes.iter().zip(&ipvs_cli.outcomes)) {
+        let found = check_ipvsadm(line, ipvsadm).into_iter().chain(check_ipvs_cli(line, ipvsadm, ipvs_cli));
         faults.extend(found.map(|fault| format!("{article}:{}: {}\n{fault}", line.number, line.command)));
     }
-    for (name, theirs, ours) in [("table", theirs.table, ours.table), ("listing", theirs.listings, ours.listings)] {
-        if theirs != ours {
-            let difference = difference(&theirs, &ours);
+    for (name, ipvsadm, ipvs_cli) in
+        [("table", ipvsadm.table, ipvs_cli.table), ("listing", ipvsadm.listings, ipvs_cli.listings)]
+    {
+        if ipvsadm != ipvs_cli {
+            let difference = difference(&ipvsadm, &ipvs_cli);
             faults.push(format!("{article}: section {:?}: the {name} differs\n{difference}", section.heading));
         }
     }
@@ -102,8 +104,8 @@ fn has_iptables_tables() -> bool {
 fn play(lines: &[Line], shell: &mut Shell, target: Target) -> Played {
     let run = |line: &Line| {
         let outcome = type_in(shell, line);
-        // What ours understands, theirs has to be told in plain words, or the tables could not be compared.
-        if let (Target::Theirs, Some(meant)) = (target, &line.expected.meant) {
+        // ipvsadm gets the corrected line of what `ipvs-cli` understands, so that the tables can be compared.
+        if let (Target::Ipvsadm, Some(meant)) = (target, &line.expected.meant) {
             let meant_outcome = shell.type_in(meant, b"");
             assert_eq!(meant_outcome, succeeded(&[]), "{meant}");
         }
@@ -133,29 +135,29 @@ fn succeeded(warnings: &[String]) -> Outcome {
 }
 
 /// The original does what the article's file says.
-fn check_theirs(line: &Line, outcome: &Outcome) -> Option<String> {
+fn check_ipvsadm(line: &Line, outcome: &Outcome) -> Option<String> {
     let expected = &line.expected;
     let said: Vec<_> = stderr_lines(outcome);
     let is_told = |said: &String| expected.says.contains(said) || expected.shell.iter().any(|part| said.contains(part));
     let is_said = |part: &String| said.iter().any(|line| line.contains(part));
     // Only a program other than ipvsadm may say more than is written down.
-    let told = if expected.shell.is_empty() { said.iter().all(is_told) } else { true };
+    let is_explained = if expected.shell.is_empty() { said.iter().all(is_told) } else { true };
     let complete = expected.says.iter().all(|line| said.contains(line)) && expected.shell.iter().all(is_said);
-    let holds = told
+    let holds = is_explained
         && complete
         && outcome.status == Status::Exit(expected.status)
         && (line.is_iptables() || shows(expected, outcome));
     (!holds).then(|| format!("  the original did not do what is written below the line:\n{}", describe(outcome)))
 }
 
-/// Ours does the same, or what was meant.
-fn check_ours(line: &Line, theirs: &Outcome, ours: &Outcome) -> Option<String> {
+/// `ipvs-cli` must do the same, or what was meant.
+fn check_ipvs_cli(line: &Line, ipvsadm: &Outcome, ipvs_cli: &Outcome) -> Option<String> {
     let wanted = match line.expected.meant {
         Some(_) => succeeded(&line.expected.warns),
-        None => theirs.clone(),
+        None => ipvsadm.clone(),
     };
-    let equal = if is_pipe(line) { unordered(&wanted) == unordered(ours) } else { wanted == *ours };
-    (!equal).then(|| difference(&[wanted], std::slice::from_ref(ours)))
+    let equal = if is_pipe(line) { unordered(&wanted) == unordered(ipvs_cli) } else { wanted == *ipvs_cli };
+    (!equal).then(|| difference(&[wanted], std::slice::from_ref(ipvs_cli)))
 }
 
 fn unordered(outcome: &Outcome) -> (&[u8], BTreeSet<String>, Status) {
@@ -179,7 +181,7 @@ fn shows(expected: &Expected, outcome: &Outcome) -> bool {
 
 fn difference(wanted: &[Outcome], was: &[Outcome]) -> String {
     let show = |outcomes: &[Outcome]| outcomes.iter().map(describe).collect::<String>();
-    format!("  wanted of ours:\n{}  ours did:\n{}", show(wanted), show(was))
+    format!("  expected of ipvs-cli:\n{}  ipvs-cli did:\n{}", show(wanted), show(was))
 }
 
 fn describe(outcome: &Outcome) -> String {

@@ -24,7 +24,7 @@ fn key(n: u32) -> ServiceKey {
     format!("tcp 10.{}.{}.1:80", n / 250, n % 250).parse().unwrap()
 }
 
-/// So many services of three destinations each.
+/// The number of services, of three destinations each.
 fn table(services: impl IntoIterator<Item = u32>, weight: u32) -> Table {
     let mut table = Table::new();
     for n in services {

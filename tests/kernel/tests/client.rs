@@ -32,7 +32,7 @@ fn kernel_a_small_send_buffer() {
     assert!(outcomes.len() == 500 && outcomes.iter().all(Result::is_ok));
 }
 
-/// Whoever may administer this network, but not IPVS (root of a container), may send to any socket in it.
+/// An administrator of this network who may not change IPVS (root of a container) can send to any socket in it.
 #[test]
 fn kernel_nobody_but_the_kernel_can_answer() {
     sandbox::enter_network().unwrap();

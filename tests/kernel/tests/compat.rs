@@ -1,5 +1,5 @@
-//! The compatibility suite: every case of `cases/` is played on the original (`theirs::`), on ours
-//! (`ours::`), and on ours over the in-memory kernel (`fake::`), which needs neither root nor a kernel with IPVS.
+//! The compatibility suite: every case of `cases/` is played on the original (`ipvsadm::`), on `ipvs-cli`
+//! (`ipvs-cli::`), and on `ipvs-cli` over the in-memory kernel (`fake::`), which needs neither root nor a kernel with IPVS.
 //!
 //! `BLESS=DIR` plays no test but writes every case into DIR with the transcripts of the original; `BLESS=-` prints them.
 
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         return bless(&cases, &place, &harness.names());
     }
     let mut trials = vec![documented(&cases)];
-    for target in [Target::Theirs, Target::Ours, Target::Fake] {
+    for target in [Target::Ipvsadm, Target::IpvsCli, Target::Fake] {
         trials.extend(cases.iter().filter(|case| target.plays(case)).map(|case| trial(case, target)));
     }
     let status = harness.run(trials);
@@ -99,7 +99,7 @@ fn documented(cases: &[Case]) -> Trial {
 /// Records the cases whose name holds any of these, if the running kernel is one for which they hold.
 fn bless(cases: &[Case], place: &OsStr, names: &[&str]) -> ExitCode {
     let wanted = |case: &&Case| {
-        (names.is_empty() || names.iter().any(|name| case.name.contains(name))) && holds(case, Target::Theirs)
+        (names.is_empty() || names.iter().any(|name| case.name.contains(name))) && holds(case, Target::Ipvsadm)
     };
     for case in cases.iter().filter(wanted) {
         let file = format!("{}.case", case.name);

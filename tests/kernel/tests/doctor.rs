@@ -140,7 +140,7 @@ fn marks_of_directors() {
     broken_found_and_mended(director, "", "vip-absent", "ip address del 10.0.0.100/32 dev eth0");
     shell(director, "iptables -t mangle -A PREROUTING -d 10.0.0.100 -j MARK --set-mark 5");
     assert!(ids(&doctor(director, "")).contains(&"mark-conflict"));
-    // Into a chain of ours.
+    // Into a chain of fwmark.
     shell(
         director,
         "iptables -t mangle -A $(iptables -t mangle -S | grep -om1 'ipvs-fwmark-[a-z]*') -j MARK --set-mark 6",
@@ -170,11 +170,11 @@ fn real_servers_of_direct_routing() {
     ] {
         broken_found_and_mended(server, options, expected, break_it);
     }
-    let socket = server.run(|| std::net::UdpSocket::bind("0.0.0.0:53").expect("a port of ours"));
+    let socket = server.run(|| std::net::UdpSocket::bind("0.0.0.0:53").expect("a free port"));
     let options = format!("{options} --udp 53");
     assert_eq!(ids(&doctor(server, &options)), ["udp-server"]);
     drop(socket);
-    let _socket = server.run(|| std::net::UdpSocket::bind("10.0.0.100:53").expect("a port of ours"));
+    let _socket = server.run(|| std::net::UdpSocket::bind("10.0.0.100:53").expect("a free port"));
     assert_eq!(ids(&doctor(server, &options)), [""; 0]);
 }
 

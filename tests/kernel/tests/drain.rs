@@ -51,7 +51,7 @@ fn add(client: &mut Client, service: Service, servers: &[SocketAddr]) {
 
 /// Our program.
 fn start(arguments: &str) -> Child {
-    let mut command = Command::new(Target::Ours.program().unwrap());
+    let mut command = Command::new(Target::IpvsCli.program().unwrap());
     command.arg0("ipvs-cli").args(arguments.split(' '));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
@@ -73,7 +73,7 @@ fn remove_under_load(remove: impl FnOnce() + Send) -> Report {
     network.on_director(|| {
         let mut client = Client::connect().unwrap();
         add(&mut client, Service::new(key()), &SERVERS);
-        // Who is cut shall hear of it soon.
+        // A cut connection is to fail soon.
         fs::write("/proc/sys/net/ipv4/vs/expire_nodest_conn", "1").unwrap();
         let clients = Clients::start(&network, (0..30).map(|number| Duration::from_millis(1500 + number * 50)));
         clients.wait_for_new(20);
@@ -102,14 +102,14 @@ fn drain_cuts_none() {
     assert_eq!(report.long_ended, 30);
 }
 
-/// Shows that the load would tell.
+/// Shows that the load would notice.
 #[test]
 fn plain_deletion_cuts() {
     if !on_the_fastest_kernel() {
         return println!("skipped: no kernel differs here, and once is long enough");
     }
     let report = remove_under_load(|| {
-        let mut ipvsadm = Command::new(Target::Theirs.program().unwrap());
+        let mut ipvsadm = Command::new(Target::Ipvsadm.program().unwrap());
         let status = ipvsadm.args(["-d", "-t", &VIRTUAL.to_string(), "-r", &GOES.to_string()]).status().unwrap();
         assert!(status.success());
     });
@@ -211,7 +211,7 @@ fn it_goes_on_from_what_the_kernel_holds() {
     for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGKILL, -1)] {
         world.client.set_timeouts(Timeouts { udp: Some(100), ..Timeouts::default() }).unwrap();
         clients.iter().for_each(ask);
-        // Who has taken the weight away hears signals.
+        // After the weight is 0, signals are handled.
         let before = Destination::new(server).with_forwarding(Forwarding::Masquerade);
         world.client.edit_destination(&key, &before.with_weight(Weight::new(3).unwrap())).unwrap();
         let drain = start(&world.line("drain"));
@@ -359,7 +359,7 @@ fn what_is_in_use_again_is_waited_for_again() {
 /// While the lock is waited for, the server gets a weight and a client: it is asked once more before it is deleted.
 #[test]
 fn what_came_back_while_the_lock_was_held_is_not_deleted() {
-    for (weight, told) in [(7, "another program has given it weight 7"), (0, "drained and deleted")] {
+    for (weight, message) in [(7, "another program has given it weight 7"), (0, "drained and deleted")] {
         let mut world = World::new(None);
         let _ = fs::remove_file(lock_file());
         let drain = start(&format!("{} --delete", world.line("drain")));
@@ -379,7 +379,7 @@ fn what_came_back_while_the_lock_was_held_is_not_deleted() {
             clients.iter().for_each(ask);
         }
         let (status, said) = end(drain);
-        assert!(status == i32::from(weight != 0) && said.contains(told), "{status} {said}");
+        assert!(status == i32::from(weight != 0) && said.contains(message), "{status} {said}");
         assert_eq!(world.state().is_some(), weight != 0);
     }
 }

@@ -1,4 +1,4 @@
-//! Bad input: the original and ours get the same, and must answer with the same text and status and leave the same table.
+//! Bad input: the original and `ipvs-cli` get the same, and must answer with the same text and status and leave the same table.
 //!
 //! Random input is `differential`'s. A missing module is another file, `no_module.rs`, because it is missing for everybody in the machine.
 
@@ -45,7 +45,7 @@ fn without_rights_where_modprobe_is_installed() {
 #[test]
 fn without_rights_where_modprobe_finds_no_modules() {
     let kmod = shell::find("kmod").expect("the lab brings kmod");
-    let [ipvsadm, ipvs_cli] = [Target::Theirs, Target::Ours].map(|target| {
+    let [ipvsadm, ipvs_cli] = [Target::Ipvsadm, Target::IpvsCli].map(|target| {
         shell::with(target, |shell| {
             sandbox::install_modprobe(&kmod).unwrap_or_else(|error| panic!("{error}"));
             let mut done = Vec::new();
@@ -73,7 +73,7 @@ fn try_without_rights(mut types: impl FnMut(&str)) {
 
 #[test]
 fn as_nobody() {
-    shell::with(Target::Ours, |shell| {
+    shell::with(Target::IpvsCli, |shell| {
         // Where it was built, only root may get.
         shell.type_in("mkdir -m 755 /usr/local/sbin/copy; cp -L /usr/local/sbin/ipvsadm /usr/local/sbin/copy/", b"");
         shell.type_in("chmod 755 /usr/local/sbin/copy/ipvsadm", b"");
@@ -90,7 +90,7 @@ fn as_nobody() {
 
 #[test]
 fn without_file_descriptors() {
-    shell::with(Target::Ours, |shell| {
+    shell::with(Target::IpvsCli, |shell| {
         for arguments in ["-L -n", "-A -t 192.0.2.1:80", "-C"] {
             let outcome = shell.type_in(&format!("ulimit -n 3; ipvsadm {arguments}"), b"");
             assert_sound(arguments, &outcome);
@@ -224,17 +224,17 @@ fn input_that_is_not_there() {
     });
 }
 
-/// ipvsadm takes an input that it cannot read for an empty one, and tells success. Ours says what it could not do.
+/// ipvsadm takes an input that it cannot read for an empty one, and succeeds. `ipvs-cli` reports the error.
 #[test]
 fn input_that_cannot_be_read_is_told() {
     let unreadable = [("</", "Is a directory"), ("0>/dev/null", "Bad file descriptor")];
     for (redirection, why) in unreadable {
         let line = format!("ipvsadm -R {redirection}");
-        let theirs = shell::with(Target::Theirs, |shell| shell.type_in(&line, b""));
-        assert_eq!((&*theirs.stderr, theirs.status), (&b""[..], Status::Exit(0)), "the original: {line}");
-        let ours = shell::with(Target::Ours, |shell| shell.type_in(&line, b""));
-        let said = String::from_utf8_lossy(&ours.stderr).into_owned();
-        assert_eq!((said, ours.status), (format!("standard input: {why}\n"), Status::Exit(1)), "{line}");
+        let ipvsadm = shell::with(Target::Ipvsadm, |shell| shell.type_in(&line, b""));
+        assert_eq!((&*ipvsadm.stderr, ipvsadm.status), (&b""[..], Status::Exit(0)), "the original: {line}");
+        let ipvs_cli = shell::with(Target::IpvsCli, |shell| shell.type_in(&line, b""));
+        let said = String::from_utf8_lossy(&ipvs_cli.stderr).into_owned();
+        assert_eq!((said, ipvs_cli.status), (format!("standard input: {why}\n"), Status::Exit(1)), "{line}");
     }
 }
 
@@ -263,7 +263,7 @@ fn a_reader_that_goes_away_where_sigpipe_is_ignored() {
         world.feeds("ipvsadm -R", services(MORE_THAN_A_PIPE_HOLDS).as_bytes());
         world.types("trap '' PIPE; ipvsadm -S -n | head -1; echo ${PIPESTATUS[0]}");
     });
-    let subcommand = shell::with(Target::Ours, |shell| {
+    let subcommand = shell::with(Target::IpvsCli, |shell| {
         shell.type_in("ipvsadm -R", services(MORE_THAN_A_PIPE_HOLDS).as_bytes());
         shell.type_in("trap '' PIPE; ipvs-cli show | head -1 >/dev/null; echo ${PIPESTATUS[0]}", b"")
     });
@@ -307,7 +307,7 @@ fn thousands_of_refusals() {
     });
 }
 
-/// So many services, listed, are more than the 64 KiB that a pipe takes before its reader has read anything.
+/// The listing of this many services is longer than the 64 KiB that a pipe takes before its reader has read anything.
 const MORE_THAN_A_PIPE_HOLDS: usize = 5_000;
 
 /// Commands that add this many services.

@@ -46,14 +46,14 @@ fn run(commands: &[Command], coverage: &mut Coverage) -> Result<(), TestCaseErro
     let mut kernel = Client::connect().unwrap();
     let mut table = Table::new().with_behaviors(behaviors::of_this_kernel());
     for (step, command) in commands.iter().enumerate() {
-        let theirs = match kernel.execute(command) {
+        let by_kernel = match kernel.execute(command) {
             Ok(()) => Ok(()),
             Err(Error::Refused(refusal)) => Err(refusal),
             Err(error) => return Err(TestCaseError::fail(format!("step {step}, {command:?}: {error}"))),
         };
         coverage.count(command, table.explain(command));
-        let ours = table.apply(command);
-        prop_assert_eq!(&ours, &theirs, "step {}, {:?}: the table, then the kernel", step, command);
+        let by_table = table.apply(command);
+        prop_assert_eq!(&by_table, &by_kernel, "step {}, {:?}: the table, then the kernel", step, command);
         prop_assert_eq!(
             Contents::of(&table),
             Contents::of(&kernel.table().unwrap()),

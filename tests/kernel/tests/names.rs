@@ -20,7 +20,7 @@ chmod 755 /usr/local/sbin/getent"#;
 
 /// The questions of one command, each with how often it was asked.
 fn asked(line: &str) -> BTreeMap<String, usize> {
-    shell::with(Target::Ours, |shell| {
+    shell::with(Target::IpvsCli, |shell| {
         shell.type_in(WATCHED_GETENT, b"");
         let mut script = String::new();
         for port in 1..=150 {
@@ -81,7 +81,7 @@ chmod 755 /usr/local/sbin/getent"#;
 
 #[test]
 fn a_director_that_changes_while_names_are_looked_up_is_read_again() {
-    shell::with(Target::Ours, |shell| {
+    shell::with(Target::IpvsCli, |shell| {
         shell.type_in(SLOW_GETENT, b"");
         let outcome = shell.type_in("ipvs-cli apply --quiet -", b"-A -t www.example.net:80 -s rr\n");
         assert_eq!((outcome.status, &*outcome.stderr), (Status::Exit(0), &b""[..]));
@@ -150,7 +150,7 @@ fn reply(query: &[u8], name: &str, kind: u16) -> Vec<u8> {
         _ => Vec::new(),
     };
     let mut reply = query.to_vec();
-    // An answer without an error; one question, and so many answers.
+    // An answer without an error; one question, and this number of answers.
     reply[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, u8::try_from(addresses.len()).unwrap(), 0, 0, 0, 0]);
     for address in addresses {
         reply.extend([0xc0, 12]);
@@ -198,11 +198,11 @@ fn dns_is_asked_what_ipvsadm_asks_it() {
         (true, "ipvsadm -A -t none.dns.test:80"),
         (true, &batch),
     ] {
-        let original = resolved(Target::Theirs, answers, line);
+        let original = resolved(Target::Ipvsadm, answers, line);
         assert!(original.3.iter().all(|question| question.ends_with(" 1")), "only IPv4: {:?}", original.3);
-        assert_eq!(resolved(Target::Ours, answers, line), original, "{line}");
+        assert_eq!(resolved(Target::IpvsCli, answers, line), original, "{line}");
     }
-    let names = resolved(Target::Ours, false, "ipvsadm -A -t v4.test:80; ipvsadm -A -t both.test:80").3;
+    let names = resolved(Target::IpvsCli, false, "ipvsadm -A -t v4.test:80; ipvsadm -A -t both.test:80").3;
     assert_eq!(names, [""; 0], "both stand in /etc/hosts");
 }
 
@@ -211,5 +211,5 @@ fn dns_is_asked_what_ipvsadm_asks_it() {
 fn of_several_addresses_it_is_the_first() {
     let line = "ipvsadm -A -t many.dns.test:80";
     let of = |target| resolved(target, true, line).2;
-    assert_eq!(of(Target::Ours), of(Target::Theirs));
+    assert_eq!(of(Target::IpvsCli), of(Target::Ipvsadm));
 }

@@ -1,4 +1,4 @@
-//! A machine whose kernel has no IPVS: the original and ours say the same.
+//! A machine whose kernel has no IPVS: the original and `ipvs-cli` say the same.
 //!
 //! A file of its own, because the module is missing for the whole machine while the test runs. So it runs only in the lab's guest,
 //! which no one else needs; anywhere else it would take IPVS away from somebody.
@@ -87,14 +87,14 @@ fn subcommands_have_one_status() {
         "watch --count 1",
         "metrics",
     ] {
-        let said = shell::with(Target::Ours, |shell| shell.type_in(&format!("ipvs-cli {line}"), b"-A -f 1\n"));
+        let said = shell::with(Target::IpvsCli, |shell| shell.type_in(&format!("ipvs-cli {line}"), b"-A -f 1\n"));
         let text = String::from_utf8_lossy(&said.stderr).into_owned();
         assert_eq!((said.status, text.lines().count()), (Status::Exit(2), 1), "{line}: {text}");
     }
 }
 
 fn without_modprobe() {
-    let [ipvsadm, ipvs_cli] = [Target::Theirs, Target::Ours].map(|target| shell::with(target, try_everything));
+    let [ipvsadm, ipvs_cli] = [Target::Ipvsadm, Target::IpvsCli].map(|target| shell::with(target, try_everything));
     for ((line, ipvsadm), (_, ipvs_cli)) in ipvsadm.iter().zip(&ipvs_cli) {
         assert_eq!(ipvsadm, ipvs_cli, "{line}");
         let said = String::from_utf8_lossy(&ipvs_cli.stderr);
@@ -105,7 +105,7 @@ fn without_modprobe() {
 /// Both run it, and both let it speak for itself.
 fn where_modprobe_finds_no_modules() {
     let kmod = shell::find("kmod").expect("the lab brings kmod");
-    let [ipvsadm, ipvs_cli] = [Target::Theirs, Target::Ours].map(|target| {
+    let [ipvsadm, ipvs_cli] = [Target::Ipvsadm, Target::IpvsCli].map(|target| {
         shell::with(target, |shell| {
             sandbox::install_modprobe(&kmod).unwrap_or_else(|error| panic!("{error}"));
             try_everything(shell)
@@ -113,12 +113,12 @@ fn where_modprobe_finds_no_modules() {
     });
     for ((line, ipvsadm), (_, ipvs_cli)) in ipvsadm.iter().zip(&ipvs_cli) {
         // ipvsadm runs it also where it may not load anything, ipvs-cli only where the module is missing.
-        let [theirs, ours] = [ipvsadm, ipvs_cli].map(|outcome| String::from_utf8_lossy(&outcome.stderr));
-        assert!(theirs.ends_with(&*ours), "{line}: ipvsadm {theirs:?}, ipvs-cli {ours:?}");
+        let [original, own] = [ipvsadm, ipvs_cli].map(|outcome| String::from_utf8_lossy(&outcome.stderr));
+        assert!(original.ends_with(&*own), "{line}: ipvsadm {original:?}, ipvs-cli {own:?}");
         assert_eq!((&ipvsadm.stdout, ipvsadm.status), (&ipvs_cli.stdout, ipvs_cli.status), "{line}");
         if line.starts_with("ipvsadm") {
-            assert_eq!(theirs, ours, "{line}");
-            let own = ours.strip_suffix(NO_MODULE).unwrap_or_else(|| panic!("{line}: {ours:?}"));
+            assert_eq!(original, own, "{line}");
+            let own = own.strip_suffix(NO_MODULE).unwrap_or_else(|| panic!("{line}: {own:?}"));
             assert!(own.starts_with("modprobe: FATAL: Module ip_vs not found") && own.lines().count() == 1, "{own:?}");
         }
     }
@@ -126,7 +126,7 @@ fn where_modprobe_finds_no_modules() {
 
 /// The kernel does not load modules by itself, and modprobe knows how to.
 fn where_modprobe_finds_it(modprobe: &Path) {
-    for target in [Target::Theirs, Target::Ours] {
+    for target in [Target::Ipvsadm, Target::IpvsCli] {
         unload();
         let outcome = shell::with(target, |shell| {
             sandbox::install_modprobe(modprobe).unwrap_or_else(|error| panic!("{error}"));
@@ -138,12 +138,12 @@ fn where_modprobe_finds_it(modprobe: &Path) {
 }
 
 fn loads_again() {
-    let [_, listing] = &shell::with(Target::Ours, Shell::table)[..] else { panic!("what is saved, and a listing") };
+    let [_, listing] = &shell::with(Target::IpvsCli, Shell::table)[..] else { panic!("what is saved, and a listing") };
     assert!(listing.stdout.starts_with(b"IP Virtual Server"), "the loader is back, but: {listing:?}");
 }
 
 fn the_doctor_finds_it() {
-    let mut doctor = Command::new(Target::Ours.program().expect("it is built"));
+    let mut doctor = Command::new(Target::IpvsCli.program().expect("it is built"));
     let output = doctor.arg0("ipvs-cli").args(["doctor", "--json"]).output().expect("it can be started");
     let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((output.status.code(), found["findings"].as_array().map(Vec::len)), (Some(1), Some(1)), "{found}");
@@ -166,21 +166,21 @@ fn says_which_scheduler_is_missing() {
     ];
     let input = b"-A -t 192.0.2.1:80 -s mh\n-a -t 192.0.2.1:80 -r 192.0.2.11\n";
     let try_out = |shell: &mut Shell| LINES.map(|line| shell.type_in(line, input));
-    let [theirs, ours] = [Target::Theirs, Target::Ours].map(|target| shell::with(target, try_out));
-    for ((line, theirs), ours) in LINES.iter().zip(&theirs).zip(&ours) {
-        assert_eq!(theirs, ours, "{line}");
+    let [ipvsadm, ipvs_cli] = [Target::Ipvsadm, Target::IpvsCli].map(|target| shell::with(target, try_out));
+    for ((line, ipvsadm), ipvs_cli) in LINES.iter().zip(&ipvsadm).zip(&ipvs_cli) {
+        assert_eq!(ipvsadm, ipvs_cli, "{line}");
     }
     let said = |outcome: &Outcome| String::from_utf8_lossy(&outcome.stderr).into_owned();
-    for outcome in &ours[..4] {
+    for outcome in &ipvs_cli[..4] {
         assert_eq!(said(outcome), "Scheduler or persistence engine not found\n");
     }
     let applied =
-        shell::with(Target::Ours, |shell| shell.type_in("ipvs-cli apply -", b"-A -f 1 -s sed\n-A -f 2 -s dh\n"));
+        shell::with(Target::IpvsCli, |shell| shell.type_in("ipvs-cli apply -", b"-A -f 1 -s sed\n-A -f 2 -s dh\n"));
     let missing =
         "standard input:1: the kernel says that it has no scheduler sed (module ip_vs_sed); nothing was changed\n";
     assert_eq!((&*said(&applied), applied.status), (missing, Status::Exit(1)));
     // Of one that not every kernel has, the kernel is asked first.
-    let applied = shell::with(Target::Ours, |shell| shell.type_in("ipvs-cli apply -", b"-A -f 1 -s twos\n"));
+    let applied = shell::with(Target::IpvsCli, |shell| shell.type_in("ipvs-cli apply -", b"-A -f 1 -s twos\n"));
     let missing = "standard input:1: the kernel says that it has no scheduler twos (module ip_vs_twos)\n";
     assert_eq!((&*said(&applied), applied.status), (missing, Status::Exit(1)));
 }

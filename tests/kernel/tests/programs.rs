@@ -1,4 +1,4 @@
-//! Programs that people run against ipvsadm, with the original in its place, and with ours; and what Prometheus makes of ours.
+//! Programs that call ipvsadm, with the original and with `ipvs-cli`; and Prometheus with the metrics of `ipvs-cli`.
 
 #[path = "programs/beside_apply.rs"]
 mod beside_apply;

@@ -21,10 +21,10 @@ mod rules;
 #[path = "reload/traffic.rs"]
 mod traffic;
 
-/// So many times is the table changed.
+/// How often the table is changed.
 const CHANGES: usize = 10;
 
-/// At least so many short connections are made in each of the eleven times between changes.
+/// The least number of short connections in each of the eleven times between changes.
 const SHORT_BETWEEN_CHANGES: usize = 200;
 
 /// A way to bring the director to the rules in a file.
@@ -124,7 +124,7 @@ fn our_ipvsadm_restore_loses_nothing() {
     loses_nothing(&reload_under_load(Way::Restore));
 }
 
-/// Shows that the load would tell.
+/// Shows that the load would notice.
 #[test]
 fn the_original_loses_counters_at_least() {
     let report = reload_under_load(Way::ClearAndRefill);

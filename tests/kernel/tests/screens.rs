@@ -31,7 +31,7 @@ fn is_elsewhere() -> bool {
     !on_the_fastest_kernel()
 }
 
-/// A network with these services, each with so many servers.
+/// A network with these services, each with this number of servers.
 fn director(services: impl IntoIterator<Item = String>, servers: u8) -> Client {
     sandbox::enter_network().unwrap_or_else(|error| panic!("{error}"));
     let mut table = Table::new();
@@ -118,7 +118,7 @@ fn top_bears_odd_terminals() {
     assert_eq!(dumb.end().0.code(), Some(1));
 }
 
-/// Also where nobody tells it so: its caller may have the signal ignored, as nohup does.
+/// Also if its caller ignores the signal, as nohup does.
 #[test]
 fn a_live_view_ends_when_its_terminal_is_closed() {
     if is_elsewhere() {
@@ -292,7 +292,7 @@ fn watch_prints_what_happens() {
                 thread::sleep(Duration::from_millis(5));
             }
         });
-        let mut watch = Command::new(Target::Ours.program().unwrap());
+        let mut watch = Command::new(Target::IpvsCli.program().unwrap());
         let output = watch.args("watch --interval 2.5 --count 2 --busy".split(' ')).output();
         stop.store(true, Ordering::Relaxed);
         output.unwrap()

@@ -1,4 +1,4 @@
-//! On a terminal ours says more than the original, behind the same words; into a pipe it does not.
+//! On a terminal `ipvs-cli` says more than the original, behind the same words; into a pipe it does not.
 
 use kernel_tests::sandbox;
 use kernel_tests::target::Target;
@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What was refused, what ours adds (nothing, where the message says it all), and what went before.
+/// What was refused, what `ipvs-cli` adds (nothing, where the message says it all), and what went before.
 const REFUSED: [(&str, &str, &[&str]); 14] = [
     (
         "-a -t 10.0.0.1:80 -r 224.0.0.1",
@@ -61,11 +61,11 @@ const REFUSED: [(&str, &str, &[&str]); 14] = [
 fn the_words_are_the_originals_and_a_hint_follows() {
     for (line, hint, before) in REFUSED {
         let said = |target, sink| said(target, sink, before, line, "");
-        let theirs = said(Target::Theirs, Sink::Terminal);
-        assert!(!theirs.is_empty(), "{line}");
+        let ipvsadm = said(Target::Ipvsadm, Sink::Terminal);
+        assert!(!ipvsadm.is_empty(), "{line}");
         let hint = if hint.is_empty() { String::new() } else { format!("hint: {hint}\n") };
-        assert_eq!(said(Target::Ours, Sink::Terminal), theirs.clone() + &hint, "{line}");
-        assert_eq!(said(Target::Ours, Sink::Pipe), theirs, "{line}, into a pipe");
+        assert_eq!(said(Target::IpvsCli, Sink::Terminal), ipvsadm.clone() + &hint, "{line}");
+        assert_eq!(said(Target::IpvsCli, Sink::Pipe), ipvsadm, "{line}, into a pipe");
     }
 }
 
@@ -83,12 +83,12 @@ fn restore_names_the_line() {
         "line 5: `-a -t 10.0.0.1:80 -r 127.0.0.1:80': tcp 10.0.0.1:80 has a destination 127.0.0.1:80 already",
         "line 6: `-A -f 0': a firewall mark is a decimal number from 1 to 4294967295",
     ];
-    let theirs = said(Target::Theirs, Sink::Terminal, &[], "-R", FILE);
-    let messages: Vec<_> = theirs.lines().collect();
-    let told: String = messages.iter().zip(hints).map(|(line, hint)| format!("{line}\nhint: {hint}\n")).collect();
-    assert_eq!(messages.len(), hints.len(), "{theirs}");
-    assert_eq!(said(Target::Ours, Sink::Terminal, &[], "-R", FILE), told);
-    assert_eq!(said(Target::Ours, Sink::Pipe, &[], "-R", FILE), theirs);
+    let ipvsadm = said(Target::Ipvsadm, Sink::Terminal, &[], "-R", FILE);
+    let messages: Vec<_> = ipvsadm.lines().collect();
+    let expected: String = messages.iter().zip(hints).map(|(line, hint)| format!("{line}\nhint: {hint}\n")).collect();
+    assert_eq!(messages.len(), hints.len(), "{ipvsadm}");
+    assert_eq!(said(Target::IpvsCli, Sink::Terminal, &[], "-R", FILE), expected);
+    assert_eq!(said(Target::IpvsCli, Sink::Pipe, &[], "-R", FILE), ipvsadm);
 }
 
 /// Where standard error goes.

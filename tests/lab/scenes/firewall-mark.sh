@@ -6,7 +6,7 @@ cd "$(dirname "$0")" || exit
 . ./topology.sh
 . ./steps.sh
 
-# expect_table INACTIVE: $shown must be the table as the tutorial shows it, with so many ended connections on each real
+# expect_table INACTIVE: $shown must be the table as the tutorial shows it, with this number of ended connections on each real
 # server. ipvsadm pads the last column with spaces.
 expect_table() {
   expect "the table" "$(

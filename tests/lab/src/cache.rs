@@ -64,7 +64,7 @@ const TOOL_COMMANDS: [&str; 28] = [
     "kmod",
     "strace",
 ];
-/// The original, in a directory of its own: it must not be found by accident where ours is meant.
+/// The original, in a directory of its own: it must not be found by accident where `ipvs-cli` is meant.
 const ORIGINALS: [&str; 3] = ["ipvsadm", "ipvsadm-save", "ipvsadm-restore"];
 
 /// Programs that call the ipvsadm on a director, or work beside it; and what every Debian has, which is why no package says
@@ -256,7 +256,7 @@ impl Cache {
         Ok(file)
     }
 
-    /// What an interrupted lab left: the lock is ours, so nobody is using it.
+    /// What an interrupted lab left: this process has the lock, so nobody is using it.
     fn remove_leftovers(&self) -> Result<()> {
         let entries = fs::read_dir(&self.dir).context(|| format!("read {}", self.dir.display()))?;
         for entry in entries.flatten() {

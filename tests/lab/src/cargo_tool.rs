@@ -14,7 +14,7 @@ pub(crate) struct CargoTool {
     /// The name of the crate and of its program.
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
-    /// What else `cargo install` is told.
+    /// Further arguments of `cargo install`.
     pub(crate) options: &'static [&'static str],
 }
 

@@ -33,7 +33,7 @@ pub(crate) enum Command {
     Run(commands::run::Run),
     /// Run all tests: on this machine, and on each kernel
     Test(commands::test::Test),
-    /// Run random commands by ipvsadm and by ours, and compare all that they do
+    /// Run random commands by ipvsadm and by `ipvs-cli`, and compare all that they do
     Compat(commands::compat::Compat),
     /// Give every parser bytes that nobody thought of
     Fuzz(commands::fuzz::Fuzz),
@@ -43,7 +43,7 @@ pub(crate) enum Command {
     Pc(commands::pc::PcTests),
     /// Draw the README's pictures, of the screens that the product has in a guest
     Pictures(commands::pictures::Pictures),
-    /// Measure ours, ipvsadm and the least possible side by side
+    /// Measure `ipvs-cli`, ipvsadm and the least possible side by side
     Bench(bench::Bench),
     /// Compare the public items of the libraries with their lists
     Api(commands::api::Api),

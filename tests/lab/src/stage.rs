@@ -29,9 +29,9 @@ const BROKEN_PIPE: u8 = 128 + 13;
 #[derive(Debug, Clone)]
 pub(crate) enum Tool {
     /// Our release binary, under all its names.
-    Ours(PathBuf),
+    IpvsCli(PathBuf),
     /// The original.
-    Theirs,
+    Ipvsadm,
 }
 
 /// A prepared guest. Its files are gone when it is dropped.
@@ -58,7 +58,7 @@ impl Stage {
         let mut keep = vec![cache.dir().to_owned(), directory.path().to_owned()];
         keep.push(Workspace::find()?.root().to_owned());
         link(&this, &bin.join("lab"))?;
-        if let Tool::Ours(binary) = tool {
+        if let Tool::IpvsCli(binary) = tool {
             for name in ["ipvs-cli", "ipvsadm", "ipvsadm-save", "ipvsadm-restore"] {
                 link(binary, &bin.join(name))?;
             }
@@ -187,15 +187,15 @@ fn environment(
 ) -> BTreeMap<String, String> {
     let tools = cache.tools();
     let mut path = vec![bin.to_owned()];
-    if let Tool::Theirs = tool {
+    if let Tool::Ipvsadm = tool {
         path.push(cache.originals());
     }
     path.extend([cache.kernel(kernel).join("lab-bin"), tools.join("lab-bin")]);
     path.extend(["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from));
     let path: Vec<_> = path.iter().map(|dir| dir.to_string_lossy()).collect();
-    let ours = match tool {
-        Tool::Ours(binary) => binary.display().to_string(),
-        Tool::Theirs => String::new(),
+    let ipvs_cli = match tool {
+        Tool::IpvsCli(binary) => binary.display().to_string(),
+        Tool::Ipvsadm => String::new(),
     };
     let fixed = [
         ("PATH", path.join(":")),
@@ -206,7 +206,7 @@ fn environment(
         ("TMPDIR", "/tmp".into()),
         ("XTABLES_LIBDIR", cache.xtables().display().to_string()),
         ("IPVSADM", cache.ipvsadm().display().to_string()),
-        ("IPVS_CLI", ours),
+        ("IPVS_CLI", ipvs_cli),
         ("LAB_KERNEL", kernel.series().into()),
     ];
     let fixed = fixed.into_iter().map(|(name, value)| (name.to_owned(), value));

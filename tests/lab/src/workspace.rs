@@ -36,7 +36,7 @@ pub(crate) const PUBLISHED: [Published; 3] =
 #[derive(Debug, Clone)]
 pub(crate) struct Workspace {
     root: PathBuf,
-    /// What cargo is told by its environment, beyond what this program was told.
+    /// Environment variables for cargo, beyond those of this program.
     settings: Vec<(&'static str, OsString)>,
 }
 

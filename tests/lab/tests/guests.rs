@@ -27,7 +27,7 @@ impl Lab {
     /// Starts `lab run` on a script. The real ipvsadm: these tests are about the guest, not about our tools.
     fn start(&self, options: &[&str], script: &str, arguments: &[&str]) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
-        command.args(["run", "--theirs"]).args(options).arg("-").args(arguments);
+        command.args(["run", "--ipvsadm"]).args(options).arg("-").args(arguments);
         command.env("TMPDIR", self.temporary.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -128,7 +128,7 @@ fn what_a_guest_sees_does_not_depend_on_this_machine() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_lab"));
     let cache = std::env::var_os("IPVS_LAB").map(std::path::PathBuf::from);
     let cache = cache.unwrap_or_else(|| Path::new(&std::env::var_os("HOME").unwrap()).join(".cache/ipvs-lab"));
-    child.args(["run", "--theirs", "-"]).env("IPVS_LAB", cache).env("HOME", home.path());
+    child.args(["run", "--ipvsadm", "-"]).env("IPVS_LAB", cache).env("HOME", home.path());
     for name in ["LANG", "LC_ALL", "LANGUAGE"] {
         child.env(name, "tr_TR.UTF-8");
     }

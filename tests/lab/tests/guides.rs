@@ -91,7 +91,7 @@ fn a_script_fails_when_a_check_does() {
     let path = directory.path().join("broken.sh");
     fs::write(&path, broken).unwrap();
     let mut lab = Command::new(env!("CARGO_BIN_EXE_lab"));
-    let output = lab.args(["run", "--theirs", "--kernel", "6.12"]).arg(path).output().unwrap();
+    let output = lab.args(["run", "--ipvsadm", "--kernel", "6.12"]).arg(path).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("wrong: the visit: "), "{stderr}");

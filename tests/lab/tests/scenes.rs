@@ -17,7 +17,7 @@ use rustix::{
 
 fn lab(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
-    command.args(arguments).arg("--theirs");
+    command.args(arguments).arg("--ipvsadm");
     command
 }
 

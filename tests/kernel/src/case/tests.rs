@@ -22,11 +22,11 @@ fn a_step_holds_input_both_streams_and_the_status() {
 
 #[test]
 fn a_difference_is_kept_apart() {
-    let case = parse("$ ipvsadm -L\n! theirs\n? signal 11\nDIFFERENCE no crash\nours\n").unwrap();
+    let case = parse("$ ipvsadm -L\n! refused\n? signal 11\nDIFFERENCE no crash\nlisted\n").unwrap();
     let step = &case.steps[0];
     assert_eq!((step.expected.status, step.recorded.clone()), (Status::Signal(11), 1..3));
     let difference = step.difference.as_ref().unwrap();
-    assert_eq!((difference.title.as_str(), &difference.expected.stdout[..]), ("no crash", &["ours".to_owned()][..]));
+    assert_eq!((difference.title.as_str(), &difference.expected.stdout[..]), ("no crash", &["listed".to_owned()][..]));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What clients do: each asks from an address of its own, and is told who answered.
+//! What clients do: each connects from an address of its own, and learns which server answered.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, UdpSocket};
@@ -36,7 +36,7 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// Says something, and hears it repeated.
+    /// Sends something, and receives it repeated.
     ///
     /// # Errors
     /// The connection was cut, or nobody answers.

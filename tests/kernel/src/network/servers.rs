@@ -16,7 +16,7 @@ use super::{Machine, Network, server, virtual_address};
 /// What is spoken on a port.
 #[derive(Clone, Debug)]
 pub enum Speaks {
-    /// The server greets at once, as SSH does, and then repeats what it is told until the client goes. Over UDP it answers each
+    /// The server greets at once, as SSH does, and then repeats what it receives until the client goes. Over UDP it answers each
     /// datagram.
     Greeting(Protocol),
     /// HTTP.

@@ -70,7 +70,7 @@ pub(crate) enum Views {
     Always,
 }
 
-/// One of so many commands that succeeded.
+/// One in this number of successful commands.
 const FEW: usize = 4;
 
 /// Plays the steps on two empty tables.
@@ -82,22 +82,22 @@ pub(crate) fn play(pair: &Pair, steps: &[Step], views: Views) -> Result<Tally, M
     let (mut tally, mut past) = (Tally::default(), Past::default());
     for step in steps {
         past.steps += 1;
-        let (theirs, ours) = run(pair, step);
+        let (ipvsadm, ipvs_cli) = run(pair, step);
         tally.commands += 1;
-        tally.succeeded += usize::from(theirs.status == Status::Exit(0));
+        tally.succeeded += usize::from(ipvsadm.status == Status::Exit(0));
         let on = if step.only_lists() { On::OneTable } else { On::TwoTables };
-        match wanted::judge(on, step, &theirs, &ours) {
+        match wanted::judge(on, step, &ipvsadm, &ipvs_cli) {
             Verdict::Equal(titles) => titles.into_iter().for_each(|title| *tally.wanted.entry(title).or_default() += 1),
-            Verdict::TheirsBroke(title) => {
+            Verdict::IpvsadmBroke(title) => {
                 *tally.wanted.entry(title).or_default() += 1;
                 return Ok(tally);
             }
-            Verdict::Different => return Err(past.mismatch(step, &theirs, &ours)),
+            Verdict::Different => return Err(past.mismatch(step, &ipvsadm, &ipvs_cli)),
         }
-        past.add(step, &theirs);
+        past.add(step, &ipvsadm);
         if !step.only_lists() {
             tally.states += 1;
-            let succeeded = theirs.status == Status::Exit(0);
+            let succeeded = ipvsadm.status == Status::Exit(0);
             let printed = succeeded && (views == Views::Always || tally.succeeded.is_multiple_of(FEW));
             tally.printed += usize::from(printed);
             compare_states(pair, &past, printed)?;
@@ -111,18 +111,19 @@ pub(crate) fn play(pair: &Pair, steps: &[Step], views: Views) -> Result<Tally, M
 /// Both run what only lists on the same table, the original's: the kernel's own order is part of what is compared then.
 fn run(pair: &Pair, step: &Step) -> (Outcome, Outcome) {
     if step.only_lists() {
-        return list(&pair.theirs, step);
+        return list(&pair.ipvsadm, step);
     }
-    let theirs = pair.theirs.run(Target::Theirs, &step.command, &step.stdin);
-    (theirs, pair.ours.run(Target::Ours, &step.command, &step.stdin))
+    let ipvsadm = pair.ipvsadm.run(Target::Ipvsadm, &step.command, &step.stdin);
+    (ipvsadm, pair.ipvs_cli.run(Target::IpvsCli, &step.command, &step.stdin))
 }
 
 /// Both list the same table. A newer kernel rearranges its tables some time after they were filled: what differs is listed again, and is
 /// a difference only if it stays one.
 pub(crate) fn list(world: &World, step: &Step) -> (Outcome, Outcome) {
     let list = || {
-        let [theirs, ours] = [Target::Theirs, Target::Ours].map(|target| world.run(target, &step.command, &step.stdin));
-        (theirs, ours)
+        let [ipvsadm, ipvs_cli] =
+            [Target::Ipvsadm, Target::IpvsCli].map(|target| world.run(target, &step.command, &step.stdin));
+        (ipvsadm, ipvs_cli)
     };
     let mut listed = list();
     for _again in 0..LIST_AGAIN {
@@ -140,21 +141,22 @@ const LIST_AGAIN: usize = 3;
 const REARRANGED: Duration = Duration::from_millis(100);
 
 fn compare_states(pair: &Pair, past: &Past, printed: bool) -> Result<(), Mismatch> {
-    let (mut theirs, mut ours) = (pair.theirs.contents(), pair.ours.contents());
+    let (mut ipvsadm, mut ipvs_cli) = (pair.ipvsadm.contents(), pair.ipvs_cli.contents());
     if past.kept {
-        (theirs, ours) = (theirs.sorted(), ours.sorted());
+        (ipvsadm, ipvs_cli) = (ipvsadm.sorted(), ipvs_cli.sorted());
     }
-    let differ = theirs != ours;
+    let differ = ipvsadm != ipvs_cli;
     if differ || printed {
         let step = Step { command: views(), stdin: VIEWS.to_vec() };
-        let (printed_theirs, printed_ours) = (pair.theirs.views(), pair.ours.views());
-        if printed_theirs != printed_ours {
-            return Err(past.mismatch(&step, &printed_theirs, &printed_ours));
+        let (printed_ipvsadm, printed_ipvs_cli) = (pair.ipvsadm.views(), pair.ipvs_cli.views());
+        if printed_ipvsadm != printed_ipvs_cli {
+            return Err(past.mismatch(&step, &printed_ipvsadm, &printed_ipvs_cli));
         }
     }
     if differ {
-        let text = format!("{}\n# the kernel's state, theirs:\n# {theirs:?}\n# ours:\n# {ours:?}\n", past.source());
-        return Err(past.told(text));
+        let text =
+            format!("{}\n# the kernel's state, ipvsadm:\n# {ipvsadm:?}\n# ipvs-cli:\n# {ipvs_cli:?}\n", past.source());
+        return Err(past.into_mismatch(text));
     }
     Ok(())
 }
@@ -165,31 +167,31 @@ struct Past {
     lines: Vec<String>,
     /// How many were begun.
     steps: usize,
-    /// Was a table restored by the wrapper, which in ours keeps what stays? The servers of a service may have another order then.
+    /// Was a table restored by the wrapper, which in `ipvs-cli` keeps what stays? The servers of a service may have another order then.
     kept: bool,
 }
 
 impl Past {
-    fn add(&mut self, step: &Step, theirs: &Outcome) {
+    fn add(&mut self, step: &Step, ipvsadm: &Outcome) {
         self.kept |= step.command.program() == "ipvsadm-restore";
         self.lines.extend(step.to_source());
-        self.lines.extend(transcript(theirs));
+        self.lines.extend(transcript(ipvsadm));
     }
 
     fn source(&self) -> String {
         format!("@names\n\n{}", self.lines.join("\n"))
     }
 
-    fn mismatch(&self, step: &Step, theirs: &Outcome, ours: &Outcome) -> Mismatch {
+    fn mismatch(&self, step: &Step, ipvsadm: &Outcome, ipvs_cli: &Outcome) -> Mismatch {
         let mut lines = vec![self.source()];
         lines.extend(step.to_source());
-        lines.extend(transcript(theirs));
-        lines.push("DIFFERENCE (ours)".into());
-        lines.extend(transcript(ours));
-        self.told(lines.join("\n") + "\n")
+        lines.extend(transcript(ipvsadm));
+        lines.push("DIFFERENCE (ipvs-cli)".into());
+        lines.extend(transcript(ipvs_cli));
+        self.into_mismatch(lines.join("\n") + "\n")
     }
 
-    fn told(&self, transcript: String) -> Mismatch {
+    fn into_mismatch(&self, transcript: String) -> Mismatch {
         Mismatch { at: self.steps.saturating_sub(1), transcript }
     }
 }

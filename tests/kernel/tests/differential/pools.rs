@@ -314,7 +314,7 @@ pub(crate) const ODD: &[&str] = &[
     "*",
 ];
 
-/// Words for lines that make no sense. Without a dash between letters, and of dashes only the plain one: what ours reads into
+/// Words for lines that make no sense. Without a dash between letters, and of dashes only the plain one: what `ipvs-cli` reads into
 /// those, the original does not.
 pub(crate) const SOUP: &[&str] = &[
     "-A",

@@ -9,7 +9,7 @@ use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 use std::cell::{Cell, RefCell};
 
-/// So many commands belong to one seed.
+/// The number of commands of one seed.
 const COMMANDS_A_SEED: u64 = 500;
 
 /// What `cargo lab test` runs.
@@ -27,7 +27,7 @@ fn asked() -> (u64, u64) {
     (number("COMPAT_SEED").unwrap_or(DEFAULT_SEED), number("COMPAT_COUNT").unwrap_or(DEFAULT_COUNT))
 }
 
-/// One random table for so many random commands.
+/// The number of random commands for each random table.
 const COMMANDS_A_TABLE: u64 = 50;
 
 /// The trials with random tables.

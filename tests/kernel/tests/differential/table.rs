@@ -1,7 +1,7 @@
 //! The whole table: every command with every option, and with every two of them; every letter and every name.
 //!
 //! `COMPAT_PAIRS=all` takes all pairs of options, and does so on every kernel. Else only neighbours in the order in which wrong options
-//! are told, which is enough if that order is one, and only on one kernel: none of them has a say in what is understood.
+//! are compared, which is enough if that order is one, and only on one kernel: none of them has a say in what is understood.
 
 use crate::line::{Item, items, words};
 use crate::play::{self, Views};
@@ -162,7 +162,7 @@ fn letters() -> Vec<Step> {
         .flat_map(|letter| {
             [vec![format!("-{letter}")], vec!["-L".into(), format!("-{letter}")], vec![format!("-L{letter}")]]
         })
-        // Dashes between letters are read apart by ours: docs/compatibility.md.
+        // Dashes between letters are read apart by `ipvs-cli`: docs/compatibility.md.
         .filter(|words| words[0] != "-L-")
         .map(|words| Step::new(std::iter::once("ipvsadm".to_owned()).chain(words)))
         .collect()
@@ -181,7 +181,7 @@ fn long_names() -> Vec<Step> {
 
 /// A name that only the original knows would be in nobody's table.
 fn every_name_of_the_help_is_known() -> Result<(), Failed> {
-    let help = Pair::new().theirs.run(Target::Theirs, &Step::new(["ipvsadm", "-h"]).command, b"");
+    let help = Pair::new().ipvsadm.run(Target::Ipvsadm, &Step::new(["ipvsadm", "-h"]).command, b"");
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
     let names: BTreeSet<&str> = help
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
@@ -190,7 +190,7 @@ fn every_name_of_the_help_is_known() -> Result<(), Failed> {
         .collect();
     let unknown: Vec<&&str> = names.iter().filter(|name| grammar::by_long(name.as_bytes()).is_none()).collect();
     if names.len() < 40 || !unknown.is_empty() {
-        return Err(format!("{} names, of these unknown to ours: {unknown:?}", names.len()).into());
+        return Err(format!("{} names, of these unknown to ipvs-cli: {unknown:?}", names.len()).into());
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! Random tables: any address, mark and number that a command line can ask for. Listed by both programs in one namespace, they must look
-//! alike, also where the order wraps; saved and restored by ours, nothing may be lost.
+//! alike, also where the order wraps; saved and restored by `ipvs-cli`, nothing may be lost.
 
 use crate::play::{self, Tally};
 use crate::pools;
@@ -30,10 +30,10 @@ const VIEWS: &str = "-L -n
 -S -n
 ";
 
-/// So many tables in memory, where it is quick.
+/// The number of tables in memory, where it is quick.
 const IN_MEMORY: u32 = 500;
 
-/// The trials; on the kernel with so many tables.
+/// The trials; on the kernel with this many tables.
 pub(crate) fn trials(seed: u64, tables: u32) -> Vec<Trial> {
     vec![
         Trial::test("fake::save_and_restore_lose_nothing", move || run(seed, IN_MEMORY, saved_in_memory)),
@@ -64,11 +64,11 @@ fn restored(script: impl Into<Vec<u8>>) -> Step {
 /// Both list the same namespace: the kernel's own order decides where ipvsadm's comparison contradicts itself.
 fn listed(pair: &Pair, script: &str) -> Result<(), String> {
     pair.renew();
-    let world = &pair.theirs;
+    let world = &pair.ipvsadm;
     let (fill, views) = (restored(script), restored(VIEWS));
-    world.run(Target::Theirs, &fill.command, &fill.stdin);
-    let (theirs, ours) = play::list(world, &views);
-    match wanted::judge(On::OneTable, &views, &theirs, &ours) {
+    world.run(Target::Ipvsadm, &fill.command, &fill.stdin);
+    let (ipvsadm, ipvs_cli) = play::list(world, &views);
+    match wanted::judge(On::OneTable, &views, &ipvsadm, &ipvs_cli) {
         Verdict::Equal(titles) => {
             let mut tally = Tally { commands: VIEWS.lines().count(), ..Tally::default() };
             titles.into_iter().for_each(|title| *tally.wanted.entry(title).or_default() += 1);
@@ -76,9 +76,9 @@ fn listed(pair: &Pair, script: &str) -> Result<(), String> {
             Ok(())
         }
         _ => Err(format!(
-            "{views:?}\n{}\nDIFFERENCE (ours)\n{}",
-            transcript(&theirs).join("\n"),
-            transcript(&ours).join("\n")
+            "{views:?}\n{}\nDIFFERENCE (ipvs-cli)\n{}",
+            transcript(&ipvsadm).join("\n"),
+            transcript(&ipvs_cli).join("\n")
         )),
     }
 }
@@ -87,15 +87,15 @@ fn listed(pair: &Pair, script: &str) -> Result<(), String> {
 fn saved(pair: &Pair, script: &str) -> Result<(), String> {
     pair.renew();
     let fill = restored(script);
-    pair.ours.run(Target::Ours, &fill.command, &fill.stdin);
+    pair.ipvs_cli.run(Target::IpvsCli, &fill.command, &fill.stdin);
     let save = Step::new(["ipvsadm-save", "-n"]);
-    let saved = pair.ours.run(Target::Ours, &save.command, b"");
+    let saved = pair.ipvs_cli.run(Target::IpvsCli, &save.command, b"");
     let restore = restored(saved.stdout);
-    let restored = pair.theirs.run(Target::Ours, &restore.command, &restore.stdin);
+    let restored = pair.ipvsadm.run(Target::IpvsCli, &restore.command, &restore.stdin);
     if !restored.stderr.is_empty() {
         return Err(format!("{restore:?}\n{}", transcript(&restored).join("\n")));
     }
-    equal(pair.ours.contents(), pair.theirs.contents(), &restore.stdin)
+    equal(pair.ipvs_cli.contents(), pair.ipvsadm.contents(), &restore.stdin)
 }
 
 fn equal(before: Contents, after: Contents, saved: &[u8]) -> Result<(), String> {
@@ -122,7 +122,7 @@ fn saved_in_memory(script: &str) -> Result<(), String> {
     equal(before?, after?, &saved)
 }
 
-/// Ours in this process: what it prints on both streams.
+/// `ipvs-cli` in this process: what it prints on both streams.
 fn call(kernel: &mut Director, arguments: &str, mut stdin: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let argv: Vec<_> = std::iter::once("ipvsadm").chain(arguments.split(' ')).map(Into::into).collect();
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());

@@ -28,7 +28,7 @@ pub(crate) enum Verdict {
     /// Equal but for these differences, mostly none.
     Equal(Vec<&'static str>),
     /// The original crashed or hung where it is known to, so that the worlds can't be compared any further.
-    TheirsBroke(&'static str),
+    IpvsadmBroke(&'static str),
     /// Not what is wanted.
     Different,
 }
@@ -55,31 +55,33 @@ pub(crate) enum On {
     TwoTables,
 }
 
-/// Compares what the original did with what ours did.
-pub(crate) fn judge(on: On, step: &Step, theirs: &Outcome, ours: &Outcome) -> Verdict {
-    if let Some(title) = broke(step, theirs, ours) {
-        return Verdict::TheirsBroke(title);
+/// Compares what the original did with what `ipvs-cli` did.
+pub(crate) fn judge(on: On, step: &Step, ipvsadm: &Outcome, ipvs_cli: &Outcome) -> Verdict {
+    if let Some(title) = broke(step, ipvsadm, ipvs_cli) {
+        return Verdict::IpvsadmBroke(title);
     }
-    if theirs.stderr != ours.stderr || theirs.status != ours.status {
+    if ipvsadm.stderr != ipvs_cli.stderr || ipvsadm.status != ipvs_cli.status {
         return Verdict::Different;
     }
     let mut titles = Vec::new();
-    let equal = match equal_text(&theirs.stdout, &ours.stdout, &mut titles) {
+    let equal = match equal_text(&ipvsadm.stdout, &ipvs_cli.stdout, &mut titles) {
         false if on == On::TwoTables && unsorted(step) => {
-            equal_in_some_order(&theirs.stdout, &ours.stdout, &mut titles)
+            equal_in_some_order(&ipvsadm.stdout, &ipvs_cli.stdout, &mut titles)
         }
         equal => equal,
     };
     if equal { Verdict::Equal(titles) } else { Verdict::Different }
 }
 
-fn broke(step: &Step, theirs: &Outcome, ours: &Outcome) -> Option<&'static str> {
+fn broke(step: &Step, ipvsadm: &Outcome, ipvs_cli: &Outcome) -> Option<&'static str> {
     let has = |part: &[u8]| {
         step.arguments().chain([&step.stdin[..]]).any(|text| text.windows(part.len()).any(|window| window == part))
     };
-    match theirs.status {
-        Status::Signal(11) if ours.status == Status::Exit(2) && refuses_commas(&ours.stderr) => Some(ONLY_COMMAS),
-        _ if step.command.program() == "ipvsadm-restore" && says(&theirs.stderr, GREP_GAVE_UP) => Some(NO_SCRIPT),
+    match ipvsadm.status {
+        Status::Signal(11) if ipvs_cli.status == Status::Exit(2) && refuses_commas(&ipvs_cli.stderr) => {
+            Some(ONLY_COMMAS)
+        }
+        _ if step.command.program() == "ipvsadm-restore" && says(&ipvsadm.stderr, GREP_GAVE_UP) => Some(NO_SCRIPT),
         Status::NoAnswer if has(b"!#:+") => Some(NOTHING_TO_REPLACE),
         Status::NoAnswer if has(b"--stop-daemon") => Some(STOPPED_DAEMON),
         _ => None,
@@ -103,36 +105,37 @@ fn unsorted(step: &Step) -> bool {
     step.reads_commands() && step.stdin.split(u8::is_ascii_whitespace).any(|word| word == b"--nosort")
 }
 
-fn equal_text(theirs: &[u8], ours: &[u8], titles: &mut Vec<&'static str>) -> bool {
-    if theirs == ours {
+fn equal_text(ipvsadm: &[u8], ipvs_cli: &[u8], titles: &mut Vec<&'static str>) -> bool {
+    if ipvsadm == ipvs_cli {
         return true;
     }
-    let (theirs, ours) = (lines(theirs), lines(ours));
-    theirs.len() == ours.len() && theirs.iter().zip(&ours).all(|(theirs, ours)| equal_line(theirs, ours, titles))
+    let (ipvsadm, ipvs_cli) = (lines(ipvsadm), lines(ipvs_cli));
+    ipvsadm.len() == ipvs_cli.len()
+        && ipvsadm.iter().zip(&ipvs_cli).all(|(ipvsadm, ipvs_cli)| equal_line(ipvsadm, ipvs_cli, titles))
 }
 
-fn equal_in_some_order(theirs: &[u8], ours: &[u8], titles: &mut Vec<&'static str>) -> bool {
-    let (theirs, mut ours) = (lines(theirs), lines(ours));
-    theirs.iter().all(|theirs| {
-        let at = ours.iter().position(|ours| equal_line(theirs, ours, titles));
-        at.map(|at| ours.swap_remove(at)).is_some()
-    }) && ours.is_empty()
+fn equal_in_some_order(ipvsadm: &[u8], ipvs_cli: &[u8], titles: &mut Vec<&'static str>) -> bool {
+    let (ipvsadm, mut ipvs_cli) = (lines(ipvsadm), lines(ipvs_cli));
+    ipvsadm.iter().all(|ipvsadm| {
+        let at = ipvs_cli.iter().position(|ipvs_cli| equal_line(ipvsadm, ipvs_cli, titles));
+        at.map(|at| ipvs_cli.swap_remove(at)).is_some()
+    }) && ipvs_cli.is_empty()
 }
 
 fn lines(text: &[u8]) -> Vec<String> {
     String::from_utf8_lossy(text).split('\n').map(str::to_owned).collect()
 }
 
-fn equal_line(theirs: &str, ours: &str, titles: &mut Vec<&'static str>) -> bool {
-    if theirs == ours {
+fn equal_line(ipvsadm: &str, ipvs_cli: &str, titles: &mut Vec<&'static str>) -> bool {
+    if ipvsadm == ipvs_cli {
         return true;
     }
-    let short = without_thresholds(ours).filter(|_| theirs.starts_with("-a "));
-    let ours = short.as_deref().unwrap_or(ours);
-    let flagless = without_third_flag(ours);
-    let ours = flagless.as_deref().unwrap_or(ours);
-    let unsigned = with_unsigned_mark(theirs).iter().any(|theirs| theirs == ours);
-    let equal = unsigned || theirs == ours;
+    let short = without_thresholds(ipvs_cli).filter(|_| ipvsadm.starts_with("-a "));
+    let ipvs_cli = short.as_deref().unwrap_or(ipvs_cli);
+    let flagless = without_third_flag(ipvs_cli);
+    let ipvs_cli = flagless.as_deref().unwrap_or(ipvs_cli);
+    let unsigned = with_unsigned_mark(ipvsadm).iter().any(|ipvsadm| ipvsadm == ipvs_cli);
+    let equal = unsigned || ipvsadm == ipvs_cli;
     if equal {
         titles.extend(short.is_some().then_some(SAVED_THRESHOLDS));
         titles.extend(flagless.is_some().then_some(SAVED_FLAG));
@@ -204,9 +207,9 @@ pub(crate) fn check() -> Result<(), libtest_mimic::Failed> {
         (text("-A -f 2 -s rr -b "), text("-A -f 2 -s rr -b flag-3"), false),
         (text("-A -f 2 -s rr"), text("-A -f 2 -s rr -x 5"), false),
     ];
-    for (theirs, ours, equal) in pairs {
-        if equal_text(theirs.as_bytes(), ours.as_bytes(), &mut Vec::new()) != equal {
-            return Err(format!("equal: {equal}\n  {theirs}\n  {ours}").into());
+    for (ipvsadm, ipvs_cli, equal) in pairs {
+        if equal_text(ipvsadm.as_bytes(), ipvs_cli.as_bytes(), &mut Vec::new()) != equal {
+            return Err(format!("equal: {equal}\n  {ipvsadm}\n  {ipvs_cli}").into());
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Two network namespaces of one kernel: in one the original works, in the other ours.
+//! Two network namespaces of one kernel: in one the original works, in the other `ipvs-cli`.
 
 use crate::wanted;
 use ipvs::Client;
@@ -33,8 +33,8 @@ pub(crate) struct World {
 }
 
 struct Inside {
-    theirs: Box<dyn Session>,
-    ours: Box<dyn Session>,
+    ipvsadm: Box<dyn Session>,
+    ipvs_cli: Box<dyn Session>,
     client: Client,
 }
 
@@ -45,8 +45,9 @@ impl World {
         thread::spawn(move || {
             let program = target.program().unwrap_or_else(|error| panic!("{error}"));
             sandbox::enter(&program).unwrap_or_else(|error| panic!("{error}"));
-            let [theirs, ours] = [Target::Theirs, Target::Ours].map(|target| target.session().expect("it is named"));
-            let mut inside = Inside { theirs, ours, client: connect() };
+            let [ipvsadm, ipvs_cli] =
+                [Target::Ipvsadm, Target::IpvsCli].map(|target| target.session().expect("it is named"));
+            let mut inside = Inside { ipvsadm, ipvs_cli, client: connect() };
             receiver.into_iter().for_each(|job| job(&mut inside));
         });
         Self { jobs }
@@ -64,16 +65,16 @@ impl World {
     pub(crate) fn run(&self, target: Target, command: &CommandLine, stdin: &[u8]) -> Outcome {
         let (command, stdin) = (command.clone(), stdin.to_vec());
         self.ask(move |inside| {
-            let session = if target == Target::Theirs { &mut inside.theirs } else { &mut inside.ours };
+            let session = if target == Target::Ipvsadm { &mut inside.ipvsadm } else { &mut inside.ipvs_cli };
             let request = Request { command: &command, stdin: &stdin, deadline: DEADLINE };
             let outcome = session.run(request).unwrap_or_else(|error| panic!("{:?}: {error}", command.argv));
             wanted::without_size(outcome)
         })
     }
 
-    /// The kernel's state as the original prints it, whoever made it.
+    /// The kernel's state as the original prints it.
     pub(crate) fn views(&self) -> Outcome {
-        self.run(Target::Theirs, &views(), VIEWS)
+        self.run(Target::Ipvsadm, &views(), VIEWS)
     }
 
     /// The kernel's state as our library reads it: quicker, and with what the original prints nowhere.
@@ -101,23 +102,23 @@ fn connect() -> Client {
 /// The two worlds.
 pub(crate) struct Pair {
     /// Where the original works.
-    pub(crate) theirs: World,
-    /// Where ours works.
-    pub(crate) ours: World,
+    pub(crate) ipvsadm: World,
+    /// Where `ipvs-cli` works.
+    pub(crate) ipvs_cli: World,
 }
 
 impl Pair {
     /// Two new ones, on a kernel that has loaded all its schedulers.
     pub(crate) fn new() -> Self {
-        let pair = Self { theirs: World::of(Target::Theirs), ours: World::of(Target::Ours) };
-        pair.theirs.run(Target::Theirs, &views(), LOAD_ALL.as_bytes());
+        let pair = Self { ipvsadm: World::of(Target::Ipvsadm), ipvs_cli: World::of(Target::IpvsCli) };
+        pair.ipvsadm.run(Target::Ipvsadm, &views(), LOAD_ALL.as_bytes());
         pair
     }
 
     /// Empties both.
     pub(crate) fn renew(&self) {
-        self.theirs.renew();
-        self.ours.renew();
+        self.ipvsadm.renew();
+        self.ipvs_cli.renew();
     }
 }
 

@@ -58,7 +58,7 @@ impl Clients {
         thread::scope(|scope| scope.spawn(start).join().unwrap())
     }
 
-    /// Waits for so many more of the new ones.
+    /// Waits for this number of further new ones.
     pub(crate) fn wait_for_new(&self, count: u64) {
         let wanted = self.made.load(Relaxed) + count;
         while self.made.load(Relaxed) < wanted && !self.short.is_finished() {

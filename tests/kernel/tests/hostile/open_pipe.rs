@@ -16,12 +16,12 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 #[test]
 fn the_original() {
-    feed_line_by_line(Target::Theirs);
+    feed_line_by_line(Target::Ipvsadm);
 }
 
 #[test]
-fn ours() {
-    feed_line_by_line(Target::Ours);
+fn ipvs_cli() {
+    feed_line_by_line(Target::IpvsCli);
 }
 
 fn feed_line_by_line(target: Target) {
@@ -46,14 +46,14 @@ fn feed_line_by_line(target: Target) {
 /// A name that takes long to look up holds back no line before it.
 #[test]
 fn a_slow_name_service() {
-    shell::with(Target::Ours, |shell| {
+    shell::with(Target::IpvsCli, |shell| {
         let slow = Path::new("/run/slow");
         fs::create_dir_all(slow).expect("/run is the guest's own");
         fs::write(slow.join("getent"), "#!/bin/sh\nwhile ! [ -e /run/slow/answer ]; do sleep 0.05; done\n")
             .expect("/run can be written");
-        fs::set_permissions(slow.join("getent"), Permissions::from_mode(0o755)).expect("it is ours");
+        fs::set_permissions(slow.join("getent"), Permissions::from_mode(0o755)).expect("this process owns it");
         let path = format!("{}:{}", slow.display(), std::env::var("PATH").unwrap_or_default());
-        let mut command = Command::new(shell::program(Target::Ours));
+        let mut command = Command::new(shell::program(Target::IpvsCli));
         command.arg("-R").env("PATH", path).stdin(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
         say(&mut child, "-A -t 192.0.2.1:80 -s rr\n-A -t slow.example.net:80 -s rr\n");

@@ -1,4 +1,4 @@
-//! The same bad input for the original and for ours, each in a network namespace of its own.
+//! The same bad input for the original and for `ipvs-cli`, each in a network namespace of its own.
 
 use crate::shell::{self, Shell};
 use kernel_tests::target::{Outcome, Target};
@@ -43,7 +43,7 @@ impl World<'_> {
 /// # Panics
 /// With everything that differs.
 pub(crate) fn equal(work: impl Fn(&mut World<'_>) + Sync) {
-    let [theirs, ours] = [Target::Theirs, Target::Ours].map(|target| {
+    let [ipvsadm, ipvs_cli] = [Target::Ipvsadm, Target::IpvsCli].map(|target| {
         shell::with(target, |shell| {
             let mut world = World { shell, done: Vec::new() };
             work(&mut world);
@@ -52,15 +52,15 @@ pub(crate) fn equal(work: impl Fn(&mut World<'_>) + Sync) {
         })
     });
     let mut faults = Vec::new();
-    for ((name, theirs), (_, ours)) in theirs.0.iter().zip(&ours.0) {
-        assert_sound(name, ours);
-        if theirs != ours {
-            faults.push(format!("{name}\n  theirs: {}\n  ours:   {}", describe(theirs), describe(ours)));
+    for ((name, ipvsadm), (_, ipvs_cli)) in ipvsadm.0.iter().zip(&ipvs_cli.0) {
+        assert_sound(name, ipvs_cli);
+        if ipvsadm != ipvs_cli {
+            faults.push(format!("{name}\n  ipvsadm: {}\n  ipvs-cli: {}", describe(ipvsadm), describe(ipvs_cli)));
         }
     }
-    if theirs.1 != ours.1 {
-        let tables = [theirs.1, ours.1].map(|table| table.iter().map(describe).collect::<Vec<_>>().join("\n"));
-        faults.push(format!("the tables differ\n  theirs: {}\n  ours:   {}", tables[0], tables[1]));
+    if ipvsadm.1 != ipvs_cli.1 {
+        let tables = [ipvsadm.1, ipvs_cli.1].map(|table| table.iter().map(describe).collect::<Vec<_>>().join("\n"));
+        faults.push(format!("the tables differ\n  ipvsadm: {}\n  ipvs-cli: {}", tables[0], tables[1]));
     }
     assert!(faults.is_empty(), "{} differences\n{}", faults.len(), faults.join("\n"));
 }

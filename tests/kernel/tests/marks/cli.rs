@@ -206,14 +206,14 @@ fn a_file_is_the_whole_setup() -> Result<(), Lacking> {
         done(0, "1 service deleted with 2 destinations; 1 mark rule deleted\n")
     );
     assert_eq!(feed("mark list", ""), done(0, ""));
-    assert_eq!(feed("mark list --owner other", ""), done(0, "5 tcp:10.9.0.1:81\n"), "not ours");
+    assert_eq!(feed("mark list --owner other", ""), done(0, "5 tcp:10.9.0.1:81\n"), "of another owner");
     assert!(TcpStream::connect("10.9.0.1:80").is_err(), "mark and service are gone");
     Ok(())
 }
 
-/// Tells everybody who connects who it is.
+/// Sends its name to each client.
 fn serve(at: SocketAddr) {
-    let listener = TcpListener::bind(at).expect("an address of ours");
+    let listener = TcpListener::bind(at).expect("an address of this machine");
     thread::spawn(move || {
         for stream in listener.incoming() {
             let _ = stream.and_then(|mut stream| stream.write_all(at.ip().to_string().as_bytes()));

@@ -11,8 +11,8 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("nft_packets_get_the_marks_that_the_rules_say", || check_at_random(Variant::Nft)),
     ("legacy_leaves_no_trace", || leaves_no_trace(Variant::Legacy)),
     ("nft_leaves_no_trace", || leaves_no_trace(Variant::Nft)),
-    ("legacy_leaves_what_is_not_ours", || leaves_what_is_not_ours(Variant::Legacy)),
-    ("nft_leaves_what_is_not_ours", || leaves_what_is_not_ours(Variant::Nft)),
+    ("legacy_leaves_rules_of_other_programs", || leaves_rules_of_other_programs(Variant::Legacy)),
+    ("nft_leaves_rules_of_other_programs", || leaves_rules_of_other_programs(Variant::Nft)),
     ("the_machines_own_iptables_is_found", the_machines_own_iptables_is_found),
     ("legacy_stays_in_the_network_where_it_was_opened", || stays_where_it_was_opened(Variant::Legacy)),
     ("nft_stays_in_the_network_where_it_was_opened", || stays_where_it_was_opened(Variant::Nft)),
@@ -50,12 +50,12 @@ fn stays_where_it_was_opened(variant: Variant) -> Result<(), Lacking> {
 fn check_at_random(variant: Variant) -> Result<(), Lacking> {
     // Each starts a dozen programs, which takes a guest a second.
     let mut backend = Backend::Iptables(open(Owner::default(), variant)?);
-    restore_theirs(variant);
+    restore_foreign_rules(variant);
     super::model::check_at_random(&mut backend, 25, &|| saved(variant));
     Ok(())
 }
 
-/// All rules of the variant's programs, as they tell them.
+/// All rules of the variant's programs, as they save them.
 fn saved(variant: Variant) -> String {
     let suffix = variant.to_string().replace("iptables", "");
     let all = ["iptables", "ip6tables"].map(|program| run_program(&format!("{program}{suffix}-save"), &[], ""));
@@ -85,7 +85,7 @@ fn some_rules() -> Vec<fwmark::MarkRule> {
     web.into_iter().chain([v6, own].map(|line| line.expect("a line").rule)).collect()
 }
 
-const THEIRS: &str = "*mangle
+const FOREIGN_RULES: &str = "*mangle
 :mine - [0:0]
 -A PREROUTING -d 127.0.0.0/8 -j mine
 -A OUTPUT -p icmp -j ACCEPT
@@ -93,21 +93,21 @@ const THEIRS: &str = "*mangle
 COMMIT
 ";
 
-fn restore_theirs(variant: Variant) {
+fn restore_foreign_rules(variant: Variant) {
     let suffix = variant.to_string().replace("iptables", "");
     for program in ["iptables", "ip6tables"] {
-        let theirs = if program == "iptables" {
-            THEIRS.into()
+        let foreign_rules = if program == "iptables" {
+            FOREIGN_RULES.into()
         } else {
-            THEIRS.replace("127.0.0.0/8", "::1/128").replace("icmp", "ipv6-icmp")
+            FOREIGN_RULES.replace("127.0.0.0/8", "::1/128").replace("icmp", "ipv6-icmp")
         };
-        run_program(&format!("{program}{suffix}-restore"), &[], &theirs);
+        run_program(&format!("{program}{suffix}-restore"), &[], &foreign_rules);
     }
 }
 
 fn leaves_no_trace(variant: Variant) -> Result<(), Lacking> {
     let iptables = open(Owner::default(), variant)?;
-    restore_theirs(variant);
+    restore_foreign_rules(variant);
     let before = saved(variant);
     assert!(iptables.apply(&some_rules()).unwrap());
     let during = saved(variant);
@@ -122,7 +122,7 @@ fn leaves_no_trace(variant: Variant) -> Result<(), Lacking> {
     Ok(())
 }
 
-fn leaves_what_is_not_ours(variant: Variant) -> Result<(), Lacking> {
+fn leaves_rules_of_other_programs(variant: Variant) -> Result<(), Lacking> {
     let [one, other] = [open(owner("one"), variant)?, open(owner("other"), variant)?];
     let [first, second] =
         ["-d 127.0.0.1 -j MARK --set-mark 1", "-d 127.0.0.2 -j MARK --set-mark 2"].map(|line| lines(&[line]));
@@ -136,11 +136,11 @@ fn leaves_what_is_not_ours(variant: Variant) -> Result<(), Lacking> {
     assert_eq!(mark_of("127.0.0.1".parse().unwrap(), "127.0.0.2:7000".parse().unwrap()), 2);
 
     let suffix = variant.to_string().replace("iptables", "");
-    let foreign = "*mangle\n:theirs-in - [0:0]\n-A theirs-in -j ACCEPT\nCOMMIT\n";
+    let foreign = "*mangle\n:other-in - [0:0]\n-A other-in -j ACCEPT\nCOMMIT\n";
     run_program(&format!("iptables{suffix}-restore"), &["--noflush"], foreign);
     let before = saved(variant);
-    let refused = Iptables::open_variant(owner("theirs"), variant);
-    assert!(matches!(&refused, Err(BackendError::Foreign { name, .. }) if name == "theirs-in"), "{refused:?}");
+    let refused = Iptables::open_variant(owner("other"), variant);
+    assert!(matches!(&refused, Err(BackendError::Foreign { name, .. }) if name == "other-in"), "{refused:?}");
     assert_eq!(saved(variant), before);
     Ok(())
 }

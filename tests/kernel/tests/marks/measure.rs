@@ -12,7 +12,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[("cost_of_a_packet", cost_of_a_packe
 const COUNTS: [u32; 5] = [0, 1, 100, 1_000, 10_000];
 const PORT: u16 = 7000;
 const PACKETS: u32 = 2_000;
-/// The least of so many rounds: whatever else the machine does only adds.
+/// The least of this many rounds is taken: other work of the machine only adds.
 const ROUNDS: u32 = 50;
 
 fn cost_of_a_packet() -> Result<(), Lacking> {
@@ -45,7 +45,7 @@ fn address(number: u32) -> Ipv4Addr {
 
 /// Of one packet, with these rules and no others.
 fn cost(backend: &mut Backend, rules: &[MarkRule], last: u32) -> Duration {
-    backend.apply(rules).expect("rules of ours");
+    backend.apply(rules).expect("valid rules");
     let to = SocketAddr::new(address(last).into(), PORT);
     // Nobody reads: when its buffer is full, packets are dropped there, behind the rules.
     let server = UdpSocket::bind(to).expect("an address of the loopback interface");
@@ -60,6 +60,6 @@ fn cost(backend: &mut Backend, rules: &[MarkRule], last: u32) -> Duration {
         least = least.min(start.elapsed());
     }
     drop(server);
-    backend.remove().expect("rules of ours");
+    backend.remove().expect("valid rules");
     least / PACKETS
 }

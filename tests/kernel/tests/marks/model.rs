@@ -1,4 +1,4 @@
-//! What every back end must do, whatever the rules: packets get the marks that the rules say, and the rules are told back.
+//! What every back end must do, whatever the rules: packets get the marks that the rules say, and the rules are listed again.
 
 use super::packets::{expected, mark_of};
 use super::rules::{packets, rules};
@@ -7,10 +7,10 @@ use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use proptest::{prop_assert, prop_assert_eq};
 use std::cell::RefCell;
 
-/// Tries `MODEL_CASES` rule sets, or as many as usual; `MODEL_SEED` repeats a run. What `everybodys` says of all rules, whoever's they
-/// are, is the same whenever ours are removed.
-pub(crate) fn check_at_random(backend: &mut Backend, usual: u32, everybodys: &dyn Fn() -> String) {
-    let before = everybodys();
+/// Tries `MODEL_CASES` rule sets, or as many as usual; `MODEL_SEED` repeats a run. `all_rules` lists
+/// the rules of all programs: the same whenever those of the test are removed.
+pub(crate) fn check_at_random(backend: &mut Backend, usual: u32, all_rules: &dyn Fn() -> String) {
+    let before = all_rules();
     assert!(!before.is_empty(), "others have rules, too");
     let number = |name: &str, default: u32| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
     let config = Config {
@@ -23,7 +23,7 @@ pub(crate) fn check_at_random(backend: &mut Backend, usual: u32, everybodys: &dy
     let result = TestRunner::new(config).run(&rules(8), |rules| {
         let is_removed = check(&mut backend.borrow_mut(), &rules)?;
         if is_removed {
-            prop_assert_eq!(everybodys(), before.as_str());
+            prop_assert_eq!(all_rules(), before.as_str());
         }
         Ok(())
     });

@@ -10,7 +10,7 @@ use std::process::Command;
 pub(crate) const TESTS: &[(&str, Test)] = &[
     ("packets_get_the_marks_that_the_rules_say", packets_get_the_marks_that_the_rules_say),
     ("an_owner_touches_nothing_but_its_own", an_owner_touches_nothing_but_its_own),
-    ("a_table_that_is_not_ours_is_left_alone", a_table_that_is_not_ours_is_left_alone),
+    ("a_table_of_another_program_is_left_alone", a_table_of_another_program_is_left_alone),
     ("the_program_nft_shows_our_table", the_program_nft_shows_our_table),
     ("rules_that_the_program_nft_made_are_understood", rules_that_the_program_nft_made_are_understood),
     ("ten_thousand_rules_are_one_transaction", ten_thousand_rules_are_one_transaction),
@@ -35,12 +35,12 @@ pub(crate) fn lines(lines: &[&str]) -> Vec<MarkRule> {
 
 fn packets_get_the_marks_that_the_rules_say() -> Result<(), Lacking> {
     open(owner("other"))?.apply(&lines(&["-d 192.0.2.9 -j MARK --set-mark 9"])).unwrap();
-    super::model::check_at_random(&mut Backend::Nftables(open(Owner::default())?), 200, &everybodys_rules);
+    super::model::check_at_random(&mut Backend::Nftables(open(Owner::default())?), 200, &all_rules);
     Ok(())
 }
 
-/// As the program nft shows them; without it, as we see those of everybody but an owner that nobody is.
-fn everybodys_rules() -> String {
+/// As the program nft shows them; without it, the rules of all programs but an owner that does not exist.
+fn all_rules() -> String {
     nft("list ruleset").unwrap_or_else(|_| {
         let foreign = open(owner("nobody")).map(|mut nftables| nftables.others().expect("rules can be read"));
         foreign.expect("nftables is here").iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
@@ -70,7 +70,7 @@ fn an_owner_touches_nothing_but_its_own() -> Result<(), Lacking> {
     Ok(())
 }
 
-fn a_table_that_is_not_ours_is_left_alone() -> Result<(), Lacking> {
+fn a_table_of_another_program_is_left_alone() -> Result<(), Lacking> {
     let mut nftables = open(owner("shop"))?;
     create_table("shop");
     let rules = lines(&["-d 127.0.0.1 -j MARK --set-mark 1"]);
@@ -103,7 +103,7 @@ fn create_table(name: &str) {
     assert_eq!(reply[16..20], [0; 4], "the kernel refuses the table");
 }
 
-/// What the program says of the rule set when it is told this; in the lab, it is Debian's.
+/// What the program nft prints for these arguments; in the lab, it is Debian's.
 fn nft(input: &str) -> Result<String, Lacking> {
     match Command::new("nft").arg(input).output() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Lacking("there is no program nft".to_owned())),
@@ -146,10 +146,11 @@ fn rules_that_the_program_nft_made_are_understood() -> Result<(), Lacking> {
             }
             chain post { type filter hook postrouting priority mangle; meta mark set 1; }
         }")?;
-    let told = nftables.others().unwrap();
-    let mut told: Vec<_> = told.iter().map(|foreign| format!("{} ({})", foreign.effect(), foreign.packets())).collect();
-    told.sort();
-    assert_eq!(told, include_str!("others.txt").lines().collect::<Vec<_>>());
+    let others = nftables.others().unwrap();
+    let mut others: Vec<_> =
+        others.iter().map(|foreign| format!("{} ({})", foreign.effect(), foreign.packets())).collect();
+    others.sort();
+    assert_eq!(others, include_str!("others.txt").lines().collect::<Vec<_>>());
     Ok(())
 }
 

@@ -9,7 +9,7 @@ const V4: [&str; 6] = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.0/30", "1
 const V6: [&str; 4] = ["::1", "::2", "::/64", "::/0"];
 const INTERFACES: [&str; 5] = ["lo", "l+", "+", "eth0", "eth+"];
 
-/// Up to so many rules of both families.
+/// Up to `most` rules of both families.
 pub(crate) fn rules(most: usize) -> impl Strategy<Value = Vec<MarkRule>> {
     prop::collection::vec(rule(), 0..=most)
 }

@@ -32,7 +32,7 @@ fn apply_beside_ipvsadm_restore_leaves_no_rule_missing() {
     fs::write(&file, text.trim_start_matches("-C\n")).unwrap();
     for offset in offsets() {
         world.client.flush().unwrap();
-        let mut restore = Command::new(Target::Theirs.program().unwrap());
+        let mut restore = Command::new(Target::Ipvsadm.program().unwrap());
         restore.arg("-R").stdin(File::open(&file).unwrap()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut restore = restore.spawn().unwrap();
         thread::sleep(offset);

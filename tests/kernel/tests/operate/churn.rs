@@ -136,13 +136,13 @@ fn saves_and_applies_are_whole_beside_other_namespaces() {
             assert!(is_held(&tables[now]), "apply {round}: {applied:?}");
             applies += u32::from(applied.status != 0);
 
-            let saved = save(Target::Ours);
+            let saved = save(Target::IpvsCli);
             match saved.status {
                 0 => assert!(is_all(&saved, &rules[now]), "save {round}: {} lines", saved.stdout.lines().count()),
                 _ => assert!(says_unstable(&saved), "save {round}: {}", saved.stderr),
             }
             saves += u32::from(saved.status != 0);
-            short += u32::from(!is_all(&save(Target::Theirs), &rules[now]));
+            short += u32::from(!is_all(&save(Target::Ipvsadm), &rules[now]));
         }
         println!(
             "{namespaces} namespaces, pauses of {milliseconds} ms, {} tables: of {rounds} applies and {rounds} saves \

@@ -20,7 +20,7 @@ fn a_refusal_midway_is_undone_and_told_with_its_line() {
     assert!(world.holds(&before));
 }
 
-/// The original clears, and goes on from line to line. So does ours when there is no other way.
+/// The original clears, and goes on from line to line. So does `ipvs-cli` when there is no other way.
 #[test]
 fn ipvsadm_restore_does_as_the_original() {
     let mut world = World::new();

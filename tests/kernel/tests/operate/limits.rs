@@ -7,7 +7,7 @@ use std::{fs, thread};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::world::{World, ours, program, rules, start, strace};
+use super::world::{World, ipvs_cli, program, rules, start, strace};
 
 fn state(pid: u32) -> String {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -18,7 +18,7 @@ fn state(pid: u32) -> String {
 fn stopped(world: &World) -> std::process::Child {
     // It may be done before it is stopped: then once more, with something else to do.
     for services in (2000..).step_by(500) {
-        let mut child = start(ours("apply -"), &rules(1..=services, 1));
+        let mut child = start(ipvs_cli("apply -"), &rules(1..=services, 1));
         let holds = || world.run("apply --wait 0 -", "-A -f 9").stderr.contains("is at work on this director");
         while child.try_wait().unwrap().is_none() {
             if holds() {

@@ -222,7 +222,7 @@ fn an_asynchronous_client_without_a_runtime_is_an_error() {
     assert!(matches!(client.try_clone(), Err(Error::NoRuntime)));
 }
 
-/// Before Linux 5.14 a socket does not tell by a number in which namespace it is: played by a filter of system calls.
+/// Before Linux 5.14 a socket has no cookie of its namespace: a filter of system calls simulates it.
 #[test]
 fn a_kernel_that_tells_no_cookies_is_asked_by_descriptor() {
     let world = World::new();

@@ -23,10 +23,10 @@ const SERVERS: u32 = 30;
 /// A machine without memory is slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// So many megabytes it has, at first, and more each time.
+/// Its megabytes at first; more each time.
 const ROOM: Range<u64> = 32..160;
 const MORE: usize = 8;
-/// So many whoever looks at what it did.
+/// The megabytes of the process that looks at what it did.
 const PLENTY: u64 = 200;
 
 #[test]
@@ -105,7 +105,7 @@ fn may_be_killed(process: &str, score: &str) -> io::Result<()> {
 struct Filler {
     place: String,
     file: File,
-    /// Ours, in memory. One on a disk would be dropped from memory and read again, page by page, for long, before anybody is killed.
+    /// `ipvs-cli`, in memory: the kernel would drop one on a disk and read it again, page by page, before it kills a process.
     program: String,
 }
 

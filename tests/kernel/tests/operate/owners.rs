@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipvs::{Client, Command, Scheduler, Service, ServiceKey};
 use kernel_tests::target::Target;
 
-use super::world::{Done, World, ours, program, run, start};
+use super::world::{Done, World, ipvs_cli, program, run, start};
 
 const OWNERS: u16 = 8;
 /// Services that each owner has for itself, and those that all of them ask for now and then.
@@ -105,7 +105,7 @@ fn write(owner: u16, applies: u32) {
             ports.push(shared(dice.below(SHARED)));
         }
         let take = if dice.below(2) == 0 { " --take" } else { "" };
-        let call = ours(&format!("apply --wait 600 --quiet --owner owner-{owner}{take} -"));
+        let call = ipvs_cli(&format!("apply --wait 600 --quiet --owner owner-{owner}{take} -"));
         let mut child = start(call, &file(ports));
         if dice.below(3) == 0 {
             thread::sleep(Duration::from_micros(u64::from(dice.below(40_000))));
@@ -141,7 +141,7 @@ fn disturb(is_over: &AtomicBool) -> u32 {
             return rounds;
         }
         rounds += 1;
-        let ipvsadm = Target::Theirs.program().unwrap_or_else(|error| panic!("{error}"));
+        let ipvsadm = Target::Ipvsadm.program().unwrap_or_else(|error| panic!("{error}"));
         assert!(std::process::Command::new(ipvsadm).arg("-C").status().unwrap().success());
     }
 }

@@ -1,4 +1,4 @@
-//! Several writers at once: what each is told was done, was done, and nothing was done that nobody was told of.
+//! Several writers at once: what is reported as done was done, and nothing else.
 //!
 //! `RACE_SECONDS` says for how long; a long run takes a minute or more.
 
@@ -12,7 +12,7 @@ use super::world::{World, rules, table};
 
 /// Services that all writers add and delete.
 const SHARED: u32 = 12;
-/// Services that one writer has for itself, with so many destinations.
+/// Services that one writer has for itself, with this many destinations.
 const OWN: u32 = 12;
 const DESTINATIONS: u32 = 4;
 /// Commands that are sent together: more than fit into one datagram.
@@ -40,7 +40,7 @@ struct Writer {
     number: u32,
     /// What it alone writes, as it must be.
     own: Table,
-    /// How much more often a shared service was added than deleted, as the kernel told.
+    /// How much more often a shared service was added than deleted, as the kernel acknowledged.
     shared: BTreeMap<ServiceKey, i32>,
     commands: usize,
 }
@@ -108,15 +108,15 @@ fn writers_lose_nothing_that_they_are_not_told() {
     });
     let truth = world.client.table().unwrap();
     for number in 1..=SHARED {
-        let told: i32 = writers.iter().filter_map(|writer| writer.shared.get(&mark(number))).sum();
-        assert_eq!(told, i32::from(truth.service(&mark(number)).is_some()), "mark {number}");
+        let sum: i32 = writers.iter().filter_map(|writer| writer.shared.get(&mark(number))).sum();
+        assert_eq!(sum, i32::from(truth.service(&mark(number)).is_some()), "mark {number}");
     }
     for writer in &writers {
         let first = 1000 * writer.number;
-        let theirs = truth.services().filter(|entry| (mark(first)..mark(first + OWN)).contains(&entry.service().key()));
-        let theirs: Vec<_> = theirs.map(|entry| (entry.service().key(), entry.destinations().len())).collect();
+        let found = truth.services().filter(|entry| (mark(first)..mark(first + OWN)).contains(&entry.service().key()));
+        let found: Vec<_> = found.map(|entry| (entry.service().key(), entry.destinations().len())).collect();
         let own = writer.own.services().map(|entry| (entry.service().key(), entry.destinations().len()));
-        assert_eq!(BTreeMap::from_iter(theirs), BTreeMap::from_iter(own), "writer {}", writer.number);
+        assert_eq!(BTreeMap::from_iter(found), BTreeMap::from_iter(own), "writer {}", writer.number);
     }
     println!("{} commands", writers.iter().map(|writer| writer.commands).sum::<usize>());
 }

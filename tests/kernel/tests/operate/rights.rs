@@ -101,7 +101,7 @@ fn of_all_capabilities_one_is_needed() {
     is_as(&a_day(&setpriv("-all,+net_admin")), &a_day(&[]), "with no other");
     let refused = a_day(&setpriv("-net_admin"));
     all_is_refused(&mut world, &LINES, &refused, "without CAP_NET_ADMIN");
-    // What is wrong with a file is told first.
+    // Mistakes of the file are reported first.
     for done in run_all(&[("apply -", "-A -f 0\n"), ("diff -", "-A -f 0\n")], &setpriv("-net_admin")) {
         assert!(done.status != 0 && done.stderr.starts_with("standard input:1: "), "{done:?}");
     }

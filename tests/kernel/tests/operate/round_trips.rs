@@ -31,7 +31,7 @@ fn what_is_shown_as_json_is_applied_as_the_identity() {
             0
         );
         assert_eq!(world.client.table().unwrap().services().len(), 0);
-        assert_eq!(world.run("apply --quiet -", &shown), told(""), "{round}\n{shown}");
+        assert_eq!(world.run("apply --quiet -", &shown), success(""), "{round}\n{shown}");
         let made = world.client.table().unwrap();
         assert!(plan(&made, &held).is_empty(), "{round}: {:?}\n{shown}", plan(&made, &held));
         world.client.flush().unwrap();
@@ -41,7 +41,7 @@ fn what_is_shown_as_json_is_applied_as_the_identity() {
     }
 }
 
-fn told(stdout: &str) -> Done {
+fn success(stdout: &str) -> Done {
     Done { status: 0, stdout: stdout.to_owned(), stderr: String::new() }
 }
 
@@ -56,11 +56,11 @@ fn diff_tells_and_apply_makes_it() {
     let difference = world.run("diff -", &wanted).stdout;
     let (lines, total) = difference.trim_end().rsplit_once('\n').unwrap();
     let dry = world.run("--dry-run apply -", &wanted);
-    assert_eq!(dry, told(&format!("{lines}\ndry run, nothing was sent: {total}\n")));
+    assert_eq!(dry, success(&format!("{lines}\ndry run, nothing was sent: {total}\n")));
     assert!(world.holds(&table(1..=3, 1)), "a dry run changes nothing");
     let summary = "1 service added, 1 deleted with 2 destinations; 2 destinations added, 4 edited; timeouts set; backup daemon started\n";
-    assert_eq!(world.run("apply -", &wanted), told(summary));
-    assert_eq!(world.run("diff -", &wanted), told(""));
+    assert_eq!(world.run("apply -", &wanted), success(summary));
+    assert_eq!(world.run("diff -", &wanted), success(""));
     assert!(world.holds(&table(2..=4, 2)));
     assert_eq!(world.client.daemons().unwrap().len(), 1);
     assert_eq!(world.client.timeouts().unwrap().tcp_fin, Some(60));

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use super::world::{Done, World, calls, ours, program, rules, strace, table};
+use super::world::{Done, World, calls, ipvs_cli, program, rules, strace, table};
 
 /// Many enough for a score of datagrams.
 const MANY: u32 = 800;
@@ -82,7 +82,7 @@ fn nobody_has_to_listen() {
     world.has_no_host("198.51.100.7");
     let closed = || Stdio::from(std::io::pipe().unwrap().1);
     let mut feed = |arguments: &str, input: &str| {
-        let mut command = ours(arguments);
+        let mut command = ipvs_cli(arguments);
         let file = super::world::scratch("input");
         std::fs::write(&file, input).unwrap();
         command.stdin(std::fs::File::open(&file).unwrap()).stdout(closed()).stderr(closed());

@@ -11,7 +11,7 @@ use super::world::{World, calls, program, rules, strace};
 
 const BY_LINE: &str = "restore --line-by-line";
 
-/// What is said on a terminal while the first change takes so many microseconds.
+/// What is said on a terminal while the first change takes this many microseconds.
 fn said(world: &World, microseconds: u32, arguments: &str) -> String {
     let wanted = rules(1..=200, 1);
     // As ipvsadm does, it asks for the version before it reads.

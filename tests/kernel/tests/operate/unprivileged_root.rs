@@ -1,4 +1,4 @@
-//! What root of a user namespace, as in a rootless container, sees of its own director, which netlink does not tell.
+//! What root of a user namespace, as in a rootless container, sees of its own director, which netlink refuses to show.
 
 use std::collections::HashSet;
 use std::io::Read;
@@ -11,7 +11,7 @@ use ipvs::{
     TableEntry, Timeouts, netns::Namespace, sockopt,
 };
 
-use super::world::{Done, World, ours, program, start, table};
+use super::world::{Done, World, ipvs_cli, program, start, table};
 
 const RULES: &str = "-A -t 10.0.0.1:80 -s sh -b sh-port -p 300 -M 255.255.255.0
 -a -t 10.0.0.1:80 -r 10.0.0.2 -g -w 5 -x 10 -y 3
@@ -22,7 +22,7 @@ const RULES: &str = "-A -t 10.0.0.1:80 -s sh -b sh-port -p 300 -M 255.255.255.0
 -a -f 7 -r 127.0.0.7 -m
 ";
 
-/// What the older interface does not tell.
+/// What getsockopt does not show.
 const UNTOLD: &str = "-a -t 10.0.0.1:80 -r 10.0.0.4 -i
 -a -t 10.0.0.1:80 -r [2001:db8::4]:80 -i
 -A -t [2001:db8::1]:80 -s sh -p 100 -M 64
@@ -68,7 +68,7 @@ impl Container {
 
     /// Our program with the privileges of root out here, whom netlink answers.
     fn outside(&self, arguments: &str, input: &str) -> Done {
-        let command = ours(&format!("{arguments} --netns {}", self.process.id()));
+        let command = ipvs_cli(&format!("{arguments} --netns {}", self.process.id()));
         let done: Done = start(command, input).wait_with_output().unwrap().into();
         assert_eq!((done.status, done.stderr.as_str()), (0, ""), "{arguments}");
         done
@@ -120,7 +120,7 @@ fn a_listing_of_ipv4_is_the_same_as_by_netlink() {
 }
 
 #[test]
-fn what_is_not_told_is_named_or_read_elsewhere() {
+fn what_getsockopt_lacks_is_named_or_read_elsewhere() {
     let _world = World::new();
     let container = Container::new();
     container.outside("apply --quiet -", &(RULES.to_owned() + UNTOLD));
@@ -191,11 +191,11 @@ fn the_library_reads_what_netlink_does() {
     network.within(send_a_packet).unwrap();
     wait_for_a_connection(&mut client, &"udp 10.0.0.1:53".parse().unwrap());
     let known = client.table().unwrap();
-    let told = network.within(sockopt::Table::read).unwrap().unwrap();
-    assert_eq!((told.untold.as_slice(), told.tunnels().count()), ([].as_slice(), 0));
-    assert_same(&told.table, &known);
-    assert_eq!(told.table.timeouts(), known.timeouts());
-    let [backup] = told.table.daemons() else { panic!("{told:?}") };
+    let read = network.within(sockopt::Table::read).unwrap().unwrap();
+    assert_eq!((read.untold.as_slice(), read.tunnels().count()), ([].as_slice(), 0));
+    assert_same(&read.table, &known);
+    assert_eq!(read.table.timeouts(), known.timeouts());
+    let [backup] = read.table.daemons() else { panic!("{read:?}") };
     assert_eq!(*backup, Daemon { sync_id: 9, ..Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK) });
     client.stop_daemon(DaemonRole::Backup).unwrap();
 }
@@ -216,10 +216,10 @@ fn all_counters_and_rates_are_netlinks() {
     loop {
         network.within(converse).unwrap();
         let known = client.table().unwrap();
-        let told = network.within(sockopt::Table::read).unwrap().unwrap().table;
+        let read = network.within(sockopt::Table::read).unwrap().unwrap().table;
         // The kernel may bring them up to date between the readings.
-        if told_apart(&known) && client.table().unwrap() == known {
-            assert!(told.services().eq(known.services()), "{told:?}\n{known:?}");
+        if is_distinct(&known) && client.table().unwrap() == known {
+            assert!(read.services().eq(known.services()), "{read:?}\n{known:?}");
             return;
         }
         assert!(since.elapsed() < Duration::from_secs(60), "{known:?}");
@@ -245,7 +245,7 @@ fn converse() {
 }
 
 /// Has each of its counters and rates another value than all others, in services and destinations?
-fn told_apart(table: &Table) -> bool {
+fn is_distinct(table: &Table) -> bool {
     let differ = |of: Option<Statistics>| {
         let of = of.unwrap();
         let rates = of.rates;
@@ -280,7 +280,7 @@ fn send_a_packet() {
     socket.send_to(b"hello", "10.0.0.1:53").unwrap();
 }
 
-/// The kernel counts at once, and tells every other second.
+/// The kernel counts at once, and updates what it shows every other second.
 fn wait_for_a_connection(client: &mut Client, key: &ServiceKey) {
     let since = Instant::now();
     while client.service(key).unwrap().statistics.unwrap().connections == 0 {
@@ -289,14 +289,14 @@ fn wait_for_a_connection(client: &mut Client, key: &ServiceKey) {
     }
 }
 
-fn assert_same(told: &Table, known: &Table) {
+fn assert_same(read: &Table, known: &Table) {
     let sorted = |table: &Table| {
         let mut all: Vec<_> = table.services().map(without_rates).collect();
         all.sort_by_key(|(state, _)| state.service.key().to_string());
         all
     };
-    assert_eq!(sorted(told), sorted(known));
-    assert_eq!((told.info(), told.behaviors()), (known.info(), known.behaviors()));
+    assert_eq!(sorted(read), sorted(known));
+    assert_eq!((read.info(), read.behaviors()), (known.info(), known.behaviors()));
 }
 
 /// Rates fade between two readings.

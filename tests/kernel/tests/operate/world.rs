@@ -74,7 +74,7 @@ impl World {
 
 /// Runs `ipvs-cli` with these arguments and this input in this thread's namespace.
 pub(crate) fn run(arguments: &str, input: &str) -> Done {
-    start(ours(arguments), input).wait_with_output().unwrap().into()
+    start(ipvs_cli(arguments), input).wait_with_output().unwrap().into()
 }
 
 /// Starts a program with this input, which it need not read, in this thread's namespace.
@@ -85,10 +85,10 @@ pub(crate) fn start(mut command: Command, input: &str) -> Child {
 }
 
 pub(crate) fn program() -> PathBuf {
-    Target::Ours.program().unwrap_or_else(|error| panic!("{error}"))
+    Target::IpvsCli.program().unwrap_or_else(|error| panic!("{error}"))
 }
 
-pub(crate) fn ours(arguments: &str) -> Command {
+pub(crate) fn ipvs_cli(arguments: &str) -> Command {
     let mut command = Command::new(program());
     command.arg0("ipvs-cli").args(arguments.split(' '));
     command

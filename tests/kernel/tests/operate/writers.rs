@@ -1,4 +1,4 @@
-//! Several writers: ours take turns, others are borne.
+//! Several writers: each `ipvs-cli` waits for its turn, and works beside other programs.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -43,7 +43,7 @@ fn who_is_at_work_is_named_and_waited_for() {
         assert!(seconds.0.parse::<u64>().is_ok(), "{line}: {}", done.stderr);
         assert_eq!(seconds.1, "nothing was changed; --wait SECONDS waits longer\n", "{line}");
     }
-    // What is wrong with a file is told before anybody is waited for.
+    // Mistakes of a file are reported before waiting for another writer.
     for line in ["apply -", "restore"] {
         let Done { status, stderr, .. } = world.run(line, "-A -f 1\n-A -f 0\n");
         assert!(status == 1 && stderr.starts_with("standard input:2: "), "{line}: {stderr}");
@@ -110,7 +110,7 @@ fn each_network_has_its_own() {
     assert_eq!(world.run("apply -", "-A -f 1"), made);
 }
 
-/// The original, which knows of no lock, makes and deletes services of ours all the while.
+/// The original, which takes no lock, adds and deletes the services of `ipvs-cli` all the while.
 #[test]
 fn the_original_may_race_with_it() {
     let mut world = World::new();
@@ -130,7 +130,7 @@ fn the_original_may_race_with_it() {
 
 /// What comes of it while the original changes services.
 fn raced(work: impl FnOnce() -> Done) -> Done {
-    let ipvsadm = Target::Theirs.program().unwrap();
+    let ipvsadm = Target::Ipvsadm.program().unwrap();
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         // A thread has the namespace of the one that starts it.

@@ -59,7 +59,7 @@ fn beside_keepalived_of_debian_13() {
 
 fn beside(release: Release) {
     let seconds = std::env::var("KEEPALIVED_SECONDS").map_or(0, |text| text.parse().expect("a number of seconds"));
-    let rounds = System::of(release, Installation::of(Target::Ours), |system| {
+    let rounds = System::of(release, Installation::of(Target::IpvsCli), |system| {
         let mut table = Writers::start(system);
         let end = Instant::now() + Duration::from_secs(seconds);
         let mut rounds = 0;

@@ -13,7 +13,7 @@ const RULES: &str = "/etc/ipvsadm.rules";
 const WORDS: [&str; 10] =
     ["status", "save", "rate", "start", "force-reload", "restart", "stop", "load", "condrestart", ""];
 
-/// Nothing that ours saves otherwise: docs/compatibility.md lists that.
+/// Nothing that `ipvs-cli` saves otherwise: docs/compatibility.md lists that.
 const TABLE: &str = "\
 -A -t 192.0.2.1:80 -s wrr -p 300 -M 255.255.255.0
 -a -t 192.0.2.1:80 -r 192.0.2.11:8080 -m -w 3
@@ -64,7 +64,7 @@ fn with_rules_that_are_wrong() {
         }
         protocol
     };
-    protocol::assert_same(&[Installation::of(Target::Ours)], play);
+    protocol::assert_same(&[Installation::of(Target::IpvsCli)], play);
 }
 
 /// With these lines at the end of the configuration, all words do the same.
@@ -79,7 +79,7 @@ fn check(configured: &[&str]) {
         WORDS.iter().for_each(|word| say(system, word, &mut protocol));
         protocol
     };
-    protocol::assert_same(&[Installation::of(Target::Ours)], play);
+    protocol::assert_same(&[Installation::of(Target::IpvsCli)], play);
 }
 
 /// Says a word to the script, and looks at what has become of the table and of the saved rules.

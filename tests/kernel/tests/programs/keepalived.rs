@@ -1,5 +1,5 @@
 //! keepalived manages its services, by netlink and without any ipvsadm, while somebody lists and edits the same table: it is
-//! disturbed by ours as by the original, and not more; and what it does, ours shows.
+//! disturbed by `ipvs-cli` as by the original, and not more; and `ipvs-cli` shows what it does.
 
 use crate::protocol::{self, Protocol};
 use crate::stages::{Change, Expected, changed};
@@ -103,7 +103,7 @@ const FOREIGN: &str = "-A -t 192.0.2.1:25 -s rr\n-a -t 192.0.2.1:25 -r 192.0.2.1
 
 #[test]
 fn keepalived_goes_on_while_ours_lists_and_edits() {
-    protocol::assert_same(&[Installation::of(Target::Ours)], play);
+    protocol::assert_same(&[Installation::of(Target::IpvsCli)], play);
 }
 
 fn play(system: &System) -> Protocol {
@@ -199,8 +199,9 @@ impl<'a> Director<'a> {
         let ended = self.system.wait_for(|| self.keepalived.0.try_wait().transpose());
         let log = self.system.read(LOG);
         assert!(ended.is_some_and(|ended| ended.is_ok_and(|status| status.success())), "{log}");
-        let told = |line: &&str| line.contains("service") || line.contains("IPVS cmd");
-        let messages = log.lines().filter(told).map(|line| line.split_once(": ").map_or(line, |(_, message)| message));
+        let is_about_ipvs = |line: &&str| line.contains("service") || line.contains("IPVS cmd");
+        let messages =
+            log.lines().filter(is_about_ipvs).map(|line| line.split_once(": ").map_or(line, |(_, message)| message));
         let messages = messages
             .map(|message| message.split_once(" after ").map_or(message, |(what, _)| what).trim_end_matches('.'));
         let messages: BTreeSet<String> = messages.map(str::to_owned).collect();

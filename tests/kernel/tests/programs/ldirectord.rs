@@ -1,5 +1,5 @@
 //! ldirectord with a configuration as people have it: its real servers go down and come back, and the kernel's table
-//! follows, by the original and by ours.
+//! follows, by the original and by `ipvs-cli`.
 
 use crate::protocol::{self, Protocol};
 use crate::stages::{Change, Expected, changed};
@@ -95,7 +95,7 @@ const FOREIGN: &str = "-A -t 192.0.2.1:22 -s rr\n-a -t 192.0.2.1:22 -r 192.0.2.7
 
 #[test]
 fn ldirectord_does_the_same_with_ours() {
-    protocol::assert_same(&[Installation::of(Target::Ours)], play);
+    protocol::assert_same(&[Installation::of(Target::IpvsCli)], play);
 }
 
 /// All stages, with whatever is installed as ipvsadm.
@@ -207,7 +207,7 @@ fn message(line: &str) -> String {
     without_process(line.split_once("] ").map_or(line, |(_, message)| message))
 }
 
-/// ldirectord tells the number of its process.
+/// ldirectord prints the number of its process.
 fn without_process(text: &str) -> String {
     let Some((before, after)) = text.split_once("pid: ") else { return text.into() };
     format!("{before}pid: N{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))

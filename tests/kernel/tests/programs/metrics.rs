@@ -64,7 +64,7 @@ fn the_checker_takes_every_page() {
     if !on_the_fastest_kernel() {
         return println!("skipped: what is written depends on no kernel");
     }
-    System::on(Installation::of(Target::Ours), |system| {
+    System::on(Installation::of(Target::IpvsCli), |system| {
         let page = |options: &[&str]| {
             let output = metrics(system, options).output().unwrap();
             assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
@@ -128,7 +128,7 @@ fn scrapes_are_answered() {
     if !on_the_fastest_kernel() {
         return println!("skipped: what is written depends on no kernel");
     }
-    System::on(Installation::of(Target::Ours), |system| {
+    System::on(Installation::of(Target::IpvsCli), |system| {
         let mut rules = String::new();
         for number in 0..services {
             let service = format!("-t 10.{}.{}.1:80", number / 250, number % 250);
@@ -152,7 +152,7 @@ fn scrapes_are_answered() {
             let reading = page.lines().find_map(|line| line.strip_prefix("ipvs_scrape_duration_seconds ")).unwrap();
             let begun = Instant::now();
             let listing = system.run(OBSERVER, ["-L", "-n", "--stats"]);
-            let theirs = begun.elapsed();
+            let baseline = begun.elapsed();
             assert!(listing.stderr.is_empty() && !listing.stdout.is_empty(), "{listing:?}");
             println!(
                 "{services} services x 5: {} ms, of which {reading} s reading the kernel; {} bytes; peak {}; \
@@ -160,8 +160,8 @@ fn scrapes_are_answered() {
                 took.as_millis(),
                 page.len(),
                 exporter.peak(),
-                theirs.as_millis(),
-                took.as_secs_f64() / theirs.as_secs_f64()
+                baseline.as_millis(),
+                took.as_secs_f64() / baseline.as_secs_f64()
             );
         }
     });

@@ -1,4 +1,4 @@
-//! What somebody sees who uses the original, or ours: to be compared.
+//! What a user of the original and a user of `ipvs-cli` see, to be compared.
 
 use kernel_tests::case::{Manner, Transcript};
 use kernel_tests::diff;
@@ -33,27 +33,27 @@ impl Protocol {
     }
 }
 
-/// Does the same on several systems, one with the original and others with ours, and fails with all that differs.
+/// Does the same on several systems, one with the original and others with `ipvs-cli`, and fails with all that differs.
 ///
 /// One system after another: up to Linux 6.12, what is added or deleted in one network namespace disturbs the listings of the original
 /// in all others.
 ///
 /// # Panics
 /// When something differs.
-pub(crate) fn assert_same(ours: &[Installation], play: impl Fn(&System) -> Protocol + Sync) {
-    let theirs = System::on(Installation::of(Target::Theirs), &play);
-    for installation in ours {
-        assert_equal(*installation, &theirs, &System::on(*installation, &play));
+pub(crate) fn assert_same(ipvs_cli: &[Installation], play: impl Fn(&System) -> Protocol + Sync) {
+    let ipvsadm = System::on(Installation::of(Target::Ipvsadm), &play);
+    for installation in ipvs_cli {
+        assert_equal(*installation, &ipvsadm, &System::on(*installation, &play));
     }
 }
 
-fn assert_equal(installation: Installation, theirs: &Protocol, ours: &Protocol) {
+fn assert_equal(installation: Installation, ipvsadm: &Protocol, ipvs_cli: &Protocol) {
     let done = |protocol: &Protocol| -> Vec<String> { protocol.entries.iter().map(|(what, _)| what.clone()).collect() };
-    assert_eq!(done(theirs), done(ours), "not the same was done");
-    let pairs = theirs.entries.iter().zip(&ours.entries);
+    assert_eq!(done(ipvsadm), done(ipvs_cli), "not the same was done");
+    let pairs = ipvsadm.entries.iter().zip(&ipvs_cli.entries);
     let faults: Vec<String> = pairs
-        .filter_map(|((what, theirs), (_, ours))| {
-            diff::compare(theirs, ours, Manner::default()).map(|difference| format!("{what}\n{difference}"))
+        .filter_map(|((what, ipvsadm), (_, ipvs_cli))| {
+            diff::compare(ipvsadm, ipvs_cli, Manner::default()).map(|difference| format!("{what}\n{difference}"))
         })
         .collect();
     assert!(faults.is_empty(), "the original (-) and {installation:?} (+) differ:\n{}", faults.join("\n"));

@@ -1,4 +1,4 @@
-//! `ipvsadm-save` and `ipvsadm-restore`: Debian's scripts with the original, Debian's scripts with ours as their ipvsadm, and ours
+//! `ipvsadm-save` and `ipvsadm-restore`: Debian's scripts with the original, Debian's scripts with `ipvs-cli` as their ipvsadm, and `ipvs-cli`
 //! in place of all three.
 
 use crate::protocol::{self, Protocol};
@@ -6,9 +6,9 @@ use kernel_tests::case::Transcript;
 use kernel_tests::system::{Installation, System};
 use kernel_tests::target::Target;
 
-const OURS: [Installation; 2] = [
-    Installation { ipvsadm: Target::Ours, wrappers: Target::Theirs },
-    Installation { ipvsadm: Target::Ours, wrappers: Target::Ours },
+const IPVS_CLI: [Installation; 2] = [
+    Installation { ipvsadm: Target::IpvsCli, wrappers: Target::Ipvsadm },
+    Installation { ipvsadm: Target::IpvsCli, wrappers: Target::IpvsCli },
 ];
 
 const TABLE: &str = "\
@@ -43,7 +43,7 @@ fn saving_with_every_option() {
         &["-n", "-h"],
         &["-nn"],
     ];
-    protocol::assert_same(&OURS, |system| {
+    protocol::assert_same(&IPVS_CLI, |system| {
         let mut protocol = Protocol::default();
         prepare(system);
         for words in options {
@@ -78,7 +78,7 @@ fn restoring_what_there_may_be() {
         "-A -t nobody.example.net:80\n",
         &long,
     ];
-    protocol::assert_same(&OURS, |system| {
+    protocol::assert_same(&IPVS_CLI, |system| {
         let mut protocol = Protocol::default();
         prepare(system);
         for (number, input) in inputs.iter().enumerate() {
@@ -92,7 +92,7 @@ fn restoring_what_there_may_be() {
 
 #[test]
 fn restoring_with_options() {
-    protocol::assert_same(&OURS, |system| {
+    protocol::assert_same(&IPVS_CLI, |system| {
         let mut protocol = Protocol::default();
         prepare(system);
         let options: [&[&str]; 6] = [&["-n"], &["-h"], &["--help"], &["word"], &["-x", "-y"], &["--"]];
@@ -119,7 +119,7 @@ fn in_scripts_as_people_have_them() {
         "/sbin/ipvsadm-save -n >&-",
         "if ipvsadm-save --no-such 2>/dev/null; then echo saved; else echo $?; fi",
     ];
-    protocol::assert_same(&OURS, |system| {
+    protocol::assert_same(&IPVS_CLI, |system| {
         let mut protocol = Protocol::default();
         prepare(system);
         for line in lines {
@@ -130,10 +130,10 @@ fn in_scripts_as_people_have_them() {
     });
 }
 
-/// Ours saves what the scripts around the original lose, also when the scripts are Debian's.
+/// `ipvs-cli` saves what the scripts around the original lose, also when the scripts are Debian's.
 #[test]
 fn thresholds_are_saved_and_restored() {
-    for installation in OURS {
+    for installation in IPVS_CLI {
         System::on(installation, |system| {
             let with = "-A -f 9 -s lc\n-a -f 9 -r 192.0.2.13:0 -g -w 7 -x 100 -y 10\n";
             let run = |program, input: &str| system.run_with(program, ["-n"], input.as_bytes()).transcript();

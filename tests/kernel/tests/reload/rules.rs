@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::network::{SERVERS, VIRTUAL};
 
-/// The rules of a version, 0 or 1, with so many services beside the one that is used.
+/// The rules of a version, 0 or 1, with this number of services beside the one that is used.
 pub(crate) fn version(version: usize, services: usize) -> String {
     let mut rules = String::new();
     for n in 0..services {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::network::{Network, SERVERS, VIRTUAL};
 
-/// So many connections are held.
+/// The number of connections that stay open.
 const LONG: usize = 20;
 
 /// A connection that does nothing for so long is lost.
@@ -74,7 +74,7 @@ impl Clients {
         })
     }
 
-    /// Until so many short connections were made.
+    /// Until this many short connections were made.
     pub(crate) fn wait_for_short(&self, count: usize) {
         while self.counters.made.load(Relaxed) < count as u64 {
             assert!(!self.short.is_finished(), "the client died");

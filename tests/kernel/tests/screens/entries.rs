@@ -40,7 +40,7 @@ fn conns_reads_what_the_kernel_writes() {
         client.send_to(b"?", "127.0.0.10:53").unwrap();
     }
     let conns = |options: &str| {
-        let mut command = Command::new(Target::Ours.program().unwrap());
+        let mut command = Command::new(Target::IpvsCli.program().unwrap());
         timed(command.arg("conns").args(options.split_ascii_whitespace()))
     };
     let (read, cat) = timed(Command::new("cat").arg("/proc/net/ip_vs_conn"));

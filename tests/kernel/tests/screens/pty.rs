@@ -56,7 +56,7 @@ struct Shown {
 }
 
 impl Terminal {
-    /// Starts `ipvs-cli` on a terminal of this size, which is its controlling one: so the kernel tells it of another size.
+    /// Starts `ipvs-cli` on a terminal of this size, which is its controlling one: so the kernel signals another size.
     pub(crate) fn start(arguments: &str, height: u16, width: u16) -> Self {
         Self::start_as(arguments, height, width, "xterm-256color")
     }
@@ -72,7 +72,7 @@ impl Terminal {
         set_size(&keyboard, height, width);
         let [stdin, stdout, stderr] = [(); 3].map(|()| slave.try_clone().unwrap());
         let mut command = Command::new("setsid");
-        command.arg("--ctty").args(by).arg(Target::Ours.program().unwrap()).args(arguments.split(' '));
+        command.arg("--ctty").args(by).arg(Target::IpvsCli.program().unwrap()).args(arguments.split(' '));
         command.env("TERM", name).env("LC_ALL", "C.UTF-8").stdin(stdin).stdout(stdout).stderr(stderr);
         let child = command.spawn().unwrap();
         let (height, width) = known(height, width);

@@ -59,7 +59,7 @@ impl Shell {
         self.session.run(request).unwrap_or_else(|error| panic!("{:?}: {error}", typed.argv))
     }
 
-    /// The kernel's state as the original shows it, whoever made it: what it shows twice in a row. Linux 7.2 rehashes many
+    /// The kernel's state as the original shows it: what it shows twice in a row. Linux 7.2 rehashes many
     /// services some time after they were added, and a listing meanwhile has some of them twice and others not at all.
     pub(crate) fn table(&mut self) -> Vec<Outcome> {
         let mut shown = self.listings();
@@ -73,7 +73,7 @@ impl Shell {
     }
 
     fn listings(&mut self) -> Vec<Outcome> {
-        let ipvsadm = program(Target::Theirs);
+        let ipvsadm = program(Target::Ipvsadm);
         ["-S -n", "-L -n"].map(|arguments| self.type_in(&format!("'{}' {arguments}", ipvsadm.display()), b"")).to_vec()
     }
 }

@@ -48,7 +48,7 @@ fn connections_are_counted_alike_by_both_interfaces() {
     let _servers = network.serve(&[(22, Speaks::Greeting(Protocol::TCP)), (53, Speaks::Greeting(Protocol::UDP))]);
     let lines = "-A -t 10.0.0.100:22 -s rr -p 600\n-a -t 10.0.0.100:22 -r 10.0.0.11\n-a -t 10.0.0.100:22 -r 10.0.0.12\n\
                  -A -u 10.0.0.100:53 -s rr\n-a -u 10.0.0.100:53 -r 10.0.0.11\n-a -u 10.0.0.100:53 -r 10.0.0.12\n";
-    make(&network, Target::Ours, lines);
+    make(&network, Target::IpvsCli, lines);
     let at = |port| virtual_address(Family::V4, port);
     let client = |number| client(Family::V4, 1, number);
     let mut held: Vec<_> = (1..=5).map(|number| network.hold(Protocol::TCP, client(number), at(22)).unwrap()).collect();
@@ -59,10 +59,10 @@ fn connections_are_counted_alike_by_both_interfaces() {
     let counted = both_say(&network, &tcp, |active, inactive| (active, inactive) == (3, 2));
     assert_eq!(counted.iter().map(|row| row[2]).sum::<u32>(), 5, "a template each: {counted:?}");
     both_say(&network, &ServiceKey::udp(at(53)), |active, inactive| (active, inactive) == (0, 3));
-    // Ours asks the older interface for this listing, the original asks netlink.
-    let [ours, theirs] = [Target::Ours, Target::Theirs].map(|program| {
+    // `ipvs-cli` asks the older interface for this listing, the original asks netlink.
+    let [ipvs_cli, ipvsadm] = [Target::IpvsCli, Target::Ipvsadm].map(|program| {
         let path = program.program().unwrap();
         network.director.run(|| std::process::Command::new(path).args(["-L", "-n"]).output().unwrap().stdout)
     });
-    assert_eq!(String::from_utf8_lossy(&ours), String::from_utf8_lossy(&theirs));
+    assert_eq!(String::from_utf8_lossy(&ipvs_cli), String::from_utf8_lossy(&ipvsadm));
 }

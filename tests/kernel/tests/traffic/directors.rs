@@ -130,7 +130,7 @@ fn survivors_of_a_death(with_daemons: bool) -> [usize; 2] {
         start(&mut other, DaemonRole::Backup);
     }
     let mut conversations = pair.hold_many(COUNT);
-    // The master tells of a connection when it has seen some packets of it.
+    // The master announces a connection when it has seen some packets of it.
     for _ in 0..5 {
         assert_eq!(go_on(&mut conversations), usize::from(COUNT));
     }

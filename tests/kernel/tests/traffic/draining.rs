@@ -28,7 +28,7 @@ struct Outcome {
 
 /// Starts it on the director, by this name.
 fn start(field: &Field, name: &str, arguments: &str) -> Child {
-    let mut command = Command::new(Target::Ours.program().unwrap());
+    let mut command = Command::new(Target::IpvsCli.program().unwrap());
     command.arg0(name).args(arguments.split(' '));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     field.network.director.run(|| command.spawn().unwrap())

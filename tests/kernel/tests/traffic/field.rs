@@ -81,12 +81,12 @@ impl Field {
         Ok(Held { server: number(&conversation.answer.server), _conversation: conversation })
     }
 
-    /// So many connections that stay.
+    /// Connections that stay open.
     pub(crate) fn hold_many(&self, count: usize, to: SocketAddr) -> Vec<Held> {
         (0..count).map(|_| self.hold(client(Family::V4, 1, 1), to).unwrap()).collect()
     }
 
-    /// Waits until the director counts so many established connections.
+    /// Waits until the director counts this many established connections.
     pub(crate) fn wait_for_active(&mut self, key: &ServiceKey, expected: usize) {
         for _try in 0..600 {
             let states = self.director.destinations(key).unwrap();

@@ -21,7 +21,7 @@ struct Scene {
     protocols: Vec<Protocol>,
     director: Client,
     captures: [Capture; 2],
-    /// So many checks were made. Each has clients of its own: a late packet of another's makes no difference.
+    /// The number of checks so far. Each has clients of its own: a late packet of another's makes no difference.
     checks: u8,
     _servers: Servers,
 }

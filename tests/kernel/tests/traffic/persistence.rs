@@ -114,7 +114,7 @@ fn by_mark(program: Target) {
 fn a_client_checks_the_certificate() {
     let site = Site::new("www.example.net").unwrap();
     let (network, _servers) = shop(Some(&site));
-    make(&network, Target::Ours, &table("-t 10.0.0.100:443", "-p 300"));
+    make(&network, Target::IpvsCli, &table("-t 10.0.0.100:443", "-p 300"));
     let at = virtual_address(Family::V4, HTTPS);
     network.fetch(ANN(), at, Some(&site)).unwrap();
     let error = network.fetch(ANN(), at, Some(&Site::new("www.example.net").unwrap())).unwrap_err();

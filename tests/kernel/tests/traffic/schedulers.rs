@@ -194,7 +194,7 @@ fn destination_hashing_keeps_what_is_asked_for_apart() {
     let mut field = build_caches();
     let (key, port) = caches(&mut field, Scheduler::DH, [1; SERVERS]);
     let before = addresses(&field, somebody(), port);
-    assert_eq!(before, addresses(&field, client(Family::V4, 2, 2), port), "whoever asks");
+    assert_eq!(before, addresses(&field, client(Family::V4, 2, 2), port), "for any client");
     let counts = shares(before.values().copied());
     assert!(counts.iter().all(|count| *count > 10), "{counts:?}");
     field.remove(&key, SERVERS - 1);
@@ -214,7 +214,7 @@ fn locality_based_schedulers_leave_a_server_only_when_it_has_too_much() {
         println!("{scheduler}, weights 2 2 2 2, a connection held to each of 8 addresses: {:?}", held(&many));
         assert_eq!(held(&many), [2; SERVERS]);
         for (host, home) in (1..).zip(&many) {
-            assert_eq!(field.ask(client(Family::V4, 2, 2), elsewhere(host, port)), home.server, "whoever asks");
+            assert_eq!(field.ask(client(Family::V4, 2, 2), elsewhere(host, port)), home.server, "for any client");
         }
     }
 }

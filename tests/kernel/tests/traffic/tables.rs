@@ -1,4 +1,4 @@
-//! Tables made by the original and by ours, and what the director remembers of its clients.
+//! Tables made by the original and by `ipvs-cli`, and what the director remembers of its clients.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -14,7 +14,7 @@ use kernel_tests::network::Network;
 use kernel_tests::target::Target;
 
 /// Both programs, the original first: what is shown must hold with its table, too.
-pub(crate) const BOTH: [Target; 2] = [Target::Theirs, Target::Ours];
+pub(crate) const BOTH: [Target; 2] = [Target::Ipvsadm, Target::IpvsCli];
 
 /// Has a program make a table of these lines on the director.
 #[track_caller]

@@ -1,4 +1,4 @@
-//! Instructions of a program of ours, counted by valgrind's tool callgrind: from PATH, else from Debian, fetched at first use.
+//! Instructions of a program, counted by valgrind's tool callgrind: from PATH, else from Debian, fetched at first use.
 
 use std::{
     env, fs,

@@ -1,4 +1,4 @@
-//! `cargo lab bench --growth`: how ours grows with the table, in instructions and in memory.
+//! `cargo lab bench --growth`: how `ipvs-cli` grows with the table, in instructions and in memory.
 //!
 //! What grows with the table in proportion has the exponent 1: that of the power of the number of services that fits best.
 
@@ -43,7 +43,7 @@ fn table(kernel: Kernel, measured: &[(Size, Results)]) -> String {
     for operation in GROWTH_OPERATIONS {
         let _ = write!(out, "{operation:<14}");
         for (_, results) in measured {
-            let figure = results.median(operation, "ours");
+            let figure = results.median(operation, "ipvs-cli");
             let shown = match figure {
                 Some(kilobytes) if operation.ends_with("memory") => kilobytes.to_string(),
                 Some(instructions) => format!("{:.2}", instructions as f64 / 1e6),
@@ -52,7 +52,7 @@ fn table(kernel: Kernel, measured: &[(Size, Results)]) -> String {
             let _ = write!(out, "{shown:>12}");
         }
         let points = measured.iter().filter(|(size, _)| size.destinations == 1);
-        let points = points.filter_map(|(size, results)| Some((size.services, results.median(operation, "ours")?)));
+        let points = points.filter_map(|(size, results)| Some((size.services, results.median(operation, "ipvs-cli")?)));
         let exponent = exponent(&points.map(|(n, y)| (n.into(), y as f64)).collect::<Vec<_>>());
         let _ = writeln!(out, "{:>10}", exponent.map_or_else(|| "-".to_owned(), |exponent| format!("{exponent:.2}")));
     }
@@ -80,11 +80,11 @@ fn lines(kernel: Kernel, size: Size, results: &Results) -> String {
     let right = if results.is_right() { "yes" } else { "no" };
     let mut out = String::new();
     for operation in GROWTH_OPERATIONS {
-        if let Some(figure) = results.median(operation, "ours") {
+        if let Some(figure) = results.median(operation, "ipvs-cli") {
             let clock = if operation.ends_with("memory") { "kilobytes" } else { "instructions" };
             let _ = writeln!(
                 out,
-                "bench kernel={kernel} size={size} clock={clock} operation=growth-{operation} ours={figure} right={right}"
+                "bench kernel={kernel} size={size} clock={clock} operation=growth-{operation} ipvs-cli={figure} right={right}"
             );
         }
     }
@@ -106,7 +106,11 @@ mod tests {
     #[test]
     fn each_size_has_a_column() {
         let results = |scale: u64| {
-            Results::read(&format!("figure restore ours {}\nkilobytes memory ours {}\nend 0", scale * 2_000_000, scale))
+            Results::read(&format!(
+                "figure restore ipvs-cli {}\nkilobytes memory ipvs-cli {}\nend 0",
+                scale * 2_000_000,
+                scale
+            ))
         };
         let size = |services| Size { services, destinations: 1 };
         let measured = [1, 10, 100].map(|scale| (size(1000 * scale), results(scale.into())));

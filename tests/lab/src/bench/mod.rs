@@ -1,4 +1,4 @@
-//! `cargo lab bench`: ours, ipvsadm and the floor side by side.
+//! `cargo lab bench`: `ipvs-cli`, ipvsadm and the floor side by side.
 //!
 //! The clock that counts is the number of instructions on an emulated PC ([`pc`]) with Debian's own kernel; wall time
 //! and system calls come from user-mode Linux ([`uml`]). In both, the program `bench-guest` (package `floor`) measures and
@@ -61,11 +61,11 @@ pub(crate) struct Bench {
     /// time 10000x10; default kernel: 7.2]
     #[arg(long)]
     reload: bool,
-    /// Measure how ours grows with the table instead, to 100,000 services and to 10,000 destinations of one; a quarter of an hour
+    /// Measure how `ipvs-cli` grows with the table instead, to 100,000 services and to 10,000 destinations of one; a quarter of an hour
     /// [default kernel: 7.2]
     #[arg(long, conflicts_with = "reload")]
     growth: bool,
-    /// Measure `ipvs-cli conns' instead, on a made-up table of so many entries [default: 1000000]
+    /// Measure `ipvs-cli conns' instead, on a made-up table of N entries [default: 1000000]
     #[arg(long, value_name = "ENTRIES", num_args = 0..=1, require_equals = true, default_missing_value = "1000000",
         conflicts_with_all = OF_KERNELS)]
     connections: Option<u32>,
@@ -88,7 +88,7 @@ struct Size {
     destinations: u32,
 }
 
-/// bench-guest has so many addresses.
+/// bench-guest has this number of addresses.
 const MOST: Size = Size { services: 1_000_000, destinations: 20_000 };
 
 /// Small enough that strace's slowness does not matter: 100 commands restore it.
@@ -157,7 +157,7 @@ impl Bench {
             return reload::run(&self, &cache, &kernels, &programs);
         }
         if self.growth {
-            return growth::run(&self, &cache, &kernels, &programs.only_ours());
+            return growth::run(&self, &cache, &kernels, &programs.only_ipvs_cli());
         }
         if self.peers {
             programs.peer = Peer::find(&cache)?;
@@ -234,14 +234,14 @@ impl Programs {
             let found = built.iter().find(|program| program.name == name);
             found.map(|program| program.path.clone()).ok_or_else(|| Error::Missing(name.into()))
         };
-        let ours = workspace.build_ipvs_cli()?;
+        let ipvs_cli = workspace.build_ipvs_cli()?;
         let ipvsadm = cache.ipvsadm();
-        let tools = vec![("ours", ours), ("ipvsadm", ipvsadm.clone()), ("floor", find("floor")?)];
+        let tools = vec![("ipvs-cli", ipvs_cli), ("ipvsadm", ipvsadm.clone()), ("floor", find("floor")?)];
         Ok(Self { guest: find("bench-guest")?, ipvsadm, tools, peer: None })
     }
 
-    fn only_ours(mut self) -> Self {
-        self.tools.retain(|(name, _)| *name == "ours");
+    fn only_ipvs_cli(mut self) -> Self {
+        self.tools.retain(|(name, _)| *name == "ipvs-cli");
         self
     }
 

@@ -34,7 +34,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// It; none, with the reason told, where it can't be had.
+    /// The peer; `None` where it can't be had, after the reason was printed.
     pub(super) fn find(cache: &Cache) -> Result<Option<Self>> {
         match Self::ensure(cache) {
             Ok(peer) => Ok(Some(peer)),
@@ -98,7 +98,7 @@ impl Peer {
         LIBRARY_DIRS.iter().try_for_each(|dir| add_libraries(initrd, &self.tree.join(dir)))
     }
 
-    /// What `bench-guest` is told.
+    /// The arguments for `bench-guest`.
     pub(super) fn argument(&self) -> String {
         format!("peer={}:{}", self.python.display(), self.directory.display())
     }

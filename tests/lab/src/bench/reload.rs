@@ -10,11 +10,11 @@ struct Row {
     /// The name for programs.
     name: &'static str,
     title: &'static str,
-    ours: &'static str,
+    ipvs_cli: &'static str,
     /// Operation and tool.
     other: (&'static str, &'static str),
     other_title: &'static str,
-    /// How much of the other's cost ours may be, by this clock.
+    /// The part of the other's cost that `ipvs-cli` may take, by this clock.
     at_most: Option<(Clock, f64)>,
 }
 
@@ -22,7 +22,7 @@ const ROWS: [Row; 8] = [
     Row {
         name: "fill",
         title: "apply, to an empty director",
-        ours: "fill",
+        ipvs_cli: "fill",
         other: ("fill", "ipvsadm"),
         other_title: "ipvsadm -R",
         at_most: Some((Clock::Instructions, 0.22)),
@@ -30,39 +30,39 @@ const ROWS: [Row; 8] = [
     Row {
         name: "apply-same",
         title: "apply, nothing to change",
-        ours: "apply-same",
-        other: ("read", "ours"),
+        ipvs_cli: "apply-same",
+        other: ("read", "ipvs-cli"),
         other_title: "our -S -n",
         at_most: Some((Clock::Instructions, 1.3)),
     },
     Row {
         name: "apply-other-words",
         title: "the same, said otherwise",
-        ours: "apply-other-words",
-        other: ("read", "ours"),
+        ipvs_cli: "apply-other-words",
+        other: ("read", "ipvs-cli"),
         other_title: "our -S -n",
         at_most: None,
     },
     Row {
         name: "apply-one",
         title: "apply, one weight changed",
-        ours: "apply-one",
-        other: ("read", "ours"),
+        ipvs_cli: "apply-one",
+        other: ("read", "ipvs-cli"),
         other_title: "our -S -n",
         at_most: None,
     },
     Row {
         name: "reconcile-one",
         title: "library: reconcile one service",
-        ours: "reconcile-one",
-        other: ("reconcile-whole", "ours"),
+        ipvs_cli: "reconcile-one",
+        other: ("reconcile-whole", "ipvs-cli"),
         other_title: "reading all",
         at_most: Some((Clock::Instructions, 0.002)),
     },
     Row {
         name: "reload",
         title: "apply, 100 weights changed",
-        ours: "reload",
+        ipvs_cli: "reload",
         other: ("reload", "ipvsadm"),
         other_title: "ipvsadm -C, -R",
         at_most: Some((Clock::Wall, 0.01)),
@@ -70,7 +70,7 @@ const ROWS: [Row; 8] = [
     Row {
         name: "read-all",
         title: "-L -n --stats",
-        ours: "read-all",
+        ipvs_cli: "read-all",
         other: ("read-all", "ipvsadm"),
         other_title: "ipvsadm's",
         at_most: None,
@@ -78,14 +78,14 @@ const ROWS: [Row; 8] = [
     Row {
         name: "metrics",
         title: "metrics --destinations",
-        ours: "metrics",
+        ipvs_cli: "metrics",
         other: ("read-all", "ipvsadm"),
         other_title: "its -L -n --stats",
         at_most: None,
     },
 ];
 
-/// How much memory ours may have in use, in kilobytes.
+/// How much memory `ipvs-cli` may have in use, in kilobytes.
 const MEMORY: u64 = 100_000;
 
 /// Measures, prints, and says whether all was right.
@@ -118,24 +118,24 @@ fn workloads(bench: &Bench, usual: Size, reload: Reload) -> Vec<Workload> {
         .collect()
 }
 
-/// Ours and the other's figure of a row, if both were measured.
+/// The figures of `ipvs-cli` and of the other in a row, if both were measured.
 fn figures(row: &Row, results: &Results) -> Option<(u64, u64)> {
-    Some((results.median(row.ours, "ours")?, results.median(row.other.0, row.other.1)?))
+    Some((results.median(row.ipvs_cli, "ipvs-cli")?, results.median(row.other.0, row.other.1)?))
 }
 
 fn table(section: &Section) -> String {
     let Section { kernel, size, clock, results } = section;
     let release = results.kernel().map(str::to_owned).unwrap_or_else(|| kernel.to_string());
     let mut out = format!("\nLinux {release}, {size}, {}\n", clock.title());
-    let _ = writeln!(out, "{:<32}{:>12}{:>18}{:>12}{:>10}", "", "ours", "beside", "", "ratio");
+    let _ = writeln!(out, "{:<32}{:>12}{:>18}{:>12}{:>10}", "", "ipvs-cli", "beside", "", "ratio");
     for row in &ROWS {
-        let Some((ours, other)) = figures(row, results) else { continue };
-        let [shown, shown_other] = [ours, other].map(|value| clock.show(Some(value)));
-        let ratio = ours as f64 / other as f64;
+        let Some((ipvs_cli, other)) = figures(row, results) else { continue };
+        let [shown, shown_other] = [ipvs_cli, other].map(|value| clock.show(Some(value)));
+        let ratio = ipvs_cli as f64 / other as f64;
         let _ = write!(out, "{:<32}{shown:>12}{:>18}{shown_other:>12}{ratio:>10.4}", row.title, row.other_title);
         let _ = writeln!(out, "{}", target(row, *clock).map(|target| verdict(ratio, target)).unwrap_or_default());
     }
-    if let Some(memory) = results.median("memory", "ours") {
+    if let Some(memory) = results.median("memory", "ipvs-cli") {
         let _ = writeln!(out, "most memory in use: {memory} kB{}", verdict(memory as f64, MEMORY as f64));
     }
     for complaint in results.complaints() {
@@ -158,15 +158,15 @@ fn lines(section: &Section) -> String {
     let right = if results.is_right() { "yes" } else { "no" };
     let mut out = String::new();
     for row in &ROWS {
-        let Some((ours, other)) = figures(row, results) else { continue };
-        let ratio = ours as f64 / other as f64;
+        let Some((ipvs_cli, other)) = figures(row, results) else { continue };
+        let ratio = ipvs_cli as f64 / other as f64;
         let _ = write!(out, "bench kernel={kernel} size={size} clock={} operation={}", clock.name(), row.name);
-        let _ = writeln!(out, " ours={ours} {}={other} ratio={ratio:.4} right={right}", row.other.1);
+        let _ = writeln!(out, " ipvs-cli={ipvs_cli} {}={other} ratio={ratio:.4} right={right}", row.other.1);
     }
-    if let Some(memory) = results.median("memory", "ours") {
+    if let Some(memory) = results.median("memory", "ipvs-cli") {
         let _ = writeln!(
             out,
-            "bench kernel={kernel} size={size} clock=kilobytes operation=memory ours={memory} right={right}"
+            "bench kernel={kernel} size={size} clock=kilobytes operation=memory ipvs-cli={memory} right={right}"
         );
     }
     out
@@ -178,12 +178,12 @@ mod tests {
 
     fn section(clock: Clock) -> Section {
         let lines = [
-            "figure fill ours 22000000",
+            "figure fill ipvs-cli 22000000",
             "figure fill ipvsadm 100000000",
-            "figure read ours 10000000",
-            "figure apply-same ours 14000000",
-            "figure apply-other-words ours 20000000",
-            "kilobytes memory ours 90000",
+            "figure read ipvs-cli 10000000",
+            "figure apply-same ipvs-cli 14000000",
+            "figure apply-other-words ipvs-cli 20000000",
+            "kilobytes memory ipvs-cli 90000",
             "end 0",
         ];
         let size = Size { services: 10, destinations: 5 };

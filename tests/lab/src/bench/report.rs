@@ -18,7 +18,7 @@ pub(super) enum Clock {
     Calls,
 }
 
-/// How much of ipvsadm's instructions ours may need.
+/// How much of ipvsadm's instructions `ipvs-cli` may need.
 fn target(operation: &str) -> f64 {
     match operation {
         "restore" => 0.16,
@@ -35,7 +35,7 @@ fn target(operation: &str) -> f64 {
 /// One operation's figures.
 struct Row {
     operation: &'static str,
-    ours: Option<u64>,
+    ipvs_cli: Option<u64>,
     ipvsadm: Option<u64>,
     floor: Option<u64>,
 }
@@ -49,9 +49,9 @@ impl Row {
 /// What was measured.
 fn rows(section: &Section) -> impl Iterator<Item = Row> {
     OPERATIONS.into_iter().filter_map(|operation| {
-        let figures = ["ours", "ipvsadm", "floor"].map(|tool| section.results.median(operation, tool));
-        let [ours, ipvsadm, floor] = figures;
-        figures.iter().any(Option::is_some).then_some(Row { operation, ours, ipvsadm, floor })
+        let figures = ["ipvs-cli", "ipvsadm", "floor"].map(|tool| section.results.median(operation, tool));
+        let [ipvs_cli, ipvsadm, floor] = figures;
+        figures.iter().any(Option::is_some).then_some(Row { operation, ipvs_cli, ipvsadm, floor })
     })
 }
 
@@ -60,13 +60,13 @@ pub(super) fn table(section: &Section) -> String {
     let Section { kernel, size, clock, results } = section;
     let release = results.kernel().map(str::to_owned).unwrap_or_else(|| kernel.to_string());
     let mut out = format!("\nLinux {release}, {size}, {}\n", clock.title());
-    let _ = write!(out, "{:<28}{:>10}{:>10}{:>10}", "", "ipvsadm", "ours", "floor");
-    let _ = writeln!(out, "{:>8}{:>8}{}", "ours", "floor", if clock.has_target() { "  at most" } else { "" });
+    let _ = write!(out, "{:<28}{:>10}{:>10}{:>10}", "", "ipvsadm", "ipvs-cli", "floor");
+    let _ = writeln!(out, "{:>10}{:>8}{}", "ipvs-cli", "floor", if clock.has_target() { "  at most" } else { "" });
     for row in rows(section) {
         let name = title(row.operation, *clock);
-        let [ipvsadm, ours, floor] = [row.ipvsadm, row.ours, row.floor].map(|value| clock.show(value));
-        let [ours_ratio, floor_ratio] = [row.ours, row.floor].map(|value| show_ratio(row.ratio(value)));
-        let _ = write!(out, "{name:<28}{ipvsadm:>10}{ours:>10}{floor:>10}{ours_ratio:>8}{floor_ratio:>8}");
+        let [ipvsadm, ipvs_cli, floor] = [row.ipvsadm, row.ipvs_cli, row.floor].map(|value| clock.show(value));
+        let [ipvs_cli_ratio, floor_ratio] = [row.ipvs_cli, row.floor].map(|value| show_ratio(row.ratio(value)));
+        let _ = write!(out, "{name:<28}{ipvsadm:>10}{ipvs_cli:>10}{floor:>10}{ipvs_cli_ratio:>10}{floor_ratio:>8}");
         let _ = writeln!(out, "{}", verdict(&row, *clock).map(|(text, _)| text).unwrap_or_default());
     }
     for Inside { operation, library, at_most, pyroute2 } in inside(section) {
@@ -86,9 +86,9 @@ pub(super) fn table(section: &Section) -> String {
 /// What a command costs in a program that has a library inside, in instructions.
 struct Inside {
     operation: &'static str,
-    /// Ours.
+    /// What `ipvs-cli` costs.
     library: u64,
-    /// What ours may cost.
+    /// What `ipvs-cli` may cost.
     at_most: u64,
     pyroute2: Option<u64>,
 }
@@ -111,10 +111,10 @@ pub(super) fn lines(section: &Section) -> String {
     let mut out = String::new();
     for row in rows(section) {
         let _ = write!(out, "bench kernel={kernel} size={size} clock={} operation={}", clock.name(), row.operation);
-        for (tool, value) in [("ours", row.ours), ("ipvsadm", row.ipvsadm), ("floor", row.floor)] {
+        for (tool, value) in [("ipvs-cli", row.ipvs_cli), ("ipvsadm", row.ipvsadm), ("floor", row.floor)] {
             let _ = value.map(|value| write!(out, " {tool}={value}"));
         }
-        let _ = row.ratio(row.ours).map(|ratio| write!(out, " ratio={ratio:.4}"));
+        let _ = row.ratio(row.ipvs_cli).map(|ratio| write!(out, " ratio={ratio:.4}"));
         if let Some((_, met)) = verdict(&row, *clock) {
             let _ = write!(out, " target={} met={}", target(row.operation), if met { "yes" } else { "no" });
         }
@@ -133,7 +133,7 @@ pub(super) fn lines(section: &Section) -> String {
 
 /// Whether the target is met, and how the table says so.
 fn verdict(row: &Row, clock: Clock) -> Option<(String, bool)> {
-    let ratio = row.ratio(row.ours).filter(|_| clock.has_target())?;
+    let ratio = row.ratio(row.ipvs_cli).filter(|_| clock.has_target())?;
     let target = target(row.operation);
     let met = ratio <= target;
     Some((format!("  {target:<5} {}", if met { "met" } else { "NOT MET" }), met))
@@ -206,17 +206,18 @@ mod tests {
 
     #[test]
     fn a_target_is_met_or_not() {
-        let figures = ["kernel 6.1.0-50", "figure restore ipvsadm 100000000", "figure restore ours 16000000", "end 0"];
+        let figures =
+            ["kernel 6.1.0-50", "figure restore ipvsadm 100000000", "figure restore ipvs-cli 16000000", "end 0"];
         let good = section(Clock::Instructions, &figures);
         assert!(table(&good).starts_with("\nLinux 6.1.0-50, 300x10, million instructions"));
         assert!(
             table(&good)
                 .contains("restore the table: -R           100.00     16.00         -   0.160       -  0.16  met")
         );
-        let line = "bench kernel=6.1 size=300x10 clock=instructions operation=restore ours=16000000 ipvsadm=100000000 \
+        let line = "bench kernel=6.1 size=300x10 clock=instructions operation=restore ipvs-cli=16000000 ipvsadm=100000000 \
                     ratio=0.1600 target=0.16 met=yes right=yes\n";
         assert!(lines(&good).contains(line), "{}", lines(&good));
-        let bad = section(Clock::Instructions, &["figure restore ipvsadm 100", "figure restore ours 17", "end 0"]);
+        let bad = section(Clock::Instructions, &["figure restore ipvsadm 100", "figure restore ipvs-cli 17", "end 0"]);
         assert!(table(&bad).contains("NOT MET"));
     }
 
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn another_librarys_figure_stands_below_ours() {
+    fn a_peers_figure_stands_below_that_of_ipvs_cli() {
         let counted = section(Clock::Instructions, &["figure create library 5000", "figure create pyroute2 400000"]);
         let shown = table(&counted);
         assert!(shown.contains("the same by pyroute2") && shown.contains("400000            0.0125\n"), "{shown}");
@@ -242,14 +243,14 @@ mod tests {
 
     #[test]
     fn only_instructions_have_targets() {
-        let wall = section(Clock::Wall, &["figure clear ipvsadm 1000000", "figure clear ours 5000000", "end 0"]);
+        let wall = section(Clock::Wall, &["figure clear ipvsadm 1000000", "figure clear ipvs-cli 5000000", "end 0"]);
         assert!(!table(&wall).contains("MET") && !lines(&wall).contains("met="));
     }
 
     #[test]
     fn what_is_wrong_is_said() {
-        let wrong = section(Clock::Wall, &["figure list ours 1", "wrong list ours: line 4", "end 1"]);
-        assert!(table(&wrong).ends_with("WRONG: list ours: line 4\n"));
+        let wrong = section(Clock::Wall, &["figure list ipvs-cli 1", "wrong list ipvs-cli: line 4", "end 1"]);
+        assert!(table(&wrong).ends_with("WRONG: list ipvs-cli: line 4\n"));
         assert!(lines(&wrong).contains("right=no"));
     }
 }

@@ -126,24 +126,25 @@ mod tests {
 
     #[test]
     fn a_median_is_the_middle() {
-        let results = results(&["figure add ours 9", "figure add ours 2", "figure add ours 3", "figure add floor 1"]);
-        assert_eq!(results.median("add", "ours"), Some(3));
+        let results =
+            results(&["figure add ipvs-cli 9", "figure add ipvs-cli 2", "figure add ipvs-cli 3", "figure add floor 1"]);
+        assert_eq!(results.median("add", "ipvs-cli"), Some(3));
         assert_eq!(results.median("add", "ipvsadm"), None);
     }
 
     #[test]
     fn only_a_finished_run_without_complaints_is_right() {
-        assert!(results(&["figure add ours 9", "end 0"]).is_right());
-        assert!(!results(&["figure add ours 9"]).is_right());
-        assert!(!results(&["wrong list ours: line 3", "end 0"]).is_right());
-        assert!(!results(&["figure brew ours 9", "end 0"]).is_right());
+        assert!(results(&["figure add ipvs-cli 9", "end 0"]).is_right());
+        assert!(!results(&["figure add ipvs-cli 9"]).is_right());
+        assert!(!results(&["wrong list ipvs-cli: line 3", "end 0"]).is_right());
+        assert!(!results(&["figure brew ipvs-cli 9", "end 0"]).is_right());
         assert!(!results(&["end 1"]).is_right());
     }
 
     #[test]
     fn progress_is_shown_and_kernel_messages_are_not() {
         let mut results = Results::default();
-        assert_eq!(results.take("progress round 1: ours"), Some("round 1: ours"));
+        assert_eq!(results.take("progress round 1: ipvs-cli"), Some("round 1: ipvs-cli"));
         assert_eq!(results.take("[    0.1] IPVS: ipvs loaded."), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The same in user-mode Linux: wall time, a second clock that flatters whoever makes few system calls, and their number.
+//! The same in user-mode Linux: wall time, a second clock that favours few system calls, and their number.
 
 use std::{path::Path, time::Duration};
 
@@ -32,7 +32,7 @@ pub(super) fn count_calls(kernel: Kernel, programs: &Programs, workload: &Worklo
 
 fn run(kernel: Kernel, programs: &Programs, arguments: Vec<String>) -> Result<Results> {
     let options = GuestOptions { kernel: Some(kernel), memory: MEMORY, env: Vec::new() };
-    let mut stage = Stage::new(&options, &Tool::Theirs)?;
+    let mut stage = Stage::new(&options, &Tool::Ipvsadm)?;
     stage.keep(&programs.guest);
     programs.tools.iter().for_each(|(_, program)| stage.keep(program));
     let mut command = vec![programs.guest.display().to_string()];

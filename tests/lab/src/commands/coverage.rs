@@ -26,7 +26,7 @@ use crate::{
     workspace::{PUBLISHED, TestBinary, Workspace},
 };
 
-/// What cargo is told. Static, as ever; and not optimized across crates, so that lines stay what they are.
+/// The flags for cargo. Static, as ever; and not optimized across crates, so that lines stay what they are.
 const SETTINGS: [(&str, &str); 4] = [
     ("RUSTFLAGS", "-C instrument-coverage -C target-feature=+crt-static -C relocation-model=static"),
     ("CARGO_PROFILE_RELEASE_LTO", "off"),
@@ -34,7 +34,7 @@ const SETTINGS: [(&str, &str); 4] = [
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
 ];
 
-/// Where a program is told to write its counts.
+/// Where a program writes its counts.
 pub(crate) const PROFILE_FILE: &str = "LLVM_PROFILE_FILE";
 
 /// Arguments of `cargo lab coverage`.

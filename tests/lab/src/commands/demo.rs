@@ -16,9 +16,9 @@ use crate::{
 pub(crate) struct Demo {
     #[command(flatten)]
     guest: GuestOptions,
-    /// Show the real ipvsadm in place of ours
+    /// Show the real ipvsadm in place of `ipvs-cli`
     #[arg(long)]
-    theirs: bool,
+    ipvsadm: bool,
 }
 
 impl Demo {
@@ -26,7 +26,7 @@ impl Demo {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let guest = scene::with_legacy_iptables(self.guest)?;
         let limits = Limits::through(Duration::from_secs(120));
-        let (stage, ending) = scene::play("firewall-mark.sh", &guest, self.theirs, |_| Ok(streams()), &limits)?;
+        let (stage, ending) = scene::play("firewall-mark.sh", &guest, self.ipvsadm, |_| Ok(streams()), &limits)?;
         Ok(conclude(stage.kernel(), ending))
     }
 }

@@ -1,6 +1,6 @@
 //! `cargo lab fuzz`: gives every parser bytes that nobody thought of, for as long as you like.
 //!
-//! libFuzzer is linked with the targets, and rustc is told to count which code an input reaches; this needs no nightly release of
+//! libFuzzer is linked with the targets, and rustc counts which code an input reaches; this needs no nightly release of
 //! Rust. There is no address sanitizer, which would: nothing that is fuzzed has `unsafe` code.
 
 use std::{

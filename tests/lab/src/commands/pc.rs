@@ -53,7 +53,7 @@ pub(crate) struct PcTests {
 }
 
 impl PcTests {
-    /// Boots, and tells what the tests tell.
+    /// Boots, and prints what the tests print.
     pub(crate) fn run(self) -> Result<ExitCode> {
         let cache = Cache::open()?;
         cache.ensure(&[self.kernel])?;

@@ -38,9 +38,7 @@ const COLUMNS: u16 = 100;
 
 /// Arguments of `cargo lab pictures`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "They are written to docs/pictures. Tests tell when the product shows something else than they do."
-)]
+#[command(after_help = "They are written to docs/pictures. Tests fail when the product shows something else.")]
 pub(crate) struct Pictures {}
 
 impl Pictures {
@@ -77,7 +75,7 @@ fn top(workspace: &Workspace, guest: &GuestOptions) -> Result<vt100::Parser> {
     let programs = workspace.build_kernel_tests()?;
     let program = programs.into_iter().find(|program| program.name == PROGRAM);
     let program = program.ok_or_else(|| Error::Missing(PathBuf::from(PROGRAM)))?;
-    let mut stage = Stage::new(guest, &Tool::Ours(workspace.build_ipvs_cli()?))?;
+    let mut stage = Stage::new(guest, &Tool::IpvsCli(workspace.build_ipvs_cli()?))?;
     stage.keep(&program.path);
     stage.set("CARGO_MANIFEST_DIR", program.package.display().to_string());
     stage.set("LAB_PICTURE", "1");

@@ -21,16 +21,16 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The script's output and exit status become the lab's own. 124: the deadline passed; 125: the lab failed.
-In the guest: $IPVSADM is the real ipvsadm, $IPVS_CLI is ours, $LAB_KERNEL is the kernel's series.")]
+In the guest: $IPVSADM is the real ipvsadm, $IPVS_CLI is ipvs_cli, $LAB_KERNEL is the kernel's series.")]
 pub(crate) struct Run {
     #[command(flatten)]
     guest: GuestOptions,
     /// End the guest after this time
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     timeout: u64,
-    /// Put the real ipvsadm into the PATH in place of ours
+    /// Put the real ipvsadm into the PATH in place of `ipvs-cli`
     #[arg(long)]
-    theirs: bool,
+    ipvsadm: bool,
     /// Bring along Debian's programs that call ipvsadm: $LAB_PROGRAMS is a root directory with them
     #[arg(long)]
     programs: bool,
@@ -69,7 +69,7 @@ impl Run {
     }
 
     fn tool(&self) -> Result<Tool> {
-        Ok(if self.theirs { Tool::Theirs } else { Tool::Ours(Workspace::find()?.build_ipvs_cli()?) })
+        Ok(if self.ipvsadm { Tool::Ipvsadm } else { Tool::IpvsCli(Workspace::find()?.build_ipvs_cli()?) })
     }
 
     /// The script's whole path; one from stdin becomes a file.

@@ -22,7 +22,7 @@ const NAME: &str = "bill-of-materials";
 /// Arguments of `cargo lab sbom`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The same lockfile gives the same bytes where SOURCE_DATE_EPOCH is set, but for a path: cargo names our own crates by theirs.")]
+The same lockfile gives the same bytes where SOURCE_DATE_EPOCH is set, but for a path: cargo names these crates by it.")]
 pub(crate) struct Sbom {}
 
 impl Sbom {

@@ -16,13 +16,13 @@ use crate::{
 pub(crate) fn play(
     name: &str,
     guest: &GuestOptions,
-    theirs: bool,
+    ipvsadm: bool,
     streams: impl FnOnce(&Stage) -> Result<Streams>,
     limits: &Limits,
 ) -> Result<(Stage, Ending)> {
     guest.fetch()?;
     let workspace = Workspace::find()?;
-    let tool = if theirs { Tool::Theirs } else { Tool::Ours(workspace.build_ipvs_cli()?) };
+    let tool = if ipvsadm { Tool::Ipvsadm } else { Tool::IpvsCli(workspace.build_ipvs_cli()?) };
     let stage = Stage::new(guest, &tool)?;
     let scenes: PathBuf = workspace.root().join("tests/lab/scenes");
     let command = vec!["bash".to_owned(), scenes.join(name).display().to_string()];

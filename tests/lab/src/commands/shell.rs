@@ -25,9 +25,9 @@ const DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct Shell {
     #[command(flatten)]
     guest: GuestOptions,
-    /// Put the real ipvsadm into the PATH in place of ours
+    /// Put the real ipvsadm into the PATH in place of `ipvs-cli`
     #[arg(long)]
-    theirs: bool,
+    ipvsadm: bool,
 }
 
 impl Shell {
@@ -41,7 +41,7 @@ impl Shell {
             }
             None => Ok(Streams::Input(commands(stage)?)),
         };
-        let (stage, ending) = scene::play("shell.sh", &self.guest, self.theirs, streams, &Limits::through(DEADLINE))?;
+        let (stage, ending) = scene::play("shell.sh", &self.guest, self.ipvsadm, streams, &Limits::through(DEADLINE))?;
         drop(raw); // before anything is printed
         Ok(conclude(stage.kernel(), ending))
     }

@@ -265,7 +265,7 @@ fn reap_until(job: u32) -> Result<u8> {
     }
 }
 
-/// As a shell tells it: 128 and the signal.
+/// As a shell reports it: 128 and the signal.
 fn shell_status(status: std::process::ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(255)

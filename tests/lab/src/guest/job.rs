@@ -1,4 +1,4 @@
-//! What the host tells the guest's process 1.
+//! What the host sends to the guest's process 1.
 
 use std::{
     collections::BTreeMap,

@@ -164,7 +164,7 @@ fn keyring() -> Result<PathBuf> {
     found.ok_or_else(|| Error::NoKeyring(KEYRINGS[0].into()))
 }
 
-/// apt reads one file of ours in place of all of the host's: hooks and pins stay out. Proxies and the like come in.
+/// apt reads one file of the lab in place of all of the host's: hooks and pins stay out. Proxies and the like come in.
 fn write_configuration(dir: &Path, suite: Suite, mirror: &str, keyring: &Path) -> Result<()> {
     for name in ["state", "lists/partial", "cache"] {
         make_dir(&dir.join(name))?;

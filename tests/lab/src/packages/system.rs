@@ -89,7 +89,7 @@ fn is_to_install(deb: &Path) -> bool {
     TO_INSTALL.iter().any(|package| name.split('_').next() == Some(package))
 }
 
-/// Tells dpkg's database of the packages and their files.
+/// Writes the packages and their files into dpkg's database.
 fn register(debs: &[PathBuf], root: &Path) -> Result<()> {
     let database = root.join("var/lib/dpkg");
     let path = database.join("status");

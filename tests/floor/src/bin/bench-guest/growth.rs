@@ -1,4 +1,4 @@
-//! How the cost of each operation grows with the table: every one of them once, by ours, and its result checked.
+//! How the cost of each operation grows with the table: each of them once, by `ipvs-cli`, with its result checked.
 
 use std::{path::Path, thread};
 
@@ -63,7 +63,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Runs it, tells its time, and gives what it said.
+    /// Runs it, prints its time, and returns its output.
     fn time(&mut self, operation: &str, words: &[&str], input: &str) -> Result<String, String> {
         println!("progress {}: {operation}", self.tool);
         let (took, said) = self.run(operation, words, input)?;
@@ -82,7 +82,7 @@ impl Bench<'_> {
     }
 
     fn tell_memory(&mut self, operation: &str, runs: &[Words<'_>]) -> Result<(), String> {
-        self.right &= memory::tell(operation, self.tool, self.program, runs);
+        self.right &= memory::report(operation, self.tool, self.program, runs);
         Ok(())
     }
 

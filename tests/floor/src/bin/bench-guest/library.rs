@@ -47,7 +47,7 @@ pub(crate) fn reconcile((services, destinations): (u32, u32)) -> Result<(u32, u3
                     done.map_err(|error| error.to_string())?
                 }
             };
-            println!("figure {operation} ours {}", start.elapsed().as_nanos());
+            println!("figure {operation} ipvs-cli {}", start.elapsed().as_nanos());
             if done.commands.len() != 1 {
                 return Err(format!("{operation} has sent {} commands", done.commands.len()));
             }

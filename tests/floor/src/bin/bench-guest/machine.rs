@@ -10,12 +10,12 @@ use nix::{
 /// The kernel's own work after booting would be in the first figures.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// The kernel hands its process 1 every parameter that it does not know itself; ours follow this word.
-const OURS_FOLLOW: &str = "bench-guest";
+/// The kernel passes parameters that it does not know to process 1; those of this program follow this word.
+const ARGUMENTS_FOLLOW: &str = "bench-guest";
 
 /// Our part of the kernel's command line.
 pub(crate) fn arguments() -> impl Iterator<Item = String> {
-    env::args().skip_while(|argument| argument != OURS_FOLLOW).skip(1)
+    env::args().skip_while(|argument| argument != ARGUMENTS_FOLLOW).skip(1)
 }
 
 /// Does the work and powers off, whatever comes of it.

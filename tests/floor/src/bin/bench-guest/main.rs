@@ -8,7 +8,7 @@
 //! kilobytes OPERATION TOOL NUMBER      the most memory that a run of the tool had in use
 //! wrong OPERATION TOOL: WHAT           a tool's result is not the reference's
 //! kernel RELEASE                       where it was measured
-//! progress WHAT                        for whoever waits
+//! progress WHAT                        shown while waiting
 //! end STATUS                           the last line; 0: all was measured, and all was right
 //! ```
 
@@ -44,11 +44,11 @@ struct Plan {
     tools: Vec<(String, PathBuf)>,
     /// Counts system calls with this strace in place of time.
     strace: Option<PathBuf>,
-    /// Measures how a table is brought to another one, in place of single operations; see [`reload`].
+    /// Measures how a table is brought to another one, instead of single operations; see [`reload`].
     reload: Option<Reload>,
-    /// Measures how ours grows with the table, in place of single operations; see [`growth`].
+    /// Measures how `ipvs-cli` grows with the table, instead of single operations; see [`growth`].
     growth: bool,
-    /// A library of another language, whose commands are counted as those of ours are.
+    /// A library of another language, whose commands are counted as those of `ipvs-cli` are.
     peer: Option<peer::Peer>,
     /// Loads modules; only an emulated PC, which has nothing yet, needs it.
     modprobe: Option<PathBuf>,
@@ -159,19 +159,19 @@ mod tests {
 
     #[test]
     fn a_plan_is_read() {
-        let plan = parse("size=300x10 rounds=3 additions=5 reference=/r tool=ours:/o tool=floor:/f").unwrap();
+        let plan = parse("size=300x10 rounds=3 additions=5 reference=/r tool=ipvs-cli:/o tool=floor:/f").unwrap();
         assert_eq!((plan.size, plan.rounds, plan.additions), ((300, 10), 3, 5));
-        assert_eq!(plan.tools, [("ours".into(), "/o".into()), ("floor".into(), "/f".into())]);
+        assert_eq!(plan.tools, [("ipvs-cli".into(), "/o".into()), ("floor".into(), "/f".into())]);
         assert!(plan.peer.is_none());
-        let with_peer = parse("size=3x1 rounds=1 reference=/r tool=ours:/o peer=/python:/pyroute2").unwrap();
+        let with_peer = parse("size=3x1 rounds=1 reference=/r tool=ipvs-cli:/o peer=/python:/pyroute2").unwrap();
         assert_eq!(with_peer.peer, Some(peer::Peer { python: "/python".into(), directory: "/pyroute2".into() }));
     }
 
     #[test]
     fn a_plan_that_would_measure_nothing_is_refused() {
         assert!(parse("size=300x10 rounds=3 reference=/r").is_err());
-        assert!(parse("size=300x10 reference=/r tool=ours:/o").is_err());
-        assert!(parse("size=300 rounds=1 reference=/r tool=ours:/o").unwrap_err().contains("`size=300'"));
-        assert!(parse("size=3x1 rounds=1 reference=r tool=ours:/o").unwrap_err().contains("`reference=r'"));
+        assert!(parse("size=300x10 reference=/r tool=ipvs-cli:/o").is_err());
+        assert!(parse("size=300 rounds=1 reference=/r tool=ipvs-cli:/o").unwrap_err().contains("`size=300'"));
+        assert!(parse("size=3x1 rounds=1 reference=r tool=ipvs-cli:/o").unwrap_err().contains("`reference=r'"));
     }
 }

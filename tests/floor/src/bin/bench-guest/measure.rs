@@ -24,7 +24,7 @@ const MORE_LISTINGS: [(&str, &[&str]); 4] = [
     ("stats", &["-L", "-n", "--stats"]),
     ("rate", &["-L", "-n", "--rate"]),
 ];
-/// Of a table that getsockopt can't tell.
+/// Of a table that getsockopt can't show.
 const V6_LISTINGS: [(&str, &[&str]); 2] = [("save-v6", &["-S", "-n"]), ("list-v6", &["-L", "-n"])];
 
 /// What the reference says of the table, after each step.
@@ -166,14 +166,14 @@ impl Bench<'_> {
     }
 }
 
-/// Whether the reference finds this table after a change of many services; tells where it does not.
+/// Whether the reference finds this table after a change of many services; prints where it does not.
 pub(crate) fn is_table(operation: &str, tool: &str, reference: &Path, expected: &str) -> Result<bool, String> {
     thread::sleep(RESIZE);
     let saved = run(reference, &["-S", "-n"], "").map_err(|error| format!("the reference: {error}"))?;
     Ok(is_same(operation, tool, expected, &saved.stdout))
 }
 
-/// Whether a tool's result is the reference's; tells where it is not.
+/// Whether a tool's result is the reference's; prints where it is not.
 pub(crate) fn is_same(operation: &str, tool: &str, expected: &str, got: &str) -> bool {
     let difference = difference(expected, got);
     if let Some(difference) = &difference {

@@ -13,7 +13,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 
 use crate::{measure::tell_wrong, program::run};
 
-/// In place of a plan: run what follows, and tell the most memory that it had in use.
+/// In place of a plan: run what follows, and print the most memory that it had in use.
 pub(crate) const PEAK: &str = "peak";
 
 /// Does that. Gives whether the program ended well.
@@ -31,8 +31,8 @@ pub(crate) fn of_apply(rules: &str) -> [Words<'_>; 2] {
     [(&["apply", "--quiet", "-"], rules); 2]
 }
 
-/// Runs a tool and tells the most memory that any of the runs had in use. Gives whether all ended well.
-pub(crate) fn tell(operation: &str, tool: &str, program: &Path, runs: &[Words<'_>]) -> bool {
+/// Runs a tool and prints the most memory that any of the runs had in use. Returns whether all succeeded.
+pub(crate) fn report(operation: &str, tool: &str, program: &Path, runs: &[Words<'_>]) -> bool {
     println!("progress {tool}: {operation}");
     let most: Result<u64, String> = runs.iter().try_fold(0, |most, run| Ok(kilobytes(program, *run)?.max(most)));
     match &most {
@@ -46,9 +46,9 @@ pub(crate) fn tell(operation: &str, tool: &str, program: &Path, runs: &[Words<'_
 fn kilobytes(program: &Path, (words, input): Words<'_>) -> Result<u64, String> {
     let this = env::current_exe().map_err(|error| format!("find this program: {error}"))?;
     let words = [&[PEAK, program.to_str().ok_or("a program's path is not UTF-8")?], words].concat();
-    let told = run(&this, &words, input).map_err(|error| format!("{}: {error}", this.display()))?;
-    if !told.status.success() || !told.stderr.is_empty() {
-        return Err(format!("{}, stderr: {}", told.status, told.stderr.lines().next().unwrap_or_default()));
+    let output = run(&this, &words, input).map_err(|error| format!("{}: {error}", this.display()))?;
+    if !output.status.success() || !output.stderr.is_empty() {
+        return Err(format!("{}, stderr: {}", output.status, output.stderr.lines().next().unwrap_or_default()));
     }
-    told.stdout.trim_end().parse().map_err(|_| format!("no number of kilobytes: {:?}", told.stdout))
+    output.stdout.trim_end().parse().map_err(|_| format!("no number of kilobytes: {:?}", output.stdout))
 }

@@ -29,7 +29,7 @@ impl Peer {
         Ok(is_made && is_altered)
     }
 
-    /// Prints the time of a command, which the program tells: only it knows when its work began. Gives whether it did tell.
+    /// Prints the time of a command, which the program measures: only it knows when its work began. Returns whether it did.
     fn time(&self, operation: &str, rules: &str) -> Result<bool, String> {
         thread::sleep(SETTLE);
         let directory = self.directory.to_string_lossy();

@@ -17,7 +17,7 @@ pub(crate) struct Run {
     pub(crate) stderr: String,
 }
 
-/// Runs a program. Input and output are files, as a pipe's other end would cost time of ours.
+/// Runs a program. Input and output are files, as serving a pipe would cost this program time.
 pub(crate) fn run(program: &Path, arguments: &[&str], input: &str) -> io::Result<Run> {
     let [mut stdout, mut stderr] = [scratch("")?, scratch("")?];
     let mut command = Command::new(program);

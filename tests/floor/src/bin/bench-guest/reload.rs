@@ -10,16 +10,16 @@ use crate::{
     world::{Rules, in_own_network, server, service},
 };
 
-/// So many lines are changed for the reload.
+/// The number of lines that the reload changes.
 const CHANGES: usize = 100;
 
 /// The listing that has every counter.
 const READ_ALL: [&str; 3] = ["-L", "-n", "--stats"];
 
 /// The tool that can `apply`.
-const OURS: &str = "ours";
+const IPVS_CLI: &str = "ipvs-cli";
 /// The one that can't.
-const THEIRS: &str = "ipvsadm";
+const IPVSADM: &str = "ipvsadm";
 
 /// The tables, as rules.
 struct Tables {
@@ -68,11 +68,11 @@ pub(crate) fn measure(plan: &Plan, which: Reload) -> Result<bool, String> {
         tool.map(|(_, program)| program.as_path()).ok_or(format!("no tool is called {name}"))
     };
     let mut bench = Bench { plan, tables: &tables, right: true };
-    let (ours, theirs) = (program(OURS)?, program(THEIRS)?);
-    in_own_network(|| bench.ours(ours))?;
+    let (ipvs_cli, ipvsadm) = (program(IPVS_CLI)?, program(IPVSADM)?);
+    in_own_network(|| bench.ipvs_cli(ipvs_cli))?;
     let apply = memory::of_apply(&tables.first);
-    bench.right &= in_own_network(|| Ok(memory::tell("memory", OURS, ours, &apply)))?;
-    in_own_network(|| bench.theirs(theirs, which))?;
+    bench.right &= in_own_network(|| Ok(memory::report("memory", IPVS_CLI, ipvs_cli, &apply)))?;
+    in_own_network(|| bench.ipvsadm(ipvsadm, which))?;
     Ok(bench.right)
 }
 
@@ -83,31 +83,31 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    fn ours(&mut self, program: &Path) -> Result<(), String> {
+    fn ipvs_cli(&mut self, program: &Path) -> Result<(), String> {
         let tables = self.tables;
         self.apply(program, "fill", &tables.first)?;
         thread::sleep(RESIZE);
-        self.check("fill", OURS, &tables.first)?;
-        self.time(program, "read", OURS, &["-S", "-n"], "")?;
-        self.time(program, "read-all", OURS, &READ_ALL, "")?;
+        self.check("fill", IPVS_CLI, &tables.first)?;
+        self.time(program, "read", IPVS_CLI, &["-S", "-n"], "")?;
+        self.time(program, "read-all", IPVS_CLI, &READ_ALL, "")?;
         self.metrics(program)?;
         self.apply(program, "apply-same", &tables.first)?;
         self.apply(program, "apply-other-words", &tables.in_other_words)?;
         self.apply(program, "apply-one", &tables.one_changed)?;
-        self.check("apply-one", OURS, &tables.one_changed)?;
+        self.check("apply-one", IPVS_CLI, &tables.one_changed)?;
         self.reconcile()?;
         self.apply(program, "reload", &tables.many_changed)?;
-        self.check("reload", OURS, &tables.many_changed)?;
+        self.check("reload", IPVS_CLI, &tables.many_changed)?;
         Ok(())
     }
 
     /// All that there is to know of a director, for a monitoring system.
     fn metrics(&mut self, program: &Path) -> Result<(), String> {
-        let run = self.run(program, "metrics", OURS, &["metrics", "--destinations"], "")?;
+        let run = self.run(program, "metrics", IPVS_CLI, &["metrics", "--destinations"], "")?;
         let destinations = self.tables.first.lines().filter(|line| line.starts_with("-a")).count();
         let counted = run.stdout.lines().filter(|line| line.starts_with("ipvs_destination_weight{")).count();
-        self.right &= is_same("metrics", OURS, &destinations.to_string(), &counted.to_string());
-        print_figure("metrics", OURS, run.took);
+        self.right &= is_same("metrics", IPVS_CLI, &destinations.to_string(), &counted.to_string());
+        print_figure("metrics", IPVS_CLI, run.took);
         Ok(())
     }
 
@@ -120,19 +120,19 @@ impl Bench<'_> {
             true => format!("{start}{weight}\n"),
             false => format!("{line}\n"),
         });
-        self.check("reconcile-one", OURS, &lines.collect::<String>())
+        self.check("reconcile-one", IPVS_CLI, &lines.collect::<String>())
     }
 
-    fn theirs(&mut self, program: &Path, which: Reload) -> Result<(), String> {
+    fn ipvsadm(&mut self, program: &Path, which: Reload) -> Result<(), String> {
         let tables = self.tables;
-        self.time(program, "fill", THEIRS, &["-R"], &tables.first)?;
+        self.time(program, "fill", IPVSADM, &["-R"], &tables.first)?;
         thread::sleep(RESIZE);
-        self.time(program, "read-all", THEIRS, &READ_ALL, "")?;
+        self.time(program, "read-all", IPVSADM, &READ_ALL, "")?;
         if which == Reload::Whole {
-            let clear = self.run(program, "reload", THEIRS, &["-C"], "")?.took;
-            let fill = self.run(program, "reload", THEIRS, &["-R"], &tables.many_changed)?.took;
-            print_figure("reload", THEIRS, clear + fill);
-            self.check("reload", THEIRS, &tables.many_changed)?;
+            let clear = self.run(program, "reload", IPVSADM, &["-C"], "")?.took;
+            let fill = self.run(program, "reload", IPVSADM, &["-R"], &tables.many_changed)?.took;
+            print_figure("reload", IPVSADM, clear + fill);
+            self.check("reload", IPVSADM, &tables.many_changed)?;
         }
         Ok(())
     }
@@ -141,10 +141,10 @@ impl Bench<'_> {
         let file = tempfile::NamedTempFile::new().map_err(|error| format!("a file for rules: {error}"))?;
         fs::write(file.path(), rules).map_err(|error| format!("write rules: {error}"))?;
         let path = file.path().to_str().ok_or("a temporary file's path is not UTF-8")?;
-        self.time(program, operation, OURS, &["apply", "--quiet", path], "")
+        self.time(program, operation, IPVS_CLI, &["apply", "--quiet", path], "")
     }
 
-    /// Runs it, and tells its time.
+    /// Runs it, and prints its time.
     fn time(&mut self, program: &Path, operation: &str, tool: &str, words: &[&str], input: &str) -> Result<(), String> {
         let run = self.run(program, operation, tool, words, input)?;
         print_figure(operation, tool, run.took);

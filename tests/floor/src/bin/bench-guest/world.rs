@@ -65,7 +65,7 @@ pub(crate) struct Edit {
     pub(crate) weight: u32,
 }
 
-/// So many new weights, all over the table.
+/// The number of new weights, all over the table.
 pub(crate) fn edits((services, destinations): (u32, u32), count: u32) -> impl Iterator<Item = Edit> {
     (0..count).map(move |edit| Edit {
         service: edit % services,

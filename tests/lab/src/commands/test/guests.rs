@@ -48,7 +48,7 @@ pub(crate) fn check(
     settings: &Settings,
     summary: &mut Summary,
 ) -> Result<()> {
-    let tool = Tool::Ours(workspace.build_ipvs_cli()?);
+    let tool = Tool::IpvsCli(workspace.build_ipvs_cli()?);
     let mut programs = workspace.build_kernel_tests()?;
     programs.retain(|program| settings.only.is_none_or(|only| program.name == only));
     if programs.is_empty() {
@@ -83,7 +83,7 @@ fn is_asked_for(program: &TestBinary, filter: &[String]) -> bool {
     }
     let mut list = Command::new(&program.path);
     list.args(filter).arg("--list").env_clear().stderr(Stdio::null());
-    // A program that can't tell shall be run, and say why.
+    // A program that can't list its tests is run, and says why.
     list.output().map_or(true, |list| !list.status.success() || lists_tests(&list.stdout))
 }
 
@@ -173,8 +173,8 @@ fn judge(ending: Ending, counts: Option<Counts>, deadline: Duration) -> (Attempt
     let (outcome, console) = match ending {
         Ending::Exited(0) if counts.is_some_and(|counts| counts.passed + counts.failed == 0) => {
             // The program itself has left them out, on this kernel or always.
-            let is_theirs = counts.is_some_and(|counts| counts.ignored > 0);
-            (Outcome::Skipped(if is_theirs { counted } else { NOT_ASKED_FOR.into() }), String::new())
+            let are_ignored = counts.is_some_and(|counts| counts.ignored > 0);
+            (Outcome::Skipped(if are_ignored { counted } else { NOT_ASKED_FOR.into() }), String::new())
         }
         Ending::Exited(0) if counts.is_some_and(|counts| counts.failed == 0) => {
             (Outcome::Passed(counted), String::new())
@@ -239,10 +239,10 @@ mod tests {
         let (passed, failed) = (Outcome::Passed("2 passed".into()), Outcome::Failed("1 failed".into()));
         assert_eq!(settled(&[], &passed), passed);
         assert_eq!(settled(&["a panic"], &failed), failed);
-        let told = "2 passed, by the second guest; the first one's kernel died: a panic";
-        assert_eq!(settled(&["a panic"], &passed), Outcome::Passed(told.into()));
-        let told = "the kernel died twice: a panic; an oops";
-        assert_eq!(settled(&["a panic", "an oops"], &passed), Outcome::Failed(told.into()));
+        let message = "2 passed, by the second guest; the first one's kernel died: a panic";
+        assert_eq!(settled(&["a panic"], &passed), Outcome::Passed(message.into()));
+        let message = "the kernel died twice: a panic; an oops";
+        assert_eq!(settled(&["a panic", "an oops"], &passed), Outcome::Failed(message.into()));
     }
 
     #[test]
