@@ -1,4 +1,4 @@
-//! The two ways to set marks, as one.
+//! One interface to nftables and iptables.
 
 use std::fmt;
 
@@ -10,9 +10,9 @@ use crate::iptables::{self, Iptables, Programs, Variant};
 use crate::nft::Nftables;
 use crate::rule::MarkRule;
 
-/// Where rules are kept: in nftables or in iptables. What can be done with them is the same.
+/// The part of the firewall that holds the rules: nftables or iptables.
 ///
-/// It belongs to the network namespace that the thread is in when it is opened, and stays there, whichever thread uses it.
+/// It works in the network namespace in which it was opened, whichever thread uses it.
 ///
 /// ```no_run
 /// use fwmark::{Backend, Owner, parse};
@@ -33,10 +33,12 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Whichever has rules of the owner; if none has, nftables if the kernel has it, else iptables.
+    /// The one that has rules of the owner; if none has, nftables if the kernel has it, else
+    /// iptables.
     ///
     /// # Errors
-    /// [`BackendError::Unavailable`] if there is neither, and why; [`BackendError::NotPermitted`] without `CAP_NET_ADMIN`.
+    /// [`BackendError::Unavailable`] if neither works; [`BackendError::NotPermitted`] without
+    /// `CAP_NET_ADMIN`.
     pub fn detect(owner: Owner) -> Result<Self, BackendError> {
         let mut nftables = match Nftables::open(owner.clone()) {
             Ok(nftables) => nftables,
@@ -52,8 +54,8 @@ impl Backend {
         Ok(Backend::Nftables(nftables))
     }
 
-    /// Makes these rules, in this order, the owner's only ones. Where rules overlap, the later one decides. Returns whether
-    /// anything was changed.
+    /// Replaces the owner's rules by these, in this order. Where rules overlap, the later one
+    /// decides. Returns whether anything was changed.
     ///
     /// # Errors
     /// Those of [`Nftables::apply`] and [`Iptables::apply`].
@@ -75,7 +77,8 @@ impl Backend {
         }
     }
 
-    /// Removes all rules of the owner, and what held them. Returns whether there was anything.
+    /// Removes all rules of the owner, with their table or chains. Returns whether there was
+    /// anything.
     ///
     /// # Errors
     /// Those of [`Nftables::remove`] and [`Iptables::remove`].
@@ -83,7 +86,7 @@ impl Backend {
         self.apply(&[])
     }
 
-    /// Whose rules these are.
+    /// The owner of the rules.
     pub fn owner(&self) -> &Owner {
         match self {
             Backend::Nftables(nftables) => nftables.owner(),
@@ -101,7 +104,7 @@ impl fmt::Display for Backend {
     }
 }
 
-/// Why there is no back end at all.
+/// The error if neither back end works.
 fn neither(nftables: BackendError, iptables: BackendError) -> BackendError {
     match (nftables, iptables) {
         (BackendError::Unavailable { why, .. }, BackendError::Unavailable { why: other, .. }) => {
@@ -111,7 +114,7 @@ fn neither(nftables: BackendError, iptables: BackendError) -> BackendError {
     }
 }
 
-/// The rules of others that write marks, from everywhere on this machine that has such rules.
+/// All rules of other programs that write marks, in nftables and both variants of iptables.
 ///
 /// ```no_run
 /// use fwmark::{Owner, Survey};
@@ -120,19 +123,19 @@ fn neither(nftables: BackendError, iptables: BackendError) -> BackendError {
 ///     println!("{foreign}");
 /// }
 /// for error in &survey.unread {
-///     eprintln!("not looked at: {error}");
+///     eprintln!("not checked: {error}");
 /// }
 /// ```
 #[derive(Debug, Default)]
 pub struct Survey {
     /// What was found.
     pub rules: Vec<ForeignRule>,
-    /// Where nobody could look, and why. What the machine does not have is not missed.
+    /// Why some rules could not be read. A back end that the machine lacks is no error.
     pub unread: Vec<BackendError>,
 }
 
 impl Survey {
-    /// Looks into nftables and into both variants of iptables, for all rules but the owner's.
+    /// Reads nftables and both variants of iptables, without the owner's rules.
     pub fn of_others(owner: &Owner) -> Self {
         let mut survey = Survey::default();
         let mut has_seen_targets = false;
@@ -141,7 +144,7 @@ impl Survey {
             has_seen_targets |= variant == Variant::Nft && foreign.is_ok();
             survey.add(foreign);
         }
-        // What iptables keeps in nftables, it tells better itself.
+        // iptables-save shows the conditions of iptables' rules in nftables better.
         survey.add(Nftables::open(owner.clone()).and_then(|mut nftables| nftables.foreign_rules(!has_seen_targets)));
         survey
     }

@@ -1,4 +1,4 @@
-//! Whether rules of other programs write marks that conflict with the owner's.
+//! Conflicts between the owner's rules and those of other programs.
 
 use std::fmt;
 
@@ -8,10 +8,11 @@ use crate::foreign::{Effect, ForeignRule};
 use crate::rule::MarkRule;
 use crate::selector::Overlap;
 
-/// Compares rules with those of others: what would keep packets from their service, or bring other packets to it.
+/// Finds rules of other programs that keep packets from their service, or bring other packets to
+/// it.
 ///
-/// IPVS compares all 32 bits of the mark. So it makes a difference to a service even if somebody writes a single bit of the
-/// mark of its packets, before or after.
+/// IPVS compares all 32 bits of the mark. So a rule that writes a single bit of the mark of a
+/// service's packets, before or after, already takes them away from the service.
 ///
 /// ```
 /// use fwmark::{Family, Conflict, check, parse, foreign_rules_of_save};
@@ -25,7 +26,7 @@ pub fn check(rules: &[MarkRule], others: &[ForeignRule]) -> Vec<Conflict> {
     rules.iter().flat_map(|rule| others.iter().filter_map(|foreign| conflict(rule, foreign))).collect()
 }
 
-/// Something that keeps packets from their service, or may.
+/// A rule of another program that keeps packets from their service, or may do so.
 ///
 /// ```
 /// use fwmark::{Family, check, parse, foreign_rules_of_save};
@@ -46,42 +47,42 @@ pub enum Conflict {
     OtherMark {
         /// The rule that was checked.
         rule: MarkRule,
-        /// The other one.
+        /// The rule of another program.
         foreign: ForeignRule,
         /// The mark that it gives.
         mark: u32,
-        /// False: it has conditions that are not understood, and may mean other packets.
+        /// False if the rule has unknown conditions, so that it may be about other packets.
         certain: bool,
     },
-    /// Another rule writes some bits of the same packets' mark: with them it is another mark to IPVS.
+    /// Another rule writes some bits of the same packets' mark, so that IPVS sees another mark.
     SharedBits {
         /// The rule that was checked.
         rule: MarkRule,
-        /// The other one.
+        /// The rule of another program.
         foreign: ForeignRule,
         /// The bits that it writes.
         bits: u32,
-        /// False: it has conditions that are not understood, and may mean other packets.
+        /// False if the rule has unknown conditions, so that it may be about other packets.
         certain: bool,
     },
-    /// Another rule gives the same mark: its packets go to the same service.
+    /// Another rule sets the same mark: its packets go to the same service.
     SameMark {
         /// The rule that was checked.
         rule: MarkRule,
-        /// The other one.
+        /// The rule of another program.
         foreign: ForeignRule,
     },
-    /// Another rule writes the mark of the same packets, and what it writes is not known.
+    /// Another rule writes an unknown value into the mark of the same packets.
     Unclear {
         /// The rule that was checked.
         rule: MarkRule,
-        /// The other one.
+        /// The rule of another program.
         foreign: ForeignRule,
     },
 }
 
 impl Conflict {
-    /// The checked rule that it is about.
+    /// The checked rule.
     pub fn rule(&self) -> &MarkRule {
         let (Conflict::OtherMark { rule, .. }
         | Conflict::SharedBits { rule, .. }
@@ -90,7 +91,7 @@ impl Conflict {
         rule
     }
 
-    /// The other rule.
+    /// The rule of another program.
     pub fn foreign(&self) -> &ForeignRule {
         let (Conflict::OtherMark { foreign, .. }
         | Conflict::SharedBits { foreign, .. }
@@ -170,19 +171,19 @@ mod tests {
     const RULE: &str = "-d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10";
 
     #[test]
-    fn other_packets_are_no_matter() {
+    fn rules_for_other_packets_do_not_conflict() {
         assert_eq!(conflicts(RULE, "-d 192.0.2.2/32 -j MARK --set-xmark 0x7/0xffffffff"), []);
         assert_eq!(conflicts(RULE, "-p udp -j MARK --set-xmark 0x7/0xff"), []);
     }
 
     #[test]
-    fn another_rule_may_not_give_the_same_mark() {
+    fn the_same_mark_for_other_packets_is_a_conflict() {
         let found = conflicts(RULE, "-d 192.0.2.2/32 -j MARK --set-xmark 0xa/0xffffffff");
         assert!(matches!(found[..], [Conflict::SameMark { .. }]), "{found:?}");
     }
 
     #[test]
-    fn a_single_bit_is_another_mark() {
+    fn a_single_other_bit_is_a_conflict() {
         for (foreign_rule, harmless) in [("0x1/0x1", false), ("0x0/0x2", false), ("0x2/0x2", true), ("0x0/0x4", true)] {
             let found = conflicts(RULE, &format!("-j MARK --set-xmark {foreign_rule}"));
             assert_eq!(found.is_empty(), harmless, "{foreign_rule}: {found:?}");
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_uncertain() {
+    fn unknown_conditions_make_a_conflict_uncertain() {
         let found = conflicts(RULE, "-m owner --uid-owner 5 -j MARK --set-xmark 0x7/0xffffffff");
         assert!(matches!(found[..], [Conflict::OtherMark { certain: false, mark: 7, .. }]), "{found:?}");
         let found = conflicts(RULE, "-j CONNMARK --restore-mark");

@@ -15,14 +15,15 @@ use crate::rule::{Hook, MarkRule, Traffic};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// `-A`: puts it at the end of its chain.
+    /// `-A`: appends it to its chain.
     Append,
-    /// `-I`: puts it at this place of its chain, 1 being the first.
+    /// `-I`: inserts it at this position of its chain, 1 being the first.
     Insert(NonZeroU32),
-    /// `-D`: takes the first rule that is equal out of the chain.
+    /// `-D`: deletes the first rule of the chain that is equal.
     ///
-    /// iptables compares how rules were written, not what they mean: one that was added with `-m multiport --dports 80`
-    /// is not equal to one with `--dport 80`, and the latter is what a [`CommandLine`] prints.
+    /// iptables compares the options, not their meaning: a rule that was added with
+    /// `-m multiport --dports 80` is not equal to one with `--dport 80`, which a [`CommandLine`]
+    /// prints.
     Delete,
 }
 
@@ -39,7 +40,7 @@ impl Action {
 
 /// A command line of iptables or ip6tables that sets a mark.
 ///
-/// It prints as one form of the many that mean the same, and what it prints is read back as the same value.
+/// Lines that mean the same print the same, and a printed line is read as the same value.
 ///
 /// ```
 /// let line: fwmark::CommandLine = "iptables -tmangle -I OUTPUT 1 --dst 192.0.2.1/32 -p6 -j MARK --set-xmark 0xa".parse()?;
@@ -48,7 +49,7 @@ impl Action {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CommandLine {
-    /// What to do with the rule.
+    /// What the line does with the rule.
     pub action: Action,
     /// The rule.
     pub rule: MarkRule,
@@ -70,7 +71,7 @@ impl fmt::Display for CommandLine {
     }
 }
 
-/// The options that say which packets are meant, each with a blank before it.
+/// The options that match packets, each after a space.
 pub(crate) fn matches(rule: &MarkRule) -> String {
     let mut words = String::new();
     let mut say = |option: &str, value: &dyn fmt::Display| words.push_str(&format!(" {option} {value}"));

@@ -39,8 +39,8 @@ pub enum BackendError {
         /// Its name.
         name: String,
     },
-    /// Another program changed a rule of the owner, and it is not a rule of this crate any more. It can
-    /// still be replaced and removed.
+    /// Another program changed a rule of the owner, and it is not a rule of this crate any more. It
+    /// can still be replaced and removed.
     #[error("another program has changed {place}: {what}")]
     Altered {
         /// The table, the chain or the line.
@@ -73,8 +73,8 @@ pub enum BackendError {
     /// The kernel's reply is not understood.
     #[error("unexpected reply from the kernel: {0}")]
     Answer(&'static str),
-    /// Programs of iptables run in the network namespace in which the back end was opened. Entering it
-    /// from another one needs `CAP_SYS_ADMIN` and `/proc`.
+    /// Programs of iptables run in the network namespace in which the back end was opened. Entering
+    /// it from another one needs `CAP_SYS_ADMIN` and `/proc`.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
     /// A program could not be run.

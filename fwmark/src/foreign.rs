@@ -1,13 +1,13 @@
-//! Rules of others that write marks.
+//! Rules of other programs that write marks.
 
 use std::fmt;
 
 use crate::selector::Selector;
 
-/// A rule, anybody's, that writes the mark of packets, as far as it can be understood.
+/// A rule of another program that writes marks, as far as this crate understands it.
 ///
-/// [`Nftables::others`](crate::Nftables::others) finds those in the kernel, [`foreign_rules_of_save`](crate::foreign_rules_of_save) those
-/// in the output of iptables-save.
+/// [`Nftables::others`](crate::Nftables::others) finds them in the kernel, and
+/// [`foreign_rules_of_save`](crate::foreign_rules_of_save) in the output of iptables-save.
 ///
 /// ```
 /// use fwmark::{Effect, Family, foreign_rules_of_save};
@@ -25,17 +25,18 @@ pub struct ForeignRule {
 }
 
 impl ForeignRule {
-    /// Where the rule is: for people, to find it.
+    /// Where the rule is, as text.
     pub fn place(&self) -> &str {
         &self.place
     }
 
-    /// The packets, in iptables' words; "and more" if there are conditions that are not understood.
+    /// The packets, as options of iptables; "and more" stands for unknown conditions.
     pub fn packets(&self) -> String {
         self.selector.to_string()
     }
 
-    /// Are all of its conditions understood? If not, it looks at fewer packets than [`packets`](ForeignRule::packets) says.
+    /// Are all of its conditions known? If not, it matches fewer packets than
+    /// [`packets`](ForeignRule::packets) says.
     pub fn is_understood(&self) -> bool {
         !self.selector.is_narrower && !matches!(self.effect, Effect::Unknown(_))
     }
@@ -69,14 +70,14 @@ pub enum Effect {
         /// The bits that are replaced.
         mask: u32,
     },
-    /// Writes the mark of the connection into the packet: what an earlier packet had when it was saved.
+    /// Writes the mark that an earlier packet saved for the connection.
     FromConnection,
-    /// Writes something that depends on more than is understood.
+    /// Writes an unknown value.
     Unknown(String),
 }
 
 impl Effect {
-    /// Of a step that keeps some bits and flips others, as the kernel has it.
+    /// From the kernel's form: bits to keep, and bits to flip.
     pub(crate) fn of_bits(keep: u32, flip: u32) -> Self {
         match flip & keep {
             0 => Effect::Set { value: flip, mask: !keep },

@@ -10,7 +10,7 @@ use crate::ports::{PortRange, Ports};
 use crate::protocol::Protocol;
 use crate::rule::{MarkRule, Traffic};
 
-/// Several (address, protocol, port) under one mark: what shall stick together.
+/// Several addresses, protocols and ports under one mark, which make one service.
 ///
 /// ```
 /// use fwmark::{FirewallMark, MarkGroup, PortRange, Protocol};
@@ -26,7 +26,7 @@ use crate::rule::{MarkRule, Traffic};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MarkGroup {
     set: SetMark,
-    /// In the order in which their addresses and protocols came first.
+    /// In the order in which each address and protocol was first added.
     members: Vec<Members>,
 }
 
@@ -50,7 +50,7 @@ impl MarkGroup {
         MarkGroup { set: set.into(), members: Vec::new() }
     }
 
-    /// Adds a port, or a range of ports. What is in the group already is not added again.
+    /// Adds a port, or a range of ports, if it is not in the group yet.
     ///
     /// ```
     /// use fwmark::{FirewallMark, MarkGroup, Protocol};
@@ -70,7 +70,7 @@ impl MarkGroup {
         self
     }
 
-    /// The mark that the group gets.
+    /// The mark of the group.
     ///
     /// ```
     /// use fwmark::{FirewallMark, MarkGroup};
@@ -81,8 +81,8 @@ impl MarkGroup {
         self.set.mark()
     }
 
-    /// The rules that mark the group's packets and no others: one for each address and protocol, or more where the ports
-    /// are too many for one.
+    /// The rules that mark the group's packets and no others: one for each address and protocol, or
+    /// more if one rule can't hold the ports.
     ///
     /// ```
     /// use fwmark::{FirewallMark, MarkGroup, Protocol};
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_in_a_group_twice() {
+    fn the_same_port_is_added_once() {
         assert_eq!(group(3).with([192, 0, 2, 1].into(), Protocol::Tcp, 2), group(3));
     }
 

@@ -7,7 +7,7 @@ use ipvs::FirewallMark;
 use crate::foreign::{Effect, ForeignRule};
 use crate::rule::MarkRule;
 
-/// The marks that are in use, to find one that is not.
+/// The marks in use, to find a free one.
 ///
 /// ```
 /// use fwmark::{Family, FirewallMark, MarksInUse, parse, foreign_rules_of_save};
@@ -17,19 +17,19 @@ use crate::rule::MarkRule;
 /// in_use.add_rules(&[rule]);
 /// in_use.add_foreign(&foreign);
 /// in_use.add(FirewallMark::new(8)?); // of a service, say
-/// // 2 to 7 have bits that others write.
+/// // 2 to 7 have bits that another program writes.
 /// assert_eq!(in_use.free(), Some(FirewallMark::new(9)?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MarksInUse {
     marks: BTreeSet<u32>,
-    /// What others write into marks of which they leave the rest alone.
+    /// The bits that rules with a mask write.
     bits: u32,
 }
 
 impl MarksInUse {
-    /// None is in use yet.
+    /// No mark is in use yet.
     ///
     /// ```
     /// assert_eq!(fwmark::MarksInUse::new().free().map(|mark| mark.get()), Some(1));
@@ -38,7 +38,7 @@ impl MarksInUse {
         MarksInUse::default()
     }
 
-    /// This one is, for whatever reason.
+    /// Adds a mark.
     ///
     /// ```
     /// let mut in_use = fwmark::MarksInUse::new();
@@ -50,12 +50,13 @@ impl MarksInUse {
         self.marks.insert(mark.get());
     }
 
-    /// Those of these rules are.
+    /// Adds the marks of these rules.
     pub fn add_rules(&mut self, rules: &[MarkRule]) {
         self.marks.extend(rules.iter().map(|rule| rule.set().mark().get()));
     }
 
-    /// Those of others' rules are; of a rule with a mask, all marks with a bit of the mask.
+    /// Adds the marks of rules of other programs; of a rule with a mask, all marks with a bit of
+    /// the mask.
     pub fn add_foreign(&mut self, foreign: &[ForeignRule]) {
         for foreign in foreign {
             match *foreign.effect() {
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bits_of_others_are_left_out() {
+    fn marks_with_used_bits_are_skipped() {
         let free = |bits: u32, marks: &[u32]| {
             let in_use = MarksInUse { marks: marks.iter().copied().collect(), bits };
             in_use.free().map(FirewallMark::get)

@@ -7,8 +7,8 @@ use ipvs::{InterfaceName, InvalidValue};
 
 /// The name of a network interface, or with a `+` at its end all interfaces whose names begin so.
 ///
-/// 1 to 15 letters, digits and any of `.-_@:+`. The kernel takes nearly every character; those with a
-/// meaning in a shell are refused, because a rule can become a command line.
+/// 1 to 15 letters, digits and any of `.-_@:+`. The kernel takes nearly every character; those with
+/// a meaning in a shell are refused, because a rule can become a command line.
 ///
 /// ```
 /// use fwmark::InterfacePattern;

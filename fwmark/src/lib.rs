@@ -1,30 +1,32 @@
 //! Firewall marks that make several ports one service.
 //!
-//! A load balancer such as IPVS can take all packets with one *mark* for one virtual service. That is how HTTP and
-//! HTTPS of a shop reach the same real server: a firewall rule marks both ports with one number, and the service is that
-//! number instead of an address and a port (`ipvsadm -A -f 10 -p 600`).
+//! IPVS can balance all packets that have one *mark* as one virtual service. That is how HTTP and
+//! HTTPS of a shop reach the same real server: a firewall rule marks both ports with one number,
+//! and the service is that number instead of an address and a port (`ipvsadm -A -f 10 -p 600`).
 //!
 //! ```toml
 //! [dependencies]
 //! fwmark = "0.1"
 //! ```
 //!
-//! This crate holds such rules as values:
+//! Rules are values:
 //!
 //! - [`MarkRule`]: which packets get which mark;
 //! - [`MarkGroup`]: several addresses, protocols and ports under one mark, which yields the rules;
-//! - [`CommandLine`]: a rule with what to do with it, which reads ([`parse`]) and prints an `iptables` command line;
+//! - [`CommandLine`]: an `iptables` command line, which is read ([`parse`]) and printed;
 //!
-//! sets them:
+//! It sets rules:
 //!
-//! - [`Nftables`]: in a table of its own, over netlink, in one transaction; what a packet costs does not grow with the rules;
+//! - [`Nftables`]: in a table of its own, over netlink, in one transaction. The cost of a packet
+//!   does not grow with the number of rules;
 //! - [`Iptables`]: in chains of their own, through iptables-restore, for kernels without nftables;
-//! - [`Backend`]: whichever of them the machine has;
+//! - [`Backend`]: the one of them that the machine has.
 //!
-//! and looks at what others do:
+//! It checks rules of other programs:
 //!
-//! - [`Survey`]: every [`ForeignRule`], a rule of another program that writes marks, from nftables and iptables;
-//! - [`check`]: which of them keep packets from their service; [`MarksInUse`] has a free mark.
+//! - [`Survey`]: every [`ForeignRule`], a rule of another program that writes marks, from nftables
+//!   and iptables;
+//! - [`check`] finds those that keep packets from their service, [`MarksInUse`] a free mark.
 //!
 //! ```
 //! use fwmark::{Action, CommandLine, FirewallMark, MarkGroup, Protocol};
@@ -39,15 +41,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! All calls block. [`Family`], [`FirewallMark`], [`InvalidValue`] and [`Owner`] are those of the crate `ipvs`. [`Protocol`]
-//! has only protocols with ports, so it converts from `ipvs::Protocol` by `TryFrom`; so does [`InterfacePattern`] from
-//! `ipvs::InterfaceName`.
+//! All calls block. [`Family`], [`FirewallMark`], [`InvalidValue`] and [`Owner`] are those of the
+//! crate `ipvs`. [`Protocol`] has only protocols with ports, so it converts from `ipvs::Protocol`
+//! by `TryFrom`; so does [`InterfacePattern`] from `ipvs::InterfaceName`.
 //!
 //! # Which numbers a mark may have
 //!
-//! Many articles write that a mark lies between 0 and 99, or 1 and 99. That is folklore, copied from one to the next:
-//! the kernel keeps a mark of 32 bits with each packet (`skb->mark`), and IPVS compares all of them. So 1 to
-//! 4,294,967,295 are free to use; 0 means "not marked".
+//! Many articles write that a mark lies between 0 and 99, or 1 and 99. That is wrong: the kernel
+//! keeps a mark of 32 bits with each packet (`skb->mark`), and IPVS compares all of them. So any
+//! mark from 1 to 4,294,967,295 can be used; 0 means "not marked".
 
 mod backend;
 mod check;
@@ -62,7 +64,7 @@ mod network;
 #[doc(hidden)]
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing {
-    //! Doors to private parts for the targets in `fuzz/`: compiled only with `--cfg fuzzing`, which cargo-fuzz sets.
+    //! What the targets in `fuzz/` call, compiled only with `--cfg fuzzing`, which cargo-fuzz sets.
     pub use crate::nft::fuzzing::read_nftables;
 }
 mod foreign;

@@ -27,11 +27,12 @@ pub fn parse_mark(text: &str) -> Result<FirewallMark, InvalidValue> {
     mark.ok_or_else(|| InvalidValue::new("firewall mark", text, "a number from 1 to 4294967295"))
 }
 
-/// What a rule writes into the 32 bits of a packet's mark: a mark, and a mask of the bits to replace.
+/// What a rule writes into the 32 bits of a packet's mark: a mark, and a mask of the bits to
+/// replace.
 ///
-/// Most rules replace all bits ([`From<FirewallMark>`]). A mask leaves the other bits as they were, so
-/// that two uses of marks can share them; but IPVS compares all 32 bits, so the service's mark then
-/// only matches packets whose other bits are 0.
+/// Most rules replace all bits ([`From<FirewallMark>`]). A mask leaves the other bits as they were,
+/// so that two uses of marks can share them; but IPVS compares all 32 bits, so the service's mark
+/// then only matches packets whose other bits are 0.
 ///
 /// ```
 /// use fwmark::{FirewallMark, SetMark};
@@ -50,8 +51,8 @@ impl SetMark {
     /// Replaces only the bits of the mask.
     ///
     /// # Errors
-    /// [`InvalidValue`] if the mark has a bit outside of the mask: the result would depend on the mark
-    /// that the packet had before.
+    /// [`InvalidValue`] if the mark has a bit outside of the mask: the result would depend on the
+    /// mark that the packet had before.
     ///
     /// ```
     /// use fwmark::{FirewallMark, SetMark};
@@ -99,13 +100,15 @@ impl SetMark {
         (before & !self.mask) | self.mark.get()
     }
 
-    /// Reads the value of `--set-mark`, which replaces the bits of the mark even outside of the mask.
+    /// Reads the value of `--set-mark`, which replaces the bits of the mark even outside of the
+    /// mask.
     pub(crate) fn parse_set_mark(text: &str) -> Result<Self, InvalidValue> {
         let (mark, mask) = parse_pair(text)?;
         Ok(SetMark { mark, mask: mask | mark.get() })
     }
 
-    /// Reads the value of `--set-xmark`. Bits outside of the mask, which iptables flips, are refused.
+    /// Reads the value of `--set-xmark`. Bits outside of the mask, which iptables flips, are
+    /// refused.
     pub(crate) fn parse_set_xmark(text: &str) -> Result<Self, InvalidValue> {
         let (mark, mask) = parse_pair(text)?;
         SetMark::masked(mark, mask)

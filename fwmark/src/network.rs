@@ -9,8 +9,8 @@ use ipvs::{Family, InvalidValue};
 
 /// An address with a prefix length: one host, a network, or all addresses of a family.
 ///
-/// It is an [`IpNet`] whose bits after the prefix are 0, as iptables keeps them. A host prints without
-/// its prefix.
+/// It is an [`IpNet`] whose bits after the prefix are 0, as iptables keeps them. A host prints
+/// without its prefix.
 ///
 /// ```
 /// use fwmark::Network;
@@ -160,8 +160,8 @@ impl From<Network> for IpNet {
 impl FromStr for Network {
     type Err = InvalidValue;
 
-    /// Reads `ADDRESS`, `ADDRESS/PREFIX` or, in IPv4, `ADDRESS/255.255.0.0`. Host names are refused:
-    /// what they stand for can change after the rule was made.
+    /// Reads `ADDRESS`, `ADDRESS/PREFIX` or, in IPv4, `ADDRESS/255.255.0.0`. Host names are
+    /// refused: what they stand for can change after the rule was made.
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let allowed = "an IPv4 or IPv6 address, with /PREFIX for a network";
         read(text).map(Network::from).ok_or_else(|| InvalidValue::new("address", text, allowed))

@@ -1,6 +1,6 @@
 //! Numbers as iptables reads them.
 
-/// Decimal, hexadecimal after `0x`, octal after `0`; no sign, no blanks.
+/// Decimal, hexadecimal after `0x`, octal after `0`; no sign, no spaces.
 pub(crate) fn unsigned(text: &str) -> Option<u32> {
     let (digits, radix) = match text.as_bytes() {
         [b'0', b'x' | b'X', ..] => (&text[2..], 16),
@@ -27,7 +27,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_number() {
+    fn other_texts_are_refused() {
         for text in ["", "0x", "-1", "+1", "0x+1", " 1", "1 ", "08", "1e3", "4294967296", "0x100000000", "１"] {
             assert_eq!(unsigned(text), None, "{text:?}");
         }

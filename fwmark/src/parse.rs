@@ -1,4 +1,4 @@
-//! Command lines of iptables to rules. Printing them is in `command_line.rs`.
+//! Reading command lines of iptables. Printing them is in `command_line.rs`.
 
 use std::num::NonZeroU32;
 use std::str::FromStr;
@@ -16,13 +16,14 @@ use crate::rule::{Hook, MarkRule, Traffic};
 
 /// Reads a command line of iptables or ip6tables that sets a mark.
 ///
-/// Understood are `-t mangle`; `-A`, `-I` and `-D` in the chains `PREROUTING` and `OUTPUT`; `-d`, `-s`, `-i`,
-/// `-p tcp|udp|sctp`; `--dport`, and `--dports` after `-m multiport`; `-j MARK` with `--set-mark` or `--set-xmark`.
-/// Options may have their long names, and values may stand right behind them (`-d192.0.2.1`, `--dport=80`), as iptables
-/// has it. A line of a rule that looks at more than that is refused, never read as a wider rule.
+/// It knows `-t mangle`; `-A`, `-I` and `-D` in the chains `PREROUTING` and `OUTPUT`; `-d`, `-s`,
+/// `-i`, `-p tcp|udp|sctp`; `--dport`, and `--dports` after `-m multiport`; `-j MARK` with
+/// `--set-mark` or `--set-xmark`. Options may have their long names, and values may follow without
+/// a space (`-d192.0.2.1`, `--dport=80`), as in iptables. A rule with another condition is refused,
+/// never read as a wider rule.
 ///
 /// # Errors
-/// [`ParseError`]: the word that is not understood, where it stands, and what would be.
+/// [`ParseError`]: the unknown word, its position, and what is expected there.
 ///
 /// ```
 /// let line = "iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10";
@@ -30,12 +31,12 @@ use crate::rule::{Hook, MarkRule, Traffic};
 ///
 /// let error = fwmark::parse("iptables -t mangle -A PREROUTING-d 192.0.2.1").unwrap_err();
 /// assert_eq!(error.word(), "PREROUTING-d");
-/// assert!(error.to_string().starts_with("column 23, \"PREROUTING-d\": marks for IPVS are set in the chain"));
+/// assert!(error.to_string().starts_with("column 23, \"PREROUTING-d\": must be the chain"));
 /// # Ok::<(), fwmark::ParseError>(())
 /// ```
 pub fn parse(line: &str) -> Result<CommandLine, ParseError> {
     let mut words = Words { line, at: 0 };
-    words.refuse_false_blanks()?;
+    words.refuse_false_spaces()?;
     let mut draft = Draft::new(family_of_program(&mut words)?);
     while let Some(word) = words.next() {
         let (option, value) = split_option(word).ok_or_else(|| word.refused(Reason::Unknown))?;
@@ -53,7 +54,7 @@ impl FromStr for CommandLine {
     }
 }
 
-/// A line that was not understood: the word where reading stopped, its place, and the reason.
+/// Why a line can't be read: the word where reading stopped, its position, and the reason.
 ///
 /// ```
 /// let error = fwmark::parse("iptables -t mangel -A PREROUTING").unwrap_err();
@@ -70,7 +71,8 @@ pub struct ParseError {
 }
 
 impl ParseError {
-    /// The word; of an option with its value glued on, the part that is wrong. Empty if the line ended too early.
+    /// The word; if an option and its value are one word, the wrong part. Empty if the line ended
+    /// too early.
     ///
     /// ```
     /// let error = fwmark::parse("iptables -t mangle -A OUTPUT -d912.168.0.1").unwrap_err();
@@ -100,7 +102,7 @@ impl ParseError {
         self.column
     }
 
-    /// Why it was not understood.
+    /// The reason.
     ///
     /// ```
     /// assert_eq!(fwmark::parse("nft list tables").unwrap_err().reason(), &fwmark::Reason::Program);
@@ -110,7 +112,7 @@ impl ParseError {
     }
 }
 
-/// The word as a message shows it: what can't be seen, or would be obeyed by a terminal, by its number.
+/// The word as a message shows it: white space and control characters as escapes.
 fn named(word: &str) -> String {
     if word.is_empty() {
         return "end of the line".to_owned();
@@ -122,7 +124,7 @@ fn named(word: &str) -> String {
     format!("\"{}\"", shown.collect::<String>())
 }
 
-/// Why a word was not understood.
+/// Why a word can't be read.
 ///
 /// ```
 /// use fwmark::Reason;
@@ -133,50 +135,50 @@ fn named(word: &str) -> String {
 #[non_exhaustive]
 pub enum Reason {
     /// The line is not one of iptables.
-    #[error("a line starts with iptables or ip6tables")]
+    #[error("a line must start with iptables or ip6tables")]
     Program,
-    /// A character that looks like a blank.
-    #[error("looks like a blank, as web pages have it, but is none to a shell")]
-    FalseBlank,
+    /// A character that looks like a space.
+    #[error("not a space for a shell, although it looks like one, as on web pages")]
+    FalseSpace,
     /// Another table.
-    #[error("marks are set in the table mangle")]
+    #[error("must be mangle, the table in which marks are set")]
     Table,
     /// Another chain.
-    #[error("marks for IPVS are set in the chain PREROUTING, or OUTPUT for the director's own packets")]
+    #[error("must be the chain PREROUTING, or OUTPUT for packets of the director itself")]
     Chain,
     /// Another target than `MARK`.
-    #[error("only the target MARK sets a mark")]
+    #[error("must be MARK, the target that sets a mark")]
     Target,
-    /// A match that looks at more than ports.
-    #[error("of the matches only multiport and that of the protocol given by -p are understood")]
+    /// A match with another condition than ports.
+    #[error("unknown match, expected multiport or the protocol of -p")]
     Match,
-    /// A value that can't be.
+    /// An invalid value.
     #[error("invalid {}, expected {}", .0.what(), .0.allowed())]
     Value(#[from] InvalidValue),
     /// An address of the other family.
-    #[error("iptables takes IPv4 addresses, ip6tables those of IPv6")]
+    #[error("must be an IPv4 address for iptables, an IPv6 address for ip6tables")]
     Family,
-    /// An interface for packets that come in by none.
-    #[error("packets in the chain OUTPUT come in by no interface")]
+    /// An interface for packets of the director itself.
+    #[error("not possible in the chain OUTPUT, whose packets come in by no interface")]
     Interface,
-    /// No option that is known here, or a word where an option should be.
-    #[error("not understood as a part of a rule that sets a mark")]
+    /// An unknown option, or a word in place of an option.
+    #[error("unknown in a rule that sets a mark")]
     Unknown,
-    /// An option at the end of the line.
+    /// An option without its value.
     #[error("its value is missing")]
     NoValue,
-    /// An option that was given before, if in another spelling.
+    /// An option that was given before, perhaps in another spelling.
     #[error("given twice")]
     Repeated,
-    /// An option that means something only together with another one.
-    #[error("only together with {0}")]
+    /// An option that needs another one.
+    #[error("needs {0}")]
     Without(&'static str),
-    /// The line ended, and a part that every rule has was not there.
+    /// A part that every rule must have.
     #[error("{0} is missing")]
     Missing(&'static str),
 }
 
-/// A part of the line.
+/// A word of the line.
 #[derive(Clone, Copy, Debug)]
 struct Word<'a> {
     line: &'a str,
@@ -200,7 +202,7 @@ impl<'a> Word<'a> {
     }
 }
 
-/// The words of a line, separated by what separates them in a shell. Quotes and escapes stay what they are.
+/// The words of a line, separated by white space. Quotes and escapes are not interpreted.
 #[derive(Clone, Copy)]
 struct Words<'a> {
     line: &'a str,
@@ -208,7 +210,7 @@ struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
-    /// The next word, if it is no option.
+    /// The next word, unless it is an option.
     fn next_plain(&mut self) -> Option<Word<'a>> {
         let mut ahead = *self;
         let word = ahead.next().filter(|word| !word.text.starts_with('-'))?;
@@ -216,13 +218,13 @@ impl<'a> Words<'a> {
         Some(word)
     }
 
-    /// Words that aren't separated would look like one long word that looks like many.
-    fn refuse_false_blanks(&self) -> Result<(), ParseError> {
+    /// Refuses characters that only look like spaces: the words around them would be one word.
+    fn refuse_false_spaces(&self) -> Result<(), ParseError> {
         match self.line.char_indices().find(|(_, c)| c.is_whitespace() && !c.is_ascii()) {
             None => Ok(()),
             Some((offset, c)) => {
                 let text = &self.line[offset..offset + c.len_utf8()];
-                Err(Word { line: self.line, offset, text }.refused(Reason::FalseBlank))
+                Err(Word { line: self.line, offset, text }.refused(Reason::FalseSpace))
             }
         }
     }
@@ -254,7 +256,7 @@ fn family_of_program(words: &mut Words<'_>) -> Result<Family, ParseError> {
     }
 }
 
-/// The options that are understood; each has a value.
+/// The known options; each has a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Opt {
     Table,
@@ -273,7 +275,7 @@ enum Opt {
     SetXmark,
 }
 
-/// Their spellings: a short one has its value in the same word or in the next, a long one after `=` or in the next.
+/// Their spellings. The value is in the next word, or in the same one: after `=` for a long option.
 const OPTIONS: &[(Opt, &[&str])] = &[
     (Opt::Table, &["-t", "--table"]),
     (Opt::Append, &["-A", "--append"]),
@@ -306,7 +308,7 @@ fn split_option(word: Word<'_>) -> Option<(Opt, Option<Word<'_>>)> {
     Some((*option, value))
 }
 
-/// What the line has said so far.
+/// The options read so far.
 struct Draft<'a> {
     family: Family,
     table: Option<()>,
@@ -316,7 +318,7 @@ struct Draft<'a> {
     source: Option<Network>,
     destination: Option<Network>,
     protocol: Option<Protocol>,
-    /// `-m multiport`, which must be followed by `--dports`.
+    /// `-m multiport`, which needs `--dports` after it.
     multiport: Option<Word<'a>>,
     has_list: bool,
     ports: Option<Ports>,
@@ -383,13 +385,13 @@ impl<'a> Draft<'a> {
     fn take_match(&mut self, name: Word<'a>) -> Result<(), ParseError> {
         match name.text {
             "multiport" => once(&mut self.multiport, name, name),
-            // iptables-save writes the protocol's own match too.
+            // iptables-save writes `-m tcp`, too.
             text if self.protocol.is_some_and(|protocol| protocol.to_string() == text) => Ok(()),
             _ => Err(name.refused(Reason::Match)),
         }
     }
 
-    /// iptables knows these options only after what brings them.
+    /// iptables knows these options only after `-p` and `-m multiport`.
     fn take_ports(&mut self, option: Opt, word: Word<'a>, value: Word<'a>) -> Result<(), ParseError> {
         if self.protocol.is_none() {
             return Err(word.refused(Reason::Without("-p tcp, udp or sctp before it")));

@@ -65,7 +65,7 @@ impl PortRange {
         self.first <= port && port <= self.last
     }
 
-    /// How many of the kernel's places it takes in a list.
+    /// The kernel's slots that it takes in a list.
     pub(crate) fn slots(self) -> usize {
         if self.first == self.last { 1 } else { 2 }
     }
@@ -105,8 +105,8 @@ impl From<PortRange> for RangeInclusive<u16> {
 impl FromStr for PortRange {
     type Err = InvalidValue;
 
-    /// Reads `80`, `80:90`, `80:` (to 65535) and `:80` (from 0). Names such as `http` are refused: what they stand for
-    /// differs from machine to machine.
+    /// Reads `80`, `80:90`, `80:` (to 65535) and `:80` (from 0). Names such as `http` are refused:
+    /// their ports differ from machine to machine.
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let port = |digits: &str, otherwise: u16| match digits {
             "" => Some(otherwise),
@@ -130,10 +130,10 @@ impl fmt::Display for PortRange {
     }
 }
 
-/// The ports of one rule: at least one, and no more than the kernel has places for.
+/// The ports of one rule: at least one, and no more than fit into the kernel's structure.
 ///
-/// A rule has 15 places (`XT_MULTI_PORTS`); a port takes one, a range two. [`MarkGroup`](crate::MarkGroup) spreads longer
-/// lists over several rules.
+/// A rule has 15 slots (`XT_MULTI_PORTS`); a port takes one, a range two. [`Ports::split`] spreads
+/// longer lists over several rules.
 ///
 /// ```
 /// use fwmark::Ports;
@@ -146,13 +146,13 @@ impl fmt::Display for PortRange {
 pub struct Ports(Vec<PortRange>);
 
 impl Ports {
-    /// The places that a rule has.
+    /// The slots of a rule.
     pub(crate) const SLOTS: usize = 15;
 
     /// These ports, in this order.
     ///
     /// # Errors
-    /// [`InvalidValue`] if there is none, or if they need more than 15 places.
+    /// [`InvalidValue`] if there is none, or if they need more than 15 slots.
     ///
     /// ```
     /// use fwmark::Ports;
@@ -252,14 +252,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_port_is_refused() {
+    fn other_texts_are_refused() {
         for text in ["", "http", "65536", "90:80", "80:90:100", "80-90", "-1", "80,", ",80", "80,,90"] {
             assert!(text.parse::<Ports>().is_err(), "{text:?}");
         }
     }
 
     #[test]
-    fn a_range_takes_two_places() {
+    fn a_range_takes_two_slots() {
         let sevens = (0..7).map(|n| PortRange::new(n * 10, n * 10 + 1).unwrap());
         assert!(Ports::new(sevens.clone().chain([PortRange::from(99)])).is_ok());
         assert!(Ports::new(sevens.chain([PortRange::new(98, 99).unwrap()])).is_err());

@@ -113,7 +113,8 @@ impl MarkRule {
         }
     }
 
-    /// Only packets that pass this hook. The interface `+`, which is any, is no condition and not kept.
+    /// Only packets that pass this hook. The interface `+`, which is any, is no condition and not
+    /// kept.
     ///
     /// ```
     /// use fwmark::{FirewallMark, Hook, MarkRule};

@@ -1,4 +1,4 @@
-//! Which packets a rule looks at that may be anybody's: as much of it as is understood.
+//! The packets that a rule of any program matches, as far as this crate understands it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -49,21 +49,21 @@ impl fmt::Display for Span {
     }
 }
 
-/// What is known of the packets; what is not known is open.
+/// The known conditions on packets. `None` is no condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Selector {
-    /// Can packets from outside get here?
+    /// Does it match packets of other machines?
     pub(crate) outside: bool,
-    /// Can the director's own?
+    /// Does it match packets of the director itself?
     pub(crate) director: bool,
     pub(crate) family: Option<Family>,
     pub(crate) interface: Option<InterfacePattern>,
     pub(crate) source: Option<Span>,
     pub(crate) destination: Option<Span>,
-    /// Its number.
+    /// The protocol's number.
     pub(crate) protocol: Option<u8>,
     pub(crate) ports: Option<Ports>,
-    /// There are more conditions, which are not understood: the packets are these or fewer.
+    /// There are unknown conditions: the packets are these or fewer.
     pub(crate) is_narrower: bool,
 }
 
@@ -71,13 +71,13 @@ pub(crate) struct Selector {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overlap {
     No,
-    /// There are conditions that are not understood.
+    /// There are unknown conditions.
     Perhaps,
     Yes,
 }
 
 impl Selector {
-    /// All packets that come to a hook.
+    /// All packets at a hook.
     pub(crate) fn all(outside: bool, director: bool, family: Option<Family>) -> Self {
         Selector {
             outside,
@@ -125,7 +125,7 @@ impl Selector {
         other_protocol || other_ports
     }
 
-    /// The widest rule that it is, if it is one, to be given its mark.
+    /// The rule with just these conditions that sets a mark, if there is one.
     pub(crate) fn to_rule(&self, set: SetMark) -> Option<MarkRule> {
         let family = self.family.filter(|_| !self.is_narrower)?;
         let network = |span: Option<Span>| match span {
@@ -153,7 +153,7 @@ impl Selector {
 }
 
 impl fmt::Display for Selector {
-    /// The options that iptables would have for it.
+    /// The conditions as options of iptables.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut words = Vec::new();
         let mut say =
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_a_network_only_if_they_fill_it() {
+    fn a_span_is_a_network_only_if_it_fills_one() {
         let span = |first: &str, last: &str| Span { first: first.parse().unwrap(), last: last.parse().unwrap() };
         assert_eq!(span("192.0.2.0", "192.0.2.255").to_string(), "192.0.2.0/24");
         assert_eq!(span("192.0.2.1", "192.0.2.1").to_string(), "192.0.2.1");
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_may_overlap() {
+    fn unknown_conditions_may_overlap() {
         let rule = crate::parse("iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 1");
         let rule = rule.unwrap().rule;
         let all = Selector::all(true, false, Some(Family::V4));

@@ -1,9 +1,9 @@
-//! The iptables lines of three web articles on firewall marks, as people paste them: what is right, and what the web page
-//! or its author spoiled.
+//! The iptables lines of three web articles on firewall marks, as people paste them, with the
+//! mistakes of the web page or its author.
 
 use fwmark::{Action, CommandLine, FirewallMark, MarkGroup, ParseError, Protocol, Reason, parse};
 
-/// Stops a line at this word, for this reason.
+/// Reads a line that must stop at this word.
 #[track_caller]
 fn refused(line: &str, word: &str) -> ParseError {
     let error = parse(line).unwrap_err();
@@ -28,12 +28,12 @@ fn the_articles_lines_are_read_and_printed_as_they_are() {
 fn a_no_break_space_is_named() {
     let line = "iptables\u{a0}-t\u{a0}mangle -A PREROUTING -d 172.16.2.100 -p tcp --dport 80 -j MARK --set-mark 6";
     let error = refused(line, "\u{a0}");
-    assert_eq!((error.column(), error.reason()), (9, &Reason::FalseBlank));
-    assert!(error.to_string().starts_with(r#"column 9, "\u{a0}": looks like a blank"#), "{error}");
+    assert_eq!((error.column(), error.reason()), (9, &Reason::FalseSpace));
+    assert!(error.to_string().starts_with(r#"column 9, "\u{a0}": not a space for a shell"#), "{error}");
 }
 
 #[test]
-fn a_value_may_be_glued_to_its_option() {
+fn a_value_may_follow_its_option_without_a_space() {
     let glued = "iptables -t mangle -A PREROUTING -d172.16.4.1 -p tcp --dport 443 -j MARK --set-mark 10  ";
     let spaced = "iptables -t mangle -A PREROUTING -d 172.16.4.1 -p tcp --dport 443 -j MARK --set-mark 10";
     assert_eq!(parse(glued), parse(spaced));
@@ -52,9 +52,10 @@ fn http_and_https_of_one_shop_are_a_group() {
     );
 }
 
-/// The article's syntax line: each word that stops the reading is mended, until the line is understood.
+/// The article's syntax line: each word that stops the reading is corrected, until the line can be
+/// read.
 #[test]
-fn a_syntax_line_with_placeholders_is_mended_word_by_word() {
+fn a_syntax_line_with_placeholders_is_corrected_word_by_word() {
     let mut line =
         r"iptables -t mangle -A PREROUTING-d $vip -p $protocol --dport $port -j MARK --set-mark \[1-99\]".to_owned();
     for (wrong, right) in [
@@ -75,17 +76,17 @@ fn the_misspelled_table_is_named() {
     let line = "iptables -t mangel -A PREROUTING -d 192.168.0.1 -p tcp --dport 443 -j MARK --set-mark 10";
     let error = refused(line, "mangel");
     assert_eq!(error.reason(), &Reason::Table);
-    assert_eq!(error.to_string(), "column 13, \"mangel\": marks are set in the table mangle");
+    assert_eq!(error.to_string(), "column 13, \"mangel\": must be mangle, the table in which marks are set");
 }
 
 #[test]
-fn a_remark_behind_the_line_is_no_part_of_it() {
+fn a_remark_after_the_line_is_refused() {
     let line = "iptables -t mangle -A PREROUTING -d 192.168.0.1 -p tcp --dport 80 -j MARK --set-mark 10 (0-99范围)";
     assert_eq!(refused(line, "(0-99范围)").reason(), &Reason::Unknown);
 }
 
 #[test]
-fn a_prompt_is_no_part_of_a_line() {
+fn a_prompt_before_the_line_is_refused() {
     let line = "[root@LVS ~]# iptables -t mangle -A PREROUTING -d 172.16.4.1 -p tcp --dport 80 -j MARK --set-mark 10";
     assert_eq!(refused(line, "[root@LVS").reason(), &Reason::Program);
 }

@@ -1,4 +1,4 @@
-//! What `parse` understands, and where it stops.
+//! What `parse` reads, and where it stops.
 
 use std::num::NonZeroU32;
 
@@ -22,7 +22,7 @@ fn stops(written: &str, word: &str, message: &str) {
 }
 
 #[test]
-fn iptables_save_writes_it_so() {
+fn lines_of_iptables_save_are_read() {
     prints(
         "iptables-legacy -t mangle -A PREROUTING -d 172.16.2.100/32 -i eth0 -p tcp -m tcp --dport 80 -j MARK --set-xmark 0x6/0xffffffff",
         "iptables -t mangle -A PREROUTING -i eth0 -d 172.16.2.100 -p tcp --dport 80 -j MARK --set-mark 6",
@@ -48,7 +48,7 @@ fn an_insertion_goes_to_the_first_place() {
 }
 
 #[test]
-fn what_narrows_a_rule_in_another_way_is_refused() {
+fn other_conditions_are_refused() {
     let unknown = Reason::Unknown.to_string();
     stops(&line("! -d 192.0.2.1"), "!", &unknown);
     stops(&line("-o eth1"), "-o", &unknown);
@@ -67,7 +67,11 @@ fn values_are_checked_where_they_stand() {
         "shop.example",
         "invalid address, expected an IPv4 or IPv6 address, with /PREFIX for a network",
     );
-    stops(&line("-d 2001:db8::1"), "2001:db8::1", "iptables takes IPv4 addresses, ip6tables those of IPv6");
+    stops(
+        &line("-d 2001:db8::1"),
+        "2001:db8::1",
+        "must be an IPv4 address for iptables, an IPv6 address for ip6tables",
+    );
     stops(
         &line("").replace("set-mark 10", "set-xmark 0x100/0xff"),
         "0x100/0xff",
@@ -76,20 +80,20 @@ fn values_are_checked_where_they_stand() {
 }
 
 #[test]
-fn options_need_what_brings_them() {
-    stops(&line("--dport 80 -p tcp"), "--dport", "only together with -p tcp, udp or sctp before it");
-    stops(&line("-p tcp --dports 80"), "--dports", "only together with -m multiport before it");
-    stops(&line("-p tcp -m multiport --dport 80"), "multiport", "only together with --dports after it");
-    stops("iptables -t mangle --set-mark 10", "--set-mark", "only together with -j MARK before it");
+fn options_need_those_that_bring_them() {
+    stops(&line("--dport 80 -p tcp"), "--dport", "needs -p tcp, udp or sctp before it");
+    stops(&line("-p tcp --dports 80"), "--dports", "needs -m multiport before it");
+    stops(&line("-p tcp -m multiport --dport 80"), "multiport", "needs --dports after it");
+    stops("iptables -t mangle --set-mark 10", "--set-mark", "needs -j MARK before it");
     stops(
         &line("-i eth0").replace("PREROUTING", "OUTPUT"),
         "-i",
-        "packets in the chain OUTPUT come in by no interface",
+        "not possible in the chain OUTPUT, whose packets come in by no interface",
     );
 }
 
 #[test]
-fn nothing_may_be_said_twice() {
+fn an_option_given_twice_is_refused() {
     stops(&line("-d 192.0.2.1 --dst 192.0.2.2"), "--dst", "given twice");
     stops(&line("-I OUTPUT"), "-I", "given twice");
     stops(&line("-p tcp -m multiport --dports 80 --dport 81"), "--dport", "given twice");
@@ -97,7 +101,7 @@ fn nothing_may_be_said_twice() {
 
 #[test]
 fn a_line_that_ends_too_early_says_what_is_missing() {
-    stops("", "", "a line starts with iptables or ip6tables");
+    stops("", "", "a line must start with iptables or ip6tables");
     stops("iptables", "", "-t mangle is missing");
     stops("iptables -t mangle", "", "-A, -I or -D with a chain is missing");
     stops("iptables -t mangle -A OUTPUT", "", "-j MARK is missing");

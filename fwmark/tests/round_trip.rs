@@ -1,5 +1,5 @@
-//! Laws: what is printed is read back as the same value, a group marks its packets and no others, and no text makes the
-//! parser panic or point at a word that isn't there.
+//! Laws: printing and reading gives the same value, a group marks its packets and no others, and no
+//! text makes the parser panic or point at a word that isn't there.
 
 use std::collections::HashSet;
 use std::net::IpAddr;

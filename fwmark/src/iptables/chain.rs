@@ -1,4 +1,4 @@
-//! The owner's chains in the table `mangle` of one family: what they are, and the text that makes them what they should be.
+//! The owner's chains in the table `mangle` of one family, and the text that changes them.
 
 use std::fmt::Write;
 
@@ -16,8 +16,8 @@ use crate::selector::Selector;
 /// The table that marks are set in.
 pub(super) const TABLE: &str = "mangle";
 
-/// One of the owner's two chains: for packets from outside, or for the director's own.
-struct Way {
+/// One of the owner's two chains: for packets of other machines, or of the director itself.
+struct ChainKind {
     /// The chain that jumps to the owner's.
     base: &'static str,
     /// The end of the chain's name.
@@ -25,21 +25,21 @@ struct Way {
     is_director: bool,
 }
 
-const WAYS: [Way; 2] = [
-    Way { base: "PREROUTING", suffix: "in", is_director: false },
-    Way { base: "OUTPUT", suffix: "out", is_director: true },
+const KINDS: [ChainKind; 2] = [
+    ChainKind { base: "PREROUTING", suffix: "in", is_director: false },
+    ChainKind { base: "OUTPUT", suffix: "out", is_director: true },
 ];
 
-/// A rule with its place among all rules of the owner, of both families.
+/// A rule with its number among all rules of the owner, of both families.
 pub(super) type Numbered = (u32, MarkRule);
 
 /// The owner's chains, as iptables-save writes them.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    ways: [Chain; 2],
+    chains: [Chain; 2],
 }
 
-/// One of them.
+/// One of the owner's chains.
 #[derive(Debug, Default)]
 struct Chain {
     exists: bool,
@@ -49,7 +49,7 @@ struct Chain {
     is_foreign: bool,
 }
 
-impl Way {
+impl ChainKind {
     fn chain(&self, owner: &Owner) -> String {
         format!("{owner}-{}", self.suffix)
     }
@@ -78,39 +78,39 @@ impl Way {
     }
 }
 
-/// The place of a rule, which its comment has.
+/// The number of a rule, from its comment.
 fn number(rule: &Saved<'_>, owner: &Owner) -> Option<u32> {
     rule.comment()?.strip_prefix(owner.as_str())?.strip_prefix(':')?.parse().ok()
 }
 
 fn numbered(rule: &Saved<'_>, owner: &Owner, packets: Selector) -> Result<Numbered, String> {
-    let strange = || rule.line.trim().to_owned();
+    let unknown = || rule.line.trim().to_owned();
     let set = match rule.effect() {
         Some(Effect::Set { value, mask }) => FirewallMark::new(value).and_then(|mark| SetMark::masked(mark, mask)).ok(),
         _ => None,
     };
     let read = set.and_then(|set| rule.selector(packets).to_rule(set));
-    number(rule, owner).zip(read).ok_or_else(strange)
+    number(rule, owner).zip(read).ok_or_else(unknown)
 }
 
 impl State {
     /// Finds the owner's chains in the output of iptables-save for the table.
     pub(super) fn read(owner: &Owner, family: Family, saved: &str) -> Self {
         let all: Vec<_> = rules(saved).into_iter().filter(|rule| rule.table == TABLE).collect();
-        State { ways: WAYS.each_ref().map(|way| way.read(owner, family, saved, &all)) }
+        State { chains: KINDS.each_ref().map(|kind| kind.read(owner, family, saved, &all)) }
     }
 
     /// The chains' rules, by chains.
     pub(super) fn rules(&self) -> Result<Vec<Numbered>, BackendError> {
-        let all = self.ways.iter().flat_map(|chain| &chain.rules).cloned();
+        let all = self.chains.iter().flat_map(|chain| &chain.rules).cloned();
         all.collect::<Result<_, _>>()
             .map_err(|what| BackendError::Altered { place: "a chain of the owner".to_owned(), what })
     }
 
     /// An error if another program made a chain of this name.
     pub(super) fn refuse_foreign(&self, owner: &Owner) -> Result<(), BackendError> {
-        match WAYS.iter().zip(&self.ways).find(|(_, chain)| chain.is_foreign) {
-            Some((way, _)) => Err(BackendError::Foreign { what: "chain", name: way.chain(owner) }),
+        match KINDS.iter().zip(&self.chains).find(|(_, chain)| chain.is_foreign) {
+            Some((kind, _)) => Err(BackendError::Foreign { what: "chain", name: kind.chain(owner) }),
             None => Ok(()),
         }
     }
@@ -119,11 +119,11 @@ impl State {
     pub(super) fn changes_to(&self, owner: &Owner, rules: &[Numbered]) -> Option<String> {
         let mut text = format!("*{TABLE}\n");
         let mut is_changed = false;
-        for (way, chain) in WAYS.iter().zip(&self.ways) {
-            let wanted: Vec<&Numbered> = rules.iter().filter(|(_, rule)| way.has(rule)).collect();
+        for (kind, chain) in KINDS.iter().zip(&self.chains) {
+            let wanted: Vec<&Numbered> = rules.iter().filter(|(_, rule)| kind.has(rule)).collect();
             if !chain.is_as(&wanted) {
                 is_changed = true;
-                chain.change(way, owner, &wanted, &mut text);
+                chain.change(kind, owner, &wanted, &mut text);
             }
         }
         text.push_str("COMMIT\n");
@@ -138,10 +138,11 @@ impl Chain {
         same && self.exists == is_wanted && self.jumps.len() == usize::from(is_wanted)
     }
 
-    /// Says what changes. All or nothing of it happens, so the order means nothing to packets.
-    fn change(&self, way: &Way, owner: &Owner, wanted: &[&Numbered], text: &mut String) {
-        let name = way.chain(owner);
-        // Jumps are made anew, unless the one that is wanted is there.
+    /// Writes the changes. iptables-restore makes all of them or none, so their order does not
+    /// matter.
+    fn change(&self, kind: &ChainKind, owner: &Owner, wanted: &[&Numbered], text: &mut String) {
+        let name = kind.chain(owner);
+        // Other jumps than the wanted one are replaced.
         let keep = self.jumps.len() == 1 && !wanted.is_empty();
         for jump in self.jumps.iter().filter(|_| !keep) {
             let _ = writeln!(text, "-D{}", jump.trim_start_matches(|c| c != ' '));
@@ -152,14 +153,14 @@ impl Chain {
             }
             return;
         }
-        // Makes the chain, or empties it.
+        // Creates the chain, or empties it.
         let _ = writeln!(text, ":{name} - [0:0]");
         for (number, rule) in wanted {
             let tag = format!("-m comment --comment {owner}:{number}");
             let _ = writeln!(text, "-A {name}{} {tag} -j MARK {}", matches(rule), xmark(rule.set()));
         }
         if !keep {
-            let _ = writeln!(text, "{}", way.jump(owner));
+            let _ = writeln!(text, "{}", kind.jump(owner));
         }
     }
 }
@@ -171,7 +172,7 @@ fn xmark(set: SetMark) -> String {
 
 /// Is the rule in a chain of the owner?
 pub(super) fn is_own(rule: &Saved<'_>, owner: &Owner) -> bool {
-    rule.table == TABLE && WAYS.iter().any(|way| rule.chain == way.chain(owner))
+    rule.table == TABLE && KINDS.iter().any(|kind| rule.chain == kind.chain(owner))
 }
 
 #[cfg(test)]
@@ -210,13 +211,13 @@ COMMIT
     }
 
     #[test]
-    fn what_is_as_it_should_be_is_left() {
+    fn unchanged_rules_need_no_change() {
         assert_eq!(changes(SAVED, &[(0, rule(WEB))]), None);
         assert_eq!(changes("*mangle\nCOMMIT\n", &[]), None);
     }
 
     #[test]
-    fn nothing_is_left_of_no_rules() {
+    fn the_chain_goes_with_its_last_rule() {
         let expected = "*mangle
 -D PREROUTING -m comment --comment \"ipvs-fwmark:\" -j ipvs-fwmark-in
 -F ipvs-fwmark-in
@@ -227,14 +228,14 @@ COMMIT
     }
 
     #[test]
-    fn a_second_jump_is_mended() {
+    fn a_second_jump_is_deleted() {
         let jump = "-A PREROUTING -m comment --comment \"ipvs-fwmark:\" -j ipvs-fwmark-in\n";
         let text = changes(&SAVED.replace(jump, &jump.repeat(2)), &[(0, rule(WEB))]).unwrap();
         assert_eq!((text.matches("-D PREROUTING").count(), text.matches("-A PREROUTING").count()), (2, 1));
     }
 
     #[test]
-    fn what_another_program_changed_is_reported_and_replaced() {
+    fn rules_changed_by_another_program_are_reported_and_replaced() {
         let saved = SAVED.replace("-p tcp -m multiport", "-m mark --mark 0x1 -p tcp -m multiport");
         let state = State::read(&Owner::default(), Family::V4, &saved);
         assert!(matches!(state.rules(), Err(BackendError::Altered { .. })));

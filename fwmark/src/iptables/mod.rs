@@ -20,13 +20,15 @@ const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
 /// Rules in iptables and ip6tables, in chains of their own.
 ///
-/// The table `mangle` gets the chains `OWNER-in` and `OWNER-out`, as far as there are rules for them, and one rule each at
-/// the end of `PREROUTING` and of `OUTPUT` that jumps there. All of them have a comment that starts with the owner's name.
-/// Each packet is compared with each rule: with many rules, [`Nftables`](crate::Nftables) costs less.
+/// The table `mangle` gets the chains `OWNER-in` and `OWNER-out`, if there are rules for them, and
+/// at the end of `PREROUTING` and `OUTPUT` a rule that jumps there. Each of these rules has a
+/// comment that starts with the owner's name. The kernel compares each packet with each rule: with
+/// many rules, [`Nftables`](crate::Nftables) costs less.
 ///
-/// It needs the programs `iptables-save`, `iptables-restore` (1.6.2 or newer) and, for rules with IPv6 addresses,
-/// `ip6tables-save` and `ip6tables-restore`. They run in the network namespace that the thread was in when it was opened,
-/// whichever thread uses it; from another namespace, that takes `CAP_SYS_ADMIN`.
+/// It needs the programs `iptables-save`, `iptables-restore` (1.6.2 or newer) and, for rules with
+/// IPv6 addresses, `ip6tables-save` and `ip6tables-restore`. They run in the network namespace in
+/// which the back end was opened, whichever thread uses it; from another namespace, that takes
+/// `CAP_SYS_ADMIN`.
 ///
 /// ```no_run
 /// use fwmark::{Iptables, Owner, parse};
@@ -45,16 +47,16 @@ pub struct Iptables {
 }
 
 impl Iptables {
-    /// The programs that the machine calls iptables, whichever variant they are.
+    /// Uses the programs named iptables, whichever variant they are.
     ///
     /// # Errors
-    /// [`BackendError::Unavailable`] if there are none, or the kernel has no table `mangle` for them;
-    /// [`BackendError::NotPermitted`] without `CAP_NET_ADMIN`.
+    /// [`BackendError::Unavailable`] if there are none, or the kernel has no table `mangle` for
+    /// them; [`BackendError::NotPermitted`] without `CAP_NET_ADMIN`.
     pub fn open(owner: Owner) -> Result<Self, BackendError> {
         Self::of(owner, Programs::usual()?)
     }
 
-    /// The programs of this variant, by whatever name the machine has them.
+    /// Uses the programs of this variant, whatever their names.
     ///
     /// # Errors
     /// Those of [`open`](Iptables::open).
@@ -62,7 +64,7 @@ impl Iptables {
         Self::of(owner, Programs::of(variant)?)
     }
 
-    /// Does the owner have rules here? Unlike [`open`](Iptables::open), it has the kernel load nothing.
+    /// Does the owner have rules here? Unlike [`open`](Iptables::open), it loads no kernel module.
     pub(crate) fn is_in_use(owner: &Owner) -> bool {
         let has_rules = |family| {
             let saved = Programs::usual()?.save(family, None)?;
@@ -73,7 +75,7 @@ impl Iptables {
 
     fn of(owner: Owner, programs: Programs) -> Result<Self, BackendError> {
         if programs.variant == Variant::Nft {
-            // Reading would succeed, whatever the kernel can do.
+            // Reading would succeed even if the kernel lacks the family.
             nft::validate_family(Family::V4)?;
         }
         let iptables = Iptables { owner, programs };
@@ -81,20 +83,21 @@ impl Iptables {
         Ok(iptables)
     }
 
-    /// Whose rules these are.
+    /// The owner of the rules.
     pub fn owner(&self) -> &Owner {
         &self.owner
     }
 
-    /// Which programs these are.
+    /// The variant of the programs.
     pub fn variant(&self) -> Variant {
         self.programs.variant
     }
 
-    /// Makes these rules, in this order, the owner's only ones. Where rules overlap, the later one decides.
+    /// Replaces the owner's rules by these, in this order. Where rules overlap, the later one
+    /// decides. Returns whether anything was changed.
     ///
-    /// Each family is changed at once, so that no packet ever meets a part of its rules; if IPv6 is refused, IPv4 is changed
-    /// back. If all is there already, nothing is changed. Without rules, the chains go too.
+    /// Each family changes in one step, so that a packet meets the old rules or the new ones. If
+    /// IPv6 is refused, IPv4 is changed back. Without rules, the chains are deleted.
     ///
     /// # Errors
     /// [`BackendError`].
@@ -102,7 +105,7 @@ impl Iptables {
         let numbered: Vec<Numbered> = (0..).zip(rules.iter().cloned()).collect();
         let (before, v4) = self.apply_family(Family::V4, &numbered)?;
         let v6 = match self.apply_family(Family::V6, &numbered) {
-            // Where there is no IPv6, the owner has no rules.
+            // Without IPv6, the owner has no IPv6 rules.
             Err(BackendError::Unavailable { .. }) if rules.iter().all(|rule| rule.family() == Family::V4) => false,
             Err(error) => {
                 if let Some(before) = before {
@@ -115,7 +118,7 @@ impl Iptables {
         Ok(v4 || v6)
     }
 
-    /// Changes the rules of one family. Gives those of before too, if they were rules.
+    /// Changes the rules of one family. Returns the rules before, too, if they could be read.
     fn apply_family(&self, family: Family, rules: &[Numbered]) -> Result<(Option<Vec<Numbered>>, bool), BackendError> {
         let state = self.read(family)?;
         let before = state.rules().ok();
@@ -128,8 +131,8 @@ impl Iptables {
     /// The owner's rules, in their order.
     ///
     /// # Errors
-    /// [`BackendError::Foreign`] if a chain is another program's, [`BackendError::Altered`] if somebody made it say what rules of
-    /// this crate can't.
+    /// [`BackendError::Foreign`] if another program made a chain of this name,
+    /// [`BackendError::Altered`] if another program put a rule into it that is none of this crate.
     pub fn list(&self) -> Result<Vec<MarkRule>, BackendError> {
         let mut all = Vec::new();
         for family in FAMILIES {
@@ -142,7 +145,7 @@ impl Iptables {
         Ok(all.into_iter().map(|(_, rule)| rule).collect())
     }
 
-    /// Takes all rules and chains of the owner away.
+    /// Deletes all rules and chains of the owner. Returns whether there was anything.
     ///
     /// # Errors
     /// [`BackendError`].
@@ -150,7 +153,7 @@ impl Iptables {
         self.apply(&[])
     }
 
-    /// The rules of all others that write marks of packets before IPVS sees them.
+    /// The rules of other programs that write marks before IPVS sees the packets.
     ///
     /// # Errors
     /// [`BackendError`].
@@ -165,7 +168,7 @@ impl Iptables {
     }
 }
 
-/// What all rules of these programs do to marks, but for the owner's.
+/// The rules of these programs that write marks, without the owner's.
 pub(crate) fn foreign_rules(programs: &Programs, owner: &Owner) -> Result<Vec<ForeignRule>, BackendError> {
     let mut all = Vec::new();
     for family in FAMILIES {

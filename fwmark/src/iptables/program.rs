@@ -1,4 +1,4 @@
-//! The programs of iptables: which there are, and running them.
+//! Finding and running the programs of iptables.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -12,24 +12,24 @@ use crate::failure::BackendError;
 /// How long another program may hold iptables' lock, in seconds.
 const PATIENCE: u32 = 10;
 
-/// The two programs that are called iptables. They keep their rules in different parts of the kernel: neither sees the
-/// other's.
+/// The two variants of iptables. They keep their rules in different parts of the kernel: neither
+/// sees those of the other.
 ///
 /// ```
 /// assert_eq!(fwmark::Variant::Legacy.to_string(), "iptables-legacy");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Variant {
-    /// The kernel's old tables. Its programs wait for one another by a lock.
+    /// The kernel's old tables. The programs take a lock.
     Legacy,
-    /// The same rules, kept by nftables.
+    /// The same rules, kept in nftables.
     Nft,
 }
 
 impl Variant {
     pub(crate) const ALL: [Variant; 2] = [Variant::Legacy, Variant::Nft];
 
-    /// Of what a program says to `--version`: the old ones, which say nothing of it, are legacy.
+    /// From the output of `--version`. Old programs, which don't name it, are legacy.
     fn of_version(said: &str) -> Self {
         if said.contains("nf_tables") { Variant::Nft } else { Variant::Legacy }
     }
@@ -48,19 +48,19 @@ impl fmt::Display for Variant {
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
     pub(super) variant: Variant,
-    /// What stands between `iptables` and the rest of a name: `-legacy`, `-nft`, or nothing.
+    /// The part of a name after `iptables`: `-legacy`, `-nft` or nothing.
     infix: &'static str,
-    /// That of the thread that asked for them first.
+    /// The namespace in which they run.
     namespace: Namespace,
 }
 
 impl Programs {
-    /// Those that the machine calls simply iptables.
+    /// The programs named iptables.
     pub(crate) fn usual() -> Result<Self, BackendError> {
         Self::with_infix("")
     }
 
-    /// Those of this variant, by whatever name the machine has them.
+    /// The programs of this variant, whatever their names.
     pub(crate) fn of(variant: Variant) -> Result<Self, BackendError> {
         let infix = match variant {
             Variant::Legacy => "-legacy",
@@ -74,7 +74,7 @@ impl Programs {
         if usual.variant == variant {
             return Ok(usual);
         }
-        Err(unavailable(format!("there is no {variant}: the machine's iptables is {}", usual.variant)))
+        Err(unavailable(format!("there is no {variant}: iptables is {} here", usual.variant)))
     }
 
     fn with_infix(infix: &'static str) -> Result<Self, BackendError> {
@@ -91,7 +91,7 @@ impl Programs {
 
     /// Makes all changes of a table, or none.
     pub(super) fn restore(&self, family: Family, changes: &str) -> Result<(), BackendError> {
-        // nftables needs no lock, and its variant passes over the option.
+        // The variant over nftables needs no lock and ignores the option.
         let wait = format!("--wait={PATIENCE}");
         run(&self.namespace, &self.name(family, "restore"), &["--noflush", &wait], changes).map(drop)
     }
@@ -105,7 +105,7 @@ impl Programs {
     }
 }
 
-/// Runs a program in this network namespace to its end. Gives what it wrote to stdout.
+/// Runs a program in this network namespace to its end. Returns its standard output.
 fn run(namespace: &Namespace, program: &str, arguments: &[&str], input: &str) -> Result<String, BackendError> {
     let not_run = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => unavailable(format!("there is no program {program}")),
@@ -132,12 +132,12 @@ fn run(namespace: &Namespace, program: &str, arguments: &[&str], input: &str) ->
 fn pipe(program: &str, arguments: &[&str], input: &str) -> io::Result<Output> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // Messages are read by people of all languages, but here also by a program.
+    // Some messages are compared below.
     let mut child = command.env("LC_ALL", "C").spawn()?;
     let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()));
     let output = child.wait_with_output()?;
     match written {
-        // A program that gave up says why.
+        // A program that failed says why.
         Err(_) if !output.status.success() => Ok(output),
         written => written.map(|()| output),
     }
@@ -159,13 +159,13 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_lacking() {
+    fn a_missing_program_is_unavailable() {
         let error = run(&Namespace::of_this_thread().unwrap(), "iptables-no-such", &[], "").unwrap_err();
         assert!(matches!(error, BackendError::Unavailable { .. }), "{error}");
     }
 
     #[test]
-    fn what_a_program_says_is_in_the_error() {
+    fn the_error_has_the_programs_message() {
         let here = Namespace::of_this_thread().unwrap();
         let error = run(&here, "sh", &["-c", "cat > /dev/null; echo no >&2; exit 3"], "text").unwrap_err();
         assert_eq!(error.to_string(), "sh failed (exit status: 3): no");
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_that_can_not_be_entered_is_an_error_and_nothing_runs() {
+    fn a_namespace_that_cannot_be_entered_is_an_error() {
         let nowhere = Namespace::at("/dev/null").unwrap();
         let error = run(&nowhere, "cat", &[], "text").unwrap_err();
         assert!(matches!(error, BackendError::Namespace(_)), "{error}");

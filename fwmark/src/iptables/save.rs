@@ -1,4 +1,4 @@
-//! What iptables-save says: anybody's rules, as far as they can be understood.
+//! The output of iptables-save: rules of all programs, as far as this crate understands them.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,11 @@ use crate::number;
 use crate::ports::Ports;
 use crate::selector::Selector;
 
-/// The rules in the output of iptables-save or ip6tables-save that write marks of packets before IPVS sees them.
+/// The rules in the output of iptables-save or ip6tables-save that write marks of packets before
+/// IPVS sees them.
 ///
-/// Conditions that are not understood make a foreign look at fewer packets than it says; a line that makes no sense at all
-/// is not in the output of these programs, and is passed over.
+/// A rule with unknown conditions matches fewer packets than it says. Lines that are no rules are
+/// ignored.
 ///
 /// ```
 /// use fwmark::{Effect, Family, foreign_rules_of_save};
@@ -33,7 +34,7 @@ pub fn foreign_rules_of_save(saved: &str, family: Family) -> Vec<ForeignRule> {
     foreign_rules(saved, family, |_| true)
 }
 
-/// The same, of some rules only.
+/// The same for some of the rules.
 pub(super) fn foreign_rules(saved: &str, family: Family, is_meant: impl Fn(&Saved<'_>) -> bool) -> Vec<ForeignRule> {
     let rules = rules(saved);
     rules.iter().filter(|rule| is_meant(rule)).flat_map(|rule| rule.foreign(family, &rules)).collect()
@@ -44,7 +45,7 @@ pub(super) fn foreign_rules(saved: &str, family: Family, is_meant: impl Fn(&Save
 pub(super) struct Saved<'a> {
     pub(super) table: &'a str,
     pub(super) chain: String,
-    /// Of the options, behind the chain.
+    /// The options after the chain.
     words: Vec<String>,
     /// The line itself.
     pub(super) line: &'a str,
@@ -58,7 +59,7 @@ pub(super) fn rules(saved: &str) -> Vec<Saved<'_>> {
         if let Some(name) = line.strip_prefix('*') {
             table = name.trim();
         }
-        // With -c, counters stand before a rule.
+        // With -c, a rule starts with counters.
         let rule = if line.starts_with('[') { line.split_once(' ').map_or(line, |(_, rule)| rule) } else { line };
         let mut words = words(rule).into_iter();
         if let (Some("-A"), Some(chain)) = (words.next().as_deref(), words.next()) {
@@ -90,7 +91,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 impl Saved<'_> {
-    /// The chain that the rule hands packets to, or its target.
+    /// The chain or target to which the rule sends packets.
     pub(super) fn target(&self) -> Option<&str> {
         self.value_of("-j").or(self.value_of("-g"))
     }
@@ -105,7 +106,7 @@ impl Saved<'_> {
         self.words.get(place + 1).map(String::as_str)
     }
 
-    /// What the rule does to marks, if it does anything to them.
+    /// What the rule does to marks, if anything.
     pub(super) fn effect(&self) -> Option<Effect> {
         let pair = |option: &str| self.value_of(option).and_then(pair);
         let effect = match self.target()? {
@@ -136,13 +137,13 @@ impl Saved<'_> {
         let program = if family == Family::V4 { "iptables" } else { "ip6tables" };
         let is_base = BASE_CHAINS.iter().any(|(name, ..)| *name == self.chain);
         let mut selector = self.selector(Selector::all(outside, director, Some(family)));
-        // What jumps here may look at less.
+        // The rules that jump here may have conditions of their own.
         selector.is_narrower |= !is_base;
         let place = format!("{program}, table {}, {}", self.table, self.line.trim());
         (outside || director).then_some(ForeignRule { place, selector, effect })
     }
 
-    /// The packets that the rule looks at.
+    /// The packets that the rule matches.
     pub(super) fn selector(&self, all: Selector) -> Selector {
         let mut selector = all;
         let mut words = self.words.iter().map(String::as_str);
@@ -157,7 +158,7 @@ impl Saved<'_> {
                 }
                 "-m" => words.next().is_some_and(|name| HARMLESS_MATCHES.contains(&name)),
                 "--comment" => words.next().is_some(),
-                // What follows is the target's.
+                // The rest are options of the target.
                 "-j" | "-g" => break,
                 _ => false,
             };
@@ -167,14 +168,14 @@ impl Saved<'_> {
     }
 }
 
-/// Chains that IPVS' packets pass before it sees them: whose packets, from outside or the director's own.
+/// Chains before IPVS: for packets of other machines, or of the director itself.
 const BASE_CHAINS: [(&str, bool, bool); 3] =
     [("PREROUTING", true, false), ("INPUT", true, false), ("OUTPUT", false, true)];
 
-/// Matches that say nothing by themselves.
+/// Matches without a condition of their own.
 const HARMLESS_MATCHES: [&str; 5] = ["tcp", "udp", "sctp", "multiport", "comment"];
 
-/// Whose packets come to a rule, by whatever jumps.
+/// Which packets reach a rule through jumps: of other machines, of the director.
 fn hooks(rule: &Saved<'_>, all: &[Saved<'_>]) -> (bool, bool) {
     let mut reached: BTreeMap<&str, (bool, bool)> =
         BASE_CHAINS.iter().map(|(name, outside, director)| (*name, (*outside, *director))).collect();
@@ -196,7 +197,7 @@ fn hooks(rule: &Saved<'_>, all: &[Saved<'_>]) -> (bool, bool) {
     }
 }
 
-/// Keeps a value that is understood and the first of its kind.
+/// Keeps a known value, if it is the first of its kind.
 fn put<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
     let is_new = slot.is_none() && value.is_some();
     if is_new {
@@ -209,7 +210,8 @@ fn network<T: From<Network>>(text: &str) -> Option<T> {
     text.parse::<Network>().ok().map(T::from)
 }
 
-/// iptables-save has names for the protocols that it finds in /etc/protocols; these are the usual ones.
+/// iptables-save has names for the protocols that it finds in /etc/protocols; these are the usual
+/// ones.
 fn protocol(text: &str) -> Option<u8> {
     const NAMES: [(&str, u8); 10] = [
         ("icmp", 1),
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_writes_marks_is_found() {
+    fn rules_that_write_marks_are_found() {
         reads("-A PREROUTING -j MARK --set-xmark 0x6/0xffffffff", &["sets the mark 6 (all packets)"]);
         reads(
             "-A PREROUTING -j MARK --set-xmark 0x4000/0x4000",
@@ -268,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_too_late_or_writes_no_mark_is_not() {
+    fn rules_after_ipvs_or_without_marks_are_ignored() {
         reads("-A POSTROUTING -j MARK --set-xmark 0x6/0xffffffff", &[]);
         reads("-A FORWARD -j MARK --set-xmark 0x6/0xffffffff", &[]);
         reads("-A nobody-jumps-here -j MARK --set-xmark 0x6/0xffffffff", &[]);
@@ -277,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_makes_it_narrower() {
+    fn unknown_conditions_make_a_rule_narrower() {
         for more in ["! -s 192.0.2.0/24", "-m mark --mark 0x1", "-p tcp --sport 80", "-s 192.0.2.0/255.0.255.0"] {
             let line = format!("-A PREROUTING {more} -j MARK --set-xmark 0x6/0xffffffff");
             let foreign = foreign_rules_of_save(&format!("*mangle\n{line}\n"), Family::V4);

@@ -1,14 +1,13 @@
 //! Netlink attributes as nf_tables has them: numbers in network byte order, lists as nests.
 //!
-//! By hand, as no crate fits: those that speak nf_tables without a C library are under the GPL or the MPL, and
-//! netlink-packet-netfilter knows only logs and conntrack. What is left are these few lines.
+//! By hand: docs/architecture.md says why no crate fits.
 
 use netlink_packet_core::{NLA_ALIGNTO, NLA_F_NESTED, NLA_HEADER_SIZE, NlasIterator};
 
 /// The number of each element of a list.
 const LIST_ELEMENT: u16 = 1;
 
-/// Attributes in the making.
+/// Attributes that are being written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Attrs(Vec<u8>);
 
@@ -21,7 +20,7 @@ impl Attrs {
         &self.0
     }
 
-    /// Any value. Callers keep it below the 64 KiB that a length of 16 bits can say.
+    /// Any value, shorter than 64 KiB: the length has 16 bits.
     pub(super) fn bytes(mut self, kind: u16, value: &[u8]) -> Self {
         let length = (NLA_HEADER_SIZE + value.len()) as u16;
         self.0.extend(length.to_ne_bytes());
@@ -50,8 +49,8 @@ impl Attrs {
     }
 }
 
-/// The attributes in `bytes`. A malformed one ends them: what the kernel sends is whole, and what is missing is missed by
-/// whoever looks for it.
+/// The attributes in `bytes`, up to the first malformed one. Callers report an attribute that is
+/// missing.
 pub(super) fn attrs(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     NlasIterator::new(bytes).map_while(Result::ok).map(|attr| {
         let (kind, length) = (attr.kind(), attr.length().into());
@@ -74,7 +73,7 @@ pub(super) fn number(bytes: &[u8], kind: u16) -> Option<u32> {
     find(bytes, kind)?.first_chunk().map(|chunk| u32::from_be_bytes(*chunk))
 }
 
-/// A string without the NUL that ends it. Names are ASCII in practice; anything else is shown as far as it can be.
+/// A string without the NUL that ends it. Bytes that are not UTF-8 become U+FFFD.
 pub(super) fn text(bytes: &[u8], kind: u16) -> Option<String> {
     let value = find(bytes, kind)?;
     let end = value.iter().position(|byte| *byte == 0).unwrap_or(value.len());
@@ -87,7 +86,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_attributes_are_read() {
         let list = [Attrs::new().number(7, 1), Attrs::new().number(7, 2)];
         let written = Attrs::new().text(1, "abc").number(2, 0x0102_0304).list(3, list);
         let bytes = written.as_slice();

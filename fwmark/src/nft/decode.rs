@@ -1,11 +1,12 @@
-//! What a rule does, from its expressions: which packets it looks at, and what it does to their marks.
+//! What a rule does, from its expressions: which packets it matches, and what it does to their
+//! marks.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipvs::Family;
 
-use super::expr::{Comparison, Expr, Header, Meta, Register, SCRATCH_PAD};
+use super::expr::{Comparison, Expr, Header, Meta, REGISTER_BYTES, Register};
 use crate::foreign::Effect;
 use crate::interface::InterfacePattern;
 use crate::ports::{PortRange, Ports};
@@ -31,20 +32,25 @@ pub(super) struct SetElement {
     pub(super) comment: Option<String>,
 }
 
-/// One way for a packet to have its mark written by a rule.
+/// Packets whose mark a rule writes in one way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Outcome {
     pub(super) selector: Selector,
     pub(super) effect: Effect,
-    /// Of the element that was found.
+    /// The comment of the element that was found.
     pub(super) comment: Option<String>,
 }
 
 /// What a rule does to packets of `all`.
 pub(super) fn outcomes(rule: &[Expr], all: Selector, sets: &HashMap<String, Set>) -> Vec<Outcome> {
     let first = Alternative { selector: all, found: None, comment: None };
-    let mut run =
-        Run { sets, registers: HashMap::new(), alternatives: vec![first], unknown_rule: None, outcomes: Vec::new() };
+    let mut run = Run {
+        sets,
+        registers: HashMap::new(),
+        alternatives: vec![first],
+        unknown_expression: None,
+        outcomes: Vec::new(),
+    };
     rule.iter().for_each(|expr| run.step(expr));
     run.outcomes
 }
@@ -61,7 +67,7 @@ enum Content {
         flip: u32,
     },
     Value(Vec<u8>),
-    /// What the last map had.
+    /// The value from the last map.
     Found,
 }
 
@@ -73,7 +79,7 @@ enum Field {
     Destination(Family),
     Protocol,
     Port,
-    /// Anything else, of so many bytes.
+    /// Anything else, with its size in bytes.
     Other(u32),
 }
 
@@ -101,8 +107,8 @@ struct Run<'a> {
     sets: &'a HashMap<String, Set>,
     registers: HashMap<Register, Content>,
     alternatives: Vec<Alternative>,
-    /// The last expression that is not known: registers may hold anything since.
-    unknown_rule: Option<&'a str>,
+    /// The last unknown expression: registers may hold anything since.
+    unknown_expression: Option<&'a str>,
     outcomes: Vec<Outcome>,
 }
 
@@ -121,7 +127,7 @@ impl<'a> Run<'a> {
             Expr::Immediate { to, value } => self.put(*to, Content::Value(value.clone())),
             Expr::Target { name, info } => self.target(name, info),
             Expr::Other(name) => {
-                self.unknown_rule = Some(name);
+                self.unknown_expression = Some(name);
                 self.registers.clear();
                 self.narrow();
             }
@@ -133,14 +139,14 @@ impl<'a> Run<'a> {
         self.registers.insert(to, content);
     }
 
-    /// There is a condition that is not understood.
+    /// There is an unknown condition.
     fn narrow(&mut self) {
         self.alternatives.iter_mut().for_each(|alternative| alternative.selector.is_narrower = true);
     }
 
     fn load(&mut self, header: Header, offset: u32, length: u32, to: Register) {
         let family = self.alternatives.first().and_then(|alternative| alternative.selector.family);
-        // A shorter one is a network whose prefix is whole bytes.
+        // A shorter value is a network whose prefix is whole bytes.
         let field = match (header, offset, family) {
             (Header::Network, 12, Some(Family::V4)) if length <= 4 => Field::Source(Family::V4),
             (Header::Network, 16, Some(Family::V4)) if length <= 4 => Field::Destination(Family::V4),
@@ -161,7 +167,7 @@ impl<'a> Run<'a> {
             (Some(Content::Field(field)), Comparison::AtMost) => self.limit_field(field, &vec![0; value.len()], value),
             (Some(Content::Masked(field, mask)), Comparison::Equal) => {
                 let last: Vec<u8> = value.iter().zip(&mask).map(|(byte, mask)| byte | !mask).collect();
-                // Holes in a mask make it less than what is between.
+                // A mask with holes matches fewer than all addresses between.
                 let is_prefix = mask.iter().map(|byte| byte.count_ones()).sum::<u32>() == leading_ones(&mask);
                 self.limit_field(field, value, &last);
                 if !is_prefix {
@@ -200,9 +206,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The fields that a key is made of; each starts at a new place.
+    /// The fields of a key; each starts in a new register.
     fn fields(&self, from: Register, key_length: u32) -> Option<Vec<Field>> {
-        if key_length > SCRATCH_PAD {
+        if key_length > REGISTER_BYTES {
             return None;
         }
         let mut fields = Vec::new();
@@ -246,19 +252,19 @@ impl<'a> Run<'a> {
             let effect = match (&content, value) {
                 (_, Some(value)) => Effect::Set { value, mask: u32::MAX },
                 (Some(Content::Mark { keep, flip }), None) => Effect::of_bits(*keep, *flip),
-                _ if self.unknown_rule == Some("ct") => Effect::FromConnection,
-                _ => Effect::Unknown(self.unknown_rule.unwrap_or("a computed value").to_owned()),
+                _ if self.unknown_expression == Some("ct") => Effect::FromConnection,
+                _ => Effect::Unknown(self.unknown_expression.unwrap_or("a computed value").to_owned()),
             };
             let Alternative { selector, comment, .. } = alternative.clone();
             self.outcomes.push(Outcome { selector, effect, comment });
         }
     }
 
-    /// A target of iptables: what its rule looks at is in expressions that are not known here.
+    /// A target of iptables, whose conditions are in unknown expressions.
     fn target(&mut self, name: &str, info: &[u8]) {
         let word = |at: usize| info.get(at..)?.first_chunk().map(|chunk| u32::from_ne_bytes(*chunk));
         let effect = match (name, word(0), word(4)) {
-            // The value is flipped into what the mask clears.
+            // The kernel clears the bits of the mask, then flips those of the value.
             ("MARK", Some(flip), Some(mask)) => Effect::of_bits(!mask, flip),
             ("MARK" | "CONNMARK", ..) => Effect::Unknown(format!("iptables' target {name}")),
             _ => return,
@@ -273,7 +279,7 @@ impl<'a> Run<'a> {
 }
 
 impl Alternative {
-    /// Only the packets that an element is for.
+    /// Only the packets that match an element.
     fn found(&self, element: &SetElement, fields: &[Field]) -> Option<Alternative> {
         let mut selector = self.selector.clone();
         let (mut first, mut last) = (&element.first[..], &element.last[..]);
@@ -305,7 +311,7 @@ fn leading_ones(mask: &[u8]) -> u32 {
     whole as u32 * 8 + mask.get(whole).map_or(0, |byte| byte.leading_ones())
 }
 
-/// Narrows what is looked at. False: to nothing.
+/// Narrows the packets. False if none are left.
 fn limit(selector: &mut Selector, field: Field, first: &[u8], last: &[u8]) -> bool {
     match field {
         Field::Family => match first {
@@ -339,12 +345,12 @@ fn limit(selector: &mut Selector, field: Field, first: &[u8], last: &[u8]) -> bo
     true
 }
 
-/// Takes a value, if it doesn't contradict the one that is there.
+/// Keeps a value, unless it contradicts the present one.
 fn agree<T: PartialEq + Copy>(slot: &mut Option<T>, value: T) -> bool {
     *slot.get_or_insert(value) == value
 }
 
-/// Takes the addresses that both have, if there are some.
+/// Keeps the addresses that both have, if there are some.
 fn agree_span(slot: &mut Option<Span>, span: Span) -> bool {
     let before = slot.unwrap_or(span);
     let both = Span { first: before.first.max(span.first), last: before.last.min(span.last) };
@@ -352,7 +358,7 @@ fn agree_span(slot: &mut Option<Span>, span: Span) -> bool {
     both.first <= both.last
 }
 
-/// Takes the ports that both have, if there are some.
+/// Keeps the ports that both have, if there are some.
 fn agree_ports(slot: &mut Option<Ports>, range: PortRange) -> bool {
     let before = slot.as_ref().map_or(&[range][..], Ports::ranges).to_vec();
     let both =
@@ -363,7 +369,7 @@ fn agree_ports(slot: &mut Option<Ports>, range: PortRange) -> bool {
     is_some
 }
 
-/// Less than 16 bytes are the start of several names.
+/// A name of less than 16 bytes is the start of several names.
 fn interface(first: &[u8], last: &[u8]) -> Option<InterfacePattern> {
     let end = first.iter().position(|byte| *byte == 0).unwrap_or(first.len());
     let name = std::str::from_utf8(&first[..end]).ok()?;

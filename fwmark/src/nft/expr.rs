@@ -1,21 +1,21 @@
-//! The expressions that a rule is made of.
+//! The expressions of a rule.
 
 use super::attr::{self, Attrs, find, number, text};
 use super::uapi::{bitwise, compare, data, expr, immediate, lookup, meta, payload, range, target};
 
-/// A place of four bytes in the kernel's scratch pad, from 0. Longer values take those after it too.
+/// A register of four bytes, from 0. Longer values take the following ones, too.
 pub(super) type Register = u32;
 
-/// The scratch pad has 16 places.
+/// The number of registers.
 pub(super) const REGISTERS: u32 = 16;
 
 /// `NFT_LOOKUP_F_INV`
 const LOOKUP_IS_INVERTED: u32 = 1;
 
-/// Bytes of it: no value and no key is longer.
-pub(super) const SCRATCH_PAD: u32 = REGISTERS * 4;
+/// The bytes of all registers: no value and no key is longer.
+pub(super) const REGISTER_BYTES: u32 = REGISTERS * 4;
 
-/// Something of a packet that has no place in its bytes.
+/// A property of a packet that is not in its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Meta {
     Mark,
@@ -66,7 +66,7 @@ impl Header {
     }
 }
 
-/// The comparisons of the kernel, in its order.
+/// The comparisons of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Comparison {
     Equal,
@@ -101,17 +101,17 @@ impl Comparison {
 /// One step of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Expr {
-    /// Reads something of the packet.
+    /// Reads a property of the packet.
     Meta { key: Meta, to: Register },
-    /// Writes something of the packet.
+    /// Writes a property of the packet.
     SetMeta { key: Meta, from: Register },
     /// Reads bytes of a header.
     Payload { header: Header, offset: u32, length: u32, to: Register },
-    /// Goes on only if.
+    /// Continues only if the comparison is true.
     Compare { from: Register, how: Comparison, value: Vec<u8> },
-    /// Goes on only within these bounds, or only outside of them.
+    /// Continues only within these bounds, or only outside of them.
     Range { from: Register, inside: bool, first: Vec<u8>, last: Vec<u8> },
-    /// Goes on only if the set has it, or has it not; of a map, reads what it has for it.
+    /// Continues only if the set has the key, or only if it has not; of a map, reads the value.
     Lookup { set: String, from: Register, to: Option<Register>, inverted: bool },
     /// Keeps the bits of the mask, and flips some.
     Bitwise { from: Register, to: Register, mask: Vec<u8>, flip: Vec<u8> },
@@ -119,9 +119,9 @@ pub(super) enum Expr {
     Immediate { to: Register, value: Vec<u8> },
     /// A target of iptables: its name and its parameters.
     Target { name: String, info: Vec<u8> },
-    /// Counts packets, or says what becomes of them: nothing that narrows a rule.
+    /// A counter or a verdict, which is no condition.
     Neutral,
-    /// What is not known here.
+    /// An unknown expression.
     Other(String),
 }
 
@@ -194,7 +194,8 @@ fn encode_lookup(set: &str, from: Register, to: Option<Register>, inverted: bool
     if inverted { attrs.number(lookup::FLAGS, LOOKUP_IS_INVERTED) } else { attrs }
 }
 
-/// The kernel numbers the places of four bytes from 8, and those of sixteen from 1; it speaks of the latter where it can.
+/// The kernel numbers registers of four bytes from 8 and those of sixteen from 1, and prefers the
+/// latter.
 fn register(place: Register) -> u32 {
     8 + place
 }
@@ -223,9 +224,9 @@ fn decode_meta(attrs: &[u8]) -> Option<Expr> {
 }
 
 fn decode_payload(attrs: &[u8]) -> Option<Expr> {
-    // One with a source writes into the packet.
+    // With a source, it writes into the packet.
     let to = place(attrs, payload::TO)?;
-    let length = number(attrs, payload::LENGTH).filter(|length| *length <= SCRATCH_PAD)?;
+    let length = number(attrs, payload::LENGTH).filter(|length| *length <= REGISTER_BYTES)?;
     Some(Expr::Payload {
         header: Header::of(number(attrs, payload::HEADER)?),
         offset: number(attrs, payload::OFFSET)?,
@@ -254,7 +255,7 @@ fn decode_range(attrs: &[u8]) -> Option<Expr> {
 
 fn decode_lookup(attrs: &[u8]) -> Option<Expr> {
     let inverted = number(attrs, lookup::FLAGS).is_some_and(|flags| flags & LOOKUP_IS_INVERTED != 0);
-    // Where a verdict map writes is no place for data.
+    // A verdict map writes no data.
     let to = find(attrs, lookup::TO).map(|_| place(attrs, lookup::TO));
     match to {
         Some(None) => None,
@@ -268,7 +269,7 @@ fn decode_lookup(attrs: &[u8]) -> Option<Expr> {
 }
 
 fn decode_bitwise(attrs: &[u8]) -> Option<Expr> {
-    // Operation 0 is this one, and was the only one once.
+    // Operation 0 is masking; old kernels have no other.
     let is_mask = number(attrs, bitwise::OPERATION).unwrap_or(0) == 0;
     let (mask, flip) = (value(attrs, bitwise::MASK)?, value(attrs, bitwise::FLIP)?);
     is_mask.then_some(Expr::Bitwise { from: place(attrs, bitwise::FROM)?, to: place(attrs, bitwise::TO)?, mask, flip })
@@ -288,7 +289,7 @@ fn decode_target(attrs: &[u8]) -> Option<Expr> {
     })
 }
 
-/// All of a rule.
+/// All expressions of a rule.
 pub(super) fn decode_all(list: &[u8]) -> Vec<Expr> {
     attr::attrs(list).map(|(_, element)| Expr::decode(element)).collect()
 }
@@ -298,9 +299,9 @@ mod tests {
     use super::super::attr::elements;
     use super::*;
 
-    /// Found by fuzzing: lengths are added to places.
+    /// Found by fuzzing: lengths are added to registers.
     #[test]
-    fn what_is_longer_than_the_scratch_pad_is_not_known() {
+    fn longer_values_than_the_registers_are_unknown() {
         for (length, is_known) in [(64, true), (65, false), (u32::MAX, false)] {
             let read = Expr::Payload { header: Header::Network, offset: 0, length, to: 0 };
             let expected = if is_known { read.clone() } else { Expr::Other("payload".into()) };
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_is_decoded() {
+    fn encoded_expressions_are_decoded() {
         let all = [
             Expr::Meta { key: Meta::Family, to: 3 },
             Expr::Meta { key: Meta::Other(99), to: 0 },

@@ -1,4 +1,4 @@
-//! A door for the target `nft_tables` in `fuzz/`, compiled only with `--cfg fuzzing`; and for a test of its law.
+//! What the target `nft_tables` in `fuzz/` calls, compiled only with `--cfg fuzzing` and for tests.
 
 use ipvs::owners::Owner;
 use netlink_packet_core::NetlinkBuffer;
@@ -11,22 +11,22 @@ use super::socket::Transaction;
 use super::{lookup, rules_of, uapi};
 use crate::rule::MarkRule;
 
-/// Takes datagrams for what the kernel tells of the table `inet ipvs-fwmark`: chains, rules, sets, and then the elements of each set
-/// that a rule asks.
+/// Reads datagrams as the kernel's replies about the table `inet ipvs-fwmark`: chains, rules, sets,
+/// and then the elements of each set that a rule uses.
 ///
-/// Laws: whatever writes a mark has a description; and rules that could be the owner's are the same after they were laid out and
-/// read again.
+/// Laws: each rule that writes a mark has a description; rules of the owner are the same after they
+/// were laid out and read again.
 ///
 /// # Panics
 /// When a law is broken.
 pub fn read_nftables<'d>(answers: impl IntoIterator<Item = &'d [u8]>) {
     let mut answers = answers.into_iter();
-    let mut next = |take: &mut dyn FnMut(u8, &[u8])| things(answers.next().unwrap_or_default(), take);
+    let mut next = |take: &mut dyn FnMut(u8, &[u8])| objects(answers.next().unwrap_or_default(), take);
     let mut table = Table::new(own_table(), None);
     next(&mut |family, attrs| table.take_chain(family, attrs));
     next(&mut |family, attrs| table.take_rule(family, attrs));
     let mut sets = Vec::new();
-    next(&mut |family, attrs| sets.extend(table.asked_set(family, attrs)));
+    next(&mut |family, attrs| sets.extend(table.used_set(family, attrs)));
     for (name, key_length) in sets {
         let mut elements = Vec::new();
         next(&mut |_, attrs| elements.extend(raw_elements(attrs)));
@@ -45,26 +45,26 @@ fn own_table() -> TableId {
     (INET, Owner::default().as_str().to_owned())
 }
 
-fn things(datagram: &[u8], take: &mut dyn FnMut(u8, &[u8])) {
+fn objects(datagram: &[u8], take: &mut dyn FnMut(u8, &[u8])) {
     for reply in replies(datagram).map_while(|reply| reply) {
-        if let Body::Thing { family, attrs } = reply.body {
+        if let Body::Object { family, attrs } = reply.body {
             take(family, attrs);
         }
     }
 }
 
-/// The rules that a table would stand for if the kernel kept just what we send.
+/// The rules in the table if the kernel kept just what was sent.
 pub(super) fn laid_out_and_read(rules: &[MarkRule]) -> Vec<MarkRule> {
     let mut transaction = Transaction::new(INET, 0);
     layout::create(&mut transaction, &Owner::default(), &lookup::lookups(rules));
     let mut table = Table::new(own_table(), None);
     let mut taken = 0;
-    // The kernel adds a handle, and tells all rules before any set.
+    // The kernel adds a handle, and sends all rules before any set.
     let handle = Attrs::new().bytes(uapi::rule::HANDLE, &[0; 8]);
     each_change(&transaction, Kind::NewChain, |attrs| table.take_chain(INET, attrs));
     each_change(&transaction, Kind::NewRule, |attrs| table.take_rule(INET, &[attrs, handle.as_slice()].concat()));
     let mut sets = Vec::new();
-    each_change(&transaction, Kind::NewSet, |attrs| sets.extend(table.asked_set(INET, attrs)));
+    each_change(&transaction, Kind::NewSet, |attrs| sets.extend(table.used_set(INET, attrs)));
     for (name, key_length) in sets {
         let mut elements = Vec::new();
         each_change(&transaction, Kind::NewElements, |attrs| {
@@ -132,7 +132,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_that_a_kernel_tells_panics(answers in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..5)) {
+        fn no_reply_of_a_kernel_panics(answers in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..5)) {
             read_nftables(answers.iter().map(Vec::as_slice));
         }
     }

@@ -1,4 +1,4 @@
-//! How a lookup stands in the kernel: its chain, its map and the rule that asks it. Reading it back is in `read.rs`.
+//! A lookup in the kernel: its chain, its map and the rule that uses it. `read.rs` reads it back.
 
 use std::net::IpAddr;
 
@@ -16,9 +16,9 @@ use crate::mark::SetMark;
 use crate::network::Network;
 use crate::rule::{Hook, MarkRule};
 
-/// Marks must be there before the kernel routes the packet, and where the tutorials' table `mangle` is.
+/// The priority of iptables' table `mangle`: before the kernel routes the packet.
 const PRIORITY: i32 = -150;
-/// Attributes of elements, together in one message, stay well below the 64 KiB that a list may be long.
+/// Keeps the list of elements in one message well below 64 KiB, the longest attribute.
 const ELEMENTS_A_MESSAGE: usize = 256;
 /// Interface names, with the NUL.
 const NAME_SIZE: usize = 16;
@@ -31,7 +31,7 @@ const ANONYMOUS_COMMENT: u8 = 0;
 const SET_IS_INTERVAL: u32 = 4;
 const SET_IS_MAP: u32 = 8;
 const SET_IS_CONCATENATION: u32 = 0x80;
-/// What the program nft calls an element of this number; the kernel only keeps it.
+/// Types of the program nft, which the kernel only keeps.
 const TYPE_IPV4: u32 = 7;
 const TYPE_IPV6: u32 = 8;
 const TYPE_PROTOCOL: u32 = 12;
@@ -46,12 +46,12 @@ pub(super) const fn chain_of(hook: &Hook) -> &'static str {
     }
 }
 
-/// What marks a thing in the kernel as made by this crate for this owner.
+/// The comment of a table that this crate made for this owner.
 pub(super) fn tag(owner: &Owner) -> String {
     format!("{owner} by fwmark")
 }
 
-/// Adds the owner's table to a transaction, with all that belongs into it.
+/// Adds the owner's table to a transaction, with all its contents.
 pub(super) fn create(transaction: &mut Transaction, owner: &Owner, lookups: &[Lookup]) {
     let name = owner.as_str();
     let tagged = Attrs::new().text(table::NAME, name).bytes(table::USERDATA, &comment(&tag(owner)));
@@ -68,7 +68,8 @@ pub(super) fn create(transaction: &mut Transaction, owner: &Owner, lookups: &[Lo
 
 /// Adds a chain.
 pub(super) fn create_chain(transaction: &mut Transaction, table: &str, hook: &Hook) {
-    // A chain of type "route" has the kernel choose the way of the director's own packets anew if the mark is another one.
+    // In a chain of type "route", the kernel routes the director's own packets again if their mark
+    // changed.
     let (number, kind) = match hook {
         Hook::Prerouting { .. } => (HOOK_PREROUTING, "filter"),
         Hook::Output => (HOOK_OUTPUT, "route"),
@@ -94,10 +95,10 @@ fn create_lookup(transaction: &mut Transaction, table: &str, lookup: &Lookup, nu
     let expressions = expressions(shape, &name).iter().map(Expr::encode).collect::<Vec<_>>();
     let attrs = Attrs::new().text(rule::TABLE, table).text(rule::CHAIN, chain_of(&shape.hook));
     let attrs = attrs.list(rule::EXPRESSIONS, expressions);
-    transaction.step(Kind::NewRule, &attrs, format!("the rule that asks {what}"));
+    transaction.step(Kind::NewRule, &attrs, format!("the rule that uses {what}"));
 }
 
-/// A part of a key: how many bytes it has, and what the program nft calls it.
+/// A part of a key: its bytes, and its type for the program nft.
 struct Field {
     size: u32,
     kind: u32,
@@ -119,7 +120,7 @@ impl Shape {
 /// The attributes of a set or a map.
 fn describe_set(table: &str, name: &str, number: u32, shape: &Shape, size: usize) -> Attrs {
     let fields = shape.fields();
-    // Each part of a key starts at a new place of four bytes.
+    // Each part of a key starts at a multiple of four bytes.
     let key_length: u32 = fields.iter().map(|field| field.size.next_multiple_of(4)).sum();
     let key_type = fields.iter().fold(0, |all, field| all << 6 | field.kind);
     let flags = [
@@ -128,7 +129,7 @@ fn describe_set(table: &str, name: &str, number: u32, shape: &Shape, size: usize
         (SET_IS_CONCATENATION, fields.len() > 1),
     ];
     let flags = flags.iter().filter(|(_, on)| *on).map(|(flag, _)| flag).sum();
-    // A size makes the kernel choose its fastest kind of map.
+    // With a size, the kernel chooses its fastest kind of map.
     let size = if shape.has_ranges { Attrs::new() } else { Attrs::new().number(description::SIZE, size as u32) };
     let size_and_fields = match fields.len() {
         1 => size,
@@ -144,7 +145,7 @@ fn describe_set(table: &str, name: &str, number: u32, shape: &Shape, size: usize
     attrs.bytes(set::USERDATA, &byte_orders(shape.masked.is_none()))
 }
 
-/// Tells the program nft that keys are in network byte order and marks are not.
+/// For the program nft: keys are in network byte order, marks are not.
 fn byte_orders(is_map: bool) -> Vec<u8> {
     let order = |kind: u8, order: u32| [[kind, 4].as_slice(), &order.to_ne_bytes()].concat();
     let key = order(0, 2);
@@ -163,7 +164,7 @@ fn encode(shape: &Shape, element: &Element) -> Attrs {
     attrs.bytes(element::USERDATA, &comment(&format!("{}.{}", number, part)))
 }
 
-/// The lowest or the highest key of a element.
+/// The lowest or the highest key of an element.
 fn key(shape: &Shape, rule: &MarkRule, is_last: bool) -> Vec<u8> {
     let mut key = Vec::new();
     let mut field = |bytes: &[u8]| {
@@ -191,7 +192,7 @@ fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// The rule that asks the set or map.
+/// The rule that looks a packet up in the set or map.
 fn expressions(shape: &Shape, set: &str) -> Vec<Expr> {
     let family = match shape.family {
         Family::V4 => 2,
@@ -202,7 +203,7 @@ fn expressions(shape: &Shape, set: &str) -> Vec<Expr> {
         Expr::Compare { from: 0, how: Comparison::Equal, value: vec![family] },
     ];
     if let Some(name) = shape.interface() {
-        all.extend(ask_interface(name));
+        all.extend(compare_interface(name));
     }
     let mut place = 0;
     let mut load = |expr: fn(u32, Family) -> Expr, size: u32| {
@@ -234,7 +235,7 @@ fn expressions(shape: &Shape, set: &str) -> Vec<Expr> {
     all
 }
 
-fn ask_interface(name: &InterfacePattern) -> [Expr; 2] {
+fn compare_interface(name: &InterfacePattern) -> [Expr; 2] {
     let value = match name.prefix() {
         Some(prefix) => prefix.to_vec(),
         None => {

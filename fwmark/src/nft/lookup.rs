@@ -1,10 +1,9 @@
-//! Rules laid out as few lookups: the number of lookups that a packet meets depends on the kinds of rules, not on how many
-//! there are.
+//! Rules as few lookups: their number depends on the kinds of rules, not on the number of rules.
 //!
-//! A rule is split into elements of maps, one for each of its ports or ranges. A map has all elements of one
-//! [`Shape`]: the same chain, family and interface, and the same fields in the key. Where rules overlap, the later
-//! one decides, as with iptables. A map knows no order; so an element goes to a later *layer* than those before it that it
-//! must not be confused with. Most rule sets have one layer.
+//! A rule is split into elements of maps, one for each of its ports or ranges. A map has all
+//! elements of one [`Shape`]: the same chain, family and interface, and the same fields in the key.
+//! Where rules overlap, the later one decides, as with iptables. A map has no order, so an element
+//! goes to a later *layer* than earlier elements that overlap it. Most rule sets have one layer.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,7 +16,7 @@ use crate::ports::{PortRange, Ports};
 use crate::protocol::Protocol;
 use crate::rule::{Hook, MarkRule, Traffic};
 
-/// What elements must have in common to be in one map.
+/// What the elements of one map have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Shape {
     pub(super) hook: Hook,
@@ -25,9 +24,10 @@ pub(super) struct Shape {
     pub(super) has_source: bool,
     pub(super) has_protocol: bool,
     pub(super) has_port: bool,
-    /// Networks and ranges, which need a slower kind of map.
+    /// Has networks or ranges, which need a slower kind of map.
     pub(super) has_ranges: bool,
-    /// Set if it replaces some bits only: the kernel's maps can't say that, so each has a set of its own.
+    /// Set if only some bits are replaced: the kernel's maps can't do that, so each is a set of its
+    /// own.
     pub(super) masked: Option<SetMark>,
 }
 
@@ -40,7 +40,7 @@ impl Shape {
         Shape {
             hook: rule.hook(),
             family: rule.family(),
-            // The kernel's maps of ranges need two fields at least.
+            // The kernel's maps of ranges need at least two fields.
             has_source: !rule.source().is_any() || (!is_exact && protocol.is_none()),
             has_protocol: protocol.is_some(),
             has_port: ports.is_some(),
@@ -49,7 +49,7 @@ impl Shape {
         }
     }
 
-    /// The interface, if it is one or are some.
+    /// The interfaces, unless it is any.
     pub(super) fn interface(&self) -> Option<&InterfacePattern> {
         match &self.hook {
             Hook::Prerouting { interface } => interface.as_ref(),
@@ -58,7 +58,7 @@ impl Shape {
     }
 }
 
-/// The ports of a element.
+/// The ports of an element.
 pub(super) fn ports(rule: &MarkRule) -> Option<PortRange> {
     match rule.traffic() {
         Traffic::Ports(_, ports) => ports.ranges().first().copied(),
@@ -66,18 +66,18 @@ pub(super) fn ports(rule: &MarkRule) -> Option<PortRange> {
     }
 }
 
-/// A rule, or a rule's share for one port or range.
+/// A rule, or its part for one port or range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Element {
-    /// The rule's place among the rules, from 0.
+    /// The rule's index, from 0.
     pub(super) number: u32,
-    /// The range's place in the rule, from 0.
+    /// The range's index in the rule, from 0.
     pub(super) part: u32,
-    /// With no more than one range.
+    /// The rule with at most one range.
     pub(super) rule: MarkRule,
 }
 
-/// One map or set, and the rule that asks it.
+/// One map or set, and the rule that uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lookup {
     pub(super) shape: Shape,
@@ -85,7 +85,7 @@ pub(super) struct Lookup {
     pub(super) elements: Vec<Element>,
 }
 
-/// Lays rules out, in the order in which the kernel shall ask the maps.
+/// The lookups of rules, in the order in which the kernel does them.
 pub(super) fn lookups(rules: &[MarkRule]) -> Vec<Lookup> {
     let mut index = Index::default();
     let mut places: HashMap<(u32, Shape), usize> = HashMap::new();
@@ -144,12 +144,13 @@ fn grow(rule: &MarkRule, more: &MarkRule) -> Option<MarkRule> {
     (more.clone().with_traffic(grown.traffic().clone()) == grown).then_some(grown)
 }
 
-/// The elements so far, found by the packets that they look at: comparing each with all would take minutes with many.
+/// The elements so far, indexed by the packets that they match: comparing all pairs would take
+/// minutes.
 #[derive(Default)]
 struct Index {
     all: Vec<Entry>,
     exact: HashMap<(IpAddr, Protocol, u16), Vec<usize>>,
-    /// Those that look at more than one port of one address.
+    /// Those that match more than one port of one address.
     wide: Vec<usize>,
 }
 
@@ -160,7 +161,7 @@ struct Entry {
 }
 
 impl Index {
-    /// The layer behind all that the rule must come behind.
+    /// The layer after all that the rule must follow.
     fn layer_for(&self, rule: &MarkRule, shape: &Shape) -> u32 {
         let precedes = |place: &usize| {
             let entry = &self.all[*place];
@@ -186,7 +187,7 @@ impl Index {
     }
 }
 
-/// The one address, protocol and port that a element looks at.
+/// The one address, protocol and port that an element matches.
 fn point(rule: &MarkRule) -> Option<(IpAddr, Protocol, u16)> {
     let (destination, range) = (rule.destination(), ports(rule)?);
     let is_point = destination.is_host() && range.first() == range.last();
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_element_is_not_twice_in_a_map() {
+    fn an_element_is_in_a_map_once() {
         laid_out(
             &[
                 "-d 192.0.2.1 -p tcp -m multiport --dports 80,443 -j MARK --set-mark 1",

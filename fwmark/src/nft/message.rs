@@ -18,7 +18,7 @@ const BATCH_END: u16 = 17;
 const NETLINK_HEADER: usize = 16;
 const NETFILTER_HEADER: usize = 4;
 
-/// What a message does or brings.
+/// The type of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {
@@ -42,11 +42,11 @@ impl Kind {
     }
 }
 
-/// Messages that go out together.
+/// Messages that are sent in one datagram.
 #[derive(Debug)]
 pub(super) struct Datagram {
     pub(super) bytes: Vec<u8>,
-    /// Of the next message.
+    /// The sequence number of the next message.
     sequence: u32,
 }
 
@@ -55,19 +55,19 @@ impl Datagram {
         Datagram { bytes: Vec::new(), sequence }
     }
 
-    /// Asks for one thing, or for all that the attributes let through.
+    /// A request for one object, or a dump of all that match the attributes.
     pub(super) fn get(&mut self, kind: Kind, family: u8, is_dump: bool, attrs: &Attrs) {
         let flags = if is_dump { NLM_F_REQUEST | NLM_F_DUMP } else { NLM_F_REQUEST };
         self.push(kind.number(), flags, family, 0, attrs);
     }
 
-    /// Starts a transaction, which the kernel only runs if its rules are still of this generation.
+    /// Starts a transaction, which the kernel refuses if the rules are of another generation.
     pub(super) fn begin(&mut self, generation: u32) {
         let attrs = Attrs::new().number(batch::GENERATION, generation);
         self.push(BATCH_BEGIN, NLM_F_REQUEST, ANY_FAMILY, SUBSYSTEM, &attrs);
     }
 
-    /// A change of a transaction. Gives the number that a refusal will carry.
+    /// A change of a transaction. Returns the sequence number of its reply.
     pub(super) fn change(&mut self, kind: Kind, family: u8, attrs: &Attrs) -> u32 {
         let flags = match kind {
             Kind::NewRule => NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND,
@@ -77,7 +77,7 @@ impl Datagram {
         self.push(kind.number(), flags, family, 0, attrs)
     }
 
-    /// Ends a transaction: only now the kernel makes it true.
+    /// Ends a transaction: now the kernel commits it.
     pub(super) fn end(&mut self) {
         self.push(BATCH_END, NLM_F_REQUEST, ANY_FAMILY, SUBSYSTEM, &Attrs::new());
     }
@@ -100,26 +100,26 @@ impl Datagram {
     }
 }
 
-/// A message of the kernel's.
+/// A message from the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reply<'a> {
     pub(super) sequence: u32,
-    /// Something changed while the kernel was telling.
+    /// The objects changed during the dump.
     pub(super) interrupted: bool,
     pub(super) body: Body<'a>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body<'a> {
-    /// A thing: its family and its attributes.
-    Thing { family: u8, attrs: &'a [u8] },
+    /// An object: its family and its attributes.
+    Object { family: u8, attrs: &'a [u8] },
     /// An acknowledgement, 0, or a positive errno.
     Ack(i32),
     /// The end of a dump, with the same.
     Done(i32),
 }
 
-/// The messages of a datagram; `None` for one that is cut short.
+/// The messages of a datagram; `None` for a truncated one.
 pub(super) fn replies(datagram: &[u8]) -> impl Iterator<Item = Option<Reply<'_>>> {
     let mut rest = datagram;
     std::iter::from_fn(move || {
@@ -143,7 +143,7 @@ fn body(kind: u16, payload: &[u8]) -> Option<Body<'_>> {
     match kind {
         ERROR => code().map(Body::Ack),
         DONE => Some(Body::Done(code().unwrap_or(0))),
-        _ => Some(Body::Thing { family: *payload.first()?, attrs: payload.get(NETFILTER_HEADER..)? }),
+        _ => Some(Body::Object { family: *payload.first()?, attrs: payload.get(NETFILTER_HEADER..)? }),
     }
 }
 

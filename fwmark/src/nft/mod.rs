@@ -1,4 +1,5 @@
-//! The back end nftables: rules as maps in a table of their own, over netlink, without the program `nft`.
+//! The back end nftables: rules as maps in a table of their own, over netlink, without the program
+//! `nft`.
 
 mod attr;
 mod decode;
@@ -24,18 +25,19 @@ use crate::foreign::{Effect, ForeignRule};
 use crate::mark::SetMark;
 use crate::rule::{Hook, MarkRule};
 
-/// How often a change is tried anew because others change rules meanwhile.
+/// How often a change is repeated because another program changed rules meanwhile.
 const ATTEMPTS: usize = 20;
 
 /// Rules in nftables, in the table of family `inet` that has the owner's name.
 ///
-/// All rules of one kind are elements of one map from `daddr . l4proto . dport` to the mark, so what a packet costs
-/// depends on how many kinds there are, not on how many rules: kinds differ in address family, in having a source, a
-/// protocol, ports or not, in ranges and networks or not, and in the interface. Where rules overlap, the later one decides;
-/// each such layer is a map of its own. Every mask that is not full is a set of its own.
+/// All rules of one kind are elements of one map from `daddr . l4proto . dport` to the mark. So the
+/// cost of a packet depends on the number of kinds, not of rules. Kinds differ in address family,
+/// interface and conditions (source, protocol, ports), and in having ranges or networks. Where
+/// rules overlap, the later one decides: each such layer is a map of its own. Each mask that is not
+/// full is a set of its own.
 ///
-/// It talks netlink to the kernel: the program `nft` is not needed, and shows the table all the same. The socket stays in
-/// the network namespace that the thread was in when it was opened.
+/// It uses netlink, not the program `nft`, which can show the table. The socket stays in the
+/// network namespace in which it was opened.
 ///
 /// ```no_run
 /// use fwmark::{FirewallMark, MarkGroup, MarkRule, Nftables, Owner, Protocol};
@@ -58,30 +60,31 @@ pub struct Nftables {
 }
 
 impl Nftables {
-    /// Opens a socket, and makes sure that the kernel could do what [`apply`](Nftables::apply) will ask of it; nothing is
-    /// changed.
+    /// Opens a socket, and checks that the kernel has what [`apply`](Nftables::apply) needs.
+    /// Nothing is changed.
     ///
     /// # Errors
-    /// [`BackendError::Unavailable`] if the kernel has no nftables, or not its families `inet`, `ip` and `ip6`;
-    /// [`BackendError::NotPermitted`] without `CAP_NET_ADMIN`.
+    /// [`BackendError::Unavailable`] if the kernel has no nftables, or not its families `inet`,
+    /// `ip` and `ip6`; [`BackendError::NotPermitted`] without `CAP_NET_ADMIN`.
     pub fn open(owner: Owner) -> Result<Self, BackendError> {
         let mut connection = Connection::open()?;
         validate(&mut connection, INET, &format!("{owner}-validation"))?;
         Ok(Nftables { owner, connection })
     }
 
-    /// Whose rules these are.
+    /// The owner of the rules.
     pub fn owner(&self) -> &Owner {
         &self.owner
     }
 
-    /// Makes these rules, in this order, the owner's only ones: in one transaction, so that no packet ever meets a part of
-    /// them. Where rules overlap, the later one decides.
+    /// Replaces the owner's rules by these, in this order, in one transaction: a packet meets the
+    /// old rules or the new ones. Where rules overlap, the later one decides. Returns whether
+    /// anything was changed.
     ///
-    /// If they are there already, nothing is sent. Without rules, the table goes too.
+    /// Without rules, the table is deleted.
     ///
     /// # Errors
-    /// [`BackendError`]; whatever it is, the rules are as they were.
+    /// [`BackendError`]; the rules are then unchanged.
     pub fn apply(&mut self, rules: &[MarkRule]) -> Result<bool, BackendError> {
         let lookups = lookup::lookups(rules);
         self.replace(|owner, table, transaction| {
@@ -102,25 +105,25 @@ impl Nftables {
     /// The owner's rules, in their order; none if there is no table.
     ///
     /// # Errors
-    /// [`BackendError::Foreign`] if the table is another program's, [`BackendError::Altered`] if somebody made it say what rules of
-    /// this crate can't.
+    /// [`BackendError::Foreign`] if another program made a table of this name,
+    /// [`BackendError::Altered`] if another program put a rule into it that is none of this crate.
     pub fn list(&mut self) -> Result<Vec<MarkRule>, BackendError> {
         let (_, table) = self.read()?;
         table.map_or(Ok(Vec::new()), |table| rules_of(&table))
     }
 
-    /// Takes the table away, and with it all of the owner's rules.
+    /// Deletes the table with all of the owner's rules. Returns whether there was one.
     ///
     /// # Errors
-    /// [`BackendError`]; whatever it is, the rules are as they were.
+    /// [`BackendError`]; the rules are then unchanged.
     pub fn remove(&mut self) -> Result<bool, BackendError> {
         self.apply(&[])
     }
 
-    /// The rules of all others that write marks of packets before IPVS sees them.
+    /// The rules of other programs that write marks before IPVS sees the packets.
     ///
-    /// Rules that iptables made through nftables are better read by iptables-save: here their conditions are not
-    /// understood.
+    /// Of rules that iptables keeps in nftables, the conditions are unknown here; iptables-save
+    /// shows them.
     ///
     /// # Errors
     /// [`BackendError`].
@@ -128,7 +131,7 @@ impl Nftables {
         self.foreign_rules(true)
     }
 
-    /// The same, with or without rules that iptables made.
+    /// The same, with or without the rules of iptables.
     pub(crate) fn foreign_rules(&mut self, with_targets: bool) -> Result<Vec<ForeignRule>, BackendError> {
         let owner = self.owner.clone();
         let (_, tables) = self.connection.snapshot(|connection| {
@@ -157,7 +160,8 @@ impl Nftables {
         }
     }
 
-    /// Changes the table according to what it is, unless `plan` says that there is nothing to do.
+    /// Sends the transaction that `plan` makes for the table; `plan` returns false if there is
+    /// nothing to do.
     fn replace(
         &mut self,
         plan: impl Fn(&Owner, Option<&Table>, &mut Transaction) -> bool,
@@ -176,13 +180,13 @@ impl Nftables {
     }
 }
 
-/// Can the kernel do for tables that iptables makes in nftables what it does for those of this crate?
+/// Does the kernel have what iptables needs in nftables?
 pub(crate) fn validate_family(family: Family) -> Result<(), BackendError> {
     let family = if family == Family::V4 { IPV4 } else { IPV6 };
     validate(&mut Connection::open()?, family, "fwmark-validation")
 }
 
-/// Lets the kernel check a table with both chains.
+/// Has the kernel check a table with both chains.
 fn validate(connection: &mut Connection, family: u8, table: &str) -> Result<(), BackendError> {
     for _ in 0..ATTEMPTS {
         let (generation, ()) = connection.snapshot(|_| Ok(()))?;
@@ -221,7 +225,7 @@ fn has_only(table: &Table, rules: &[MarkRule]) -> bool {
     rules_of(table).is_ok_and(|found| found == rules)
 }
 
-/// The rules that the owner's table stands for.
+/// The rules in the owner's table.
 fn rules_of(table: &Table) -> Result<Vec<MarkRule>, BackendError> {
     let altered = |what: String| BackendError::Altered { place: table.name(), what };
     if let Some(unknown_rule) = table.unknown_rule() {
@@ -234,13 +238,13 @@ fn rules_of(table: &Table) -> Result<Vec<MarkRule>, BackendError> {
 
 fn element_of(marking: &read::Marking) -> Result<lookup::Element, String> {
     let read::Marking { place, outcome, .. } = marking;
-    let strange = || format!("{place}: {} ({})", outcome.effect, outcome.selector);
+    let unknown = || format!("{place}: {} ({})", outcome.effect, outcome.selector);
     let set = match &outcome.effect {
         Effect::Set { value, mask } => FirewallMark::new(*value).and_then(|mark| SetMark::masked(mark, *mask)).ok(),
         _ => None,
     };
-    let rule = set.and_then(|set| outcome.selector.to_rule(set)).ok_or_else(strange)?;
-    // An element that somebody added comes last.
+    let rule = set.and_then(|set| outcome.selector.to_rule(set)).ok_or_else(unknown)?;
+    // An element that another program added comes last.
     let numbers = outcome.comment.as_deref().and_then(|comment| comment.split_once('.'));
     let number = |text: &str| text.parse::<u32>().ok();
     let (number, part) = numbers.and_then(|(rule, part)| number(rule).zip(number(part))).unwrap_or((u32::MAX, 0));

@@ -1,4 +1,4 @@
-//! What is in the kernel: tables, chains, sets, rules.
+//! Reading tables, chains, sets and rules from the kernel.
 
 use std::collections::HashMap;
 
@@ -23,14 +23,14 @@ pub(super) type TableId = (u8, String);
 pub(super) struct Table {
     pub(super) id: TableId,
     pub(super) comment: Option<String>,
-    chains: HashMap<String, Option<Place>>,
+    chains: HashMap<String, Option<Position>>,
     sets: HashMap<String, Set>,
     rules: Vec<Rule>,
 }
 
-/// Where in a packet's way a chain is.
+/// Where a chain is on a packet's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Position {
     BeforeService,
     Output,
     Elsewhere,
@@ -48,7 +48,7 @@ struct Rule {
 pub(super) struct Marking {
     pub(super) place: String,
     pub(super) outcome: Outcome,
-    /// iptables made the rule.
+    /// It is a rule of iptables.
     pub(super) is_target: bool,
 }
 
@@ -76,7 +76,7 @@ pub(super) fn fill(connection: &mut Connection, id: TableId, comment: Option<Str
     connection.dump(Kind::GetChain, family, &Attrs::new(), |found, attrs| table.take_chain(found, attrs))?;
     connection.dump(Kind::GetRule, family, &only, |found, attrs| table.take_rule(found, attrs))?;
     let mut sets = Vec::new();
-    connection.dump(Kind::GetSet, family, &only, |found, attrs| sets.extend(table.asked_set(found, attrs)))?;
+    connection.dump(Kind::GetSet, family, &only, |found, attrs| sets.extend(table.used_set(found, attrs)))?;
     for (name, key_length) in sets {
         let mut elements = Vec::new();
         let asked = Attrs::new().text(elements::TABLE, &table.id.1).text(elements::SET, &name);
@@ -86,7 +86,7 @@ pub(super) fn fill(connection: &mut Connection, id: TableId, comment: Option<Str
     Ok(table)
 }
 
-/// What the kernel reports of a table, part by part; it also reports others.
+/// Takes the objects that the kernel reports, which include those of other tables.
 impl Table {
     pub(super) fn new(id: TableId, comment: Option<String>) -> Self {
         Table { id, comment, chains: HashMap::new(), sets: HashMap::new(), rules: Vec::new() }
@@ -98,7 +98,7 @@ impl Table {
 
     pub(super) fn take_chain(&mut self, family: u8, attrs: &[u8]) {
         if self.has(family, attrs) {
-            self.chains.extend(text(attrs, chain::NAME).map(|name| (name, place(family, attrs))));
+            self.chains.extend(text(attrs, chain::NAME).map(|name| (name, position(family, attrs))));
         }
     }
 
@@ -108,8 +108,9 @@ impl Table {
         }
     }
 
-    /// The name of a set and the bytes of its keys, if a rule that writes marks asks it. All rules must have been taken.
-    pub(super) fn asked_set(&self, family: u8, attrs: &[u8]) -> Option<(String, u32)> {
+    /// The name of a set and the size of its keys, if a rule that writes marks uses it. The rules
+    /// must be known by then.
+    pub(super) fn used_set(&self, family: u8, attrs: &[u8]) -> Option<(String, u32)> {
         let (name, key_length) =
             text(attrs, set::NAME).zip(number(attrs, set::KEY_LENGTH)).filter(|_| self.has(family, attrs))?;
         let mut asked = self.rules.iter().filter(|rule| rule.writes_mark()).flat_map(Rule::sets);
@@ -121,13 +122,13 @@ impl Table {
     }
 }
 
-fn place(family: u8, chain: &[u8]) -> Option<Place> {
+fn position(family: u8, chain: &[u8]) -> Option<Position> {
     let hook = number(find(chain, chain::HOOK)?, hook::NUMBER)?;
     Some(match (family, hook) {
-        // A packet passes a netdev chain, or these two, before IPVS sees it.
-        (FAMILY_NETDEV, 0) | (_, 0 | 1) => Place::BeforeService,
-        (_, HOOK_OUTPUT) => Place::Output,
-        _ => Place::Elsewhere,
+        // Packets pass a netdev chain, or these two hooks, before IPVS.
+        (FAMILY_NETDEV, 0) | (_, 0 | 1) => Position::BeforeService,
+        (_, HOOK_OUTPUT) => Position::Output,
+        _ => Position::Elsewhere,
     })
 }
 
@@ -183,11 +184,12 @@ impl RawElement {
     }
 }
 
-/// Sets of plain intervals have two elements for each: its first key, and the one behind its last. Others have one.
+/// A set of plain intervals has two elements for each: its first key, and the key after its last
+/// one.
 fn pair(mut raw: Vec<RawElement>) -> Vec<SetElement> {
     let is_paired = raw.iter().any(|element| element.is_end);
     if is_paired {
-        // Where one interval ends and the next begins, the end comes first.
+        // If one interval ends where the next begins, the end comes first.
         raw.sort_by(|one, other| (&one.key, !one.is_end).cmp(&(&other.key, !other.is_end)));
     }
     let mut rest = raw.into_iter().peekable();
@@ -221,7 +223,7 @@ fn before(mut key: Vec<u8>) -> Vec<u8> {
 }
 
 impl Table {
-    /// All that the table's rules do to marks.
+    /// Everything that the table's rules do to marks.
     pub(super) fn markings(&self) -> Vec<Marking> {
         let rules = self.rules.iter().filter(|rule| rule.writes_mark());
         rules.flat_map(|rule| self.markings_of(rule)).collect()
@@ -235,19 +237,19 @@ impl Table {
         outcomes.into_iter().map(|outcome| Marking { place: place.clone(), outcome, is_target }).collect()
     }
 
-    /// The packets that come to a chain; `None`: none that could belong to a service.
+    /// The packets that reach a chain; `None` if none of them can belong to a service.
     fn packets_of(&self, chain: &str) -> Option<Selector> {
         let family = match self.id.0 {
             IPV4 => Some(Family::V4),
             IPV6 => Some(Family::V6),
             _ => None,
         };
-        let hooks: Vec<Place> = match self.chains.get(chain) {
+        let hooks: Vec<Position> = match self.chains.get(chain) {
             Some(Some(hook)) => vec![*hook],
-            // Others jump here, nobody knows with what: perhaps with all that come to the table.
+            // Other chains jump here, perhaps with all packets that reach the table.
             _ => self.chains.values().flatten().copied().collect(),
         };
-        let [outside, director] = [Place::BeforeService, Place::Output].map(|hook| hooks.contains(&hook));
+        let [outside, director] = [Position::BeforeService, Position::Output].map(|hook| hooks.contains(&hook));
         let is_base = matches!(self.chains.get(chain), Some(Some(_)));
         let all = Selector { is_narrower: !is_base, ..Selector::all(outside, director, family) };
         (outside || director).then_some(all)
@@ -258,10 +260,10 @@ impl Table {
         format!("nftables table {} {}", family_name(self.id.0), self.id.1)
     }
 
-    /// Is there a rule that no table of this crate has?
+    /// A rule that no table of this crate has.
     pub(super) fn unknown_rule(&self) -> Option<String> {
-        let strange = self.rules.iter().find(|rule| !rule.writes_mark());
-        strange.map(|rule| format!("the rule with handle {} in the chain {} sets no mark", rule.handle, rule.chain))
+        let unknown = self.rules.iter().find(|rule| !rule.writes_mark());
+        unknown.map(|rule| format!("the rule with handle {} in the chain {} sets no mark", rule.handle, rule.chain))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The conversation with the kernel: dumps and transactions.
+//! A session with the kernel: dumps and transactions.
 
 use std::io;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use super::message::{ANY_FAMILY, Body, Datagram, Kind, replies};
 use super::uapi::generation;
 use crate::failure::BackendError;
 
-/// The kernel answers within the call that asks; whoever waits for longer waits for ever.
+/// A reply is queued when `send` returns. This only bounds a lost one.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// The longest datagram of a dump.
 const RECEIVE: usize = 32 << 10;
-/// How often something is read anew because others changed it meanwhile.
+/// How often a dump is repeated because another program changed the rules meanwhile.
 const ATTEMPTS: usize = 20;
 
 /// A socket to nf_tables of the network namespace that the thread was in.
@@ -34,12 +34,13 @@ pub(super) struct Connection {
 pub(super) struct Transaction {
     pub(super) datagram: Datagram,
     family: u8,
-    /// What each change is, for messages, with the number that its refusal carries.
+    /// What each change is, for messages, by the sequence number of its reply.
     steps: Vec<(u32, String)>,
 }
 
 impl Transaction {
-    /// Of tables of one family, as long as the rules are of this generation.
+    /// For tables of one family. The kernel refuses it if the rules are of another generation by
+    /// then.
     pub(super) fn new(family: u8, generation: u32) -> Self {
         let mut datagram = Datagram::new(1);
         datagram.begin(generation);
@@ -76,9 +77,9 @@ impl Connection {
         for timeout in [Timeout::Recv, Timeout::Send] {
             set_socket_timeout(&socket, timeout, Some(DEADLINE)).map_err(io::Error::from)?;
         }
-        // Nobody but the kernel shall answer.
+        // Only the kernel can reply.
         socket.connect(&SocketAddr::new(0, 0))?;
-        // A refusal shall not repeat its request.
+        // A refusal does not repeat its request.
         socket.set_cap_ack(true)?;
         Ok(Connection { socket, sequence: 1, buffer: Vec::with_capacity(RECEIVE) })
     }
@@ -103,10 +104,10 @@ impl Connection {
         self.ask(Kind::GetGeneration, ANY_FAMILY, false, &Attrs::new(), &mut |_, attrs| {
             found = number(attrs, generation::ID);
         })?;
-        found.ok_or(BackendError::Answer("it has no generation"))
+        found.ok_or(BackendError::Answer("no generation"))
     }
 
-    /// Hands each thing that the kernel has to `take`, with its family.
+    /// Calls `take` with the family and the attributes of each object.
     pub(super) fn dump(
         &mut self,
         kind: Kind,
@@ -133,15 +134,15 @@ impl Connection {
         loop {
             self.receive(RecvFlags::TRUNC)?;
             for reply in replies(&self.buffer) {
-                let reply = reply.ok_or(BackendError::Answer("a message is cut short"))?;
-                // Of an earlier question that was given up.
+                let reply = reply.ok_or(BackendError::Answer("a truncated message"))?;
+                // The reply to an earlier request that was given up.
                 if reply.sequence != sequence {
                     continue;
                 }
                 match reply.body {
-                    Body::Thing { family, attrs } => take(family, attrs),
+                    Body::Object { family, attrs } => take(family, attrs),
                     Body::Ack(0) | Body::Done(0) => return Ok(()),
-                    // Whatever was dumped vanished meanwhile; the generation tells.
+                    // The object was deleted meanwhile: then the generation has changed.
                     Body::Ack(code) if is_dump && code == Errno::NOENT.raw_os_error() => return Ok(()),
                     Body::Done(code) if code == Errno::INTR.raw_os_error() => return Ok(()),
                     Body::Ack(code) | Body::Done(code) => return Err(refusal(io::Error::from_raw_os_error(code))),
@@ -153,13 +154,13 @@ impl Connection {
         }
     }
 
-    /// Has the kernel make all changes, or find out why not.
+    /// Makes all changes, or none.
     pub(super) fn commit(&mut self, mut transaction: Transaction) -> Result<Outcome, BackendError> {
         transaction.datagram.end();
         self.send_batch(&transaction)
     }
 
-    /// Has the kernel check the changes and make none: without its end, a transaction is given up.
+    /// Checks the changes and makes none: the kernel aborts a transaction without an end.
     pub(super) fn validate(&mut self, transaction: &Transaction) -> Result<Outcome, BackendError> {
         self.send_batch(transaction)
     }
@@ -169,12 +170,12 @@ impl Connection {
         self.make_room(bytes.len())?;
         self.drain()?;
         self.socket.send(bytes, 0).map_err(refusal)?;
-        // The work is done within `send`, so all answers are there.
+        // The kernel works within `send`, so all replies are queued.
         let mut first_refusal = None;
         let mut acknowledged = 0;
         while self.try_receive()? {
             for reply in replies(&self.buffer) {
-                match reply.ok_or(BackendError::Answer("a message is cut short"))? {
+                match reply.ok_or(BackendError::Answer("a truncated message"))? {
                     reply if reply.body == Body::Ack(0) => acknowledged += 1,
                     reply => {
                         if let Body::Ack(code) = reply.body {
@@ -196,15 +197,16 @@ impl Connection {
         }
     }
 
-    /// A transaction is one datagram, and its answers come at once.
+    /// Enlarges the send buffer: a transaction is one datagram.
     fn make_room(&mut self, needed: usize) -> Result<(), BackendError> {
-        // What the kernel keeps for itself.
+        // The kernel's own share of the buffer.
         const RESERVE: usize = 4096;
         let has_room = |socket: &Socket| -> io::Result<usize> { Ok(sockopt::socket_send_buffer_size(socket)?) };
         if has_room(&self.socket)? >= needed + RESERVE {
             return Ok(());
         }
-        // Beyond the limit only with the capability outside of all user namespaces; the kernel doubles the number.
+        // Above the limit only with CAP_NET_ADMIN outside of user namespaces. The kernel doubles
+        // the number.
         if sockopt::set_socket_send_buffer_size_force(&self.socket, needed + RESERVE).is_err() {
             sockopt::set_socket_send_buffer_size(&self.socket, needed + RESERVE).map_err(io::Error::from)?;
         }
@@ -212,7 +214,7 @@ impl Connection {
         if allowed < needed + RESERVE { Err(BackendError::TooLarge { needed, allowed }) } else { Ok(()) }
     }
 
-    /// Forgets answers that nobody waited for.
+    /// Discards stale replies.
     fn drain(&mut self) -> Result<(), BackendError> {
         while self.try_receive()? {}
         Ok(())
@@ -228,7 +230,7 @@ impl Connection {
     fn receive(&mut self, flags: RecvFlags) -> Result<(), BackendError> {
         self.buffer.clear();
         self.buffer.reserve(RECEIVE);
-        // A signal whose handler returned is no reason to give up, but a system that does nothing else is.
+        // Signals interrupt a call, but not without end.
         const MOST: usize = 1000;
         let mut interrupted = 0;
         let length = loop {
@@ -237,7 +239,7 @@ impl Connection {
                 result => break result.map_err(refusal)?,
             }
         };
-        if length > self.buffer.len() { Err(BackendError::Answer("a datagram is too long")) } else { Ok(()) }
+        if length > self.buffer.len() { Err(BackendError::Answer("a datagram longer than its buffer")) } else { Ok(()) }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The numbers of nf_tables' attributes, as `include/uapi/linux/netfilter/nf_tables.h` of the kernel has them.
+//! The numbers of nf_tables' attributes, from the kernel's
+//! `include/uapi/linux/netfilter/nf_tables.h`.
 //!
 //! A module has the attributes of one kind of message, or of one nest.
 

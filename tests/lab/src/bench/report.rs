@@ -212,7 +212,7 @@ mod tests {
         assert!(table(&good).starts_with("\nLinux 6.1.0-50, 300x10, million instructions"));
         assert!(
             table(&good)
-                .contains("restore the table: -R           100.00     16.00         -   0.160       -  0.16  met")
+                .contains("restore the table: -R           100.00     16.00         -     0.160       -  0.16  met")
         );
         let line = "bench kernel=6.1 size=300x10 clock=instructions operation=restore ipvs-cli=16000000 ipvsadm=100000000 \
                     ratio=0.1600 target=0.16 met=yes right=yes\n";
