@@ -156,7 +156,7 @@ fn compare_states(pair: &Pair, past: &Past, printed: bool) -> Result<(), Mismatc
     if differ {
         let text =
             format!("{}\n# the kernel's state, ipvsadm:\n# {ipvsadm:?}\n# ipvs-cli:\n# {ipvs_cli:?}\n", past.source());
-        return Err(past.into_mismatch(text));
+        return Err(past.as_mismatch(text));
     }
     Ok(())
 }
@@ -188,10 +188,10 @@ impl Past {
         lines.extend(transcript(ipvsadm));
         lines.push("DIFFERENCE (ipvs-cli)".into());
         lines.extend(transcript(ipvs_cli));
-        self.into_mismatch(lines.join("\n") + "\n")
+        self.as_mismatch(lines.join("\n") + "\n")
     }
 
-    fn into_mismatch(&self, transcript: String) -> Mismatch {
+    fn as_mismatch(&self, transcript: String) -> Mismatch {
         Mismatch { at: self.steps.saturating_sub(1), transcript }
     }
 }
