@@ -1,9 +1,9 @@
 //! Text from outside, made safe for a terminal, a log or a shell.
 //!
-//! File text, words of a command line, names of the kernel, of interfaces and of files: none of it may reach a terminal as it
-//! came, because a terminal obeys control characters, and because marks without width or with another direction make a line
-//! look like another one. They are shown as escapes here, and nowhere else. [`EscapingWriter`] is what every
-//! message and every text for people goes through, so that no place can forget it.
+//! Text of files, arguments and names may contain control characters, which a terminal obeys, and
+//! characters without width or with another direction, which make a line look like another one.
+//! They are escaped here, and nowhere else. [`EscapingWriter`] is what every message and every text
+//! for people goes through, so that no place can forget it.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -12,8 +12,9 @@ use std::path::Path;
 
 pub(crate) use ipvs::desired::parts::is_unsafe;
 
-/// Shows text that came from outside in one line: control characters as `\n`, `\x1b` and `\u{9b}`, and characters that
-/// change how their neighbours look, such as bidi overrides and zero-width marks, as `\u{202e}`.
+/// Shows text that came from outside in one line: control characters as `\n`, `\x1b` and `\u{9b}`,
+/// and characters that change how their neighbours look, such as bidi overrides and zero-width
+/// marks, as `\u{202e}`.
 pub(crate) fn text(text: &str) -> Escaped<'_> {
     Escaped(text.as_bytes())
 }
@@ -63,9 +64,11 @@ fn escape(bytes: &[u8], passes: fn(char) -> bool, shown: &mut String) {
     }
 }
 
-/// A word as a shell has to read it: as it is where no shell finds anything in it, otherwise quoted.
+/// A word as a shell has to read it: as it is where no shell finds anything in it, otherwise
+/// quoted.
 ///
-/// What must not reach a terminal is written by `printf`, with which any POSIX shell makes the same bytes.
+/// What must not reach a terminal is written by `printf`, with which any POSIX shell makes the same
+/// bytes.
 pub(crate) fn shell_quote(word: impl AsRef<[u8]>) -> String {
     let word = word.as_ref();
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(byte);
@@ -101,7 +104,8 @@ impl fmt::Display for ShellCommand {
     }
 }
 
-/// `"$(printf …)"`. A shell drops newlines at the end of what it takes from a command, so those follow in quotes.
+/// `"$(printf …)"`. A shell drops newlines at the end of what it takes from a command, so those
+/// follow in quotes.
 fn printf(word: &[u8]) -> String {
     let end = word.iter().rposition(|&byte| byte != b'\n').map_or(0, |last| last + 1);
     let mut quoted = "\"$(printf '".to_owned();
@@ -121,7 +125,8 @@ fn printf(word: &[u8]) -> String {
     quoted
 }
 
-/// Escapes what is written, but for the ends of lines and tabs, which the program's own texts are made of.
+/// Escapes what is written, but for the ends of lines and tabs, which the program's own texts are
+/// made of.
 ///
 /// A value that may have such characters itself goes through [`text`] or [`bytes`] first.
 pub(crate) struct EscapingWriter<'o> {

@@ -1,24 +1,26 @@
-//! How a call ends.
+//! Exit statuses.
 
-/// The exit status of a call.
+/// The exit status of a run.
 ///
-/// A fault has one, whichever subcommand meets it. Only where 1 says that something was found, in `diff`, `doctor` and `mark`, what would
-/// be [`Exit::No`] of another subcommand is [`Exit::Trouble`].
+/// Each fault has the same status in all subcommands, with one exception: in `diff`, `doctor` and
+/// `mark`, where 1 means that something was found, [`Exit::Trouble`] stands for [`Exit::No`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Done, nothing to do, nothing differs, or nothing was found.
     Success,
-    /// The answer is no: something differs or was found, a file is wrong, or a change was not made, and the director is as it was.
+    /// Something differs or was found, a file is wrong, or a change was not made and the director
+    /// is as it was.
     ///
-    /// Of ipvsadm: something can't be read.
+    /// ipvsadm: something can't be read.
     No,
-    /// It could not be tried: wrong usage, no IPVS, no right to it, a director that can't be read, or an output that can't be written.
+    /// Not tried: wrong usage, no IPVS, no right to it, a failed reading, or an output that can't
+    /// be written.
     Trouble,
-    /// The director is between two states, or its state is not known.
+    /// The change is half made, or the state of the director is unknown.
     Between,
-    /// This signal ended it.
+    /// A signal ended it.
     Signal(i32),
-    /// Of ipvsadm: the kernel refused the change, or an option can't be understood.
+    /// ipvsadm: the kernel refused the change, or an option has a wrong value.
     Refused,
 }
 

@@ -1,4 +1,4 @@
-//! The three standard streams of the process, and what may stand in their place.
+//! The standard streams of the process, and what replaces them.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
@@ -7,12 +7,12 @@ use std::os::fd::BorrowedFd;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::{stdio, termios};
 
-/// Something to read from that may make its reader wait.
+/// An input that may have to be waited for.
 pub trait Input: Read {
     /// Would the next read have to wait for data?
     fn would_block(&self) -> bool;
 
-    /// Does a person type it? Then a question can be asked.
+    /// Does a person type it? Then questions can be asked.
     fn is_terminal(&self) -> bool {
         false
     }
@@ -24,7 +24,7 @@ impl Input for &[u8] {
     }
 }
 
-/// A file in the place of standard input.
+/// A file instead of standard input.
 #[derive(Debug)]
 pub(crate) struct FileInput(pub(crate) File);
 
@@ -50,7 +50,7 @@ impl Read for Stdin {
     }
 }
 
-/// A signal whose handler returned is no reason to give up, but a system that does nothing else is.
+/// Retries after signals, but not for ever.
 fn again_if_interrupted(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<usize> {
     const MOST: usize = 1000;
     for _ in 0..MOST {
@@ -59,17 +59,18 @@ fn again_if_interrupted(mut call: impl FnMut() -> rustix::io::Result<usize>) -> 
             result => return Ok(result?),
         }
     }
-    // Not of the kind that readers of the standard library try again after.
+    // Not `Interrupted`, after which the standard library tries again.
     Err(io::Error::other(format!("interrupted {MOST} times in a row")))
 }
 
-/// More than this is in no file that says what a director is to hold: some four million rules.
+/// The largest desired state that is read: some four million rules.
 const LARGEST: u64 = 256 << 20;
 
-/// Reads all of an input that says what a director is to hold.
+/// Reads a desired state to its end.
 ///
 /// # Errors
-/// Those of reading; and [`io::ErrorKind::FileTooLarge`] for one that is larger than 256 MiB, or has no end.
+/// Those of reading; and [`io::ErrorKind::FileTooLarge`] for one that is larger than 256 MiB, or
+/// has no end.
 pub(crate) fn read_whole(input: &mut dyn Read, text: &mut Vec<u8>) -> io::Result<()> {
     input.take(LARGEST + 1).read_to_end(text)?;
     if text.len() as u64 > LARGEST {
@@ -83,7 +84,7 @@ impl Input for Stdin {
     fn would_block(&self) -> bool {
         let stdin = stdio::stdin();
         let mut polled = [PollFd::new(&stdin, PollFlags::IN)];
-        // When it can't be known, the answer that costs a little time is the safe one.
+        // If polling fails, assume that it would block, which only costs time.
         !matches!(rustix::event::poll(&mut polled, Some(&Timespec::default())), Ok(1..))
     }
 
@@ -92,8 +93,8 @@ impl Input for Stdin {
     }
 }
 
-/// An output of this process, without a buffer. When its reader is gone the process ends by `SIGPIPE`, unless it changes a
-/// director, or its caller has the signal ignored and it is called as ipvsadm.
+/// An unbuffered output of this process. A write without a reader ends the process by `SIGPIPE`,
+/// unless a subcommand is changing a director, or ipvsadm's parent process ignores the signal.
 #[derive(Debug)]
 pub struct Output(BorrowedFd<'static>);
 
@@ -124,7 +125,8 @@ impl Write for Output {
     }
 }
 
-/// Standard output with a buffer, from the first write on: a command that succeeds says nothing.
+/// Standard output with a buffer, which is allocated by the first write, as most commands print
+/// nothing.
 #[derive(Debug, Default)]
 pub struct BufferedStdout(Option<BufWriter<Output>>);
 

@@ -1,8 +1,9 @@
 //! The command line of IPVS: a drop-in for `ipvsadm`, `ipvsadm-save` and `ipvsadm-restore`.
 //!
-//! A call goes from its words to an [`Invocation`](ipvsadm::Invocation), from there to calls of an [`ipvs::Client`], and
-//! what the kernel says through [`render`] to standard output. Everything it touches comes as a parameter, so tests run it
-//! in their own process on an in-memory kernel:
+//! A command line becomes an [`Invocation`](ipvsadm::Invocation), then calls of an
+//! [`ipvs::Client`], whose results [`render`] prints. Everything it touches is in an
+//! [`Environment`](env::Environment) and a [`Director`](director::Director), so tests run it in
+//! their own process on an in-memory kernel:
 //!
 //! ```
 //! use ipvs::{Client, Table};

@@ -1,4 +1,4 @@
-//! `ipvsadm`, `ipvsadm-save`, `ipvsadm-restore` and `ipvs-cli`: one program, which asks for its name.
+//! `ipvsadm`, `ipvsadm-save`, `ipvsadm-restore` and `ipvs-cli` in one program, selected by argv[0].
 #![no_main]
 
 mod start;
@@ -10,14 +10,14 @@ use ipvs_cli::director::Director;
 use ipvs_cli::env::Environment;
 use ipvs_cli::io::{BufferedStdout, Output, Stdin};
 
-/// From the words of a command line, the program's name first, to the exit status.
+/// Runs the command line and returns the exit status.
 fn program(argv: &[OsString]) -> u8 {
     let mut stdout = BufferedStdout::default();
     let mut stderr = Output::stderr();
     let mut stdin = Stdin;
     let mut environment = Environment::of_this_process(&mut stdin, &mut stdout, &mut stderr);
     let status = ipvs_cli::run(argv, &mut environment, &mut Director::of_this_machine());
-    // As ipvsadm: a listing that could not be written is no error.
+    // As in ipvsadm, a listing that could not be written is no error.
     let _ = stdout.flush();
     status
 }

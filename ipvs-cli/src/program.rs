@@ -1,4 +1,4 @@
-//! One call: its name and first word select the program, which carries it out.
+//! argv[0] and the first word select a program.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -9,10 +9,10 @@ use crate::escape::EscapingWriter;
 use crate::exit::Exit;
 use crate::{dropin, subcommands};
 
-/// Carries a call out and returns its exit status.
+/// Runs a command line and returns its exit status.
 ///
-/// The first argument is the program's name, and decides what the program is: `ipvsadm`, `ipvsadm-save` or
-/// `ipvsadm-restore`. By any other name it has subcommands, and speaks the language of ipvsadm too.
+/// argv[0] selects `ipvsadm`, `ipvsadm-save` or `ipvsadm-restore`. With any other name the program
+/// has subcommands, and accepts command lines of ipvsadm, too.
 pub fn run(argv: &[OsString], environment: &mut Environment<'_>, director: &mut Director) -> u8 {
     let (program, arguments) = match argv.split_first() {
         Some((program, arguments)) => (program.as_os_str(), arguments),
@@ -31,14 +31,15 @@ pub fn run(argv: &[OsString], environment: &mut Environment<'_>, director: &mut 
     exit.into()
 }
 
-/// What is behind the last slash.
+/// The part after the last slash.
 fn file_name(path: &OsStr) -> &[u8] {
     let bytes = path.as_bytes();
     let start = bytes.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
     &bytes[start..]
 }
 
-/// A subcommand if the first word is no option, ipvsadm's language otherwise; `--dry-run` may stand before both. `-h` is ipvsadm's.
+/// A subcommand if the first word is no option, otherwise a command line of ipvsadm, also after
+/// `--dry-run`. `-h` is ipvsadm's.
 fn ipvs_cli(
     program: &OsStr,
     arguments: &[OsString],
@@ -61,15 +62,15 @@ fn ipvs_cli(
     }
 }
 
-/// `--netns NAMESPACE` or `--netns=NAMESPACE`, which no ipvsadm has, or `--state-dir` in the same way.
+/// `--netns` or `--state-dir`, which ipvsadm does not have, with or without `=`.
 fn is_of_subcommands(word: &OsStr) -> bool {
     [subcommands::NETNS, subcommands::STATE_DIR].iter().any(|option| {
-        let behind = word.as_bytes().strip_prefix(option.as_bytes());
-        behind.is_some_and(|value| value.is_empty() || value[0] == b'=')
+        let rest = word.as_bytes().strip_prefix(option.as_bytes());
+        rest.is_some_and(|value| value.is_empty() || value[0] == b'=')
     })
 }
 
-/// Every option starts with a dash, if perhaps with one of typography.
+/// Options start with `-`, or with a dash of a word processor.
 fn is_option(word: &OsStr) -> bool {
     word.as_bytes().first().is_none_or(|&first| first == b'-' || !first.is_ascii())
 }

@@ -1,6 +1,4 @@
-//! `apply`: brings the director to a desired state.
-//!
-//! Read the file, plan, ask or refuse, carry out, report.
+//! `apply` and `restore`: read the file, plan, ask or refuse, make the change, report.
 
 use std::io;
 use std::time::Instant;
@@ -14,13 +12,13 @@ use ipvs::{
 use crate::change::args::{Manner, Restrictions};
 use crate::change::difference::{Difference, Notation};
 use crate::change::drained::LeftDrained;
-use crate::change::guard::{ApplyError, ApplyOptions, carry_out};
+use crate::change::make::{ApplyError, ApplyOptions, make_change};
 use crate::change::prepare::{self, Prepared, Text};
 use crate::change::summary::{Summary, counted};
 use crate::exit::Exit;
-use crate::session::journal::{Outcome, Record};
+use crate::session::guard::ChangeGuard;
+use crate::session::journal::{LogOutcome, Record};
 use crate::session::json;
-use crate::session::turn::Turn;
 use crate::session::{Session, Trouble, Wait};
 
 /// Changes the director, for `apply` or `restore`. Returns the exit status.
@@ -31,12 +29,12 @@ pub(crate) fn change(
     restrictions: &Restrictions,
     manner: &Manner,
 ) -> Result<Exit, Trouble> {
-    // Later than the clock can say is never.
+    // A limit that the clock can't represent is none.
     let mut deadline = manner.timeout.and_then(|limit| Instant::now().checked_add(limit));
     let mut approved = Vec::new();
-    // The lock is held until the end, but not while a question waits for its answer.
-    let (mut prepared, summary, mut turn) = loop {
-        let turn = take_turn(session, &text, manner)?;
+    // The lock is held until the end, except while the user is asked.
+    let (mut prepared, summary, mut guard) = loop {
+        let guard = self::guard(session, &text, manner)?;
         let approved_only = may_ask(session, manner).then_some(&approved);
         let limit = |planner| limit(planner, approved_only, manner);
         let prepared = prepare::plan(session, &text, restrictions, limit)?;
@@ -46,9 +44,9 @@ pub(crate) fn change(
             check_deletions(&summary, manner)?;
         }
         if !asks(session, &summary, &approved, manner) {
-            break (prepared, summary, turn);
+            break (prepared, summary, guard);
         }
-        drop(turn);
+        drop(guard);
         if !confirm(session, &summary)? {
             return Err(Trouble::Other("nothing was changed".to_owned()));
         }
@@ -68,7 +66,7 @@ pub(crate) fn change(
             return Err(Trouble::Other(format!("nothing was changed: {}", trouble.text().trim_end())));
         }
         if !summary.is_empty() {
-            turn.protect(session.environment);
+            guard.protect(session.environment);
         }
         &mut *session.director
     };
@@ -78,9 +76,9 @@ pub(crate) fn change(
         (false, Phase::Undoing) => marks.apply(&prepared.marks.before).map_err(|error| error.to_string()),
         (false, _) => marks.apply(&prepared.marks.after).map_err(|error| error.to_string()),
     };
-    let options = ApplyOptions { turn: &turn, deadline, display: &session.display };
-    let applied = carry_out(&prepared.change, &mut set_marks, client, &options);
-    let record = Record { subcommand, file: text.path(), outcome: Outcome::Done, detail: "" };
+    let options = ApplyOptions { guard: &guard, deadline, display: &session.display };
+    let applied = make_change(&prepared.change, &mut set_marks, client, &options);
+    let record = Record { subcommand, file: text.path(), outcome: LogOutcome::Done, detail: "" };
     match applied {
         Ok(applied) => {
             let summary = Summary::of(prepared.change.before(), &applied.commands);
@@ -111,7 +109,7 @@ pub(crate) fn change(
                 session.error(trouble.text().trim_end());
             }
             let reason = reason(&prepared, &error);
-            session.log(&manner.common.logging, &Record { outcome: Outcome::Failed, detail: &reason, ..record });
+            session.log(&manner.common.logging, &Record { outcome: LogOutcome::Failed, detail: &reason, ..record });
             session.message(reason);
             explain(session, &error);
             if let Some(advice) = error.advice() {
@@ -122,9 +120,9 @@ pub(crate) fn change(
     }
 }
 
-fn take_turn(session: &mut Session<'_, '_>, text: &Text, manner: &Manner) -> Result<Turn, Trouble> {
-    let wait = Wait::new(manner.patience());
-    if manner.dry_run { Ok(Turn::new(None)) } else { session.take_turn_unless(|| text.check(), &wait) }
+fn guard(session: &mut Session<'_, '_>, text: &Text, manner: &Manner) -> Result<ChangeGuard, Trouble> {
+    let wait = Wait { check: &|| text.check(), ..Wait::new(manner.patience()) };
+    if manner.dry_run { Ok(ChangeGuard::new(None)) } else { session.guard(&wait) }
 }
 
 /// Is there a person to ask?
@@ -132,12 +130,12 @@ fn may_ask(session: &Session<'_, '_>, manner: &Manner) -> bool {
     !manner.yes && !manner.dry_run && (session.environment.hints)() && session.environment.stdin.is_terminal()
 }
 
-/// Is there a person to ask, and a service deleted that they have not agreed to?
+/// Does the change delete a service that the user has not agreed to?
 fn asks(session: &Session<'_, '_>, summary: &Summary, approved: &[ServiceKey], manner: &Manner) -> bool {
     may_ask(session, manner) && summary.deleted_services.iter().any(|key| !approved.contains(key))
 }
 
-/// Bounds what later attempts of the change delete, which nobody is asked about.
+/// Limits what later attempts delete, as the user is not asked again.
 fn limit(planner: Planner, approved: Option<&Vec<ServiceKey>>, manner: &Manner) -> Planner {
     let planner = match approved {
         Some(approved) => planner.approved_deletions(approved.iter().copied()),
@@ -174,12 +172,12 @@ fn confirm(session: &mut Session<'_, '_>, summary: &Summary) -> Result<bool, Tro
     session.message(format_args!("This changes: {summary}"));
     session.message(format_args!("Deleted services: {}", names.join(", ")));
     session.ask("Change the director? [y/N] ")?;
-    let answer = answer(session).map_err(|error| Trouble::Other(format!("standard input: {error}")))?;
+    let answer = read_line(session).map_err(|error| Trouble::Other(format!("standard input: {error}")))?;
     Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
 }
 
-/// A line, byte by byte: what is behind it is not this program's to read.
-fn answer(session: &mut Session<'_, '_>) -> io::Result<String> {
+/// Reads byte by byte, as what follows the line may be meant for another program.
+fn read_line(session: &mut Session<'_, '_>) -> io::Result<String> {
     let (mut line, mut byte) = (Vec::new(), [0]);
     while session.environment.stdin.read(&mut byte)? == 1 && byte != *b"\n" {
         line.push(byte[0]);
@@ -187,7 +185,7 @@ fn answer(session: &mut Session<'_, '_>) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&line).into_owned())
 }
 
-/// Says what was done, or would be.
+/// Prints a summary.
 fn report(session: &mut Session<'_, '_>, summary: &Summary, manner: &Manner) {
     match (manner.json, manner.dry_run) {
         (true, dry_run) => session.print(json::object(summary.fields(dry_run))),
@@ -196,17 +194,17 @@ fn report(session: &mut Session<'_, '_>, summary: &Summary, manner: &Manner) {
     }
 }
 
-/// Shows what would change.
+/// Prints each change of a dry run.
 fn show(session: &mut Session<'_, '_>, prepared: &Prepared, json: bool) {
     session.display.end();
     let difference = Difference::new(prepared.change.before(), prepared.change.plan()).with_marks(&prepared.marks);
-    // An error of writing is reported at the end of the run.
+    // Errors of writing are reported at the end of the run.
     let notation = if json { Notation::Json } else { Notation::Changes };
     let _ = difference.write(session.environment.stdout, notation);
     show_drained(session, &prepared.left_drained, json);
 }
 
-/// Shows what stays drained, which is no difference.
+/// Prints what stays drained, which is no difference.
 pub(crate) fn show_drained(session: &mut Session<'_, '_>, left: &[LeftDrained], json: bool) {
     for LeftDrained { service, server, desired } in left.iter().filter(|_| !json) {
         session
@@ -219,7 +217,7 @@ pub(crate) fn show_drained(session: &mut Session<'_, '_>, left: &[LeftDrained], 
     }
 }
 
-/// What stays of a change that was to be undone, and what another program keeps different.
+/// Prints what could not be undone, and what another program keeps changing.
 fn explain(session: &mut Session<'_, '_>, error: &ApplyError) {
     const NAMED: usize = 10;
     let report = &error.unmade.report;
@@ -237,7 +235,7 @@ fn explain(session: &mut Session<'_, '_>, error: &ApplyError) {
     }
 }
 
-/// What went wrong, where the file asks for it, and how the director is now.
+/// Why it failed, with the place in the file, and the state of the director.
 fn reason(prepared: &Prepared, error: &ApplyError) -> String {
     let StopReason::Refused(refused) = &error.unmade.reason else { return format!("ipvs-cli: {error}") };
     let RefusedCommand { command, refusal, cause, .. } = &**refused;

@@ -13,7 +13,7 @@ use crate::session::journal::Logging;
 
 /// What is desired.
 #[derive(Args, Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct DesiredArgs {
     /// Desired state: rules of ipvsadm, TOML or JSON; `-` is standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,

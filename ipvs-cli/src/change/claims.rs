@@ -1,7 +1,8 @@
 //! Who applied which services: the ledger of this network namespace, and what a change makes of it.
 //!
-//! `ipvs::owners` says what belongs to whom; here is where that is kept. The ledger is stored before the first command of a
-//! change is sent, so that no crash leaves a service without its owner, and again when the change is made.
+//! `ipvs::owners` decides who owns what; this module keeps it in a file. The ledger is written
+//! before the first command is sent, so that no crash leaves a service without its owner, and again
+//! when the change is complete.
 
 use std::path::PathBuf;
 
@@ -20,7 +21,7 @@ use crate::state::file::{FileError, StateDirectory};
 /// The files of ledgers.
 const KIND: &str = "owners";
 
-/// For whom a change is made.
+/// The owner of a change.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Ownership {
     /// Delete only what this owner applied before; refuse what others have
@@ -42,13 +43,14 @@ impl Ownership {
 pub(crate) struct StoredLedger {
     /// `None`: this director has no state directory.
     directory: Option<PathBuf>,
-    /// What is in the file, as far as it is of this boot and namespace.
+    /// The contents of the file, if it is of this boot and namespace.
     written: Ledger,
     pub(crate) ledger: Ledger,
 }
 
 impl StoredLedger {
-    /// Reads it, and forgets what `present`, the whole table, does not confirm. Without a file nobody owns anything.
+    /// Reads the file and drops claims on services that `present`, the whole table, lacks. No file:
+    /// no owners.
     pub(crate) fn read(session: &Session<'_, '_>, present: &Table) -> Result<Self, Trouble> {
         let Some(directory) = session.environment.state_directory else { return Ok(Self::default()) };
         let name = state::file_name(KIND);
@@ -64,7 +66,7 @@ impl StoredLedger {
                 Some((first, rest)) if first == first_line(&path).map_err(failed)? => {
                     written = rest.parse().map_err(|error: LedgerError| damaged(error.line + 1, error.reason))?;
                 }
-                // One of another boot or namespace is about a table that is gone.
+                // The table of another boot or namespace is gone.
                 Some((first, _)) if first.starts_with(OF_SOME_BOOT) => {}
                 _ => return Err(damaged(1, state::NO_EPOCH.to_owned())),
             }
@@ -74,7 +76,7 @@ impl StoredLedger {
         Ok(StoredLedger { directory: Some(directory.to_owned()), written, ledger })
     }
 
-    /// Has the file hold this, if it does not.
+    /// Writes the ledger if the file differs.
     fn store(&mut self, ledger: Ledger) -> Result<(), Trouble> {
         if ledger == self.written {
             return Ok(());
@@ -95,16 +97,16 @@ impl StoredLedger {
     }
 }
 
-/// What each file starts with.
+/// The start of each file.
 const OF_SOME_BOOT: &str = "owners boot:";
 
-/// What the file of this boot and this namespace starts with.
+/// The first line of the file of this boot and namespace.
 fn first_line(path: &std::path::Path) -> Result<String, FileError> {
     let epoch = state::epoch().map_err(|error| FileError::Io { path: path.to_owned(), error })?;
     Ok(format!("owners {epoch}"))
 }
 
-/// What a change means for the ledger.
+/// The effect of a change on the ledger.
 #[derive(Debug)]
 pub(crate) struct Claims {
     stored: StoredLedger,
@@ -114,7 +116,7 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    /// Restricts the planner to what the writer may change.
+    /// Restricts the planner to what the owner may change.
     pub(crate) fn new(
         session: &Session<'_, '_>,
         ownership: &Ownership,
@@ -144,7 +146,7 @@ impl Claims {
         &self.planner
     }
 
-    /// How many owned services a writer without an owner leaves alone, as the desired state does not name them.
+    /// Number of owned services that the desired state does not name. Without `--owner` they stay.
     pub(crate) fn left_alone(&self, wanted: &Table) -> usize {
         if self.writer.owner.is_some() {
             return 0;
@@ -152,24 +154,24 @@ impl Claims {
         self.stored.ledger.claims().filter(|(key, _)| wanted.service(key).is_none()).count()
     }
 
-    /// How many services that are there belong to somebody else, or to nobody, and are taken over.
+    /// Number of existing services that this change takes from another owner or from none.
     pub(crate) fn taken(&self) -> usize {
         self.taken
     }
 
-    /// Before the first command is sent.
+    /// Claims the services before the first command is sent.
     pub(crate) fn begin(&mut self, change: &Change) -> Result<(), Trouble> {
         self.stored.store(self.claimed(change))
     }
 
-    /// The change was made.
+    /// Updates the ledger after the change was made.
     pub(crate) fn complete(&mut self, change: &Change) -> Result<(), Trouble> {
         let mut ledger = self.claimed(change);
         ledger.settle(&self.writer, &self.planner, change.desired());
         self.stored.store(ledger)
     }
 
-    /// The change was undone.
+    /// Restores the ledger after the change was undone.
     pub(crate) fn restore(&mut self) -> Result<(), Trouble> {
         self.stored.store(self.stored.ledger.clone())
     }
@@ -181,7 +183,7 @@ impl Claims {
     }
 }
 
-/// A line for each service that the file names and that is somebody else's, with its place.
+/// A line for each service of the file that another owner has, with its place.
 fn refusals(Conflicts(conflicts): &Conflicts, desired: &Desired) -> String {
     let mut text = String::new();
     for conflict in conflicts {

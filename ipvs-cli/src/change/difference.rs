@@ -1,5 +1,5 @@
-//! A plan as lines of ipvsadm: `-` before what is there and goes, `+` before what comes. An edit is one of each. Rules that mark packets
-//! are lines of ipvs-cli.
+//! A plan as lines of ipvsadm: `-` before what is removed, `+` before what is added, both for an
+//! edit. Mark rules are lines of `ipvs-cli mark add`.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -35,13 +35,13 @@ enum About {
     Service(ServiceKey, Option<SocketAddr>),
 }
 
-/// A line: what goes or comes.
+/// A line of the difference.
 struct Line<'p> {
     sign: u8,
     rule: Rule<'p>,
 }
 
-/// What makes a part of a table.
+/// A rule of a table.
 enum Rule<'p> {
     Service(&'p Service),
     Destination(ServiceKey, &'p Destination),
@@ -50,11 +50,11 @@ enum Rule<'p> {
     Mark(&'p MarkRule),
 }
 
-const GOES: u8 = b'-';
-const COMES: u8 = b'+';
+const REMOVED: u8 = b'-';
+const ADDED: u8 = b'+';
 
 impl<'p> Difference<'p> {
-    /// What the plan makes of the table that it was made for.
+    /// `before` is the table that the plan was made for.
     pub(crate) fn new(before: &'p Table, plan: &'p Plan) -> Self {
         let mut difference = Difference { lines: Vec::with_capacity(2 * plan.commands().len()) };
         for command in plan.commands() {
@@ -63,10 +63,10 @@ impl<'p> Difference<'p> {
         difference.sorted()
     }
 
-    /// And what changes of our rules that mark packets: each behind the service that they are for.
+    /// Adds the mark rules, each after the service that it is for.
     pub(crate) fn with_marks(mut self, marks: &'p MarkChange) -> Self {
-        marks.going().for_each(|rule| self.line(GOES, Rule::Mark(rule)));
-        marks.coming().for_each(|rule| self.line(COMES, Rule::Mark(rule)));
+        marks.removed().for_each(|rule| self.line(REMOVED, Rule::Mark(rule)));
+        marks.added().for_each(|rule| self.line(ADDED, Rule::Mark(rule)));
         self.sorted()
     }
 
@@ -77,21 +77,21 @@ impl<'p> Difference<'p> {
 
     fn add(&mut self, before: &'p Table, command: &'p Command) {
         match command {
-            Command::AddService(service) => self.line(COMES, Rule::Service(service)),
+            Command::AddService(service) => self.line(ADDED, Rule::Service(service)),
             Command::EditService(service) => {
                 self.old_service(before, &service.key());
-                self.line(COMES, Rule::Service(service));
+                self.line(ADDED, Rule::Service(service));
             }
             Command::DeleteService(key) => {
                 self.old_service(before, key);
                 for state in before.service(key).into_iter().flat_map(|entry| entry.destinations()) {
-                    self.line(GOES, Rule::Destination(*key, &state.destination));
+                    self.line(REMOVED, Rule::Destination(*key, &state.destination));
                 }
             }
-            Command::AddDestination(key, destination) => self.line(COMES, Rule::Destination(*key, destination)),
+            Command::AddDestination(key, destination) => self.line(ADDED, Rule::Destination(*key, destination)),
             Command::EditDestination(key, destination) => {
                 self.old_destination(before, key, &destination.address);
-                self.line(COMES, Rule::Destination(*key, destination));
+                self.line(ADDED, Rule::Destination(*key, destination));
             }
             Command::DeleteDestination(key, at) => self.old_destination(before, key, at),
             Command::SetTimeouts(wanted) => {
@@ -101,29 +101,29 @@ impl<'p> Difference<'p> {
                     tcp_fin: wanted.tcp_fin.or(old.tcp_fin),
                     udp: wanted.udp.or(old.udp),
                 };
-                self.line(GOES, Rule::Timeouts(old));
-                self.line(COMES, Rule::Timeouts(new));
+                self.line(REMOVED, Rule::Timeouts(old));
+                self.line(ADDED, Rule::Timeouts(new));
             }
-            Command::StartDaemon(daemon) => self.line(COMES, Rule::Daemon(daemon)),
+            Command::StartDaemon(daemon) => self.line(ADDED, Rule::Daemon(daemon)),
             Command::StopDaemon(role) => {
                 for daemon in before.daemons().iter().filter(|daemon| daemon.role == *role) {
-                    self.line(GOES, Rule::Daemon(daemon));
+                    self.line(REMOVED, Rule::Daemon(daemon));
                 }
             }
-            // No plan has them.
+            // Plans do not contain these.
             Command::Flush | Command::Zero(_) => {}
         }
     }
 
     fn old_service(&mut self, before: &'p Table, key: &ServiceKey) {
         if let Some(entry) = before.service(key) {
-            self.line(GOES, Rule::Service(entry.service()));
+            self.line(REMOVED, Rule::Service(entry.service()));
         }
     }
 
     fn old_destination(&mut self, before: &'p Table, key: &ServiceKey, at: &SocketAddr) {
         if let Some(state) = before.service(key).and_then(|entry| entry.destination(at)) {
-            self.line(GOES, Rule::Destination(*key, &state.destination));
+            self.line(REMOVED, Rule::Destination(*key, &state.destination));
         }
     }
 
@@ -192,7 +192,7 @@ fn options(rule: &str) -> Vec<&str> {
 }
 
 impl Line<'_> {
-    /// For programs: what is there, or comes, has the keys of a desired state.
+    /// The JSON fields. The value has the keys of a desired state.
     fn fields(&self, about: About) -> Fields {
         let (of, value) = match self.rule {
             Rule::Service(service) => ("service", parts::service(service)),
@@ -201,7 +201,7 @@ impl Line<'_> {
             Rule::Daemon(daemon) => ("daemon", parts::daemon(daemon)),
             Rule::Mark(rule) => ("group", group::fields(rule)),
         };
-        let change = if self.sign == GOES { "removed" } else { "added" };
+        let change = if self.sign == REMOVED { "removed" } else { "added" };
         let mut fields = vec![("change", Scalar::text(change)), ("of", Scalar::text(of))];
         if let About::Service(key, server) = about {
             fields.push(("service", Scalar::text(key)));
@@ -211,7 +211,7 @@ impl Line<'_> {
         fields
     }
 
-    /// Is it what was there, and the other one what comes in its place?
+    /// Does the other line replace what this one removes?
     fn is_edited_to(&self, new: &Line<'_>) -> bool {
         let same_kind = matches!(
             (&self.rule, &new.rule),
@@ -219,7 +219,7 @@ impl Line<'_> {
                 | (Rule::Destination(..), Rule::Destination(..))
                 | (Rule::Timeouts(_), Rule::Timeouts(_))
         );
-        self.sign == GOES && new.sign == COMES && same_kind
+        self.sign == REMOVED && new.sign == ADDED && same_kind
     }
 
     fn write(&self, text: &mut Vec<u8>) {

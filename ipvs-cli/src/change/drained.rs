@@ -1,4 +1,4 @@
-//! Drained destinations in a desired state: they stay at weight 0.
+//! Drained destinations stay at weight 0 whatever the desired state says.
 
 use std::net::SocketAddr;
 
@@ -12,11 +12,12 @@ use crate::state::notes::Notes;
 pub(crate) struct LeftDrained {
     pub(crate) service: ServiceKey,
     pub(crate) server: SocketAddr,
-    /// What the desired state says.
+    /// The weight in the desired state.
     pub(crate) desired: Weight,
 }
 
-/// Gives weight 0 in the desired table to all that is drained, by valid notes. Returns those that have another one there.
+/// Sets the weight of drained destinations to 0 in the desired table. Returns those that had
+/// another one there.
 pub(crate) fn keep_drained(desired: &mut Table, notes: &Notes) -> Vec<LeftDrained> {
     let mut left = Vec::new();
     for (service, server, _) in notes.iter() {
@@ -26,7 +27,7 @@ pub(crate) fn keep_drained(desired: &mut Table, notes: &Notes) -> Vec<LeftDraine
             continue;
         };
         let quiesced = destination.with_weight(Weight::ZERO);
-        // It is there as it stands, so nothing is against another weight.
+        // Every weight is valid for a destination that exists.
         if desired.apply(&Command::EditDestination(service, quiesced)).is_ok() {
             left.push(LeftDrained { service, server, desired: destination.weight });
         }
@@ -35,7 +36,7 @@ pub(crate) fn keep_drained(desired: &mut Table, notes: &Notes) -> Vec<LeftDraine
 }
 
 impl LeftDrained {
-    /// For programs.
+    /// The JSON fields.
     pub(crate) fn fields(&self) -> Fields {
         vec![
             ("service", Scalar::text(self.service)),
@@ -45,7 +46,7 @@ impl LeftDrained {
     }
 }
 
-/// In a sentence, or `None` if there are none.
+/// A sentence, or `None` if there are none.
 pub(crate) fn describe(left: &[LeftDrained]) -> Option<String> {
     const NAMED: usize = 3;
     let name = |one: &LeftDrained| format!("{} at {}", one.server, one.service);

@@ -1,4 +1,4 @@
-//! What changes of our rules that mark packets. Plain values: nothing here asks or tells the kernel.
+//! How a change affects the mark rules of ipvs-cli. Pure functions of plain values.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,20 +9,21 @@ use crate::change::args::Restrictions;
 use crate::desired::Desired;
 use crate::desired::group::service_of;
 
-/// All of our rules, before and after.
+/// All mark rules of ipvs-cli, before and after.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MarkChange {
     pub(crate) before: Vec<MarkRule>,
     pub(crate) after: Vec<MarkRule>,
 }
 
-/// Could the change be about marks? If not, nobody needs to know our rules.
+/// Could the change affect mark rules? If not, they need not be read.
 pub(crate) fn is_about_marks(desired: &Desired, plan: &Plan) -> bool {
     !desired.groups.is_empty() || (desired.state.scope.marks && deleted(plan).next().is_some())
 }
 
 impl MarkChange {
-    /// What the groups of the file ask for, and services that are deleted leave behind. All other rules stay, at their place.
+    /// Rules follow the groups of the file and go with deleted services. All others keep their
+    /// place.
     pub(crate) fn new(before: Vec<MarkRule>, desired: &Desired, plan: &Plan, restrictions: &Restrictions) -> Self {
         let is_meant = |key: &ServiceKey| restrictions.selects(key);
         let mut wanted: HashMap<ServiceKey, HashSet<&MarkRule>> = HashMap::new();
@@ -44,13 +45,13 @@ impl MarkChange {
         self.before == self.after
     }
 
-    /// The rules that go.
-    pub(crate) fn going(&self) -> impl Iterator<Item = &MarkRule> {
+    /// The rules that are removed.
+    pub(crate) fn removed(&self) -> impl Iterator<Item = &MarkRule> {
         without(&self.before, &self.after)
     }
 
-    /// The rules that come.
-    pub(crate) fn coming(&self) -> impl Iterator<Item = &MarkRule> {
+    /// The rules that are added.
+    pub(crate) fn added(&self) -> impl Iterator<Item = &MarkRule> {
         without(&self.after, &self.before)
     }
 }
@@ -60,7 +61,7 @@ fn without<'r>(rules: &'r [MarkRule], others: &'r [MarkRule]) -> impl Iterator<I
     rules.iter().filter(move |rule| !others.contains(rule))
 }
 
-/// The services of marks that the plan takes away.
+/// The services of marks that the plan deletes.
 fn deleted(plan: &Plan) -> impl Iterator<Item = ServiceKey> + '_ {
     plan.commands().iter().filter_map(|command| match command {
         Command::DeleteService(key @ ServiceKey::Mark { .. }) => Some(*key),

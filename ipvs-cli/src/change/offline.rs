@@ -19,7 +19,7 @@ pub(crate) struct Comparison {
     pub(crate) marks: MarkChange,
 }
 
-/// What `apply` of the new file would change on a director that holds what the old one says.
+/// What `apply NEW` would change on a director that holds the state of `old`.
 pub(crate) fn compare(
     session: &mut Session<'_, '_>,
     old: &Path,
@@ -41,7 +41,7 @@ pub(crate) fn compare(
     Ok(Comparison { before: old.table, plan, marks })
 }
 
-/// A file, and the director that it makes of an empty one.
+/// A file, and the table that it gives on an empty director.
 pub(crate) struct File {
     pub(crate) text: Text,
     pub(crate) desired: Desired,

@@ -1,4 +1,4 @@
-//! From a file to the change that it asks for. Nothing is sent here.
+//! From a file to the change that it asks for. Only reads.
 
 use std::fs::File;
 use std::path::Path;
@@ -10,7 +10,7 @@ use ipvs::{
 };
 
 use crate::arguments::service::Selection;
-use crate::change::args::{Restrictions, Wanted};
+use crate::change::args::{DesiredArgs, Restrictions};
 use crate::change::claims::Claims;
 use crate::change::drained::{LeftDrained, keep_drained};
 use crate::change::marks::{MarkChange, is_about_marks};
@@ -28,17 +28,17 @@ pub(crate) struct Prepared {
     pub(crate) desired: Desired,
     pub(crate) change: Change,
     pub(crate) marks: MarkChange,
-    /// What stays at weight 0 although a weight is desired.
+    /// Destinations that stay at weight 0 although the file gives them a weight.
     pub(crate) left_drained: Vec<LeftDrained>,
-    /// Those of drained destinations that are valid for what the director holds.
+    /// Notes of drained destinations that the director confirms.
     pub(crate) notes: Notes,
     pub(crate) claims: Claims,
 }
 
-/// A text that says what is desired.
+/// The text of a desired state.
 pub(crate) struct Text {
     source: Source,
-    /// Absolute, for logs; none of standard input.
+    /// Absolute, for logs; `None` for standard input.
     path: Option<String>,
     /// Rules replace all services, even if they name none.
     pub(crate) replaces_services: bool,
@@ -61,47 +61,48 @@ impl Text {
         Ok(Text { source: Source::new(&name, text), path, replaces_services: false })
     }
 
-    /// What its places are called by.
+    /// The name in places.
     pub(crate) fn name(&self) -> &str {
         self.source.name()
     }
 
-    /// The path of the file, absolute; none of standard input.
+    /// The absolute path of the file; `None` for standard input.
     pub(crate) fn path(&self) -> Option<&str> {
         self.path.as_deref()
     }
 
-    /// What it desires of this director.
+    /// Reads it as a desired state of this director.
     pub(crate) fn understand(&self, director: &Table, parser: &mut Parser<'_>) -> Result<Desired, Trouble> {
         let mut desired = desired::understand(&self.source, director, parser).map_err(Trouble::Problems)?;
         desired.state.scope.services |= self.replaces_services && desired::is_rules(&self.source);
         Ok(desired)
     }
 
-    /// Is anything wrong with it on every director? This is reported before other trouble, and before a wait.
+    /// Finds errors that do not depend on the director. They are reported before other errors, and
+    /// before a wait.
     pub(crate) fn check(&self) -> Result<(), Trouble> {
         let desired = with_parser(|parser| self.understand(&empty_director(), parser))?;
         Ok(desired.state.table(&empty_director()).map(drop)?)
     }
 }
 
-/// A director that holds nothing. No kernel is asked, so it refuses only what all kernels refuse.
+/// An empty director that refuses only what all kernels refuse.
 pub(crate) fn empty_director() -> Table {
     Table::new().on_unknown_kernel()
 }
 
-/// A path that means the same in every directory.
+/// An absolute path, for messages that are read elsewhere.
 pub(crate) fn absolute(file: &Path) -> String {
     std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string()
 }
 
-/// Reads the director, and what is desired of it.
+/// Reads the director and the desired state.
 fn read(session: &mut Session<'_, '_>, text: &Text) -> Result<(Table, Desired), Trouble> {
     with_parser(|parser| {
         let mut before = director(session, text)?;
         let mut desired = text.understand(&before, parser)?;
         if parser.remembers_names() {
-            // The director may have changed while they were looked up.
+            // Name look-ups take long enough for the director to change.
             before = director(session, text)?;
             desired = text.understand(&before, parser)?;
         }
@@ -122,7 +123,8 @@ fn director(session: &mut Session<'_, '_>, text: &Text) -> Result<Table, Trouble
     Ok(session.environment.with_interfaces(table))
 }
 
-/// Plans the change from what the director holds to what is desired, and tries it out. `limit` has the last word on the planner.
+/// Plans the change from the director's state to the desired one, and tries it out. `limit` is
+/// applied last.
 pub(crate) fn plan(
     session: &mut Session<'_, '_>,
     text: &Text,
@@ -161,7 +163,8 @@ pub(crate) fn plan(
     }
 }
 
-/// What is drained. Where that can't be read, a change could give such a server its weight back.
+/// The notes of drained destinations. If they can't be read, a change could give such a destination
+/// its weight back.
 fn notes(session: &mut Session<'_, '_>, restrictions: &Restrictions, present: &Table) -> Result<Notes, Trouble> {
     if restrictions.undrain || restrictions.keep_weights || restrictions.only_additions {
         let mut notes = session.notes();
@@ -178,7 +181,8 @@ fn notes(session: &mut Session<'_, '_>, restrictions: &Restrictions, present: &T
     })
 }
 
-/// `--only` must select a service of one of these tables: one of none is a mistake in writing. `place` says where they are.
+/// `--only` must select a service of one of these tables: one of none is a mistake in writing.
+/// `place` says where they are.
 pub(crate) fn check_selection(restrictions: &Restrictions, tables: [&Table; 2], place: &str) -> Result<(), Trouble> {
     let is_there = |selection: &&Selection| {
         tables.iter().flat_map(|table| table.services()).any(|entry| selection.contains(&entry.service().key()))
@@ -188,7 +192,7 @@ pub(crate) fn check_selection(restrictions: &Restrictions, tables: [&Table; 2], 
     if lines.is_empty() { Ok(()) } else { Err(Trouble::Lines(lines)) }
 }
 
-/// Reads our rules that mark packets, if the change may be about them, and plans theirs.
+/// Reads the mark rules, if the change may affect them, and plans their change.
 fn mark_change(
     session: &mut Session<'_, '_>,
     desired: &Desired,
@@ -210,12 +214,13 @@ fn mark_change(
 }
 
 /// As [`Text::read`] and [`plan`].
-pub(crate) fn prepare(session: &mut Session<'_, '_>, wanted: &Wanted) -> Result<Prepared, Trouble> {
+pub(crate) fn prepare(session: &mut Session<'_, '_>, wanted: &DesiredArgs) -> Result<Prepared, Trouble> {
     let text = Text::read(session, &wanted.file)?;
     plan(session, &text, &wanted.restrictions, |planner| planner)
 }
 
-/// What the file does not speak of stays as it is, whoever changes it meanwhile.
+/// Anything that the file does not mention is left alone, even if another program changes it
+/// meanwhile.
 pub(crate) fn planner(desired: &Desired, restrictions: &Restrictions) -> Planner {
     let mut planner = desired.state.planner();
     if restrictions.keep_weights {
@@ -234,7 +239,7 @@ pub(crate) fn planner(desired: &Desired, restrictions: &Restrictions) -> Planner
     planner
 }
 
-/// Why each command would be refused, with its place in the file: a line for each.
+/// A line for each command that would be refused, with its place in the file.
 fn reasons(desired: &Desired, rejected: &Rejected) -> String {
     let line = |(command, cause): &(Command, Cause)| match place(desired, command) {
         Some(place) => format!("{place}: {cause}\n"),
@@ -243,7 +248,7 @@ fn reasons(desired: &Desired, rejected: &Rejected) -> String {
     rejected.refusals.iter().map(line).collect()
 }
 
-/// Where the file asks for what the command does.
+/// The place in the file that asks for the command.
 pub(crate) fn place<'d>(desired: &'d Desired, command: &Command) -> Option<&'d Place> {
     let asks = |asked: &Command| match (asked, command) {
         (
@@ -261,7 +266,7 @@ pub(crate) fn place<'d>(desired: &'d Desired, command: &Command) -> Option<&'d P
     desired.state.commands.iter().rev().find(|located| asks(&located.command)).map(|located| &located.place)
 }
 
-/// A command in a sentence.
+/// A command as part of a sentence.
 pub(crate) fn describe(command: &Command) -> String {
     match command.service_key() {
         Some(key) => format!("{} of {key}", command.kind()),

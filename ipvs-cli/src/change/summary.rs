@@ -8,14 +8,14 @@ use ipvs::{Command, DaemonRole, ServiceKey, Table};
 use crate::change::drained::{LeftDrained, describe as describe_left};
 use crate::change::marks::MarkChange;
 
-/// How many of what: `3 services added, 1 edited; 2 destinations added`.
+/// Counts, such as `3 services added, 1 edited; 2 destinations added`.
 #[derive(Default)]
 pub(crate) struct Summary {
     services: Counts,
     destinations: Counts,
     /// The services that are deleted.
     pub(crate) deleted_services: Vec<ServiceKey>,
-    /// How many destinations are deleted with them, beside those of `destinations`.
+    /// Number of destinations deleted with them, not counted in `destinations`.
     with_services: usize,
     marks: Counts,
     left_drained: Vec<LeftDrained>,
@@ -32,7 +32,7 @@ struct Counts {
 }
 
 impl Summary {
-    /// Of commands that change this table.
+    /// Counts commands that change this table.
     pub(crate) fn of(before: &Table, commands: &[Command]) -> Self {
         let mut summary = Summary::default();
         for command in commands {
@@ -41,13 +41,13 @@ impl Summary {
         summary
     }
 
-    /// And of our rules that mark packets.
+    /// Adds the mark rules.
     pub(crate) fn with_marks(mut self, marks: &MarkChange) -> Self {
-        self.marks = Counts { added: marks.coming().count(), edited: 0, deleted: marks.going().count() };
+        self.marks = Counts { added: marks.added().count(), edited: 0, deleted: marks.removed().count() };
         self
     }
 
-    /// And of drained destinations that stay so. They are no change.
+    /// Adds the destinations that stay drained, which are no change.
     pub(crate) fn with_drained(mut self, left: &[LeftDrained]) -> Self {
         self.left_drained = left.to_vec();
         self
@@ -61,7 +61,7 @@ impl Summary {
             && self.daemons_stopped.is_empty()
     }
 
-    /// The services that are deleted, and all destinations, with their services or without them.
+    /// Numbers of deleted services and destinations, those of deleted services included.
     pub(crate) fn deletions(&self) -> (usize, usize) {
         (self.services.deleted, self.destinations.deleted + self.with_services)
     }
@@ -81,12 +81,12 @@ impl Summary {
             Command::SetTimeouts(_) => self.timeouts_set = true,
             Command::StartDaemon(daemon) => self.daemons_started.push(daemon.role),
             Command::StopDaemon(role) => self.daemons_stopped.push(*role),
-            // No plan has them.
+            // Plans do not contain these.
             Command::Flush | Command::Zero(_) => {}
         }
     }
 
-    /// For programs.
+    /// The JSON fields.
     pub(crate) fn fields(&self, is_dry_run: bool) -> Fields {
         let roles = |roles: &[DaemonRole]| Scalar::Texts(roles.iter().map(ToString::to_string).collect());
         let mut fields = vec![
@@ -157,17 +157,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nouns_are_said_once() {
+    fn a_summary_names_each_noun_once() {
         let counts = |added, edited, deleted| Counts { added, edited, deleted };
-        let told = |services, destinations, timeouts_set| {
+        let text = |services, destinations, timeouts_set| {
             Summary { services, destinations, timeouts_set, ..Summary::default() }.to_string()
         };
-        assert_eq!(told(counts(0, 0, 0), counts(0, 0, 0), false), "nothing to change");
-        assert_eq!(told(counts(1, 2, 0), counts(0, 0, 0), false), "1 service added, 2 edited");
+        assert_eq!(text(counts(0, 0, 0), counts(0, 0, 0), false), "nothing to change");
+        assert_eq!(text(counts(1, 2, 0), counts(0, 0, 0), false), "1 service added, 2 edited");
         let services = Summary { services: counts(1, 0, 2), with_services: 5, ..Summary::default() };
         assert_eq!(services.to_string(), "1 service added, 2 deleted with 5 destinations");
         assert_eq!(
-            told(counts(0, 0, 2), counts(0, 1, 3), true),
+            text(counts(0, 0, 2), counts(0, 1, 3), true),
             "2 services deleted; 1 destination edited, 3 deleted; timeouts set"
         );
     }

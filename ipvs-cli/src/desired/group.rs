@@ -1,4 +1,4 @@
-//! Rules that mark packets, from and to the plain data of desired states.
+//! Mark rules, from and to the plain data of desired states.
 
 use fwmark::{Hook, InterfacePattern, MarkRule, PortRange, Ports, SetMark, Traffic};
 use ipvs::desired::parts::{self, Fields};
@@ -15,7 +15,7 @@ use ipvs::{InvalidValue, ServiceKey};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// Where the file says so.
+    /// Its place in the file.
     pub place: Place,
     /// The service.
     pub service: ServiceKey,
@@ -38,7 +38,7 @@ pub(super) fn rules_of(state: &state::Desired, problems: &mut Problems) -> Vec<G
     state.groups.iter().map(rules).collect()
 }
 
-/// More than one if there are many ports, of which a rule has fifteen.
+/// Several rules if there are more ports than fit in one.
 fn rules_for(service: ServiceKey, packets: &Packets) -> Result<Vec<MarkRule>, Box<dyn std::error::Error>> {
     let ServiceKey::Mark { mark, .. } = service else { return Ok(Vec::new()) };
     let interface = packets.interface.map(InterfacePattern::try_from).transpose()?;
@@ -61,7 +61,7 @@ fn traffic(packets: &Packets) -> Result<Vec<Traffic>, InvalidValue> {
     Ok(Ports::split(ranges).into_iter().map(|ports| Traffic::Ports(protocol, ports)).collect())
 }
 
-/// The rules as desired states have them, each with its service.
+/// The rules as members of `group`, each with its service.
 pub fn groups_of(rules: &[MarkRule]) -> Vec<(ServiceKey, Packets)> {
     rules.iter().map(|rule| (service_of(rule), packets_of(rule))).collect()
 }

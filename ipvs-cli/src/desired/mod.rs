@@ -1,10 +1,10 @@
-//! Desired states: files that say what a director is to hold.
+//! Desired states: files that describe the services of a director.
 //!
 //! - *Rules*: ipvsadm's own commands, as `ipvsadm -S` writes them and `ipvsadm-restore` reads them.
 //! - TOML or JSON, which [`ipvs::desired`] reads and writes.
 //!
-//! [`read`] makes a [`Desired`] of either: commands that build the state from nothing, each with its
-//! place in the file. [`read_for`] leaves out what a director holds already.
+//! [`read`] makes a [`Desired`] of either: commands that build the state from nothing, each with
+//! its place in the file. [`read_for`] leaves out what a director holds already.
 //!
 //! ```
 //! use ipvs::Table;
@@ -29,7 +29,7 @@ pub use group::{Group, groups_of};
 
 use crate::ipvsadm::Parser;
 
-/// What a file says a director is to hold.
+/// The contents of a desired state.
 ///
 /// ```
 /// # fn count(wanted: &ipvs_cli::desired::Desired) -> usize {
@@ -55,19 +55,19 @@ impl Desired {
     }
 }
 
-/// Reads a text; `name` is what its places are called by, such as the file's name.
+/// Reads a text; `name` is used in places, such as the file's name.
 ///
 /// # Errors
-/// What is wrong with it: everything, or the first fifty.
+/// All problems, or the first fifty.
 pub fn read(name: &str, text: Vec<u8>, parser: &mut Parser<'_>) -> Result<Desired, Vec<Problem>> {
     read_for(&Table::new(), name, text, parser)
 }
 
-/// As [`read`], but much faster for rules as `ipvsadm -S -n` writes them, if this director holds most
-/// of the services already. The desired table is the same, but for statistics.
+/// As [`read`], but much faster for rules as `ipvsadm -S -n` writes them, if this director holds
+/// most of the services already. The desired table is the same, but for statistics.
 ///
 /// # Errors
-/// As those of [`read`]; only which service is near to one that is not there may be another.
+/// As [`read`], but a hint may suggest another similar service.
 pub fn read_for(director: &Table, name: &str, text: Vec<u8>, parser: &mut Parser<'_>) -> Result<Desired, Vec<Problem>> {
     understand(&Source::new(name, text), director, parser)
 }

@@ -7,7 +7,7 @@ use super::same;
 use crate::ipvsadm::hint;
 use crate::ipvsadm::{Invocation, Parser, Usage, Words};
 
-/// Of what the director holds, what is said in its own words is not read again.
+/// Services that the text has exactly as the director would save them are not parsed.
 pub(super) fn read(source: &Source, director: &Table, parser: &mut Parser<'_>, problems: &mut Problems) -> Desired {
     let mut found = Problems::default();
     let mut desired = read_all(source, same::Wording::for_services_of(director), parser, &mut found);
@@ -21,7 +21,7 @@ pub(super) fn read(source: &Source, director: &Table, parser: &mut Parser<'_>, p
 
 fn read_all(source: &Source, mut same: same::Wording<'_>, parser: &mut Parser<'_>, problems: &mut Problems) -> Desired {
     let warnings = Problems::default();
-    let mut reader = Reader { source, desired: Desired::default(), running: Vec::new(), warnings };
+    let mut reader = RulesReader { source, desired: Desired::default(), running: Vec::new(), warnings };
     reader.desired.commands.reserve(source.text().len() / SHORT_RULE);
     let mut words = Words::default();
     let (text, mut start) = (source.text(), 0);
@@ -49,15 +49,15 @@ fn read_all(source: &Source, mut same: same::Wording<'_>, parser: &mut Parser<'_
 /// Few rules are shorter, in bytes: a service is named in each.
 const SHORT_RULE: usize = 32;
 
-struct Reader<'s> {
+struct RulesReader<'s> {
     source: &'s Source,
     desired: Desired,
-    /// The daemons that the lines so far have started.
+    /// The daemons that earlier lines have started.
     running: Vec<DaemonRole>,
     warnings: Problems,
 }
 
-impl Reader<'_> {
+impl RulesReader<'_> {
     fn line(&mut self, start: usize, words: &Words, parser: &mut Parser<'_>) -> Result<(), String> {
         if words.is_empty() {
             return Ok(());
@@ -70,7 +70,7 @@ impl Reader<'_> {
             Ok(Invocation::Change(command)) => self.change(start, command),
             Ok(other) => Err(no_change(&other)),
             Err(Usage::NoCommand) => Err(no_command(words)),
-            Err(usage) => Err(told(&usage)),
+            Err(usage) => Err(describe(&usage)),
         }
     }
 
@@ -91,7 +91,7 @@ impl Reader<'_> {
             Command::StopDaemon(role) => {
                 scope.add_daemon(*role);
                 let Some(at) = self.running.iter().position(|running| running == role) else {
-                    // That there is to be none. No command says so: where it is built anew, none runs.
+                    // No command is needed: on an empty director none runs.
                     return Ok(());
                 };
                 self.running.remove(at);
@@ -103,8 +103,8 @@ impl Reader<'_> {
     }
 }
 
-/// ipvsadm's sentence, and what it keeps to itself.
-fn told(usage: &Usage) -> String {
+/// ipvsadm's message and the hint.
+fn describe(usage: &Usage) -> String {
     let sentence = usage.to_string();
     match hint::usage(usage) {
         Some(hint) => format!("{}; {hint}", sentence.trim_end()),

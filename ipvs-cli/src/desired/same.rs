@@ -1,5 +1,5 @@
-//! What a text says of a service in the very words in which `ipvsadm -S -n` would say it need not be understood to know that nothing
-//! is to change. Comparing takes a quarter of the time, and most of a large table is mostly as it was.
+//! If a text has a service exactly as `ipvsadm -S -n` would save it, nothing changes and it need
+//! not be parsed. Comparing takes a quarter of the time, and most of a large table is unchanged.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use ipvs::{
 use crate::ipvsadm::LONGEST_TIMEOUT;
 use crate::render::order;
 
-/// How the services of a director are written.
+/// The services of a director as `ipvsadm -S -n` writes them.
 #[derive(Default)]
 pub(super) struct Wording<'d> {
     /// By the line that adds them.
@@ -37,7 +37,8 @@ impl<'d> Wording<'d> {
         Wording { services, line: Vec::with_capacity(LINE) }
     }
 
-    /// If the text starts with all lines of a service: which it is, and how long they are. No service is given twice.
+    /// The service with whose lines the text starts, and the length of the lines. No service is
+    /// returned twice.
     pub(super) fn take(&mut self, text: &[u8]) -> Option<(&'d TableEntry, usize)> {
         if !text.starts_with(b"-A ") {
             return None;
@@ -49,13 +50,13 @@ impl<'d> Wording<'d> {
         Some((entry, text.len() - rest.len()))
     }
 
-    /// What follows the destinations of the service, whether they are in the order in which they were added or in that of `-S`, if the
-    /// text starts with them.
+    /// The text after the destinations of the service, if it starts with them in the order of
+    /// addition or in that of `-S`.
     fn without_destinations<'t>(&mut self, entry: &TableEntry, text: &'t [u8]) -> Option<&'t [u8]> {
         let key = entry.service().key();
         let as_added: Vec<_> = entry.destinations().collect();
         self.without(&key, &as_added, text).or_else(|| {
-            // What is sorted is the kernel's order, newest first, which matters where comparisons contradict each other.
+            // The input of the sort matters (render/order.rs): the kernel lists the newest first.
             let sorted = order::sorted_destinations(entry.destinations().rev().collect());
             let is_another = sorted.iter().zip(&as_added).any(|(one, other)| !ptr::eq(*one, *other));
             if is_another { self.without(&key, &sorted, text) } else { None }
@@ -83,7 +84,7 @@ impl<'d> Wording<'d> {
     }
 }
 
-/// Are its lines surely read as what they were written for? (Those of a few others, too, but they are rare.)
+/// Does parsing its lines surely give the service again? False also for a few rare ones that would.
 fn is_ordinary(entry: &TableEntry) -> bool {
     let service = entry.service();
     let has_option = match service.key() {
@@ -128,7 +129,7 @@ fn is_usual(address: IpAddr) -> bool {
     }
 }
 
-/// Are some of the commands about these services? Then the text does not mean what it says of them alone.
+/// Do some commands change these services? Then comparing their lines is not enough.
 pub(super) fn are_about(commands: &[Located], same: &[TableEntry]) -> bool {
     if commands.is_empty() || same.is_empty() {
         return false;

@@ -2,12 +2,12 @@
 
 use fwmark::{Backend, BackendError, MarkRule, Owner};
 
-/// The rules, wherever they are.
+/// The rules and where they are kept.
 #[derive(Debug)]
 pub(crate) enum MarkRules {
     /// Opened when it is first needed.
     OfThisMachine {
-        /// Whose rules they are.
+        /// The owner of the rules.
         owner: Owner,
         backend: Option<Backend>,
     },
@@ -19,7 +19,7 @@ impl MarkRules {
         MarkRules::OfThisMachine { owner: Owner::default(), backend: None }
     }
 
-    /// From now on those of this owner.
+    /// Uses the rules of this owner from now on.
     pub(crate) fn belong_to(&mut self, name: &Owner) {
         if let MarkRules::OfThisMachine { owner, backend } = self
             && owner != name

@@ -23,7 +23,7 @@ impl Director {
         Director { client: None, marks: MarkRules::of_this_machine(), info: None }
     }
 
-    /// The kernel behind this client, mostly an in-memory one. Its firewall is in memory, and has no rules.
+    /// The kernel behind this client, mostly an in-memory one, with an empty firewall in memory.
     pub fn with(client: Client) -> Self {
         Director { client: Some(client), marks: MarkRules::in_memory(), info: None }
     }
@@ -52,7 +52,7 @@ impl Director {
         self.client()?.table()
     }
 
-    /// As [`table`](Self::table), but without statistics, which are no part of what is planned and changed.
+    /// As [`table`](Self::table), but without statistics, which no plan needs.
     ///
     /// # Errors
     /// Those of [`Client::table_without_statistics`].
@@ -77,8 +77,8 @@ impl Director {
         Ok((client, &mut self.marks))
     }
 
-    /// What the kernel says of itself, as it was when it was first asked: like ipvsadm, which asks when it starts, so that each
-    /// listing of one `-R` has the same first line. The size in it changes in newer kernels.
+    /// The kernel's version and table size, as first read: ipvsadm reads them once, so that all
+    /// listings of one `-R` have the same first line. The size changes in newer kernels.
     ///
     /// # Errors
     /// Those of [`Client::connect`] and [`Client::info`].
@@ -92,11 +92,12 @@ impl Director {
     }
 }
 
-/// Asking for the family makes the kernel load the module, if it is set up to; `modprobe` may find it elsewhere.
+/// The first request makes the kernel load the module if it can; otherwise `modprobe` may find it
+/// elsewhere.
 fn connect() -> Result<Client, Error> {
     match Client::connect() {
         Err(Error::ModuleMissing) => {
-            // What it has to say goes to standard error, where it belongs; whether it worked, the next line shows.
+            // Its messages go to standard error. The next line shows whether it worked.
             let _ = Command::new("/sbin/modprobe").args(["--", "ip_vs"]).stdin(Stdio::null()).status();
             Client::connect()
         }
@@ -104,12 +105,12 @@ fn connect() -> Result<Client, Error> {
     }
 }
 
-/// Is there no IPVS to talk to, or no right to? The kernel checks privileges at the first request, whichever it is.
+/// Is IPVS or the right to use it missing? The kernel checks privileges at the first request.
 pub(crate) fn is_unavailable(error: &Error) -> bool {
     matches!(error, Error::ModuleMissing) || error.errno() == Some(Errno::EPERM)
 }
 
-/// Has this process no right to talk to IPVS?
+/// Does this process lack the right to use IPVS?
 pub(crate) fn is_forbidden(error: &Error) -> bool {
     match error {
         Error::ModuleMissing => !has_raw_sockets(),
@@ -117,8 +118,8 @@ pub(crate) fn is_forbidden(error: &Error) -> bool {
     }
 }
 
-/// Without the netlink family, ipvsadm tries the kernel's older interface, which needs a raw socket: a right that the root of a
-/// container may lack.
+/// Without the netlink family, ipvsadm tries the getsockopt interface, which needs a raw socket.
+/// Root of a container may lack that right.
 pub(crate) fn has_raw_sockets() -> bool {
     let socket = net::socket(net::AddressFamily::INET, net::SocketType::RAW, Some(net::ipproto::RAW));
     !matches!(socket, Err(rustix::io::Errno::PERM))

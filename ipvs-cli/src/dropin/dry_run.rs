@@ -1,4 +1,5 @@
-//! `--dry-run`: a command line of ipvsadm, carried out on a copy of the director in memory, and what it would have changed.
+//! `--dry-run`: a command line of ipvsadm on a copy of the director in memory, and what it changed
+//! there.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -13,7 +14,7 @@ use crate::escape::EscapingWriter;
 use crate::exit::Exit;
 use crate::session::{Session, Trouble};
 
-/// Tries a command line of ipvsadm out. Returns the exit status that it would have.
+/// Returns the exit status that the command line would have.
 pub(crate) fn ipvsadm(
     program: &OsStr,
     arguments: &[OsString],
@@ -23,7 +24,7 @@ pub(crate) fn ipvsadm(
     try_out(environment, director, |environment, director| super::ipvsadm(program, arguments, environment, director))
 }
 
-/// The same code as ever, on another kernel.
+/// Runs `work` on a copy of the director, and prints the difference.
 pub(crate) fn try_out(
     environment: &mut Environment<'_>,
     director: &mut Director,
@@ -37,7 +38,8 @@ pub(crate) fn try_out(
         Ok(read) => read,
         Err(error) => return unreadable(error, environment, director),
     };
-    // Hints are on, so that each refusal has its line. The lock and the notes belong to the real director.
+    // Hints are on, so that each refusal names its line. The lock and the notes belong to the real
+    // director.
     let status = work(
         &mut Environment { hints: || true, owns_process: false, state_directory: None, ..environment.reborrow() },
         &mut copy,

@@ -13,38 +13,38 @@ use crate::ipvsadm::hint::{self, Place};
 /// Why a command line was not carried out.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It was not understood.
+    /// Wrong usage.
     Usage(Usage),
-    /// There is no IPVS to talk to, or no permission to.
+    /// No IPVS, or no permission to use it.
     Unavailable(Error),
-    /// The kernel refused a change, or was not heard of.
+    /// The kernel refused a change, or its reply was lost.
     Change {
-        /// What it said.
+        /// The error.
         error: Error,
-        /// Why, in a sentence, if that is known.
+        /// The reason, if it is known.
         cause: Option<String>,
     },
-    /// The conversation about the last lines of `-R` broke off.
+    /// The connection failed during the last lines of `-R`.
     Lost {
-        /// Why; [`Error::OutcomeUnknown`] if they were sent.
+        /// [`Error::OutcomeUnknown`] if they were sent.
         error: Error,
-        /// How many lines with changes were under way.
+        /// Number of lines with changes among them.
         lines: usize,
     },
-    /// Another `ipvs-cli` is at work on the director: this says which, and that nothing was changed.
+    /// Another `ipvs-cli` is changing the director: which one, and that nothing was changed.
     Busy(String),
     /// The kernel could not be read.
     Read {
-        /// What it said.
+        /// The error.
         error: Error,
-        /// Why, in a sentence, if that is known.
+        /// The reason, if it is known.
         cause: Option<String>,
     },
-    /// A file could not be read, or not be understood.
+    /// A file could not be read or parsed.
     File {
         /// Its name.
         path: String,
-        /// What is wrong with it.
+        /// The error.
         error: String,
     },
 }
@@ -55,7 +55,7 @@ impl Failure {
         if is_unavailable(&error) { Failure::Unavailable(error) } else { Failure::Change { error, cause: None } }
     }
 
-    /// Changes that were sent together, and of which nothing was heard.
+    /// Changes that were sent together and have no reply.
     pub(crate) fn lost(error: Error, lines: usize) -> Self {
         match Failure::change(error) {
             Failure::Change { error, .. } => Failure::Lost { error, lines },
@@ -83,7 +83,7 @@ impl Failure {
         }
     }
 
-    /// The same, and why it was refused.
+    /// Adds the reason for the refusal.
     pub(crate) fn because(self, cause: Option<Cause>) -> Self {
         let cause = cause.map(|cause| cause.to_string());
         match self {
@@ -103,20 +103,20 @@ impl Failure {
         }
     }
 
-    /// Says so on standard error; returns the exit status.
+    /// Prints it to standard error; returns the exit status.
     pub(crate) fn report(&self, program: &[u8], environment: &mut Environment<'_>) -> Exit {
         self.report_at(None, program, environment)
     }
 
-    /// The same, about a line of `-R`.
+    /// As [`report`](Self::report), for a line of `-R`.
     pub(crate) fn report_at(&self, place: Option<&Place>, program: &[u8], environment: &mut Environment<'_>) -> Exit {
         let hint = hint::line(place, self.hint()).filter(|_| (environment.hints)());
-        // There is nowhere to say that this could not be said.
+        // An error of standard error can't be reported.
         let _ = self.write(environment.stderr, program, hint.as_deref());
         self.exit()
     }
 
-    /// What the message leaves open.
+    /// What ipvsadm's message leaves open.
     fn hint(&self) -> Option<String> {
         match self {
             Failure::Usage(usage) => hint::usage(usage),
@@ -155,11 +155,11 @@ impl Failure {
     }
 }
 
-/// In ipvsadm's words where it has some.
+/// In ipvsadm's words if it has a message for it.
 fn why_unavailable(error: &Error, permitted: fn() -> bool) -> String {
     match error {
         Error::ModuleMissing if permitted() => "Protocol not available".to_owned(),
-        // Who may not ask could not have loaded the module either.
+        // Without the right to ask, the module could not be loaded either.
         Error::ModuleMissing => "Permission denied (you must be root)".to_owned(),
         error => Report::new(error).to_string(),
     }
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn without_permission_no_command_is_there_to_be_refused() {
+    fn a_missing_permission_is_reported_as_missing_ipvs() {
         let text = "Can't initialize ipvs: Permission denied (you must be root)\n\
                     Are you sure that IP Virtual Server is built in the kernel or as module?\n";
         let change = Failure::change(refused(CommandKind::Flush, Errno::EPERM));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_said() {
+    fn a_lost_reply_is_reported_as_unknown() {
         let unknown = Error::OutcomeUnknown { known: Vec::new(), source: Box::new(Error::RepliesLost) };
         for (error, said) in
             [(unknown, "unknown which of the last 7 changes"), (Error::RepliesLost, "None of the last 7")]
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn without_ipvs_it_is_said_in_ipvsadms_words() {
+    fn missing_ipvs_is_reported_in_ipvsadms_words() {
         let why = |permitted| why_unavailable(&Error::ModuleMissing, permitted);
         assert_eq!(why(|| true), "Protocol not available");
         assert_eq!(why(|| false), "Permission denied (you must be root)");

@@ -5,32 +5,32 @@ use std::ops::Range;
 
 use crate::io::Input;
 
-/// How much is read at a time, at most, of lines that are not long. Each page of it costs as much as a system call.
+/// Read size, except for long lines. Each page of the buffer costs as much as a system call.
 const CHUNK: usize = 32 << 10;
 
 /// Reads lines.
 #[derive(Debug)]
 pub(crate) struct LineReader {
     buffer: Vec<u8>,
-    /// What was read and not yet given out.
+    /// The part of the buffer that was not returned yet.
     unread: Range<usize>,
-    /// Up to here there is no newline in it.
+    /// There is no newline before this place.
     searched: usize,
     ended: bool,
-    /// How many lines were given out.
+    /// Number of lines that were returned.
     number: u64,
 }
 
-/// What came next.
+/// The next line, if there is one.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NextLine<'l> {
     /// A line, without its newline.
     Line(&'l [u8]),
-    /// The last line, which has no newline.
+    /// The last line, if it has no newline.
     Unterminated(&'l [u8]),
-    /// More must be read first.
+    /// [`LineReader::fill`] must read more.
     Empty,
-    /// There is no more.
+    /// The end of the input.
     End,
 }
 
@@ -39,7 +39,7 @@ impl LineReader {
         LineReader { buffer: Vec::new(), unread: 0..0, searched: 0, ended: false, number: 0 }
     }
 
-    /// The next line of what was read.
+    /// The next line of the buffer.
     pub(crate) fn next(&mut self) -> NextLine<'_> {
         let Range { start, end } = self.unread;
         let newline = memchr::memchr(b'\n', &self.buffer[self.searched..end]);
@@ -77,7 +77,7 @@ impl LineReader {
         Ok(())
     }
 
-    /// Reads all there is, however long that takes.
+    /// Reads to the end of the input.
     pub(crate) fn fill_to_end(&mut self, input: &mut dyn Input) -> io::Result<()> {
         while !self.ended {
             self.fill(input)?;
@@ -85,14 +85,14 @@ impl LineReader {
         Ok(())
     }
 
-    /// Room for half a chunk at least, behind the beginning of a line.
+    /// Moves the start of a line to the front, so that at least half a chunk is free after it.
     fn make_room(&mut self) {
         let Range { start, end } = self.unread;
         self.buffer.copy_within(start..end, 0);
         self.unread = 0..end - start;
         self.searched -= start;
         if self.buffer.len() < self.unread.end + CHUNK / 2 {
-            // Twice the line: so long ones are not copied over and over.
+            // Doubling bounds how often a long line is copied.
             self.buffer.resize(2 * self.unread.end + CHUNK, 0);
         }
     }

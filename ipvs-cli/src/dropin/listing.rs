@@ -1,4 +1,5 @@
-//! Reads from the kernel and hands on to the renderer, service by service, so that large tables need little memory.
+//! Reads service by service and passes each to the renderer, so that large tables need little
+//! memory.
 
 use std::fs::File;
 use std::io::{self, BufReader, Write};
@@ -27,7 +28,7 @@ pub(super) fn list(
         Listed::Timeouts => client.timeouts().map(|timeouts| written(render::timeouts::line(&mut out, timeouts))),
         Listed::Daemons => client.daemons().map(|daemons| written(render::daemon::list(&mut out, &daemons))),
         Listed::Connections => {
-            // They are in a file that everybody may read, but ipvsadm asks for its usual privileges.
+            // Everybody may read the file, but ipvsadm requires its usual privileges.
             client.info().map_err(Failure::read)?;
             return connections(out, request, connection_table, names);
         }
@@ -66,7 +67,7 @@ fn all(
     blocks(client, out, request, Some(info), &services, names)
 }
 
-/// The titles, and each service with its destinations.
+/// Lists the titles, and each service with its destinations.
 fn blocks(
     client: &mut Client,
     mut out: &mut dyn Write,
@@ -82,13 +83,13 @@ fn blocks(
     })
 }
 
-/// With names, so many services are read before the first of them is shown: their names are looked up together.
+/// Number of services whose names are looked up together.
 const TOGETHER: usize = 64;
 
 /// What is to be read.
 #[derive(Clone, Copy)]
 struct Reading {
-    /// No names.
+    /// Without names.
     numeric: bool,
     statistics: bool,
 }
@@ -151,5 +152,5 @@ fn connections(mut out: &mut dyn Write, request: &ListRequest, path: &Path, name
     }
 }
 
-/// Errors of writing are ignored, as ipvsadm does: a full disk gives a cut file and status 0.
+/// Ignores errors of writing, as ipvsadm does: a full disk gives a cut file and status 0.
 fn written(_: io::Result<()>) {}

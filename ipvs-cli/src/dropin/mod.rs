@@ -1,4 +1,4 @@
-//! ipvsadm, ipvsadm-save and ipvsadm-restore: what they do, byte for byte.
+//! ipvsadm, ipvsadm-save and ipvsadm-restore, byte for byte.
 
 mod dry_run;
 mod failure;
@@ -60,7 +60,7 @@ pub(crate) fn ipvsadm(
     })
 }
 
-/// Carries a change out. On a terminal hints follow it, if it has changed what was not asked.
+/// Makes a change. On a terminal, hints follow if it also changed what was not asked.
 fn change(
     program: &[u8],
     command: &Command,
@@ -79,7 +79,7 @@ fn change(
     Ok(())
 }
 
-/// `ipvsadm-save` is a script to ipvsadm: it looks for `-n` and takes words for nothing.
+/// `ipvsadm-save` is a shell script in ipvsadm: it knows `-n` and ignores words.
 pub(crate) fn ipvsadm_save(arguments: &[OsString], environment: &mut Environment<'_>, director: &mut Director) -> Exit {
     let mut numeric = false;
     for argument in arguments.iter().map(|argument| argument.as_bytes()) {
@@ -100,7 +100,7 @@ const SAVE_HELP: &[u8] = b"ipvsadm-save: Script to save the IPVS table to stdout
    With the -n option, prints out the table in numeric format.
 ";
 
-/// `ipvsadm-restore` takes arguments, too, but does not look at them.
+/// `ipvsadm-restore` ignores its arguments.
 pub(crate) fn ipvsadm_restore(environment: &mut Environment<'_>, director: &mut Director) -> Exit {
     with_parser(|parser| {
         let result = script::restore(SCRIPTS_PROGRAM, environment, director, parser);
@@ -109,10 +109,10 @@ pub(crate) fn ipvsadm_restore(environment: &mut Environment<'_>, director: &mut 
     })
 }
 
-/// What the scripts call.
+/// The program that the scripts call.
 const SCRIPTS_PROGRAM: &[u8] = b"ipvsadm";
 
-/// Carries out everything but `-R`, which has no place inside of `-R`.
+/// Executes any command except `-R`, which `-R` can't contain.
 pub(crate) fn perform(
     program: &[u8],
     invocation: &Invocation,
@@ -120,7 +120,7 @@ pub(crate) fn perform(
     director: &mut Director,
     names: &mut Names,
 ) -> Result<(), Failure> {
-    // Into a file goes what ipvsadm writes.
+    // A file gets the bytes that ipvsadm writes.
     let mut shown;
     let stdout: &mut dyn Write = match invocation {
         Invocation::List(_) | Invocation::Save { .. } if (environment.colors)() => {
@@ -147,7 +147,8 @@ pub(crate) fn perform(
     result.map_err(|failure| explained(failure, invocation, director, environment.hints))
 }
 
-/// Notes of `drain` that this edit or deletion has made void. An addition is passed over: it would cost each `-a` a few calls.
+/// Drops the notes of `drain` that this edit or deletion has made void. Not for additions: `-a`
+/// would need more system calls.
 fn drop_void_notes(command: &Command, state_directory: Option<&Path>) {
     let takes_away = matches!(
         command,
@@ -158,9 +159,9 @@ fn drop_void_notes(command: &Command, state_directory: Option<&Path>) {
     }
 }
 
-/// Drops the notes that are void by what the director has now, after many commands of ipvsadm's language.
+/// Drops the notes that the director's state has made void, after many commands.
 ///
-/// As [`notes::drop_void`], it does not wait. Where there are no notes, nothing is read.
+/// As [`notes::drop_void`], it does not wait. Without notes, the director is not read.
 fn review_notes(environment: &Environment<'_>, director: &mut Director) {
     let Some(directory) = environment.state_directory else { return };
     let read = || Notes::read(Some(directory)).unwrap_or_default();
@@ -170,29 +171,29 @@ fn review_notes(environment: &Environment<'_>, director: &mut Director) {
     let Ok(_turn) = Lock::take(directory, Some(Instant::now()), &mut |_| false) else { return };
     let (mut notes, Ok(table)) = (read(), director.table_without_statistics()) else { return };
     notes.review_all(&table);
-    // It would be said where nobody asked for notes.
+    // The user did not ask for notes, so an error is not reported.
     let _ = notes.save();
 }
 
-/// The failure with its cause, if somebody is there to read it.
+/// Adds the cause, if a person reads the messages.
 fn explained(failure: Failure, invocation: &Invocation, director: &mut Director, hints: fn() -> bool) -> Failure {
     let command = match invocation {
         Invocation::Change(command) => *command,
-        // What is not there can't be zeroed either.
+        // The kernel refuses to zero a service that is missing.
         Invocation::List(ListRequest { what: Listed::Service(key), .. }) => Command::Zero(Some(*key)),
         _ => return failure,
     };
     match failure.refused() {
         Some(errno) if hints() => {
             let cause = director.client().and_then(|client| client.explain(&command, errno));
-            // That it is not known is no failure of its own.
+            // Without a cause the failure is reported as it is.
             failure.because(cause.ok().flatten())
         }
         _ => failure,
     }
 }
 
-/// Without IPVS, that error comes first.
+/// A missing IPVS is reported instead of wrong usage, as ipvsadm does.
 fn misunderstood(usage: Usage, director: &mut Director) -> Failure {
     match director.client().and_then(Client::info) {
         Ok(_) => Failure::Usage(usage),
@@ -203,7 +204,7 @@ fn misunderstood(usage: Usage, director: &mut Director) -> Failure {
 pub(crate) fn print_warnings(parser: &mut Parser<'_>, environment: &mut Environment<'_>) {
     for warning in parser.warnings.drain(..) {
         let mut text = Vec::new();
-        // Into memory, and to where nothing could be said about it.
+        // An error of standard error can't be reported.
         let _ = warning.write(&mut text);
         let _ = environment.stderr.write_all(&text);
     }

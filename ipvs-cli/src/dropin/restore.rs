@@ -1,7 +1,8 @@
 //! `-R`: command lines from standard input, as if each were a call of its own.
 //!
-//! Changes are gathered and sent many at a time, but nobody can tell: before anything is said, listed or waited for, what
-//! was gathered is sent, and what the kernel refused is told. Looking names up counts as waiting.
+//! Changes are sent many at a time. Before anything is printed, listed, looked up or waited for,
+//! the pending changes are sent and refusals are reported, so that the result is that of one change
+//! at a time.
 
 use std::collections::VecDeque;
 
@@ -16,16 +17,17 @@ use crate::ipvsadm::hint::Place;
 use crate::ipvsadm::names::Names;
 use crate::ipvsadm::{Invocation, Parser, Usage, Words};
 
-/// Which program it is.
+/// The program that reads the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     /// `ipvsadm -R`.
     Plain,
-    /// `ipvsadm-restore`, which reads everything, then clears the table, and knows comments.
+    /// `ipvsadm-restore`, which reads everything, clears the table, and accepts comments.
     Script,
 }
 
-/// Carries out all lines of standard input; returns the exit status, which is that of the last line with words.
+/// Executes all lines of standard input; returns the exit status of the last line that is not
+/// empty.
 pub(crate) fn restore(
     program: &[u8],
     source: Source,
@@ -35,14 +37,14 @@ pub(crate) fn restore(
 ) -> Result<Exit, Failure> {
     let (mut lines, words) = (LineReader::new(), Words::default());
     if source == Source::Script {
-        // All of it first, as it may be made from the table: `ipvsadm-save | ipvsadm-restore`.
+        // The table is cleared after the last line was read: `ipvsadm-save | ipvsadm-restore`.
         lines.fill_to_end(environment.stdin).map_err(|error| Failure::stdin(&error))?;
         clear(director)?;
     }
     // Without IPVS, `-R` reads nothing.
     director.info().map_err(Failure::Unavailable)?;
     let sent = (environment.hints)().then(Sent::default);
-    let mut reader = Reader { program, source, environment, parser, lines, words, status: Exit::Success, sent };
+    let mut reader = ScriptReader { program, source, environment, parser, lines, words, status: Exit::Success, sent };
     loop {
         let client = director.client().map_err(Failure::change)?;
         let invocation = match reader.changes(&mut client.pipeline())? {
@@ -61,38 +63,38 @@ pub(crate) fn restore(
     }
 }
 
-/// A program of its own in the original, so that what follows finds the kernel as it is then.
+/// ipvsadm-restore runs `ipvsadm -C` first, a process of its own.
 fn clear(director: &mut Director) -> Result<(), Failure> {
     let client = director.client().map_err(Failure::Unavailable)?;
     client.info().map_err(Failure::Unavailable)?;
     client.flush().map_err(Failure::change)
 }
 
-struct Reader<'r, 's, 'n> {
+struct ScriptReader<'r, 's, 'n> {
     program: &'r [u8],
     source: Source,
     environment: &'r mut Environment<'s>,
     parser: &'r mut Parser<'n>,
     lines: LineReader,
     words: Words,
-    /// Of the last line that had words.
+    /// Of the last line that is not empty.
     status: Exit,
-    /// Kept where somebody is there to be told more than the original tells.
+    /// For hints; `None` if no person reads the messages.
     sent: Option<Sent>,
 }
 
-/// What ends a row of changes.
+/// What follows a row of changes.
 enum Next {
-    /// A line that asks for something else.
+    /// A line that is no change.
     Other(Invocation),
-    /// A line that can't be understood, and ends the run.
+    /// Wrong usage that ends the run.
     UsageError(Usage),
-    /// The end.
+    /// The end of the input.
     Eof,
 }
 
-impl Reader<'_, '_, '_> {
-    /// Carries out changes up to the next line that asks for something else.
+impl ScriptReader<'_, '_, '_> {
+    /// Executes changes up to the next line that is none.
     fn changes(&mut self, pipeline: &mut Pipeline<'_>) -> Result<Next, Failure> {
         while self.next_line(pipeline)? {
             let parsed = match self.parser.parse_at_once(&self.words) {
@@ -125,7 +127,7 @@ impl Reader<'_, '_, '_> {
         Ok(Next::Eof)
     }
 
-    /// Reads the next line that has words; false at the end.
+    /// Reads the next line that is not empty; false at the end.
     fn next_line(&mut self, pipeline: &mut Pipeline<'_>) -> Result<bool, Failure> {
         loop {
             match self.lines.next() {
@@ -147,7 +149,8 @@ impl Reader<'_, '_, '_> {
         }
     }
 
-    /// Reads more. Whoever feeds us slowly finds the lines carried out that were written so far, and names as they are by then.
+    /// Reads more. If the writer is slow, the lines so far are executed first, and names are looked
+    /// up again later.
     fn read(&mut self, pipeline: &mut Pipeline<'_>) -> Result<(), Failure> {
         if self.environment.stdin.would_block() {
             self.flush(pipeline)?;
@@ -163,7 +166,7 @@ impl Reader<'_, '_, '_> {
         }
     }
 
-    /// The line that was read last.
+    /// The last line that was read.
     fn place(&self) -> Place {
         Place::new(self.lines.number(), &self.words)
     }
@@ -179,7 +182,7 @@ impl Reader<'_, '_, '_> {
         Ok(())
     }
 
-    /// Sends what was gathered, and tells what the kernel refused of it.
+    /// Sends the pending changes and reports refusals.
     fn flush(&mut self, pipeline: &mut Pipeline<'_>) -> Result<(), Failure> {
         let lines = pipeline.pending();
         let outcomes = pipeline.flush().map_err(|error| Failure::lost(error, lines))?;
@@ -203,23 +206,23 @@ impl Reader<'_, '_, '_> {
         }
     }
 
-    /// Tells what is wrong with the line that was read last; returns the exit status.
+    /// Reports a failure of the last line; returns the exit status.
     fn report_line(&mut self, failure: &Failure) -> Exit {
         let place = self.sent.is_some().then(|| self.place());
         failure.report_at(place.as_ref(), self.program, self.environment)
     }
 }
 
-/// The changes that were sent and not yet heard of.
+/// Changes without a reply so far.
 #[derive(Default)]
 struct Sent {
     lines: VecDeque<(Place, Command)>,
-    /// How many were refused and explained.
+    /// Number of refusals that were explained.
     explained: usize,
 }
 
 impl Sent {
-    /// For each the table is read. Who has got more refusals than this has one cause to look for, not many.
+    /// Each explanation reads the table. More refusals than this mostly have one cause.
     const MOST: usize = 10;
 
     fn cause(&mut self, pipeline: &mut Pipeline<'_>, command: &Command, errno: Errno) -> Option<Cause> {
@@ -227,12 +230,12 @@ impl Sent {
             return None;
         }
         self.explained += 1;
-        // That it is not known is no failure of its own.
+        // Without a cause the refusal is reported as it is.
         pipeline.explain(command, errno).ok().flatten()
     }
 }
 
-/// ipvsadm forgets a last line without newline that ends in several blanks.
+/// ipvsadm ignores a last line without newline that ends in several spaces.
 fn is_dropped(line: &[u8]) -> bool {
     matches!(line, [.., b' ' | b'\t' | b'\r', b' ' | b'\t' | b'\r'])
 }

@@ -1,7 +1,8 @@
-//! `ipvsadm-restore`: the table that a file of commands makes, without a gap if the file is right from end to end.
+//! `ipvsadm-restore`: replaces the table by that of a file, without a gap if the file has no error.
 //!
-//! The original clears the table, then carries the lines out. Where every line is a change, and none would be refused, ours
-//! gets to the same table by the difference: what stays keeps its connections and counters. Otherwise it does as the original.
+//! ipvsadm-restore clears the table, then executes the lines. If every line is a change and none
+//! would be refused, this module makes the difference instead, so that services that stay keep
+//! connections and counters. Otherwise it does the same.
 
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use ipvs::{
     change::{Change, Planner},
 };
 
-use crate::change::guard::{ApplyOptions, carry_out};
+use crate::change::make::{ApplyOptions, make_change};
 use crate::director::Director;
 use crate::dropin::failure::Failure;
 use crate::dropin::lines::{LineReader, NextLine};
@@ -20,12 +21,12 @@ use crate::env::Environment;
 use crate::exit::Exit;
 use crate::io::{Input, read_whole};
 use crate::ipvsadm::{Invocation, Parser, Words};
-use crate::session::progress::Display;
-use crate::session::turn::Turn;
+use crate::session::guard::ChangeGuard;
+use crate::session::progress::ProgressLine;
 use crate::session::waiting_for;
 use crate::state::lock::{Denied, Holder, Lock};
 
-/// Carries out all lines of standard input on an empty table; returns the exit status.
+/// Makes the table of standard input; returns the exit status.
 pub(crate) fn restore(
     program: &[u8],
     environment: &mut Environment<'_>,
@@ -34,7 +35,7 @@ pub(crate) fn restore(
 ) -> Result<Exit, Failure> {
     // Without IPVS nothing is read.
     director.client().and_then(Client::info).map_err(Failure::Unavailable)?;
-    let display = Display::new(environment.shows_progress());
+    let display = ProgressLine::new(environment.shows_progress());
     display.progress(|| "reading what is to be restored".to_owned());
     let mut read = Reread::all_of(environment.stdin);
     // Held until the end.
@@ -49,11 +50,13 @@ pub(crate) fn restore(
     restore::restore(program, Source::Script, &mut environment.reading(&mut read), director, parser)
 }
 
-/// A change of a whole director takes seconds. What takes longer is stopped, or waits for something itself.
+/// Changing a whole director takes seconds. A run that takes longer is stopped or waits for
+/// something itself.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits for another `ipvs-cli` that is at work on this director. That no lock can be had is no error, as ipvsadm has none either.
-fn lock(environment: &Environment<'_>, display: &Display) -> Result<Option<Lock>, Failure> {
+/// Waits for another `ipvs-cli` that changes this director. Without a lock it goes on, as ipvsadm
+/// has none either.
+fn lock(environment: &Environment<'_>, display: &ProgressLine) -> Result<Option<Lock>, Failure> {
     let Some(directory) = environment.state_directory else { return Ok(None) };
     let mut waiting = |holder: &Holder| {
         display.progress(|| waiting_for(holder));
@@ -68,13 +71,14 @@ fn lock(environment: &Environment<'_>, display: &Display) -> Result<Option<Lock>
     }
 }
 
-/// The change from the director's table to that of the text; `None` if some line must be carried out as ipvsadm does.
+/// The change from the director's table to that of the text; `None` if some line must be carried
+/// out as ipvsadm does.
 fn difference(
     text: &[u8],
     environment: &Environment<'_>,
     director: &mut Director,
     parser: &mut Parser<'_>,
-    display: &Display,
+    display: &ProgressLine,
 ) -> Option<Change> {
     display.progress(|| "reading the director's table".to_owned());
     let before = environment.with_interfaces(director.table_without_statistics().ok()?);
@@ -83,7 +87,7 @@ fn difference(
     Change::prepare(before, desired, Planner::new()).ok()
 }
 
-/// What the lines make of the table, if each is a change that is accepted.
+/// The table after the lines, if each is a change that the kernel accepts.
 fn table(mut text: &[u8], mut table: Table, parser: &mut Parser<'_>, client: &mut Client) -> Option<Table> {
     let (mut lines, mut words) = (LineReader::new(), Words::default());
     loop {
@@ -100,7 +104,7 @@ fn table(mut text: &[u8], mut table: Table, parser: &mut Parser<'_>, client: &mu
             continue;
         }
         match parser.parse(&words) {
-            // Counters that are zeroed can't survive, too.
+            // The difference would keep the counters that this line zeroes.
             Ok(Invocation::Change(Command::Zero(_))) => return None,
             Ok(Invocation::Change(command)) if parser.warnings.is_empty() => {
                 client.probe(&mut table, [&command]).ok()?;
@@ -111,27 +115,28 @@ fn table(mut text: &[u8], mut table: Table, parser: &mut Parser<'_>, client: &mu
     }
 }
 
-/// Makes the change. Returns the exit status, or nothing if only the original's way is left.
+/// Makes the change. `None`: it failed and was undone, and the lines must be executed one by one.
 fn without_a_gap(
     change: &Change,
     environment: &mut Environment<'_>,
     director: &mut Director,
-    mut display: Display,
+    mut display: ProgressLine,
 ) -> Option<Exit> {
     let client = director.client().ok()?;
-    // The caller has the lock. Without protection a signal ends what may follow this, as it ends ipvsadm-restore.
-    let mut turn = Turn::new(None);
+    // The caller holds the lock. After this function a signal ends the process again, as it ends
+    // ipvsadm-restore.
+    let mut guard = ChangeGuard::new(None);
     if !change.plan().is_empty() {
-        turn.protect(environment);
+        guard.protect(environment);
     }
-    let options = ApplyOptions { turn: &turn, deadline: None, display: &display };
-    let made = carry_out(change, |_| Ok(()), client, &options);
+    let options = ApplyOptions { guard: &guard, deadline: None, display: &display };
+    let made = make_change(change, |_| Ok(()), client, &options);
     display.end();
     match made {
         Ok(_) => Some(Exit::Success),
         Err(error) if error.is_interrupted() => {
             let text = format!("ipvsadm-restore: {error}\n");
-            // To where nothing could be said about it.
+            // An error of standard error can't be reported.
             let _ = environment.stderr.write_all(text.as_bytes());
             Some(error.exit())
         }
@@ -139,7 +144,7 @@ fn without_a_gap(
     }
 }
 
-/// All of an input, to be read once more, with the error that ended it.
+/// A whole input with the error that ended it, to be read again.
 struct Reread {
     text: Vec<u8>,
     at: usize,

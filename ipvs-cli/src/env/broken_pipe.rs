@@ -1,9 +1,11 @@
 //! What a write to a pipe without a reader does.
 //!
-//! `SIGPIPE` ends ipvsadm unless its parent process ignores the signal, and so it does by that name. A subcommand ends in any case,
-//! as some never end otherwise. One that changes a director must not end midway.
+//! `SIGPIPE` ends ipvsadm unless its parent process ignores the signal, and so it does by that
+//! name. A subcommand ends in any case, as some never end otherwise. One that changes a director
+//! must not end midway.
 
-/// From now on, writing to a pipe without a reader ends this process, even if its parent ignores the signal.
+/// From now on, writing to a pipe without a reader ends this process, even if its parent ignores
+/// the signal.
 pub(crate) fn die_on_broken_pipe() {
     set(libc::SIG_DFL);
 }
@@ -15,6 +17,7 @@ pub(crate) fn ignore_broken_pipe() {
 
 #[expect(unsafe_code, reason = "no safe function sets a signal's disposition")]
 fn set(disposition: libc::sighandler_t) {
-    // SAFETY: neither SIG_DFL nor SIG_IGN is a handler, so no code runs in signal context; and SIGPIPE is a valid signal.
+    // SAFETY: neither SIG_DFL nor SIG_IGN is a handler, so no code runs in signal context; and
+    // SIGPIPE is a valid signal.
     unsafe { libc::signal(libc::SIGPIPE, disposition) };
 }

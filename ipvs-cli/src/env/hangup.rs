@@ -1,7 +1,8 @@
-//! What is shown on a terminal ends with the terminal.
+//! Ends a screen when its terminal is closed.
 //!
-//! A program whose terminal is closed gets SIGHUP, unless its caller has that ignored, as nohup does. Reading from what is left of the
-//! terminal then fails at once, each time, and crossterm tries for ever; so a thread waits for the end, and ends the program.
+//! A closed terminal sends SIGHUP, which nohup ignores. Reading from the terminal then fails at
+//! once, and crossterm retries for ever. So a thread waits for the end of the terminal and ends the
+//! process.
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,13 +15,14 @@ use signal_hook::consts::SIGHUP;
 
 const LOOK_AGAIN: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-/// From now on, the program ends with status 129 when its terminal is closed: that of standard output, and that of the keys.
+/// From now on, the process ends with status 129 when the terminal of standard output or of the
+/// keyboard is closed.
 pub(crate) fn end_with_terminal() {
-    // Without the thread, the signal is left.
+    // Without the thread, SIGHUP still ends the process in most cases.
     let _ = thread::Builder::new().name("hangup".to_owned()).spawn(|| {
-        // Where keys come from if standard input is none.
+        // The keyboard if standard input is no terminal.
         let keyboard = File::open("/dev/tty").ok();
-        // One that is closed already is still a terminal.
+        // EIO: a terminal that is closed already.
         let is_terminal = |stream: &BorrowedFd<'_>| matches!(termios::tcgetattr(stream), Ok(_) | Err(Errno::IO));
         let own = [stdio::stdout(), stdio::stdin()].into_iter().filter(is_terminal);
         let terminals: Vec<BorrowedFd<'_>> = own.chain(keyboard.as_ref().map(File::as_fd)).collect();
@@ -30,12 +32,12 @@ pub(crate) fn end_with_terminal() {
     });
 }
 
-/// Waits until one of them is closed; `false` if that can't be told.
+/// Waits until one of them is closed; `false` if polling fails.
 fn is_closed(terminals: &[BorrowedFd<'_>]) -> bool {
-    // Whether it is closed is told unasked.
+    // POLLHUP is reported without being requested.
     let mut polled: Vec<_> = terminals.iter().map(|terminal| PollFd::new(terminal, PollFlags::empty())).collect();
     loop {
-        // Of the end of a serial line, whoever waits is not always told.
+        // A hangup of a serial line does not always wake the waiting thread.
         match poll(&mut polled, Some(&LOOK_AGAIN)) {
             Ok(0) | Err(Errno::INTR) => {}
             Ok(_) => return true,

@@ -1,4 +1,5 @@
-//! What a run finds around it: the streams, signals and terminal of its process, and files of the kernel and the system.
+//! The surroundings of a run: streams, signals and terminal of its process, and files of the kernel
+//! and the system.
 
 pub(crate) mod broken_pipe;
 pub(crate) mod hangup;
@@ -21,19 +22,21 @@ pub struct Environment<'e> {
     pub stdout: &'e mut dyn Write,
     /// What went wrong.
     pub stderr: &'e mut dyn Write,
-    /// Does a person read `stderr`? Then some messages are followed by a hint. Asked when there is one.
+    /// Does a person read `stderr`? Then hints follow some messages.
     pub hints: fn() -> bool,
-    /// Does a person read `stdout`? Then what is different may be coloured. Asked when there is something.
+    /// Does a person read `stdout`? Then differences may be coloured.
     pub colors: fn() -> bool,
-    /// May the run handle the signals and draw on the terminal of this process? Not in a test or in another program.
+    /// May the run handle signals and draw on the terminal of this process? False in tests and in
+    /// other programs.
     pub owns_process: bool,
-    /// Where the lock, the weights of drained destinations and the owners are kept; `None`: nowhere.
+    /// The directory of the lock, the owners and the weights of drained destinations; `None`:
+    /// nothing is kept.
     pub state_directory: Option<&'e Path>,
     /// The socket of the system's log; `None`: changes are not logged.
     pub log: Option<&'e Path>,
-    /// Where the kernel lists its connections.
+    /// The file in which the kernel lists its connections.
     pub connections: &'e Path,
-    /// `/proc`, for what else the kernel shows there; `None` with an in-memory kernel.
+    /// `/proc`, for other files of the kernel; `None` with an in-memory kernel.
     pub proc: Option<&'e Path>,
 }
 
@@ -81,7 +84,7 @@ impl<'e> Environment<'e> {
         Environment { stdin, ..self.reborrow() }
     }
 
-    /// Can a line on standard error be written over again and again?
+    /// Can a progress line be shown on standard error?
     pub(crate) fn shows_progress(&self) -> bool {
         self.owns_process && (self.hints)()
     }
@@ -91,11 +94,12 @@ impl<'e> Environment<'e> {
         self.owns_process && (self.colors)()
     }
 
-    /// The table, with the network interfaces of this thread's namespace if they can be read: a sync daemon needs one.
+    /// Adds the network interfaces of this thread's namespace to the table, as a sync daemon needs
+    /// one.
     pub(crate) fn with_interfaces(&self, table: Table) -> Table {
         let read = self.proc.and_then(|proc| fs::read_to_string(proc.join("thread-self/net/dev")).ok());
         let Some(text) = read else { return table };
-        // Two lines of titles, and one for each, with its name up to a colon.
+        // After two lines of titles, a line for each interface, with its name up to a colon.
         let names = text.lines().skip(2).filter_map(|line| InterfaceName::new(line.split(':').next()?.trim()).ok());
         table.with_interfaces(names)
     }

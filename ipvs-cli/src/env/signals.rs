@@ -1,4 +1,5 @@
-//! Signals that ask the program to end while it changes a director: the first is noted, the second obeyed at once.
+//! Signals that ask the program to end while it changes a director: the first is noted, the second
+//! obeyed at once.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -38,7 +39,8 @@ impl Signals {
         let mut arriving = Arriving::new(handled)?;
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             if arriving.forever().nth(1).is_some() {
-                // Only another thread can say so and end the process while this one may be in the kernel for seconds.
+                // Only another thread can say so and end the process while this one may be in the
+                // kernel for seconds.
                 let _ = Output::stderr().write_all(ENDED.as_bytes());
                 process::exit(u8::from(Exit::Between).into());
             }

@@ -6,7 +6,8 @@ use ipvs::Protocol;
 
 use super::value::{self, Resolve};
 
-/// Reads addresses. Rules name a service once for each of its servers, so the last service's address is kept.
+/// Reads addresses. Rules name a service once for each of its servers, so the last service's
+/// address is kept.
 #[derive(Debug)]
 pub(super) struct Addresses<'r> {
     pub(super) names: &'r mut dyn Resolve,

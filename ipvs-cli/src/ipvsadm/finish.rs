@@ -68,7 +68,8 @@ fn stands_for_all(key: &ServiceKey) -> bool {
 }
 
 impl Line {
-    // What a command needs was checked to be there; these say so once more instead of relying on it.
+    // What a command needs was checked to be there; these say so once more instead of relying on
+    // it.
 
     fn key(&self) -> Result<ServiceKey, Usage> {
         self.service.ok_or_else(|| rules::needed(self.verb, Slot::ServiceAddress))

@@ -1,8 +1,8 @@
 //! The options of ipvsadm as data.
 //!
-//! A new option is a row of [`ROWS`] and a variant of [`Opt`] for what it means. Scanner, checks and help text read
-//! the rows; `parse.rs` does not compile until it says what the new [`Opt`] does. Which commands take an option says
-//! `rules.rs`, by [`Slot`].
+//! A new option is a row of [`ROWS`] and a variant of [`Opt`] for what it means. Scanner, checks
+//! and help text read the rows; `parse.rs` does not compile until it says what the new [`Opt`]
+//! does. Which commands take an option says `rules.rs`, by [`Slot`].
 
 use super::rules::{Slot, Verb};
 

@@ -178,7 +178,8 @@ impl Line {
         Ok(())
     }
 
-    /// `-6`: the firewall mark given before is one of IPv6 packets. A mask given before is forgotten.
+    /// `-6`: the firewall mark given before is one of IPv6 packets. A mask given before is
+    /// forgotten.
     fn make_ipv6(&mut self) -> Result<(), Usage> {
         match &mut self.service {
             Some(ServiceKey::Mark { family, .. }) => *family = Family::V6,
@@ -188,7 +189,8 @@ impl Line {
         Ok(())
     }
 
-    /// What a mask is depends on the service given so far. One of the other family than the service is forgotten.
+    /// What a mask is depends on the service given so far. One of the other family than the service
+    /// is forgotten.
     fn take_netmask(&mut self, text: &[u8], addresses: &mut Addresses<'_>) -> Result<(), Usage> {
         if self.service.is_some_and(|key| key.family() == Family::V6) {
             let prefix = value::mask_v6(text).ok_or(Usage::Illegal("ipv6 netmask"))?;

@@ -8,7 +8,8 @@ use ipvs::Protocol;
 use crate::ipvsadm::names;
 use crate::ipvsadm::value::Resolve;
 
-/// Remembers what was found: a saved table has the same names on thousands of lines, and asking takes its time.
+/// Remembers what was found: a saved table has the same names on thousands of lines, and asking
+/// takes its time.
 #[derive(Debug, Default)]
 pub(crate) struct Lookup {
     hosts: BTreeMap<Vec<u8>, Option<Ipv4Addr>>,

@@ -1,7 +1,8 @@
 //! What the manual says about each option: the grammar's rows in sentences.
 //!
-//! Only packaging reads it; the program itself prints the short texts of the rows. In a text, `` `-n` `` is what is typed as
-//! it stands, and `<weight>` a value in its place. An empty line begins a paragraph.
+//! Only packaging reads it; the program itself prints the short texts of the rows. In a text, ``
+//! `-n` `` is what is typed as it stands, and `<weight>` a value in its place. An empty line begins
+//! a paragraph.
 
 use super::grammar::{Item, Opt};
 use super::rules::Verb;

@@ -1,8 +1,8 @@
 //! Names of hosts and ports, as the system knows them: the only place that asks it.
 //!
-//! The program is linked statically, so it cannot load the modules that `/etc/nsswitch.conf` names. It asks the program
-//! that can, `getent`: each question once, and as many as possible in one run. Where there is no `getent`, it reads
-//! `/etc/hosts` and `/etc/services` itself.
+//! The program is linked statically, so it cannot load the modules that `/etc/nsswitch.conf` names.
+//! It asks the program that can, `getent`: each question once, and as many as possible in one run.
+//! Where there is no `getent`, it reads `/etc/hosts` and `/etc/services` itself.
 
 mod files;
 mod getent;
@@ -15,7 +15,8 @@ use ipvs::Protocol;
 /// A name is a few bytes in any encoding.
 type Name = Box<[u8]>;
 
-/// So many questions go into one run of `getent`: their answers are waited for together, and a command line is limited.
+/// So many questions go into one run of `getent`: their answers are waited for together, and a
+/// command line is limited.
 const AT_ONCE: usize = 500;
 
 /// Names for what is shown. Nothing is looked up before it is asked for, and nothing twice.
@@ -104,7 +105,8 @@ fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
 }
 
-/// The lines of `/etc/services`, which are those of `getent services`: name, port, protocol, all names.
+/// The lines of `/etc/services`, which are those of `getent services`: name, port, protocol, all
+/// names.
 fn services(text: &[u8]) -> impl Iterator<Item = Service<'_>> {
     text.split(|&byte| byte == b'\n').filter_map(|line| {
         let mut words = words(line);

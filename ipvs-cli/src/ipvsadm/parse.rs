@@ -38,7 +38,8 @@ pub enum Invocation {
 pub struct Parser<'r> {
     addresses: Addresses<'r>,
     posix: Posix,
-    /// What was understood although it is not quite right, in the order of the words. For the caller to empty.
+    /// What was understood although it is not quite right, in the order of the words. For the
+    /// caller to empty.
     pub warnings: Vec<Warning>,
     /// What was typed of the line that was parsed last, if it was understood.
     pub(crate) typed: Typed,
@@ -50,7 +51,8 @@ impl<'r> Parser<'r> {
         Parser { addresses: Addresses::new(names), posix, warnings: Vec::new(), typed: Typed::default() }
     }
 
-    /// As [`parse`](Self::parse), but nothing if a name would have to be looked up first, which may take long.
+    /// As [`parse`](Self::parse), but nothing if a name would have to be looked up first, which may
+    /// take long.
     ///
     /// # Errors
     /// What is wrong with them.
@@ -94,7 +96,8 @@ impl<'r> Parser<'r> {
             Item::Verb(verb) => verb,
         };
         let mut line = Line::new(verb, value.as_deref())?;
-        // Values are looked at as they come, so that of several faults the first on the line is told.
+        // Values are looked at as they come, so that of several faults the first on the line is
+        // told.
         while let Some((row, value)) = scanner.next(&mut self.warnings)? {
             match row.item {
                 Item::Opt(opt, slot) => line.take(opt, slot, value.as_deref(), &mut self.addresses)?,

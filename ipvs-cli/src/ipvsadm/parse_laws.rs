@@ -1,4 +1,5 @@
-//! What holds for all lines: a command printed parses back, and whatever the words are, there is an answer.
+//! What holds for all lines: a command printed parses back, and whatever the words are, there is an
+//! answer.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;

@@ -58,7 +58,8 @@ pub(super) enum Lead<'w> {
     Bundle(&'w [u8]),
 }
 
-/// The option of a word that starts with dashes of which at least one is not ASCII, if there is such an option.
+/// The option of a word that starts with dashes of which at least one is not ASCII, if there is
+/// such an option.
 ///
 /// One dash may stand for two: typesetting makes a single one of `--`.
 pub(super) fn option_behind_dashes(word: &[u8]) -> Option<Lead<'_>> {

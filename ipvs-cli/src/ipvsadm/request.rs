@@ -43,7 +43,8 @@ pub enum View {
     Rate,
     /// Connection thresholds (`--thresholds`).
     Thresholds,
-    /// Persistent connections, or the persistence engine's data in a listing of connections (`--persistent-conn`).
+    /// Persistent connections, or the persistence engine's data in a listing of connections
+    /// (`--persistent-conn`).
     PersistentConn,
     /// Kinds of tunnels (`--tun-info`).
     TunInfo,

@@ -1,4 +1,5 @@
-//! Words to options, as popt 1.19 does it: bundles, glued values, `=`, and the order in which things go wrong.
+//! Words to options, as popt 1.19 does it: bundles, glued values, `=`, and the order in which
+//! things go wrong.
 
 use std::borrow::Cow;
 
@@ -86,7 +87,8 @@ impl<'w> Scanner<'w> {
         }
     }
 
-    /// A letter that is a word of its own, and its value another, as nearly all are; none where there is more to think of.
+    /// A letter that is a word of its own, and its value another, as nearly all are; none where
+    /// there is more to think of.
     #[inline]
     fn lone_letter(&mut self) -> Option<Found<'w>> {
         let [b'-', letter] = *self.words.get(self.next)? else { return None };

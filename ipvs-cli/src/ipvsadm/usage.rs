@@ -33,7 +33,8 @@ pub enum Usage {
     Address(Role, Vec<u8>),
     /// No IPv4 or IPv6 multicast address.
     Group(&'static str, Vec<u8>),
-    /// A scheduler flag that does not exist (`invalid`) or belongs to another scheduler (`incompatible`).
+    /// A scheduler flag that does not exist (`invalid`) or belongs to another scheduler
+    /// (`incompatible`).
     Flag(&'static str, Vec<u8>),
     /// `-6` without a firewall mark before it.
     Ipv6BeforeMark,

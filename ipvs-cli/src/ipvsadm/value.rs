@@ -17,8 +17,8 @@ pub trait Resolve: std::fmt::Debug {
     /// The port of a service.
     fn port(&mut self, name: &[u8], protocol: Protocol) -> Option<u16>;
 
-    /// While this is set, names that are not remembered are not found, as looking them up may take long. Setting it anew
-    /// returns whether there were such names.
+    /// While this is set, names that are not remembered are not found, as looking them up may take
+    /// long. Setting it anew returns whether there were such names.
     fn set_hasty(&mut self, _hasty: bool) -> bool {
         false
     }
@@ -46,7 +46,8 @@ impl Resolve for NoNames {
     }
 }
 
-/// A decimal number, as C's `strtol` reads it: white space and one sign may stand before it, nothing behind it.
+/// A decimal number, as C's `strtol` reads it: white space and one sign may stand before it,
+/// nothing behind it.
 pub fn number(text: &[u8], range: RangeInclusive<u32>) -> Option<u32> {
     let (negative, digits) = sign(text.trim_start_c());
     if digits.is_empty() {
@@ -65,7 +66,8 @@ pub fn number(text: &[u8], range: RangeInclusive<u32>) -> Option<u32> {
     in_range.then_some(value)
 }
 
-/// What C's `atoi` makes of it on a 64-bit machine: junk behind the number is ignored, and it wraps around.
+/// What C's `atoi` makes of it on a 64-bit machine: junk behind the number is ignored, and it wraps
+/// around.
 fn atoi(text: &[u8]) -> i32 {
     let (negative, digits) = sign(text.trim_start_c());
     let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
@@ -100,7 +102,8 @@ fn is_c_space(byte: u8) -> bool {
     byte == b' ' || (b'\t'..=b'\r').contains(&byte)
 }
 
-/// `host[:port]`; the port, if one is given. A port's name is one of the protocol, if that is known.
+/// `host[:port]`; the port, if one is given. A port's name is one of the protocol, if that is
+/// known.
 pub fn address(text: &[u8], protocol: Option<Protocol>, names: &mut dyn Resolve) -> Option<(IpAddr, Option<u16>)> {
     // What nearly every address is.
     if let Some((host, rest)) = quad(text) {
@@ -190,8 +193,8 @@ fn quad_part(text: &[u8]) -> Option<(u8, &[u8])> {
     Some((u8::try_from(part).ok()?, &text[len..]))
 }
 
-/// What C's `inet_aton` takes: one to four parts, decimal, octal or hexadecimal, the last one filling what is left;
-/// white space ends the text.
+/// What C's `inet_aton` takes: one to four parts, decimal, octal or hexadecimal, the last one
+/// filling what is left; white space ends the text.
 fn inet_aton(text: &[u8]) -> Option<Ipv4Addr> {
     let mut rest = text;
     let mut address = 0;

@@ -36,7 +36,8 @@ impl Words {
         self.text.get(start..end)
     }
 
-    /// Replaces the words by those of a line as `-R` reads it: no quotes, no comments, no continuation.
+    /// Replaces the words by those of a line as `-R` reads it: no quotes, no comments, no
+    /// continuation.
     ///
     /// The word `ipvsadm` is dropped wherever it stands, so that lines copied from scripts work.
     pub fn split_line(&mut self, line: &[u8]) {
@@ -89,7 +90,8 @@ fn push_pieces(spans: &mut Vec<(usize, usize)>, line: &[u8], word: Range<usize>,
     }
 }
 
-/// The places of the bytes up to `!`, among which are all that matter; eight bytes at a time, as few are.
+/// The places of the bytes up to `!`, among which are all that matter; eight bytes at a time, as
+/// few are.
 fn low_bytes(line: &[u8]) -> impl Iterator<Item = usize> {
     let mut chunks = line.chunks(8);
     let (mut next, mut base, mut found) = (0, 0, 0u64);
@@ -104,7 +106,8 @@ fn low_bytes(line: &[u8]) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The highest bit of each byte that is at most `!`, of eight bytes or what is left of them; the first is the lowest.
+/// The highest bit of each byte that is at most `!`, of eight bytes or what is left of them; the
+/// first is the lowest.
 #[inline]
 fn low_bytes_of(chunk: &[u8]) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;

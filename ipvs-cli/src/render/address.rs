@@ -9,12 +9,13 @@ use ipvs::rule::parts::{self, decimal};
 
 use crate::ipvsadm::names::Names;
 
-/// ipvsadm has room for this many characters of an address and port; longer names lose their end, port included.
+/// ipvsadm cuts an address with its port to this many characters, so that long names lose the port.
 const LONGEST: usize = 59;
 
 /// Appends `address:port`.
 ///
-/// `names`: where to look names up; `None` prints numbers. Without a protocol the port is a number in any case.
+/// `names`: where to look names up; `None` prints numbers. Without a protocol the port is a number
+/// in any case.
 pub(crate) fn endpoint(line: &mut Vec<u8>, at: SocketAddr, protocol: Option<Protocol>, names: Option<&mut Names>) {
     match names {
         None => parts::endpoint(line, at, protocol),

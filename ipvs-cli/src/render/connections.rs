@@ -17,7 +17,7 @@ use crate::ipvsadm::request::{ListRequest, View};
 
 /// The width of an address and port.
 const ENDPOINT: usize = 18;
-/// So many connections wait for their names to be looked up together.
+/// Number of connections whose names are looked up together.
 const BATCH: usize = 256;
 
 /// Why a listing of connections ended early.

@@ -34,7 +34,7 @@ pub fn titles(out: &mut impl Write, request: &ListRequest, info: Option<Info>) -
             b"Prot LocalAddress:Port                 CPS    InPPS   OutPPS    InBPS   OutBPS
   -> RemoteAddress:Port\n"
         }
-        // Of these two the first line ends with a blank.
+        // The first line of these two ends with a space.
         View::Thresholds => {
             b"Prot LocalAddress:Port            Uthreshold Lthreshold ActiveConn InActConn \n  -> RemoteAddress:Port\n"
         }
@@ -52,7 +52,7 @@ pub fn titles(out: &mut impl Write, request: &ListRequest, info: Option<Info>) -
     })
 }
 
-/// Writes a service and below it its destinations, which it sorts first unless the request says not to.
+/// Writes a service and its destinations, sorted unless the request has `--nosort`.
 pub fn service(
     out: &mut impl Write,
     request: &ListRequest,
@@ -148,7 +148,7 @@ fn configuration(line: &mut Vec<u8>, state: &ServiceState) {
     }
 }
 
-/// Views of counters are of readings with statistics; a kernel without them prints zeros, as ipvsadm does.
+/// Without statistics zeros are printed, as ipvsadm does.
 fn counters(view: View, statistics: Option<Statistics>) -> [u64; 5] {
     let Statistics { connections, packets_in, packets_out, bytes_in, bytes_out, rates } =
         statistics.unwrap_or_default();
@@ -316,7 +316,8 @@ mod tests {
         }
     }
 
-    /// A service's numbers are all cut, of a destination's rates only the last two. The rest is as in `number`.
+    /// A service's numbers are all cut, of a destination's rates only the last two. The rest is as
+    /// in `number`.
     #[test]
     fn large_counters_and_rates() {
         let rates = Rates { connections: 1 << 31, packets_in: 1 << 33, bytes_in: 1 << 40, ..Rates::default() };

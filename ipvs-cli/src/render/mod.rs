@@ -1,7 +1,7 @@
-//! What ipvsadm prints, byte for byte: pure functions of what the kernel said.
+//! What ipvsadm prints, byte for byte: pure functions of the kernel's replies.
 //!
-//! A listing of thousands of lines is an everyday thing, so a line is put together in a buffer by the writers of `number`
-//! and `address`, without formatting machinery and without a string of its own.
+//! Listings of thousands of lines are common, so a line is built in a buffer by the writers of
+//! `number` and `address`, without formatting machinery and without a string of its own.
 
 pub mod connections;
 pub mod daemon;
@@ -22,7 +22,7 @@ use ipvs::{DestinationState, Protocol, ServiceKey, ServiceState};
 
 use crate::ipvsadm::names::Names;
 
-/// Looks up, in as few runs of the system's resolver as possible, all names that these services will be shown with.
+/// Looks up all names of these services in as few runs of the resolver as possible.
 pub fn prefetch(names: &mut Names, services: &[(ServiceState, Vec<DestinationState>)]) {
     let endpoints = |(state, destinations): &(ServiceState, Vec<DestinationState>)| {
         let at = match state.service.key() {

@@ -3,17 +3,17 @@
 pub(crate) use ipvs::rule::parts::decimal;
 use ipvs::rule::parts::{DIGITS, fill};
 
-/// Appends what `write` does, and blanks up to the width. What is wider pushes what follows to the right.
+/// Appends what `write` does, and spaces up to the width. Wider text pushes the rest to the right.
 pub(crate) fn left(line: &mut Vec<u8>, width: usize, write: impl FnOnce(&mut Vec<u8>)) {
     let end = line.len() + width;
     write(line);
     if line.len() < end {
-        blanks(line, end - line.len());
+        spaces(line, end - line.len());
     }
 }
 
-/// Appends blanks, as few as columns need.
-fn blanks(line: &mut Vec<u8>, count: usize) {
+/// Appends spaces, as few as columns need.
+fn spaces(line: &mut Vec<u8>, count: usize) {
     let end = line.len() + count;
     while line.len() < end {
         line.extend_from_slice(&[b' '; 32]);
@@ -21,23 +21,24 @@ fn blanks(line: &mut Vec<u8>, count: usize) {
     line.truncate(end);
 }
 
-/// Appends a blank and a number in a column of this width.
+/// Appends a space and a number in a column of this width.
 pub(super) fn left_number(line: &mut Vec<u8>, width: usize, number: u32) {
     line.push(b' ');
     left(line, width, |line| decimal(line, number));
 }
 
-/// Appends a number behind as many blanks as fill the width.
+/// Appends a number after the spaces that fill the width.
 pub(crate) fn right_number(line: &mut Vec<u8>, width: usize, number: u64) {
     let mut digits = [0; DIGITS];
     let digits = fill(&mut digits, number);
-    blanks(line, width.saturating_sub(digits.len()));
+    spaces(line, width.saturating_sub(digits.len()));
     line.extend_from_slice(digits);
 }
 
-/// Appends a counter in a column of nine: cut to thousands, millions and so on from nine digits on, unless exact.
+/// Appends a counter in a column of nine. Unless exact, nine or more digits are cut to thousands,
+/// millions and so on.
 pub(super) fn counter(line: &mut Vec<u8>, exact: bool, number: u64) {
-    /// More digits leave no blank in the column.
+    /// More digits leave no space in the column.
     const LARGEST: u64 = 99_999_999;
     if number <= LARGEST {
         right_number(line, 9, number);

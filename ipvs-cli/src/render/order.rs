@@ -1,8 +1,8 @@
 //! The order of sorted listings.
 //!
-//! ipvsadm compares by the difference of two 32-bit numbers, which wraps around: 192.168.0.1 stands before 10.0.0.1. Such
-//! comparisons contradict each other, so the result depends on the algorithm and on the kernel's order. Here are both: the
-//! comparisons, and the merge sort of the C library.
+//! ipvsadm compares by the difference of two 32-bit numbers, which wraps around: 192.168.0.1 stands
+//! before 10.0.0.1. Such comparisons contradict each other, so the result depends on the algorithm
+//! and on the kernel's order. Here are both: the comparisons, and the merge sort of the C library.
 
 use std::cmp::Ordering;
 use std::net::{IpAddr, SocketAddr};
@@ -45,7 +45,7 @@ fn mark(key: &ServiceKey) -> u32 {
     }
 }
 
-/// Address, port. Families are not compared: of a mixed pair the first one says how many words the addresses have.
+/// Address, port. Families are not compared: the first address decides how many words are compared.
 fn compare_destinations(a: SocketAddr, b: SocketAddr) -> Ordering {
     compare_addresses(a.ip(), b.ip()).then_with(|| a.port().cmp(&b.port()))
 }
@@ -101,8 +101,8 @@ fn merge_sort<'t, T>(items: &mut [&'t T], spare: &mut [&'t T], compare: &impl Fn
     items[..merged].copy_from_slice(&spare[..merged]);
 }
 
-/// Merges into `spare` until one side is used up. What is left of the left side follows, that of the right one stays in
-/// its place; returns how many were written.
+/// Merges into `spare` until one side is used up. What is left of the left side follows, that of
+/// the right one stays in its place; returns how many were written.
 fn merge<'t, T>(
     mut left: &[&'t T],
     mut right: &[&'t T],
@@ -197,7 +197,8 @@ mod tests {
         );
     }
 
-    /// Each stands before the next and the last before the first. Recorded from ipvsadm 1.31: the kernel's order, the sorted.
+    /// Each stands before the next and the last before the first. Recorded from ipvsadm 1.31: the
+    /// kernel's order, the sorted.
     #[test]
     fn contradictory_comparisons_end_as_in_the_c_library() {
         let [a, b, c] = ["10.0.0.1:80", "95.85.85.86:80", "180.170.170.171:80"];
@@ -213,7 +214,8 @@ mod tests {
         }
     }
 
-    /// An address of IPv4 compares by its only word, whatever the other's further words are. Recorded as above.
+    /// An address of IPv4 compares by its only word, whatever the other's further words are.
+    /// Recorded as above.
     #[test]
     fn mixed_families_compare_as_the_first_says() {
         let [v4, zeros, v6] = ["32.1.13.184:80", "[2001:db8::]:80", "[2001:db8::1]:80"];

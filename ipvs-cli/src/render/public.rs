@@ -1,11 +1,11 @@
-//! What everybody may know of a director: a listing for `ipvs-cli show` without privileges, or a part of one.
+//! The unprivileged view of a director: the listing of `ipvs-cli show`, or a part of it.
 
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
 
 use ipvs::{ServiceKey, Statistics, proc};
 
-/// Says where it comes from, and what is not there.
+/// The source of the data and what it lacks.
 const ORIGIN: &str = "\
 Without privileges: from /proc/net/ip_vs, which tells nothing of thresholds, kinds of tunnels, persistence engines,
 scheduler flags and counters of services. Root sees all.\n";
@@ -14,7 +14,7 @@ scheduler flags and counters of services. Root sees all.\n";
 pub const LEAVES_OUT: &str =
     "up to Linux 6.12, the kernel leaves services out of /proc/net/ip_vs when other network namespaces have any";
 
-/// Writes the services, or only this one, in order, and the counters of the whole director if they are given.
+/// Writes all services or this one, sorted, and the counters of the director if they are given.
 pub fn list(
     out: &mut dyn Write,
     table: &proc::Table,
@@ -45,7 +45,7 @@ pub fn services(out: &mut dyn Write, mut listed: Vec<&proc::Service>) -> io::Res
     listed.into_iter().try_for_each(|listed| service(out, listed))
 }
 
-/// Of a mark the family is not told: both are shown.
+/// The family of a mark is unknown: both are shown.
 pub fn is(service: &proc::Service, key: &ServiceKey) -> bool {
     match (service.takes, *key) {
         (proc::Key::Address { protocol, at }, ServiceKey::Address { protocol: wanted, at: there }) => {
@@ -91,7 +91,8 @@ fn service(out: &mut dyn Write, listed: &proc::Service) -> io::Result<()> {
     })
 }
 
-/// The netmask, if clients are not held one by one. Of a mark it can't be said which family it is of.
+/// The netmask of persistence, if it is not for single clients. The family of a mark's netmask is
+/// unknown.
 fn mask(takes: &proc::Key, held: proc::Persistence) -> String {
     match takes {
         proc::Key::Address { at, .. } if at.is_ipv6() && held.netmask == 128 << 24 => String::new(),

@@ -69,7 +69,8 @@ mod tests {
         })
     }
 
-    /// Recorded from ipvsadm 1.31 over the tables that `services` makes; the thresholds and the third flag of `sh` were added by hand.
+    /// Recorded from ipvsadm 1.31 over the tables that `services` makes; the thresholds and the
+    /// third flag of `sh` were added by hand.
     #[test]
     fn everything_is_as_recorded() {
         assert_eq!(saved(true), include_str!("recorded/save.txt"));

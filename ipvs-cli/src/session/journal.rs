@@ -1,4 +1,5 @@
-//! One line in the system's log for each change: who changed the director, from which file, and how it ended.
+//! One line in the system's log for each change: who changed the director, from which file, and how
+//! it ended.
 
 use std::fmt::{self, Display};
 use std::fs;
@@ -12,7 +13,7 @@ use clap::Args;
 
 use crate::escape;
 
-/// A log daemon that does not read must not hold up a change for longer.
+/// How long a log daemon that does not read may delay a change.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// In characters. Traditional daemons cut lines at 1024 bytes.
@@ -32,32 +33,32 @@ pub(crate) struct Record<'r> {
     pub(crate) subcommand: &'r str,
     /// The desired state, if there is one.
     pub(crate) file: Option<&'r str>,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: LogOutcome,
     /// What was changed, or what went wrong.
     pub(crate) detail: &'r str,
 }
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum LogOutcome {
     Done,
     Failed,
 }
 
 impl Record<'_> {
-    /// Sends it to the log daemon. That none runs is no error: the change counts, not its log.
+    /// Sends it to the log daemon. A missing daemon is no error.
     pub(crate) fn send(&self, logging: &Logging, socket: &Path) {
         if !logging.no_log {
             let _ = send_to(socket, &self.datagram());
         }
     }
 
-    /// As RFC 3164 has it, without a time and a host, which a local daemon adds.
+    /// In the format of RFC 3164, without time and host, which a local daemon adds.
     fn datagram(&self) -> String {
         const DAEMON: u8 = 3;
         let severity = match self.outcome {
-            Outcome::Done => 5,   // notice
-            Outcome::Failed => 4, // warning
+            LogOutcome::Done => 5,   // notice
+            LogOutcome::Failed => 4, // warning
         };
         let priority = DAEMON * 8 + severity;
         format!("<{priority}>ipvs-cli[{}]: {self}", std::process::id())
@@ -73,15 +74,15 @@ impl Display for Record<'_> {
             write!(f, " file={file:?}")?;
         }
         let outcome = match outcome {
-            Outcome::Done => "done",
-            Outcome::Failed => "failed",
+            LogOutcome::Done => "done",
+            LogOutcome::Failed => "failed",
         };
         let detail: String = escape::text(detail.trim_end()).to_string().chars().take(LONGEST_DETAIL).collect();
         write!(f, " outcome={outcome}: {detail}")
     }
 }
 
-/// Who logged in: it stays the same through `su` and `sudo`. A service has none.
+/// The user who logged in, unchanged by `su` and `sudo`. A service has none.
 fn login_uid() -> String {
     let text = fs::read_to_string("/proc/self/loginuid").unwrap_or_default();
     match text.trim().parse::<u32>() {
@@ -90,7 +91,7 @@ fn login_uid() -> String {
     }
 }
 
-/// The process's, as far as it is known.
+/// The user of this process.
 fn uid() -> String {
     fs::metadata("/proc/self").map_or_else(|_| "unknown".to_owned(), |process| process.uid().to_string())
 }
@@ -106,7 +107,7 @@ mod tests {
     use super::*;
 
     fn record<'r>(file: &'r str, detail: &'r str) -> Record<'r> {
-        Record { subcommand: "apply", file: Some(file), outcome: Outcome::Done, detail }
+        Record { subcommand: "apply", file: Some(file), outcome: LogOutcome::Done, detail }
     }
 
     #[test]
@@ -118,7 +119,7 @@ mod tests {
             "{rest}"
         );
         assert!(!datagram.contains(char::is_control), "{datagram:?}");
-        let failed = Record { outcome: Outcome::Failed, ..record("", "") }.datagram();
+        let failed = Record { outcome: LogOutcome::Failed, ..record("", "") }.datagram();
         assert!(failed.starts_with("<28>") && failed.contains(" outcome=failed: "), "{failed}");
         assert!(record("", &"x".repeat(5000)).datagram().len() < 1024);
     }

@@ -1,10 +1,10 @@
-//! What subcommands write as JSON: objects on lines. docs/schema/output-1.json describes all of them.
+//! The JSON of subcommands: an object on each line, as in docs/schema/output-1.json.
 
 use std::fmt::{self, Display};
 
 use ipvs::desired::parts::{Fields, Inline, Scalar};
 
-/// The version of the schema: every object says it first.
+/// The version of the schema, the first field of every object.
 pub(crate) const VERSION: u32 = 1;
 
 /// An object on one line.

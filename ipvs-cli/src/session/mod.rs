@@ -1,11 +1,11 @@
-//! What goes on between a subcommand and whoever runs it.
+//! The conversation of a subcommand with its user: messages, lock, notes.
 
+pub(crate) mod guard;
 pub(crate) mod journal;
 pub(crate) mod json;
 pub(crate) mod progress;
-pub(crate) mod turn;
 
-use std::fmt::Display as Shown;
+use std::fmt::Display;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,9 @@ use ipvs::{Client, Error, Report};
 use crate::director::{Director, is_forbidden};
 use crate::env::Environment;
 use crate::exit::Exit;
+use crate::session::guard::ChangeGuard;
 use crate::session::journal::{Logging, Record};
-use crate::session::progress::Display;
-use crate::session::turn::Turn;
+use crate::session::progress::ProgressLine;
 use crate::state::file::FileError;
 use crate::state::lock::{Denied, Holder, Lock};
 use crate::state::notes::Notes;
@@ -26,7 +26,7 @@ use crate::state::notes::Notes;
 pub(crate) struct Session<'a, 's> {
     pub(crate) environment: &'a mut Environment<'s>,
     pub(crate) director: &'a mut Director,
-    pub(crate) display: Display,
+    pub(crate) display: ProgressLine,
     visible: bool,
     quiet: bool,
 }
@@ -38,28 +38,30 @@ pub(crate) const UNCHANGED: &str = "nothing was changed; --wait SECONDS waits lo
 #[derive(Clone, Copy)]
 pub(crate) struct Wait<'w> {
     pub(crate) patience: Duration,
-    /// What is so if it is not to be had, and what to do: the end of a sentence.
+    /// The end of the message if the lock stays taken: the consequence and what to do.
     pub(crate) otherwise: &'w str,
     /// Ends the wait early.
     pub(crate) is_over: &'w dyn Fn() -> bool,
+    /// Finds errors that should be reported at once instead of after a wait.
+    pub(crate) check: &'w dyn Fn() -> Result<(), Trouble>,
 }
 
 impl<'w> Wait<'w> {
     pub(crate) fn new(patience: Duration) -> Self {
-        Wait { patience, otherwise: UNCHANGED, is_over: &|| false }
+        Wait { patience, otherwise: UNCHANGED, is_over: &|| false, check: &|| Ok(()) }
     }
 }
 
-/// What ends a subcommand before anything was changed.
+/// Why a subcommand ended before it changed anything.
 #[derive(Debug)]
 pub(crate) enum Trouble {
-    /// The desired state is wrong, or can't be made.
+    /// The desired state is wrong or impossible.
     Problems(Vec<Problem>),
-    /// There is no IPVS, or it can't be read.
+    /// No IPVS, no right to it, or a failed reading.
     Kernel(Error),
-    /// It can't be made: lines that say why.
+    /// Whole lines, without a prefix.
     Lines(String),
-    /// Something else.
+    /// A message that gets the prefix `ipvs-cli: `.
     Other(String),
 }
 
@@ -75,21 +77,21 @@ impl From<Problems> for Trouble {
     }
 }
 
-/// Why the director can't be asked, and what is needed.
-fn why(error: &Error) -> String {
+/// Why the director can't be used, and what is needed.
+fn describe(error: &Error) -> String {
     const FORBIDDEN: &str =
         "Permission denied (you must be root): it takes CAP_NET_ADMIN in the initial user namespace";
     if is_forbidden(error) { FORBIDDEN.to_owned() } else { Report::new(error).to_string() }
 }
 
 impl Trouble {
-    /// Who is not at the terminal is told so.
+    /// As text for a log or an HTTP client.
     pub(crate) fn text(&self) -> String {
         match self {
             Trouble::Problems(problems) => {
                 problems.iter().map(|problem| format!("{}: {}\n", problem.place, problem.reason)).collect()
             }
-            Trouble::Kernel(error) => format!("{}\n", why(error)),
+            Trouble::Kernel(error) => format!("{}\n", describe(error)),
             Trouble::Lines(lines) => lines.clone(),
             Trouble::Other(message) => format!("{message}\n"),
         }
@@ -99,53 +101,53 @@ impl Trouble {
 impl<'a, 's> Session<'a, 's> {
     pub(crate) fn new(environment: &'a mut Environment<'s>, director: &'a mut Director, quiet: bool) -> Self {
         let visible = !quiet && environment.shows_progress();
-        Session { environment, director, display: Display::new(visible), visible, quiet }
+        Session { environment, director, display: ProgressLine::new(visible), visible, quiet }
     }
 
-    /// What goes on now, for the line on the terminal.
+    /// Updates the line on the terminal that shows what is being done.
     pub(crate) fn progress(&self, what: &str) {
         self.display.progress(|| what.to_owned());
     }
 
-    /// Says something that begins with its place.
-    pub(crate) fn message(&mut self, message: impl Shown) {
+    /// Prints a message that begins with its place.
+    pub(crate) fn message(&mut self, message: impl Display) {
         self.write(&format!("{message}\n"));
     }
 
-    /// Says what is wrong.
-    pub(crate) fn error(&mut self, message: impl Shown) {
+    /// Prints an error.
+    pub(crate) fn error(&mut self, message: impl Display) {
         self.write(&format!("ipvs-cli: {message}\n"));
     }
 
-    /// Says what is good to know.
-    pub(crate) fn note(&mut self, message: impl Shown) {
+    /// Prints a remark, unless `--quiet`.
+    pub(crate) fn note(&mut self, message: impl Display) {
         if !self.quiet {
             self.error(message);
         }
     }
 
-    /// Says what is wrong in a file, or only suspicious.
+    /// Prints errors or warnings of a file.
     fn problems(&mut self, kind: &str, problems: &[Problem]) {
         let text: String =
             problems.iter().map(|problem| format!("{}: {kind}{}\n", problem.place, problem.reason)).collect();
         self.write(&text);
     }
 
-    /// Says what was done.
-    pub(crate) fn report(&mut self, message: impl Shown) {
+    /// Prints what was done, unless `--quiet`.
+    pub(crate) fn report(&mut self, message: impl Display) {
         if !self.quiet {
             self.print(message);
         }
     }
 
-    /// Writes what was asked for.
-    pub(crate) fn print(&mut self, line: impl Shown) {
+    /// Prints a result.
+    pub(crate) fn print(&mut self, line: impl Display) {
         self.display.end();
         // Errors of writing are reported at the end.
         let _ = writeln!(self.environment.stdout, "{line}");
     }
 
-    /// Asks: the answer is typed behind the question.
+    /// Prints a question. The user types the answer after it.
     pub(crate) fn ask(&mut self, question: &str) -> Result<(), Trouble> {
         self.display.end();
         let asked =
@@ -160,14 +162,15 @@ impl<'a, 's> Session<'a, 's> {
         }
     }
 
-    /// Warnings of a file.
+    /// Prints warnings of a file, unless `--quiet`.
     pub(crate) fn warnings(&mut self, warnings: &[Problem]) {
         if !self.quiet && !warnings.is_empty() {
             self.problems("warning: ", warnings);
         }
     }
 
-    /// The exit status of what was done, or of the trouble, which is reported: [`Exit::Trouble`] without IPVS, else this one.
+    /// Prints the trouble, if there is one. Returns the exit status: [`Exit::Trouble`] without
+    /// IPVS, else `otherwise`.
     pub(crate) fn finish(&mut self, done: Result<Exit, Trouble>, otherwise: Exit) -> Exit {
         let trouble = match done {
             Ok(exit) => return exit,
@@ -176,43 +179,26 @@ impl<'a, 's> Session<'a, 's> {
         let exit = if matches!(trouble, Trouble::Kernel(_)) { Exit::Trouble } else { otherwise };
         match trouble {
             Trouble::Problems(problems) => self.problems("", &problems),
-            Trouble::Kernel(error) => self.error(why(&error)),
+            Trouble::Kernel(error) => self.error(describe(&error)),
             Trouble::Lines(lines) => self.write(&lines),
             Trouble::Other(message) => self.error(message),
         }
         exit
     }
 
-    /// Waits for the right to change the director.
-    pub(crate) fn take_turn(&mut self, wait: &Wait<'_>) -> Result<Turn, Trouble> {
-        self.lock_unless(|| Ok(()), wait).map(Turn::new)
+    /// Takes the lock of this director, to change it.
+    pub(crate) fn guard(&mut self, wait: &Wait<'_>) -> Result<ChangeGuard, Trouble> {
+        self.lock(wait).map(ChangeGuard::new)
     }
 
-    /// As [`take_turn`](Self::take_turn). If it has to wait, `trouble` is asked first, and its error ends it.
-    pub(crate) fn take_turn_unless(
-        &mut self,
-        trouble: impl FnOnce() -> Result<(), Trouble>,
-        wait: &Wait<'_>,
-    ) -> Result<Turn, Trouble> {
-        self.lock_unless(trouble, wait).map(Turn::new)
-    }
-
-    /// Takes the lock of this director; `None` where there is none to take.
+    /// Takes the lock of this director; `None` where no lock can be taken.
     pub(crate) fn lock(&mut self, wait: &Wait<'_>) -> Result<Option<Lock>, Trouble> {
-        self.lock_unless(|| Ok(()), wait)
-    }
-
-    fn lock_unless(
-        &mut self,
-        trouble: impl FnOnce() -> Result<(), Trouble>,
-        wait: &Wait<'_>,
-    ) -> Result<Option<Lock>, Trouble> {
         let Some(directory) = self.environment.state_directory else { return Ok(None) };
         let denied = match self.try_lock(directory, &Wait { patience: Duration::ZERO, ..*wait }) {
             Ok(lock) => return Ok(Some(lock)),
             Err(denied) => denied,
         };
-        trouble()?;
+        (wait.check)()?;
         let taken = match denied {
             Denied::Held(_) if wait.patience != Duration::ZERO => self.try_lock(directory, wait),
             denied => Err(denied),
@@ -224,7 +210,7 @@ impl<'a, 's> Session<'a, 's> {
                 Err(Trouble::Other(format!("{holder} is at work on this director{details}; {}", wait.otherwise)))
             }
             Err(Denied::Unavailable(error)) => {
-                // Who may change nothing needs no lock.
+                // Without rights nothing can be changed, so the lock does not matter.
                 if let Err(error) = self.director.client().and_then(Client::info)
                     && is_forbidden(&error)
                 {
@@ -237,7 +223,7 @@ impl<'a, 's> Session<'a, 's> {
     }
 
     fn try_lock(&self, directory: &Path, wait: &Wait<'_>) -> Result<Lock, Denied> {
-        // What is later than any clock shows is never.
+        // A limit that the clock can't represent is none.
         let until = Instant::now().checked_add(wait.patience);
         Lock::take(directory, until, &mut |holder| {
             self.display.progress(|| waiting_for(holder));
@@ -245,7 +231,7 @@ impl<'a, 's> Session<'a, 's> {
         })
     }
 
-    /// The notes of what is drained. If they can't be read, that is said, and there are none.
+    /// The notes of drained destinations. If they can't be read, prints why and returns none.
     pub(crate) fn notes(&mut self) -> Notes {
         self.read_notes().unwrap_or_else(|error| {
             self.error(format!("the weights that `drain` has noted can't be read: {error}"));
@@ -253,7 +239,7 @@ impl<'a, 's> Session<'a, 's> {
         })
     }
 
-    /// As [`notes`](Self::notes), for those who can't go on without them.
+    /// As [`notes`](Self::notes), for callers that can't go on without them.
     pub(crate) fn read_notes(&mut self) -> Result<Notes, FileError> {
         let notes = Notes::read(self.environment.state_directory)?;
         if let Some(damage) = notes.damage() {
@@ -265,7 +251,8 @@ impl<'a, 's> Session<'a, 's> {
         Ok(notes)
     }
 
-    /// Keeps the notes, under the lock. Are they where `undrain` finds them? If they can't be kept, that is said.
+    /// Writes the notes, under the lock. Returns whether `undrain` will find them; prints an error
+    /// if not.
     pub(crate) fn save(&mut self, notes: &mut Notes) -> bool {
         notes.save().unwrap_or_else(|error| {
             self.error(format!("the weights that `drain` notes can't be written: {error}"));
@@ -273,12 +260,12 @@ impl<'a, 's> Session<'a, 's> {
         })
     }
 
-    /// A message, with the line off the terminal.
+    /// Prints a message in place of the line on the terminal.
     fn write(&mut self, text: &str) {
         self.display.end();
-        // To where nothing could be said about it.
+        // An error of standard error can't be reported.
         let _ = self.environment.stderr.write_all(text.as_bytes());
-        self.display = Display::new(self.visible);
+        self.display = ProgressLine::new(self.visible);
     }
 }
 

@@ -1,4 +1,4 @@
-//! A line on the terminal that says what is going on, if it goes on for long.
+//! A line on the terminal that shows what is being done, once that takes long.
 
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,68 +10,69 @@ use rustix::{stdio, termios};
 use crate::escape;
 use crate::io::Output;
 
-/// What takes less time is not shown.
+/// Shorter work is not shown.
 const LONG: Duration = Duration::from_secs(1);
 
-/// How often the line is written anew, if it has changed.
+/// How often the line is updated.
 const BEAT: Duration = Duration::from_millis(100);
 
-/// The line on standard error. It is written by a thread of its own, as the other may be in the kernel for seconds.
+/// The line on standard error. A thread of its own writes it, as the main thread may be in the
+/// kernel for seconds.
 #[derive(Debug)]
-pub(crate) struct Display {
+pub(crate) struct ProgressLine {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
-    line: Mutex<Line>,
+    line: Mutex<State>,
     ended: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Line {
+struct State {
     wanted: String,
     shown: String,
     is_over: bool,
 }
 
-impl Display {
-    /// One that shows something only if `visible`.
+impl ProgressLine {
+    /// Shows nothing unless `visible`.
     pub(crate) fn new(visible: bool) -> Self {
         let shared = Arc::new(Shared::default());
         let thread = visible.then(|| {
             let shared = Arc::clone(&shared);
             thread::Builder::new().name("progress".to_owned()).spawn(move || shared.keep_showing()).ok()
         });
-        Display { shared, thread: thread.flatten() }
+        ProgressLine { shared, thread: thread.flatten() }
     }
 
-    /// What goes on now.
+    /// Sets the text.
     pub(crate) fn progress(&self, what: impl FnOnce() -> String) {
         if self.thread.is_some() {
             self.shared.line().wanted = what();
         }
     }
 
-    /// Takes the line off the terminal, for good.
+    /// Removes the line from the terminal for good.
     pub(crate) fn end(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         self.shared.line().is_over = true;
         self.shared.ended.notify_all();
-        // It only writes.
+        // The thread only writes, so it can't fail.
         let _ = thread.join();
     }
 }
 
-impl Drop for Display {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         self.end();
     }
 }
 
 impl Shared {
-    fn line(&self) -> MutexGuard<'_, Line> {
+    fn line(&self) -> MutexGuard<'_, State> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -87,11 +88,11 @@ impl Shared {
     }
 }
 
-impl Line {
+impl State {
     fn show(&mut self) {
         let wanted = if self.is_over { String::new() } else { fitting(&self.wanted, width()) };
         if wanted != self.shown {
-            // In one write, over what was there: so it does not flicker. A terminal that is gone is no harm.
+            // One write over the old text does not flicker. A closed terminal does not matter.
             let _ = Output::stderr().write_all(format!("\r{wanted}\x1b[K").as_bytes());
             self.shown = wanted;
         }
@@ -102,7 +103,7 @@ fn width() -> usize {
     termios::tcgetwinsize(stdio::stderr()).map_or(0, |size| size.ws_col).into()
 }
 
-/// A line that is broken can't be taken off any more.
+/// Cuts the text to the width, as a wrapped line can't be removed.
 fn fitting(text: &str, width: usize) -> String {
     let width = if width == 0 { 80 } else { width };
     escape::text(text).to_string().chars().take(width - 1).collect()

@@ -1,8 +1,8 @@
-//! Files that are written as a whole, and the directory that keeps the program's state.
+//! Files that are replaced in one step, and the directory of the program's state.
 //!
-//! The programs run as root, and the directory of a file may be another user's. So a file is never opened by a name that
-//! somebody else may have laid a symbolic link at: the text goes to a new file (`O_EXCL`, `O_NOFOLLOW`) beside it, under a name that
-//! nobody can foresee, and takes the place of the old one by a rename. Only a regular file is replaced.
+//! The programs run as root, and a directory may belong to another user, who may place symbolic
+//! links in it. So the text is written to a new file (`O_EXCL`, `O_NOFOLLOW`) with a random name,
+//! which is then renamed. Only a regular file is replaced.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -17,27 +17,27 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::escape;
 
-/// More than this is in no file of a state directory.
+/// The largest file of a state directory that is read.
 const LARGEST: u64 = 16 << 20;
 
 /// Why a file was not read or not written.
 #[derive(Debug)]
 pub(crate) enum FileError {
-    /// There is something else than a file.
+    /// It is not a regular file.
     NotRegular {
         /// Its name.
         path: PathBuf,
-        /// What it is.
+        /// Its kind.
         kind: &'static str,
     },
-    /// The directory is not one that only root, or the user who runs this, can write to.
+    /// Users other than root and the one who runs this may write to the directory.
     UnsafeDirectory {
         /// Its name.
         path: PathBuf,
-        /// Who else can.
+        /// Why.
         reason: &'static str,
     },
-    /// A line of the file is not what this program writes.
+    /// A line of the file was not written by this program.
     Damaged {
         /// The file.
         path: PathBuf,
@@ -80,13 +80,14 @@ impl fmt::Display for FileError {
 
 impl std::error::Error for FileError {}
 
-/// Writes the file as a whole: whoever reads it sees the old text or the new one, also after a crash.
+/// Replaces the file: readers see the old text or the new one, also after a crash.
 ///
-/// A file that is there keeps its owner, as far as this user may give files away, and its permissions; a new one has `mode`.
+/// An existing file keeps its permissions, and its owner if this user may change it; a new one gets
+/// `mode`.
 ///
 /// # Errors
-/// [`FileError::NotRegular`] for a device, a FIFO, a socket, a symbolic link or a directory; then, as after any error, what stands
-/// at `path` is as it was.
+/// [`FileError::NotRegular`] for a device, a FIFO, a socket, a symbolic link or a directory. After
+/// any error, `path` is unchanged.
 pub(crate) fn write(path: &Path, text: &[u8], mode: RawMode) -> Result<(), FileError> {
     let name = path.file_name().ok_or_else(|| FileError::NotRegular { path: path.to_owned(), kind: "a directory" })?;
     let parent = match path.parent() {
@@ -113,17 +114,17 @@ fn replace(directory: &OwnedFd, path: &Path, name: &OsStr, text: &[u8], mode: Ra
         .and_then(|()| Ok(fs::renameat(directory, &draft, directory, name)?))
         .and_then(|()| Ok(fs::fsync(directory)?));
     written.map_err(|error| {
-        // After the rename there is none; and that it can't be removed either says no more.
+        // After the rename there is no draft, and a second error adds nothing.
         let _ = fs::unlinkat(directory, &draft, AtFlags::empty());
         FileError::io(path, error)
     })
 }
 
-/// A new file, under a name that nobody can foresee.
+/// Creates a file with a random name.
 fn draft(directory: &OwnedFd, name: &OsStr) -> rustix::io::Result<(OsString, File)> {
     loop {
         let mut random = [0; 8];
-        // So few bytes come as a whole.
+        // Few bytes are never returned in part.
         getrandom(&mut random, GetRandomFlags::empty())?;
         let mut draft = OsString::from(".");
         draft.push(name);
@@ -140,14 +141,14 @@ fn fill(mut file: File, text: &[u8], old: Option<&Stat>, mode: RawMode) -> io::R
     const PERMISSIONS: RawMode = 0o777;
     file.write_all(text)?;
     if let Some(old) = old {
-        // Only root may, and a text in its place matters more than whose it is.
+        // Only root may do this. A failure is no reason not to write.
         let _ = fs::fchown(&file, Some(Uid::from_raw(old.st_uid)), Some(Gid::from_raw(old.st_gid)));
     }
     fs::fchmod(&file, Mode::from_raw_mode(old.map_or(mode, |old| old.st_mode & PERMISSIONS)))?;
     file.sync_all()
 }
 
-/// What it is, if it is not a regular file.
+/// The kind, if it is not a regular file.
 fn other_kind(stat: &Stat) -> Option<&'static str> {
     Some(match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => return None,
@@ -160,7 +161,7 @@ fn other_kind(stat: &Stat) -> Option<&'static str> {
     })
 }
 
-/// A directory for files that the program trusts: only root, or the user who runs this, can write to it.
+/// A directory for trusted files: only root or the user who runs this can write to it.
 #[derive(Debug)]
 pub(crate) struct StateDirectory {
     path: PathBuf,
@@ -168,15 +169,15 @@ pub(crate) struct StateDirectory {
 }
 
 impl StateDirectory {
-    /// Opens the directory; makes it, with mode 0700, if it is not there but the directory above it is.
+    /// Opens the directory; creates it with mode 0700 if only the last component is missing.
     ///
     /// # Errors
-    /// [`FileError::UnsafeDirectory`] if somebody else owns it or may write to it.
+    /// [`FileError::UnsafeDirectory`] if another user owns it or may write to it.
     pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
         let failed = |error: Errno| FileError::io(path, error);
         match fs::mkdir(path, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
-            // A file system that is read-only may have the directory already; opening it says so.
+            // On a read-only file system the directory may exist; `open` finds out.
             Err(Errno::ROFS | Errno::ACCESS) => {}
             Err(error) => return Err(failed(error)),
         }
@@ -197,7 +198,7 @@ impl StateDirectory {
         }
     }
 
-    /// Can the directory be used, or made? It is not made for that.
+    /// Can the directory be used or created? Does not create it.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -211,10 +212,11 @@ impl StateDirectory {
         }
     }
 
-    /// What is in this file of the directory, which is not made for it; `None`: there is no such file.
+    /// Reads a file without creating the directory; `None`: no such file.
     ///
     /// # Errors
-    /// As [`open`](Self::open) and [`read`](Self::read); a file that this user can't look for may be there.
+    /// As [`open`](Self::open) and [`read`](Self::read), also if this user may not search the
+    /// directory.
     pub(crate) fn read_if_there(path: &Path, name: &str) -> Result<Option<String>, FileError> {
         match path.join(name).symlink_metadata() {
             Ok(_) => StateDirectory::open(path)?.read(name),
@@ -223,15 +225,17 @@ impl StateDirectory {
         }
     }
 
-    /// The name of a file in it.
+    /// The path of a file in it.
     pub(crate) fn path_of(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// What is in the file; `None`: there is none. Neither follows a symbolic link nor waits for a FIFO's writer.
+    /// Reads a file; `None`: no such file. Neither follows a symbolic link nor waits for a FIFO's
+    /// writer.
     ///
     /// # Errors
-    /// [`FileError::NotRegular`] if it is not a file; [`FileError::Io`] if it is not UTF-8, larger than 16 MiB, or can't be read.
+    /// [`FileError::NotRegular`]; [`FileError::Io`] also if it is not UTF-8 or is larger than 16
+    /// MiB.
     pub(crate) fn read(&self, name: &str) -> Result<Option<String>, FileError> {
         let Some(file) = self.open_file(name, OFlags::RDONLY)? else { return Ok(None) };
         let mut text = String::new();
@@ -243,7 +247,7 @@ impl StateDirectory {
         Ok(Some(text))
     }
 
-    /// Writes the file as a whole, with mode 0600.
+    /// Replaces the file, with mode 0600.
     ///
     /// # Errors
     /// As [`write`](self::write()).
@@ -251,16 +255,16 @@ impl StateDirectory {
         replace(&self.directory, &self.path_of(name), OsStr::new(name), text.as_bytes(), 0o600)
     }
 
-    /// Opens the file for reading and writing, to be locked; makes it, with mode 0600, if it is not there.
+    /// Opens a file for locking; creates it with mode 0600 if it is missing.
     ///
     /// # Errors
-    /// [`FileError::NotRegular`] if it is not a file, and [`FileError::Io`].
+    /// [`FileError::NotRegular`] and [`FileError::Io`].
     pub(crate) fn open_or_make(&self, name: &str) -> Result<File, FileError> {
         let file = self.open_file(name, OFlags::RDWR | OFlags::CREATE)?;
         file.ok_or_else(|| FileError::io(&self.path_of(name), Errno::NOENT))
     }
 
-    /// Removes the file, if it is there.
+    /// Removes the file if it exists.
     ///
     /// # Errors
     /// [`FileError::Io`].
@@ -287,7 +291,7 @@ impl StateDirectory {
     }
 }
 
-/// An empty path, as of `name` without a `/`, is the working directory.
+/// The parent of a name without `/` is an empty path: the working directory.
 fn is_directory(path: &Path) -> bool {
     path.as_os_str().is_empty() || path.is_dir()
 }
@@ -372,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_directory_is_written_by_one_user_alone() {
+    fn a_state_directory_that_others_may_write_to_is_refused() {
         let place = Place::new("state");
         let state = StateDirectory::open(&place.0.join("made")).unwrap();
         assert_eq!(place.0.join("made").metadata().unwrap().mode() & 0o7777, 0o700);

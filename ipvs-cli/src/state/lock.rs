@@ -1,7 +1,7 @@
-//! An advisory lock, so that those who change a director as a whole take turns.
+//! An advisory lock, so that runs of `ipvs-cli` change a director one after the other.
 //!
-//! It is a lock on a file for each network namespace, which goes with its holder however that ends. It is among runs of
-//! `ipvs-cli` with the same state directory. A program that does not take it, such as ipvsadm, is not kept out.
+//! A lock on a file for each network namespace, which the kernel releases when its holder ends. It
+//! works among runs with the same state directory. Other programs, such as ipvsadm, do not take it.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -13,34 +13,34 @@ use crate::escape;
 use crate::state;
 use crate::state::file::{FileError, StateDirectory};
 
-/// How often it is looked whether the lock is free.
+/// How often the lock is tried.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Held until it is dropped.
+/// The lock, held until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock(File);
 
-/// Why there is none.
+/// Why the lock was not taken.
 #[derive(Debug)]
 pub(crate) enum Denied {
-    /// Somebody else has it.
+    /// Another run has it.
     Held(Holder),
-    /// Nobody can have one: there is no place for its file.
+    /// Its file can't be created or locked.
     Unavailable(FileError),
 }
 
-/// Who has the lock, as they say.
+/// The run that has the lock, as its file names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
     text: String,
     /// For how long.
     held: Option<Duration>,
-    /// The process that somebody has stopped, so that it will not go on by itself.
+    /// Its process, if that is stopped by a signal and will not go on by itself.
     stopped: Option<u32>,
 }
 
 impl Holder {
-    /// For how long, and whether it is worth waiting for; empty if it has only just taken the lock.
+    /// How long it has had the lock, and whether it is stopped; empty if it has only just taken it.
     pub(crate) fn details(&self) -> String {
         let held = self.held.map_or_else(String::new, |held| format!(" for {} s", held.as_secs()));
         let stopped = self.stopped.map(|pid| format!(", but is stopped: `kill -CONT {pid}` lets it go on"));
@@ -55,8 +55,8 @@ impl fmt::Display for Holder {
 }
 
 impl Lock {
-    /// Takes the lock of this thread's network namespace. Waits until `until`, or, without one, as long as it takes; `waiting` is
-    /// called with the holder before each pause, and ends the wait with `false`.
+    /// Takes the lock of this thread's network namespace. Waits until `until`, or without a limit.
+    /// `waiting` is called with the holder before each pause, and ends the wait by returning false.
     pub(crate) fn take(
         directory: &Path,
         until: Option<Instant>,
@@ -67,7 +67,7 @@ impl Lock {
 
     fn take_at(path: &Path, until: Option<Instant>, waiting: &mut dyn FnMut(&Holder) -> bool) -> Result<Self, Denied> {
         let unavailable = |error| Denied::Unavailable(FileError::Io { path: path.to_owned(), error });
-        // Only a user who may write it can lock it.
+        // Locking needs the right to write.
         let mut file = open(path).map_err(Denied::Unavailable)?;
         loop {
             match file.try_lock() {
@@ -82,7 +82,7 @@ impl Lock {
                 }
             }
         }
-        // Who they are helps others, but is not needed.
+        // Others only read it for their messages, so an error is ignored.
         let _ = sign(&mut file);
         Ok(Lock(file))
     }
@@ -91,7 +91,8 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         let _ = self.0.set_len(0);
-        // Closing it does not do if another thread starts a program just now.
+        // Closing is not enough if another thread is starting a program, which inherits the
+        // descriptor.
         let _ = self.0.unlock();
     }
 }
@@ -104,7 +105,7 @@ fn open(path: &Path) -> Result<File, FileError> {
 fn sign(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
-    // In one piece, as others read it.
+    // In one write, as others may read it at any time.
     let words = std::env::args_os().map(|word| word.as_encoded_bytes().to_vec());
     file.write_all(signature(std::process::id(), words).as_bytes())
 }
@@ -123,22 +124,22 @@ fn holder(file: &mut File) -> Holder {
             let stopped = stopped_process(&text);
             Holder { text, held, stopped }
         }
-        // It has only just taken it.
+        // It has just taken the lock, and not signed yet.
         _ => Holder { text: "another ipvs-cli".to_owned(), held: None, stopped: None },
     }
 }
 
-/// The process that signed so, if it is stopped.
+/// The process that wrote this text, if it is stopped.
 fn stopped_process(text: &str) -> Option<u32> {
     let pid: u32 = text.strip_prefix("process ")?.split(' ').next()?.parse().ok()?;
     let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let words = words.strip_suffix(b"\0")?.split(|&byte| byte == 0).map(<[u8]>::to_vec);
-    // In a container the number may be that of another process here.
+    // The number may be that of another process if the holder is in a container.
     if signature(pid, words) != text {
         return None;
     }
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // Behind the name, which may have anything in it.
+    // The state follows the name, which may contain anything.
     stat.rsplit_once(") ")?.1.starts_with('T').then_some(pid)
 }
 
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn one_at_a_time_and_who_it_is() {
+    fn a_second_run_learns_who_holds_the_lock() {
         let place = Place::new("one");
         let now = Some(Instant::now());
         let first = place.take(now).unwrap();
@@ -181,24 +182,24 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_gets_it() {
+    fn a_waiting_run_gets_the_lock() {
         let place = Place::new("wait");
         let first = place.take(None).unwrap();
         let mut first = Some(first);
-        let mut heard = 0;
+        let mut waits = 0;
         Lock::take_at(&place.0, None, &mut |_| {
-            heard += 1;
+            waits += 1;
             first = None;
             true
         })
         .unwrap();
-        assert_eq!(heard, 1);
+        assert_eq!(waits, 1);
         let _held = place.take(None).unwrap();
         assert!(matches!(Lock::take_at(&place.0, None, &mut |_| false), Err(Denied::Held(_))), "it may give up");
     }
 
     #[test]
-    fn without_a_place_there_is_none() {
+    fn a_lock_needs_a_directory() {
         let nowhere = Path::new("/proc/nowhere/lock");
         assert!(matches!(Lock::take_at(nowhere, None, &mut |_| true), Err(Denied::Unavailable { .. })));
     }

@@ -1,4 +1,4 @@
-//! What files of the state directory are called, and what they are of.
+//! Names and first lines of the files in the state directory.
 
 pub(crate) mod file;
 pub(crate) mod lock;
@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use ipvs::Report;
 use ipvs::netns::NamespaceId;
 
-/// A number of this thread's network namespace, which no other has as long as this one is there.
+/// The number of this thread's network namespace, unique while the namespace exists.
 pub(crate) fn number() -> u64 {
     fs::metadata("/proc/thread-self/ns/net").map_or(0, |file| file.ino())
 }
@@ -21,12 +21,12 @@ pub(crate) fn file_name(kind: &str) -> String {
     format!("{}.{kind}", number())
 }
 
-/// What is wrong with a file whose first line has none.
+/// The error of a file without boot and namespace in its first line.
 pub(crate) const NO_EPOCH: &str =
     "the first line does not say of which boot and network namespace it is. To continue without it, remove the file";
 
-/// What a file of this boot and this network namespace starts with. A file that starts with anything else is of the past: the
-/// table that it was about is gone.
+/// The first line of files of this boot and this network namespace. A file with another first line
+/// is about a table that is gone.
 pub(crate) fn epoch() -> io::Result<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     let namespace = NamespaceId::of_this_thread().map_err(|error| io::Error::other(Report::new(&error).to_string()))?;

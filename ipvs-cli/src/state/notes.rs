@@ -1,10 +1,10 @@
 //! The weights that drained destinations had.
 //!
-//! The kernel has no place for them: a destination has a weight, which must be 0 now, and thresholds, which mean something. So
-//! they are noted in the state directory before the weight is set to 0. The file starts with the boot and the network namespace
-//! that it is of; with those of another boot or namespace it is void as a whole. A note is void as soon as a reading shows another
-//! weight than 0, or that the destination is gone. If a note is lost, `undrain` asks for the weight. A damaged line is reported and
-//! stays in the file until somebody removes it, as nobody knows which destination it keeps at weight 0.
+//! The kernel can't keep them: the weight of a drained destination is 0. So they are noted in a
+//! file of the state directory before the weight is set to 0. The first line names the boot and the
+//! network namespace; a file of another boot or namespace is void. A note is void once the
+//! destination is gone or has another weight than 0. Without a note, `undrain` requires the weight
+//! as an option. A damaged line is reported and kept, as the destination that it names is unknown.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,22 +21,23 @@ use crate::state::lock::Lock;
 /// The files of notes.
 const KIND: &str = "drained";
 
-/// The notes of one director, as they were read. Whoever saves them holds the lock of the network namespace.
+/// The notes of one director, as they were read. Saving them requires the lock of the network
+/// namespace.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
-    /// `None`: this director has no state directory, and nothing is kept.
+    /// `None`: nothing is kept.
     directory: Option<PathBuf>,
     weights: BTreeMap<(ServiceKey, SocketAddr), Weight>,
-    /// Lines that are no note, with their numbers.
+    /// Damaged lines, with their numbers.
     damaged: Vec<(usize, String)>,
     is_changed: bool,
 }
 
-/// Drops the notes that a command of ipvsadm's language has made void, which was just carried out.
+/// Drops the notes that this command, which was just executed, has made void.
 ///
-/// It does not wait for the lock: a note that stays is dropped by the next reading that shows another weight.
+/// Does not wait for the lock: the next reading drops a note that stays.
 pub(crate) fn drop_void(directory: &Path, command: &Command) {
-    // Mostly there is none, and to find the name of the file in it takes longer than this.
+    // Mostly there is no directory, and this is cheaper than finding the name of the file in it.
     if !directory.exists() {
         return;
     }
@@ -49,15 +50,15 @@ pub(crate) fn drop_void(directory: &Path, command: &Command) {
         return;
     }
     if let Ok(_turn) = Lock::take(directory, Some(Instant::now()), &mut |_| false) {
-        // It would be said where nobody asked for notes.
+        // The user did not ask for notes, so an error is not reported.
         let _ = follow().save();
     }
 }
 
-/// What each file starts with.
+/// The start of each file.
 const OF_SOME_BOOT: &str = "drained boot:";
 
-/// What the file of this boot and this namespace starts with.
+/// The first line of the file of this boot and namespace.
 fn first_line(directory: &Path) -> Result<String, FileError> {
     let epoch =
         state::epoch().map_err(|error| FileError::Io { path: directory.join(state::file_name(KIND)), error })?;

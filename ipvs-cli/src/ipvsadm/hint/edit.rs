@@ -1,4 +1,5 @@
-//! What an edit of ipvsadm's language has done beside what was asked: it replaces the whole configuration.
+//! What an edit of ipvsadm's language has done beside what was asked: it replaces the whole
+//! configuration.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,5 @@
-//! What a terminal is told in addition, where ipvsadm's own message leaves open what is wrong, or in which line.
+//! What a terminal is told in addition, where ipvsadm's own message leaves open what is wrong, or
+//! in which line.
 
 mod address;
 pub(crate) mod edit;

@@ -1,7 +1,8 @@
 //! The system's own answers, through `getent`.
 //!
-//! An error means that there is no `getent`; a question without answer is none. Keys that `getent` does not find it
-//! leaves out, so its answers are told apart by the address or port that they repeat.
+//! An error means that there is no `getent`; a question without answer is none. Keys that `getent`
+//! does not find it leaves out, so its answers are told apart by the address or port that they
+//! repeat.
 
 use std::ffi::OsStr;
 use std::io;
@@ -43,8 +44,9 @@ pub(super) fn ports(ports: &[u16], protocol: &str) -> io::Result<Vec<(u16, Name)
     Ok(found.map(|service| (service.port, service.name.into())).collect())
 }
 
-/// The IPv4 address of a host that `gethostbyname` gives first: what ipvsadm takes. It never asks for IPv6, and neither does this:
-/// where DNS is silent, that question alone takes as long as a name that nobody knows.
+/// The IPv4 address of a host that `gethostbyname` gives first: what ipvsadm takes. It never asks
+/// for IPv6, and neither does this: where DNS is silent, that question alone takes as long as a
+/// name that nobody knows.
 pub(super) fn address(name: &[u8]) -> io::Result<Option<Ipv4Addr>> {
     if name.is_empty() {
         return Ok(None);
@@ -53,14 +55,16 @@ pub(super) fn address(name: &[u8]) -> io::Result<Option<Ipv4Addr>> {
     let answer = ask(&["--no-addrconfig", "--no-idn", "ahostsv4"], name)?;
     match (answer.status, &addresses(&answer.text)[..]) {
         (FOUND, [address]) => Ok(Some(*address)),
-        // They are sorted by how near they are; `hosts` has them in their own order, if the host has none of IPv6.
+        // They are sorted by how near they are; `hosts` has them in their own order, if the host
+        // has none of IPv6.
         (FOUND, [nearest, ..]) => Ok(first(&ask(&["hosts"], name)?).or(Some(*nearest))),
         (FOUND | NOT_FOUND, _) => Ok(None),
         _ => address_of_older(name),
     }
 }
 
-/// Of a `getent` that does not know these options: then `ahostsv4` does not answer where no network is up.
+/// Of a `getent` that does not know these options: then `ahostsv4` does not answer where no network
+/// is up.
 fn address_of_older(name: &[u8]) -> io::Result<Option<Ipv4Addr>> {
     match first(&ask(&["ahostsv4"], name)?) {
         None => Ok(first(&ask(&["hosts"], name)?)),
@@ -103,7 +107,8 @@ struct Answer {
     text: Vec<u8>,
 }
 
-/// Its exit status when each key was found, and when one was not. Any other means that it did not understand the question.
+/// Its exit status when each key was found, and when one was not. Any other means that it did not
+/// understand the question.
 const FOUND: Option<i32> = Some(0);
 const NOT_FOUND: Option<i32> = Some(2);
 

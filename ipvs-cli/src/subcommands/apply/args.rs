@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::change::args::{Manner, Wanted};
+use crate::change::args::{DesiredArgs, Manner};
 
 const HELP: &str = "\
 Exit status: 0 done, or nothing to change; 1 wrong file, refused, over
@@ -20,7 +20,7 @@ Examples:
 #[command(after_help = HELP)]
 pub(crate) struct Apply {
     #[command(flatten)]
-    pub(crate) wanted: Wanted,
+    pub(crate) wanted: DesiredArgs,
     #[command(flatten)]
     pub(crate) manner: Manner,
 }

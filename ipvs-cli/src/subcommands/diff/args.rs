@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::change::args::Wanted;
+use crate::change::args::DesiredArgs;
 
 const HELP: &str = "\
 Exit status: 0 nothing differs; 1 something does; 2 trouble.
@@ -18,7 +18,7 @@ Examples:
 #[command(after_help = HELP)]
 pub(crate) struct Diff {
     #[command(flatten)]
-    pub(crate) wanted: Wanted,
+    pub(crate) wanted: DesiredArgs,
     /// A second file: show what changes from FILE to NEW; no director is asked
     #[arg(value_name = "NEW", conflicts_with_all = ["owner", "take", "undrain"])]
     pub(crate) new: Option<PathBuf>,

@@ -16,8 +16,8 @@ use ipvs::drain::{DrainStep, InUse};
 use self::sysctl::Settings;
 use self::targets::{Look, Outcome, Target};
 use crate::exit::Exit;
-use crate::session::turn::Turn;
-use crate::session::{Session, Trouble, UNCHANGED, Wait};
+use crate::session::guard::ChangeGuard;
+use crate::session::{Session, Trouble, Wait};
 use crate::state::notes::Notes;
 use crate::subcommands::servers::{Answer, check_zero, execute, log, note_refusing_services, select};
 
@@ -33,9 +33,9 @@ const NOT_DELETED: &str = "nothing more was deleted, and the weights are 0; --wa
 
 pub(super) fn run(drain: &Drain, session: &mut Session<'_, '_>) -> Exit {
     // Also while it waits, so that the weights can be reported.
-    let mut turn = Turn::new(None);
-    turn.protect(session.environment);
-    let clock = Clock { turn, deadline: drain.timeout.and_then(|limit| Instant::now().checked_add(limit)) };
+    let mut guard = ChangeGuard::new(None);
+    guard.protect(session.environment);
+    let clock = Clock { guard, deadline: drain.timeout.and_then(|limit| Instant::now().checked_add(limit)) };
     let done = drain_them(drain, session, &clock);
     log("drain", &done, &drain.common.logging, session);
     let status = session.finish(done.map(|(status, _)| status), Exit::No);
@@ -57,13 +57,13 @@ enum End {
 
 /// What bounds the waiting.
 struct Clock {
-    turn: Turn,
+    guard: ChangeGuard,
     deadline: Option<Instant>,
 }
 
 impl Clock {
     fn signal(&self) -> Option<i32> {
-        self.turn.signal()
+        self.guard.signal()
     }
 
     fn end(&self) -> Option<End> {
@@ -152,7 +152,7 @@ fn quiesce(
     clock: &Clock,
 ) -> Result<(Notes, Option<Trouble>), Trouble> {
     let is_over = || clock.end().is_some();
-    let wait = Wait { patience: drain.common.wait, otherwise: UNCHANGED, is_over: &is_over };
+    let wait = Wait { is_over: &is_over, ..Wait::new(drain.common.wait) };
     let _lock = session.lock(&wait)?;
     let (mut notes, unread) = match session.read_notes() {
         Ok(notes) => (notes, None),
@@ -229,7 +229,7 @@ fn delete(
     }
     // The time for connections may be over; another ipvs-cli is waited for all the same.
     let is_over = || clock.signal().is_some();
-    let wait = Wait { patience: drain.common.wait, otherwise: NOT_DELETED, is_over: &is_over };
+    let wait = Wait { is_over: &is_over, otherwise: NOT_DELETED, ..Wait::new(drain.common.wait) };
     let _lock = session.lock(&wait)?;
     let mut notes = session.notes();
     for service in targets.chunk_by_mut(|one, next| one.drain.service() == next.drain.service()) {

@@ -15,7 +15,7 @@ use ipvs::desired::parts::Fields;
 use crate::arguments::packets::{Packets, written};
 use crate::desired::group;
 use crate::exit::Exit;
-use crate::session::journal::{Logging, Outcome, Record};
+use crate::session::journal::{LogOutcome, Logging, Record};
 use crate::session::json;
 use crate::session::{Session, Trouble, Wait};
 use crate::subcommands::findings::marks;
@@ -48,7 +48,7 @@ impl Marks {
     }
 
     fn add(&self, add: &Add, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
-        let mut turn = session.take_turn(&Wait::new(add.common.wait))?;
+        let mut guard = session.guard(&Wait::new(add.common.wait))?;
         let mut backend = self.open()?;
         let mut rules = backend.list().map_err(trouble)?;
         let mark = match add.mark {
@@ -66,7 +66,7 @@ impl Marks {
                 rules.push(rule);
             }
         }
-        turn.protect(session.environment);
+        guard.protect(session.environment);
         let change = backend.apply(&rules);
         log(session, &add.common.logging, "added", &rules[known..], &change);
         let change = change.map_err(trouble)?;
@@ -94,9 +94,9 @@ impl Marks {
     }
 
     fn delete(&self, delete: &Delete, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
-        let mut turn = session.take_turn(&Wait::new(delete.common.wait))?;
+        let mut guard = session.guard(&Wait::new(delete.common.wait))?;
         let mut backend = self.open()?;
-        turn.protect(session.environment);
+        guard.protect(session.environment);
         if delete.all {
             // Even what another program has made unreadable.
             let rules = backend.list().unwrap_or_default();
@@ -131,8 +131,8 @@ fn log(
     let rules = rules.iter().map(written).collect::<Vec<_>>().join("; ");
     let (outcome, detail) = match change {
         Ok(false) => return,
-        Ok(true) => (Outcome::Done, format!("{verb}: {rules}")),
-        Err(error) => (Outcome::Failed, format!("{error}; to be {verb}: {rules}")),
+        Ok(true) => (LogOutcome::Done, format!("{verb}: {rules}")),
+        Err(error) => (LogOutcome::Failed, format!("{error}; to be {verb}: {rules}")),
     };
     session.log(logging, &Record { subcommand: "mark", file: None, outcome, detail: &detail });
 }

@@ -14,7 +14,7 @@ use crate::env::Environment;
 use crate::escape;
 use crate::exit::Exit;
 use crate::io::FileInput;
-use crate::session::journal::{Outcome, Record};
+use crate::session::journal::{LogOutcome, Record};
 use crate::session::{Session, Trouble};
 
 pub(super) use args::Restore;
@@ -61,8 +61,8 @@ fn run_lines(
     }
     let status = dropin::ipvsadm_restore(environment, director);
     let (outcome, detail) = match status {
-        Exit::Success => (Outcome::Done, "line by line".to_owned()),
-        _ => (Outcome::Failed, format!("line by line, exit status {}; part of it may be done", u8::from(status))),
+        Exit::Success => (LogOutcome::Done, "line by line".to_owned()),
+        _ => (LogOutcome::Failed, format!("line by line, exit status {}; part of it may be done", u8::from(status))),
     };
     let record = Record { subcommand: "restore", file, outcome, detail: &detail };
     Session::new(environment, director, true).log(&restore.manner.common.logging, &record);

@@ -10,7 +10,7 @@ use ipvs::desired::parts::{Fields, Scalar};
 use ipvs::{Command, DestinationState, Errno, Error, Report, ServiceKey, Weight};
 
 use crate::exit::Exit;
-use crate::session::journal::{Logging, Outcome as Logged, Record};
+use crate::session::journal::{LogOutcome, Logging, Record};
 use crate::session::{Session, Trouble};
 
 pub(super) use args::Servers;
@@ -24,9 +24,9 @@ pub(super) fn log(
     session: &Session<'_, '_>,
 ) {
     let (outcome, detail) = match done {
-        Ok((Exit::Success, what)) => (Logged::Done, what.clone()),
-        Ok((_, what)) => (Logged::Failed, what.clone()),
-        Err(trouble @ Trouble::Kernel(_)) => (Logged::Failed, trouble.text()),
+        Ok((Exit::Success, what)) => (LogOutcome::Done, what.clone()),
+        Ok((_, what)) => (LogOutcome::Failed, what.clone()),
+        Err(trouble @ Trouble::Kernel(_)) => (LogOutcome::Failed, trouble.text()),
         Err(_) => return,
     };
     session.log(logging, &Record { subcommand, file: None, outcome, detail: &detail });

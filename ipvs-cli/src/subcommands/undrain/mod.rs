@@ -37,7 +37,7 @@ pub(super) fn run(undrain: &Undrain, session: &mut Session<'_, '_>) -> Exit {
 }
 
 fn give_back(undrain: &Undrain, session: &mut Session<'_, '_>) -> Result<(Exit, String), Trouble> {
-    let mut turn = session.take_turn(&Wait::new(undrain.common.wait))?;
+    let mut guard = session.guard(&Wait::new(undrain.common.wait))?;
     let mut notes = session.notes();
     let mut fates = Vec::new();
     let mut commands = Vec::new();
@@ -54,7 +54,7 @@ fn give_back(undrain: &Undrain, session: &mut Session<'_, '_>) -> Result<(Exit, 
         }
         fates.push((key, at, fate));
     }
-    turn.protect(session.environment);
+    guard.protect(session.environment);
     let (answers, trouble) = execute(&commands, session)?;
     let restored = fates.iter_mut().filter(|(_, _, fate)| matches!(fate, Fate::Restored(_)));
     for (((_, _, fate), command), answer) in restored.zip(&commands).zip(answers) {

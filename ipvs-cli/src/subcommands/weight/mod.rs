@@ -30,7 +30,7 @@ fn set(
     weight: Weight,
     session: &mut Session<'_, '_>,
 ) -> Result<(Exit, String), Trouble> {
-    let mut turn = session.take_turn(&Wait::new(options.common.wait))?;
+    let mut guard = session.guard(&Wait::new(options.common.wait))?;
     let mut notes = session.notes();
     let selected = select(session, servers, &mut |key, states| notes.review(key, states))?;
     if weight == Weight::ZERO && !options.force {
@@ -47,7 +47,7 @@ fn set(
         }
         commands.push(Command::EditDestination(key, destination.with_weight(weight)));
     }
-    turn.protect(session.environment);
+    guard.protect(session.environment);
     let (answers, trouble) = execute(&commands, session)?;
     let status = Answer::status(&answers);
     let mut answered = HashMap::new();

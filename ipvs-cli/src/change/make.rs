@@ -10,16 +10,16 @@ use ipvs::{
 };
 
 use crate::exit::Exit;
-use crate::session::progress::Display;
-use crate::session::turn::Turn;
+use crate::session::guard::ChangeGuard;
+use crate::session::progress::ProgressLine;
 
 /// How a change is made.
 pub(crate) struct ApplyOptions<'d> {
     /// Protected, if there is anything to change.
-    pub(crate) turn: &'d Turn,
-    /// When it has to be done.
+    pub(crate) guard: &'d ChangeGuard,
+    /// When to give up and undo.
     pub(crate) deadline: Option<Instant>,
-    pub(crate) display: &'d Display,
+    pub(crate) display: &'d ProgressLine,
 }
 
 /// A change that was not made.
@@ -45,12 +45,12 @@ impl ApplyError {
         }
     }
 
-    /// Did somebody want it to end, rather than that something went wrong?
+    /// Was it a signal or the deadline, rather than a failure?
     pub(crate) fn is_interrupted(&self) -> bool {
         self.interrupted.is_some()
     }
 
-    /// What to do about the state that the director is in, if that is not as it was.
+    /// What the user can do if the director is not as it was before.
     pub(crate) fn advice(&self) -> Option<&'static str> {
         match self.unmade.state {
             DirectorState::Partial | DirectorState::Unknown => {
@@ -75,8 +75,9 @@ impl fmt::Display for ApplyError {
     }
 }
 
-/// Makes the change, and that of the mark rules in its middle, or leaves the director as it was, if that is possible.
-pub(crate) fn carry_out(
+/// Makes the change, calling `hook` between additions and deletions, or restores the director if
+/// that is possible.
+pub(crate) fn make_change(
     change: &Change,
     hook: impl FnMut(Phase) -> Result<(), String>,
     client: &mut Client,
@@ -96,7 +97,7 @@ pub(crate) fn carry_out(
 
 fn interruption(options: &ApplyOptions<'_>) -> Option<Interrupted> {
     let is_late = || options.deadline.is_some_and(|until| Instant::now() >= until);
-    options.turn.signal().map(Interrupted::Signal).or_else(|| is_late().then_some(Interrupted::Late))
+    options.guard.signal().map(Interrupted::Signal).or_else(|| is_late().then_some(Interrupted::Late))
 }
 
 fn describe(Progress { phase, done, total }: Progress) -> String {

@@ -1,27 +1,29 @@
-//! The right to change a director.
+//! What is held while a director is changed.
 
 use crate::env::signals::Signals;
 use crate::env::{Environment, broken_pipe};
 use crate::state::lock::Lock;
 
-/// Keeps other runs of ipvs-cli away from the director, and, once something is sent, signals and closed pipes from ending
-/// this one midway.
+/// Keeps other runs of ipvs-cli away from the director, and keeps signals and closed pipes from
+/// ending this run midway.
 #[derive(Debug)]
-pub(crate) struct Turn {
-    /// `None` where there is none to take.
+pub(crate) struct ChangeGuard {
+    /// `None` where no lock can be taken.
     _lock: Option<Lock>,
     signals: Option<Signals>,
 }
 
-impl Turn {
+impl ChangeGuard {
     pub(crate) fn new(lock: Option<Lock>) -> Self {
-        Turn { _lock: lock, signals: None }
+        ChangeGuard { _lock: lock, signals: None }
     }
 
-    /// Must be called before the first command is sent. Until then a signal may end the process, as nothing has changed.
+    /// Call it before the first command is sent. Until then a signal ends the process, as nothing
+    /// has changed.
     pub(crate) fn protect(&mut self, environment: &Environment<'_>) {
         if environment.owns_process && self.signals.is_none() {
-            // Without handlers a signal ends the process midway, and the next run completes the change.
+            // If this fails, a signal ends the process midway, and the next run completes the
+            // change.
             self.signals = Signals::register().ok();
             broken_pipe::ignore_broken_pipe();
         }
