@@ -32,7 +32,7 @@ pub(crate) struct Session<'a, 's> {
 }
 
 /// What is so if the lock is not to be had, and what to do.
-pub(crate) const UNCHANGED: &str = "nothing was changed; --wait SECONDS waits longer";
+const UNCHANGED: &str = "nothing was changed; --wait SECONDS waits longer";
 
 /// How long to wait for the lock.
 #[derive(Clone, Copy)]
