@@ -33,8 +33,6 @@ const ENOUGH_FOR_DETAILS: u16 = 12;
 
 /// The names of services have what others leave, but not less, nor more than the longest needs.
 const NAME: std::ops::RangeInclusive<usize> = 24..=50;
-/// All but the name, with a short curve.
-const OTHERS: usize = 56;
 
 const COLUMNS: [(Column, &str, usize); 6] = [
     (Column::Service, "SERVICE", 0),
@@ -44,6 +42,16 @@ const COLUMNS: [(Column, &str, usize); 6] = [
     (Column::BytesIn, "B/s IN", 8),
     (Column::BytesOut, "OUT", 6),
 ];
+
+/// All but the name, with the scheduler and a short curve.
+const OTHERS: usize = {
+    let (mut all, mut at) = (15, 1);
+    while at < COLUMNS.len() {
+        all += 1 + COLUMNS[at].2;
+        at += 1;
+    }
+    all
+};
 
 const KEYS: &str = "q quit  ↑↓ select  s sort  r reverse  / filter  ⏎ details  c conns  space pause";
 const KEYS_ASCII: &str = "q quit  j k select  s sort  r reverse  / filter  Enter details  c conns";
