@@ -1,10 +1,11 @@
 //! Desired states, read and written: what is written is read as the same, and what is wrong is refused with its place.
 
+#[path = "../../../ipvs/tests/desired/cases.rs"]
+mod cases;
 mod damaged;
 mod docs;
 mod identity;
 mod same;
-mod schema;
 mod strategies;
 mod understood;
 mod wrong;

@@ -6,7 +6,7 @@ use ipvs::desired::{WriteOptions, write_json};
 use ipvs::{Behaviors, Table};
 use serde_json::{Map, Value, json};
 
-use crate::strategies::director;
+use crate::director;
 
 const TABLES: [&str; 7] = ["", "timeouts", "daemon", "service", "group", "destination", "tunnel"];
 
@@ -73,7 +73,7 @@ fn made(text: &str) -> Table {
     // Of all kernels, one that refuses the least.
     let behaviors = director().behaviors().difference(Behaviors::SIGNED_UPPER_THRESHOLD);
     let director = director().with_behaviors(behaviors);
-    crate::read("made", text).and_then(|desired| Ok(desired.state.table(&director)?)).unwrap_or_else(problems)
+    crate::read("made", text).and_then(|desired| Ok(desired.table(&director)?)).unwrap_or_else(problems)
 }
 
 fn refusal(text: &str) -> String {
