@@ -22,7 +22,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use network::{Network, SERVERS, VIRTUAL};
-use traffic::{Clients, Report, serve};
+use traffic::{Clients, Report};
 
 #[path = "reload/network.rs"]
 mod network;
@@ -69,7 +69,7 @@ fn run(arguments: &str) -> (i32, String) {
 /// Removes a server while 30 connections are in use, a third of them to it, and new ones come all the time.
 fn remove_under_load(remove: impl FnOnce() + Send) -> Report {
     let network = Network::build();
-    serve(&network);
+    network.serve();
     network.on_director(|| {
         let mut client = Client::connect().unwrap();
         add(&mut client, Service::new(key()), &SERVERS);

@@ -3,8 +3,8 @@
 //! All end with a reset, which the director forgets in ten seconds; after an orderly end it is two minutes.
 
 use std::fmt;
-use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
@@ -13,10 +13,7 @@ use std::time::{Duration, Instant};
 use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::network::{Network, SERVERS, VIRTUAL};
-
-/// A connection that waits for its echo for so long is lost.
-const LOST: Duration = Duration::from_secs(15);
+use crate::network::{Network, ask, connect};
 
 /// What became of the connections.
 #[derive(Debug, Default)]
@@ -48,7 +45,7 @@ impl Clients {
     pub(crate) fn start(network: &Network, uses: impl IntoIterator<Item = Duration> + Send) -> Self {
         let start = || {
             network.enter_client();
-            let connections: Vec<_> = uses.into_iter().map(|time| (connect().unwrap(), time)).collect();
+            let connections: Vec<_> = uses.into_iter().map(|time| (connect_once().unwrap(), time)).collect();
             let (stop, made) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
             let (also_stop, also_made) = (Arc::clone(&stop), Arc::clone(&made));
             let short = thread::spawn(move || new_ones(&also_stop, &also_made));
@@ -82,45 +79,12 @@ impl Clients {
     }
 }
 
-/// Starts the real servers; their threads end with the process.
-pub(crate) fn serve(network: &Network) {
-    let start = || {
-        network.enter_servers();
-        for server in SERVERS {
-            let listener = TcpListener::bind(server).unwrap();
-            thread::spawn(move || {
-                for connection in listener.incoming().flatten() {
-                    thread::spawn(move || drop(echo(connection)));
-                }
-            });
-        }
-    };
-    thread::scope(|scope| scope.spawn(start).join().unwrap());
-}
-
-fn echo(mut connection: TcpStream) -> io::Result<()> {
-    let mut buffer = [0; 64];
-    loop {
-        match connection.read(&mut buffer)? {
-            0 => return Ok(()),
-            length => connection.write_all(&buffer[..length])?,
-        }
-    }
-}
-
-/// One that has been answered.
-fn connect() -> io::Result<TcpStream> {
-    let mut connection = TcpStream::connect_timeout(&VIRTUAL, LOST)?;
-    connection.set_nodelay(true)?;
-    connection.set_read_timeout(Some(LOST))?;
+/// A connection that was answered, and will end with a reset.
+fn connect_once() -> io::Result<TcpStream> {
+    let mut connection = connect()?;
     setsockopt(&connection, sockopt::Linger, &linger { l_onoff: 1, l_linger: 0 })?;
     ask(&mut connection)?;
     Ok(connection)
-}
-
-fn ask(connection: &mut TcpStream) -> io::Result<()> {
-    connection.write_all(b"?")?;
-    connection.read_exact(&mut [0])
 }
 
 fn hold(mut connection: TcpStream, time: Duration) -> io::Result<()> {
@@ -136,7 +100,7 @@ fn hold(mut connection: TcpStream, time: Duration) -> io::Result<()> {
 fn new_ones(stop: &AtomicBool, made: &AtomicU64) -> u64 {
     let mut failed = 0;
     while !stop.load(Relaxed) {
-        match connect() {
+        match connect_once() {
             Ok(_) => _ = made.fetch_add(1, Relaxed),
             Err(_) => failed += 1,
         }

@@ -1,9 +1,11 @@
 //! A client, a director and real servers, each in a network namespace of its own.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 
@@ -32,6 +34,9 @@ ip netns exec $D sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'
 # A client makes thousands of connections.
 ip netns exec $C sh -c 'echo 1 > /proc/sys/net/ipv4/tcp_tw_reuse; echo 10000 65000 > /proc/sys/net/ipv4/ip_local_port_range'
 ";
+
+/// A connection that waits this long for its echo is lost.
+const LOST: Duration = Duration::from_secs(15);
 
 /// The namespaces; gone when it is dropped.
 pub(crate) struct Network {
@@ -74,15 +79,51 @@ impl Network {
         self.enter(0);
     }
 
-    /// Moves this thread to the real servers.
-    pub(crate) fn enter_servers(&self) {
-        self.enter(2);
+    /// Starts real servers that echo; their threads end with the process.
+    pub(crate) fn serve(&self) {
+        let start = || {
+            self.enter(2);
+            for server in SERVERS {
+                let listener = TcpListener::bind(server).unwrap();
+                thread::spawn(move || {
+                    for connection in listener.incoming().flatten() {
+                        thread::spawn(move || drop(echo(connection)));
+                    }
+                });
+            }
+        };
+        thread::scope(|scope| scope.spawn(start).join().unwrap());
     }
 
     fn enter(&self, which: usize) {
         let namespace = File::open(format!("/run/netns/{}", self.names[which])).unwrap();
         setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
     }
+}
+
+fn echo(mut connection: TcpStream) -> io::Result<()> {
+    connection.set_nodelay(true)?;
+    let mut buffer = [0; 64];
+    loop {
+        match connection.read(&mut buffer)? {
+            0 => return Ok(()),
+            length => connection.write_all(&buffer[..length])?,
+        }
+    }
+}
+
+/// Connects this thread's machine to the virtual service.
+pub(crate) fn connect() -> io::Result<TcpStream> {
+    let connection = TcpStream::connect_timeout(&VIRTUAL, LOST)?;
+    connection.set_nodelay(true)?;
+    connection.set_read_timeout(Some(LOST))?;
+    Ok(connection)
+}
+
+/// Has one byte echoed.
+pub(crate) fn ask(connection: &mut TcpStream) -> io::Result<()> {
+    connection.write_all(b"?")?;
+    connection.read_exact(&mut [0])
 }
 
 impl Drop for Network {

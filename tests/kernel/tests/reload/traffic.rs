@@ -1,20 +1,16 @@
 //! Real servers that echo, a stream of short connections, and long ones that are used all the time.
 
 use std::fmt;
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::network::{Network, SERVERS, VIRTUAL};
+use crate::network::{Network, ask, connect};
 
 /// The number of connections that stay open.
 const LONG: usize = 20;
-
-/// A connection that does nothing for so long is lost.
-const LOST: Duration = Duration::from_secs(15);
 
 /// What became of the connections.
 #[derive(Debug)]
@@ -61,7 +57,7 @@ pub(crate) struct Clients {
 impl Clients {
     /// Starts servers and clients; the long connections are up when it returns.
     pub(crate) fn start(network: &Network) -> Self {
-        thread::scope(|scope| scope.spawn(|| serve(network)).join().unwrap());
+        network.serve();
         thread::scope(|scope| {
             let start = || {
                 network.enter_client();
@@ -97,42 +93,6 @@ impl Clients {
             counted: 0,
         }
     }
-}
-
-/// Starts the real servers; their threads end with the process.
-fn serve(network: &Network) {
-    network.enter_servers();
-    for server in SERVERS {
-        let listener = TcpListener::bind(server).unwrap();
-        thread::spawn(move || {
-            for connection in listener.incoming().flatten() {
-                thread::spawn(move || drop(echo(connection)));
-            }
-        });
-    }
-}
-
-fn echo(mut connection: TcpStream) -> io::Result<()> {
-    connection.set_nodelay(true)?;
-    let mut buffer = [0; 64];
-    loop {
-        match connection.read(&mut buffer)? {
-            0 => return Ok(()),
-            length => connection.write_all(&buffer[..length])?,
-        }
-    }
-}
-
-fn connect() -> io::Result<TcpStream> {
-    let connection = TcpStream::connect_timeout(&VIRTUAL, LOST)?;
-    connection.set_nodelay(true)?;
-    connection.set_read_timeout(Some(LOST))?;
-    Ok(connection)
-}
-
-fn ask(connection: &mut TcpStream) -> io::Result<()> {
-    connection.write_all(b"?")?;
-    connection.read_exact(&mut [0])
 }
 
 /// One short connection after the other.
