@@ -1,4 +1,5 @@
-//! A desired state in any notation: it is a state, which is written and read as the same, or it is wrong somewhere.
+//! A desired state in any notation: it is a state, which is written and read as the same, or it is
+//! wrong somewhere.
 
 #![no_main]
 

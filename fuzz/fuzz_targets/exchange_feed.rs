@@ -1,6 +1,7 @@
 //! What the kernel could answer: to a window of commands, or to a query.
 //!
-//! The first byte says how many commands were sent; 0 is a query. Datagrams follow, each behind its length in two bytes.
+//! The first byte says how many commands were sent; 0 is a query. Datagrams follow, each behind its
+//! length in two bytes.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! A line of iptables: understood and printed as one that is read as the same, or refused at a word of it.
+//! A line of iptables: understood and printed as one that is read as the same, or refused at a word
+//! of it.
 
 #![no_main]
 

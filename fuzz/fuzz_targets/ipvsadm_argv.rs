@@ -1,4 +1,5 @@
-//! The arguments of ipvsadm, one per line: refused with a message, or executed on an in-memory kernel.
+//! The arguments of ipvsadm, one per line: refused with a message, or executed on an in-memory
+//! kernel.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! What the kernel could send about a table of nftables: its chains, rules, sets and elements, each in a datagram behind its length
-//! in two bytes.
+//! What the kernel could send about a table of nftables: its chains, rules, sets and elements, each
+//! in a datagram behind its length in two bytes.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! What the kernel could answer to `getsockopt`: services, destinations, sync daemons, or too little.
+//! What the kernel could answer to `getsockopt`: services, destinations, sync daemons, or too
+//! little.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! Standard input of `ipvsadm -R` and `ipvsadm-restore`: the same comes of it at once and in pieces.
+//! Standard input of `ipvsadm -R` and `ipvsadm-restore`: the same comes of it at once and in
+//! pieces.
 
 #![no_main]
 

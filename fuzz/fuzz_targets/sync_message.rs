@@ -1,4 +1,5 @@
-//! A datagram of a sync daemon: a message that is the same after it was written and read again, or an error.
+//! A datagram of a sync daemon: a message that is the same after it was written and read again, or
+//! an error.
 
 #![no_main]
 

@@ -74,8 +74,8 @@ impl Resolve for FewNames {
 
 /// A system that knows no names, and whether it was asked for one.
 ///
-/// The whole program asks the real system, which would ask the network: slow, and not the same twice. So only lines that
-/// need no names are given to it.
+/// The whole program asks the real system, which would ask the network: slow, and not the same
+/// twice. So only lines that need no names are given to it.
 #[derive(Debug, Default)]
 pub struct NoNames {
     asked: bool,

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// Methods of `AsyncClient` that are methods of another type where the client blocks: `Change::apply` and `apply_with`.
+/// Methods of `AsyncClient` that are methods of another type where the client blocks:
+/// `Change::apply` and `apply_with`.
 const OF_A_CHANGE: [&str; 2] = ["apply", "apply_with"];
 
-/// The names of the public functions in all `impl` blocks of a type, in the source under this directory.
+/// The names of the public functions in all `impl` blocks of a type, in the source under this
+/// directory.
 fn methods(directory: &Path, of: &str, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

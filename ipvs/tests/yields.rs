@@ -1,4 +1,5 @@
-//! The asynchronous client lets other tasks run while it works on large tables, and can be stopped whenever it does.
+//! The asynchronous client lets other tasks run while it works on large tables, and can be stopped
+//! whenever it does.
 
 use std::future::Future;
 use std::ops::ControlFlow;
@@ -30,7 +31,8 @@ fn planner() -> Planner {
     Planner::new().only_services()
 }
 
-/// One step of the work, from one yield to the next: a function of its own, for callgrind to count it.
+/// One step of the work, from one yield to the next: a function of its own, for callgrind to count
+/// it.
 #[inline(never)]
 fn poll_once<F: Future>(work: Pin<&mut F>) -> Poll<F::Output> {
     work.poll(&mut Context::from_waker(Waker::noop()))
@@ -107,7 +109,8 @@ fn a_task_of_the_same_thread_runs_meanwhile() {
     assert!(turns > 500, "{turns}");
 }
 
-/// Wherever it yields, it can be dropped, and the director is then between what it was and what was desired.
+/// Wherever it yields, it can be dropped, and the director is then between what it was and what was
+/// desired.
 #[test]
 fn a_reconcile_can_be_dropped_at_each_yield() {
     let (from, to) = (table(60, 2), table(40, 3));
@@ -152,8 +155,9 @@ fn reweighted(table: &Table) -> Table {
     other
 }
 
-/// What `cargo lab bench --yields` counts: the instructions of each step. Each test is one call of a client, between what prepares it
-/// and a last step of nothing, which sets apart what comes after it.
+/// What `cargo lab bench --yields` counts: the instructions of each step. Each test is one call of
+/// a client, between what prepares it and a last step of nothing, which sets apart what comes after
+/// it.
 mod counted {
     use super::*;
 

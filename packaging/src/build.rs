@@ -38,7 +38,8 @@ pub(crate) fn workspace() -> Result<PathBuf> {
     root.canonicalize().context(|| format!("find the workspace at {}", root.display()))
 }
 
-/// Builds ipvs-cli for a machine, this one unless another is named, in cargo's directory or another.
+/// Builds ipvs-cli for a machine, this one unless another is named, in cargo's directory or
+/// another.
 pub(crate) fn release(workspace: &Path, target: Option<&str>, directory: Option<&Path>) -> Result<Built> {
     let target = match target {
         Some(target) => target.to_owned(),

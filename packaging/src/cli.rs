@@ -30,7 +30,8 @@ pub(crate) struct Cli {
     /// Only lay out the files in a new directory, for packages of other kinds
     #[arg(long, value_name = "DIR", conflicts_with = "out")]
     tree: Option<PathBuf>,
-    /// Build everything a second time, in a new target directory, and fail if the package differs by a byte; minutes
+    /// Build everything a second time, in a new target directory, and fail if the package differs
+    /// by a byte; minutes
     #[arg(long, conflicts_with = "tree")]
     twice: bool,
 }

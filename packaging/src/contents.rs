@@ -41,7 +41,8 @@ pub(crate) fn put(package: &Package, program: &Path, workspace: &Path, tree: &Tr
 
 fn put_documentation(package: &Package, workspace: &Path, tree: &Tree) -> Result<()> {
     for page in manual::pages(package.date) {
-        // Debian's ipvsadm has pages of these names: update-alternatives gives ipvs-cli's pages those names.
+        // Debian's ipvsadm has pages of these names: update-alternatives gives ipvs-cli's pages
+        // those names.
         let own = if page.name == NAME { String::new() } else { format!(".{NAME}") };
         tree.compressed(&format!("usr/share/man/man8/{}{own}.8.gz", page.name), &page.text)?;
     }

@@ -1,4 +1,5 @@
-//! What the package says about itself: control file, changelog, checksums, and the scripts for dpkg.
+//! What the package says about itself: control file, changelog, checksums, and the scripts for
+//! dpkg.
 
 use std::process::{Command, Stdio};
 
@@ -14,10 +15,12 @@ pub(crate) const NAME: &str = "ipvs-cli";
 const MAINTAINER: &str = "The ipvs contributors <contributors@ipvs.invalid>";
 /// Empty until the repository is public.
 const HOMEPAGE: &str = env!("CARGO_PKG_REPOSITORY");
-/// The version of ipvsadm, as Debian counts, that the program stands in for: programs that depend on it are content.
+/// The version of ipvsadm, as Debian counts, that the program stands in for: programs that depend
+/// on it are content.
 const STANDS_IN_FOR: &str = "ipvsadm (= 1:1.31)";
 
-/// Files of the control archive that are shipped as they stand; the scripts of them are run by dpkg.
+/// Files of the control archive that are shipped as they stand; the scripts of them are run by
+/// dpkg.
 const CONTROL_FILES: [(&str, &str, Mode); 5] = [
     ("conffiles", include_str!("../debian/conffiles"), Mode::Data),
     ("postinst", include_str!("../debian/postinst"), Mode::Program),

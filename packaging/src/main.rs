@@ -1,7 +1,7 @@
 //! `cargo debian`: builds the Debian package of ipvs-cli.
 //!
-//! Manual pages and completions are made here, from the same table of options as `ipvsadm -h`. `packaging/debian` has
-//! what is shipped as it stands.
+//! Manual pages and completions are made here, from the same table of options as `ipvsadm -h`.
+//! `packaging/debian` has what is shipped as it stands.
 
 mod archive;
 mod build;

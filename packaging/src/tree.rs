@@ -69,7 +69,8 @@ impl Tree {
         Ok(sum)
     }
 
-    /// Calls a function with each file, in an order that never changes: its path from the root, and the whole one.
+    /// Calls a function with each file, in an order that never changes: its path from the root, and
+    /// the whole one.
     pub(crate) fn each_file(&self, visit: &mut dyn FnMut(&Path, &Path) -> Result<()>) -> Result<()> {
         walk(&self.root, &self.root, visit)
     }

@@ -1,4 +1,5 @@
-//! The package on a Debian: installed, upgraded and removed in a throwaway root directory, inside a guest of the lab.
+//! The package on a Debian: installed, upgraded and removed in a throwaway root directory, inside a
+//! guest of the lab.
 //!
 //! Each test is a script in `guest/`, which fails with the words of what went wrong.
 
@@ -42,7 +43,8 @@ fn in_guest(script: &str, arguments: &[&str]) {
 fn in_guest_of(kernel: Option<&str>, script: &str, arguments: &[&str]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest").join(script);
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // Build scripts that look at what this cargo says of this package would run again, and the lab be compiled each time.
+    // Build scripts that look at what this cargo says of this package would run again, and the lab
+    // be compiled each time.
     for (name, _) in
         env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
     {

@@ -40,7 +40,8 @@ fn run(kernel: &mut Director, line: &str, mut stdin: &[u8]) -> (u8, Vec<u8>) {
     (ipvs_cli::run(&argv, &mut environment, kernel), stdout)
 }
 
-/// What the director shows of itself is what it has, whatever its kernel has beside what is in the Linux tree.
+/// What the director shows of itself is what it has, whatever its kernel has beside what is in the
+/// Linux tree.
 fn shown_and_applied_is_nothing(table: &Table, show: &str) -> Result<(), TestCaseError> {
     let mut kernel = Director::with(Client::fake(table.clone()));
     let (status, text) = run(&mut kernel, show, b"");
@@ -123,7 +124,8 @@ proptest! {
 
 }
 
-/// The library's JSON of a table is the program's: `diff -` and `apply -` take it, and it takes what `show` writes.
+/// The library's JSON of a table is the program's: `diff -` and `apply -` take it, and it takes
+/// what `show` writes.
 #[test]
 fn the_json_of_the_library_is_that_of_the_program() {
     let text =

@@ -1,4 +1,5 @@
-//! Desired states, read and written: what is written is read as the same, and what is wrong is refused with its place.
+//! Desired states, read and written: what is written is read as the same, and what is wrong is
+//! refused with its place.
 
 #[path = "../../../ipvs/tests/desired/cases.rs"]
 mod cases;

@@ -1,4 +1,5 @@
-//! A text that says of services what the director holds desires the same, whether they are read or only compared.
+//! A text that says of services what the director holds desires the same, whether they are read or
+//! only compared.
 
 use ipvs::Table;
 use ipvs::desired::Problem;

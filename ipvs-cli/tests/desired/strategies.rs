@@ -16,7 +16,8 @@ use proptest::prelude::*;
 const OWN_SCHEDULERS: [&str; 3] = ["own", "rr2", "fifteen-letters"];
 const OWN_ENGINES: [&str; 2] = ["quic", "sixteen-letters-"];
 
-/// An empty director with a network, whose kernel has schedulers and persistence engines of its own.
+/// An empty director with a network, whose kernel has schedulers and persistence engines of its
+/// own.
 pub(crate) fn director() -> Table {
     let table = Table::new().with_interface(InterfaceName::new("eth0").unwrap());
     let table = OWN_SCHEDULERS.into_iter().fold(table, |table, name| table.with_module(Scheduler::new(name).unwrap()));
@@ -153,7 +154,8 @@ pub(crate) fn services_of_ipvsadm() -> impl Strategy<Value = Table> {
     command_list().prop_map(|commands| made_by(&commands.into_iter().filter_map(with_options).collect::<Vec<_>>()))
 }
 
-/// The command as near to what ipvsadm's options can say as possible; none if they can't say it at all.
+/// The command as near to what ipvsadm's options can say as possible; none if they can't say it at
+/// all.
 fn with_options(command: Command) -> Option<Command> {
     match command {
         Command::AddService(mut service) if has_option(service.key()) => {

@@ -1,4 +1,5 @@
-//! Wrong rules: each text is refused, with every line and reason. TOML and JSON are in `ipvs/tests/desired`.
+//! Wrong rules: each text is refused, with every line and reason. TOML and JSON are in
+//! `ipvs/tests/desired`.
 
 use ipvs::desired::Problem;
 

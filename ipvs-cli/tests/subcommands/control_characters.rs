@@ -1,6 +1,6 @@
-//! Text from outside never reaches a terminal as it came: control characters, bidi and zero-width marks go into every place that the
-//! program reads, and are looked for in all that it writes. The places come from the tables of options, subcommands and keys, so a new
-//! one is tried by itself.
+//! Text from outside never reaches a terminal as it came: control characters, bidi and zero-width
+//! marks go into every place that the program reads, and are looked for in all that it writes. The
+//! places come from the tables of options, subcommands and keys, so a new one is tried by itself.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 use crate::director::{Director, Raw, SHOP};
 
-/// A title for the terminal, C1, bidi, a zero-width mark, a tag, a byte that is not UTF-8, and a line of its own. As a file's name it is
-/// in a directory that is not there.
+/// A title for the terminal, C1, bidi, a zero-width mark, a tag, a byte that is not UTF-8, and a
+/// line of its own. As a file's name it is in a directory that is not there.
 const NASTY: &[u8] = b"/nowhere/\x1b]0;X\x07\xc2\x9b2J\xe2\x80\xae\xe2\x80\x8b\xf3\xa0\x81\x81\x7f\r\nFORGED\xff";
 
 /// The same as far as it is text.
@@ -25,8 +25,8 @@ fn nasty_word() -> Vec<u8> {
     NASTY.iter().copied().filter(|byte| !b"\r\n".contains(byte)).collect()
 }
 
-/// Could this make a terminal do something, or a line look like another? Written down once more, so that the program's own list is
-/// checked.
+/// Could this make a terminal do something, or a line look like another? Written down once more, so
+/// that the program's own list is checked.
 fn is_unsafe(char: char) -> bool {
     let marks = ['\u{ad}', '\u{61c}', '\u{180e}', '\u{feff}'];
     let ranges = ['\u{200b}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2060}'..='\u{206f}', '\u{fff9}'..='\u{fffb}'];
@@ -105,7 +105,8 @@ fn no_argument_of_a_subcommand_reaches_the_terminal() {
     assert!(tried > 200, "{tried}");
 }
 
-/// Each option of ipvsadm with a nasty value, behind each command, as its line and as a line of a file.
+/// Each option of ipvsadm with a nasty value, behind each command, as its line and as a line of a
+/// file.
 fn lines() -> Vec<Vec<Vec<u8>>> {
     let commands =
         ROWS.iter().filter(|row| !row.long.is_empty()).map(|row| format!("--{}", row.long)).collect::<Vec<_>>();

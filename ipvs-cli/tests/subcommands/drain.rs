@@ -1,5 +1,5 @@
-//! `drain` and `undrain`, where nothing is in use: who is meant, what is changed, what is said. With connections, on a kernel:
-//! `tests/kernel/tests/drain.rs`.
+//! `drain` and `undrain`, where nothing is in use: who is meant, what is changed, what is said.
+//! With connections, on a kernel: `tests/kernel/tests/drain.rs`.
 
 use std::fs;
 
@@ -340,7 +340,8 @@ fn a_drained_server_stays_drained() {
     let said = format!("1 service edited; 1 destination edited; {STAYS}\n");
     assert_eq!(director.feed("ipvs-cli apply -", &other), done(0, &said, ""));
     assert!(director.saved().contains("-r 192.0.2.11:80 -m -w 0 -x 70"), "{}", director.saved());
-    // Another service alone, a file that says 0, and one without the server have nothing to say of it.
+    // Another service alone, a file that says 0, and one without the server have nothing to say of
+    // it.
     for (options, text) in [("--only mark:10 ", SHOP.to_owned()), ("", drained.clone())] {
         assert!(!director.feed(&format!("ipvs-cli apply {options}-"), &text).stdout.contains("drained"), "{text}");
     }
@@ -429,7 +430,8 @@ impl std::io::Write for Interrupted<'_> {
     }
 }
 
-/// The call says that the first server was drained after it has read the table, and the second one is deleted just then.
+/// The call says that the first server was drained after it has read the table, and the second one
+/// is deleted just then.
 fn interrupted(director: &mut Director, line: &str) -> Done {
     let mut other = director.other_program();
     let key = "tcp 192.0.2.1:80".parse().unwrap();

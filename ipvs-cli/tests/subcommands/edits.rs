@@ -1,4 +1,5 @@
-//! On a terminal, hints after an edit that has changed what was not asked; the command that they name sets it back.
+//! On a terminal, hints after an edit that has changed what was not asked; the command that they
+//! name sets it back.
 
 use crate::director::{Director, Done, done};
 

@@ -1,4 +1,5 @@
-//! What goes wrong, on a director in memory; what needs signals or a second process is in `tests/kernel/tests/operate.rs`.
+//! What goes wrong, on a director in memory; what needs signals or a second process is in
+//! `tests/kernel/tests/operate.rs`.
 
 use super::director::{Director, SHOP, done};
 
@@ -21,7 +22,8 @@ standard input:4: there is no service mark 9\n";
     assert_eq!(director.saved(), "-A -f 7 -s wlc\n");
 }
 
-/// What every kernel refuses is reported before a wait; what only this director's kernel knows is not refused.
+/// What every kernel refuses is reported before a wait; what only this director's kernel knows is
+/// not refused.
 #[test]
 fn a_wrong_file_is_reported_while_another_ipvs_cli_has_the_lock() {
     let mut director = Director::new();

@@ -1,4 +1,5 @@
-//! JSON is what its schema says. That of marks and of the doctor, on a kernel: `tests/kernel/tests/marks/cli.rs` and `doctor.rs`.
+//! JSON is what its schema says. That of marks and of the doctor, on a kernel:
+//! `tests/kernel/tests/marks/cli.rs` and `doctor.rs`.
 
 use serde_json::{Value, json};
 

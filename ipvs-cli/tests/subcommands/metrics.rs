@@ -1,4 +1,5 @@
-//! `metrics`: names, labels and values. That it is OpenMetrics, a checker says: `tests/kernel/tests/programs/metrics.rs`.
+//! `metrics`: names, labels and values. That it is OpenMetrics, a checker says:
+//! `tests/kernel/tests/programs/metrics.rs`.
 
 use std::collections::HashSet;
 use std::fs;
@@ -104,7 +105,8 @@ fn a_file_is_written_at_once() {
     assert_eq!(said, done(1, "", &format!("ipvs-cli: {at}: Address already in use (os error 98)\n")));
 }
 
-/// The program runs as root, and the directory may be another user's, who lays links and FIFOs there.
+/// The program runs as root, and the directory may be another user's, who lays links and FIFOs
+/// there.
 #[test]
 fn only_a_regular_file_is_written_and_no_link_is_followed() {
     let mut director = Director::new();

@@ -104,7 +104,8 @@ fn what_another_program_cleared_comes_back_with_its_owner() {
     assert_eq!(director.run("ipvs-cli owners").stdout, listed);
 }
 
-/// An owner of a service that was cleared does not get it back by somebody making it anew in the same way.
+/// An owner of a service that was cleared does not get it back by somebody making it anew in the
+/// same way.
 #[test]
 fn what_another_program_cleared_and_plain_apply_made_anew_has_no_owner() {
     let mut director = Director::new();

@@ -1,4 +1,5 @@
-//! What docs/schema/output-1.json says of an object. Stricter than JSON Schema: every key that is written must be described.
+//! What docs/schema/output-1.json says of an object. Stricter than JSON Schema: every key that is
+//! written must be described.
 
 use serde_json::Value;
 

@@ -1,4 +1,5 @@
-//! `watch`, and `top` where there is no terminal. With traffic, on a kernel: `tests/kernel/tests/screens.rs`.
+//! `watch`, and `top` where there is no terminal. With traffic, on a kernel:
+//! `tests/kernel/tests/screens.rs`.
 
 use crate::director::{Director, SHOP, done};
 

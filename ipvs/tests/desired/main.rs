@@ -1,4 +1,5 @@
-//! Desired states in TOML and JSON: wrong ones are refused with their place, and the pages of docs/ are true.
+//! Desired states in TOML and JSON: wrong ones are refused with their place, and the pages of docs/
+//! are true.
 #![cfg(feature = "serde")]
 
 mod cases;

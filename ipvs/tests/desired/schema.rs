@@ -1,4 +1,5 @@
-//! The JSON schema says what the reader does: the same keys, ranges, words, defaults, and what must be there.
+//! The JSON schema says what the reader does: the same keys, ranges, words, defaults, and what must
+//! be there.
 
 use std::collections::BTreeSet;
 

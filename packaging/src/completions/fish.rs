@@ -63,7 +63,8 @@ fn command_line(command: &Command) -> String {
     line(&format!("__PROGRAM_NAME_at_command {}", name.long), name)
 }
 
-/// Each option, under the condition that the command is one that takes it. Options of ipvsadm mean the same with each.
+/// Each option, under the condition that the command is one that takes it. Options of ipvsadm mean
+/// the same with each.
 fn options(table: &Table) -> Vec<(String, &Choice)> {
     let mut made: Vec<(String, &Choice)> = Vec::new();
     for command in &table.commands {

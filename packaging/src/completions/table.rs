@@ -1,4 +1,5 @@
-//! What may stand on a command line, as completions need it: from the grammar of ipvsadm, and from clap's subcommands.
+//! What may stand on a command line, as completions need it: from the grammar of ipvsadm, and from
+//! clap's subcommands.
 
 use clap::ValueHint;
 use ipvs_cli::ipvsadm::{
@@ -188,7 +189,8 @@ fn choices(help: &[&'static str]) -> Option<Vec<&'static str>> {
     Some(list.trim_end_matches(',').split('|').collect())
 }
 
-/// One with tasks of its own, such as `mark add`, is offered their names, and the options of all of them.
+/// One with tasks of its own, such as `mark add`, is offered their names, and the options of all of
+/// them.
 fn of_subcommand(command: &clap::Command, general: &[&clap::Arg]) -> Command {
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let name = Choice { letters: Vec::new(), long: command.get_name().to_owned(), summary: about, value: None };

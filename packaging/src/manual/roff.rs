@@ -1,7 +1,7 @@
 //! The language of man, as far as our pages need it.
 //!
-//! Texts are written with `` `what is typed as it stands` ``, `<a value in its place>` and `page(8)` or `page(1)`; an empty line begins
-//! a paragraph.
+//! Texts are written with `` `what is typed as it stands` ``, `<a value in its place>` and
+//! `page(8)` or `page(1)`; an empty line begins a paragraph.
 
 use std::fmt::Write;
 

@@ -4,7 +4,8 @@ use clap::{Arg, Command};
 
 use super::roff::Roff;
 
-/// All of them: of one that has tasks of its own, such as `mark`, first itself, and then each task, by both names.
+/// All of them: of one that has tasks of its own, such as `mark`, first itself, and then each task,
+/// by both names.
 fn all() -> Vec<(String, Command)> {
     let mut all = Vec::new();
     for command in ipvs_cli::subcommands::command().get_subcommands() {

@@ -1,7 +1,9 @@
-//! Does one operation of the library's codec over and over: `cargo lab bench --codec` counts the instructions.
+//! Does one operation of the library's codec over and over: `cargo lab bench --codec` counts the
+//! instructions.
 //!
-//! `codec` alone says, a line each, what the operations are called and how many are done a round; `codec OPERATION ROUNDS` does one. An
-//! operation that gives a wrong result ends in a panic: a wrong answer is no fast answer.
+//! `codec` alone says, a line each, what the operations are called and how many are done a round;
+//! `codec OPERATION ROUNDS` does one. An operation that gives a wrong result ends in a panic: a
+//! wrong answer is no fast answer.
 //!
 //! The codec is private. Its door is open only with `--cfg fuzzing`, as for the targets in `fuzz/`.
 

@@ -1,4 +1,5 @@
-//! What is done, to one service or destination of fifty that are handled together, as in a client's everyday work.
+//! What is done, to one service or destination of fifty that are handled together, as in a client's
+//! everyday work.
 
 use std::hint::black_box;
 
@@ -33,8 +34,8 @@ pub(crate) const ALL: [Operation; 10] = [
 ];
 
 // What Linux 7.2 of Debian on x86_64 answers after
-//   ipvsadm -A -t 10.0.0.1:80 -s rr
-//   ipvsadm -a -t 10.0.0.1:80 -r 127.0.0.1:8080 -m -w 5 -x 10
+// ipvsadm -A -t 10.0.0.1:80 -s rr
+// ipvsadm -a -t 10.0.0.1:80 -r 127.0.0.1:8080 -m -w 5 -x 10
 const SERVICE: &[u8] = include_bytes!("../../../fuzz/seeds/wire_decode/linux-7.2-amd64-services");
 const DESTINATION: &[u8] = include_bytes!("../../../fuzz/seeds/wire_decode/linux-7.2-amd64-destinations");
 const OLDER_SERVICE: &[u8] = include_bytes!("../../../fuzz/seeds/older_answers/linux-7.2-amd64-services");

@@ -58,7 +58,8 @@ fn join(out: &mut String, parts: &[&str]) {
     parts.iter().for_each(|part| out.push_str(part));
 }
 
-/// Left-aligned, and one blank. By hand, as is the rest: the standard formatting would be most of a listing's work.
+/// Left-aligned, and one blank. By hand, as is the rest: the standard formatting would be most of a
+/// listing's work.
 fn column(out: &mut String, width: usize, put: impl FnOnce(&mut String)) {
     const BLANKS: &str = "                             ";
     let start = out.len();
@@ -103,7 +104,8 @@ fn each(
 ) -> Result<(), Error> {
     let (mut services, mut destinations) = (Vec::new(), Vec::new());
     kernel.services(|attributes| services.push(service(attributes)))?;
-    // ipvsadm compares by wrapped differences; within one network, as our tables are, it is the same.
+    // ipvsadm compares by wrapped differences; within one network, as our tables are, it is the
+    // same.
     services.sort_by_key(|service| service.address);
     for service in &services {
         destinations.clear();

@@ -1,8 +1,8 @@
 //! The floor: the least that can be done through netlink for a few of ipvsadm's commands.
 //!
-//! It is what `cargo lab bench` measures tools against, no product: it knows IPv4 TCP services and nothing else, and
-//! gives up at the first refusal. Its commands are spelled as ipvsadm's and its output is ipvsadm's:
-//! `-R`, `-S -n`, `-L -n`, `-C`, and one `-A`, `-a` or `-e`.
+//! It is what `cargo lab bench` measures tools against, no product: it knows IPv4 TCP services and
+//! nothing else, and gives up at the first refusal. Its commands are spelled as ipvsadm's and its
+//! output is ipvsadm's: `-R`, `-S -n`, `-L -n`, `-C`, and one `-A`, `-a` or `-e`.
 
 mod listing;
 mod netlink;
@@ -16,7 +16,8 @@ use std::{
 
 use netlink::Kernel;
 
-/// Enough to be rare, few enough that all replies fit into a socket's default buffer if every command fails.
+/// Enough to be rare, few enough that all replies fit into a socket's default buffer if every
+/// command fails.
 const COMMANDS_A_DATAGRAM: usize = 128;
 
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,5 @@
-//! Requests to the kernel's IPVS, laid out by hand in one buffer: one socket, many requests a datagram, an
-//! acknowledgement for the last.
+//! Requests to the kernel's IPVS, laid out by hand in one buffer: one socket, many requests a
+//! datagram, an acknowledgement for the last.
 
 use std::{io, net::SocketAddrV4, ops::Range};
 

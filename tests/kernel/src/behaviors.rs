@@ -1,4 +1,5 @@
-//! What the running kernel does where kernels differ. It is probed: a point release may do otherwise than the one before.
+//! What the running kernel does where kernels differ. It is probed: a point release may do
+//! otherwise than the one before.
 
 use std::sync::OnceLock;
 
@@ -27,7 +28,8 @@ pub fn of_this_kernel() -> Behaviors {
     *PROBED.get_or_init(|| Behaviors::probe().unwrap_or_else(|error| panic!("the kernel's behaviours: {error}")))
 }
 
-/// Prints in what this kernel differs from the default of its version, and what of it is not known, for the lab's summary.
+/// Prints in what this kernel differs from the default of its version, and what of it is not known,
+/// for the lab's summary.
 pub fn report() {
     let differences = differences(of_this_kernel(), Behaviors::of_running_version());
     if !differences.is_empty() {

@@ -1,5 +1,5 @@
-//! A case: a transcript of commands with what they must print, read from a `.case` file. The format is described in
-//! `cases/README.md`.
+//! A case: a transcript of commands with what they must print, read from a `.case` file. The format
+//! is described in `cases/README.md`.
 
 use crate::text::{self, EscapeError};
 use crate::words::{self, WordError};
@@ -21,7 +21,8 @@ pub struct Case {
     pub name: String,
     /// The file as it was read.
     pub source: String,
-    /// Needs a real kernel: real packets, other programs, or rules that the in-memory kernel does not have.
+    /// Needs a real kernel: real packets, other programs, or rules that the in-memory kernel does
+    /// not have.
     pub needs_kernel: bool,
     /// Needs the host and service names of `cases/etc`, which only a private world has.
     pub needs_names: bool,

@@ -1,4 +1,5 @@
-//! What a table holds, in an order of its own: the kernel's own order of services means nothing and differs between namespaces.
+//! What a table holds, in an order of its own: the kernel's own order of services means nothing and
+//! differs between namespaces.
 
 use ipvs::{Daemon, Destination, Service, ServiceKey, Table, Timeouts};
 use std::collections::BTreeMap;
@@ -22,8 +23,8 @@ impl Contents {
         Self { services: services.collect(), timeouts: table.timeouts(), daemons: table.daemons().to_vec() }
     }
 
-    /// With the destinations of each service in the order of their addresses. The kernel keeps them as they came, but they are
-    /// saved as they are listed, which is sorted.
+    /// With the destinations of each service in the order of their addresses. The kernel keeps them
+    /// as they came, but they are saved as they are listed, which is sorted.
     #[must_use]
     pub fn sorted(mut self) -> Self {
         self.services.values_mut().for_each(|(_, destinations)| destinations.sort_by_key(|one| one.address));

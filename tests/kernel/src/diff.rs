@@ -1,4 +1,5 @@
-//! Compares what a command did with what it should have done, and says the difference so that a person can read it.
+//! Compares what a command did with what it should have done, and says the difference so that a
+//! person can read it.
 
 use crate::case::{Manner, Transcript};
 use crate::text::line_matches;

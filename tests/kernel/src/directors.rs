@@ -1,8 +1,8 @@
 //! One test function for both directors: the kernel and the in-memory kernel.
 
-/// Makes a test on each director of every function named, which takes a `&mut Client`, whatever that is there, of one that
-/// nobody has touched:
-/// `fake::NAME` runs anywhere; `kernel::NAME` needs root and ip_vs, in a network namespace of its own.
+/// Makes a test on each director of every function named, which takes a `&mut Client`, whatever
+/// that is there, of one that nobody has touched: `fake::NAME` runs anywhere; `kernel::NAME` needs
+/// root and ip_vs, in a network namespace of its own.
 #[macro_export]
 macro_rules! on_each_director {
     ($($name:ident)*) => {

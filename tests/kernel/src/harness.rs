@@ -1,4 +1,5 @@
-//! Test programs whose tests are made when they run, called as Rust's own are: with any number of names.
+//! Test programs whose tests are made when they run, called as Rust's own are: with any number of
+//! names.
 
 use std::process::ExitCode;
 

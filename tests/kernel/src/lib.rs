@@ -22,8 +22,9 @@ pub fn on_every_kernel() -> bool {
     true
 }
 
-/// What kernels don't differ for. In the lab it is the oldest because each test makes and ends network namespaces, and Linux 6.12 has
-/// died of many, in a thread of its own that estimates rates.
+/// What kernels don't differ for. In the lab it is the oldest because each test makes and ends
+/// network namespaces, and Linux 6.12 has died of many, in a thread of its own that estimates
+/// rates.
 pub fn on_one_kernel() -> bool {
     is_in_guest_of("6.1")
 }

@@ -6,9 +6,10 @@
 //! ```
 //! A second director is 10.0.0.3.
 //!
-//! The same in IPv6: `fd00::2`, `fd00::1`, `fd00::11` …. The virtual addresses are on the director's wire and, unseen from it,
-//! on each real server's loopback, as direct routing and tunnels need them. The client is any address of [`CLIENTS4`] and
-//! [`CLIENTS6`]: for the others it is the router to them.
+//! The same in IPv6: `fd00::2`, `fd00::1`, `fd00::11` …. The virtual addresses are on the
+//! director's wire and, unseen from it, on each real server's loopback, as direct routing and
+//! tunnels need them. The client is any address of [`CLIENTS4`] and [`CLIENTS6`]: for the others it
+//! is the router to them.
 
 mod client;
 mod servers;
@@ -41,7 +42,8 @@ pub struct Network {
     wire: Machine,
     /// The load balancer.
     pub director: Machine,
-    /// Another one, if it was asked for. It has no virtual address until it [takes over](Machine::take_virtual_addresses).
+    /// Another one, if it was asked for. It has no virtual address until it [takes
+    /// over](Machine::take_virtual_addresses).
     pub spare: Option<Machine>,
     /// All clients.
     pub client: Machine,
@@ -91,7 +93,8 @@ pub fn virtual_address(family: Family, port: u16) -> SocketAddr {
     }
 }
 
-/// A client: `host` of network `network`, of which each has 254 (IPv4) in a /24, or a /64 (IPv6) of its own.
+/// A client: `host` of network `network`, of which each has 254 (IPv4) in a /24, or a /64 (IPv6) of
+/// its own.
 #[must_use]
 pub fn client(family: Family, network: u8, host: u8) -> IpAddr {
     match family {
@@ -163,8 +166,8 @@ impl Network {
         self.client.ip(&format!("{}\n{local}", come_up(CLIENT)));
     }
 
-    /// The real servers answer by way of the director, as NAT needs it. Before, they answer the client themselves, as direct
-    /// routing and tunnels need it.
+    /// The real servers answer by way of the director, as NAT needs it. Before, they answer the
+    /// client themselves, as direct routing and tunnels need it.
     pub fn answer_through_director(&self) {
         self.servers.iter().for_each(|server| server.ip(&routes_to_clients(DIRECTOR)));
     }
@@ -199,7 +202,8 @@ impl Machine {
         for (setting, value) in [
             ("net/ipv4/ip_forward", "1"),
             ("net/ipv6/conf/all/forwarding", "1"),
-            // Its answers leave by the interface by which they come, and nobody shall take a shorter way.
+            // Its answers leave by the interface by which they come, and nobody shall take a
+            // shorter way.
             ("net/ipv4/conf/all/send_redirects", "0"),
             ("net/ipv4/conf/eth0/send_redirects", "0"),
         ] {
@@ -210,8 +214,9 @@ impl Machine {
 
     /// Has the virtual addresses on the wire.
     ///
-    /// Deprecated, that of IPv6 is not taken for the director's own packets. As the outer source of a tunnel it would come from
-    /// somebody with an address of the real server's own, who is not listened to.
+    /// Deprecated, that of IPv6 is not taken for the director's own packets. As the outer source of
+    /// a tunnel it would come from somebody with an address of the real server's own, who is not
+    /// listened to.
     ///
     /// # Panics
     /// When it has them already.
@@ -221,7 +226,8 @@ impl Machine {
         ));
     }
 
-    /// Has the virtual addresses, but doesn't answer who asks for them on the wire: the articles' settings.
+    /// Has the virtual addresses, but doesn't answer who asks for them on the wire: the articles'
+    /// settings.
     ///
     /// IPv6 needs none: no neighbour learns an address of another interface.
     fn be_a_real_server(&self, number: u16) {

@@ -1,4 +1,5 @@
-//! Writes into a case what the original really does, so that transcripts are recorded and not typed.
+//! Writes into a case what the original really does, so that transcripts are recorded and not
+//! typed.
 
 use crate::case::{Case, Transcript};
 use crate::diff;
@@ -7,7 +8,8 @@ use crate::target::Target;
 
 /// The case's text with every transcript of the original as it is now.
 ///
-/// Comments and directives stay, and so does a transcript that still holds: its placeholders were put there by hand.
+/// Comments and directives stay, and so does a transcript that still holds: its placeholders were
+/// put there by hand.
 ///
 /// # Errors
 /// Why the case could not be played.
@@ -30,7 +32,8 @@ pub fn record(case: &Case) -> Result<String, Failure> {
     Ok(lines.join("\n") + "\n")
 }
 
-/// The size of the connection table is the one number that differs between kernels in nearly every listing.
+/// The size of the connection table is the one number that differs between kernels in nearly every
+/// listing.
 fn with_placeholders(mut transcript: Transcript) -> Transcript {
     for line in &mut transcript.stdout {
         if let Some((before, behind)) = line.split_once("(size=") {

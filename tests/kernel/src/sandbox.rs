@@ -1,5 +1,5 @@
-//! A private world for one case: an empty network with a loopback, host and service names that are the same everywhere, and
-//! an `ipvsadm` where the original's wrapper scripts look for one.
+//! A private world for one case: an empty network with a loopback, host and service names that are
+//! the same everywhere, and an `ipvsadm` where the original's wrapper scripts look for one.
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::mount::{MsFlags, mount};
@@ -21,11 +21,13 @@ const ETC: [(&str, &str); 3] = [
 /// What programs need of the machine's own `/etc` to start; any of it may be missing.
 const KEPT: [&str; 3] = ["ld.so.cache", "passwd", "group"];
 
-/// The schedulers whose modules the kernel must not have to load beside the end of a network namespace.
+/// The schedulers whose modules the kernel must not have to load beside the end of a network
+/// namespace.
 ///
-/// Linux before 7 can hang then, for good: a command that names such a scheduler waits for its module while it holds IPVS' only
-/// lock, the module waits for the list of what each namespace has, and the end of a namespace, which holds that, for the lock.
-/// Other schedulers keep nothing in a namespace.
+/// Linux before 7 can hang then, for good: a command that names such a scheduler waits for its
+/// module while it holds IPVS' only lock, the module waits for the list of what each namespace has,
+/// and the end of a namespace, which holds that, for the lock. Other schedulers keep nothing in a
+/// namespace.
 const LOADED_BEFORE: [&str; 2] = ["ip_vs_lblc", "ip_vs_lblcr"];
 
 /// The wrapper scripts set their own PATH, in which this directory stands.
@@ -67,8 +69,8 @@ pub enum SandboxError {
 /// What could not be set up.
 pub fn enter(ipvsadm: &Path) -> Result<(), SandboxError> {
     enter_network_and_mounts()?;
-    // The thread has a working directory of its own now. Telling each program where to work would make starting it twice as slow,
-    // as then the process is copied for it.
+    // The thread has a working directory of its own now. Telling each program where to work would
+    // make starting it twice as slow, as then the process is copied for it.
     chdir("/").map_err(SandboxError::Directory)?;
     replace_etc()?;
     mount_tmpfs(SCRIPTS_LOOK_HERE)?;
@@ -76,8 +78,8 @@ pub fn enter(ipvsadm: &Path) -> Result<(), SandboxError> {
         .map_err(|error| SandboxError::Fill { place: SCRIPTS_LOOK_HERE, error })
 }
 
-/// Moves the calling thread, and whatever it starts from now on, into an empty network with a loopback, where nobody else sees
-/// its mounts.
+/// Moves the calling thread, and whatever it starts from now on, into an empty network with a
+/// loopback, where nobody else sees its mounts.
 ///
 /// # Errors
 /// What could not be set up.
@@ -90,7 +92,8 @@ pub fn enter_network_and_mounts() -> Result<(), SandboxError> {
     loopback_up().map_err(SandboxError::Loopback)
 }
 
-/// Moves the calling thread, and whatever it starts from now on, into an empty network with a loopback.
+/// Moves the calling thread, and whatever it starts from now on, into an empty network with a
+/// loopback.
 ///
 /// # Errors
 /// What could not be set up.
@@ -100,7 +103,8 @@ pub fn enter_network() -> Result<(), SandboxError> {
     loopback_up().map_err(SandboxError::Loopback)
 }
 
-/// Does what the kernel would do by itself: runs its loader. Without a loader, or the right to load, it loads nothing either.
+/// Does what the kernel would do by itself: runs its loader. Without a loader, or the right to
+/// load, it loads nothing either.
 fn load_schedulers() {
     static LOADED: Once = Once::new();
     LOADED.call_once(|| {

@@ -1,5 +1,6 @@
-//! A whole Debian of its own for one test: its programs in their places, with the original or `ipvs-cli` as its `ipvsadm`, in an
-//! empty network. All of it can be written, and nothing of it stays.
+//! A whole Debian of its own for one test: its programs in their places, with the original or
+//! `ipvs-cli` as its `ipvsadm`, in an empty network. All of it can be written, and nothing of it
+//! stays.
 
 use crate::case::Status;
 use crate::sandbox::{self, SandboxError};
@@ -27,7 +28,8 @@ pub const OBSERVER: &str = "/opt/original/ipvsadm";
 /// How long a single command may take. A busy machine is slow to start Perl.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// How long a change may take, which for ldirectord is many commands: every look at a table costs it two.
+/// How long a change may take, which for ldirectord is many commands: every look at a table costs
+/// it two.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How often something is looked at that should change.
@@ -187,7 +189,8 @@ impl System {
     pub fn wait_for_table(&self, expected: &str) -> Result<(), String> {
         let mut seen = None;
         let mut looks: u8 = 0;
-        // The original is a program, and who is waited for has the same processor: it is asked when there is news, or seldom.
+        // The original is a program, and who is waited for has the same processor: it is asked when
+        // there is news, or seldom.
         let holds = || {
             let glance = Some(self.read(GLANCE));
             looks = looks.wrapping_add(1);
@@ -297,8 +300,8 @@ fn mount_system(root: &Path) -> Result<(), SystemError> {
     put(&root.join("etc/group"), |path| fs::write(path, "root:x:0:\n"))
 }
 
-/// Replaces programs by `ipvs-cli`. By mounts, as a file that was just written can't always be run: a program that another thread is
-/// starting may still hold it open.
+/// Replaces programs by `ipvs-cli`. By mounts, as a file that was just written can't always be run:
+/// a program that another thread is starting may still hold it open.
 fn install(root: &Path, programs: &Path, installation: Installation, ipvs_cli: &Path) -> Result<(), SystemError> {
     let observer = root.join(&OBSERVER[1..]);
     put(&observer, |path| {

@@ -1,4 +1,5 @@
-//! The programs a case is played on, and the one way a case talks to them: a request in, an outcome back.
+//! The programs a case is played on, and the one way a case talks to them: a request in, an outcome
+//! back.
 
 use crate::case::{Case, CommandLine, Status, Transcript};
 use crate::text;
@@ -144,7 +145,8 @@ impl Outcome {
     }
 }
 
-/// What keeps its state between the commands of one case: here the kernel of the thread's network namespace.
+/// What keeps its state between the commands of one case: here the kernel of the thread's network
+/// namespace.
 pub trait Session {
     /// Runs one command.
     ///
@@ -198,8 +200,8 @@ impl Session for Programs {
     }
 }
 
-/// Runs a program to its end, or for as long as it may take. The command says where its standard output goes: into a pipe, to be
-/// collected, or elsewhere.
+/// Runs a program to its end, or for as long as it may take. The command says where its standard
+/// output goes: into a pipe, to be collected, or elsewhere.
 ///
 /// # Errors
 /// The program could not be run at all.

@@ -1,17 +1,21 @@
-//! Bytes as lines a person can read and write: the text form that case files use for input and output.
+//! Bytes as lines a person can read and write: the text form that case files use for input and
+//! output.
 //!
-//! Everything is written as it is, except what would be invisible or ambiguous: see [`to_lines`] for the escapes.
-//! Expected lines may hold placeholders for what differs from run to run: see [`line_matches`].
+//! Everything is written as it is, except what would be invisible or ambiguous: see [`to_lines`]
+//! for the escapes. Expected lines may hold placeholders for what differs from run to run: see
+//! [`line_matches`].
 
 use std::borrow::Cow;
 
-/// Stands at the end of a line that ends in a blank or is empty, so that no editor can eat the blanks unseen.
+/// Stands at the end of a line that ends in a blank or is empty, so that no editor can eat the
+/// blanks unseen.
 pub const END_OF_LINE: char = '⏎';
 
 /// A line whose newline is missing ends with this.
 const NO_NEWLINE: &str = "\\c";
 
-/// Characters that start a line of another kind in a case file, and so are escaped at the start of a text line.
+/// Characters that start a line of another kind in a case file, and so are escaped at the start of
+/// a text line.
 const LINE_KINDS: &[char] = &['#', '@', '$', '<', '!', '?'];
 
 /// An escape that cannot be understood.
@@ -36,8 +40,9 @@ pub enum EscapeError {
 
 /// Writes bytes as lines.
 ///
-/// Escapes: `\\`, `\t`, `\r`, other control and non-UTF-8 bytes as `\xNN`; a last line without newline ends with `\c`; a line
-/// that is empty or ends with a blank ends with [`END_OF_LINE`]; a character that begins another kind of line is `\xNN` there.
+/// Escapes: `\\`, `\t`, `\r`, other control and non-UTF-8 bytes as `\xNN`; a last line without
+/// newline ends with `\c`; a line that is empty or ends with a blank ends with [`END_OF_LINE`]; a
+/// character that begins another kind of line is `\xNN` there.
 #[must_use]
 pub fn to_lines(bytes: &[u8]) -> Vec<String> {
     let mut lines = Vec::new();
@@ -193,7 +198,8 @@ impl Placeholder {
         }
     }
 
-    /// What is left of the text behind the part this placeholder stands for; `None` if the text is something else.
+    /// What is left of the text behind the part this placeholder stands for; `None` if the text is
+    /// something else.
     fn strip(self, text: &str) -> Option<&str> {
         match self {
             Self::Number => strip_digits(text),
@@ -219,9 +225,9 @@ fn strip_digits(text: &str) -> Option<&str> {
 
 /// Whether a line of real output is what the expected line says.
 ///
-/// Placeholders: `{size}` and `{n}` a number, `{n>8}` a number at the right of eight columns, `{some>8}` the same but not 0 and
-/// perhaps with K, M, G or T behind it, `{mm:ss}` a time that runs down.
-/// Other text in braces stands for itself.
+/// Placeholders: `{size}` and `{n}` a number, `{n>8}` a number at the right of eight columns,
+/// `{some>8}` the same but not 0 and perhaps with K, M, G or T behind it, `{mm:ss}` a time that
+/// runs down. Other text in braces stands for itself.
 #[must_use]
 pub fn line_matches(expected: &str, actual: &str) -> bool {
     let Some((before, placeholder, behind)) = next_placeholder(expected) else {
@@ -240,7 +246,8 @@ fn next_placeholder(text: &str) -> Option<(&str, Placeholder, &str)> {
     None
 }
 
-/// An expected line as [`to_lines`] would have written it, so that two spellings of the same bytes are equal.
+/// An expected line as [`to_lines`] would have written it, so that two spellings of the same bytes
+/// are equal.
 ///
 /// # Errors
 /// As [`from_line`].

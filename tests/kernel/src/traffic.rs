@@ -1,5 +1,5 @@
-//! Commands of a case that make real packets: `@listen`, `@connect`, `@udp`, `@send`, `@mark`, `@close`. They need no
-//! other program on the machine.
+//! Commands of a case that make real packets: `@listen`, `@connect`, `@udp`, `@send`, `@mark`,
+//! `@close`. They need no other program on the machine.
 
 use crate::case::Status;
 use crate::target::{Outcome, POWERLESS};
@@ -55,7 +55,8 @@ impl Traffic {
         Ok(())
     }
 
-    /// The client's port is fixed, so that the connection's line in a listing is the same every time.
+    /// The client's port is fixed, so that the connection's line in a listing is the same every
+    /// time.
     fn connect(&mut self, from: &str, to: &str) -> io::Result<()> {
         let (from, to) = (address(from)?, address(to)?);
         let family = if to.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };

@@ -21,8 +21,8 @@ pub enum WordError {
     Nul,
 }
 
-/// Splits at blanks; `'…'` is literal, `"…"` knows `\"` and `\\`, `\` makes the next character literal, and `$'…'` takes the
-/// escapes of [`text::unescape`].
+/// Splits at blanks; `'…'` is literal, `"…"` knows `\"` and `\\`, `\` makes the next character
+/// literal, and `$'…'` takes the escapes of [`text::unescape`].
 ///
 /// # Errors
 /// An open quote, a bad escape, a NUL.

@@ -1,7 +1,9 @@
-//! Every command line of three articles about LVS, typed into a shell with the original `ipvsadm` and into one with `ipvs-cli`.
+//! Every command line of three articles about LVS, typed into a shell with the original `ipvsadm`
+//! and into one with `ipvs-cli`.
 //!
-//! `articles/README.md` says how the files of lines read. The `iptables` lines run too, with iptables-legacy; where the
-//! kernel has no such tables, as Debian's 7.2, only the `ipvsadm` lines run.
+//! `articles/README.md` says how the files of lines read. The `iptables` lines run too, with
+//! iptables-legacy; where the kernel has no such tables, as Debian's 7.2, only the `ipvsadm` lines
+//! run.
 
 use kernel_tests::case::Status;
 use kernel_tests::target::{Outcome, Target};
@@ -104,7 +106,8 @@ fn has_iptables_tables() -> bool {
 fn play(lines: &[Line], shell: &mut Shell, target: Target) -> Played {
     let run = |line: &Line| {
         let outcome = type_in(shell, line);
-        // ipvsadm gets the corrected line of what `ipvs-cli` understands, so that the tables can be compared.
+        // ipvsadm gets the corrected line of what `ipvs-cli` understands, so that the tables can be
+        // compared.
         if let (Target::Ipvsadm, Some(meant)) = (target, &line.expected.meant) {
             let meant_outcome = shell.type_in(meant, b"");
             assert_eq!(meant_outcome, succeeded(&[]), "{meant}");
@@ -116,7 +119,8 @@ fn play(lines: &[Line], shell: &mut Shell, target: Target) -> Played {
     Played { outcomes, table: shell.table(), listings }
 }
 
-/// The original writes a message and the end of its line apart, and another program of a pipe may speak in between: then once more.
+/// The original writes a message and the end of its line apart, and another program of a pipe may
+/// speak in between: then once more.
 fn type_in(shell: &mut Shell, line: &Line) -> Outcome {
     const TRIES: usize = 20;
     let is_torn = |outcome: &Outcome| is_pipe(line) && stderr_lines(outcome).iter().any(String::is_empty);
@@ -168,7 +172,8 @@ fn stderr_lines(outcome: &Outcome) -> Vec<String> {
     String::from_utf8_lossy(&outcome.stderr).lines().map(str::to_owned).collect()
 }
 
-/// Whether a listing is the one that the article prints. Web pages lose and add blanks, and authors add remarks.
+/// Whether a listing is the one that the article prints. Web pages lose and add blanks, and authors
+/// add remarks.
 fn shows(expected: &Expected, outcome: &Outcome) -> bool {
     let essence = |line: &str| -> String {
         let line = line.split('#').next().unwrap_or_default();

@@ -1,4 +1,5 @@
-//! Each refusal has a cause, which says the same on a kernel as on the in-memory kernel, and fits what the kernel answered.
+//! Each refusal has a cause, which says the same on a kernel as on the in-memory kernel, and fits
+//! what the kernel answered.
 
 use std::collections::HashSet;
 use std::mem::{Discriminant, discriminant};
@@ -42,8 +43,8 @@ fn each_refusal_has_its_cause(client: &mut Client, behaviors: Behaviors) {
     assert_eq!(seen, provokable(), "a cause without a case");
 }
 
-/// All causes, but for those that only requests have which the library's types can't make, and the one that needs a kernel
-/// without its modules.
+/// All causes, but for those that only requests have which the library's types can't make, and the
+/// one that needs a kernel without its modules.
 fn provokable() -> HashSet<Discriminant<Cause>> {
     let (service, at) = (key("mark 1"), "127.0.0.1:80".parse().unwrap());
     let role = DaemonRole::Master;

@@ -1,4 +1,5 @@
-//! Changes of whole tables, with interruptions and other writers, on the in-memory kernel and on real ones.
+//! Changes of whole tables, with interruptions and other writers, on the in-memory kernel and on
+//! real ones.
 
 use std::ops::ControlFlow;
 

@@ -1,7 +1,8 @@
-//! The clients against a kernel and against the in-memory kernel: one test function for all of them.
+//! The clients against a kernel and against the in-memory kernel: one test function for all of
+//! them.
 //!
-//! `blocking` and `asynchronous` are the two clients. In each, `fake::NAME` runs anywhere; `kernel::NAME` needs root and ip_vs, in
-//! a network namespace of its own.
+//! `blocking` and `asynchronous` are the two clients. In each, `fake::NAME` runs anywhere;
+//! `kernel::NAME` needs root and ip_vs, in a network namespace of its own.
 
 #[path = "client/asynchronous.rs"]
 mod asynchronous;
@@ -21,7 +22,8 @@ use rustix::thread::CapabilitySet;
 fn kernel_a_small_send_buffer() {
     const DEFAULT: &str = "/proc/sys/net/core/wmem_default";
     let usual = std::fs::read(DEFAULT).unwrap();
-    // The setting is the whole machine's; inside of a network namespace it can't be opened for writing.
+    // The setting is the whole machine's; inside of a network namespace it can't be opened for
+    // writing.
     let setting = std::fs::File::options().write(true).open(DEFAULT).unwrap();
     setting.write_all_at(b"4608", 0).unwrap();
     sandbox::enter_network().unwrap();
@@ -32,7 +34,8 @@ fn kernel_a_small_send_buffer() {
     assert!(outcomes.len() == 500 && outcomes.iter().all(Result::is_ok));
 }
 
-/// An administrator of this network who may not change IPVS (root of a container) can send to any socket in it.
+/// An administrator of this network who may not change IPVS (root of a container) can send to any
+/// socket in it.
 #[test]
 fn kernel_nobody_but_the_kernel_can_answer() {
     sandbox::enter_network().unwrap();

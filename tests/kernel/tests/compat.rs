@@ -1,7 +1,9 @@
-//! The compatibility suite: every case of `cases/` is played on the original (`ipvsadm::`), on `ipvs-cli`
-//! (`ipvs-cli::`), and on `ipvs-cli` over the in-memory kernel (`fake::`), which needs neither root nor a kernel with IPVS.
+//! The compatibility suite: every case of `cases/` is played on the original (`ipvsadm::`), on
+//! `ipvs-cli` (`ipvs-cli::`), and on `ipvs-cli` over the in-memory kernel (`fake::`), which needs
+//! neither root nor a kernel with IPVS.
 //!
-//! `BLESS=DIR` plays no test but writes every case into DIR with the transcripts of the original; `BLESS=-` prints them.
+//! `BLESS=DIR` plays no test but writes every case into DIR with the transcripts of the original;
+//! `BLESS=-` prints them.
 
 use ipvs::Behaviors;
 use kernel_tests::behaviors;
@@ -19,8 +21,8 @@ use std::{env, fs};
 /// Where every wanted deviation is explained.
 const COMPATIBILITY_PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/compatibility.md");
 
-/// Although each case has a network of its own: before 7.2 all networks share one lock, which a command holds while it has a
-/// module loaded.
+/// Although each case has a network of its own: before 7.2 all networks share one lock, which a
+/// command holds while it has a module loaded.
 const CASES_AT_ONCE: usize = 1;
 
 fn main() -> ExitCode {
@@ -96,7 +98,8 @@ fn documented(cases: &[Case]) -> Trial {
     })
 }
 
-/// Records the cases whose name holds any of these, if the running kernel is one for which they hold.
+/// Records the cases whose name holds any of these, if the running kernel is one for which they
+/// hold.
 fn bless(cases: &[Case], place: &OsStr, names: &[&str]) -> ExitCode {
     let wanted = |case: &&Case| {
         (names.is_empty() || names.iter().any(|name| case.name.contains(name))) && holds(case, Target::Ipvsadm)

@@ -1,4 +1,5 @@
-//! `ipvs-cli doctor` on real machines: each setting is broken, found, and mended by the command that it suggests.
+//! `ipvs-cli doctor` on real machines: each setting is broken, found, and mended by the command
+//! that it suggests.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -228,7 +229,8 @@ fn real_servers_of_tunnels() {
     }
 }
 
-/// Names that a shell, `ip` or `sysctl` would take for something else. The kernel forbids only white space, `/` and `:`.
+/// Names that a shell, `ip` or `sysctl` would take for something else. The kernel forbids only
+/// white space, `/` and `:`.
 const ODD: [&str; 13] =
     ["x;reboot", "$(id)", "`id`", "a'b", "a\"b", "*", "-x", "~", "a&b|c>d", "#c", "a=b", "a\u{1b}b", "\u{202e}c"];
 

@@ -1,5 +1,5 @@
-//! `ipvs-cli drain` with connections: it cuts none where `ipvsadm -d` cuts some, goes on from what the kernel holds, and knows
-//! who may come back.
+//! `ipvs-cli drain` with connections: it cuts none where `ipvsadm -d` cuts some, goes on from what
+//! the kernel holds, and knows who may come back.
 //!
 //! Prints what it measures; the figures are in docs/performance.md.
 
@@ -66,7 +66,8 @@ fn run(arguments: &str) -> (i32, String) {
     end(start(arguments))
 }
 
-/// Removes a server while 30 connections are in use, a third of them to it, and new ones come all the time.
+/// Removes a server while 30 connections are in use, a third of them to it, and new ones come all
+/// the time.
 fn remove_under_load(remove: impl FnOnce() + Send) -> Report {
     let network = Network::build();
     network.serve();
@@ -311,7 +312,8 @@ fn wait_for_open(program: &Child, file: &Path) {
     }
 }
 
-/// A service that drained early gets its weight and a client back while another one is still waited for.
+/// A service that drained early gets its weight and a client back while another one is still waited
+/// for.
 #[test]
 fn what_drained_early_and_came_back_is_not_deleted() {
     let mut world = World::new(None);
@@ -319,7 +321,8 @@ fn what_drained_early_and_came_back_is_not_deleted() {
     let (busy, client) = world.add_busy();
     let drain = start(&format!("drain --force --delete --all {}", world.server));
     world.wait_for_weight(0);
-    // Longer than the two looks that make an unused one drained; the other keeps the program waiting.
+    // Longer than the two looks that make an unused one drained; the other keeps the program
+    // waiting.
     thread::sleep(Duration::from_secs(3));
     assert_eq!(run(&world.line("undrain --quiet")), (0, String::new()));
     let _clients = world.be_used();
@@ -356,7 +359,8 @@ fn what_is_in_use_again_is_waited_for_again() {
     assert!(world.state().is_none());
 }
 
-/// While the lock is waited for, the server gets a weight and a client: it is asked once more before it is deleted.
+/// While the lock is waited for, the server gets a weight and a client: it is asked once more
+/// before it is deleted.
 #[test]
 fn what_came_back_while_the_lock_was_held_is_not_deleted() {
     for (weight, message) in [(7, "another program has given it weight 7"), (0, "drained and deleted")] {

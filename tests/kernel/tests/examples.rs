@@ -1,4 +1,5 @@
-//! The examples of the library do on a kernel what they do on the in-memory kernel, and say the same.
+//! The examples of the library do on a kernel what they do on the in-memory kernel, and say the
+//! same.
 
 use std::error::Error;
 use std::io::Write;

@@ -1,4 +1,5 @@
-//! The golden bytes of the codec's tests are what the real ipvsadm sends: recorded again on every run.
+//! The golden bytes of the codec's tests are what the real ipvsadm sends: recorded again on every
+//! run.
 //!
 //! Needs `IPVSADM` and strace, which the lab provides.
 

@@ -1,6 +1,8 @@
-//! Bad input: the original and `ipvs-cli` get the same, and must answer with the same text and status and leave the same table.
+//! Bad input: the original and `ipvs-cli` get the same, and must answer with the same text and
+//! status and leave the same table.
 //!
-//! Random input is `differential`'s. A missing module is another file, `no_module.rs`, because it is missing for everybody in the machine.
+//! Random input is `differential`'s. A missing module is another file, `no_module.rs`, because it
+//! is missing for everybody in the machine.
 
 use hostile::twins::{assert_sound, describe, equal};
 use kernel_tests::case::Status;
@@ -40,8 +42,8 @@ fn without_rights_where_modprobe_is_installed() {
     });
 }
 
-/// As in a container, which has the package kmod but none of its kernel's modules. ipvsadm runs modprobe whatever the kernel refused;
-/// ipvs-cli only where the module is missing.
+/// As in a container, which has the package kmod but none of its kernel's modules. ipvsadm runs
+/// modprobe whatever the kernel refused; ipvs-cli only where the module is missing.
 #[test]
 fn without_rights_where_modprobe_finds_no_modules() {
     let kmod = shell::find("kmod").expect("the lab brings kmod");
@@ -64,7 +66,8 @@ fn without_rights_where_modprobe_finds_no_modules() {
 
 fn try_without_rights(mut types: impl FnMut(&str)) {
     for arguments in ANYTHING {
-        // Root of a user namespace is not the root that may administer IPVS, not even that of its own network.
+        // Root of a user namespace is not the root that may administer IPVS, not even that of its
+        // own network.
         types(&format!("unshare -U -r ipvsadm {arguments}"));
         types(&format!("unshare -U -r -n ipvsadm {arguments}"));
         types(&format!("unshare -U ipvsadm {arguments}"));
@@ -224,7 +227,8 @@ fn input_that_is_not_there() {
     });
 }
 
-/// ipvsadm takes an input that it cannot read for an empty one, and succeeds. `ipvs-cli` reports the error.
+/// ipvsadm takes an input that it cannot read for an empty one, and succeeds. `ipvs-cli` reports
+/// the error.
 #[test]
 fn input_that_cannot_be_read_is_told() {
     let unreadable = [("</", "Is a directory"), ("0>/dev/null", "Bad file descriptor")];
@@ -307,7 +311,8 @@ fn thousands_of_refusals() {
     });
 }
 
-/// The listing of this many services is longer than the 64 KiB that a pipe takes before its reader has read anything.
+/// The listing of this many services is longer than the 64 KiB that a pipe takes before its reader
+/// has read anything.
 const MORE_THAN_A_PIPE_HOLDS: usize = 5_000;
 
 /// Commands that add this many services.

@@ -1,7 +1,9 @@
-//! Marks in a real kernel: what the back ends of `fwmark` set is what packets get, and nothing is left behind.
+//! Marks in a real kernel: what the back ends of `fwmark` set is what packets get, and nothing is
+//! left behind.
 //!
-//! Hardly any of them needs IPVS. On a machine's own kernel they run in namespaces, as an ordinary user where the machine allows that;
-//! in the lab, as root in its guests. What a kernel or a machine lacks is not tested there, and said.
+//! Hardly any of them needs IPVS. On a machine's own kernel they run in namespaces, as an ordinary
+//! user where the machine allows that; in the lab, as root in its guests. What a kernel or a
+//! machine lacks is not tested there, and said.
 
 #[path = "marks/cli.rs"]
 mod cli;

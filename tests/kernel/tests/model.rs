@@ -1,7 +1,9 @@
-//! `Table` against the kernel: random commands, valid and not, must be refused alike and leave equal tables, at every step.
+//! `Table` against the kernel: random commands, valid and not, must be refused alike and leave
+//! equal tables, at every step.
 //!
-//! `MODEL_CASES` sequences (default 200) of commands, some 25 on average; `MODEL_SEED` makes it other ones. What they
-//! reached is printed at the end (`--nocapture`), and what they must reach is checked.
+//! `MODEL_CASES` sequences (default 200) of commands, some 25 on average; `MODEL_SEED` makes it
+//! other ones. What they reached is printed at the end (`--nocapture`), and what they must reach is
+//! checked.
 
 #[path = "model/coverage.rs"]
 mod coverage;

@@ -1,4 +1,5 @@
-//! How often names are asked for: each once, however often it stands in a listing or a script. What they look like is in the cases.
+//! How often names are asked for: each once, however often it stands in a listing or a script. What
+//! they look like is in the cases.
 
 use kernel_tests::case::Status;
 use kernel_tests::target::Target;
@@ -94,8 +95,9 @@ fn a_director_that_changes_while_names_are_looked_up_is_read_again() {
 const HOSTS: &str = "127.0.0.1 localhost\n192.0.2.1 v4.test\n2001:db8::1 v6.test\n192.0.2.2 both.test\n\
     2001:db8::2 both.test\n::ffff:192.0.2.9 mapped.test\n::1 six-local.test\n";
 
-/// What is asked, and nobody answers, or somebody does: `v4.dns.test` and `both.dns.test` have an address of IPv4, `v6.dns.test`
-/// and `both.dns.test` one of IPv6, and `many.dns.test` has three of IPv4. Writes down each question once.
+/// What is asked, and nobody answers, or somebody does: `v4.dns.test` and `both.dns.test` have an
+/// address of IPv4, `v6.dns.test` and `both.dns.test` one of IPv6, and `many.dns.test` has three of
+/// IPv4. Writes down each question once.
 struct Dns {
     asked: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -178,7 +180,8 @@ fn resolved(target: Target, answers: bool, line: &str) -> Resolved {
     })
 }
 
-/// A name in a file is found without DNS, which may be silent; and IPv6 is never asked for, as by `gethostbyname`.
+/// A name in a file is found without DNS, which may be silent; and IPv6 is never asked for, as by
+/// `gethostbyname`.
 #[test]
 fn dns_is_asked_what_ipvsadm_asks_it() {
     let all = ["v4", "v6", "both", "mapped", "six-local", "none"];

@@ -1,5 +1,5 @@
-//! Requests that the library's types can't make: what the kernel answers is what the in-memory kernel is tested to answer
-//! (`ipvs/src/fake.rs`, from the same file).
+//! Requests that the library's types can't make: what the kernel answers is what the in-memory
+//! kernel is tested to answer (`ipvs/src/fake.rs`, from the same file).
 
 use ipvs::Behaviors;
 use kernel_tests::{behaviors, sandbox};

@@ -1,7 +1,8 @@
 //! A machine whose kernel has no IPVS: the original and `ipvs-cli` say the same.
 //!
-//! A file of its own, because the module is missing for the whole machine while the test runs. So it runs only in the lab's guest,
-//! which no one else needs; anywhere else it would take IPVS away from somebody.
+//! A file of its own, because the module is missing for the whole machine while the test runs. So
+//! it runs only in the lab's guest, which no one else needs; anywhere else it would take IPVS away
+//! from somebody.
 
 use kernel_tests::case::Status;
 use kernel_tests::sandbox;
@@ -112,7 +113,8 @@ fn where_modprobe_finds_no_modules() {
         })
     });
     for ((line, ipvsadm), (_, ipvs_cli)) in ipvsadm.iter().zip(&ipvs_cli) {
-        // ipvsadm runs it also where it may not load anything, ipvs-cli only where the module is missing.
+        // ipvsadm runs it also where it may not load anything, ipvs-cli only where the module is
+        // missing.
         let [original, own] = [ipvsadm, ipvs_cli].map(|outcome| String::from_utf8_lossy(&outcome.stderr));
         assert!(original.ends_with(&*own), "{line}: ipvsadm {original:?}, ipvs-cli {own:?}");
         assert_eq!((&ipvsadm.stdout, ipvsadm.status), (&ipvs_cli.stdout, ipvs_cli.status), "{line}");

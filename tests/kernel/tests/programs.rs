@@ -1,4 +1,5 @@
-//! Programs that call ipvsadm, with the original and with `ipvs-cli`; and Prometheus with the metrics of `ipvs-cli`.
+//! Programs that call ipvsadm, with the original and with `ipvs-cli`; and Prometheus with the
+//! metrics of `ipvs-cli`.
 
 #[path = "programs/beside_apply.rs"]
 mod beside_apply;

@@ -1,7 +1,8 @@
-//! What a reload of the table does to clients: a stream of short connections and some long ones go through a director while its
-//! table is changed ten times.
+//! What a reload of the table does to clients: a stream of short connections and some long ones go
+//! through a director while its table is changed ten times.
 //!
-//! Prints what each way of reloading costs; the figures are in docs/performance.md. `RELOAD_SERVICES` makes the table larger.
+//! Prints what each way of reloading costs; the figures are in docs/performance.md.
+//! `RELOAD_SERVICES` makes the table larger.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -91,8 +92,8 @@ fn reload_under_load(way: Way) -> Report {
     })
 }
 
-/// The virtual service's counter of connections, once it is at least what is expected, or has stopped: the kernel brings it up
-/// to date every two seconds.
+/// The virtual service's counter of connections, once it is at least what is expected, or has
+/// stopped: the kernel brings it up to date every two seconds.
 fn counted(expected: u64) -> u64 {
     let key = ServiceKey::tcp(VIRTUAL);
     let mut client = Client::connect().unwrap();

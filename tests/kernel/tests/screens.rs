@@ -1,6 +1,7 @@
 //! `ipvs-cli top`, `watch` and `conns` on a terminal: screens as text.
 //!
-//! Prints what refreshing costs; the figures are in docs/performance.md. `TOP_SERVICES` makes the table larger.
+//! Prints what refreshing costs; the figures are in docs/performance.md. `TOP_SERVICES` makes the
+//! table larger.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
@@ -82,7 +83,8 @@ fn top_is_drawn_and_obeys() {
     top.resize(1, 10);
     top.wait(|text| text.trim() == "too small");
     top.resize(24, 80);
-    // A key that comes in the same moment as the signal may be heard only with the next one: crossterm asks once for both.
+    // A key that comes in the same moment as the signal may be heard only with the next one:
+    // crossterm asks once for both.
     top.wait(|text| text.lines().count() == 24 && text.contains("q quit"));
     top.press("g");
     assert_eq!(top.wait(|text| text == quiet), quiet);
@@ -141,8 +143,8 @@ fn a_live_view_ends_when_its_terminal_is_closed() {
     assert_eq!(watch.close().code(), Some(128 + HUP));
 }
 
-/// The README's picture has the services, columns and keys of today. `cargo lab pictures` asks for the screen, with
-/// curves: those take a while.
+/// The README's picture has the services, columns and keys of today. `cargo lab pictures` asks for
+/// the screen, with curves: those take a while.
 #[test]
 fn top_is_as_in_its_picture() {
     let is_wanted = std::env::var_os("LAB_PICTURE").is_some();
@@ -168,7 +170,8 @@ fn top_is_as_in_its_picture() {
     }
     top.press("q");
     assert!(top.end().0.success());
-    // The heads of its columns and its keys. Of the destinations' table only the heads: which service is first, traffic says.
+    // The heads of its columns and its keys. Of the destinations' table only the heads: which
+    // service is first, traffic says.
     let frame = |screen: &str| {
         let lines: Vec<_> = screen.lines().map(str::trim_end).collect();
         let heads = lines.iter().find_map(|line| line.strip_prefix("-- ")).expect("destinations");
@@ -238,7 +241,8 @@ fn top_refreshes() {
     assert!(top.end().0.success());
 }
 
-/// A UDP service of this machine that three clients use, and a look at its connections, by `conns` and in `top`.
+/// A UDP service of this machine that three clients use, and a look at its connections, by `conns`
+/// and in `top`.
 #[test]
 fn connections_are_seen() {
     if is_elsewhere() {

@@ -1,4 +1,5 @@
-//! On a terminal `ipvs-cli` says more than the original, behind the same words; into a pipe it does not.
+//! On a terminal `ipvs-cli` says more than the original, behind the same words; into a pipe it does
+//! not.
 
 use kernel_tests::sandbox;
 use kernel_tests::target::Target;
@@ -10,7 +11,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What was refused, what `ipvs-cli` adds (nothing, where the message says it all), and what went before.
+/// What was refused, what `ipvs-cli` adds (nothing, where the message says it all), and what went
+/// before.
 const REFUSED: [(&str, &str, &[&str]); 14] = [
     (
         "-a -t 10.0.0.1:80 -r 224.0.0.1",

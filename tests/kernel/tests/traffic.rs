@@ -1,4 +1,5 @@
-//! Real packets: clients, a director and real servers in namespaces of their own, and who answers whom.
+//! Real packets: clients, a director and real servers in namespaces of their own, and who answers
+//! whom.
 
 mod traffic {
     mod counts;

@@ -15,7 +15,8 @@ use crate::{
     packages::{self, Session, Tree},
 };
 
-/// Grows when the way in which the trees are made changes, so that old ones are left alone and new ones made.
+/// Grows when the way in which the trees are made changes, so that old ones are left alone and new
+/// ones made.
 const RECIPE: u32 = 1;
 /// The same, for the tools: they are few megabytes beside the kernels.
 const TOOLS_RECIPE: u32 = 2;
@@ -33,7 +34,8 @@ const OLD_RUST_ROOM: u64 = 950;
 const C_COMPILER: [&str; 3] = ["usr/include", "usr/libexec", "usr/lib/gcc"];
 
 const TOOL_PACKAGES: [&str; 7] = ["ipvsadm", "iptables", "nftables", "iproute2", "kmod", "patchelf", "strace"];
-/// The tools on a guest's PATH. `iptables` is the legacy one: what articles mean, and what the kernels have.
+/// The tools on a guest's PATH. `iptables` is the legacy one: what articles mean, and what the
+/// kernels have.
 const TOOL_COMMANDS: [&str; 28] = [
     "iptables=iptables-legacy",
     "iptables-save=iptables-legacy-save",
@@ -64,11 +66,12 @@ const TOOL_COMMANDS: [&str; 28] = [
     "kmod",
     "strace",
 ];
-/// The original, in a directory of its own: it must not be found by accident where `ipvs-cli` is meant.
+/// The original, in a directory of its own: it must not be found by accident where `ipvs-cli` is
+/// meant.
 const ORIGINALS: [&str; 3] = ["ipvsadm", "ipvsadm-save", "ipvsadm-restore"];
 
-/// Programs that call the ipvsadm on a director, or work beside it; and what every Debian has, which is why no package says
-/// that it needs it.
+/// Programs that call the ipvsadm on a director, or work beside it; and what every Debian has,
+/// which is why no package says that it needs it.
 const PROGRAM_PACKAGES: [&str; 10] = [
     "ldirectord",
     "keepalived",
@@ -132,7 +135,8 @@ impl Cache {
         self.dir.join(format!("root.{ROOT_RECIPE}"))
     }
 
-    /// A small Debian with the programs that people run beside ipvsadm, to be the root directory of a test.
+    /// A small Debian with the programs that people run beside ipvsadm, to be the root directory of
+    /// a test.
     pub(crate) fn programs(&self) -> PathBuf {
         self.dir.join(format!("programs.{PROGRAMS_RECIPE}"))
     }
@@ -147,7 +151,8 @@ impl Cache {
         self.dir.join(format!("rust-13.{RECIPE}"))
     }
 
-    /// A small Debian 12 with a package database, to be the root directory of a test that installs packages.
+    /// A small Debian 12 with a package database, to be the root directory of a test that installs
+    /// packages.
     pub(crate) fn debian(&self) -> PathBuf {
         self.dir.join(format!("debian-12.{DEBIAN_RECIPE}"))
     }
@@ -157,13 +162,15 @@ impl Cache {
         self.dir.join(format!("kernel-{kernel}.{RECIPE}"))
     }
 
-    /// The kernel to use when none is asked for: the newest that is here, else the one that needs the least download.
+    /// The kernel to use when none is asked for: the newest that is here, else the one that needs
+    /// the least download.
     pub(crate) fn default_kernel(&self) -> Kernel {
         let here = Kernel::ALL.into_iter().rev().find(|kernel| self.kernel(*kernel).exists());
         here.unwrap_or(Kernel::V6_1)
     }
 
-    /// Fetches what is missing for these kernels. Several labs may ask at once: one works, the others wait.
+    /// Fetches what is missing for these kernels. Several labs may ask at once: one works, the
+    /// others wait.
     pub(crate) fn ensure(&self, kernels: &[Kernel]) -> Result<()> {
         if self.missing(kernels).is_empty() && self.tools().exists() && self.root().exists() {
             return Ok(());
@@ -307,8 +314,8 @@ impl Cache {
         tree.settle()
     }
 
-    /// Puts the modules where modprobe looks, below a directory of our own, and a modprobe that looks there: the host's
-    /// /lib/modules is not touched.
+    /// Puts the modules where modprobe looks, below a directory of our own, and a modprobe that
+    /// looks there: the host's /lib/modules is not touched.
     fn put_modules(&self, kernel: Kernel, tree: &Tree) -> Result<()> {
         let packaged = tree.path().join("usr/lib/uml/modules");
         let version = only_entry(&packaged)?;
@@ -331,7 +338,8 @@ impl Cache {
         fs::set_permissions(&wrapper, executable).context(|| format!("make {} executable", wrapper.display()))
     }
 
-    /// The preload library for old kernels on new CPUs (see `xstate.c`), compiled at first use; none where it isn't needed.
+    /// The preload library for old kernels on new CPUs (see `xstate.c`), compiled at first use;
+    /// none where it isn't needed.
     pub(crate) fn register_shim(&self, kernel: Kernel) -> Result<Option<PathBuf>> {
         if !kernel.has_small_register_buffer() || !cpu_has_large_registers() {
             return Ok(None);

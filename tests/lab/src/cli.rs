@@ -90,8 +90,8 @@ pub(crate) struct GuestOptions {
 }
 
 impl GuestOptions {
-    /// The kernel that was asked for; what it needs is fetched. Comes before anything is compiled, so that what is missing on this
-    /// machine is said at once.
+    /// The kernel that was asked for; what it needs is fetched. Comes before anything is compiled,
+    /// so that what is missing on this machine is said at once.
     pub(crate) fn fetch(&self) -> Result<Kernel> {
         let cache = Cache::open()?;
         let kernel = self.kernel.unwrap_or_else(|| cache.default_kernel());

@@ -45,7 +45,8 @@ impl Kernel {
         self < Self::V7_2
     }
 
-    /// Whether the kernel writes its processes' registers with a buffer too small for CPUs with AMX; see `xstate.c`.
+    /// Whether the kernel writes its processes' registers with a buffer too small for CPUs with
+    /// AMX; see `xstate.c`.
     pub(crate) fn has_small_register_buffer(self) -> bool {
         self < Self::V7_2
     }

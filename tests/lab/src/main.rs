@@ -1,5 +1,5 @@
-//! `cargo lab`: boots real kernels with IPVS as ordinary processes, to show, try, test and measure this project's tools
-//! on them. Needs no privileges; see the workspace's README.
+//! `cargo lab`: boots real kernels with IPVS as ordinary processes, to show, try, test and measure
+//! this project's tools on them. Needs no privileges; see the workspace's README.
 
 mod bench;
 mod cache;

@@ -1,4 +1,5 @@
-//! What a terminal shows, as an SVG picture. It brings its own ground, so it can be read on light pages and dark ones.
+//! What a terminal shows, as an SVG picture. It brings its own ground, so it can be read on light
+//! pages and dark ones.
 
 use std::fmt::Write;
 

@@ -1,4 +1,5 @@
-//! A guest made ready for one job: its private directory, the commands on its PATH, its environment.
+//! A guest made ready for one job: its private directory, the commands on its PATH, its
+//! environment.
 
 use std::{
     collections::BTreeMap,
@@ -88,8 +89,8 @@ impl Stage {
         self.writable = Some(directory.to_owned());
     }
 
-    /// Gives the job the programs that people run beside ipvsadm: `LAB_PROGRAMS` is the directory, and `LAB_PROGRAMS_13` that of
-    /// Debian 13's.
+    /// Gives the job the programs that people run beside ipvsadm: `LAB_PROGRAMS` is the directory,
+    /// and `LAB_PROGRAMS_13` that of Debian 13's.
     pub(crate) fn bring_programs(&mut self) -> Result<()> {
         self.cache.ensure_programs()?;
         self.set("LAB_PROGRAMS", self.cache.programs().display().to_string());
@@ -161,7 +162,8 @@ impl Limits {
     }
 }
 
-/// What a guest sees of these paths: each also by its true name, which may be another behind links, and none that is inside another.
+/// What a guest sees of these paths: each also by its true name, which may be another behind links,
+/// and none that is inside another.
 ///
 /// Not what the guest has itself, such as `/etc` or `/bin/sh`, empty directories apart.
 fn visible(paths: &[PathBuf], root: &Path) -> Vec<PathBuf> {

@@ -6,7 +6,8 @@ use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize,
 
 use crate::error::{Context, Result};
 
-/// Puts the terminal into raw mode: every key goes to the guest as it is. Dropping it restores the terminal.
+/// Puts the terminal into raw mode: every key goes to the guest as it is. Dropping it restores the
+/// terminal.
 #[derive(Debug)]
 pub(crate) struct RawMode {
     before: Termios,

@@ -1,4 +1,5 @@
-//! The web servers and clients of the scenes: a real server answers with its name, by HTTP or, as a site, by HTTPS.
+//! The web servers and clients of the scenes: a real server answers with its name, by HTTP or, as a
+//! site, by HTTPS.
 
 use std::{
     io,

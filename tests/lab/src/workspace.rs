@@ -103,8 +103,9 @@ impl Workspace {
 
     /// A program that is cargo or runs it, in the workspace.
     ///
-    /// As from a shell, without what the cargo that runs the lab says of it: build scripts that look at that would run again, now for
-    /// this cargo and then for that one, and all that depends on them would be compiled each time.
+    /// As from a shell, without what the cargo that runs the lab says of it: build scripts that
+    /// look at that would run again, now for this cargo and then for that one, and all that depends
+    /// on them would be compiled each time.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.root);
@@ -145,7 +146,8 @@ impl Workspace {
     }
 }
 
-/// Runs a cargo command that builds; its messages to people go to stderr. Gives the programs it made.
+/// Runs a cargo command that builds; its messages to people go to stderr. Gives the programs it
+/// made.
 pub(crate) fn build_by(mut command: Command) -> Result<Vec<TestBinary>> {
     command.arg("--message-format=json-render-diagnostics");
     if !io::stderr().is_terminal() {

@@ -1,5 +1,5 @@
-//! What the pages say of the code is there: files and functions (`path/to/file.rs`, `path/to/file.rs:function`), and the
-//! findings of the doctor.
+//! What the pages say of the code is there: files and functions (`path/to/file.rs`,
+//! `path/to/file.rs:function`), and the findings of the doctor.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
-//! The floors of each crate: a module imports only from floors below its own, so that there is no circle.
+//! The floors of each crate: a module imports only from floors below its own, so that there is no
+//! circle.
 //!
-//! What counts are paths that start with `crate::` or `super::` in the product's code. Tests, comments and
-//! the root's re-exports don't.
+//! What counts are paths that start with `crate::` or `super::` in the product's code. Tests,
+//! comments and the root's re-exports don't.
 
 use std::{
     collections::BTreeSet,
@@ -234,7 +235,8 @@ fn imports(text: &str, module: &[String]) -> BTreeSet<Vec<String>> {
     paths
 }
 
-/// Skips the item after an attribute: one line, or up to the brace that closes it at its indentation.
+/// Skips the item after an attribute: one line, or up to the brace that closes it at its
+/// indentation.
 fn skip_item<'t>(lines: &mut impl Iterator<Item = &'t str>) {
     let Some(first) = lines.find(|line| !line.trim_start().starts_with("#[")) else { return };
     if !first.ends_with([';', ',', '}']) {

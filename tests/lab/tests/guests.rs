@@ -24,7 +24,8 @@ impl Lab {
         Self { temporary: tempfile::tempdir().unwrap() }
     }
 
-    /// Starts `lab run` on a script. The real ipvsadm: these tests are about the guest, not about our tools.
+    /// Starts `lab run` on a script. The real ipvsadm: these tests are about the guest, not about
+    /// our tools.
     fn start(&self, options: &[&str], script: &str, arguments: &[&str]) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
         command.args(["run", "--ipvsadm"]).args(options).arg("-").args(arguments);

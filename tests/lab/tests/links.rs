@@ -1,4 +1,5 @@
-//! The links of all pages lead somewhere, as GitHub reads them. In the book, which mdbook makes of docs/, `cargo lab test` follows them, too.
+//! The links of all pages lead somewhere, as GitHub reads them. In the book, which mdbook makes of
+//! docs/, `cargo lab test` follows them, too.
 
 use std::{
     collections::HashMap,

@@ -1,5 +1,6 @@
-//! What the pages of docs/ and the README show is what the commands print. `tests/lab/scenes/pages.sh` plays the commands on a site
-//! in a guest. Guides have scripts of their own: `guides.rs`.
+//! What the pages of docs/ and the README show is what the commands print.
+//! `tests/lab/scenes/pages.sh` plays the commands on a site in a guest. Guides have scripts of
+//! their own: `guides.rs`.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,5 @@
-//! docs/security.md names the test of each sentence that can be tested. They are there, and the blocks of `unsafe` are counted.
+//! docs/security.md names the test of each sentence that can be tested. They are there, and the
+//! blocks of `unsafe` are counted.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ fn sources(directories: &[&str]) -> String {
     text
 }
 
-/// What stands between backticks and looks like the name of a test or of a fuzz target: words with underscores, nothing else.
+/// What stands between backticks and looks like the name of a test or of a fuzz target: words with
+/// underscores, nothing else.
 fn names(page: &str) -> Vec<&str> {
     let is_name = |word: &&str| {
         word.contains('_')

@@ -1,5 +1,5 @@
-//! The smallest web server and client, so that scenes and tests need no other program: a real server answers with one line,
-//! its name for example, over HTTP or HTTPS.
+//! The smallest web server and client, so that scenes and tests need no other program: a real
+//! server answers with one line, its name for example, over HTTP or HTTPS.
 //!
 //! ```
 //! use std::net::TcpListener;

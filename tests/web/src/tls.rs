@@ -1,4 +1,5 @@
-//! One certificate for all real servers of a site, and clients that trust only the authority that signed it.
+//! One certificate for all real servers of a site, and clients that trust only the authority that
+//! signed it.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -11,7 +12,8 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-/// What a site needs, as PEM text: the authority's certificate for its clients; its certificate and key for all its servers.
+/// What a site needs, as PEM text: the authority's certificate for its clients; its certificate and
+/// key for all its servers.
 #[derive(Clone, Debug)]
 pub struct Site {
     name: String,
@@ -157,7 +159,8 @@ pub struct Client {
 pub type Connection<S> = StreamOwned<ClientConnection, S>;
 
 impl Client {
-    /// Shakes hands on a connection that was made: the server has the site's certificate, or there is an error.
+    /// Shakes hands on a connection that was made: the server has the site's certificate, or there
+    /// is an error.
     ///
     /// # Errors
     /// [`TlsError::Connection`], which says what is wrong with the certificate.

@@ -16,8 +16,8 @@ use super::{Machine, Network, server, virtual_address};
 /// What is spoken on a port.
 #[derive(Clone, Debug)]
 pub enum Speaks {
-    /// The server greets at once, as SSH does, and then repeats what it receives until the client goes. Over UDP it answers each
-    /// datagram.
+    /// The server greets at once, as SSH does, and then repeats what it receives until the client
+    /// goes. Over UDP it answers each datagram.
     Greeting(Protocol),
     /// HTTP.
     Http,
@@ -25,7 +25,8 @@ pub enum Speaks {
     Https(Box<Site>),
 }
 
-/// Servers on every real server of a network; they end when this is dropped, conversations when the client goes.
+/// Servers on every real server of a network; they end when this is dropped, conversations when the
+/// client goes.
 #[derive(Debug)]
 pub struct Servers {
     /// Closing these ends them.

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
-/// What stands between the words of pages made with some editors, and separates nothing for a shell.
+/// What stands between the words of pages made with some editors, and separates nothing for a
+/// shell.
 pub(crate) const NO_BREAK_SPACE: char = '\u{a0}';
 
 /// The programs whose lines are kept.

@@ -1,4 +1,5 @@
-//! One test function for every director and every client: `Client` is the one of the module around it.
+//! One test function for every director and every client: `Client` is the one of the module around
+//! it.
 
 use ipvs::{
     Cause, Command, CommandKind, Daemon, DaemonRole, Destination, DestinationState, Errno, Error, Forwarding,

@@ -1,4 +1,5 @@
-//! Random sequences of commands: mostly right, often nearly right, sometimes nonsense. They shrink to the shortest that fails.
+//! Random sequences of commands: mostly right, often nearly right, sometimes nonsense. They shrink
+//! to the shortest that fails.
 
 use crate::line::{Between, Item, Spelling, items, row, words};
 use crate::pools::{self, values};
@@ -54,7 +55,8 @@ fn save(words: &str) -> Step {
 pub(crate) enum Place {
     /// In the shell.
     Shell,
-    /// In a script for `-R`, where one line may not start and stop a daemon soon after each other: Linux 6.1 hangs ipvsadm then.
+    /// In a script for `-R`, where one line may not start and stop a daemon soon after each other:
+    /// Linux 6.1 hangs ipvsadm then.
     Script,
 }
 
@@ -193,7 +195,8 @@ fn service_and_server() -> impl Strategy<Value = (Vec<Item>, Vec<Item>)> {
     ]
 }
 
-/// Lines that fill a table, and are right: most of the services with which commands meet, and servers.
+/// Lines that fill a table, and are right: most of the services with which commands meet, and
+/// servers.
 pub(crate) fn filling() -> impl Strategy<Value = Vec<Words>> {
     let some = |probability, good| maybe(probability, good, good);
     let service = move |family: &'static pools::Family, at: usize| {

@@ -1,4 +1,5 @@
-//! A command line before it is typed: options as rows of the grammar, each with its value and its spelling.
+//! A command line before it is typed: options as rows of the grammar, each with its value and its
+//! spelling.
 
 use ipvs_cli::ipvsadm::grammar::{self, Row, Takes};
 

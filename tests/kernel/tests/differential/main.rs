@@ -1,10 +1,14 @@
 //! The original and `ipvs-cli`, side by side: what one does, the other must do, whatever is typed.
 //!
-//! - `table::…`: every command with every option, and with every two of them; every letter and every name.
-//! - `seed_N`: random commands, 500 a seed; `COMPAT_SEED` is the first seed, `COMPAT_COUNT` how many commands in all.
-//! - `tables::…` and `fake::…`: random tables, listed by both, and saved and restored by `ipvs-cli`; one for 50 of these commands.
+//! - `table::…`: every command with every option, and with every two of them; every letter and
+//!   every name.
+//! - `seed_N`: random commands, 500 a seed; `COMPAT_SEED` is the first seed, `COMPAT_COUNT` how
+//!   many commands in all.
+//! - `tables::…` and `fake::…`: random tables, listed by both, and saved and restored by
+//!   `ipvs-cli`; one for 50 of these commands.
 //!
-//! A failure is printed as a case file, as short as it could be made. `cargo lab compat` runs this for long.
+//! A failure is printed as a case file, as short as it could be made. `cargo lab compat` runs this
+//! for long.
 
 mod generate;
 mod line;

@@ -61,10 +61,12 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// How often is the state compared as the original prints it, which takes as long as the command itself?
+/// How often is the state compared as the original prints it, which takes as long as the command
+/// itself?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Views {
-    /// After some of the commands that succeeded: a difference stays, and is found by the next of them.
+    /// After some of the commands that succeeded: a difference stays, and is found by the next of
+    /// them.
     Sometimes,
     /// After all of them, to find the command that made it.
     Always,
@@ -75,8 +77,8 @@ const FEW: usize = 4;
 
 /// Plays the steps on two empty tables.
 ///
-/// After every command that could change something both kernels are read and compared; and, with this thoroughness, what the
-/// original prints of them. And so at the end.
+/// After every command that could change something both kernels are read and compared; and, with
+/// this thoroughness, what the original prints of them. And so at the end.
 pub(crate) fn play(pair: &Pair, steps: &[Step], views: Views) -> Result<Tally, Mismatch> {
     pair.renew();
     let (mut tally, mut past) = (Tally::default(), Past::default());
@@ -108,7 +110,8 @@ pub(crate) fn play(pair: &Pair, steps: &[Step], views: Views) -> Result<Tally, M
     Ok(tally)
 }
 
-/// Both run what only lists on the same table, the original's: the kernel's own order is part of what is compared then.
+/// Both run what only lists on the same table, the original's: the kernel's own order is part of
+/// what is compared then.
 fn run(pair: &Pair, step: &Step) -> (Outcome, Outcome) {
     if step.only_lists() {
         return list(&pair.ipvsadm, step);
@@ -117,8 +120,8 @@ fn run(pair: &Pair, step: &Step) -> (Outcome, Outcome) {
     (ipvsadm, pair.ipvs_cli.run(Target::IpvsCli, &step.command, &step.stdin))
 }
 
-/// Both list the same table. A newer kernel rearranges its tables some time after they were filled: what differs is listed again, and is
-/// a difference only if it stays one.
+/// Both list the same table. A newer kernel rearranges its tables some time after they were filled:
+/// what differs is listed again, and is a difference only if it stays one.
 pub(crate) fn list(world: &World, step: &Step) -> (Outcome, Outcome) {
     let list = || {
         let [ipvsadm, ipvs_cli] =
@@ -167,7 +170,8 @@ struct Past {
     lines: Vec<String>,
     /// How many were begun.
     steps: usize,
-    /// Was a table restored by the wrapper, which in `ipvs-cli` keeps what stays? The servers of a service may have another order then.
+    /// Was a table restored by the wrapper, which in `ipvs-cli` keeps what stays? The servers of a
+    /// service may have another order then.
     kept: bool,
 }
 

@@ -1,13 +1,15 @@
-//! Of what generated command lines are made. Small, so that commands meet; the simplest first, as shrinking goes there.
+//! Of what generated command lines are made. Small, so that commands meet; the simplest first, as
+//! shrinking goes there.
 //!
-//! A profile is some options in their long form. Addresses are such that their comparison, which wraps at 32
-//! bits, does not contradict itself: else the listing depends on the kernel's own order, which no two tables share.
-//! `listing.rs` has the others.
+//! A profile is some options in their long form. Addresses are such that their comparison, which
+//! wraps at 32 bits, does not contradict itself: else the listing depends on the kernel's own
+//! order, which no two tables share. `listing.rs` has the others.
 
 /// What fits together: the options of one family of addresses.
 #[derive(Debug)]
 pub(crate) struct Family {
-    /// Virtual services; the first are those where commands meet, some later ones are the same in other words.
+    /// Virtual services; the first are those where commands meet, some later ones are the same in
+    /// other words.
     pub(crate) services: &'static [&'static str],
     /// Real servers.
     pub(crate) servers: &'static [&'static str],
@@ -314,8 +316,8 @@ pub(crate) const ODD: &[&str] = &[
     "*",
 ];
 
-/// Words for lines that make no sense. Without a dash between letters, and of dashes only the plain one: what `ipvs-cli` reads into
-/// those, the original does not.
+/// Words for lines that make no sense. Without a dash between letters, and of dashes only the plain
+/// one: what `ipvs-cli` reads into those, the original does not.
 pub(crate) const SOUP: &[&str] = &[
     "-A",
     "-E",

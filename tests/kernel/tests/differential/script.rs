@@ -1,4 +1,5 @@
-//! What `-R` is fed with: command lines as people write them into files, and what is no command at all.
+//! What `-R` is fed with: command lines as people write them into files, and what is no command at
+//! all.
 
 use crate::generate::{self, Place, line, soup};
 use proptest::collection::vec;
@@ -16,7 +17,8 @@ pub(crate) fn filling() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|lines| lines.into_iter().flat_map(|words| [&words.join(&b' ')[..], b"\n"].concat()).collect())
 }
 
-/// As [`of_lines`], but without the byte 0, for which the original's script `ipvsadm-restore` drops all of its input.
+/// As [`of_lines`], but without the byte 0, for which the original's script `ipvsadm-restore` drops
+/// all of its input.
 pub(crate) fn without_nul() -> impl Strategy<Value = Vec<u8>> {
     script(one_line(false), select(TAILS))
 }

@@ -1,7 +1,9 @@
-//! The whole table: every command with every option, and with every two of them; every letter and every name.
+//! The whole table: every command with every option, and with every two of them; every letter and
+//! every name.
 //!
-//! `COMPAT_PAIRS=all` takes all pairs of options, and does so on every kernel. Else only neighbours in the order in which wrong options
-//! are compared, which is enough if that order is one, and only on one kernel: none of them has a say in what is understood.
+//! `COMPAT_PAIRS=all` takes all pairs of options, and does so on every kernel. Else only neighbours
+//! in the order in which wrong options are compared, which is enough if that order is one, and only
+//! on one kernel: none of them has a say in what is understood.
 
 use crate::line::{Item, items, words};
 use crate::play::{self, Views};
@@ -15,7 +17,8 @@ use kernel_tests::target::Target;
 use libtest_mimic::{Failed, Trial};
 use std::collections::BTreeSet;
 
-/// What each command needs. Those that make something make another thing each time: `{n}` is a number.
+/// What each command needs. Those that make something make another thing each time: `{n}` is a
+/// number.
 const COMMANDS: [&str; 16] = [
     "--add-service --tcp-service=192.0.2.7:{n}",
     "--edit-service --tcp-service=192.0.2.1:80",

@@ -1,5 +1,6 @@
-//! Random tables: any address, mark and number that a command line can ask for. Listed by both programs in one namespace, they must look
-//! alike, also where the order wraps; saved and restored by `ipvs-cli`, nothing may be lost.
+//! Random tables: any address, mark and number that a command line can ask for. Listed by both
+//! programs in one namespace, they must look alike, also where the order wraps; saved and restored
+//! by `ipvs-cli`, nothing may be lost.
 
 use crate::play::{self, Tally};
 use crate::pools;
@@ -61,7 +62,8 @@ fn restored(script: impl Into<Vec<u8>>) -> Step {
     Step::new(["ipvsadm", "-R"]).fed(script)
 }
 
-/// Both list the same namespace: the kernel's own order decides where ipvsadm's comparison contradicts itself.
+/// Both list the same namespace: the kernel's own order decides where ipvsadm's comparison
+/// contradicts itself.
 fn listed(pair: &Pair, script: &str) -> Result<(), String> {
     pair.renew();
     let world = &pair.ipvsadm;
@@ -131,7 +133,8 @@ fn call(kernel: &mut Director, arguments: &str, mut stdin: &[u8]) -> (Vec<u8>, V
     (stdout, stderr)
 }
 
-/// Lines for `-R`: services, each with its servers. Some of them the kernel refuses, and the same ones everywhere.
+/// Lines for `-R`: services, each with its servers. Some of them the kernel refuses, and the same
+/// ones everywhere.
 fn table() -> impl Strategy<Value = String> {
     vec(prop_oneof![3 => block(v4_key(), v4(), v4_mask()), 2 => block(v6_key(), v6(), v6_mask())], 0..12)
         .prop_map(|blocks| blocks.concat())

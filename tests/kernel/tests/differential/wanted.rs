@@ -1,4 +1,5 @@
-//! The differences that are wanted, each by its title in docs/compatibility.md, and each as narrow as it can be said.
+//! The differences that are wanted, each by its title in docs/compatibility.md, and each as narrow
+//! as it can be said.
 
 use crate::step::Step;
 use ipvs::Behaviors;
@@ -27,13 +28,15 @@ pub(crate) const TITLES: [&str; 8] =
 pub(crate) enum Verdict {
     /// Equal but for these differences, mostly none.
     Equal(Vec<&'static str>),
-    /// The original crashed or hung where it is known to, so that the worlds can't be compared any further.
+    /// The original crashed or hung where it is known to, so that the worlds can't be compared any
+    /// further.
     IpvsadmBroke(&'static str),
     /// Not what is wanted.
     Different,
 }
 
-/// A kernel that makes its table of connections on demand resizes it in its own time: two listings, one right after the other, may differ in the size.
+/// A kernel that makes its table of connections on demand resizes it in its own time: two listings,
+/// one right after the other, may differ in the size.
 pub(crate) fn without_size(mut outcome: Outcome) -> Outcome {
     const TITLE: &str = "IP Virtual Server version 1.2.1 (size=";
     if behaviors::of_this_kernel().contains(Behaviors::CONNECTION_TABLE_ON_DEMAND) {
@@ -144,7 +147,8 @@ fn equal_line(ipvsadm: &str, ipvs_cli: &str, titles: &mut Vec<&'static str>) -> 
     equal
 }
 
-/// A saved server without ` -x N -y M`, if it has some. That they are the right ones is shown by what a restore makes of them.
+/// A saved server without ` -x N -y M`, if it has some. That they are the right ones is shown by
+/// what a restore makes of them.
 fn without_thresholds(line: &str) -> Option<String> {
     let mut words: Vec<&str> = line.split(' ').collect();
     let before = words.len();
@@ -165,7 +169,8 @@ fn without_third_flag(line: &str) -> Option<String> {
     nameless.then(|| format!("{service} -b {}", rest.trim_end_matches(',')))
 }
 
-/// The line with its firewall mark unsigned: where there is no column behind it, and in a column of 33.
+/// The line with its firewall mark unsigned: where there is no column behind it, and in a column of
+/// 33.
 fn with_unsigned_mark(line: &str) -> Vec<String> {
     const COLUMN: usize = 33;
     let mut lines = Vec::new();

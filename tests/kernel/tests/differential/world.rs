@@ -13,7 +13,8 @@ use std::time::Duration;
 /// How long a command may take before it counts as one that never answers.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Views of everything that the original can show of a kernel's state, as lines of `-R`: one process shows them all.
+/// Views of everything that the original can show of a kernel's state, as lines of `-R`: one
+/// process shows them all.
 pub(crate) const VIEWS: &[u8] = b"-S -n
 -L -n
 -L -n --thresholds
@@ -77,7 +78,8 @@ impl World {
         self.run(Target::Ipvsadm, &views(), VIEWS)
     }
 
-    /// The kernel's state as our library reads it: quicker, and with what the original prints nowhere.
+    /// The kernel's state as our library reads it: quicker, and with what the original prints
+    /// nowhere.
     pub(crate) fn contents(&self) -> Contents {
         self.ask(|inside| Contents::of(&inside.client.table().unwrap_or_else(|error| panic!("{error}"))))
     }

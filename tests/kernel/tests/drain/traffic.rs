@@ -1,6 +1,7 @@
 //! Connections that are used until they end by themselves, and new ones all the time.
 //!
-//! All end with a reset, which the director forgets in ten seconds; after an orderly end it is two minutes.
+//! All end with a reset, which the director forgets in ten seconds; after an orderly end it is two
+//! minutes.
 
 use std::fmt;
 use std::io;
@@ -41,7 +42,8 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Connections that are used for these times, all of them up when it returns, and new ones from then on.
+    /// Connections that are used for these times, all of them up when it returns, and new ones from
+    /// then on.
     pub(crate) fn start(network: &Network, uses: impl IntoIterator<Item = Duration> + Send) -> Self {
         let start = || {
             network.enter_client();

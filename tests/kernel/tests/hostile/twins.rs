@@ -37,8 +37,8 @@ impl World<'_> {
     }
 }
 
-/// Does the same to both programs. Whatever they print, their statuses and the tables they leave must be equal, and nothing
-/// may be a panic or no answer.
+/// Does the same to both programs. Whatever they print, their statuses and the tables they leave
+/// must be equal, and nothing may be a panic or no answer.
 ///
 /// # Panics
 /// With everything that differs.

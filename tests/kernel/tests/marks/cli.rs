@@ -1,4 +1,5 @@
-//! `ipvs-cli mark`, with the rules in this kernel and services in an in-memory one, or in this one where it has IPVS.
+//! `ipvs-cli mark`, with the rules in this kernel and services in an in-memory one, or in this one
+//! where it has IPVS.
 
 use super::packets::mark_of;
 use super::schema::objects;
@@ -138,7 +139,8 @@ fn check_finds_what_is_in_the_way() -> Result<(), Lacking> {
     Ok(())
 }
 
-/// The director is its own client, and the servers are on it too: that is all that a packet needs to be balanced.
+/// The director is its own client, and the servers are on it too: that is all that a packet needs
+/// to be balanced.
 fn director() -> Result<Director, Lacking> {
     needs_backend()?;
     Client::connect().map_err(|error| Lacking(error.to_string()))?;

@@ -1,4 +1,5 @@
-//! What every back end must do, whatever the rules: packets get the marks that the rules say, and the rules are listed again.
+//! What every back end must do, whatever the rules: packets get the marks that the rules say, and
+//! the rules are listed again.
 
 use super::packets::{expected, mark_of};
 use super::rules::{packets, rules};
@@ -7,8 +8,8 @@ use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use proptest::{prop_assert, prop_assert_eq};
 use std::cell::RefCell;
 
-/// Tries `MODEL_CASES` rule sets, or as many as usual; `MODEL_SEED` repeats a run. `all_rules` lists
-/// the rules of all programs: the same whenever those of the test are removed.
+/// Tries `MODEL_CASES` rule sets, or as many as usual; `MODEL_SEED` repeats a run. `all_rules`
+/// lists the rules of all programs: the same whenever those of the test are removed.
 pub(crate) fn check_at_random(backend: &mut Backend, usual: u32, all_rules: &dyn Fn() -> String) {
     let before = all_rules();
     assert!(!before.is_empty(), "others have rules, too");

@@ -1,4 +1,5 @@
-//! The back end nftables. The lab's guests have no nftables for IPv4 and IPv6; a machine's own kernel mostly has.
+//! The back end nftables. The lab's guests have no nftables for IPv4 and IPv6; a machine's own
+//! kernel mostly has.
 
 use super::packets::mark_of;
 use super::world::{Lacking, Test};
@@ -39,7 +40,8 @@ fn packets_get_the_marks_that_the_rules_say() -> Result<(), Lacking> {
     Ok(())
 }
 
-/// As the program nft shows them; without it, the rules of all programs but an owner that does not exist.
+/// As the program nft shows them; without it, the rules of all programs but an owner that does not
+/// exist.
 fn all_rules() -> String {
     nft("list ruleset").unwrap_or_else(|_| {
         let foreign = open(owner("nobody")).map(|mut nftables| nftables.others().expect("rules can be read"));

@@ -11,7 +11,8 @@ use std::os::fd::AsRawFd;
 /// With this setting, an accepted connection has the mark of its first packet.
 const SETTING: &str = "/proc/sys/net/ipv4/tcp_fwmark_accept";
 
-/// The mark of a TCP packet over the loopback interface, when it has passed the chains OUTPUT and PREROUTING.
+/// The mark of a TCP packet over the loopback interface, when it has passed the chains OUTPUT and
+/// PREROUTING.
 pub(crate) fn mark_of(from: IpAddr, to: SocketAddr) -> u32 {
     fs::write(SETTING, "1").expect("the setting belongs to this network");
     let server = TcpListener::bind(to).expect("an address of the loopback interface");

@@ -1,4 +1,5 @@
-//! Rules at random, for packets over the loopback interface: few addresses and ports, so that many rules meet.
+//! Rules at random, for packets over the loopback interface: few addresses and ports, so that many
+//! rules meet.
 
 use fwmark::{Family, FirewallMark, Hook, MarkRule, Network, PortRange, Ports, Protocol, SetMark, Traffic};
 use proptest::prelude::*;

@@ -13,7 +13,8 @@ pub(crate) type Test = fn() -> Result<(), Lacking>;
 #[derive(Clone, Debug)]
 pub(crate) struct Lacking(pub(crate) String);
 
-/// Becomes root of a user namespace, unless the process is root already. Call it before there is a second thread.
+/// Becomes root of a user namespace, unless the process is root already. Call it before there is a
+/// second thread.
 pub(crate) fn enter() -> Result<(), Lacking> {
     let (user, group) = (geteuid(), getegid());
     if user.is_root() {

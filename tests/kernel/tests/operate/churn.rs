@@ -1,8 +1,8 @@
-//! Saves and applies while programs in other network namespaces add and delete services: whole, or an error says that they are
-//! not.
+//! Saves and applies while programs in other network namespaces add and delete services: whole, or
+//! an error says that they are not.
 //!
-//! `CHURN_ROUNDS` is the number of applies and of saves beside each kind of churn, `CHURN_SERVICES` the number of services of
-//! the director. A long run has 500 and 1500.
+//! `CHURN_ROUNDS` is the number of applies and of saves beside each kind of churn, `CHURN_SERVICES`
+//! the number of services of the director. A long run has 500 and 1500.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -28,7 +28,8 @@ fn number(variable: &str, default: u32) -> u32 {
     std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
 }
 
-/// Threads in network namespaces of their own. Each adds services and clears them, over and over, until this is dropped.
+/// Threads in network namespaces of their own. Each adds services and clears them, over and over,
+/// until this is dropped.
 struct Churn {
     is_over: Arc<AtomicBool>,
     tables: Arc<AtomicUsize>,
@@ -87,7 +88,8 @@ fn table_with(weight: u32, services: u32) -> Table {
     with
 }
 
-/// Reads the director without dumps: `getsockopt` copies all services in one call, and nobody else changes this director.
+/// Reads the director without dumps: `getsockopt` copies all services in one call, and nobody else
+/// changes this director.
 fn is_held(desired: &Table) -> bool {
     let held = sockopt::Table::read().unwrap();
     held.untold.is_empty() && Planner::new().only_services().plan(&held.table, desired).is_empty()

@@ -20,7 +20,8 @@ fn a_refusal_midway_is_undone_and_told_with_its_line() {
     assert!(world.holds(&before));
 }
 
-/// The original clears, and goes on from line to line. So does `ipvs-cli` when there is no other way.
+/// The original clears, and goes on from line to line. So does `ipvs-cli` when there is no other
+/// way.
 #[test]
 fn ipvsadm_restore_does_as_the_original() {
     let mut world = World::new();
@@ -79,7 +80,8 @@ fn what_can_be_foreseen_is_not_sent() {
     assert!(said.stderr.ends_with("hint: there is no network interface nowhere0\n"), "{said:?}");
 }
 
-/// Each of its answers once. Those of reads end it before anything was sent; after a change it looks how far it got.
+/// Each of its answers once. Those of reads end it before anything was sent; after a change it
+/// looks how far it got.
 #[test]
 fn any_answer_may_be_lost() {
     let mut world = World::new();

@@ -17,7 +17,8 @@ impl Daemon {
     /// In a network and with mounts of its own.
     fn new() -> Self {
         sandbox::enter_network_and_mounts().unwrap();
-        // Nobody may replace the machine's: so this thread gets another /dev, with the devices of the old one.
+        // Nobody may replace the machine's: so this thread gets another /dev, with the devices of
+        // the old one.
         let old = scratch("dev");
         fs::create_dir(&old).unwrap();
         mount(Some("/dev"), old.as_str(), None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>).unwrap();
@@ -30,7 +31,8 @@ impl Daemon {
         Daemon(socket)
     }
 
-    /// The one line that was written since the last call, behind what names program and process; none if there is none.
+    /// The one line that was written since the last call, behind what names program and process;
+    /// none if there is none.
     #[track_caller]
     fn line(&self) -> Option<String> {
         let mut bytes = [0; 4096];

@@ -1,4 +1,5 @@
-//! `kill -9` at every point of an apply: another one makes the rest, and takes nothing away that is to stay.
+//! `kill -9` at every point of an apply: another one makes the rest, and takes nothing away that is
+//! to stay.
 
 use std::fs;
 

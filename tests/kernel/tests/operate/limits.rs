@@ -93,7 +93,8 @@ fn a_fifo_is_no_network_namespace() {
     fs::remove_file(&path).unwrap();
 }
 
-/// A sync daemon goes on when its interface is deleted, and a file that says so is as good as before.
+/// A sync daemon goes on when its interface is deleted, and a file that says so is as good as
+/// before.
 #[test]
 fn a_file_whose_daemon_runs_needs_no_interface() {
     let world = World::new();

@@ -132,7 +132,8 @@ fn a_namespace_may_vanish_while_it_is_read() {
     assert_eq!(keys(&mut client.try_clone().unwrap()), ["mark 9"]);
 }
 
-/// A director in a namespace of this name, with one service, whose client was made on a thread that was there.
+/// A director in a namespace of this name, with one service, whose client was made on a thread that
+/// was there.
 fn client_made_there(name: &str, mark: u32) -> Client {
     let mut client = name.parse::<Namespace>().unwrap().within(Client::connect).unwrap().unwrap();
     client.add_service(&Service::new(format!("mark {mark}").parse().unwrap())).unwrap();
@@ -222,7 +223,8 @@ fn an_asynchronous_client_without_a_runtime_is_an_error() {
     assert!(matches!(client.try_clone(), Err(Error::NoRuntime)));
 }
 
-/// Before Linux 5.14 a socket has no cookie of its namespace: a filter of system calls simulates it.
+/// Before Linux 5.14 a socket has no cookie of its namespace: a filter of system calls simulates
+/// it.
 #[test]
 fn a_kernel_that_tells_no_cookies_is_asked_by_descriptor() {
     let world = World::new();
@@ -288,7 +290,8 @@ fn a_namespace_that_is_none_is_an_error_that_says_which() {
     assert_eq!(own(), home);
 }
 
-/// What is about the kernel's table, its connections, marks or the machine is that of the other namespace.
+/// What is about the kernel's table, its connections, marks or the machine is that of the other
+/// namespace.
 #[test]
 fn all_subcommands_look_there() {
     let world = World::new();

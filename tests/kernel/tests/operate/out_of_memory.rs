@@ -1,5 +1,5 @@
-//! Memory runs out while `apply` fills a director, and the kernel kills it: nothing false is said, and nothing is there that was not
-//! asked for. With more memory, the next one makes the rest.
+//! Memory runs out while `apply` fills a director, and the kernel kills it: nothing false is said,
+//! and nothing is there that was not asked for. With more memory, the next one makes the rest.
 //!
 //! `-R` needs so little memory itself that its death frees none: the kernel goes on to kill others.
 
@@ -101,11 +101,13 @@ fn may_be_killed(process: &str, score: &str) -> io::Result<()> {
     fs::write(format!("/proc/{process}/oom_score_adj"), score)
 }
 
-/// Holds the machine's memory, in a file system for which nobody can be killed, until it is dropped.
+/// Holds the machine's memory, in a file system for which nobody can be killed, until it is
+/// dropped.
 struct Filler {
     place: String,
     file: File,
-    /// `ipvs-cli`, in memory: the kernel would drop one on a disk and read it again, page by page, before it kills a process.
+    /// `ipvs-cli`, in memory: the kernel would drop one on a disk and read it again, page by page,
+    /// before it kills a process.
     program: String,
 }
 

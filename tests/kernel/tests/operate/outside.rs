@@ -71,7 +71,8 @@ fn only_the_state_directory_is_written() {
             let opens = line.contains("O_WRONLY") || line.contains("O_RDWR") || line.contains("O_CREAT");
             let changes = ["creat(", "rename", "unlink", "mkdir("].iter().any(|call| line.contains(call));
             if opens || changes {
-                // Files of the state directory are opened by its descriptor, and their names begin with a number.
+                // Files of the state directory are opened by its descriptor, and their names begin
+                // with a number.
                 let name = line.split('"').nth(1).unwrap_or_default();
                 let is_state = name.starts_with("/run/ipvs-cli")
                     || name.trim_start_matches('.').starts_with(|first: char| first.is_ascii_digit());

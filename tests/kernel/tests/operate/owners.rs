@@ -1,4 +1,5 @@
-//! Eight owners on one director, killed at any moment, beside a program that knows nothing of owners.
+//! Eight owners on one director, killed at any moment, beside a program that knows nothing of
+//! owners.
 //!
 //! `OWNERS_APPLIES` says how often each owner applies a file; a long run takes 1000.
 
@@ -53,7 +54,8 @@ fn file(ports: impl IntoIterator<Item = u16>) -> String {
     })
 }
 
-/// The change is made then; the director's state is neither the old one nor one with a right list of owners.
+/// The change is made then; the director's state is neither the old one nor one with a right list
+/// of owners.
 #[test]
 fn owners_that_cannot_be_written_after_a_change_are_an_error() {
     let mut world = World::new();
@@ -78,7 +80,8 @@ fn owners_that_cannot_be_written_after_a_change_are_an_error() {
     assert_eq!(world.client.service(&key(1)).unwrap().service.scheduler, Scheduler::WLC);
 }
 
-/// Who may change the director but not look into root's directory would take owned and drained services for nobody's.
+/// Who may change the director but not look into root's directory would take owned and drained
+/// services for nobody's.
 #[test]
 fn a_directory_that_cannot_be_looked_into_is_an_error() {
     let world = World::new();
@@ -118,7 +121,8 @@ fn write(owner: u16, applies: u32) {
     }
 }
 
-/// Adds services that nobody else names, looks whether they stay, and now and then clears the whole table by ipvsadm.
+/// Adds services that nobody else names, looks whether they stay, and now and then clears the whole
+/// table by ipvsadm.
 fn disturb(is_over: &AtomicBool) -> u32 {
     let mut client = Client::connect().unwrap();
     let mut rounds = 0;

@@ -121,7 +121,8 @@ fn writers_lose_nothing_that_they_are_not_told() {
     println!("{} commands", writers.iter().map(|writer| writer.commands).sum::<usize>());
 }
 
-/// Each is made as a whole, one after the other: what is there in the end is what one of them wanted, not some of each.
+/// Each is made as a whole, one after the other: what is there in the end is what one of them
+/// wanted, not some of each.
 #[test]
 fn whole_changes_do_not_mix() {
     let mut world = World::new();

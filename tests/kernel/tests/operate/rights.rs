@@ -1,4 +1,5 @@
-//! Fewer rights than root has: capabilities one by one, another user namespace, and system calls that a sandbox forbids.
+//! Fewer rights than root has: capabilities one by one, another user namespace, and system calls
+//! that a sandbox forbids.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -82,7 +82,8 @@ fn every_known_sysctl_of_this_kernel_is_read_by_its_kind() {
     }
     let kernel = ipvs::KernelVersion::running();
     let expected = Sysctl::ALL.iter().filter(|sysctl| sysctl.since().is_none_or(|since| kernel >= since)).count();
-    // How a kernel was built decides about three of them, and two are of modules. A stable release may have more.
+    // How a kernel was built decides about three of them, and two are of modules. A stable release
+    // may have more.
     assert!(sysctls.all().unwrap().len() + 5 >= expected, "{:?}", sysctls.all());
     sysctls.set(Sysctl::SyncThreshold, &SysctlValue::Pair(2, 10)).unwrap();
     assert_eq!(sysctls.get(Sysctl::SyncThreshold).unwrap(), SysctlValue::Pair(2, 10));

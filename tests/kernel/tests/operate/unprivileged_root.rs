@@ -1,4 +1,5 @@
-//! What root of a user namespace, as in a rootless container, sees of its own director, which netlink refuses to show.
+//! What root of a user namespace, as in a rootless container, sees of its own director, which
+//! netlink refuses to show.
 
 use std::collections::HashSet;
 use std::io::Read;
@@ -109,7 +110,8 @@ fn a_listing_of_ipv4_is_the_same_as_by_netlink() {
         let said = "ipvs-cli: there is no service udp 10.0.0.1:54, but udp 10.0.0.1:53\n";
         assert_eq!((missing.status, missing.stdout.as_str(), missing.stderr.as_str()), (1, "", said));
     }
-    // What goes wrong otherwise is no want of privileges: here netlink has the last file that may be open.
+    // What goes wrong otherwise is no want of privileges: here netlink has the last file that may
+    // be open.
     let failed = container.inside_by("prlimit --nofile=4", "show --json");
     assert_eq!((failed.status, failed.stdout.as_str()), (2, ""));
     assert!(failed.stderr.contains("Too many open files"), "{}", failed.stderr);

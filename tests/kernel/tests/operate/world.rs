@@ -17,7 +17,8 @@ pub(crate) struct World {
     pub(crate) client: Client,
 }
 
-/// What a call did. The status of one that ended by a signal is 128 and the signal, as a shell has it.
+/// What a call did. The status of one that ended by a signal is 128 and the signal, as a shell has
+/// it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Done {
     pub(crate) status: i32,

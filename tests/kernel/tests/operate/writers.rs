@@ -116,7 +116,8 @@ fn the_original_may_race_with_it() {
     let mut world = World::new();
     for weight in 1..=10 {
         let done = raced(|| world.run("apply -", &rules(1..=200, weight)));
-        // Not before it ended: of services that are read while others are deleted, the kernel passes some over.
+        // Not before it ended: of services that are read while others are deleted, the kernel
+        // passes some over.
         let now = without_raced(&rules_of(&world.client.table().unwrap()));
         match done.status {
             0 => assert_eq!(now, without_raced(rules(1..=200, weight).trim_start_matches("-C\n")), "{done:?}"),

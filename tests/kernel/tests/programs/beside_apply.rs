@@ -1,8 +1,9 @@
-//! keepalived and `ipvs-cli apply` on one table, each with services of its own, and both at work at the same time: what keepalived
-//! made stays as keepalived has it, unless a file names it.
+//! keepalived and `ipvs-cli apply` on one table, each with services of its own, and both at work at
+//! the same time: what keepalived made stays as keepalived has it, unless a file names it.
 //!
-//! keepalived neither looks at the table nor repairs it: what another program takes away stays away until its server has been down and
-//! up again. So the table at the end of a round shows each deletion of the round.
+//! keepalived neither looks at the table nor repairs it: what another program takes away stays away
+//! until its server has been down and up again. So the table at the end of a round shows each
+//! deletion of the round.
 //!
 //! `KEEPALIVED_SECONDS` says for how long; without it, each kind of `apply` has two rounds.
 
@@ -18,11 +19,13 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
-/// keepalived's services are on port 80 of 192.0.2.1 and so on. Every other one keeps servers that are down, with the weight 0.
+/// keepalived's services are on port 80 of 192.0.2.1 and so on. Every other one keeps servers that
+/// are down, with the weight 0.
 const SERVICES: u32 = 4;
 /// Their servers are 192.0.2.21 and so on. The first one of each service is always up.
 const SERVERS: u32 = 3;
-/// Addresses of the services that are applied: of nobody, and of an owner. Each has them on some of these ports, with some destinations.
+/// Addresses of the services that are applied: of nobody, and of an owner. Each has them on some of
+/// these ports, with some destinations.
 const NOBODYS: &str = "192.0.2.100";
 const OWNERS: &str = "192.0.2.101";
 const PORTS: u32 = 4;
@@ -103,7 +106,8 @@ impl<'a> Writers<'a> {
         (self.dice >> 33) as u32 % limit
     }
 
-    /// Servers go down and up, perhaps the configuration is another one, and meanwhile files are applied.
+    /// Servers go down and up, perhaps the configuration is another one, and meanwhile files are
+    /// applied.
     fn round(&mut self, manner: Manner, reload: bool) {
         self.change_servers();
         if reload {

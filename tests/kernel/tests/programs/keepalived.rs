@@ -1,5 +1,6 @@
-//! keepalived manages its services, by netlink and without any ipvsadm, while somebody lists and edits the same table: it is
-//! disturbed by `ipvs-cli` as by the original, and not more; and `ipvs-cli` shows what it does.
+//! keepalived manages its services, by netlink and without any ipvsadm, while somebody lists and
+//! edits the same table: it is disturbed by `ipvs-cli` as by the original, and not more; and
+//! `ipvs-cli` shows what it does.
 
 use crate::protocol::{self, Protocol};
 use crate::stages::{Change, Expected, changed};
@@ -193,8 +194,8 @@ impl<'a> Director<'a> {
         }
     }
 
-    /// What was done, and each kind of line in the log about a server or a refusal; their order and number are a matter of time, as
-    /// is how often keepalived tried before it gave a server up.
+    /// What was done, and each kind of line in the log about a server or a refusal; their order and
+    /// number are a matter of time, as is how often keepalived tried before it gave a server up.
     fn finish(&mut self) -> Protocol {
         let ended = self.system.wait_for(|| self.keepalived.0.try_wait().transpose());
         let log = self.system.read(LOG);

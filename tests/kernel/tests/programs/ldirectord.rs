@@ -1,5 +1,5 @@
-//! ldirectord with a configuration as people have it: its real servers go down and come back, and the kernel's table
-//! follows, by the original and by `ipvs-cli`.
+//! ldirectord with a configuration as people have it: its real servers go down and come back, and
+//! the kernel's table follows, by the original and by `ipvs-cli`.
 
 use crate::protocol::{self, Protocol};
 use crate::stages::{Change, Expected, changed};
@@ -19,7 +19,8 @@ const PROCESS: &str = "/run/ldirectord.ldirectord.cf.pid";
 const BY_CHANCE: [&str; 2] = ["has changed on disk", " - ignore new configuration"];
 const SCRIPT: &str = "/etc/init.d/ldirectord";
 
-/// What stands in the table before ldirectord starts: a service that is not its business, and one that it has to put right.
+/// What stands in the table before ldirectord starts: a service that is not its business, and one
+/// that it has to put right.
 const BEFORE: &str = "-A -t 192.0.2.1:22 -s rr\n\
     -a -t 192.0.2.1:22 -r 192.0.2.77:22 -m -w 1\n\
     -A -t 192.0.2.1:80 -s lc -p 60\n\
@@ -159,7 +160,8 @@ struct Director<'a> {
 }
 
 impl Director<'_> {
-    /// Debian's init script for ldirectord. It loads Perl and a dozen of its modules each time, so it is not for every change.
+    /// Debian's init script for ldirectord. It loads Perl and a dozen of its modules each time, so
+    /// it is not for every change.
     fn script(&mut self, word: &str) {
         let mut outcome = self.system.run(SCRIPT, [word]);
         outcome.stderr = without_process(&String::from_utf8_lossy(&outcome.stderr)).into();
@@ -181,7 +183,8 @@ impl Director<'_> {
         }
     }
 
-    /// What was seen, and each kind of line in the log; their order and number are a matter of time.
+    /// What was seen, and each kind of line in the log; their order and number are a matter of
+    /// time.
     fn finish(&mut self) -> Protocol {
         const LAST: &str = "Linux Director Daemon terminated on signal: TERM";
         let log = || Some(self.system.read(LOG)).filter(|log| log.contains(LAST));

@@ -1,8 +1,8 @@
-//! `ipvs-cli metrics` as Prometheus sees it: checked by the reference parser of OpenMetrics, of Debian's package
-//! python3-prometheus-client, and scraped over HTTP.
+//! `ipvs-cli metrics` as Prometheus sees it: checked by the reference parser of OpenMetrics, of
+//! Debian's package python3-prometheus-client, and scraped over HTTP.
 //!
-//! Prints what a scrape costs, beside ipvsadm's listing of the same on a machine that is as busy; the figures are in
-//! docs/performance.md. `METRICS_SERVICES` makes the table larger.
+//! Prints what a scrape costs, beside ipvsadm's listing of the same on a machine that is as busy;
+//! the figures are in docs/performance.md. `METRICS_SERVICES` makes the table larger.
 
 use kernel_tests::on_the_fastest_kernel;
 use kernel_tests::system::{Installation, OBSERVER, System};
@@ -29,7 +29,8 @@ const TABLE: &str = "\
 -A -f 4294967295 -s rr
 ";
 
-/// Refuses what is no OpenMetrics; counts families and samples. What node_exporter takes, the older parser must take, too.
+/// Refuses what is no OpenMetrics; counts families and samples. What node_exporter takes, the older
+/// parser must take, too.
 const CHECK: &str = "
 import sys
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics

@@ -33,10 +33,11 @@ impl Protocol {
     }
 }
 
-/// Does the same on several systems, one with the original and others with `ipvs-cli`, and fails with all that differs.
+/// Does the same on several systems, one with the original and others with `ipvs-cli`, and fails
+/// with all that differs.
 ///
-/// One system after another: up to Linux 6.12, what is added or deleted in one network namespace disturbs the listings of the original
-/// in all others.
+/// One system after another: up to Linux 6.12, what is added or deleted in one network namespace
+/// disturbs the listings of the original in all others.
 ///
 /// # Panics
 /// When something differs.

@@ -1,5 +1,5 @@
-//! `ipvsadm-save` and `ipvsadm-restore`: Debian's scripts with the original, Debian's scripts with `ipvs-cli` as their ipvsadm, and `ipvs-cli`
-//! in place of all three.
+//! `ipvsadm-save` and `ipvsadm-restore`: Debian's scripts with the original, Debian's scripts with
+//! `ipvs-cli` as their ipvsadm, and `ipvs-cli` in place of all three.
 
 use crate::protocol::{self, Protocol};
 use kernel_tests::case::Transcript;

@@ -13,7 +13,8 @@ use kernel_tests::sandbox;
 
 const VIRTUAL: &str = "192.0.2.1";
 
-/// A service: its scheduler, the weights of its servers, how many clients it has, and how long each waits between requests.
+/// A service: its scheduler, the weights of its servers, how many clients it has, and how long each
+/// waits between requests.
 type Shape = (&'static str, Scheduler, &'static [u32], u64, u64);
 
 const SHAPES: [Shape; 5] = [

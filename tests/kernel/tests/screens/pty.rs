@@ -31,7 +31,8 @@ pub(crate) struct Terminal {
     is_closing: Arc<AtomicBool>,
 }
 
-/// Both ends of a terminal. No program that is started meanwhile has either of them: a terminal is closed with the last.
+/// Both ends of a terminal. No program that is started meanwhile has either of them: a terminal is
+/// closed with the last.
 fn pair() -> (File, File) {
     let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
     grantpt(&master).unwrap();
@@ -56,7 +57,8 @@ struct Shown {
 }
 
 impl Terminal {
-    /// Starts `ipvs-cli` on a terminal of this size, which is its controlling one: so the kernel signals another size.
+    /// Starts `ipvs-cli` on a terminal of this size, which is its controlling one: so the kernel
+    /// signals another size.
     pub(crate) fn start(arguments: &str, height: u16, width: u16) -> Self {
         Self::start_as(arguments, height, width, "xterm-256color")
     }

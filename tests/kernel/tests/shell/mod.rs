@@ -59,8 +59,9 @@ impl Shell {
         self.session.run(request).unwrap_or_else(|error| panic!("{:?}: {error}", typed.argv))
     }
 
-    /// The kernel's state as the original shows it: what it shows twice in a row. Linux 7.2 rehashes many
-    /// services some time after they were added, and a listing meanwhile has some of them twice and others not at all.
+    /// The kernel's state as the original shows it: what it shows twice in a row. Linux 7.2
+    /// rehashes many services some time after they were added, and a listing meanwhile has some of
+    /// them twice and others not at all.
     pub(crate) fn table(&mut self) -> Vec<Outcome> {
         let mut shown = self.listings();
         for _again in 0..LISTINGS {

@@ -1,4 +1,5 @@
-//! The golden datagrams of the codec's tests are what a kernel's master daemon sends: received again on every run.
+//! The golden datagrams of the codec's tests are what a kernel's master daemon sends: received
+//! again on every run.
 
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};

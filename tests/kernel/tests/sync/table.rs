@@ -1,4 +1,5 @@
-//! What a backup daemon on the loopback makes of each kind of entry: its line in the connection table is the one that was sent.
+//! What a backup daemon on the loopback makes of each kind of entry: its line in the connection
+//! table is the one that was sent.
 
 use std::net::SocketAddr;
 use std::thread;

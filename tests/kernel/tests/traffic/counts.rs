@@ -1,4 +1,5 @@
-//! Both of the kernel's interfaces count a destination's connections alike, and so do both programs that show them.
+//! Both of the kernel's interfaces count a destination's connections alike, and so do both programs
+//! that show them.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! More than one director: one takes over from another that dies, or both work at the same time. The figures are in
-//! docs/directors.md.
+//! More than one director: one takes over from another that dies, or both work at the same time.
+//! The figures are in docs/directors.md.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -182,8 +182,8 @@ fn two_directors_with_maglev_hashing_choose_alike() {
     assert!(others <= usize::from(CLIENTS) / 10, "{others}");
 }
 
-/// Two equal routes to the virtual address; then the first director leaves. How many connections each had, and how many of all
-/// go on.
+/// Two equal routes to the virtual address; then the first director leaves. How many connections
+/// each had, and how many of all go on.
 fn survivors_of_a_departure(sloppy: &str) -> ([usize; 2], usize) {
     let pair = Pair::build(Scheduler::MH);
     let [one, other] = [director(Family::V4), spare(Family::V4)];

@@ -1,5 +1,5 @@
-//! `ipvs-cli drain` under each scheduler: while it waits, no new client is refused, and none goes to the drained server; or it
-//! does not start. The figures are in docs/schedulers.md.
+//! `ipvs-cli drain` under each scheduler: while it waits, no new client is refused, and none goes
+//! to the drained server; or it does not start. The figures are in docs/schedulers.md.
 
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
@@ -52,8 +52,8 @@ fn weight(director: &mut Client, key: &ServiceKey, server: SocketAddr) -> Weight
     found.iter().find(|state| state.destination.address == server).unwrap().destination.weight
 }
 
-/// Drains the server of a client that holds a connection to it. Either what became of those that came meanwhile, or what the
-/// program says that did not start.
+/// Drains the server of a client that holds a connection to it. Either what became of those that
+/// came meanwhile, or what the program says that did not start.
 fn drain(field: &mut Field, at: SocketAddr) -> Result<Outcome, String> {
     let key = ServiceKey::tcp(at);
     let held = field.hold(client(Family::V4, 7, 1), at).unwrap();
@@ -94,7 +94,8 @@ fn service(field: &mut Field, scheduler: Scheduler, flags: SchedulerFlags) -> Op
         added => added.unwrap(),
     }
     field.director.delete_service(&service.key()).unwrap();
-    // Of a hash, a server with a high weight keeps a small share only when its weight becomes 0; others must have room.
+    // Of a hash, a server with a high weight keeps a small share only when its weight becomes 0;
+    // others must have room.
     let is_hash = [Scheduler::SH, Scheduler::MH, Scheduler::DH].contains(&scheduler);
     field.add(&service, [if is_hash { 1 } else { 50 }; SERVERS]);
     Some(at)

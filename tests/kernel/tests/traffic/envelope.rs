@@ -28,9 +28,11 @@ pub(crate) enum Envelope {
 }
 
 impl Envelope {
-    /// Another one that a packet may come in whose checksum was there before: nothing is left for the remote end to do.
+    /// Another one that a packet may come in whose checksum was there before: nothing is left for
+    /// the remote end to do.
     ///
-    /// Linux computes the checksum of an ACK in `TIME_WAIT` at once, of other packets as late as it can.
+    /// Linux computes the checksum of an ACK in `TIME_WAIT` at once, of other packets as late as it
+    /// can.
     pub(crate) fn of_a_complete_packet(self) -> Option<Envelope> {
         let is_remote = matches!(self, Envelope::Gue { remote_checksum: true, .. });
         is_remote.then_some(Envelope::Gue { checksum: true, remote_checksum: false })
@@ -52,7 +54,8 @@ impl Capture {
         })
     }
 
-    /// The kinds of packets from these clients that came since this was last asked, and the family of the outermost header.
+    /// The kinds of packets from these clients that came since this was last asked, and the family
+    /// of the outermost header.
     pub(crate) fn seen(&self, clients: &[IpAddr]) -> BTreeSet<(Family, Envelope)> {
         const FOR_THIS_HOST: u8 = 0;
         let mut seen = BTreeSet::new();

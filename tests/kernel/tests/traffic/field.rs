@@ -1,4 +1,5 @@
-//! Four real servers, and virtual services on a port each, with figures of who got which connections.
+//! Four real servers, and virtual services on a port each, with figures of who got which
+//! connections.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,7 +13,8 @@ use kernel_tests::network::{Conversation, Network, Servers, Speaks, client, serv
 /// The number of real servers.
 pub(crate) const SERVERS: usize = 4;
 
-/// Every service has a port of its own: the kernel keeps the counts of a real server that was deleted, for a while.
+/// Every service has a port of its own: the kernel keeps the counts of a real server that was
+/// deleted, for a while.
 const PORTS: std::ops::RangeInclusive<u16> = 1001..=1008;
 
 /// A number from 0 for each real server.

@@ -1,4 +1,5 @@
-//! Every way of forwarding: the packets arrive in the envelope that was asked for, and the server sees the client's address.
+//! Every way of forwarding: the packets arrive in the envelope that was asked for, and the server
+//! sees the client's address.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -21,7 +22,8 @@ struct Scene {
     protocols: Vec<Protocol>,
     director: Client,
     captures: [Capture; 2],
-    /// The number of checks so far. Each has clients of its own: a late packet of another's makes no difference.
+    /// The number of checks so far. Each has clients of its own: a late packet of another's makes
+    /// no difference.
     checks: u8,
     _servers: Servers,
 }
@@ -174,8 +176,8 @@ fn tunnels_of_gre() {
     }
 }
 
-/// Lets the real servers take out what the director puts into GRE. They refuse packets whose checksum is missing, and those
-/// that have one unasked.
+/// Lets the real servers take out what the director puts into GRE. They refuse packets whose
+/// checksum is missing, and those that have one unasked.
 fn unwrap_gre(network: &Network, checksum: &str) {
     for (number, machine) in (1..).zip(&network.servers) {
         let device = |name, kind, family| {

@@ -1,4 +1,5 @@
-//! Firewall marks, by what the kernel has: iptables as in the articles, or the filter of an interface.
+//! Firewall marks, by what the kernel has: iptables as in the articles, or the filter of an
+//! interface.
 
 use std::process::Command;
 

@@ -1,4 +1,5 @@
-//! The articles' three kinds of persistence: by client (PCC), by port (PPC), by firewall mark (PFWM).
+//! The articles' three kinds of persistence: by client (PCC), by port (PPC), by firewall mark
+//! (PFWM).
 
 use std::net::{IpAddr, SocketAddr};
 

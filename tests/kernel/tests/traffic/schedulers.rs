@@ -158,7 +158,8 @@ fn a_hash_leads_past_a_server_of_weight_0_only_with_fallback() {
     }
 }
 
-/// The addresses of other people's servers, to which a director before caches forwards by their mark.
+/// The addresses of other people's servers, to which a director before caches forwards by their
+/// mark.
 const ELSEWHERE: &str = "10.0.9.0/24";
 
 fn elsewhere(host: u8, port: u16) -> SocketAddr {

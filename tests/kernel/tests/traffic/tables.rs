@@ -41,8 +41,8 @@ pub(crate) fn connections(network: &Network) -> Vec<Connection> {
     network.director.run(|| Connections::open().unwrap().map(Result::unwrap).collect())
 }
 
-/// Makes the director forget a connection one second after the client has ended it; else it is two minutes, and a template
-/// stays as long as a connection of it.
+/// Makes the director forget a connection one second after the client has ended it; else it is two
+/// minutes, and a template stays as long as a connection of it.
 pub(crate) fn forget_soon(network: &Network) {
     let second = Duration::from_secs(1);
     let timeouts = Timeouts { tcp_fin: Some(second.as_secs() as u32), ..Timeouts::default() };
@@ -51,7 +51,8 @@ pub(crate) fn forget_soon(network: &Network) {
 
 /// Waits until the director has forgotten every client.
 ///
-/// A template that still has a connection when its time is over lives for another minute: then so long does this take.
+/// A template that still has a connection when its time is over lives for another minute: then so
+/// long does this take.
 pub(crate) fn wait_until_forgotten(network: &Network) {
     for _try in 0..1200 {
         if templates(network).is_empty() {

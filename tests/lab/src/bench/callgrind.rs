@@ -1,4 +1,5 @@
-//! Instructions of a program, counted by valgrind's tool callgrind: from PATH, else from Debian, fetched at first use.
+//! Instructions of a program, counted by valgrind's tool callgrind: from PATH, else from Debian,
+//! fetched at first use.
 
 use std::{
     env, fs,
@@ -99,8 +100,8 @@ fn make(cache: &Cache, home: &Path) -> Result<()> {
     tree.settle()
 }
 
-/// Adds up a file of callgrind's: `fn=NAME`, then a line `PLACE INSTRUCTIONS` for each of its lines in the source. Behind `calls=…`
-/// is what the called function took, which has an `fn=` of its own.
+/// Adds up a file of callgrind's: `fn=NAME`, then a line `PLACE INSTRUCTIONS` for each of its lines
+/// in the source. Behind `calls=…` is what the called function took, which has an `fn=` of its own.
 fn read(text: &str) -> Option<Count> {
     let mut count = Count { rust: 0, other: 0 };
     let mut total: Option<u64> = None;

@@ -1,10 +1,12 @@
-//! `cargo lab bench --codec`: what the library spends to write a service or a destination as the kernel wants it, and to read it as the kernel
-//! gives it.
+//! `cargo lab bench --codec`: what the library spends to write a service or a destination as the
+//! kernel wants it, and to read it as the kernel gives it.
 //!
-//! The program `codec` does one operation some thousand times, and twice as often: half of the difference is the operation's, and the
-//! start of the program is in neither. A count of instructions repeats exactly, so it can be held to: more than recorded is a failure.
-//! Only code in Rust is compared, and only where the same compiler made it for the same kind of machine: the C library's memory functions
-//! (two in a hundred, of `getsockopt-service` a fifth) are this machine's.
+//! The program `codec` does one operation some thousand times, and twice as often: half of the
+//! difference is the operation's, and the start of the program is in neither. A count of
+//! instructions repeats exactly, so it can be held to: more than recorded is a failure. Only code
+//! in Rust is compared, and only where the same compiler made it for the same kind of machine: the
+//! C library's memory functions (two in a hundred, of `getsockopt-service` a fifth) are this
+//! machine's.
 
 use std::{
     env,
@@ -30,7 +32,8 @@ const DOUBT: f64 = 0.2;
 
 /// Who compiled what was counted on 2026-11-22, and for what.
 const RECORDED_WITH: &str = "rustc 1.95.0 (59807616e 2026-04-14) for x86_64-unknown-linux-gnu";
-/// Instructions for one, in Rust. After a change that is worth what it costs, and after one that made it less: what is measured then.
+/// Instructions for one, in Rust. After a change that is worth what it costs, and after one that
+/// made it less: what is measured then.
 const RECORDED: [(&str, f64); 10] = [
     ("encode-service-ipv4", 301.2),
     ("encode-service-ipv6", 299.2),

@@ -1,7 +1,9 @@
-//! `cargo lab bench --connections`: what it costs to read a large connection table, beside `cat` of the same file.
+//! `cargo lab bench --connections`: what it costs to read a large connection table, beside `cat` of
+//! the same file.
 //!
-//! The file is made up; it needs no kernel. Time is the best of some runs, as others only add to it. Memory is the most that the
-//! program ever had in use when it has been fed the whole table and waits for the end.
+//! The file is made up; it needs no kernel. Time is the best of some runs, as others only add to
+//! it. Memory is the most that the program ever had in use when it has been fed the whole table and
+//! waits for the end.
 
 use std::{
     fs::{self, File},
@@ -96,7 +98,8 @@ fn done(mut child: Child) -> Result<()> {
     status.success().then_some(()).ok_or(Error::Command { command, status, output })
 }
 
-/// A busy director: 100 real servers behind 10 virtual addresses; every tenth entry is of IPv6, every fiftieth a template.
+/// A busy director: 100 real servers behind 10 virtual addresses; every tenth entry is of IPv6,
+/// every fiftieth a template.
 fn write_table(path: &Path, entries: u32) -> io::Result<()> {
     const STATES: [&str; 5] = ["ESTABLISHED", "ESTABLISHED", "TIME_WAIT", "FIN_WAIT", "SYN_RECV"];
     let mut out = BufWriter::new(File::create(path)?);

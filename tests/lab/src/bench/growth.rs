@@ -1,6 +1,7 @@
 //! `cargo lab bench --growth`: how `ipvs-cli` grows with the table, in instructions and in memory.
 //!
-//! What grows with the table in proportion has the exponent 1: that of the power of the number of services that fits best.
+//! What grows with the table in proportion has the exponent 1: that of the power of the number of
+//! services that fits best.
 
 use std::{fmt::Write, process::ExitCode};
 

@@ -1,4 +1,5 @@
-//! What an emulated PC is made of, fetched at first use: the emulator and Debian's kernels for virtual machines.
+//! What an emulated PC is made of, fetched at first use: the emulator and Debian's kernels for
+//! virtual machines.
 
 use std::{
     fs,
@@ -115,7 +116,8 @@ fn index_modules(cache: &Cache, root: &Path, version: &str) -> Result<()> {
     run(depmod.arg0("depmod").arg("-b").arg(root).arg(version))
 }
 
-/// The index, these modules and those that they need: each file, and where it belongs below the guest's root.
+/// The index, these modules and those that they need: each file, and where it belongs below the
+/// guest's root.
 pub(crate) fn module_files(cache: &Cache, kernel: Kernel, modules: &[&str]) -> Result<Vec<(PathBuf, PathBuf)>> {
     let root = kernel_tree(cache, kernel).join("modules");
     let dirs = entries(&root.join("lib/modules"))?;

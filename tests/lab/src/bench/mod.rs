@@ -1,8 +1,9 @@
 //! `cargo lab bench`: `ipvs-cli`, ipvsadm and the floor side by side.
 //!
-//! The clock that counts is the number of instructions on an emulated PC ([`pc`]) with Debian's own kernel; wall time
-//! and system calls come from user-mode Linux ([`uml`]). In both, the program `bench-guest` (package `floor`) measures and
-//! compares every table and listing with ipvsadm's. What is measured, and how far to believe it: docs/performance.md.
+//! The clock that counts is the number of instructions on an emulated PC ([`pc`]) with Debian's own
+//! kernel; wall time and system calls come from user-mode Linux ([`uml`]). In both, the program
+//! `bench-guest` (package `floor`) measures and compares every table and listing with ipvsadm's.
+//! What is measured, and how far to believe it: docs/performance.md.
 
 pub(crate) mod callgrind;
 pub(crate) mod codec;
@@ -53,27 +54,28 @@ pub(crate) struct Bench {
     /// Only instructions, not wall time and system calls in user-mode Linux
     #[arg(long)]
     only_instructions: bool,
-    /// Count a Python program's commands by pyroute2 as well, beside those of a program that has our library inside; some
-    /// minutes more
+    /// Count a Python program's commands by pyroute2 as well, beside those of a program that has
+    /// our library inside; some minutes more
     #[arg(long, conflicts_with_all = ["reload", "growth"])]
     peers: bool,
-    /// Measure `ipvs-cli apply` instead, beside filling, clearing and refilling by ipvsadm, and `metrics` [default size: 10000x5, for wall
-    /// time 10000x10; default kernel: 7.2]
+    /// Measure `ipvs-cli apply` instead, beside filling, clearing and refilling by ipvsadm, and
+    /// `metrics` [default size: 10000x5, for wall time 10000x10; default kernel: 7.2]
     #[arg(long)]
     reload: bool,
-    /// Measure how `ipvs-cli` grows with the table instead, to 100,000 services and to 10,000 destinations of one; a quarter of an hour
-    /// [default kernel: 7.2]
+    /// Measure how `ipvs-cli` grows with the table instead, to 100,000 services and to 10,000
+    /// destinations of one; a quarter of an hour [default kernel: 7.2]
     #[arg(long, conflicts_with = "reload")]
     growth: bool,
     /// Measure `ipvs-cli conns' instead, on a made-up table of N entries [default: 1000000]
     #[arg(long, value_name = "ENTRIES", num_args = 0..=1, require_equals = true, default_missing_value = "1000000",
         conflicts_with_all = OF_KERNELS)]
     connections: Option<u32>,
-    /// Count the instructions instead that the library spends on writing and on reading one service and one destination
+    /// Count the instructions instead that the library spends on writing and on reading one service
+    /// and one destination
     #[arg(long, conflicts_with = "connections", conflicts_with_all = OF_KERNELS)]
     codec: bool,
-    /// Count the instructions instead between any two yields of the asynchronous client, with 10,000 services of 5 destinations; some
-    /// minutes
+    /// Count the instructions instead between any two yields of the asynchronous client, with
+    /// 10,000 services of 5 destinations; some minutes
     #[arg(long, conflicts_with_all = ["connections", "codec"], conflicts_with_all = OF_KERNELS)]
     yields: bool,
 }

@@ -83,7 +83,8 @@ impl Pc<'_> {
         Ok(results)
     }
 
-    /// Runs it until it is off, or past the deadline, and hands its lines to `take`. Gives whether it was in time.
+    /// Runs it until it is off, or past the deadline, and hands its lines to `take`. Gives whether
+    /// it was in time.
     pub(crate) fn run(&self, directory: &Path, deadline: Duration, mut take: impl FnMut(&str)) -> Result<bool> {
         let mut machine = self.start(directory)?;
         let lines = read_lines(machine.child.stdout.take());
@@ -119,7 +120,8 @@ impl Pc<'_> {
         let mut words = vec!["-L", &qemu, "-L", &seabios];
         words.extend(["-accel", "tcg,thread=single", "-smp", "1"]);
         if self.is_timed {
-            // One instruction is one nanosecond; when the PC is idle its time jumps to the next timer.
+            // One instruction is one nanosecond; when the PC is idle its time jumps to the next
+            // timer.
             words.extend(["-icount", "shift=0,sleep=off,align=off"]);
         }
         // Without "enhanced rep movsb", which the emulator counts by the byte.

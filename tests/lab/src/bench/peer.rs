@@ -1,4 +1,5 @@
-//! pyroute2, a library for IPVS in Python, fetched at first use: its Python from Debian, itself from the Python Package Index.
+//! pyroute2, a library for IPVS in Python, fetched at first use: its Python from Debian, itself
+//! from the Python Package Index.
 
 use std::{
     fs,
@@ -62,7 +63,8 @@ impl Peer {
         Ok(peer)
     }
 
-    /// Fetches pyroute2. An emulated PC would need a minute to compile all the modules, so this is done here.
+    /// Fetches pyroute2. An emulated PC would need a minute to compile all the modules, so this is
+    /// done here.
     fn install(&self, cache: &Cache) -> Result<()> {
         let made = tempfile::Builder::new().prefix("tree-").tempdir_in(cache.dir());
         let made = made.context(|| format!("make a directory in {}", cache.dir().display()))?;

@@ -1,4 +1,5 @@
-//! `cargo lab bench --reload`: what it costs to bring a director from one table to another, and to read all that it counts.
+//! `cargo lab bench --reload`: what it costs to bring a director from one table to another, and to
+//! read all that it counts.
 
 use std::{fmt::Write, process::ExitCode};
 

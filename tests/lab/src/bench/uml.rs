@@ -1,4 +1,5 @@
-//! The same in user-mode Linux: wall time, a second clock that favours few system calls, and their number.
+//! The same in user-mode Linux: wall time, a second clock that favours few system calls, and their
+//! number.
 
 use std::{path::Path, time::Duration};
 

@@ -1,7 +1,9 @@
-//! `cargo lab bench --yields`: the instructions between any two yields of the asynchronous client, on large tables.
+//! `cargo lab bench --yields`: the instructions between any two yields of the asynchronous client,
+//! on large tables.
 //!
-//! The tests of the module `counted` in ipvs/tests/yields.rs each make one call of a client. Callgrind writes down a part of its figures
-//! whenever the function [`STEP`] begins, which polls the call once: so each part but the first and the last is a step of the call.
+//! The tests of the module `counted` in ipvs/tests/yields.rs each make one call of a client.
+//! Callgrind writes down a part of its figures whenever the function [`STEP`] begins, which polls
+//! the call once: so each part but the first and the last is a step of the call.
 
 use std::{path::Path, process::ExitCode};
 

@@ -1,4 +1,5 @@
-//! `cargo lab compat`: random commands, run by the original and by `ipvs-cli` side by side, for as long as you like.
+//! `cargo lab compat`: random commands, run by the original and by `ipvs-cli` side by side, for as
+//! long as you like.
 
 use std::{process::ExitCode, time::Duration};
 

@@ -1,7 +1,8 @@
-//! `cargo lab coverage`: counts the lines of our crates that tests run, on this machine and in guests.
+//! `cargo lab coverage`: counts the lines of our crates that tests run, on this machine and in
+//! guests.
 //!
-//! rustc counts (`-C instrument-coverage`), programs write their counts when they end, and LLVM's tools, which are a component of
-//! Rust's toolchain, add them up.
+//! rustc counts (`-C instrument-coverage`), programs write their counts when they end, and LLVM's
+//! tools, which are a component of Rust's toolchain, add them up.
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +27,8 @@ use crate::{
     workspace::{PUBLISHED, TestBinary, Workspace},
 };
 
-/// The flags for cargo. Static, as ever; and not optimized across crates, so that lines stay what they are.
+/// The flags for cargo. Static, as ever; and not optimized across crates, so that lines stay what
+/// they are.
 const SETTINGS: [(&str, &str); 4] = [
     ("RUSTFLAGS", "-C instrument-coverage -C target-feature=+crt-static -C relocation-model=static"),
     ("CARGO_PROFILE_RELEASE_LTO", "off"),
@@ -43,13 +45,15 @@ pub(crate) const PROFILE_FILE: &str = "LLVM_PROFILE_FILE";
 Half an hour. Whether tests fail is not its business: some do, as a program that counts says so where it may not
 write. What is run in a process that is killed is not counted.")]
 pub(crate) struct Coverage {
-    /// Only these kernels; may be repeated [default: 6.1 and 7.2, one of which runs what runs on one kernel only]
+    /// Only these kernels; may be repeated [default: 6.1 and 7.2, one of which runs what runs on
+    /// one kernel only]
     #[arg(long, value_enum)]
     kernel: Vec<Kernel>,
     /// Only the tests on this machine
     #[arg(long, conflicts_with = "kernel")]
     only_host: bool,
-    /// Show this source file with the count of each line, such as `ipvs/src/change/plan.rs`, from the last run
+    /// Show this source file with the count of each line, such as `ipvs/src/change/plan.rs`, from
+    /// the last run
     #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "only_host"])]
     show: Option<PathBuf>,
 }
@@ -100,7 +104,8 @@ fn is_test_of_this_machine(program: &TestBinary) -> bool {
     is_test && !program.package.ends_with("tests/kernel")
 }
 
-/// The file for what programs of this name count. Of those that end at the same time, each adds to one of four.
+/// The file for what programs of this name count. Of those that end at the same time, each adds to
+/// one of four.
 pub(crate) fn profile_file(directory: &Path, name: &str) -> String {
     directory.join(format!("{name}-%4m.profraw")).display().to_string()
 }

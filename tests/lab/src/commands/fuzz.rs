@@ -1,7 +1,8 @@
 //! `cargo lab fuzz`: gives every parser bytes that nobody thought of, for as long as you like.
 //!
-//! libFuzzer is linked with the targets, and rustc counts which code an input reaches; this needs no nightly release of
-//! Rust. There is no address sanitizer, which would: nothing that is fuzzed has `unsafe` code.
+//! libFuzzer is linked with the targets, and rustc counts which code an input reaches; this needs
+//! no nightly release of Rust. There is no address sanitizer, which would: nothing that is fuzzed
+//! has `unsafe` code.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +21,8 @@ use crate::{
     workspace::{TestBinary, Workspace, build_by},
 };
 
-/// What has libFuzzer see where an input gets, and what it is compared with; and the checks of a debug build.
+/// What has libFuzzer see where an input gets, and what it is compared with; and the checks of a
+/// debug build.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions -Coverflow-checks";

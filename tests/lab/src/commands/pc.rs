@@ -1,7 +1,8 @@
 //! `cargo lab pc`: tests of marks where nftables and IPVS are in one kernel.
 //!
-//! The lab's kernels have no nftables. Debian's kernel for virtual machines has both, and runs on an emulated PC: there the
-//! test program `marks` is all that there is, with what it calls, and this program as process 1.
+//! The lab's kernels have no nftables. Debian's kernel for virtual machines has both, and runs on
+//! an emulated PC: there the test program `marks` is all that there is, with what it calls, and
+//! this program as process 1.
 
 use std::{
     env,
@@ -33,7 +34,8 @@ const DEADLINE: Duration = Duration::from_secs(900);
 const TESTS: &str = "marks";
 const PROGRAMS: [&str; 2] = ["ip", "nft"];
 const MODULES: [&str; 6] = ["ip_vs", "ip_vs_rr", "ip_vs_wlc", "nf_tables", "nft_ct", "nft_hash"];
-/// The kernel puts parameters that it does not know into its process 1's environment: which test program, and where the tools are.
+/// The kernel puts parameters that it does not know into its process 1's environment: which test
+/// program, and where the tools are.
 const TESTS_VARIABLE: &str = "IPVS_LAB_PC_TESTS";
 const TOOLS_VARIABLE: &str = "IPVS_LAB_PC_TOOLS";
 /// The last line.

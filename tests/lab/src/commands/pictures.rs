@@ -1,4 +1,5 @@
-//! `cargo lab pictures`: the pictures in the README and in docs/, of what the product shows in a guest.
+//! `cargo lab pictures`: the pictures in the README and in docs/, of what the product shows in a
+//! guest.
 
 use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -28,7 +29,8 @@ const SCENES: [(&str, &str, &str); 4] = [
 
 const DEADLINE: Duration = Duration::from_secs(180);
 
-/// The test of package kernel-tests that has `top` on a terminal, and what its screen stands behind.
+/// The test of package kernel-tests that has `top` on a terminal, and what its screen stands
+/// behind.
 const PROGRAM: &str = "screens";
 const TEST: &str = "top_is_as_in_its_picture";
 const SCREEN: &str = "screen: ";

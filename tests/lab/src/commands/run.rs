@@ -34,7 +34,8 @@ pub(crate) struct Run {
     /// Bring along Debian's programs that call ipvsadm: $LAB_PROGRAMS is a root directory with them
     #[arg(long)]
     programs: bool,
-    /// Bring along a small Debian to install packages in: $LAB_DEBIAN is a root directory, read-only
+    /// Bring along a small Debian to install packages in: $LAB_DEBIAN is a root directory,
+    /// read-only
     #[arg(long)]
     debian: bool,
     /// The script, `-` for stdin
@@ -87,7 +88,8 @@ fn parent(path: &Path) -> PathBuf {
     path.parent().unwrap_or(path).to_owned()
 }
 
-/// When our stdout and stderr are one (a terminal, `2>&1`), the script's are one as well: their order is kept.
+/// When our stdout and stderr are one (a terminal, `2>&1`), the script's are one as well: their
+/// order is kept.
 pub(crate) fn streams() -> Streams {
     let [out, err] = [rustix::fs::fstat(rustix::stdio::stdout()), rustix::fs::fstat(rustix::stdio::stderr())];
     match (out, err) {

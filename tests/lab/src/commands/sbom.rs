@@ -1,4 +1,5 @@
-//! `cargo lab sbom`: a bill of materials (CycloneDX) of each crate that we publish, by cargo-cyclonedx.
+//! `cargo lab sbom`: a bill of materials (CycloneDX) of each crate that we publish, by
+//! cargo-cyclonedx.
 
 use std::{fs, process::ExitCode};
 

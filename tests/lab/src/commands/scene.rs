@@ -1,4 +1,5 @@
-//! The scenes: scripts that build a network of a client, a director and two real servers, and do something in it.
+//! The scenes: scripts that build a network of a client, a director and two real servers, and do
+//! something in it.
 
 use std::path::PathBuf;
 

@@ -1,11 +1,13 @@
-//! Asks a guest that does not end which of its tasks wait for what: the kernel says it on its console.
+//! Asks a guest that does not end which of its tasks wait for what: the kernel says it on its
+//! console.
 
 use std::{fs, io, os::unix::net::UnixDatagram, path::Path, time::Duration};
 
 /// How long a kernel that hangs as a whole may keep us.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The request, as user-mode Linux's control socket expects it: a magic number, a version, and a text in 512 bytes.
+/// The request, as user-mode Linux's control socket expects it: a magic number, a version, and a
+/// text in 512 bytes.
 const MAGIC: u32 = 0xcafe_babe;
 const VERSION: u32 = 2;
 const ASK: &[u8] = b"sysrq w";
@@ -13,7 +15,8 @@ const ASK: &[u8] = b"sysrq w";
 /// Where in an answer it says whether more follows.
 const MORE: std::ops::Range<usize> = 4..8;
 
-/// Has the kernel list its blocked tasks on its console, and waits until it has. `directory` is the guest's.
+/// Has the kernel list its blocked tasks on its console, and waits until it has. `directory` is the
+/// guest's.
 pub(super) fn list_blocked_tasks(directory: &Path) -> io::Result<()> {
     let own = directory.join("asks");
     let socket = UnixDatagram::bind(&own)?;

@@ -36,7 +36,8 @@ use crate::{
 const JOB_IN: i32 = 3;
 const JOB_OUT: i32 = 4;
 const JOB_ERR: i32 = 5;
-/// Ctrl-], as in telnet: the way out of a guest that hangs, for which Ctrl-C is a key like any other.
+/// Ctrl-], as in telnet: the way out of a guest that hangs, for which Ctrl-C is a key like any
+/// other.
 const END_KEY: u8 = 0x1d;
 /// How often the host looks whether the guest has ended.
 const TICK: Duration = Duration::from_millis(5);
@@ -96,8 +97,8 @@ pub(crate) fn job_directory() -> Result<TempDir> {
 
 /// This program, as a file in the guest's directory.
 ///
-/// A copy, because cargo may put a new build in the place of the file that is running: `cargo lab test` builds this package,
-/// too.
+/// A copy, because cargo may put a new build in the place of the file that is running:
+/// `cargo lab test` builds this package, too.
 pub(crate) fn own_program(directory: &Path) -> Result<PathBuf> {
     let program = directory.join("lab");
     if !program.exists() {
@@ -203,8 +204,9 @@ impl Boot<'_> {
         ]
     }
 
-    /// Where the guest's memory is kept: in the host's memory, unless there is too little room (a container's /dev/shm) for
-    /// it and those that run side by side with it. A page that finds no room kills the kernel.
+    /// Where the guest's memory is kept: in the host's memory, unless there is too little room (a
+    /// container's /dev/shm) for it and those that run side by side with it. A page that finds no
+    /// room kills the kernel.
     fn memory_directory(&self, otherwise: &Path) -> PathBuf {
         let shm = Path::new("/dev/shm");
         let wanted = u64::from(self.memory) * workers::at_a_time() as u64;
@@ -219,8 +221,8 @@ impl Boot<'_> {
 
 /// Starts a program whose file this process wrote a moment ago.
 ///
-/// Where another thread was starting a program meanwhile, the new process has the file open until it has become that program, and
-/// nothing can run the file: on a busy machine that takes a while.
+/// Where another thread was starting a program meanwhile, the new process has the file open until
+/// it has become that program, and nothing can run the file: on a busy machine that takes a while.
 fn spawn(command: &mut Command) -> io::Result<Child> {
     const PATIENCE: Duration = Duration::from_secs(60);
     let end = Instant::now() + PATIENCE;
@@ -297,8 +299,8 @@ fn collect(console: PipeReader, log: Arc<Mutex<Log>>) -> JoinHandle<()> {
     each_piece(console, move |bytes| log.lock().unwrap_or_else(PoisonError::into_inner).push(bytes))
 }
 
-/// Carries key presses into the guest, but for the one that ends it. The thread ends with this program: a read from a
-/// terminal cannot be called off.
+/// Carries key presses into the guest, but for the one that ends it. The thread ends with this
+/// program: a read from a terminal cannot be called off.
 fn carry_keys(mut keys: PipeWriter) -> JoinHandle<()> {
     each_piece(io::stdin(), move |bytes| {
         if bytes.contains(&END_KEY) {

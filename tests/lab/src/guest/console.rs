@@ -3,8 +3,8 @@
 /// How many bytes of kernel messages are kept for the case that something goes wrong.
 const KEPT: usize = 64 * 1024;
 
-/// The line by which process 1 reports the job's exit status. `name` is unique to the guest, so no program in it writes
-/// such a line by accident.
+/// The line by which process 1 reports the job's exit status. `name` is unique to the guest, so no
+/// program in it writes such a line by accident.
 pub(crate) fn ending_line(name: &str, report: Report<'_>) -> String {
     match report {
         Report::Exited(status) => format!("\n{name} exited {status}\n"),

@@ -1,7 +1,9 @@
-//! Process 1 of the guest: lays out file systems and streams, runs the job, reports how it ended, powers off.
+//! Process 1 of the guest: lays out file systems and streams, runs the job, reports how it ended,
+//! powers off.
 //!
-//! The kernel starts it with this machine's files as the root file system. They are left at once: the job's root directory is the
-//! lab's small Debian, and of this machine it has only the paths that the job names.
+//! The kernel starts it with this machine's files as the root file system. They are left at once:
+//! the job's root directory is the lab's small Debian, and of this machine it has only the paths
+//! that the job names.
 
 use std::{
     env,
@@ -89,8 +91,8 @@ fn use_modprobe(job: &Job) -> Result<()> {
     fs::write(setting, job.modprobe.as_os_str().as_encoded_bytes()).context(|| format!("write {setting}"))
 }
 
-/// Makes the lab's small Debian the root directory, with a layer in memory over it, in which paths of this machine get their
-/// places. This machine's own root file system is gone then.
+/// Makes the lab's small Debian the root directory, with a layer in memory over it, in which paths
+/// of this machine get their places. This machine's own root file system is gone then.
 fn enter_root(job: &Job) -> Result<()> {
     let base = Shown::hold(&job.root)?;
     crate::packages::run(Command::new(&job.modprobe).arg("overlay"))?;
@@ -247,7 +249,8 @@ fn run_on_terminal(job: &Job, columns: u16, rows: u16) -> Result<u8> {
     Ok(status)
 }
 
-/// The hidden subcommand that makes its stdin the terminal of a new session, and becomes the given program in it.
+/// The hidden subcommand that makes its stdin the terminal of a new session, and becomes the given
+/// program in it.
 pub(crate) fn exec_in_session(command: &[String]) -> Result<()> {
     rustix::process::setsid().context(|| "begin a session".into())?;
     rustix::process::ioctl_tiocsctty(io::stdin().as_fd()).context(|| "take the terminal".into())?;

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
 
-/// Variable of the kernel's command line, and so of process 1's environment, that names the job's directory.
+/// Variable of the kernel's command line, and so of process 1's environment, that names the job's
+/// directory.
 pub(crate) const JOB_VARIABLE: &str = "IPVS_LAB_JOB";
 /// The description's name in that directory.
 const FILE: &str = "job.json";

@@ -1,8 +1,9 @@
-//! A guest: a real kernel as an ordinary process. Its root directory is a small Debian from the lab's cache, and of this machine it
-//! has, read-only, only what the job names.
+//! A guest: a real kernel as an ordinary process. Its root directory is a small Debian from the
+//! lab's cache, and of this machine it has, read-only, only what the job names.
 //!
-//! [`boot`] is the host's side, [`init`] is process 1 of the guest (this same program), [`job`] is what the one sends the
-//! other. They talk through three of user-mode Linux's consoles, each tied to a pipe:
+//! [`boot`] is the host's side, [`init`] is process 1 of the guest (this same program), [`job`] is
+//! what the one sends the other. They talk through three of user-mode Linux's consoles, each tied
+//! to a pipe:
 //!
 //! | console | guest | carries |
 //! |---|---|---|

@@ -47,8 +47,8 @@ impl Output {
     }
 }
 
-/// Copies `from` until its end. When nobody reads the output any more (`| head`), says so in `unread` and goes on
-/// reading, so that the guest is not stuck until somebody ends it.
+/// Copies `from` until its end. When nobody reads the output any more (`| head`), says so in
+/// `unread` and goes on reading, so that the guest is not stuck until somebody ends it.
 pub(crate) fn relay(from: impl Read + Send + 'static, to: Output, unread: Arc<AtomicBool>) -> JoinHandle<()> {
     each_piece(from, move |bytes| {
         if !unread.load(Ordering::Relaxed) && to.write(bytes).is_err() {

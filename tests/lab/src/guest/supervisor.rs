@@ -1,7 +1,9 @@
-//! A process between the lab and a guest's kernel, so that the kernel never outlives the lab, not even one that is killed.
+//! A process between the lab and a guest's kernel, so that the kernel never outlives the lab, not
+//! even one that is killed.
 //!
-//! Older kernels of user-mode Linux trace a host process for each guest process. When such a kernel is killed, these
-//! processes stay for ever, stopped: somebody must still be there to end the whole process group.
+//! Older kernels of user-mode Linux trace a host process for each guest process. When such a kernel
+//! is killed, these processes stay for ever, stopped: somebody must still be there to end the whole
+//! process group.
 
 use std::{
     env, fs,
@@ -23,8 +25,8 @@ use crate::error::{Context, Result};
 /// Variable with the library to preload into the kernel, and only there.
 pub(super) const PRELOAD: &str = "IPVS_LAB_PRELOAD";
 
-/// The hidden subcommand: runs the kernel as long as its own stdin is open, which the lab holds, and ends all of it then.
-/// `directory` is the guest's own.
+/// The hidden subcommand: runs the kernel as long as its own stdin is open, which the lab holds,
+/// and ends all of it then. `directory` is the guest's own.
 pub(crate) fn supervise(directory: &Path, kernel: &Path, arguments: &[String]) -> Result<ExitCode> {
     // Out of reach of the terminal's keys: Ctrl-C is the lab's to handle.
     setsid().context(|| "begin a session".into())?;

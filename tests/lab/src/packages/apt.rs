@@ -1,5 +1,5 @@
-//! A private apt: its own sources, lists and (empty) package database, so that it needs no privileges, changes nothing
-//! on the host, and resolves the same packages on every host.
+//! A private apt: its own sources, lists and (empty) package database, so that it needs no
+//! privileges, changes nothing on the host, and resolves the same packages on every host.
 
 use std::{
     env, fs,
@@ -83,7 +83,8 @@ impl Session {
         Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(Package::parse).collect())
     }
 
-    /// Runs apt-get with its progress on our stderr: stdout belongs to the script that the user wants to run.
+    /// Runs apt-get with its progress on our stderr: stdout belongs to the script that the user
+    /// wants to run.
     fn apt_get(&self, arguments: &[&str], directory: &Path) -> Result<ExitStatus> {
         signals::check()?;
         let stderr = io::stderr().as_fd().try_clone_to_owned().context(|| "duplicate stderr".into())?;
@@ -164,7 +165,8 @@ fn keyring() -> Result<PathBuf> {
     found.ok_or_else(|| Error::NoKeyring(KEYRINGS[0].into()))
 }
 
-/// apt reads one file of the lab in place of all of the host's: hooks and pins stay out. Proxies and the like come in.
+/// apt reads one file of the lab in place of all of the host's: hooks and pins stay out. Proxies
+/// and the like come in.
 fn write_configuration(dir: &Path, suite: Suite, mirror: &str, keyring: &Path) -> Result<()> {
     for name in ["state", "lists/partial", "cache"] {
         make_dir(&dir.join(name))?;
@@ -173,7 +175,8 @@ fn write_configuration(dir: &Path, suite: Suite, mirror: &str, keyring: &Path) -
     let source = format!("deb [signed-by={}] {mirror} {} main\n", keyring.display(), suite.name());
     write(&dir.join("sources.list"), &source)?;
     let place = dir.display();
-    // Old lists will do, as long as they are signed: mirrors lag behind, and sid's lists count as too old after a week.
+    // Old lists will do, as long as they are signed: mirrors lag behind, and sid's lists count as
+    // too old after a week.
     let own = format!(
         r#"Dir::Etc::Parts "/dev/null"; Dir::Etc::main "/dev/null";
 Dir::Etc::SourceList "{place}/sources.list"; Dir::Etc::SourceParts "/dev/null";
@@ -188,7 +191,8 @@ Acquire::Languages "none"; Acquire::Retries "2"; Acquire::Check-Valid-Until "fal
     write(&dir.join("apt.conf"), &format!("{}{own}", host_transport_settings()?))
 }
 
-/// The host's settings for reaching mirrors: proxies, timeouts, certificates. Not what it wants to fetch.
+/// The host's settings for reaching mirrors: proxies, timeouts, certificates. Not what it wants to
+/// fetch.
 fn host_transport_settings() -> Result<String> {
     let output = Command::new("apt-config").args(["dump", "Acquire"]).output().context(|| "run apt-config".into())?;
     let all = String::from_utf8_lossy(&output.stdout).into_owned();

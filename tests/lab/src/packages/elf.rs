@@ -1,4 +1,5 @@
-//! Programs from one Debian release on a host of another: they get the loader and the libraries they were built with.
+//! Programs from one Debian release on a host of another: they get the loader and the libraries
+//! they were built with.
 
 use std::{
     fs::File,
@@ -28,7 +29,8 @@ impl<'a> Patcher<'a> {
         Ok(Self { tree, loader })
     }
 
-    /// Binds a program to the loader and libraries of its tree, which is now in `tree` and will live in `home`.
+    /// Binds a program to the loader and libraries of its tree, which is now in `tree` and will
+    /// live in `home`.
     pub(crate) fn adopt(&self, program: &Path, tree: &Path, home: &Path) -> Result<()> {
         let (inside, _) = loader(tree)?;
         let mut command = Command::new(&self.loader);

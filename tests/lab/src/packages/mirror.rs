@@ -15,8 +15,9 @@ pub(super) fn find() -> Result<String> {
     }
 }
 
-/// The host's package sources, one a line: origin, label, release, component, address. Origin and label come from the
-/// lists that apt has fetched; without `fetched` all sources are listed, also those that apt has never been to.
+/// The host's package sources, one a line: origin, label, release, component, address. Origin and
+/// label come from the lists that apt has fetched; without `fetched` all sources are listed, also
+/// those that apt has never been to.
 fn sources(fetched: bool) -> Result<String> {
     let mut command = Command::new("apt-get");
     command.args(["indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(RELEASE)|$(COMPONENT)|$(REPO_URI)"]);
@@ -27,7 +28,8 @@ fn sources(fetched: bool) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Best is a source that says it is Debian; else, on a machine that has never fetched a list, one that looks like it.
+/// Best is a source that says it is Debian; else, on a machine that has never fetched a list, one
+/// that looks like it.
 fn pick(fetched: &str, all: &str) -> Option<String> {
     let says_debian = |source: &Source| (source.origin, source.label) == ("Debian", "Debian");
     let is_debian_release = |source: &Source| RELEASES.contains(&source.release);

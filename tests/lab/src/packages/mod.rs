@@ -1,4 +1,5 @@
-//! Debian packages without installing them: fetched by apt into a private place, unpacked, and made to run from there.
+//! Debian packages without installing them: fetched by apt into a private place, unpacked, and made
+//! to run from there.
 
 mod apt;
 mod elf;

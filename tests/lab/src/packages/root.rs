@@ -1,7 +1,8 @@
-//! The root directory of guests: a small Debian with what every script expects, and nothing of the machine that the lab runs on.
+//! The root directory of guests: a small Debian with what every script expects, and nothing of the
+//! machine that the lab runs on.
 //!
-//! It has no modprobe, ipvsadm or iptables. The lab's tools stand in PATH from directories of their own, and a test that wants one
-//! in its ordinary place puts it there.
+//! It has no modprobe, ipvsadm or iptables. The lab's tools stand in PATH from directories of their
+//! own, and a test that wants one in its ordinary place puts it there.
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 

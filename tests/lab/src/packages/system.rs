@@ -51,7 +51,8 @@ const IPTABLES: &str = "iptables";
 const JUDGES: [&str; 5] = ["lintian", "man-db", "bash-completion", "zsh", "fish"];
 /// What tests install, with all that this needs and the rest does not have.
 const TO_INSTALL: [&str; 4] = ["ipvsadm", "libnl-3-200", "libnl-genl-3-200", "libpopt0"];
-/// Documentation and translations, which nobody reads there. That dpkg has them in its lists does no harm.
+/// Documentation and translations, which nobody reads there. That dpkg has them in its lists does
+/// no harm.
 const SUPERFLUOUS: [&str; 6] = [
     "usr/share/doc",
     "usr/share/man",
@@ -61,8 +62,8 @@ const SUPERFLUOUS: [&str; 6] = [
     "usr/share/fish/tools",
 ];
 
-/// Makes one in `home`. Its directory `packages/12` has the packages of `release` that tests install, and `packages/13` the
-/// ipvsadm of the next one.
+/// Makes one in `home`. Its directory `packages/12` has the packages of `release` that tests
+/// install, and `packages/13` the ipvsadm of the next one.
 pub(crate) fn make(release: &Session, next: &Session, home: &Path) -> Result<()> {
     let archives = directory_beside(home, "debs-")?;
     let wanted: Vec<&str> = BASE.iter().chain([&IPTABLES]).chain(&JUDGES).chain(&TO_INSTALL).copied().collect();
@@ -105,7 +106,8 @@ fn register(debs: &[PathBuf], root: &Path) -> Result<()> {
     fs::write(&format, "1\n").context(|| format!("write {}", format.display()))
 }
 
-/// What dpkg calls the list of a package's files: with the architecture, where several may be installed together.
+/// What dpkg calls the list of a package's files: with the architecture, where several may be
+/// installed together.
 fn list_name(control: &str) -> String {
     let field = |name: &str| control.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
     match field("Multi-Arch:") {

@@ -1,4 +1,5 @@
-//! A directory with unpacked packages, used in place: commands run from it with the libraries in it.
+//! A directory with unpacked packages, used in place: commands run from it with the libraries in
+//! it.
 
 use std::{
     fs, io,
@@ -32,7 +33,8 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// Downloads and unpacks the packages. The tree will live in `home`: until [`Tree::settle`] it is somewhere beside it.
+    /// Downloads and unpacks the packages. The tree will live in `home`: until [`Tree::settle`] it
+    /// is somewhere beside it.
     pub(crate) fn unpack(session: &Session, packages: &[&str], home: &Path) -> Result<Self> {
         let archives = directory_beside(home, "debs-")?;
         let debs = session.download(packages, archives.path())?;
@@ -59,8 +61,9 @@ impl Tree {
         self.dir.path()
     }
 
-    /// Makes commands runnable from the tree's home by links to them in its directory `bin`. Each is a name in the
-    /// packages, or `name=target` for a name of our own. `patchelf_in` is a tree (this or another) that has patchelf.
+    /// Makes commands runnable from the tree's home by links to them in its directory `bin`. Each
+    /// is a name in the packages, or `name=target` for a name of our own. `patchelf_in` is a tree
+    /// (this or another) that has patchelf.
     pub(crate) fn expose(&self, bin: &str, commands: &[&str], patchelf_in: &Path) -> Result<()> {
         let bin = self.path().join(bin);
         fs::create_dir_all(&bin).context(|| format!("make {}", bin.display()))?;
@@ -78,7 +81,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Makes the tree fit to be a root directory: `/bin` and the like become links into `/usr`, as on every Debian.
+    /// Makes the tree fit to be a root directory: `/bin` and the like become links into `/usr`, as
+    /// on every Debian.
     pub(crate) fn merge_usr(self) -> Result<Self> {
         for name in MERGED {
             let (from, to) = (self.path().join(name), self.path().join("usr").join(name));

@@ -1,4 +1,5 @@
-//! Counts the system calls of each tool's operations with strace: figures that are free of any noise.
+//! Counts the system calls of each tool's operations with strace: figures that are free of any
+//! noise.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! How the cost of each operation grows with the table: each of them once, by `ipvs-cli`, with its result checked.
+//! How the cost of each operation grows with the table: each of them once, by `ipvs-cli`, with its
+//! result checked.
 
 use std::{path::Path, thread};
 

@@ -1,4 +1,5 @@
-//! What a command, and a reconciliation of one service, cost a program that has the library inside: no start, no text to read.
+//! What a command, and a reconciliation of one service, cost a program that has the library inside:
+//! no start, no text to read.
 
 use std::{ops::ControlFlow, path::Path, thread, time::Instant};
 
@@ -12,10 +13,12 @@ use crate::{
     world::{Edit, edits, server, service},
 };
 
-/// How often one service is reconciled each way. The figure is the median: the first time, the program's pages are loaded.
+/// How often one service is reconciled each way. The figure is the median: the first time, the
+/// program's pages are loaded.
 const RECONCILIATIONS: u32 = 3;
 
-/// Makes the table and changes its weights, each as one batch. Gives whether the reference finds its own tables then.
+/// Makes the table and changes its weights, each as one batch. Gives whether the reference finds
+/// its own tables then.
 pub(crate) fn measure(reference: &Path, size: (u32, u32), count: u32, expected: &Expected) -> Result<bool, String> {
     let mut client = Client::connect().map_err(|error| error.to_string())?;
     let is_made = time("create", &mut client, &creation(size)?, reference, &expected.restored)?;
@@ -23,8 +26,9 @@ pub(crate) fn measure(reference: &Path, size: (u32, u32), count: u32, expected: 
     Ok(is_made && is_altered)
 }
 
-/// Gives the first destination of one service another weight, as a controller does in a table of many services: by `reconcile`, which reads
-/// this service, and by a reading of the whole table. Gives the service's number and its last weight.
+/// Gives the first destination of one service another weight, as a controller does in a table of
+/// many services: by `reconcile`, which reads this service, and by a reading of the whole table.
+/// Gives the service's number and its last weight.
 pub(crate) fn reconcile((services, destinations): (u32, u32)) -> Result<(u32, u32), String> {
     let number = services / 2;
     let key = key(number)?;

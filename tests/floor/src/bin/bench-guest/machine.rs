@@ -1,4 +1,5 @@
-//! Process 1 of an emulated PC that has nothing but this program: file systems, modules, and the way out.
+//! Process 1 of an emulated PC that has nothing but this program: file systems, modules, and the
+//! way out.
 
 use std::{env, fs, path::Path, process::Command, thread, time::Duration};
 
@@ -10,7 +11,8 @@ use nix::{
 /// The kernel's own work after booting would be in the first figures.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// The kernel passes parameters that it does not know to process 1; those of this program follow this word.
+/// The kernel passes parameters that it does not know to process 1; those of this program follow
+/// this word.
 const ARGUMENTS_FOLLOW: &str = "bench-guest";
 
 /// Our part of the kernel's command line.
@@ -36,7 +38,8 @@ pub(crate) fn prepare(modprobe: &Path) -> Result<(), String> {
         mount(Some(kind), place, Some(kind), MsFlags::empty(), None::<&str>)
             .map_err(|error| format!("cannot mount {place}: {error}"))?;
     }
-    // No mounts: the whole root is memory, and this machine's programs may be below /tmp too. In /run is the lock of `apply`.
+    // No mounts: the whole root is memory, and this machine's programs may be below /tmp too. In
+    // /run is the lock of `apply`.
     for place in ["/tmp", "/run"] {
         fs::create_dir_all(place).map_err(|error| format!("cannot make {place}: {error}"))?;
     }

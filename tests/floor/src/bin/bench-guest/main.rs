@@ -1,6 +1,8 @@
-//! Times tools that speak ipvsadm's language, inside a guest, and checks what they did. `cargo lab bench` runs it.
+//! Times tools that speak ipvsadm's language, inside a guest, and checks what they did.
+//! `cargo lab bench` runs it.
 //!
-//! On an emulated PC it is also process 1, see [`machine`]. What it finds goes to stdout, a line each:
+//! On an emulated PC it is also process 1, see [`machine`]. What it finds goes to stdout, a line
+//! each:
 //!
 //! ```text
 //! figure OPERATION TOOL NANOSECONDS    one run's time
@@ -44,7 +46,8 @@ struct Plan {
     tools: Vec<(String, PathBuf)>,
     /// Counts system calls with this strace in place of time.
     strace: Option<PathBuf>,
-    /// Measures how a table is brought to another one, instead of single operations; see [`reload`].
+    /// Measures how a table is brought to another one, instead of single operations; see
+    /// [`reload`].
     reload: Option<Reload>,
     /// Measures how `ipvs-cli` grows with the table, instead of single operations; see [`growth`].
     growth: bool,

@@ -10,7 +10,8 @@ use crate::{
 
 /// Before each run: what the kernel still does for the one before must not be in its time.
 pub(crate) const SETTLE: Duration = Duration::from_millis(100);
-/// After a change of many services: while kernel 7.2 moves them to a larger table, a listing can show one twice.
+/// After a change of many services: while kernel 7.2 moves them to a larger table, a listing can
+/// show one twice.
 pub(crate) const RESIZE: Duration = Duration::from_secs(1);
 
 /// What may be asked of any table.
@@ -71,7 +72,8 @@ pub(crate) fn measure(plan: &Plan) -> Result<bool, String> {
     Ok(right)
 }
 
-/// Lets the reference do everything once. It must not fail: then there would be nothing to compare with.
+/// Lets the reference do everything once. It must not fail: then there would be nothing to compare
+/// with.
 fn expect(reference: &Path, rules: &Rules) -> Result<Expected, String> {
     let must = |arguments: &[&str], input: &str| {
         let run = run(reference, arguments, input).map_err(|error| format!("{}: {error}", reference.display()))?;
@@ -166,7 +168,8 @@ impl Bench<'_> {
     }
 }
 
-/// Whether the reference finds this table after a change of many services; prints where it does not.
+/// Whether the reference finds this table after a change of many services; prints where it does
+/// not.
 pub(crate) fn is_table(operation: &str, tool: &str, reference: &Path, expected: &str) -> Result<bool, String> {
     thread::sleep(RESIZE);
     let saved = run(reference, &["-S", "-n"], "").map_err(|error| format!("the reference: {error}"))?;

@@ -1,7 +1,7 @@
 //! The most memory that a program has in use.
 //!
-//! The kernel counts for a program what its parent had in use when it started it, so that has to be little: this program starts
-//! itself once more, and that one the other.
+//! The kernel counts for a program what its parent had in use when it started it, so that has to be
+//! little: this program starts itself once more, and that one the other.
 
 use std::{
     env, io,
@@ -31,7 +31,8 @@ pub(crate) fn of_apply(rules: &str) -> [Words<'_>; 2] {
     [(&["apply", "--quiet", "-"], rules); 2]
 }
 
-/// Runs a tool and prints the most memory that any of the runs had in use. Returns whether all succeeded.
+/// Runs a tool and prints the most memory that any of the runs had in use. Returns whether all
+/// succeeded.
 pub(crate) fn report(operation: &str, tool: &str, program: &Path, runs: &[Words<'_>]) -> bool {
     println!("progress {tool}: {operation}");
     let most: Result<u64, String> = runs.iter().try_fold(0, |most, run| Ok(kilobytes(program, *run)?.max(most)));

@@ -1,4 +1,5 @@
-//! What a command costs a Python program that has pyroute2 inside: the same rules as [`crate::library`]'s, and no start either.
+//! What a command costs a Python program that has pyroute2 inside: the same rules as
+//! [`crate::library`]'s, and no start either.
 
 use std::{
     path::{Path, PathBuf},
@@ -22,14 +23,16 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Makes the table and changes its weights, a process each. Gives whether the reference finds its own tables then.
+    /// Makes the table and changes its weights, a process each. Gives whether the reference finds
+    /// its own tables then.
     pub(crate) fn measure(&self, reference: &Path, rules: &Rules, expected: &Expected) -> Result<bool, String> {
         let is_made = self.time("create", &rules.table)? && is_table("create", NAME, reference, &expected.restored)?;
         let is_altered = self.time("alter", &rules.edits)? && is_table("alter", NAME, reference, &expected.edited)?;
         Ok(is_made && is_altered)
     }
 
-    /// Prints the time of a command, which the program measures: only it knows when its work began. Returns whether it did.
+    /// Prints the time of a command, which the program measures: only it knows when its work began.
+    /// Returns whether it did.
     fn time(&self, operation: &str, rules: &str) -> Result<bool, String> {
         thread::sleep(SETTLE);
         let directory = self.directory.to_string_lossy();

@@ -1,4 +1,5 @@
-//! Bringing a director from one table to another: `ipvs-cli apply` beside ipvsadm, which can only fill, or clear and refill.
+//! Bringing a director from one table to another: `ipvs-cli apply` beside ipvsadm, which can only
+//! fill, or clear and refill.
 
 use std::{fs, path::Path, thread, time::Duration};
 
@@ -162,7 +163,8 @@ impl Bench<'_> {
         Ok(run)
     }
 
-    /// The table must be what the rules say, by the reference's word: what it saves of them are these lines, in this order.
+    /// The table must be what the rules say, by the reference's word: what it saves of them are
+    /// these lines, in this order.
     fn check(&mut self, operation: &str, tool: &str, rules: &str) -> Result<(), String> {
         println!("progress {tool}: checking {operation}");
         let run = run(&self.plan.reference, &["-S", "-n"], "").map_err(|error| format!("the reference: {error}"))?;

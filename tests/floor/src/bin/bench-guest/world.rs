@@ -91,7 +91,8 @@ fn server_v6(number: u32, index: u32) -> String {
     format!("[fd00::{:x}:{:x}]:80", number % A_NETWORK, 1 + index)
 }
 
-/// Does something in a network of its own: a destination that was deleted slows its namespace down for minutes.
+/// Does something in a network of its own: a destination that was deleted slows its namespace down
+/// for minutes.
 pub(crate) fn in_own_network<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
     let inside = || {
         kernel_tests::sandbox::enter_network().map_err(|error| error.to_string())?;

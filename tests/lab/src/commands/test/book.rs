@@ -1,4 +1,5 @@
-//! The book that mdbook makes of docs/: its links lead somewhere. That they do on GitHub, too: `tests/lab/tests/links.rs`.
+//! The book that mdbook makes of docs/: its links lead somewhere. That they do on GitHub, too:
+//! `tests/lab/tests/links.rs`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,5 +1,5 @@
-//! What users of a published crate get: its own files and nothing beside them, with the dependencies of its lock file, or with
-//! dependencies as old as it says will do.
+//! What users of a published crate get: its own files and nothing beside them, with the
+//! dependencies of its lock file, or with dependencies as old as it says will do.
 
 use std::{
     env, fs,
@@ -18,7 +18,8 @@ use crate::{
 /// The version of all crates.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// On crates.io, another project's package. A dependency on the library without `package = "linux-ipvs"` gets it.
+/// On crates.io, another project's package. A dependency on the library without
+/// `package = "linux-ipvs"` gets it.
 const FOREIGN: &str = "ipvs";
 
 /// Packs the crates, and builds each from its package alone, with the lock file in it.
@@ -73,7 +74,8 @@ impl Crates {
         fs::write(&manifest, manifest_of(&members)).context(|| format!("write {}", manifest.display()))?;
         let crates = Self { directory };
         let mut update = crates.cargo(workspace);
-        // cargo has this for its nightly releases only; it picks versions, and changes nothing in how they are compiled.
+        // cargo has this for its nightly releases only; it picks versions, and changes nothing in
+        // how they are compiled.
         update.args(["update", "--quiet", "-Z", "direct-minimal-versions"]).env("RUSTC_BOOTSTRAP", "1");
         packages::run(&mut update)?;
         Ok(crates)

@@ -41,7 +41,8 @@ pub(crate) struct Settings {
     pub(crate) profiles: Option<PathBuf>,
 }
 
-/// Builds the test programs and runs each on each kernel, in a guest of its own, as many at a time as there are CPUs.
+/// Builds the test programs and runs each on each kernel, in a guest of its own, as many at a time
+/// as there are CPUs.
 pub(crate) fn check(
     workspace: &Workspace,
     kernels: &[Kernel],
@@ -76,7 +77,8 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// Whether the user asked for any of the program's tests. If not, it needs no guest, and nothing to be fetched for it.
+/// Whether the user asked for any of the program's tests. If not, it needs no guest, and nothing to
+/// be fetched for it.
 fn is_asked_for(program: &TestBinary, filter: &[String]) -> bool {
     if filter.is_empty() {
         return true;
@@ -108,7 +110,8 @@ enum Attempt {
     Died(String),
 }
 
-/// A kernel that died says nothing about the tests: there is a second guest, and the result says so. One that dies again does.
+/// A kernel that died says nothing about the tests: there is a second guest, and the result says
+/// so. One that dies again does.
 fn settle(mut attempt: impl FnMut() -> Result<Attempt>) -> Result<Outcome> {
     let first = match attempt()? {
         Attempt::Judged(outcome) => return Ok(outcome),

@@ -27,7 +27,8 @@ use crate::{
 /// The oldest Rust that must do, as the workspace declares it.
 const MINIMUM_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 
-/// What the checks below run that a machine may lack, and what installs it. The rest of Rust compiled this program.
+/// What the checks below run that a machine may lack, and what installs it. The rest of Rust
+/// compiled this program.
 const COMPONENTS: [(&str, &str); 2] = [("fmt", "rustfmt"), ("clippy", "clippy")];
 
 /// An error for the first program that is missing, before anything is compiled.
@@ -74,7 +75,8 @@ pub(crate) fn check(workspace: &Workspace, summary: &mut Summary) -> Result<()> 
     run(summary, "tests on the in-memory kernel", cargo(&["test", "--quiet", "-p", "kernel-tests", "--", "fake::"]))
 }
 
-/// Marks in this machine's own kernel, which mostly has what the guests' kernels lack: nftables. With the lab's programs.
+/// Marks in this machine's own kernel, which mostly has what the guests' kernels lack: nftables.
+/// With the lab's programs.
 fn marks(mut command: Command, summary: &mut Summary) -> Result<()> {
     let cache = Cache::open()?;
     cache.ensure(&[])?;

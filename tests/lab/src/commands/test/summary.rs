@@ -69,7 +69,8 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Adds up lines such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`. None: the program didn't get that far.
+    /// Adds up lines such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`. None: the program
+    /// didn't get that far.
     pub(crate) fn read(output: &str) -> Option<Self> {
         let mut lines = output.lines().filter_map(|line| line.strip_prefix("test result: ")).peekable();
         lines.peek()?;
