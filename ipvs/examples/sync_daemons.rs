@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Starts the sender, and shows what runs with the kernel's defaults filled in.
 pub(crate) fn run(director: &mut Client, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
-    let wanted = Daemon { sync_id: 7, ..Daemon::new(DaemonRole::Master, InterfaceName::new("lo")?) };
+    let wanted = Daemon::new(DaemonRole::Master, InterfaceName::new("lo")?).with_sync_id(7);
     director.start_daemon(&wanted)?;
     for daemon in director.daemons()? {
         let group = daemon.group.map_or_else(|| "?".to_owned(), |group| group.to_string());

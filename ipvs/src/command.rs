@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::str::FromStr;
 
 use crate::daemon::{Daemon, DaemonRole};
 use crate::destination::Destination;
-use crate::service::{Service, ServiceKey, plain};
+use crate::invalid_value::InvalidValue;
+use crate::service::{Service, ServiceKey, without_scope_id};
 use crate::timeouts::Timeouts;
 
 /// One change to a director.
@@ -24,6 +26,7 @@ use crate::timeouts::Timeouts;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
 pub enum Command {
     /// Make a service, without destinations.
     AddService(Service),
@@ -38,7 +41,7 @@ pub enum Command {
     /// Remove a destination. Its connections get no more packets through.
     DeleteDestination(
         ServiceKey,
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::service::serialize_plain"))] SocketAddr,
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::service::serialize_without_scope_id"))] SocketAddr,
     ),
     /// Zero the counters of a service and its destinations, or of everything.
     Zero(Option<ServiceKey>),
@@ -54,14 +57,21 @@ pub enum Command {
 
 impl Command {
     /// With addresses as the kernel's table has them.
-    pub(crate) fn plain(&self) -> Self {
-        let server = |destination: Destination| Destination { address: plain(destination.address), ..destination };
+    pub(crate) fn without_scope_ids(&self) -> Self {
+        let server =
+            |destination: Destination| Destination { address: without_scope_id(destination.address), ..destination };
         match *self {
-            Command::DeleteService(key) => Command::DeleteService(key.plain()),
-            Command::AddDestination(key, destination) => Command::AddDestination(key.plain(), server(destination)),
-            Command::EditDestination(key, destination) => Command::EditDestination(key.plain(), server(destination)),
-            Command::DeleteDestination(key, at) => Command::DeleteDestination(key.plain(), plain(at)),
-            Command::Zero(key) => Command::Zero(key.map(ServiceKey::plain)),
+            Command::DeleteService(key) => Command::DeleteService(key.without_scope_id()),
+            Command::AddDestination(key, destination) => {
+                Command::AddDestination(key.without_scope_id(), server(destination))
+            }
+            Command::EditDestination(key, destination) => {
+                Command::EditDestination(key.without_scope_id(), server(destination))
+            }
+            Command::DeleteDestination(key, at) => {
+                Command::DeleteDestination(key.without_scope_id(), without_scope_id(at))
+            }
+            Command::Zero(key) => Command::Zero(key.map(ServiceKey::without_scope_id)),
             other => other,
         }
     }
@@ -111,6 +121,7 @@ impl Command {
 /// use ipvs::{Command, CommandKind};
 /// assert_eq!(Command::Flush.kind(), CommandKind::Flush);
 /// assert_eq!(CommandKind::StartDaemon.to_string(), "start sync daemon");
+/// assert_eq!("start sync daemon".parse(), Ok(CommandKind::StartDaemon));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -153,27 +164,41 @@ pub enum CommandKind {
     ResolveFamily,
 }
 
+impl CommandKind {
+    const NAMES: [(Self, &str); 17] = [
+        (CommandKind::AddService, "add service"),
+        (CommandKind::EditService, "edit service"),
+        (CommandKind::DeleteService, "delete service"),
+        (CommandKind::AddDestination, "add destination"),
+        (CommandKind::EditDestination, "edit destination"),
+        (CommandKind::DeleteDestination, "delete destination"),
+        (CommandKind::Zero, "zero counters"),
+        (CommandKind::Flush, "flush"),
+        (CommandKind::SetTimeouts, "set timeouts"),
+        (CommandKind::StartDaemon, "start sync daemon"),
+        (CommandKind::StopDaemon, "stop sync daemon"),
+        (CommandKind::GetService, "get service"),
+        (CommandKind::GetDestinations, "get destinations"),
+        (CommandKind::GetDaemons, "get sync daemons"),
+        (CommandKind::GetTimeouts, "get timeouts"),
+        (CommandKind::GetInfo, "get info"),
+        (CommandKind::ResolveFamily, "resolve netlink family"),
+    ];
+}
+
 impl fmt::Display for CommandKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            CommandKind::AddService => "add service",
-            CommandKind::EditService => "edit service",
-            CommandKind::DeleteService => "delete service",
-            CommandKind::AddDestination => "add destination",
-            CommandKind::EditDestination => "edit destination",
-            CommandKind::DeleteDestination => "delete destination",
-            CommandKind::Zero => "zero counters",
-            CommandKind::Flush => "flush",
-            CommandKind::SetTimeouts => "set timeouts",
-            CommandKind::StartDaemon => "start sync daemon",
-            CommandKind::StopDaemon => "stop sync daemon",
-            CommandKind::GetService => "get service",
-            CommandKind::GetDestinations => "get destinations",
-            CommandKind::GetDaemons => "get sync daemons",
-            CommandKind::GetTimeouts => "get timeouts",
-            CommandKind::GetInfo => "get info",
-            CommandKind::ResolveFamily => "resolve netlink family",
-        })
+        let name = Self::NAMES.iter().find(|(kind, _)| kind == self);
+        f.pad(name.map_or("", |(_, name)| name))
+    }
+}
+
+impl FromStr for CommandKind {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let kind = Self::NAMES.iter().find(|(_, name)| *name == text);
+        kind.map(|(kind, _)| *kind).ok_or_else(|| InvalidValue::new("kind of command", text, "such as add service"))
     }
 }
 
@@ -199,9 +224,10 @@ mod tests {
             StopDaemon,
         ];
         let reads = [GetService, GetDestinations, GetDaemons, GetTimeouts, GetInfo, ResolveFamily];
-        let kinds = changes.into_iter().chain(reads);
-        let words: std::collections::BTreeSet<_> = kinds.map(|kind| kind.to_string()).collect();
-        assert_eq!(words.len(), changes.len() + reads.len());
-        assert!(words.iter().all(|words| !words.is_empty()));
+        for kind in changes.into_iter().chain(reads) {
+            let words = kind.to_string();
+            assert!(!words.is_empty(), "{kind:?}");
+            assert_eq!(words.parse(), Ok(kind));
+        }
     }
 }

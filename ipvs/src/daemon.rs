@@ -48,10 +48,11 @@ impl FromStr for DaemonRole {
 ///
 /// ```
 /// use ipvs::{Daemon, DaemonRole, InterfaceName};
-/// let daemon = Daemon { sync_id: 7, ..Daemon::new(DaemonRole::Master, InterfaceName::new("eth0")?) };
+/// let daemon = Daemon::new(DaemonRole::Master, InterfaceName::new("eth0")?).with_sync_id(7).with_ttl(2);
 /// # Ok::<(), ipvs::InvalidValue>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Daemon {
     /// Sender or receiver.
     pub role: DaemonRole,
@@ -76,5 +77,35 @@ impl Daemon {
     /// A daemon with the kernel's defaults and sync id 0.
     pub fn new(role: DaemonRole, interface: InterfaceName) -> Self {
         Daemon { role, interface, sync_id: 0, max_len: None, group: None, port: None, ttl: None }
+    }
+
+    /// The same daemon with this [`sync_id`](Self::sync_id).
+    #[must_use]
+    pub fn with_sync_id(self, sync_id: u32) -> Self {
+        Daemon { sync_id, ..self }
+    }
+
+    /// The same daemon with this [`max_len`](Self::max_len), in bytes.
+    #[must_use]
+    pub fn with_max_len(self, max_len: impl Into<Option<u16>>) -> Self {
+        Daemon { max_len: max_len.into(), ..self }
+    }
+
+    /// The same daemon with this multicast [`group`](Self::group).
+    #[must_use]
+    pub fn with_group(self, group: impl Into<Option<IpAddr>>) -> Self {
+        Daemon { group: group.into(), ..self }
+    }
+
+    /// The same daemon with this UDP [`port`](Self::port).
+    #[must_use]
+    pub fn with_port(self, port: impl Into<Option<u16>>) -> Self {
+        Daemon { port: port.into(), ..self }
+    }
+
+    /// The same daemon with this time to live of its messages.
+    #[must_use]
+    pub fn with_ttl(self, ttl: impl Into<Option<u8>>) -> Self {
+        Daemon { ttl: ttl.into(), ..self }
     }
 }

@@ -1,12 +1,14 @@
 //! Destinations: the real servers behind a virtual service.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
 use crate::invalid_value::InvalidValue;
-use crate::service::Family;
+use crate::service::{Family, hash_address, without_scope_id};
+use crate::wire::tunnel_of;
 
 /// Share of new connections that a destination gets, relative to the other destinations of its service.
 ///
@@ -96,11 +98,16 @@ bitflags::bitflags! {
 
 /// How packets are wrapped on their way to a destination behind a tunnel.
 ///
+/// Prints and parses as `ipip`, `gre` or `gue:6080`, with flags as in `gre+checksum` and `gue:6080+remote-checksum`. What this
+/// crate has no name for is written in numbers: `type-7:0` is the kernel's type 7 without a port, `gre+0x8` has flag 8.
+///
 /// ```
 /// use std::num::NonZeroU16;
 /// use ipvs::{Tunnel, TunnelFlags};
 /// let gue = Tunnel::Gue { port: NonZeroU16::new(6080).unwrap(), flags: TunnelFlags::REMOTE_CHECKSUM };
-/// assert_eq!(gue.to_string(), "gue:6080");
+/// assert_eq!(gue.to_string(), "gue:6080+remote-checksum");
+/// assert_eq!("gue:6080+remote-checksum".parse(), Ok(gue));
+/// assert!("gue".parse::<Tunnel>().is_err(), "it needs a port");
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -157,20 +164,56 @@ impl OtherTunnel {
 
 impl fmt::Display for Tunnel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Tunnel::Ipip => f.write_str("ipip"),
-            Tunnel::Gue { port, .. } => write!(f, "gue:{port}"),
-            Tunnel::Gre { .. } => f.write_str("gre"),
-            Tunnel::Other(other) => write!(f, "type-{}:{}", other.kind, other.port),
+        let flags = match self {
+            Tunnel::Ipip => return f.write_str("ipip"),
+            Tunnel::Gue { port, flags } => write!(f, "gue:{port}").map(|()| *flags)?,
+            Tunnel::Gre { flags } => f.write_str("gre").map(|()| *flags)?,
+            Tunnel::Other(other) => write!(f, "type-{}:{}", other.kind, other.port).map(|()| other.flags)?,
+        };
+        for (name, _) in TUNNEL_FLAGS.iter().filter(|(_, flag)| flags.contains(*flag)) {
+            write!(f, "+{name}")?;
         }
+        let unnamed = TUNNEL_FLAGS.iter().fold(flags, |flags, (_, flag)| flags.difference(*flag));
+        if unnamed.is_empty() { Ok(()) } else { write!(f, "+{:#x}", unnamed.bits()) }
+    }
+}
+
+const TUNNEL_FLAGS: [(&str, TunnelFlags); 2] =
+    [("checksum", TunnelFlags::CHECKSUM), ("remote-checksum", TunnelFlags::REMOTE_CHECKSUM)];
+
+impl FromStr for Tunnel {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let mut parts = text.split('+');
+        let kind = parts.next().unwrap_or_default();
+        let flags = parts.map(|part| match TUNNEL_FLAGS.iter().find(|(name, _)| *name == part) {
+            Some((_, flag)) => Some(*flag),
+            None => u16::from_str_radix(part.strip_prefix("0x")?, 16).ok().map(TunnelFlags::from_bits_retain),
+        });
+        let tunnel = flags.collect::<Option<TunnelFlags>>().and_then(|flags| match kind {
+            "ipip" if flags.is_empty() => Some(Tunnel::Ipip),
+            "gre" => Some(Tunnel::Gre { flags }),
+            _ => match kind.split_once(':')? {
+                ("gue", port) => Some(Tunnel::Gue { port: port.parse().ok()?, flags }),
+                (kind, port) => Some(tunnel_of(kind.strip_prefix("type-")?.parse().ok()?, port.parse().ok()?, flags)),
+            },
+        });
+        tunnel.ok_or_else(|| {
+            InvalidValue::new("tunnel", text, "ipip, gre, gre+checksum, gue:6080 or gue:6080+remote-checksum")
+        })
     }
 }
 
 /// How packets reach a destination. Kernel: `IPVS_DEST_ATTR_FWD_METHOD`.
 ///
+/// Prints and parses as `masquerade`, `direct-route`, `local`, `bypass`, `tunnel ` and the [`Tunnel`], and `reserved-5` for the
+/// numbers that the kernel only reserves.
+///
 /// ```
-/// use ipvs::Forwarding;
+/// use ipvs::{Forwarding, Tunnel};
 /// assert_eq!(Forwarding::default(), Forwarding::DirectRoute);
+/// assert_eq!("tunnel ipip".parse(), Ok(Forwarding::Tunnel(Tunnel::Ipip)));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -218,20 +261,46 @@ impl fmt::Display for Forwarding {
     }
 }
 
+impl FromStr for Forwarding {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        const ALLOWED: &str = "masquerade, direct-route, local, bypass or a tunnel, as in \"tunnel ipip\"";
+        match text {
+            "masquerade" => Ok(Forwarding::Masquerade),
+            "local" => Ok(Forwarding::Local),
+            "direct-route" => Ok(Forwarding::DirectRoute),
+            "bypass" => Ok(Forwarding::Bypass),
+            "reserved-5" => Ok(Forwarding::Reserved(ReservedForwarding(5))),
+            "reserved-6" => Ok(Forwarding::Reserved(ReservedForwarding(6))),
+            "reserved-7" => Ok(Forwarding::Reserved(ReservedForwarding(7))),
+            _ => match text.strip_prefix("tunnel ") {
+                Some(tunnel) => tunnel.parse().map(Forwarding::Tunnel),
+                None => Err(InvalidValue::new("forwarding method", text, ALLOWED)),
+            },
+        }
+    }
+}
+
 /// A destination of a virtual service: its address, which is its identity there, and how it is used.
 ///
-/// What [`new`](Self::new) makes is what `ipvsadm -a` makes when only the address is given.
+/// What [`new`](Self::new) makes is what `ipvsadm -a` makes when only the address is given. Two are equal if the kernel's table
+/// would have the same of both: flow label and zone of an IPv6 address don't count.
 ///
 /// ```
 /// use ipvs::{Destination, Forwarding, Weight};
-/// let mut server = Destination::new("192.0.2.11:80".parse()?);
-/// server.forwarding = Forwarding::Masquerade;
-/// server.weight = Weight::new(5)?;
+/// let server = Destination::new("192.0.2.11:80".parse()?)
+///     .with_forwarding(Forwarding::Masquerade)
+///     .with_weight(Weight::new(5)?)
+///     .with_upper_threshold(1000);
+/// assert_eq!(server.upper_threshold, 1000);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Destination {
-    /// Address and port. For a firewall mark with direct routing or a tunnel the port has no meaning and is 0.
+    /// Address and port. For a firewall mark with direct routing or a tunnel the port has no meaning and is 0. The flow label
+    /// and zone of an IPv6 address are not part of the kernel's table: they are not sent.
     pub address: SocketAddr,
     /// How packets get there. An address of the service's other family needs a [`Forwarding::Tunnel`].
     pub forwarding: Forwarding,
@@ -272,5 +341,60 @@ impl Destination {
     #[must_use]
     pub fn with_weight(self, weight: Weight) -> Self {
         Destination { weight, ..self }
+    }
+
+    /// The same destination with this [`upper_threshold`](Self::upper_threshold), in connections.
+    #[must_use]
+    pub fn with_upper_threshold(self, upper_threshold: u32) -> Self {
+        Destination { upper_threshold, ..self }
+    }
+
+    /// The same destination with this [`lower_threshold`](Self::lower_threshold), in connections.
+    #[must_use]
+    pub fn with_lower_threshold(self, lower_threshold: u32) -> Self {
+        Destination { lower_threshold, ..self }
+    }
+
+    fn parts(&self) -> (SocketAddr, Forwarding, Weight, u32, u32) {
+        let Destination { address, forwarding, weight, upper_threshold, lower_threshold } = *self;
+        (without_scope_id(address), forwarding, weight, upper_threshold, lower_threshold)
+    }
+}
+
+impl PartialEq for Destination {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for Destination {}
+
+impl Hash for Destination {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (address, forwarding, weight, upper, lower) = self.parts();
+        hash_address(address, 0, state);
+        (forwarding, weight, upper, lower).hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::strategies;
+
+    proptest! {
+        #[test]
+        fn forwarding_prints_as_it_parses(server in strategies::destination()) {
+            prop_assert_eq!(server.forwarding.to_string().parse(), Ok(server.forwarding));
+        }
+
+        #[test]
+        fn forwarding_that_parses_prints_what_parses(text in "(tunnel )?(masquerade|local|bypass|reserved-[0-9]|ipip|gre|gue:[0-9]{0,5}|type-[0-9]{0,3}:[0-9]{0,5})([+](checksum|remote-checksum|0x[0-9a-f]{0,4})){0,3}") {
+            if let Ok(forwarding) = text.parse::<Forwarding>() {
+                prop_assert_eq!(forwarding.to_string().parse(), Ok(forwarding));
+            }
+        }
     }
 }

@@ -97,10 +97,12 @@ pub enum DrainStep {
 ///
 /// ```
 /// use ipvs::drain::InUse;
-/// let in_use = InUse { active: 12, inactive: 3, templates: 0 };
+/// let mut in_use = InUse::default();
+/// (in_use.active, in_use.inactive) = (12, 3);
 /// assert_eq!(in_use.to_string(), "12 active, 3 inactive");
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct InUse {
     /// Established connections.
     pub active: u32,

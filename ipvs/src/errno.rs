@@ -9,6 +9,8 @@ use std::io;
 /// use ipvs::Errno;
 /// assert_eq!(Errno::EEXIST.to_string(), "File exists");
 /// assert_eq!(Errno::new(17), Errno::EEXIST);
+/// let error = std::io::Error::from(Errno::EEXIST);
+/// assert_eq!(error.raw_os_error().map(Errno::new), Some(Errno::EEXIST));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Errno(i32);
@@ -93,6 +95,12 @@ impl Errno {
     /// The number, positive.
     pub const fn raw(self) -> i32 {
         self.0
+    }
+}
+
+impl From<Errno> for io::Error {
+    fn from(errno: Errno) -> Self {
+        io::Error::from_raw_os_error(errno.raw())
     }
 }
 

@@ -22,6 +22,18 @@ use crate::wire::WireError;
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// It becomes an [`io::Error`] of the fitting [`io::ErrorKind`] where a function returns such, with this error inside:
+///
+/// ```
+/// use std::io;
+/// use ipvs::{Client, Table};
+/// fn count(director: &mut Client) -> io::Result<usize> {
+///     Ok(director.services()?.len())
+/// }
+/// assert_eq!(count(&mut Client::fake(Table::new()))?, 0);
+/// # Ok::<(), io::Error>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -94,5 +106,21 @@ impl Error {
             Error::Io(error) => error.raw_os_error().map(Errno::new),
             _ => None,
         }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::Refused(refusal) => io::Error::from(refusal.errno).kind(),
+            Error::ModuleMissing => io::ErrorKind::NotFound,
+            Error::Deadline(_) => io::ErrorKind::TimedOut,
+            Error::Truncated(_) | Error::Decode(_) => io::ErrorKind::InvalidData,
+            Error::Io(error) => error.kind(),
+            // Of an unknown outcome, no kind may suggest that it is safe to call again.
+            Error::OutcomeUnknown { .. } | Error::RepliesLost | Error::Unstable => io::ErrorKind::Other,
+            Error::Namespace(_) | Error::NoRuntime => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, error)
     }
 }

@@ -33,7 +33,7 @@ fn told_by(
     table: &Table,
     is_broadcast: impl FnOnce(Ipv4Addr) -> bool,
 ) -> Option<Cause> {
-    match (command.plain(), errno) {
+    match (command.without_scope_ids(), errno) {
         (Command::AddService(service), Errno::EEXIST) => Some(Cause::ServiceExists(service.key())),
         (Command::AddService(service) | Command::EditService(service), Errno::ENOENT) => {
             missing_module(&service, table)

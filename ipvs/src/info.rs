@@ -15,6 +15,7 @@ use crate::invalid_value::InvalidValue;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Info {
     /// The version of the interface, 1.2.1 since 2008.
     pub version: Version,

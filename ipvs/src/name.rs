@@ -197,6 +197,7 @@ impl PersistenceEngine {
 /// assert_eq!(Module::from(Scheduler::MH).to_string(), "scheduler mh (module ip_vs_mh)");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Module {
     /// A scheduler.
     Scheduler(Scheduler),

@@ -22,11 +22,19 @@ use crate::errno::Errno;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{}", explain(*command, *errno))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Refusal {
     /// What was asked.
     pub command: CommandKind,
     /// What the kernel answered.
     pub errno: Errno,
+}
+
+impl Refusal {
+    /// The refusal of such a command, with this error number.
+    pub const fn new(command: CommandKind, errno: Errno) -> Self {
+        Refusal { command, errno }
+    }
 }
 
 /// The sentence for a refusal: the one place where errno and command become words, those that ipvsadm's users know.

@@ -23,7 +23,7 @@ impl Table {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn explain(&self, command: &Command) -> Option<Cause> {
-        Some(self.with_near(self.check(&command.plain()).err()?))
+        Some(self.with_near(self.check(&command.without_scope_ids()).err()?))
     }
 
     /// Would the kernel carry this command out? If not, why; what is near is not looked for.

@@ -1,5 +1,6 @@
 //! Virtual services: what clients connect to.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,11 +10,12 @@ use std::str::FromStr;
 use crate::invalid_value::InvalidValue;
 use crate::name::{Module, PersistenceEngine, Scheduler};
 
-/// An address family.
+/// An address family. Prints and parses as `ipv4` and `ipv6`.
 ///
 /// ```
 /// use ipvs::Family;
 /// assert_eq!(Family::of("2001:db8::1".parse().unwrap()), Family::V6);
+/// assert_eq!("ipv4".parse(), Ok(Family::V4));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -41,13 +43,28 @@ impl fmt::Display for Family {
     }
 }
 
+impl FromStr for Family {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text {
+            "ipv4" => Ok(Family::V4),
+            "ipv6" => Ok(Family::V6),
+            _ => Err(InvalidValue::new("address family", text, "ipv4 or ipv6")),
+        }
+    }
+}
+
 /// A transport protocol, by its number in the IP header.
 ///
 /// IPVS balances TCP, UDP and SCTP; other numbers are carried, so that a table which has them can be read.
 ///
+/// Prints and parses as `tcp`, `udp`, `sctp` or a number; upper case parses, too.
+///
 /// ```
 /// use ipvs::Protocol;
 /// assert_eq!("sctp".parse(), Ok(Protocol::SCTP));
+/// assert_eq!("TCP".parse(), Ok(Protocol::TCP));
 /// assert_eq!(Protocol::from_number(6), Protocol::TCP);
 /// assert_eq!(Protocol::from_number(51).to_string(), "51");
 /// ```
@@ -88,11 +105,10 @@ impl FromStr for Protocol {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        match text {
-            "tcp" => Ok(Protocol::TCP),
-            "udp" => Ok(Protocol::UDP),
-            "sctp" => Ok(Protocol::SCTP),
-            _ => text
+        let named = [("tcp", Protocol::TCP), ("udp", Protocol::UDP), ("sctp", Protocol::SCTP)];
+        match named.into_iter().find(|(name, _)| text.eq_ignore_ascii_case(name)) {
+            Some((_, protocol)) => Ok(protocol),
+            None => text
                 .parse()
                 .map(Protocol)
                 .map_err(|_| InvalidValue::new("protocol", text, "tcp, udp, sctp or a number to 65535")),
@@ -160,7 +176,11 @@ impl FromStr for FirewallMark {
 
 /// What makes a virtual service the one it is; everything else about it can be edited.
 ///
-/// Prints and parses as `tcp 192.0.2.1:80`, `udp [2001:db8::1]:53`, `mark 10` and `mark 10 ipv6`.
+/// Prints and parses as `tcp 192.0.2.1:80`, `udp [2001:db8::1]:53`, `mark 10` and `mark 10 ipv6`; with colons in place of
+/// spaces, as in `tcp:192.0.2.1:80` and `mark:10:ipv6`, it parses, too.
+///
+/// There will be no other kind of key without a new major version: a program that does not know it could not tell
+/// services apart. So this is one of the few enums here that a `match` may cover whole.
 ///
 /// ```
 /// use ipvs::{Family, FirewallMark, Protocol, ServiceKey};
@@ -170,7 +190,17 @@ impl FromStr for FirewallMark {
 /// assert_eq!(shop.to_string(), "mark 10 ipv6");
 /// # Ok::<(), ipvs::InvalidValue>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+///
+/// Keys are compared and hashed as the kernel compares them: without flow label and zone of an IPv6 address.
+///
+/// ```
+/// use std::net::SocketAddrV6;
+/// use ipvs::ServiceKey;
+/// let with_zone = ServiceKey::tcp(SocketAddrV6::new("fe80::1".parse()?, 80, 0, 2));
+/// assert_eq!(with_zone, "tcp [fe80::1]:80".parse()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
 pub enum ServiceKey {
     /// Packets to one address, protocol and port.
     Address {
@@ -187,6 +217,43 @@ pub enum ServiceKey {
         /// The packets' family.
         family: Family,
     },
+}
+
+/// What is compared of a key: an address without flow label and zone.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Identity {
+    Address(Protocol, IpAddr, u16),
+    Mark(FirewallMark, Family),
+}
+
+impl ServiceKey {
+    fn identity(&self) -> Identity {
+        match *self {
+            ServiceKey::Address { protocol, at } => Identity::Address(protocol, at.ip(), at.port()),
+            ServiceKey::Mark { mark, family } => Identity::Mark(mark, family),
+        }
+    }
+}
+
+impl PartialEq for ServiceKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for ServiceKey {}
+
+impl PartialOrd for ServiceKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ServiceKey {
+    /// Addresses before marks; by protocol, address and port, or by mark and family.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.identity().cmp(&other.identity())
+    }
 }
 
 /// Tables look services up several times for each command, so a key is hashed as the one number that it mostly is.
@@ -212,21 +279,24 @@ pub(crate) fn hash_address<H: Hasher>(at: SocketAddr, with: u16, state: &mut H) 
 }
 
 /// The address without flow label and zone, which the kernel's tables don't have.
-pub(crate) fn plain(at: SocketAddr) -> SocketAddr {
+pub(crate) fn without_scope_id(at: SocketAddr) -> SocketAddr {
     SocketAddr::new(at.ip(), at.port())
 }
 
 /// Writes an address as the kernel's table has it.
 #[cfg(feature = "serde")]
-pub(crate) fn serialize_plain<S: serde::Serializer>(at: &SocketAddr, serializer: S) -> Result<S::Ok, S::Error> {
-    serde::Serialize::serialize(&plain(*at), serializer)
+pub(crate) fn serialize_without_scope_id<S: serde::Serializer>(
+    at: &SocketAddr,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&without_scope_id(*at), serializer)
 }
 
 impl ServiceKey {
     /// As the kernel's table has it.
-    pub(crate) fn plain(self) -> Self {
+    pub(crate) fn without_scope_id(self) -> Self {
         match self {
-            ServiceKey::Address { protocol, at } => ServiceKey::Address { protocol, at: plain(at) },
+            ServiceKey::Address { protocol, at } => ServiceKey::Address { protocol, at: without_scope_id(at) },
             mark => mark,
         }
     }
@@ -276,26 +346,19 @@ impl FromStr for ServiceKey {
                 "\"tcp 192.0.2.1:80\", \"udp [2001:db8::1]:53\", \"mark 10\" or \"mark 10 ipv6\"",
             )
         };
-        let mut words = text.split_ascii_whitespace();
-        let (kind, what, family) = (words.next(), words.next(), words.next());
-        match (kind, what, family, words.next()) {
-            (Some("mark"), Some(mark), family, None) => {
-                let family = match family {
-                    None | Some("ipv4") => Family::V4,
-                    Some("ipv6") => Family::V6,
-                    Some(_) => return Err(invalid()),
-                };
-                Ok(ServiceKey::Mark { mark: mark.parse()?, family })
-            }
-            (Some(protocol), Some(at), None, None) => {
-                let at = at.parse().map_err(|_| invalid())?;
-                if at != plain(at) {
-                    return Err(invalid());
-                }
-                Ok(ServiceKey::Address { protocol: protocol.parse()?, at })
-            }
-            _ => Err(invalid()),
+        let is_between = |letter: char| letter == ':' || letter.is_ascii_whitespace();
+        let (kind, rest) = text.trim().split_once(is_between).ok_or_else(invalid)?;
+        let rest = rest.trim_start();
+        if kind == "mark" {
+            let (mark, family) = rest.split_once(is_between).unwrap_or((rest, "ipv4"));
+            let family = family.trim_start().parse().map_err(|_| invalid())?;
+            return Ok(ServiceKey::Mark { mark: mark.parse()?, family });
         }
+        let at = rest.parse().map_err(|_| invalid())?;
+        if at != without_scope_id(at) {
+            return Err(invalid());
+        }
+        Ok(ServiceKey::Address { protocol: kind.parse()?, at })
     }
 }
 
@@ -495,7 +558,8 @@ bitflags::bitflags! {
 /// assert_eq!(error.to_string(), "the netmask 255.255.0.0 is ipv4, the service tcp [2001:db8::1]:80 is ipv6");
 /// # Ok::<(), ipvs::InvalidValue>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 #[error("the netmask {netmask} is {}, the service {key} is {}", netmask.family(), key.family())]
 pub struct FamilyMismatch {
     /// The service.
@@ -536,7 +600,7 @@ impl Service {
     /// The service of this identity with ipvsadm's defaults: scheduler `wlc`, not persistent.
     pub fn new(key: ServiceKey) -> Self {
         Service {
-            key: key.plain(),
+            key: key.without_scope_id(),
             netmask: Netmask::whole(key.family()),
             scheduler: Scheduler::default(),
             scheduler_flags: SchedulerFlags::empty(),
@@ -618,8 +682,12 @@ mod tests {
             "mark 4294967295",
             "mark 1 ipv6",
         ] {
-            assert_eq!(text.parse::<ServiceKey>().unwrap().to_string(), text);
+            let key: ServiceKey = text.parse().unwrap();
+            assert_eq!(key.to_string(), text);
+            assert_eq!(text.replace(' ', ":").parse(), Ok(key));
+            assert_eq!(text.replace(' ', " \t ").parse(), Ok(key));
         }
+        assert_eq!("TCP 192.0.2.1:80".parse(), Ok(ServiceKey::tcp(([192, 0, 2, 1], 80))));
     }
 
     #[test]
@@ -633,6 +701,10 @@ mod tests {
             "mark 4294967296",
             "mark 1 ipv5",
             "mark 1 ipv6 x",
+            "mark:1:ipv6:x",
+            "tcp:192.0.2.1",
+            "192.0.2.1:80",
+            "[2001:db8::1]:53",
             "tcp [fe80::1%2]:80",
             "icmp 1.2.3.4:5",
         ] {

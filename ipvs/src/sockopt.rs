@@ -55,6 +55,7 @@ use crate::wire::{Detail, WireError, sockopt};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Table {
     /// What was told.
     pub table: table::Table,
@@ -66,6 +67,11 @@ pub struct Table {
 const ATTEMPTS: usize = 20;
 
 impl Table {
+    /// This table, of which nothing is untold.
+    pub fn new(table: table::Table) -> Self {
+        Table { table, untold: Vec::new() }
+    }
+
     /// That of this thread's network namespace; see [`Namespace::within`](crate::netns::Namespace::within) for others.
     ///
     /// It is read in several requests, so it is not a snapshot if somebody makes changes meanwhile. But services are read until there are as

@@ -15,7 +15,7 @@ use crate::info::{Info, Version};
 use crate::kernel::Behaviors;
 use crate::name::{InterfaceName, Module};
 use crate::refusal::Refusal;
-use crate::service::{Family, Service, ServiceKey, hash_address, plain};
+use crate::service::{Family, Service, ServiceKey, hash_address, without_scope_id};
 use crate::stats::Statistics;
 use crate::timeouts::Timeouts;
 
@@ -30,6 +30,7 @@ use crate::timeouts::Timeouts;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct ServiceState {
     /// Identity and configuration.
     pub service: Service,
@@ -52,6 +53,7 @@ impl ServiceState {
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct DestinationState {
     /// Identity and configuration.
     pub destination: Destination,
@@ -137,7 +139,7 @@ impl TableEntry {
 
     /// The destination at this address.
     pub fn destination(&self, at: &SocketAddr) -> Option<&DestinationState> {
-        self.0.destinations.get(&At(plain(*at)))
+        self.0.destinations.get(&At(without_scope_id(*at)))
     }
 
     /// Is it the very same, not only equal? Then it need not be looked at.
@@ -275,7 +277,7 @@ impl Table {
     /// ```
     /// use ipvs::{Behaviors, Command, Destination, Service, Table};
     /// let key = "tcp 192.0.2.1:80".parse()?;
-    /// let server = Destination { upper_threshold: 1 << 31, ..Destination::new("192.0.2.11:80".parse()?) };
+    /// let server = Destination::new("192.0.2.11:80".parse()?).with_upper_threshold(1 << 31);
     /// for (behaviors, refused) in [(Behaviors::empty(), false), (Behaviors::SIGNED_UPPER_THRESHOLD, true)] {
     ///     let mut table = Table::new().with_behaviors(behaviors);
     ///     table.apply(&Command::AddService(Service::new(key)))?;
@@ -431,7 +433,7 @@ impl Table {
 
     /// The service of this identity.
     pub fn service(&self, key: &ServiceKey) -> Option<&TableEntry> {
-        self.services.get(&key.plain())
+        self.services.get(&key.without_scope_id())
     }
 
     /// Its timeouts.
@@ -459,7 +461,7 @@ impl Table {
     /// # Errors
     /// What the kernel would answer; the table is then unchanged. [`explain`](Self::explain) says why.
     pub fn apply(&mut self, command: &Command) -> Result<(), Refusal> {
-        let command = command.plain();
+        let command = command.without_scope_ids();
         self.check(&command).map_err(|cause| Refusal { command: command.kind(), errno: cause.errno() })?;
         self.carry_out(&command);
         Ok(())

@@ -9,11 +9,12 @@
 /// ```
 /// use ipvs::{Client, Table, Timeouts};
 /// let mut client = Client::fake(Table::new());
-/// client.set_timeouts(Timeouts { udp: Some(60), ..Timeouts::default() })?;
-/// assert_eq!(client.timeouts()?, Timeouts { tcp: Some(900), tcp_fin: Some(120), udp: Some(60) });
+/// client.set_timeouts(Timeouts::new().with_udp(60))?;
+/// assert_eq!(client.timeouts()?, Timeouts::new().with_tcp(900).with_tcp_fin(120).with_udp(60));
 /// # Ok::<(), ipvs::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Timeouts {
     /// Established TCP connections.
     pub tcp: Option<u32>,
@@ -21,4 +22,29 @@ pub struct Timeouts {
     pub tcp_fin: Option<u32>,
     /// UDP.
     pub udp: Option<u32>,
+}
+
+impl Timeouts {
+    /// No value is given: to set these changes nothing.
+    pub const fn new() -> Self {
+        Timeouts { tcp: None, tcp_fin: None, udp: None }
+    }
+
+    /// The same with this timeout of established TCP connections, in seconds.
+    #[must_use]
+    pub fn with_tcp(self, seconds: impl Into<Option<u32>>) -> Self {
+        Timeouts { tcp: seconds.into(), ..self }
+    }
+
+    /// The same with this timeout of TCP connections after a FIN, in seconds.
+    #[must_use]
+    pub fn with_tcp_fin(self, seconds: impl Into<Option<u32>>) -> Self {
+        Timeouts { tcp_fin: seconds.into(), ..self }
+    }
+
+    /// The same with this timeout of UDP, in seconds.
+    #[must_use]
+    pub fn with_udp(self, seconds: impl Into<Option<u32>>) -> Self {
+        Timeouts { udp: seconds.into(), ..self }
+    }
 }

@@ -18,7 +18,7 @@ fn path() -> PathBuf {
 }
 
 fn all() -> Vec<Box<dyn StdError>> {
-    let refusal = Refusal { command: CommandKind::AddService, errno: Errno::EEXIST };
+    let refusal = Refusal::new(CommandKind::AddService, Errno::EEXIST);
     let namespace = || NamespaceError::Enter { name: "blue".to_owned(), source: denied() };
     vec![
         Box::new(Error::Refused(refusal)),

@@ -59,17 +59,9 @@ impl fmt::Display for Selection {
     }
 }
 
-/// As [`ServiceKey`] reads it, or with a colon for each blank, which needs no quotes: `tcp:192.0.2.1:80`,
-/// `udp:[2001:db8::1]:53`, `mark:10`, `mark:10:ipv6`.
+/// As [`ServiceKey`] reads it: with colons it needs no quotes.
 pub(crate) fn parse(text: &str) -> Result<ServiceKey, NoService> {
-    let spaced = match text.split_once(':') {
-        _ if text.contains(' ') => text.to_owned(),
-        Some(("mark", rest)) => format!("mark {}", rest.replacen(':', " ", 1)),
-        Some((protocol, at)) => format!("{protocol} {at}"),
-        None => text.to_owned(),
-    };
-    // What was typed is what is told.
-    spaced.parse().map_err(|_| NoService(text.to_owned()))
+    text.parse().map_err(|_| NoService(text.to_owned()))
 }
 
 /// The form without blanks.

@@ -96,11 +96,10 @@ impl<'p> Difference<'p> {
             Command::DeleteDestination(key, at) => self.old_destination(before, key, at),
             Command::SetTimeouts(wanted) => {
                 let old = before.timeouts();
-                let new = Timeouts {
-                    tcp: wanted.tcp.or(old.tcp),
-                    tcp_fin: wanted.tcp_fin.or(old.tcp_fin),
-                    udp: wanted.udp.or(old.udp),
-                };
+                let new = Timeouts::new()
+                    .with_tcp(wanted.tcp.or(old.tcp))
+                    .with_tcp_fin(wanted.tcp_fin.or(old.tcp_fin))
+                    .with_udp(wanted.udp.or(old.udp));
                 self.line(REMOVED, Rule::Timeouts(old));
                 self.line(ADDED, Rule::Timeouts(new));
             }
@@ -110,8 +109,8 @@ impl<'p> Difference<'p> {
                     self.line(REMOVED, Rule::Daemon(daemon));
                 }
             }
-            // Plans do not contain these.
-            Command::Flush | Command::Zero(_) => {}
+            // Plans do not contain others.
+            _ => {}
         }
     }
 

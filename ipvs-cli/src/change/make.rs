@@ -100,6 +100,6 @@ fn interruption(options: &ApplyOptions<'_>) -> Option<Interrupted> {
     options.guard.signal().map(Interrupted::Signal).or_else(|| is_late().then_some(Interrupted::Late))
 }
 
-fn describe(Progress { phase, done, total }: Progress) -> String {
+fn describe(Progress { phase, done, total, .. }: Progress) -> String {
     format!("{phase}: {done} of {total}")
 }

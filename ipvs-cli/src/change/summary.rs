@@ -81,8 +81,8 @@ impl Summary {
             Command::SetTimeouts(_) => self.timeouts_set = true,
             Command::StartDaemon(daemon) => self.daemons_started.push(daemon.role),
             Command::StopDaemon(role) => self.daemons_stopped.push(*role),
-            // Plans do not contain these.
-            Command::Flush | Command::Zero(_) => {}
+            // Plans do not contain others.
+            _ => {}
         }
     }
 

@@ -178,7 +178,7 @@ mod tests {
     }
 
     fn refused(command: CommandKind, errno: Errno) -> Error {
-        Refusal { command, errno }.into()
+        Refusal::new(command, errno).into()
     }
 
     #[test]

@@ -59,7 +59,7 @@ fn set_values(plain: Plain<'_>) -> Result<Timeouts, Usage> {
         Some(seconds) => Ok(Some(seconds)),
         None => Err(Usage::Invalid("timeout", text.to_owned())),
     };
-    Ok(Timeouts { tcp: seconds(tcp)?, tcp_fin: seconds(tcp_fin)?, udp: seconds(udp)? })
+    Ok(Timeouts::new().with_tcp(seconds(tcp)?).with_tcp_fin(seconds(tcp_fin)?).with_udp(seconds(udp)?))
 }
 
 /// `-Z -t 0.0.0.0:0` zeroes everything, of any protocol and family.
@@ -119,13 +119,8 @@ impl Line {
         if Family::of(address.ip()) != key.family() && self.method != Method::Tunnel {
             return Err(Usage::MixedFamilies);
         }
-        Ok(Destination {
-            forwarding: self.forwarding()?,
-            weight: self.weight,
-            upper_threshold: self.upper_threshold,
-            lower_threshold: self.lower_threshold,
-            ..Destination::new(address)
-        })
+        let destination = Destination::new(address).with_forwarding(self.forwarding()?).with_weight(self.weight);
+        Ok(destination.with_upper_threshold(self.upper_threshold).with_lower_threshold(self.lower_threshold))
     }
 
     fn forwarding(&self) -> Result<Forwarding, Usage> {
@@ -157,14 +152,8 @@ impl Line {
             Some(interface) => interface,
             None => InterfaceName::new("eth0").map_err(|_| Usage::Illegal("mcast-interface"))?,
         };
-        Ok(Daemon {
-            sync_id: self.sync_id,
-            max_len: self.sync_max_len,
-            group: self.group,
-            port: self.group_port,
-            ttl: self.ttl,
-            ..Daemon::new(self.role()?, interface)
-        })
+        let daemon = Daemon::new(self.role()?, interface).with_sync_id(self.sync_id).with_max_len(self.sync_max_len);
+        Ok(daemon.with_group(self.group).with_port(self.group_port).with_ttl(self.ttl))
     }
 
     fn list(&self) -> Result<ListRequest, Usage> {

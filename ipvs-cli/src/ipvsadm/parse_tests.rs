@@ -376,13 +376,11 @@ fn what_a_netmask_is_depends_on_what_stands_before() {
 fn destinations() {
     assert_eq!(
         destination("-a -t 10.0.0.1:80 -r 10.0.0.2:81 -m -w 5 -x 9 -y 7"),
-        Destination {
-            forwarding: Forwarding::Masquerade,
-            weight: Weight::new(5).unwrap(),
-            upper_threshold: 9,
-            lower_threshold: 7,
-            ..Destination::new("10.0.0.2:81".parse().unwrap())
-        }
+        Destination::new("10.0.0.2:81".parse().unwrap())
+            .with_forwarding(Forwarding::Masquerade)
+            .with_weight(Weight::new(5).unwrap())
+            .with_upper_threshold(9)
+            .with_lower_threshold(7)
     );
     let address = |line| destination(line).address.to_string();
     assert_eq!(address("-e -t 10.0.0.1:80 -r 10.0.0.2:81"), "10.0.0.2:80");
@@ -425,7 +423,7 @@ fn the_other_changes() {
         assert_eq!(command(all), Command::Zero(None), "{all}");
     }
     assert_eq!(command("-Z -t 0.0.0.0:1"), Command::Zero(Some(key("tcp 0.0.0.0:1"))));
-    let timeouts = Timeouts { tcp: Some(1), tcp_fin: None, udp: Some(2_678_400) };
+    let timeouts = Timeouts::new().with_tcp(1).with_udp(2_678_400);
     for line in ["--set 1 0 2678400", "1 --set 0 2678400", "--set -- 1 -0 2678400"] {
         assert_eq!(command(line), Command::SetTimeouts(timeouts), "{line}");
     }
@@ -436,15 +434,14 @@ fn the_other_changes() {
                 --mcast-group ff02::1 --mcast-port 9000 --mcast-ttl 255";
     assert_eq!(
         command(full),
-        Command::StartDaemon(Daemon {
-            interface: InterfaceName::new("123456789012345").unwrap(),
-            sync_id: 7,
-            max_len: Some(1400),
-            group: Some("ff02::1".parse().unwrap()),
-            port: Some(9000),
-            ttl: Some(255),
-            ..plain
-        })
+        Command::StartDaemon(
+            Daemon::new(DaemonRole::Master, InterfaceName::new("123456789012345").unwrap())
+                .with_sync_id(7)
+                .with_max_len(1400)
+                .with_group("ff02::1".parse::<std::net::IpAddr>().unwrap())
+                .with_port(9000)
+                .with_ttl(255)
+        )
     );
     assert_eq!(parse("-S -n"), Ok(Invocation::Save { numeric: true }));
     assert_eq!(parse("-R"), Ok(Invocation::Restore));

@@ -56,16 +56,14 @@ mod tests {
     /// Recorded from ipvsadm 1.31.
     #[test]
     fn both_daemons_have_a_line() {
-        let master = Daemon {
-            max_len: Some(1472),
-            group: Some([224, 0, 0, 81].into()),
-            port: Some(8848),
-            ttl: Some(1),
-            ..lo(DaemonRole::Master)
-        };
-        let group = "ff05::1:2".parse().unwrap();
-        let backup =
-            Daemon { role: DaemonRole::Backup, sync_id: 7, max_len: Some(65487), group: Some(group), ..master };
+        let master = lo(DaemonRole::Master)
+            .with_max_len(1472)
+            .with_group(std::net::IpAddr::from([224, 0, 0, 81]))
+            .with_port(8848)
+            .with_ttl(1);
+        let group = "ff05::1:2".parse::<std::net::IpAddr>().unwrap();
+        let backup = lo(DaemonRole::Backup).with_sync_id(7).with_max_len(65487).with_group(group);
+        let backup = backup.with_port(8848).with_ttl(1);
         assert_eq!(
             text(|out| list(out, &[master, backup]).unwrap()),
             "master sync daemon (mcast=lo, syncid=0, maxlen=1472, group=224.0.0.81, port=8848, ttl=1)
@@ -75,7 +73,7 @@ backup sync daemon (mcast=lo, syncid=7, maxlen=65487, group=ff05::1:2, port=8848
 
     #[test]
     fn what_is_not_known_is_left_out() {
-        let daemon = Daemon { port: Some(0), ..lo(DaemonRole::Backup) };
+        let daemon = lo(DaemonRole::Backup).with_port(0);
         assert_eq!(text(|out| list(out, &[daemon]).unwrap()), "backup sync daemon (mcast=lo, syncid=0)\n");
         assert_eq!(text(|out| list(out, &[]).unwrap()), "");
     }

@@ -150,10 +150,10 @@ fn configuration(line: &mut Vec<u8>, state: &ServiceState) {
 
 /// Without statistics zeros are printed, as ipvsadm does.
 fn counters(view: View, statistics: Option<Statistics>) -> [u64; 5] {
-    let Statistics { connections, packets_in, packets_out, bytes_in, bytes_out, rates } =
+    let Statistics { connections, packets_in, packets_out, bytes_in, bytes_out, rates, .. } =
         statistics.unwrap_or_default();
     if view == View::Rate {
-        let Rates { connections, packets_in, packets_out, bytes_in, bytes_out } = rates;
+        let Rates { connections, packets_in, packets_out, bytes_in, bytes_out, .. } = rates;
         [connections, packets_in, packets_out, bytes_in, bytes_out]
     } else {
         [connections, packets_in, packets_out, bytes_in, bytes_out]
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn the_version_line_tells_the_size() {
-        let info = Info { version: ipvs::Version { major: 1, minor: 2, patch: 1 }, connection_table_size: 4096 };
+        let info = ipvs::Table::new().info();
         let text = text(|out| titles(out, &ListRequest::ALL, Some(info)).unwrap());
         assert_eq!(text.lines().next(), Some("IP Virtual Server version 1.2.1 (size=4096)"));
     }
@@ -320,10 +320,11 @@ mod tests {
     /// in `number`.
     #[test]
     fn large_counters_and_rates() {
-        let rates = Rates { connections: 1 << 31, packets_in: 1 << 33, bytes_in: 1 << 40, ..Rates::default() };
         let (mut state, destinations) = services().remove(0);
-        let (connections, packets_out) = (1_912_000_000, 1_234_567_890_123);
-        state.statistics = Some(Statistics { connections, packets_out, rates, ..Statistics::default() });
+        let mut counted = Statistics::default();
+        (counted.connections, counted.packets_out) = (1_912_000_000, 1_234_567_890_123);
+        (counted.rates.connections, counted.rates.packets_in, counted.rates.bytes_in) = (1 << 31, 1 << 33, 1 << 40);
+        state.statistics = Some(counted);
         let mut destination = destinations[0];
         destination.statistics = state.statistics;
         let show = |view, exact| {

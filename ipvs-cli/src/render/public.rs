@@ -127,7 +127,8 @@ TCP  0A000001:0050 rr persistent 30000 FFFFFFFF
 
     #[test]
     fn the_first_line_says_that_it_may_be_incomplete() {
-        let table = proc::Table { may_be_incomplete: true, ..proc::Table::parse(TABLE).unwrap() };
+        let mut table = proc::Table::parse(TABLE).unwrap();
+        table.may_be_incomplete = true;
         let mut out = Vec::new();
         list(&mut out, &table, None, None).unwrap();
         assert!(out.starts_with(b"may be incomplete: "));

@@ -17,7 +17,7 @@ mod tests {
 
     #[test]
     fn the_line_is_as_recorded() {
-        let timeouts = Timeouts { tcp: Some(900), tcp_fin: Some(120), udp: Some(300) };
+        let timeouts = Timeouts::new().with_tcp(900).with_tcp_fin(120).with_udp(300);
         assert_eq!(text(|out| line(out, timeouts).unwrap()), "Timeout (tcp tcpfin udp): 900 120 300\n");
     }
 }

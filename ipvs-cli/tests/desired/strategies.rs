@@ -98,7 +98,11 @@ fn destination() -> impl Strategy<Value = Destination> {
     let weight = (0..=Weight::MAX.get()).prop_map(|weight| Weight::new(weight).unwrap());
     let thresholds = prop_oneof![Just((0, 0)), (0..=i32::MAX as u32).prop_flat_map(|upper| (Just(upper), 0..=upper))];
     (address(), forwarding(), weight, thresholds).prop_map(|(address, forwarding, weight, (upper, lower))| {
-        Destination { forwarding, weight, upper_threshold: upper, lower_threshold: lower, ..Destination::new(address) }
+        Destination::new(address)
+            .with_forwarding(forwarding)
+            .with_weight(weight)
+            .with_upper_threshold(upper)
+            .with_lower_threshold(lower)
     })
 }
 
@@ -107,13 +111,13 @@ fn daemon() -> impl Strategy<Value = Daemon> {
     let interface = proptest::sample::select(&["lo", "eth0"][..]);
     let group = option::of(prop_oneof![Just([224, 0, 0, 9].into()), Just("ff05::1".parse().unwrap())]);
     let numbers = (any::<u32>(), option::of(1..=u16::MAX), option::of(1..=u16::MAX), option::of(1..=u8::MAX));
-    (role, interface, group, numbers).prop_map(|(role, interface, group, (sync_id, max_len, port, ttl))| Daemon {
-        sync_id,
-        max_len,
-        group,
-        port,
-        ttl,
-        ..Daemon::new(role, InterfaceName::new(interface).unwrap())
+    (role, interface, group, numbers).prop_map(|(role, interface, group, (sync_id, max_len, port, ttl))| {
+        Daemon::new(role, InterfaceName::new(interface).unwrap())
+            .with_sync_id(sync_id)
+            .with_max_len(max_len)
+            .with_group(group)
+            .with_port(port)
+            .with_ttl(ttl)
     })
 }
 
@@ -129,7 +133,7 @@ fn command_list() -> impl Strategy<Value = Vec<Command>> {
     let seconds = 1..=i32::MAX as u32 / 100;
     let timeouts = (option::of(seconds.clone()), option::of(seconds.clone()), option::of(seconds));
     (services, timeouts, vec(daemon(), 0..3)).prop_map(|(mut commands, (tcp, tcp_fin, udp), daemons)| {
-        commands.push(Command::SetTimeouts(Timeouts { tcp, tcp_fin, udp }));
+        commands.push(Command::SetTimeouts(Timeouts::new().with_tcp(tcp).with_tcp_fin(tcp_fin).with_udp(udp)));
         commands.extend(daemons.into_iter().map(Command::StartDaemon));
         commands
     })

@@ -32,12 +32,12 @@ fn what_changed_without_being_given_is_set_back_by_the_command() {
         ),
         (
             "-e -t 192.0.2.1:80 -r 192.0.2.12 -w 5",
-            &["forwarding was tunnel gue:6080, is direct-route"],
+            &["forwarding was tunnel gue:6080+checksum, is direct-route"],
             ("-i -w 3", "-i -w 5"),
         ),
         (
             "-e -t 192.0.2.1:80 -r 192.0.2.12 -w 5 -i",
-            &["the tunnel was tunnel gue:6080, is tunnel ipip"],
+            &["the tunnel was tunnel gue:6080+checksum, is tunnel ipip"],
             ("-i -w 3", "-i -w 5"),
         ),
         ("-e -t 192.0.2.1:80 -r 192.0.2.11 -m -x 70 -y 40", &["the weight was 3, is 1"], ("-x 90", "-x 70")),

@@ -17,6 +17,7 @@ use crate::service::ServiceKey;
 /// # let _ = show;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
     /// Doing what.
     pub phase: Phase,
@@ -32,6 +33,7 @@ pub struct Progress {
 /// assert_eq!(ipvs::change::Phase::Undoing.to_string(), "undoing");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Phase {
     /// The first attempt.
     Applying,
@@ -87,6 +89,7 @@ pub struct Applied {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} of the commands would be refused{}", .refusals.len(), first(.refusals))]
+#[non_exhaustive]
 pub struct Rejected {
     /// Which, and why; at least one.
     pub refusals: Vec<(Command, Cause)>,
@@ -324,6 +327,7 @@ impl fmt::Display for DirectorState {
 /// assert_eq!(state, "0 commands");
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReconcileError {
     /// The table could not be read; nothing was sent.
     #[error(transparent)]

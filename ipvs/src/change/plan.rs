@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::command::Command;
 use crate::daemon::{Daemon, DaemonRole};
 use crate::destination::Destination;
-use crate::service::{ServiceKey, plain};
+use crate::service::{ServiceKey, without_scope_id};
 use crate::session::{NoTasks, Pace, Paced, block_on_ready};
 use crate::table::{Table, TableEntry};
 use crate::timeouts::Timeouts;
@@ -168,12 +168,12 @@ pub struct EntryKey {
 impl EntryKey {
     /// A service, without its destinations.
     pub fn service(key: ServiceKey) -> Self {
-        EntryKey { service: key.plain(), destination: None }
+        EntryKey { service: key.without_scope_id(), destination: None }
     }
 
     /// A destination of a service.
     pub fn destination(service: ServiceKey, at: SocketAddr) -> Self {
-        EntryKey { service: service.plain(), destination: Some(plain(at)) }
+        EntryKey { service: service.without_scope_id(), destination: Some(without_scope_id(at)) }
     }
 }
 
@@ -301,7 +301,7 @@ impl Planner {
     /// ```
     #[must_use]
     pub fn approved_deletions(self, services: impl IntoIterator<Item = ServiceKey>) -> Self {
-        let approved = services.into_iter().map(ServiceKey::plain).collect();
+        let approved = services.into_iter().map(ServiceKey::without_scope_id).collect();
         Planner { limits: DeletionLimits { approved: Some(Arc::new(approved)), ..self.limits }, ..self }
     }
 
@@ -360,7 +360,7 @@ impl Planner {
 
     /// Of the services, only these.
     pub(crate) fn these_services(self, keys: impl IntoIterator<Item = ServiceKey>) -> Self {
-        Planner { keys: Some(Arc::new(keys.into_iter().map(ServiceKey::plain).collect())), ..self }
+        Planner { keys: Some(Arc::new(keys.into_iter().map(ServiceKey::without_scope_id).collect())), ..self }
     }
 
     /// Also those of the timeouts that are set here.

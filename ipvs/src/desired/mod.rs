@@ -152,9 +152,9 @@ impl Desired {
     /// let mut director = Client::fake(Table::new());
     /// let desired = desired::read(&Source::new("a.toml", "version = 1\n[timeouts]\nudp = 60"))?;
     /// let table = desired.table(&director.table()?)?;
-    /// director.set_timeouts(Timeouts { tcp: Some(1000), ..Timeouts::default() })?; // another program
+    /// director.set_timeouts(Timeouts::new().with_tcp(1000))?; // another program
     /// director.reconcile(&table, &desired.planner())?;
-    /// assert_eq!(director.timeouts()?, Timeouts { tcp: Some(1000), tcp_fin: Some(120), udp: Some(60) });
+    /// assert_eq!(director.timeouts()?, Timeouts::new().with_tcp(1000).with_tcp_fin(120).with_udp(60));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn planner(&self) -> Planner {

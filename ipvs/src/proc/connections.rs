@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use crate::invalid_value::InvalidValue;
 use crate::name::{Name, PersistenceEngine};
 use crate::service::{Family, FirewallMark, Protocol, ServiceKey};
 
@@ -25,6 +27,7 @@ use crate::service::{Family, FirewallMark, Protocol, ServiceKey};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Connection {
     /// Who connected. Of a template the port is 0 and the address is cut to the service's netmask.
     pub client: SocketAddr,
@@ -57,6 +60,7 @@ impl Connection {
 /// # Ok::<(), ipvs::proc::ConnectionsError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct EngineData {
     /// The engine.
     pub engine: PersistenceEngine,
@@ -67,9 +71,11 @@ pub struct EngineData {
 /// The state of a connection by the kernel's name for it, such as `ESTABLISHED` or `SYN_RECV`; `NONE` of a template.
 ///
 /// ```
-/// fn is_open(connection: &ipvs::proc::Connection) -> bool {
-///     connection.state.as_bytes() == b"ESTABLISHED"
-/// }
+/// use ipvs::proc::{Connection, ConnectionState};
+/// let established: ConnectionState = "ESTABLISHED".parse()?;
+/// let is_open = |connection: &Connection| connection.state == established;
+/// # let _ = is_open;
+/// # Ok::<(), ipvs::InvalidValue>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionState(Name<31>);
@@ -89,6 +95,16 @@ impl ConnectionState {
 impl fmt::Display for ConnectionState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&String::from_utf8_lossy(self.as_bytes()))
+    }
+}
+
+impl FromStr for ConnectionState {
+    type Err = InvalidValue;
+
+    /// Any name of 1 to 31 bytes without NUL: the kernel decides which there are.
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let name = Name::new(text.as_bytes()).map(ConnectionState);
+        name.ok_or_else(|| InvalidValue::new("state of a connection", text, "1 to 31 bytes without NUL"))
     }
 }
 

@@ -5,8 +5,10 @@ use std::io::{self, Read};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use crate::destination::Weight;
+use crate::invalid_value::InvalidValue;
 use crate::name::Scheduler;
 use crate::service::{FirewallMark, Protocol};
 use crate::stats::{Rates, Statistics};
@@ -32,6 +34,7 @@ use crate::stats::{Rates, Statistics};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Table {
     /// In the kernel's order, which means nothing.
     pub services: Vec<Service>,
@@ -47,6 +50,7 @@ pub struct Table {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Service {
     /// What it takes.
     pub takes: Key,
@@ -87,6 +91,7 @@ pub enum Key {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Persistence {
     /// Its timeout, in ticks of the kernel's clock, of which a second has 100, 250, 300 or 1,000: the kernel's `CONFIG_HZ`.
     pub ticks: u32,
@@ -101,6 +106,7 @@ pub struct Persistence {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Destination {
     /// Address and port.
     pub address: SocketAddr,
@@ -117,11 +123,14 @@ pub struct Destination {
 /// How packets reach a [`Destination`]: of tunnels, the kind is not told.
 ///
 /// ```
-/// assert_eq!(ipvs::proc::Forwarding::Tunnel.to_string(), "Tunnel");
+/// use ipvs::proc::Forwarding;
+/// assert_eq!(Forwarding::Tunnel.to_string(), "Tunnel");
+/// assert_eq!("Masq".parse(), Ok(Forwarding::Masquerade));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
 pub enum Forwarding {
     /// Network address translation.
     Masquerade,
@@ -150,6 +159,18 @@ impl std::fmt::Display for Forwarding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = Self::NAMES.iter().find(|(forwarding, _)| forwarding == self);
         f.pad(name.map_or("", |(_, name)| name))
+    }
+}
+
+impl FromStr for Forwarding {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let forwarding = Self::NAMES.iter().find(|(_, name)| *name == text);
+        let allowed = "Masq, Local, Tunnel, Route or Bypass";
+        forwarding
+            .map(|(forwarding, _)| *forwarding)
+            .ok_or_else(|| InvalidValue::new("forwarding method", text, allowed))
     }
 }
 
@@ -303,10 +324,9 @@ fn add_destination(services: &mut [Service], text: &str) -> Option<()> {
 fn destination(text: &str) -> Option<Destination> {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     let [at, forwarding, weight, active, inactive] = words.try_into().ok()?;
-    let (forwarding, _) = *Forwarding::NAMES.iter().find(|(_, name)| *name == forwarding)?;
     Some(Destination {
         address: address(at)?,
-        forwarding,
+        forwarding: forwarding.parse().ok()?,
         weight: weight.parse().ok()?,
         active_connections: active.parse().ok()?,
         inactive_connections: inactive.parse().ok()?,

@@ -130,7 +130,7 @@ fn destination_with(line: &mut Vec<u8>, option: &[u8], service: &ServiceKey, ser
 ///
 /// ```
 /// let mut line = Vec::new();
-/// ipvs::rule::timeouts(&mut line, &ipvs::Timeouts { udp: Some(60), ..Default::default() });
+/// ipvs::rule::timeouts(&mut line, &ipvs::Timeouts::new().with_udp(60));
 /// assert_eq!(line, b"--set 0 0 60");
 /// ```
 pub fn timeouts(line: &mut Vec<u8>, timeouts: &Timeouts) {

@@ -61,7 +61,7 @@ fn web_of_ipv6() -> Service {
 fn destination(forwarding: Forwarding) -> Destination {
     let address = "127.0.0.1:8080".parse().expect("an address");
     let weight = Weight::new(5).expect("a weight");
-    Destination { upper_threshold: 10, ..Destination::new(address).with_forwarding(forwarding).with_weight(weight) }
+    Destination::new(address).with_forwarding(forwarding).with_weight(weight).with_upper_threshold(10)
 }
 
 fn gue() -> Forwarding {

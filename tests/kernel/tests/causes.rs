@@ -33,7 +33,7 @@ fn each_refusal_has_its_cause(client: &mut Client, behaviors: Behaviors) {
         clean(client);
     }
     if behaviors.contains(Behaviors::SIGNED_UPPER_THRESHOLD) {
-        let (key, upper) = (key("tcp 10.0.0.1:80"), Destination { upper_threshold: 1 << 31, ..server("127.0.0.1:80") });
+        let (key, upper) = (key("tcp 10.0.0.1:80"), server("127.0.0.1:80").with_upper_threshold(1 << 31));
         client.execute(&Command::AddService(Service::new(key))).unwrap();
         let sentence = "an upper threshold is 0 to 2147483647, not 2147483648";
         seen.insert(discriminant(&cause(client, &Command::AddDestination(key, upper), Errno::EINVAL, sentence)));
@@ -109,7 +109,7 @@ fn tunnel(text: &str) -> Destination {
 }
 
 fn daemon(role: DaemonRole) -> Daemon {
-    Daemon { sync_id: 7, ..Daemon::new(role, InterfaceName::LOOPBACK) }
+    Daemon::new(role, InterfaceName::LOOPBACK).with_sync_id(7)
 }
 
 /// Commands of which the last is refused, with which number, and why.
@@ -159,7 +159,9 @@ fn of_destinations() -> Vec<(Vec<Command>, Errno, &'static str)> {
     let web = key("tcp 10.0.0.1:80");
     let service = Command::AddService(Service::new(web));
     let here = server("127.0.0.1:80");
-    let with = |upper_threshold, lower_threshold| Destination { upper_threshold, lower_threshold, ..here };
+    let with = |upper_threshold, lower_threshold| {
+        here.with_upper_threshold(upper_threshold).with_lower_threshold(lower_threshold)
+    };
     let added = [service, Command::AddDestination(web, here)];
     let then = |command| [&added[..], &[command]].concat();
     vec![
@@ -248,7 +250,7 @@ fn of_the_rest() -> Vec<(Vec<Command>, Errno, &'static str)> {
         (vec![stop(master)], Errno::ESRCH, "no sync daemon runs, so no master"),
         (vec![start(master), stop(backup)], Errno::ESRCH, "no backup daemon runs, but a master"),
         (
-            vec![start(Daemon { group: Some("10.0.0.1".parse().unwrap()), ..master })],
+            vec![start(master.with_group("10.0.0.1".parse::<std::net::IpAddr>().unwrap()))],
             Errno::EINVAL,
             "10.0.0.1 is not a multicast address",
         ),
@@ -258,7 +260,7 @@ fn of_the_rest() -> Vec<(Vec<Command>, Errno, &'static str)> {
             "there is no network interface nonesuch0",
         ),
         (
-            vec![Command::SetTimeouts(Timeouts { udp: Some(u32::MAX), tcp: Some(1), ..Timeouts::default() })],
+            vec![Command::SetTimeouts(Timeouts::new().with_udp(u32::MAX).with_tcp(1))],
             Errno::EINVAL,
             "a timeout of 4294967295 s is too long: the most is 2147483 s where a second has 1000 clock ticks, and 21474836 s \
              where it has 100",
@@ -290,14 +292,14 @@ fn kernel_interfaces_that_a_master_cannot_use() {
     let interface = InterfaceName::new("v0").unwrap();
     let group = Some("ff02::81".parse().unwrap());
     let mut client = Client::connect().unwrap();
-    let daemon = Daemon { group, ..Daemon::new(DaemonRole::Master, interface) };
+    let daemon = Daemon::new(DaemonRole::Master, interface).with_group(group);
     let start = Command::StartDaemon(daemon);
     assert_eq!(client.execute(&start).unwrap_err().errno(), Some(Errno::ENETUNREACH));
     let cause = client.explain(&start, Errno::ENETUNREACH).unwrap().unwrap();
     let sentence = "nothing can be sent to the group ff02::81 through v0: the interface is down, or there is no route";
     assert_eq!((cause.errno(), cause.to_string().as_str()), (Errno::ENETUNREACH, sentence));
     ip("link set v0 up");
-    client.start_daemon(&Daemon { group: None, ..daemon }).unwrap();
+    client.start_daemon(&daemon.with_group(None)).unwrap();
 }
 
 fn ip(words: &str) {

@@ -90,7 +90,7 @@ fn a_change_bears_another_writer(client: &mut Client) {
     let mut other = client.try_clone().unwrap();
     let (to, service) = (table(1..=100, 1), Service::new(key(100)).with_scheduler(Scheduler::WRR));
     let made = change(client, &to, |progress| {
-        if progress == (Progress { phase: Phase::Applying, done: 0, total: 400 }) {
+        if (progress.phase, progress.done, progress.total) == (Phase::Applying, 0, 400) {
             other.add_service(&service).unwrap();
         }
         ControlFlow::Continue(())

@@ -142,7 +142,7 @@ impl World {
         let service =
             persistence.map_or(service, |seconds| service.with_persistence(Persistence::new(seconds).unwrap()));
         add(&mut client, service, &servers);
-        client.set_timeouts(Timeouts { udp: Some(1), ..Timeouts::default() }).unwrap();
+        client.set_timeouts(Timeouts::new().with_udp(1)).unwrap();
         World { client, key, server: servers[0], _servers: servers.map(|server| UdpSocket::bind(server).unwrap()) }
     }
 
@@ -173,7 +173,7 @@ impl World {
 
     /// How long connections last after their last packet, in seconds: of packets from now on.
     fn end_after(&mut self, seconds: u32) {
-        self.client.set_timeouts(Timeouts { udp: Some(seconds), ..Timeouts::default() }).unwrap();
+        self.client.set_timeouts(Timeouts::new().with_udp(seconds)).unwrap();
     }
 
     /// Adds a service of the second server, with a connection that is in use.
@@ -210,7 +210,7 @@ fn it_goes_on_from_what_the_kernel_holds() {
     let clients = world.be_used();
     // Ended by hand, and by force: the server stays quiesced.
     for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGKILL, -1)] {
-        world.client.set_timeouts(Timeouts { udp: Some(100), ..Timeouts::default() }).unwrap();
+        world.client.set_timeouts(Timeouts::new().with_udp(100)).unwrap();
         clients.iter().for_each(ask);
         // After the weight is 0, signals are handled.
         let before = Destination::new(server).with_forwarding(Forwarding::Masquerade);
@@ -238,7 +238,7 @@ fn it_goes_on_from_what_the_kernel_holds() {
     assert_eq!((status, &late["outcome"], &late["weight_before"]), (1, &"late".into(), &3.into()), "{said}");
     assert_eq!((&late["active_connections"], &late["inactive_connections"]), (&0.into(), &1.into()), "{said}");
     // Its connection ends a second after the next packet.
-    world.client.set_timeouts(Timeouts { udp: Some(1), ..Timeouts::default() }).unwrap();
+    world.client.set_timeouts(Timeouts::new().with_udp(1)).unwrap();
     clients.iter().for_each(ask);
     let drained =
         format!("{server} at {key}: drained; `ipvs-cli undrain {} {server}` gives it weight 3 again\n", word(key));
@@ -270,7 +270,7 @@ fn clients_that_may_come_back_are_waited_for() {
 #[test]
 fn what_somebody_else_does_is_noticed() {
     let mut world = World::new(None);
-    world.client.set_timeouts(Timeouts { udp: Some(100), ..Timeouts::default() }).unwrap();
+    world.client.set_timeouts(Timeouts::new().with_udp(100)).unwrap();
     world.be_used();
     let (key, server) = (world.key, world.server);
     let drain = start(&world.line("drain"));

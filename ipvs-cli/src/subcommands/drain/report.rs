@@ -182,7 +182,7 @@ fn fields(target: &Target, fate: Fate, weight: Option<Weight>, before: Option<We
     fields.extend(reason.iter().map(|reason| ("reason", Scalar::text(reason))));
     fields.extend(before.map(|weight| ("weight_before", weight.get().into())));
     // Of what is drained nothing is left.
-    let InUse { active, inactive, templates } = target.in_use;
+    let InUse { active, inactive, templates, .. } = target.in_use;
     if matches!(fate, Fate::Cut | Fate::Gone | Fate::Late | Fate::Interrupted) {
         fields.extend([
             ("active_connections", active.into()),

@@ -91,7 +91,9 @@ mod tests {
     use super::*;
 
     fn counted(connections: u64) -> Statistics {
-        Statistics { connections, bytes_in: connections * 10, ..Statistics::default() }
+        let mut counted = Statistics::default();
+        (counted.connections, counted.bytes_in) = (connections, connections * 10);
+        counted
     }
 
     fn window(looks: &[(u64, &[(char, u64)])]) -> Window<char> {

@@ -165,7 +165,9 @@ UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc
         ] {
             table.apply(&command).unwrap();
         }
-        sockopt::Table { table, untold: vec![(web, 1)] }
+        let mut older = sockopt::Table::new(table);
+        older.untold.push((web, 1));
+        older
     }
 
     pub(in super::super) fn known() -> PartialView {
@@ -208,12 +210,15 @@ UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc
         let mut readings = 0;
         let known = PartialView::read_until_stable(|| {
             readings += 1;
-            let public = proc::Table { may_be_incomplete: readings < 3, ..proc::Table::parse(PUBLIC).unwrap() };
+            let mut public = proc::Table::parse(PUBLIC).unwrap();
+            public.may_be_incomplete = readings < 3;
             Ok((older(), Ok(public)))
         });
         assert_eq!((known.unwrap().of_ipv6.unwrap().services.len(), readings), (2, 3));
         let known = PartialView::read_until_stable(|| {
-            Ok((older(), Ok(proc::Table { may_be_incomplete: true, ..proc::Table::parse(PUBLIC).unwrap() })))
+            let mut public = proc::Table::parse(PUBLIC).unwrap();
+            public.may_be_incomplete = true;
+            Ok((older(), Ok(public)))
         });
         assert_eq!(known.unwrap().of_ipv6.unwrap_err(), LEAVES_OUT);
     }

@@ -219,7 +219,7 @@ FWM  7 wlc
 
     #[test]
     fn only_a_refusal_is_passed_over() {
-        let refusal = |errno| Error::from(Refusal { command: CommandKind::GetInfo, errno });
+        let refusal = |errno| Error::from(Refusal::new(CommandKind::GetInfo, errno));
         for error in [refusal(Errno::EPERM), refusal(Errno::EOPNOTSUPP), Error::ModuleMissing] {
             assert!(if_allowed::<()>(Err(error)).is_ok_and(|read| read.is_none()));
         }

@@ -257,8 +257,10 @@ mod tests {
                         Service::new(format!("tcp 10.0.{}.{}:80", number / 250, number % 250).parse().unwrap());
                     let mut state = ServiceState::new(service);
                     let connections = u64::from(number) * 7 * factor;
-                    let (bytes_in, packets_in) = (connections * 1234, connections * 9);
-                    state.statistics = Some(Statistics { connections, bytes_in, packets_in, ..Statistics::default() });
+                    let mut counted = Statistics::default();
+                    counted.connections = connections;
+                    (counted.bytes_in, counted.packets_in) = (connections * 1234, connections * 9);
+                    state.statistics = Some(counted);
                     state
                 })
                 .collect();

@@ -259,7 +259,9 @@ mod tests {
 
     fn state(name: &str, connections: u64) -> ServiceState {
         let mut state = ServiceState::new(Service::new(name.parse().unwrap()));
-        state.statistics = Some(Statistics { connections, bytes_in: 1000 - connections, ..Statistics::default() });
+        let mut counted = Statistics::default();
+        (counted.connections, counted.bytes_in) = (connections, 1000 - connections);
+        state.statistics = Some(counted);
         state
     }
 

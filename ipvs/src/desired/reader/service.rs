@@ -206,7 +206,10 @@ pub(super) fn has_no_zone(at: &SocketAddr) -> bool {
 fn protocol(kind: &Kind<'_>) -> Option<Protocol> {
     match kind {
         Kind::Integer(number) => u16::try_from(*number).ok().map(Protocol::from_number),
-        Kind::Text(text) if text.parse::<u16>().is_err() => text.parse().ok(),
+        // In lower case, as the schema says, and numbers as numbers.
+        Kind::Text(text) if text.parse::<u16>().is_err() && !text.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+            text.parse().ok()
+        }
         _ => None,
     }
 }

@@ -15,7 +15,7 @@ use crate::desired::reader::destination::{CHECKSUM, REMOTE_CHECKSUM};
 use crate::destination::{Destination, Forwarding, Tunnel, TunnelFlags};
 use crate::name::Scheduler;
 use crate::rule::parts::flag_names;
-use crate::service::{Family, Protocol, SchedulerFlags, Service, ServiceKey, plain};
+use crate::service::{Family, Protocol, SchedulerFlags, Service, ServiceKey, without_scope_id};
 use crate::stats::{Rates, Statistics};
 use crate::table::{DestinationState, ServiceState, Table};
 use crate::timeouts::Timeouts;
@@ -110,7 +110,7 @@ fn scheduler_flags(scheduler: Scheduler, flags: SchedulerFlags) -> Vec<String> {
 }
 
 pub fn destination(destination: &Destination) -> Fields {
-    let mut fields = vec![("address", Scalar::text(plain(destination.address)))];
+    let mut fields = vec![("address", Scalar::text(without_scope_id(destination.address)))];
     fields.extend(forwarding(destination.forwarding));
     fields.push(("weight", destination.weight.get().into()));
     for (key, threshold) in

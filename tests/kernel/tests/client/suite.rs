@@ -87,7 +87,7 @@ fn refused(client: &mut Client, command: Command, errno: Errno) {
 fn an_untouched_director_is_empty(client: &mut Client) {
     assert_eq!(client.services().unwrap(), []);
     assert_eq!(client.daemons().unwrap(), []);
-    assert_eq!(client.timeouts().unwrap(), Timeouts { tcp: Some(900), tcp_fin: Some(120), udp: Some(300) });
+    assert_eq!(client.timeouts().unwrap(), Timeouts::new().with_tcp(900).with_tcp_fin(120).with_udp(300));
     assert_eq!(client.info().unwrap().version.to_string(), "1.2.1");
 }
 
@@ -197,7 +197,7 @@ fn asking_about_thresholds_changes_nothing(client: &mut Client) {
     for service in services {
         client.add_service(&service).unwrap();
         client.add_destination(&service.key(), &tunnel("127.0.0.1:80")).unwrap();
-        let high = Destination { upper_threshold: u32::MAX, ..tunnel("127.0.0.2:80") };
+        let high = tunnel("127.0.0.2:80").with_upper_threshold(u32::MAX);
         let add = Command::AddDestination(service.key(), high);
         let (before, mut table) = (client.table().unwrap(), client.table().unwrap());
         client.probe(&mut table, [&add]).unwrap();
@@ -237,7 +237,7 @@ fn a_destination_reads_back_as_written(client: &mut Client) {
 
 fn editing_a_destination_replaces_all_of_it(client: &mut Client) {
     let web = service("tcp 10.0.0.1:80");
-    let before = Destination { weight: Weight::new(7).unwrap(), upper_threshold: 9, ..server("127.0.0.1:80") };
+    let before = server("127.0.0.1:80").with_weight(Weight::new(7).unwrap()).with_upper_threshold(9);
     let after = Destination::new(before.address);
     done(client, &[Command::AddService(web), Command::AddDestination(web.key(), before)]);
     client.edit_destination(&web.key(), &after).unwrap();
@@ -268,8 +268,9 @@ fn destinations_need_a_service(client: &mut Client) {
 fn thresholds_are_checked_before_the_destination_is_looked_up(client: &mut Client) {
     let web = service("tcp 10.0.0.1:80");
     client.add_service(&web).unwrap();
-    let with =
-        |upper_threshold, lower_threshold| Destination { upper_threshold, lower_threshold, ..server("127.0.0.1:80") };
+    let with = |upper_threshold, lower_threshold| {
+        server("127.0.0.1:80").with_upper_threshold(upper_threshold).with_lower_threshold(lower_threshold)
+    };
     refused(client, Command::AddDestination(web.key(), with(5, 6)), Errno::ERANGE);
     refused(client, Command::EditDestination(web.key(), with(0, 1)), Errno::ERANGE);
     client.add_destination(&web.key(), &with(i32::MAX as u32, i32::MAX as u32)).unwrap();
@@ -279,7 +280,7 @@ fn thresholds_are_checked_before_the_destination_is_looked_up(client: &mut Clien
 fn thresholds_of_more_than_31_bits_are_refused_for_this_or_accepted(client: &mut Client) {
     let web = service("tcp 10.0.0.1:80");
     client.add_service(&web).unwrap();
-    let limited = Destination { upper_threshold: 1 << 31, ..server("127.0.0.1:80") };
+    let limited = server("127.0.0.1:80").with_upper_threshold(1 << 31);
     let add = Command::AddDestination(web.key(), limited);
     match client.execute_all([&add]).unwrap()[0] {
         Ok(()) => assert_eq!(client.destinations(&web.key()).unwrap(), [DestinationState::new(limited)]),
@@ -326,14 +327,12 @@ fn families_do_not_mix_while_a_daemon_runs(client: &mut Client) {
 }
 
 fn daemons_start_and_stop(client: &mut Client) {
-    let master = Daemon {
-        sync_id: 255,
-        max_len: Some(1000),
-        group: Some("224.0.0.99".parse().unwrap()),
-        port: Some(9999),
-        ttl: Some(7),
-        ..loopback_daemon(DaemonRole::Master)
-    };
+    let master = loopback_daemon(DaemonRole::Master)
+        .with_sync_id(255)
+        .with_max_len(1000)
+        .with_group("224.0.0.99".parse::<std::net::IpAddr>().unwrap())
+        .with_port(9999)
+        .with_ttl(7);
     client.start_daemon(&loopback_daemon(DaemonRole::Backup)).unwrap();
     client.start_daemon(&master).unwrap();
     let running = client.daemons().unwrap();
@@ -359,7 +358,7 @@ fn daemons_stopped_before_they_ran_are_stopped(client: &mut Client) {
 fn daemons_are_refused_as_by_the_kernel(client: &mut Client) {
     let master = loopback_daemon(DaemonRole::Master);
     refused(client, Command::StopDaemon(DaemonRole::Master), Errno::ESRCH);
-    let unicast = Daemon { group: Some("10.0.0.1".parse().unwrap()), ..master };
+    let unicast = master.with_group("10.0.0.1".parse::<std::net::IpAddr>().unwrap());
     refused(client, Command::StartDaemon(unicast), Errno::EINVAL);
     let nowhere = Daemon::new(DaemonRole::Master, InterfaceName::new("nonesuch0").unwrap());
     refused(client, Command::StartDaemon(nowhere), Errno::ENODEV);
@@ -382,19 +381,19 @@ fn what_a_daemon_is_not_given_or_given_out_of_bounds_the_kernel_chooses(client: 
         (Backup, "ff02::81", Some(65_507), 65_487),
     ] {
         let group = Some(group.parse().unwrap());
-        let daemon = Daemon { max_len: asked, group, port: Some(0), ttl: Some(0), ..loopback_daemon(role) };
+        let daemon = loopback_daemon(role).with_max_len(asked).with_group(group).with_port(0).with_ttl(0);
         client.start_daemon(&daemon).unwrap();
-        let expected = Daemon { max_len: Some(length), port: Some(8848), ttl: Some(1), ..daemon };
+        let expected = daemon.with_max_len(length).with_port(8848).with_ttl(1);
         assert_eq!(client.daemons().unwrap(), [expected]);
         client.stop_daemon(role).unwrap();
     }
 }
 
 fn timeouts_change_one_by_one(client: &mut Client) {
-    client.set_timeouts(Timeouts { udp: Some(77), ..Timeouts::default() }).unwrap();
-    client.set_timeouts(Timeouts { tcp: Some(0), tcp_fin: Some(9), udp: Some(0) }).unwrap();
-    assert_eq!(client.timeouts().unwrap(), Timeouts { tcp: Some(900), tcp_fin: Some(9), udp: Some(77) });
-    let endless = Timeouts { tcp: Some(u32::MAX), tcp_fin: Some(1), udp: None };
+    client.set_timeouts(Timeouts::new().with_udp(77)).unwrap();
+    client.set_timeouts(Timeouts::new().with_tcp(0).with_tcp_fin(9).with_udp(0)).unwrap();
+    assert_eq!(client.timeouts().unwrap(), Timeouts::new().with_tcp(900).with_tcp_fin(9).with_udp(77));
+    let endless = Timeouts::new().with_tcp(u32::MAX).with_tcp_fin(1).with_udp(None);
     refused(client, Command::SetTimeouts(endless), Errno::EINVAL);
     assert_eq!(client.timeouts().unwrap().tcp_fin, Some(9));
 }
@@ -413,7 +412,7 @@ fn flush_spares_timeouts_and_daemons(client: &mut Client) {
         &[
             Command::AddService(service("tcp 10.0.0.1:80")),
             Command::AddService(service("mark 7")),
-            Command::SetTimeouts(Timeouts { tcp: Some(5), ..Timeouts::default() }),
+            Command::SetTimeouts(Timeouts::new().with_tcp(5)),
             Command::StartDaemon(loopback_daemon(DaemonRole::Backup)),
         ],
     );
@@ -455,7 +454,7 @@ fn many_destinations_are_all_read(client: &mut Client) {
 }
 
 fn what_is_read_without_statistics_is_the_same_but_for_them(client: &mut Client) {
-    let limited = Destination { upper_threshold: 9, lower_threshold: 4, ..server("127.0.0.2:81") };
+    let limited = server("127.0.0.2:81").with_upper_threshold(9).with_lower_threshold(4);
     let services = [
         ("tcp 10.0.0.1:80", vec![server("127.0.0.1:80"), limited, Destination::new("127.0.0.3:80".parse().unwrap())]),
         ("mark 7", vec![server("127.0.0.1:0").with_weight(Weight::ZERO)]),
@@ -502,7 +501,7 @@ fn a_table_that_is_read_is_the_table_that_was_written(client: &mut Client) {
         Command::AddDestination(key("mark 5"), server("127.0.0.1:0")),
         Command::AddDestination(key("mark 5"), server("127.0.0.2:0")),
         Command::EditDestination(key("mark 5"), server("127.0.0.1:0").with_weight(Weight::ZERO)),
-        Command::SetTimeouts(Timeouts { tcp_fin: Some(33), ..Timeouts::default() }),
+        Command::SetTimeouts(Timeouts::new().with_tcp_fin(33)),
     ];
     for command in &commands {
         expected.apply(command).unwrap();

@@ -128,12 +128,12 @@ fn destination() -> impl Strategy<Value = Destination> {
     let threshold = || prop_oneof![2 => Just(0), 1 => select(&NUMBERS[..])];
     let weight = select(vec![0, 1, 2, 3, 100_000, Weight::MAX.get()]).prop_map(|weight| Weight::new(weight).unwrap());
     (address(), forwarding(), weight, threshold(), threshold()).prop_map(
-        |(address, forwarding, weight, upper_threshold, lower_threshold)| Destination {
-            address,
-            forwarding,
-            weight,
-            upper_threshold,
-            lower_threshold,
+        |(address, forwarding, weight, upper_threshold, lower_threshold)| {
+            Destination::new(address)
+                .with_forwarding(forwarding)
+                .with_weight(weight)
+                .with_upper_threshold(upper_threshold)
+                .with_lower_threshold(lower_threshold)
         },
     )
 }
@@ -144,7 +144,9 @@ fn fitting(family: Family) -> impl Strategy<Value = Destination> {
     let hosts: Vec<_> = hosts.into_iter().filter(|at| Family::of(at.ip()) == family).collect();
     let thresholds = select(vec![(0, 0), (6, 5), (6, 0), (i32::MAX as u32, 1)]);
     (destination(), select(hosts), thresholds).prop_map(|(destination, address, (upper_threshold, lower_threshold))| {
-        Destination { address, upper_threshold, lower_threshold, ..destination }
+        let destination =
+            Destination::new(address).with_forwarding(destination.forwarding).with_weight(destination.weight);
+        destination.with_upper_threshold(upper_threshold).with_lower_threshold(lower_threshold)
     })
 }
 
@@ -171,20 +173,21 @@ fn daemon() -> impl Strategy<Value = Daemon> {
     let role = role().prop_flat_map(|role| (Just(role), group(role)));
     let (port, ttl) = (option::of(any::<u16>()), option::of(any::<u8>()));
     (role, interface, sync_id, max_len, port, ttl).prop_map(
-        |((role, group), interface, sync_id, max_len, port, ttl)| Daemon {
-            sync_id,
-            max_len,
-            group,
-            port,
-            ttl,
-            ..Daemon::new(role, InterfaceName::new(interface).unwrap())
+        |((role, group), interface, sync_id, max_len, port, ttl)| {
+            Daemon::new(role, InterfaceName::new(interface).unwrap())
+                .with_sync_id(sync_id)
+                .with_max_len(max_len)
+                .with_group(group)
+                .with_port(port)
+                .with_ttl(ttl)
         },
     )
 }
 
 fn timeouts() -> impl Strategy<Value = Timeouts> {
     let seconds = || option::of(select(&[0, 1, 900, 21_474_836, 21_474_837, u32::MAX][..]));
-    (seconds(), seconds(), seconds()).prop_map(|(tcp, tcp_fin, udp)| Timeouts { tcp, tcp_fin, udp })
+    (seconds(), seconds(), seconds())
+        .prop_map(|(tcp, tcp_fin, udp)| Timeouts::new().with_tcp(tcp).with_tcp_fin(tcp_fin).with_udp(udp))
 }
 
 fn command() -> impl Strategy<Value = Command> {

@@ -188,8 +188,8 @@ fn the_library_reads_what_netlink_does() {
     container.outside("apply --quiet -", RULES);
     let network = container.network();
     let mut client = Client::builder().namespace(network.clone()).connect().unwrap();
-    client.set_timeouts(Timeouts { tcp: Some(800), tcp_fin: Some(100), udp: Some(200) }).unwrap();
-    client.start_daemon(&Daemon { sync_id: 9, ..Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK) }).unwrap();
+    client.set_timeouts(Timeouts::new().with_tcp(800).with_tcp_fin(100).with_udp(200)).unwrap();
+    client.start_daemon(&Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK).with_sync_id(9)).unwrap();
     network.within(send_a_packet).unwrap();
     wait_for_a_connection(&mut client, &"udp 10.0.0.1:53".parse().unwrap());
     let known = client.table().unwrap();
@@ -198,7 +198,7 @@ fn the_library_reads_what_netlink_does() {
     assert_same(&read.table, &known);
     assert_eq!(read.table.timeouts(), known.timeouts());
     let [backup] = read.table.daemons() else { panic!("{read:?}") };
-    assert_eq!(*backup, Daemon { sync_id: 9, ..Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK) });
+    assert_eq!(*backup, Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK).with_sync_id(9));
     client.stop_daemon(DaemonRole::Backup).unwrap();
 }
 
@@ -303,9 +303,11 @@ fn assert_same(read: &Table, known: &Table) {
 
 /// Rates fade between two readings.
 fn without_rates(entry: &TableEntry) -> (ServiceState, Vec<DestinationState>) {
-    let calm = |of: Option<Statistics>| of.map(|of| Statistics { rates: Rates::default(), ..of });
-    let state = ServiceState { statistics: calm(entry.state().statistics), ..*entry.state() };
-    let destinations =
-        entry.destinations().map(|state| DestinationState { statistics: calm(state.statistics), ..*state });
-    (state, destinations.collect())
+    let calm = |statistics: &mut Option<Statistics>| {
+        statistics.iter_mut().for_each(|statistics| statistics.rates = Rates::default());
+    };
+    let (mut state, mut destinations) = (*entry.state(), entry.destinations().copied().collect::<Vec<_>>());
+    calm(&mut state.statistics);
+    destinations.iter_mut().for_each(|state| calm(&mut state.statistics));
+    (state, destinations)
 }

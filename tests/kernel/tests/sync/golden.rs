@@ -44,7 +44,7 @@ impl World {
         });
         let mut client = network.director.run(|| Client::connect().unwrap());
         network.director.set("net/ipv4/vs/sync_threshold", ANNOUNCED);
-        let daemon = Daemon { sync_id: 7, ..Daemon::new(DaemonRole::Master, "eth0".parse().unwrap()) };
+        let daemon = Daemon::new(DaemonRole::Master, "eth0".parse().unwrap()).with_sync_id(7);
         client.start_daemon(&daemon).unwrap();
         World { network, client, master_is_heard_by }
     }

@@ -25,7 +25,7 @@ fn ip(lines: &str) {
 fn daemon(group: Option<&str>) -> Daemon {
     let interface = if group == GROUPS[2] { "wire".parse().unwrap() } else { InterfaceName::LOOPBACK };
     let group = group.map(|group| group.parse().unwrap());
-    Daemon { sync_id: 9, group, ..Daemon::new(DaemonRole::Backup, interface) }
+    Daemon::new(DaemonRole::Backup, interface).with_sync_id(9).with_group(group)
 }
 
 fn datagram(sync_id: u8) -> Datagram {
@@ -79,7 +79,7 @@ fn so_does_an_asynchronous_one() {
 #[test]
 fn an_interface_that_is_missing_or_down_is_an_error() {
     sandbox::enter_network().unwrap();
-    let missing = Daemon { interface: "nowhere".parse().unwrap(), ..daemon(None) };
+    let missing = Daemon::new(DaemonRole::Backup, "nowhere".parse().unwrap());
     for error in [Sender::open(&missing).unwrap_err(), Receiver::open(&missing).unwrap_err()] {
         assert_eq!(error.raw_os_error(), Some(libc::ENODEV), "{error}");
     }

@@ -27,8 +27,7 @@ impl World {
     fn new() -> Self {
         sandbox::enter_network().unwrap();
         let mut client = Client::connect().unwrap();
-        let daemon =
-            Daemon { sync_id: 9, max_len: Some(65_507), ..Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK) };
+        let daemon = Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK).with_sync_id(9).with_max_len(65_507);
         client.start_daemon(&daemon).unwrap();
         World { client, sender: Sender::open(&daemon).unwrap() }
     }
@@ -193,7 +192,8 @@ fn an_entry_with_another_destination_takes_the_place_of_one_unless_it_is_inactiv
     let other: SocketAddr = "127.0.0.2:53".parse().unwrap();
     world.client.add_destination(&key, &Destination::new(other)).unwrap();
     let first = connection("UDP CB007107 9C40 C0000201 0035 7F000001 0035 UDP             299");
-    let moved = Connection { destination: other, ..first.clone() };
+    let mut moved = first.clone();
+    moved.destination = other;
     world.send(&[Entry::try_from(&first).unwrap()]);
     world.shows(std::slice::from_ref(&first));
     // Sent as inactive, as UDP is.

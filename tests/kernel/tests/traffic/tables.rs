@@ -45,7 +45,7 @@ pub(crate) fn connections(network: &Network) -> Vec<Connection> {
 /// minutes, and a template stays as long as a connection of it.
 pub(crate) fn forget_soon(network: &Network) {
     let second = Duration::from_secs(1);
-    let timeouts = Timeouts { tcp_fin: Some(second.as_secs() as u32), ..Timeouts::default() };
+    let timeouts = Timeouts::new().with_tcp_fin(second.as_secs() as u32);
     network.director.run(|| Client::connect().unwrap().set_timeouts(timeouts)).unwrap();
 }
 
