@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn protocols_without_ports_are_refused() {
-        for bad in ["", "icmp", "TCP", "all", "0", "51", "65542"] {
+        for bad in ["", "icmp", "all", "0", "51", "65542"] {
             assert!(bad.parse::<Protocol>().is_err(), "{bad:?}");
         }
     }

@@ -13,6 +13,8 @@ mod read;
 mod socket;
 mod uapi;
 
+use std::sync::Arc;
+
 use self::attr::Attrs;
 use self::message::{INET, IPV4, IPV6, Kind};
 use self::read::Table;
@@ -57,6 +59,8 @@ const ATTEMPTS: usize = 20;
 pub struct Nftables {
     owner: Owner,
     connection: Connection,
+    /// The last reading, which is valid while the generation of the rules is the same.
+    last: Option<(u32, Arc<Option<Table>>)>,
 }
 
 impl Nftables {
@@ -69,7 +73,7 @@ impl Nftables {
     pub fn open(owner: Owner) -> Result<Self, BackendError> {
         let mut connection = Connection::open()?;
         validate(&mut connection, INET, &format!("{owner}-validation"))?;
-        Ok(Nftables { owner, connection })
+        Ok(Nftables { owner, connection, last: None })
     }
 
     /// The owner of the rules.
@@ -109,7 +113,7 @@ impl Nftables {
     /// [`BackendError::Altered`] if another program put a rule into it that is none of this crate.
     pub fn list(&mut self) -> Result<Vec<MarkRule>, BackendError> {
         let (_, table) = self.read()?;
-        table.map_or(Ok(Vec::new()), |table| rules_of(&table))
+        (*table).as_ref().map_or(Ok(Vec::new()), rules_of)
     }
 
     /// Deletes the table with all of the owner's rules. Returns whether there was one.
@@ -149,14 +153,24 @@ impl Nftables {
             .collect())
     }
 
-    fn read(&mut self) -> Result<(u32, Option<Table>), BackendError> {
+    fn read(&mut self) -> Result<(u32, Arc<Option<Table>>), BackendError> {
+        if let Some((generation, table)) = self.last.take() {
+            if self.connection.generation()? == generation {
+                self.last = Some((generation, Arc::clone(&table)));
+                return Ok((generation, table));
+            }
+        }
         let name = self.owner.as_str().to_owned();
         let (generation, table) = self.connection.snapshot(|connection| read::table(connection, &name))?;
         match table {
             Some(table) if table.comment.as_deref() != Some(&*layout::tag(&self.owner)) => {
                 Err(BackendError::Foreign { what: "table of family inet", name })
             }
-            table => Ok((generation, table)),
+            table => {
+                let table = Arc::new(table);
+                self.last = Some((generation, Arc::clone(&table)));
+                Ok((generation, table))
+            }
         }
     }
 
@@ -169,7 +183,7 @@ impl Nftables {
         for _ in 0..ATTEMPTS {
             let (generation, table) = self.read()?;
             let mut transaction = Transaction::new(INET, generation);
-            if !plan(&self.owner, table.as_ref(), &mut transaction) {
+            if !plan(&self.owner, (*table).as_ref(), &mut transaction) {
                 return Ok(false);
             }
             if self.connection.commit(transaction)? == Outcome::Done {

@@ -99,7 +99,8 @@ impl Connection {
         Err(BackendError::Busy)
     }
 
-    fn generation(&mut self) -> Result<u32, BackendError> {
+    /// A number that changes with every change of any rule in this network namespace.
+    pub(super) fn generation(&mut self) -> Result<u32, BackendError> {
         let mut found = None;
         self.ask(Kind::GetGeneration, ANY_FAMILY, false, &Attrs::new(), &mut |_, attrs| {
             found = number(attrs, generation::ID);
