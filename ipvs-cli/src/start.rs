@@ -2,7 +2,7 @@
 //!
 //! Rust's start-up ignores `SIGPIPE`, so that a program can't know whether its parent process did,
 //! which decides how ipvsadm ends (docs/compatibility.md). It also prepares messages about stack
-//! overflows, a tenth of the work of one `ipvsadm -a`.
+//! overflows, which costs a quarter of one `ipvsadm -a`.
 
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::fs::OpenOptions;
