@@ -54,6 +54,52 @@ fn what_pages_name_is_there() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// All Rust files of the workspace.
+fn sources(below: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(below).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() && !name.starts_with('.') && !["target", "corpus", "artifacts"].contains(&name) {
+            sources(&path, found);
+        } else if name.ends_with(".rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The Rust files and pages that a comment names between backticks.
+fn named_by_comment(line: &str) -> impl Iterator<Item = &str> {
+    let comment = line.split_once("//").map_or("", |(_, comment)| comment);
+    let is_file = |word: &&str| {
+        let is_path = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte));
+        is_path && (word.ends_with(".rs") || word.ends_with(".md"))
+    };
+    comment.split('`').skip(1).step_by(2).filter(is_file)
+}
+
+#[test]
+fn files_that_comments_name_are_there() {
+    let (mut found, mut names) = (Vec::new(), 0);
+    sources(&root(), &mut found);
+    let known = |named: &str| {
+        let is_page = named.ends_with(".md");
+        is_page && root().join(named).exists() || found.iter().any(|path| path.ends_with(named))
+    };
+    let mut faults = Vec::new();
+    for path in &found {
+        for line in fs::read_to_string(path).unwrap().lines() {
+            for named in named_by_comment(line) {
+                names += 1;
+                if !known(named) {
+                    faults.push(format!("{}: {named}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(names > 20, "only {names} names are found");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 #[test]
 fn what_is_gone_is_noticed() {
     let page = "See `ipvs/src/lib.rs`, `tests/lab/tests/code.rs:defines` and `ls ipvs/src`.";
