@@ -1,5 +1,5 @@
 //! What `show` has where netlink refuses: root of a user namespace is told most of IPv4 by the kernel's older interface, and
-//! everybody some of all by public files. What each tells is put together in `known.rs`.
+//! everybody some of all by public files. What each tells is put together in `partial_view.rs`.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
