@@ -1,4 +1,4 @@
-//! A controller: keeps the services of a director as a file has them, whoever else changes them.
+//! A controller: keeps the services of a director as a file has them, even if other programs change them.
 //!
 //! Each line of the file is a service and its destinations, `tcp 192.0.2.1:80 = 192.0.2.11:80 192.0.2.12:80`. A line
 //! `owns 192.0.2.1` says that the services of this virtual address are the controller's and that all others are not: others stay

@@ -1,4 +1,4 @@
-//! Two directors that share their connections: the daemons that tell them to each other.
+//! Two directors that share their connections: the daemons that announce them.
 //!
 //! Runs on an in-memory director; with `--kernel`, as root, on this machine's, unless a sender runs there.
 

@@ -91,7 +91,7 @@ pub enum Cause {
     GueWithoutPort,
     /// The address is not that of a single host.
     NotAHost(IpAddr),
-    /// A timeout of so many seconds is more than the kernel can count.
+    /// A timeout of this number of seconds is more than the kernel can count.
     TimeoutTooLong(u32),
     /// The address of a sync daemon's group is not multicast.
     GroupNotMulticast(IpAddr),

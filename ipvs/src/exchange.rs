@@ -98,7 +98,7 @@ pub(crate) enum Progress {
 pub(crate) struct SequenceNumbers(u32);
 
 impl SequenceNumbers {
-    /// The first of so many in a row.
+    /// The first of this number in a row.
     pub(crate) fn take(&mut self, count: u32) -> u32 {
         let first = self.0.wrapping_add(1);
         self.0 = self.0.wrapping_add(count);

@@ -31,7 +31,7 @@ pub(crate) struct Fake {
     world: Arc<Mutex<World>>,
     /// The number of the family, which changes when the module is loaded again; 0 without the module.
     family: Arc<AtomicU16>,
-    /// The kernel that the table is of, to be asked what a table does not tell.
+    /// The kernel of the table, which answers what a table does not show.
     original: Option<Original>,
     replies: VecDeque<Reply>,
     #[cfg(test)]

@@ -53,7 +53,7 @@ fn written_and_read(change: &Command) -> Command {
     }
 }
 
-/// Sends so many commands at once, and then takes these datagrams for the kernel's answers.
+/// Sends this number of commands at once, and then takes these datagrams as the kernel's replies.
 ///
 /// Law: each command has one outcome, whatever the kernel says.
 pub fn answer_commands<'d>(count: u8, answers: impl IntoIterator<Item = &'d [u8]>) {
@@ -78,7 +78,7 @@ pub fn answer_commands<'d>(count: u8, answers: impl IntoIterator<Item = &'d [u8]
 
 /// Asks for a table, and then takes these datagrams for the kernel's answers.
 ///
-/// Law: what is wrong with them is told as a refusal or as a fault of the bytes.
+/// Law: an error is a refusal or a fault of the bytes.
 pub fn answer_query<'d>(answers: impl IntoIterator<Item = &'d [u8]>) {
     let query = Query::read(&mut Vec::new(), FAMILY, 1, &Read::Services);
     let mut take = |attrs: &[u8]| {

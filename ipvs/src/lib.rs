@@ -58,7 +58,7 @@
 //! - Addresses are written without zone and flow label, which the kernel's table does not have.
 //! - What prints and parses is text: keys are `"tcp 192.0.2.1:80"`. A name that is not UTF-8 is written
 //!   with U+FFFD, and refused when it is read.
-//! - The format must tell its types, as JSON, TOML and YAML do.
+//! - The format must be self-describing, as JSON, TOML and YAML are.
 //!
 //! On other systems of the Unix family, such as macOS, all of it compiles, and [`Table`], [`change::Planner`] and [`Client::fake`] work:
 //! tests of a controller run there. [`Client::connect`] fails with [`Error::Io`] and [`std::io::ErrorKind::Unsupported`].

@@ -124,7 +124,7 @@ impl Link {
         Ok(())
     }
 
-    /// What tells when a datagram has come; nothing where they are there at once.
+    /// The descriptor that becomes readable with a datagram; `None` if datagrams are there at once.
     #[cfg(feature = "tokio")]
     pub(crate) fn readiness(&self) -> io::Result<Option<OwnedFd>> {
         match self {

@@ -304,7 +304,7 @@ impl Visit {
 impl Drop for Visit {
     fn drop(&mut self) {
         if let Some(home) = &self.home {
-            // There is nobody any more to tell that it failed.
+            // The error can't be returned from here.
             let _ = enter(home);
         }
     }

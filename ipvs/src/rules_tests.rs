@@ -114,11 +114,11 @@ fn a_new_table_has_the_modules_of_the_tree_and_a_read_one_leaves_the_rest_to_the
         engine.map_or(service, |name| service.with_engine(name.parse().unwrap()))
     };
     let new = director([Command::AddService(service("mark 1"))]);
-    let read = found([with("mark 1", "own", Some("ours")), service("mark 9")].map(|service| (service, Vec::new())));
-    let (own, ours): (Scheduler, PersistenceEngine) = ("own".parse().unwrap(), "ours".parse().unwrap());
-    let has_both = new.clone().with_module(own).with_module(ours);
+    let read = found([with("mark 1", "own", Some("mine")), service("mark 9")].map(|service| (service, Vec::new())));
+    let (own, mine): (Scheduler, PersistenceEngine) = ("own".parse().unwrap(), "mine".parse().unwrap());
+    let has_both = new.clone().with_module(own).with_module(mine);
     // Asked, and denied.
-    let denied = [Module::from(Scheduler::RR), Scheduler::TWOS.into(), Scheduler::new("ours").unwrap().into()];
+    let denied = [Module::from(Scheduler::RR), Scheduler::TWOS.into(), Scheduler::new("mine").unwrap().into()];
     let denied = denied.into_iter().fold(read.clone(), Table::without_module);
     for (scheduler, engine, accepted) in [
         ("wrr", None, [true, true, true, true]),
@@ -126,12 +126,12 @@ fn a_new_table_has_the_modules_of_the_tree_and_a_read_one_leaves_the_rest_to_the
         ("twos", None, [true, true, true, false]),
         ("none", None, [true, true, true, true]),
         ("own", None, [false, true, true, true]),
-        ("ours", None, [false, false, true, false]),
+        ("mine", None, [false, false, true, false]),
         ("wrr", Some("sip"), [true, true, true, true]),
-        ("wrr", Some("ours"), [false, true, true, true]),
+        ("wrr", Some("mine"), [false, true, true, true]),
         ("wrr", Some("own"), [false, false, true, true]),
-        ("own", Some("ours"), [false, true, true, true]),
-        ("ours", Some("ours"), [false, false, true, false]),
+        ("own", Some("mine"), [false, true, true, true]),
+        ("mine", Some("mine"), [false, false, true, false]),
     ] {
         for (table, accepted) in [&new, &has_both, &read, &denied].into_iter().zip(accepted) {
             let errno = if accepted { None } else { Some(Errno::ENOENT) };
@@ -142,7 +142,7 @@ fn a_new_table_has_the_modules_of_the_tree_and_a_read_one_leaves_the_rest_to_the
     }
     // What was in use is there, also when nothing uses it any more.
     let emptied = read.without_services();
-    assert_eq!([own.into(), ours.into()].map(|module| emptied.has_module(module)), [Some(true); 2]);
+    assert_eq!([own.into(), mine.into()].map(|module| emptied.has_module(module)), [Some(true); 2]);
     assert_eq!(emptied.has_module(Scheduler::new("other").unwrap().into()), None);
 }
 

@@ -455,7 +455,7 @@ impl Netmask {
         Netmask(Mask::V6(prefix))
     }
 
-    /// The mask that tells all addresses apart: the default.
+    /// The mask that distinguishes all addresses: the default.
     pub fn whole(family: Family) -> Self {
         Netmask(match family {
             Family::V4 => Mask::V4(Ipv4Addr::BROADCAST),
@@ -463,7 +463,7 @@ impl Netmask {
         })
     }
 
-    /// Does it tell all addresses apart?
+    /// Does it distinguish all addresses?
     pub fn is_whole(self) -> bool {
         self == Netmask::whole(self.family())
     }
@@ -590,7 +590,7 @@ pub struct Service {
     pub scheduler_flags: SchedulerFlags,
     /// Clients stay with their destination for this long; `None`: every connection is scheduled anew.
     pub persistence: Option<Persistence>,
-    /// What tells clients apart instead of their address. Without persistence it is stored, but of no effect.
+    /// What distinguishes clients instead of their address. Without persistence it is stored, but of no effect.
     pub engine: Option<PersistenceEngine>,
     /// UDP: schedule every packet by itself. Kernel: `IP_VS_SVC_F_ONEPACKET`.
     pub one_packet: bool,

@@ -16,13 +16,13 @@ use crate::service::ServiceKey;
 use crate::table::{self, DestinationState, ServiceState, TableEntry, has_one_twice};
 use crate::wire::{Detail, WireError, sockopt};
 
-/// What a director holds, as far as the kernel's older interface, `getsockopt`, tells it.
+/// What a director holds, as far as the kernel's older interface, `getsockopt`, shows it.
 ///
 /// Netlink, which [`Client`](crate::Client) speaks, wants `CAP_NET_ADMIN` in the initial user namespace. The older interface wants it
-/// in the user namespace that owns the network namespace: so root of a rootless container can read its own director. It tells more than
+/// in the user namespace that owns the network namespace: so root of a rootless container can read its own director. It shows more than
 /// [`proc::Table`](crate::proc::Table), which everybody may read, and less than netlink:
 ///
-/// - services of IPv4 only. Those of IPv6 are not in the table, and nothing tells that there are any, but for
+/// - services of IPv4 only. Those of IPv6 are not in the table, and only
 ///   [`proc::Table`](crate::proc::Table).
 /// - destinations of IPv4 only. Which services have others, and how many, is in [`untold`](Self::untold).
 /// - nothing of the kinds of tunnels: in the table each is [`Tunnel::Ipip`], whatever it is; [`tunnels`](Self::tunnels) has them.
@@ -30,7 +30,7 @@ use crate::wire::{Detail, WireError, sockopt};
 /// - of sync daemons no group, port, time to live and length of messages, which are `None`.
 /// - counters of connections and packets, and all rates, of 32 bits, which begin again at 0; those of bytes have 64.
 ///
-/// What it does tell is as [`Client::table`](crate::Client::table) has it. To change a director takes netlink: this only reads.
+/// The rest is as in [`Client::table`](crate::Client::table). To change a director takes netlink: this only reads.
 ///
 /// ```no_run
 /// use ipvs::{Client, Errno, Error, sockopt};
@@ -57,13 +57,13 @@ use crate::wire::{Detail, WireError, sockopt};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Table {
-    /// What was told.
+    /// What the kernel showed.
     pub table: table::Table,
     /// Services of the table that have destinations of IPv6, too, and how many.
     pub untold: Vec<(ServiceKey, usize)>,
 }
 
-/// How often services, and the destinations of each, are asked for until what is told makes a whole.
+/// How often services, and the destinations of each, are asked for until the replies agree.
 const ATTEMPTS: usize = 20;
 
 impl Table {
@@ -88,7 +88,7 @@ impl Table {
         Ok(Table { table: older.table.with_behaviors(Behaviors::of_running_version()), ..older })
     }
 
-    /// Destinations behind tunnels, of which the kind is not told.
+    /// Destinations behind tunnels, of unknown kinds.
     ///
     /// ```
     /// fn is_sure(older: &ipvs::sockopt::Table) -> bool {
@@ -115,11 +115,11 @@ impl Table {
         for state in states {
             let key = state.service.key();
             // Or it was removed since.
-            let Some(told) = settled_destinations(&mut buffer, &key, &mut ask)? else { continue };
-            if let Some(missing) = told.missing().filter(|missing| *missing > 0) {
+            let Some(reply) = settled_destinations(&mut buffer, &key, &mut ask)? else { continue };
+            if let Some(missing) = reply.missing().filter(|missing| *missing > 0) {
                 untold.push((key, missing));
             }
-            services.push(TableEntry::read(state, told.destinations));
+            services.push(TableEntry::read(state, reply.destinations));
         }
         sockopt::ask_timeouts(&mut buffer);
         ask(sockopt::GET_TIMEOUTS, &mut buffer).map_err(|errno| failed(CommandKind::GetTimeouts, errno))?;
@@ -180,25 +180,25 @@ pub(crate) fn has_addresses(
     if !sockopt::IS_KNOWN {
         return false;
     }
-    let told = told_destinations(buffer, key, None, Detail::NoStatistics, Some(Tunnel::Ipip), &mut ask);
-    told.is_ok_and(|told| told.missing() == Some(0) && told.addresses().eq(addresses))
+    let reply = ask_destinations(buffer, key, None, Detail::NoStatistics, Some(Tunnel::Ipip), &mut ask);
+    reply.is_ok_and(|reply| reply.missing() == Some(0) && reply.addresses().eq(addresses))
 }
 
-/// What was told of the destinations of a service.
+/// The reply about the destinations of a service.
 #[derive(Debug)]
-struct Told {
+struct Reply {
     destinations: Vec<DestinationState>,
     /// How many it had just before, those of IPv6 included.
     count: usize,
 }
 
-impl Told {
-    /// How many were not told, which are those of IPv6 if nothing has changed between the questions; `None` if something has.
+impl Reply {
+    /// How many the reply lacks: those of IPv6, if nothing has changed between the requests; `None` if something has.
     fn missing(&self) -> Option<usize> {
         self.count.checked_sub(self.destinations.len())
     }
 
-    fn is_of_the_same(&self, other: &Told) -> bool {
+    fn is_of_the_same(&self, other: &Reply) -> bool {
         self.count == other.count && self.addresses().eq(other.addresses())
     }
 
@@ -207,24 +207,24 @@ impl Told {
     }
 }
 
-/// The destinations of a service, once two rounds in a row have told the same ones; `None` if it is not there any more.
+/// The destinations of a service, once two replies in a row have the same ones; `None` if it is not there any more.
 ///
-/// One round does not tell whether somebody adds or removes one between its questions.
+/// One reply does not show whether another program adds or removes one between its requests.
 fn settled_destinations(
     buffer: &mut Vec<u8>,
     key: &ServiceKey,
     mut ask: impl FnMut(i32, &mut [u8]) -> Result<(), Errno>,
-) -> Result<Option<Told>, Error> {
+) -> Result<Option<Reply>, Error> {
     let mut before = None;
     for _attempt in 0..ATTEMPTS {
-        let told = match told_destinations(buffer, key, None, Detail::Statistics, Some(Tunnel::Ipip), &mut ask) {
+        let reply = match ask_destinations(buffer, key, None, Detail::Statistics, Some(Tunnel::Ipip), &mut ask) {
             Err(Error::Refused(refusal)) if refusal.errno == Errno::ESRCH => return Ok(None),
-            told => told?,
+            reply => reply?,
         };
-        if told.missing().is_some() && before.is_some_and(|before| told.is_of_the_same(&before)) {
-            return Ok(Some(told));
+        if reply.missing().is_some() && before.is_some_and(|before| reply.is_of_the_same(&before)) {
+            return Ok(Some(reply));
         }
-        before = Some(told);
+        before = Some(reply);
     }
     Err(Error::Unstable)
 }
@@ -244,9 +244,9 @@ pub(crate) fn all_destinations(
         return None;
     }
     for _round in 0..ROUNDS {
-        let told = told_destinations(buffer, key, count.take(), Detail::NoStatistics, None, &mut ask).ok()?;
-        if told.missing() == Some(0) {
-            return Some(told.destinations);
+        let reply = ask_destinations(buffer, key, count.take(), Detail::NoStatistics, None, &mut ask).ok()?;
+        if reply.missing() == Some(0) {
+            return Some(reply.destinations);
         }
     }
     None
@@ -254,14 +254,14 @@ pub(crate) fn all_destinations(
 
 /// One round: how many destinations a service has, unless that is known, and those of IPv4. If one is behind a tunnel, `tunnel` is what that is taken for; without
 /// it, the answer makes no sense.
-fn told_destinations(
+fn ask_destinations(
     buffer: &mut Vec<u8>,
     key: &ServiceKey,
     count: Option<usize>,
     detail: Detail,
     tunnel: Option<Tunnel>,
     mut ask: impl FnMut(i32, &mut [u8]) -> Result<(), Errno>,
-) -> Result<Told, Error> {
+) -> Result<Reply, Error> {
     let failed = |errno| failed(CommandKind::GetDestinations, errno);
     let count = match count {
         Some(count) => count,
@@ -277,7 +277,7 @@ fn told_destinations(
     }
     ask(sockopt::GET_DESTINATIONS, buffer).map_err(failed)?;
     let destinations = sockopt::destinations(buffer, detail, tunnel).ok_or_else(|| nonsense("IP_VS_SO_GET_DESTS"))?;
-    Ok(Told { destinations, count })
+    Ok(Reply { destinations, count })
 }
 
 #[cfg(test)]

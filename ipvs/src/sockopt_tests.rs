@@ -30,7 +30,7 @@ fn table(commands: impl IntoIterator<Item = Command>) -> table::Table {
 fn what_is_not_told_is_named() {
     let web: ServiceKey = "tcp 10.0.0.1:80".parse().unwrap();
     let behind = |at: &str| Destination::new(at.parse().unwrap()).with_forwarding(Forwarding::Tunnel(Tunnel::Ipip));
-    let told = [
+    let shown = [
         Command::AddService(Service::new(web)),
         Command::AddDestination(web, behind("10.0.0.2:80")),
         Command::AddDestination(web, Destination::new("10.0.0.3:80".parse().unwrap())),
@@ -39,8 +39,8 @@ fn what_is_not_told_is_named() {
         Command::AddDestination(web, behind("[2001:db8::2]:80")),
         Command::AddService(Service::new("tcp [2001:db8::1]:80".parse().unwrap())),
     ];
-    let older = read(&table(told.into_iter().chain(untold))).unwrap();
-    let expected = table(told);
+    let older = read(&table(shown.into_iter().chain(untold))).unwrap();
+    let expected = table(shown);
     assert!(older.table.services().eq(expected.services()));
     assert_eq!(older.untold, [(web, 1)]);
     assert_eq!(older.tunnels().collect::<Vec<_>>(), [(web, "10.0.0.2:80".parse().unwrap())]);
@@ -112,10 +112,10 @@ fn destinations_while(
             changes.next().into_iter().for_each(|change| make(fake, &change));
         }
     })?;
-    let mut told: Vec<_> = older.table.service(&key).unwrap().destinations().collect();
-    told.sort_by_key(|state| state.destination.address);
-    let told = told.into_iter().map(|state| state.destination.address.to_string()).collect();
-    Ok((told, older.untold.iter().map(|(_, count)| count).sum()))
+    let mut shown: Vec<_> = older.table.service(&key).unwrap().destinations().collect();
+    shown.sort_by_key(|state| state.destination.address);
+    let shown = shown.into_iter().map(|state| state.destination.address.to_string()).collect();
+    Ok((shown, older.untold.iter().map(|(_, count)| count).sum()))
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn destinations_that_change_meanwhile_are_asked_for_again() {
     assert_eq!(come.unwrap(), (all(4), 0));
     let gone = [3, 2].map(|n| Command::DeleteDestination(key, server(n).address));
     assert_eq!(destinations_while([1, 2, 3].map(server), gone).unwrap(), (all(1), 0));
-    // As many are told as there were, but not those.
+    // As many are shown as there were, but not those.
     let other = destinations_while([server(1), of_ipv6], [add(server(2))]);
     assert_eq!(other.unwrap(), (all(2), 1));
     let replaced = [Command::DeleteDestination(key, of_ipv6.address), add(server(2))];
@@ -139,8 +139,8 @@ fn destinations_that_change_meanwhile_are_asked_for_again() {
         (1..=250).rev().map(|n| Command::DeleteDestination(key, server(n).address)).collect(),
     ] {
         let start = if matches!(restless[0], Command::AddDestination(..)) { 0 } else { 250 };
-        let told = destinations_while((1..=start).map(server), restless);
-        assert!(matches!(told, Err(Error::Unstable)), "{told:?}");
+        let shown = destinations_while((1..=start).map(server), restless);
+        assert!(matches!(shown, Err(Error::Unstable)), "{shown:?}");
     }
 }
 
@@ -173,7 +173,7 @@ fn absurd_numbers_are_not_believed() {
     for option in [sockopt::GET_INFO, sockopt::GET_SERVICE] {
         for count in [u32::MAX, u32::MAX - 1, i32::MAX as u32] {
             let mut fake = Fake::new(table([Command::AddService(service(1))]));
-            let told = Table::ask(|asked, buffer| {
+            let shown = Table::ask(|asked, buffer| {
                 fake.ask(asked, buffer)?;
                 if asked == option {
                     let at = if option == sockopt::GET_INFO { 8 } else { 44 };
@@ -181,7 +181,7 @@ fn absurd_numbers_are_not_believed() {
                 }
                 Ok(())
             });
-            let error = told.unwrap_err();
+            let error = shown.unwrap_err();
             assert!(matches!(error, Error::Decode(WireError::Value { value, .. }) if value == count), "{error:?}");
         }
     }
@@ -208,11 +208,11 @@ fn refusals_say_what_was_asked() {
     }
 }
 
-/// A service as the older interface tells it, if it does.
-fn told(state: &ServiceState) -> Option<ServiceState> {
-    let mut told = *state;
-    told.service.engine = None;
-    (told.service.key().family() == Family::V4).then_some(told)
+/// A service as the older interface shows it, if it does.
+fn shown(state: &ServiceState) -> Option<ServiceState> {
+    let mut shown = *state;
+    shown.service.engine = None;
+    (shown.service.key().family() == Family::V4).then_some(shown)
 }
 
 fn small(statistics: Statistics) -> Statistics {
@@ -226,7 +226,7 @@ proptest! {
         bytes in vec(prop_oneof![4 => Just(0), 1 => any::<u8>()], 1..400),
     ) {
         let (mut counts, mut bytes) = (counts.iter().cycle(), bytes.iter().cycle());
-        let told = Table::ask(|option, buffer| {
+        let shown = Table::ask(|option, buffer| {
             buffer.iter_mut().zip(&mut bytes).for_each(|(byte, said)| *byte = *said);
             let at = match option {
                 sockopt::GET_INFO => 8,
@@ -236,7 +236,7 @@ proptest! {
             buffer[at..][..4].copy_from_slice(&counts.next().unwrap().to_ne_bytes());
             Ok(())
         });
-        match told {
+        match shown {
             Ok(older) => prop_assert!(older.untold.iter().all(|(key, count)| *count > 0 && older.table.service(key).is_some())),
             Err(error) => prop_assert!(matches!(error, Error::Decode(_) | Error::Unstable), "{:?}", error),
         }
@@ -255,7 +255,7 @@ proptest! {
         let start = table::Table::new();
         let table = table::Table::read(services.collect(), start.timeouts(), vec![daemon], start.info());
         let older = read(&table).unwrap();
-        let expected: Vec<_> = table.services().filter_map(|entry| told(entry.state())).collect();
+        let expected: Vec<_> = table.services().filter_map(|entry| shown(entry.state())).collect();
         let read: Vec<_> = older.table.services().map(|entry| *entry.state()).collect();
         prop_assert_eq!(&read, &expected);
         prop_assert_eq!((older.table.timeouts(), older.table.info()), (table.timeouts(), table.info()));

@@ -173,7 +173,7 @@ const fn version(major: u16, minor: u16) -> Option<KernelVersion> {
 }
 
 sysctls! {
-    /// One packet in so many is dropped in mode 3 of `drop_packet`. Default 10.
+    /// One packet in this number is dropped in mode 3 of `drop_packet`. Default 10.
     AmDroprate "am_droprate" Number ALWAYS;
     /// Pages of free memory below which the automatic modes of the defences against overload act. Default 1024.
     Amemthresh "amemthresh" Number ALWAYS;
@@ -210,7 +210,7 @@ sysctls! {
     LblcExpiration "lblc_expiration" Number ALWAYS;
     /// The same of scheduler `lblcr`.
     LblcrExpiration "lblcr_expiration" Number ALWAYS;
-    /// A destination behind NAT that can't be reached is told to the client by ICMP.
+    /// A destination behind NAT that can't be reached is reported to the client by ICMP.
     NatIcmpSend "nat_icmp_send" Switch ALWAYS;
     /// Packets too long for a tunnel are answered by ICMP in place of being cut. Default 1.
     PmtuDisc "pmtu_disc" Switch ALWAYS;
@@ -234,13 +234,13 @@ sysctls! {
     SyncPorts "sync_ports" Number ALWAYS;
     /// How many messages may wait to be sent. The default depends on the machine's memory.
     SyncQlenMax "sync_qlen_max" Number ALWAYS;
-    /// A connection is synchronised again after so many seconds; 0: by packets only.
+    /// A connection is synchronised again after this number of seconds; 0: by packets only.
     SyncRefreshPeriod "sync_refresh_period" Number ALWAYS;
     /// How often a synchronisation is repeated, 0 to 3.
     SyncRetries "sync_retries" Number ALWAYS;
     /// The size of the buffers of synchronisation, in bytes; 0: the system's usual.
     SyncSockSize "sync_sock_size" Number ALWAYS;
-    /// A connection is synchronised for the first time after so many packets, and then each time after so many more. Default 3 and 50.
+    /// A connection is synchronised for the first time after the first number of packets, and then each time after the second. Default 3 and 50.
     SyncThreshold "sync_threshold" Pair ALWAYS;
     /// The protocol of synchronisation: 0 that of Linux before 2.6.39, 1 the present one. Default 1.
     SyncVersion "sync_version" Switch ALWAYS;

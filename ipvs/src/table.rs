@@ -367,7 +367,7 @@ impl Table {
         table
     }
 
-    /// Makes room for so many more services.
+    /// Makes room for this number of further services.
     pub(crate) fn make_room(&mut self, services: usize) {
         self.services.reserve(services);
     }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Network {
     address: IpAddr,
-    /// So many bits count.
+    /// The number of bits that count.
     prefix: u8,
     port: Option<u16>,
 }
@@ -24,12 +24,12 @@ impl Network {
     /// Is this address among them, whatever the port?
     pub(crate) fn has(&self, address: IpAddr) -> bool {
         match (self.address, address) {
-            (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
-                let differing = ours.to_bits() ^ theirs.to_bits();
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let differing = own.to_bits() ^ other.to_bits();
                 differing.checked_shr(32 - u32::from(self.prefix)).unwrap_or(0) == 0
             }
-            (IpAddr::V6(ours), IpAddr::V6(theirs)) => {
-                let differing = ours.to_bits() ^ theirs.to_bits();
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let differing = own.to_bits() ^ other.to_bits();
                 differing.checked_shr(128 - u32::from(self.prefix)).unwrap_or(0) == 0
             }
             _ => false,

@@ -143,7 +143,7 @@ impl Failure {
                     }
                     why => (why, format!("None of {which} were made")),
                 };
-                writeln!(text, "{}\n{became}; those before them were made or refused as told.", Report::new(why))?;
+                writeln!(text, "{}\n{became}; those before them were made or refused as reported.", Report::new(why))?;
             }
             Failure::Busy(message) => writeln!(text, "{message}")?,
             Failure::File { path, error } => writeln!(text, "{path}: {error}")?,

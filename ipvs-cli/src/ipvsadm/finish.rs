@@ -1,6 +1,6 @@
 //! A line at its end: what concerns it as a whole, and the command that it makes.
 //!
-//! The order of the checks is behaviour: the first fault is told.
+//! The order of the checks is behaviour: the first fault is reported.
 
 use ipvs::{
     Command, Daemon, DaemonRole, Destination, Family, Forwarding, InterfaceName, Netmask, Protocol, Scheduler,

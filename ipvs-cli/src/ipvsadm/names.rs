@@ -15,7 +15,7 @@ use ipvs::Protocol;
 /// A name is a few bytes in any encoding.
 type Name = Box<[u8]>;
 
-/// So many questions go into one run of `getent`: their answers are waited for together, and a
+/// This number of questions goes into one run of `getent`: their answers are waited for together, and a
 /// command line is limited.
 const AT_ONCE: usize = 500;
 

@@ -217,9 +217,9 @@ fn plain_words() {
 fn posix_ends_the_options_at_the_first_plain_word() {
     let mut names = FewNames;
     let mut parser = Parser::new(&mut names, Posix(true));
-    let mut told = |line| parser.parse(&words(line)).unwrap_err().to_string();
-    assert_eq!(told("-L x -Q"), "unexpected argument x");
-    assert_eq!(told("x -L"), TRY);
+    let mut refusal = |line| parser.parse(&words(line)).unwrap_err().to_string();
+    assert_eq!(refusal("-L x -Q"), "unexpected argument x");
+    assert_eq!(refusal("x -L"), TRY);
 }
 
 #[test]

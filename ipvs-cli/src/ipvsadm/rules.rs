@@ -6,7 +6,7 @@ macro_rules! slots {
     ($($slot:ident $name:literal)*) => {
         /// What an option fills. Options that exclude each other, such as `-t` and `-f`, share one.
         ///
-        /// The order is ipvsadm's: of several faults of a line, the one of the first slot is told.
+        /// The order is ipvsadm's: of several faults of a line, the one of the first slot is reported.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[expect(missing_docs, reason = "the names of the options say it")]
         pub enum Slot { $($slot,)* }
@@ -268,39 +268,39 @@ impl Rule {
 mod tests {
     use super::*;
 
-    fn told(rule: &Rule, given: &[Slot]) -> String {
+    fn message(rule: &Rule, given: &[Slot]) -> String {
         rule.check(Slots::of(given)).map_or_else(|usage| usage.to_string(), |()| "fine".to_owned())
     }
 
     #[test]
     fn the_first_slot_in_order_is_told() {
         let list = of_command(Verb::List);
-        assert_eq!(told(list, &[Timeout, Daemon, Scheduler]), "Illegal 'scheduler' option with the 'list' command");
+        assert_eq!(message(list, &[Timeout, Daemon, Scheduler]), "Illegal 'scheduler' option with the 'list' command");
         assert_eq!(
-            told(list, &[Scheduler, ServiceAddress, Connection]),
+            message(list, &[Scheduler, ServiceAddress, Connection]),
             "The option 'service-address' conflicts with the 'connection' option in the 'list' command"
         );
         let add = of_command(Verb::AddServer);
-        assert_eq!(told(add, &[Numeric]), "Illegal 'numeric' option with the 'add-server' command");
+        assert_eq!(message(add, &[Numeric]), "Illegal 'numeric' option with the 'add-server' command");
         assert_eq!(
-            told(add, &[Scheduler, RealServer]),
+            message(add, &[Scheduler, RealServer]),
             "You need to supply the 'service-address' option for the 'add-server' command"
         );
-        assert_eq!(told(add, &[RealServer, ServiceAddress, TunRemCsum]), "fine");
+        assert_eq!(message(add, &[RealServer, ServiceAddress, TunRemCsum]), "fine");
     }
 
     #[test]
     fn tunnels_have_rules_of_the_same_shape() {
         assert_eq!(
-            told(&GUE, &[TunCsum, TunNoCsum]),
+            message(&GUE, &[TunCsum, TunNoCsum]),
             "You need to supply the 'tun-port' option for the 'gue' tunnel type"
         );
         assert_eq!(
-            told(&GUE, &[TunPort, TunCsum, TunNoCsum]),
+            message(&GUE, &[TunPort, TunCsum, TunNoCsum]),
             "The option 'tun-csum' conflicts with the 'tun-nocsum' option in the 'gue' tunnel type"
         );
-        assert_eq!(told(&GRE, &[TunRemCsum, TunCsum]), "Illegal 'tun-remcsum' option with the 'gre' tunnel type");
-        assert_eq!(told(&IPIP, &[TunPort]), "Illegal 'tun-port' option with the 'ipip' tunnel type");
+        assert_eq!(message(&GRE, &[TunRemCsum, TunCsum]), "Illegal 'tun-remcsum' option with the 'gre' tunnel type");
+        assert_eq!(message(&IPIP, &[TunPort]), "Illegal 'tun-port' option with the 'ipip' tunnel type");
     }
 
     #[test]

@@ -301,7 +301,7 @@ mod tests {
     use super::super::testing::FewNames;
     use super::*;
 
-    fn told(text: &str) -> String {
+    fn message(text: &str) -> String {
         match address(text.as_bytes(), Some(Protocol::TCP), &mut FewNames) {
             None => "refused".to_owned(),
             Some((IpAddr::V4(ip), None)) => format!("{ip}"),
@@ -351,7 +351,7 @@ mod tests {
             ("[localhost]:80", "127.0.0.1"),
             ("[80]:80", "0.0.0.80"),
         ] {
-            assert_eq!(told(text), is, "{text:?}");
+            assert_eq!(message(text), is, "{text:?}");
         }
     }
 
@@ -406,7 +406,7 @@ mod tests {
             "1:2:3:4:5:6:7:8:9",
             "nowhere:80",
         ] {
-            assert_eq!(told(text), "refused", "{text:?}");
+            assert_eq!(message(text), "refused", "{text:?}");
         }
         assert_eq!(address(b"\xff:80", Some(Protocol::TCP), &mut FewNames), None);
     }

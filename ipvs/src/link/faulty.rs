@@ -12,7 +12,7 @@ const CALLS: usize = 20_000;
 
 /// What goes wrong with one call, as sockets of netlink can.
 ///
-/// What they can't is not here: they keep the order of answers, and tell when they have dropped some, once; then they drop all others
+/// What they can't is not here: they keep the order of answers, and report a loss once; then they drop all others
 /// until those that wait were received. `Gone` is the exception: if even the word of the loss is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -20,9 +20,9 @@ pub(crate) enum Fault {
     Fails(Errno),
     /// Less is sent than was to be; the kernel carries it all out.
     ShortSend,
-    /// All that waits is lost, which is told.
+    /// All that waits is lost, which is reported.
     Lost,
-    /// All that waits is lost, which nobody tells.
+    /// All that waits is lost, which is not reported.
     Gone,
     /// Nothing comes now; it comes with the next call.
     Late,
@@ -42,7 +42,7 @@ pub(crate) struct Faulty {
     pub(crate) faults: VecDeque<Option<Fault>>,
     /// What comes before all that the kernel has.
     held: VecDeque<Vec<u8>>,
-    /// A loss was told, and what waited then still does: until it was received, all that comes is lost.
+    /// A loss was reported, and what waited then still does: until it was received, all that comes is lost.
     is_congested: bool,
     sequence: u32,
     calls: usize,

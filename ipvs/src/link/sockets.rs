@@ -28,7 +28,7 @@ pub(crate) struct Sockets {
     datagrams: Datagrams,
     older: Older,
     deadline: Duration,
-    /// How long to wait for an answer, if the socket itself could not be told.
+    /// How long to wait for an answer, if the socket's own timeout could not be set.
     patience: Option<Duration>,
 }
 

@@ -123,10 +123,10 @@ impl fmt::Display for Conflict {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", told(.0))]
+#[error("{}", description(.0))]
 pub struct Conflicts(pub Vec<Conflict>);
 
-fn told(conflicts: &[Conflict]) -> String {
+fn description(conflicts: &[Conflict]) -> String {
     match conflicts {
         [] => "no service".to_owned(),
         [only] => only.to_string(),

@@ -50,7 +50,7 @@ impl Connection {
     }
 }
 
-/// What a persistence engine tells clients apart by.
+/// What a persistence engine distinguishes clients by.
 ///
 /// ```
 /// use ipvs::proc::Connections;

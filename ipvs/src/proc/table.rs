@@ -1,4 +1,4 @@
-//! What the kernel tells everybody, without privileges: `/proc/net/ip_vs` and `/proc/net/ip_vs_stats`.
+//! What the kernel shows without privileges: `/proc/net/ip_vs` and `/proc/net/ip_vs_stats`.
 
 use std::fs;
 use std::io::{self, Read};
@@ -13,7 +13,7 @@ use crate::name::Scheduler;
 use crate::service::{FirewallMark, Protocol};
 use crate::stats::{Rates, Statistics};
 
-/// The services and destinations of a director, as far as the kernel tells everybody.
+/// The services and destinations of a director, as far as the kernel shows them without privileges.
 ///
 /// Netlink, which [`Client`](crate::Client) speaks, is for the privileged only. The file `/proc/net/ip_vs` may be read by all, but
 /// says less: nothing of thresholds, kinds of tunnels, persistence engines, scheduler flags and the counters of services. What it
@@ -56,7 +56,7 @@ pub struct Service {
     pub takes: Key,
     /// Its scheduler.
     pub scheduler: Scheduler,
-    /// Does it schedule each packet for itself? Not told of services of IPv6.
+    /// Does it schedule each packet for itself? Not shown for services of IPv6.
     pub one_packet: bool,
     /// How it holds clients.
     pub persistence: Option<Persistence>,
@@ -80,7 +80,7 @@ pub enum Key {
         /// Virtual address and port.
         at: SocketAddr,
     },
-    /// Packets that bear a firewall mark. Of which family is not told.
+    /// Packets that bear a firewall mark. The family is not shown.
     Mark(FirewallMark),
 }
 
@@ -120,7 +120,7 @@ pub struct Destination {
     pub inactive_connections: u32,
 }
 
-/// How packets reach a [`Destination`]: of tunnels, the kind is not told.
+/// How packets reach a [`Destination`]: of tunnels, the kind is not shown.
 ///
 /// ```
 /// use ipvs::proc::Forwarding;
@@ -207,7 +207,7 @@ pub enum Error {
 const TITLES: usize = 3;
 
 impl Table {
-    /// Where the kernel tells it: for the network namespace of the thread that reads.
+    /// Where the kernel shows it: for the network namespace of the thread that reads.
     pub const PATH: &str = "/proc/thread-self/net/ip_vs";
 
     /// That of this thread's network namespace.
@@ -231,7 +231,7 @@ impl Table {
         Ok((text, more))
     }
 
-    /// The table that a text of the kernel's form tells.
+    /// The table in a text of the kernel's form.
     ///
     /// # Errors
     /// [`Error::Line`].
@@ -249,7 +249,7 @@ impl Table {
 }
 
 /// The counters of a whole director: sums over its services, those that are gone included, since they were last zeroed.
-/// The kernel tells them to everybody, and nowhere else.
+/// The kernel shows them without privileges, and nowhere else.
 ///
 /// ```no_run
 /// let total = ipvs::proc::totals()?;

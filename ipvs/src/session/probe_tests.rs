@@ -15,7 +15,7 @@ fn key(n: u32) -> ServiceKey {
 
 /// A kernel with a scheduler and a persistence engine of its own.
 fn own_modules() -> (Scheduler, PersistenceEngine, Table) {
-    let (scheduler, engine) = (Scheduler::new("own").unwrap(), PersistenceEngine::new("ours").unwrap());
+    let (scheduler, engine) = (Scheduler::new("own").unwrap(), PersistenceEngine::new("mine").unwrap());
     (scheduler, engine, Table::new().with_module(scheduler).with_module(engine))
 }
 

@@ -95,7 +95,7 @@ impl<'b> Writer<'b> {
     }
 }
 
-/// An attribute as read: its name for errors is given by whoever knows it.
+/// An attribute as read: the caller gives its name for errors.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Raw<'a> {
     pub(super) kind: u16,

@@ -75,8 +75,8 @@ fn the_in_memory_kernel_tells_what_a_kernel_tells() {
     assert_eq!(sorted(&reply(|out| encode_service(out, header(), &state))), sorted(&unhex(SERVICE)));
     for forwarding in [Forwarding::DirectRoute, Forwarding::Masquerade, Forwarding::Tunnel(Tunnel::Ipip)] {
         let destination = Destination::new("127.0.0.1:80".parse().unwrap()).with_forwarding(forwarding);
-        let ours = reply(|out| encode_destination(out, header(), &DestinationState::new(destination)));
-        assert_eq!(sorted(&ours), sorted(&unhex(DESTINATION)), "{forwarding:?}");
+        let encoded = reply(|out| encode_destination(out, header(), &DestinationState::new(destination)));
+        assert_eq!(sorted(&encoded), sorted(&unhex(DESTINATION)), "{forwarding:?}");
     }
 }
 
@@ -156,7 +156,7 @@ fn an_unknown_tunnel_keeps_its_numbers() {
         assert!(matches!(tunnel, Tunnel::Other(_)), "{kind} {port} {flags:?}");
         let destination = Destination::new("127.0.0.1:80".parse().unwrap()).with_forwarding(Forwarding::Tunnel(tunnel));
         let state = DestinationState::new(destination);
-        let told = reply(|out| encode_destination(out, header(), &state));
-        assert_eq!(decode_destination(&told[4..], Family::V4, Detail::Statistics), Ok(state));
+        let encoded = reply(|out| encode_destination(out, header(), &state));
+        assert_eq!(decode_destination(&encoded[4..], Family::V4, Detail::Statistics), Ok(state));
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 const FAMILY: u16 = 0x1c;
 const GOLDEN: &str = include_str!("golden.txt");
 
-/// How much of ipvsadm's message ours has.
+/// How much of ipvsadm's message the codec's has.
 #[derive(Clone, Copy, PartialEq)]
 enum Likeness {
     /// Every byte.
@@ -139,13 +139,13 @@ fn encoded(encode: impl FnOnce(&mut Vec<u8>, Header)) -> Vec<u8> {
 #[test]
 fn changes_are_what_ipvsadm_sends() {
     let commands = golden_commands();
-    for ((typed, theirs), (likeness, command)) in golden().zip(&commands) {
-        let ours = encoded(|out, header| encode_change(out, header, command));
+    for ((typed, recorded), (likeness, command)) in golden().zip(&commands) {
+        let own = encoded(|out, header| encode_change(out, header, command));
         if *likeness == Same {
-            assert_eq!(ours, theirs, "ipvsadm {typed}");
+            assert_eq!(own, recorded, "ipvsadm {typed}");
         }
         let header = Header::request(FAMILY, 1);
-        let understood = decode_request(&header, theirs[0], &theirs[4..]).unwrap();
+        let understood = decode_request(&header, recorded[0], &recorded[4..]).unwrap();
         assert!(
             matches!(understood, Some(Request::Change(understood)) if understood == *command),
             "ipvsadm {typed}: {understood:?}, not {command:?}"
@@ -159,18 +159,18 @@ fn destinations_are_what_ipvsadm_sends() {
     const FWD_METHOD: u16 = 3;
     const ADDR_FAMILY: u16 = 11;
     const TUNNEL: std::ops::RangeInclusive<u16> = 13..=15;
-    for ((typed, theirs), (_, command)) in golden().zip(golden_commands()) {
+    for ((typed, recorded), (_, command)) in golden().zip(golden_commands()) {
         if let Command::AddDestination(key, destination) | Command::EditDestination(key, destination) = command {
             let is_tunnel = matches!(destination.forwarding, Forwarding::Tunnel(_));
             let is_other = destination.address.is_ipv6() != (key.family() == crate::Family::V6);
-            let ours = encoded(|out, header| encode_change(out, header, &command));
-            let mut theirs = nest(&theirs);
-            assert!(theirs.iter().any(|(kind, _)| *kind == FWD_METHOD), "ipvsadm {typed}");
-            theirs.retain(|(kind, _)| match *kind {
+            let own = encoded(|out, header| encode_change(out, header, &command));
+            let mut recorded = nest(&recorded);
+            assert!(recorded.iter().any(|(kind, _)| *kind == FWD_METHOD), "ipvsadm {typed}");
+            recorded.retain(|(kind, _)| match *kind {
                 ADDR_FAMILY => is_other,
                 kind => is_tunnel || !TUNNEL.contains(&kind),
             });
-            assert_eq!(nest(&ours), theirs, "ipvsadm {typed}");
+            assert_eq!(nest(&own), recorded, "ipvsadm {typed}");
         }
     }
 }
@@ -187,8 +187,8 @@ fn reads_are_what_ipvsadm_sends() {
     let reads = [Read::Timeouts, Read::Daemons, Read::Services, Read::Destinations(web)];
     let lines: Vec<_> = golden().skip(golden_commands().len()).filter(|(typed, _)| typed.starts_with("-L")).collect();
     assert_eq!(lines.len(), reads.len(), "every line of golden.txt is compared with something");
-    for ((typed, theirs), read) in lines.iter().zip(reads) {
-        assert_eq!(&encoded(|out, header| encode_read(out, header, &read)), theirs, "ipvsadm {typed}");
+    for ((typed, recorded), read) in lines.iter().zip(reads) {
+        assert_eq!(&encoded(|out, header| encode_read(out, header, &read)), recorded, "ipvsadm {typed}");
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn decode_timeouts(bytes: &[u8]) -> Result<Timeouts, WireError> {
     Ok(timeouts)
 }
 
-/// Both the request to set them and the reply that tells them.
+/// Both the request to set them and the reply that has them.
 pub(crate) fn encode_timeouts(out: &mut Vec<u8>, header: Header, timeouts: &Timeouts) {
     let given =
         [(top::TIMEOUT_TCP, timeouts.tcp), (top::TIMEOUT_TCP_FIN, timeouts.tcp_fin), (top::TIMEOUT_UDP, timeouts.udp)];

@@ -1,4 +1,4 @@
-//! What a terminal is told in addition, where ipvsadm's own message leaves open what is wrong, or
+//! What is printed on a terminal in addition, where ipvsadm's own message leaves open what is wrong, or
 //! in which line.
 
 mod address;

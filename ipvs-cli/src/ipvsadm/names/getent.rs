@@ -1,7 +1,7 @@
 //! The system's own answers, through `getent`.
 //!
 //! An error means that there is no `getent`; a question without answer is none. Keys that `getent`
-//! does not find it leaves out, so its answers are told apart by the address or port that they
+//! does not find it leaves out, so its answers are distinguished by the address or port that they
 //! repeat.
 
 use std::ffi::OsStr;

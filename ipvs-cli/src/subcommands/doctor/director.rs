@@ -17,7 +17,7 @@ use crate::subcommands::servers::scheduler::{Cure, cure};
 pub(super) struct Director {
     pub(super) machine: Machine,
     pub(super) table: Table,
-    /// The schedulers that the kernel has or can load, by name; none if that can't be told.
+    /// The schedulers that the kernel has or can load, by name; `None` if that is unknown.
     pub(super) schedulers: Option<BTreeSet<String>>,
     /// Our rules, and what is wrong with marks.
     pub(super) rules: Vec<MarkRule>,
@@ -143,7 +143,7 @@ fn forwarding(director: &Director) -> Vec<Finding> {
 
 /// Whether they can be reached in the way that is asked for.
 fn real_servers(director: &Director) -> Vec<Finding> {
-    let mut told = BTreeSet::new();
+    let mut found_before = BTreeSet::new();
     let mut found = Vec::new();
     for (key, ip, how) in destinations(&director.table) {
         let (id, what, why) = match (director.machine.route(ip, 0), how) {
@@ -158,7 +158,7 @@ fn real_servers(director: &Director) -> Vec<Finding> {
             ),
             _ => continue,
         };
-        if told.insert((id, ip)) {
+        if found_before.insert((id, ip)) {
             found.push(Finding::problem(id, what, why));
         }
     }
@@ -240,7 +240,7 @@ fn reverse_path(director: &Director) -> Option<Finding> {
     Some(Finding::hint("rp-filter-strict", what, why).mended_by(sysctl([(all.as_str(), 2)])))
 }
 
-/// NAT on one wire: clients or real servers are told of a way past the director.
+/// NAT on one wire: redirects show clients or real servers a path past the director.
 fn redirects(director: &Director) -> Vec<Finding> {
     let machine = &director.machine;
     let nat = destinations(&director.table).filter(|(_, _, how)| *how == Forwarding::Masquerade);
@@ -258,8 +258,8 @@ fn redirects(director: &Director) -> Vec<Finding> {
     let telling = names.filter(|name| machine.settings.larger(name, "send_redirects").is_some_and(|value| value != 0));
     let finding = |name: &str| {
         let what = format!("send_redirects is on, and NAT has clients and real servers on {name}");
-        let why = "the real servers are told of a shorter way to clients, past the director, and clients then get answers from a \
-            stranger";
+        let why = "redirects show the real servers a shorter path to clients, past the director, and clients then get \
+            replies from an unknown address";
         let (all, own) = (of_link("all", "send_redirects"), of_link(name, "send_redirects"));
         Finding::hint("redirects", what, why).mended_by(sysctl([(all.as_str(), 0), (own.as_str(), 0)]))
     };

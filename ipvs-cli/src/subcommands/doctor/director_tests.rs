@@ -176,9 +176,9 @@ fn missing_schedulers_are_named() {
     director.schedulers = Some(all.clone());
     assert_eq!(found(&director), []);
     director.schedulers = Some(all.into_iter().filter(|name| name != "mh" && name != "wlc").collect());
-    let told = judge(&director);
-    assert!(told.len() == 1 && told[0].what.contains("wlc") && told[0].what.contains("mh"), "{told:?}");
-    assert!(!told[0].what.contains("lblc"), "{told:?}");
+    let findings = judge(&director);
+    assert!(findings.len() == 1 && findings[0].what.contains("wlc") && findings[0].what.contains("mh"), "{findings:?}");
+    assert!(!findings[0].what.contains("lblc"), "{findings:?}");
 }
 
 #[test]

@@ -174,14 +174,14 @@ mod tests {
     fn names_with_dots_keep_their_slashes() {
         let plain = of_link("eth0", "rp_filter");
         let vlan = of_link("eth0.7", "rp_filter");
-        let told = |settings: &[(&str, i64)]| joined(&sysctl(settings.iter().copied()));
+        let command = |settings: &[(&str, i64)]| joined(&sysctl(settings.iter().copied()));
         assert_eq!(
-            told(&[(&plain, 0), (&vlan, 2)]),
+            command(&[(&plain, 0), (&vlan, 2)]),
             "sysctl -w net.ipv4.conf.eth0.rp_filter=0 net/ipv4/conf/eth0.7/rp_filter=2"
         );
         let odd = of_link("a=*;b", "rp_filter");
         assert_eq!(
-            told(&[(&plain, 0), (&odd, 2)]),
+            command(&[(&plain, 0), (&odd, 2)]),
             "sysctl -w net.ipv4.conf.eth0.rp_filter=0; echo 2 > '/proc/sys/net/ipv4/conf/a=*;b/rp_filter'"
         );
     }

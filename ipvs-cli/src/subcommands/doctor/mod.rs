@@ -26,12 +26,12 @@ pub(super) fn run(doctor: &Doctor, session: &mut Session<'_, '_>) -> Exit {
         Some(vip) => real_server(&doctor.role(vip)).map(|found| ("real-server", found)),
         None => director(session).map(|found| ("director", found)),
     };
-    let done = done.map(|(role, found)| tell(doctor.json, role, &found, session));
+    let done = done.map(|(role, found)| report(doctor.json, role, &found, session));
     session.finish(done, Exit::Trouble)
 }
 
 /// Says it. Gives the exit status.
-fn tell(is_json: bool, role: &'static str, found: &[Finding], session: &mut Session<'_, '_>) -> Exit {
+fn report(is_json: bool, role: &'static str, found: &[Finding], session: &mut Session<'_, '_>) -> Exit {
     if is_json {
         session.display.end();
         // Errors of writing are reported at the end.

@@ -56,7 +56,7 @@ pub(super) fn judge(role: &Role, machine: &Machine) -> Vec<Finding> {
     found
 }
 
-/// It is here, where nobody on the wire is told of it, and it alone.
+/// It is here, and not announced on the wire, and only it.
 fn virtual_address(vip: IpAddr, machine: &Machine) -> Vec<Finding> {
     let add = ShellCommand::new(["ip", "address", "add", &host(vip), "dev", "lo"]);
     let places: Vec<_> = machine.places_of(vip).collect();
@@ -95,7 +95,7 @@ fn loopback(machine: &Machine) -> Option<Finding> {
     Some(Finding::problem("loopback-down", what, "its addresses are not served").mended_by([up]))
 }
 
-/// Nobody on the wire is told of addresses that are not on it.
+/// Addresses of other interfaces are not announced on the wire.
 fn neighbours(machine: &Machine) -> Vec<Finding> {
     let rules = [
         (

@@ -10,7 +10,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::machine::{Address, Link, LinkKind, Route};
 
-/// The kernel answers within the call that asks; whoever waits for longer waits for ever.
+/// A reply is queued when `send` returns. This only bounds a lost one.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// The longest datagram of a dump.
 const RECEIVE: usize = 32 << 10;

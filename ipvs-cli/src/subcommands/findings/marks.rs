@@ -10,7 +10,7 @@ use ipvs::{Family, FirewallMark, ServiceKey, Table};
 use super::Finding;
 use crate::escape::ShellCommand;
 
-/// Our rules, and what is wrong with marks.
+/// The owner's rules, and what is wrong with marks.
 pub(crate) struct Looked {
     pub(crate) rules: Vec<MarkRule>,
     pub(crate) wrong: Vec<Wrong>,
@@ -19,17 +19,17 @@ pub(crate) struct Looked {
 /// Something wrong with marks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
-    /// Others mark packets, too.
+    /// A rule of another program conflicts.
     InTheWay(Box<fwmark::Conflict>),
-    /// Rules of others could not be read.
+    /// Rules of other programs could not be read.
     Unread(String),
-    /// A rule of ours gives the mark, and there is no such service.
+    /// A rule of the owner sets the mark, and there is no such service.
     NoService(FirewallMark, Family),
     /// A service has the mark, and no rule gives it.
     NoRule(FirewallMark, Family),
 }
 
-/// Reads everybody's rules, and compares ours with the services.
+/// Reads the rules of all programs, and compares the owner's with the services.
 pub(crate) fn look(backend: &mut Backend, table: Option<&Table>) -> Result<Looked, BackendError> {
     let rules = backend.list()?;
     let survey = Survey::of_others(backend.owner());
@@ -38,10 +38,10 @@ pub(crate) fn look(backend: &mut Backend, table: Option<&Table>) -> Result<Looke
     wrong.extend(survey.unread.iter().map(|error| Wrong::Unread(error.to_string())));
     if let Some(table) = table {
         let served: BTreeSet<Marked> = served(table).collect();
-        let ours: BTreeSet<Marked> = rules.iter().map(|rule| (rule.set().mark(), rule.family())).collect();
-        let unmarked = served.difference(&ours).filter(|(mark, _)| !is_set_by_others(*mark, &survey));
+        let set: BTreeSet<Marked> = rules.iter().map(|rule| (rule.set().mark(), rule.family())).collect();
+        let unmarked = served.difference(&set).filter(|(mark, _)| !is_set_by_others(*mark, &survey));
         wrong.extend(unmarked.map(|(mark, family)| Wrong::NoRule(*mark, *family)));
-        wrong.extend(ours.difference(&served).map(|(mark, family)| Wrong::NoService(*mark, *family)));
+        wrong.extend(set.difference(&served).map(|(mark, family)| Wrong::NoService(*mark, *family)));
     }
     Ok(Looked { rules, wrong })
 }

@@ -8,7 +8,7 @@ use crate::arguments::number::seconds;
 
 pub(super) use rates::{PerSecond, Window};
 
-/// How often it is looked, unless told otherwise: the kernel brings its counters up to date every two seconds.
+/// How often the table is read, by default: the kernel brings its counters up to date every two seconds.
 pub(super) const INTERVAL: &str = "2";
 
 /// Between looks.

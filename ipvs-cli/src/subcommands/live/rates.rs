@@ -61,7 +61,7 @@ struct Look<K> {
     counters: HashMap<K, Statistics>,
 }
 
-/// So many looks are kept.
+/// The number of readings that are kept.
 const LOOKS: usize = 3;
 
 impl<K: Hash + Eq> Window<K> {

@@ -32,7 +32,7 @@ pub(crate) struct Metrics {
     pub(super) listen: Option<SocketAddr>,
 }
 
-/// Whoever does not say who may ask means nobody else.
+/// Without addresses, only this machine may ask.
 fn listen_at(text: &str) -> Result<SocketAddr, String> {
     let port = text.strip_prefix(':').unwrap_or(text).parse();
     let loopback = port.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)).ok();

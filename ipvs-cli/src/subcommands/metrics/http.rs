@@ -18,7 +18,7 @@ const READING: Duration = Duration::from_secs(60);
 /// A request that is longer is no scraper's.
 const LONGEST: usize = 16 << 10;
 
-/// So many are served at a time; more are turned away.
+/// The number of requests served at a time; more are refused.
 const TOGETHER: usize = 16;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -1,4 +1,4 @@
-//! `metrics`: what the director counts, as OpenMetrics text, once or for whoever scrapes it.
+//! `metrics`: what the director counts, as OpenMetrics text, once or for scrapers.
 
 mod args;
 mod families;
@@ -57,11 +57,11 @@ fn encode(reading: Reading) -> Result<String, std::fmt::Error> {
 fn listen(at: SocketAddr, options: &Metrics, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
     let failed = |error: io::Error| Trouble::Other(format!("{at}: {error}"));
     let listener = TcpListener::bind(at).map_err(failed)?;
-    // A kernel without IPVS, or one that does not let us ask, is told at once.
+    // A kernel without IPVS, or a missing right, is reported at once.
     let (director, connections) = (&mut *session.director, session.environment.connections);
     director.client().and_then(ipvs::Client::info)?;
     let at = listener.local_addr().map_err(failed)?;
-    // Whoever started it may want to know the port. Nobody need listen.
+    // The port may be of interest. A closed standard output is no error.
     let _ = writeln!(session.environment.stdout, "listening on http://{at}/metrics")
         .and_then(|()| session.environment.stdout.flush());
     let page = || read(director, connections, options).map_err(|trouble| trouble.text());

@@ -247,7 +247,7 @@ mod tests {
     use super::super::reader::Listed;
     use super::*;
 
-    /// So many services; each has had its number times 7 connections in a second, and the latest twice as many.
+    /// This number of services; each has had its number times 7 connections in a second, and the latest twice as many.
     fn model(services: u32) -> Model {
         let mut model = Model::new();
         for (second, factor) in [(0, 0), (2, 2), (4, 6)] {

@@ -13,7 +13,7 @@ pub(super) enum Pressed {
     Nothing,
 }
 
-/// `is_writing`: letters go into the filter. A page has so many lines.
+/// `is_writing`: letters go into the filter. A page has `page` lines.
 pub(super) fn pressed(event: &Event, is_writing: bool, page: usize) -> Pressed {
     let Event::Key(key) = event else { return Pressed::Nothing };
     if key.kind == KeyEventKind::Release {

@@ -50,7 +50,7 @@ fn show(top: &Top, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     let failed = |error: std::io::Error| Trouble::Other(format!("the terminal: {error}"));
     let signals = Signals::register().ok();
     let (connections, state_directory) = (session.environment.connections, session.environment.state_directory);
-    // A kernel without IPVS is told before the screen is taken.
+    // A kernel without IPVS is reported before the screen is taken.
     let client = session.director.client()?;
     client.info()?;
     let begun = Instant::now();

@@ -7,7 +7,7 @@ use ipvs::{ServiceKey, ServiceState};
 
 use crate::subcommands::live::{PerSecond, Window};
 
-/// So many looks back goes the little curve.
+/// The number of readings in the small curve.
 pub(super) const HISTORY: usize = 16;
 
 /// One service.
@@ -174,7 +174,7 @@ impl Model {
         }
     }
 
-    /// Those on a screen of so many lines: the selected one is among them.
+    /// Those on a screen of this number of lines: the selected one is among them.
     pub(super) fn visible(&mut self, lines: usize) -> impl Iterator<Item = (&Row, bool)> {
         let at = self.position();
         // No empty lines below the last.

@@ -20,7 +20,7 @@ pub(super) struct Wanted {
     pub(super) services: bool,
     /// This one's destinations.
     pub(super) details: Option<ServiceKey>,
-    /// So many of its connections, and how many they are.
+    /// Some of its connections, and the number of all.
     pub(super) connections: Option<usize>,
 }
 

@@ -77,7 +77,7 @@ fn give_back(undrain: &Undrain, session: &mut Session<'_, '_>) -> Result<(Exit, 
         if undrain.json {
             session.print(object(*key, *at, fate));
         } else {
-            tell(*key, *at, fate, session);
+            report(*key, *at, fate, session);
         }
     }
     if let Some(trouble) = trouble {
@@ -92,7 +92,7 @@ fn give_back(undrain: &Undrain, session: &mut Session<'_, '_>) -> Result<(Exit, 
     Ok((status, logged.join("; ")))
 }
 
-fn tell(key: ServiceKey, at: SocketAddr, fate: &Fate, session: &mut Session<'_, '_>) {
+fn report(key: ServiceKey, at: SocketAddr, fate: &Fate, session: &mut Session<'_, '_>) {
     match fate {
         Fate::Restored(weight) => session.report(format!("{at} at {key}: weight {weight}")),
         Fate::Unchanged(weight) => session.report(format!("{at} at {key}: has weight {weight}")),

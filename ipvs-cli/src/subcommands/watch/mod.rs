@@ -49,7 +49,7 @@ fn rounds(watch: &Watch, session: &mut Session<'_, '_>) -> Result<Exit, Trouble>
                 return Ok(Exit::Success);
             }
         }
-        // Whoever follows the log sees a round as soon as it is over.
+        // A reader of the log sees a round as soon as it is over.
         if session.environment.stdout.flush().is_err() {
             return Ok(Exit::Success);
         }

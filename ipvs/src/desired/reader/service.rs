@@ -65,7 +65,7 @@ impl Reader<'_> {
         self.destinations(key, destinations);
     }
 
-    /// What makes the service the one it is; none if that can't be told.
+    /// The identity of the service, if it is known.
     pub(in crate::desired) fn key(&mut self, fields: &mut Fields<'_>) -> Option<ServiceKey> {
         let places = ["address", "mark"].map(|key| fields.place_of(key));
         match places {

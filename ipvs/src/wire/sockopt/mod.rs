@@ -42,7 +42,7 @@ pub(crate) const GET_DAEMONS: i32 = BASE + 7;
 /// Does this target lay the structures out as written here? Numbers of 64 bits in them must start at multiples of eight bytes.
 pub(crate) const IS_KNOWN: bool = align_of::<u64>() == 8;
 
-/// So many bytes of nothing: the beginning of every question.
+/// Zeros, the beginning of every request.
 fn blank(buffer: &mut Vec<u8>, length: usize) {
     buffer.clear();
     buffer.resize(length, 0);
@@ -51,7 +51,7 @@ fn blank(buffer: &mut Vec<u8>, length: usize) {
 /// The longest table that is asked for: of more than two million services. A count that needs more is none of a kernel's.
 const LONGEST: usize = 256 << 20;
 
-/// The same for a table: a header, and so many entries; their number as the kernel takes it, or `None` if they would be too long.
+/// The same for a table: a header, and this number of entries; the number as the kernel takes it, or `None` if they would be too long.
 fn blank_table(buffer: &mut Vec<u8>, header: usize, entries: usize, size: usize) -> Option<u32> {
     let length = entries.checked_mul(size)?.checked_add(header)?;
     if length > LONGEST {

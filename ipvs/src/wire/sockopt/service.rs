@@ -39,7 +39,7 @@ pub(crate) fn destination_count(answer: &[u8]) -> Option<usize> {
     usize::try_from(count).ok()
 }
 
-/// Writes the question for all services, with room for so many; false if those are too many for it.
+/// Writes the question for all services, with room for this number; false if the number is too large.
 pub(crate) fn ask_services(buffer: &mut Vec<u8>, room: usize) -> bool {
     let Some(count) = blank_table(buffer, ENTRIES_8, room, SIZE) else { return false };
     NativeEndian::write_u32(&mut buffer[ROOM_0..], count);
@@ -106,7 +106,7 @@ pub(super) fn room(question: &[u8]) -> Option<usize> {
     (question.len() == room.checked_mul(SIZE)?.checked_add(ENTRIES_8)?).then_some(room)
 }
 
-/// Writes a service with so many destinations: for the in-memory kernel.
+/// Writes a service with this number of destinations: for the in-memory kernel.
 pub(crate) fn put_service(entry: &mut [u8], state: &ServiceState, destinations: usize) {
     let service = &state.service;
     put_key(entry, &service.key());

@@ -67,8 +67,8 @@ const DAEMONS: &str = "\
 /// As a C compiler finds them in `linux/ip_vs.h`.
 #[test]
 fn the_numbers_of_questions() {
-    let ours = [GET_INFO, GET_SERVICES, GET_SERVICE, GET_DESTINATIONS, GET_TIMEOUTS, GET_DAEMONS];
-    assert_eq!(ours, [1153, 1154, 1155, 1156, 1158, 1159]);
+    let options = [GET_INFO, GET_SERVICES, GET_SERVICE, GET_DESTINATIONS, GET_TIMEOUTS, GET_DAEMONS];
+    assert_eq!(options, [1153, 1154, 1155, 1156, 1158, 1159]);
 }
 
 #[test]
@@ -81,10 +81,10 @@ fn a_kernels_answers() {
     let asked = question(|buffer| ask_destinations(buffer, &key, 3)).unwrap();
     assert_eq!((asked.len(), &asked[..24]), (answer.len(), &answer[..24]));
     let quiesced = Destination::new("127.0.0.2:80".parse().unwrap()).with_weight(Weight::ZERO);
-    let mut told = [quiesced, limited("127.0.0.1:8080")].map(DestinationState::new).to_vec();
-    assert_eq!(destinations(&answer, Detail::Statistics, None), Some(told.clone()));
-    told.iter_mut().for_each(|state| state.statistics = None);
-    assert_eq!(destinations(&answer, Detail::NoStatistics, None), Some(told));
+    let mut expected = [quiesced, limited("127.0.0.1:8080")].map(DestinationState::new).to_vec();
+    assert_eq!(destinations(&answer, Detail::Statistics, None), Some(expected.clone()));
+    expected.iter_mut().for_each(|state| state.statistics = None);
+    assert_eq!(destinations(&answer, Detail::NoStatistics, None), Some(expected));
 }
 
 fn limited(at: &str) -> Destination {
@@ -113,14 +113,14 @@ fn a_kernels_services() {
         .unwrap();
     let names = Service::new("udp 10.0.0.1:53".parse().unwrap()).with_scheduler(Scheduler::RR).with_one_packet();
     let marked = Service::new("mark 7".parse().unwrap());
-    let mut told = [web, names, marked].map(ServiceState::new);
-    told[1].statistics = Some(one_packet());
-    assert_eq!(services(&unhex(SERVICES)), Some(told.to_vec()));
+    let mut expected = [web, names, marked].map(ServiceState::new);
+    expected[1].statistics = Some(one_packet());
+    assert_eq!(services(&unhex(SERVICES)), Some(expected.to_vec()));
     let server =
         DestinationState { statistics: Some(one_packet()), ..DestinationState::new(limited("127.0.0.1:5353")) };
     assert_eq!(destinations(&unhex(COUNTED), Detail::Statistics, None), Some(vec![server]));
     let mut written = question(|buffer| ask_services(buffer, 4)).unwrap();
-    put_services(&mut written, told.iter().zip([0, 1, 0]));
+    put_services(&mut written, expected.iter().zip([0, 1, 0]));
     assert_eq!(written, unhex(SERVICES));
 }
 
@@ -128,8 +128,8 @@ fn a_kernels_services() {
 fn what_a_kernel_says_of_the_whole_director() {
     let version = Version { major: 1, minor: 2, patch: 1 };
     assert_eq!(info(&unhex(INFO)), Some((Info { version, connection_table_size: 4096 }, 3)));
-    let told = Timeouts { tcp: Some(800), tcp_fin: Some(100), udp: Some(200) };
-    assert_eq!(timeouts(&unhex(TIMEOUTS)), Some(told));
+    let expected = Timeouts { tcp: Some(800), tcp_fin: Some(100), udp: Some(200) };
+    assert_eq!(timeouts(&unhex(TIMEOUTS)), Some(expected));
     let backup = Daemon { sync_id: 9, ..Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK) };
     assert_eq!(daemons(&unhex(DAEMONS)), Some(vec![backup]));
 }
@@ -137,7 +137,7 @@ fn what_a_kernel_says_of_the_whole_director() {
 /// No traffic makes all of them differ.
 #[test]
 fn each_number_has_its_place() {
-    let told = Statistics {
+    let expected = Statistics {
         connections: 0x01,
         packets_in: 0x02,
         packets_out: 0x03,
@@ -155,11 +155,11 @@ fn each_number_has_its_place() {
     let mut service = question(|buffer| ask_services(buffer, 1)).unwrap();
     service[8 + 12] = 7;
     service[8 + 48..].copy_from_slice(&bytes);
-    assert_eq!(services(&service).unwrap()[0].statistics, Some(told));
+    assert_eq!(services(&service).unwrap()[0].statistics, Some(expected));
     let mut server = question(|buffer| ask_destinations(buffer, &"mark 7".parse().unwrap(), 1)).unwrap();
     server[24] = 10;
     server[24 + 40..].copy_from_slice(&bytes);
-    assert_eq!(destinations(&server, Detail::Statistics, None).unwrap()[0].statistics, Some(told));
+    assert_eq!(destinations(&server, Detail::Statistics, None).unwrap()[0].statistics, Some(expected));
 }
 
 #[test]
@@ -211,8 +211,8 @@ fn a_daemon_without_an_interface_is_no_daemon() {
     assert_eq!(daemons(&answer), None);
 }
 
-/// As it is told: of what is too long, the lower 32 bits.
-fn told(statistics: Statistics) -> Statistics {
+/// As the reply has them: the lower 32 bits.
+fn truncated(statistics: Statistics) -> Statistics {
     let cut = |counter: u64| u64::from(counter as u32);
     let Rates { connections, packets_in, packets_out, bytes_in, bytes_out } = statistics.rates;
     Statistics {
@@ -257,7 +257,7 @@ proptest! {
         let mut buffer = question(|buffer| ask_destinations(buffer, &key, room)).unwrap();
         let here: Vec<_> = states.into_iter()
             .filter(|state| state.destination.family() == Family::V4 && !state.destination.address.ip().is_unspecified())
-            .map(|state| DestinationState { statistics: state.statistics.map(told), ..state })
+            .map(|state| DestinationState { statistics: state.statistics.map(truncated), ..state })
             .collect();
         put_destinations(&mut buffer, here.iter());
         let mut here = here[..room.min(here.len())].to_vec();
@@ -284,7 +284,7 @@ proptest! {
         let here: Vec<_> = here
             .map(|mut state| {
                 state.service.engine = None;
-                state.statistics = state.statistics.map(told);
+                state.statistics = state.statistics.map(truncated);
                 state
             })
             .collect();
