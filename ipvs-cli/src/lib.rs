@@ -23,6 +23,7 @@
 
 mod arguments;
 mod change;
+pub mod completions;
 pub mod desired;
 pub mod director;
 mod dropin;
@@ -31,6 +32,7 @@ mod escape;
 mod exit;
 pub mod io;
 pub mod ipvsadm;
+pub mod manual;
 mod program;
 pub mod render;
 mod session;

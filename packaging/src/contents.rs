@@ -2,8 +2,10 @@
 
 use std::{fs, path::Path};
 
+use ipvs_cli::completions::{self, Program, Shell};
+use ipvs_cli::subcommands;
+
 use crate::{
-    completions,
     control::{NAME, Package},
     error::{Context, Result},
     manual,
@@ -33,14 +35,27 @@ pub(crate) fn put(package: &Package, program: &Path, workspace: &Path, tree: &Tr
     }
     FILES.iter().try_for_each(|(path, text, mode)| tree.file(path, text, *mode))?;
     put_documentation(package, workspace, tree)?;
-    for (path, text) in completions::files() {
-        tree.file(&path, text, Mode::Data)?;
+    put_completions(tree)
+}
+
+/// Each where its shell looks for it.
+fn put_completions(tree: &Tree) -> Result<()> {
+    for program in [Program::IpvsCli, Program::Ipvsadm, Program::IpvsadmSave] {
+        let name = program.name();
+        for (shell, path) in [
+            (Shell::Bash, format!("usr/share/bash-completion/completions/{name}")),
+            (Shell::Fish, format!("usr/share/fish/vendor_completions.d/{name}.fish")),
+            (Shell::Zsh, format!("usr/share/zsh/vendor-completions/_{name}")),
+        ] {
+            tree.file(&path, completions::script(shell, program, &subcommands::command()), Mode::Data)?;
+        }
     }
     Ok(())
 }
 
 fn put_documentation(package: &Package, workspace: &Path, tree: &Tree) -> Result<()> {
-    for page in manual::pages(package.date) {
+    let date = package.date.for_manual();
+    for page in ipvs_cli::manual::pages(&date, &subcommands::command(), manual::sections) {
         // Debian's ipvsadm has pages of these names: update-alternatives gives ipvs-cli's pages
         // those names.
         let own = if page.name == NAME { String::new() } else { format!(".{NAME}") };

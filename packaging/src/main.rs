@@ -1,13 +1,12 @@
 //! `cargo debian`: builds the Debian package of ipvs-cli.
 //!
-//! Manual pages and completions are made here, from the same table of options as `ipvsadm -h`.
+//! Manual pages and completions are those of `ipvs-cli man` and `ipvs-cli completions`.
 //! `packaging/debian` has what is shipped as it stands.
 
 mod archive;
 mod build;
 mod cli;
 mod clock;
-mod completions;
 mod contents;
 mod control;
 mod error;

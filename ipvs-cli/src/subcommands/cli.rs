@@ -6,11 +6,13 @@ use clap::Parser;
 
 use super::apply::Apply;
 use super::check::Check;
+use super::completions::Completions;
 use super::conns::Conns;
 use super::convert::Convert;
 use super::diff::Diff;
 use super::doctor::Doctor;
 use super::drain::Drain;
+use super::man::Man;
 use super::mark::Marks;
 use super::metrics::Metrics;
 use super::owners::Owners;
@@ -82,6 +84,10 @@ pub(super) enum Subcommand {
     Mark(Marks),
     /// Find what keeps packets from their service, and the commands that mend it
     Doctor(Doctor),
+    /// Print the completions of command lines for a shell
+    Completions(Completions),
+    /// Write the manual pages into a directory
+    Man(Man),
 }
 
 #[cfg(test)]

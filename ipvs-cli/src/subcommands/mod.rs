@@ -6,6 +6,7 @@ mod apply;
 mod args;
 mod check;
 mod cli;
+mod completions;
 mod conns;
 mod convert;
 mod diff;
@@ -13,6 +14,7 @@ mod doctor;
 mod drain;
 mod findings;
 mod live;
+mod man;
 mod mark;
 mod metrics;
 mod output;
@@ -175,6 +177,10 @@ fn dispatch(cli: Cli, environment: &mut Environment<'_>, director: &mut Director
         Subcommand::Restore(restore) => restore::run(&restore, environment, director),
         Subcommand::Doctor(doctor) => doctor::run(&doctor, &mut Session::new(environment, director, false)),
         Subcommand::Owners(owners) => owners::run(&owners, &mut Session::new(environment, director, false)),
+        Subcommand::Completions(completions) => {
+            completions::run(&completions, &command(), &mut Session::new(environment, director, false))
+        }
+        Subcommand::Man(man) => man::run(&man, &command(), &mut Session::new(environment, director, false)),
         Subcommand::Mark(marks) => mark::run(&marks, &mut Session::new(environment, director, marks.is_quiet())),
     }
 }

@@ -11,6 +11,7 @@ mod faults;
 mod groups;
 mod help;
 mod json;
+mod manual;
 mod metrics;
 mod modules;
 mod offline;

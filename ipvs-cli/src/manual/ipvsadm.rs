@@ -1,6 +1,6 @@
 //! ipvsadm(8): the table of options, section by section.
 
-use ipvs_cli::ipvsadm::{
+use crate::ipvsadm::{
     grammar::{Item, ROWS, Row, Section, Takes},
     help::FORMS,
     manual::sentences,
@@ -8,10 +8,9 @@ use ipvs_cli::ipvsadm::{
 };
 
 use super::{Page, roff::Roff};
-use crate::clock::Date;
 
 /// The page.
-pub(super) fn page(date: Date) -> Page {
+pub(super) fn page(date: &str) -> Page {
     let mut roff = Roff::page("ipvsadm", "virtual services of the Linux kernel's load balancer", date);
     roff.section("SYNOPSIS").forms("ipvsadm", std::iter::once("").chain(FORMS));
     roff.section("DESCRIPTION").say(DESCRIPTION);

@@ -1,25 +1,33 @@
-//! The language of man, as far as our pages need it.
+//! The language of man, as far as these pages need it.
 //!
 //! Texts are written with `` `what is typed as it stands` ``, `<a value in its place>` and
 //! `page(8)` or `page(1)`; an empty line begins a paragraph.
 
 use std::fmt::Write;
 
-use crate::clock::Date;
+/// What each page starts with: the mark of a file that this program wrote.
+pub(super) const FIRST_LINE: &str = r#".\" Written by ipvs-cli from its own table of options."#;
 
-/// A page on its way.
+/// A page that is being written.
+///
+/// ```
+/// let pages = ipvs_cli::manual::pages("2026-11-30", &ipvs_cli::subcommands::command(), |roff| {
+///     roff.section("BOOT").say("The package's `service` loads rules, as ipvs-cli(8) says.");
+/// });
+/// assert!(pages.iter().any(|page| page.name == "ipvs-cli" && page.text.contains(".SH BOOT")));
+/// ```
 #[derive(Debug)]
-pub(crate) struct Roff {
+pub struct Roff {
     text: String,
 }
 
 impl Roff {
     /// Begins the page of a command, with its one-line description.
-    pub(crate) fn page(name: &str, description: &str, date: Date) -> Self {
-        let mut text = String::from(".\\\" Made by `cargo debian' from the program's own table of options.\n");
+    pub(super) fn page(name: &str, description: &str, date: &str) -> Self {
+        let mut text = format!("{FIRST_LINE}\n");
         let heading = plain(&name.to_uppercase());
         let version = env!("CARGO_PKG_VERSION");
-        text += &format!(".TH {heading} 8 {} \"ipvs-cli {version}\" \"System administration\"\n", date.for_manual());
+        text += &format!(".TH {heading} 8 \"{date}\" \"ipvs-cli {version}\" \"System administration\"\n");
         text += ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n.nh\n.ad l\n";
         let mut page = Self { text };
         page.section("NAME").raw(&format!("{} \\- {}", plain(name), plain(description)));
@@ -27,17 +35,17 @@ impl Roff {
     }
 
     /// Begins a section.
-    pub(crate) fn section(&mut self, title: &str) -> &mut Self {
+    pub fn section(&mut self, title: &str) -> &mut Self {
         self.raw(&format!(".SH {title}"))
     }
 
     /// Begins a part of a section.
-    pub(crate) fn part(&mut self, title: &str) -> &mut Self {
+    pub fn part(&mut self, title: &str) -> &mut Self {
         self.raw(&format!(".SS {title}"))
     }
 
     /// A paragraph, or several.
-    pub(crate) fn say(&mut self, text: &str) -> &mut Self {
+    pub fn say(&mut self, text: &str) -> &mut Self {
         for paragraph in text.split("\n\n") {
             self.raw(".PP").raw(&inline(paragraph));
         }
@@ -45,7 +53,7 @@ impl Roff {
     }
 
     /// A term, and to its right or below it what is to be said about it.
-    pub(crate) fn item(&mut self, term: &str, text: &str) -> &mut Self {
+    pub fn item(&mut self, term: &str, text: &str) -> &mut Self {
         self.raw(".TP").raw(&inline(term));
         let mut paragraphs = text.split("\n\n");
         self.raw(&inline(paragraphs.next().unwrap_or_default()));
@@ -56,7 +64,7 @@ impl Roff {
     }
 
     /// Forms of a command line, each on a line of its own, or more if it is long.
-    pub(crate) fn forms<'a>(&mut self, program: &str, forms: impl IntoIterator<Item = &'a str>) -> &mut Self {
+    pub(super) fn forms<'a>(&mut self, program: &str, forms: impl IntoIterator<Item = &'a str>) -> &mut Self {
         for form in forms {
             self.raw(&format!(".SY {}", plain(program))).raw(&unbroken(form));
         }
@@ -64,7 +72,7 @@ impl Roff {
     }
 
     /// Lines of a terminal or a file, as they stand.
-    pub(crate) fn example(&mut self, lines: &str) -> &mut Self {
+    pub fn example(&mut self, lines: &str) -> &mut Self {
         self.raw(".PP").raw(".in +4n").raw(".EX");
         for line in lines.lines() {
             self.raw(&plain(line));
@@ -73,7 +81,7 @@ impl Roff {
     }
 
     /// The whole source.
-    pub(crate) fn finish(self) -> String {
+    pub(super) fn finish(self) -> String {
         self.text
     }
 

@@ -1,10 +1,9 @@
 //! ipvsadm-save(8) and ipvsadm-restore(8).
 
 use super::{Page, roff::Roff};
-use crate::clock::Date;
 
 /// The page of `ipvsadm-save`.
-pub(super) fn save(date: Date) -> Page {
+pub(super) fn save(date: &str) -> Page {
     let mut roff = Roff::page("ipvsadm-save", "print the IPVS table as a rules file", date);
     roff.section("SYNOPSIS").forms("ipvsadm-save", ["[-n]"]);
     roff.section("DESCRIPTION").say(
@@ -20,7 +19,7 @@ pub(super) fn save(date: Date) -> Page {
 }
 
 /// The page of `ipvsadm-restore`.
-pub(super) fn restore(date: Date) -> Page {
+pub(super) fn restore(date: &str) -> Page {
     let mut roff = Roff::page("ipvsadm-restore", "carry out the rules on standard input", date);
     roff.section("SYNOPSIS").forms("ipvsadm-restore", [""]);
     roff.section("DESCRIPTION").say(

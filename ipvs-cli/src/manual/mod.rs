@@ -1,4 +1,4 @@
-//! The manual pages.
+//! The manual pages, from the tables that parser and help read.
 
 mod ipvs_cli;
 mod ipvsadm;
@@ -6,20 +6,34 @@ mod roff;
 mod scripts;
 mod subcommands;
 
-use crate::clock::Date;
+use clap::Command;
+
+pub use self::roff::Roff;
 
 /// A page of section 8, in the language of man.
+///
+/// ```
+/// let pages = ipvs_cli::manual::pages("", &ipvs_cli::subcommands::command(), |_| {});
+/// let page = pages.iter().find(|page| page.name == "ipvsadm").unwrap();
+/// assert!(page.text.contains(".TH IPVSADM 8") && ipvs_cli::manual::is_page(page.text.as_bytes()));
+/// ```
 #[derive(Debug)]
-pub(crate) struct Page {
-    /// What it is called by.
-    pub(crate) name: &'static str,
+pub struct Page {
+    /// The name of the program.
+    pub name: &'static str,
     /// The whole source.
-    pub(crate) text: String,
+    pub text: String,
 }
 
-/// All of them.
-pub(crate) fn pages(date: Date) -> [Page; 4] {
-    [ipvsadm::page(date), scripts::save(date), scripts::restore(date), ipvs_cli::page(date)]
+/// Whether a file with this content is one of the pages, of any version of the program.
+pub fn is_page(content: &[u8]) -> bool {
+    content.starts_with(roff::FIRST_LINE.as_bytes())
+}
+
+/// All of them, with this date, such as `2026-11-30`, or none. `command` is [`subcommands::command`](crate::subcommands::command);
+/// `of_package` adds sections to ipvs-cli(8) that are true where a package installed the program.
+pub fn pages(date: &str, command: &Command, of_package: impl FnOnce(&mut Roff)) -> [Page; 4] {
+    [ipvsadm::page(date), scripts::save(date), scripts::restore(date), ipvs_cli::page(date, command, of_package)]
 }
 
 #[cfg(test)]
@@ -27,14 +41,14 @@ mod tests {
     use super::*;
 
     fn page(name: &str) -> String {
-        let pages = pages(Date::default());
+        let pages = pages("", &crate::subcommands::command(), |_| {});
         pages.into_iter().find(|page| page.name == name).unwrap().text
     }
 
     #[test]
     fn every_option_is_in_the_manual_with_all_its_names_and_its_sentences() {
         let text = page("ipvsadm");
-        for row in &::ipvs_cli::ipvsadm::grammar::ROWS {
+        for row in &crate::ipvsadm::grammar::ROWS {
             let long = row.long.replace('-', "\\-");
             assert!(text.contains(&format!("\\fB\\%\\-\\-{long}\\fR")), "--{}", row.long);
             for letter in row.letters.chars().chain(row.quiet_letters.chars()) {

@@ -1,39 +1,18 @@
-//! ipvs-cli(8): the program by its own name, its service, and how it lives beside the real ipvsadm.
+//! What the package adds to ipvs-cli(8): its service, and how it lives beside the real ipvsadm.
 
-use super::{Page, roff::Roff, subcommands};
-use crate::clock::Date;
+use ipvs_cli::manual::Roff;
 
-/// The page.
-pub(super) fn page(date: Date) -> Page {
-    let mut roff = Roff::page("ipvs-cli", "the command line of IPVS, and a stand-in for ipvsadm", date);
-    let forms = subcommands::forms();
-    let forms = [IPVSADM_FORM].into_iter().chain(forms.iter().map(String::as_str));
-    roff.section("SYNOPSIS").forms("ipvs-cli", forms);
-    roff.section("DESCRIPTION").say(DESCRIPTION);
-    roff.section("COMMANDS");
-    subcommands::describe(&mut roff);
+/// Writes the sections.
+pub(crate) fn sections(roff: &mut Roff) {
     roff.section("RULES AT BOOT").say(SERVICE);
     for (name, text) in SETTINGS {
         roff.item(name, text);
     }
-    roff.say(SERVICE_NOTES);
-    roff.section("BESIDE THE REAL IPVSADM").say(BESIDE);
-    roff.section("FILES")
-        .item("`/etc/default/ipvsadm`, `/etc/default/ipvs-cli`", "Settings of the service. Those of the second win.");
+    roff.say(SERVICE_NOTES).say("Rules that survive a reboot:").example(BOOT_EXAMPLE);
+    roff.item("`/etc/default/ipvsadm`, `/etc/default/ipvs-cli`", "The settings. Those of the second win.");
     roff.item("`/etc/ipvsadm.rules`", "The rules that the service loads and saves.");
-    roff.section("EXAMPLES").say("The same three ways:").example("ipvs-cli -L -n\nipvsadm -L -n\nipvsadm -Ln");
-    roff.say("Rules that survive a reboot:").example(BOOT_EXAMPLE);
-    roff.section("SEE ALSO")
-        .say("ipvsadm(8), ipvsadm-save(8), ipvsadm-restore(8), systemctl(1), update-alternatives(1)");
-    Page { name: "ipvs-cli", text: roff.finish() }
+    roff.section("BESIDE THE REAL IPVSADM").say(BESIDE);
 }
-
-const IPVSADM_FORM: &str = "[--dry-run] [ipvsadm's command and options]";
-
-const DESCRIPTION: &str = "\
-`ipvs-cli` manages IPVS, the load balancer of the Linux kernel. It is one program with several names. Called as `ipvsadm`, `ipvsadm-save` or \
-`ipvsadm-restore` it is that program: the same syntax, output and exit status. Called as `ipvs-cli` it takes the commands and options of ipvsadm(8) too, and with `--dry-run` before them it shows what they would change \
-and changes nothing. Its own commands change a director as a whole.";
 
 const SERVICE: &str = "\
 `ipvs-cli.service` loads rules when the machine starts and can save them when it stops. It does only what its settings say, and by default \

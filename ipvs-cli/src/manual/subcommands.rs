@@ -6,9 +6,9 @@ use super::roff::Roff;
 
 /// All of them: of one that has tasks of its own, such as `mark`, first itself, and then each task,
 /// by both names.
-fn all() -> Vec<(String, Command)> {
+fn all(root: &Command) -> Vec<(String, Command)> {
     let mut all = Vec::new();
-    for command in ipvs_cli::subcommands::command().get_subcommands() {
+    for command in root.get_subcommands() {
         let name = command.get_name().to_owned();
         let tasks = command.get_subcommands().map(|task| (format!("{name} {}", task.get_name()), task.clone()));
         all.push((name.clone(), command.clone()));
@@ -18,19 +18,19 @@ fn all() -> Vec<(String, Command)> {
 }
 
 /// The forms of their command lines.
-pub(super) fn forms() -> Vec<String> {
-    let lines = all().into_iter().filter(|(_, command)| !command.has_subcommands());
-    let form = |(name, mut command): (String, Command)| {
+pub(super) fn forms(root: &Command) -> Vec<String> {
+    let lines = all(root).into_iter().filter(|(_, command)| !command.has_subcommands());
+    let forms = |(name, mut command): (String, Command)| {
         let usage = command.render_usage().to_string();
-        let arguments = usage.split_once(command.get_name()).map(|(_, arguments)| arguments.trim().to_owned());
-        format!("{name} {}", arguments.unwrap_or_default()).trim_end().to_owned()
+        let arguments = usage.lines().filter_map(|line| Some(line.split_once(command.get_name())?.1.trim()));
+        arguments.map(|arguments| format!("{name} {arguments}").trim_end().to_owned()).collect::<Vec<_>>()
     };
-    lines.map(form).collect()
+    lines.flat_map(forms).collect()
 }
 
 /// Each with its arguments; then those that go with all.
-pub(super) fn describe(roff: &mut Roff) {
-    for (name, command) in all() {
+pub(super) fn describe(roff: &mut Roff, root: &Command) {
+    for (name, command) in all(root) {
         roff.part(&name);
         let about = command.get_long_about().or(command.get_about());
         roff.say(&sentence(&about.map(ToString::to_string).unwrap_or_default()));
@@ -38,14 +38,14 @@ pub(super) fn describe(roff: &mut Roff) {
         if let Some(after) = command.get_after_help() {
             let after = after.to_string();
             let (text, examples) = after.split_once("\n\nExamples:\n").unwrap_or((&after, ""));
-            roff.say(&marked(text));
+            roff.say(text);
             for example in examples.lines() {
                 roff.example(example.trim());
             }
         }
     }
     roff.part("Options of all of them");
-    describe_arguments(roff, &ipvs_cli::subcommands::command());
+    describe_arguments(roff, root);
 }
 
 fn describe_arguments(roff: &mut Roff, command: &Command) {
@@ -74,25 +74,18 @@ fn explanation(argument: &Arg) -> String {
     let help = argument.get_long_help().or(argument.get_help()).map(ToString::to_string).unwrap_or_default();
     let possible: Vec<_> =
         argument.get_possible_values().iter().map(|value| format!("`{}`", value.get_name())).collect();
-    let listed = argument.get_action().takes_values() && !possible.is_empty();
+    let takes_value = argument.get_action().takes_values();
+    let listed = takes_value && !possible.is_empty();
     let possible = if listed { format!(" One of {}.", possible.join(", ")) } else { String::new() };
-    format!("{}{possible}", sentence(&help))
+    let defaults: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+    let has_default = takes_value && !defaults.is_empty() && !argument.is_hide_default_value_set();
+    let default = if has_default { format!(" Default: `{}`.", defaults.join("`, `")) } else { String::new() };
+    format!("{}{possible}{default}", sentence(&help))
 }
 
 fn sentence(help: &str) -> String {
     let end = if help.ends_with(['.', ':']) { "" } else { "." };
-    format!("{}{end}", marked(help))
-}
-
-/// What help texts put between a grave accent and an apostrophe is typed as it stands.
-fn marked(help: &str) -> String {
-    let mut pieces = help.split('`');
-    let mut text = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        text += "`";
-        text += &piece.replacen('\'', "`", 1);
-    }
-    text
+    format!("{help}{end}")
 }
 
 #[cfg(test)]
@@ -100,27 +93,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_subcommand_is_there_with_its_options() {
-        let mut roff = Roff::page("ipvs-cli", "test", Default::default());
-        describe(&mut roff);
+    fn every_subcommand_is_there_with_its_options_and_defaults() {
+        let root = crate::subcommands::command();
+        let mut roff = Roff::page("ipvs-cli", "test", "");
+        describe(&mut roff, &root);
         let page = roff.finish();
-        for (name, command) in all() {
+        let forms = forms(&root);
+        for (name, command) in all(&root) {
             assert!(page.contains(&format!(".SS {name}\n")), "{name}");
-            assert_eq!(
-                forms().iter().any(|form| form.starts_with(&name)),
-                !command.has_subcommands() || name == "mark"
-            );
+            assert_eq!(forms.iter().any(|form| form.starts_with(&name)), !command.has_subcommands() || name == "mark");
             for long in command.get_arguments().filter_map(Arg::get_long).chain(["netns"]) {
                 assert!(page.contains(&format!("\\-\\-{}", long.replace('-', "\\-"))), "{long}");
             }
         }
-        assert!(all().iter().any(|(name, _)| name == "mark list"));
-        assert!(forms().contains(&"mark list [OPTIONS]".to_owned()), "{:?}", forms());
-    }
-
-    #[test]
-    fn quoted_words_of_help_texts_stand_out() {
-        assert_eq!(marked("as `ipvs-cli -L -n', or `-' alone; it's so"), "as `ipvs-cli -L -n`, or `-` alone; it's so");
-        assert_eq!(sentence("what `apply' would do"), "what `apply` would do.");
+        assert!(all(&root).iter().any(|(name, _)| name == "mark list"));
+        for form in ["mark list [OPTIONS]", "weight [OPTIONS] --all SERVER [--all SERVER]... WEIGHT"] {
+            assert!(forms.iter().any(|found| found == form), "{form}: {forms:?}");
+        }
+        assert!(page.contains("changing this director. Default: \\fB\\%30\\fR"), "{page}");
     }
 }

@@ -1,34 +1,34 @@
 //! What may stand on a command line, as completions need it: from the grammar of ipvsadm, and from
 //! clap's subcommands.
 
-use clap::ValueHint;
-use ipvs_cli::ipvsadm::{
+use crate::ipvsadm::{
     grammar::{Item, Opt, ROWS, Row, Section, Takes},
     rules::{Slot, Verb, of_command},
     value,
 };
+use clap::ValueHint;
 
 /// All commands of a program.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub(super) struct Table {
     /// In the order of the help.
-    pub(crate) commands: Vec<Command>,
+    pub(super) commands: Vec<Command>,
 }
 
 /// What a line begins with: an option of ipvsadm's that is a command, or a subcommand.
 #[derive(Debug)]
-pub(crate) struct Command {
+pub(super) struct Command {
     /// Its names.
-    pub(crate) name: Choice,
+    pub(super) name: Choice,
     /// Its options; those of a group exclude each other.
-    pub(crate) groups: Vec<Vec<Choice>>,
+    pub(super) groups: Vec<Vec<Choice>>,
     /// Its words that belong to no option.
-    pub(crate) words: Vec<Value>,
+    pub(super) words: Vec<Value>,
 }
 
 impl Command {
     /// What its first word may be, if that is one of few: such as `add` of `mark`.
-    pub(crate) fn tasks(&self) -> Option<String> {
+    pub(super) fn tasks(&self) -> Option<String> {
         match &self.words.first()?.values {
             Values::Words(words) => Some(words.join(" ")),
             _ => None,
@@ -36,38 +36,38 @@ impl Command {
     }
 
     /// Whether a word of it is a file.
-    pub(crate) fn takes_files(&self) -> bool {
+    pub(super) fn takes_files(&self) -> bool {
         self.words.iter().any(|value| value.values == Values::Files)
     }
 }
 
 /// A command or an option.
 #[derive(Debug, Clone)]
-pub(crate) struct Choice {
+pub(super) struct Choice {
     /// The one-letter names.
-    pub(crate) letters: Vec<char>,
+    pub(super) letters: Vec<char>,
     /// The long name, with its dashes if it has any.
-    pub(crate) long: String,
+    pub(super) long: String,
     /// What it does, in a line.
-    pub(crate) summary: String,
+    pub(super) summary: String,
     /// What follows.
-    pub(crate) value: Option<Value>,
+    pub(super) value: Option<Value>,
 }
 
 /// A value of an option, or a word.
 #[derive(Debug, Clone)]
-pub(crate) struct Value {
+pub(super) struct Value {
     /// What the help calls it.
-    pub(crate) name: String,
+    pub(super) name: String,
     /// Whether the next word is it, whatever that looks like.
-    pub(crate) must: bool,
+    pub(super) must: bool,
     /// What it may be.
-    pub(crate) values: Values,
+    pub(super) values: Values,
 }
 
 /// What a value may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Values {
+pub(super) enum Values {
     /// One of these words.
     Words(Vec<String>),
     /// The address of a virtual service that exists, as the saved table has it behind this option.
@@ -84,19 +84,19 @@ pub(crate) enum Values {
 
 impl Choice {
     /// All names, the short ones first: `-t`, `--tcp-service`.
-    pub(crate) fn forms(&self) -> impl Iterator<Item = String> {
+    pub(super) fn forms(&self) -> impl Iterator<Item = String> {
         self.letters.iter().map(|letter| format!("-{letter}")).chain([self.long.clone()])
     }
 
     /// Whether it is a subcommand.
-    pub(crate) fn is_word(&self) -> bool {
+    pub(super) fn is_word(&self) -> bool {
         !self.long.starts_with('-')
     }
 }
 
 impl Table {
     /// The language of ipvsadm.
-    pub(crate) fn of_ipvsadm() -> Self {
+    pub(super) fn of_ipvsadm() -> Self {
         let is_command = |row: &&Row| matches!(row.section, Section::Commands | Section::Unlisted);
         let commands = ROWS.iter().filter(is_command).map(|row| Command {
             name: of_row(row),
@@ -110,9 +110,8 @@ impl Table {
     }
 
     /// The same, and the subcommands.
-    pub(crate) fn of_ipvs_cli() -> Self {
+    pub(super) fn of_ipvs_cli(whole: &clap::Command) -> Self {
         let mut table = Self::of_ipvsadm();
-        let whole = ipvs_cli::subcommands::command();
         let general: Vec<_> = whole.get_arguments().filter(|argument| argument.is_global_set()).collect();
         table.commands.extend(whole.get_subcommands().map(|command| of_subcommand(command, &general)));
         table
@@ -273,7 +272,7 @@ mod tests {
 
     #[test]
     fn subcommands_come_from_clap() {
-        let table = Table::of_ipvs_cli();
+        let table = Table::of_ipvs_cli(&crate::subcommands::command());
         assert!(options(&table, "apply").contains(&"--dry-run".to_owned()));
         for (task, option) in [("add", "--source"), ("list", "--iptables"), ("delete", "--all"), ("check", "--netns")] {
             let mark = table.commands.iter().find(|command| command.name.long == "mark").unwrap();
