@@ -8,7 +8,6 @@ use std::str::FromStr;
 
 use crate::invalid_value::InvalidValue;
 use crate::service::{Family, hash_address, without_scope_id};
-use crate::wire::tunnel_of;
 
 /// Share of new connections that a destination gets, relative to the other destinations of its service.
 ///
@@ -131,6 +130,18 @@ pub enum Tunnel {
     Other(OtherTunnel),
 }
 
+impl Tunnel {
+    /// The tunnel of these numbers of the kernel.
+    pub(crate) fn from_numbers(kind: u8, port: u16, flags: TunnelFlags) -> Self {
+        match (kind, NonZeroU16::new(port)) {
+            (0, None) if flags.is_empty() => Tunnel::Ipip,
+            (1, Some(port)) => Tunnel::Gue { port, flags },
+            (2, None) => Tunnel::Gre { flags },
+            _ => Tunnel::Other(OtherTunnel { kind, port, flags }),
+        }
+    }
+}
+
 /// A tunnel that this crate has no name for, as the kernel gave it. It can be written back, but not made up.
 ///
 /// ```
@@ -196,7 +207,9 @@ impl FromStr for Tunnel {
             "gre" => Some(Tunnel::Gre { flags }),
             _ => match kind.split_once(':')? {
                 ("gue", port) => Some(Tunnel::Gue { port: port.parse().ok()?, flags }),
-                (kind, port) => Some(tunnel_of(kind.strip_prefix("type-")?.parse().ok()?, port.parse().ok()?, flags)),
+                (kind, port) => {
+                    Some(Tunnel::from_numbers(kind.strip_prefix("type-")?.parse().ok()?, port.parse().ok()?, flags))
+                }
             },
         });
         tunnel.ok_or_else(|| {

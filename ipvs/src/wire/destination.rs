@@ -1,7 +1,6 @@
 //! Destinations.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU16;
 
 use super::attr::{Raw, Writer, attrs};
 use super::message::{Header, emit};
@@ -225,16 +224,6 @@ impl<'a> RawDestination<'a> {
 
     fn tunnel(&self) -> Tunnel {
         let flags = TunnelFlags::from_bits_retain(self.tunnel_flags.unwrap_or(0));
-        tunnel_of(self.tunnel.unwrap_or(0), self.tunnel_port.unwrap_or(0), flags)
-    }
-}
-
-/// The tunnel of these numbers.
-pub(crate) fn tunnel_of(kind: u8, port: u16, flags: TunnelFlags) -> Tunnel {
-    match (kind, NonZeroU16::new(port)) {
-        (0, None) if flags.is_empty() => Tunnel::Ipip,
-        (1, Some(port)) => Tunnel::Gue { port, flags },
-        (2, None) => Tunnel::Gre { flags },
-        _ => Tunnel::Other(OtherTunnel { kind, port, flags }),
+        Tunnel::from_numbers(self.tunnel.unwrap_or(0), self.tunnel_port.unwrap_or(0), flags)
     }
 }

@@ -26,7 +26,7 @@ pub(crate) use command::{
     Read, Request, decode_family_id, decode_request, encode_change, encode_family_id, encode_read, encode_resolve,
 };
 pub(crate) use daemon::{decode_daemon, encode_daemon};
-pub(crate) use destination::{decode_destination, encode_destination, tunnel_of};
+pub(crate) use destination::{decode_destination, encode_destination};
 pub(crate) use info::{decode_info, encode_info};
 pub(crate) use message::{
     Body, Header, REPLY, encode_ack, encode_done, encode_error, messages, readdress, request_ack,

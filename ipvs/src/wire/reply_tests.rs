@@ -147,12 +147,12 @@ fn a_counter_of_half_its_bytes_is_an_error() {
 #[test]
 fn an_unknown_tunnel_keeps_its_numbers() {
     let flags = TunnelFlags::CHECKSUM;
-    let plain = destination::tunnel_of(0, 0, TunnelFlags::empty());
+    let plain = Tunnel::from_numbers(0, 0, TunnelFlags::empty());
     assert_eq!(plain, Tunnel::Ipip);
     for (kind, port, flags) in
         [(0, 0, flags), (0, 7, TunnelFlags::empty()), (1, 0, flags), (2, 7, flags), (9, 7, flags)]
     {
-        let tunnel = destination::tunnel_of(kind, port, flags);
+        let tunnel = Tunnel::from_numbers(kind, port, flags);
         assert!(matches!(tunnel, Tunnel::Other(_)), "{kind} {port} {flags:?}");
         let destination = Destination::new("127.0.0.1:80".parse().unwrap()).with_forwarding(Forwarding::Tunnel(tunnel));
         let state = DestinationState::new(destination);

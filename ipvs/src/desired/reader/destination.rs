@@ -13,7 +13,6 @@ use crate::command::Command;
 use crate::desired::tree::{Kind, Value};
 use crate::destination::{Destination, Forwarding, ReservedForwarding, Tunnel, TunnelFlags, Weight};
 use crate::service::{Family, ServiceKey};
-use crate::wire::tunnel_of;
 
 /// The keys of a destination.
 pub(in crate::desired) const KEYS: Keys = Keys {
@@ -212,7 +211,7 @@ impl Reader<'_> {
     fn tunnel(&mut self, mut fields: Fields<'_>) -> Tunnel {
         if let Some(Found { value: kind, .. }) = self.number_of_kernel("type", 0..=u8::MAX, &mut fields) {
             let port: Option<Found<u16>> = fields.integer("port", 0..=u16::MAX, "", &mut self.notes);
-            return tunnel_of(kind, port.map_or(0, |found| found.value), self.tunnel_flags(&mut fields));
+            return Tunnel::from_numbers(kind, port.map_or(0, |found| found.value), self.tunnel_flags(&mut fields));
         }
         let is_typed = fields.place_of("type").is_some();
         let kind = fields.word("type", &TUNNELS, &[], &mut self.notes).map(|found| found.value);
