@@ -79,7 +79,7 @@ fn word() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn what_is_printed_is_read_back(action in action(), rule in rule()) {
+    fn printed_lines_are_read_as_the_same(action in action(), rule in rule()) {
         let line = CommandLine { action, rule };
         prop_assert_eq!(parse(&line.to_string()), Ok(line));
     }

@@ -92,7 +92,7 @@ FWM  10 wlc
 }
 
 #[test]
-fn what_the_kernel_refuses() {
+fn refusals_of_the_kernel_have_ipvsadms_messages() {
     let mut director = Director::new();
     director.must("ipvsadm -A -f 1");
     director.must("ipvsadm -a -f 1 -r 192.0.2.11");

@@ -59,7 +59,7 @@ fn no_error_repeats_its_source() {
 }
 
 #[test]
-fn what_the_system_says_is_a_source() {
+fn errors_of_the_system_are_sources() {
     for error in all() {
         let is_from_system = format!("{error:?}").contains("Os {");
         let mut chain = std::iter::successors(Some(&*error as &dyn StdError), |error| (*error).source());

@@ -112,7 +112,7 @@ fn connections_are_listed_without_templates() {
 }
 
 #[test]
-fn what_is_no_namespace_is_said() {
+fn a_missing_namespace_is_reported() {
     let error = other_namespace::run(&"/dev/null".parse().unwrap(), &mut Vec::new()).unwrap_err();
     assert!(error.to_string().contains("/dev/null"), "{error}");
 }

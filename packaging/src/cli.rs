@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_byte_makes_a_difference() {
+    fn packages_that_differ_by_a_byte_are_found() {
         let directory = tempfile::tempdir().unwrap();
         let file = |name: &str, content: &str| {
             let path = directory.path().join(name);

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_has_no_time_in_it() {
+    fn compressed_files_have_no_time() {
         let packed = gzip(b"text").unwrap();
         assert_eq!(packed[..8], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
         assert_eq!(packed, gzip(b"text").unwrap());

@@ -66,12 +66,12 @@ fn the_same_sources_give_the_same_package() {
 }
 
 #[test]
-fn it_lives_beside_the_real_ipvsadm_in_every_order() {
+fn ipvs_cli_and_ipvsadm_install_in_every_order() {
     in_guest("beside.sh", &[]);
 }
 
 #[test]
-fn it_does_so_where_sbin_is_a_directory_of_its_own() {
+fn ipvs_cli_and_ipvsadm_install_where_sbin_is_a_directory() {
     in_guest("beside.sh", &["unmerged"]);
 }
 

@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_man_would_misread_is_protected() {
+    fn characters_with_a_meaning_in_roff_are_escaped() {
         assert_eq!(plain(".a 'b' \\c -d"), "\\&.a \\*(Aqb\\*(Aq \\ec \\-d");
         assert_eq!(inline("`-n`: a well-known <mask-name> of ipvs-cli(8)."), {
             "\\fB\\%\\-n\\fR: a well-known \\fI\\%mask\\-name\\fR of \\fBipvs\\-cli\\fR(8)."

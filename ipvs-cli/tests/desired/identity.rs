@@ -146,7 +146,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_is_shown_is_nothing_to_change(typed in table(), services in services_of_ipvsadm()) {
+    fn applying_what_show_prints_changes_nothing(typed in table(), services in services_of_ipvsadm()) {
         shown_and_applied_is_nothing(&typed, "ipvs-cli show --toml")?;
         shown_and_applied_is_nothing(&typed, "ipvs-cli show --json")?;
         // No rules are no rules file.
@@ -185,7 +185,7 @@ fn services_of(rules: &[MarkRule]) -> Table {
 
 /// Each service has its own groups, each destination its own weight.
 #[test]
-fn what_is_beside_the_table_is_where_it_belongs() {
+fn groups_and_drained_weights_are_in_their_services() {
     let text = "version = 1\nservices = [\n{mark = 1, destinations = [{address = '192.0.2.1'}, {address = '192.0.2.2'}]},\n\
                 {mark = 2, destinations = [{address = '192.0.2.1'}]}]";
     let table = crate::table("two", text).unwrap();
@@ -229,7 +229,7 @@ proptest! {
 }
 
 #[test]
-fn one_service_is_shown_alone() {
+fn only_selects_one_service() {
     let text = "version = 1\nservices = [{mark = 1, destinations = [{address = '192.0.2.1'}]}, {mark = 2}]";
     let table = crate::table("two", text).unwrap();
     let only = Some("mark 1".parse().unwrap());

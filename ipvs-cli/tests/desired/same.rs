@@ -102,7 +102,7 @@ fn director() -> Table {
 }
 
 #[test]
-fn what_was_saved_is_not_read_again() {
+fn saved_services_are_compared_and_not_read() {
     let director = director();
     let desired = read_for(&director, SAVED.as_bytes()).unwrap();
     assert_eq!((desired.state.same.len(), desired.state.commands.len()), (3, 0));
@@ -142,7 +142,7 @@ fn a_clear_before_all_of_it_means_nothing() {
 }
 
 #[test]
-fn what_is_said_of_the_same_service_elsewhere_counts() {
+fn later_lines_about_a_saved_service_count() {
     let director = director();
     for line in ["-D -f 3 -6", "-A -f 3 -6 -s rr", "-a -f 3 -6 -r [2001:db8::12]:80", "-C"] {
         for text in [format!("{SAVED}{line}\n"), format!("{line}\n{SAVED}"), format!("{SAVED}{line}\n{SAVED}")] {

@@ -29,7 +29,7 @@ fn texts_speak_of_what_is_in_them() {
 }
 
 #[test]
-fn what_is_not_spoken_of_stays() {
+fn parts_that_the_text_lacks_stay() {
     let before = "-A -f 1\n--set 10 20 30\n--start-daemon master --mcast-interface lo\n--start-daemon backup --mcast-interface lo";
     let before = table("before", before).unwrap();
     let after = |text| read("after", text).unwrap().state.table(&before).unwrap();
@@ -100,7 +100,7 @@ fn services_may_be_written_in_many_ways() {
 }
 
 #[test]
-fn what_is_hardly_meant_is_a_warning() {
+fn unlikely_values_are_warnings() {
     for (text, expected) in [
         ("\u{2013}A -f 1", "1: `\u{2013}A' read as `-A': its dash is not the `-' of the keyboard"),
         (

@@ -84,7 +84,7 @@ fn a_state_that_no_kernel_has_is_refused_with_those_that_there_are() {
 }
 
 #[test]
-fn they_are_counted_by_what_they_share() {
+fn connections_are_counted_by_a_shared_field() {
     shows(
         "--by client",
         "CONNECTIONS  TEMPLATES  CLIENT\n          7          3  127.0.0.1\n          5          3  ::1\n",
@@ -140,7 +140,7 @@ fn json_has_an_object_on_each_line() {
 }
 
 #[test]
-fn what_is_not_understood_is_passed_over_and_told() {
+fn unknown_entries_are_skipped_and_reported() {
     let mut director = Director::new();
     let said = director
         .feed("ipvs-cli conns --count --from -", "TCP x\nTCP 7F000001 9C41 7F00000A 0050 7F00000A 1F90 FIN 1\n");

@@ -357,7 +357,7 @@ fn no_name_of_the_kernel_reaches_the_terminal() {
 
 /// JSON and TOML keep the name as it is, and a file of rules has its bytes.
 #[test]
-fn what_is_read_back_has_the_same_names() {
+fn names_survive_writing_and_reading() {
     let mut director = director();
     make_nasty(&mut director);
     let name = std::str::from_utf8(NAME).unwrap();

@@ -20,7 +20,7 @@ fn servers(director: &mut Director) -> Vec<String> {
 }
 
 #[test]
-fn one_is_drained_and_comes_back() {
+fn a_server_is_drained_and_undrained() {
     let mut director = shop();
     let before = director.saved();
     let said = "192.0.2.11:80 at tcp 192.0.2.1:80: drained; `ipvs-cli undrain tcp:192.0.2.1:80 192.0.2.11:80` gives it weight 3 again\n";
@@ -290,7 +290,7 @@ fn the_weight_may_be_kept() {
 }
 
 #[test]
-fn who_is_not_there_is_told() {
+fn a_missing_server_is_reported() {
     let mut director = shop();
     for (line, said) in [
         ("drain tcp:192.0.2.1:80 192.0.2.99", "tcp 192.0.2.1:80 has no destination 192.0.2.99"),

@@ -19,7 +19,7 @@ fn director() -> Director {
 }
 
 #[test]
-fn what_changed_without_being_given_is_set_back_by_the_command() {
+fn the_command_of_a_hint_sets_back_what_the_edit_changed() {
     for (edit, mentions, asked) in [
         (
             "-e -t 192.0.2.1:80 -r 192.0.2.11 -w 5",

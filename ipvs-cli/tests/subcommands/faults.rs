@@ -38,7 +38,7 @@ fn a_wrong_file_is_reported_while_another_ipvs_cli_has_the_lock() {
 
 /// What a restriction leaves may be in the way.
 #[test]
-fn what_is_impossible_is_told_with_its_line() {
+fn impossible_commands_are_reported_with_their_line() {
     let mut director = Director::new();
     director.must("ipvsadm --start-daemon master --mcast-interface lo");
     let mixed = "-A -t 192.0.2.1:80\n-a -t 192.0.2.1:80 -r [2001:db8::1]:80 -i\n";

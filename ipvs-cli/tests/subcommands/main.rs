@@ -308,7 +308,7 @@ fn wait_takes_the_word_behind_it() {
 }
 
 #[test]
-fn what_is_wrong_with_the_command_line_is_told() {
+fn wrong_command_lines_are_reported() {
     let mut director = Director::new();
     for line in [
         "apply",
@@ -359,7 +359,7 @@ fn without_a_word_it_prints_its_own_help() {
 
 /// A file that is none, and one that does not end.
 #[test]
-fn what_is_no_file_is_refused_with_its_name() {
+fn other_things_than_files_are_refused_by_name() {
     let mut director = Director::new();
     let directory = std::env::temp_dir();
     let directory = directory.display();

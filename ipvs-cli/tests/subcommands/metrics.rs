@@ -63,7 +63,7 @@ fn every_series_is_there_once() {
 }
 
 #[test]
-fn what_was_not_asked_for_is_not_there() {
+fn destinations_and_connections_are_written_only_on_request() {
     let mut director = Director::new();
     director.feed("ipvs-cli apply --quiet -", SHOP);
     let text = director.run("ipvs-cli metrics").stdout;
@@ -142,7 +142,7 @@ fn names(text: &str) -> HashSet<&str> {
 }
 
 #[test]
-fn what_is_documented_is_there() {
+fn documented_metrics_are_written() {
     let mut director = Director::new();
     director.connections = director.file("ip_vs_conn", CONNECTIONS).into();
     director.feed("ipvs-cli apply --quiet -", TWINS);

@@ -16,7 +16,7 @@ fn director() -> Director {
 }
 
 #[test]
-fn what_the_kernel_has_is_allowed() {
+fn modules_of_this_kernel_are_accepted() {
     let summary = "1 service added; 1 destination added\n";
     for line in ["apply -", "restore", "restore --atomic"] {
         assert_eq!(director().feed(&format!("ipvs-cli {line}"), OWN), done(0, summary, ""), "{line}");
@@ -32,7 +32,7 @@ fn what_the_kernel_has_is_allowed() {
 }
 
 #[test]
-fn what_it_has_not_is_refused_by_its_own_word() {
+fn modules_that_the_kernel_lacks_are_refused_by_the_kernel() {
     let mut director = director();
     director.feed("ipvs-cli apply -", OWN);
     let scheduler = "the kernel says that it has no scheduler zz (module ip_vs_zz); Linux has rr wrr lc wlc lblc lblcr dh sh \

@@ -43,7 +43,7 @@ fn check_warns_of_a_scheduler_that_linux_does_not_have() {
 
 /// A scheduler and an engine that only some kernel has, and an interface of some machine.
 #[test]
-fn what_some_kernel_accepts_is_not_refused() {
+fn values_that_some_kernel_accepts_are_not_refused() {
     let mut director = elsewhere();
     let toml = "version = 1\ndaemons = [{ role = 'master', interface = 'eth77' }]\n[[services]]\nmark = 1\n\
         scheduler = 'own'\npersistence = 300\nengine = 'mine'\n\

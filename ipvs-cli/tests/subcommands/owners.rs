@@ -96,7 +96,7 @@ fn a_service_that_somebody_made_anew_differently_is_disowned() {
 }
 
 #[test]
-fn what_another_program_cleared_comes_back_with_its_owner() {
+fn a_cleared_service_comes_back_with_its_owner() {
     let mut director = two_owners();
     director.must("ipvsadm -C");
     assert_eq!(director.feed("ipvs-cli apply --quiet --owner shop -", SHOP).status, 0);
@@ -107,7 +107,7 @@ fn what_another_program_cleared_comes_back_with_its_owner() {
 /// An owner of a service that was cleared does not get it back by somebody making it anew in the
 /// same way.
 #[test]
-fn what_another_program_cleared_and_plain_apply_made_anew_has_no_owner() {
+fn a_cleared_service_that_plain_apply_adds_has_no_owner() {
     let mut director = Director::new();
     assert_eq!(director.feed("ipvs-cli apply --quiet --owner mail -", MAIL).status, 0);
     director.must("ipvsadm -C");

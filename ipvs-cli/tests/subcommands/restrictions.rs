@@ -66,7 +66,7 @@ fn timeouts_and_daemons() {
 }
 
 #[test]
-fn what_the_file_does_not_speak_of() {
+fn parts_that_the_file_lacks_are_left_alone() {
     let (said, saved) = applied("", "--set 0 0 7\n");
     assert_eq!(said, "timeouts set\n");
     assert!(saved.contains("-A -f 1") && saved.contains("-A -f 2"));

@@ -31,7 +31,7 @@ fn run(director: &mut Director, line: &str, why: ErrorKind) -> (u8, String) {
 }
 
 #[test]
-fn it_is_told_and_has_a_status() {
+fn an_unwritten_output_is_reported_with_a_status() {
     let mut director = Director::new();
     assert_eq!(director.feed("ipvs-cli apply --quiet -", SHOP).status, 0);
     for (line, status) in [

@@ -195,7 +195,7 @@ fn names_have_a_longest() {
 }
 
 #[test]
-fn what_is_required() {
+fn required_keys_are_those_of_the_schema() {
     for (name, keys) in [
         ("", &["version"][..]),
         ("daemon", &["role", "interface"]),

@@ -296,7 +296,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_can_be_read() {
+    fn written_attributes_are_read() {
         let mut out = Vec::new();
         attribute(&mut out, 7, b"abcde");
         nest(&mut out, 2, |out| attribute(out, 1, &[9]));

@@ -265,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_seen_is_written_as_an_escape() {
+    fn invisible_characters_are_written_as_escapes() {
         assert_eq!(to_lines(b"a  \n\n\t\xff\r\n$ x\nend"), ["a  ⏎", "⏎", "\\t\\xff\\r", "\\x24 x", "end\\c"]);
     }
 

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_quoted_is_split_again_into_the_same_words() {
+    fn quoted_words_are_split_into_the_same() {
         let words: [&[u8]; 9] =
             [b"-L", b"", b"a b", b"it's", b"\\'", b"\xff\n\t", "–é".as_bytes(), b"\"", b"[2001:db8::1]:80"];
         let line = words.map(quote).join(" ");
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_split_is_said() {
+    fn unsplittable_lines_are_reported() {
         assert_eq!(split("a 'b"), Err(WordError::OpenQuote('\'')));
         assert_eq!(split("a \"b"), Err(WordError::OpenQuote('"')));
         assert_eq!(split("a \\"), Err(WordError::LoneBackslash));

@@ -204,7 +204,7 @@ fn ask(client: &UdpSocket) {
 }
 
 #[test]
-fn it_goes_on_from_what_the_kernel_holds() {
+fn drain_continues_from_the_kernels_table() {
     let mut world = World::new(None);
     let (key, server) = (world.key, world.server);
     let clients = world.be_used();
@@ -268,7 +268,7 @@ fn clients_that_may_come_back_are_waited_for() {
 }
 
 #[test]
-fn what_somebody_else_does_is_noticed() {
+fn drain_notices_changes_of_other_programs() {
     let mut world = World::new(None);
     world.client.set_timeouts(Timeouts::new().with_udp(100)).unwrap();
     world.be_used();
@@ -315,7 +315,7 @@ fn wait_for_open(program: &Child, file: &Path) {
 /// A service that drained early gets its weight and a client back while another one is still waited
 /// for.
 #[test]
-fn what_drained_early_and_came_back_is_not_deleted() {
+fn a_server_that_came_back_is_not_deleted() {
     let mut world = World::new(None);
     world.end_after(100);
     let (busy, client) = world.add_busy();
@@ -338,7 +338,7 @@ fn what_drained_early_and_came_back_is_not_deleted() {
 
 /// The same, and then weight 0 again: its connections are waited for.
 #[test]
-fn what_is_in_use_again_is_waited_for_again() {
+fn a_server_in_use_again_is_waited_for_again() {
     let mut world = World::new(None);
     world.end_after(100);
     let (_, client) = world.add_busy();
@@ -362,7 +362,7 @@ fn what_is_in_use_again_is_waited_for_again() {
 /// While the lock is waited for, the server gets a weight and a client: it is asked once more
 /// before it is deleted.
 #[test]
-fn what_came_back_while_the_lock_was_held_is_not_deleted() {
+fn a_server_that_came_back_during_the_wait_for_the_lock_is_not_deleted() {
     for (weight, message) in [(7, "another program has given it weight 7"), (0, "drained and deleted")] {
         let mut world = World::new(None);
         let _ = fs::remove_file(lock_file());

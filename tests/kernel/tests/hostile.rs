@@ -4,7 +4,7 @@
 //! Random input is `differential`'s. A missing module is another file, `no_module.rs`, because it
 //! is missing for everybody in the machine.
 
-use hostile::twins::{assert_sound, describe, equal};
+use hostile::side_by_side::{assert_sound, describe, equal};
 use kernel_tests::case::Status;
 use kernel_tests::sandbox;
 use kernel_tests::target::Target;
@@ -17,8 +17,8 @@ mod shell;
 mod hostile {
     #[path = "open_pipe.rs"]
     mod open_pipe;
-    #[path = "twins.rs"]
-    pub(crate) mod twins;
+    #[path = "side_by_side.rs"]
+    pub(crate) mod side_by_side;
 }
 
 const NOT_PERMITTED: &str = "Can't initialize ipvs: Permission denied (you must be root)\n\

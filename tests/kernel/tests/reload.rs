@@ -121,13 +121,13 @@ fn apply_loses_nothing() {
 }
 
 #[test]
-fn our_ipvsadm_restore_loses_nothing() {
+fn ipvsadm_restore_of_ipvs_cli_loses_nothing() {
     loses_nothing(&reload_under_load(Way::Restore));
 }
 
 /// Shows that the load would notice.
 #[test]
-fn the_original_loses_counters_at_least() {
+fn the_original_ipvsadm_restore_loses_counters() {
     let report = reload_under_load(Way::ClearAndRefill);
     assert!(report.counted < report.short_made + report.long_held, "{report}");
 }

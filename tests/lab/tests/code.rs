@@ -34,7 +34,7 @@ fn defines(code: &str, name: &str) -> bool {
 }
 
 #[test]
-fn what_pages_name_is_there() {
+fn named_files_exist() {
     let (mut count, mut faults) = (0, Vec::new());
     for page in pages() {
         let text = fs::read_to_string(&page).unwrap();

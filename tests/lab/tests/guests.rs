@@ -162,7 +162,7 @@ fn what_a_guest_sees_does_not_depend_on_this_machine() {
 
 /// Paths that are not in the guest's own system: below its directories, and behind links.
 #[test]
-fn what_is_named_is_visible_at_its_path_and_never_covers_the_guests_own() {
+fn named_paths_are_visible_and_never_cover_the_guests_own() {
     let place = tempfile::tempdir().unwrap();
     let [file, link] = ["file", "link"].map(|name| place.path().join(name));
     fs::write(&file, "of this machine\n").unwrap();
@@ -249,7 +249,7 @@ fn guests_at_the_same_time_do_not_disturb_each_other() {
 }
 
 #[test]
-fn nobody_reading_ends_the_guest() {
+fn a_closed_pipe_ends_the_guest() {
     let lab = Lab::new();
     let mut guest = lab.start(&["--timeout", "60"], "yes", &[]);
     drop(guest.stdout.take());

@@ -132,7 +132,7 @@ fn the_words_below_a_line_belong_to_it() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_with_its_line() {
+fn unreadable_lines_are_reported() {
     let problem = |text: &str| parse(text).unwrap_err().to_string();
     assert_eq!(problem("> ipvsadm"), "line 1: no section before this line; begin one with `== HEADING'");
     assert_eq!(problem("== x\nsays: y"), "line 2: no command before this line; begin one with `> '");

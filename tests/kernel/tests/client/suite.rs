@@ -32,14 +32,14 @@ on_each_director! {
     daemons_start_and_stop
     daemons_stopped_before_they_ran_are_stopped
     daemons_are_refused_as_by_the_kernel
-    what_a_daemon_is_not_given_or_given_out_of_bounds_the_kernel_chooses
+    the_kernel_chooses_missing_and_extreme_values_of_a_daemon
     timeouts_change_one_by_one
     zeroing_needs_a_service
     flush_spares_timeouts_and_daemons
     outcomes_come_in_the_order_of_the_commands
     more_commands_than_any_window_holds
     many_destinations_are_all_read
-    what_is_read_without_statistics_is_the_same_but_for_them
+    readings_without_statistics_differ_only_in_them
     a_client_goes_on_after_a_refusal
     a_table_that_is_read_is_the_table_that_was_written
     a_director_is_reconciled
@@ -367,7 +367,7 @@ fn daemons_are_refused_as_by_the_kernel(client: &mut Client) {
     refused(client, Command::StopDaemon(DaemonRole::Backup), Errno::ESRCH);
 }
 
-fn what_a_daemon_is_not_given_or_given_out_of_bounds_the_kernel_chooses(client: &mut Client) {
+fn the_kernel_chooses_missing_and_extreme_values_of_a_daemon(client: &mut Client) {
     use DaemonRole::{Backup, Master};
     for (role, group, asked, length) in [
         (Master, "224.0.0.5", None, 1472),
@@ -453,7 +453,7 @@ fn many_destinations_are_all_read(client: &mut Client) {
     assert_eq!(read, servers);
 }
 
-fn what_is_read_without_statistics_is_the_same_but_for_them(client: &mut Client) {
+fn readings_without_statistics_differ_only_in_them(client: &mut Client) {
     let limited = server("127.0.0.2:81").with_upper_threshold(9).with_lower_threshold(4);
     let services = [
         ("tcp 10.0.0.1:80", vec![server("127.0.0.1:80"), limited, Destination::new("127.0.0.3:80".parse().unwrap())]),

@@ -64,7 +64,7 @@ fn a_made_up_scheduler_is_refused_by_the_kernels_word_and_nothing_is_changed() {
 }
 
 #[test]
-fn what_can_be_foreseen_is_not_sent() {
+fn commands_that_would_be_refused_are_not_sent() {
     let mut world = World::new();
     let before = table(1..=20, 1);
     world.hold(&before);

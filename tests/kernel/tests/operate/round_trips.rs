@@ -14,7 +14,7 @@ use super::world::{Done, World, rules, table};
 mod strategies;
 
 #[test]
-fn what_is_shown_as_json_is_applied_as_the_identity() {
+fn applying_shown_json_changes_nothing() {
     let mut world = World::new();
     let mut runner = TestRunner::deterministic();
     for round in 0..30 {

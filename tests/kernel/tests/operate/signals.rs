@@ -77,7 +77,7 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn nobody_has_to_listen() {
+fn a_closed_pipe_does_not_stop_a_change() {
     let mut world = World::new();
     world.has_no_host("198.51.100.7");
     let closed = || Stdio::from(std::io::pipe().unwrap().1);

@@ -35,7 +35,7 @@ fn said(world: &World, microseconds: u32, arguments: &str) -> String {
 }
 
 #[test]
-fn what_takes_long_is_shown_and_goes() {
+fn progress_is_shown_and_erased() {
     let mut world = World::new();
     for arguments in ["apply -", "restore", BY_LINE] {
         let said = said(&world, 2_500_000, arguments);

@@ -19,7 +19,7 @@ fn lock() -> String {
 }
 
 #[test]
-fn who_is_at_work_is_named_and_waited_for() {
+fn the_holder_of_the_lock_is_named_and_waited_for() {
     let mut world = World::new();
     let wanted = rules(1..=60, 1);
     let first = calls(&world, "sendto", "diff -", &wanted) + 1;

@@ -154,7 +154,7 @@ totals: 25
 ";
 
     #[test]
-    fn what_a_function_calls_is_counted_once() {
+    fn calls_of_a_function_are_counted_once() {
         assert_eq!(read(FILE), Some(Count { rust: 13, other: 12 }));
     }
 

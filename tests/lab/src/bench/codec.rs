@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_above_is_a_failure() {
+    fn counts_above_the_record_fail() {
         let (_, recorded) = RECORDED[0];
         for fine in [1.029, 1.0, 0.81] {
             assert!(matches!(report(fine * recorded).verdict(), Verdict::Met(_)), "{fine}");
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_to_nothing_is_a_failure() {
+    fn operations_and_records_must_match() {
         assert!(missed(&report(0.0)).contains("100.0 % less than recorded"));
         let mut none = report(RECORDED[0].1);
         none.rows.remove(0);

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_proportional_has_the_exponent_1() {
+    fn proportional_growth_has_the_exponent_1() {
         let points = |f: fn(f64) -> f64| [1e3, 1e4, 1e5].map(|n| (n, f(n)));
         assert!((exponent(&points(|n| 7.0 * n)).unwrap() - 1.0).abs() < 1e-9);
         assert!((exponent(&points(|n| n * n / 3.0)).unwrap() - 2.0).abs() < 1e-9);

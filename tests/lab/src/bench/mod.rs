@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_nothing_is_refused() {
+    fn meaningless_combinations_of_options_are_refused() {
         #[derive(clap::Parser)]
         struct Cli {
             #[command(flatten)]

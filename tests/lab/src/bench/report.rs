@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_command_costs_inside_a_program_has_a_most() {
+    fn the_cost_of_a_command_in_a_program_has_a_limit() {
         let figures = ["figure create library 17000", "figure alter library 4501", "end 0"];
         let shown = table(&section(Clock::Instructions, &figures));
         assert!(shown.contains("  17000 met") && shown.contains("  4500 NOT MET"), "{shown}");
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn wrong_results_are_reported() {
         let wrong = section(Clock::Wall, &["figure list ipvs-cli 1", "wrong list ipvs-cli: line 4", "end 1"]);
         assert!(table(&wrong).ends_with("WRONG: list ipvs-cli: line 4\n"));
         assert!(lines(&wrong).contains("right=no"));

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_before_and_after_is_no_step() {
+    fn work_before_and_after_is_no_step() {
         assert_eq!(steps(&[900, 1, 3, 2, 800]), Some(Steps { count: 3, largest: 3 }));
         assert_eq!(steps(&[900, 800]), None);
     }

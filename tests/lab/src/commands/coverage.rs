@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_told_in_percent() {
+    fn uncovered_lines_are_reported_in_percent() {
         let lines = Lines { count: 150, covered: 100 }.and(Lines { count: 50, covered: 50 });
         assert_eq!(lines.percent(), 75.0);
         assert_eq!(Lines::default().percent(), 0.0);

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_weights_are_changed() {
+    fn the_given_number_of_weights_changes() {
         for (size, count, expected) in [((10, 5), 7, 7), ((300, 10), 100, 100), ((2, 2), 100, 4)] {
             let before = Rules::new(size, 0, 0).table;
             let after = with_weights_changed(&before, count);

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_leaves_out_is_not_what_nobody_asked_for() {
+    fn ignored_tests_differ_from_unselected_ones() {
         let why = |ignored| {
             let counts = Counts { passed: 0, failed: 0, ignored };
             match judge(Ending::Exited(0), Some(counts), Duration::ZERO).0 {
