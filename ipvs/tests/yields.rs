@@ -2,15 +2,11 @@
 //! whenever it does.
 
 use std::future::Future;
-use std::ops::ControlFlow;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use ipvs::{
-    AsyncClient, Command, Destination, Service, Table, Weight,
-    change::{Change, Phase, Planner},
-};
+use ipvs::{AsyncClient, Command, Destination, Service, Table, change::Planner};
 use tokio::time::timeout;
 
 /// The number of services, and of destinations of each.
@@ -31,18 +27,11 @@ fn planner() -> Planner {
     Planner::new().only_services()
 }
 
-/// One step of the work, from one yield to the next: a function of its own, for callgrind to count
-/// it.
-#[inline(never)]
-fn poll_once<F: Future>(work: Pin<&mut F>) -> Poll<F::Output> {
-    work.poll(&mut Context::from_waker(Waker::noop()))
-}
-
 /// Polls at most this many times; gives the output, if there is one, and the number of polls.
 fn steps<T>(work: impl Future<Output = T>, most: usize) -> (Option<T>, usize) {
     let mut work = pin!(work);
     for step in 1..=most {
-        if let Poll::Ready(output) = poll_once(work.as_mut()) {
+        if let Poll::Ready(output) = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             return (Some(output), step);
         }
     }
@@ -126,122 +115,5 @@ fn a_reconcile_can_be_dropped_at_each_yield() {
         made.unwrap().unwrap();
         let (reached, _) = steps(director.table(), ALL);
         assert!(ipvs::change::plan(&reached.unwrap().unwrap(), &to).is_empty(), "{most}");
-    }
-}
-
-/// The same with an IPv6 address in place of each mark: such services are read in another way.
-fn table_of_ipv6(services: u32, destinations: u8) -> Table {
-    let mut table = Table::new();
-    for n in 1..=services {
-        let key = format!("tcp [2001:db8::{:x}:{:x}]:80", n >> 16, n & 0xffff).parse().unwrap();
-        table.apply(&Command::AddService(Service::new(key))).unwrap();
-        for host in 1..=destinations {
-            let at = format!("[2001:db8:1::{host:x}]:80").parse().unwrap();
-            table.apply(&Command::AddDestination(key, Destination::new(at))).unwrap();
-        }
-    }
-    table
-}
-
-/// The same services and destinations with other weights.
-fn reweighted(table: &Table) -> Table {
-    let mut other = table.clone();
-    for entry in table.services() {
-        for state in entry.destinations() {
-            let heavier = state.destination.with_weight(Weight::new(7).unwrap());
-            other.apply(&Command::EditDestination(entry.service().key(), heavier)).unwrap();
-        }
-    }
-    other
-}
-
-/// What `cargo lab bench --yields` counts: the instructions of each step. Each test is one call of
-/// a client, between what prepares it and a last step of nothing, which sets apart what comes after
-/// it.
-mod counted {
-    use super::*;
-
-    const SERVICES: u32 = 10_000;
-    const DESTINATIONS: u8 = 5;
-
-    fn large() -> Table {
-        table(SERVICES, DESTINATIONS)
-    }
-
-    fn of_ipv6() -> Table {
-        table_of_ipv6(SERVICES, DESTINATIONS)
-    }
-
-    fn count<T>(call: impl Future<Output = T>) -> T {
-        let output = steps(call, ALL).0.unwrap();
-        steps(async {}, ALL);
-        output
-    }
-
-    fn reconcile(present: Table, desired: &Table, planner: &Planner) {
-        let mut director = AsyncClient::fake(present);
-        count(director.reconcile(desired, planner)).unwrap();
-    }
-
-    #[test]
-    #[ignore = "a figure, not a test"]
-    fn reconcile_from_nothing() {
-        reconcile(Table::new(), &large(), &planner());
-    }
-
-    #[test]
-    #[ignore = "a figure, not a test"]
-    fn reconcile_of_ipv6_from_nothing() {
-        reconcile(Table::new(), &of_ipv6(), &planner());
-    }
-
-    #[test]
-    #[ignore = "a figure, not a test"]
-    fn reconcile_without_difference() {
-        reconcile(large(), &large(), &planner());
-    }
-
-    #[test]
-    #[ignore = "a figure, not a test"]
-    fn reconcile_of_ipv6_without_difference() {
-        reconcile(of_ipv6(), &of_ipv6(), &planner());
-    }
-
-    #[test]
-    #[ignore = "a figure, not a test"]
-    fn reconcile_of_all_weights() {
-        let desired = large();
-        reconcile(reweighted(&desired), &desired, &planner());
-    }
-
-    #[test]
-    #[ignore = "a figure, not a test"]
-    fn reconcile_of_named_services() {
-        let desired = large();
-        let keys = desired.services().map(|entry| entry.service().key());
-        reconcile(reweighted(&desired), &desired, &Planner::new().only_these_services(keys));
-    }
-
-    #[test]
-    #[ignore = "a figure, not a test"]
-    fn reconcile_to_nothing() {
-        reconcile(large(), &Table::new(), &planner());
-    }
-
-    #[test]
-    #[ignore = "a figure, not a test"]
-    fn table_with_statistics() {
-        let mut director = AsyncClient::fake(large());
-        count(director.table()).unwrap();
-    }
-
-    #[test]
-    #[ignore = "a figure, not a test"]
-    fn undo() {
-        let desired = large();
-        let change = Change::prepare(Table::new(), desired, planner()).unwrap();
-        let mut director = AsyncClient::fake(Table::new());
-        let hook = |phase| if phase == Phase::Undoing { Ok(()) } else { Err("no".to_owned()) };
-        count(director.apply_with(&change, hook, |_| ControlFlow::Continue(()))).unwrap_err();
     }
 }

@@ -61,10 +61,12 @@ impl Callgrind {
         read(&text).ok_or(Error::Missing("a total in callgrind's figures that is their sum".into()))
     }
 
-    /// The same in parts, one of which ends whenever this function begins: a name with `*`.
-    pub(super) fn parts(&self, program: &Path, arguments: &[&str], function: &str) -> Result<Vec<u64>> {
-        let before = format!("--dump-before={function}");
-        let text = self.run(&[&before, "--combine-dumps=yes"], program, arguments)?;
+    /// The same in parts, one of which ends whenever this function begins, without what another
+    /// function does: names with `*`.
+    pub(super) fn parts(&self, program: &Path, arguments: &[&str], function: &str, without: &str) -> Result<Vec<u64>> {
+        let (before, toggle) = (format!("--dump-before={function}"), format!("--toggle-collect={without}"));
+        let options = [&*before, "--combine-dumps=yes", &*toggle, "--collect-atstart=yes"];
+        let text = self.run(&options, program, arguments)?;
         let totals = text.lines().filter_map(|line| line.strip_prefix("totals: "));
         let parts: Option<Vec<u64>> = totals.map(|total| total.trim().parse().ok()).collect();
         parts.ok_or(Error::Missing("a total in callgrind's figures that is a number".into()))

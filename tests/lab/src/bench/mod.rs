@@ -75,7 +75,7 @@ pub(crate) struct Bench {
     #[arg(long, conflicts_with = "connections", conflicts_with_all = OF_KERNELS)]
     codec: bool,
     /// Count the instructions instead between any two yields of the asynchronous client, with
-    /// 10,000 services of 5 destinations; some minutes
+    /// 10,000 services of 5 destinations and with one service of 10,000; some minutes
     #[arg(long, conflicts_with_all = ["connections", "codec"], conflicts_with_all = OF_KERNELS)]
     yields: bool,
 }

@@ -1,11 +1,12 @@
 //! `cargo lab bench --yields`: the instructions between any two yields of the asynchronous client,
 //! on large tables.
 //!
-//! The tests of the module `counted` in ipvs/tests/yields.rs each make one call of a client.
-//! Callgrind writes down a part of its figures whenever the function [`STEP`] begins, which polls
-//! the call once: so each part but the first and the last is a step of the call.
+//! The program `yields` makes one call of a client. Callgrind ends a part of its figures whenever
+//! the function [`STEP`] begins, which polls the call once: so each part but the first and the last
+//! is a step of the call. What the in-memory kernel does in [`ASK`] is not counted: it is one
+//! system call for all destinations of a service.
 
-use std::{path::Path, process::ExitCode};
+use std::process::{Command, ExitCode};
 
 use super::{callgrind::Callgrind, codec};
 use crate::{
@@ -21,6 +22,9 @@ const LIMIT: u64 = 3_000_000;
 /// The function that polls once.
 const STEP: &str = "*poll_once*";
 
+/// The in-memory kernel's part of a question by `getsockopt`.
+const ASK: &str = "*4fake4Fake3ask*";
+
 /// The steps of one call.
 #[derive(Debug, PartialEq)]
 struct Steps {
@@ -31,17 +35,14 @@ struct Steps {
 /// Counts, prints, and says whether each step is within the limit.
 pub(super) fn run() -> Result<ExitCode> {
     let callgrind = Callgrind::find(&Cache::open()?)?;
-    let workspace = Workspace::find()?;
-    let mut command = codec::cargo(&workspace);
-    // Callgrind knows the function by its name.
-    command.env("CARGO_PROFILE_RELEASE_STRIP", "none");
-    command.args(["test", "--release", "--no-run", "-p", "linux-ipvs", "--features", "tokio", "--test", "yields"]);
-    let program = build_by(command)?.into_iter().find(|program| program.name == "yields");
-    let program = program.ok_or_else(|| Error::Missing("the test yields".into()))?.path;
-    let calls = calls(&program)?;
+    let mut command = codec::cargo(&Workspace::find()?);
+    command.args(["build", "--release", "-p", "yields"]);
+    let built = build_by(command)?.into_iter().find(|program| program.name == "yields");
+    let program = built.map(|program| program.path).ok_or_else(|| Error::Missing("yields".into()))?;
+    let listed = packages::output(&mut Command::new(&program))?;
+    let calls: Vec<&str> = listed.lines().collect();
     let steps = workers::each(&calls, |_, call| {
-        steps(&callgrind.parts(&program, &["--ignored", "--exact", call], STEP)?)
-            .ok_or_else(|| Error::Missing(call.into()))
+        steps(&callgrind.parts(&program, &[call], STEP, ASK)?).ok_or_else(|| Error::Missing((*call).into()))
     });
     println!("{:<50} {:>8} {:>20}", "", "steps", "largest, instructions");
     let mut largest = 0;
@@ -54,13 +55,6 @@ pub(super) fn run() -> Result<ExitCode> {
     let verdict = if is_within { "within" } else { "above" };
     println!("\nthe largest step is {verdict} the limit of {LIMIT} instructions");
     Ok(if is_within { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The names of the tests that are counted.
-fn calls(program: &Path) -> Result<Vec<String>> {
-    let listed = packages::output(std::process::Command::new(program).args(["--ignored", "--list"]))?;
-    let names: Vec<_> = listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect();
-    if names.is_empty() { Err(Error::Missing("tests to count".into())) } else { Ok(names) }
 }
 
 /// Of the parts, without what was before the first step and after the last, which does nothing.
