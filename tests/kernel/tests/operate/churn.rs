@@ -21,6 +21,8 @@ use super::world::{Done, World, rules, run, start, table};
 
 /// Services that each other namespace adds and deletes.
 const ELSEWHERE: u32 = 600;
+/// One round in this many shows by the original's save that the churn makes dumps incomplete.
+const WITNESSED: u32 = 10;
 /// Services of the director whose weights are changed.
 const CHANGED: u32 = 30;
 
@@ -127,7 +129,7 @@ fn saves_and_applies_are_whole_beside_other_namespaces() {
     let mut now = 0;
     for (namespaces, milliseconds) in [(1, 1), (1, 20), (10, 1), (10, 20)] {
         let churn = Churn::begin(namespaces, Duration::from_millis(milliseconds));
-        let (mut applies, mut saves, mut short) = (0, 0, 0);
+        let (mut applies, mut saves, mut compared, mut short) = (0, 0, 0, 0);
         for round in 0..rounds {
             let next = 1 - now;
             let applied = run("apply -", &rules[next]);
@@ -135,20 +137,26 @@ fn saves_and_applies_are_whole_beside_other_namespaces() {
             if applied.status == 0 || is_held(&tables[next]) {
                 now = next;
             }
-            assert!(is_held(&tables[now]), "apply {round}: {applied:?}");
             applies += u32::from(applied.status != 0);
 
             let saved = save(Target::IpvsCli);
             match saved.status {
+                // Each line is there once, so the director has it, too.
                 0 => assert!(is_all(&saved, &rules[now]), "save {round}: {} lines", saved.stdout.lines().count()),
-                _ => assert!(says_unstable(&saved), "save {round}: {}", saved.stderr),
+                _ => {
+                    assert!(says_unstable(&saved), "save {round}: {}", saved.stderr);
+                    assert!(is_held(&tables[now]), "apply {round}: {applied:?}");
+                }
             }
             saves += u32::from(saved.status != 0);
-            short += u32::from(!is_all(&save(Target::Ipvsadm), &rules[now]));
+            if round % WITNESSED == 0 {
+                compared += 1;
+                short += u32::from(!is_all(&save(Target::Ipvsadm), &rules[now]));
+            }
         }
         println!(
             "{namespaces} namespaces, pauses of {milliseconds} ms, {} tables: of {rounds} applies and {rounds} saves \
-             {applies} and {saves} reported an unstable director; {short} of {rounds} saves of ipvsadm were not whole",
+             {applies} and {saves} reported an unstable director; {short} of {compared} saves of ipvsadm were not whole",
             churn.end()
         );
     }
