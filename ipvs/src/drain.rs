@@ -8,19 +8,21 @@ use crate::destination::Weight;
 use crate::service::ServiceKey;
 use crate::table::DestinationState;
 
-/// Takes one destination out of service without cutting a connection: weight 0, then patience until nobody uses it.
+/// Takes one destination out of service without cutting a connection: sets weight 0, then waits
+/// until no client uses it.
 ///
-/// It does nothing itself: it is given what the kernel reports of the destination, and returns what to do next. It neither
-/// sleeps nor reads a clock, so one thread can drain hundreds. It needs no memory of its own past: one that is made anew at any
-/// moment goes on from what the kernel holds.
+/// It does nothing itself: it is given what the kernel reports of the destination, and returns what
+/// to do next. It neither sleeps nor reads a clock, so one thread can drain hundreds. It needs no
+/// memory of its own past: one that is made anew at any moment goes on from what the kernel holds.
 ///
-/// What it waits for: connections, active and inactive, and persistence templates, by which the clients of a persistent service
-/// come back even to a destination of weight 0. Where the sysctl `expire_quiescent_template` is 1 they don't: see
-/// [`without_templates`](Self::without_templates).
+/// What it waits for: connections, active and inactive, and persistence templates, by which the
+/// clients of a persistent service come back even to a destination of weight 0. Where the sysctl
+/// `expire_quiescent_template` is 1 they don't: see [`without_templates`](Self::without_templates).
 ///
-/// No step is final. Other programs may give the destination a weight after [`DrainStep::Drained`], and clients may then connect.
-/// So ask once more directly before you delete it, and delete it only if the answer is `Drained` again. The kernel has no command
-/// that deletes a destination only while it is unused: a connection that comes between this question and the deletion is cut.
+/// No step is final. Other programs may give the destination a weight after [`DrainStep::Drained`],
+/// and clients may then connect. So ask once more directly before you delete it, and delete it only
+/// if the step is `Drained` again. The kernel has no command that deletes a destination only while
+/// it is unused: a connection that comes between this question and the deletion is cut.
 ///
 /// ```
 /// use ipvs::{Client, Destination, Service, Table, drain::{Drain, DrainStep}};
@@ -61,7 +63,7 @@ enum Seen {
     Nothing,
     /// It takes no new connections, or will not once its weight is 0 as was asked.
     Quiesced,
-    /// Nor has it any. A packet for which it was chosen just before may still be on its way into the table.
+    /// Nor has it any. A packet that was scheduled to it just before may not be in the table yet.
     Unused,
     /// It was not in the last reading, which other writers may have made incomplete.
     Missing,
@@ -76,18 +78,19 @@ enum Seen {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DrainStep {
-    /// Carry this out, and ask again at once. It is the last chance to keep the weight for later.
+    /// Carry this out, and call again at once. Note the weight now if you want to restore it later.
     Quiesce {
         /// Sets the weight to 0, and leaves all else as it was found.
         command: Command,
         /// What it was.
         weight: Weight,
     },
-    /// It is in use, or was just now, or it was missing for the first time: ask again after a while.
+    /// It is in use, or was just now, or is missing for the first time: call again after a while.
     Wait(InUse),
-    /// Nobody uses it, nor can anybody come back: it may be removed.
+    /// No client uses it or can come back to it: it may be deleted.
     Drained,
-    /// The service has no such destination, or there is no such service, twice in a row. What used it when it was last seen.
+    /// The service has no such destination, or there is no such service, twice in a row. What used
+    /// it when it was last seen.
     Missing(InUse),
     /// Another program has given it a weight since. It takes connections again.
     WeightChanged(Weight),
@@ -113,7 +116,7 @@ pub struct InUse {
 }
 
 impl InUse {
-    /// What the kernel says of this destination.
+    /// What the kernel reports of this destination.
     pub fn of(state: &DestinationState) -> Self {
         InUse {
             active: state.active_connections,
@@ -122,7 +125,7 @@ impl InUse {
         }
     }
 
-    /// Nobody.
+    /// No client uses it.
     pub fn is_unused(&self) -> bool {
         *self == Self::default()
     }
@@ -160,8 +163,9 @@ impl Drain {
         Drain { keeps_weight: true, ..self }
     }
 
-    /// Does not wait for persistence templates: for kernels whose sysctl `expire_quiescent_template` is 1, where no client comes
-    /// back by one to a destination of weight 0.
+    /// Does not wait for persistence templates: for kernels whose sysctl
+    /// `expire_quiescent_template` is 1, where no client comes back by one to a destination of
+    /// weight 0.
     #[must_use]
     pub fn without_templates(self) -> Self {
         Drain { waits_for_templates: false, ..self }
@@ -177,7 +181,8 @@ impl Drain {
         self.at
     }
 
-    /// Given what the kernel reports of the destination now, what to do next. `None`: it has no such destination.
+    /// Given what the kernel reports of the destination now, what to do next. `None`: it has no
+    /// such destination.
     pub fn next(&mut self, found: Option<&DestinationState>) -> DrainStep {
         let Some(state) = found else {
             let is_proven = self.seen == Seen::Missing;
@@ -228,7 +233,7 @@ mod tests {
         }
     }
 
-    /// What is done, a letter each, when the kernel says this.
+    /// The steps, a letter each, for these states.
     fn steps(mut drain: Drain, states: &[Option<DestinationState>]) -> String {
         let step = |state: &Option<DestinationState>| match drain.next(state.as_ref()) {
             DrainStep::Quiesce { .. } => 'Q',

@@ -394,17 +394,6 @@ impl Table {
         }
     }
 
-    /// The same director with these services alone, of those that it has.
-    pub(crate) fn with_only(&self, keys: impl IntoIterator<Item = ServiceKey>) -> Self {
-        let mut table = self.without_services();
-        for key in keys {
-            if let Some(entry) = self.services.get(&key).filter(|_| !table.services.contains_key(&key)) {
-                table.adopt(entry.clone());
-            }
-        }
-        table
-    }
-
     /// Takes over a service of another table, with its destinations, as it is: nothing is checked. One of the same identity goes.
     ///
     /// ```
@@ -532,8 +521,19 @@ impl TableEntry {
 
     /// A service as it was read from a kernel: destinations in the kernel's order, newest first.
     pub(crate) fn read(state: ServiceState, destinations: Vec<DestinationState>) -> Self {
-        let destinations = destinations.into_iter().rev().map(|state| (At(state.destination.address), state));
-        TableEntry::new(state, destinations.collect())
+        let mut entry = TableEntry::with_room(state, destinations.len());
+        destinations.into_iter().rev().for_each(|state| entry.adopt(state));
+        entry
+    }
+
+    /// A service without destinations, with room for this number of them.
+    pub(crate) fn with_room(state: ServiceState, destinations: usize) -> Self {
+        TableEntry::new(state, IndexMap::with_capacity_and_hasher(destinations, RandomState::default()))
+    }
+
+    /// Takes over a destination that was read, as the newest one.
+    pub(crate) fn adopt(&mut self, state: DestinationState) {
+        self.make_own().destinations.insert(At(state.destination.address), state);
     }
 
     /// To be changed where nobody else sees it.

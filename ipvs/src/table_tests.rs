@@ -243,15 +243,6 @@ fn daemons_are_in_the_order_of_their_roles_and_stop_alone() {
 }
 
 #[test]
-fn some_services_alone_are_as_they_were() {
-    let table = busy();
-    let some = table.with_only(["mark 2", "mark 9", "mark 2"].map(key));
-    assert_eq!(keys(&some), ["mark 2"]);
-    assert_eq!(some.service(&key("mark 2")), table.service(&key("mark 2")));
-    assert_eq!((some.timeouts(), some.daemons()), (table.timeouts(), table.daemons()));
-}
-
-#[test]
 fn a_service_that_is_taken_over_replaces_its_like() {
     let mut table = Table::new();
     done(&mut table, [Command::AddService(Service::new(key("mark 1")).with_one_packet())]);

@@ -1,11 +1,10 @@
 //! The attempts of a change: what is sent, what was acknowledged, and when it stops.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use super::outcome::{Applied, DeletionsError, Phase, Progress, RefusedCommand, StopReason};
-use super::{Change, ChangeError, try_out};
+use super::{ChangeError, ChangeRef, try_out};
 use crate::change::plan::{DeletionLimits, Plan, is_as_wanted};
 use crate::command::Command;
 use crate::daemon::Daemon;
@@ -14,7 +13,7 @@ use crate::errno::Errno;
 use crate::error::Error;
 use crate::refusal::Refusal;
 use crate::service::{Family, ServiceKey};
-use crate::session::{Session, Transport};
+use crate::session::{Pace, Paced, Session, Transport};
 use crate::table::{DestinationState, Table, TableEntry};
 use crate::timeouts::Timeouts;
 use crate::wire::Detail;
@@ -25,7 +24,7 @@ const STALLED: usize = 5;
 /// How many attempts there are at most.
 const MOST: usize = 20;
 
-/// What an entry was in the reading on which the command that changed it was planned.
+/// An entry as it was read before the command that changed it was planned.
 #[derive(Debug)]
 pub(super) enum Before {
     /// Not there, or of no interest.
@@ -54,19 +53,21 @@ impl Before {
     }
 }
 
-/// What the kernel acknowledged, in order, and what it may have carried out without a reply that arrived.
+/// The commands that the kernel acknowledged, in order, and those whose reply was lost.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     pub(super) commands: Vec<Command>,
-    /// For each command.
+    /// What each of them changed.
     pub(super) before: Vec<Before>,
     pub(super) unacknowledged: Vec<(Command, Before)>,
 }
 
-/// What was found out about a refusal.
+/// What a refusal means.
 enum Verdict {
     /// Another writer has done it.
     Done,
+    /// The entry exists: what it is decides.
+    Exists,
     /// Another writer has made a difference: read and plan again.
     PlanAgain,
     /// Another attempt would not help.
@@ -75,22 +76,35 @@ enum Verdict {
 
 /// How far the commands of a plan came.
 enum Sent {
-    /// All were carried out, or done already.
+    /// All were carried out, or were needless.
     All,
-    /// Some were not, as another writer was faster.
+    /// Some were not, as another writer had changed the same entries.
     Disturbed,
     /// Not all were sent, or not all replies arrived.
     Broken(Error),
 }
 
+/// A service as the kernel has just replied, and the guarded commands that rely on it.
+#[derive(Default)]
+struct Reply {
+    present: Table,
+    /// How many of the next commands are guarded and about this service.
+    commands: usize,
+    /// How many may be sent before the next question: as many as the reply had entries, as sending
+    /// them takes no longer than asking.
+    most: usize,
+}
+
 /// A change while it is made.
 pub(super) struct Engine<'e, C, H, P> {
-    change: &'e Change,
+    change: ChangeRef<'e>,
     pub(super) session: &'e mut Session<C>,
     pub(super) hook: H,
     pub(super) on_progress: P,
     pub(super) journal: Journal,
     already_done: Vec<Command>,
+    /// Additions that were refused as the entry exists, and is still to be compared.
+    existing: Vec<(Command, Refusal)>,
     pub(super) remaining: Vec<Command>,
     pub(super) attempts: usize,
     pub(super) is_hook_done: bool,
@@ -104,7 +118,7 @@ where
     H: FnMut(Phase) -> Result<(), String>,
     P: FnMut(Progress) -> ControlFlow<()>,
 {
-    pub(super) fn new(change: &'e Change, session: &'e mut Session<C>, hook: H, on_progress: P) -> Self {
+    pub(super) fn new(change: ChangeRef<'e>, session: &'e mut Session<C>, hook: H, on_progress: P) -> Self {
         Engine {
             change,
             session,
@@ -112,6 +126,7 @@ where
             on_progress,
             journal: Journal::default(),
             already_done: Vec::new(),
+            existing: Vec::new(),
             remaining: Vec::new(),
             attempts: 0,
             is_hook_done: false,
@@ -132,7 +147,7 @@ where
     }
 
     async fn converge(&mut self) -> Result<(), StopReason> {
-        let Change { before, desired, planner, plan } = self.change;
+        let ChangeRef { before, desired, planner, plan } = self.change;
         let (mut least, mut stalled) = (plan.commands().len(), 0);
         let mut sent = self.attempt(before, plan, Phase::Applying).await?;
         loop {
@@ -145,17 +160,15 @@ where
                 Ok(present) => present,
                 Err(error) => return Err(StopReason::Failed(broken.unwrap_or(error))),
             };
-            // What is not as the command makes it was not carried out, or is undone by somebody else.
+            // If the table does not show it, it was not carried out, or another writer has undone
+            // it.
             self.journal.unacknowledged.retain(|(command, _)| is_carried_out(command, &present));
             let plan = planner.plan_paced(&present, desired, &mut self.session.paced()).await;
             stalled = if plan.commands().len() < least { 0 } else { stalled + 1 };
             least = least.min(plan.commands().len());
-            // Nothing may be left to do but the hook.
             let is_others = planner.leaves_others()
-                && plan.commands().iter().any(|command| {
-                    let entry = command.service_key().and_then(|key| present.service(&key));
-                    entry.is_some_and(|entry| self.is_others(entry) || self.takes_from_others(command, entry))
-                });
+                && self.change.is_about_others(&plan, &present, &mut self.session.paced()).await;
+            // Perhaps only the hook is left to do.
             if is_others || !plan.is_empty() && (stalled >= STALLED || self.attempts >= MOST) {
                 self.remaining = plan.commands().to_vec();
                 return Err(broken.map_or(StopReason::Contended, StopReason::Failed));
@@ -167,11 +180,12 @@ where
         }
     }
 
-    /// Sends a plan. Its second part goes only when all of the first is done, and the hook has succeeded.
+    /// Sends a plan. Its second part goes only when all of the first is done, and the hook has
+    /// succeeded.
     async fn attempt(&mut self, reading: &Table, plan: &Plan, phase: Phase) -> Result<Sent, StopReason> {
         self.check_deletions(reading, reading, plan.commands()).await.map_err(StopReason::Deletions)?;
         self.attempts += usize::from(!plan.is_empty());
-        // What grows while it is filled is copied as a whole, between two yields.
+        // A vector that grows is copied in one step.
         self.journal.commands.reserve(plan.commands().len());
         self.journal.before.reserve(plan.commands().len());
         let mut progress = Progress { phase, done: 0, total: plan.commands().len() };
@@ -187,7 +201,8 @@ where
         self.send(reading, narrowing, &mut progress).await
     }
 
-    /// May these commands delete what they delete, after what was deleted before? What is in the newest table counts as it is there.
+    /// Checks the limits of deletions for the planned commands after all earlier ones. A service
+    /// counts as it is in `newest`, if that has it.
     async fn check_deletions(
         &mut self,
         newest: &Table,
@@ -239,28 +254,20 @@ where
         progress: &mut Progress,
     ) -> Result<Sent, StopReason> {
         self.session.clear();
+        let planner = self.change.planner;
         let mut is_disturbed = false;
+        let mut reply = Reply::default();
         let mut rest = commands;
         while let Some(first) = rest.first() {
             self.report(*progress)?;
-            let (count, sent) = match first.service_key() {
-                Some(key) if self.change.planner.guards(first, reading) => {
-                    self.send_guarded(key, reading, rest).await?
-                }
-                _ => {
-                    let planner = &self.change.planner;
-                    let mut added = None;
-                    let part = rest.iter().copied().take_while(|command| match command {
-                        Command::AddService(service) => {
-                            added = Some(service.key());
-                            true
-                        }
-                        // In one datagram with its service.
-                        Command::AddDestination(key, _) if added == Some(*key) => true,
-                        _ => !planner.guards(command, reading),
-                    });
-                    self.send_datagram(reading, part).await?
-                }
+            let guarded = first.service_key().filter(|_| reply.commands > 0 || planner.guards(first, reading));
+            let (count, sent) = match guarded {
+                None => self.send_unguarded(reading, rest).await?,
+                Some(key) if reply.most == 0 => match self.ask_before(key, reading, rest, &mut reply).await? {
+                    Some(not_sent) => not_sent,
+                    None => self.send_guarded(&mut reply, rest).await?,
+                },
+                Some(_) => self.send_guarded(&mut reply, rest).await?,
             };
             match sent {
                 Sent::Broken(error) => return Ok(Sent::Broken(error)),
@@ -269,46 +276,108 @@ where
             progress.done += count;
             rest = &rest[count..];
         }
-        Ok(if is_disturbed { Sent::Disturbed } else { Sent::All })
+        match self.compare_existing().await? {
+            Sent::All if is_disturbed => Ok(Sent::Disturbed),
+            sent => Ok(sent),
+        }
     }
 
-    /// Asks for a service, and sends the commands about it that come next, if they may still be sent. Returns how many it dealt with.
-    async fn send_guarded(
+    /// Sends one datagram, up to the first guarded command. Returns how many commands it has.
+    async fn send_unguarded(&mut self, reading: &Table, commands: &[Command]) -> Result<(usize, Sent), StopReason> {
+        let planner = self.change.planner;
+        let mut added = None;
+        let part = commands.iter().copied().take_while(|command| match command {
+            Command::AddService(service) => {
+                added = Some(service.key());
+                true
+            }
+            // In one datagram with its service.
+            Command::AddDestination(key, _) if added == Some(*key) => true,
+            _ => !planner.guards(command, reading),
+        });
+        self.send_datagram(reading, part).await
+    }
+
+    /// Sends one datagram of commands that rely on this reply. Returns how many are dealt with.
+    async fn send_guarded(&mut self, reply: &mut Reply, commands: &[Command]) -> Result<(usize, Sent), StopReason> {
+        let (mut count, mut sent, mut is_disturbed) = (0, Vec::new(), false);
+        for command in &commands[..reply.commands] {
+            count += 1;
+            // Another writer may make it at any moment, and then the command must not reach it.
+            if let Some(errno) = missing(command, &reply.present) {
+                match self.judge(command, errno) {
+                    Verdict::Done => self.already_done.push(*command),
+                    _ => is_disturbed = true,
+                }
+                continue;
+            }
+            let command = self.change.planner.with_present_weight(command, &reply.present);
+            sent.push(command);
+            if self.session.enqueue(&command) {
+                break;
+            }
+        }
+        reply.commands -= count;
+        reply.most = if reply.commands == 0 { 0 } else { reply.most.saturating_sub(count) };
+        match self.flush(&reply.present, &sent).await? {
+            Sent::All if is_disturbed => Ok((count, Sent::Disturbed)),
+            flushed => Ok((count, flushed)),
+        }
+    }
+
+    /// Asks for the service of the next guarded commands. If they must not be sent, returns how
+    /// many they are, and what that means.
+    async fn ask_before(
         &mut self,
         key: ServiceKey,
         reading: &Table,
         commands: &[Command],
-    ) -> Result<(usize, Sent), StopReason> {
-        let planner = &self.change.planner;
-        let about_it = commands
-            .iter()
-            .take_while(|command| command.service_key() == Some(key) && planner.guards(command, reading));
-        let entry = match ask(self.session, &key).await {
-            Ok(entry) => entry,
-            Err(error) => return Ok((0, Sent::Broken(error))),
-        };
-        let mut present = Table::new();
-        // Where there is no service, the kernel refuses all of them.
-        if let Some(entry) = entry {
-            let is_deletion = matches!(commands[0], Command::DeleteService(_));
-            let takes_from_others = |command| self.takes_from_others(command, &entry);
-            let is_others =
-                planner.leaves_others() && (self.is_others(&entry) || about_it.clone().any(takes_from_others));
-            if is_others || is_deletion && !planner.may_delete_whole(&entry) {
-                return Ok((about_it.count(), Sent::Disturbed));
+        reply: &mut Reply,
+    ) -> Result<Option<(usize, Sent)>, StopReason> {
+        *reply = Reply::default();
+        let change = self.change;
+        let (mut count, mut is_about_destinations) = (0, false);
+        let mut paced = self.session.paced();
+        for command in commands {
+            paced.step(1).await;
+            if command.service_key() != Some(key) || !change.planner.guards(command, reading) {
+                break;
             }
-            let count = |entry: &TableEntry| entry.destinations().len();
-            let has_grown = is_deletion && reading.service(&key).is_none_or(|read| count(read) < count(&entry));
-            present.adopt(entry);
-            if has_grown {
-                self.check_deletions(&present, reading, commands).await.map_err(StopReason::Deletions)?;
-            }
+            is_about_destinations |= !matches!(command, Command::EditService(_) | Command::AddDestination(..));
+            count += 1;
         }
-        let about_it = about_it.map(|command| planner.with_present_weight(command, &present));
-        self.send_datagram(&present, about_it).await
+        let about_it = &commands[..count];
+        let asked = if is_about_destinations {
+            ask(self.session, &key).await
+        } else {
+            let state = self.session.service_if_there(&key, Detail::NoStatistics).await;
+            state.map(|state| state.map(|state| TableEntry::read(state, Vec::new())))
+        };
+        let entry = match asked {
+            Ok(Some(entry)) => entry,
+            Ok(None) => {
+                *reply = Reply { commands: count, most: count, ..Reply::default() };
+                return Ok(None);
+            }
+            Err(error) => return Ok(Some((0, Sent::Broken(error)))),
+        };
+        let mut paced = self.session.paced();
+        let is_others = change.planner.leaves_others()
+            && (change.is_others(&entry) || change.takes_from_others(about_it, &entry, &mut paced).await);
+        let is_deletion = matches!(about_it, [Command::DeleteService(_)]);
+        if is_others || is_deletion && !change.planner.may_delete_whole(&entry, &mut paced).await {
+            return Ok(Some((count, Sent::Disturbed)));
+        }
+        let has_grown = is_deletion && reading.service(&key).is_none_or(|read| read.work() < entry.work());
+        *reply = Reply { present: Table::new(), commands: count, most: entry.work() };
+        reply.present.adopt(entry);
+        if has_grown {
+            self.check_deletions(&reply.present, reading, commands).await.map_err(StopReason::Deletions)?;
+        }
+        Ok(None)
     }
 
-    /// Sends as many of these commands as go into one datagram. Returns how many those were.
+    /// Sends one datagram of these commands. Returns how many it has.
     async fn send_datagram(
         &mut self,
         reading: &Table,
@@ -328,7 +397,7 @@ where
         if (self.on_progress)(progress).is_break() { Err(StopReason::Interrupted) } else { Ok(()) }
     }
 
-    /// Sends what was gathered, which are these commands, and takes down what became of each.
+    /// Sends the enqueued commands, which are these, and records the outcome of each.
     async fn flush(&mut self, reading: &Table, commands: &[Command]) -> Result<Sent, StopReason> {
         let outcomes = match self.session.flush().await {
             Ok(outcomes) => outcomes,
@@ -351,13 +420,12 @@ where
             }
         }
         let mut sent = Sent::All;
-        let mut asked = HashMap::new();
         for (command, refusal) in refused {
-            match self.judge(&command, refusal.errno, &mut asked).await {
-                Ok(Verdict::Done) => self.already_done.push(command),
-                Ok(Verdict::PlanAgain) => sent = Sent::Disturbed,
-                Ok(Verdict::Final) => return Err(self.refused(command, refusal).await),
-                Err(error) => return Ok(Sent::Broken(error)),
+            match self.judge(&command, refusal.errno) {
+                Verdict::Done => self.already_done.push(command),
+                Verdict::Exists => self.existing.push((command, refusal)),
+                Verdict::PlanAgain => sent = Sent::Disturbed,
+                Verdict::Final => return Err(self.refused(command, refusal).await),
             }
         }
         Ok(sent)
@@ -368,39 +436,68 @@ where
         StopReason::Refused(Box::new(RefusedCommand { command, refusal, cause }))
     }
 
-    /// What a refusal means. Each service is asked for once, after the refusals of a datagram.
-    async fn judge(
-        &mut self,
-        command: &Command,
-        errno: Errno,
-        asked: &mut HashMap<ServiceKey, Option<TableEntry>>,
-    ) -> Result<Verdict, Error> {
-        let when = |is_done| if is_done { Verdict::Done } else { Verdict::PlanAgain };
-        Ok(match (command, errno) {
+    /// Compares what exists with what was to be added. Each service is asked for once.
+    async fn compare_existing(&mut self) -> Result<Sent, StopReason> {
+        let mut compared = Sent::All;
+        let existing = std::mem::take(&mut self.existing);
+        for about_one in existing.chunk_by(|(one, _), (next, _)| one.service_key() == next.service_key()) {
+            let (entry, daemons) = match self.ask_about(&about_one[0].0).await {
+                Ok(replied) => replied,
+                Err(error) => return Ok(Sent::Broken(error)),
+            };
+            let mut paced = self.session.paced();
+            for (command, refusal) in about_one {
+                paced.step(1).await;
+                let is_done = match (command, &entry) {
+                    (Command::StartDaemon(wanted), _) => daemons.iter().any(|running| is_as_wanted(running, wanted)),
+                    (_, Some(entry)) => self.change.is_as_desired(command, entry, &mut paced).await,
+                    (_, None) => false,
+                };
+                if is_done {
+                    self.already_done.push(*command);
+                } else if self.change.planner.leaves_others()
+                    && matches!(command, Command::AddService(_))
+                    && entry.is_some()
+                {
+                    return Err(self.refused(*command, *refusal).await);
+                } else {
+                    compared = Sent::Disturbed;
+                }
+            }
+        }
+        Ok(compared)
+    }
+
+    /// What is there of what this command was to add: its service, or the sync daemons.
+    async fn ask_about(&mut self, command: &Command) -> Result<(Option<TableEntry>, Vec<Daemon>), Error> {
+        Ok(match command.service_key() {
+            Some(key) => (ask(self.session, &key).await?, Vec::new()),
+            None => (None, self.session.daemons().await?),
+        })
+    }
+
+    /// What a refusal means.
+    fn judge(&mut self, command: &Command, errno: Errno) -> Verdict {
+        match (command, errno) {
             (Command::DeleteService(_) | Command::StopDaemon(_), Errno::ESRCH) => Verdict::Done,
             (Command::DeleteDestination(..), Errno::ENOENT) => Verdict::Done,
             // Its service is gone, too: that may matter.
-            (Command::DeleteDestination(key, _), Errno::ESRCH) => when(self.change.desired.service(key).is_none()),
-            (Command::AddService(_) | Command::AddDestination(..), Errno::EEXIST) => {
-                let Some(key) = command.service_key() else { return Ok(Verdict::Final) };
-                let entry = match asked.entry(key) {
-                    Entry::Occupied(asked) => asked.into_mut(),
-                    Entry::Vacant(place) => place.insert(ask(self.session, &key).await?),
-                };
-                match command {
-                    _ if self.is_as_desired(command, key, entry.as_ref()) => Verdict::Done,
-                    Command::AddService(_) if entry.is_some() && self.change.planner.leaves_others() => Verdict::Final,
-                    _ => Verdict::PlanAgain,
-                }
+            (Command::DeleteDestination(key, _), Errno::ESRCH) if self.change.desired.service(key).is_none() => {
+                Verdict::Done
             }
-            (Command::StartDaemon(wanted), Errno::EEXIST) => {
-                when(self.session.daemons().await?.iter().any(|running| is_as_wanted(running, wanted)))
+            (Command::AddService(_) | Command::AddDestination(..) | Command::StartDaemon(_), Errno::EEXIST) => {
+                Verdict::Exists
             }
-            (Command::EditService(_), Errno::ESRCH) => Verdict::PlanAgain,
-            (Command::AddDestination(..) | Command::EditDestination(..), Errno::ESRCH | Errno::ENOENT) => {
-                Verdict::PlanAgain
-            }
-            // A sync daemon and destinations of the other family exclude each other; either may be another writer's.
+            (
+                Command::EditService(_)
+                | Command::AddDestination(..)
+                | Command::EditDestination(..)
+                | Command::DeleteDestination(..),
+                Errno::ESRCH,
+            )
+            | (Command::AddDestination(..) | Command::EditDestination(..), Errno::ENOENT) => Verdict::PlanAgain,
+            // A sync daemon and destinations of the other family exclude each other; either may be
+            // another writer's.
             (Command::StartDaemon(_), Errno::EINVAL) => self.suspect(command, errno),
             (Command::AddDestination(key, destination), Errno::EINVAL)
                 if Family::of(destination.address.ip()) != key.family() =>
@@ -408,62 +505,104 @@ where
                 self.suspect(command, errno)
             }
             _ => Verdict::Final,
-        })
+        }
     }
 
     fn suspect(&mut self, command: &Command, errno: Errno) -> Verdict {
         if self.suspected.insert((*command, errno)) { Verdict::PlanAgain } else { Verdict::Final }
     }
+}
 
-    /// Would the planner leave an entry that another writer has made as it is? Destinations that are still to be added count as there.
-    fn is_as_desired(&self, added: &Command, key: ServiceKey, present: Option<&TableEntry>) -> bool {
-        let Some(present) = present else { return false };
-        let mut there = Table::new();
-        there.adopt(present.clone());
-        let plan = self.change.planner.clone().only_services().plan(&there, &self.change.desired.with_only([key]));
-        !plan.commands().iter().any(|command| match (added, command) {
-            (Command::AddService(_), Command::AddDestination(..)) => false,
-            (Command::AddService(_), _) => true,
-            (
-                Command::AddDestination(_, added),
-                Command::AddDestination(_, missing) | Command::EditDestination(_, missing),
-            ) => added.address == missing.address,
-            _ => false,
-        })
-    }
-
-    /// Is a service configured neither as it was before nor as it is desired, so that another writer made it?
-    fn is_others(&self, present: &TableEntry) -> bool {
-        let key = present.service().key();
-        let Change { before, desired, .. } = self.change;
-        let mut known = [before, desired].into_iter().filter_map(|table| table.service(&key));
-        !known.any(|entry| entry.service() == present.service())
-    }
-
-    /// Does the command edit or delete a destination that is neither as it was before nor as it is desired, so that another
-    /// writer made it?
-    fn takes_from_others(&self, command: &Command, present: &TableEntry) -> bool {
-        let Change { before, desired, planner, .. } = self.change;
-        let key = present.service().key();
-        let is_others = |present: &DestinationState| {
-            let known = [before, desired].into_iter().filter_map(|table| table.service(&key));
-            let known = known.filter_map(|entry| entry.destination(&present.destination.address));
-            !planner.is_one_of(&present.destination, known.map(|state| &state.destination))
-        };
-        match command {
-            Command::DeleteService(_) => present.destinations().any(is_others),
-            Command::EditDestination(_, Destination { address: at, .. }) | Command::DeleteDestination(_, at) => {
-                present.destination(at).is_some_and(is_others)
-            }
+impl ChangeRef<'_> {
+    /// Would the planner leave an entry that another writer has made as it is? Destinations that
+    /// are still to be added count as there.
+    async fn is_as_desired<P: Pace>(&self, added: &Command, present: &TableEntry, paced: &mut Paced<'_, P>) -> bool {
+        match added {
+            Command::AddService(service) => match self.desired.service(&service.key()) {
+                Some(wanted) => self.planner.only_adds_to(present, wanted, paced).await,
+                None => false,
+            },
+            Command::AddDestination(_, wanted) => present
+                .destination(&wanted.address)
+                .is_some_and(|state| self.planner.leaves(&state.destination, wanted)),
             _ => false,
         }
     }
+
+    /// Is one of these commands about an entry that another writer made?
+    async fn is_about_others<P: Pace>(&self, plan: &Plan, present: &Table, paced: &mut Paced<'_, P>) -> bool {
+        for command in plan.commands() {
+            paced.step(1).await;
+            let Some(entry) = command.service_key().and_then(|key| present.service(&key)) else { continue };
+            if self.is_others(entry) || self.takes_from_others(std::slice::from_ref(command), entry, paced).await {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// What this service was before, and what it is desired to be.
+    fn known(&self, key: &ServiceKey) -> impl Iterator<Item = &TableEntry> {
+        [self.before, self.desired].into_iter().filter_map(|table| table.service(key))
+    }
+
+    /// Is a service configured neither as it was before nor as it is desired, so that another
+    /// writer made it?
+    fn is_others(&self, present: &TableEntry) -> bool {
+        self.known(&present.service().key()).all(|entry| entry.service() != present.service())
+    }
+
+    /// Does one of these commands edit or delete a destination of this service that is neither as
+    /// it was before nor as it is desired, so that another writer made it?
+    async fn takes_from_others<P: Pace>(
+        &self,
+        commands: &[Command],
+        present: &TableEntry,
+        paced: &mut Paced<'_, P>,
+    ) -> bool {
+        let key = present.service().key();
+        let is_others = |state: &DestinationState| {
+            let known = self.known(&key).filter_map(|entry| entry.destination(&state.destination.address));
+            !self.planner.is_one_of(&state.destination, known.map(|state| &state.destination))
+        };
+        for command in commands {
+            paced.step(1).await;
+            match command {
+                Command::DeleteService(_) => {
+                    for state in present.destinations() {
+                        paced.step(1).await;
+                        if is_others(state) {
+                            return true;
+                        }
+                    }
+                }
+                Command::EditDestination(_, Destination { address: at, .. }) | Command::DeleteDestination(_, at)
+                    if present.destination(at).is_some_and(is_others) =>
+                {
+                    return true;
+                }
+                _ => {}
+            }
+        }
+        false
+    }
 }
 
-/// A single service with its destinations, as it is now. Not being in a dump would prove nothing.
+/// A single service with its destinations, as it is now. A dump may leave out what is there.
 pub(super) async fn ask<C: Transport>(session: &mut Session<C>, key: &ServiceKey) -> Result<Option<TableEntry>, Error> {
-    // By netlink: the older interface hides destinations of the other family, and counts them before it lists the rest.
+    // With statistics it is read by netlink: getsockopt hides destinations of the other family.
     session.entry(key, Detail::Statistics).await
+}
+
+/// The refusal to expect if the entry of this command is not among the present ones.
+fn missing(command: &Command, present: &Table) -> Option<Errno> {
+    let Some(entry) = present.service(&command.service_key()?) else { return Some(Errno::ESRCH) };
+    match command {
+        Command::EditDestination(_, Destination { address: at, .. }) | Command::DeleteDestination(_, at) => {
+            entry.destination(at).is_none().then_some(Errno::ENOENT)
+        }
+        _ => None,
+    }
 }
 
 /// Does the table hold what the command makes?
@@ -483,7 +622,7 @@ fn is_carried_out(command: &Command, table: &Table) -> bool {
     }
 }
 
-/// The same for a command about one service: does the service show what the command makes?
+/// Does this service show what the command about it makes?
 pub(super) fn is_made(command: &Command, entry: Option<&TableEntry>) -> bool {
     match command {
         Command::AddService(service) | Command::EditService(service) => {

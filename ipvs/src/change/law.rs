@@ -1,5 +1,5 @@
-//! The law of changes: whatever another writer does, at every point of a change, none of its acknowledged work is lost unless the
-//! desired state asks for it, and what is reported is true.
+//! The law of changes: whatever another writer does, at every point of a change, none of its
+//! acknowledged work is lost unless the desired state asks for it, and what is reported is true.
 //!
 //! `IPVS_LAW_CASES=20000 cargo test --release -p linux-ipvs --lib change::law` for a long run.
 
@@ -31,7 +31,8 @@ const CHANGE: usize = 0;
 enum Act {
     /// Anything.
     Any(Command),
-    /// Something about the service or destination that the next datagram is about: which of its requests, and what.
+    /// Something about the service or destination that the next datagram is about: which of its
+    /// requests, and what.
     Meddle(usize, Meddling),
 }
 
@@ -279,7 +280,8 @@ struct Touch {
 
 type History = BTreeMap<EntryKey, Vec<Touch>>;
 
-/// Goes through what happened in order. Checks each step of the change against what another writer did before it.
+/// Goes through what happened in order. Checks each step of the change against what another writer
+/// did before it.
 fn replay(
     case: &Case,
     events: &[(usize, Event)],
@@ -324,7 +326,8 @@ fn replay(
         if let (Who::Forward, true, Some(service)) = (who, case.leaves_others, command.service_key()) {
             let taken = match command {
                 Command::AddService(_) => Vec::new(),
-                // Where another writer has just made the service, what is sent with it arrives, and is undone.
+                // Where another writer has just made the service, what is sent with it arrives, and
+                // is undone.
                 Command::AddDestination(..) if !is_own(&EntryKey::service(service)) => Vec::new(),
                 Command::AddDestination(..) => vec![EntryKey::service(service)],
                 _ => touched.iter().copied().chain([EntryKey::service(service)]).collect(),
@@ -387,7 +390,8 @@ fn replay(
                         .iter()
                         .rposition(|(socket, event)| *socket == CHANGE && *event == Event::AskedService(key.service));
                     let in_window = creation.zip(asked).is_some_and(|(creation, asked)| creation.at > asked);
-                    // What another writer makes again exactly as the undo had made it can't be told from that.
+                    // What another writer makes again exactly as the undo had made it can't be
+                    // distinguished from that.
                     let is_alike = of_service.iter().filter(|touch| touch.who == Who::Undo).any(|touch| {
                         creation.is_some_and(|creation| touch.at < creation.at && touch.after == creation.after)
                     });
@@ -441,7 +445,7 @@ fn judge(
         Ok(applied) => applied.commands.clone(),
         Err(error) => [&error.report.applied[..], &error.report.undone[..]].concat(),
     };
-    prop_assert_eq!(&own, &reported, "what was from_kernel out is not what is reported");
+    prop_assert_eq!(&own, &reported, "what was carried out is not what is reported");
     let forward = match result {
         Ok(applied) => applied.commands.len(),
         Err(error) => error.report.applied.len(),
@@ -484,11 +488,12 @@ fn judge(
                 |key: &EntryKey| error.report.kept.iter().any(|kept| entry_of(&kept.command).as_ref() == Some(key));
             for (key, touches) in &history {
                 let last = touches.last().unwrap();
-                // A service that another writer made again is its own, with what it has and has not.
+                // A service that another writer made again is its own, with what it has and has
+                // not.
                 let service = history.get(&EntryKey::service(key.service)).into_iter().flatten();
                 let others = touches.iter().chain(service).any(|touch| touch.who == Who::Other);
                 if last.who == Who::Forward && last.after.is_some() && !initial.contains_key(key) {
-                    prop_assert!(is_kept(key), "{key} is left, and nobody is told");
+                    prop_assert!(is_kept(key), "{key} is left, and not reported");
                 }
                 if !others && !is_kept(key) {
                     prop_assert_eq!(end.get(key), initial.get(key), "{} is not as it was", key);

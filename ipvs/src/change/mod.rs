@@ -1,6 +1,7 @@
-//! Bringing a director from one table to another among other writers, or undoing what was done.
+//! Changing a director from one table to another while other programs change it, too.
 //!
-//! `engine.rs` makes the attempts, `undo.rs` takes back, `outcome.rs` has what callers get to see.
+//! `engine.rs` makes the attempts, `undo.rs` undoes them, `outcome.rs` has progress, results and
+//! errors.
 
 mod engine;
 mod outcome;
@@ -20,43 +21,59 @@ use crate::command::Command;
 use crate::session::{NoTasks, Pace, Paced, Session, Transport, block_on_ready};
 use crate::table::Table;
 
-/// A change from one table to another, planned and tried out, but not yet made.
+/// A change from one table to another: planned and tried out, not yet made.
 ///
-/// The kernel has no transactions, no locks and no compare-and-swap, and other programs may add, edit and delete the same entries at
-/// any moment. This is what [`apply`](Self::apply), [`apply_with`](Self::apply_with) and
-/// [`Client::reconcile`](crate::Client::reconcile) promise then:
+/// The kernel has no transactions, no locks and no compare-and-swap, and other programs may add,
+/// edit and delete the same entries at any moment. This is what [`apply`](Self::apply),
+/// [`apply_with`](Self::apply_with) and [`Client::reconcile`](crate::Client::reconcile) promise
+/// then:
 ///
-/// - **Refusals that can be foreseen** are found by [`prepare`](Self::prepare), before anything is sent.
-/// - **Done already is done.** A service or a destination that is refused because it exists is asked for, alone: if it is as desired,
-///   that command counts as done. So does the deletion of what is gone, and the stop of a daemon that does not run. Nothing of this is
-///   this change's own work, and it is never undone.
-/// - **It converges instead of fighting.** If another writer made a difference that matters, the table is read and the change planned
-///   again. There is another attempt as long as less differs than ever before, or else up to 5 times, and at most 20 attempts. After
-///   that the change stops with [`StopReason::Contended`], and [`ChangeReport::remaining`](crate::change::ChangeReport::remaining) holds what still differed.
-/// - **A refusal that no other writer caused** (a scheduler that the kernel lacks, no permission, no memory) stops it at once.
-/// - **Undo touches only what the kernel acknowledged to this change.** For each such command the entry is asked for, and the command
-///   is taken back only if the entry is still exactly as this change left it: an added service or destination is deleted, an edited one
-///   gets its former values (or is reported, if another writer has changed other values of it), a deleted one comes back if it is absent (a service with its destinations). A service that this change
-///   added stays if it has a destination that this change did not add. What another writer has changed since is left as it is.
-///   A destination that was added stays, too, if those before it can't come back and the service would have no usable one.
-/// - **What is reported is what was done**: [`Applied`] and [`ChangeError`] hold the commands that the kernel carried out, in order,
-///   and what stays although it should have been undone. A command whose acknowledgement was lost is never undone: the table tells
-///   whether it may have been carried out, and then it is reported.
-/// - Before the deletions begin, everything that is to be there is there; what another writer adds while deletions are under way stays
-///   unless the desired state excludes it.
+/// - **Refusals that can be foreseen** are found by [`prepare`](Self::prepare), before anything is
+///   sent.
+/// - **Done already is done.** A service or a destination that is refused because it exists is
+///   asked for, alone: if it is as desired, that command counts as done. So does the deletion of
+///   what is gone, and the stop of a daemon that does not run. Nothing of this is this change's own
+///   work, and it is never undone.
+/// - **It converges instead of fighting.** If another writer made a difference that matters, the
+///   table is read and the change planned again. There is another attempt as long as less differs
+///   than ever before, or else up to 5 times, and at most 20 attempts. After that the change stops
+///   with [`StopReason::Contended`], and
+///   [`ChangeReport::remaining`](crate::change::ChangeReport::remaining) holds what still differed.
+/// - **A refusal that no other writer caused** (a scheduler that the kernel lacks, no permission,
+///   no memory) stops it at once.
+/// - **Undo touches only what the kernel acknowledged to this change.** For each such command the
+///   entry is asked for, and the command is taken back only if the entry is still exactly as this
+///   change left it: an added service or destination is deleted, an edited one gets its former
+///   values (or is reported, if another writer has changed other values of it), a deleted one comes
+///   back if it is absent (a service with its destinations). A service that this change added stays
+///   if it has a destination that this change did not add. What another writer has changed since is
+///   left as it is. A destination that was added stays, too, if those before it can't come back and
+///   the service would have no usable one.
+/// - **What is reported is what was done**: [`Applied`] and [`ChangeError`] hold the commands that
+///   the kernel carried out, in order, and what stays although it should have been undone. A
+///   command whose acknowledgement was lost is never undone: the table shows whether it may have
+///   been carried out, and then it is reported.
+/// - Before the deletions begin, everything that is to be there is there; what another writer adds
+///   while deletions are under way stays unless the desired state excludes it.
 ///
 /// Two windows remain, as the kernel offers no way to close them:
 ///
-/// - Between the question for an entry and the command that depends on the answer there is one send. What another writer does to the
-///   same entry in just that time is overwritten. This is so for the undo, for weights that are kept
-///   ([`Planner::keep_weights`]), for limited deletions ([`Planner::only_these_deletions`], [`Planner::max_deletions`]), and for all
-///   commands about services if the planner is [an owner's](crate::owners::Ledger::restrict): what another program has made of such a
-///   service, or of a destination that is to be edited or deleted, since the table was read is then left alone, and the change stops.
-///   A service that another program deleted and made again with
-///   the same configuration can't be told from the former one. An owner's destinations that are sent together with their service go to
-///   another program's service if that takes its place in just that time, or if it was made since the reading: then they are undone.
-/// - All other edits and deletions overwrite what another writer made of the entry after the table was read: the desired state asks for
-///   that, and undo restores what was read.
+/// - Between the question for an entry and the command that depends on the reply there is one send.
+///   For a service with more destinations than one send has commands, a reply is relied on for as
+///   many commands as it had entries: asking more often would take longer than sending. What
+///   another writer does to the same entry in just that time is overwritten. This is so for the
+///   undo, for weights that are kept ([`Planner::keep_weights`]), for limited deletions
+///   ([`Planner::only_these_deletions`], [`Planner::max_deletions`]), and for all commands about
+///   services if the planner is [an owner's](crate::owners::Ledger::restrict): what another program
+///   has made of such a service, or of a destination that is to be edited or deleted, since the
+///   table was read is then left alone, and the change stops. Nothing is sent about an entry that
+///   the reply does not have: the change is planned again. A service that another program deleted
+///   and made again with the same configuration can't be distinguished from the former one. An
+///   owner's destinations that are sent together with their service go to another program's service
+///   if that takes its place in just that time, or if it was made since the reading: then they are
+///   undone.
+/// - All other edits and deletions overwrite what another writer made of the entry after the table
+///   was read: the desired state asks for that, and undo restores what was read.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -80,10 +97,11 @@ pub struct Change {
 }
 
 impl Change {
-    /// Plans the change from `before`, which was just read, to `desired`, and tries it on a copy of what it is about.
+    /// Plans the change from `before`, which was just read, to `desired`, and tries it on a copy of
+    /// what it is about.
     ///
-    /// What `before` does not know of its kernel is left to the kernel to refuse, unless it was asked before:
-    /// [`Client::probe`](crate::Client::probe).
+    /// What `before` does not know of its kernel is left to the kernel to refuse, unless it was
+    /// asked before: [`Client::probe`](crate::Client::probe).
     ///
     /// # Errors
     /// All refusals that can be foreseen.
@@ -93,7 +111,7 @@ impl Change {
         Ok(Change { before, desired, planner, plan })
     }
 
-    /// What it will do, if no other writer changes the director meanwhile.
+    /// What it will do if no other writer changes the director meanwhile.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -115,8 +133,18 @@ impl Change {
         hook: impl FnMut(Phase) -> Result<(), String>,
         on_progress: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Applied, ChangeError> {
-        Engine::new(self, session, hook, on_progress).run().await
+        let Change { before, desired, planner, plan } = self;
+        Engine::new(ChangeRef { before, desired, planner, plan }, session, hook, on_progress).run().await
     }
+}
+
+/// A [`Change`] of borrowed tables: a copy of large ones would take long between two yields.
+#[derive(Clone, Copy)]
+struct ChangeRef<'c> {
+    before: &'c Table,
+    desired: &'c Table,
+    planner: &'c Planner,
+    plan: &'c Plan,
 }
 
 /// Brings the director to the desired table, for every client.
@@ -129,9 +157,9 @@ pub(crate) async fn reconcile<C: Transport>(
     let plan = planner.plan_paced(&before, desired, &mut session.paced()).await;
     session.probe(&mut before, plan.commands()).await?;
     try_out(&before, &plan, &mut session.paced()).await?;
-    let change = Change { before, desired: desired.clone(), planner: planner.clone(), plan };
-    let applied = change.apply_over(session, |_| Ok(()), |_| ControlFlow::Continue(())).await;
-    session.paced().discard(change.before).await;
+    let change = ChangeRef { before: &before, desired, planner, plan: &plan };
+    let applied = Engine::new(change, session, |_| Ok(()), |_| ControlFlow::Continue(())).run().await;
+    session.paced().discard(before).await;
     Ok(applied?)
 }
 
@@ -146,7 +174,6 @@ async fn try_out<P: Pace>(before: &Table, plan: &Plan, paced: &mut Paced<'_, P>)
         paced.step(1).await;
         match table.explain(command) {
             Some(cause) => refusals.push((*command, cause)),
-            // Nothing is against it.
             None => drop(table.apply(command)),
         }
     }
@@ -154,11 +181,17 @@ async fn try_out<P: Pace>(before: &Table, plan: &Plan, paced: &mut Paced<'_, P>)
     if refusals.is_empty() { Ok(()) } else { Err(Rejected { refusals }) }
 }
 
-/// As much of the table as decides over these commands, so that a small change of a large table costs little.
+/// As much of the table as decides over these commands, so that a small change of a large table
+/// costs little.
 async fn copy_for<P: Pace>(plan: &Plan, table: &Table, paced: &mut Paced<'_, P>) -> Table {
     // A daemon can't start beside certain destinations, whichever service they are of.
     if plan.commands().iter().any(|command| matches!(command, Command::StartDaemon(_))) {
-        return table.clone();
+        let mut copy = table.without_services();
+        for entry in table.services() {
+            paced.step(1).await;
+            copy.adopt(entry.clone());
+        }
+        return copy;
     }
     let mut copy = table.without_services();
     // The service that is deleted first stands last, so that no other one has to move up.
@@ -179,3 +212,6 @@ mod law;
 
 #[cfg(test)]
 mod fault_tests;
+
+#[cfg(test)]
+mod question_tests;

@@ -63,12 +63,14 @@ impl fmt::Display for Phase {
 pub struct Applied {
     /// The commands that the kernel carried out, in order, in all attempts.
     pub commands: Vec<Command>,
-    /// Commands that another writer had made needless before they arrived: the entry was as desired already, or gone.
+    /// Commands that another writer had made needless before they arrived: the entry was as desired
+    /// already, or gone.
     pub already_done: Vec<Command>,
-    /// Commands whose acknowledgement was lost, and which the table shows as carried out, by this change or another writer.
+    /// Commands whose acknowledgement was lost, and which the table shows as carried out, by this
+    /// change or another writer.
     pub unacknowledged: Vec<Command>,
-    /// How many attempts it took: more than one if another writer changed the same entries meanwhile, or if a reply was lost; 0 if
-    /// everything was as desired.
+    /// How many attempts it took: more than one if another writer changed the same entries
+    /// meanwhile, or if a reply was lost; 0 if everything was as desired.
     pub attempts: usize,
 }
 
@@ -96,8 +98,8 @@ pub struct Rejected {
 }
 
 fn first(refusals: &[(Command, Cause)]) -> String {
-    let told = |(command, cause): &(Command, Cause)| format!(", the first is `{command}`: {cause}");
-    refusals.first().map(told).unwrap_or_default()
+    let describe = |(command, cause): &(Command, Cause)| format!(", the first is `{command}`: {cause}");
+    refusals.first().map(describe).unwrap_or_default()
 }
 
 /// A [`Change`](crate::change::Change) that was not made.
@@ -122,7 +124,8 @@ pub struct ChangeError {
     pub report: Box<ChangeReport>,
 }
 
-/// What a [`Change`](crate::change::Change) that was not made has done: part of each [`ChangeError`].
+/// What a [`Change`](crate::change::Change) that was not made has done: part of each
+/// [`ChangeError`].
 ///
 /// ```
 /// fn log(report: &ipvs::change::ChangeReport) {
@@ -140,9 +143,11 @@ pub struct ChangeReport {
     pub undone: Vec<Command>,
     /// What this change did, or may have done, that was not undone, and why.
     pub kept: Vec<Kept>,
-    /// Why the hook could not undo its own work, if that stays: see [`Change::apply_with`](crate::change::Change::apply_with).
+    /// Why the hook could not undo its own work, if that stays: see
+    /// [`Change::apply_with`](crate::change::Change::apply_with).
     pub hook: Option<String>,
-    /// With [`StopReason::Contended`]: the commands that would still have been needed when the table was last read, before the undo.
+    /// With [`StopReason::Contended`]: the commands that would still have been needed when the
+    /// table was last read, before the undo.
     pub remaining: Vec<Command>,
     /// How many attempts were made.
     pub attempts: usize,
@@ -174,7 +179,8 @@ pub enum KeptReason {
     Changed,
     /// The service has a destination that this change did not add.
     InUse,
-    /// The kernel's reply was lost, and the entry is as the command makes it: it may be another writer's.
+    /// The kernel's reply was lost, and the entry is as the command makes it: it may be another
+    /// writer's.
     Unacknowledged,
     /// Without it the service would have no usable destination: others were not brought back.
     LastUsable,
@@ -207,9 +213,9 @@ impl fmt::Display for KeptReason {
 pub struct RefusedCommand {
     /// The command.
     pub command: Command,
-    /// What the kernel answered.
+    /// The kernel's refusal.
     pub refusal: Refusal,
-    /// Why, as far as the kernel's table tells.
+    /// The cause, if the kernel's table shows one.
     pub cause: Option<Cause>,
 }
 
@@ -223,7 +229,8 @@ impl fmt::Display for RefusedCommand {
     }
 }
 
-/// Why a [`Change`](crate::change::Change) may not delete what it would have to: the limits of its [`Planner`](crate::change::Planner).
+/// Why a [`Change`](crate::change::Change) may not delete what it would have to: the limits of its
+/// [`Planner`](crate::change::Planner).
 ///
 /// ```
 /// let error = ipvs::change::DeletionsError::TooMany { services: 4, destinations: 31, limit: 10 };
@@ -242,7 +249,8 @@ pub enum DeletionsError {
         /// How many services and destinations may be deleted together.
         limit: usize,
     },
-    /// A service that is not among [`Planner::approved_deletions`](crate::change::Planner::approved_deletions).
+    /// A service that is not among
+    /// [`Planner::approved_deletions`](crate::change::Planner::approved_deletions).
     #[error("{0} would be deleted, and that was not approved")]
     NotApproved(ServiceKey),
 }
@@ -267,7 +275,7 @@ pub enum StopReason {
     Interrupted,
     /// The hook failed.
     Hook(String),
-    /// The conversation with the kernel failed.
+    /// The exchange with the kernel failed.
     Failed(Error),
 }
 
@@ -294,11 +302,13 @@ impl fmt::Display for StopReason {
 pub enum DirectorState {
     /// The kernel carried out nothing of it.
     Untouched,
-    /// Nothing that this change made is left: each entry that it touched is as before, or as another writer has made it since.
-    /// Destinations that had been deleted for a moment have counters of 0.
+    /// Nothing that this change made is left: each entry that it touched is as before, or as
+    /// another writer has made it since. Destinations that had been deleted for a moment have
+    /// counters of 0.
     Undone,
-    /// Part of the change, or of what the hook did, stays: [`ChangeReport::kept`] and [`ChangeReport::hook`] say what, and why. No service
-    /// that is there has lost its last usable destination by it, and it can be planned and applied again.
+    /// Part of the change, or of what the hook did, stays: [`ChangeReport::kept`] and
+    /// [`ChangeReport::hook`] say what, and why. No service that is there has lost its last usable
+    /// destination by it, and it can be planned and applied again.
     Partial,
     /// The kernel could not be asked. As before, or as desired, or between.
     Unknown,

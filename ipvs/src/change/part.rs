@@ -8,7 +8,8 @@ use crate::timeouts::Timeouts;
 use crate::wire::Detail;
 
 impl<C: Transport> Session<C> {
-    /// As much of the table as decides what `planner` does to make it as desired; what was not read is not in it, or `None`.
+    /// As much of the table as decides what `planner` does to make it as desired; what was not read
+    /// is not in it, or `None`.
     pub(crate) async fn table_for(&mut self, planner: &Planner, desired: &Table) -> Result<Table, Error> {
         let Some(part) = planner.part_of(desired) else { return self.table(Detail::NoStatistics).await };
         let mut entries = Vec::with_capacity(part.services.len());

@@ -1,4 +1,4 @@
-//! The way from one table to another: the fewest commands, in an order that loses nobody's connections.
+//! The fewest commands that turn one table into another, in an order that keeps services usable.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -30,13 +30,13 @@ pub fn plan(current: &Table, desired: &Table) -> Plan {
 
 /// Commands that lead from one table to another, in order.
 ///
-/// There is one for each service, destination or sync daemon that is missing, different or left over (two for a daemon that is
-/// different), and one for all timeouts; what is as desired is not touched, so that its connections and counters stay. Statistics
-/// are no part of what is compared.
+/// There is one for each service, destination or sync daemon that is missing, different or left
+/// over (two for a daemon that is different), and one for all timeouts; what is as desired is not
+/// touched, so that its connections and counters stay. Statistics are no part of what is compared.
 ///
-/// Additions come before edits, and edits before deletions. A service that has a usable destination (one whose weight is not
-/// 0) before and after the plan has one after each of its commands. There is no [`Command::Flush`] in a plan: it would also take
-/// what somebody else has just added.
+/// Additions come before edits, and edits before deletions. A service that has a usable destination
+/// (one whose weight is not 0) before and after the plan has one after each of its commands. There
+/// is no [`Command::Flush`] in a plan: it would also take what another program has just added.
 ///
 /// ```
 /// use ipvs::{Client, Table, change::Planner};
@@ -65,8 +65,8 @@ impl Plan {
         self.commands.is_empty()
     }
 
-    /// The commands in two parts: those after which every service can do at least what it could before, and those that take
-    /// destinations and services away.
+    /// The commands in two parts: those after which every service can do at least what it could
+    /// before, and those that take destinations and services away.
     ///
     /// The second may rely on all of the first: send it only when none of the first was refused.
     pub fn parts(&self) -> (&[Command], &[Command]) {
@@ -208,12 +208,15 @@ impl Planner {
         }
     }
 
-    /// Leaves the weights of destinations that are there as they are: another program, such as a health checker, sets them.
+    /// Leaves the weights of destinations that are there as they are: another program, such as a
+    /// health checker, sets them.
     ///
-    /// The kernel has no command that changes a destination and leaves its weight alone. Where anything else of a destination differs, a
-    /// [`Change`](crate::change::Change) therefore reads the service right before it sends the edit, and writes the weight that it finds. Only a
-    /// weight that is set between that answer and the edit, which is one system call, is overwritten. A [`Plan`] has the weight of the
-    /// table that it was made from.
+    /// The kernel has no command that changes a destination and leaves its weight alone. Where
+    /// anything else of a destination differs, a [`Change`](crate::change::Change) therefore reads
+    /// the service right before it sends the edit, and writes the weight that it finds. Only a
+    /// weight that is set between the reply and the edit is overwritten: see
+    /// [`Change`](crate::change::Change). A [`Plan`] has the weight of the table that it was made
+    /// from.
     #[must_use]
     pub fn keep_weights(self) -> Self {
         Planner { keep_weights: true, ..self }
@@ -231,11 +234,13 @@ impl Planner {
         Planner { deletions: Deletions::None, ..self }
     }
 
-    /// Of what is not desired, deletes only these services and destinations, such as those that a controller made before.
+    /// Of what is not desired, deletes only these services and destinations, such as those that a
+    /// controller made before.
     ///
-    /// A destination is deleted only if it is named itself; a service only if it is named, and each destination that it has is, too:
-    /// otherwise it stays, without the named ones. A [`Change`](crate::change::Change) asks for the service once more right before it deletes
-    /// it. Sync daemons that are not desired stay.
+    /// A destination is deleted only if it is named itself; a service only if it is named, and each
+    /// destination that it has is, too: otherwise it stays, without the named ones. A
+    /// [`Change`](crate::change::Change) asks for the service once more right before it deletes it.
+    /// Sync daemons that are not desired stay.
     ///
     /// ```
     /// use ipvs::{Command, Destination, Service, Table, change::{EntryKey, Planner}};
@@ -246,7 +251,7 @@ impl Planner {
     /// current.apply(&Command::AddDestination(key, Destination::new("192.0.2.12:0".parse()?)))?;
     /// let made = [EntryKey::service(key), EntryKey::destination(key, mine)];
     /// let plan = Planner::new().only_these_deletions(made).plan(&current, &Table::new());
-    /// assert_eq!(plan.commands(), [Command::DeleteDestination(key, mine)], "192.0.2.12 is somebody else's");
+    /// assert_eq!(plan.commands(), [Command::DeleteDestination(key, mine)], "192.0.2.12 is another program's");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
@@ -258,12 +263,14 @@ impl Planner {
         Planner { deletions: Deletions::These(Arc::new(entries.into_iter().map(plain).collect())), ..self }
     }
 
-    /// Does not let a [`Change`](crate::change::Change) delete more than this number of services and destinations.
+    /// Does not let a [`Change`](crate::change::Change) delete more than this number of services
+    /// and destinations.
     ///
-    /// All attempts of one change count together, and the destinations of a deleted service count, too: it is asked for once more right
-    /// before it is deleted. A deletion whose acknowledgement was lost counts if the table shows it as carried out. Before the limit would
-    /// be exceeded, the change stops with [`StopReason::Deletions`](crate::change::StopReason::Deletions). Plans are not limited, so that they show
-    /// what is wanted.
+    /// All attempts of one change count together, and the destinations of a deleted service count,
+    /// too: it is asked for once more right before it is deleted. A deletion whose acknowledgement
+    /// was lost counts if the table shows it as carried out. Before the limit would be exceeded,
+    /// the change stops with [`StopReason::Deletions`](crate::change::StopReason::Deletions). Plans
+    /// are not limited, so that they show what is wanted.
     ///
     /// ```
     /// use ipvs::{Client, Command, Service, Table, change::{DeletionsError, Planner, ReconcileError, StopReason}};
@@ -282,11 +289,13 @@ impl Planner {
         Planner { limits: DeletionLimits { most: Some(limit), ..self.limits }, ..self }
     }
 
-    /// Does not let a [`Change`](crate::change::Change) delete any service but these, which somebody has agreed to.
+    /// Does not let a [`Change`](crate::change::Change) delete any service but these, which an
+    /// operator has approved.
     ///
-    /// Unlike [`only_these_deletions`](Self::only_these_deletions), which leaves all others alone, this stops the change, with
-    /// [`StopReason::Deletions`](crate::change::StopReason::Deletions), before an attempt that would delete another service. Destinations of
-    /// services that stay are not concerned.
+    /// Unlike [`only_these_deletions`](Self::only_these_deletions), which leaves all others alone,
+    /// this stops the change, with [`StopReason::Deletions`](crate::change::StopReason::Deletions),
+    /// before an attempt that would delete another service. Destinations of services that stay are
+    /// not concerned.
     ///
     /// ```
     /// use ipvs::{Client, Service, Table, change::{DeletionsError, Planner, ReconcileError, StopReason}};
@@ -294,7 +303,7 @@ impl Planner {
     /// let mut director = Client::fake(Table::new());
     /// director.add_service(&Service::new(agreed))?;
     /// let planner = Planner::new().approved_deletions([agreed]);
-    /// director.add_service(&Service::new(other))?; // another program, after the question was answered
+    /// director.add_service(&Service::new(other))?; // another program, after the approval
     /// let Err(ReconcileError::Change(error)) = director.reconcile(&Table::new(), &planner) else { panic!("it is limited") };
     /// assert!(matches!(error.reason, StopReason::Deletions(DeletionsError::NotApproved(key)) if key == other));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -335,8 +344,8 @@ impl Planner {
         self.only_services().these_services(keys)
     }
 
-    /// Services for which this holds only; all others stay. Timeouts and sync daemons are not concerned: see
-    /// [`only_services`](Self::only_services).
+    /// Services for which this holds only; all others stay. Timeouts and sync daemons are not
+    /// concerned: see [`only_services`](Self::only_services).
     ///
     /// ```
     /// use ipvs::{Command, Service, ServiceKey, Table, change::Planner};
@@ -405,10 +414,12 @@ impl Planner {
         self.leaves_others
     }
 
-    /// Must the service be asked for right before this command, because what it is by then decides about the command?
+    /// Must the service be asked for right before this command, because what it is by then decides
+    /// about the command?
     pub(crate) fn guards(&self, command: &Command, reading: &Table) -> bool {
         match command {
-            // What its destinations are by then decides whether it may be deleted, and what an undo brings back.
+            // What its destinations are by then decides whether it may be deleted, and what an undo
+            // brings back.
             Command::DeleteService(_) => {
                 self.leaves_others
                     || self.keep_weights
@@ -447,11 +458,36 @@ impl Planner {
         known.any(|known| known.with_weight(weight(known)) == *present)
     }
 
+    /// Would plans leave a destination as it is that is there and desired?
+    pub(crate) fn leaves(&self, present: &Destination, wanted: &Destination) -> bool {
+        !self.edits || self.is_one_of(present, std::iter::once(wanted))
+    }
+
+    /// Would plans do no more to this service than add destinations?
+    pub(crate) async fn only_adds_to<P: Pace>(
+        &self,
+        present: &TableEntry,
+        wanted: &TableEntry,
+        paced: &mut Paced<'_, P>,
+    ) -> bool {
+        let mut steps = Steps::default();
+        self.plan_service(present, wanted, &mut steps, paced).await;
+        steps.edits.is_empty() && steps.retirements.is_empty() && steps.deletions.is_empty()
+    }
+
     /// May the service be deleted, with all its destinations?
-    pub(crate) fn may_delete_whole(&self, entry: &TableEntry) -> bool {
+    pub(crate) async fn may_delete_whole<P: Pace>(&self, entry: &TableEntry, paced: &mut Paced<'_, P>) -> bool {
+        if self.deletions == Deletions::All {
+            return true;
+        }
         let key = entry.service().key();
-        let destinations = entry.destinations().map(|state| EntryKey::destination(key, state.destination.address));
-        self.may_delete(&EntryKey::service(key)) && destinations.into_iter().all(|entry| self.may_delete(&entry))
+        for state in entry.destinations() {
+            paced.step(1).await;
+            if !self.may_delete(&EntryKey::destination(key, state.destination.address)) {
+                return false;
+            }
+        }
+        self.may_delete(&EntryKey::service(key))
     }
 
     fn may_delete(&self, entry: &EntryKey) -> bool {
@@ -462,20 +498,30 @@ impl Planner {
         }
     }
 
-    /// Those of the present destinations that are not wanted and may be deleted, newest first: the others need not move up.
-    fn delete_destinations(&self, present: &TableEntry, wanted: Option<&TableEntry>, steps: &mut Steps) {
+    /// Those of the present destinations that are not wanted and may be deleted, newest first: the
+    /// others need not move up.
+    async fn delete_destinations<P: Pace>(
+        &self,
+        present: &TableEntry,
+        wanted: Option<&TableEntry>,
+        steps: &mut Steps,
+        paced: &mut Paced<'_, P>,
+    ) {
         let key = present.service().key();
-        let addresses = present.destinations().rev().map(|state| state.destination.address);
-        let left_over = addresses
-            .filter(|at| wanted.is_none_or(|wanted| wanted.destination(at).is_none()))
-            .filter(|at| self.may_delete(&EntryKey::destination(key, *at)));
-        steps.deletions.extend(left_over.map(|at| Command::DeleteDestination(key, at)));
+        for at in present.destinations().rev().map(|state| state.destination.address) {
+            paced.step(1).await;
+            let is_wanted = wanted.is_some_and(|wanted| wanted.destination(&at).is_some());
+            if !is_wanted && self.may_delete(&EntryKey::destination(key, at)) {
+                steps.deletions.push(Command::DeleteDestination(key, at));
+            }
+        }
     }
 
     /// The commands that turn `current` into `desired`, as far as the restrictions let them.
     ///
-    /// What `desired` does not say about a sync daemon (`None`) may be anything. A restricted plan may hold commands that are
-    /// refused, if what it leaves is in their way: try it on a copy of `current`.
+    /// What `desired` does not say about a sync daemon (`None`) may be anything. A restricted plan
+    /// may hold commands that are refused, if what it leaves is in their way: try it on a copy of
+    /// `current`.
     pub fn plan(&self, current: &Table, desired: &Table) -> Plan {
         block_on_ready(self.plan_paced(current, desired, &mut Paced::new(&mut NoTasks)))
     }
@@ -489,27 +535,27 @@ impl Planner {
         }
         self.plan_daemons(current.daemons(), desired.daemons(), &mut steps);
         for wanted in desired.services() {
-            paced.step(wanted.work()).await;
+            paced.step(1).await;
             if !self.concerns(wanted) {
                 continue;
             }
             match current.service(&wanted.service().key()) {
-                None => steps.add_whole(wanted),
-                Some(present) => self.plan_service(present, wanted, &mut steps),
+                None => steps.add_whole(wanted, paced).await,
+                Some(present) => self.plan_service(present, wanted, &mut steps, paced).await,
             }
         }
         if self.deletions != Deletions::None {
             let left_over = |entry: &TableEntry| desired.service(&entry.service().key()).is_none();
             // Newest first: the others need not move up.
             for entry in current.services().rev() {
-                paced.step(entry.work()).await;
+                paced.step(1).await;
                 if !self.concerns(entry) || !left_over(entry) {
                     continue;
                 }
-                if self.deletions == Deletions::All || self.may_delete_whole(entry) {
+                if self.may_delete_whole(entry, paced).await {
                     steps.deletions.push(Command::DeleteService(entry.service().key()));
                 } else {
-                    self.delete_destinations(entry, None, &mut steps);
+                    self.delete_destinations(entry, None, &mut steps, paced).await;
                 }
             }
         }
@@ -556,8 +602,14 @@ impl Planner {
         self.deletions == Deletions::All
     }
 
-    fn plan_service(&self, present: &TableEntry, wanted: &TableEntry, steps: &mut Steps) {
-        if is_same(present, wanted) {
+    async fn plan_service<P: Pace>(
+        &self,
+        present: &TableEntry,
+        wanted: &TableEntry,
+        steps: &mut Steps,
+        paced: &mut Paced<'_, P>,
+    ) {
+        if is_same(present, wanted, paced).await {
             return;
         }
         let key = wanted.service().key();
@@ -565,6 +617,7 @@ impl Planner {
             steps.edits.push(Command::EditService(*wanted.service()));
         }
         for wanted in wanted.destinations().map(|state| &state.destination) {
+            paced.step(1).await;
             match present.destination(&wanted.address) {
                 None => steps.additions.push(Command::AddDestination(key, *wanted)),
                 Some(present) if self.edits => self.plan_destination(key, &present.destination, wanted, steps),
@@ -572,7 +625,7 @@ impl Planner {
             }
         }
         if self.deletions != Deletions::None {
-            self.delete_destinations(present, Some(wanted), steps);
+            self.delete_destinations(present, Some(wanted), steps, paced).await;
         }
     }
 
@@ -604,11 +657,22 @@ impl Planner {
     }
 }
 
-/// Are they configured alike, with destinations in the same order? Mostly they are, and then none need be looked up.
-fn is_same(present: &TableEntry, wanted: &TableEntry) -> bool {
-    let destinations = |entry| TableEntry::destinations(entry).map(|state| &state.destination);
-    present.is_shared_with(wanted)
-        || present.service() == wanted.service() && destinations(present).eq(destinations(wanted))
+/// Are they configured alike, with destinations in the same order? Mostly they are, and then none
+/// need be looked up.
+async fn is_same<P: Pace>(present: &TableEntry, wanted: &TableEntry, paced: &mut Paced<'_, P>) -> bool {
+    if present.is_shared_with(wanted) {
+        return true;
+    }
+    if present.service() != wanted.service() || present.work() != wanted.work() {
+        return false;
+    }
+    for (present, wanted) in present.destinations().zip(wanted.destinations()) {
+        paced.step(1).await;
+        if present.destination != wanted.destination {
+            return false;
+        }
+    }
+    true
 }
 
 /// May the scheduler choose it?
@@ -655,10 +719,13 @@ struct Steps {
 }
 
 impl Steps {
-    fn add_whole(&mut self, entry: &TableEntry) {
+    async fn add_whole<P: Pace>(&mut self, entry: &TableEntry, paced: &mut Paced<'_, P>) {
         self.additions.push(Command::AddService(*entry.service()));
         let key = entry.service().key();
-        self.additions.extend(entry.destinations().map(|state| Command::AddDestination(key, state.destination)));
+        for state in entry.destinations() {
+            paced.step(1).await;
+            self.additions.push(Command::AddDestination(key, state.destination));
+        }
     }
 
     fn into_plan(mut self) -> Plan {

@@ -1,17 +1,20 @@
-//! All pairs of tables with up to two services of up to two destinations, over a small set of values: each plan is right, minimal,
-//! and never leaves a service without a usable destination that has one before and after.
+//! All pairs of tables with up to two services of up to two destinations, over a small set of
+//! values: each plan is right, minimal, and never leaves a service without a usable destination
+//! that has one before and after.
 //!
-//! Minimal means: one command for each entry that differs, and none for any other. A destination that goes with its service is no
-//! entry of its own.
+//! Minimal means: one command for each entry that differs, and none for any other. A destination
+//! that goes with its service is no entry of its own.
 //!
-//! Each run of the tests takes a slice; `IPVS_ALL_TABLES=1 cargo test --release -p linux-ipvs --lib plan::exhaustive` takes all.
+//! Each run of the tests takes a slice; `IPVS_ALL_TABLES=1 cargo test --release -p linux-ipvs --lib
+//! plan::exhaustive` takes all.
 
 use std::collections::BTreeMap;
 
 use super::*;
 use crate::{Scheduler, Service, Weight};
 
-/// A service has a scheduler and destinations; a destination is absent, or has a weight and an upper threshold.
+/// A service has a scheduler and destinations; a destination is absent, or has a weight and an
+/// upper threshold.
 type Servers = [Option<(u32, u32)>; 2];
 type OneService = Option<(Scheduler, Servers)>;
 type Shape = [OneService; 2];

@@ -12,7 +12,7 @@ fn server(n: u8) -> Destination {
     Destination::new(([192, 0, 2, n], 80).into()).with_forwarding(Forwarding::Masquerade)
 }
 
-/// So many services of two destinations each: with 500, several datagrams.
+/// These services with two destinations each: 500 take several datagrams.
 fn table(services: impl IntoIterator<Item = u32>, weight: u32) -> Table {
     let mut table = Table::new();
     for n in services {
@@ -28,7 +28,8 @@ fn is_as(client: &mut Client, table: &Table) -> bool {
     crate::change::plan(&client.table().unwrap(), table).is_empty()
 }
 
-/// Makes the change from one to the other while `meddle` changes the same kernel at each step; returns what came of it.
+/// Makes the change from one to the other while `meddle` changes the same kernel at each step;
+/// returns what came of it.
 fn change(
     (from, to): (Table, Table),
     mut meddle: impl FnMut(&mut Client, Progress) -> ControlFlow<()>,
@@ -43,16 +44,16 @@ fn change(
 #[test]
 fn what_is_as_desired_is_left_alone() {
     let same = || table(1..=50, 1);
-    let mut heard = 0;
+    let mut calls = 0;
     let (made, _) = change((same(), same()), |_, _| {
-        heard += 1;
+        calls += 1;
         ControlFlow::Continue(())
     });
-    assert_eq!((made.unwrap(), heard), (Applied::default(), 0));
+    assert_eq!((made.unwrap(), calls), (Applied::default(), 0));
 }
 
 #[test]
-fn progress_is_told_from_nothing_to_all() {
+fn progress_is_reported_from_nothing_to_all() {
     let mut steps = Vec::new();
     let (made, mut client) = change((Table::new(), table(1..=500, 1)), |_, progress| {
         steps.push(progress);
@@ -107,16 +108,24 @@ fn what_another_writer_has_done_already_counts_as_done() {
 
 #[test]
 fn what_another_writer_made_different_is_planned_again() {
-    let mut is_first = true;
-    let (applied, mut client) = change((Table::new(), table(1..=300, 1)), |other, progress| {
-        if progress.done > 0 && std::mem::take(&mut is_first) {
-            other.add_service(&Service::new(key(299)).with_scheduler(crate::Scheduler::RR)).unwrap();
-            other.add_destination(&key(299), &server(13)).unwrap();
-        }
-        ControlFlow::Continue(())
-    });
-    assert_eq!(applied.unwrap().attempts, 2);
-    assert!(is_as(&mut client, &table(1..=300, 1)), "what is not desired goes");
+    let same = Service::new(key(299));
+    // Another scheduler; a destination that is not desired; one with another weight.
+    for (service, destination) in [
+        (same.with_scheduler(crate::Scheduler::RR), server(11)),
+        (same, server(13)),
+        (same, server(11).with_weight(Weight::new(7).unwrap())),
+    ] {
+        let mut is_first = true;
+        let (applied, mut client) = change((Table::new(), table(1..=300, 1)), |other, progress| {
+            if progress.done > 0 && std::mem::take(&mut is_first) {
+                other.add_service(&service).unwrap();
+                other.add_destination(&key(299), &destination).unwrap();
+            }
+            ControlFlow::Continue(())
+        });
+        assert_eq!(applied.unwrap().attempts, 2, "{service:?} {destination:?}");
+        assert!(is_as(&mut client, &table(1..=300, 1)), "what is not desired goes");
+    }
 }
 
 #[test]
@@ -125,7 +134,8 @@ fn a_writer_who_never_stops_leads_to_undoing() {
     let at = server(11).address;
     let (applied, mut client) = change((from.clone(), to), |other, progress| {
         if progress.phase != Phase::Undoing && progress.done == 0 {
-            // After each reading: takes away what was there, or adds what was not there, but differently.
+            // After each reading: takes away what was there, or adds what was not there, but
+            // differently.
             if other.delete_destination(&key(100), at).is_err() {
                 other.add_destination(&key(100), &server(11).with_weight(Weight::new(7).unwrap())).unwrap();
             }
@@ -204,7 +214,7 @@ fn a_refusal_for_good_stops_at_once_and_is_undone() {
 }
 
 #[test]
-fn what_can_be_foreseen_is_told_before_anything_is_sent() {
+fn foreseeable_refusals_are_reported_before_anything_is_sent() {
     let mut from = Table::new();
     from.apply(&Command::StartDaemon(crate::Daemon::new(crate::DaemonRole::Master, crate::InterfaceName::LOOPBACK)))
         .unwrap();
@@ -245,7 +255,7 @@ fn timeouts_and_daemons_are_undone_too() {
     assert!(is_as(&mut client, &from));
 }
 
-/// What is in the table, and which stages were heard, in the middle of a change from `from` to `to`.
+/// Makes a change. Returns each call of the hook, with the number of services then.
 fn around(
     from: Table,
     to: Table,
@@ -254,43 +264,43 @@ fn around(
     let mut client = Client::fake(from);
     let mut other = client.try_clone().unwrap();
     let change = Change::prepare(client.table().unwrap(), to, Planner::new()).unwrap();
-    let mut heard = Vec::new();
+    let mut calls = Vec::new();
     let mut hook = |phase| {
-        heard.push((phase, other.table().unwrap().services().len()));
+        calls.push((phase, other.table().unwrap().services().len()));
         if fail_at == Some(phase) { Err("no marks here".to_owned()) } else { Ok(()) }
     };
     let made = change.apply_with(&mut client, &mut hook, |_| ControlFlow::Continue(()));
-    (made, heard, client)
+    (made, calls, client)
 }
 
 #[test]
-fn in_the_middle_old_and_new_services_are_there() {
-    let (made, heard, _) = around(table(1..=20, 1), table(11..=30, 1), None);
+fn the_hook_is_called_when_old_and_new_services_are_there() {
+    let (made, calls, _) = around(table(1..=20, 1), table(11..=30, 1), None);
     assert!(made.is_ok());
-    assert_eq!(heard, [(Phase::Applying, 30)]);
-    let (made, heard, _) = around(table(1..=2, 1), table(1..=2, 1), None);
-    assert!(made.is_ok() && heard == [(Phase::Applying, 2)], "even if nothing else changes: {heard:?}");
+    assert_eq!(calls, [(Phase::Applying, 30)]);
+    let (made, calls, _) = around(table(1..=2, 1), table(1..=2, 1), None);
+    assert!(made.is_ok() && calls == [(Phase::Applying, 2)], "even if nothing else changes: {calls:?}");
 }
 
 #[test]
-fn a_middle_that_fails_undoes_all() {
-    let (made, heard, mut client) = around(table(1..=20, 1), table(11..=30, 1), Some(Phase::Applying));
+fn a_hook_that_fails_undoes_all() {
+    let (made, calls, mut client) = around(table(1..=20, 1), table(11..=30, 1), Some(Phase::Applying));
     let unmade = made.unwrap_err();
     assert_eq!(unmade.to_string(), "no marks here; what had been changed was undone");
-    assert_eq!(heard, [(Phase::Applying, 30)], "it has nothing to undo");
+    assert_eq!(calls, [(Phase::Applying, 30)], "it has nothing to undo");
     assert!(is_as(&mut client, &table(1..=20, 1)));
     let unmade = around(table(1..=2, 1), table(1..=1, 1), Some(Phase::Applying)).0.unwrap_err();
     assert_eq!(unmade.state, DirectorState::Untouched);
 }
 
 #[test]
-fn what_was_done_in_the_middle_is_undone_in_the_middle() {
+fn work_of_the_hook_is_undone_between_the_passes() {
     let mut client = Client::fake(table(1..=300, 1));
     let change = Change::prepare(client.table().unwrap(), table(301..=310, 1), Planner::new()).unwrap();
     let mut other = client.try_clone().unwrap();
-    let mut heard = Vec::new();
+    let mut calls = Vec::new();
     let mut hook = |phase| {
-        heard.push((phase, other.table().unwrap().services().len()));
+        calls.push((phase, other.table().unwrap().services().len()));
         Ok(())
     };
     // Some of the old services are deleted already.
@@ -299,12 +309,12 @@ fn what_was_done_in_the_middle_is_undone_in_the_middle() {
         _ => ControlFlow::Continue(()),
     });
     assert_eq!(made.unwrap_err().state, DirectorState::Undone);
-    assert_eq!(heard, [(Phase::Applying, 310), (Phase::Undoing, 310)]);
+    assert_eq!(calls, [(Phase::Applying, 310), (Phase::Undoing, 310)]);
     assert!(is_as(&mut client, &table(1..=300, 1)));
 }
 
-/// Before: service 1. Desired: service 2 instead. Another writer adds 2 just before the first command, and deletes 1 just before the
-/// next attempt or the deletion.
+/// Before: service 1. Desired: service 2 instead. Another writer adds 2 just before the first
+/// command, and deletes 1 just before the next attempt or the deletion.
 #[test]
 fn another_writer_with_the_same_aim_is_left_its_work() {
     let (made, mut client) = change((table([1], 1), table([2], 1)), |other, progress| {
@@ -323,7 +333,15 @@ fn another_writer_with_the_same_aim_is_left_its_work() {
     assert_eq!(made.unwrap().commands, [], "the other writer did it all");
 }
 
-/// Makes service 4 otherwise than desired, and two services that are not desired: the change is planned again.
+#[test]
+fn a_service_that_may_not_be_deleted_itself_stays() {
+    let named = [11, 12].map(|n| EntryKey::destination(key(1), server(n).address));
+    let plan = Planner::new().only_these_deletions(named).plan(&table([1], 1), &Table::new());
+    assert_eq!(plan.commands(), [12, 11].map(|n| Command::DeleteDestination(key(1), server(n).address)));
+}
+
+/// Makes service 4 otherwise than desired, and two services that are not desired: the change is
+/// planned again.
 fn make_others(director: &mut Client) {
     director.add_service(&Service::new(key(4)).with_scheduler(crate::Scheduler::LC)).unwrap();
     for n in [10, 11] {
@@ -490,7 +508,8 @@ fn an_owner_takes_no_destination_from_another_writer() {
     }
 }
 
-/// A health checker changes the weight of a destination whose forwarding the change has edited, before the undo.
+/// A health checker changes the weight of a destination whose forwarding the change has edited,
+/// before the undo.
 #[test]
 fn what_an_edit_leaves_beside_the_edit_of_another_writer_is_reported() {
     let before = table(1..=1, 1);

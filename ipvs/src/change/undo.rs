@@ -1,17 +1,18 @@
-//! Taking back what the kernel acknowledged, newest first, and only where nobody has changed it since.
+//! Undoing what the kernel acknowledged, newest first, where no other writer has changed it since.
 //!
-//! It goes over the services twice: first what was taken away or edited comes back, then, after the hook has undone its own work, what
-//! was added goes. Each time the service is asked for, and what is sent follows at once. Both times decide from what is there now, so a
-//! step whose reply was lost is simply made again.
+//! There are two passes over the services. The first brings back what was deleted or edited. Then
+//! the hook undoes its own work, and the second pass deletes what was added. Each step asks for the
+//! service and decides from the reply, so a step whose reply was lost is simply made again.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 
+use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
-use super::engine::{Before, Engine, ask, is_made};
+use super::engine::{Before, Engine, Journal, ask, is_made};
 use super::outcome::{ChangeError, ChangeReport, DirectorState, Kept, KeptReason, Phase, Progress, StopReason};
 use crate::change::plan::{is_as_wanted, is_usable};
 use crate::command::Command;
@@ -20,7 +21,7 @@ use crate::destination::Destination;
 use crate::error::Error;
 use crate::refusal::Refusal;
 use crate::service::{Service, ServiceKey};
-use crate::session::Transport;
+use crate::session::{Pace, Paced, Transport};
 use crate::table::TableEntry;
 use crate::timeouts::Timeouts;
 
@@ -40,27 +41,41 @@ enum Pass {
 #[derive(Clone, Debug, Default)]
 struct Config {
     service: Option<Service>,
-    destinations: IndexMap<SocketAddr, Destination>,
+    destinations: IndexMap<SocketAddr, Destination, RandomState>,
 }
 
 impl Config {
-    fn of(entry: Option<&TableEntry>) -> Self {
+    async fn of<P: Pace>(entry: Option<&TableEntry>, paced: &mut Paced<'_, P>) -> Self {
         let Some(entry) = entry else { return Config::default() };
-        let destinations = entry.destinations().map(|state| (state.destination.address, state.destination)).collect();
+        let mut destinations = IndexMap::with_capacity_and_hasher(entry.work(), RandomState::default());
+        for state in entry.destinations() {
+            paced.step(1).await;
+            destinations.insert(state.destination.address, state.destination);
+        }
         Config { service: Some(*entry.service()), destinations }
     }
+
+    fn has_usable(&self) -> bool {
+        self.destinations.values().any(is_usable)
+    }
+}
+
+/// What a service is to be, and what of this change stays then.
+struct Goal {
+    config: Config,
+    kept: Vec<Kept>,
 }
 
 /// What an undo has done so far.
 #[derive(Default)]
 struct Undo {
     /// No command is sent again once it was acknowledged, whatever another writer does after it.
-    undone: IndexSet<Command>,
+    undone: IndexSet<Command, RandomState>,
     kept: Vec<Kept>,
     /// Why the hook could not undo its own work.
     hook: Option<String>,
     /// What the kernel refused to take back, which is not tried again.
-    refused: HashMap<Command, Refusal>,
+    refused: HashMap<Command, Refusal, RandomState>,
 }
 
 impl<C, H, P> Engine<'_, C, H, P>
@@ -71,8 +86,8 @@ where
 {
     pub(super) async fn undo(mut self, reason: StopReason) -> ChangeError {
         let is_untouched = self.journal.commands.is_empty() && self.journal.unacknowledged.is_empty();
-        // What grows while it is filled is copied as a whole, between two yields.
-        let undone = IndexSet::with_capacity(self.journal.commands.len());
+        // A set that grows is copied in one step.
+        let undone = IndexSet::with_capacity_and_hasher(self.journal.commands.len(), RandomState::default());
         let mut undo = Undo { undone, ..Undo::default() };
         let undone = self.take_back(&mut undo).await;
         let is_whole = undo.kept.is_empty() && undo.hook.is_none();
@@ -131,8 +146,8 @@ where
         self.keep_unacknowledged(undo).await
     }
 
-    /// The places in the journal of what was done to each service, and of what is about no service. The service that was touched last comes
-    /// first, and of each the newest.
+    /// The places in the journal of the commands about each service, and of those about none. The
+    /// service that was touched last comes first, and of each service the newest command.
     async fn by_service(&mut self) -> (IndexMap<ServiceKey, Vec<usize>>, Vec<usize>) {
         let mut services: IndexMap<ServiceKey, Vec<usize>> = IndexMap::new();
         let mut director = Vec::new();
@@ -162,7 +177,7 @@ where
             let count = places.iter().filter(is_of_pass).count();
             // An edit may be to weight 0, and taking that back is for the second pass.
             if count > 0 || pass == Pass::Remove {
-                // There is nothing better to do than to go on.
+                // An undo goes on even if it is interrupted.
                 let _ = (self.on_progress)(*progress);
                 self.undo_service(undo, key, places, pass).await?;
                 progress.done += count;
@@ -179,7 +194,8 @@ where
         places: &[usize],
         pass: Pass,
     ) -> Result<(), Error> {
-        // Whether a service that is there again came back by this undo, which then goes on with its destinations.
+        // Whether a service that is there again came back by this undo, which then goes on with its
+        // destinations.
         let (mut is_restoring, mut tries) = (false, 0);
         loop {
             let asked = ask(self.session, key).await;
@@ -191,24 +207,31 @@ where
                     continue;
                 }
             };
-            let now = Config::of(entry.as_ref());
-            let (mut goal, mut kept) = self.goal(places, &now, is_restoring);
+            let mut paced = self.session.paced();
+            let now = Config::of(entry.as_ref(), &mut paced).await;
+            let mut goal = self.journal.goal(places, &now, is_restoring, &mut paced).await;
             if pass == Pass::Remove {
-                self.keep_usable(undo, places, entry.as_ref(), &now, &mut goal, &mut kept);
+                self.journal.keep_usable(undo, places, entry.as_ref(), &now, &mut goal, &mut paced).await;
             }
-            let mut commands = difference(key, &now, &goal, pass);
-            let is_refused = |command: &Command| undo.refused.contains_key(command);
-            if commands.iter().all(|command| is_refused(command) || undo.undone.contains(command)) {
-                commands.iter().for_each(|command| undo.keep_refused(command));
+            let (mut commands, mut refused) = (Vec::new(), Vec::new());
+            for command in difference(key, &now, &goal.config, pass, &mut paced).await {
+                paced.step(1).await;
+                if undo.refused.contains_key(&command) {
+                    refused.push(command);
+                } else if !undo.undone.contains(&command) {
+                    commands.push(command);
+                }
+            }
+            let Some(first) = commands.first() else {
+                refused.iter().for_each(|command| undo.keep_refused(command));
                 // What else is not as it was made is looked at in the second pass.
-                kept.retain(|kept| pass == Pass::Remove || matches!(kept.command, Command::DeleteService(_)));
-                undo.kept.append(&mut kept);
+                goal.kept.retain(|kept| pass == Pass::Remove || matches!(kept.command, Command::DeleteService(_)));
+                undo.kept.append(&mut goal.kept);
                 return Ok(());
-            }
-            commands.retain(|command| !is_refused(command) && !undo.undone.contains(command));
-            let sent = self.send_back(undo, &commands).await;
-            if matches!(commands[0], Command::AddService(_)) {
-                is_restoring = sent.is_err() || undo.undone.contains(&commands[0]);
+            };
+            let sent = self.send_back(undo, &commands, now.destinations.len()).await;
+            if matches!(first, Command::AddService(_)) {
+                is_restoring = sent.is_err() || undo.undone.contains(first);
             }
             match sent {
                 Ok(()) => {}
@@ -218,139 +241,22 @@ where
         }
     }
 
-    /// Leaves a service its usable destinations if none would be left, since others did not come back: their deletion was not
-    /// acknowledged, or the kernel refused to add them.
-    fn keep_usable(
-        &self,
-        undo: &Undo,
-        places: &[usize],
-        entry: Option<&TableEntry>,
-        now: &Config,
-        goal: &mut Config,
-        kept: &mut Vec<Kept>,
-    ) {
-        let has_usable = |config: &Config| config.destinations.values().any(is_usable);
-        let Some(service) = goal.service.filter(|_| has_usable(now) && !has_usable(goal)) else { return };
-        let key = service.key();
-        let is_lost = |command: &Command| {
-            let takes_away = match command {
-                Command::DeleteDestination(..) => true,
-                Command::EditDestination(_, edited) => !is_usable(edited),
-                _ => false,
-            };
-            takes_away && command.service_key() == Some(key) && is_made(command, entry)
-        };
-        let is_refused = |command: &Command| undo.refused.contains_key(command);
-        if !self.journal.unacknowledged.iter().any(|(command, _)| is_lost(command))
-            && !difference(&key, now, goal, Pass::Restore).iter().any(is_refused)
-        {
-            return;
-        }
-        let usable = now.destinations.iter().filter(|(_, present)| is_usable(present));
-        goal.destinations.extend(usable.map(|(at, present)| (*at, *present)));
-        let makes_usable = |command: &Command| match command {
-            Command::AddDestination(_, made) | Command::EditDestination(_, made) => is_usable(made),
-            _ => false,
-        };
-        let made = places.iter().map(|at| self.journal.commands[*at]);
-        let made = made.filter(|command| makes_usable(command) && is_made(command, entry));
-        kept.extend(made.map(|command| Kept { command, reason: KeptReason::LastUsable }));
-    }
-
-    /// What the service is to be: for each command, newest first, what was before it, if the entry still is what it made.
-    fn goal(&self, places: &[usize], now: &Config, mut is_restoring: bool) -> (Config, Vec<Kept>) {
-        let Config { mut service, mut destinations } = now.clone();
-        let mut kept = Vec::new();
-        for &at in places {
-            let command = self.journal.commands[at];
-            let before = match &self.journal.before[at] {
-                Before::Entry(entry) => Some(entry),
-                _ => None,
-            };
-            match command {
-                Command::AddService(added) if service == Some(added) && destinations.is_empty() => service = None,
-                Command::AddService(added) if service == Some(added) => {
-                    kept.push(Kept { command, reason: KeptReason::InUse });
+    /// Sends this number of the commands, rounded up to whole datagrams.
+    async fn send_back(&mut self, undo: &mut Undo, mut commands: &[Command], count: usize) -> Result<(), Error> {
+        undo.undone.reserve(commands.len());
+        let least_left = commands.len().saturating_sub(count.max(1));
+        while commands.len() > least_left {
+            self.session.clear();
+            let full = commands.iter().position(|command| self.session.enqueue(command));
+            let (sent, rest) = commands.split_at(full.map_or(commands.len(), |last| last + 1));
+            for (command, outcome) in sent.iter().zip(self.session.flush().await?) {
+                match outcome {
+                    Ok(()) => drop(undo.undone.insert(*command)),
+                    // It is not tried again, and shown only if it should still be done.
+                    Err(refusal) => drop(undo.refused.insert(*command, refusal)),
                 }
-                Command::AddService(_) if service.is_some() => kept.push(Kept { command, reason: KeptReason::Changed }),
-                Command::EditService(edited) if service == Some(edited) => {
-                    match before {
-                        Some(entry) => service = Some(*entry.service()),
-                        // It was not there when it was asked for, so nobody knows what it was.
-                        None => kept.push(Kept { command, reason: KeptReason::Changed }),
-                    }
-                }
-                Command::EditService(edited) => {
-                    let former = before.map(TableEntry::service);
-                    if service.zip(former).is_some_and(|(present, former)| keeps_service(former, &edited, &present)) {
-                        kept.push(Kept { command, reason: KeptReason::Changed });
-                    }
-                }
-                Command::DeleteService(_) if service.is_none() => {
-                    let former = Config::of(before);
-                    (service, destinations) = (former.service, former.destinations);
-                }
-                Command::DeleteService(_) if is_restoring && service.as_ref() == before.map(TableEntry::service) => {
-                    for (at, destination) in Config::of(before).destinations {
-                        destinations.entry(at).or_insert(destination);
-                    }
-                    // What was deleted before that was another one.
-                    is_restoring = false;
-                }
-                // It is another writer's, with all that it has.
-                Command::DeleteService(_) => {
-                    if is_restoring {
-                        // It came back alone, and its destinations do not follow.
-                        kept.push(Kept { command, reason: KeptReason::Changed });
-                    }
-                    break;
-                }
-                Command::AddDestination(_, added) => match destinations.get(&added.address) {
-                    Some(present) if *present == added => drop(destinations.shift_remove(&added.address)),
-                    Some(_) => kept.push(Kept { command, reason: KeptReason::Changed }),
-                    None => {}
-                },
-                Command::EditDestination(_, edited) => {
-                    let former = before.and_then(|entry| entry.destination(&edited.address));
-                    match (destinations.get_mut(&edited.address), former.map(|state| state.destination)) {
-                        (Some(present), Some(former)) if *present == edited => *present = former,
-                        (Some(present), None) if *present == edited => {
-                            kept.push(Kept { command, reason: KeptReason::Changed });
-                        }
-                        (Some(present), Some(former)) if keeps_destination(&former, &edited, present) => {
-                            kept.push(Kept { command, reason: KeptReason::Changed });
-                        }
-                        _ => {}
-                    }
-                }
-                Command::DeleteDestination(_, at) if service.is_some() && !destinations.contains_key(&at) => {
-                    let former = before.and_then(|entry| entry.destination(&at));
-                    destinations.extend(former.map(|state| (at, state.destination)));
-                }
-                _ => {}
             }
-        }
-        (Config { service, destinations }, kept)
-    }
-
-    /// What a destination was before it was edited by the command at this place.
-    fn former(&self, at: usize, edited: &Destination) -> Option<Destination> {
-        let Before::Entry(entry) = &self.journal.before[at] else { return None };
-        Some(entry.destination(&edited.address)?.destination)
-    }
-
-    /// Sends as many of these commands as go into one datagram.
-    async fn send_back(&mut self, undo: &mut Undo, commands: &[Command]) -> Result<(), Error> {
-        self.session.clear();
-        let full = commands.iter().position(|command| self.session.enqueue(command));
-        let sent = &commands[..full.map_or(commands.len(), |last| last + 1)];
-        let outcomes = self.session.flush().await?;
-        for (command, outcome) in sent.iter().zip(outcomes) {
-            match outcome {
-                Ok(()) => drop(undo.undone.insert(*command)),
-                // It is not tried again, and shown only if it should still be done.
-                Err(refusal) => drop(undo.refused.insert(*command, refusal)),
-            }
+            commands = rest;
         }
         Ok(())
     }
@@ -364,21 +270,28 @@ where
     ) -> Result<(), Error> {
         for (key, places) in services {
             let entry = ask(self.session, key).await?;
-            let is_added = |at: &usize| match &self.journal.commands[*at] {
-                Command::AddService(_) | Command::AddDestination(..) => true,
-                Command::EditDestination(_, edited) => {
-                    self.former(*at, edited).is_some_and(|former| !is_usable(&former))
+            let journal = &self.journal;
+            let mut paced = self.session.paced();
+            for &at in places {
+                paced.step(1).await;
+                let command = journal.commands[at];
+                let is_added = match &command {
+                    Command::AddService(_) | Command::AddDestination(..) => true,
+                    Command::EditDestination(_, edited) => {
+                        journal.former(at, edited).is_some_and(|former| !is_usable(&former))
+                    }
+                    _ => false,
+                };
+                if is_added && is_made(&command, entry.as_ref()) {
+                    undo.kept.push(Kept { command, reason: KeptReason::Hook(reason.to_owned()) });
                 }
-                _ => false,
-            };
-            let added = places.iter().filter(|at| is_added(at)).map(|at| self.journal.commands[*at]);
-            let added = added.filter(|command| is_made(command, entry.as_ref()));
-            undo.kept.extend(added.map(|command| Kept { command, reason: KeptReason::Hook(reason.to_owned()) }));
+            }
         }
         Ok(())
     }
 
-    /// What may have been carried out without an acknowledgement stays, since it may be another writer's.
+    /// What may have been carried out without an acknowledgement stays, since it may be another
+    /// writer's.
     async fn keep_unacknowledged(&mut self, undo: &mut Undo) -> Result<(), Error> {
         let mut asked: HashMap<ServiceKey, Option<TableEntry>> = HashMap::new();
         for (command, _) in std::mem::take(&mut self.journal.unacknowledged) {
@@ -417,8 +330,8 @@ where
         if pass == Pass::Remove { self.undo_timeouts(undo, director).await } else { Ok(()) }
     }
 
-    /// Daemons that were started stop before anything else, as they exclude destinations of both families; those that were stopped
-    /// start when all else is as before.
+    /// Daemons that were started stop before anything else, as they exclude destinations of both
+    /// families; those that were stopped start when all else is as before.
     async fn undo_daemons(&mut self, undo: &mut Undo, director: &[usize], pass: Pass) -> Result<(), Error> {
         for role in [DaemonRole::Master, DaemonRole::Backup] {
             let records = director.iter().map(|at| (&self.journal.commands[*at], &self.journal.before[*at]));
@@ -453,7 +366,7 @@ where
                 (Pass::Restore, None, Some(former)) => Command::StartDaemon(former),
                 _ => continue,
             };
-            self.send_back(undo, &[command]).await?;
+            self.send_back(undo, &[command], 1).await?;
             undo.keep_refused(&command);
         }
         Ok(())
@@ -485,10 +398,135 @@ where
         let back = crate::change::plan::timeouts(now, goal).unwrap_or_default();
         if back != Timeouts::default() {
             let command = Command::SetTimeouts(back);
-            self.send_back(undo, &[command]).await?;
+            self.send_back(undo, &[command], 1).await?;
             undo.keep_refused(&command);
         }
         Ok(())
+    }
+}
+
+impl Journal {
+    /// Leaves a service its usable destinations if none would be left because others did not come
+    /// back: their deletion was not acknowledged, or the kernel refused to add them.
+    async fn keep_usable<P: Pace>(
+        &self,
+        undo: &Undo,
+        places: &[usize],
+        entry: Option<&TableEntry>,
+        now: &Config,
+        Goal { config: goal, kept }: &mut Goal,
+        paced: &mut Paced<'_, P>,
+    ) {
+        let Some(service) = goal.service.filter(|_| now.has_usable() && !goal.has_usable()) else { return };
+        let key = service.key();
+        let is_lost = |command: &Command| {
+            let takes_away = match command {
+                Command::DeleteDestination(..) => true,
+                Command::EditDestination(_, edited) => !is_usable(edited),
+                _ => false,
+            };
+            takes_away && command.service_key() == Some(key) && is_made(command, entry)
+        };
+        let is_refused = |command: &Command| undo.refused.contains_key(command);
+        if !self.unacknowledged.iter().any(|(command, _)| is_lost(command))
+            && !difference(&key, now, goal, Pass::Restore, paced).await.iter().any(is_refused)
+        {
+            return;
+        }
+        let usable = now.destinations.iter().filter(|(_, present)| is_usable(present));
+        goal.destinations.extend(usable.map(|(at, present)| (*at, *present)));
+        let makes_usable = |command: &Command| match command {
+            Command::AddDestination(_, made) | Command::EditDestination(_, made) => is_usable(made),
+            _ => false,
+        };
+        let made = places.iter().map(|at| self.commands[*at]);
+        let made = made.filter(|command| makes_usable(command) && is_made(command, entry));
+        kept.extend(made.map(|command| Kept { command, reason: KeptReason::LastUsable }));
+    }
+
+    /// What the service is to be. For each command, newest first: the value before it, if the value
+    /// now is the one that the command made.
+    async fn goal<P: Pace>(
+        &self,
+        places: &[usize],
+        now: &Config,
+        mut is_restoring: bool,
+        paced: &mut Paced<'_, P>,
+    ) -> Goal {
+        let Config { mut service, mut destinations } = now.clone();
+        let mut kept = Vec::new();
+        for &at in places {
+            paced.step(1).await;
+            let command = self.commands[at];
+            let before = match &self.before[at] {
+                Before::Entry(entry) => Some(entry),
+                _ => None,
+            };
+            match command {
+                Command::AddService(added) if service == Some(added) && destinations.is_empty() => service = None,
+                Command::AddService(added) if service == Some(added) => {
+                    kept.push(Kept { command, reason: KeptReason::InUse });
+                }
+                Command::AddService(_) if service.is_some() => kept.push(Kept { command, reason: KeptReason::Changed }),
+                Command::EditService(edited) if service == Some(edited) => {
+                    service = before.map(|entry| *entry.service())
+                }
+                Command::EditService(edited) => {
+                    let former = before.map(TableEntry::service);
+                    if service.zip(former).is_some_and(|(present, former)| keeps_service(former, &edited, &present)) {
+                        kept.push(Kept { command, reason: KeptReason::Changed });
+                    }
+                }
+                Command::DeleteService(_) if service.is_none() => {
+                    let former = Config::of(before, paced).await;
+                    (service, destinations) = (former.service, former.destinations);
+                }
+                Command::DeleteService(_) if is_restoring && service.as_ref() == before.map(TableEntry::service) => {
+                    destinations.reserve(before.map_or(0, TableEntry::work));
+                    for state in before.into_iter().flat_map(TableEntry::destinations) {
+                        paced.step(1).await;
+                        destinations.entry(state.destination.address).or_insert(state.destination);
+                    }
+                    // What was deleted before that was another one.
+                    is_restoring = false;
+                }
+                // It is another writer's, with all that it has.
+                Command::DeleteService(_) => {
+                    if is_restoring {
+                        // It came back alone, and its destinations do not follow.
+                        kept.push(Kept { command, reason: KeptReason::Changed });
+                    }
+                    break;
+                }
+                Command::AddDestination(_, added) => match destinations.get(&added.address) {
+                    Some(present) if *present == added => drop(destinations.shift_remove(&added.address)),
+                    Some(_) => kept.push(Kept { command, reason: KeptReason::Changed }),
+                    None => {}
+                },
+                Command::EditDestination(_, edited) => {
+                    let former = before.and_then(|entry| entry.destination(&edited.address));
+                    match (destinations.get_mut(&edited.address), former.map(|state| state.destination)) {
+                        (Some(present), Some(former)) if *present == edited => *present = former,
+                        (Some(present), Some(former)) if keeps_destination(&former, &edited, present) => {
+                            kept.push(Kept { command, reason: KeptReason::Changed });
+                        }
+                        _ => {}
+                    }
+                }
+                Command::DeleteDestination(_, at) if service.is_some() && !destinations.contains_key(&at) => {
+                    let former = before.and_then(|entry| entry.destination(&at));
+                    destinations.extend(former.map(|state| (at, state.destination)));
+                }
+                _ => {}
+            }
+        }
+        Goal { config: Config { service, destinations }, kept }
+    }
+
+    /// What a destination was before it was edited by the command at this place.
+    fn former(&self, at: usize, edited: &Destination) -> Option<Destination> {
+        let Before::Entry(entry) = &self.before[at] else { return None };
+        Some(entry.destination(&edited.address)?.destination)
     }
 }
 
@@ -524,7 +562,13 @@ fn has_stayed<T: PartialEq>(former: T, edited: T, present: T) -> bool {
 }
 
 /// The commands of a pass from what a service is to what it is to be.
-fn difference(key: &ServiceKey, now: &Config, goal: &Config, pass: Pass) -> Vec<Command> {
+async fn difference<P: Pace>(
+    key: &ServiceKey,
+    now: &Config,
+    goal: &Config,
+    pass: Pass,
+    paced: &mut Paced<'_, P>,
+) -> Vec<Command> {
     let mut commands = Vec::new();
     match (&now.service, &goal.service, pass) {
         (Some(_), None, Pass::Remove) => return vec![Command::DeleteService(*key)],
@@ -539,6 +583,7 @@ fn difference(key: &ServiceKey, now: &Config, goal: &Config, pass: Pass) -> Vec<
         return commands;
     }
     for (at, wanted) in &goal.destinations {
+        paced.step(1).await;
         let command = match now.destinations.get(at) {
             None => Command::AddDestination(*key, *wanted),
             Some(present) if present != wanted => Command::EditDestination(*key, *wanted),
@@ -550,8 +595,12 @@ fn difference(key: &ServiceKey, now: &Config, goal: &Config, pass: Pass) -> Vec<
         }
     }
     if pass == Pass::Remove {
-        let left_over = now.destinations.keys().rev().filter(|at| !goal.destinations.contains_key(*at));
-        commands.extend(left_over.map(|at| Command::DeleteDestination(*key, *at)));
+        for at in now.destinations.keys().rev() {
+            paced.step(1).await;
+            if !goal.destinations.contains_key(at) {
+                commands.push(Command::DeleteDestination(*key, *at));
+            }
+        }
     }
     commands
 }

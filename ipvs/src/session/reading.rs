@@ -189,7 +189,11 @@ impl<C: Transport> Session<C> {
         self.one(&Read::Service(*key), |attrs| wire::decode_service(attrs, Detail::Statistics)).await
     }
 
-    async fn service_if_there(&mut self, key: &ServiceKey, detail: Detail) -> Result<Option<ServiceState>, Error> {
+    pub(crate) async fn service_if_there(
+        &mut self,
+        key: &ServiceKey,
+        detail: Detail,
+    ) -> Result<Option<ServiceState>, Error> {
         match self.one(&Read::Service(*key), |attrs| wire::decode_service(attrs, detail)).await {
             Err(error) if error.errno() == Some(Errno::ESRCH) => Ok(None),
             found => found.map(Some),
@@ -202,7 +206,8 @@ impl<C: Transport> Session<C> {
         // Those of an earlier reading may be old.
         self.destination_counts.clear();
         let Some(state) = self.service_if_there(key, detail).await? else { return Ok(None) };
-        Ok(Some(TableEntry::read(state, self.destinations(key, detail).await?)))
+        let destinations = self.destinations(key, detail).await?;
+        Ok(Some(self.entry_with(state, destinations).await))
     }
 
     /// A service of a dump with its destinations; `None` if it has gone since.
@@ -212,7 +217,18 @@ impl<C: Transport> Session<C> {
         if !is_there && self.service_if_there(&key, detail).await?.is_none() {
             return Ok(None);
         }
-        Ok(Some(TableEntry::read(state, destinations)))
+        Ok(Some(self.entry_with(state, destinations).await))
+    }
+
+    /// The service with these destinations, in the kernel's order.
+    async fn entry_with(&mut self, state: ServiceState, destinations: Vec<DestinationState>) -> TableEntry {
+        let mut entry = TableEntry::with_room(state, destinations.len());
+        let mut paced = self.paced();
+        for state in destinations.into_iter().rev() {
+            paced.step(1).await;
+            entry.adopt(state);
+        }
+        entry
     }
 
     /// The destinations of a service, and whether it is known to be there: netlink answers alike for one without destinations and
@@ -222,9 +238,10 @@ impl<C: Transport> Session<C> {
         key: &ServiceKey,
         detail: Detail,
     ) -> Result<(Vec<DestinationState>, bool), Error> {
-        let asked = (detail == Detail::NoStatistics).then(|| self.ask_destinations(key));
-        if let Some(Some(destinations)) = asked {
-            return Ok((destinations, true));
+        if detail == Detail::NoStatistics {
+            if let Some(destinations) = self.ask_destinations(key).await {
+                return Ok((destinations, true));
+            }
         }
         let mut known: IndexMap<SocketAddr, DestinationState, RandomState> = IndexMap::default();
         let mut runs = Runs::default();
@@ -233,13 +250,17 @@ impl<C: Transport> Session<C> {
             let decode = |attrs: &[u8]| wire::decode_destination(attrs, key.family(), detail);
             let dump = self.dump(&Read::Destinations(*key), number, decode).await?;
             let is_there = !dump.entries.is_empty();
-            if dump.is_whole() || number == 0 && self.are_all_of(key, &dump.entries) {
+            if dump.is_whole() || number == 0 && self.are_all_of(key, &dump.entries).await {
                 return Ok((dump.entries, is_there));
             }
             let address = |state: &DestinationState| state.destination.address;
             runs.add(dump.entries.iter().map(address), &dump.lengths, dump.has_room);
-            known.extend(dump.entries.iter().map(|state| (address(state), *state)));
-            if runs.are_whole(&mut self.paced()).await {
+            let mut paced = self.paced();
+            for state in &dump.entries {
+                paced.step(1).await;
+                known.insert(address(state), *state);
+            }
+            if runs.are_whole(&mut paced).await {
                 // One that has gone meanwhile may be among them.
                 return Ok((known.into_values().collect(), is_there));
             }
@@ -256,19 +277,24 @@ impl<C: Transport> Session<C> {
     }
 
     /// By the older interface; `None` if that does not know all of it, or refuses, for whatever reason.
-    fn ask_destinations(&mut self, key: &ServiceKey) -> Option<Vec<DestinationState>> {
+    async fn ask_destinations(&mut self, key: &ServiceKey) -> Option<Vec<DestinationState>> {
         let count = self.destination_counts.remove(key);
         let link = self.transport.link();
         let ask = |option, buffer: &mut [u8]| link.ask(option, buffer);
-        sockopt::all_destinations(&mut self.request, key, count, ask)
+        let destinations = sockopt::all_destinations(&mut self.request, key, count, ask);
+        self.paced().step(destinations.as_ref().map_or(0, Vec::len)).await;
+        destinations
     }
 
     /// Does the older interface, which copies the destinations of a service in one call, know the same ones?
-    fn are_all_of(&mut self, key: &ServiceKey, destinations: &[DestinationState]) -> bool {
+    async fn are_all_of(&mut self, key: &ServiceKey, destinations: &[DestinationState]) -> bool {
+        self.paced().step(destinations.len()).await;
         let link = self.transport.link();
         let ask = |option, buffer: &mut [u8]| link.ask(option, buffer);
         let addresses = destinations.iter().map(|state| state.destination.address);
-        sockopt::has_addresses(&mut self.request, key, addresses, ask)
+        let are_all = sockopt::has_addresses(&mut self.request, key, addresses, ask);
+        self.paced().step(destinations.len()).await;
+        are_all
     }
 
     pub(crate) async fn table(&mut self, detail: Detail) -> Result<Table, Error> {

@@ -53,11 +53,15 @@ impl<K: Copy + Eq + Hash> Runs<K> {
 
     /// Do they make a chain from the beginning of the table to its end?
     pub(super) async fn are_whole<P: Pace>(&self, paced: &mut Paced<'_, P>) -> bool {
-        let mut places: HashMap<K, Vec<(usize, usize)>, RandomState> = HashMap::default();
+        // Where the last entry of a run is in other runs.
+        let ends = self.0.iter().filter_map(|run| run.keys.last());
+        let mut places: HashMap<K, Vec<(usize, usize)>, RandomState> = ends.map(|end| (*end, Vec::new())).collect();
         for (run, Run { keys, .. }) in self.0.iter().enumerate() {
             for (at, key) in keys.iter().enumerate() {
                 paced.step(1).await;
-                places.entry(*key).or_default().push((run, at));
+                if let Some(places) = places.get_mut(key) {
+                    places.push((run, at));
+                }
             }
         }
         let mut reached: Vec<bool> = self.0.iter().map(|run| run.is_first).collect();
