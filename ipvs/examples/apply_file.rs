@@ -4,8 +4,9 @@
 //! cargo run --features desired --example apply_file -- --kernel shop.toml
 //! ```
 //!
-//! Runs on an in-memory director; with `--kernel`, as root, on this machine's. Anything that the file
-//! does not mention is left alone. A file that is wrong, or that a kernel would refuse, changes nothing.
+//! Runs on an in-memory director; with `--kernel`, as root, on this machine's. Anything that the
+//! file does not mention is left alone. A file that is wrong, or that a kernel would refuse,
+//! changes nothing.
 
 use std::error::Error;
 use std::io::{self, Write};

@@ -1,4 +1,5 @@
-//! A director's table as JSON, and back: feature `serde`. `ipvs-cli diff -` and `apply -` take this JSON, too.
+//! A director's table as JSON, and back: feature `serde`. `ipvs-cli diff -` and `apply -` take this
+//! JSON, too.
 //!
 //! It runs on an in-memory director only: it empties the director.
 

@@ -1,6 +1,7 @@
 //! Half of the new connections for a server that is being warmed up.
 //!
-//! Runs on an in-memory director; with `--kernel`, as root, on this machine's, where it adds the service tcp 192.0.2.1:80.
+//! Runs on an in-memory director; with `--kernel`, as root, on this machine's, where it adds the
+//! service tcp 192.0.2.1:80.
 
 use std::env;
 use std::error::Error;
@@ -14,8 +15,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     run(&mut director, &mut io::stdout())
 }
 
-/// Changes the weight of one server, and nothing else about it: an edit replaces the whole configuration, so it starts from
-/// what is there.
+/// Changes the weight of one server, and nothing else about it: an edit replaces the whole
+/// configuration, so it starts from what is there.
 pub(crate) fn run(director: &mut Client, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let web: ServiceKey = "tcp 192.0.2.1:80".parse()?;
     director.add_service(&Service::new(web))?;

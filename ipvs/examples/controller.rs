@@ -1,18 +1,21 @@
-//! A controller: keeps the services of a director as a file has them, even if other programs change them.
+//! A controller: keeps the services of a director as a file has them, even if other programs change
+//! them.
 //!
-//! Each line of the file is a service and its destinations, `tcp 192.0.2.1:80 = 192.0.2.11:80 192.0.2.12:80`. A line
-//! `owns 192.0.2.1` says that the services of this virtual address are the controller's and that all others are not: others stay
-//! as they are, and a service of that address that is not in the file is found and deleted, after a restart, too. Without such a
-//! line all services of the director are the controller's.
+//! Each line of the file is a service and its destinations,
+//! `tcp 192.0.2.1:80 = 192.0.2.11:80 192.0.2.12:80`. A line `owns 192.0.2.1` says that the services
+//! of this virtual address are the controller's and that all others are not: others stay as they
+//! are, and a service of that address that is not in the file is found and deleted, after a
+//! restart, too. Without such a line all services of the director are the controller's.
 //!
 //! ```sh
 //! cargo run --example controller -- --kernel services.txt
 //! ```
 //!
-//! Runs on an in-memory director; with `--kernel`, as root, on this machine's. A file without services, or one that is not there, is
-//! never a desired state: it may be being written. Replace the file by renaming another to its name. A module that is loaded again
-//! has lost its table, which the next round brings back. Timeouts, sync daemons and the weights of destinations that are
-//! there already are none of its business.
+//! Runs on an in-memory director; with `--kernel`, as root, on this machine's. A file without
+//! services, or one that is not there, is never a desired state: it may be being written. Replace
+//! the file by renaming another to its name. A module that is loaded again has lost its table,
+//! which the next round brings back. Timeouts, sync daemons and the weights of destinations that
+//! are there already are none of its business.
 
 use std::error::Error;
 use std::net::IpAddr;

@@ -1,6 +1,7 @@
 //! What a change would do, before anything is sent.
 //!
-//! Runs on an in-memory director; with `--kernel`, as root, on this machine's, where it adds the service tcp 192.0.2.1:80.
+//! Runs on an in-memory director; with `--kernel`, as root, on this machine's, where it adds the
+//! service tcp 192.0.2.1:80.
 
 use std::env;
 use std::error::Error;
@@ -17,7 +18,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     run(&mut director, &mut io::stdout())
 }
 
-/// Plans a change, tries it out on a copy of the director's table, shows it, and only then makes it.
+/// Plans a change, tries it out on a copy of the director's table, shows it, and only then makes
+/// it.
 pub(crate) fn run(director: &mut Client, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let before = director.table_without_statistics()?;
     let mut desired = before.clone();

@@ -1,6 +1,7 @@
 //! A virtual service with two real servers behind NAT.
 //!
-//! Runs on an in-memory director; with `--kernel`, as root, on this machine's, where it adds the service tcp 192.0.2.1:80.
+//! Runs on an in-memory director; with `--kernel`, as root, on this machine's, where it adds the
+//! service tcp 192.0.2.1:80.
 
 use std::env;
 use std::error::Error;

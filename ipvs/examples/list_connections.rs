@@ -1,7 +1,7 @@
 //! Who is connected to whom: the kernel's connection table, streamed.
 //!
-//! It is a file that everybody may read; of a million entries only one is in memory at a time. Runs on a sample of it; with
-//! `--kernel`, on this machine's.
+//! It is a file that everybody may read; of a million entries only one is in memory at a time. Runs
+//! on a sample of it; with `--kernel`, on this machine's.
 
 use std::env;
 use std::error::Error;

@@ -14,7 +14,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     run(&mut director, &mut io::stdout())
 }
 
-/// Lists them. What it shows are no counters, so it reads without statistics, which is much cheaper.
+/// Lists them. What it shows are no counters, so it reads without statistics, which is much
+/// cheaper.
 pub(crate) fn run(director: &mut Client, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let mut services = director.services_without_statistics()?;
     services.sort_by_key(|state| state.service.key());

@@ -4,8 +4,8 @@
 //! cargo run --example other_namespace -- blue
 //! ```
 //!
-//! The namespace is a name as in `ip netns`, the number of a process, or a path. There are none in memory: it always asks the
-//! kernel, with or without `--kernel`.
+//! The namespace is a name as in `ip netns`, the number of a process, or a path. There are none in
+//! memory: it always asks the kernel, with or without `--kernel`.
 
 use std::env;
 use std::error::Error;

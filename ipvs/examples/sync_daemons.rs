@@ -1,6 +1,7 @@
 //! Two directors that share their connections: the daemons that announce them.
 //!
-//! Runs on an in-memory director; with `--kernel`, as root, on this machine's, unless a sender runs there.
+//! Runs on an in-memory director; with `--kernel`, as root, on this machine's, unless a sender runs
+//! there.
 
 use std::env;
 use std::error::Error;

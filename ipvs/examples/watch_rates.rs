@@ -23,7 +23,8 @@ pub(crate) fn sample() -> Result<Client, Box<dyn Error>> {
     Ok(director)
 }
 
-/// Reads counters and rates. The kernel refreshes them about every two seconds, so asking more often is in vain.
+/// Reads counters and rates. The kernel refreshes them about every two seconds, so asking more
+/// often is in vain.
 pub(crate) fn run(director: &mut Client, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     for state in director.services()? {
         line(out, &state.service.key().to_string(), &state.statistics)?;

@@ -1,7 +1,7 @@
 //! What the kernel's error numbers mean.
 //!
-//! Runs on an in-memory director; with `--kernel`, as root, on this machine's, where it adds the service tcp 192.0.2.1:80 and
-//! deletes it again.
+//! Runs on an in-memory director; with `--kernel`, as root, on this machine's, where it adds the
+//! service tcp 192.0.2.1:80 and deletes it again.
 
 use std::env;
 use std::error::Error;
@@ -15,7 +15,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     run(&mut director, &mut io::stdout())
 }
 
-/// Asks for what can't be, and says why it can't: `EPERM`, `ESRCH`, and the like may mean many things.
+/// Asks for what can't be, and says why it can't: `EPERM`, `ESRCH`, and the like may mean many
+/// things.
 pub(crate) fn run(director: &mut Client, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     director.add_service(&Service::new("tcp 192.0.2.1:80".parse()?))?;
     let wrong = [

@@ -1,6 +1,7 @@
 //! The asynchronous client beside other work, with a deadline of its own.
 //!
-//! Runs on an in-memory director; with `--kernel`, as root, on this machine's, where it adds the service tcp 192.0.2.1:80.
+//! Runs on an in-memory director; with `--kernel`, as root, on this machine's, where it adds the
+//! service tcp 192.0.2.1:80.
 
 use std::env;
 use std::error::Error;
@@ -17,8 +18,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     run(&mut director, &mut io::stdout()).await
 }
 
-/// Adds a service and reads the table. Where the deadline passes, the change may have been made or not, and the client is fit for
-/// use all the same.
+/// Adds a service and reads the table. Where the deadline passes, the change may have been made or
+/// not, and the client is fit for use all the same.
 pub(crate) async fn run(director: &mut AsyncClient, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let web = Service::new("tcp 192.0.2.1:80".parse()?);
     timeout(Duration::from_secs(1), director.add_service(&web)).await??;

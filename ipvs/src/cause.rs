@@ -9,9 +9,11 @@ use crate::errno::Errno;
 use crate::name::{InterfaceName, Module, PersistenceEngine, Scheduler};
 use crate::service::{Family, ServiceKey};
 
-/// Why a command is refused: [`Table::explain`](crate::Table::explain), [`Client::explain`](crate::Client::explain).
+/// Why a command is refused: [`Table::explain`](crate::Table::explain),
+/// [`Client::explain`](crate::Client::explain).
 ///
-/// The kernel gives an error number, and one number for many things. A cause is one thing, and says so in a sentence.
+/// The kernel gives an error number, and one number for many things. A cause is one thing, and says
+/// so in a sentence.
 ///
 /// ```
 /// use ipvs::{Cause, Command, Destination, Errno, Service, Table};
@@ -40,7 +42,8 @@ pub enum Cause {
     NoSuchScheduler(Scheduler),
     /// The kernel has no such persistence engine.
     NoSuchEngine(PersistenceEngine),
-    /// One of the two is not there; the kernel has one error number for both, and could not be asked which.
+    /// One of the two is not there; the kernel has one error number for both, and could not be
+    /// asked which.
     NoSuchSchedulerOrEngine(Scheduler, PersistenceEngine),
     /// No prefix length of IPv6.
     PrefixLength(u32),

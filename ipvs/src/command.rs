@@ -12,8 +12,8 @@ use crate::timeouts::Timeouts;
 
 /// One change to a director.
 ///
-/// Apply it to a kernel with [`Client::execute`](crate::Client::execute), or to a value with [`Table::apply`](crate::Table::apply):
-/// both refuse the same things.
+/// Apply it to a kernel with [`Client::execute`](crate::Client::execute), or to a value with
+/// [`Table::apply`](crate::Table::apply): both refuse the same things.
 ///
 /// ```
 /// use ipvs::{Command, Destination, Service, Table};
@@ -115,7 +115,8 @@ impl Command {
     }
 }
 
-/// What was asked of the kernel, without the particulars: part of every [`Refusal`](crate::Refusal).
+/// What was asked of the kernel, without the particulars: part of every
+/// [`Refusal`](crate::Refusal).
 ///
 /// ```
 /// use ipvs::{Command, CommandKind};

@@ -58,14 +58,16 @@ pub struct Daemon {
     pub role: DaemonRole,
     /// The interface whose network is used. Unknown: [`Errno::ENODEV`](crate::Errno::ENODEV).
     pub interface: InterfaceName,
-    /// Which directors belong together, 0 to 255; a backup of 0 takes from all. The kernel stores more, but sends the
-    /// low eight bits. Kernel: `IPVS_DAEMON_ATTR_SYNC_ID`.
+    /// Which directors belong together, 0 to 255; a backup of 0 takes from all. The kernel stores
+    /// more, but sends the low eight bits. Kernel: `IPVS_DAEMON_ATTR_SYNC_ID`.
     pub sync_id: u32,
-    /// The longest sync message, in bytes, at least 1 for a master and 1,024 for a backup, at most 65,507 for an IPv4 group and
-    /// 65,487 for an IPv6 group: the kernel takes the nearest. Default: 1,500 bytes with the headers for a master, what the
-    /// interface can carry for a backup.
+    /// The longest sync message, in bytes, at least 1 for a master and 1,024 for a backup, at most
+    /// 65,507 for an IPv4 group and 65,487 for an IPv6 group: the kernel takes the nearest.
+    /// Default: 1,500 bytes with the headers for a master, what the interface can carry for a
+    /// backup.
     pub max_len: Option<u16>,
-    /// The multicast group. Default: 224.0.0.81. Another address: [`Errno::EINVAL`](crate::Errno::EINVAL).
+    /// The multicast group. Default: 224.0.0.81. Another address:
+    /// [`Errno::EINVAL`](crate::Errno::EINVAL).
     pub group: Option<IpAddr>,
     /// The UDP port. Default: 8848.
     pub port: Option<u16>,

@@ -23,7 +23,8 @@ use crate::wire::WireError;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// It becomes an [`io::Error`] of the fitting [`io::ErrorKind`] where a function returns such, with this error inside:
+/// It becomes an [`io::Error`] of the fitting [`io::ErrorKind`] where a function returns such, with
+/// this error inside:
 ///
 /// ```
 /// use std::io;
@@ -40,19 +41,21 @@ pub enum Error {
     /// The kernel refused the command; nothing was changed by it.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The kernel has no IPVS and could not load it: `modprobe ip_vs` as root, or a kernel built with `CONFIG_IP_VS`.
+    /// The kernel has no IPVS and could not load it: `modprobe ip_vs` as root, or a kernel built
+    /// with `CONFIG_IP_VS`.
     ///
-    /// A client for which there was one finds this when the module was unloaded, which took the table away, too. It goes on by
-    /// itself once the module is there again: each call asks for it.
+    /// A client for which there was one finds this when the module was unloaded, which took the
+    /// table away, too. It goes on by itself once the module is there again: each call asks for it.
     #[error("this kernel has no IPVS: load the module ip_vs (modprobe ip_vs), or use a kernel built with CONFIG_IP_VS")]
     ModuleMissing,
-    /// Changes were sent, and the replies to some of them did not arrive: which of those were made is unknown. Read the table again.
+    /// Changes were sent, and the replies to some of them did not arrive: which of those were made
+    /// is unknown. Read the table again.
     ///
     /// Any other error of a change means that nothing was changed by it.
     #[error("{}, so read the table again", of_unknown(.known))]
     OutcomeUnknown {
-        /// The outcomes of the first commands of the call, in order: those whose replies arrived. Each command after them was made,
-        /// refused or never sent. Empty for a single command.
+        /// The outcomes of the first commands of the call, in order: those whose replies arrived.
+        /// Each command after them was made, refused or never sent. Empty for a single command.
         known: Vec<Outcome>,
         /// What failed.
         source: Box<Error>,
@@ -60,7 +63,8 @@ pub enum Error {
     /// The kernel dropped replies for want of buffer space.
     #[error("replies of the kernel were lost")]
     RepliesLost,
-    /// The table changed so fast that no reading of it was complete. Nothing was changed by reading; try again.
+    /// The table changed so fast that no reading of it was complete. Nothing was changed by
+    /// reading; try again.
     #[error("services or destinations kept changing while they were read, so the reading may be incomplete: try again")]
     Unstable,
     /// The deadline passed before the kernel replied.

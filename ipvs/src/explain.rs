@@ -1,4 +1,5 @@
-//! Why the kernel refused a command: from what was asked, what it answered, and what the table holds.
+//! Why the kernel refused a command: from what was asked, what it answered, and what the table
+//! holds.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -25,8 +26,8 @@ impl Table {
     }
 }
 
-/// What the number alone says about this command, where the table has nothing against it: on this machine something is
-/// missing that others have, or the table has changed.
+/// What the number alone says about this command, where the table has nothing against it: on this
+/// machine something is missing that others have, or the table has changed.
 fn told_by(
     command: &Command,
     errno: Errno,

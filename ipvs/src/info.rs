@@ -19,8 +19,9 @@ use crate::invalid_value::InvalidValue;
 pub struct Info {
     /// The version of the interface, 1.2.1 since 2008.
     pub version: Version,
-    /// Buckets of the connection table: constant, or with [`Behaviors::CONNECTION_TABLE_ON_DEMAND`](crate::Behaviors) the present
-    /// size, 0 before the first service or backup daemon.
+    /// Buckets of the connection table: constant, or with
+    /// [`Behaviors::CONNECTION_TABLE_ON_DEMAND`](crate::Behaviors) the present size, 0 before the
+    /// first service or backup daemon.
     pub connection_table_size: u32,
 }
 

@@ -1,4 +1,5 @@
-//! What a director's Linux does where kernels differ: named behaviours, and the version that is their default.
+//! What a director's Linux does where kernels differ: named behaviours, and the version that is
+//! their default.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,11 +7,12 @@ use std::str::FromStr;
 use crate::invalid_value::InvalidValue;
 
 bitflags::bitflags! {
-    /// What a kernel does where kernels differ, by name: [`Table::with_behaviors`](crate::Table::with_behaviors).
+    /// What a kernel does where kernels differ, by name:
+    /// [`Table::with_behaviors`](crate::Table::with_behaviors).
     ///
-    /// Stable releases take changes over from newer ones, so a version number does not say what a kernel does. It is only the
-    /// default (`Behaviors::from`); [`probe`](Self::probe) asks the running kernel. `docs/kernels.md` says which tested
-    /// kernels have which.
+    /// Stable releases take changes over from newer ones, so a version number does not say what a
+    /// kernel does. It is only the default (`Behaviors::from`); [`probe`](Self::probe) asks the
+    /// running kernel. `docs/kernels.md` says which tested kernels have which.
     ///
     /// ```
     /// use ipvs::{Behaviors, KernelVersion};
@@ -21,17 +23,19 @@ bitflags::bitflags! {
     /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub struct Behaviors: u32 {
-        /// An [`upper_threshold`](crate::Destination::upper_threshold) above 2,147,483,647 is refused, with `EINVAL`.
-        /// (`ip_vs_add_dest` and `ip_vs_edit_dest`.)
+        /// An [`upper_threshold`](crate::Destination::upper_threshold) above 2,147,483,647 is
+        /// refused, with `EINVAL`. (`ip_vs_add_dest` and `ip_vs_edit_dest`.)
         const SIGNED_UPPER_THRESHOLD = 1;
-        /// The table of connections is made with the first service or backup daemon of a network namespace, and grows:
-        /// before, [`connection_table_size`](crate::Info::connection_table_size) is 0.
+        /// The table of connections is made with the first service or backup daemon of a network
+        /// namespace, and grows: before,
+        /// [`connection_table_size`](crate::Info::connection_table_size) is 0.
         const CONNECTION_TABLE_ON_DEMAND = 2;
     }
 }
 
 impl Behaviors {
-    /// The first release of Linux that is known to have each; a stable release of an older series may have it, too.
+    /// The first release of Linux that is known to have each; a stable release of an older series
+    /// may have it, too.
     const SINCE: [(Self, KernelVersion); 2] = [
         (Self::SIGNED_UPPER_THRESHOLD, KernelVersion { major: 7, minor: 2 }),
         (Self::CONNECTION_TABLE_ON_DEMAND, KernelVersion { major: 7, minor: 2 }),
@@ -59,7 +63,8 @@ impl From<KernelVersion> for Behaviors {
 }
 
 impl fmt::Display for Behaviors {
-    /// Their names, lower case with dashes and a space between two, as in `signed-upper-threshold`; `none` if there is none.
+    /// Their names, lower case with dashes and a space between two, as in `signed-upper-threshold`;
+    /// `none` if there is none.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.iter_names().map(|(name, _)| name.to_ascii_lowercase().replace('_', "-")).collect();
         if names.is_empty() { f.pad("none") } else { f.pad(&names.join(" ")) }
@@ -99,7 +104,8 @@ impl KernelVersion {
     /// The newest that this crate was tested on: 7.2.
     pub const NEWEST: Self = KernelVersion { major: 7, minor: 2 };
 
-    /// The version of the running kernel, by `uname -r`; [`NEWEST`](Self::NEWEST) if that is not a version.
+    /// The version of the running kernel, by `uname -r`; [`NEWEST`](Self::NEWEST) if that is not a
+    /// version.
     pub fn running() -> Self {
         let release = rustix::system::uname();
         release.release().to_str().ok().and_then(|release| release.parse().ok()).unwrap_or(Self::NEWEST)
@@ -115,7 +121,8 @@ impl fmt::Display for KernelVersion {
 impl FromStr for KernelVersion {
     type Err = InvalidValue;
 
-    /// Of a version or a release, such as `6.1` or `6.1.0-18-amd64`: what follows the second number is not looked at.
+    /// Of a version or a release, such as `6.1` or `6.1.0-18-amd64`: what follows the second number
+    /// is not looked at.
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let number = |part: &str| {
             let digits = part.find(|byte: char| !byte.is_ascii_digit()).unwrap_or(part.len());

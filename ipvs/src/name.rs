@@ -1,7 +1,7 @@
 //! The kernel's short names: scheduler, persistence engine, network interface.
 //!
-//! They live in fixed arrays in the kernel, so they live in fixed arrays here: no allocation for the
-//! thousands that a listing reads. The kernel puts no character set on them, so neither do we.
+//! They live in fixed arrays in the kernel, so they live in fixed arrays here: no allocation for
+//! the thousands that a listing reads. The kernel puts no character set on them, so neither do we.
 
 use std::fmt;
 use std::str::FromStr;
@@ -58,7 +58,8 @@ macro_rules! name {
             /// The name given by its bytes.
             ///
             /// # Errors
-            /// [`InvalidValue`] when empty, longer than [`MAX_LEN`](Self::MAX_LEN) or containing a NUL.
+            /// [`InvalidValue`] when empty, longer than [`MAX_LEN`](Self::MAX_LEN) or containing a
+            /// NUL.
             pub fn new(name: impl AsRef<[u8]>) -> Result<Self, InvalidValue> {
                 let name = name.as_ref();
                 Name::new(name).map(Self).ok_or_else(|| {
@@ -99,11 +100,13 @@ macro_rules! name {
 }
 
 name! {
-    /// The algorithm that picks a destination for a new connection, by the name of its kernel module.
+    /// The algorithm that picks a destination for a new connection, by the name of its kernel
+    /// module.
     ///
-    /// `rr` stands for the module `ip_vs_rr`, which the kernel loads when it is first asked for. Any name can be
-    /// carried: a kernel with another scheduler needs no new version of this crate. The kernel answers an unknown
-    /// name with [`Errno::ENOENT`](crate::Errno::ENOENT). Kernel: `IPVS_SVC_ATTR_SCHED_NAME`.
+    /// `rr` stands for the module `ip_vs_rr`, which the kernel loads when it is first asked for.
+    /// Any name can be carried: a kernel with another scheduler needs no new version of this crate.
+    /// The kernel answers an unknown name with [`Errno::ENOENT`](crate::Errno::ENOENT). Kernel:
+    /// `IPVS_SVC_ATTR_SCHED_NAME`.
     ///
     /// ```
     /// use ipvs::Scheduler;
@@ -138,7 +141,8 @@ impl Scheduler {
     pub const NQ: Self = Self(Name::known("nq"));
     /// Weighted failover: the destination of the highest weight that is available.
     pub const FO: Self = Self(Name::known("fo"));
-    /// Weighted overflow: fill one destination until it has more connections than its weight, then the next.
+    /// Weighted overflow: fill one destination until it has more connections than its weight, then
+    /// the next.
     pub const OVF: Self = Self(Name::known("ovf"));
     /// Maglev hashing.
     pub const MH: Self = Self(Name::known("mh"));
@@ -190,7 +194,8 @@ impl PersistenceEngine {
     pub const SIP: Self = Self(Name::known("sip"));
 }
 
-/// What a service needs of its kernel beside IPVS itself: a scheduler or a persistence engine, each a kernel module.
+/// What a service needs of its kernel beside IPVS itself: a scheduler or a persistence engine, each
+/// a kernel module.
 ///
 /// ```
 /// use ipvs::{Module, Scheduler};
@@ -242,7 +247,8 @@ impl fmt::Display for Module {
 }
 
 name! {
-    /// A network interface, by name, as a sync daemon uses it. Kernel: `IPVS_DAEMON_ATTR_MCAST_IFN`.
+    /// A network interface, by name, as a sync daemon uses it. Kernel:
+    /// `IPVS_DAEMON_ATTR_MCAST_IFN`.
     ///
     /// ```
     /// use ipvs::InterfaceName;

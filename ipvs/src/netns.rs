@@ -21,14 +21,16 @@ use crate::invalid_value::InvalidValue;
 
 /// A network namespace: each has a table, timeouts, sync daemons and sysctls of its own.
 ///
-/// It is an open descriptor, shared by its clones. So it is the same namespace for good: whatever becomes of the name, the
-/// process or the descriptor number that it was found by, `ip netns del` and `ip netns add` included. The kernel keeps the
-/// namespace alive as long as the descriptor, or a socket of a [`Client`](crate::Client), is open. To follow a name to a new
-/// namespace, make a new value and a new client.
+/// It is an open descriptor, shared by its clones. So it is the same namespace for good: whatever
+/// becomes of the name, the process or the descriptor number that it was found by, `ip netns del`
+/// and `ip netns add` included. The kernel keeps the namespace alive as long as the descriptor, or
+/// a socket of a [`Client`](crate::Client), is open. To follow a name to a new namespace, make a
+/// new value and a new client.
 ///
-/// Parses from the name that `ip netns` knows it by, the number of a process that is in it, or, if there is a slash in the
-/// text, the path of its file. Two are equal if they are the same namespace. Entering one needs `CAP_SYS_ADMIN`, in the user
-/// namespace that owns it and in one's own.
+/// Parses from the name that `ip netns` knows it by, the number of a process that is in it, or, if
+/// there is a slash in the text, the path of its file. Two are equal if they are the same
+/// namespace. Entering one needs `CAP_SYS_ADMIN`, in the user namespace that owns it and in one's
+/// own.
 ///
 /// ```
 /// use ipvs::netns::Namespace;
@@ -89,8 +91,8 @@ pub enum NamespaceError {
         /// What the system says.
         source: io::Error,
     },
-    /// The kernel does not say in which network namespace a client is: that needs `CAP_NET_ADMIN` there, and an in-memory
-    /// kernel is in none.
+    /// The kernel does not say in which network namespace a client is: that needs `CAP_NET_ADMIN`
+    /// there, and an in-memory kernel is in none.
     #[error("cannot find out the network namespace of the client")]
     Unknown(#[source] io::Error),
 }
@@ -135,7 +137,8 @@ impl Namespace {
     /// The one that `ip netns` calls so.
     ///
     /// # Errors
-    /// [`NamespaceError::Name`] if it is empty, `.`, `..`, or has a slash or a NUL in it; [`NamespaceError::Open`].
+    /// [`NamespaceError::Name`] if it is empty, `.`, `..`, or has a slash or a NUL in it;
+    /// [`NamespaceError::Open`].
     pub fn named(name: &str) -> Result<Self, NamespaceError> {
         if matches!(name, "" | "." | "..") || name.contains(['/', '\0']) {
             let allowed = "a name as in `ip netns`, a process's number, or a path";
@@ -153,8 +156,9 @@ impl Namespace {
 
     /// Does something with this thread in the namespace, and takes the thread back to where it was.
     ///
-    /// Other threads stay where they are, but those that are started meanwhile are in it for good. Sockets and files of
-    /// `/proc/net` belong to the namespace in which they are opened, wherever they are used.
+    /// Other threads stay where they are, but those that are started meanwhile are in it for good.
+    /// Sockets and files of `/proc/net` belong to the namespace in which they are opened, wherever
+    /// they are used.
     ///
     /// ```no_run
     /// use ipvs::{Client, netns::Namespace};
@@ -163,9 +167,10 @@ impl Namespace {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// The work must be done when the closure returns: what an `async` block does, it does when it is polled, and then this thread
-    /// is back. `AsyncClient::connect()` and `connect_async()` open their socket when they are called, so they may be called
-    /// within, and awaited outside. In `async` code, [`ClientBuilder::namespace`](crate::ClientBuilder::namespace) needs no care.
+    /// The work must be done when the closure returns: what an `async` block does, it does when it
+    /// is polled, and then this thread is back. `AsyncClient::connect()` and `connect_async()` open
+    /// their socket when they are called, so they may be called within, and awaited outside. In
+    /// `async` code, [`ClientBuilder::namespace`](crate::ClientBuilder::namespace) needs no care.
     ///
     /// # Errors
     /// [`NamespaceError::Enter`], and then nothing was done, or [`NamespaceError::Leave`].
@@ -226,8 +231,9 @@ fn id_of(file: &File) -> io::Result<(u64, u64)> {
 
 /// Which network namespace it is, for what is kept outside the kernel.
 ///
-/// Since Linux 5.14 the kernel gives each namespace a number that no other has until the next boot (`SO_NETNS_COOKIE`). Before
-/// that there are only the device and inode numbers of its file, which a later namespace may get once this one has ended.
+/// Since Linux 5.14 the kernel gives each namespace a number that no other has until the next boot
+/// (`SO_NETNS_COOKIE`). Before that there are only the device and inode numbers of its file, which
+/// a later namespace may get once this one has ended.
 ///
 /// ```
 /// use ipvs::netns::NamespaceId;
@@ -262,7 +268,8 @@ pub(crate) fn datagram_socket() -> Result<OwnedFd, Errno> {
         .map_err(|error| Errno::new(error.raw_os_error()))
 }
 
-/// A number that no network namespace but that of this socket has until the machine is started again.
+/// A number that no network namespace but that of this socket has until the machine is started
+/// again.
 #[cfg(target_os = "linux")]
 pub(crate) fn cookie(socket: BorrowedFd<'_>) -> Option<[u8; 8]> {
     let mut cookie = [0; 8];
@@ -340,7 +347,8 @@ fn process_number(text: &str) -> Option<u32> {
 }
 
 impl fmt::Display for Namespace {
-    /// The name that `ip netns` has for it, or the file, that it was found by; its inode where it was found by neither.
+    /// The name that `ip netns` has for it, or the file, that it was found by; its inode where it
+    /// was found by neither.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.path {
             Some(path) => f.pad(&shown(path)),

@@ -37,7 +37,8 @@ impl Refusal {
     }
 }
 
-/// The sentence for a refusal: the one place where errno and command become words, those that ipvsadm's users know.
+/// The sentence for a refusal: the one place where errno and command become words, those that
+/// ipvsadm's users know.
 fn explain(command: CommandKind, errno: Errno) -> Cow<'static, str> {
     use CommandKind::*;
     let sentence = match (command, errno) {

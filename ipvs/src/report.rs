@@ -5,8 +5,9 @@ use std::fmt;
 
 /// Displays an error and its causes on one line, from the outermost to the innermost.
 ///
-/// The errors of this crate display what failed, and give the cause as [`source`](Error::source), never both in one
-/// text. Programs that have their own way to print a chain, such as `anyhow`, don't need this.
+/// The errors of this crate display what failed, and give the cause as [`source`](Error::source),
+/// never both in one text. Programs that have their own way to print a chain, such as `anyhow`,
+/// don't need this.
 ///
 /// ```
 /// use ipvs::{Report, netns::Namespace};

@@ -1,7 +1,7 @@
 //! What a director refuses and what it takes, on both sides of each bound.
 //!
-//! That kernels do the same is shown by `tests/kernel/tests`: `client` has each rule, `causes.rs` each refusal, and `model.rs` tries
-//! commands of these values at random.
+//! That kernels do the same is shown by `tests/kernel/tests`: `client` has each rule, `causes.rs`
+//! each refusal, and `model.rs` tries commands of these values at random.
 
 use super::*;
 use crate::name::Module;
@@ -43,7 +43,8 @@ fn found(services: impl IntoIterator<Item = (Service, Vec<Destination>)>) -> Tab
     Table::read(services.into_iter().map(states).collect(), new.timeouts(), Vec::new(), new.info())
 }
 
-/// The answer to a command. One that is refused has a cause of the same number, and changes nothing.
+/// The answer to a command. One that is refused has a cause of the same number, and changes
+/// nothing.
 #[track_caller]
 fn refusal(table: &Table, command: Command) -> Option<Errno> {
     let mut tried = table.clone();
@@ -146,7 +147,8 @@ fn a_new_table_has_the_modules_of_the_tree_and_a_read_one_leaves_the_rest_to_the
     assert_eq!(emptied.has_module(Scheduler::new("other").unwrap().into()), None);
 }
 
-/// The types can't make such a prefix; but a service that was read may have it, and be written back.
+/// The types can't make such a prefix; but a service that was read may have it, and be written
+/// back.
 #[test]
 fn prefixes_of_ipv6_have_1_to_128_bits() {
     for (length, errno) in [(0, Some(Errno::EINVAL)), (1, None), (128, None), (129, Some(Errno::EINVAL))] {
@@ -349,7 +351,8 @@ fn a_daemon_needs_its_interface() {
     }
 }
 
-/// The nearest service has the same address and port or the same mark; then the same address, best of the same protocol.
+/// The nearest service has the same address and port or the same mark; then the same address, best
+/// of the same protocol.
 #[test]
 fn the_service_that_may_have_been_meant() {
     for (there, nearest) in [

@@ -1,5 +1,5 @@
-//! Feature `serde`: `Serialize` and `Deserialize` of single values. What has a place in a desired state is
-//! in `desired/serialize.rs`. The rules are on the page of the crate.
+//! Feature `serde`: `Serialize` and `Deserialize` of single values. What has a place in a desired
+//! state is in `desired/serialize.rs`. The rules are on the page of the crate.
 
 use std::borrow::Cow;
 

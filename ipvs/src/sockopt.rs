@@ -1,6 +1,7 @@
 //! Tables by the kernel's older interface, `getsockopt`.
 //!
-//! How the socket is had is in `link.rs`, what is said in `wire/sockopt/`; here is in which order things are asked.
+//! How the socket is had is in `link.rs`, what is said in `wire/sockopt/`; here is in which order
+//! things are asked.
 
 use std::net::SocketAddr;
 
@@ -18,19 +19,24 @@ use crate::wire::{Detail, WireError, sockopt};
 
 /// What a director holds, as far as the kernel's older interface, `getsockopt`, shows it.
 ///
-/// Netlink, which [`Client`](crate::Client) speaks, wants `CAP_NET_ADMIN` in the initial user namespace. The older interface wants it
-/// in the user namespace that owns the network namespace: so root of a rootless container can read its own director. It shows more than
+/// Netlink, which [`Client`](crate::Client) speaks, wants `CAP_NET_ADMIN` in the initial user
+/// namespace. The older interface wants it in the user namespace that owns the network namespace:
+/// so root of a rootless container can read its own director. It shows more than
 /// [`proc::Table`](crate::proc::Table), which everybody may read, and less than netlink:
 ///
 /// - services of IPv4 only. Those of IPv6 are not in the table, and only
 ///   [`proc::Table`](crate::proc::Table).
-/// - destinations of IPv4 only. Which services have others, and how many, is in [`untold`](Self::untold).
-/// - nothing of the kinds of tunnels: in the table each is [`Tunnel::Ipip`], whatever it is; [`tunnels`](Self::tunnels) has them.
+/// - destinations of IPv4 only. Which services have others, and how many, is in
+///   [`untold`](Self::untold).
+/// - nothing of the kinds of tunnels: in the table each is [`Tunnel::Ipip`], whatever it is;
+///   [`tunnels`](Self::tunnels) has them.
 /// - nothing of persistence engines: [`Service::engine`](crate::Service::engine) is always `None`.
 /// - of sync daemons no group, port, time to live and length of messages, which are `None`.
-/// - counters of connections and packets, and all rates, of 32 bits, which begin again at 0; those of bytes have 64.
+/// - counters of connections and packets, and all rates, of 32 bits, which begin again at 0; those
+///   of bytes have 64.
 ///
-/// The rest is as in [`Client::table`](crate::Client::table). To change a director takes netlink: this only reads.
+/// The rest is as in [`Client::table`](crate::Client::table). To change a director takes netlink:
+/// this only reads.
 ///
 /// ```no_run
 /// use ipvs::{Client, Errno, Error, sockopt};
@@ -72,17 +78,21 @@ impl Table {
         Table { table, untold: Vec::new() }
     }
 
-    /// That of this thread's network namespace; see [`Namespace::within`](crate::netns::Namespace::within) for others.
+    /// That of this thread's network namespace; see
+    /// [`Namespace::within`](crate::netns::Namespace::within) for others.
     ///
-    /// It is read in several requests, so it is not a snapshot if somebody makes changes meanwhile. But services are read until there are as
-    /// many as the kernel counts, and the destinations of each until they are the same twice in a row: none is left out unnoticed.
+    /// It is read in several requests, so it is not a snapshot if somebody makes changes meanwhile.
+    /// But services are read until there are as many as the kernel counts, and the destinations of
+    /// each until they are the same twice in a row: none is left out unnoticed.
     ///
     /// # Errors
-    /// [`Error::Refused`] with [`Errno::EPERM`] without `CAP_NET_ADMIN` in the user namespace that owns this network namespace, and
-    /// with [`Errno::EOPNOTSUPP`] on a processor for which the layout of its structures is not known (x86 of 32 bits); with what else the kernel
-    /// has against a socket or an answer, such as too many open files, or too little memory.
-    /// [`Error::ModuleMissing`] if the kernel has no IPVS, or has not loaded it yet; [`Error::Unstable`] if services or destinations kept
-    /// changing; [`Error::Decode`] if an answer makes no sense.
+    /// [`Error::Refused`] with [`Errno::EPERM`] without `CAP_NET_ADMIN` in the user namespace that
+    /// owns this network namespace, and with [`Errno::EOPNOTSUPP`] on a processor for which the
+    /// layout of its structures is not known (x86 of 32 bits); with what else the kernel has
+    /// against a socket or an answer, such as too many open files, or too little memory.
+    /// [`Error::ModuleMissing`] if the kernel has no IPVS, or has not loaded it yet;
+    /// [`Error::Unstable`] if services or destinations kept changing; [`Error::Decode`] if an
+    /// answer makes no sense.
     pub fn read() -> Result<Self, Error> {
         let older = Self::ask(ask_older().map_err(|errno| failed(CommandKind::GetInfo, errno))?)?;
         Ok(Table { table: older.table.with_behaviors(Behaviors::of_running_version()), ..older })
@@ -148,7 +158,8 @@ fn failed(command: CommandKind, errno: Errno) -> Error {
     }
 }
 
-/// All services of IPv4. The kernel writes as many as there is room for, and does not say how many that were.
+/// All services of IPv4. The kernel writes as many as there is room for, and does not say how many
+/// that were.
 fn services(
     buffer: &mut Vec<u8>,
     mut ask: impl FnMut(i32, &mut [u8]) -> Result<(), Errno>,
@@ -170,7 +181,8 @@ fn services(
     Err(Error::Unstable)
 }
 
-/// Are these the addresses of all destinations of a service, in the order of a dump? False where this interface does not know.
+/// Are these the addresses of all destinations of a service, in the order of a dump? False where
+/// this interface does not know.
 pub(crate) fn has_addresses(
     buffer: &mut Vec<u8>,
     key: &ServiceKey,
@@ -193,7 +205,8 @@ struct Reply {
 }
 
 impl Reply {
-    /// How many the reply lacks: those of IPv6, if nothing has changed between the requests; `None` if something has.
+    /// How many the reply lacks: those of IPv6, if nothing has changed between the requests; `None`
+    /// if something has.
     fn missing(&self) -> Option<usize> {
         self.count.checked_sub(self.destinations.len())
     }
@@ -207,7 +220,8 @@ impl Reply {
     }
 }
 
-/// The destinations of a service, once two replies in a row have the same ones; `None` if it is not there any more.
+/// The destinations of a service, once two replies in a row have the same ones; `None` if it is not
+/// there any more.
 ///
 /// One reply does not show whether another program adds or removes one between its requests.
 fn settled_destinations(
@@ -229,8 +243,9 @@ fn settled_destinations(
     Err(Error::Unstable)
 }
 
-/// The destinations of a service without statistics, for a client, which has another way to ask: `None` where this one does not know all of
-/// them (one is of IPv6, or behind a tunnel), or refuses, or somebody makes changes. With their `count` from a reading of the services just
+/// The destinations of a service without statistics, for a client, which has another way to ask:
+/// `None` where this one does not know all of them (one is of IPv6, or behind a tunnel), or
+/// refuses, or somebody makes changes. With their `count` from a reading of the services just
 /// before, one call is enough.
 pub(crate) fn all_destinations(
     buffer: &mut Vec<u8>,
@@ -252,8 +267,8 @@ pub(crate) fn all_destinations(
     None
 }
 
-/// One round: how many destinations a service has, unless that is known, and those of IPv4. If one is behind a tunnel, `tunnel` is what that is taken for; without
-/// it, the answer makes no sense.
+/// One round: how many destinations a service has, unless that is known, and those of IPv4. If one
+/// is behind a tunnel, `tunnel` is what that is taken for; without it, the answer makes no sense.
 fn ask_destinations(
     buffer: &mut Vec<u8>,
     key: &ServiceKey,

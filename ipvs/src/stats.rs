@@ -5,9 +5,9 @@ use std::ops::{Add, AddAssign, Sub};
 
 /// What a service or destination has carried since it was made or zeroed, and how fast of late.
 ///
-/// The kernel refreshes all of it about every two seconds (not at all while the sysctl `run_estimation` is 0).
-/// "In" is from clients to destinations, "out" the answers, which the director sees with masquerading only.
-/// Kernel: `IPVS_SVC_ATTR_STATS64`, `IPVS_DEST_ATTR_STATS64`.
+/// The kernel refreshes all of it about every two seconds (not at all while the sysctl
+/// `run_estimation` is 0). "In" is from clients to destinations, "out" the answers, which the
+/// director sees with masquerading only. Kernel: `IPVS_SVC_ATTR_STATS64`, `IPVS_DEST_ATTR_STATS64`.
 ///
 /// ```
 /// use ipvs::Statistics;
@@ -16,8 +16,8 @@ use std::ops::{Add, AddAssign, Sub};
 /// assert_eq!(idle.rates.connections, 0);
 /// ```
 ///
-/// Statistics can be added, summed and subtracted, field by field, rates included. A sum stops at `u64::MAX`. A difference stops
-/// at 0, as when counters were zeroed between two readings.
+/// Statistics can be added, summed and subtracted, field by field, rates included. A sum stops at
+/// `u64::MAX`. A difference stops at 0, as when counters were zeroed between two readings.
 ///
 /// ```
 /// use ipvs::Statistics;

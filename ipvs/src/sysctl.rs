@@ -107,7 +107,8 @@ pub enum SysctlError {
         /// What the system says: the kernel refuses values out of range with `EINVAL`.
         source: io::Error,
     },
-    /// The file holds something else than it should, or the value is of another kind than the sysctl.
+    /// The file holds something else than it should, or the value is of another kind than the
+    /// sysctl.
     #[error("{}: {value:?} is not {}", .sysctl.name(), wanted(.sysctl.kind()))]
     Kind {
         /// Which.
@@ -156,8 +157,9 @@ macro_rules! sysctls {
                 match self { $(Sysctl::$variant => SysctlKind::$kind,)* }
             }
 
-            /// The first release of Linux that is known to have it; `None` if Linux 6.1, the oldest that this crate is tested on,
-            /// does. A stable release of an older series may have it, too: whether a kernel has it, [`Sysctls::get`] says.
+            /// The first release of Linux that is known to have it; `None` if Linux 6.1, the oldest
+            /// that this crate is tested on, does. A stable release of an older series may have it,
+            /// too: whether a kernel has it, [`Sysctls::get`] says.
             pub const fn since(self) -> Option<KernelVersion> {
                 match self { $(Sysctl::$variant => $since,)* }
             }
@@ -175,38 +177,47 @@ const fn version(major: u16, minor: u16) -> Option<KernelVersion> {
 sysctls! {
     /// One packet in this number is dropped in mode 3 of `drop_packet`. Default 10.
     AmDroprate "am_droprate" Number ALWAYS;
-    /// Pages of free memory below which the automatic modes of the defences against overload act. Default 1024.
+    /// Pages of free memory below which the automatic modes of the defences against overload act.
+    /// Default 1024.
     Amemthresh "amemthresh" Number ALWAYS;
-    /// Only take part in synchronisation as a backup: keeps a director that is also a real server from balancing again.
+    /// Only take part in synchronisation as a backup: keeps a director that is also a real server
+    /// from balancing again.
     BackupOnly "backup_only" Switch ALWAYS;
-    /// A connection without destination in a service of `lblc`, `lblcr` or `dh` goes out along the ordinary route.
+    /// A connection without destination in a service of `lblc`, `lblcr` or `dh` goes out along the
+    /// ordinary route.
     CacheBypass "cache_bypass" Switch ALWAYS;
-    /// How densely the connection table may be filled before it grows: a power of 2, -8 to 8. Default -4.
+    /// How densely the connection table may be filled before it grows: a power of 2, -8 to 8.
+    /// Default -4.
     ConnLfactor "conn_lfactor" Number version(7, 2);
     /// The most connections that there may be.
     ConnMax "conn_max" Number version(7, 2);
-    /// What happens when a client uses a port again: bits 1 (schedule it anew if it may be) and 2 (of connections in FIN wait, too). Default 1.
+    /// What happens when a client uses a port again: bits 1 (schedule it anew if it may be) and 2
+    /// (of connections in FIN wait, too). Default 1.
     ConnReuseMode "conn_reuse_mode" Number ALWAYS;
     /// Netfilter tracks the connections, too. Needs a kernel with `CONFIG_IP_VS_NFCT`.
     Conntrack "conntrack" Switch ALWAYS;
     /// How much the kernel says in its log. Needs a kernel with `CONFIG_IP_VS_DEBUG`; of the whole
     /// machine, and can be set in its first network namespace only.
     DebugLevel "debug_level" Number ALWAYS;
-    /// Defence against overload by forgetting half-open connections: 0 never, 1 and 2 when memory is short, 3 always.
+    /// Defence against overload by forgetting half-open connections: 0 never, 1 and 2 when memory
+    /// is short, 3 always.
     DropEntry "drop_entry" Number ALWAYS;
-    /// Defence against overload by dropping packets: 0 never, 1 and 2 when memory is short, 3 always.
+    /// Defence against overload by dropping packets: 0 never, 1 and 2 when memory is short, 3
+    /// always.
     DropPacket "drop_packet" Number ALWAYS;
     /// The CPUs that estimate rates.
     EstCpulist "est_cpulist" Cpus version(6, 2);
     /// The niceness of the threads that estimate rates, -20 to 19.
     EstNice "est_nice" Number version(6, 2);
-    /// A connection whose destination was deleted ends at its next packet, in place of dropping its packets in silence.
+    /// A connection whose destination was deleted ends at its next packet, in place of dropping its
+    /// packets in silence.
     ExpireNodestConn "expire_nodest_conn" Switch ALWAYS;
     /// Persistence no longer sends clients to a destination whose weight is 0.
     ExpireQuiescentTemplate "expire_quiescent_template" Switch ALWAYS;
     /// Packets in IPIP tunnels are taken as they are, not by what is wrapped in them.
     IgnoreTunneled "ignore_tunneled" Switch ALWAYS;
-    /// Seconds after which scheduler `lblc` forgets an address that nobody asks for. Only where its module is loaded.
+    /// Seconds after which scheduler `lblc` forgets an address that nobody asks for. Only where its
+    /// module is loaded.
     LblcExpiration "lblc_expiration" Number ALWAYS;
     /// The same of scheduler `lblcr`.
     LblcrExpiration "lblcr_expiration" Number ALWAYS;
@@ -218,7 +229,8 @@ sysctls! {
     RunEstimation "run_estimation" Switch ALWAYS;
     /// ICMP packets that belong to no connection are scheduled, too.
     ScheduleIcmp "schedule_icmp" Switch ALWAYS;
-    /// Defence against half-open TCP connections by shorter timeouts: 0 never, 1 and 2 when memory is short, 3 always.
+    /// Defence against half-open TCP connections by shorter timeouts: 0 never, 1 and 2 when memory
+    /// is short, 3 always.
     SecureTcp "secure_tcp" Number ALWAYS;
     /// A connection of SCTP may begin with any packet.
     SloppySctp "sloppy_sctp" Switch ALWAYS;
@@ -226,7 +238,8 @@ sysctls! {
     SloppyTcp "sloppy_tcp" Switch ALWAYS;
     /// Answers of NAT are routed anew by their new source address. Default 1.
     SnatReroute "snat_reroute" Switch ALWAYS;
-    /// How densely the table of services may be filled before it grows: a power of 2, -8 to 8. Default -3.
+    /// How densely the table of services may be filled before it grows: a power of 2, -8 to 8.
+    /// Default -3.
     SvcLfactor "svc_lfactor" Number version(7, 2);
     /// Only templates of persistence are synchronised.
     SyncPersistMode "sync_persist_mode" Switch ALWAYS;
@@ -240,9 +253,11 @@ sysctls! {
     SyncRetries "sync_retries" Number ALWAYS;
     /// The size of the buffers of synchronisation, in bytes; 0: the system's usual.
     SyncSockSize "sync_sock_size" Number ALWAYS;
-    /// A connection is synchronised for the first time after the first number of packets, and then each time after the second. Default 3 and 50.
+    /// A connection is synchronised for the first time after the first number of packets, and then
+    /// each time after the second. Default 3 and 50.
     SyncThreshold "sync_threshold" Pair ALWAYS;
-    /// The protocol of synchronisation: 0 that of Linux before 2.6.39, 1 the present one. Default 1.
+    /// The protocol of synchronisation: 0 that of Linux before 2.6.39, 1 the present one. Default
+    /// 1.
     SyncVersion "sync_version" Switch ALWAYS;
 }
 
@@ -277,8 +292,9 @@ impl FromStr for Sysctl {
 /// The kernel's settings for IPVS.
 ///
 /// They belong to the network namespace of the thread that reads and sets them; of another:
-/// [`Namespace::within`](crate::netns::Namespace::within). There are none before the module `ip_vs` is loaded, which
-/// [`Client::connect`](crate::Client::connect) asks for. Reading needs no privileges, setting needs root's.
+/// [`Namespace::within`](crate::netns::Namespace::within). There are none before the module `ip_vs`
+/// is loaded, which [`Client::connect`](crate::Client::connect) asks for. Reading needs no
+/// privileges, setting needs root's.
 ///
 /// ```no_run
 /// use ipvs::sysctl::{Sysctl, SysctlValue, Sysctls};

@@ -2,9 +2,10 @@
 
 /// How long idle connections are kept, in seconds, for the whole network namespace.
 ///
-/// To set, `None` leaves a value as it is, and so does 0, which the kernel takes for "unchanged"; more than
-/// `i32::MAX / HZ` is [`Errno::EINVAL`](crate::Errno::EINVAL). As read, a value is `None` if the kernel was built without that protocol.
-/// Kernel: `IPVS_CMD_ATTR_TIMEOUT_TCP`, `_TCP_FIN`, `_UDP`.
+/// To set, `None` leaves a value as it is, and so does 0, which the kernel takes for "unchanged";
+/// more than `i32::MAX / HZ` is [`Errno::EINVAL`](crate::Errno::EINVAL). As read, a value is `None`
+/// if the kernel was built without that protocol. Kernel: `IPVS_CMD_ATTR_TIMEOUT_TCP`, `_TCP_FIN`,
+/// `_UDP`.
 ///
 /// ```
 /// use ipvs::{Client, Table, Timeouts};

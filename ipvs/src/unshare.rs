@@ -9,8 +9,9 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 /// Moves this thread, and no other, into a new network namespace.
 #[cfg(target_os = "linux")]
 pub(crate) fn enter_new_network() -> io::Result<()> {
-    // SAFETY: only `UnshareFlags::FILES` is unsafe, since other threads could then use descriptors that this one does not have.
-    // `NEWNET` decides which network the sockets belong to that this thread opens from now on, and touches no memory.
+    // SAFETY: only `UnshareFlags::FILES` is unsafe, since other threads could then use descriptors
+    // that this one does not have. `NEWNET` decides which network the sockets belong to that this
+    // thread opens from now on, and touches no memory.
     Ok(unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?)
 }
 

@@ -8,8 +8,8 @@ use crate::session::block_on_ready;
 use crate::table::Table;
 
 impl Client {
-    /// Brings the director to the desired table by the smallest change: reads, plans, probes, tries out, applies. [`Change`] says what holds
-    /// while other programs change the same entries.
+    /// Brings the director to the desired table by the smallest change: reads, plans, probes, tries
+    /// out, applies. [`Change`] says what holds while other programs change the same entries.
     ///
     /// Sync daemons and timeouts are part of a table: if those of `desired` mean nothing, use
     /// [`Planner::only_services`].
@@ -35,7 +35,8 @@ impl Client {
 impl Change {
     /// Makes the change. An empty one sends nothing.
     ///
-    /// `on_progress` is called before anything is sent and after each datagram; if it breaks, what was done is undone.
+    /// `on_progress` is called before anything is sent and after each datagram; if it breaks, what
+    /// was done is undone.
     ///
     /// # Errors
     /// Why it could not be made, and what state the director is in.
@@ -47,13 +48,15 @@ impl Change {
         self.apply_with(client, |_| Ok(()), on_progress)
     }
 
-    /// As [`apply`](Self::apply), and calls `hook` in the middle of the change for another change elsewhere, such as that of the rules
-    /// that mark packets for services.
+    /// As [`apply`](Self::apply), and calls `hook` in the middle of the change for another change
+    /// elsewhere, such as that of the rules that mark packets for services.
     ///
-    /// The hook is called when all that is to be there is there, and before this change has deleted anything. It is called once, however
-    /// many attempts the change takes, and even if nothing else is to be changed. A hook that fails says why, and must have done
-    /// nothing; then all is undone. If something fails after the hook succeeded, it is called again, with [`Phase::Undoing`], to undo
-    /// its own work: after what was deleted is back, and before what was added is deleted.
+    /// The hook is called when all that is to be there is there, and before this change has deleted
+    /// anything. It is called once, however many attempts the change takes, and even if nothing
+    /// else is to be changed. A hook that fails says why, and must have done nothing; then all is
+    /// undone. If something fails after the hook succeeded, it is called again, with
+    /// [`Phase::Undoing`], to undo its own work: after what was deleted is back, and before what
+    /// was added is deleted.
     ///
     /// ```
     /// use std::ops::ControlFlow;
@@ -80,7 +83,8 @@ impl Change {
         self.apply_by(client, &mut hook, &mut on_progress)
     }
 
-    /// The same. It has no type parameters, so that a program has one copy of all this, whatever it calls it with.
+    /// The same. It has no type parameters, so that a program has one copy of all this, whatever it
+    /// calls it with.
     fn apply_by(
         &self,
         client: &mut Client,

@@ -8,11 +8,12 @@ use crate::error::Error;
 use crate::session::block_on_ready;
 
 impl Client {
-    /// Why the kernel refused this command with this error number, as far as can be found out: reads the table, asks the kernel
-    /// what no table tells ([`probe`](Self::probe)), and checks the command against it.
+    /// Why the kernel refused this command with this error number, as far as can be found out:
+    /// reads the table, asks the kernel what no table tells ([`probe`](Self::probe)), and checks
+    /// the command against it.
     ///
-    /// The cause always fits the number. Where the table has changed since the refusal, there may be none, or none that is as
-    /// precise.
+    /// The cause always fits the number. Where the table has changed since the refusal, there may
+    /// be none, or none that is as precise.
     ///
     /// ```
     /// use ipvs::{Client, Command, Error, Table};

@@ -8,8 +8,9 @@ use crate::session::block_on_ready;
 
 /// A stream of commands, many of them in one system call.
 ///
-/// A command that was pushed is sent when enough have gathered, or at [`flush`](Self::flush). Every push gets its outcome
-/// from this or a later call, in the order of the pushes. What is still pending when the pipeline is dropped is not sent.
+/// A command that was pushed is sent when enough have gathered, or at [`flush`](Self::flush). Every
+/// push gets its outcome from this or a later call, in the order of the pushes. What is still
+/// pending when the pipeline is dropped is not sent.
 ///
 /// ```
 /// use ipvs::{Client, Command, Service, Table};
@@ -27,7 +28,8 @@ pub struct Pipeline<'c> {
 }
 
 impl Pipeline<'_> {
-    /// Adds a command. Mostly returns nothing; when so many have gathered that they were sent, the outcome of each.
+    /// Adds a command. Mostly returns nothing; when so many have gathered that they were sent, the
+    /// outcome of each.
     ///
     /// # Errors
     /// See [`Error`]; a refusal is an outcome, not an error.

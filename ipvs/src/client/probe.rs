@@ -16,9 +16,9 @@ use crate::unshare::enter_new_network;
 impl Behaviors {
     /// What the running kernel does, found out by trying.
     ///
-    /// This happens on a thread of its own in a new network namespace, which ends with the thread: no director changes. It needs
-    /// `CAP_SYS_ADMIN` for the namespace beside the `CAP_NET_ADMIN` of every [`Client`]. Without it there is
-    /// [`of_running_version`](Self::of_running_version).
+    /// This happens on a thread of its own in a new network namespace, which ends with the thread:
+    /// no director changes. It needs `CAP_SYS_ADMIN` for the namespace beside the `CAP_NET_ADMIN`
+    /// of every [`Client`]. Without it there is [`of_running_version`](Self::of_running_version).
     ///
     /// ```no_run
     /// use ipvs::{Behaviors, Table};
@@ -27,7 +27,8 @@ impl Behaviors {
     /// ```
     ///
     /// # Errors
-    /// [`NamespaceError::Create`] if there can be no new network namespace, or those of [`Client::connect`].
+    /// [`NamespaceError::Create`] if there can be no new network namespace, or those of
+    /// [`Client::connect`].
     pub fn probe() -> Result<Self, Error> {
         let prober = thread::Builder::new().name("ipvs-probe".into()).spawn(probe_in_new_network);
         let probed = prober.map_err(NamespaceError::Create)?.join();
@@ -41,7 +42,8 @@ fn probe_in_new_network() -> Result<Behaviors, Error> {
     let mut behaviors = Behaviors::of_running_version();
     behaviors.set(Behaviors::CONNECTION_TABLE_ON_DEMAND, client.info()?.connection_table_size == 0);
     let mark = FirewallMark::new(1).expect("1 is a mark");
-    // A scheduler would be a module, and loading one while a namespace ends can hang kernels before Linux 7.
+    // A scheduler would be a module, and loading one while a namespace ends can hang kernels before
+    // Linux 7.
     let service = Service::new(ServiceKey::Mark { mark, family: Family::V4 }).with_scheduler(Scheduler::NONE);
     client.add_service(&service)?;
     if let Some(is_signed) = block_on_ready(client.session.has_signed_upper_threshold(&service.key()))? {
@@ -51,12 +53,14 @@ fn probe_in_new_network() -> Result<Behaviors, Error> {
 }
 
 impl Client {
-    /// Asks the kernel for what decides over these commands and is in no table: whether it has their schedulers and persistence
-    /// engines, of those that the table [does not know about](Table), and whether it refuses upper thresholds above 2,147,483,647.
-    /// The answers become part of the table, which then refuses what the kernel would refuse.
+    /// Asks the kernel for what decides over these commands and is in no table: whether it has
+    /// their schedulers and persistence engines, of those that the table [does not know
+    /// about](Table), and whether it refuses upper thresholds above 2,147,483,647. The answers
+    /// become part of the table, which then refuses what the kernel would refuse.
     ///
-    /// This changes nothing but that the kernel loads a module that it is asked for. Where the kernel can't be asked (it has no IPVS for
-    /// IPv6, or there is no service yet to ask about thresholds), the table stays as it was. What is plainly known costs no request.
+    /// This changes nothing but that the kernel loads a module that it is asked for. Where the
+    /// kernel can't be asked (it has no IPVS for IPv6, or there is no service yet to ask about
+    /// thresholds), the table stays as it was. What is plainly known costs no request.
     ///
     /// ```
     /// use ipvs::{Client, Command, Scheduler, Service, Table};

@@ -1,4 +1,5 @@
-//! Which packets get the mark of a service, as plain data. The crate `fwmark` makes firewall rules of it.
+//! Which packets get the mark of a service, as plain data. The crate `fwmark` makes firewall rules
+//! of it.
 
 use std::ops::RangeInclusive;
 
@@ -55,8 +56,8 @@ pub struct Packets {
     pub interface: Option<InterfaceName>,
     /// Packets that the director itself sends, instead of those that arrive.
     pub output: bool,
-    /// The bits of the packet's mark that are replaced, `u32::MAX` by default. The bits of the service's
-    /// mark are among them.
+    /// The bits of the packet's mark that are replaced, `u32::MAX` by default. The bits of the
+    /// service's mark are among them.
     pub mask: u32,
 }
 

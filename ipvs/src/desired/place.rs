@@ -22,7 +22,8 @@ struct Inner {
 }
 
 impl Source {
-    /// A text with a name, such as that of its file. A byte order mark in front of the text is left out.
+    /// A text with a name, such as that of its file. A byte order mark in front of the text is left
+    /// out.
     ///
     /// ```no_run
     /// let source = ipvs::desired::Source::new("shop.toml", std::fs::read("shop.toml")?);

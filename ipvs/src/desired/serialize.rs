@@ -1,5 +1,5 @@
-//! `Serialize` and `Deserialize` of what has a place in a desired state, with its keys: one code knows
-//! them, whatever the format.
+//! `Serialize` and `Deserialize` of what has a place in a desired state, with its keys: one code
+//! knows them, whatever the format.
 
 use std::fmt;
 
@@ -296,8 +296,8 @@ struct Kernel {
     behaviors: Behaviors,
 }
 
-/// A table as if it were read from a kernel. Rules of kernels are not checked, but that nothing is there
-/// twice.
+/// A table as if it were read from a kernel. Rules of kernels are not checked, but that nothing is
+/// there twice.
 impl<'de> Deserialize<'de> for Table {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Director { version, kernel, timeouts, daemons, services } = Director::deserialize(deserializer)?;

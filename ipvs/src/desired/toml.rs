@@ -1,6 +1,7 @@
 //! TOML, by the crate of that name, in pieces of one service each.
 //!
-//! A parsed piece takes some fifty times the memory of its text, so thousands of services are not parsed at once.
+//! A parsed piece takes some fifty times the memory of its text, so thousands of services are not
+//! parsed at once.
 
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};

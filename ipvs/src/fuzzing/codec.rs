@@ -1,5 +1,5 @@
-//! The codec with nothing around it, for the program `tests/codec`, whose instructions are counted: what a client does with commands until
-//! they are sent, and with answers once they have come.
+//! The codec with nothing around it, for the program `tests/codec`, whose instructions are counted:
+//! what a client does with commands until they are sent, and with answers once they have come.
 
 use super::FAMILY;
 use crate::command::Command;

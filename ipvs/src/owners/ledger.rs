@@ -11,9 +11,10 @@ use crate::table::Table;
 
 /// The services of a director that have an owner.
 ///
-/// A value: it reads and writes no file. Its text form ([`Display`](fmt::Display) and [`FromStr`]) has a line for each
-/// service: owner, service, and the configurations that it may have, separated by tabs. Store it outside the kernel, one for
-/// each network namespace, where it goes with the next boot as the kernel's table does.
+/// A value: it reads and writes no file. Its text form ([`Display`](fmt::Display) and [`FromStr`])
+/// has a line for each service: owner, service, and the configurations that it may have, separated
+/// by tabs. Store it outside the kernel, one for each network namespace, where it goes with the
+/// next boot as the kernel's table does.
 ///
 /// ```
 /// use ipvs::owners::{Ledger, Writer};
@@ -40,7 +41,8 @@ pub struct Ledger {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     owner: Owner,
-    /// How this owner configured the service: once, or, while a change is under way, as it was before, too.
+    /// How this owner configured the service: once, or, while a change is under way, as it was
+    /// before, too.
     configurations: Vec<String>,
 }
 
@@ -170,10 +172,11 @@ impl Ledger {
         self.claims.get(service).map(Claim::owner)
     }
 
-    /// Forgets each claim that the kernel's table does not confirm: the service is gone, or is configured otherwise than its
-    /// owner applied it. Returns the claims that were forgotten.
+    /// Forgets each claim that the kernel's table does not confirm: the service is gone, or is
+    /// configured otherwise than its owner applied it. Returns the claims that were forgotten.
     ///
-    /// `present` must be a whole table of the director: a service that is missing in it loses its owner.
+    /// `present` must be a whole table of the director: a service that is missing in it loses its
+    /// owner.
     pub fn prune(&mut self, present: &Table) -> Vec<(ServiceKey, Owner)> {
         let mut forgotten = Vec::new();
         self.claims.retain(|key, claim| {
@@ -186,15 +189,16 @@ impl Ledger {
         forgotten
     }
 
-    /// The planner for a change by this writer from `present`, of which the ledger was just [pruned](Self::prune), to
-    /// `desired`: it concerns what `desired` names, and what it does not name as far as the writer may delete it. Unless the
-    /// writer [takes](Writer::take), a [`Change`](crate::change::Change) with this planner stops, and is undone, where somebody else
-    /// makes one of these services after `present` was read, or makes it anew differently, or adds or edits a destination that the change
-    /// would delete or edit.
+    /// The planner for a change by this writer from `present`, of which the ledger was just
+    /// [pruned](Self::prune), to `desired`: it concerns what `desired` names, and what it does not
+    /// name as far as the writer may delete it. Unless the writer [takes](Writer::take), a
+    /// [`Change`](crate::change::Change) with this planner stops, and is undone, where somebody
+    /// else makes one of these services after `present` was read, or makes it anew differently, or
+    /// adds or edits a destination that the change would delete or edit.
     ///
     /// # Errors
-    /// The services that `desired` names, that the planner concerns and that are there, but belong to somebody else, unless
-    /// the writer [takes](Writer::take) them over.
+    /// The services that `desired` names, that the planner concerns and that are there, but belong
+    /// to somebody else, unless the writer [takes](Writer::take) them over.
     pub fn restrict(
         &self,
         planner: Planner,
@@ -223,7 +227,8 @@ impl Ledger {
         Ok(if writer.owner.is_some() && !writer.takes { planner.leaving_others() } else { planner })
     }
 
-    /// Before a change: what will be there when it is made belongs to the writer, as it is now and as it will be.
+    /// Before a change: what will be there when it is made belongs to the writer, as it is now and
+    /// as it will be.
     ///
     /// A writer without an owner claims nothing.
     pub fn claim(&mut self, writer: &Writer, planner: &Planner, present: &Table, desired: &Table) {
@@ -242,7 +247,8 @@ impl Ledger {
         }
     }
 
-    /// After a change that was made: what is there belongs to the writer as it was desired, and what it deleted to nobody.
+    /// After a change that was made: what is there belongs to the writer as it was desired, and
+    /// what it deleted to nobody.
     ///
     /// After a change that was undone, go back to the ledger of before instead.
     pub fn settle(&mut self, writer: &Writer, planner: &Planner, desired: &Table) {
@@ -265,8 +271,8 @@ impl Ledger {
     }
 }
 
-/// The configuration of a service in printable characters, none of them a tab: two services of one key are configured alike if
-/// this is equal.
+/// The configuration of a service in printable characters, none of them a tab: two services of one
+/// key are configured alike if this is equal.
 fn configuration(service: &Service) -> String {
     let Service { scheduler, scheduler_flags, persistence, engine, one_packet, .. } = service;
     let name = |bytes: &[u8]| bytes.escape_ascii().to_string();

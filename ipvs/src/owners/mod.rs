@@ -1,17 +1,20 @@
 //! Which program applied which services, where several programs share one director.
 //!
-//! The kernel has no place for an owner. A [`Ledger`] keeps them beside it: for each service that was applied for an
-//! [`Owner`], the configuration that it was given. A claim is believed only as long as the kernel's table agrees: a service
-//! that is gone, or that somebody else made anew differently, has no owner any more.
+//! The kernel has no place for an owner. A [`Ledger`] keeps them beside it: for each service that
+//! was applied for an [`Owner`], the configuration that it was given. A claim is believed only as
+//! long as the kernel's table agrees: a service that is gone, or that somebody else made anew
+//! differently, has no owner any more.
 //!
-//! A writer with an owner changes and deletes what this owner applied before, and adds what is missing. It touches neither
-//! another owner's services nor those that nobody owns, unless it [takes them over](Writer::take). A writer without an owner
-//! leaves owned services alone.
+//! A writer with an owner changes and deletes what this owner applied before, and adds what is
+//! missing. It touches neither another owner's services nor those that nobody owns, unless it
+//! [takes them over](Writer::take). A writer without an owner leaves owned services alone.
 //!
 //! The order of a change that survives a crash at any point:
 //!
-//! 1. read the table, [prune](Ledger::prune) the ledger by it, [restrict](Ledger::restrict) the planner;
-//! 2. [claim](Ledger::claim) what will be there, and store the ledger, before the first command is sent;
+//! 1. read the table, [prune](Ledger::prune) the ledger by it, [restrict](Ledger::restrict) the
+//!    planner;
+//! 2. [claim](Ledger::claim) what will be there, and store the ledger, before the first command is
+//!    sent;
 //! 3. make the change;
 //! 4. [settle](Ledger::settle) the ledger, and store it again.
 //!

@@ -5,10 +5,11 @@ use std::str::FromStr;
 
 use crate::invalid_value::InvalidValue;
 
-/// The name under which a program owns services, and rules that mark packets: nothing of another owner is changed or removed.
+/// The name under which a program owns services, and rules that mark packets: nothing of another
+/// owner is changed or removed.
 ///
-/// 1 to 20 letters, digits and `-`, the first one a letter. That is what iptables leaves of the 28 characters of a chain's
-/// name; in nftables it is the name of a table.
+/// 1 to 20 letters, digits and `-`, the first one a letter. That is what iptables leaves of the 28
+/// characters of a chain's name; in nftables it is the name of a table.
 ///
 /// ```
 /// use ipvs::owners::Owner;

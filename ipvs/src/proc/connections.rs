@@ -1,4 +1,5 @@
-//! The connections that the kernel tracks: `/proc/net/ip_vs_conn`, since netlink does not offer them.
+//! The connections that the kernel tracks: `/proc/net/ip_vs_conn`, since netlink does not offer
+//! them.
 
 use std::fmt;
 use std::fs::File;
@@ -13,7 +14,8 @@ use crate::service::{Family, FirewallMark, Protocol, ServiceKey};
 
 /// One entry of the kernel's connection table: a connection, or a template.
 ///
-/// A template is what persistence remembers of a client: its later connections go to the same destination.
+/// A template is what persistence remembers of a client: its later connections go to the same
+/// destination.
 ///
 /// ```
 /// use ipvs::{ServiceKey, proc::Connections};
@@ -31,7 +33,8 @@ use crate::service::{Family, FirewallMark, Protocol, ServiceKey};
 pub struct Connection {
     /// Who connected. Of a template the port is 0 and the address is cut to the service's netmask.
     pub client: SocketAddr,
-    /// To what: the virtual address and its protocol; the firewall mark only in a template of a mark's service.
+    /// To what: the virtual address and its protocol; the firewall mark only in a template of a
+    /// mark's service.
     pub target: ServiceKey,
     /// Where the packets go. It may be of the other family, behind a tunnel.
     pub destination: SocketAddr,
@@ -68,7 +71,8 @@ pub struct EngineData {
     pub data: Vec<u8>,
 }
 
-/// The state of a connection by the kernel's name for it, such as `ESTABLISHED` or `SYN_RECV`; `NONE` of a template.
+/// The state of a connection by the kernel's name for it, such as `ESTABLISHED` or `SYN_RECV`;
+/// `NONE` of a template.
 ///
 /// ```
 /// use ipvs::proc::{Connection, ConnectionState};
@@ -132,7 +136,8 @@ pub enum ConnectionsError {
         /// What the system says.
         source: io::Error,
     },
-    /// The table could not be read any further, or it has a line of more than 4096 bytes, which is none of the kernel's.
+    /// The table could not be read any further, or it has a line of more than 4096 bytes, which is
+    /// none of the kernel's.
     #[error("cannot read line {line} of the connection table")]
     Read {
         /// Counted from 1.
@@ -152,7 +157,8 @@ pub enum ConnectionsError {
     },
 }
 
-/// In bytes. The kernel's lines have at most some 400, of which 255 are a persistence engine's data (`IP_VS_PEDATA_MAXLEN`).
+/// In bytes. The kernel's lines have at most some 400, of which 255 are a persistence engine's data
+/// (`IP_VS_PEDATA_MAXLEN`).
 const LONGEST_LINE: u64 = 4096;
 
 /// Reads a connection table one entry at a time, so that a table of millions needs no memory.
@@ -288,7 +294,8 @@ fn decimal(digits: &[u8]) -> Option<u32> {
     })
 }
 
-/// What a byte is worth as a hexadecimal digit; 16 and more: it is none. Most of a table is such digits.
+/// What a byte is worth as a hexadecimal digit; 16 and more: it is none. Most of a table is such
+/// digits.
 static HEX: [u8; 256] = {
     let mut table = [0xff; 256];
     let mut value = 0;

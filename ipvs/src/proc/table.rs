@@ -15,10 +15,12 @@ use crate::stats::{Rates, Statistics};
 
 /// The services and destinations of a director, as far as the kernel shows them without privileges.
 ///
-/// Netlink, which [`Client`](crate::Client) speaks, is for the privileged only. The file `/proc/net/ip_vs` may be read by all, but
-/// says less: nothing of thresholds, kinds of tunnels, persistence engines, scheduler flags and the counters of services. What it
-/// says in units of its own is handed on in these. It is written page by page while the table may change, so that an
-/// entry can be missing or there twice; [`may_be_incomplete`](Self::may_be_incomplete) says so where it is noticed.
+/// Netlink, which [`Client`](crate::Client) speaks, is for the privileged only. The file
+/// `/proc/net/ip_vs` may be read by all, but says less: nothing of thresholds, kinds of tunnels,
+/// persistence engines, scheduler flags and the counters of services. What it says in units of its
+/// own is handed on in these. It is written page by page while the table may change, so that an
+/// entry can be missing or there twice; [`may_be_incomplete`](Self::may_be_incomplete) says so
+/// where it is noticed.
 ///
 /// ```
 /// let text = "IP Virtual Server version 1.2.1 (size=4096)
@@ -38,7 +40,8 @@ use crate::stats::{Rates, Statistics};
 pub struct Table {
     /// In the kernel's order, which means nothing.
     pub services: Vec<Service>,
-    /// The kernel has left something out. Up to Linux 6.12 it does where other network namespaces have services, even if nothing changes.
+    /// The kernel has left something out. Up to Linux 6.12 it does where other network namespaces
+    /// have services, even if nothing changes.
     #[cfg_attr(feature = "serde", serde(default))]
     pub may_be_incomplete: bool,
 }
@@ -93,9 +96,11 @@ pub enum Key {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Persistence {
-    /// Its timeout, in ticks of the kernel's clock, of which a second has 100, 250, 300 or 1,000: the kernel's `CONFIG_HZ`.
+    /// Its timeout, in ticks of the kernel's clock, of which a second has 100, 250, 300 or 1,000:
+    /// the kernel's `CONFIG_HZ`.
     pub ticks: u32,
-    /// Its netmask as the kernel writes it: of IPv4 the mask; of IPv6 the length of the prefix, times 2 to the 24th.
+    /// Its netmask as the kernel writes it: of IPv4 the mask; of IPv6 the length of the prefix,
+    /// times 2 to the 24th.
     pub netmask: u32,
 }
 
@@ -224,8 +229,8 @@ impl Table {
         let mut file = fs::File::open(Self::PATH)?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
-        // A byte behind what was read: to find it, the kernel walks over the table without counting places. At the end of an entry it does
-        // count, so the next byte is asked for, too.
+        // A byte behind what was read: to find it, the kernel walks over the table without counting
+        // places. At the end of an entry it does count, so the next byte is asked for, too.
         let end = text.len() as u64;
         let more = file.read_at(&mut [0], end)? + file.read_at(&mut [0], end + 1)?;
         Ok((text, more))
@@ -248,8 +253,8 @@ impl Table {
     }
 }
 
-/// The counters of a whole director: sums over its services, those that are gone included, since they were last zeroed.
-/// The kernel shows them without privileges, and nowhere else.
+/// The counters of a whole director: sums over its services, those that are gone included, since
+/// they were last zeroed. The kernel shows them without privileges, and nowhere else.
 ///
 /// ```no_run
 /// let total = ipvs::proc::totals()?;

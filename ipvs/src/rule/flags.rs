@@ -48,8 +48,8 @@ pub fn flag_names(scheduler: Scheduler) -> impl Iterator<Item = &'static FlagNam
     })
 }
 
-/// Appends their names for a listing, with commas between them. A scheduler that has names of its own shows only those,
-/// as in ipvsadm.
+/// Appends their names for a listing, with commas between them. A scheduler that has names of its
+/// own shows only those, as in ipvsadm.
 pub fn listed(line: &mut Vec<u8>, service: &Service) {
     let has_own = FLAG_NAMES.iter().any(|known| known.scheduler == Some(service.scheduler));
     append(line, service, flag_names(service.scheduler).filter(|known| known.scheduler.is_some() == has_own));

@@ -1,7 +1,8 @@
 //! Commands as ipvsadm's rules: what `ipvsadm -S` prints, and `ipvsadm -R` reads.
 //!
-//! This is the one writer of rules: [`Command`]'s `Display`, `ipvsadm -S`, `ipvs-cli diff` and messages come from here. A table of
-//! thousands of lines is an everyday thing, so it appends to a buffer, without formatting machinery.
+//! This is the one writer of rules: [`Command`]'s `Display`, `ipvsadm -S`, `ipvs-cli diff` and
+//! messages come from here. A table of thousands of lines is an everyday thing, so it appends to a
+//! buffer, without formatting machinery.
 
 mod address;
 mod flags;
@@ -29,7 +30,8 @@ use crate::timeouts::Timeouts;
 
 /// Appends the rule that does a command.
 ///
-/// Names that are not UTF-8 are written as they are; text that came from outside must be escaped before it is shown on a terminal.
+/// Names that are not UTF-8 are written as they are; text that came from outside must be escaped
+/// before it is shown on a terminal.
 ///
 /// ```
 /// use ipvs::{Command, rule};
@@ -71,7 +73,8 @@ pub fn command(line: &mut Vec<u8>, command: &Command) {
     }
 }
 
-/// The rule that does it, as [`rule::command`](command) writes it. Bytes that are not UTF-8 are replaced.
+/// The rule that does it, as [`rule::command`](command) writes it. Bytes that are not UTF-8 are
+/// replaced.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = Vec::new();
@@ -188,7 +191,8 @@ pub fn identity(line: &mut Vec<u8>, key: &ServiceKey, endpoint: &mut impl Endpoi
                 Protocol::TCP => b"-t ",
                 Protocol::UDP => b"-u ",
                 Protocol::SCTP => b"--sctp-service ",
-                // ipvsadm has no option for other protocols; this is what it writes, and nobody reads.
+                // ipvsadm has no option for other protocols; this is what it writes, and nobody
+                // reads.
                 _ => b"--xxx-service ",
             });
             endpoint(line, *at, Some(*protocol));
@@ -282,7 +286,8 @@ fn tunnel_options(line: &mut Vec<u8>, tunnel: Tunnel) {
     }
 }
 
-/// Both at once the kernel takes, but no option asks for: with both, restoring fails instead of making something else.
+/// Both at once the kernel takes, but no option asks for: with both, restoring fails instead of
+/// making something else.
 fn checksum(line: &mut Vec<u8>, flags: TunnelFlags) {
     if flags.is_empty() {
         line.extend_from_slice(b" --tun-nocsum");

@@ -3,7 +3,8 @@
 /// As many digits as the largest number has.
 pub const DIGITS: usize = 20;
 
-/// The decimal digits of 0 to 255, and how many they are: most numbers of a listing are parts of addresses, or small.
+/// The decimal digits of 0 to 255, and how many they are: most numbers of a listing are parts of
+/// addresses, or small.
 static SMALL: [([u8; 3], u8); 256] = small();
 
 const fn small() -> [([u8; 3], u8); 256] {

@@ -64,8 +64,9 @@ impl<C: Transport> Session<C> {
 
     /// Does the kernel have this scheduler or persistence engine? `None`: it can't be asked.
     ///
-    /// Before the kernel looks at the prefix length of a new IPv6 service it looks for its scheduler, and then for its engine. So of
-    /// one whose prefix length is impossible it says either that a module is missing, or that the length is wrong. (`ip_vs_add_service`.)
+    /// Before the kernel looks at the prefix length of a new IPv6 service it looks for its
+    /// scheduler, and then for its engine. So of one whose prefix length is impossible it says
+    /// either that a module is missing, or that the length is wrong. (`ip_vs_add_service`.)
     async fn has_module(&mut self, module: Module) -> Result<Option<bool>, Error> {
         let key = ServiceKey::Address { protocol: RESERVED, at: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)) };
         let service = match module {
@@ -87,10 +88,12 @@ impl<C: Transport> Session<C> {
         }
     }
 
-    /// Is an upper threshold above 2,147,483,647 refused? `None`: not known, as without this service.
+    /// Is an upper threshold above 2,147,483,647 refused? `None`: not known, as without this
+    /// service.
     ///
-    /// The kernel checks the numbers of a destination that is to be edited before it looks for it, and there is none at 0.0.0.0 or ::
-    /// because it refuses to add such a one: the request can't change anything.
+    /// The kernel checks the numbers of a destination that is to be edited before it looks for it,
+    /// and there is none at 0.0.0.0 or :: because it refuses to add such a one: the request can't
+    /// change anything.
     pub(crate) async fn has_signed_upper_threshold(&mut self, service: &ServiceKey) -> Result<Option<bool>, Error> {
         let nowhere: IpAddr = match service.family() {
             Family::V4 => Ipv4Addr::UNSPECIFIED.into(),

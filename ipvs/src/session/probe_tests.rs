@@ -1,4 +1,5 @@
-//! What is asked of the kernel, over the in-memory kernel. That kernels answer alike: `tests/kernel/tests/client/suite.rs`.
+//! What is asked of the kernel, over the in-memory kernel. That kernels answer alike:
+//! `tests/kernel/tests/client/suite.rs`.
 
 use std::ops::ControlFlow;
 

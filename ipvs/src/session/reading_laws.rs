@@ -219,8 +219,8 @@ fn one_dump_is_not_whole() {
     }
 }
 
-/// The kernel draws a new key for its hashes with each new number of buckets. Orders that are alike would be a fault that no
-/// kernel has: datagrams from before and after would overlap.
+/// The kernel draws a new key for its hashes with each new number of buckets. Orders that are alike
+/// would be a fault that no kernel has: datagrams from before and after would overlap.
 #[test]
 fn another_order_has_nothing_in_common_with_the_one_before() {
     let mut world = World { table: many(300), ..World::default() };

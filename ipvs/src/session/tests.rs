@@ -225,7 +225,8 @@ fn a_scheduler_that_is_not_there_is_no_sign_of_a_reload() {
     assert_eq!(client.table().unwrap(), Table::new());
 }
 
-/// What is asked between the pushes of a window changes nothing about which command each outcome belongs to.
+/// What is asked between the pushes of a window changes nothing about which command each outcome
+/// belongs to.
 #[test]
 fn questions_between_pushes_leave_the_outcomes_in_order() {
     let commands = [mark(1), mark(9), Command::Zero(None), mark(9), mark(2), mark(10)];

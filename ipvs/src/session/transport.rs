@@ -22,8 +22,8 @@ impl Pace for NoTasks {
     async fn yield_now(&mut self) {}
 }
 
-/// How much is done between two yields: entries compared, commands tried out. One of them takes at most some thousands of
-/// instructions.
+/// How much is done between two yields: entries compared, commands tried out. One of them takes at
+/// most some thousands of instructions.
 const WORK: usize = 128;
 
 /// Work of many steps, with yields in between.
@@ -59,7 +59,8 @@ pub(crate) trait Transport: Pace {
     /// What it carries over.
     fn link(&mut self) -> &mut Link;
 
-    /// Waits for the next datagram, but not for ever. If the future is dropped, no datagram was taken.
+    /// Waits for the next datagram, but not for ever. If the future is dropped, no datagram was
+    /// taken.
     async fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<(), Error>;
 
     /// Lets others change the table, for so long.

@@ -7,7 +7,8 @@ use super::state;
 use crate::proc::{Connection, ConnectionState, target_of};
 use crate::service::{Family, FirewallMark, Protocol, ServiceKey};
 
-/// Why an entry of the table can't be synchronised, or one that was received can't be shown as one of the table.
+/// Why an entry of the table can't be synchronised, or one that was received can't be shown as one
+/// of the table.
 ///
 /// ```
 /// use ipvs::proc::Connections;
@@ -20,7 +21,8 @@ use crate::service::{Family, FirewallMark, Protocol, ServiceKey};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConversionError {
-    /// A state that this crate knows no number of, as of a newer kernel; or no protocol that IPVS balances.
+    /// A state that this crate knows no number of, as of a newer kernel; or no protocol that IPVS
+    /// balances.
     #[error("protocol {protocol} has no state {state} that could be synchronised")]
     StateName {
         /// The protocol; 0 is that of a mark's template.
@@ -28,7 +30,8 @@ pub enum ConversionError {
         /// The kernel's name for the state.
         state: ConnectionState,
     },
-    /// A number that this crate knows no state of, as of a newer kernel; or no protocol that IPVS balances.
+    /// A number that this crate knows no state of, as of a newer kernel; or no protocol that IPVS
+    /// balances.
     #[error("protocol {protocol} has no state of number {state}")]
     StateNumber {
         /// The protocol; 0 is that of a mark's template.
@@ -46,8 +49,9 @@ impl TryFrom<&Connection> for Entry {
 
     /// The entry that brings this connection back, with the time that it has left.
     ///
-    /// What `/proc` does not show is not in it: the mark of a mark's connection (only its templates show it), and the offsets of
-    /// sequence numbers. The flag [`INACTIVE`](EntryFlags::INACTIVE) follows from the state.
+    /// What `/proc` does not show is not in it: the mark of a mark's connection (only its templates
+    /// show it), and the offsets of sequence numbers. The flag [`INACTIVE`](EntryFlags::INACTIVE)
+    /// follows from the state.
     fn try_from(connection: &Connection) -> Result<Self, ConversionError> {
         let is_template = connection.is_template();
         let (protocol, virtual_address, mark) = match connection.target {
@@ -84,7 +88,8 @@ impl TryFrom<&Connection> for Entry {
 impl TryFrom<&Entry> for Connection {
     type Error = ConversionError;
 
-    /// The line that `/proc/net/ip_vs_conn` has for it, once it is in the table: [`expires`](Connection::expires) is its timeout.
+    /// The line that `/proc/net/ip_vs_conn` has for it, once it is in the table:
+    /// [`expires`](Connection::expires) is its timeout.
     fn try_from(entry: &Entry) -> Result<Self, ConversionError> {
         let Entry { protocol, client, virtual_address, destination, .. } = *entry;
         let is_template = entry.flags.contains(EntryFlags::TEMPLATE);

@@ -8,8 +8,9 @@ use crate::service::{FirewallMark, Protocol};
 bitflags::bitflags! {
     /// What an [`Entry`] is. Kernel: `IP_VS_CONN_F_*`.
     ///
-    /// The low three bits ([`FORWARDING`](Self::FORWARDING)) are the forwarding method. A backup daemon takes that of the destination
-    /// instead, if it has the destination. Bits that this crate has no name for are carried.
+    /// The low three bits ([`FORWARDING`](Self::FORWARDING)) are the forwarding method. A backup
+    /// daemon takes that of the destination instead, if it has the destination. Bits that this
+    /// crate has no name for are carried.
     ///
     /// ```
     /// use ipvs::sync::EntryFlags;
@@ -23,7 +24,8 @@ bitflags::bitflags! {
         const SYNCHRONIZED = 0x20;
         /// Replies do not pass the director.
         const NO_OUTPUT = 0x80;
-        /// It counts in the inactive connections of its destination (`InActConn`), not in the active ones.
+        /// It counts in the inactive connections of its destination (`InActConn`), not in the
+        /// active ones.
         const INACTIVE = 0x100;
         /// The sequence numbers of replies are changed.
         const OUT_SEQUENCE = 0x200;
@@ -39,7 +41,8 @@ bitflags::bitflags! {
     }
 }
 
-/// How the sequence numbers of one direction of a TCP connection are changed. Kernel: `struct ip_vs_seq`.
+/// How the sequence numbers of one direction of a TCP connection are changed. Kernel:
+/// `struct ip_vs_seq`.
 ///
 /// ```
 /// use ipvs::sync::SequenceOffset;
@@ -91,7 +94,8 @@ pub struct Entry {
     pub protocol: Protocol,
     /// Who connected. Of a template the port is 0 and the address is cut to the service's netmask.
     pub client: SocketAddr,
-    /// To what. In a template of a mark's service, the port is 0 and the first 32 bits of the address are the mark.
+    /// To what. In a template of a mark's service, the port is 0 and the first 32 bits of the
+    /// address are the mark.
     pub virtual_address: SocketAddr,
     /// Where the packets go.
     pub destination: SocketAddr,
@@ -99,9 +103,11 @@ pub struct Entry {
     pub mark: Option<FirewallMark>,
     /// What it is.
     pub flags: EntryFlags,
-    /// The number of the state, which depends on the protocol: of TCP, 1 is `ESTABLISHED`. A template has its own: 0 `NONE`, 1 `ASSURED`.
+    /// The number of the state, which depends on the protocol: of TCP, 1 is `ESTABLISHED`. A
+    /// template has its own: 0 `NONE`, 1 `ASSURED`.
     pub state: u16,
-    /// The seconds until the entry expires if no packet comes. 0: as long as the receiver has such connections; of a template, 180.
+    /// The seconds until the entry expires if no packet comes. 0: as long as the receiver has such
+    /// connections; of a template, 180.
     pub timeout: u32,
     /// The offsets of sequence numbers.
     pub sequence: Option<SequenceOffsets>,

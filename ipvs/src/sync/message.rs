@@ -66,7 +66,8 @@ pub enum DecodeError {
         /// What was received, in bytes.
         actual: usize,
     },
-    /// Another version of the protocol: 0 is that of Linux before 2.6.39, and of a director with `sync_version=0`.
+    /// Another version of the protocol: 0 is that of Linux before 2.6.39, and of a director with
+    /// `sync_version=0`.
     #[error("the sync message is of version {0}, not 1; on the master, `sync_version` must be 1")]
     Version(u8),
     /// An entry that can't be read.
@@ -207,8 +208,9 @@ pub struct Datagram {
 }
 
 impl Datagram {
-    /// An empty one, of at most `max_len` bytes. An IPv4 datagram carries at most 65,507 and a backup daemon takes what its own
-    /// `max_len` allows; more than 255 entries never fit, which are 9,188 bytes of IPv4 without options.
+    /// An empty one, of at most `max_len` bytes. An IPv4 datagram carries at most 65,507 and a
+    /// backup daemon takes what its own `max_len` allows; more than 255 entries never fit, which
+    /// are 9,188 bytes of IPv4 without options.
     pub fn new(sync_id: u8, max_len: u16) -> Self {
         Datagram { bytes: vec![0, sync_id, 0, HEADER as u8, 0, VERSION, 0, 0], max_len }
     }
@@ -216,7 +218,8 @@ impl Datagram {
     /// Adds an entry; false: it does not fit beside those that are in it.
     ///
     /// # Errors
-    /// See [`EncodeError`]; the datagram is as it was. [`EncodeError::Full`] if it does not even fit alone.
+    /// See [`EncodeError`]; the datagram is as it was. [`EncodeError::Full`] if it does not even
+    /// fit alone.
     pub fn push(&mut self, entry: &Entry) -> Result<bool, EncodeError> {
         let before = self.bytes.len();
         // Each entry begins at a multiple of four.

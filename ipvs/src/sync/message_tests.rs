@@ -78,7 +78,8 @@ fn the_kernels_bytes_are_made_again() {
     }
 }
 
-/// What `/proc` does not show are the mark of a connection and how it is forwarded, which a backup daemon knows by the destination.
+/// What `/proc` does not show are the mark of a connection and how it is forwarded, which a backup
+/// daemon knows by the destination.
 #[test]
 fn the_table_has_what_a_kernel_sends() {
     const NOT_SHOWN: EntryFlags = EntryFlags::FORWARDING.union(EntryFlags::NO_OUTPUT);

@@ -23,7 +23,8 @@ pub(super) const LONGEST: usize = 65_535;
 
 /// Sends to the backup daemons of a multicast group.
 ///
-/// A daemon of the same network namespace receives it as well, if it is on the same interface. It needs no privileges.
+/// A daemon of the same network namespace receives it as well, if it is on the same interface. It
+/// needs no privileges.
 ///
 /// ```no_run
 /// use ipvs::sync::{Datagram, Sender};
@@ -38,10 +39,12 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// To the daemons with this interface, group, port and time to live. The socket belongs to the network namespace of this thread.
+    /// To the daemons with this interface, group, port and time to live. The socket belongs to the
+    /// network namespace of this thread.
     ///
     /// # Errors
-    /// [`io::ErrorKind::NotFound`] or `ENODEV` if there is no such interface, and what the system says of the socket.
+    /// [`io::ErrorKind::NotFound`] or `ENODEV` if there is no such interface, and what the system
+    /// says of the socket.
     pub fn open(daemon: &Daemon) -> io::Result<Self> {
         let group = daemon.group.unwrap_or(GROUP);
         let socket = UdpSocket::bind(SocketAddr::new(unspecified(group), 0))?;
@@ -145,8 +148,9 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// From masters with this interface, group, port and sync id; of sync id 0, from all. The socket belongs to the network namespace of
-    /// this thread, and shares the port with a daemon of the kernel.
+    /// From masters with this interface, group, port and sync id; of sync id 0, from all. The
+    /// socket belongs to the network namespace of this thread, and shares the port with a daemon of
+    /// the kernel.
     ///
     /// # Errors
     /// As for [`Sender::open`].

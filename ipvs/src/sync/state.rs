@@ -38,7 +38,8 @@ const SCTP: [&str; 14] = [
 
 const TEMPLATE: [&str; 2] = ["NONE", "ASSURED"];
 
-/// The names of a protocol's states, in the order of their numbers; none of a protocol that IPVS does not balance.
+/// The names of a protocol's states, in the order of their numbers; none of a protocol that IPVS
+/// does not balance.
 fn names(protocol: Protocol, is_template: bool) -> &'static [&'static str] {
     match protocol {
         _ if is_template => &TEMPLATE,
@@ -60,7 +61,8 @@ pub(super) fn state(number: u16, protocol: Protocol, is_template: bool) -> Optio
     ConnectionState::from_name(name.as_bytes())
 }
 
-/// Does a connection in this state count in the active connections of its destination? (`tcp_state_active_table`, `set_sctp_state`.)
+/// Does a connection in this state count in the active connections of its destination?
+/// (`tcp_state_active_table`, `set_sctp_state`.)
 pub(super) fn is_active(protocol: Protocol, number: u16) -> bool {
     match protocol {
         Protocol::TCP => matches!(number, 1..=3 | 10),

@@ -1,4 +1,5 @@
-//! The codec takes no memory for an attribute: what is written goes into one buffer, and what is read are plain values.
+//! The codec takes no memory for an attribute: what is written goes into one buffer, and what is
+//! read are plain values.
 
 use std::hint::black_box;
 
@@ -55,7 +56,8 @@ proptest! {
     }
 }
 
-/// What a window of many commands takes is what any window takes: its outcomes, which the caller gets.
+/// What a window of many commands takes is what any window takes: its outcomes, which the caller
+/// gets.
 #[test]
 fn a_command_costs_no_memory_once_the_buffers_are_there() {
     let add = Command::AddService(crate::Service::new("mark 1".parse().unwrap()));

@@ -2,8 +2,9 @@
 //!
 //! A [`Writer`] appends them to a datagram; to read, they are borrowed from one. Neither allocates.
 //!
-//! By hand, because changing and reading tables is mostly this: netlink-packet-core's `Nla` asks each attribute for its
-//! length six times, and its iterator words the errors of every step; either takes two to three times the instructions.
+//! By hand, because changing and reading tables is mostly this: netlink-packet-core's `Nla` asks
+//! each attribute for its length six times, and its iterator words the errors of every step; either
+//! takes two to three times the instructions.
 
 use byteorder::{BigEndian, ByteOrder, NativeEndian};
 use netlink_packet_core::{NLA_ALIGNTO, NLA_F_NESTED, NLA_HEADER_SIZE, NLA_TYPE_MASK};

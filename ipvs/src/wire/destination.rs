@@ -69,7 +69,8 @@ pub(super) fn forwarding_number(forwarding: Forwarding) -> u32 {
     }
 }
 
-/// The method of this number; `None` if it is a tunnel, which is only described by more than the number.
+/// The method of this number; `None` if it is a tunnel, which is only described by more than the
+/// number.
 #[inline]
 pub(super) fn forwarding_without_details(number: u32) -> Option<Forwarding> {
     match number {

@@ -1,4 +1,5 @@
-//! Version and size: attributes without a nest, whose numbers mean something else in every other message.
+//! Version and size: attributes without a nest, whose numbers mean something else in every other
+//! message.
 
 use super::attr::attrs;
 use super::message::{Header, emit};

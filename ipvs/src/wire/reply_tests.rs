@@ -63,7 +63,8 @@ fn reply(encode: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     out.split_off(16)
 }
 
-/// A kernel describes the tunnel of what is none, too, and nothing twice. Short counters are left out: we read the long ones.
+/// A kernel describes the tunnel of what is none, too, and nothing twice. Short counters are left
+/// out: we read the long ones.
 #[test]
 fn the_in_memory_kernel_tells_what_a_kernel_tells() {
     let sorted = |message: &[u8]| {
@@ -143,7 +144,8 @@ fn a_counter_of_half_its_bytes_is_an_error() {
     assert_eq!(statistics(&replies, Detail::Statistics), [error, error]);
 }
 
-/// Only what is in all a plain tunnel is taken for one: what else there is would be lost when the destination is edited.
+/// Only what is in all a plain tunnel is taken for one: what else there is would be lost when the
+/// destination is edited.
 #[test]
 fn an_unknown_tunnel_keeps_its_numbers() {
     let flags = TunnelFlags::CHECKSUM;

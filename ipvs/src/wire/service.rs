@@ -103,7 +103,8 @@ pub(super) fn flags(service: &Service) -> u32 {
         | bit(service.one_packet, F_ONEPACKET)
 }
 
-/// The service of the kernel's words and numbers; netmask and persistence engine are not among them.
+/// The service of the kernel's words and numbers; netmask and persistence engine are not among
+/// them.
 pub(super) fn service_of(key: ServiceKey, scheduler: &[u8], flags: u32, timeout: u32) -> Service {
     let mut service = Service::new(key);
     // A service may lose its scheduler when its module fails to bind: then the kernel reports none.
@@ -172,7 +173,8 @@ impl<'a> RawService<'a> {
                 PORT => raw.port = Some(attr.u16_be("IPVS_SVC_ATTR_PORT")?),
                 FWMARK => raw.mark = Some(attr.u32("IPVS_SVC_ATTR_FWMARK")?),
                 SCHED_NAME => raw.scheduler = Some(attr),
-                // Behind them is the mask of those that count: all of them, from kernels as from us.
+                // Behind them is the mask of those that count: all of them, from kernels as from
+                // us.
                 FLAGS => raw.flags = Some(attr.u32("IPVS_SVC_ATTR_FLAGS")?),
                 TIMEOUT => raw.timeout = Some(attr.u32("IPVS_SVC_ATTR_TIMEOUT")?),
                 NETMASK => raw.netmask = Some(attr),

@@ -97,7 +97,8 @@ impl<'t> Fields<'t> {
         self.entries.iter().find(|entry| entry.key == key).map(|entry| entry.at)
     }
 
-    /// The value as `convert` makes it; if it makes none, the message is what the key `is` and what was found.
+    /// The value as `convert` makes it; if it makes none, the message is what the key `is` and what
+    /// was found.
     pub(super) fn get<T>(
         &mut self,
         key: &'static str,

@@ -214,7 +214,8 @@ fn protocol(kind: &Kind<'_>) -> Option<Protocol> {
     }
 }
 
-/// A name of the kernel. U+FFFD stands for what was no text when it was written: another name than that.
+/// A name of the kernel. U+FFFD stands for what was no text when it was written: another name than
+/// that.
 pub(super) fn named<N, E>(name: &str, new: impl FnOnce(Vec<u8>) -> Result<N, E>) -> Option<N> {
     if name.contains('\u{fffd}') { None } else { new(name.as_bytes().to_owned()).ok() }
 }

@@ -1,5 +1,5 @@
-//! What is written of each thing, under the keys that `reader/` knows. What has its default is left out, but for
-//! what is looked for in every service and destination.
+//! What is written of each thing, under the keys that `reader/` knows. What has its default is left
+//! out, but for what is looked for in every service and destination.
 
 // Public for `ipvs-cli` only: `desired::parts`.
 #![allow(missing_docs)]

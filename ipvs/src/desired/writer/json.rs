@@ -1,4 +1,5 @@
-//! JSON: a line for each service and each destination, so that two of them can be compared by lines.
+//! JSON: a line for each service and each destination, so that two of them can be compared by
+//! lines.
 
 use std::io::{self, Write};
 

@@ -36,11 +36,11 @@ pub struct WriteOptions<'r> {
     pub parts: Scope,
     /// These timeouts instead of the table's, for a file that does not set all of them.
     pub timeouts: Option<Timeouts>,
-    /// In JSON, counters, rates and connections too, and what the kernel says of itself. They are for
-    /// information: reading ignores them.
+    /// In JSON, counters, rates and connections too, and what the kernel says of itself. They are
+    /// for information: reading ignores them.
     pub statistics: bool,
-    /// Only this service, if it is there. As a desired state, the text says that the director has no other:
-    /// who applies it as it is, deletes all others.
+    /// Only this service, if it is there. As a desired state, the text says that the director has
+    /// no other: who applies it as it is, deletes all others.
     pub only: Option<ServiceKey>,
     /// The packets that get the marks of services: the `group` of each of these services.
     pub groups: &'r [(ServiceKey, Packets)],
@@ -63,7 +63,8 @@ impl WriteOptions<'_> {
         Some(timeouts).filter(|timeouts| self.parts.timeouts && !timeouts.is_empty())
     }
 
-    /// The list of sync daemons, if it is shown. It is complete: a role that is not in it does not run.
+    /// The list of sync daemons, if it is shown. It is complete: a role that is not in it does not
+    /// run.
     fn daemons(self, table: &Table) -> Option<&[Daemon]> {
         Some(table.daemons()).filter(|_| self.parts.master || self.parts.backup)
     }

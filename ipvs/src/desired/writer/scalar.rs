@@ -97,7 +97,8 @@ impl Shown<'_> {
 }
 
 impl Inline {
-    /// In quotes. What must not reach a terminal is escaped, too: reading it back gives the same text.
+    /// In quotes. What must not reach a terminal is escaped, too: reading it back gives the same
+    /// text.
     fn quoted(self, f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
         f.write_char('"')?;
         let mut rest = text;

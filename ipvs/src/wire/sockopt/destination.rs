@@ -12,7 +12,8 @@ use crate::destination::{Destination, Forwarding, Tunnel, Weight};
 use crate::service::ServiceKey;
 use crate::table::DestinationState;
 
-/// Of the table, which begins with the identity of a service: for how many destinations there is room.
+/// Of the table, which begins with the identity of a service: for how many destinations there is
+/// room.
 const ROOM_16: usize = 16;
 /// There they begin.
 const ENTRIES_24: usize = 24;
@@ -29,15 +30,16 @@ const PERSISTENT_32: usize = 32;
 const STATISTICS_40: usize = 40;
 const SIZE: usize = STATISTICS_40 + statistics::SIZE;
 
-/// Writes the question for the destinations of a service, with room for this number; false if it can't be asked about, or the number is too large.
+/// Writes the question for the destinations of a service, with room for this number; false if it
+/// can't be asked about, or the number is too large.
 pub(crate) fn ask_destinations(buffer: &mut Vec<u8>, key: &ServiceKey, room: usize) -> bool {
     let Some(count) = blank_table(buffer, ENTRIES_24, room, SIZE) else { return false };
     NativeEndian::write_u32(&mut buffer[ROOM_16..], count);
     put_key(buffer, key)
 }
 
-/// The destinations of an answer. This interface does not show the kinds of tunnels: `tunnel` is what they are taken for;
-/// without it, `None` is returned if there is one.
+/// The destinations of an answer. This interface does not show the kinds of tunnels: `tunnel` is
+/// what they are taken for; without it, `None` is returned if there is one.
 pub(crate) fn destinations(answer: &[u8], detail: Detail, tunnel: Option<Tunnel>) -> Option<Vec<DestinationState>> {
     let entries = answer.get(ENTRIES_24..)?.chunks_exact(SIZE);
     let mut all = Vec::with_capacity(entries.len());

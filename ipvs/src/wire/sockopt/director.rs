@@ -1,4 +1,5 @@
-//! What is of the whole director: `struct ip_vs_getinfo`, `ip_vs_timeout_user`, and two of `ip_vs_daemon_user`.
+//! What is of the whole director: `struct ip_vs_getinfo`, `ip_vs_timeout_user`, and two of
+//! `ip_vs_daemon_user`.
 
 use byteorder::{ByteOrder, NativeEndian};
 

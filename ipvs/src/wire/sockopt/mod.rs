@@ -1,13 +1,15 @@
 //! The older interface of the kernel, `getsockopt`: fixed structures in place of attributes.
 //!
-//! It says less (IPv4 only, no persistence engines, no kinds of tunnels, counters of 32 bits), but costs the kernel a tenth, and
-//! it answers root of a user namespace, whom netlink refuses. A listing without statistics needs of it how many destinations
-//! a service has, and the destinations; [`sockopt::Table`](crate::sockopt::Table) needs the rest, too.
+//! It says less (IPv4 only, no persistence engines, no kinds of tunnels, counters of 32 bits), but
+//! costs the kernel a tenth, and it answers root of a user namespace, whom netlink refuses. A
+//! listing without statistics needs of it how many destinations a service has, and the
+//! destinations; [`sockopt::Table`](crate::sockopt::Table) needs the rest, too.
 //!
-//! One file a noun, with both ways: questions and answers for us, and what the kernel makes of them for the in-memory one.
-//! The numbers in the names of fields are their places in the structures of `include/uapi/linux/ip_vs.h`. An answer comes in the
-//! question's place. The kernel does not say how much of a table it has written; what it has not is 0: where a
-//! destination would have its address, or, as a mark's service has none, all of a service.
+//! One file a noun, with both ways: questions and answers for us, and what the kernel makes of them
+//! for the in-memory one. The numbers in the names of fields are their places in the structures of
+//! `include/uapi/linux/ip_vs.h`. An answer comes in the question's place. The kernel does not say
+//! how much of a table it has written; what it has not is 0: where a destination would have its
+//! address, or, as a mark's service has none, all of a service.
 
 mod destination;
 mod director;
@@ -39,7 +41,8 @@ pub(crate) const GET_TIMEOUTS: i32 = BASE + 6;
 /// `IP_VS_SO_GET_DAEMON`: the sync daemons.
 pub(crate) const GET_DAEMONS: i32 = BASE + 7;
 
-/// Does this target lay the structures out as written here? Numbers of 64 bits in them must start at multiples of eight bytes.
+/// Does this target lay the structures out as written here? Numbers of 64 bits in them must start
+/// at multiples of eight bytes.
 pub(crate) const IS_KNOWN: bool = align_of::<u64>() == 8;
 
 /// Zeros, the beginning of every request.
@@ -48,10 +51,12 @@ fn blank(buffer: &mut Vec<u8>, length: usize) {
     buffer.resize(length, 0);
 }
 
-/// The longest table that is asked for: of more than two million services. A count that needs more is none of a kernel's.
+/// The longest table that is asked for: of more than two million services. A count that needs more
+/// is none of a kernel's.
 const LONGEST: usize = 256 << 20;
 
-/// The same for a table: a header, and this number of entries; the number as the kernel takes it, or `None` if they would be too long.
+/// The same for a table: a header, and this number of entries; the number as the kernel takes it,
+/// or `None` if they would be too long.
 fn blank_table(buffer: &mut Vec<u8>, header: usize, entries: usize, size: usize) -> Option<u32> {
     let length = entries.checked_mul(size)?.checked_add(header)?;
     if length > LONGEST {

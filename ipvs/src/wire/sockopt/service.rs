@@ -39,7 +39,8 @@ pub(crate) fn destination_count(answer: &[u8]) -> Option<usize> {
     usize::try_from(count).ok()
 }
 
-/// Writes the question for all services, with room for this number; false if the number is too large.
+/// Writes the question for all services, with room for this number; false if the number is too
+/// large.
 pub(crate) fn ask_services(buffer: &mut Vec<u8>, room: usize) -> bool {
     let Some(count) = blank_table(buffer, ENTRIES_8, room, SIZE) else { return false };
     NativeEndian::write_u32(&mut buffer[ROOM_0..], count);
@@ -51,7 +52,8 @@ pub(crate) fn services(answer: &[u8]) -> Option<Vec<ServiceState>> {
     written(answer.get(ENTRIES_8..)?, SIZE).map(decode).collect()
 }
 
-/// The identities of the services of an answer, and how many destinations each has, those of the other family included. `None` if it is none.
+/// The identities of the services of an answer, and how many destinations each has, those of the
+/// other family included. `None` if it is none.
 pub(crate) fn service_counts(answer: &[u8]) -> Option<Vec<(ServiceKey, usize)>> {
     let entries = answer.get(ENTRIES_8..)?;
     let mut counts = Vec::with_capacity(entries.len() / SIZE);
@@ -129,7 +131,8 @@ pub(crate) fn put_service(entry: &mut [u8], state: &ServiceState, destinations: 
     statistics::put(&mut entry[STATISTICS_48..], &state.statistics.unwrap_or_default());
 }
 
-/// Writes the services of IPv4 with the numbers of their destinations, as many as there is room for: for the in-memory kernel.
+/// Writes the services of IPv4 with the numbers of their destinations, as many as there is room
+/// for: for the in-memory kernel.
 pub(crate) fn put_services<'s>(buffer: &mut [u8], all: impl Iterator<Item = (&'s ServiceState, usize)>) {
     let entries = buffer[ENTRIES_8..].chunks_exact_mut(SIZE);
     for (entry, (state, count)) in entries.zip(all.filter(|(state, _)| state.service.key().family() == Family::V4)) {

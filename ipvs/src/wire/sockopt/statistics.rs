@@ -1,4 +1,5 @@
-//! Statistics: `struct ip_vs_stats_user`. All but the counters of bytes have 32 bits, and go on from 0 when those are used up.
+//! Statistics: `struct ip_vs_stats_user`. All but the counters of bytes have 32 bits, and go on
+//! from 0 when those are used up.
 
 use byteorder::{ByteOrder, NativeEndian};
 

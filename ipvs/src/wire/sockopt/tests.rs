@@ -16,9 +16,9 @@ use crate::{
 };
 
 // What Linux 6.1 on x86_64 answers after
-//   ipvsadm -A -t 10.0.0.1:80 -s rr
-//   ipvsadm -a -t 10.0.0.1:80 -r 127.0.0.1:8080 -m -w 5 -x 10 -y 3
-//   ipvsadm -a -t 10.0.0.1:80 -r 127.0.0.2 -g -w 0
+// ipvsadm -A -t 10.0.0.1:80 -s rr
+// ipvsadm -a -t 10.0.0.1:80 -r 127.0.0.1:8080 -m -w 5 -x 10 -y 3
+// ipvsadm -a -t 10.0.0.1:80 -r 127.0.0.2 -g -w 0
 /// Asked for the service.
 const SERVICE: &str = "\
     060000000a0000010050000000000000727200000000000000000000000000000200000000000000ffffffff0200000000000000\
@@ -33,13 +33,13 @@ const DESTINATIONS: &str = "\
     00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
 
 // What it answers after
-//   ipvsadm --set 800 100 200
-//   ipvsadm -A -t 10.0.0.1:80 -s sh -b sh-port -p 300 -M 255.255.255.0
-//   ipvsadm -A -f 7 -s wlc
-//   ipvsadm -A -u 10.0.0.1:53 -s rr -o
-//   ipvsadm -a -u 10.0.0.1:53 -r 127.0.0.1:5353 -m -w 5 -x 10 -y 3
-//   ipvsadm -A -t [2001:db8::1]:80 -s rr
-//   ipvsadm --start-daemon backup --mcast-interface lo --syncid 9
+// ipvsadm --set 800 100 200
+// ipvsadm -A -t 10.0.0.1:80 -s sh -b sh-port -p 300 -M 255.255.255.0
+// ipvsadm -A -f 7 -s wlc
+// ipvsadm -A -u 10.0.0.1:53 -s rr -o
+// ipvsadm -a -u 10.0.0.1:53 -r 127.0.0.1:5353 -m -w 5 -x 10 -y 3
+// ipvsadm -A -t [2001:db8::1]:80 -s rr
+// ipvsadm --start-daemon backup --mcast-interface lo --syncid 9
 // and a packet of 33 bytes to 10.0.0.1:53.
 const INFO: &str = "010201000010000003000000";
 /// With room for four.
