@@ -34,7 +34,8 @@ pub(crate) fn change(
     let mut approved = Vec::new();
     // The lock is held until the end, except while the user is asked.
     let (mut prepared, summary, mut guard) = loop {
-        let guard = self::guard(session, &text, manner)?;
+        let wait = Wait { check: &|| text.check(), ..Wait::new(manner.patience()) };
+        let guard = if manner.dry_run { ChangeGuard::new(None) } else { session.guard(&wait)? };
         let approved_only = may_ask(session, manner).then_some(&approved);
         let limit = |planner| limit(planner, approved_only, manner);
         let prepared = prepare::plan(session, &text, restrictions, limit)?;
@@ -118,11 +119,6 @@ pub(crate) fn change(
             Ok(error.exit())
         }
     }
-}
-
-fn guard(session: &mut Session<'_, '_>, text: &Text, manner: &Manner) -> Result<ChangeGuard, Trouble> {
-    let wait = Wait { check: &|| text.check(), ..Wait::new(manner.patience()) };
-    if manner.dry_run { Ok(ChangeGuard::new(None)) } else { session.guard(&wait) }
 }
 
 /// Is there a person to ask?

@@ -6,7 +6,7 @@ use std::path::Path;
 use ipvs::desired::{Place, Source};
 use ipvs::{
     Cause, Command, Table,
-    change::{Change, Plan, Planner, Rejected},
+    change::{Change, Plan, Planner},
 };
 
 use crate::arguments::service::Selection;
@@ -159,7 +159,13 @@ pub(crate) fn plan(
             let marks = mark_change(session, &desired, change.plan(), restrictions)?;
             Ok(Prepared { desired, change, marks, left_drained, notes, claims })
         }
-        Err(rejected) => Err(Trouble::Lines(reasons(&desired, &rejected))),
+        Err(rejected) => {
+            let line = |(command, cause): &(Command, Cause)| match place(&desired, command) {
+                Some(place) => format!("{place}: {cause}\n"),
+                None => format!("{}: {cause}\n", describe(command)),
+            };
+            Err(Trouble::Lines(rejected.refusals.iter().map(line).collect()))
+        }
     }
 }
 
@@ -237,15 +243,6 @@ pub(crate) fn planner(desired: &Desired, restrictions: &Restrictions) -> Planner
         planner = planner.only_services().services_where(move |key| only.iter().any(|only| only.contains(key)));
     }
     planner
-}
-
-/// A line for each command that would be refused, with its place in the file.
-fn reasons(desired: &Desired, rejected: &Rejected) -> String {
-    let line = |(command, cause): &(Command, Cause)| match place(desired, command) {
-        Some(place) => format!("{place}: {cause}\n"),
-        None => format!("{}: {cause}\n", describe(command)),
-    };
-    rejected.refusals.iter().map(line).collect()
 }
 
 /// The place in the file that asks for the command.

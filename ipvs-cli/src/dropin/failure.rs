@@ -103,13 +103,8 @@ impl Failure {
         }
     }
 
-    /// Prints it to standard error; returns the exit status.
-    pub(crate) fn report(&self, program: &[u8], environment: &mut Environment<'_>) -> Exit {
-        self.report_at(None, program, environment)
-    }
-
-    /// As [`report`](Self::report), for a line of `-R`.
-    pub(crate) fn report_at(&self, place: Option<&Place>, program: &[u8], environment: &mut Environment<'_>) -> Exit {
+    /// Prints it to standard error; returns the exit status. `place` is the line of `-R`.
+    pub(crate) fn report(&self, place: Option<&Place>, program: &[u8], environment: &mut Environment<'_>) -> Exit {
         let hint = hint::line(place, self.hint()).filter(|_| (environment.hints)());
         // An error of standard error can't be reported.
         let _ = self.write(environment.stderr, program, hint.as_deref());

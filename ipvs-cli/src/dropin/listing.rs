@@ -77,8 +77,8 @@ fn blocks(
     names: &mut Names,
 ) -> Result<(), Error> {
     written(render::list::titles(&mut out, request, info));
-    let reading = Reading { numeric: request.numeric, statistics: request.view.has_statistics() };
-    each_block(client, services, reading, names, |state, destinations, names| {
+    let (numeric, statistics) = (request.numeric, request.view.has_statistics());
+    each_block(client, services, numeric, statistics, names, |state, destinations, names| {
         written(render::list::service(&mut out, request, state, destinations, names));
     })
 }
@@ -86,33 +86,26 @@ fn blocks(
 /// Number of services whose names are looked up together.
 const TOGETHER: usize = 64;
 
-/// What is to be read.
-#[derive(Clone, Copy)]
-struct Reading {
-    /// Without names.
-    numeric: bool,
-    statistics: bool,
-}
-
 /// Reads each service's destinations and hands both to `show`.
 fn each_block(
     client: &mut Client,
     services: &[ServiceState],
-    reading: Reading,
+    numeric: bool,
+    statistics: bool,
     names: &mut Names,
     mut show: impl FnMut(&ServiceState, &mut [DestinationState], &mut Names),
 ) -> Result<(), Error> {
-    for some in services.chunks(if reading.numeric { 1 } else { TOGETHER }) {
+    for some in services.chunks(if numeric { 1 } else { TOGETHER }) {
         let mut blocks = Vec::with_capacity(some.len());
         for state in some {
             let key = state.service.key();
-            let destinations = match reading.statistics {
+            let destinations = match statistics {
                 true => client.destinations(&key)?,
                 false => client.destinations_without_statistics(&key)?,
             };
             blocks.push((*state, destinations));
         }
-        if !reading.numeric {
+        if !numeric {
             render::prefetch(names, &blocks);
         }
         for (state, destinations) in &mut blocks {
@@ -135,7 +128,7 @@ pub(super) fn save(
 fn save_all(client: &mut Client, mut out: &mut dyn Write, numeric: bool, names: &mut Names) -> Result<(), Error> {
     let mut services = client.services_without_statistics()?;
     order::sort_services(&mut services);
-    each_block(client, &services, Reading { numeric, statistics: false }, names, |state, destinations, names| {
+    each_block(client, &services, numeric, false, names, |state, destinations, names| {
         written(render::save::service(&mut out, numeric, state, destinations, names));
     })
 }

@@ -54,9 +54,12 @@ pub(crate) fn ipvsadm(
             Ok(invocation) => {
                 perform(program, &invocation, environment, director, &mut Names::default()).map(|()| Exit::Success)
             }
-            Err(usage) => Err(misunderstood(usage, director)),
+            // Without IPVS, ipvsadm reports that instead.
+            Err(usage) => {
+                director.client().and_then(Client::info).map_err(Failure::Unavailable).and(Err(Failure::Usage(usage)))
+            }
         };
-        result.unwrap_or_else(|failure| failure.report(program, environment))
+        result.unwrap_or_else(|failure| failure.report(None, program, environment))
     })
 }
 
@@ -92,7 +95,7 @@ pub(crate) fn ipvsadm_save(arguments: &[OsString], environment: &mut Environment
     let invocation = Invocation::Save { numeric };
     match perform(SCRIPTS_PROGRAM, &invocation, environment, director, &mut Names::default()) {
         Ok(()) => Exit::Success,
-        Err(failure) => failure.report(SCRIPTS_PROGRAM, environment),
+        Err(failure) => failure.report(None, SCRIPTS_PROGRAM, environment),
     }
 }
 
@@ -105,7 +108,7 @@ pub(crate) fn ipvsadm_restore(environment: &mut Environment<'_>, director: &mut 
     with_parser(|parser| {
         let result = script::restore(SCRIPTS_PROGRAM, environment, director, parser);
         review_notes(environment, director);
-        result.unwrap_or_else(|failure| failure.report(SCRIPTS_PROGRAM, environment))
+        result.unwrap_or_else(|failure| failure.report(None, SCRIPTS_PROGRAM, environment))
     })
 }
 
@@ -190,14 +193,6 @@ fn explained(failure: Failure, invocation: &Invocation, director: &mut Director,
             failure.because(cause.ok().flatten())
         }
         _ => failure,
-    }
-}
-
-/// A missing IPVS is reported instead of wrong usage, as ipvsadm does.
-fn misunderstood(usage: Usage, director: &mut Director) -> Failure {
-    match director.client().and_then(Client::info) {
-        Ok(_) => Failure::Usage(usage),
-        Err(error) => Failure::Unavailable(error),
     }
 }
 

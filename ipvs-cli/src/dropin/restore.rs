@@ -200,7 +200,7 @@ impl ScriptReader<'_, '_, '_> {
                     if let (Some((_, command)), Some(sent)) = (&line, &mut self.sent) {
                         failure = failure.because(sent.cause(pipeline, command, refusal.errno));
                     }
-                    failure.report_at(line.as_ref().map(|(place, _)| place), self.program, self.environment)
+                    failure.report(line.as_ref().map(|(place, _)| place), self.program, self.environment)
                 }
             };
         }
@@ -209,7 +209,7 @@ impl ScriptReader<'_, '_, '_> {
     /// Reports a failure of the last line; returns the exit status.
     fn report_line(&mut self, failure: &Failure) -> Exit {
         let place = self.sent.is_some().then(|| self.place());
-        failure.report_at(place.as_ref(), self.program, self.environment)
+        failure.report(place.as_ref(), self.program, self.environment)
     }
 }
 

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_same_text_of_the_same_protocol_is_not_read_again() {
+    fn the_last_address_is_kept_for_the_same_text_and_protocol() {
         let mut names = Restless::default();
         let mut addresses = Addresses::new(&mut names);
         let mut read = |text: &str, protocol| addresses.service(text.as_bytes(), protocol).unwrap();

@@ -30,7 +30,7 @@ pub struct Row {
 pub enum Takes {
     /// None.
     Nothing,
-    /// One: what is left of its word, or the next word whatever it looks like.
+    /// One value: the rest of its word, or the next word, even if that starts with a dash.
     Value(&'static str),
     /// One, unless the next word looks like an option.
     MaybeValue(&'static str),
@@ -317,7 +317,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn no_name_stands_twice() {
+    fn option_names_are_unique() {
         let mut seen = HashSet::new();
         for row in &ROWS {
             assert!(seen.insert(row.long.to_owned()), "{}", row.long);
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_leads_to_its_row() {
+    fn every_name_finds_its_row() {
         for row in &ROWS {
             assert_eq!(by_long(row.long.as_bytes()).unwrap().item, row.item);
             for letter in row.letters.bytes().chain(row.quiet_letters.bytes()) {
@@ -345,7 +345,7 @@ mod tests {
 
     /// Each meaning has one spelling: two rows of the same [`Opt`] or [`Verb`] would be a slip.
     #[test]
-    fn no_meaning_stands_twice() {
+    fn every_meaning_has_one_row() {
         for (at, row) in ROWS.iter().enumerate() {
             assert!(ROWS[at + 1..].iter().all(|other| other.item != row.item), "{}", row.long);
         }

@@ -24,7 +24,7 @@ fn has_its_own_name(program: &[u8]) -> bool {
     !name.starts_with(b"ipvsadm")
 }
 
-/// The forms of a command line, each behind the program's name.
+/// The forms of a command line, without the program's name.
 pub const FORMS: [&str; 13] = [
     "-A|E virtual-service [-s scheduler] [-p [timeout]] [-M netmask] [--pe persistence_engine] [-b sched-flags]",
     "-D virtual-service",
@@ -114,9 +114,9 @@ mod tests {
         String::from_utf8(text).unwrap()
     }
 
-    /// The whole text, as the original prints it.
+    /// The whole text of ipvsadm 1.31.
     #[test]
-    fn the_text_is_the_originals() {
+    fn the_help_text_equals_ipvsadms() {
         assert_eq!(text(), include_str!("help.txt"));
     }
 

@@ -1,4 +1,4 @@
-//! What the options of one line have said so far. `finish.rs` makes the command of it.
+//! The options of one line so far. `finish.rs` makes a command of them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;

@@ -1,8 +1,8 @@
-//! Names of hosts and ports, as the system knows them: the only place that asks it.
+//! Names of hosts and ports from the system. Only this module looks them up.
 //!
 //! The program is linked statically, so it cannot load the modules that `/etc/nsswitch.conf` names.
-//! It asks the program that can, `getent`: each question once, and as many as possible in one run.
-//! Where there is no `getent`, it reads `/etc/hosts` and `/etc/services` itself.
+//! It runs `getent`, which can, once for each key and with many keys at a time. Without `getent`, it
+//! reads `/etc/hosts` and `/etc/services` itself.
 
 mod files;
 mod getent;
@@ -15,11 +15,10 @@ use ipvs::Protocol;
 /// A name is a few bytes in any encoding.
 type Name = Box<[u8]>;
 
-/// This number of questions goes into one run of `getent`: their answers are waited for together, and a
-/// command line is limited.
+/// Keys in one run of `getent`, whose command line is limited. They are waited for together.
 const AT_ONCE: usize = 500;
 
-/// Names for what is shown. Nothing is looked up before it is asked for, and nothing twice.
+/// Names for listings. Each is looked up when it is needed, and only once.
 #[derive(Debug, Default)]
 pub struct Names {
     hosts: BTreeMap<IpAddr, Option<Name>>,
@@ -67,7 +66,7 @@ impl Names {
         }
     }
 
-    /// Knows these and asks nobody about them: an empty name stands for none.
+    /// Names that are not looked up; an empty one means that there is none.
     #[cfg(test)]
     pub(crate) fn known(hosts: &[(&str, &str)], ports: &[(Protocol, u16, &str)]) -> Self {
         let name = |text: &str| (!text.is_empty()).then(|| text.as_bytes().into());
@@ -139,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_known_is_not_asked() {
+    fn known_names_are_not_looked_up() {
         let mut names = Names::known(
             &[("192.0.2.1", "www.example.net"), ("192.0.2.9", "")],
             &[(Protocol::TCP, 80, "http"), (Protocol::UDP, 80, "")],
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_services_are_understood() {
+    fn lines_of_etc_services_are_parsed() {
         let text = b"# comment\nhttp\t80/tcp   www web # WorldWideWeb\nbroken\nalso broken/tcp\ndomain 53/udp\n";
         let read: Vec<_> = services(text).collect();
         let http = Service { name: b"http", port: 80, protocol: "tcp", aliases: vec![b"www", b"web"] };
@@ -169,7 +168,7 @@ mod tests {
 
     /// Every system has this name, in its files at least.
     #[test]
-    fn the_system_is_asked() {
+    fn unknown_names_are_looked_up() {
         assert_eq!(lookup_host(b"localhost"), Some(Ipv4Addr::LOCALHOST));
         assert!(Names::new().host(Ipv4Addr::LOCALHOST.into()).is_some());
     }

@@ -76,7 +76,7 @@ impl<'r> Parser<'r> {
         self.addresses.forget();
     }
 
-    /// What the words, those behind the program's name, ask for. No words ask for the listing.
+    /// Parses the words after the program's name. No words mean the listing.
     ///
     /// # Errors
     /// What is wrong with them.
@@ -85,7 +85,7 @@ impl<'r> Parser<'r> {
             return Ok(Invocation::List(ListRequest::ALL));
         }
         let mut scanner = Scanner::new(words, self.posix);
-        // Whatever stands in the place of the command: all that is said is that there is none.
+        // ipvsadm reports any other first word as a missing command.
         let Ok(Some((row, value))) = scanner.next(&mut self.warnings) else {
             return Err(Usage::NoCommand);
         };

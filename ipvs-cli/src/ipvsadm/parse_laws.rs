@@ -106,9 +106,9 @@ proptest! {
         prop_assert_eq!(reparse(&command), command);
     }
 
-    /// Whatever bytes the words are, there is an answer.
+    /// Arbitrary bytes give a command or an error.
     #[test]
-    fn arbitrary_words_are_answered(words in proptest::collection::vec(odd_word(), 0..12), posix: bool) {
+    fn arbitrary_words_give_a_command_or_an_error(words in proptest::collection::vec(odd_word(), 0..12), posix: bool) {
         let mut names = FewNames;
         let mut parser = Parser::new(&mut names, Posix(posix));
         if let Err(usage) = parser.parse(&words.iter().collect::<Words>()) {

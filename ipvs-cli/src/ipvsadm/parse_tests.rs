@@ -104,7 +104,7 @@ fn there_is_one_command() {
 }
 
 #[test]
-fn what_popt_finds() {
+fn scanner_errors_equal_those_of_popt() {
     for (line, text) in [
         ("-At", "-At: missing argument"),
         ("-A -t", "-t: missing argument"),
@@ -358,7 +358,7 @@ fn names_are_cut() {
 }
 
 #[test]
-fn what_a_netmask_is_depends_on_what_stands_before() {
+fn a_netmask_is_read_by_the_family_of_the_service_before_it() {
     let mask = |line| service(line).netmask().to_string();
     assert_eq!(mask("-A -t 10.1.0.1:80 -M 255.255.0"), "255.255.0.0");
     assert_eq!(mask("-A -M 255.255.0 -t 10.1.0.1:80"), "255.255.0.0");

@@ -90,12 +90,12 @@ fn dash(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// In a bundle of letters: is this the dash of another option that lacks its blank, as in `-g-w`?
+/// Is this dash in a bundle the start of another option whose space is missing, as in `-g-w`?
 pub(super) fn is_glued(bundle: &[u8]) -> bool {
     matches!(bundle, [b'-', letter, ..] if grammar::by_short(*letter).is_some())
 }
 
-/// The word with the blanks that are missing.
+/// The word with the missing spaces.
 fn separated(word: &[u8]) -> Vec<u8> {
     let mut text = word[..1].to_vec();
     for (at, &byte) in word.iter().enumerate().skip(1) {

@@ -6,7 +6,7 @@ macro_rules! slots {
     ($($slot:ident $name:literal)*) => {
         /// What an option fills. Options that exclude each other, such as `-t` and `-f`, share one.
         ///
-        /// The order is ipvsadm's: of several faults of a line, the one of the first slot is reported.
+        /// In ipvsadm's order: of several faults of a line, that of the first slot is reported.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[expect(missing_docs, reason = "the names of the options say it")]
         pub enum Slot { $($slot,)* }
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_slot_in_order_is_told() {
+    fn the_fault_of_the_first_slot_is_reported() {
         let list = of_command(Verb::List);
         assert_eq!(message(list, &[Timeout, Daemon, Scheduler]), "Illegal 'scheduler' option with the 'list' command");
         assert_eq!(
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn every_slot_is_of_use_to_a_command() {
+    fn every_slot_belongs_to_a_command() {
         let rules = Verb::ALL.map(of_command);
         for &slot in Slot::ALL {
             let used = rules.iter().any(|rule| rule.takes(slot));
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_hold_what_was_put_in() {
+    fn a_set_contains_what_was_inserted() {
         let mut set = Slots::NONE;
         assert!(set.insert(TunRemCsum));
         assert!(!set.insert(TunRemCsum));

@@ -185,7 +185,7 @@ impl<'w> Scanner<'w> {
         Ok((row, value))
     }
 
-    /// `-g-w`: the second dash is there for want of a blank.
+    /// `-g-w`: a space is missing before the second dash.
     fn skip_glue(&mut self, warnings: &mut Vec<Warning>) {
         if !pasted::is_glued(self.bundle) {
             return;
@@ -254,7 +254,7 @@ impl<'w> Scanner<'w> {
     }
 }
 
-/// Another kind of dash behind ASCII ones: no option for popt, but perhaps for us.
+/// Another kind of dash after ASCII ones. popt knows no such option, but it may be a pasted one.
 fn is_typeset(behind_dashes: &[u8]) -> bool {
     behind_dashes.first().is_some_and(|byte| !byte.is_ascii())
 }

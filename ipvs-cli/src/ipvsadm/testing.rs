@@ -25,7 +25,7 @@ impl Resolve for FewNames {
     }
 }
 
-/// Words written with blanks between them; `''` is an empty one, `_` in a word is a blank.
+/// Words separated by spaces; `''` is an empty word, `_` in a word is a space.
 pub(super) fn words(line: &str) -> Words {
     line.split_ascii_whitespace()
         .map(|word| if word == "''" { String::new() } else { word.replace('_', " ") })
@@ -36,7 +36,7 @@ pub(crate) fn parse(line: &str) -> Result<Invocation, Usage> {
     Parser::new(&mut FewNames, Posix(false)).parse(&words(line))
 }
 
-/// What is said about the line, and the warnings.
+/// The message about the line, and the warnings.
 pub(super) fn warned(line: &str) -> (Result<Invocation, Usage>, Vec<String>) {
     let mut names = FewNames;
     let mut parser = Parser::new(&mut names, Posix(false));

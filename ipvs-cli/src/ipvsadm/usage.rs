@@ -17,7 +17,7 @@ pub enum Usage {
     UnknownOption(Vec<u8>),
     /// The line ends where the option's value should be.
     NoValue(Vec<u8>),
-    /// A `=` behind an option without value.
+    /// A `=` after an option without value.
     UnwantedValue(Vec<u8>),
     /// A second command.
     SecondCommand(Vec<u8>),
@@ -67,7 +67,7 @@ pub enum Usage {
     ZeroPort,
     /// `-o` for something else than UDP or a firewall mark.
     OnePacketNotUdp,
-    /// A server of the other address family, not behind a tunnel.
+    /// A server of the other address family without a tunnel.
     MixedFamilies,
     /// Options of tunnels without `-i`.
     NotATunnel,
@@ -124,7 +124,7 @@ impl Usage {
                 concat(out, &[b"invalid ", family.as_bytes(), b" mcast-group `", value, b"'"])
             }
             Usage::Flag(how, flag) => concat(out, &[how.as_bytes(), b" scheduler flag `", flag, b"'"]),
-            // With an empty line behind it, as ipvsadm.
+            // Followed by an empty line, as in ipvsadm.
             Usage::Ipv6BeforeMark => out.write_all(b"-6 used before -f\n"),
             Usage::TooFewTimeouts => out.write_all(b"--set option requires 3 timeout values"),
             Usage::Needed { option, by } => write!(out, "You need to supply the '{option}' option for the {by}"),

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn blanks_tabs_and_carriage_returns_separate() {
+    fn spaces_tabs_and_carriage_returns_separate_words() {
         assert_eq!(split(" -A\t-t  x\r"), [b"-A", b"-t", &b"x"[..]]);
         assert_eq!(split("a\rb"), [b"a", b"b"]);
         assert_eq!(split("a\x0bb\x0cc"), [b"a\x0bb\x0cc"]);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_quotes_or_comments() {
+    fn quotes_and_comment_signs_are_plain_text() {
         assert_eq!(split("'a b' # \\"), [&b"'a"[..], b"b'", b"#", b"\\"]);
     }
 

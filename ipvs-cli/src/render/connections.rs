@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_before_a_wrong_line_is_listed() {
+    fn lines_before_a_wrong_line_are_listed() {
         let table = "TCP 7F000001 9C41 7F00000A 0050 7F00000A 0050 ESTABLISHED 899\nhuh\n";
         let request = ListRequest { numeric: true, ..ListRequest::ALL };
         let mut out = Vec::new();

@@ -72,7 +72,7 @@ backup sync daemon (mcast=lo, syncid=7, maxlen=65487, group=ff05::1:2, port=8848
     }
 
     #[test]
-    fn what_is_not_known_is_left_out() {
+    fn unknown_values_are_left_out() {
         let daemon = lo(DaemonRole::Backup).with_port(0);
         assert_eq!(text(|out| list(out, &[daemon]).unwrap()), "backup sync daemon (mcast=lo, syncid=0)\n");
         assert_eq!(text(|out| list(out, &[]).unwrap()), "");

@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_not_negative() {
+    fn large_marks_are_not_negative() {
         for (given, expected) in
             [("mark 4294967295", "FWM  4294967295"), ("mark 2147483648 ipv6", "FWM  2147483648 IPv6")]
         {

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_counters_keep_a_blank_before_them() {
+    fn exact_counters_keep_a_space_before_them() {
         for (number, expected) in [(5, "        5"), (99_999_999, " 99999999"), (1_040_448_000, " 1040448000")] {
             assert_eq!(text(|line| counter(line, true, number)), expected);
         }

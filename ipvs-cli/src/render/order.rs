@@ -146,7 +146,7 @@ mod tests {
 
     /// In the order in which ipvsadm listed them; here given backwards.
     #[test]
-    fn services_stand_as_ipvsadm_lists_them() {
+    fn services_are_sorted_as_by_ipvsadm() {
         let listed = [
             "tcp 192.168.0.1:80",
             "tcp 255.255.255.255:80",
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn destinations_stand_as_ipvsadm_lists_them() {
+    fn destinations_are_sorted_as_by_ipvsadm() {
         let listed = [
             "172.16.0.1:80",
             "192.168.0.1:80",
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_mark_stands_before_all_that_has_none() {
+    fn the_largest_mark_sorts_before_addresses() {
         assert_eq!(
             sorted_services(&["mark 1", "tcp 10.0.0.1:80", "mark 4294967295"]),
             ["mark 4294967295", "tcp 10.0.0.1:80", "mark 1"]

@@ -136,7 +136,7 @@ TCP  0A000001:0050 rr persistent 30000 FFFFFFFF
     }
 
     #[test]
-    fn it_says_what_it_is_and_lists_in_order() {
+    fn the_listing_has_a_title_and_is_sorted() {
         let text = listed(None);
         assert!(text.starts_with("Without privileges: from /proc/net/ip_vs"), "{text}");
         assert!(text.contains("All services since they were zeroed: 0 connections, 0 a second now\n"));

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_that_does_not_read_delays_nothing_for_long() {
+    fn a_log_daemon_that_does_not_read_delays_a_change_briefly() {
         let directory = tempfile_directory();
         let path = directory.join("log");
         assert!(send_to(&path, "nobody is there").is_err());

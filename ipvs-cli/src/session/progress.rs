@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_never_broken() {
+    fn a_progress_line_is_cut_to_the_width() {
         assert_eq!(fitting("applying: 10 of 20", 12), "applying: 1");
         assert_eq!(fitting(&"x".repeat(200), 0).len(), 79);
         assert_eq!(fitting("a\n\x1b[2Jb", 80), r"a\n\x1b[2Jb");

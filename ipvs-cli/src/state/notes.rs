@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn those_of_another_boot_or_namespace_are_void() {
+    fn notes_of_another_boot_or_namespace_are_void() {
         let place = Place::new("void");
         noted(&place.0);
         let file = place.file();

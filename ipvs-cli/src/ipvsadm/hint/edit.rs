@@ -53,7 +53,7 @@ pub(crate) fn after(before: Option<Before>, command: &Command, typed: Typed) -> 
     hints
 }
 
-/// Could something be said of it? Asked of each command, so it asks the kernel nothing.
+/// Could a hint follow this command? Called for each command, so it must not ask the kernel.
 pub(crate) fn may_follow(command: &Command, typed: Typed) -> bool {
     matches!(command, Command::EditService(_) | Command::EditDestination(..))
         || other_port(command, typed).is_some()

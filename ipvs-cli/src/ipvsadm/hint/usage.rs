@@ -109,7 +109,7 @@ mod tests {
     use crate::ipvsadm::testing;
 
     #[test]
-    fn what_would_have_been_right_is_said() {
+    fn a_hint_shows_the_right_form() {
         for (line, part) in [
             ("-n -L", "a command comes first"),
             ("-L -A", "`-A' has a second one"),

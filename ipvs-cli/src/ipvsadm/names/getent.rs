@@ -1,8 +1,7 @@
-//! The system's own answers, through `getent`.
+//! Name look-ups by `getent`.
 //!
-//! An error means that there is no `getent`; a question without answer is none. Keys that `getent`
-//! does not find it leaves out, so its answers are distinguished by the address or port that they
-//! repeat.
+//! An error means that there is no `getent`; a missing name is none. `getent` leaves out keys that it
+//! does not find, so lines are matched by the address or port that they repeat.
 
 use std::ffi::OsStr;
 use std::io;
@@ -18,15 +17,15 @@ pub(super) fn hosts(addresses: &[IpAddr]) -> io::Result<Vec<(IpAddr, Name)>> {
     Ok(hosts_in(&answer(&["hosts"], &keys)?.text, addresses))
 }
 
-fn hosts_in(answer: &[u8], asked: &[IpAddr]) -> Vec<(IpAddr, Name)> {
+fn hosts_in(output: &[u8], asked: &[IpAddr]) -> Vec<(IpAddr, Name)> {
     let host = |line| {
         let mut words = words(line);
         let address = parse_address(words.next()?)?;
-        // An IPv4 address that is written as one of IPv6 may be answered as what it is.
+        // An IPv4-mapped address may come back as IPv4.
         let address = [address, mapped(address)].into_iter().find(|address| asked.contains(address))?;
         Some((address, words.next()?.into()))
     };
-    answer.split(|&byte| byte == b'\n').filter_map(host).collect()
+    output.split(|&byte| byte == b'\n').filter_map(host).collect()
 }
 
 fn mapped(address: IpAddr) -> IpAddr {
@@ -44,27 +43,24 @@ pub(super) fn ports(ports: &[u16], protocol: &str) -> io::Result<Vec<(u16, Name)
     Ok(found.map(|service| (service.port, service.name.into())).collect())
 }
 
-/// The IPv4 address of a host that `gethostbyname` gives first: what ipvsadm takes. It never asks
-/// for IPv6, and neither does this: where DNS is silent, that question alone takes as long as a
-/// name that nobody knows.
+/// The first IPv4 address of `gethostbyname`, which ipvsadm takes. Neither asks for IPv6: while DNS
+/// is silent, that question alone takes as long as an unknown name.
 pub(super) fn address(name: &[u8]) -> io::Result<Option<Ipv4Addr>> {
     if name.is_empty() {
         return Ok(None);
     }
-    // Whether or not a network is up, and the name as it is.
+    // Also without a network, and without converting the name.
     let answer = ask(&["--no-addrconfig", "--no-idn", "ahostsv4"], name)?;
     match (answer.status, &addresses(&answer.text)[..]) {
         (FOUND, [address]) => Ok(Some(*address)),
-        // They are sorted by how near they are; `hosts` has them in their own order, if the host
-        // has none of IPv6.
+        // `ahostsv4` sorts by distance. `hosts` keeps the order, if the host has no IPv6 address.
         (FOUND, [nearest, ..]) => Ok(first(&ask(&["hosts"], name)?).or(Some(*nearest))),
         (FOUND | NOT_FOUND, _) => Ok(None),
         _ => address_of_older(name),
     }
 }
 
-/// Of a `getent` that does not know these options: then `ahostsv4` does not answer where no network
-/// is up.
+/// For an older `getent` without these options, whose `ahostsv4` finds nothing without a network.
 fn address_of_older(name: &[u8]) -> io::Result<Option<Ipv4Addr>> {
     match first(&ask(&["ahostsv4"], name)?) {
         None => Ok(first(&ask(&["hosts"], name)?)),
@@ -96,12 +92,12 @@ pub(super) fn port(name: &[u8], protocol: &str) -> io::Result<Option<u16>> {
     }
     let key = [name, b"/", protocol.as_bytes()].concat();
     let answer = ask(&["services"], &key)?.text;
-    // It takes a number for a port, and answers with that port's name.
+    // `getent` would take a number for a port.
     let mut found = services(&answer).filter(|service| service.protocol == protocol && service.is_called(name));
     Ok(found.next().map(|service| service.port))
 }
 
-/// What `getent` says.
+/// The output of `getent`.
 struct Answer {
     status: Option<i32>,
     text: Vec<u8>,
@@ -136,7 +132,7 @@ mod tests {
 
     /// As getent of glibc 2.36 answered to these, 8.8.8.8 and a mapped address between them.
     #[test]
-    fn answers_are_told_apart_by_their_address() {
+    fn hosts_are_matched_by_their_address() {
         let asked = ["10.1.1.1", "8.8.8.8", "::1", "::ffff:1.2.3.4"].map(address);
         let answer = b"10.1.1.1        Upper.Case alias1\n::1             localhost localhost6\n1.2.3.4  mapped\n";
         let expected = [(asked[0], &b"Upper.Case"[..]), (asked[2], b"localhost"), (asked[3], b"mapped")];
@@ -144,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn strange_answers_are_no_names() {
+    fn malformed_output_gives_no_names() {
         assert_eq!(hosts_in(b"\nxyz abc\n10.1.1.1\n10.1.1.2 other\n", &[address("10.1.1.1")]), []);
         assert_eq!(addresses(b""), [] as [Ipv4Addr; 0]);
         let answer = b"127.0.0.2       STREAM localhost\n127.0.0.2 DGRAM\n::1 RAW\nx\n127.0.0.1 STREAM\n";
