@@ -9,6 +9,7 @@ use crate::destination::Tunnel;
 use crate::error::Error;
 use crate::exchange::{Progress, Query, SequenceNumbers, Window};
 use crate::fake::Fake;
+pub use crate::monitor::fuzzing::watch;
 use crate::proc;
 use crate::service::Family;
 use crate::stats::Statistics;

@@ -89,6 +89,7 @@ mod info;
 mod invalid_value;
 mod kernel;
 mod link;
+pub mod monitor;
 mod name;
 pub mod netns;
 pub mod owners;

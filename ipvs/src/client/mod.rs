@@ -75,6 +75,11 @@ impl Client {
         ClientBuilder::default()
     }
 
+    /// The number that the family of IPVS had when it was last needed.
+    pub(crate) fn family(&self) -> u16 {
+        self.session.family()
+    }
+
     pub(crate) fn over(link: Link, deadline: Duration) -> Result<Self, Error> {
         Ok(Client { session: block_on_ready(Session::over(Blocking { link, deadline }))? })
     }

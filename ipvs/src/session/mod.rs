@@ -105,6 +105,11 @@ impl<C: Transport> Session<C> {
         }
     }
 
+    /// The number that the family of IPVS had when it was last needed.
+    pub(crate) fn family(&self) -> u16 {
+        self.family
+    }
+
     /// For work that nothing is sent for.
     pub(crate) fn paced(&mut self) -> Paced<'_, C> {
         Paced::new(&mut self.transport)

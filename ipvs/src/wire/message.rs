@@ -10,9 +10,9 @@ use super::WireError;
 use super::attr::{Writer, error_code, push_error_code};
 
 const NLMSG_NOOP: u16 = 1;
-const NLMSG_ERROR: u16 = 2;
+pub(super) const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
-const NLMSG_HEADER: usize = 16;
+pub(super) const NLMSG_HEADER: usize = 16;
 
 /// What a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +163,8 @@ pub(crate) fn encode_done(out: &mut Vec<u8>, sequence: u32) {
     control(out, NLMSG_DONE, NLM_F_MULTIPART, sequence, &payload);
 }
 
-fn control(out: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, payload: &[u8]) {
+/// Appends a message of netlink itself, or of another protocol than generic netlink.
+pub(super) fn control(out: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, payload: &[u8]) {
     let start = out.len();
     out.resize(start + NLMSG_HEADER, 0);
     let header = Header { family: kind, flags, sequence };

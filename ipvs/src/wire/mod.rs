@@ -9,7 +9,9 @@ mod command;
 mod daemon;
 mod destination;
 mod info;
+mod link;
 mod message;
+mod observed;
 mod service;
 pub(crate) mod sockopt;
 mod stats;
@@ -28,9 +30,11 @@ pub(crate) use command::{
 pub(crate) use daemon::{decode_daemon, encode_daemon};
 pub(crate) use destination::{decode_destination, encode_destination};
 pub(crate) use info::{decode_info, encode_info};
+pub(crate) use link::{Link, NLMON, decode_link, encode_delete_link, encode_links, encode_new_nlmon};
 pub(crate) use message::{
     Body, Header, REPLY, encode_ack, encode_done, encode_error, messages, readdress, request_ack,
 };
+pub(crate) use observed::{Announced, Envelope, Observed, Piece, announcements, layout, observe};
 pub(crate) use service::{decode_service, encode_service};
 pub(crate) use timeouts::{decode_timeouts, encode_timeouts};
 

@@ -55,6 +55,7 @@ const TREES: [Tree; 4] = [
             // What users call.
             &["change"],
             &["client"],
+            &["monitor"],
             &["desired"],
             &["owners"],
             &["fuzzing"],

@@ -1,0 +1,263 @@
+//! The program that the kernel runs on each packet of the nlmon device: IPVS passes, and nothing else.
+//!
+//! An nlmon device shows all netlink traffic of its network namespace, keys of WireGuard and IPsec included. This program is attached
+//! before the socket gets its first packet. Of a datagram of requests it passes the messages to IPVS up to the first
+//! that is not, of which only the header passes; of an answer to IPVS, both headers; of a reply, its headers.
+//!
+//! It is classic BPF, which needs no privilege of its own. It has no loops, so the walk over the messages is written out.
+
+use crate::wire::layout::{ANSWER, ERROR, FLAGS, HEADER, KIND, REPEATED, REPLY, REQUEST};
+
+/// An instruction as the kernel takes it, `struct sock_filter`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Instruction {
+    pub(super) code: u16,
+    /// How many instructions to pass over if a comparison holds, and if not.
+    pub(super) then: u8,
+    pub(super) otherwise: u8,
+    pub(super) value: u32,
+}
+
+/// How many messages of a datagram are followed. No program is known that sends as many at once: this crate sends at most 128.
+pub(super) const MESSAGES: usize = 200;
+
+/// `NETLINK_GENERIC`, which a packet of nlmon has in place of an ethertype.
+pub(super) const GENERIC: u32 = 16;
+
+/// `SKF_AD_OFF` and `SKF_AD_PROTOCOL`: where that stands.
+const PROTOCOL: u32 = 0xffff_f000;
+
+/// All of the packet.
+const ALL: u32 = u32::MAX;
+
+/// Slots of the program's memory.
+const LAST_HEADER: u32 = 0;
+const SCRATCH: u32 = 1;
+
+// Codes of `linux/bpf_common.h` and `linux/filter.h`.
+const LOAD_PROTOCOL: u16 = 0x20;
+const LOAD_LENGTH: u16 = 0x80;
+const LOAD_HALF: u16 = 0x28;
+const LOAD_BYTE: u16 = 0x30;
+const LOAD_HALF_AT_X: u16 = 0x48;
+const LOAD_BYTE_AT_X: u16 = 0x50;
+const LOAD_MEMORY: u16 = 0x60;
+const LOAD_X: u16 = 0x01;
+const LOAD_X_MEMORY: u16 = 0x61;
+const STORE: u16 = 0x02;
+const ADD: u16 = 0x04;
+const ADD_X: u16 = 0x0c;
+const SUBTRACT: u16 = 0x14;
+const AND: u16 = 0x54;
+const SHIFT_LEFT: u16 = 0x64;
+const IF_EQUAL: u16 = 0x15;
+const IF_AT_LEAST: u16 = 0x35;
+const IF_AT_LEAST_X: u16 = 0x3d;
+const IF_ANY_BIT: u16 = 0x45;
+const RETURN: u16 = 0x06;
+const RETURN_A: u16 = 0x16;
+const X_TO_A: u16 = 0x87;
+const A_TO_X: u16 = 0x07;
+
+fn step(code: u16, value: u32) -> Instruction {
+    Instruction { code, then: 0, otherwise: 0, value }
+}
+
+fn branch(code: u16, value: u32, then: u8, otherwise: u8) -> Instruction {
+    Instruction { code, then, otherwise, value }
+}
+
+/// BPF loads in network byte order, and netlink writes in the machine's: the number that a load of it gives.
+fn half(number: u16) -> u32 {
+    u16::from_be_bytes(number.to_ne_bytes()).into()
+}
+
+/// Where the low byte of a number stands, and the next one, and the high half of a number of four bytes.
+const LOW: u32 = if cfg!(target_endian = "big") { 3 } else { 0 };
+const SECOND: u32 = if cfg!(target_endian = "big") { 2 } else { 1 };
+const HIGH_HALF: u32 = if cfg!(target_endian = "big") { 0 } else { 2 };
+const LOW_OF_HALF: u32 = if cfg!(target_endian = "big") { 1 } else { 0 };
+
+/// The program for IPVS with this family number, on packets of this protocol. `replies` says whether replies to reads pass.
+pub(super) fn program(protocol: u32, family: u16, replies: bool) -> Vec<Instruction> {
+    let mut program = vec![
+        step(LOAD_PROTOCOL, PROTOCOL),
+        branch(IF_EQUAL, protocol, 1, 0),
+        step(RETURN, 0),
+        // A load beyond the end ends the program with 0: what is shorter than a header does not pass.
+        step(LOAD_LENGTH, 0),
+        branch(IF_AT_LEAST, HEADER, 1, 0),
+        step(RETURN, 0),
+        step(SUBTRACT, HEADER),
+        step(STORE, LAST_HEADER),
+        step(LOAD_HALF, KIND),
+        branch(IF_EQUAL, half(ERROR), 0, 4),
+        step(LOAD_HALF, REPEATED + KIND),
+        branch(IF_EQUAL, half(family), 0, 1),
+        step(RETURN, ANSWER),
+        step(RETURN, 0),
+        branch(IF_EQUAL, half(family), 1, 0),
+        step(RETURN, 0),
+        step(LOAD_BYTE, FLAGS + LOW_OF_HALF),
+        branch(IF_ANY_BIT, REQUEST.into(), 1, 0),
+        step(RETURN, if replies { REPLY } else { 0 }),
+        // X is where a message starts.
+        step(LOAD_X, 0),
+    ];
+    for _ in 0..MESSAGES {
+        program.extend([
+            step(LOAD_MEMORY, LAST_HEADER),
+            branch(IF_AT_LEAST_X, 0, 1, 0),
+            step(RETURN, ALL),
+            step(LOAD_HALF_AT_X, KIND),
+            branch(IF_EQUAL, half(family), 0, 2),
+            step(LOAD_HALF_AT_X, HIGH_HALF),
+            branch(IF_EQUAL, 0, 3, 0),
+            step(X_TO_A, 0),
+            step(ADD, HEADER),
+            step(RETURN_A, 0),
+            // On to the next, at a multiple of four.
+            step(LOAD_BYTE_AT_X, SECOND),
+            step(SHIFT_LEFT, 8),
+            step(ADD_X, 0),
+            step(STORE, SCRATCH),
+            step(LOAD_BYTE_AT_X, LOW),
+            step(LOAD_X_MEMORY, SCRATCH),
+            step(ADD_X, 0),
+            step(ADD, 3),
+            step(AND, !3),
+            step(A_TO_X, 0),
+        ]);
+    }
+    program.extend([
+        step(LOAD_MEMORY, LAST_HEADER),
+        branch(IF_AT_LEAST_X, 0, 1, 0),
+        step(RETURN, ALL),
+        step(X_TO_A, 0),
+        step(ADD, HEADER),
+        step(RETURN_A, 0),
+    ]);
+    program
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+    use crate::command::Command;
+    use crate::monitor::socket::attach;
+    use crate::wire::{self, Header};
+
+    const FAMILY: u16 = 0x1e;
+    /// A packet on a Unix socket has no protocol.
+    const UNIX: u32 = 0;
+
+    /// What the kernel leaves of a packet.
+    fn passes(replies: bool, packet: &[u8]) -> Option<Vec<u8>> {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        attach(ours.as_fd(), &program(UNIX, FAMILY, replies)).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        // What the filter drops is refused to the sender.
+        let _ = theirs.send(packet);
+        let mut buffer = vec![0; 1 << 17];
+        ours.recv(&mut buffer).ok().map(|length| buffer[..length].to_vec())
+    }
+
+    fn request(family: u16, flags: u16, command: &Command) -> Vec<u8> {
+        let mut out = Vec::new();
+        wire::encode_change(&mut out, Header { family, flags: 1 | flags, sequence: 9 }, command);
+        out
+    }
+
+    fn secret(family: u16) -> Vec<u8> {
+        let mut message = request(family, 4, &Command::Flush);
+        message.extend_from_slice(b"the private key!");
+        message[0] = 36;
+        message
+    }
+
+    fn answer(family: u16) -> Vec<u8> {
+        let mut answer = Vec::new();
+        wire::encode_error(&mut answer, 9, 22);
+        let request = secret(family);
+        answer.truncate(20);
+        answer.extend_from_slice(&request);
+        answer[0] = u8::try_from(answer.len()).unwrap();
+        answer
+    }
+
+    fn holds_secret(bytes: &[u8]) -> bool {
+        bytes.windows(7).any(|window| window == b"private")
+    }
+
+    #[test]
+    fn requests_to_ipvs_pass_whole() {
+        let add = Command::AddService(crate::Service::new("tcp 192.0.2.1:80".parse().unwrap()));
+        for count in [1, 2, 128, MESSAGES] {
+            let datagram: Vec<u8> = (0..count).flat_map(|_| request(FAMILY, 0, &add)).collect();
+            assert_eq!(passes(false, &datagram).as_ref(), Some(&datagram), "{count}");
+        }
+        let message = request(FAMILY, 0, &Command::Flush);
+        let datagram = message.repeat(MESSAGES + 2);
+        assert_eq!(passes(false, &datagram).unwrap(), datagram[..message.len() * MESSAGES + 16]);
+    }
+
+    #[test]
+    fn no_other_message_passes_wherever_it_stands() {
+        let ours = request(FAMILY, 0, &Command::Flush);
+        for family in [FAMILY + 1, 0x10, 0x1e00, 3, 0, 0x12] {
+            let foreign = secret(family);
+            assert_eq!(passes(true, &foreign), None, "{family}");
+            assert_eq!(passes(true, &[&*foreign, &ours].concat()), None, "{family}");
+            for before in [1, 2, 7, MESSAGES - 1, MESSAGES] {
+                let datagram = [&*ours.repeat(before), &foreign, &ours].concat();
+                let passed = passes(true, &datagram).unwrap();
+                assert_eq!(passed, datagram[..before * ours.len() + 16], "{family} behind {before}");
+                assert!(!holds_secret(&passed));
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_of_impossible_length_hides_nothing_and_shows_nothing() {
+        let ours = request(FAMILY, 0, &Command::Flush);
+        for length in [0_u32, 1, 15, 16, 17, 24, 0xffff, 0x1_0000, 0x1_0014, 0x8000_0000, u32::MAX] {
+            let mut odd = ours.clone();
+            odd[..4].copy_from_slice(&length.to_ne_bytes());
+            let datagram = [&*ours, &odd, &secret(FAMILY + 1)].concat();
+            // The request before it was carried out, so it is seen whatever follows.
+            let passed = passes(true, &datagram).unwrap_or_else(|| panic!("{length}"));
+            assert!(passed.starts_with(&ours), "{length}");
+        }
+        assert_eq!(passes(true, &ours[..15]), None);
+        assert_eq!(passes(true, &[]), None);
+    }
+
+    #[test]
+    fn of_answers_and_replies_the_headers_pass() {
+        let passed = passes(false, &answer(FAMILY)).unwrap();
+        assert_eq!(passed, answer(FAMILY)[..36]);
+        for family in [FAMILY + 1, 0x10, 2, 3] {
+            assert_eq!(passes(true, &answer(family)), None, "{family}");
+        }
+        // The end of a dump does not say whose it is.
+        let mut done = Vec::new();
+        wire::encode_done(&mut done, 9);
+        assert_eq!(passes(true, &done), None);
+        let mut reply = secret(FAMILY);
+        reply[6..8].copy_from_slice(&2_u16.to_ne_bytes());
+        assert_eq!(passes(false, &reply), None);
+        assert_eq!(passes(true, &reply).unwrap(), reply[..20]);
+    }
+
+    #[test]
+    fn a_packet_of_another_protocol_does_not_pass() {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        attach(ours.as_fd(), &program(GENERIC, FAMILY, true)).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let _ = theirs.send(&request(FAMILY, 0, &Command::Flush));
+        assert!(ours.recv(&mut [0; 64]).is_err());
+    }
+}

@@ -1,0 +1,52 @@
+//! Calls on a packet socket that no safe crate offers.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use super::filter::Instruction;
+
+/// Has the kernel run this program on each packet before it is queued on the socket. It replaces an earlier one.
+pub(super) fn attach(socket: BorrowedFd<'_>, program: &[Instruction]) -> io::Result<()> {
+    let mut program: Vec<libc::sock_filter> = program
+        .iter()
+        .map(|&Instruction { code, then, otherwise, value }| libc::sock_filter {
+            code,
+            jt: then,
+            jf: otherwise,
+            k: value,
+        })
+        .collect();
+    let length = program.len().try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
+    let program = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
+    // SAFETY: the socket is open as long as it is borrowed. The kernel reads a `sock_fprog` of the given size, and the `len`
+    // instructions that it points to, before it returns; both live until then.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
+            size_of::<libc::sock_fprog>() as libc::socklen_t,
+        )
+    };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Has the socket receive all packets of this interface from now on.
+pub(super) fn bind(socket: BorrowedFd<'_>, interface: u32) -> io::Result<()> {
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: (libc::ETH_P_ALL as u16).to_be(),
+        sll_ifindex: interface.try_into().map_err(|_| io::ErrorKind::InvalidInput)?,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    // SAFETY: the socket is open as long as it is borrowed, and the kernel reads an address of the given size, which is there.
+    let status = unsafe {
+        libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size_of::<libc::sockaddr_ll>() as libc::socklen_t)
+    };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

@@ -1,0 +1,5 @@
+//! Programs that change a director, and monitors that watch them.
+
+mod monitor {
+    mod library;
+}
