@@ -91,7 +91,7 @@ impl Default for MonitorBuilder {
 impl MonitorBuilder {
     /// Reports readings as well, other than its own: who asks for the table. By default it does not.
     ///
-    /// That a reading of an empty table succeeded is not seen: its outcome is [`Outcome::Unknown`].
+    /// A reading that finds nothing is not seen: the end of a dump does not say that it is of IPVS.
     pub fn reads(self, reads: bool) -> Self {
         MonitorBuilder { reads, ..self }
     }

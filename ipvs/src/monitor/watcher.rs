@@ -124,7 +124,9 @@ impl<N: Names> Watcher<N> {
             self.model.iter_mut().filter(|_| outcome == Outcome::Accepted).for_each(|model| model.hurry(now.instant));
         }
         let is_own = sender.process.as_ref().is_some_and(|process| process.pid == self.own);
-        if !matches!(action, Action::Read { .. }) || self.reads && !is_own {
+        // A reading that nothing answers may be the monitor's own.
+        let is_wanted = self.reads && !is_own && outcome != Outcome::Unknown;
+        if is_wanted || !matches!(action, Action::Read { .. }) {
             self.events.push_back(Event { time, kind: EventKind::Request { sender, action, outcome } });
         }
     }

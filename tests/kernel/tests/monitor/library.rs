@@ -146,6 +146,7 @@ fn readings_are_seen_on_request() {
     sandbox::enter_network().unwrap();
     let mut client = Client::connect().unwrap();
     client.execute(&add(1)).unwrap();
+    client.add_destination(&key(1), &ipvs::Destination::new("127.0.0.1:80".parse().unwrap())).unwrap();
     let mut monitor = Monitor::builder().reads(true).compare_every(Duration::from_millis(100)).open().unwrap();
     run(&ipvsadm(), "-L -n", "");
     let kinds = |events: &[Event]| -> Vec<CommandKind> {
@@ -367,7 +368,8 @@ fn only_the_namespace_that_was_asked_for_is_watched() {
     let mut monitor = Monitor::builder().namespace(there.clone()).open().unwrap();
     assert_eq!(devices(), [""; 0]);
     Client::connect().unwrap().execute(&add(1)).unwrap();
-    there.within(|| Client::connect().unwrap().execute(&add(2)).unwrap()).unwrap();
+    let mut client = there.within(|| Client::connect().unwrap()).unwrap();
+    client.execute(&add(2)).unwrap();
     let events = next(&mut monitor, 1);
     assert_eq!(changes(&events), [("-A -t 192.0.2.0:3 -s wlc".to_owned(), Outcome::Accepted)]);
     assert_eq!(request(&events[0]).0.process.as_ref().unwrap().pid, std::process::id());
@@ -379,14 +381,14 @@ fn only_the_namespace_that_was_asked_for_is_watched() {
 #[test]
 fn a_missing_capability_is_named() {
     sandbox::enter_network().unwrap();
-    for (lost, is_named) in [(CapabilitySet::NET_RAW, true), (CapabilitySet::NET_ADMIN, true)] {
+    for lost in [CapabilitySet::NET_RAW, CapabilitySet::NET_ADMIN] {
         let check = move || {
             let mut sets = capabilities(None).unwrap();
             sets.effective -= lost;
             sets.permitted -= lost;
             set_capabilities(None, sets).unwrap();
             let error = monitor().open().unwrap_err();
-            assert_eq!(matches!(error, MonitorError::NotPermitted { .. }), is_named, "{error}");
+            assert!(matches!(error, MonitorError::NotPermitted { .. }), "{error}");
             assert_eq!(devices(), [""; 0]);
         };
         thread::spawn(check).join().unwrap();
