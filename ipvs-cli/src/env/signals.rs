@@ -28,15 +28,8 @@ pub(crate) struct Signals {
 
 impl Signals {
     pub(crate) fn register() -> io::Result<Self> {
-        let ignored = ignored();
-        let signals = Signals::default();
-        let handled = HANDLED.into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
-        for signal in handled.clone() {
-            register_conditional_default(signal, Arc::clone(&signals.is_over))?;
-            // By the handler itself, so that not one datagram more is sent after it.
-            register_usize(signal, Arc::clone(&signals.last), usize::try_from(signal).unwrap_or_default())?;
-        }
-        let mut arriving = Arriving::new(handled)?;
+        let signals = Self::note()?;
+        let mut arriving = Arriving::new(handled())?;
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             if arriving.forever().nth(1).is_some() {
                 // Only another thread can say so and end the process while this one may be in the
@@ -48,10 +41,27 @@ impl Signals {
         Ok(signals)
     }
 
+    /// Without an end at the second, for what changes nothing.
+    pub(crate) fn note() -> io::Result<Self> {
+        let signals = Signals::default();
+        for signal in handled() {
+            register_conditional_default(signal, Arc::clone(&signals.is_over))?;
+            // By the handler itself, so that not one datagram more is sent after it.
+            register_usize(signal, Arc::clone(&signals.last), usize::try_from(signal).unwrap_or_default())?;
+        }
+        Ok(signals)
+    }
+
     /// The signal that asked for the end.
     pub(crate) fn received(&self) -> Option<i32> {
         i32::try_from(self.last.load(Ordering::SeqCst)).ok().filter(|signal| *signal != 0)
     }
+}
+
+/// The signals that end a process, but those that its parent has had ignored.
+fn handled() -> impl Iterator<Item = i32> {
+    let ignored = ignored();
+    HANDLED.into_iter().filter(move |signal| ignored & (1 << (signal - 1)) == 0)
 }
 
 impl Drop for Signals {

@@ -15,6 +15,7 @@ use super::drain::Drain;
 use super::man::Man;
 use super::mark::Marks;
 use super::metrics::Metrics;
+use super::monitor::Watched;
 use super::owners::Owners;
 use super::restore::Restore;
 use super::show::Show;
@@ -68,6 +69,8 @@ pub(super) enum Subcommand {
     Top(Top),
     /// Print services and their rates as lines, at intervals
     Watch(Watch),
+    /// Show every change as it happens, and who makes it
+    Monitor(Watched),
     /// Write counters, connections and settings for Prometheus
     Metrics(Metrics),
     /// Set real servers to weight 0, and wait until their connections have ended

@@ -17,6 +17,7 @@ mod live;
 mod man;
 mod mark;
 mod metrics;
+mod monitor;
 mod output;
 mod owners;
 mod restore;
@@ -79,7 +80,11 @@ pub(crate) fn run(arguments: &[OsString], environment: &mut Environment<'_>, dir
         let mut colored;
         let written: &mut dyn Write = match &parsed {
             Ok(Cli { subcommand: Subcommand::Diff(diff), .. }) if diff.is_colored(environment.colors) => {
-                colored = ColoredLines::new(&mut out);
+                colored = ColoredLines::new(&mut out, output::color_of_difference);
+                &mut colored
+            }
+            Ok(Cli { subcommand: Subcommand::Monitor(watched), .. }) if watched.is_colored(environment.colors) => {
+                colored = ColoredLines::new(&mut out, output::color_of_event);
                 &mut colored
             }
             _ => &mut out,
@@ -172,6 +177,7 @@ fn dispatch(cli: Cli, environment: &mut Environment<'_>, director: &mut Director
             weight::run(&weight, &mut Session::new(environment, director, weight.common.quiet))
         }
         Subcommand::Metrics(metrics) => metrics::run(&metrics, &mut Session::new(environment, director, false)),
+        Subcommand::Monitor(watched) => monitor::run(&watched, &mut Session::new(environment, director, false)),
         Subcommand::Top(top) => top::run(&top, &mut Session::new(environment, director, false)),
         Subcommand::Watch(watch) => watch::run(&watch, &mut Session::new(environment, director, false)),
         Subcommand::Restore(restore) => restore::run(&restore, environment, director),

@@ -42,28 +42,47 @@ impl Write for ErrorTrackingWriter<'_> {
     }
 }
 
-/// Lines of `diff` in colours: red what goes, green what comes. It stands below what escapes the lines, so that no colour comes from
+const RED: &[u8] = b"\x1b[31m";
+const GREEN: &[u8] = b"\x1b[32m";
+const YELLOW: &[u8] = b"\x1b[33m";
+
+/// Of `diff`: red what goes, green what comes.
+pub(super) fn color_of_difference(first: u8) -> Option<&'static [u8]> {
+    match first {
+        b'-' => Some(RED),
+        b'+' => Some(GREEN),
+        _ => None,
+    }
+}
+
+/// Of `monitor`: red what was refused, yellow what is not known.
+pub(super) fn color_of_event(first: u8) -> Option<&'static [u8]> {
+    match first {
+        b'!' => Some(RED),
+        b'?' => Some(YELLOW),
+        _ => None,
+    }
+}
+
+/// Lines in the colours that their first letter has. It stands below what escapes the lines, so that no colour comes from
 /// their text.
 pub(super) struct ColoredLines<'o> {
     out: &'o mut dyn Write,
+    color: fn(u8) -> Option<&'static [u8]>,
     at_start: bool,
     is_colored: bool,
 }
 
 impl<'o> ColoredLines<'o> {
-    pub(super) fn new(out: &'o mut dyn Write) -> Self {
-        ColoredLines { out, at_start: true, is_colored: false }
+    pub(super) fn new(out: &'o mut dyn Write, color: fn(u8) -> Option<&'static [u8]>) -> Self {
+        ColoredLines { out, color, at_start: true, is_colored: false }
     }
 }
 
 impl Write for ColoredLines<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-            let color: Option<&[u8]> = match line.first() {
-                Some(b'-') => Some(b"\x1b[31m"),
-                Some(b'+') => Some(b"\x1b[32m"),
-                _ => None,
-            };
+            let color = line.first().and_then(|first| (self.color)(*first));
             if let Some(color) = color.filter(|_| self.at_start) {
                 self.out.write_all(color)?;
                 self.is_colored = true;
@@ -108,7 +127,7 @@ mod tests {
         let expected = "\x1b[31m- -A -f 1 -s wlc\x1b[m\n\x1b[32m+ -A -f 2 -s wlc\x1b[m\n1 added - 1 removed\n";
         for size in [1, 7, text.len()] {
             let mut out = Vec::new();
-            let mut colored = ColoredLines::new(&mut out);
+            let mut colored = ColoredLines::new(&mut out, color_of_difference);
             text.chunks(size).for_each(|chunk| colored.write_all(chunk).unwrap());
             assert_eq!(String::from_utf8(out).unwrap(), expected);
         }

@@ -14,6 +14,7 @@ mod json;
 mod manual;
 mod metrics;
 mod modules;
+mod monitor;
 mod offline;
 mod owners;
 mod restrictions;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::tree::{Entry, Kind, Part, SERVICES, Take, Value};
+use super::writer::scalar::Scalar;
 
 /// Why and where a text is not JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +25,19 @@ pub(super) fn parts<'t>(text: &'t str, take: &mut dyn Take<'t>) {
     }
 }
 
+/// The members of the only object of a text that are text or whole numbers.
+#[allow(missing_docs)] // Public for `ipvs-cli` only: `desired::parts`.
+pub fn flat(text: &str) -> Option<Vec<(String, Scalar)>> {
+    let Kind::Table(entries) = value(text).ok()?.kind else { return None };
+    let scalar = |value: Value<'_>| match value.kind {
+        Kind::Text(text) => Some(Scalar::Text(text.into_owned())),
+        Kind::Integer(number) => number.try_into().ok().map(Scalar::Integer),
+        _ => None,
+    };
+    Some(entries.into_iter().filter_map(|entry| Some((entry.key.into_owned(), scalar(entry.value)?))).collect())
+}
+
 /// The only value of a text.
-#[cfg(test)]
 pub(super) fn value(text: &str) -> Result<Value<'_>> {
     let mut reader = Reader { text, at: 0, depth: 0 };
     reader.skip_blanks();

@@ -66,6 +66,7 @@ pub use writer::{WriteOptions, write_json, write_toml};
 /// What `ipvs-cli` writes its other JSON with: no part of the stable interface.
 #[doc(hidden)]
 pub mod parts {
+    pub use super::json::flat;
     pub use super::writer::fields::{daemon, destination, packets, service, timeouts};
     pub use super::writer::scalar::{Fields, Inline, Scalar, is_unsafe};
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::change::Planner;
 use crate::command::Command;
+use crate::daemon::DaemonRole;
 use crate::service::ServiceKey;
 use crate::table::Table;
 
@@ -74,10 +75,9 @@ impl Model {
         self.next = self.next.map(|next| next.min(soon));
     }
 
-    /// Forgets the table: that of a module that was loaded anew is another.
-    pub(super) fn forget(&mut self) {
-        self.table = None;
-        self.next = None;
+    /// The module was unloaded or loaded: the table is empty.
+    pub(super) fn emptied(&mut self) {
+        *self = Model { table: Some(Table::new()), ..Self::new(self.interval) };
     }
 
     /// The kernel carried a command out.
@@ -134,15 +134,7 @@ impl Model {
             None => !unknown.settings,
         };
         let found = plan.commands().iter().filter(is_new).copied().collect();
-        // What was touched stays as the model has it.
-        let mut next = table.clone();
-        for command in plan.commands() {
-            let _ = next.apply(command);
-        }
-        for key in &untouched {
-            // With all that the kernel knows of it.
-            read.service(key).into_iter().for_each(|entry| next.adopt(entry.clone()));
-        }
+        self.table = Some(merged(read, table, &touched));
         let still = |key: &ServiceKey| touched.has(key);
         self.unknown = Touched {
             all: false,
@@ -152,9 +144,29 @@ impl Model {
         if unknown.all {
             self.unknown.services.extend(touched.services);
         }
-        self.table = Some(next);
         found
     }
+}
+
+/// The table that was read, but what was touched meanwhile as the model has it.
+fn merged(mut read: Table, model: &Table, touched: &Touched) -> Table {
+    let mut commands = Vec::new();
+    if touched.settings {
+        commands.push(Command::SetTimeouts(model.timeouts()));
+        commands.extend([DaemonRole::Master, DaemonRole::Backup].map(Command::StopDaemon));
+        commands.extend(model.daemons().iter().copied().map(Command::StartDaemon));
+    }
+    for key in &touched.services {
+        match model.service(key) {
+            Some(entry) => read.adopt(entry.clone()),
+            None => commands.push(Command::DeleteService(*key)),
+        }
+    }
+    for command in commands {
+        // What is refused is as it should be already.
+        let _ = read.apply(&command);
+    }
+    read
 }
 
 fn keys(table: &Table) -> impl Iterator<Item = ServiceKey> {

@@ -409,6 +409,12 @@ fn a_module_that_is_loaded_again_is_followed_to_its_new_number() {
     announcement[name] = b'X';
     assert!(!watcher.announced(&announcement, at(0)));
     assert!(events(&mut watcher).is_empty());
+    // What was done before the filter was replaced is found.
+    let kernel = Fake::new(Table::new());
+    Program::new(&kernel, 7, LIBNL).send(&[add(1)]);
+    assert!(watcher.wants_table(at(0)));
+    watcher.begin_reading();
+    assert_eq!(compared(&mut watcher, &kernel, at(0)), [EventKind::Found(add(1))]);
 }
 
 #[test]

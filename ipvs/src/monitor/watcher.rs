@@ -145,7 +145,7 @@ impl<N: Names> Watcher<N> {
             };
             let is_there = self.family != 0;
             self.push(now, if is_there { EventKind::ModuleLoaded } else { EventKind::ModuleUnloaded });
-            self.model.iter_mut().for_each(Model::forget);
+            self.model.iter_mut().for_each(Model::emptied);
         }
         self.family != before
     }

@@ -2,4 +2,5 @@
 
 mod monitor {
     mod library;
+    mod program;
 }

@@ -122,6 +122,7 @@ const TREES: [Tree; 4] = [
                 "man",
                 "mark",
                 "metrics",
+                "monitor",
                 "owners",
                 "restore",
                 "show",

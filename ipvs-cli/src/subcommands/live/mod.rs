@@ -1,11 +1,13 @@
 //! What changes from one look at the kernel to the next: rates of counters, for `top` and `watch`.
 
+mod clock;
 mod rates;
 
 use std::time::Duration;
 
 use crate::arguments::number::seconds;
 
+pub(super) use clock::{utc, utc_with_milliseconds};
 pub(super) use rates::{PerSecond, Window};
 
 /// How often the table is read, by default: the kernel brings its counters up to date every two seconds.

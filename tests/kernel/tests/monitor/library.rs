@@ -21,16 +21,16 @@ use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 /// No test waits for as long, unless something is wrong.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn ipvsadm() -> PathBuf {
+pub(super) fn ipvsadm() -> PathBuf {
     std::env::var_os("IPVSADM").expect("the lab sets IPVSADM").into()
 }
 
-fn ipvs_cli() -> PathBuf {
+pub(super) fn ipvs_cli() -> PathBuf {
     std::env::var_os("IPVS_CLI").expect("the lab sets IPVS_CLI").into()
 }
 
 /// Runs a program with these words and this input, and returns its process id.
-fn run(path: &PathBuf, words: &str, input: &str) -> u32 {
+pub(super) fn run(path: &PathBuf, words: &str, input: &str) -> u32 {
     let mut command = Program::new(path);
     command.arg0("ipvsadm").args(words.split(' ')).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
@@ -89,7 +89,7 @@ fn is_quiet(monitor: &mut Monitor) -> bool {
 }
 
 /// The interfaces of this thread's network namespace.
-fn devices() -> Vec<String> {
+pub(super) fn devices() -> Vec<String> {
     let text = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
     let name = |line: &str| Some(line.split_once(':')?.0.trim().to_owned());
     text.lines().filter_map(name).filter(|name| name.contains("mon")).collect()

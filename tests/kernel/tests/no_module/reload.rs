@@ -2,6 +2,7 @@
 
 use std::sync::PoisonError;
 
+use ipvs::monitor::{EventKind, Monitor};
 use ipvs::{AsyncClient, Client, Command, Errno, Error, Service, ServiceKey, Table, change::Planner};
 use kernel_tests::sandbox;
 
@@ -89,4 +90,35 @@ fn clients_outlive_the_module() {
         assert_eq!(controller::step(&mut client, text).unwrap().commands.len(), 2);
         unload_with(&mut client);
     }
+}
+
+#[test]
+fn a_monitor_follows_the_module() {
+    if std::env::var_os("LAB_KERNEL").is_none() {
+        eprintln!("not run: it unloads ip_vs, which only the lab's guest can do without");
+        return;
+    }
+    let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+    sandbox::enter_network().unwrap();
+    let mut client = Client::connect().unwrap();
+    let mut monitor = Monitor::open().unwrap();
+    client.execute(&add(1)).unwrap();
+    unload_with(&mut client);
+    client.execute(&add(2)).unwrap();
+    let mut events = monitor.map(|event| event.unwrap().kind);
+    let mut until = |last: &dyn Fn(&EventKind) -> bool| while !last(&events.next().unwrap()) {};
+    until(&|kind| *kind == EventKind::ModuleUnloaded);
+    until(&|kind| *kind == EventKind::ModuleLoaded);
+    // By a request, or, if the filter was not replaced in time, by comparing.
+    let is_add = |number: u32| {
+        move |kind: &EventKind| match kind {
+            EventKind::Request { action, .. } => action.command() == Some(&add(number)),
+            EventKind::Found(command) => *command == add(number),
+            _ => false,
+        }
+    };
+    until(&is_add(2));
+    client.execute(&add(3)).unwrap();
+    let is_request = |kind: &EventKind| matches!(kind, EventKind::Request { .. });
+    until(&|kind| is_request(kind) && is_add(3)(kind));
 }
