@@ -10,8 +10,8 @@ use crate::error::Error;
 use crate::refusal::{Outcome, Refusal};
 use crate::wire::{self, Body, Header, Read};
 
-/// More requests than this in a datagram gain nothing that can be measured.
-const MAX_WINDOW: u32 = 128;
+/// More requests than this in a datagram gain nothing that can be measured, and a monitor could not follow them.
+pub(crate) const MAX_WINDOW: u32 = 96;
 
 /// What one refusal may occupy in the receive buffer, with room to spare: at most 1,280 bytes were measured.
 const REPLY_COST: usize = 2048;
@@ -329,7 +329,7 @@ mod tests {
             let limits = Limits::of(Buffers { send, receive });
             (limits.requests, limits.bytes)
         };
-        assert_eq!(limits(212_992, 212_992), (104, MAX_DATAGRAM));
+        assert_eq!(limits(212_992, 212_992), (96, MAX_DATAGRAM));
         assert_eq!(limits(4608, 0), (1, 4576));
         assert_eq!(limits(0, usize::MAX), (MAX_WINDOW as usize, 0));
     }

@@ -28,7 +28,7 @@ const SHOWN: &str = "  2026-11-30T03:29:24.123Z ipvsadm[4711] (bash, login 1000)
 /// What is printed of the recording, with these options.
 #[track_caller]
 fn replayed(options: &str) -> String {
-    let said = Director::new().feed(&format!("ipvs-cli monitor --replay - {options}"), RECORDED);
+    let said = Director::new().feed(format!("ipvs-cli monitor --replay - {options}").trim_end(), RECORDED);
     assert_eq!((said.status, said.stderr.as_str()), (0, ""), "{options}");
     said.stdout
 }

@@ -6,6 +6,7 @@
 //!
 //! It is classic BPF, which needs no privilege of its own. It has no loops, so the walk over the messages is written out.
 
+use crate::exchange::MAX_WINDOW;
 use crate::wire::layout::{ANSWER, ERROR, FLAGS, HEADER, KIND, REPEATED, REPLY, REQUEST};
 
 /// An instruction as the kernel takes it, `struct sock_filter`.
@@ -18,8 +19,10 @@ pub(super) struct Instruction {
     pub(super) value: u32,
 }
 
-/// How many messages of a datagram are followed. No program is known that sends as many at once: this crate sends at most 128.
-pub(super) const MESSAGES: usize = 200;
+/// How many messages of a datagram are followed at most. This crate sends no more at once, and no other program is known to send as many.
+///
+/// The kernel keeps the program in memory that `net.core.optmem_max` limits, 20 KiB up to Linux 6.6, where a message takes 192 bytes.
+pub(super) const MESSAGES: usize = MAX_WINDOW as usize;
 
 /// `NETLINK_GENERIC`, which a packet of nlmon has in place of an ethertype.
 pub(super) const GENERIC: u32 = 16;
@@ -39,6 +42,7 @@ const LOAD_PROTOCOL: u16 = 0x20;
 const LOAD_LENGTH: u16 = 0x80;
 const LOAD_HALF: u16 = 0x28;
 const LOAD_BYTE: u16 = 0x30;
+const LOAD_WORD_AT_X: u16 = 0x40;
 const LOAD_HALF_AT_X: u16 = 0x48;
 const LOAD_BYTE_AT_X: u16 = 0x50;
 const LOAD_MEMORY: u16 = 0x60;
@@ -50,6 +54,8 @@ const ADD_X: u16 = 0x0c;
 const SUBTRACT: u16 = 0x14;
 const AND: u16 = 0x54;
 const SHIFT_LEFT: u16 = 0x64;
+const SHIFT_RIGHT: u16 = 0x74;
+const JUMP: u16 = 0x05;
 const IF_EQUAL: u16 = 0x15;
 const IF_AT_LEAST: u16 = 0x35;
 const IF_AT_LEAST_X: u16 = 0x3d;
@@ -76,10 +82,24 @@ fn half(number: u16) -> u32 {
 const LOW: u32 = if cfg!(target_endian = "big") { 3 } else { 0 };
 const SECOND: u32 = if cfg!(target_endian = "big") { 2 } else { 1 };
 const HIGH_HALF: u32 = if cfg!(target_endian = "big") { 0 } else { 2 };
+/// The bits that are set, in what a load gives, if a length is above 255 or not a multiple of four; and where its low byte is there.
+const ODD: u32 = if cfg!(target_endian = "big") { 0xffff_ff03 } else { 0x03ff_ffff };
+const SHIFT: u32 = if cfg!(target_endian = "big") { 0 } else { 24 };
 const LOW_OF_HALF: u32 = if cfg!(target_endian = "big") { 1 } else { 0 };
 
-/// The program for IPVS with this family number, on packets of this protocol. `replies` says whether replies to reads pass.
-pub(super) fn program(protocol: u32, family: u16, replies: bool) -> Vec<Instruction> {
+/// The program that passes nothing.
+pub(super) fn nothing() -> Vec<Instruction> {
+    vec![step(RETURN, 0)]
+}
+
+/// How many instructions follow one message.
+const BLOCK: usize = 9;
+/// A conditional jump passes over 255 instructions at most.
+const BLOCKS: usize = 24;
+
+/// The program for IPVS with this family number, on packets of this protocol, that follows so many messages. `replies` says whether replies to
+/// reads pass.
+pub(super) fn program(protocol: u32, family: u16, replies: bool, messages: usize) -> Vec<Instruction> {
     let mut program = vec![
         step(LOAD_PROTOCOL, PROTOCOL),
         branch(IF_EQUAL, protocol, 1, 0),
@@ -104,39 +124,63 @@ pub(super) fn program(protocol: u32, family: u16, replies: bool) -> Vec<Instruct
         // X is where a message starts.
         step(LOAD_X, 0),
     ];
-    for _ in 0..MESSAGES {
-        program.extend([
-            step(LOAD_MEMORY, LAST_HEADER),
-            branch(IF_AT_LEAST_X, 0, 1, 0),
-            step(RETURN, ALL),
-            step(LOAD_HALF_AT_X, KIND),
-            branch(IF_EQUAL, half(family), 0, 2),
-            step(LOAD_HALF_AT_X, HIGH_HALF),
-            branch(IF_EQUAL, 0, 3, 0),
-            step(X_TO_A, 0),
-            step(ADD, HEADER),
-            step(RETURN_A, 0),
-            // On to the next, at a multiple of four.
-            step(LOAD_BYTE_AT_X, SECOND),
-            step(SHIFT_LEFT, 8),
-            step(ADD_X, 0),
-            step(STORE, SCRATCH),
-            step(LOAD_BYTE_AT_X, LOW),
-            step(LOAD_X_MEMORY, SCRATCH),
-            step(ADD_X, 0),
-            step(ADD, 3),
-            step(AND, !3),
-            step(A_TO_X, 0),
-        ]);
+    // Where the jumps to the three ends stand.
+    let mut exits = Vec::new();
+    let mut left = messages;
+    while left > 0 {
+        let blocks = left.min(BLOCKS);
+        left -= blocks;
+        for block in 0..blocks {
+            // From the end of this block to the jumps behind the last one: over the jump that passes over them.
+            let behind = (blocks - 1 - block) * BLOCK + 1;
+            let to = |place: usize, exit: usize| u8::try_from(BLOCK - 1 - place + behind + exit).unwrap_or(u8::MAX);
+            program.extend([
+                step(LOAD_MEMORY, LAST_HEADER),
+                branch(IF_AT_LEAST_X, 0, 0, to(1, 0)),
+                step(LOAD_HALF_AT_X, KIND),
+                branch(IF_EQUAL, half(family), 0, to(3, 1)),
+                step(LOAD_WORD_AT_X, 0),
+                branch(IF_ANY_BIT, ODD, to(5, 2), 0),
+                step(SHIFT_RIGHT, SHIFT),
+                step(ADD_X, 0),
+                step(A_TO_X, 0),
+            ]);
+        }
+        program.push(step(JUMP, 3));
+        exits.push(program.len());
+        program.extend([step(JUMP, 0); 3]);
     }
+    // More messages than are followed, unless this is the end.
+    program.extend([step(LOAD_MEMORY, LAST_HEADER), branch(IF_AT_LEAST_X, 0, 1, 0)]);
+    let whole = program.len();
+    program.push(step(RETURN, ALL));
+    let cut = program.len();
+    program.extend([step(X_TO_A, 0), step(ADD, HEADER), step(RETURN_A, 0)]);
+    let odd = program.len();
     program.extend([
-        step(LOAD_MEMORY, LAST_HEADER),
-        branch(IF_AT_LEAST_X, 0, 1, 0),
-        step(RETURN, ALL),
+        // A message of another length passes, and the header behind it, at a multiple of four.
+        step(LOAD_HALF_AT_X, HIGH_HALF),
+        branch(IF_EQUAL, 0, 3, 0),
         step(X_TO_A, 0),
         step(ADD, HEADER),
         step(RETURN_A, 0),
+        step(LOAD_BYTE_AT_X, SECOND),
+        step(SHIFT_LEFT, 8),
+        step(ADD_X, 0),
+        step(STORE, SCRATCH),
+        step(LOAD_BYTE_AT_X, LOW),
+        step(LOAD_X_MEMORY, SCRATCH),
+        step(ADD_X, 0),
+        step(ADD, 3),
+        step(AND, !3),
+        step(ADD, HEADER),
+        step(RETURN_A, 0),
     ]);
+    for at in exits {
+        for (exit, end) in [whole, cut, odd].into_iter().enumerate() {
+            program[at + exit].value = u32::try_from(end - (at + exit) - 1).unwrap_or(u32::MAX);
+        }
+    }
     program
 }
 
@@ -157,7 +201,7 @@ mod tests {
     /// What the kernel leaves of a packet.
     fn passes(replies: bool, packet: &[u8]) -> Option<Vec<u8>> {
         let (ours, theirs) = UnixDatagram::pair().unwrap();
-        attach(ours.as_fd(), &program(UNIX, FAMILY, replies)).unwrap();
+        attach(ours.as_fd(), &program(UNIX, FAMILY, replies, MESSAGES)).unwrap();
         ours.set_nonblocking(true).unwrap();
         // What the filter drops is refused to the sender.
         let _ = theirs.send(packet);
@@ -195,7 +239,7 @@ mod tests {
     #[test]
     fn requests_to_ipvs_pass_whole() {
         let add = Command::AddService(crate::Service::new("tcp 192.0.2.1:80".parse().unwrap()));
-        for count in [1, 2, 128, MESSAGES] {
+        for count in [1, 2, 23, 24, 25, 48, MESSAGES - 1, MESSAGES] {
             let datagram: Vec<u8> = (0..count).flat_map(|_| request(FAMILY, 0, &add)).collect();
             assert_eq!(passes(false, &datagram).as_ref(), Some(&datagram), "{count}");
         }
@@ -217,6 +261,32 @@ mod tests {
                 assert_eq!(passed, datagram[..before * ours.len() + 16], "{family} behind {before}");
                 assert!(!holds_secret(&passed));
             }
+        }
+    }
+
+    /// Longer than others, or without its padding.
+    #[test]
+    fn behind_a_message_of_odd_length_only_a_header_passes() {
+        for length in [17_u32, 18, 19, 255, 256, 257, 300, 1000, 40_001] {
+            let padded = usize::try_from(length.next_multiple_of(4)).unwrap();
+            let mut odd = request(FAMILY, 0, &Command::Flush);
+            odd.resize(padded, 0);
+            odd[..4].copy_from_slice(&length.to_ne_bytes());
+            assert_eq!(passes(true, &odd).as_ref(), Some(&odd), "{length}");
+            let datagram = [&*odd, &secret(FAMILY + 1)].concat();
+            assert_eq!(passes(true, &datagram).unwrap(), datagram[..padded + 16], "{length}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_follows_less_shows_less() {
+        let ours = request(FAMILY, 0, &Command::Flush);
+        for messages in [1, 8, 23, 24, 25] {
+            let (own, other) = UnixDatagram::pair().unwrap();
+            attach(own.as_fd(), &program(UNIX, FAMILY, true, messages)).unwrap();
+            let _ = other.send(&ours.repeat(messages + 2));
+            let mut buffer = [0; 4096];
+            assert_eq!(own.recv(&mut buffer).unwrap(), messages * ours.len() + 16);
         }
     }
 
@@ -255,7 +325,7 @@ mod tests {
     #[test]
     fn a_packet_of_another_protocol_does_not_pass() {
         let (ours, theirs) = UnixDatagram::pair().unwrap();
-        attach(ours.as_fd(), &program(GENERIC, FAMILY, true)).unwrap();
+        attach(ours.as_fd(), &program(GENERIC, FAMILY, true, MESSAGES)).unwrap();
         ours.set_nonblocking(true).unwrap();
         let _ = theirs.send(&request(FAMILY, 0, &Command::Flush));
         assert!(ours.recv(&mut [0; 64]).is_err());

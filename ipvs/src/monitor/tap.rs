@@ -11,7 +11,7 @@ use rustix::net::sockopt::{Timeout, set_socket_recv_buffer_size_force, set_socke
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
 
 use super::error::MonitorError;
-use super::filter::{GENERIC, program};
+use super::filter::{GENERIC, MESSAGES, nothing, program};
 use super::socket::{attach, bind};
 use crate::errno::Errno;
 use crate::getsockopt::getsockopt;
@@ -84,8 +84,7 @@ impl Tap {
             .map_err(|error| MonitorError::privileged("open a packet socket", error.into()))?;
         // A smaller buffer only loses more, which is reported.
         let _ = set_socket_recv_buffer_size_force(&packets, BUFFER);
-        let filter = |error| MonitorError::io("attach a filter to the packet socket", error);
-        attach(packets.as_fd(), &program(GENERIC, family, replies)).map_err(filter)?;
+        filter(packets.as_fd(), family, replies)?;
         let mut routes = Routes::open().map_err(|error| MonitorError::io("open a socket of rtnetlink", error))?;
         let (index, device) = match device {
             Some(name) => (routes.existing(name)?, None),
@@ -101,8 +100,7 @@ impl Tap {
 
     /// Receives what concerns this family from now on.
     pub(super) fn watch(&mut self, family: u16, replies: bool) -> Result<(), MonitorError> {
-        let filter = |error| MonitorError::io("attach a filter to the packet socket", error);
-        attach(self.packets.as_fd(), &program(GENERIC, family, replies)).map_err(filter)
+        filter(self.packets.as_fd(), family, replies)
     }
 
     /// Takes packets that have come. Are there more?
@@ -144,6 +142,22 @@ impl Tap {
     pub(super) fn sources(&self) -> [BorrowedFd<'_>; 2] {
         [self.packets.as_fd(), self.announcements.as_fd()]
     }
+}
+
+/// Has the socket receive nothing but what concerns the family.
+fn filter(socket: BorrowedFd<'_>, family: u16, replies: bool) -> Result<(), MonitorError> {
+    // There is not always memory for two programs, and never may there be none.
+    let attached = attach(socket, &nothing()).and_then(|()| {
+        let mut messages = MESSAGES;
+        loop {
+            match attach(socket, &program(GENERIC, family, replies, messages)) {
+                // An administrator may allow less memory. What is not followed then is reported as lost.
+                Err(error) if error.raw_os_error() == Some(Errno::ENOMEM.raw()) && messages > 1 => messages /= 2,
+                attached => return attached,
+            }
+        }
+    });
+    attached.map_err(|error| MonitorError::io("attach a filter to the packet socket", error))
 }
 
 /// A conversation with the kernel about interfaces.

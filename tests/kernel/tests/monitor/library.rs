@@ -160,6 +160,19 @@ fn readings_are_seen_on_request() {
     assert_eq!(kinds(&next(&mut monitor, 3)), expected);
 }
 
+#[test]
+fn all_that_a_client_sends_at_once_is_seen() {
+    sandbox::enter_network().unwrap();
+    let mut monitor = monitor().open().unwrap();
+    let commands: Vec<_> = (0..1000).map(add).collect();
+    let mut client = Client::connect().unwrap();
+    client.execute_all(&commands).unwrap();
+    let seen: Vec<_> =
+        next(&mut monitor, commands.len()).iter().map(|event| request(event).1.command().copied()).collect();
+    assert_eq!(seen, commands.into_iter().map(Some).collect::<Vec<_>>());
+    assert!(is_quiet(&mut monitor));
+}
+
 /// Who changes what: a run of commands, each with its outcome, on services that are nobody else's.
 fn script(first: u32, rounds: u32) -> (String, Vec<(Command, Outcome)>) {
     let mut lines = String::new();

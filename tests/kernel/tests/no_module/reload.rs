@@ -101,7 +101,7 @@ fn a_monitor_follows_the_module() {
     let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     sandbox::enter_network().unwrap();
     let mut client = Client::connect().unwrap();
-    let mut monitor = Monitor::open().unwrap();
+    let monitor = Monitor::open().unwrap();
     client.execute(&add(1)).unwrap();
     unload_with(&mut client);
     client.execute(&add(2)).unwrap();
