@@ -7,7 +7,7 @@ use clap::Args;
 use ipvs::{InterfaceName, ServiceKey};
 
 use crate::arguments::network::Network;
-use crate::arguments::number::seconds;
+use crate::arguments::number::{seconds, whole};
 use crate::arguments::service;
 
 const HELP: &str = "\
@@ -53,10 +53,11 @@ pub(crate) struct Watched {
     #[arg(long, value_name = "FILE")]
     pub(super) replay: Option<PathBuf>,
     /// End after NUMBER events
-    #[arg(long, value_name = "NUMBER")]
-    pub(super) count: Option<u64>,
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = whole::<u32>(0, u32::MAX))]
+    pub(super) count: Option<u32>,
     /// Seconds between comparisons of the table; 0 means never
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, conflicts_with = "replay")]
+    #[arg(long, value_name = "SECONDS", default_value = "60", allow_negative_numbers = true,
+        value_parser = seconds, conflicts_with = "replay")]
     pub(super) compare: Duration,
     /// Use this nlmon device, which is there and up
     #[arg(long, value_name = "INTERFACE", conflicts_with = "replay")]

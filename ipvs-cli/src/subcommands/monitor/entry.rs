@@ -91,8 +91,9 @@ impl Entry {
     }
 
     fn with(self, outcome: Outcome, refused: Option<CommandKind>) -> Self {
-        let reason =
-            |errno: Errno| refused.map_or_else(|| errno.to_string(), |command| Refusal { command, errno }.to_string());
+        let reason = |errno: Errno| {
+            refused.map_or_else(|| errno.to_string(), |command| Refusal::new(command, errno).to_string())
+        };
         let (outcome, reason) = match outcome {
             Outcome::Accepted => (ACCEPTED, None),
             Outcome::Refused(errno) => (REFUSED, Some(reason(errno))),
