@@ -58,6 +58,7 @@ pub use self::stream::AsyncMonitor;
 use self::tap::Tap;
 use self::watcher::{Now, Watcher};
 use crate::client::Client;
+use crate::error::Error;
 use crate::name::InterfaceName;
 use crate::netns::Namespace;
 use crate::table::Table;
@@ -291,7 +292,7 @@ fn take_announcements(watcher: &mut Watcher<Processes>, tap: &mut Tap) -> Result
 fn conclude(
     watcher: &mut Watcher<Processes>,
     tap: Option<&mut Tap>,
-    read: Result<Table, crate::Error>,
+    read: Result<Table, Error>,
 ) -> Result<(), MonitorError> {
     if let Some(tap) = tap {
         while tap.packets(|packet| watcher.packet(packet, Now::read()))? {}
