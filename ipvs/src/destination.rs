@@ -7,7 +7,7 @@ use std::num::NonZeroU16;
 use std::str::FromStr;
 
 use crate::invalid_value::InvalidValue;
-use crate::service::{Family, hash_address, without_scope_id};
+use crate::service::{Family, has_stayed, hash_address, without_scope_id};
 
 /// Share of new connections that a destination gets, relative to the other destinations of its service.
 ///
@@ -366,6 +366,15 @@ impl Destination {
     #[must_use]
     pub fn with_lower_threshold(self, lower_threshold: u32) -> Self {
         Destination { lower_threshold, ..self }
+    }
+
+    /// Is a value that an edit changed still as edited?
+    pub(crate) fn keeps_edit(&self, former: &Self, edited: &Self) -> bool {
+        let Destination { address: _, forwarding, weight, upper_threshold, lower_threshold } = *self;
+        has_stayed(former.forwarding, edited.forwarding, forwarding)
+            || has_stayed(former.weight, edited.weight, weight)
+            || has_stayed(former.upper_threshold, edited.upper_threshold, upper_threshold)
+            || has_stayed(former.lower_threshold, edited.lower_threshold, lower_threshold)
     }
 
     fn parts(&self) -> (SocketAddr, Forwarding, Weight, u32, u32) {

@@ -596,6 +596,11 @@ pub struct Service {
     pub one_packet: bool,
 }
 
+/// Did an edit change a value, and is the value still as edited?
+pub(crate) fn has_stayed<T: PartialEq>(former: T, edited: T, present: T) -> bool {
+    edited != former && present == edited
+}
+
 impl Service {
     /// The service of this identity with ipvsadm's defaults: scheduler `wlc`, not persistent.
     pub fn new(key: ServiceKey) -> Self {
@@ -608,6 +613,17 @@ impl Service {
             engine: None,
             one_packet: false,
         }
+    }
+
+    /// Is a value that an edit changed still as edited?
+    pub(crate) fn keeps_edit(&self, former: &Self, edited: &Self) -> bool {
+        let Service { key: _, netmask, scheduler, scheduler_flags, persistence, engine, one_packet } = *self;
+        has_stayed(former.netmask, edited.netmask, netmask)
+            || has_stayed(former.scheduler, edited.scheduler, scheduler)
+            || has_stayed(former.scheduler_flags, edited.scheduler_flags, scheduler_flags)
+            || has_stayed(former.persistence, edited.persistence, persistence)
+            || has_stayed(former.engine, edited.engine, engine)
+            || has_stayed(former.one_packet, edited.one_packet, one_packet)
     }
 
     /// Its identity.

@@ -7,8 +7,8 @@ use std::ptr;
 
 use ipvs::desired::Located;
 use ipvs::{
-    Command, Destination, DestinationState, Family, Forwarding, Protocol, Scheduler, ServiceKey, Table, TableEntry,
-    Tunnel, Weight, rule,
+    Command, Destination, DestinationState, Family, Forwarding, Protocol, Scheduler, Service, ServiceKey, Table,
+    TableEntry, Tunnel, Weight, rule,
 };
 
 use crate::ipvsadm::LONGEST_TIMEOUT;
@@ -94,13 +94,13 @@ fn is_ordinary(entry: &TableEntry) -> bool {
         }
         ServiceKey::Mark { .. } => true,
     };
+    // All else has its default: also what a line can't say.
+    let mut said = Service::new(service.key()).with_scheduler(service.scheduler);
+    said.persistence = service.persistence;
     has_option
+        && *service == said
         && Scheduler::IN_TREE.contains(&service.scheduler)
-        && service.scheduler_flags.is_empty()
         && service.persistence.is_none_or(|persistence| (1..=LONGEST_TIMEOUT).contains(&persistence.seconds()))
-        && service.netmask().is_whole()
-        && service.engine.is_none()
-        && !service.one_packet
         && entry.destinations().all(|state| is_ordinary_destination(service.key(), &state.destination))
 }
 
@@ -113,7 +113,14 @@ fn is_ordinary_destination(of: ServiceKey, destination: &Destination) -> bool {
         (Forwarding::DirectRoute | Forwarding::Tunnel(Tunnel::Ipip), ServiceKey::Mark { .. }) => true,
         _ => false,
     };
+    // What a line can't say has its default.
+    let said = Destination::new(destination.address)
+        .with_forwarding(destination.forwarding)
+        .with_weight(destination.weight)
+        .with_upper_threshold(destination.upper_threshold)
+        .with_lower_threshold(destination.lower_threshold);
     has_option
+        && *destination == said
         && Family::of(destination.address.ip()) == of.family()
         && is_usual(destination.address.ip())
         && destination.weight <= Weight::MAX

@@ -541,24 +541,12 @@ impl Undo {
 
 /// Has a value that an edit gave the service stayed, though another writer has changed others?
 fn keeps_service(former: &Service, edited: &Service, present: &Service) -> bool {
-    has_stayed(former.netmask(), edited.netmask(), present.netmask())
-        || has_stayed(former.scheduler, edited.scheduler, present.scheduler)
-        || has_stayed(former.scheduler_flags, edited.scheduler_flags, present.scheduler_flags)
-        || has_stayed(former.persistence, edited.persistence, present.persistence)
-        || has_stayed(former.engine, edited.engine, present.engine)
-        || has_stayed(former.one_packet, edited.one_packet, present.one_packet)
+    present.keeps_edit(former, edited)
 }
 
 /// The same for a destination.
 fn keeps_destination(former: &Destination, edited: &Destination, present: &Destination) -> bool {
-    has_stayed(former.forwarding, edited.forwarding, present.forwarding)
-        || has_stayed(former.weight, edited.weight, present.weight)
-        || has_stayed(former.upper_threshold, edited.upper_threshold, present.upper_threshold)
-        || has_stayed(former.lower_threshold, edited.lower_threshold, present.lower_threshold)
-}
-
-fn has_stayed<T: PartialEq>(former: T, edited: T, present: T) -> bool {
-    edited != former && present == edited
+    present.keeps_edit(former, edited)
 }
 
 /// The commands of a pass from what a service is to what it is to be.
