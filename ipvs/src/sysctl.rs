@@ -256,8 +256,7 @@ sysctls! {
     /// A connection is synchronised for the first time after the first number of packets, and then
     /// each time after the second. Default 3 and 50.
     SyncThreshold "sync_threshold" Pair ALWAYS;
-    /// The protocol of synchronisation: 0 that of Linux before 2.6.39, 1 the present one. Default
-    /// 1.
+    /// The protocol of synchronisation, 1 by default. 0 is that of Linux before 2.6.39.
     SyncVersion "sync_version" Switch ALWAYS;
 }
 

@@ -169,8 +169,7 @@ fn without_third_flag(line: &str) -> Option<String> {
     nameless.then(|| format!("{service} -b {}", rest.trim_end_matches(',')))
 }
 
-/// The line with its firewall mark unsigned: where there is no column behind it, and in a column of
-/// 33.
+/// The line with its firewall mark unsigned: without a column after it, and in a column of 33.
 fn with_unsigned_mark(line: &str) -> Vec<String> {
     const COLUMN: usize = 33;
     let mut lines = Vec::new();
