@@ -29,7 +29,7 @@
 //! use ipvs::{Daemon, DaemonRole, InterfaceName};
 //!
 //! // Sends this director's connections to the backup daemons of the network of eth0.
-//! let daemon = Daemon { sync_id: 7, ..Daemon::new(DaemonRole::Backup, InterfaceName::new("eth0")?) };
+//! let daemon = Daemon::new(DaemonRole::Backup, InterfaceName::new("eth0")?).with_sync_id(7);
 //! let sender = Sender::open(&daemon)?;
 //! let mut datagram = Datagram::new(7, 1472);
 //! for connection in Connections::open()? {
