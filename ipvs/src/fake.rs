@@ -1,15 +1,18 @@
 //! An in-memory kernel that speaks the kernel's bytes, over a [`Table`].
 
+mod fault;
 #[cfg(test)]
 pub(crate) mod log;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasher;
+use std::io;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::quality::FixedState;
 
+pub use self::fault::Fault;
 #[cfg(test)]
 use self::log::{Event, Log};
 use crate::command::Command;
@@ -39,10 +42,28 @@ pub(crate) struct Fake {
     /// The dump that is under way.
     dump: Option<Dump>,
     datagrams: Datagrams,
+    /// What goes wrong with the calls to come, of this socket and those that were made from it.
+    faults: Faults,
+    /// What comes before all that the kernel has to say.
+    held: VecDeque<Vec<u8>>,
+    /// A loss was reported, and replies that waited then still do: until they are received, all that comes is lost.
+    is_congested: bool,
+    /// Of the last request that was sent.
+    sequence: u32,
     /// What others do before each call, between the datagrams of a dump as well.
     #[cfg(test)]
     pub(crate) others: Option<Others>,
+    /// Another writer, before each call.
+    #[cfg(test)]
+    pub(crate) writer: Option<Writer>,
+    /// How many requests a datagram has at most.
+    #[cfg(test)]
+    pub(crate) window: usize,
+    #[cfg(test)]
+    calls: usize,
 }
+
+type Faults = Arc<Mutex<VecDeque<Option<Fault>>>>;
 
 /// What the sockets of a network namespace see, and what makes their dumps incomplete.
 #[derive(Debug, Default)]
@@ -53,6 +74,12 @@ pub(crate) struct World {
     /// Services stand in the order of their hashes with this number, as in the kernel: another number is another order, as when Linux 7.2
     /// gives its table more buckets. `None`: newest first, as in one bucket.
     pub(crate) seed: Option<u64>,
+    /// How many changes were asked for.
+    pub(crate) changes: usize,
+    /// Error numbers with which changes are refused, by their number.
+    pub(crate) refusals: BTreeMap<usize, Errno>,
+    /// Everything is refused.
+    pub(crate) is_unprivileged: bool,
 }
 
 impl World {
@@ -106,6 +133,24 @@ impl std::fmt::Debug for Others {
     }
 }
 
+/// What another writer does before a call that sends this datagram, or none if it asks by `getsockopt`.
+#[cfg(test)]
+pub(crate) struct Writer(pub(crate) Write);
+
+#[cfg(test)]
+type Write = Box<dyn FnMut(&[u8]) + Send>;
+
+#[cfg(test)]
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Writer")
+    }
+}
+
+/// More calls than this are a loop without an end.
+#[cfg(test)]
+const CALLS: usize = 20_000;
+
 /// A datagram that waits to be received.
 #[derive(Debug)]
 struct Reply {
@@ -133,16 +178,27 @@ impl Fake {
             replies: VecDeque::new(),
             dump: None,
             datagrams: Datagrams::Long,
+            faults: Faults::default(),
+            held: VecDeque::new(),
+            is_congested: false,
+            sequence: 0,
             #[cfg(test)]
             log: Log::default(),
             #[cfg(test)]
             others: None,
+            #[cfg(test)]
+            writer: None,
+            #[cfg(test)]
+            window: usize::MAX,
+            #[cfg(test)]
+            calls: 0,
         }
     }
 
     /// Another socket of the same kernel.
     pub(crate) fn another(&self) -> Self {
         Fake {
+            faults: Arc::clone(&self.faults),
             #[cfg(test)]
             log: self.log.another(),
             ..Self::over(Arc::clone(&self.world), Arc::clone(&self.family), self.original.clone())
@@ -170,6 +226,111 @@ impl Fake {
         self.datagrams = datagrams;
     }
 
+    pub(crate) fn set_faults(&self, faults: impl IntoIterator<Item = Option<Fault>>) {
+        *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults.into_iter().collect();
+    }
+
+    /// The same socket, with faults of its own.
+    #[cfg(test)]
+    pub(crate) fn with_faults(self, faults: impl IntoIterator<Item = Option<Fault>>) -> Self {
+        Fake { faults: Arc::new(Mutex::new(faults.into_iter().collect())), ..self }
+    }
+
+    /// What goes wrong with this call.
+    fn next_fault(&mut self) -> Option<Fault> {
+        #[cfg(test)]
+        {
+            self.calls += 1;
+            assert!(self.calls < CALLS, "it does not end");
+        }
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).pop_front().flatten()
+    }
+
+    /// Sends a datagram. Returns how much of it was sent.
+    pub(crate) fn send(&mut self, datagram: &[u8]) -> io::Result<usize> {
+        self.let_writer_write(datagram);
+        let fault = self.next_fault();
+        if let Some(Fault::Fails(errno)) = fault {
+            return Err(errno.into());
+        }
+        self.sequence = match wire::messages(datagram).next() {
+            Some(Ok((header, _))) => header.sequence,
+            _ => 0,
+        };
+        if self.is_congested {
+            let waiting = self.take_waiting();
+            self.held.extend(waiting);
+        }
+        self.run_all(datagram);
+        if self.is_congested {
+            self.take_waiting();
+        }
+        Ok(datagram.len() - if fault == Some(Fault::ShortSend) { datagram.len() / 2 } else { 0 })
+    }
+
+    /// Takes the next datagram of the kernel, and returns its length; [`io::ErrorKind::WouldBlock`] where a socket would wait.
+    pub(crate) fn receive(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let nothing = Err(io::ErrorKind::WouldBlock.into());
+        match self.next_fault() {
+            Some(Fault::Fails(errno)) => {
+                self.is_congested |= errno == Errno::ENOBUFS;
+                Err(errno.into())
+            }
+            Some(Fault::Lost) => {
+                while self.take(buffer).is_some() {}
+                Err(Errno::ENOBUFS.into())
+            }
+            Some(Fault::Vanished) => {
+                while self.take(buffer).is_some() {}
+                nothing
+            }
+            Some(Fault::Late) => nothing,
+            Some(Fault::Truncated(length)) => {
+                let Some(whole) = self.take(buffer) else { return nothing };
+                buffer.truncate(length);
+                Ok(whole)
+            }
+            Some(Fault::Twice) => {
+                let Some(length) = self.take(buffer) else { return nothing };
+                self.held.push_front(buffer.clone());
+                Ok(length)
+            }
+            Some(Fault::Stale(errno)) => {
+                buffer.clear();
+                wire::encode_error(buffer, self.sequence.wrapping_sub(1), errno.raw());
+                Ok(buffer.len())
+            }
+            Some(Fault::ShortSend) | None => self.take(buffer).map_or(nothing, Ok),
+        }
+    }
+
+    fn take(&mut self, buffer: &mut Vec<u8>) -> Option<usize> {
+        let taken = match self.held.pop_front() {
+            Some(datagram) => {
+                *buffer = datagram;
+                Some(buffer.len())
+            }
+            None => self.next_reply(buffer),
+        };
+        self.is_congested &= taken.is_some();
+        taken
+    }
+
+    fn take_waiting(&mut self) -> Vec<Vec<u8>> {
+        let mut reply = Vec::new();
+        std::iter::from_fn(|| self.next_reply(&mut reply).map(|_| std::mem::take(&mut reply))).collect()
+    }
+
+    #[cfg(test)]
+    fn let_writer_write(&mut self, datagram: &[u8]) {
+        if let Some(Writer(write)) = &mut self.writer {
+            write(datagram);
+        }
+    }
+
+    #[cfg(not(test))]
+    fn let_writer_write(&mut self, _: &[u8]) {}
+
     #[cfg(test)]
     fn let_others_work(&mut self) {
         if let Some(Others(work)) = &mut self.others {
@@ -184,8 +345,8 @@ impl Fake {
         self.world().table.behaviors()
     }
 
-    /// Runs all requests of a datagram in order; the answers wait to be received.
-    pub(crate) fn send(&mut self, datagram: &[u8]) {
+    /// Runs all requests of a datagram in order; the replies wait to be received.
+    fn run_all(&mut self, datagram: &[u8]) {
         for message in wire::messages(datagram) {
             // As in the kernel, a message of a wrong length ends the datagram in silence.
             let Ok((header, Body::Family { command, attrs })) = message else { return };
@@ -209,8 +370,12 @@ impl Fake {
     /// it by its name.
     #[inline(never)]
     pub(crate) fn ask(&mut self, option: i32, buffer: &mut [u8]) -> Result<(), Errno> {
+        self.let_writer_write(&[]);
         if self.family() == 0 {
             return Err(Errno::ENOPROTOOPT);
+        }
+        if self.world().is_unprivileged {
+            return Err(Errno::EPERM);
         }
         self.let_others_work();
         let world = self.world();
@@ -241,8 +406,8 @@ impl Fake {
         Ok(())
     }
 
-    /// Takes the next datagram of the kernel and returns its length; `None` where a socket would wait.
-    pub(crate) fn receive(&mut self, buffer: &mut Vec<u8>) -> Option<usize> {
+    /// Takes the next datagram of the kernel and returns its length.
+    fn next_reply(&mut self, buffer: &mut Vec<u8>) -> Option<usize> {
         let Reply { datagram, of_dump } = self.replies.pop_front()?;
         if of_dump {
             // The kernel makes the next datagram when one is received.
@@ -263,6 +428,9 @@ impl Fake {
         #[cfg(test)]
         self.log.push_read(&request);
         let reply = Header { family: FAMILY, flags: 0, sequence: header.sequence };
+        if self.world().is_unprivileged && !matches!(request, Request::Resolve) {
+            return Err(Errno::EPERM);
+        }
         match request {
             Request::Resolve => match self.family() {
                 0 => return Err(Errno::ENOENT),
@@ -298,6 +466,11 @@ impl Fake {
 
     fn change(&mut self, command: &Command) -> Result<(), Errno> {
         let mut world = self.world();
+        world.changes += 1;
+        let number = world.changes;
+        if let Some(errno) = world.refusals.remove(&number) {
+            return Err(errno);
+        }
         let table = &mut world.table;
         if let Some(original) = &self.original {
             original.0.lock().unwrap_or_else(PoisonError::into_inner)(table, command);
@@ -384,7 +557,7 @@ mod tests {
         let mut fake = Fake::new(Table::new());
         for line in include_str!("wire/negligent.txt").lines().filter(|line| !line.starts_with('#')) {
             let [name, dump, hex, errno] = line.split(" | ").collect::<Vec<_>>().try_into().unwrap();
-            fake.send(&request(dump == "dump", hex));
+            fake.send(&request(dump == "dump", hex)).unwrap();
             let mut reply = Vec::new();
             fake.receive(&mut reply).unwrap();
             let (_, body) = wire::messages(&reply).next().unwrap().unwrap();

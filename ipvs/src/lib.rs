@@ -120,12 +120,13 @@ pub mod fuzzing;
 pub use cause::Cause;
 #[cfg(feature = "tokio")]
 pub use client::{AsyncClient, AsyncPipeline};
-pub use client::{Client, ClientBuilder, Pipeline};
+pub use client::{Client, ClientBuilder, FakeKernel, Pipeline};
 pub use command::{Command, CommandKind};
 pub use daemon::{Daemon, DaemonRole};
 pub use destination::{Destination, Forwarding, OtherTunnel, ReservedForwarding, Tunnel, TunnelFlags, Weight};
 pub use errno::Errno;
 pub use error::Error;
+pub use fake::Fault;
 pub use info::{Info, Version};
 pub use invalid_value::InvalidValue;
 pub use kernel::{Behaviors, KernelVersion};

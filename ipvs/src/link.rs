@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{self, Ipv4Addr, UdpSocket};
+use std::os::fd::BorrowedFd;
 #[cfg(feature = "tokio")]
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -19,9 +20,6 @@ mod sockets;
 #[cfg(target_os = "linux")]
 mod sockets;
 
-#[cfg(test)]
-pub(crate) mod faulty;
-
 use sockets::Sockets;
 pub(crate) use sockets::ask_older;
 
@@ -29,8 +27,6 @@ pub(crate) use sockets::ask_older;
 pub(crate) enum Link {
     Kernel(Sockets),
     Fake(Box<Fake>),
-    #[cfg(test)]
-    Faulty(Box<faulty::Faulty>),
 }
 
 impl Link {
@@ -48,8 +44,6 @@ impl Link {
         match self {
             Link::Kernel(sockets) => Ok(Link::Kernel(sockets.another(deadline)?)),
             Link::Fake(fake) => Ok(Link::Fake(Box::new(fake.another()))),
-            #[cfg(test)]
-            Link::Faulty(faulty) => Ok(Link::Fake(Box::new(faulty.kernel.another()))),
         }
     }
 
@@ -61,13 +55,19 @@ impl Link {
         }
     }
 
+    /// The socket of changes and most reads; a fake has none.
+    pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Link::Kernel(sockets) => Some(sockets.socket()),
+            Link::Fake(_) => None,
+        }
+    }
+
     /// Sends and receives from now on with datagrams of dumps of this size. Where there is no other socket to be had, they stay long.
     pub(crate) fn receive_in(&mut self, datagrams: Datagrams) {
         match self {
             Link::Kernel(sockets) => sockets.receive_in(datagrams),
             Link::Fake(fake) => fake.receive_in(datagrams),
-            #[cfg(test)]
-            Link::Faulty(faulty) => faulty.kernel.receive_in(datagrams),
         }
     }
 
@@ -88,8 +88,6 @@ impl Link {
         match self {
             Link::Kernel(_) => Behaviors::of_running_version(),
             Link::Fake(fake) => fake.behaviors(),
-            #[cfg(test)]
-            Link::Faulty(faulty) => faulty.kernel.behaviors(),
         }
     }
 
@@ -98,8 +96,9 @@ impl Link {
         match self {
             Link::Kernel(sockets) => sockets.prepare_window(),
             #[cfg(test)]
-            Link::Faulty(faulty) => Buffers { send: usize::MAX, receive: faulty.window.saturating_mul(2048) },
-            _ => Buffers { send: usize::MAX, receive: usize::MAX },
+            Link::Fake(fake) => Buffers { send: usize::MAX, receive: fake.window.saturating_mul(2048) },
+            #[cfg(not(test))]
+            Link::Fake(_) => Buffers { send: usize::MAX, receive: usize::MAX },
         }
     }
 
@@ -110,12 +109,7 @@ impl Link {
     pub(crate) fn send(&mut self, datagram: &[u8]) -> Result<(), Error> {
         let sent = match self {
             Link::Kernel(sockets) => retry(|| sockets.send(datagram))?,
-            Link::Fake(fake) => {
-                fake.send(datagram);
-                datagram.len()
-            }
-            #[cfg(test)]
-            Link::Faulty(faulty) => retry(|| faulty.send(datagram))?,
+            Link::Fake(fake) => retry(|| fake.send(datagram))?,
         };
         if sent < datagram.len() {
             // Netlink sends all or nothing; if it ever does not, we can't know what was run.
@@ -151,17 +145,13 @@ impl Link {
         match self {
             Link::Kernel(sockets) => sockets.ask(option, buffer),
             Link::Fake(fake) => fake.ask(option, buffer),
-            #[cfg(test)]
-            Link::Faulty(faulty) => faulty.ask(option, buffer),
         }
     }
 
     fn receive_or_not(&mut self, buffer: &mut Vec<u8>, waits: bool) -> Result<bool, Error> {
         let received = match self {
             Link::Kernel(sockets) => retry(|| sockets.receive(buffer, waits)),
-            Link::Fake(fake) => fake.receive(buffer).ok_or(io::ErrorKind::WouldBlock.into()),
-            #[cfg(test)]
-            Link::Faulty(faulty) => retry(|| faulty.receive(buffer)),
+            Link::Fake(fake) => retry(|| fake.receive(buffer)),
         };
         match received {
             Ok(length) if length > buffer.len() => Err(Error::Truncated(length)),

@@ -59,7 +59,7 @@ fn read_while(start: &table::Table, mut change: impl FnMut(&mut Fake, i32)) -> R
 fn make(fake: &mut Fake, command: &Command) {
     let mut datagram = Vec::new();
     encode_change(&mut datagram, Header::request(0x1f, 1), command);
-    fake.send(&datagram);
+    fake.send(&datagram).unwrap();
 }
 
 #[test]

@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 use crate::command::Command;
 use crate::daemon::{Daemon, DaemonRole};
 use crate::destination::Destination;
+use crate::errno::Errno;
 use crate::info::{Info, Version};
 use crate::kernel::Behaviors;
 use crate::name::{InterfaceName, Module};
@@ -408,6 +409,16 @@ impl Table {
     pub fn adopt(&mut self, entry: TableEntry) {
         self.note_modules(entry.service());
         self.services.insert(entry.service().key(), entry);
+    }
+
+    /// Gives a destination the connections and statistics of `state`, but not its configuration.
+    pub(crate) fn set_state(&mut self, key: &ServiceKey, state: &DestinationState) -> Result<(), Errno> {
+        let entry = self.services.get_mut(key).ok_or(Errno::ESRCH)?;
+        let destinations = &mut Arc::make_mut(&mut entry.0).destinations;
+        let at = At(without_scope_id(state.destination.address));
+        let there = destinations.get_mut(&at).ok_or(Errno::ENOENT)?;
+        *there = DestinationState { destination: there.destination, ..*state };
+        Ok(())
     }
 
     /// Takes the last service out.

@@ -52,16 +52,16 @@ impl<T: Copy + Default + Add<Output = T> + AddAssign + Sub<Output = T> + Sum + f
 
 have!(Ordered: Family, Protocol, FirewallMark, ServiceKey, Netmask, Persistence, Scheduler, PersistenceEngine, InterfaceName,
     Module, Weight, DaemonRole, Errno, KernelVersion, Version, SchedulerFlags, TunnelFlags, EntryKey, ConnectionState);
-have!(Value: Service, Destination, Forwarding, Tunnel, OtherTunnel, ReservedForwarding, Daemon, Timeouts, Statistics, Rates,
+have!(Value: Fault, Service, Destination, Forwarding, Tunnel, OtherTunnel, ReservedForwarding, Daemon, Timeouts, Statistics, Rates,
     Info, Behaviors, Command, CommandKind, Refusal, Cause, ServiceState, DestinationState, FamilyMismatch,
     Drain, DrainStep, InUse, Connection, EngineData, proc::Key, proc::Persistence, proc::Destination, proc::Forwarding,
     Sysctl, SysctlKind, SysctlValue, Owner, Namespace, NamespaceId);
 have!(PartialEq: Table, TableEntry, Plan, Rejected, Applied, ChangeReport, Kept, KeptReason, RefusedCommand, DeletionsError,
     Phase, Progress, DirectorState, Ledger, LedgerError, Claim, Conflict, Conflicts, Writer, Sysctls, WireError,
     InvalidValue, proc::Table, proc::Service, sockopt::Table, desired::Scope, desired::Packets);
-have!(Clone: Table, TableEntry, Plan, Planner, Change, ClientBuilder, Rejected, Applied, Ledger, Writer, Sysctls, Desired,
+have!(Clone: FakeKernel, Table, TableEntry, Plan, Planner, Change, ClientBuilder, Rejected, Applied, Ledger, Writer, Sysctls, Desired,
     desired::Source, desired::Place, desired::Problem, desired::Problems, desired::Group, desired::Located);
-have!(Any: Client, AsyncClient, ClientBuilder, Table, TableEntry, Plan, Planner, Change, Applied, ChangeReport, Kept, KeptReason,
+have!(Any: Client, AsyncClient, FakeKernel, ClientBuilder, Table, TableEntry, Plan, Planner, Change, Applied, ChangeReport, Kept, KeptReason,
     RefusedCommand, StopReason, Phase, Progress, DirectorState, Ledger, Claim, Conflict, Writer, Sysctls, Desired,
     proc::Table, proc::Service, sockopt::Table, Connections<io::Empty>, desired::Scope, desired::Packets, desired::Source,
     desired::Place, desired::Group, desired::Located);

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::client::Client;
-use crate::fake::Fake;
+use crate::fake::{Fake, Fault, Writer};
 use crate::link::Link;
-use crate::link::faulty::{Fault, Faulty, Writer};
 use crate::owners::{Ledger, Writer as Owning};
 use crate::wire::{self, Body, Read, Request};
 use crate::{
@@ -69,12 +68,11 @@ fn watched(
     const CONNECT: usize = 2;
     let kernel = Fake::new(table.clone());
     let (other, mut third) = (kernel.another(), client_of(Link::Fake(Box::new(kernel.another()))));
-    let mut link = Faulty::new(kernel);
+    let fine = std::iter::repeat_n(None, at + CONNECT);
+    let mut link = kernel.with_faults(fine.chain(faults.iter().copied().map(Some)));
     link.window = 1;
-    link.faults.extend(std::iter::repeat_n(None, at + CONNECT));
-    link.faults.extend(faults.iter().copied().map(Some));
     link.writer = Some(Writer(Box::new(move |datagram| write(&requests(datagram), &mut third))));
-    (client_of(Link::Faulty(Box::new(link))), client_of(Link::Fake(Box::new(other))))
+    (client_of(Link::Fake(Box::new(link))), client_of(Link::Fake(Box::new(other))))
 }
 
 fn requests(datagram: &[u8]) -> Vec<Request> {
@@ -145,7 +143,7 @@ fn a_service_that_comes_back_without_its_destinations_is_reported() {
 fn an_undo_takes_no_last_usable_destination_away() {
     let from = table(&[(1, &[(11, 1)]), (2, &[(11, 1)])]);
     let mut is_kept = 0;
-    for (at, fault) in (0..40).flat_map(|at| [Fault::Lost, Fault::Gone, Fault::Late].map(|fault| (at, fault))) {
+    for (at, fault) in (0..40).flat_map(|at| [Fault::Lost, Fault::Vanished, Fault::Late].map(|fault| (at, fault))) {
         let (mut client, mut other) = faulty(&from, at, &[fault]);
         let made = change(&from, &table(&[(1, &[(12, 1)])]))
             .apply(&mut client, |progress| break_if(progress.phase == Phase::Retrying));
@@ -170,7 +168,7 @@ fn one_lost_reply_does_not_end_an_undo() {
     to.apply(&Command::StartDaemon(Daemon::new(DaemonRole::Master, InterfaceName::LOOPBACK))).unwrap();
     let change = change(&from, &to);
     let all = change.plan().commands().len();
-    let faults = [Fault::Lost, Fault::Gone, Fault::Late, Fault::Fails(Errno::ENOBUFS)];
+    let faults = [Fault::Lost, Fault::Vanished, Fault::Late, Fault::Fails(Errno::ENOBUFS)];
     for (at, fault) in (0..60).flat_map(|at| faults.map(|fault| (at, fault))) {
         let (mut client, mut other) = faulty(&from, at, &[fault]);
         let stop = |progress: Progress| break_if(progress.phase == Phase::Applying && progress.done == all - 1);

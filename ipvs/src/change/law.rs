@@ -16,10 +16,9 @@ use super::engine::is_made;
 use super::*;
 use crate::change::plan::laws;
 use crate::client::Client;
-use crate::fake::Fake;
 use crate::fake::log::Event;
+use crate::fake::{Fake, Writer};
 use crate::link::Link;
-use crate::link::faulty::{Faulty, Writer};
 use crate::wire::{self, Body, Read, Request};
 use crate::{Destination, Service, ServiceKey, Weight, change::EntryKey};
 
@@ -196,7 +195,7 @@ fn meddle(how: Meddling, key: ServiceKey, command: Option<Command>) -> Vec<Comma
 fn contended(case: &Case) -> (Client, Fake) {
     let kernel = Fake::new(case.before.clone());
     let (witness, other) = (kernel.another(), kernel.another());
-    let mut link = Faulty::new(kernel);
+    let mut link = kernel;
     link.window = case.window;
     let mut other = client_of(Link::Fake(Box::new(other)));
     let (mut call, mut last, acts) = (0, Vec::new(), case.acts.clone());
@@ -222,7 +221,7 @@ fn contended(case: &Case) -> (Client, Fake) {
         call += 1;
     };
     link.writer = Some(Writer(Box::new(write)));
-    (client_of(Link::Faulty(Box::new(link))), witness)
+    (client_of(Link::Fake(Box::new(link))), witness)
 }
 
 fn client_of(link: Link) -> Client {

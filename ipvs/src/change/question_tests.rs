@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::client::Client;
-use crate::fake::Fake;
 use crate::fake::log::Event;
+use crate::fake::{Fake, Writer};
 use crate::link::Link;
-use crate::link::faulty::{Faulty, Writer};
 use crate::wire::{self, Body, Read, Request};
 use crate::{Destination, Scheduler, Service, ServiceKey, Weight};
 
@@ -180,7 +179,7 @@ fn nothing_is_sent_about_what_was_not_there_when_asked_for() {
         let before = table([1], 0);
         let kernel = Fake::new(before.clone());
         let mut other = client_of(Link::Fake(Box::new(kernel.another())));
-        let mut link = Faulty::new(kernel);
+        let mut link = kernel;
         let (mut to_do, anew) = (vec![anew.to_vec(), vec![deletion]], anew.to_vec());
         let sent = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&sent);
@@ -192,7 +191,7 @@ fn nothing_is_sent_about_what_was_not_there_when_asked_for() {
             }
         })));
         let change = Change::prepare(before, desired.clone(), planner.clone()).unwrap();
-        let made = change.apply(&mut client_of(Link::Faulty(Box::new(link))), |_| ControlFlow::Continue(()));
+        let made = change.apply(&mut client_of(Link::Fake(Box::new(link))), |_| ControlFlow::Continue(()));
         assert_eq!(sent.load(Ordering::Relaxed), 0, "{planner:?} {desired:?} {anew:?}: {made:?}");
     }
 }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
@@ -185,6 +185,11 @@ impl AsyncClient {
         self.session.transport.link.namespace()
     }
 
+    /// As [`Client::socket`](crate::Client::socket).
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.session.transport.link.socket()
+    }
+
     /// As [`Client::fake`](crate::Client::fake): a client of an in-memory kernel that holds this table.
     pub fn fake(table: Table) -> Self {
         Self::in_memory(Client::fake(table))
@@ -197,7 +202,7 @@ impl AsyncClient {
         Self::in_memory(Client { session }.dry_run(table))
     }
 
-    fn in_memory(Client { session }: Client) -> Self {
+    pub(super) fn in_memory(Client { session }: Client) -> Self {
         AsyncClient { session: session.over_transport(|Blocking { link, .. }| Waiting::at_once(link)) }
     }
 }

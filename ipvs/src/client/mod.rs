@@ -8,9 +8,11 @@ mod builder;
 mod change;
 mod changes;
 mod explain;
+mod fake_kernel;
 mod pipeline;
 mod probe;
 
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 #[cfg(all(test, feature = "tokio"))]
@@ -19,6 +21,7 @@ pub(crate) use asynchronous::Waiting;
 pub use asynchronous::{AsyncClient, AsyncPipeline};
 pub use builder::ClientBuilder;
 use builder::DEADLINE;
+pub use fake_kernel::FakeKernel;
 pub use pipeline::Pipeline;
 
 use crate::command::Command;
@@ -87,6 +90,7 @@ impl Client {
     /// A client of an in-memory kernel that holds this table.
     ///
     /// Only the far end of the socket is replaced: requests and replies are encoded and decoded as for the real kernel.
+    /// [`FakeKernel`] is one that fails on demand, too.
     ///
     /// ```
     /// use ipvs::{Client, Service, Table};
@@ -96,8 +100,7 @@ impl Client {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn fake(table: Table) -> Self {
-        let link = Link::Fake(Box::new(Fake::new(table)));
-        Self::over(link, DEADLINE).expect("the in-memory kernel has the family")
+        FakeKernel::new(table).client()
     }
 
     /// A client of an in-memory kernel that holds this table, mostly the one that was just read: to try changes out before they are made.
@@ -160,6 +163,19 @@ impl Client {
     /// [`NamespaceError::Unknown`] without `CAP_NET_ADMIN` in it, or of a [`fake`](Self::fake).
     pub fn namespace(&self) -> Result<Namespace, NamespaceError> {
         self.session.transport.link.namespace()
+    }
+
+    /// The client's netlink socket, to set or read options of it, such as `SO_RCVBUF`; a [`fake`](Self::fake) has none.
+    ///
+    /// Don't send or receive on it: the client would take what is yours for a reply, or miss one. To poll it is of no use, either:
+    /// between two calls of the client nothing waits there, and a client gets no notifications.
+    ///
+    /// ```
+    /// use ipvs::{Client, Table};
+    /// assert!(Client::fake(Table::new()).socket().is_none());
+    /// ```
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.session.transport.link.socket()
     }
 }
 

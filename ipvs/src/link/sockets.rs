@@ -81,6 +81,10 @@ impl Sockets {
         self.datagrams = if self.other.is_some() { datagrams } else { Datagrams::Long };
     }
 
+    pub(super) fn socket(&self) -> BorrowedFd<'_> {
+        self.netlink.as_fd()
+    }
+
     fn active(&self) -> &Socket {
         match &self.other {
             Some((_, socket)) if self.datagrams != Datagrams::Long => socket,

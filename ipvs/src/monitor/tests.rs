@@ -80,13 +80,13 @@ impl Program {
             }
             headers.insert(self.sequence, datagram[start..start + 16].to_vec());
         }
-        self.kernel.send(&datagram);
+        self.kernel.send(&datagram).unwrap();
         let first = self.sequence + 1 - u32::try_from(commands.len()).unwrap();
         let begun = outcomes.len();
         outcomes.extend(commands.iter().map(|command| (*command, Outcome::Accepted)));
         let mut packets = vec![datagram];
         let mut answer = Vec::new();
-        while self.kernel.receive(&mut answer).is_some() {
+        while self.kernel.receive(&mut answer).is_ok() {
             // The in-memory kernel has no ports, and does not repeat requests.
             let sequence = u32::from_ne_bytes(answer[8..12].try_into().unwrap());
             let errno = -i32::from_ne_bytes(answer[16..20].try_into().unwrap());

@@ -1,7 +1,6 @@
 //! What goes wrong on the way to the kernel, wherever it goes wrong: every call ends, none tells a success that was none, and
 //! where it is unknown what became of a change, that is said.
 
-use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -12,9 +11,8 @@ use proptest::sample::select;
 
 use super::*;
 use crate::client::Client;
-use crate::fake::Fake;
+use crate::fake::{Fake, Fault};
 use crate::link::Link;
-use crate::link::faulty::{Fault, Faulty};
 use crate::report::Report;
 use crate::wire::Detail;
 use crate::{
@@ -34,14 +32,14 @@ impl<C: Transport> World<C> {
     fn new(table: Table, transport: impl FnOnce(Link) -> C) -> Self {
         let kernel = Fake::new(table);
         let witness = Client::over(Link::Fake(Box::new(kernel.another())), DEADLINE).unwrap();
-        let link = Link::Faulty(Box::new(Faulty::new(kernel)));
+        let link = Link::Fake(Box::new(kernel.with_faults([])));
         World { session: block_on_ready(Session::over(transport(link))).unwrap(), witness }
     }
 
     /// From now on, these go wrong.
     fn go_wrong(&mut self, faults: impl IntoIterator<Item = Option<Fault>>) {
-        let Link::Faulty(faulty) = self.session.transport.link() else { unreachable!("it was made so") };
-        faulty.faults = VecDeque::from_iter(faults);
+        let Link::Fake(fake) = self.session.transport.link() else { unreachable!("it was made so") };
+        fake.set_faults(faults);
     }
 
     fn truth(&mut self) -> Table {
@@ -98,9 +96,9 @@ fn fault() -> impl Strategy<Value = Fault> {
         3 => errno().prop_map(Fault::Fails),
         1 => Just(Fault::ShortSend),
         1 => Just(Fault::Lost),
-        1 => Just(Fault::Gone),
+        1 => Just(Fault::Vanished),
         1 => Just(Fault::Late),
-        1 => (0..60usize).prop_map(Fault::Cut),
+        1 => (0..60usize).prop_map(Fault::Truncated),
         1 => errno().prop_map(Fault::Stale),
     ]
 }
@@ -266,9 +264,9 @@ fn each_fault_has_its_word() {
             "the netlink socket failed: Input/output",
         ),
         (Fault::Lost, "", "replies of the kernel were lost"),
-        (Fault::Gone, "", "did not reply within 1000 ms"),
+        (Fault::Vanished, "", "did not reply within 1000 ms"),
         (Fault::Late, "", "did not reply within 1000 ms"),
-        (Fault::Cut(7), "", "did not fit into the receive buffer"),
+        (Fault::Truncated(7), "", "did not fit into the receive buffer"),
         (Fault::Stale(Errno::EEXIST), "", ""),
         (Fault::Twice, "", ""),
     ] {
@@ -345,13 +343,12 @@ fn outcomes_of_earlier_datagrams_come_with_the_error_of_a_later_one() {
 #[test]
 fn connecting_ends_too() {
     for (fault, said) in
-        [(Fault::Gone, "did not reply"), (Fault::Lost, "lost"), (Fault::Fails(Errno::EIO), "Input/output")]
+        [(Fault::Vanished, "did not reply"), (Fault::Lost, "lost"), (Fault::Fails(Errno::EIO), "Input/output")]
     {
         for faults in [vec![Some(fault)], vec![None, Some(fault)]] {
-            let mut faulty = Faulty::new(Fake::new(Table::new()));
             let is_at_send = faults.len() == 1;
-            faulty.faults = faults.into();
-            match block_on_ready(Session::over(blocking(Link::Faulty(Box::new(faulty))))) {
+            let fake = Fake::new(Table::new()).with_faults(faults);
+            match block_on_ready(Session::over(blocking(Link::Fake(Box::new(fake))))) {
                 Ok(_) => assert!(is_at_send && said != "Input/output"),
                 Err(error) => assert!(Report::new(&error).to_string().contains(said), "{error}"),
             }

@@ -207,7 +207,7 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
 /// Files that only tests are compiled with.
 fn is_test(path: &Path) -> bool {
     let name = path.file_stem().unwrap().to_str().unwrap();
-    let of_tests = ["law", "laws", "strategies", "plan_exhaustive", "faulty", "log"];
+    let of_tests = ["law", "laws", "strategies", "plan_exhaustive", "log"];
     name.ends_with("tests") || name.ends_with("_laws") || of_tests.contains(&name)
 }
 

@@ -1,0 +1,189 @@
+//! The in-memory kernel, and what a test makes it do.
+
+use super::Client;
+#[cfg(feature = "tokio")]
+use super::asynchronous::AsyncClient;
+use super::builder::DEADLINE;
+use crate::command::CommandKind;
+use crate::errno::Errno;
+use crate::fake::{Fake, Fault};
+use crate::link::Link;
+use crate::refusal::Refusal;
+use crate::service::ServiceKey;
+use crate::table::{DestinationState, Table};
+
+/// An in-memory kernel for tests: it fails, refuses and has connections on demand.
+///
+/// [`Client::fake`] is enough where all goes well. This is the same kernel, seen from the other side: programs under test get
+/// its [`client`](Self::client), and the test looks at its [`table`](Self::table) and makes it misbehave. Clones are the same
+/// kernel.
+///
+/// ```
+/// use ipvs::{Errno, FakeKernel, Service, Table};
+/// let kernel = FakeKernel::new(Table::new());
+/// let mut director = kernel.client();
+/// kernel.refuse(2, Errno::ENOMEM);
+/// director.add_service(&Service::new("mark 1".parse()?))?;
+/// let error = director.add_service(&Service::new("mark 2".parse()?)).unwrap_err();
+/// assert_eq!(error.errno(), Some(Errno::ENOMEM));
+/// assert_eq!(kernel.table().services().len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A drain that ends when the last connection does:
+///
+/// ```
+/// use ipvs::drain::{Drain, DrainStep};
+/// use ipvs::{Destination, FakeKernel, Service, Table};
+/// let kernel = FakeKernel::new(Table::new());
+/// let mut director = kernel.client();
+/// let (web, server) = ("tcp 192.0.2.1:80".parse()?, "192.0.2.11:80".parse()?);
+/// director.add_service(&Service::new(web))?;
+/// director.add_destination(&web, &Destination::new(server))?;
+/// let mut state = director.destinations(&web)?[0];
+/// state.active_connections = 1;
+/// kernel.set_state(&web, &state)?;
+///
+/// let mut drain = Drain::new(web, server);
+/// let DrainStep::Quiesce { command, .. } = drain.next(director.destinations(&web)?.first()) else { panic!() };
+/// director.execute(&command)?;
+/// assert!(matches!(drain.next(director.destinations(&web)?.first()), DrainStep::Wait(_)));
+/// state.active_connections = 0;
+/// kernel.set_state(&web, &state)?;
+/// // Not at once: a packet that was scheduled before may still be on its way.
+/// assert!(matches!(drain.next(director.destinations(&web)?.first()), DrainStep::Wait(_)));
+/// assert_eq!(drain.next(director.destinations(&web)?.first()), DrainStep::Drained);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct FakeKernel {
+    socket: Fake,
+}
+
+impl Clone for FakeKernel {
+    fn clone(&self) -> Self {
+        FakeKernel { socket: self.socket.another() }
+    }
+}
+
+impl FakeKernel {
+    /// A kernel that holds this table.
+    pub fn new(table: Table) -> Self {
+        FakeKernel { socket: Fake::new(table) }
+    }
+
+    /// A client of it.
+    ///
+    /// # Panics
+    /// If faults of [`fail_calls`](Self::fail_calls) keep it from connecting: ask for them afterwards.
+    pub fn client(&self) -> Client {
+        let link = Link::Fake(Box::new(self.socket.another()));
+        Client::over(link, DEADLINE).expect("no fault was asked for")
+    }
+
+    /// An asynchronous client of it. Needs the feature `tokio`.
+    ///
+    /// # Panics
+    /// As [`client`](Self::client).
+    #[cfg(feature = "tokio")]
+    pub fn async_client(&self) -> AsyncClient {
+        AsyncClient::in_memory(self.client())
+    }
+
+    /// What it holds now. This is no call on a socket: it never fails.
+    pub fn table(&self) -> Table {
+        self.socket.world().table.clone()
+    }
+
+    /// Refuses one of the changes to come, with this error number, whatever the table says: 1 is the next change.
+    pub fn refuse(&self, nth: usize, errno: Errno) {
+        let mut world = self.socket.world();
+        let at = world.changes + nth;
+        world.refusals.insert(at, errno);
+    }
+
+    /// Without privileges, all requests are refused with `EPERM`, as for a program without `CAP_NET_ADMIN`. By default it has
+    /// them.
+    pub fn set_privileged(&self, is_privileged: bool) {
+        self.socket.world().is_unprivileged = !is_privileged;
+    }
+
+    /// What goes wrong with the calls to come, on the sockets of all clients that this kernel made: each item is about one call
+    /// that sends a datagram or receives one. Mostly one request is one call to send and one to receive. Faults that were not
+    /// used yet are replaced.
+    pub fn fail_calls(&self, faults: impl IntoIterator<Item = Option<Fault>>) {
+        self.socket.set_faults(faults);
+    }
+
+    /// Gives a destination the connections and statistics of `state`. Its configuration stays.
+    ///
+    /// # Errors
+    /// As of the kernel: [`Errno::ESRCH`] without the service, [`Errno::ENOENT`] without the destination.
+    pub fn set_state(&self, key: &ServiceKey, state: &DestinationState) -> Result<(), Refusal> {
+        let set = self.socket.world().table.set_state(key, state);
+        set.map_err(|errno| Refusal::new(CommandKind::EditDestination, errno))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Command, Destination, Error, Service};
+
+    #[test]
+    fn without_privileges_all_is_refused_by_both_interfaces() {
+        let kernel = FakeKernel::new(Table::new());
+        let mut client = kernel.client();
+        client.add_service(&Service::new(ServiceKey::tcp(([192, 0, 2, 1], 80)))).unwrap();
+        kernel.set_privileged(false);
+        for error in [
+            client.execute(&Command::Flush).unwrap_err(),
+            client.table().unwrap_err(),
+            client.table_without_statistics().unwrap_err(),
+            client.info().unwrap_err(),
+        ] {
+            assert_eq!(error.errno(), Some(Errno::EPERM), "{error}");
+        }
+        kernel.set_privileged(true);
+        assert_eq!(client.table().unwrap(), kernel.table());
+    }
+
+    #[test]
+    fn only_the_change_of_that_number_is_refused() {
+        let kernel = FakeKernel::new(Table::new());
+        kernel.refuse(2, Errno::EBUSY);
+        let (mut client, key) = (kernel.client(), ServiceKey::tcp(([192, 0, 2, 1], 80)));
+        let commands = [Command::AddService(Service::new(key)), Command::Flush, Command::Flush];
+        let outcomes = client.execute_all(&commands).unwrap();
+        let expected = Err(Refusal::new(CommandKind::Flush, Errno::EBUSY));
+        assert_eq!(outcomes, [Ok(()), expected, Ok(())]);
+    }
+
+    #[test]
+    fn faults_are_of_all_clients_of_the_kernel_and_of_no_reading_by_the_test() {
+        let kernel = FakeKernel::new(Table::new());
+        let (mut one, mut other) = (kernel.client(), kernel.client().try_clone().unwrap());
+        kernel.fail_calls([Some(Fault::Fails(Errno::EIO)), Some(Fault::Fails(Errno::EIO))]);
+        kernel.table();
+        for client in [&mut one, &mut other] {
+            assert!(matches!(client.info().unwrap_err(), Error::Io(_)));
+        }
+        one.info().unwrap();
+    }
+
+    #[test]
+    fn connections_are_of_a_destination_that_is_there() {
+        let kernel = FakeKernel::new(Table::new());
+        let (mut client, key) = (kernel.client(), ServiceKey::tcp(([192, 0, 2, 1], 80)));
+        let mut state = DestinationState::new(Destination::new(([192, 0, 2, 11], 80).into()));
+        state.inactive_connections = 7;
+        let errno = |kernel: &FakeKernel| kernel.set_state(&key, &state).unwrap_err().errno;
+        assert_eq!(errno(&kernel), Errno::ESRCH);
+        client.add_service(&Service::new(key)).unwrap();
+        assert_eq!(errno(&kernel), Errno::ENOENT);
+        client.add_destination(&key, &state.destination.with_upper_threshold(9)).unwrap();
+        kernel.set_state(&key, &state).unwrap();
+        let [now] = client.destinations(&key).unwrap()[..] else { panic!() };
+        assert_eq!((now.inactive_connections, now.destination.upper_threshold), (7, 9));
+    }
+}
