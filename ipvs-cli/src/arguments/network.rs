@@ -1,10 +1,10 @@
-//! Addresses, networks, and either with a port: whom an option means.
+//! Addresses and networks, with or without a port.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-/// Some addresses, with one port or any.
+/// Addresses, with one port or any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Network {
     address: IpAddr,
@@ -21,7 +21,7 @@ impl Network {
         self.port.is_none_or(|port| port == at.port()) && self.has(at.ip())
     }
 
-    /// Is this address among them, whatever the port?
+    /// Whether it contains this address, with any port.
     pub(crate) fn has(&self, address: IpAddr) -> bool {
         match (self.address, address) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {

@@ -33,7 +33,7 @@ impl FromStr for Packets {
 }
 
 fn address_and_ports(text: &str) -> (&str, Option<&str>) {
-    // IPv6 is in brackets, as its colons are many.
+    // IPv6 is in brackets.
     match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
         Some((address, "")) => (address, None),
         Some((address, rest)) => match rest.strip_prefix(':') {

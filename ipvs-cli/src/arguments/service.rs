@@ -7,11 +7,11 @@ use ipvs::ServiceKey;
 
 use crate::arguments::network::Network;
 
-/// A word that is no service.
+/// A word that is not a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NoService(String);
+pub(crate) struct NotAService(String);
 
-impl fmt::Display for NoService {
+impl fmt::Display for NotAService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -21,7 +21,7 @@ impl fmt::Display for NoService {
     }
 }
 
-impl Error for NoService {}
+impl Error for NotAService {}
 
 /// Services that an option selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,11 +60,11 @@ impl fmt::Display for Selection {
 }
 
 /// As [`ServiceKey`] reads it: with colons it needs no quotes.
-pub(crate) fn parse(text: &str) -> Result<ServiceKey, NoService> {
-    text.parse().map_err(|_| NoService(text.to_owned()))
+pub(crate) fn parse(text: &str) -> Result<ServiceKey, NotAService> {
+    text.parse().map_err(|_| NotAService(text.to_owned()))
 }
 
-/// The form without blanks.
+/// The form without spaces.
 pub(crate) fn word(key: &ServiceKey) -> String {
     key.to_string().replace(' ', ":")
 }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blanks_may_be_colons() {
+    fn spaces_may_be_colons() {
         for (text, is) in [
             ("tcp:192.0.2.1:80", "tcp 192.0.2.1:80"),
             ("udp:[2001:db8::1]:53", "udp [2001:db8::1]:53"),

@@ -1,7 +1,7 @@
 //! Completions for shells: what may stand next on a command line.
 //!
-//! They are written from the grammar of ipvsadm and the subcommands of clap, and offer the services, servers and interfaces that
-//! are there when the key is pressed.
+//! Written from the grammar of ipvsadm and the subcommands of clap. They offer the services, servers
+//! and interfaces of the director.
 
 mod bash;
 mod fish;
@@ -59,7 +59,7 @@ impl Program {
 const SAVE: &str = "ipvsadm-save";
 const SAVE_HELP: &str = "numeric output of addresses and ports";
 
-/// The script of a program for a shell. `subcommands` is [`subcommands::command`](crate::subcommands::command).
+/// The script of a program for a shell. `subcommands` is [`command`](crate::subcommands::command).
 pub fn script(shell: Shell, program: Program, subcommands: &Command) -> String {
     let table = match program {
         Program::IpvsadmSave => {

@@ -52,7 +52,7 @@ impl Roff {
         self
     }
 
-    /// A term, and to its right or below it what is to be said about it.
+    /// A term and its description.
     pub fn item(&mut self, term: &str, text: &str) -> &mut Self {
         self.raw(".TP").raw(&inline(term));
         let mut paragraphs = text.split("\n\n");

@@ -1,6 +1,7 @@
-//! The subcommands of `ipvs-cli`: changing a director as a whole, without a gap, and seeing beforehand what will change.
+//! The subcommands of `ipvs-cli`.
 //!
-//! A folder for each, which imports no other one. What several need is in `args`, `findings`, `live` and `servers`, and on the floors below.
+//! Each has a folder, which imports no other one. `args`, `findings`, `live` and `servers` have what
+//! several need.
 
 mod apply;
 mod args;
@@ -67,7 +68,7 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// Carries a subcommand out; `arguments` are those behind the program's name. Returns the exit status.
+/// Runs a subcommand; `arguments` are those after the program's name. Returns the exit status.
 pub(crate) fn run(arguments: &[OsString], environment: &mut Environment<'_>, director: &mut Director) -> Exit {
     if environment.owns_process {
         broken_pipe::die_on_broken_pipe();

@@ -1,4 +1,4 @@
-//! Whether what a subcommand prints gets to where it goes: a backup on a full disk must not look like one that was made.
+//! Errors of writing to standard output: a backup on a full disk must not look like a good one.
 
 use std::io::{self, ErrorKind, Write};
 
@@ -21,7 +21,7 @@ impl<'o> ErrorTrackingWriter<'o> {
         self.error.filter(|error| error.kind() != ErrorKind::BrokenPipe)
     }
 
-    fn heed<T>(&mut self, done: io::Result<T>) -> io::Result<T> {
+    fn track<T>(&mut self, done: io::Result<T>) -> io::Result<T> {
         done.inspect_err(|error| {
             self.error.get_or_insert_with(|| {
                 error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
@@ -33,12 +33,12 @@ impl<'o> ErrorTrackingWriter<'o> {
 impl Write for ErrorTrackingWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.out.write(bytes);
-        self.heed(written)
+        self.track(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         let flushed = self.out.flush();
-        self.heed(flushed)
+        self.track(flushed)
     }
 }
 
@@ -46,7 +46,7 @@ const RED: &[u8] = b"\x1b[31m";
 const GREEN: &[u8] = b"\x1b[32m";
 const YELLOW: &[u8] = b"\x1b[33m";
 
-/// Of `diff`: red what goes, green what comes.
+/// `diff`: removed lines red, added ones green.
 pub(super) fn color_of_difference(first: u8) -> Option<&'static [u8]> {
     match first {
         b'-' => Some(RED),
@@ -55,7 +55,7 @@ pub(super) fn color_of_difference(first: u8) -> Option<&'static [u8]> {
     }
 }
 
-/// Of `monitor`: red what was refused, yellow what is not known.
+/// `monitor`: refused changes red, unknown ones yellow.
 pub(super) fn color_of_event(first: u8) -> Option<&'static [u8]> {
     match first {
         b'!' => Some(RED),
@@ -64,8 +64,8 @@ pub(super) fn color_of_event(first: u8) -> Option<&'static [u8]> {
     }
 }
 
-/// Lines in the colours that their first letter has. It stands below what escapes the lines, so that no colour comes from
-/// their text.
+/// Colours lines by their first character. The lines are escaped before they get here, so their text
+/// can't set a colour.
 pub(super) struct ColoredLines<'o> {
     out: &'o mut dyn Write,
     color: fn(u8) -> Option<&'static [u8]>,
@@ -103,7 +103,7 @@ impl Write for ColoredLines<'_> {
     }
 }
 
-/// Is it a change, which is made even if what it prints is lost?
+/// Whether it changes something: such a change counts even if its output is lost.
 pub(super) fn is_change(subcommand: &Subcommand) -> bool {
     match subcommand {
         Subcommand::Apply(apply) => !apply.manner.dry_run,

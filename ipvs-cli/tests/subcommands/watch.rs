@@ -37,7 +37,7 @@ fn a_watched_service_that_is_not_there_is_reported_once() {
 #[test]
 fn top_needs_a_terminal() {
     let mut director = Director::new();
-    let said = "ipvs-cli: top needs a terminal; `ipvs-cli watch' prints lines\n";
+    let said = "ipvs-cli: top needs a terminal; `ipvs-cli watch` prints lines\n";
     assert_eq!(director.run("ipvs-cli top"), done(1, "", said));
     assert_eq!(director.run("ipvs-cli top --interval 0").status, 2);
     assert_eq!(director.run("ipvs-cli watch --interval x").status, 2);

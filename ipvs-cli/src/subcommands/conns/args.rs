@@ -48,7 +48,8 @@ pub(crate) struct Conns {
     pub(super) from: Option<PathBuf>,
 }
 
-/// The kernel's names: `tcp_state_name_table`, `sctp_state_name_table`, `udp_state_name_table` and `ip_vs_state_name`.
+/// Kernel: `tcp_state_name_table`, `sctp_state_name_table`, `udp_state_name_table` and
+/// `ip_vs_state_name`.
 const STATES: [&str; 27] = [
     "NONE",
     "ESTABLISHED",
@@ -79,7 +80,7 @@ const STATES: [&str; 27] = [
     "BUG!",
 ];
 
-/// Which ones. Several values of one option: any of them; several options: all of them.
+/// The filters. An entry must match any value of each option that is given.
 #[derive(Args, Debug, Default)]
 pub(super) struct Wanted {
     /// Only of this client: an address or a network, with or without a port:

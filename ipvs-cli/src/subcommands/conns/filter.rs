@@ -21,7 +21,7 @@ impl Wanted {
     }
 }
 
-/// What is not asked for is no restriction.
+/// An option that is not given restricts nothing.
 fn any<T>(asked: &[T], is_met: impl Fn(&T) -> bool) -> bool {
     asked.is_empty() || asked.iter().any(is_met)
 }

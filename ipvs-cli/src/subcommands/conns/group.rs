@@ -15,7 +15,7 @@ use super::row;
 use crate::render::address::{endpoint, numeric};
 use crate::render::number::right_number;
 
-/// What they have in common.
+/// What the entries of a group have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Group {
     Client(IpAddr),
@@ -50,7 +50,7 @@ impl Count {
     }
 }
 
-/// As many as there are groups: its memory grows with them.
+/// The groups so far. Memory grows with their number.
 #[derive(Debug, Default)]
 pub(super) struct Groups(HashMap<Group, Count>);
 

@@ -1,6 +1,6 @@
 //! `conns`: the connection table, one entry at a time, so that millions need no memory.
 //!
-//! `filter` picks, `row` and `group` write, `order` sorts; the parser is the library's, as for `-L -c`.
+//! `filter` selects, `row` and `group` write, `order` sorts. The parser is the library's.
 
 mod args;
 mod filter;
@@ -29,7 +29,7 @@ pub(super) use args::Conns;
 /// How much is read at a time.
 const CHUNK: usize = 64 << 10;
 
-/// So many lines are held back at most, by their usual length.
+/// Number of lines, of usual length, in one write.
 const LINES: usize = 256;
 
 pub(super) fn run(conns: &Conns, session: &mut Session<'_, '_>) -> Exit {
@@ -48,7 +48,7 @@ fn read(conns: &Conns, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
         let mut input = BufReader::with_capacity(CHUNK, file);
         show(conns, &mut input, &mut *session.environment.stdout, &mut damage);
     }
-    damage.tell(&path, session)
+    damage.report(&path, session)
 }
 
 fn unreadable(path: &Path, is_kernels: bool, error: &io::Error) -> Trouble {
@@ -71,9 +71,9 @@ impl Damage {
         self.first.get_or_insert(error);
     }
 
-    fn tell(self, path: &Path, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
+    fn report(self, path: &Path, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
         let Some(first) = self.first else { return Ok(Exit::Success) };
-        // What was understood goes first.
+        // The readable lines come first.
         let _ = session.environment.stdout.flush();
         let more = match self.lines {
             1 => String::new(),

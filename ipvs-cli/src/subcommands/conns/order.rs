@@ -6,7 +6,7 @@ use ipvs::proc::Connection;
 
 use super::args::Sort;
 
-/// Keeps all, or those that come first: then it never holds more than twice as many.
+/// Keeps all entries, or the first ones: at most twice the limit in memory.
 #[derive(Debug)]
 pub(super) struct First {
     sort: Sort,

@@ -38,12 +38,12 @@ pub(super) fn text(line: &mut Vec<u8>, connection: &Connection) {
         line.push(b' ');
         line.extend_from_slice(engine.engine.as_bytes());
         line.push(b' ');
-        // It comes from the network, and goes to a terminal.
+        // These bytes come from the network and may go to a terminal.
         line.extend(engine.data.escape_ascii());
     }
 }
 
-/// A template is of a host or a network, whose port means nothing.
+/// The client of a template is a host or a network: its port has no meaning.
 fn client(line: &mut Vec<u8>, connection: &Connection) {
     if connection.is_template() {
         numeric(line, connection.client.ip());
@@ -87,7 +87,7 @@ pub(super) fn fields(connection: &Connection) -> Fields {
     fields
 }
 
-/// As for people: cheaper than `Display`, and there may be millions.
+/// Cheaper than `Display`: there may be millions.
 fn written(write: impl FnOnce(&mut Vec<u8>)) -> Scalar {
     let mut text = Vec::with_capacity(48);
     write(&mut text);

@@ -19,7 +19,7 @@ pub(super) struct Director {
     pub(super) table: Table,
     /// The schedulers that the kernel has or can load, by name; `None` if that is unknown.
     pub(super) schedulers: Option<BTreeSet<String>>,
-    /// Our rules, and what is wrong with marks.
+    /// The mark rules of ipvs-cli, and what is wrong with marks.
     pub(super) rules: Vec<MarkRule>,
     pub(super) marks: Vec<Wrong>,
 }
@@ -206,7 +206,7 @@ fn hashed_to_weight_0(director: &Director) -> Vec<Finding> {
     for entry in director.table.services() {
         let (service, key) = (entry.service(), entry.service().key());
         let quiesced = entry.destinations().filter(|state| state.destination.weight == Weight::ZERO).count();
-        // Where all have weight 0, no scheduler has a server for anybody.
+        // If all have weight 0, no scheduler finds a server.
         let Some(cure) = cure(service).filter(|_| (1..entry.destinations().len()).contains(&quiesced)) else {
             continue;
         };

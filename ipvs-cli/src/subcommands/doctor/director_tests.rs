@@ -23,7 +23,7 @@ fn table(lines: &str) -> Table {
     crate::desired::read("test", lines.into(), &mut parser).unwrap().state.table(&Table::new()).unwrap()
 }
 
-/// One with these services, of whom nothing is wrong: two wires, the virtual address and the real servers as they should be.
+/// A director with these services and no fault: two interfaces, the virtual address, real servers.
 fn director(lines: &str) -> Director {
     let mut machine = Machine {
         links: vec![

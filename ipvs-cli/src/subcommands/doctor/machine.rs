@@ -85,7 +85,7 @@ impl Settings {
         self.0.insert(path.into(), value);
     }
 
-    /// The value that counts for an interface, where the kernel takes the larger of its own and that of all.
+    /// The effective value for an interface: the kernel takes the larger of its own and that of all.
     pub(super) fn larger(&self, link: &str, name: &str) -> Option<i64> {
         [link, "all"].into_iter().filter_map(|of| self.get(&of_link(of, name))).max()
     }

@@ -1,6 +1,6 @@
 //! `doctor`: what keeps packets from being balanced here, and the commands that mend it.
 //!
-//! `gather` asks the kernel for facts, `director` and `real_server` judge them, `findings` is what comes out.
+//! `gather` reads facts from the kernel, `director` and `real_server` judge them.
 
 mod args;
 mod director;
@@ -30,7 +30,7 @@ pub(super) fn run(doctor: &Doctor, session: &mut Session<'_, '_>) -> Exit {
     session.finish(done, Exit::Trouble)
 }
 
-/// Says it. Gives the exit status.
+/// Reports the findings. Returns the exit status.
 fn report(is_json: bool, role: &'static str, found: &[Finding], session: &mut Session<'_, '_>) -> Exit {
     if is_json {
         session.display.end();

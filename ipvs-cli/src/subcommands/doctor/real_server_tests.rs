@@ -16,7 +16,7 @@ fn role(method: Method) -> Role {
 
 const IPIP: Method = Method::Tunnel(Wrapping::Ipip, Family::V4);
 
-/// A real server of which nothing is wrong for direct routing and IP in IP.
+/// A real server without a fault, for direct routing and IP in IP.
 fn server() -> Machine {
     let mut machine = Machine {
         links: vec![

@@ -1,6 +1,6 @@
 //! `drain`: a real server out of service without cutting connections.
 //!
-//! The library's `Drain` says what to do; here are the clock, signals, the lock while something is changed, and words.
+//! The library's `Drain` decides; this module has the clock, signals, the lock and the messages.
 
 mod args;
 mod report;
@@ -23,10 +23,10 @@ use crate::subcommands::servers::{Answer, check_zero, execute, log, note_refusin
 
 pub(super) use args::Drain;
 
-/// How often the kernel is asked.
+/// How often the kernel is read.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// How often signals and the clock are looked at between.
+/// How often signals and the clock are checked in between.
 const BLINK: Duration = Duration::from_millis(50);
 
 const NOT_DELETED: &str = "nothing more was deleted, and the weights are 0; --wait SECONDS waits longer";
@@ -109,7 +109,7 @@ fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Re
     let (status, logged) = report::report(&targets, drain, &notes, end, session);
     match trouble {
         None => Ok((status, logged)),
-        // By now it is said what became of each.
+        // The report has named each target.
         Some(trouble) => {
             session.finish(Err(trouble), Exit::No);
             Ok((if status == Exit::Success { Exit::No } else { status }, logged))
@@ -142,7 +142,7 @@ fn see_to_the_end(
     }
 }
 
-/// Weight 0 for all that have another, noted before. Where the notes can't be kept, no weight is set.
+/// Sets weight 0 where another one is, after noting it. If the notes can't be written, no weight is set.
 ///
 /// The trouble is that of sending: some of the weights may be set.
 fn quiesce(
@@ -181,17 +181,17 @@ fn quiesce(
     let (answers, trouble) = execute(&commands, session)?;
     let quiesced = targets.iter_mut().filter(|target| target.weight.is_some());
     quiesced.zip(answers).for_each(|(target, answer)| target.take_answer(answer));
-    // The first look at what they are now. If it fails, the weights are 0 all the same, and the report says so.
+    // If this first look fails, the weights are 0 all the same, and the report says so.
     let unread = targets::look(targets, session, &mut |_, _| {}).err();
     Ok((notes, trouble.or(unread)))
 }
 
-/// Looks at all, again and again, until a look finds nothing that must be waited for.
+/// Looks at all targets again and again, until none has to be waited for.
 fn wait(targets: &mut [Target], session: &mut Session<'_, '_>, clock: &Clock) -> Result<End, Trouble> {
     while targets.iter().any(Target::is_waiting) {
         session.display.progress(|| in_a_line(targets));
         let end = clock.pause();
-        // The last look is for what is said of them.
+        // The last look is for the report.
         targets::look(targets, session, &mut |_, _| {})?;
         if let Some(end) = end.filter(|_| targets.iter().any(Target::is_waiting)) {
             return Ok(end);
@@ -200,7 +200,7 @@ fn wait(targets: &mut [Target], session: &mut Session<'_, '_>, clock: &Clock) ->
     Ok(End::Drained)
 }
 
-/// What goes on, for the line on the terminal.
+/// The line on the terminal.
 fn in_a_line(targets: &[Target]) -> String {
     let mut total = InUse::default();
     targets.iter().for_each(|target| total += target.in_use);
@@ -211,10 +211,11 @@ fn in_a_line(targets: &[Target]) -> String {
     }
 }
 
-/// Deletes what is drained; with `--force`, after the timeout, what is not, too.
+/// Deletes drained destinations; with `--force`, after the timeout, the other ones, too.
 ///
-/// Under the lock, the destinations of each service are read once more, and directly after that those are deleted that are still
-/// drained, and are configured as they were. The kernel can't do both in one step: a connection that comes between is cut.
+/// Under the lock, reads the destinations of each service once more and deletes those that are still
+/// drained and configured as before. The kernel can't do both in one step: a connection that comes in
+/// between is cut.
 fn delete(
     targets: &mut [Target],
     drain: &Drain,

@@ -1,4 +1,4 @@
-//! What became of each destination: sentences for people, objects for programs.
+//! What became of each destination: as sentences or as JSON.
 
 use ipvs::Weight;
 use ipvs::desired::parts::{Fields, Scalar};
@@ -58,7 +58,8 @@ impl Fate {
         }
     }
 
-    /// Was it drained, or removed as asked? What another program removed was drained if nothing used it when it was last seen.
+    /// Whether it was drained, or deleted as asked. A destination that another program deleted counts as
+    /// drained if it was unused when it was last seen.
     fn is_drained(self, target: &Target) -> bool {
         match self {
             Fate::Drained | Fate::Deleted | Fate::Cut => true,
@@ -69,7 +70,7 @@ impl Fate {
         }
     }
 
-    /// For programs.
+    /// The outcome in JSON.
     fn word(self) -> &'static str {
         match self {
             Fate::Drained => "drained",
@@ -96,7 +97,7 @@ impl Fate {
     }
 }
 
-/// Says it of all. Returns the exit status, and what is logged.
+/// Reports each target. Returns the exit status, and what is logged.
 pub(super) fn report(
     targets: &[Target],
     drain: &Drain,
@@ -113,7 +114,7 @@ pub(super) fn report(
             session.print(json::object(fields(target, fate, fate.weight(target, drain), before)));
         } else {
             let back = if drain.keep_weight { String::new() } else { way_back(target, before) };
-            tell(target, fate, &back, session);
+            print(target, fate, &back, session);
         }
         match fate {
             Fate::Unconfirmed => status = Exit::Between,
@@ -125,7 +126,7 @@ pub(super) fn report(
     (status, logged.join("; "))
 }
 
-fn tell(target: &Target, fate: Fate, back: &str, session: &mut Session<'_, '_>) {
+fn print(target: &Target, fate: Fate, back: &str, session: &mut Session<'_, '_>) {
     let in_use = target.in_use;
     match fate {
         Fate::Drained => session.report(format!("{target}: drained{back}")),
@@ -154,7 +155,7 @@ fn tell(target: &Target, fate: Fate, back: &str, session: &mut Session<'_, '_>) 
     }
 }
 
-/// How the weight comes back.
+/// The command that gives the weight back.
 fn way_back(target: &Target, weight: Option<Weight>) -> String {
     let undrain = |options: &[&str]| {
         // Brackets of IPv6 mean something to a shell.
@@ -181,7 +182,7 @@ fn fields(target: &Target, fate: Fate, weight: Option<Weight>, before: Option<We
     };
     fields.extend(reason.iter().map(|reason| ("reason", Scalar::text(reason))));
     fields.extend(before.map(|weight| ("weight_before", weight.get().into())));
-    // Of what is drained nothing is left.
+    // A drained destination has no connections.
     let InUse { active, inactive, templates, .. } = target.in_use;
     if matches!(fate, Fate::Cut | Fate::Gone | Fate::Late | Fate::Interrupted) {
         fields.extend([

@@ -1,4 +1,4 @@
-//! The settings that decide who may still come to a server of weight 0.
+//! The settings that decide which clients still reach a server of weight 0.
 
 use std::fs;
 use std::path::Path;
@@ -29,7 +29,7 @@ impl Settings {
         }
     }
 
-    /// Why it may take long, a sentence each.
+    /// Why it may take long: a sentence for each reason.
     pub(super) fn notes(self, targets: &[Target], udp_timeout: Option<u32>) -> Vec<String> {
         let mut notes = Vec::new();
         let persistence = targets.iter().filter_map(|target| target.persistence).map(Persistence::seconds).max();

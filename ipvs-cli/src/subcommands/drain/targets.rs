@@ -1,4 +1,4 @@
-//! The destinations that are drained, and what the kernel says of them.
+//! The destinations to drain, and their state in the kernel.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -31,7 +31,7 @@ pub(super) struct Target {
     pub(super) unconfirmed: Option<String>,
 }
 
-/// How it is, as it was seen last.
+/// What the last look found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Drained,
@@ -77,7 +77,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// They as what is drained, none of them looked at yet.
+/// A target for each, before the first look.
 pub(super) fn targets(selected: &[Selected], how: impl Fn(Drain) -> Drain) -> Vec<Target> {
     let target = |Selected { service, state, .. }: &Selected| Target {
         drain: how(Drain::new(service.service.key(), state.destination.address)),
@@ -102,7 +102,7 @@ pub(super) struct Look<'t> {
     pub(super) found: Option<Destination>,
 }
 
-/// Looks at all that are not deleted, also those that were drained before: one dump for each service.
+/// Looks at all targets that are not deleted, also the drained ones: one dump for each service.
 pub(super) fn look<'t>(
     targets: &'t mut [Target],
     session: &mut Session<'_, '_>,

@@ -10,7 +10,7 @@ use ipvs::{Family, FirewallMark, ServiceKey, Table};
 use super::Finding;
 use crate::escape::ShellCommand;
 
-/// The owner's rules, and what is wrong with marks.
+/// The owner's rules, and the faults of marks.
 pub(crate) struct Looked {
     pub(crate) rules: Vec<MarkRule>,
     pub(crate) wrong: Vec<Wrong>,

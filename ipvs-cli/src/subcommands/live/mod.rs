@@ -10,7 +10,7 @@ use crate::arguments::number::seconds;
 pub(super) use clock::{utc, utc_with_milliseconds};
 pub(super) use rates::{PerSecond, Window};
 
-/// How often the table is read, by default: the kernel brings its counters up to date every two seconds.
+/// Default interval: the kernel updates its counters every two seconds.
 pub(super) const INTERVAL: &str = "2";
 
 /// Between looks.

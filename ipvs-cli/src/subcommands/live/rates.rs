@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipvs::Statistics;
 
-/// How much of each in a second.
+/// Rates per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct PerSecond {
     pub(crate) connections: f64,
@@ -20,7 +20,7 @@ impl PerSecond {
     fn between(before: &Statistics, after: &Statistics, elapsed: Duration) -> Self {
         let seconds = elapsed.as_secs_f64();
         let rate = |of: fn(&Statistics) -> u64| {
-            // It has been zeroed meanwhile.
+            // The counter was zeroed meanwhile.
             let grown = of(after).checked_sub(of(before)).unwrap_or_else(|| of(after));
             if seconds > 0.0 { grown as f64 / seconds } else { 0.0 }
         };
@@ -33,7 +33,7 @@ impl PerSecond {
         }
     }
 
-    /// Nothing goes on.
+    /// No traffic.
     pub(crate) fn is_idle(&self) -> bool {
         *self == Self::default()
     }
@@ -49,8 +49,8 @@ impl std::ops::AddAssign for PerSecond {
     }
 }
 
-/// The last looks. Rates are those from the oldest to the newest: the kernel's counters go on in steps of two seconds, so from one
-/// look to the next there may be none, or two.
+/// The last readings. Rates are those from the oldest to the newest one: the kernel updates its
+/// counters every two seconds, so between two readings there may be no update, or two.
 #[derive(Debug)]
 pub(crate) struct Window<K>(VecDeque<Look<K>>);
 

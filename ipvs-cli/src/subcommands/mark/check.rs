@@ -9,7 +9,7 @@ use crate::session::{Session, Trouble};
 use crate::subcommands::findings::marks::{Wrong, look};
 use crate::subcommands::findings::{Finding, write_json};
 
-/// Says what was found, a line each or as JSON. Gives the exit status.
+/// Reports what was found, as lines or JSON. Returns the exit status.
 pub(super) fn check(backend: &mut Backend, is_json: bool, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     let table = session.director.table();
     let wrong = look(backend, table.as_ref().ok()).map_err(trouble)?.wrong;

@@ -71,7 +71,7 @@ impl Marks {
         log(session, &add.common.logging, "added", &rules[known..], &change);
         let change = change.map_err(trouble)?;
         match (add.mark, change) {
-            // It is the answer.
+            // It is what was asked for, so --quiet does not leave it out.
             (Wanted::Free, _) => session.print(mark),
             (Wanted::This(_), false) => session.report("nothing to change"),
             (Wanted::This(_), true) => {}
@@ -98,7 +98,7 @@ impl Marks {
         let mut backend = self.open()?;
         guard.protect(session.environment);
         if delete.all {
-            // Even what another program has made unreadable.
+            // Also rules that another program has made unreadable.
             let rules = backend.list().unwrap_or_default();
             let change = backend.remove();
             log(session, &delete.common.logging, "deleted", &rules, &change);
@@ -161,7 +161,7 @@ fn fields(rule: &MarkRule) -> Fields {
     fields
 }
 
-/// The lowest mark that no rule of anybody and no service uses.
+/// The lowest mark that no rule and no service uses.
 fn free_mark(rules: &[MarkRule], owner: &Owner, session: &mut Session<'_, '_>) -> Result<FirewallMark, Trouble> {
     let survey = Survey::of_others(owner);
     for error in &survey.unread {

@@ -177,7 +177,7 @@ fn service(key: &ServiceKey) -> Labels {
     vec![("service", key.to_string())]
 }
 
-/// The same, with all that one may want to select by. A label that a service has not is empty, which is as if it were not there.
+/// The same, with all labels to select by. An empty label counts as absent.
 fn parts(state: &ServiceState) -> Labels {
     let key = state.service.key();
     let (protocol, address, port, mark) = match key {

@@ -1,4 +1,4 @@
-//! The least of an HTTP server that a scraper needs: one request a connection, `GET` or `HEAD` of two pages.
+//! A minimal HTTP server for scrapers: one request per connection, `GET` or `HEAD` of two pages.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -29,16 +29,17 @@ const FRONT: &str = "<!doctype html><title>ipvs-cli metrics</title><a href=\"/me
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
-enum Asked {
+enum Resource {
     Metrics,
     Front,
     /// Not there.
-    Nothing,
+    Missing,
     /// Not `GET` or `HEAD`.
-    Otherwise,
+    OtherMethod,
 }
 
-/// Serves until the process ends. `page` makes the metrics, or says why there are none; it is called by one scrape at a time.
+/// Serves until the process ends. `page` makes the metrics or an error message. It is called for one
+/// scrape at a time.
 pub(super) fn serve(listener: &TcpListener, page: impl FnMut() -> Result<String, String> + Send) -> io::Error {
     let page = std::sync::Mutex::new(page);
     let served = AtomicUsize::new(0);
@@ -82,18 +83,20 @@ fn answer(mut connection: TcpStream, page: impl FnOnce() -> Result<String, Strin
         return respond(&mut connection, "400 Bad Request", PLAIN, "not a request\n", false);
     };
     match asked {
-        Asked::Metrics => match page() {
+        Resource::Metrics => match page() {
             Ok(text) => respond(&mut connection, "200 OK", OPENMETRICS, &text, is_head),
             Err(why) => respond(&mut connection, "503 Service Unavailable", PLAIN, &why, is_head),
         },
-        Asked::Front => respond(&mut connection, "200 OK", HTML, FRONT, is_head),
-        Asked::Nothing => respond(&mut connection, "404 Not Found", PLAIN, "ask for /metrics\n", is_head),
-        Asked::Otherwise => respond(&mut connection, "405 Method Not Allowed", PLAIN, "only GET and HEAD\n", false),
+        Resource::Front => respond(&mut connection, "200 OK", HTML, FRONT, is_head),
+        Resource::Missing => respond(&mut connection, "404 Not Found", PLAIN, "ask for /metrics\n", is_head),
+        Resource::OtherMethod => {
+            respond(&mut connection, "405 Method Not Allowed", PLAIN, "only GET and HEAD\n", false)
+        }
     }
 }
 
 /// What is asked for, and whether only its head; `None`: it is no request.
-fn read(connection: &mut TcpStream) -> io::Result<Option<(Asked, bool)>> {
+fn read(connection: &mut TcpStream) -> io::Result<Option<(Resource, bool)>> {
     let begun = Instant::now();
     let mut text = Vec::new();
     loop {
@@ -112,7 +115,7 @@ fn read(connection: &mut TcpStream) -> io::Result<Option<(Asked, bool)>> {
 }
 
 /// `Ok(None)`: there is more to come.
-fn understood(text: &[u8]) -> Result<Option<(Asked, bool)>, httparse::Error> {
+fn understood(text: &[u8]) -> Result<Option<(Resource, bool)>, httparse::Error> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
     if request.parse(text)?.is_partial() {
@@ -122,10 +125,10 @@ fn understood(text: &[u8]) -> Result<Option<(Asked, bool)>, httparse::Error> {
     // As a proxy is asked, or with a question behind it.
     let path = target.split_once("://").map_or(target, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
     let asked = match (method, path.split('?').next().unwrap_or_default()) {
-        ("GET" | "HEAD", METRICS) => Asked::Metrics,
-        ("GET" | "HEAD", "/") => Asked::Front,
-        ("GET" | "HEAD", _) => Asked::Nothing,
-        _ => Asked::Otherwise,
+        ("GET" | "HEAD", METRICS) => Resource::Metrics,
+        ("GET" | "HEAD", "/") => Resource::Front,
+        ("GET" | "HEAD", _) => Resource::Missing,
+        _ => Resource::OtherMethod,
     };
     Ok(Some((asked, method == "HEAD")))
 }

@@ -29,7 +29,7 @@ pub(super) struct Reading {
     pub(super) took: Duration,
 }
 
-/// How many connections there are in each state, and templates. Of a firewall mark's templates the protocol is unknown.
+/// Connections and templates by state. The protocol of a firewall mark's templates is unknown.
 #[derive(Debug, Default)]
 pub(super) struct Census {
     pub(super) connections: BTreeMap<(Option<Protocol>, ConnectionState), u64>,

@@ -1,4 +1,4 @@
-//! Which real servers.
+//! The options that select real servers.
 
 use clap::Args;
 use ipvs::ServiceKey;
@@ -6,7 +6,7 @@ use ipvs::ServiceKey;
 use crate::arguments::network::Network;
 use crate::arguments::service;
 
-/// Which destinations.
+/// Selects destinations.
 #[derive(Args, Debug)]
 pub(in crate::subcommands) struct Servers {
     /// The service, such as tcp:192.0.2.1:80, udp:[2001:db8::1]:53, mark:10 or
@@ -23,7 +23,7 @@ pub(in crate::subcommands) struct Servers {
 }
 
 impl Servers {
-    /// The real servers, whatever the service.
+    /// The real servers, of one service or of all.
     pub(in crate::subcommands) fn networks(&self) -> &[Network] {
         if self.all.is_empty() { &self.servers } else { &self.all }
     }

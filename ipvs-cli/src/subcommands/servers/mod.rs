@@ -1,4 +1,4 @@
-//! What `drain`, `undrain` and `weight` share: which real servers are meant, and changing them one by one.
+//! What `drain`, `undrain` and `weight` share: selecting real servers and changing them.
 
 mod args;
 pub(super) mod scheduler;
@@ -16,7 +16,7 @@ use crate::session::{Session, Trouble};
 pub(super) use args::Servers;
 pub(super) use select::{Reading, Selected, select};
 
-/// One line in the system's log: what became of each destination, or that the kernel failed. Wrong names change nothing.
+/// One line in the system's log: what became of each destination, or why the kernel failed.
 pub(super) fn log(
     subcommand: &str,
     done: &Result<(Exit, String), Trouble>,
@@ -53,14 +53,14 @@ pub(super) fn check_zero(selected: &[Selected], otherwise: &str) -> Result<(), T
     if lines.is_empty() { Ok(()) } else { Err(Trouble::Other(lines)) }
 }
 
-/// With `--force`: the services that refuse all new clients now.
+/// Names the services that refuse all new clients now, after `--force`.
 pub(super) fn note_refusing_services(selected: &[Selected], session: &mut Session<'_, '_>) {
     for key in left_without_servers(selected) {
         session.note(format!("{key} has no other real server with a weight: its new clients are refused"));
     }
 }
 
-/// What a command on a destination or service is answered that has gone meanwhile.
+/// The kernel's errors for a destination or service that has gone meanwhile.
 const GONE: &[Errno] = &[Errno::ENOENT, Errno::ESRCH];
 
 /// What became of a command.
@@ -85,7 +85,8 @@ impl Answer {
     }
 }
 
-/// Carries them out. The trouble is that of receiving: then the director is read, and shows what was carried out.
+/// Executes the commands. If replies are lost, the trouble says so, and the director is read to find out
+/// what was done.
 ///
 /// # Errors
 /// Nothing was changed.
@@ -134,7 +135,7 @@ fn is_done(command: &Command, states: &[DestinationState]) -> bool {
     }
 }
 
-/// Which destination, and what became of it.
+/// The fields that name a destination and its outcome.
 pub(super) fn named(service: ServiceKey, server: SocketAddr, outcome: &str) -> Fields {
     vec![("service", Scalar::text(service)), ("server", Scalar::text(server)), ("outcome", Scalar::text(outcome))]
 }

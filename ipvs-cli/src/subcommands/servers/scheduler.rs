@@ -6,7 +6,7 @@ use ipvs::{Command, Scheduler, SchedulerFlags, Service, Weight};
 use super::Selected;
 use crate::escape::ShellCommand;
 
-/// The command that makes such a service give clients to another server; `None`: its scheduler does.
+/// What makes the scheduler give clients to another server; `None` if it does so by itself.
 pub(crate) fn cure(service: &Service) -> Option<Cure> {
     match service.scheduler {
         // The same flag has a name for each: sh-fallback, mh-fallback.
@@ -29,7 +29,7 @@ pub(crate) enum Cure {
     OtherScheduler,
 }
 
-/// Of each service whose scheduler would refuse new clients, why, and what helps.
+/// For each service whose scheduler would refuse new clients: why, and what helps.
 pub(super) fn reasons(selected: &[Selected]) -> Vec<String> {
     let mut services: Vec<&Service> = Vec::new();
     for Selected { service, state, .. } in selected {

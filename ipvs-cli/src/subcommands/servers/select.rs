@@ -1,23 +1,23 @@
-//! The destinations that are meant, as the kernel has them.
+//! The selected destinations, as the kernel has them.
 
 use ipvs::{DestinationState, ServiceKey, ServiceState, Weight};
 
 use super::Servers;
 use crate::session::{Session, Trouble};
 
-/// A destination that is meant.
+/// A selected destination.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::subcommands) struct Selected {
     pub(in crate::subcommands) service: ServiceState,
     pub(in crate::subcommands) state: DestinationState,
-    /// Has its service another one that is not meant and takes new connections?
+    /// Whether its service has another one that is not selected and has a weight.
     pub(in crate::subcommands) has_others: bool,
 }
 
-/// Is called with all destinations of a service, whenever they were read.
+/// Called with all destinations of a service when they were read.
 pub(in crate::subcommands) type Reading<'r> = dyn FnMut(ServiceKey, &[DestinationState]) + 'r;
 
-/// The destinations that are meant, and each one's service.
+/// The selected destinations, each with its service.
 pub(in crate::subcommands) fn select(
     session: &mut Session<'_, '_>,
     servers: &Servers,
@@ -25,7 +25,7 @@ pub(in crate::subcommands) fn select(
 ) -> Result<Vec<Selected>, Trouble> {
     let client = session.director.client()?;
     let services = match servers.service {
-        // Why it is not there, the table knows best.
+        // The table explains why it is not there.
         Some(key) => match client.services()?.into_iter().find(|state| state.service.key() == key) {
             Some(state) => vec![state],
             None => return Err(missing(session, key)),
@@ -37,16 +37,16 @@ pub(in crate::subcommands) fn select(
     for service in services {
         let states = client.destinations(&service.service.key())?;
         reading(service.service.key(), &states);
-        let is_meant = |state: &DestinationState| {
+        let is_selected = |state: &DestinationState| {
             servers.networks().iter().any(|network| network.contains(state.destination.address))
         };
-        let has_others = states.iter().any(|state| !is_meant(state) && state.destination.weight != Weight::ZERO);
-        for state in states.into_iter().filter(is_meant) {
+        let has_others = states.iter().any(|state| !is_selected(state) && state.destination.weight != Weight::ZERO);
+        for state in states.into_iter().filter(is_selected) {
             unmet.retain(|network| !network.contains(state.destination.address));
             found.push(Selected { service, state, has_others });
         }
     }
-    // The kernel's order means nothing.
+    // The kernel's order has no meaning.
     found.sort_by_key(|found| (found.service.service.key(), found.state.destination.address));
     match (unmet.first(), servers.service) {
         (None, _) => Ok(found),

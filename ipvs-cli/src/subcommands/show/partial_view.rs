@@ -1,4 +1,4 @@
-//! What `getsockopt` tells of IPv4, and a public file of IPv6, read until they agree.
+//! IPv4 by getsockopt and IPv6 from /proc/net/ip_vs, read until both agree.
 
 use std::collections::HashMap;
 
@@ -14,18 +14,18 @@ pub(super) struct PartialView {
     pub(super) of_ipv6: Result<OfIpv6, String>,
 }
 
-/// What the public file tells beyond the older interface.
+/// What /proc/net/ip_vs has beyond getsockopt.
 #[derive(Debug, Default)]
 pub(super) struct OfIpv6 {
     /// Services of IPv6.
     pub(super) services: Vec<proc::Service>,
     /// Destinations of IPv6, under their services, which are of IPv4.
     pub(super) destinations: Vec<proc::Service>,
-    /// Two services of a mark, of which one is of IPv4; the file does not tell which.
+    /// Two services of a mark, of which one is of IPv4; the file does not say which.
     pub(super) either: Vec<proc::Service>,
 }
 
-/// How often both are read until two readings in a row tell the same.
+/// How often both are read until two readings in a row are the same.
 const ATTEMPTS: usize = 20;
 
 impl PartialView {
@@ -35,8 +35,9 @@ impl PartialView {
         Self::read_until_stable(|| Ok((sockopt::Table::read()?, proc::Table::read())))
     }
 
-    /// The file is written page by page while the table may change: an entry may be left out. It is believed if nothing shows that some was,
-    /// if it has what the older interface has, and if the next reading of both is the same.
+    /// The kernel writes the file page by page while the table may change, so it may leave an entry out.
+    /// A reading counts if nothing shows that it is incomplete, if it has what getsockopt has, and if the
+    /// next reading of both is the same.
     fn read_until_stable(
         mut read: impl FnMut() -> Result<(sockopt::Table, Result<proc::Table, proc::Error>), Error>,
     ) -> Result<Self, Error> {
@@ -62,12 +63,12 @@ impl PartialView {
 }
 
 impl OfIpv6 {
-    fn of(public: proc::Table, told: &Counts, there: &Counts) -> Self {
+    fn of(public: proc::Table, of_sockopt: &Counts, of_proc: &Counts) -> Self {
         let mut of_ipv6 = OfIpv6::default();
         for mut service in public.services {
-            if !told.contains_key(&service.takes) {
+            if !of_sockopt.contains_key(&service.takes) {
                 of_ipv6.services.push(service);
-            } else if there[&service.takes].services > 1 {
+            } else if of_proc[&service.takes].services > 1 {
                 of_ipv6.either.push(service);
             } else {
                 service.destinations.retain(|server| server.address.is_ipv6());
@@ -119,20 +120,21 @@ fn takes(key: ServiceKey) -> proc::Key {
     }
 }
 
-/// Is all of IPv4 that was told there, once, and nothing else of IPv4, nor anything twice?
-fn agree(told: &Counts, there: &Counts) -> bool {
-    let is_there = |(key, told): (&proc::Key, &Count)| {
-        there.get(key).is_some_and(|there| there == told || has_another(key, *told, *there))
+/// Whether the file has each IPv4 service of getsockopt once, no other one, and nothing twice.
+fn agree(of_sockopt: &Counts, of_proc: &Counts) -> bool {
+    let is_there = |(key, expected): (&proc::Key, &Count)| {
+        of_proc.get(key).is_some_and(|found| found == expected || has_another(key, *expected, *found))
     };
-    let is_alone = |(key, there): (&proc::Key, &Count)| {
-        told.contains_key(key) || there.services == 1 && !matches!(key, proc::Key::Address { at, .. } if at.is_ipv4())
+    let is_alone = |(key, found): (&proc::Key, &Count)| {
+        of_sockopt.contains_key(key)
+            || found.services == 1 && !matches!(key, proc::Key::Address { at, .. } if at.is_ipv4())
     };
-    told.iter().all(is_there) && there.iter().all(is_alone)
+    of_sockopt.iter().all(is_there) && of_proc.iter().all(is_alone)
 }
 
 /// A mark may have a service of IPv6, too.
-fn has_another(key: &proc::Key, told: Count, there: Count) -> bool {
-    matches!(key, proc::Key::Mark(_)) && there.services == 2 && there.destinations >= told.destinations
+fn has_another(key: &proc::Key, expected: Count, found: Count) -> bool {
+    matches!(key, proc::Key::Mark(_)) && found.services == 2 && found.destinations >= expected.destinations
 }
 
 #[cfg(test)]
@@ -175,7 +177,7 @@ UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc
     }
 
     /// Read so, and then always like the last of these; how often.
-    fn settled(readings: &[(sockopt::Table, &str)]) -> (PartialView, usize) {
+    fn read_until_stable(readings: &[(sockopt::Table, &str)]) -> (PartialView, usize) {
         let mut read = 0;
         let known = PartialView::read_until_stable(|| {
             let (older, public) = &readings[read.min(readings.len() - 1)];
@@ -190,23 +192,23 @@ UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc
     }
 
     #[test]
-    fn two_readings_must_tell_the_same() {
-        let (known, read) = settled(&[(older(), PUBLIC)]);
+    fn two_readings_must_be_the_same() {
+        let (known, read) = read_until_stable(&[(older(), PUBLIC)]);
         assert_eq!((known.older, read), (older(), 2));
         let lost = without("UDP");
-        let (known, read) = settled(&[(older(), lost.as_str()), (older(), PUBLIC)]);
+        let (known, read) = read_until_stable(&[(older(), lost.as_str()), (older(), PUBLIC)]);
         assert_eq!((known.of_ipv6.unwrap().services.len(), read), (2, 3));
-        // The one of IPv4 went after the older interface had told of it.
+        // The IPv4 service was deleted between the two readings.
         let mut gone = older();
         gone.table.apply(&Command::DeleteService("mark 7".parse().unwrap())).unwrap();
         let left = PUBLIC.replacen("FWM  00000007 wlc\nFWM  00000008", "FWM  00000008", 1);
-        let (known, read) = settled(&[(older(), left.as_str()), (gone, left.as_str())]);
+        let (known, read) = read_until_stable(&[(older(), left.as_str()), (gone, left.as_str())]);
         let of_ipv6 = known.of_ipv6.unwrap();
         assert_eq!((of_ipv6.services.len(), of_ipv6.either.len(), read), (3, 0, 3));
     }
 
     #[test]
-    fn a_file_that_leaves_services_out_is_not_believed() {
+    fn an_incomplete_file_is_not_used() {
         let mut readings = 0;
         let known = PartialView::read_until_stable(|| {
             readings += 1;
@@ -224,18 +226,18 @@ UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc
     }
 
     #[test]
-    fn what_does_not_agree_is_not_believed() {
+    fn readings_that_disagree_are_not_used() {
         let twice = format!("{PUBLIC}UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc\n");
         let more = format!("{PUBLIC}TCP  0A000009:0050 rr\n");
         let thrice = format!("{PUBLIC}FWM  00000007 wlc\n");
         let other = PUBLIC.replacen("FWM  00000007", "FWM  00000009", 2);
         let none = PUBLIC.replace("FWM  00000007", "FWM  00000008");
         for torn in [without("TCP"), without("  -> 0A"), none, other, twice, more, thrice] {
-            let (known, read) = settled(&[(older(), torn.as_str())]);
+            let (known, read) = read_until_stable(&[(older(), torn.as_str())]);
             assert!(known.of_ipv6.is_err_and(|why| why.contains("kept changing")), "{torn}");
             assert_eq!((known.older, read), (older(), ATTEMPTS));
         }
-        let (known, read) = settled(&[(older(), "a\nb\nc\nnonsense\n")]);
+        let (known, read) = read_until_stable(&[(older(), "a\nb\nc\nnonsense\n")]);
         assert!(known.of_ipv6.is_err_and(|why| why.contains("line 4")));
         assert_eq!(read, 1);
     }

@@ -1,5 +1,5 @@
-//! What `show` has where netlink refuses: root of a user namespace is told most of IPv4 by the kernel's older interface, and
-//! everybody some of all by public files. What each tells is put together in `partial_view.rs`.
+//! `show` where netlink refuses. Root of a user namespace reads most of IPv4 by getsockopt, and any user
+//! some of everything in files of /proc. `partial_view.rs` combines both.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use crate::director::is_unavailable;
 use crate::render::public;
 use crate::session::{Session, Trouble};
 
-/// Says where it comes from, and what is not there.
+/// The source, and what it lacks.
 const ORIGIN: &str = "\
 Netlink is refused: from getsockopt, which tells of IPv4 only, and nothing of persistence engines and kinds of tunnels.
 Root in the initial user namespace sees all.\n";
@@ -39,7 +39,7 @@ pub(super) fn list(refused: Error, only: Option<ServiceKey>, session: &mut Sessi
     public::list(session.environment.stdout, &table, total.as_ref(), only.as_ref()).or(Ok(()))
 }
 
-/// What stands for a whole director, if it does, and what is to be said of it.
+/// The table, if it is complete, and remarks about it.
 pub(super) fn table(
     refused: Error,
     show: &Show,
@@ -67,10 +67,10 @@ fn known() -> Result<Option<PartialView>, Trouble> {
     if_allowed(PartialView::read()).map_err(Trouble::from)
 }
 
-/// To who may not, to a processor that is not known, and by sandboxes.
+/// Missing privileges, an unsupported processor, and sandboxes.
 const REFUSALS: [Errno; 4] = [Errno::EPERM, Errno::EOPNOTSUPP, Errno::EACCES, Errno::EAFNOSUPPORT];
 
-/// What went wrong otherwise is no want of privileges, and to be told.
+/// Any other error is not a lack of privileges, and is reported.
 fn if_allowed<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
     match read {
         Ok(read) => Ok(Some(read)),
@@ -108,7 +108,7 @@ fn write(of_ipv6: &OfIpv6, out: &mut dyn Write, only: Option<ServiceKey>) -> io:
     Ok(())
 }
 
-/// What is not told of the services that are wanted, and that is there. What is never told is in [`remarks`].
+/// What getsockopt leaves out of the selected services. What it never has is in [`remarks`].
 fn unknown(known: &PartialView, only: Option<ServiceKey>) -> Vec<String> {
     let is_wanted = |key: &ServiceKey| only.is_none_or(|only| only == *key);
     let tunnels = known.older.tunnels().filter(|(key, _)| is_wanted(key));
@@ -136,7 +136,7 @@ fn key_of_ipv6(takes: proc::Key) -> ServiceKey {
 }
 
 fn incomplete(unknown: &[String]) -> String {
-    /// Who has seen these has seen enough.
+    /// Number of lines that are shown.
     const SHOWN: usize = 10;
     let mut lines = "ipvs-cli: netlink is refused (it wants privileges in the initial user namespace), and getsockopt does not tell\n"
         .to_owned();
@@ -149,7 +149,7 @@ fn incomplete(unknown: &[String]) -> String {
     lines + "so this can't be shown as a whole; `show' without a notation shows what is known\n"
 }
 
-/// What is never told, and what is not sure.
+/// What getsockopt never has, and what is not certain.
 fn remarks(table: &Table, show: &Show, only: Option<ServiceKey>) -> String {
     let mut text = "read by getsockopt, as netlink is refused: persistence engines are not told".to_owned();
     if !table.daemons().is_empty() && show.daemons {
@@ -185,7 +185,7 @@ mod tests {
 UDP  [2001:db8::1]:53 wlc
 FWM  8 rr
 ";
-        // Nothing tells the two of a mark apart.
+        // The two services of a mark look the same there.
         let either = "FWM  7 wlc
   -> [2001:db8::2]:0              Route   1      0          0
 FWM  7 wlc

@@ -1,4 +1,4 @@
-//! The screen of `top`: from what is to be seen to letters in their places. Only what fits is looked at.
+//! Draws the screen of `top`. Only what fits is looked at.
 
 use ipvs::{DestinationState, Forwarding, proc::Connection};
 use ratatui::Frame;
@@ -247,7 +247,7 @@ mod tests {
     use super::super::reader::Listed;
     use super::*;
 
-    /// This number of services; each has had its number times 7 connections in a second, and the latest twice as many.
+    /// Services 1 to `count`: number N had 7 N connections per second, in the end 14 N.
     fn model(services: u32) -> Model {
         let mut model = Model::new();
         for (second, factor) in [(0, 0), (2, 2), (4, 6)] {

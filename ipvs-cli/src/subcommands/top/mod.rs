@@ -1,6 +1,7 @@
 //! `top`: services and their rates on a terminal.
 //!
-//! `model` is what is shown, `draw` how it looks, `reader` asks the kernel, `keys` says what keys mean, `screen` is the terminal.
+//! `model` is the content, `draw` its look, `reader` reads the kernel, `keys` maps keys, `screen` is the
+//! terminal.
 
 mod args;
 mod draw;
@@ -30,7 +31,7 @@ use crate::subcommands::live::Window;
 
 pub(super) use args::Top;
 
-/// How often answers and signals are looked at while nobody presses a key.
+/// How often readings and signals are checked while no key is pressed.
 const BLINK: Duration = Duration::from_millis(50);
 
 pub(super) fn run(top: &Top, session: &mut Session<'_, '_>) -> Exit {
@@ -40,10 +41,10 @@ pub(super) fn run(top: &Top, session: &mut Session<'_, '_>) -> Exit {
 
 fn show(top: &Top, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     if !session.environment.has_screen() {
-        return Err(Trouble::Other("top needs a terminal; `ipvs-cli watch' prints lines".to_owned()));
+        return Err(Trouble::Other("top needs a terminal; `ipvs-cli watch` prints lines".to_owned()));
     }
     if screen::is_dumb() {
-        let message = "this terminal can't move its cursor (TERM is dumb); `ipvs-cli watch' prints lines";
+        let message = "this terminal can't move its cursor (TERM is dumb); `ipvs-cli watch` prints lines";
         return Err(Trouble::Other(message.to_owned()));
     }
     session.display.end();
@@ -67,7 +68,7 @@ fn show(top: &Top, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     })
 }
 
-/// What goes on between the model, the reader, and the terminal.
+/// Connects the model, the reader and the terminal.
 struct View {
     model: Model,
     details: Option<Details>,
@@ -78,7 +79,7 @@ struct View {
     begun: Instant,
     /// When to look at all services again.
     due: Duration,
-    /// An answer is on its way.
+    /// A reading was requested.
     is_reading: bool,
     /// The selected service is another, or another page of it is wanted.
     wants_details: bool,
@@ -104,7 +105,7 @@ impl View {
         }
     }
 
-    /// Until somebody quits. Returns the exit status.
+    /// Runs until the user quits. Returns the exit status.
     fn run(&mut self, screen: &mut Screen, signals: Option<&Signals>) -> std::io::Result<Exit> {
         let mut is_stale = true;
         loop {
@@ -116,7 +117,7 @@ impl View {
             if let Some(signal) = signals.and_then(Signals::received) {
                 return Ok(Exit::Signal(signal));
             }
-            // All that came meanwhile is one frame.
+            // All events that came meanwhile make one frame.
             let mut pause = BLINK;
             while event::poll(pause)? {
                 is_stale = true;
@@ -128,7 +129,7 @@ impl View {
         }
     }
 
-    /// Asks for what is missing, one thing at a time.
+    /// Requests what is missing, one thing at a time.
     fn request(&mut self, height: u16) {
         let is_due = !self.model.is_paused && self.begun.elapsed() >= self.due;
         if self.is_reading || !is_due && !self.wants_details {
@@ -144,7 +145,7 @@ impl View {
         }
     }
 
-    /// Takes an answer. Is there something new to be seen?
+    /// Takes a reading. Returns whether the screen changes.
     fn receive(&mut self) -> bool {
         let Ok(answer) = self.answers.try_recv() else { return false };
         self.is_reading = false;
@@ -188,7 +189,7 @@ impl View {
         screen.draw(|frame| draw::draw(frame, &mut self.model, &scene))
     }
 
-    /// Does what a key says. Is it the end?
+    /// Handles a key. Returns whether it quits.
     fn obey(&mut self, event: Event, screen: &mut Screen) -> std::io::Result<bool> {
         let page = usize::from(screen.height()?.saturating_sub(3));
         match keys::pressed(&event, self.model.is_writing, page) {

@@ -1,4 +1,4 @@
-//! What `top` shows: which services, in which order, with which rates, and where one is in them. It knows no terminal.
+//! What `top` shows: services, their order and rates, and the selected one. No terminal here.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -61,7 +61,7 @@ impl Column {
     }
 }
 
-/// What somebody at the keyboard wants.
+/// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
     Up(usize),
@@ -205,7 +205,7 @@ impl Model {
         self.selected = self.order.get(place).map(|place| self.rows[*place].key);
     }
 
-    /// Filters and sorts. What was selected stays so, wherever it goes; if it is gone, what is in its place.
+    /// Filters and sorts. The selected service stays selected; if it is gone, the one at its place is.
     fn arrange(&mut self) {
         let words: Vec<String> = self.filter.split_whitespace().map(str::to_lowercase).collect();
         let rows = &self.rows;

@@ -54,7 +54,7 @@ pub(super) struct Listed {
     pub(super) trouble: Option<String>,
 }
 
-/// Answers until nobody asks any more.
+/// Serves requests until the sender is gone.
 pub(super) fn serve(
     client: &mut Client,
     connections: &Path,

@@ -13,7 +13,7 @@ use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 
 use crate::io::Output;
 
-/// A frame is written in one piece: no flicker. One that changes all of a large screen may have more.
+/// A frame is written in one piece, so that nothing flickers. A larger frame takes several.
 const FRAME: usize = 64 << 10;
 
 /// The size of a terminal that does not know its own, as on a serial line.
@@ -72,13 +72,13 @@ impl Drop for Screen {
     }
 }
 
-/// All of the terminal, whatever its size becomes; one that does not know its size has the usual one.
+/// The whole terminal, also after its size changes; 80x24 if it does not know its size.
 fn known(size: Size) -> Rect {
     let is_known = size.width != 0 && size.height != 0;
     Rect::from((Position::ORIGIN, if is_known { size } else { USUAL }))
 }
 
-/// Can it move its cursor? The name is what it says of itself.
+/// Whether the terminal can't move its cursor.
 pub(super) fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|name| name == "dumb")
 }

@@ -32,7 +32,7 @@ pub(in crate::subcommands) struct Undrain {
     pub(in crate::subcommands) common: ChangeArgs,
 }
 
-/// A weight above 0: `drain` and `weight` set 0, as they know which schedulers would refuse clients.
+/// A weight above 0: `drain` and `weight` set 0, as they check whether clients would be refused.
 fn weight_of_use(text: &str) -> Result<Weight, String> {
     match text.parse() {
         Ok(Weight::ZERO) => Err("must be at least 1; `ipvs-cli drain` sets weight 0".to_owned()),

@@ -20,7 +20,7 @@ pub(super) use args::Undrain;
 enum Fate {
     /// It has this weight again.
     Restored(Weight),
-    /// It has this one, which was not taken away.
+    /// It has this weight, which was not taken away.
     Unchanged(Weight),
     /// The weight that it had is not known.
     Unknown,

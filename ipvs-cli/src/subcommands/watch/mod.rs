@@ -1,4 +1,4 @@
-//! `watch`: a line for each service, again and again, for logs.
+//! `watch`: a line for each service at intervals, for logs.
 
 mod args;
 
@@ -32,7 +32,7 @@ fn rounds(watch: &Watch, session: &mut Session<'_, '_>) -> Result<Exit, Trouble>
     let mut round = 0;
     while watch.count.is_none_or(|count| round < count) {
         round += 1;
-        // Rounds begin on time, however long the kernel took.
+        // Rounds begin on time, even if reading takes long.
         let due = watch.interval.saturating_mul(round);
         thread::sleep(due.saturating_sub(begun.elapsed()));
         let services = look(watch, session, &mut window, begun)?;
@@ -62,7 +62,7 @@ fn rounds(watch: &Watch, session: &mut Session<'_, '_>) -> Result<Exit, Trouble>
 struct Missing(Vec<ServiceKey>);
 
 impl Missing {
-    /// Reports each that has gone, or was not there at first.
+    /// Reports each service that is missing and was not missing before.
     fn note(&mut self, watch: &Watch, services: &[ServiceState], session: &mut Session<'_, '_>) {
         let is_there = |key: &ServiceKey| services.iter().any(|state| state.service.key() == *key);
         let missing: Vec<_> = watch.services.iter().copied().filter(|key| !is_there(key)).collect();
