@@ -116,10 +116,10 @@ pub fn serve(datagram: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn send(fake: &mut Fake, datagram: &[u8]) -> Vec<Vec<u8>> {
-    fake.send(datagram);
+    fake.send(datagram).unwrap();
     let mut answers = Vec::new();
     let mut answer = Vec::new();
-    while fake.receive(&mut answer).is_some() {
+    while fake.receive(&mut answer).is_ok() {
         answers.push(std::mem::take(&mut answer));
     }
     for answer in &answers {

@@ -16,6 +16,9 @@ use crate::{Destination, Scheduler, Service, ServiceKey, Weight};
 /// How many destinations: several datagrams.
 const MANY: u16 = 1000;
 
+/// Commands in one datagram.
+const WINDOW: usize = crate::exchange::MAX_WINDOW as usize;
+
 fn key() -> ServiceKey {
     "mark 1".parse().unwrap()
 }
@@ -92,7 +95,7 @@ fn before_additions_an_owner_asks_for_the_service_alone() {
     let (before, desired) = (table(1..=MANY, 0), table(1..=2 * MANY, 0));
     let change = Change::prepare(before.clone(), desired, Planner::new().leaving_others()).unwrap();
     let (made, asked, destinations) = questions(&change, before, false);
-    let datagrams = usize::from(MANY).div_ceil(128);
+    let datagrams = usize::from(MANY).div_ceil(WINDOW);
     assert_eq!((made.unwrap().attempts, asked, destinations), (1, datagrams, 0));
 }
 
@@ -137,7 +140,7 @@ fn a_service_that_comes_back_is_asked_for_again_and_again() {
             _ => {}
         }
     }
-    assert_eq!(counts, [1000, 0, 0, 128, 256, 512, 1000, 1000]);
+    assert_eq!(counts, [1000, 0, 0, WINDOW, 2 * WINDOW, 4 * WINDOW, 8 * WINDOW, 1000, 1000]);
 }
 
 /// Does a datagram change something, or read? `None`: it goes on with a question.

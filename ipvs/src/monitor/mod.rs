@@ -26,6 +26,7 @@
 
 mod error;
 mod event;
+#[cfg(target_os = "linux")]
 mod filter;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;

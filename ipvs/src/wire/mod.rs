@@ -9,6 +9,7 @@ mod command;
 mod daemon;
 mod destination;
 mod info;
+#[cfg(target_os = "linux")]
 mod link;
 mod message;
 mod observed;
@@ -30,11 +31,14 @@ pub(crate) use command::{
 pub(crate) use daemon::{decode_daemon, encode_daemon};
 pub(crate) use destination::{decode_destination, encode_destination};
 pub(crate) use info::{decode_info, encode_info};
+#[cfg(target_os = "linux")]
 pub(crate) use link::{Link, NLMON, decode_link, encode_delete_link, encode_links, encode_new_nlmon};
 pub(crate) use message::{
     Body, Header, REPLY, encode_ack, encode_done, encode_error, messages, readdress, request_ack,
 };
-pub(crate) use observed::{Announced, Envelope, Observed, Piece, announcements, layout, observe};
+#[cfg(target_os = "linux")]
+pub(crate) use observed::layout;
+pub(crate) use observed::{Announced, Envelope, Observed, Piece, announcements, observe};
 pub(crate) use service::{decode_service, encode_service};
 pub(crate) use timeouts::{decode_timeouts, encode_timeouts};
 

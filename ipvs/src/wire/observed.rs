@@ -2,9 +2,7 @@
 
 use byteorder::{ByteOrder, NativeEndian};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
-use netlink_packet_generic::constants::{
-    CTRL_ATTR_FAMILY_NAME, CTRL_CMD_DELFAMILY, CTRL_CMD_NEWFAMILY, GENL_HDRLEN, GENL_ID_CTRL,
-};
+use netlink_packet_generic::constants::{CTRL_ATTR_FAMILY_NAME, CTRL_CMD_DELFAMILY, CTRL_CMD_NEWFAMILY, GENL_ID_CTRL};
 
 use super::attr::{attrs, error_code};
 use super::command::{Request, decode_request};
@@ -146,6 +144,7 @@ pub(crate) fn announcements(datagram: &[u8]) -> impl Iterator<Item = Announced> 
 }
 
 /// The numbers that a filter compares, with the offsets of what it compares.
+#[cfg(target_os = "linux")]
 pub(crate) mod layout {
     pub(crate) const HEADER: u32 = super::NLMSG_HEADER as u32;
     pub(crate) const KIND: u32 = 4;
@@ -157,7 +156,7 @@ pub(crate) mod layout {
     /// What is left of an answer: its header, the error number, and the header of its request.
     pub(crate) const ANSWER: u32 = REPEATED + HEADER;
     /// What is left of a reply: its header, and that of generic netlink.
-    pub(crate) const REPLY: u32 = HEADER + super::GENL_HDRLEN as u32;
+    pub(crate) const REPLY: u32 = HEADER + netlink_packet_generic::constants::GENL_HDRLEN as u32;
 }
 
 #[cfg(test)]

@@ -144,6 +144,7 @@ fn another_system(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
     }
     let mut command = workspace.cargo();
     command.args(["check", "--quiet", "-p", LIBRARIES[0].package, "--all-features", "--target", ANOTHER_SYSTEM]);
+    command.env("RUSTFLAGS", "-Dwarnings");
     run(summary, name, command)
 }
 
