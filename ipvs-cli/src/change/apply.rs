@@ -1,6 +1,5 @@
 //! `apply` and `restore`: read the file, plan, ask or refuse, make the change, report.
 
-use std::io;
 use std::time::Instant;
 
 use ipvs::desired::parts::Scalar;
@@ -123,7 +122,7 @@ pub(crate) fn change(
 
 /// Is there a person to ask?
 fn may_ask(session: &Session<'_, '_>, manner: &Manner) -> bool {
-    !manner.yes && !manner.dry_run && (session.environment.hints)() && session.environment.stdin.is_terminal()
+    !manner.yes && !manner.dry_run && session.can_ask()
 }
 
 /// Does the change delete a service that the user has not agreed to?
@@ -167,18 +166,7 @@ fn confirm(session: &mut Session<'_, '_>, summary: &Summary) -> Result<bool, Tro
     }
     session.message(format_args!("This changes: {summary}"));
     session.message(format_args!("Deleted services: {}", names.join(", ")));
-    session.ask("Change the director? [y/N] ")?;
-    let answer = read_line(session).map_err(|error| Trouble::Other(format!("standard input: {error}")))?;
-    Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
-}
-
-/// Reads byte by byte, as what follows the line may be meant for another program.
-fn read_line(session: &mut Session<'_, '_>) -> io::Result<String> {
-    let (mut line, mut byte) = (Vec::new(), [0]);
-    while session.environment.stdin.read(&mut byte)? == 1 && byte != *b"\n" {
-        line.push(byte[0]);
-    }
-    Ok(String::from_utf8_lossy(&line).into_owned())
+    session.confirm("Change the director?")
 }
 
 /// Prints a summary.

@@ -1,5 +1,6 @@
 //! The connection to the kernel, made when it is first needed.
 
+pub(crate) mod injection;
 mod marks;
 
 use std::process::{Command, Stdio};

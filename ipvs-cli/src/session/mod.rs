@@ -6,18 +6,21 @@ pub(crate) mod json;
 pub(crate) mod progress;
 
 use std::fmt::Display;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ipvs::desired::{Problem, Problems};
 use ipvs::{Client, Error, Report};
 
+use crate::director::injection::{self, InjectionError};
 use crate::director::{Director, is_forbidden};
 use crate::env::Environment;
 use crate::exit::Exit;
 use crate::session::guard::ChangeGuard;
 use crate::session::journal::{Logging, Record};
 use crate::session::progress::ProgressLine;
+use crate::state::daemons::DaemonNote;
 use crate::state::file::FileError;
 use crate::state::lock::{Denied, Holder, Lock};
 use crate::state::notes::Notes;
@@ -68,6 +71,15 @@ pub(crate) enum Trouble {
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         Trouble::Kernel(error)
+    }
+}
+
+impl From<InjectionError> for Trouble {
+    fn from(error: InjectionError) -> Self {
+        match error {
+            InjectionError::Kernel(error) => Trouble::Kernel(error),
+            error => Trouble::Other(error.to_string()),
+        }
     }
 }
 
@@ -147,12 +159,29 @@ impl<'a, 's> Session<'a, 's> {
         let _ = writeln!(self.environment.stdout, "{line}");
     }
 
-    /// Prints a question. The user types the answer after it.
-    pub(crate) fn ask(&mut self, question: &str) -> Result<(), Trouble> {
+    /// Is there a person to ask?
+    pub(crate) fn can_ask(&self) -> bool {
+        (self.environment.hints)() && self.environment.stdin.is_terminal()
+    }
+
+    /// Asks. The user types the answer after the question.
+    pub(crate) fn confirm(&mut self, question: &str) -> Result<bool, Trouble> {
         self.display.end();
+        let question = format!("{question} [y/N] ");
         let asked =
             self.environment.stderr.write_all(question.as_bytes()).and_then(|()| self.environment.stderr.flush());
-        asked.map_err(|error| Trouble::Other(format!("standard error: {error}")))
+        asked.map_err(|error| Trouble::Other(format!("standard error: {error}")))?;
+        let answer = self.answer().map_err(|error| Trouble::Other(format!("standard input: {error}")))?;
+        Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
+    }
+
+    /// Reads byte by byte, as what follows the line may be meant for another program.
+    fn answer(&mut self) -> io::Result<String> {
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        while self.environment.stdin.read(&mut byte)? == 1 && byte != *b"\n" {
+            line.push(byte[0]);
+        }
+        Ok(String::from_utf8_lossy(&line).into_owned())
     }
 
     /// Writes a line to the system's log, if there is one and no option is against it.
@@ -195,7 +224,7 @@ impl<'a, 's> Session<'a, 's> {
     pub(crate) fn lock(&mut self, wait: &Wait<'_>) -> Result<Option<Lock>, Trouble> {
         let Some(directory) = self.environment.state_directory else { return Ok(None) };
         let denied = match self.try_lock(directory, &Wait { patience: Duration::ZERO, ..*wait }) {
-            Ok(lock) => return Ok(Some(lock)),
+            Ok(lock) => return self.recover(directory).map(|()| Some(lock)),
             Err(denied) => denied,
         };
         (wait.check)()?;
@@ -204,7 +233,7 @@ impl<'a, 's> Session<'a, 's> {
             denied => Err(denied),
         };
         match taken {
-            Ok(lock) => Ok(Some(lock)),
+            Ok(lock) => self.recover(directory).map(|()| Some(lock)),
             Err(Denied::Held(holder)) => {
                 let details = holder.details();
                 Err(Trouble::Other(format!("{holder} is at work on this director{details}; {}", wait.otherwise)))
@@ -220,6 +249,21 @@ impl<'a, 's> Session<'a, 's> {
                 Ok(None)
             }
         }
+    }
+
+    /// Makes the sync daemons as a run that was killed had found them.
+    fn recover(&mut self, directory: &Path) -> Result<(), Trouble> {
+        if !DaemonNote::may_be_there(directory) {
+            return Ok(());
+        }
+        if let Some(DaemonNote { before, .. }) = injection::recover(self.director.client()?, directory)? {
+            let now = before.map_or_else(
+                || "it is stopped".to_owned(),
+                |before| format!("it is stopped, and that of {} runs again", before.interface),
+            );
+            self.note(format!("an earlier ipvs-cli was killed while its backup sync daemon ran: {now}"));
+        }
+        Ok(())
     }
 
     fn try_lock(&self, directory: &Path, wait: &Wait<'_>) -> Result<Lock, Denied> {

@@ -89,6 +89,15 @@ impl std::error::Error for FileError {}
 /// [`FileError::NotRegular`] for a device, a FIFO, a socket, a symbolic link or a directory. After
 /// any error, `path` is unchanged.
 pub(crate) fn write(path: &Path, text: &[u8], mode: RawMode) -> Result<(), FileError> {
+    write_with(path, mode, |file| file.write_all(text))
+}
+
+/// As [`write`](self::write()), with what this function writes.
+pub(crate) fn write_with(
+    path: &Path,
+    mode: RawMode,
+    text: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), FileError> {
     let name = path.file_name().ok_or_else(|| FileError::NotRegular { path: path.to_owned(), kind: "a directory" })?;
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -96,10 +105,16 @@ pub(crate) fn write(path: &Path, text: &[u8], mode: RawMode) -> Result<(), FileE
     };
     let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = fs::open(parent, directory, Mode::empty()).map_err(|error| FileError::io(path, error))?;
-    replace(&directory, path, name, text, mode)
+    replace(&directory, path, name, mode, text)
 }
 
-fn replace(directory: &OwnedFd, path: &Path, name: &OsStr, text: &[u8], mode: RawMode) -> Result<(), FileError> {
+fn replace(
+    directory: &OwnedFd,
+    path: &Path,
+    name: &OsStr,
+    mode: RawMode,
+    text: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), FileError> {
     let failed = |error| FileError::io(path, error);
     let old = match fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(old) => Some(old),
@@ -110,7 +125,7 @@ fn replace(directory: &OwnedFd, path: &Path, name: &OsStr, text: &[u8], mode: Ra
         return Err(FileError::NotRegular { path: path.to_owned(), kind });
     }
     let (draft, file) = draft(directory, name).map_err(failed)?;
-    let written = fill(file, text, old.as_ref(), mode)
+    let written = fill(file, old.as_ref(), mode, text)
         .and_then(|()| Ok(fs::renameat(directory, &draft, directory, name)?))
         .and_then(|()| Ok(fs::fsync(directory)?));
     written.map_err(|error| {
@@ -137,9 +152,14 @@ fn draft(directory: &OwnedFd, name: &OsStr) -> rustix::io::Result<(OsString, Fil
     }
 }
 
-fn fill(mut file: File, text: &[u8], old: Option<&Stat>, mode: RawMode) -> io::Result<()> {
+fn fill(
+    mut file: File,
+    old: Option<&Stat>,
+    mode: RawMode,
+    text: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     const PERMISSIONS: RawMode = 0o777;
-    file.write_all(text)?;
+    text(&mut file)?;
     if let Some(old) = old {
         // Only root may do this. A failure is no reason not to write.
         let _ = fs::fchown(&file, Some(Uid::from_raw(old.st_uid)), Some(Gid::from_raw(old.st_gid)));
@@ -252,7 +272,7 @@ impl StateDirectory {
     /// # Errors
     /// As [`write`](self::write()).
     pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), FileError> {
-        replace(&self.directory, &self.path_of(name), OsStr::new(name), text.as_bytes(), 0o600)
+        replace(&self.directory, &self.path_of(name), OsStr::new(name), 0o600, |file| file.write_all(text.as_bytes()))
     }
 
     /// Opens a file for locking; creates it with mode 0600 if it is missing.

@@ -1,5 +1,6 @@
 //! Names and first lines of the files in the state directory.
 
+pub(crate) mod daemons;
 pub(crate) mod file;
 pub(crate) mod lock;
 pub(crate) mod notes;

@@ -169,7 +169,7 @@ fn dispatch(cli: Cli, environment: &mut Environment<'_>, director: &mut Director
         Subcommand::Check(check) => check::run(&check, &mut Session::new(environment, director, check.quiet)),
         Subcommand::Convert(convert) => convert::run(&convert, &mut Session::new(environment, director, false)),
         Subcommand::Show(show) => show::run(&show, environment, director),
-        Subcommand::Conns(conns) => conns::run(&conns, &mut Session::new(environment, director, false)),
+        Subcommand::Conns(conns) => conns::run(&conns, &mut Session::new(environment, director, conns.common.quiet)),
         Subcommand::Drain(drain) => drain::run(&drain, &mut Session::new(environment, director, drain.common.quiet)),
         Subcommand::Undrain(undrain) => {
             undrain::run(&undrain, &mut Session::new(environment, director, undrain.common.quiet))

@@ -108,6 +108,7 @@ pub(super) fn is_change(subcommand: &Subcommand) -> bool {
     match subcommand {
         Subcommand::Apply(apply) => !apply.manner.dry_run,
         Subcommand::Restore(restore) => !restore.manner.dry_run,
+        Subcommand::Conns(conns) => conns.is_change(),
         Subcommand::Drain(_) | Subcommand::Undrain(_) | Subcommand::Weight(_) => true,
         Subcommand::Mark(marks) => marks.is_change(),
         _ => false,

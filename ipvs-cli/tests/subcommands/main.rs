@@ -1,5 +1,6 @@
 //! The subcommands, in this process, on an in-memory kernel that remembers from call to call.
 
+mod connections;
 mod conns;
 mod control_characters;
 mod deletions;

@@ -5,6 +5,7 @@ mod operate {
 
     mod beside;
     mod churn;
+    mod connections;
     mod faults;
     mod journal;
     mod killed;

@@ -5,6 +5,7 @@ mod traffic {
     mod counts;
     mod directors;
     mod draining;
+    mod ended;
     mod envelope;
     mod field;
     mod forwarding;

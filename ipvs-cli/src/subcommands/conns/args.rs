@@ -1,22 +1,30 @@
 //! The options of `conns`.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
-use ipvs::{Protocol, ServiceKey};
+use ipvs::{Protocol, ServiceKey, proc::Connection};
 
 use crate::arguments::network::Network;
 use crate::arguments::number::whole;
 use crate::arguments::service;
+use crate::change::args::ChangeArgs;
 
 const HELP: &str = "\
-Exit status: 0 shown; 1 the table can't be read; 2 wrong usage, or no IPVS.
+Exit status: 0 done; 1 the table or a file can't be read, or not all of it was
+done; 2 wrong usage, or no access to IPVS.
 
 Examples:
   ipvs-cli conns --service tcp:192.0.2.1:80 --state ESTABLISHED
   ipvs-cli conns --client 203.0.113.0/24 --sort expires --limit 20
-  ipvs-cli conns --by server";
+  ipvs-cli conns --by server
+  ipvs-cli conns --save connections; ipvs-cli conns --load connections
+  ssh peer ipvs-cli conns --save - | ipvs-cli conns --load -
+  ipvs-cli conns --kill --client 203.0.113.9 --dry-run
+  ipvs-cli conns --move-to 192.0.2.12 --server 192.0.2.11 --protocol udp";
 
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
@@ -46,6 +54,79 @@ pub(crate) struct Conns {
     /// Read a copy of /proc/net/ip_vs_conn; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub(super) from: Option<PathBuf>,
+    /// Save the table to FILE, or to standard output (`-`)
+    #[arg(long, value_name = "FILE", conflicts_with_all = SHOWING, group = DEEDS)]
+    pub(super) save: Option<PathBuf>,
+    /// Bring back what --save has saved; `-` is standard input
+    ///
+    /// Entries that the table has stay as they are.
+    #[arg(long, value_name = "FILE", conflicts_with_all = SHOWING, group = DEEDS)]
+    pub(super) load: Option<PathBuf>,
+    /// Load entries whose service or real server is not here, too
+    #[arg(long, requires = "load")]
+    pub(super) unbound: bool,
+    /// End these connections, and delete these templates
+    #[arg(long, conflicts_with_all = SHOWING, group = DEEDS)]
+    pub(super) kill: bool,
+    /// Give these UDP flows another real server of their service: an address,
+    /// or an address with a port
+    #[arg(long, value_name = "SERVER", conflicts_with_all = SHOWING, group = DEEDS)]
+    pub(super) move_to: Option<NewServer>,
+    /// With --kill or --move-to: every entry
+    #[arg(long, conflicts_with = "load")]
+    pub(super) all: bool,
+    /// Only show how many entries would be loaded, ended or moved
+    #[arg(long, requires = DEEDS, conflicts_with = "save")]
+    pub(super) dry_run: bool,
+    /// Do not ask
+    #[arg(long, requires = DEEDS)]
+    pub(super) yes: bool,
+    /// Wait for the end of standard input, then undo what a killed ipvs-cli left
+    #[arg(long, hide = true, group = DEEDS)]
+    pub(super) guard: bool,
+    #[command(flatten)]
+    pub(in crate::subcommands) common: ChangeArgs,
+}
+
+impl Conns {
+    /// Does it change the kernel's table?
+    pub(in crate::subcommands) fn is_change(&self) -> bool {
+        !self.dry_run && (self.load.is_some() || self.kill || self.move_to.is_some())
+    }
+}
+
+/// What is no listing.
+const DEEDS: &str = "deeds";
+
+/// The options of a listing.
+const SHOWING: [&str; 7] = ["sort", "reverse", "limit", "by", "count", "json", "from"];
+
+/// A real server for flows that have another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NewServer {
+    address: IpAddr,
+    /// `None`: that of the server that a flow has.
+    port: Option<u16>,
+}
+
+impl NewServer {
+    /// The server for this flow.
+    pub(super) fn at(self, flow: &Connection) -> SocketAddr {
+        SocketAddr::new(self.address, self.port.unwrap_or(flow.destination.port()))
+    }
+}
+
+impl FromStr for NewServer {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(address) = text.parse() {
+            return Ok(NewServer { address, port: None });
+        }
+        let at: SocketAddr =
+            text.parse().map_err(|_| "an address, with or without a port: 192.0.2.1, [2001:db8::1]:53")?;
+        Ok(NewServer { address: at.ip(), port: Some(at.port()) })
+    }
 }
 
 /// Kernel: `tcp_state_name_table`, `sctp_state_name_table`, `udp_state_name_table` and

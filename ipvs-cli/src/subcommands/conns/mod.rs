@@ -1,16 +1,24 @@
 //! `conns`: the connection table, one entry at a time, so that millions need no memory.
 //!
-//! `filter` selects, `row` and `group` write, `order` sorts. The parser is the library's.
+//! `filter` selects, `row` and `group` write, `order` sorts. The parser is the library's. `save` and
+//! `load` carry the table over a reboot, in the file of `saved`; `end` ends entries and moves them.
+//! Changes go through [`Injector`](crate::director::injection::Injector).
 
 mod args;
+mod end;
 mod filter;
 mod group;
+mod load;
 mod order;
 mod row;
+mod save;
+mod saved;
+mod services;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use ipvs::Report;
 use ipvs::desired::parts::Fields;
@@ -22,7 +30,7 @@ use crate::escape;
 use crate::exit::Exit;
 use crate::render::Lines;
 use crate::session::json;
-use crate::session::{Session, Trouble};
+use crate::session::{Session, Trouble, Wait};
 
 pub(super) use args::Conns;
 
@@ -33,8 +41,23 @@ const CHUNK: usize = 64 << 10;
 const LINES: usize = 256;
 
 pub(super) fn run(conns: &Conns, session: &mut Session<'_, '_>) -> Exit {
-    let done = read(conns, session);
+    let done = match (&conns.save, &conns.load, conns.move_to) {
+        (Some(to), ..) => save::save(conns, to, session),
+        (_, Some(from), _) => load::load(conns, from, session),
+        (.., Some(server)) => end::move_to(conns, server, session),
+        _ if conns.kill => end::kill(conns, session),
+        _ if conns.guard => guard(session),
+        _ => read(conns, session),
+    };
     session.finish(done, Exit::No)
+}
+
+/// Waits until nobody holds the other end of standard input, then takes the lock, which sets right what a killed run has left.
+fn guard(session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let mut byte = [0];
+    while matches!(session.environment.stdin.read(&mut byte), Ok(1..)) {}
+    session.guard(&Wait::new(PATIENCE)).map(|_| Exit::Success)
 }
 
 fn read(conns: &Conns, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
@@ -44,11 +67,21 @@ fn read(conns: &Conns, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
         let mut input = BufReader::with_capacity(CHUNK, &mut *session.environment.stdin);
         show(conns, &mut input, &mut *session.environment.stdout, &mut damage);
     } else {
-        let file = File::open(&path).map_err(|error| unreadable(&path, conns.from.is_none(), &error))?;
-        let mut input = BufReader::with_capacity(CHUNK, file);
+        let mut input = open(&path, conns.from.is_none())?;
         show(conns, &mut input, &mut *session.environment.stdout, &mut damage);
     }
     damage.report(&path, session)
+}
+
+/// A table.
+fn open(path: &Path, is_kernels: bool) -> Result<BufReader<File>, Trouble> {
+    let file = File::open(path).map_err(|error| unreadable(path, is_kernels, &error))?;
+    Ok(BufReader::with_capacity(CHUNK, file))
+}
+
+/// The entries of the kernel's table, as far as they are understood.
+fn connections(session: &Session<'_, '_>) -> Result<impl Iterator<Item = Connection> + use<>, Trouble> {
+    Ok(Connections::new(open(session.environment.connections, true)?).filter_map(Result::ok))
 }
 
 fn unreadable(path: &Path, is_kernels: bool, error: &io::Error) -> Trouble {

@@ -118,7 +118,7 @@ fn pairs() -> impl Iterator<Item = (Family, Family)> {
 }
 
 /// Lets the real servers take out of plain IP tunnels what is in them.
-fn unwrap_ip(network: &Network) -> bool {
+pub(super) fn unwrap_ip(network: &Network) -> bool {
     let there = modules(&["ipip", "sit", "ip6_tunnel"]);
     for machine in network.servers.iter().filter(|_| there) {
         machine.ip("link set tunl0 up\nlink set sit0 up\ntunnel change ip6tnl0 mode any\nlink set ip6tnl0 up");
