@@ -514,7 +514,7 @@ impl Table {
     fn start_daemon(&mut self, daemon: &Daemon) {
         let mtu = self.interface(daemon.interface).and_then(|interface| interface.mtu);
         self.daemons.push(with_defaults(daemon, mtu));
-        self.daemons.sort_by_key(|daemon| daemon.role);
+        self.daemons.sort_unstable_by_key(|daemon| daemon.role);
     }
 
     pub(crate) fn interface(&self, name: InterfaceName) -> Option<Interface> {

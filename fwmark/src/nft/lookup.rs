@@ -119,7 +119,7 @@ fn split(rules: &[MarkRule]) -> impl Iterator<Item = Element> + '_ {
 
 /// Puts elements together again: the rules, in their order.
 pub(super) fn join(mut elements: Vec<Element>) -> Vec<MarkRule> {
-    elements.sort_by_key(|element| (element.number, element.part));
+    elements.sort_unstable_by_key(|element| (element.number, element.part));
     let mut rules: Vec<(u32, MarkRule)> = Vec::new();
     for element in elements {
         let grown = rules

@@ -190,7 +190,7 @@ fn pair(mut raw: Vec<RawElement>) -> Vec<SetElement> {
     let is_paired = raw.iter().any(|element| element.is_end);
     if is_paired {
         // If one interval ends where the next begins, the end comes first.
-        raw.sort_by(|one, other| (&one.key, !one.is_end).cmp(&(&other.key, !other.is_end)));
+        raw.sort_unstable_by(|one, other| (&one.key, !one.is_end).cmp(&(&other.key, !other.is_end)));
     }
     let mut rest = raw.into_iter().peekable();
     let mut paired = Vec::new();

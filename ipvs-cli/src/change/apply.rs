@@ -159,7 +159,7 @@ fn check_deletions(summary: &Summary, manner: &Manner) -> Result<(), Trouble> {
 fn confirm(session: &mut Session<'_, '_>, summary: &Summary) -> Result<bool, Trouble> {
     const NAMED: usize = 10;
     let mut deleted = summary.deleted_services.clone();
-    deleted.sort();
+    deleted.sort_unstable();
     let mut names: Vec<_> = deleted.iter().take(NAMED).map(ToString::to_string).collect();
     if let Some(more @ 1..) = deleted.len().checked_sub(NAMED) {
         names.push(format!("and {more} more"));

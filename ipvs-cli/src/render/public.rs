@@ -41,7 +41,7 @@ pub fn totals(out: &mut dyn Write, total: Option<&Statistics>) -> io::Result<()>
 
 /// The services in order.
 pub fn services(out: &mut dyn Write, mut listed: Vec<&proc::Service>) -> io::Result<()> {
-    listed.sort_by_key(|service| order(&service.takes));
+    listed.sort_unstable_by_key(|service| order(&service.takes));
     listed.into_iter().try_for_each(|listed| service(out, listed))
 }
 

@@ -200,13 +200,13 @@ mod tests {
 
     /// What the kernel leaves of a packet.
     fn passes(replies: bool, packet: &[u8]) -> Option<Vec<u8>> {
-        let (ours, theirs) = UnixDatagram::pair().unwrap();
-        attach(ours.as_fd(), &program(UNIX, FAMILY, replies, MESSAGES)).unwrap();
-        ours.set_nonblocking(true).unwrap();
+        let (reader, writer) = UnixDatagram::pair().unwrap();
+        attach(reader.as_fd(), &program(UNIX, FAMILY, replies, MESSAGES)).unwrap();
+        reader.set_nonblocking(true).unwrap();
         // What the filter drops is refused to the sender.
-        let _ = theirs.send(packet);
+        let _ = writer.send(packet);
         let mut buffer = vec![0; 1 << 17];
-        ours.recv(&mut buffer).ok().map(|length| buffer[..length].to_vec())
+        reader.recv(&mut buffer).ok().map(|length| buffer[..length].to_vec())
     }
 
     fn request(family: u16, flags: u16, command: &Command) -> Vec<u8> {
@@ -250,15 +250,15 @@ mod tests {
 
     #[test]
     fn no_other_message_passes_wherever_it_stands() {
-        let ours = request(FAMILY, 0, &Command::Flush);
+        let of_ipvs = request(FAMILY, 0, &Command::Flush);
         for family in [FAMILY + 1, 0x10, 0x1e00, 3, 0, 0x12] {
             let foreign = secret(family);
             assert_eq!(passes(true, &foreign), None, "{family}");
-            assert_eq!(passes(true, &[&*foreign, &ours].concat()), None, "{family}");
+            assert_eq!(passes(true, &[&*foreign, &of_ipvs].concat()), None, "{family}");
             for before in [1, 2, 7, MESSAGES - 1, MESSAGES] {
-                let datagram = [&*ours.repeat(before), &foreign, &ours].concat();
+                let datagram = [&*of_ipvs.repeat(before), &foreign, &of_ipvs].concat();
                 let passed = passes(true, &datagram).unwrap();
-                assert_eq!(passed, datagram[..before * ours.len() + 16], "{family} behind {before}");
+                assert_eq!(passed, datagram[..before * of_ipvs.len() + 16], "{family} behind {before}");
                 assert!(!holds_secret(&passed));
             }
         }
@@ -280,28 +280,28 @@ mod tests {
 
     #[test]
     fn a_program_that_follows_less_shows_less() {
-        let ours = request(FAMILY, 0, &Command::Flush);
+        let of_ipvs = request(FAMILY, 0, &Command::Flush);
         for messages in [1, 8, 23, 24, 25] {
             let (own, other) = UnixDatagram::pair().unwrap();
             attach(own.as_fd(), &program(UNIX, FAMILY, true, messages)).unwrap();
-            let _ = other.send(&ours.repeat(messages + 2));
+            let _ = other.send(&of_ipvs.repeat(messages + 2));
             let mut buffer = [0; 4096];
-            assert_eq!(own.recv(&mut buffer).unwrap(), messages * ours.len() + 16);
+            assert_eq!(own.recv(&mut buffer).unwrap(), messages * of_ipvs.len() + 16);
         }
     }
 
     #[test]
     fn a_message_of_impossible_length_hides_nothing_and_shows_nothing() {
-        let ours = request(FAMILY, 0, &Command::Flush);
+        let of_ipvs = request(FAMILY, 0, &Command::Flush);
         for length in [0_u32, 1, 15, 16, 17, 24, 0xffff, 0x1_0000, 0x1_0014, 0x8000_0000, u32::MAX] {
-            let mut odd = ours.clone();
+            let mut odd = of_ipvs.clone();
             odd[..4].copy_from_slice(&length.to_ne_bytes());
-            let datagram = [&*ours, &odd, &secret(FAMILY + 1)].concat();
+            let datagram = [&*of_ipvs, &odd, &secret(FAMILY + 1)].concat();
             // The request before it was carried out, so it is seen whatever follows.
             let passed = passes(true, &datagram).unwrap_or_else(|| panic!("{length}"));
-            assert!(passed.starts_with(&ours), "{length}");
+            assert!(passed.starts_with(&of_ipvs), "{length}");
         }
-        assert_eq!(passes(true, &ours[..15]), None);
+        assert_eq!(passes(true, &of_ipvs[..15]), None);
         assert_eq!(passes(true, &[]), None);
     }
 
@@ -324,10 +324,10 @@ mod tests {
 
     #[test]
     fn a_packet_of_another_protocol_does_not_pass() {
-        let (ours, theirs) = UnixDatagram::pair().unwrap();
-        attach(ours.as_fd(), &program(GENERIC, FAMILY, true, MESSAGES)).unwrap();
-        ours.set_nonblocking(true).unwrap();
-        let _ = theirs.send(&request(FAMILY, 0, &Command::Flush));
-        assert!(ours.recv(&mut [0; 64]).is_err());
+        let (reader, writer) = UnixDatagram::pair().unwrap();
+        attach(reader.as_fd(), &program(GENERIC, FAMILY, true, MESSAGES)).unwrap();
+        reader.set_nonblocking(true).unwrap();
+        let _ = writer.send(&request(FAMILY, 0, &Command::Flush));
+        assert!(reader.recv(&mut [0; 64]).is_err());
     }
 }

@@ -51,10 +51,10 @@ impl Reading {
                 true => client.destinations(&state.service.key())?,
                 false => Vec::new(),
             };
-            destinations.sort_by_key(|state| state.destination.address);
+            destinations.sort_unstable_by_key(|state| state.destination.address);
             services.push((state, destinations));
         }
-        services.sort_by_key(|(state, _)| state.service.key());
+        services.sort_unstable_by_key(|(state, _)| state.service.key());
         // Who adds one while the kernel lists them may make another appear twice, which no scraper takes.
         services.dedup_by_key(|(state, _)| state.service.key());
         services.iter_mut().for_each(|(_, all)| all.dedup_by_key(|state| state.destination.address));

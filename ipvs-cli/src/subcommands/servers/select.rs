@@ -1,23 +1,23 @@
-//! The selected destinations, as the kernel has them.
+//! The destinations that are meant, as the kernel has them.
 
 use ipvs::{DestinationState, ServiceKey, ServiceState, Weight};
 
 use super::Servers;
 use crate::session::{Session, Trouble};
 
-/// A selected destination.
+/// A destination that is meant.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::subcommands) struct Selected {
     pub(in crate::subcommands) service: ServiceState,
     pub(in crate::subcommands) state: DestinationState,
-    /// Whether its service has another one that is not selected and has a weight.
+    /// Has its service another one that is not meant and takes new connections?
     pub(in crate::subcommands) has_others: bool,
 }
 
-/// Called with all destinations of a service when they were read.
+/// Is called with all destinations of a service, whenever they were read.
 pub(in crate::subcommands) type Reading<'r> = dyn FnMut(ServiceKey, &[DestinationState]) + 'r;
 
-/// The selected destinations, each with its service.
+/// The destinations that are meant, and each one's service.
 pub(in crate::subcommands) fn select(
     session: &mut Session<'_, '_>,
     servers: &Servers,
@@ -25,7 +25,7 @@ pub(in crate::subcommands) fn select(
 ) -> Result<Vec<Selected>, Trouble> {
     let client = session.director.client()?;
     let services = match servers.service {
-        // The table explains why it is not there.
+        // Why it is not there, the table knows best.
         Some(key) => match client.services()?.into_iter().find(|state| state.service.key() == key) {
             Some(state) => vec![state],
             None => return Err(missing(session, key)),
@@ -37,17 +37,17 @@ pub(in crate::subcommands) fn select(
     for service in services {
         let states = client.destinations(&service.service.key())?;
         reading(service.service.key(), &states);
-        let is_selected = |state: &DestinationState| {
+        let is_meant = |state: &DestinationState| {
             servers.networks().iter().any(|network| network.contains(state.destination.address))
         };
-        let has_others = states.iter().any(|state| !is_selected(state) && state.destination.weight != Weight::ZERO);
-        for state in states.into_iter().filter(is_selected) {
+        let has_others = states.iter().any(|state| !is_meant(state) && state.destination.weight != Weight::ZERO);
+        for state in states.into_iter().filter(is_meant) {
             unmet.retain(|network| !network.contains(state.destination.address));
             found.push(Selected { service, state, has_others });
         }
     }
     // The kernel's order has no meaning.
-    found.sort_by_key(|found| (found.service.service.key(), found.state.destination.address));
+    found.sort_unstable_by_key(|found| (found.service.service.key(), found.state.destination.address));
     match (unmet.first(), servers.service) {
         (None, _) => Ok(found),
         (Some(network), Some(key)) => Err(Trouble::Other(format!("{key} has no destination {network}"))),

@@ -212,7 +212,7 @@ impl Model {
         let is_shown = |row: &Row| words.iter().all(|word| row.name.contains(word.as_str()));
         self.order = (0..rows.len()).filter(|place| is_shown(&rows[*place])).collect();
         let (sort, reverse) = (self.sort, self.reverse);
-        self.order.sort_by(|one, other| {
+        self.order.sort_unstable_by(|one, other| {
             let (one, other) = (&rows[*one], &rows[*other]);
             let by_name = one.key.cmp(&other.key);
             let order = match sort {

@@ -85,7 +85,7 @@ fn read(
         None => None,
         Some(key) => {
             let mut destinations = client.destinations(&key)?;
-            destinations.sort_by_key(|state| state.destination.address);
+            destinations.sort_unstable_by_key(|state| state.destination.address);
             let connections = wanted.connections.map(|count| listed(connections, key, count));
             // What can't be read is shown as weight 0, which it is.
             let mut notes = Notes::read(state_directory).unwrap_or_default();

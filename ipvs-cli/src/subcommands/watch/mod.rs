@@ -84,7 +84,7 @@ fn look(
     if !watch.services.is_empty() {
         services.retain(|state| watch.services.contains(&state.service.key()));
     }
-    services.sort_by_key(|state| state.service.key());
+    services.sort_unstable_by_key(|state| state.service.key());
     window.look(begun.elapsed(), services.iter().filter_map(|state| Some((state.service.key(), state.statistics?))));
     Ok(services)
 }

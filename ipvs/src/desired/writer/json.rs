@@ -60,7 +60,7 @@ fn service(out: &mut dyn Write, entry: &TableEntry, statistics: bool, beside: &B
     }
     out.write_all(b"\"destinations\": [")?;
     let mut states: Vec<_> = entry.destinations().collect();
-    states.sort_by_key(|state| state.destination.address);
+    states.sort_unstable_by_key(|state| state.destination.address);
     for (index, state) in states.iter().enumerate() {
         let destination = &state.destination;
         let mut fields = if statistics { fields::destination_state(state) } else { fields::destination(destination) };

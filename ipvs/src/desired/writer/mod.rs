@@ -73,7 +73,7 @@ impl WriteOptions<'_> {
     fn services(self, table: &Table) -> Vec<&TableEntry> {
         let is_shown = |entry: &&TableEntry| self.only.is_none_or(|key| key == entry.service().key());
         let mut services: Vec<_> = table.services().filter(is_shown).collect();
-        services.sort_by_key(|entry| entry.service().key());
+        services.sort_unstable_by_key(|entry| entry.service().key());
         services
     }
 }

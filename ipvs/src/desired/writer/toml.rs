@@ -35,7 +35,7 @@ fn service(out: &mut dyn Write, entry: &TableEntry, beside: &Beside<'_>) -> io::
     section(out, "[[services]]", fields::service(entry.service()))?;
     beside.group(entry.service().key()).try_for_each(|member| section(out, "[[services.group]]", member))?;
     let mut states: Vec<_> = entry.destinations().collect();
-    states.sort_by_key(|state| state.destination.address);
+    states.sort_unstable_by_key(|state| state.destination.address);
     for state in states {
         section(out, "[[services.destinations]]", fields::destination(&state.destination))?;
         if let Some(weight) = beside.weight_before(entry.service().key(), state.destination.address) {
