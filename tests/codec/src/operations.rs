@@ -91,7 +91,9 @@ fn decode_services(with_statistics: bool, rounds: u32) {
     let mut all = Vec::new();
     read(&datagram, &mut |state| all.push(*state));
     let statistics = with_statistics.then(Statistics::default);
-    assert_eq!(all, [ServiceState { service: web(), statistics }; TOGETHER]);
+    let mut state = ServiceState::new(web());
+    state.statistics = statistics;
+    assert_eq!(all, [state; TOGETHER]);
     for _ in 0..rounds {
         read(black_box(&datagram), &mut |state| _ = black_box(state));
     }
@@ -106,7 +108,8 @@ fn decode_destinations(with_statistics: bool, rounds: u32) {
     let mut all = Vec::new();
     read(&datagram, &mut |state| all.push(*state));
     let statistics = with_statistics.then(Statistics::default);
-    let state = DestinationState { statistics, ..DestinationState::new(destination(Forwarding::Masquerade)) };
+    let mut state = DestinationState::new(destination(Forwarding::Masquerade));
+    state.statistics = statistics;
     assert_eq!(all, [state; TOGETHER]);
     for _ in 0..rounds {
         read(black_box(&datagram), &mut |state| _ = black_box(state));
@@ -123,7 +126,8 @@ fn decode_older_services(rounds: u32) {
 
 fn decode_older_destinations(rounds: u32) {
     let answer = older_answer(OLDER_DESTINATION, OLDER_DESTINATIONS_FROM);
-    let state = DestinationState { statistics: None, ..DestinationState::new(destination(Forwarding::Masquerade)) };
+    let mut state = DestinationState::new(destination(Forwarding::Masquerade));
+    state.statistics = None;
     assert_eq!(older_destinations(&answer), Some(vec![state; TOGETHER]));
     for _ in 0..rounds {
         black_box(older_destinations(black_box(&answer)));

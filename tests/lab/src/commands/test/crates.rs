@@ -68,7 +68,9 @@ impl Crates {
         let members = members();
         for name in &members {
             let archive = target(workspace).join("package").join(format!("{name}.crate"));
-            packages::run(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(directory.path()))?;
+            // All files of a package have one time of change, by which cargo would take the last
+            // run's tests for these: so they get the time of now.
+            packages::run(Command::new("tar").arg("-xzmf").arg(&archive).arg("-C").arg(directory.path()))?;
         }
         let manifest = directory.path().join("Cargo.toml");
         fs::write(&manifest, manifest_of(&members)).context(|| format!("write {}", manifest.display()))?;
