@@ -218,18 +218,13 @@ impl StateDirectory {
         }
     }
 
-    /// Can the directory be used or created? Does not create it.
+    /// Is the directory there, and can it be used? Does not create it.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// As [`open`](Self::open), and if there is none.
     pub(crate) fn check(path: &Path) -> Result<(), FileError> {
-        match path.metadata() {
-            Ok(_) => Self::open(path).map(drop),
-            Err(error) => match path.parent() {
-                Some(parent) if error.kind() == io::ErrorKind::NotFound && is_directory(parent) => Ok(()),
-                _ => Err(FileError::io(path, error)),
-            },
-        }
+        path.metadata().map_err(|error| FileError::io(path, error))?;
+        Self::open(path).map(drop)
     }
 
     /// Reads a file without creating the directory; `None`: no such file.
@@ -309,11 +304,6 @@ impl StateDirectory {
         let stat = fs::fstat(&file).map_err(|error| FileError::io(&path, error))?;
         other_kind(&stat).map_or_else(|| Ok(Some(file.into())), |kind| Err(not_regular(kind)))
     }
-}
-
-/// The parent of a name without `/` is an empty path: the working directory.
-fn is_directory(path: &Path) -> bool {
-    path.as_os_str().is_empty() || path.is_dir()
 }
 
 #[cfg(test)]
@@ -405,13 +395,10 @@ mod tests {
         assert_eq!(state.read("note").unwrap().as_deref(), Some("text\n"));
         assert_eq!(StateDirectory::read_if_there(&place.0.join("made"), "note").unwrap().as_deref(), Some("text\n"));
         assert_eq!(StateDirectory::read_if_there(&place.0.join("none"), "note").unwrap(), None);
-        assert!(
-            StateDirectory::check(&place.0.join("made")).is_ok() && StateDirectory::check(Path::new("none")).is_ok()
-        );
-        for wrong in ["none/made", "made/note", "made/note/none"] {
+        StateDirectory::check(&place.0.join("made")).unwrap();
+        for wrong in ["none", "none/made", "made/note", "made/note/none"] {
             assert!(StateDirectory::check(&place.0.join(wrong)).is_err(), "{wrong}");
         }
-        StateDirectory::check(&place.0.join("none")).unwrap();
         assert!(!place.0.join("none").exists());
         assert!(StateDirectory::read_if_there(&place.0.join("made/note"), "note").is_err(), "it can't be looked for");
         state.open_or_make("note").unwrap();

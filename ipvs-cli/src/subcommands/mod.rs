@@ -139,9 +139,10 @@ fn in_one_line(mut error: clap::Error) -> clap::Error {
 /// There, if another network namespace is asked for, and with the thread back in its own then.
 fn run_in(cli: Cli, environment: &mut Environment<'_>, director: &mut Director) -> Exit {
     if let Some(directory) = &cli.state_dir {
-        // Without a directory that was asked for, owners and drained servers would not be known.
+        // In a new directory no owner is known, so that a misspelt one would have their services
+        // deleted: it must exist.
         if let Err(error) = StateDirectory::check(directory) {
-            // To where nothing could be said about it.
+            // If stderr is closed, the status says it.
             let _ = writeln!(environment.stderr, "ipvs-cli: --state-dir {error}; nothing was changed");
             return Exit::Trouble;
         }

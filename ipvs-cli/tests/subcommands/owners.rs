@@ -155,7 +155,7 @@ fn a_state_directory_that_cannot_be_used_is_refused() {
     let mut director = two_owners();
     let saved = director.saved();
     let file = director.file("file", "");
-    for wrong in [file.clone(), format!("{file}/none"), format!("{file}.none/state")] {
+    for wrong in [file.clone(), format!("{file}.none"), format!("{file}/none"), format!("{file}.none/state")] {
         for line in ["apply -", "restore", "owners", "diff -"] {
             let said = director.feed(&format!("ipvs-cli {line} --state-dir {wrong}"), "-C\n");
             assert_eq!((said.status, said.stdout.as_str()), (2, ""), "{line}");
