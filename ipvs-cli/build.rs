@@ -1,5 +1,5 @@
-//! Two scripts for the linker: `drop_in.ld` puts together what one command of ipvsadm's language executes, and `no_unwinding.ld` leaves out
-//! what a release build never needs.
+//! Two scripts for the linker: `drop_in.ld` puts together what one command of ipvsadm's language
+//! executes, and `no_unwinding.ld` leaves out what a release build never needs.
 
 use std::env;
 

@@ -17,7 +17,10 @@ use crate::rule::MarkRule;
 /// ```no_run
 /// use fwmark::{Backend, Owner, parse};
 ///
-/// let rule = parse("iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10")?.rule;
+/// let rule = parse(
+///     "iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10",
+/// )?
+/// .rule;
 /// let mut backend = Backend::detect(Owner::default())?;
 /// backend.apply(&[rule.clone()])?;
 /// assert_eq!(backend.list()?, [rule]);

@@ -16,8 +16,12 @@ use crate::selector::Overlap;
 ///
 /// ```
 /// use fwmark::{Family, Conflict, check, parse, foreign_rules_of_save};
-/// let rule = parse("iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10")?.rule;
-/// let saved = "*mangle\n-A PREROUTING -d 192.0.2.0/24 -j MARK --set-xmark 0x4000/0x4000\nCOMMIT\n";
+/// let rule = parse(
+///     "iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10",
+/// )?
+/// .rule;
+/// let saved =
+///     "*mangle\n-A PREROUTING -d 192.0.2.0/24 -j MARK --set-xmark 0x4000/0x4000\nCOMMIT\n";
 /// let conflicts = check(&[rule], &foreign_rules_of_save(saved, Family::V4));
 /// assert!(matches!(&conflicts[..], [Conflict::SharedBits { bits: 0x4000, certain: true, .. }]));
 /// # Ok::<(), fwmark::ParseError>(())
@@ -30,13 +34,16 @@ pub fn check(rules: &[MarkRule], others: &[ForeignRule]) -> Vec<Conflict> {
 ///
 /// ```
 /// use fwmark::{Family, check, parse, foreign_rules_of_save};
-/// let rule = parse("iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10")?.rule;
+/// let rule = parse(
+///     "iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10",
+/// )?
+/// .rule;
 /// let saved = "*mangle\n-A PREROUTING -j MARK --set-xmark 0x7/0xffffffff\nCOMMIT\n";
 /// let conflicts = check(&[rule], &foreign_rules_of_save(saved, Family::V4));
 /// assert_eq!(
 ///     conflicts[0].to_string(),
 ///     "packets of mark 10 are also marked 7, and the rule that comes last decides: \
-///      iptables, table mangle, -A PREROUTING -j MARK --set-xmark 0x7/0xffffffff"
+///  iptables, table mangle, -A PREROUTING -j MARK --set-xmark 0x7/0xffffffff"
 /// );
 /// # Ok::<(), fwmark::ParseError>(())
 /// ```

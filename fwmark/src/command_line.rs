@@ -43,8 +43,12 @@ impl Action {
 /// Lines that mean the same print the same, and a printed line is read as the same value.
 ///
 /// ```
-/// let line: fwmark::CommandLine = "iptables -tmangle -I OUTPUT 1 --dst 192.0.2.1/32 -p6 -j MARK --set-xmark 0xa".parse()?;
-/// assert_eq!(line.to_string(), "iptables -t mangle -I OUTPUT -d 192.0.2.1 -p tcp -j MARK --set-mark 10");
+/// let line: fwmark::CommandLine =
+///     "iptables -tmangle -I OUTPUT 1 --dst 192.0.2.1/32 -p6 -j MARK --set-xmark 0xa".parse()?;
+/// assert_eq!(
+///     line.to_string(),
+///     "iptables -t mangle -I OUTPUT -d 192.0.2.1 -p tcp -j MARK --set-mark 10"
+/// );
 /// # Ok::<(), fwmark::ParseError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

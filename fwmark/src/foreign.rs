@@ -11,7 +11,8 @@ use crate::selector::Selector;
 ///
 /// ```
 /// use fwmark::{Effect, Family, foreign_rules_of_save};
-/// let saved = "*mangle\n-A PREROUTING -d 192.0.2.1/32 -p icmp -j MARK --set-xmark 0x7/0xff\nCOMMIT\n";
+/// let saved =
+///     "*mangle\n-A PREROUTING -d 192.0.2.1/32 -p icmp -j MARK --set-xmark 0x7/0xff\nCOMMIT\n";
 /// let foreign = foreign_rules_of_save(saved, Family::V4);
 /// assert_eq!(foreign[0].effect(), &Effect::Set { value: 7, mask: 0xff });
 /// assert_eq!(foreign[0].packets(), "-d 192.0.2.1 -p 1");
@@ -58,7 +59,10 @@ impl fmt::Display for ForeignRule {
 /// ```
 /// use fwmark::Effect;
 /// assert_eq!(Effect::Set { value: 10, mask: u32::MAX }.to_string(), "sets the mark 10");
-/// assert_eq!(Effect::Set { value: 10, mask: 0xff }.to_string(), "sets the mark's bits 0xff to 0xa");
+/// assert_eq!(
+///     Effect::Set { value: 10, mask: 0xff }.to_string(),
+///     "sets the mark's bits 0xff to 0xa"
+/// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -88,7 +88,9 @@ impl MarkGroup {
     /// use fwmark::{FirewallMark, MarkGroup, Protocol};
     /// let dns = |address: &str| address.parse().map(|address| (address, Protocol::Udp, 53));
     /// let (one, two) = (dns("192.0.2.1")?, dns("2001:db8::1")?);
-    /// let group = MarkGroup::new(FirewallMark::new(53)?).with(one.0, one.1, one.2).with(two.0, two.1, two.2);
+    /// let group = MarkGroup::new(FirewallMark::new(53)?)
+    ///     .with(one.0, one.1, one.2)
+    ///     .with(two.0, two.1, two.2);
     /// assert_eq!(group.rules().count(), 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -12,7 +12,8 @@ use crate::rule::MarkRule;
 /// ```
 /// use fwmark::{Family, FirewallMark, MarksInUse, parse, foreign_rules_of_save};
 /// let rule = parse("iptables -t mangle -A PREROUTING -d 192.0.2.1 -j MARK --set-mark 1")?.rule;
-/// let foreign = foreign_rules_of_save("*mangle\n-A PREROUTING -j MARK --set-xmark 0x2/0x6\n", Family::V4);
+/// let foreign =
+///     foreign_rules_of_save("*mangle\n-A PREROUTING -j MARK --set-xmark 0x2/0x6\n", Family::V4);
 /// let mut in_use = MarksInUse::new();
 /// in_use.add_rules(&[rule]);
 /// in_use.add_foreign(&foreign);

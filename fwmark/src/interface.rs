@@ -25,7 +25,10 @@ impl InterfacePattern {
     ///
     /// ```
     /// use fwmark::InterfacePattern;
-    /// assert_eq!("br-lan".parse::<InterfacePattern>()?.as_name(), ipvs::InterfaceName::new("br-lan")?);
+    /// assert_eq!(
+    ///     "br-lan".parse::<InterfacePattern>()?.as_name(),
+    ///     ipvs::InterfaceName::new("br-lan")?
+    /// );
     /// # Ok::<(), fwmark::InvalidValue>(())
     /// ```
     pub const fn as_name(self) -> InterfaceName {

@@ -32,12 +32,13 @@
 //! use fwmark::{Action, CommandLine, FirewallMark, MarkGroup, Protocol};
 //!
 //! let vip = "192.0.2.1".parse()?;
-//! let shop = MarkGroup::new(FirewallMark::new(10)?).with(vip, Protocol::Tcp, 80).with(vip, Protocol::Tcp, 443);
-//! let lines: Vec<String> = shop.rules().map(|rule| CommandLine { action: Action::Append, rule }.to_string()).collect();
-//! assert_eq!(
-//!     lines,
-//!     ["iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp -m multiport --dports 80,443 -j MARK --set-mark 10"]
-//! );
+//! let mut shop = MarkGroup::new(FirewallMark::new(10)?);
+//! shop = shop.with(vip, Protocol::Tcp, 80).with(vip, Protocol::Tcp, 443);
+//! let lines: Vec<String> =
+//!     shop.rules().map(|rule| CommandLine { action: Action::Append, rule }.to_string()).collect();
+//! let line = "iptables -t mangle -A PREROUTING -d 192.0.2.1 \
+//!             -p tcp -m multiport --dports 80,443 -j MARK --set-mark 10";
+//! assert_eq!(lines, [line]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

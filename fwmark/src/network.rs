@@ -128,8 +128,8 @@ impl Network {
     ///
     /// ```
     /// use fwmark::Network;
-    /// let [wide, narrow, other] =
-    ///     ["192.0.2.0/24", "192.0.2.128/25", "192.0.3.0/24"].map(|text| text.parse::<Network>().unwrap());
+    /// let [wide, narrow, other] = ["192.0.2.0/24", "192.0.2.128/25", "192.0.3.0/24"]
+    ///     .map(|text| text.parse::<Network>().unwrap());
     /// assert!(wide.overlaps(narrow) && narrow.overlaps(wide) && !wide.overlaps(other));
     /// ```
     pub fn overlaps(self, other: Network) -> bool {

@@ -11,7 +11,8 @@ impl MarkRule {
     /// let everything = MarkRule::new("192.0.2.0/24".parse()?, FirewallMark::new(1)?);
     /// let web = MarkRule::new("192.0.2.1".parse()?, FirewallMark::new(2)?)
     ///     .with_traffic(Traffic::Ports(Protocol::Tcp, "80,443".parse()?));
-    /// let dns = MarkRule::new("192.0.2.1".parse()?, FirewallMark::new(3)?).with_traffic(Traffic::Protocol(Protocol::Udp));
+    /// let dns = MarkRule::new("192.0.2.1".parse()?, FirewallMark::new(3)?)
+    ///     .with_traffic(Traffic::Protocol(Protocol::Udp));
     /// assert!(web.overlaps(&everything) && !web.overlaps(&dns));
     /// # Ok::<(), fwmark::InvalidValue>(())
     /// ```

@@ -26,7 +26,8 @@ use crate::rule::{Hook, MarkRule, Traffic};
 /// [`ParseError`]: the unknown word, its position, and what is expected there.
 ///
 /// ```
-/// let line = "iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10";
+/// let line =
+///     "iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10";
 /// assert_eq!(fwmark::parse(line)?.rule.set().mark().get(), 10);
 ///
 /// let error = fwmark::parse("iptables -t mangle -A PREROUTING-d 192.0.2.1").unwrap_err();
@@ -105,7 +106,10 @@ impl ParseError {
     /// The reason.
     ///
     /// ```
-    /// assert_eq!(fwmark::parse("nft list tables").unwrap_err().reason(), &fwmark::Reason::Program);
+    /// assert_eq!(
+    ///     fwmark::parse("nft list tables").unwrap_err().reason(),
+    ///     &fwmark::Reason::Program
+    /// );
     /// ```
     pub fn reason(&self) -> &Reason {
         &self.reason

@@ -171,7 +171,10 @@ impl MarkRule {
     ///
     /// ```
     /// use fwmark::{Family, FirewallMark, MarkRule};
-    /// assert_eq!(MarkRule::new("192.0.2.1".parse()?, FirewallMark::new(10)?).family(), Family::V4);
+    /// assert_eq!(
+    ///     MarkRule::new("192.0.2.1".parse()?, FirewallMark::new(10)?).family(),
+    ///     Family::V4
+    /// );
     /// # Ok::<(), fwmark::InvalidValue>(())
     /// ```
     pub fn family(&self) -> Family {
@@ -205,7 +208,9 @@ impl MarkRule {
     ///
     /// ```
     /// use fwmark::{FirewallMark, MarkRule};
-    /// assert!(MarkRule::new("192.0.2.1".parse()?, FirewallMark::new(10)?).destination().is_host());
+    /// assert!(
+    ///     MarkRule::new("192.0.2.1".parse()?, FirewallMark::new(10)?).destination().is_host()
+    /// );
     /// # Ok::<(), fwmark::InvalidValue>(())
     /// ```
     pub const fn destination(&self) -> Network {

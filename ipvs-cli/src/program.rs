@@ -11,8 +11,8 @@ use crate::{dropin, subcommands};
 
 /// Runs a command line and returns its exit status.
 ///
-/// `argv[0]` selects `ipvsadm`, `ipvsadm-save` or `ipvsadm-restore`. With any other name the program
-/// has subcommands, and accepts command lines of ipvsadm, too.
+/// `argv[0]` selects `ipvsadm`, `ipvsadm-save` or `ipvsadm-restore`. With any other name the
+/// program has subcommands, and accepts command lines of ipvsadm, too.
 pub fn run(argv: &[OsString], environment: &mut Environment<'_>, director: &mut Director) -> u8 {
     let (program, arguments) = match argv.split_first() {
         Some((program, arguments)) => (program.as_os_str(), arguments),

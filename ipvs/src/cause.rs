@@ -23,7 +23,10 @@ use crate::service::{Family, ServiceKey};
 /// let add = Command::AddDestination(key, Destination::new("224.0.0.1:80".parse()?));
 /// let cause = table.explain(&add).unwrap();
 /// assert_eq!(cause.errno(), Errno::EINVAL);
-/// assert_eq!(cause.to_string(), "224.0.0.1 is a multicast address, and a destination is one host");
+/// assert_eq!(
+///     cause.to_string(),
+///     "224.0.0.1 is a multicast address, and a destination is one host"
+/// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -48,7 +48,8 @@ impl FromStr for DaemonRole {
 ///
 /// ```
 /// use ipvs::{Daemon, DaemonRole, InterfaceName};
-/// let daemon = Daemon::new(DaemonRole::Master, InterfaceName::new("eth0")?).with_sync_id(7).with_ttl(2);
+/// let daemon =
+///     Daemon::new(DaemonRole::Master, InterfaceName::new("eth0")?).with_sync_id(7).with_ttl(2);
 /// # Ok::<(), ipvs::InvalidValue>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -9,10 +9,11 @@ use std::str::FromStr;
 use crate::invalid_value::InvalidValue;
 use crate::service::{Family, has_stayed, hash_address, without_scope_id};
 
-/// Share of new connections that a destination gets, relative to the other destinations of its service.
+/// Share of new connections that a destination gets, relative to the other destinations of its
+/// service.
 ///
-/// 0 to 2,147,483,647; ipvsadm's default is 1. 0 means quiesced: no new connections, known clients may stay.
-/// Kernel: `IPVS_DEST_ATTR_WEIGHT`.
+/// 0 to 2,147,483,647; ipvsadm's default is 1. 0 means quiesced: no new connections, known clients
+/// may stay. Kernel: `IPVS_DEST_ATTR_WEIGHT`.
 ///
 /// ```
 /// use ipvs::Weight;
@@ -32,7 +33,8 @@ impl Weight {
     /// The weight of this value.
     ///
     /// # Errors
-    /// [`InvalidValue`] above 2,147,483,647; the kernel refuses it with [`Errno::ERANGE`](crate::Errno::ERANGE).
+    /// [`InvalidValue`] above 2,147,483,647; the kernel refuses it with
+    /// [`Errno::ERANGE`](crate::Errno::ERANGE).
     pub fn new(weight: u32) -> Result<Self, InvalidValue> {
         if weight <= Self::MAX.0 {
             Ok(Weight(weight))
@@ -97,13 +99,15 @@ bitflags::bitflags! {
 
 /// How packets are wrapped on their way to a destination behind a tunnel.
 ///
-/// Prints and parses as `ipip`, `gre` or `gue:6080`, with flags as in `gre+checksum` and `gue:6080+remote-checksum`. What this
-/// crate has no name for is written in numbers: `type-7:0` is the kernel's type 7 without a port, `gre+0x8` has flag 8.
+/// Prints and parses as `ipip`, `gre` or `gue:6080`, with flags as in `gre+checksum` and
+/// `gue:6080+remote-checksum`. What this crate has no name for is written in numbers: `type-7:0` is
+/// the kernel's type 7 without a port, `gre+0x8` has flag 8.
 ///
 /// ```
 /// use std::num::NonZeroU16;
 /// use ipvs::{Tunnel, TunnelFlags};
-/// let gue = Tunnel::Gue { port: NonZeroU16::new(6080).unwrap(), flags: TunnelFlags::REMOTE_CHECKSUM };
+/// let gue =
+///     Tunnel::Gue { port: NonZeroU16::new(6080).unwrap(), flags: TunnelFlags::REMOTE_CHECKSUM };
 /// assert_eq!(gue.to_string(), "gue:6080+remote-checksum");
 /// assert_eq!("gue:6080+remote-checksum".parse(), Ok(gue));
 /// assert!("gue".parse::<Tunnel>().is_err(), "it needs a port");
@@ -116,7 +120,8 @@ pub enum Tunnel {
     Ipip,
     /// Generic UDP encapsulation.
     Gue {
-        /// The destination's UDP port; without one the kernel answers [`Errno::EINVAL`](crate::Errno::EINVAL).
+        /// The destination's UDP port; without one the kernel answers
+        /// [`Errno::EINVAL`](crate::Errno::EINVAL).
         port: NonZeroU16,
         /// Checksums.
         flags: TunnelFlags,
@@ -126,7 +131,8 @@ pub enum Tunnel {
         /// Checksums.
         flags: TunnelFlags,
     },
-    /// A type that a newer kernel knows, or one of the above with a port or flags that mean nothing to it.
+    /// A type that a newer kernel knows, or one of the above with a port or flags that mean nothing
+    /// to it.
     Other(OtherTunnel),
 }
 
@@ -142,7 +148,8 @@ impl Tunnel {
     }
 }
 
-/// A tunnel that this crate has no name for, as the kernel gave it. It can be written back, but not made up.
+/// A tunnel that this crate has no name for, as the kernel gave it. It can be written back, but not
+/// made up.
 ///
 /// ```
 /// fn describe(tunnel: &ipvs::OtherTunnel) -> String {
@@ -220,8 +227,8 @@ impl FromStr for Tunnel {
 
 /// How packets reach a destination. Kernel: `IPVS_DEST_ATTR_FWD_METHOD`.
 ///
-/// Prints and parses as `masquerade`, `direct-route`, `local`, `bypass`, `tunnel ` and the [`Tunnel`], and `reserved-5` for the
-/// numbers that the kernel only reserves.
+/// Prints and parses as `masquerade`, `direct-route`, `local`, `bypass`, `tunnel ` and the
+/// [`Tunnel`], and `reserved-5` for the numbers that the kernel only reserves.
 ///
 /// ```
 /// use ipvs::{Forwarding, Tunnel};
@@ -233,11 +240,13 @@ impl FromStr for Tunnel {
 pub enum Forwarding {
     /// Network address translation (`-m`): answers come back through the director.
     Masquerade,
-    /// To the director itself. The kernel does this by itself for its own addresses; ipvsadm can't ask for it.
+    /// To the director itself. The kernel does this by itself for its own addresses; ipvsadm can't
+    /// ask for it.
     Local,
     /// Wrapped into another packet (`-i`); the destination answers the client directly.
     Tunnel(Tunnel),
-    /// Unchanged, to the destination's link-layer address (`-g`): the destination has the virtual address too.
+    /// Unchanged, to the destination's link-layer address (`-g`): the destination has the virtual
+    /// address too.
     #[default]
     DirectRoute,
     /// Past the load balancer, along the ordinary route.
@@ -246,7 +255,8 @@ pub enum Forwarding {
     Reserved(ReservedForwarding),
 }
 
-/// A forwarding method without meaning, as the kernel gave it. It can be written back, but not made up.
+/// A forwarding method without meaning, as the kernel gave it. It can be written back, but not made
+/// up.
 ///
 /// ```
 /// fn show(method: ipvs::ReservedForwarding) -> u32 { method.number() }
@@ -295,10 +305,12 @@ impl FromStr for Forwarding {
     }
 }
 
-/// A destination of a virtual service: its address, which is its identity there, and how it is used.
+/// A destination of a virtual service: its address, which is its identity there, and how it is
+/// used.
 ///
-/// What [`new`](Self::new) makes is what `ipvsadm -a` makes when only the address is given. Two are equal if the kernel's table
-/// would have the same of both: flow label and zone of an IPv6 address don't count.
+/// What [`new`](Self::new) makes is what `ipvsadm -a` makes when only the address is given. Two are
+/// equal if the kernel's table would have the same of both: flow label and zone of an IPv6 address
+/// don't count.
 ///
 /// ```
 /// use ipvs::{Destination, Forwarding, Weight};
@@ -312,23 +324,27 @@ impl FromStr for Forwarding {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Destination {
-    /// Address and port. For a firewall mark with direct routing or a tunnel the port has no meaning and is 0. The flow label
-    /// and zone of an IPv6 address are not part of the kernel's table: they are not sent.
+    /// Address and port. For a firewall mark with direct routing or a tunnel the port has no
+    /// meaning and is 0. The flow label and zone of an IPv6 address are not part of the kernel's
+    /// table: they are not sent.
     pub address: SocketAddr,
-    /// How packets get there. An address of the service's other family needs a [`Forwarding::Tunnel`].
+    /// How packets get there. An address of the service's other family needs a
+    /// [`Forwarding::Tunnel`].
     pub forwarding: Forwarding,
     /// Its share of new connections.
     pub weight: Weight,
     /// No new connections above this many; 0: no limit. The kernel refuses more than 2,147,483,647
     /// ([`Errno::EINVAL`](crate::Errno::EINVAL)). Kernel: `IPVS_DEST_ATTR_U_THRESH`.
     pub upper_threshold: u32,
-    /// After the upper threshold was reached, new connections again below this many; 0: below three quarters of
-    /// `upper_threshold`. Must not be above it ([`Errno::ERANGE`](crate::Errno::ERANGE)). Kernel: `IPVS_DEST_ATTR_L_THRESH`.
+    /// After the upper threshold was reached, new connections again below this many; 0: below three
+    /// quarters of `upper_threshold`. Must not be above it
+    /// ([`Errno::ERANGE`](crate::Errno::ERANGE)). Kernel: `IPVS_DEST_ATTR_L_THRESH`.
     pub lower_threshold: u32,
 }
 
 impl Destination {
-    /// The destination at this address with ipvsadm's defaults: direct routing, weight 1, no thresholds.
+    /// The destination at this address with ipvsadm's defaults: direct routing, weight 1, no
+    /// thresholds.
     pub fn new(address: SocketAddr) -> Self {
         Destination {
             address,

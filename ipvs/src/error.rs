@@ -16,7 +16,9 @@ use crate::wire::WireError;
 /// let mut director = Client::fake(Table::new());
 /// match director.delete_service(&"tcp 192.0.2.1:80".parse()?) {
 ///     Err(Error::Refused(refusal)) => assert_eq!(refusal.errno, Errno::ESRCH),
-///     Err(Error::OutcomeUnknown { .. }) => println!("{} services are left", director.table()?.services().len()),
+///     Err(Error::OutcomeUnknown { .. }) => {
+///         println!("{} services are left", director.table()?.services().len())
+///     }
 ///     Err(error) => return Err(error.into()), // nothing was changed
 ///     Ok(()) => {}
 /// }

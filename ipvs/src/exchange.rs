@@ -1,8 +1,10 @@
-//! The conversation with the kernel, without input or output: what to send, and what the answers mean.
+//! The conversation with the kernel, without input or output: what to send, and what the answers
+//! mean.
 //!
-//! The kernel runs all requests of one datagram in order, inside our `send`. A request that fails does not stop the rest;
-//! it is answered with its sequence number. Success needs no answer, so only the last request of a window asks for one:
-//! when it comes, everything before it that was not refused was done.
+//! The kernel runs all requests of one datagram in order, inside our `send`. A request that fails
+//! does not stop the rest; it is answered with its sequence number. Success needs no answer, so
+//! only the last request of a window asks for one: when it comes, everything before it that was not
+//! refused was done.
 
 use crate::command::{Command, CommandKind};
 use crate::errno::Errno;
@@ -10,10 +12,12 @@ use crate::error::Error;
 use crate::refusal::{Outcome, Refusal};
 use crate::wire::{self, Body, Header, Read};
 
-/// More requests than this in a datagram gain nothing that can be measured, and a monitor could not follow them.
+/// More requests than this in a datagram gain nothing that can be measured, and a monitor could not
+/// follow them.
 pub(crate) const MAX_WINDOW: u32 = 96;
 
-/// What one refusal may occupy in the receive buffer, with room to spare: at most 1,280 bytes were measured.
+/// What one refusal may occupy in the receive buffer, with room to spare: at most 1,280 bytes were
+/// measured.
 const REPLY_COST: usize = 2048;
 
 /// A longer datagram gains nothing, in bytes.
@@ -29,12 +33,14 @@ pub(crate) struct Buffers {
     pub(crate) receive: usize,
 }
 
-/// How long the datagrams of a dump are. The kernel makes them as long as the largest buffer in which the socket has ever received.
+/// How long the datagrams of a dump are. The kernel makes them as long as the largest buffer in
+/// which the socket has ever received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Datagrams {
     /// As long as the kernel makes any.
     Long,
-    /// The first as short as on any new socket, the others long: so each is cut elsewhere than that of [`Long`](Self::Long) in its place.
+    /// The first as short as on any new socket, the others long: so each is cut elsewhere than that
+    /// of [`Long`](Self::Long) in its place.
     Fresh,
     /// Shorter, so that a dump is cut at other places; on a socket of their own.
     Short,
@@ -51,10 +57,11 @@ impl Datagrams {
 
     /// Has a datagram of this length room for one more service or destination?
     ///
-    /// When memory is short, the kernel takes a buffer of one page, of 8 KiB at most. Without `is_certain`, a datagram
-    /// that would just fit into such a one is not known to have room.
+    /// When memory is short, the kernel takes a buffer of one page, of 8 KiB at most. Without
+    /// `is_certain`, a datagram that would just fit into such a one is not known to have room.
     pub(crate) fn have_room(self, length: usize, is_certain: bool) -> bool {
-        /// More than a service or a destination takes, and what the kernel keeps of a buffer for itself.
+        /// More than a service or a destination takes, and what the kernel keeps of a buffer for
+        /// itself.
         const ONE: usize = 1024;
         let is_in_small = |page: usize| (page - ONE..=page).contains(&length);
         length <= self.buffer() - ONE && (is_certain || !is_in_small(4096) && !is_in_small(8192))
@@ -78,8 +85,9 @@ impl Limits {
     }
 }
 
-/// May the kernel answer so to a request whose number is not, or not any more, that of the family? Without any family it is
-/// `ENOENT`; one that has got the number since knows neither the command nor its attributes.
+/// May the kernel answer so to a request whose number is not, or not any more, that of the family?
+/// Without any family it is `ENOENT`; one that has got the number since knows neither the command
+/// nor its attributes.
 pub(crate) fn may_have_missed(errno: Errno) -> bool {
     matches!(errno, Errno::ENOENT | Errno::EOPNOTSUPP | Errno::EINVAL)
 }
@@ -93,7 +101,8 @@ pub(crate) enum Progress {
     Done,
 }
 
-/// The sequence numbers of a socket. None is given out twice, so that late answers are nobody else's.
+/// The sequence numbers of a socket. None is given out twice, so that late answers are nobody
+/// else's.
 #[derive(Debug, Default)]
 pub(crate) struct SequenceNumbers(u32);
 
@@ -134,10 +143,12 @@ impl Window {
         self.commands.len() >= limits.requests || self.datagram.len() + MAX_REQUEST > limits.bytes
     }
 
-    /// Adds a request. The first one takes the numbers of all, as reads may take others before the next push.
+    /// Adds a request. The first one takes the numbers of all, as reads may take others before the
+    /// next push.
     pub(crate) fn push(&mut self, family: u16, numbers: &mut SequenceNumbers, command: &Command) {
         self.last = self.datagram.len();
-        // At once: what has to grow is copied, from pages that were touched for it. One alone needs only its own.
+        // At once: what has to grow is copied, from pages that were touched for it. One alone needs
+        // only its own.
         match self.len() {
             0 => {
                 self.first = numbers.take(MAX_WINDOW);
@@ -157,7 +168,8 @@ impl Window {
         self.family
     }
 
-    /// Makes its requests, of which none was carried out, go to another number of the family, with new sequence numbers.
+    /// Makes its requests, of which none was carried out, go to another number of the family, with
+    /// new sequence numbers.
     pub(crate) fn readdress(&mut self, family: u16, numbers: &mut SequenceNumbers) {
         (self.family, self.first) = (family, numbers.take(MAX_WINDOW));
         wire::readdress(&mut self.datagram, family, self.first);
@@ -178,8 +190,9 @@ impl Window {
 
     /// May the kernel leave the last request unanswered, though it carried it out?
     ///
-    /// Before Linux 7 it does so when a sync daemon is stopped before its thread has run: the stop ends in `EINTR`, which
-    /// netlink does not report. All answers are there when the send returns, so nothing waiting then means this.
+    /// Before Linux 7 it does so when a sync daemon is stopped before its thread has run: the stop
+    /// ends in `EINTR`, which netlink does not report. All answers are there when the send returns,
+    /// so nothing waiting then means this.
     pub(crate) fn may_end_in_silence(&self) -> bool {
         self.commands.last() == Some(&CommandKind::StopDaemon)
     }

@@ -32,7 +32,8 @@ pub(crate) const FAMILY: u16 = 0x1f;
 pub(crate) struct Fake {
     /// That of all sockets.
     world: Arc<Mutex<World>>,
-    /// The number of the family, which changes when the module is loaded again; 0 without the module.
+    /// The number of the family, which changes when the module is loaded again; 0 without the
+    /// module.
     family: Arc<AtomicU16>,
     /// The kernel of the table, which answers what a table does not show.
     original: Option<Original>,
@@ -46,7 +47,8 @@ pub(crate) struct Fake {
     faults: Faults,
     /// What comes before all that the kernel has to say.
     held: VecDeque<Vec<u8>>,
-    /// A loss was reported, and replies that waited then still do: until they are received, all that comes is lost.
+    /// A loss was reported, and replies that waited then still do: until they are received, all
+    /// that comes is lost.
     is_congested: bool,
     /// Of the last request that was sent.
     sequence: u32,
@@ -69,10 +71,12 @@ type Faults = Arc<Mutex<VecDeque<Option<Fault>>>>;
 #[derive(Debug, Default)]
 pub(crate) struct World {
     pub(crate) table: Table,
-    /// The tables of other network namespaces: up to Linux 6.12 their services count in the places of a dump.
+    /// The tables of other network namespaces: up to Linux 6.12 their services count in the places
+    /// of a dump.
     pub(crate) elsewhere: Vec<Table>,
-    /// Services stand in the order of their hashes with this number, as in the kernel: another number is another order, as when Linux 7.2
-    /// gives its table more buckets. `None`: newest first, as in one bucket.
+    /// Services stand in the order of their hashes with this number, as in the kernel: another
+    /// number is another order, as when Linux 7.2 gives its table more buckets. `None`: newest
+    /// first, as in one bucket.
     pub(crate) seed: Option<u64>,
     /// How many changes were asked for.
     pub(crate) changes: usize,
@@ -133,7 +137,8 @@ impl std::fmt::Debug for Others {
     }
 }
 
-/// What another writer does before a call that sends this datagram, or none if it asks by `getsockopt`.
+/// What another writer does before a call that sends this datagram, or none if it asks by
+/// `getsockopt`.
 #[cfg(test)]
 pub(crate) struct Writer(pub(crate) Write);
 
@@ -155,7 +160,8 @@ const CALLS: usize = 20_000;
 #[derive(Debug)]
 struct Reply {
     datagram: Vec<u8>,
-    /// Is it part of a dump? The kernel begins no other on the socket before the end of one was received.
+    /// Is it part of a dump? The kernel begins no other on the socket before the end of one was
+    /// received.
     of_dump: bool,
 }
 
@@ -165,7 +171,8 @@ impl Fake {
         Self::over(world, Arc::new(AtomicU16::new(FAMILY)), None)
     }
 
-    /// `probe` asks the kernel that the table is of for what decides over a command, and notes the answers in the table.
+    /// `probe` asks the kernel that the table is of for what decides over a command, and notes the
+    /// answers in the table.
     pub(crate) fn with_original(table: Table, probe: impl FnMut(&mut Table, &Command) + Send + 'static) -> Self {
         Fake { original: Some(Original(Arc::new(Mutex::new(probe)))), ..Self::new(table) }
     }
@@ -205,7 +212,8 @@ impl Fake {
         }
     }
 
-    /// Unloads the module, and with it the table; loads it again if the family is given a number other than 0.
+    /// Unloads the module, and with it the table; loads it again if the family is given a number
+    /// other than 0.
     #[cfg(test)]
     pub(crate) fn reload(&self, family: u16) {
         self.world().table = Table::new();
@@ -268,7 +276,8 @@ impl Fake {
         Ok(datagram.len() - if fault == Some(Fault::ShortSend) { datagram.len() / 2 } else { 0 })
     }
 
-    /// Takes the next datagram of the kernel, and returns its length; [`io::ErrorKind::WouldBlock`] where a socket would wait.
+    /// Takes the next datagram of the kernel, and returns its length; [`io::ErrorKind::WouldBlock`]
+    /// where a socket would wait.
     pub(crate) fn receive(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let nothing = Err(io::ErrorKind::WouldBlock.into());
         match self.next_fault() {
@@ -366,8 +375,8 @@ impl Fake {
         }
     }
 
-    /// Answers a question of the older interface, in the question's place. `cargo lab bench --yields` finds
-    /// it by its name.
+    /// Answers a question of the older interface, in the question's place. `cargo lab bench
+    /// --yields` finds it by its name.
     #[inline(never)]
     pub(crate) fn ask(&mut self, option: i32, buffer: &mut [u8]) -> Result<(), Errno> {
         self.let_writer_write(&[]);
@@ -551,7 +560,8 @@ fn errno_of(error: WireError) -> Errno {
 mod tests {
     use super::*;
 
-    /// Sends the requests of wire/negligent.txt; tests/kernel/tests/negligent.rs sends the same to a kernel.
+    /// Sends the requests of wire/negligent.txt; tests/kernel/tests/negligent.rs sends the same to
+    /// a kernel.
     #[test]
     fn malformed_requests_are_answered_as_by_the_kernel() {
         let mut fake = Fake::new(Table::new());

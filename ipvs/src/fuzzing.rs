@@ -1,4 +1,5 @@
-//! Doors to private parts for the targets in `fuzz/`: compiled only with `--cfg fuzzing`, which cargo-fuzz sets.
+//! Doors to private parts for the targets in `fuzz/`: compiled only with `--cfg fuzzing`, which
+//! cargo-fuzz sets.
 //!
 //! Each function here panics when a law is broken. [`codec`] is for a program that is measured.
 
@@ -143,10 +144,11 @@ fn dump(fake: &mut Fake, read: &Read, take: &mut dyn FnMut(&[u8])) {
     }
 }
 
-/// Takes these bytes for what the kernel answers through the older interface, and for what it is asked.
+/// Takes these bytes for what the kernel answers through the older interface, and for what it is
+/// asked.
 ///
-/// Laws: a question is about what it was written for; services, destinations and daemons that are read are the same when they
-/// are written and read again.
+/// Laws: a question is about what it was written for; services, destinations and daemons that are
+/// read are the same when they are written and read again.
 pub fn older_answer(bytes: &[u8]) {
     older_question(bytes);
     let _ = (sockopt::destination_count(bytes), sockopt::info(bytes), sockopt::timeouts(bytes));

@@ -4,7 +4,10 @@
 ///
 /// ```
 /// let error = "12.0.0".parse::<ipvs::FirewallMark>().unwrap_err();
-/// assert_eq!(error.to_string(), "invalid firewall mark \"12.0.0\": a number from 1 to 4294967295");
+/// assert_eq!(
+///     error.to_string(),
+///     "invalid firewall mark \"12.0.0\": a number from 1 to 4294967295"
+/// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid {what} {given:?}: {allowed}")]

@@ -1,10 +1,11 @@
 //! Linux Virtual Server (IPVS), the kernel's layer-4 load balancer, over generic netlink.
 //!
-//! A *director* takes connections to a *virtual service* ([`Service`]: a TCP, UDP or SCTP address and port, or a firewall
-//! mark) and hands each to one of its *destinations* ([`Destination`]: a real server), chosen by a [`Scheduler`]. This crate
-//! changes and reads the director's table.
+//! A *director* takes connections to a *virtual service* ([`Service`]: a TCP, UDP or SCTP address
+//! and port, or a firewall mark) and hands each to one of its *destinations* ([`Destination`]: a
+//! real server), chosen by a [`Scheduler`]. This crate changes and reads the director's table.
 //!
-//! The package is called `linux-ipvs` (`ipvs` on crates.io is another project), and its library `ipvs`:
+//! The package is called `linux-ipvs` (`ipvs` on crates.io is another project), and its library
+//! `ipvs`:
 //!
 //! ```toml
 //! [dependencies]
@@ -15,14 +16,16 @@
 //!
 //! - [`Command`]: one change to a director, as a plain value;
 //! - [`Table`]: the state of a director as a value, with the kernel's rules for changing it;
-//! - [`Client`]: carries commands to a kernel and brings its table back. [`Client::fake`] is the same client over an
-//!   in-memory kernel, for tests and dry runs.
+//! - [`Client`]: carries commands to a kernel and brings its table back. [`Client::fake`] is the
+//!   same client over an in-memory kernel, for tests and dry runs.
 //!
 //! ```
 //! use ipvs::{Client, Destination, Forwarding, Persistence, Scheduler, Service, Table};
 //!
 //! let mut director = Client::fake(Table::new()); // or Client::connect()?, as root
-//! let shop = Service::new("mark 10".parse()?).with_scheduler(Scheduler::WLC).with_persistence(Persistence::new(600)?);
+//! let shop = Service::new("mark 10".parse()?)
+//!     .with_scheduler(Scheduler::WLC)
+//!     .with_persistence(Persistence::new(600)?);
 //! director.add_service(&shop)?;
 //! director.add_destination(&shop.key(), &Destination::new("192.0.2.11:0".parse()?))?;
 //! director.add_destination(&shop.key(), &Destination::new("192.0.2.12:0".parse()?))?;
@@ -33,38 +36,41 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Features, none of them on by default: `tokio` for `AsyncClient`, the same client without blocking its thread, and its like in [`sync`]; `desired` for
-//! desired states, files that say what a director is to hold; `serde` for `Serialize` and `Deserialize`.
+//! Features, none of them on by default: `tokio` for `AsyncClient`, the same client without
+//! blocking its thread, and its like in [`sync`]; `desired` for desired states, files that say what
+//! a director is to hold; `serde` for `Serialize` and `Deserialize`.
 //!
 //! # JSON
 //!
-//! With the feature `serde`, a [`Table`] is a desired state: what `ipvs-cli show --json --statistics
-//! --daemons` writes, but for the order (a table has services and destinations oldest first, `show` sorts
-//! them) and the firewall rules of marks, which no table has. So `ipvs-cli diff -` and `apply -` take the
-//! JSON of a table, and a table is read from what `show --json` writes.
-//! [`Service`], [`Destination`], [`Daemon`], [`Timeouts`] and the states of services and destinations are
-//! its parts, with the same keys. The rules:
+//! With the feature `serde`, a [`Table`] is a desired state: what `ipvs-cli show --json
+//! --statistics --daemons` writes, but for the order (a table has services and destinations oldest
+//! first, `show` sorts them) and the firewall rules of marks, which no table has. So `ipvs-cli diff
+//! -` and `apply -` take the JSON of a table, and a table is read from what `show --json` writes.
+//! [`Service`], [`Destination`], [`Daemon`], [`Timeouts`] and the states of services and
+//! destinations are its parts, with the same keys. The rules:
 //!
 //! - `version` is 1. It changes when a key goes, or means something else.
-//! - What has a default may be missing: of a service all but its `address` and `protocol`, or `mark`.
-//!   What has its default is not written, but for `scheduler`, `forwarding` and `weight`.
-//! - An unknown key is an error, because to skip it could make another service. Below `statistics` and
-//!   `kernel` it is ignored, and a missing counter is 0: so stored JSON is read by later versions that
-//!   have more counters, and by earlier ones.
-//! - The rules of a service's mark (`group`) are no part of a [`Service`] or [`Table`]: reading passes over
-//!   them. `destinations` are read with a table, and an error in a service alone.
-//! - Values that only a newer kernel has are written and read as numbers. A [`Weight`], [`Persistence`] or
-//!   [`FirewallMark`] by itself must be one that its constructor takes.
+//! - What has a default may be missing: of a service all but its `address` and `protocol`, or
+//!   `mark`. What has its default is not written, but for `scheduler`, `forwarding` and `weight`.
+//! - An unknown key is an error, because to skip it could make another service. Below `statistics`
+//!   and `kernel` it is ignored, and a missing counter is 0: so stored JSON is read by later
+//!   versions that have more counters, and by earlier ones.
+//! - The rules of a service's mark (`group`) are no part of a [`Service`] or [`Table`]: reading
+//!   passes over them. `destinations` are read with a table, and an error in a service alone.
+//! - Values that only a newer kernel has are written and read as numbers. A [`Weight`],
+//!   [`Persistence`] or [`FirewallMark`] by itself must be one that its constructor takes.
 //! - Addresses are written without zone and flow label, which the kernel's table does not have.
-//! - What prints and parses is text: keys are `"tcp 192.0.2.1:80"`. A name that is not UTF-8 is written
-//!   with U+FFFD, and refused when it is read.
+//! - What prints and parses is text: keys are `"tcp 192.0.2.1:80"`. A name that is not UTF-8 is
+//!   written with U+FFFD, and refused when it is read.
 //! - The format must be self-describing, as JSON, TOML and YAML are.
 //!
-//! On other systems of the Unix family, such as macOS, all of it compiles, and [`Table`], [`change::Planner`] and [`Client::fake`] work:
-//! tests of a controller run there. [`Client::connect`] fails with [`Error::Io`] and [`std::io::ErrorKind::Unsupported`].
+//! On other systems of the Unix family, such as macOS, all of it compiles, and [`Table`],
+//! [`change::Planner`] and [`Client::fake`] work: tests of a controller run there.
+//! [`Client::connect`] fails with [`Error::Io`] and [`std::io::ErrorKind::Unsupported`].
 //!
-//! What a kernel newer than this crate adds (schedulers, flags, protocols, tunnel types, attributes) is carried through,
-//! never an error. The source of truth is the kernel's `include/uapi/linux/ip_vs.h` and `net/netfilter/ipvs/ip_vs_ctl.c`.
+//! What a kernel newer than this crate adds (schedulers, flags, protocols, tunnel types,
+//! attributes) is carried through, never an error. The source of truth is the kernel's
+//! `include/uapi/linux/ip_vs.h` and `net/netfilter/ipvs/ip_vs_ctl.c`.
 
 #[cfg(not(unix))]
 compile_error!("the crate `ipvs` needs Linux; on other systems of the Unix family, all but a real kernel works");

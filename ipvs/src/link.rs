@@ -30,7 +30,8 @@ pub(crate) enum Link {
 }
 
 impl Link {
-    /// A socket on which no call waits for longer than `deadline`, in this thread's network namespace or another.
+    /// A socket on which no call waits for longer than `deadline`, in this thread's network
+    /// namespace or another.
     pub(crate) fn open(deadline: Duration, namespace: Option<&Namespace>) -> Result<Self, Error> {
         let sockets = match namespace {
             None => Sockets::open(deadline)?,
@@ -63,7 +64,8 @@ impl Link {
         }
     }
 
-    /// Sends and receives from now on with datagrams of dumps of this size. Where there is no other socket to be had, they stay long.
+    /// Sends and receives from now on with datagrams of dumps of this size. Where there is no other
+    /// socket to be had, they stay long.
     pub(crate) fn receive_in(&mut self, datagrams: Datagrams) {
         match self {
             Link::Kernel(sockets) => sockets.receive_in(datagrams),
@@ -91,7 +93,8 @@ impl Link {
         }
     }
 
-    /// How much can wait, to be sent and of replies. Prepares for many of them: a refusal shall not repeat its request.
+    /// How much can wait, to be sent and of replies. Prepares for many of them: a refusal shall not
+    /// repeat its request.
     pub(crate) fn prepare_window(&self) -> Buffers {
         match self {
             Link::Kernel(sockets) => sockets.prepare_window(),
@@ -175,8 +178,8 @@ fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     }
 }
 
-/// Is it the broadcast address of a network that this thread's network namespace is in? Such a one can be connected to by special
-/// permission only; connecting sends nothing.
+/// Is it the broadcast address of a network that this thread's network namespace is in? Such a one
+/// can be connected to by special permission only; connecting sends nothing.
 fn is_broadcast_here(address: Ipv4Addr) -> bool {
     let connected =
         UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map(|socket| socket.connect(net::SocketAddr::from((address, 9))));

@@ -14,7 +14,10 @@ use std::fmt;
 /// let error = Namespace::at("/nowhere/blue").unwrap_err();
 /// assert_eq!(error.to_string(), "cannot open the network namespace /nowhere/blue");
 /// let reported = Report::new(&error).to_string();
-/// assert_eq!(reported, "cannot open the network namespace /nowhere/blue: No such file or directory (os error 2)");
+/// assert_eq!(
+///     reported,
+///     "cannot open the network namespace /nowhere/blue: No such file or directory (os error 2)"
+/// );
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'e>(&'e (dyn Error + 'static));

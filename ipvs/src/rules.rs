@@ -19,7 +19,10 @@ impl Table {
     /// let mut table = Table::new();
     /// table.apply(&Command::AddService(Service::new("tcp 192.0.2.1:80".parse()?)))?;
     /// let cause = table.explain(&Command::DeleteService("tcp 192.0.2.1:8080".parse()?)).unwrap();
-    /// assert_eq!(cause.to_string(), "there is no service tcp 192.0.2.1:8080, but tcp 192.0.2.1:80");
+    /// assert_eq!(
+    ///     cause.to_string(),
+    ///     "there is no service tcp 192.0.2.1:8080, but tcp 192.0.2.1:80"
+    /// );
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn explain(&self, command: &Command) -> Option<Cause> {

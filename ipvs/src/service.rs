@@ -57,7 +57,8 @@ impl FromStr for Family {
 
 /// A transport protocol, by its number in the IP header.
 ///
-/// IPVS balances TCP, UDP and SCTP; other numbers are carried, so that a table which has them can be read.
+/// IPVS balances TCP, UDP and SCTP; other numbers are carried, so that a table which has them can
+/// be read.
 ///
 /// Prints and parses as `tcp`, `udp`, `sctp` or a number; upper case parses, too.
 ///
@@ -118,9 +119,9 @@ impl FromStr for Protocol {
 
 /// The mark that a firewall rule puts on packets: 1 to 4,294,967,295.
 ///
-/// All 32 bits are compared (`skb->mark`), so a mark that shares the word with another use of marks never matches.
-/// Kernel: `IPVS_SVC_ATTR_FWMARK`. Mark 0 does not exist here; the kernel takes it for "no mark" and would
-/// make a TCP service of address 0.0.0.0.
+/// All 32 bits are compared (`skb->mark`), so a mark that shares the word with another use of marks
+/// never matches. Kernel: `IPVS_SVC_ATTR_FWMARK`. Mark 0 does not exist here; the kernel takes it
+/// for "no mark" and would make a TCP service of address 0.0.0.0.
 ///
 /// ```
 /// use ipvs::FirewallMark;
@@ -176,22 +177,27 @@ impl FromStr for FirewallMark {
 
 /// What makes a virtual service the one it is; everything else about it can be edited.
 ///
-/// Prints and parses as `tcp 192.0.2.1:80`, `udp [2001:db8::1]:53`, `mark 10` and `mark 10 ipv6`; with colons in place of
-/// spaces, as in `tcp:192.0.2.1:80` and `mark:10:ipv6`, it parses, too.
+/// Prints and parses as `tcp 192.0.2.1:80`, `udp [2001:db8::1]:53`, `mark 10` and `mark 10 ipv6`;
+/// with colons in place of spaces, as in `tcp:192.0.2.1:80` and `mark:10:ipv6`, it parses, too.
 ///
-/// There will be no other kind of key without a new major version: a program that does not know it could not tell
-/// services apart. So this is one of the few enums here that a `match` may cover whole.
+/// There will be no other kind of key without a new major version: a program that does not know it
+/// could not tell services apart. So this is one of the few enums here that a `match` may cover
+/// whole.
 ///
 /// ```
 /// use ipvs::{Family, FirewallMark, Protocol, ServiceKey};
 /// let web: ServiceKey = "tcp 192.0.2.1:80".parse()?;
-/// assert_eq!(web, ServiceKey::Address { protocol: Protocol::TCP, at: "192.0.2.1:80".parse().unwrap() });
+/// assert_eq!(
+///     web,
+///     ServiceKey::Address { protocol: Protocol::TCP, at: "192.0.2.1:80".parse().unwrap() }
+/// );
 /// let shop = ServiceKey::Mark { mark: FirewallMark::new(10)?, family: Family::V6 };
 /// assert_eq!(shop.to_string(), "mark 10 ipv6");
 /// # Ok::<(), ipvs::InvalidValue>(())
 /// ```
 ///
-/// Keys are compared and hashed as the kernel compares them: without flow label and zone of an IPv6 address.
+/// Keys are compared and hashed as the kernel compares them: without flow label and zone of an IPv6
+/// address.
 ///
 /// ```
 /// use std::net::SocketAddrV6;
@@ -206,8 +212,8 @@ pub enum ServiceKey {
     Address {
         /// The transport protocol.
         protocol: Protocol,
-        /// Virtual address and port. Port 0, with persistence, stands for all ports. The flow label and zone of an IPv6
-        /// address are not part of the kernel's table: they are not sent.
+        /// Virtual address and port. Port 0, with persistence, stands for all ports. The flow label
+        /// and zone of an IPv6 address are not part of the kernel's table: they are not sent.
         at: SocketAddr,
     },
     /// Packets that bear a firewall mark, of one address family; port and protocol don't matter.
@@ -256,7 +262,8 @@ impl Ord for ServiceKey {
     }
 }
 
-/// Tables look services up several times for each command, so a key is hashed as the one number that it mostly is.
+/// Tables look services up several times for each command, so a key is hashed as the one number
+/// that it mostly is.
 impl Hash for ServiceKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match *self {
@@ -362,10 +369,12 @@ impl FromStr for ServiceKey {
     }
 }
 
-/// How long the kernel remembers which destination a client was sent to: the persistence timeout, in seconds.
+/// How long the kernel remembers which destination a client was sent to: the persistence timeout,
+/// in seconds.
 ///
-/// All connections of one client (see [`Netmask`] for what counts as one) reach the same destination until this long
-/// after the last of them. Kernel: `IP_VS_SVC_F_PERSISTENT` and `IPVS_SVC_ATTR_TIMEOUT`.
+/// All connections of one client (see [`Netmask`] for what counts as one) reach the same
+/// destination until this long after the last of them. Kernel: `IP_VS_SVC_F_PERSISTENT` and
+/// `IPVS_SVC_ATTR_TIMEOUT`.
 ///
 /// ```
 /// use ipvs::Persistence;
@@ -377,8 +386,9 @@ impl FromStr for ServiceKey {
 pub struct Persistence(u32);
 
 impl Persistence {
-    /// The longest timeout that no kernel misunderstands: beyond it the kernel's count of clock ticks wraps around where
-    /// a second has 1,000 of them. (ipvsadm stops at 31 days, 2,678,400 s.)
+    /// The longest timeout that no kernel misunderstands: beyond it the kernel's count of clock
+    /// ticks wraps around where a second has 1,000 of them. (ipvsadm stops at 31 days, 2,678,400
+    /// s.)
     pub const MAX: u32 = u32::MAX / 1000;
 
     /// A timeout in seconds, from 1 to [`MAX`](Self::MAX).
@@ -441,7 +451,8 @@ impl Netmask {
     /// An IPv6 prefix length, 1 to 128.
     ///
     /// # Errors
-    /// [`InvalidValue`] outside of that range; the kernel refuses it with [`Errno::EINVAL`](crate::Errno::EINVAL).
+    /// [`InvalidValue`] outside of that range; the kernel refuses it with
+    /// [`Errno::EINVAL`](crate::Errno::EINVAL).
     pub fn v6(prefix: u32) -> Result<Self, InvalidValue> {
         if (1..=128).contains(&prefix) {
             Ok(Netmask(Mask::V6(prefix)))
@@ -521,8 +532,8 @@ impl FromStr for Netmask {
 bitflags::bitflags! {
     /// Options that the scheduler of a service gives a meaning to.
     ///
-    /// Flags of the service that this crate has no name for are kept here too, so that reading and writing back loses
-    /// nothing. Kernel: `IPVS_SVC_ATTR_FLAGS`.
+    /// Flags of the service that this crate has no name for are kept here too, so that reading and
+    /// writing back loses nothing. Kernel: `IPVS_SVC_ATTR_FLAGS`.
     ///
     /// ```
     /// use ipvs::SchedulerFlags;
@@ -555,7 +566,10 @@ bitflags::bitflags! {
 /// use ipvs::{Netmask, Service};
 /// let service = Service::new("tcp [2001:db8::1]:80".parse()?);
 /// let error = service.with_netmask(Netmask::v4([255, 255, 0, 0])).unwrap_err();
-/// assert_eq!(error.to_string(), "the netmask 255.255.0.0 is ipv4, the service tcp [2001:db8::1]:80 is ipv6");
+/// assert_eq!(
+///     error.to_string(),
+///     "the netmask 255.255.0.0 is ipv4, the service tcp [2001:db8::1]:80 is ipv6"
+/// );
 /// # Ok::<(), ipvs::InvalidValue>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -588,9 +602,11 @@ pub struct Service {
     pub scheduler: Scheduler,
     /// Options of the scheduler.
     pub scheduler_flags: SchedulerFlags,
-    /// Clients stay with their destination for this long; `None`: every connection is scheduled anew.
+    /// Clients stay with their destination for this long; `None`: every connection is scheduled
+    /// anew.
     pub persistence: Option<Persistence>,
-    /// What distinguishes clients instead of their address. Without persistence it is stored, but of no effect.
+    /// What distinguishes clients instead of their address. Without persistence it is stored, but
+    /// of no effect.
     pub engine: Option<PersistenceEngine>,
     /// UDP: schedule every packet by itself. Kernel: `IP_VS_SVC_F_ONEPACKET`.
     pub one_packet: bool,

@@ -1,4 +1,5 @@
-//! What is read through the older interface of the in-memory kernel, while it stands still and while it does not.
+//! What is read through the older interface of the in-memory kernel, while it stands still and
+//! while it does not.
 
 use std::cell::RefCell;
 
@@ -98,7 +99,8 @@ fn server(n: u8) -> Destination {
     Destination::new(format!("10.0.0.{n}:80").parse().unwrap())
 }
 
-/// A service with these destinations, of which the kernel is asked while this is done after the first questions of how many there are.
+/// A service with these destinations, of which the kernel is asked while this is done after the
+/// first questions of how many there are.
 fn destinations_while(
     servers: impl IntoIterator<Item = Destination>,
     changes: impl IntoIterator<Item = Command>,

@@ -1,4 +1,5 @@
-//! The state of a director as a value, and how commands change it. What is refused is in `rules.rs`.
+//! The state of a director as a value, and how commands change it. What is refused is in
+//! `rules.rs`.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{Hash, Hasher};
@@ -91,7 +92,8 @@ pub(crate) fn has_one_twice(services: &[ServiceState]) -> bool {
 ///
 /// A copy costs next to nothing: tables share what none of them has changed since.
 ///
-/// Entries are equal if they are configured alike; the order of destinations, their connections and statistics don't count.
+/// Entries are equal if they are configured alike; the order of destinations, their connections and
+/// statistics don't count.
 ///
 /// ```
 /// # fn count(entry: &ipvs::TableEntry) -> usize {
@@ -151,22 +153,27 @@ impl TableEntry {
 
 /// What a director holds: services with their destinations, timeouts, sync daemons.
 ///
-/// [`apply`](Self::apply) changes it as the kernel would, and refuses what the kernel would refuse, with the same error
-/// number. A fresh table is that of a network namespace nobody has touched: no services, default timeouts.
+/// [`apply`](Self::apply) changes it as the kernel would, and refuses what the kernel would refuse,
+/// with the same error number. A fresh table is that of a network namespace nobody has touched: no
+/// services, default timeouts.
 ///
-/// Where kernels differ it does as the newest, Linux 7.2, and a table that was read does as the version that it was read from;
-/// [`with_behaviors`](Self::with_behaviors) makes it another. [`Behaviors`] names the differences. The [`info`](Self::info) of a table
-/// that was not read is always that of Linux 6.
+/// Where kernels differ it does as the newest, Linux 7.2, and a table that was read does as the
+/// version that it was read from; [`with_behaviors`](Self::with_behaviors) makes it another.
+/// [`Behaviors`] names the differences. The [`info`](Self::info) of a table that was not read is
+/// always that of Linux 6.
 ///
 /// What depends on a particular machine is assumed: the only network interface is `lo`
-/// ([`with_interface`](Self::with_interface) and [`with_interfaces`](Self::with_interfaces) say what else), it can send to any group,
-/// and every unicast address can be reached. A table that was read from a kernel has any interface, and does not know what it carries:
-/// a backup daemon without [`max_len`](Daemon::max_len) then stays without.
+/// ([`with_interface`](Self::with_interface) and [`with_interfaces`](Self::with_interfaces) say
+/// what else), it can send to any group, and every unicast address can be reached. A table that was
+/// read from a kernel has any interface, and does not know what it carries: a backup daemon without
+/// [`max_len`](Daemon::max_len) then stays without.
 ///
-/// Of schedulers and persistence engines there are three kinds. Those of the Linux tree are there ([`with_module`](Self::with_module)
-/// and [`without_module`](Self::without_module) say what else). Of a table that was read, all others, and `twos`, which some
-/// distributions leave out, are known to be there if a service uses them; what the kernel answered when it was asked
-/// ([`Client::probe`](crate::Client::probe)) is there or is not; and what nobody has asked it for is not refused, but left to the kernel.
+/// Of schedulers and persistence engines there are three kinds. Those of the Linux tree are there
+/// ([`with_module`](Self::with_module) and [`without_module`](Self::without_module) say what else).
+/// Of a table that was read, all others, and `twos`, which some distributions leave out, are known
+/// to be there if a service uses them; what the kernel answered when it was asked
+/// ([`Client::probe`](crate::Client::probe)) is there or is not; and what nobody has asked it for
+/// is not refused, but left to the kernel.
 ///
 /// ```
 /// use ipvs::{Command, Errno, Service, Table};
@@ -177,8 +184,9 @@ impl TableEntry {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Tables are equal if services, destinations, timeouts and sync daemons are configured alike: then nothing is to be done to turn one into
-/// the other. Order, connections, statistics (read or not) and what is known of the kernel and its interfaces don't count.
+/// Tables are equal if services, destinations, timeouts and sync daemons are configured alike: then
+/// nothing is to be done to turn one into the other. Order, connections, statistics (read or not)
+/// and what is known of the kernel and its interfaces don't count.
 ///
 /// ```
 /// use ipvs::{Client, Table};
@@ -201,9 +209,11 @@ pub struct Table {
 /// The schedulers and persistence engines of a table's kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Modules {
-    /// What the kernel said, or shows by using it: there, or not there. Most tables need none of it.
+    /// What the kernel said, or shows by using it: there, or not there. Most tables need none of
+    /// it.
     known: BTreeMap<Module, bool>,
-    /// Is the kernel this table itself, which then has those of the Linux tree and no others? Else it has to be asked.
+    /// Is the kernel this table itself, which then has those of the Linux tree and no others? Else
+    /// it has to be asked.
     are_of_tree: bool,
 }
 
@@ -263,7 +273,8 @@ impl Table {
     /// let [eth0, eth1] = [InterfaceName::new("eth0")?, InterfaceName::new("eth1")?];
     /// let mut table = Table::new().with_interfaces([eth0]);
     /// table.apply(&Command::StartDaemon(Daemon::new(DaemonRole::Master, eth0)))?;
-    /// let refusal = table.apply(&Command::StartDaemon(Daemon::new(DaemonRole::Backup, eth1))).unwrap_err();
+    /// let refusal =
+    ///     table.apply(&Command::StartDaemon(Daemon::new(DaemonRole::Backup, eth1))).unwrap_err();
     /// assert_eq!(refusal.errno, Errno::ENODEV);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -279,7 +290,9 @@ impl Table {
     /// use ipvs::{Behaviors, Command, Destination, Service, Table};
     /// let key = "tcp 192.0.2.1:80".parse()?;
     /// let server = Destination::new("192.0.2.11:80".parse()?).with_upper_threshold(1 << 31);
-    /// for (behaviors, refused) in [(Behaviors::empty(), false), (Behaviors::SIGNED_UPPER_THRESHOLD, true)] {
+    /// for (behaviors, refused) in
+    ///     [(Behaviors::empty(), false), (Behaviors::SIGNED_UPPER_THRESHOLD, true)]
+    /// {
     ///     let mut table = Table::new().with_behaviors(behaviors);
     ///     table.apply(&Command::AddService(Service::new(key)))?;
     ///     assert_eq!(table.apply(&Command::AddDestination(key, server)).is_err(), refused);
@@ -311,7 +324,8 @@ impl Table {
     ///
     /// ```
     /// use ipvs::{Command, Scheduler, Service, Table};
-    /// let add = Command::AddService(Service::new("mark 1".parse()?).with_scheduler(Scheduler::TWOS));
+    /// let add =
+    ///     Command::AddService(Service::new("mark 1".parse()?).with_scheduler(Scheduler::TWOS));
     /// assert!(Table::new().without_module(Scheduler::TWOS).apply(&add).is_err());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -321,8 +335,9 @@ impl Table {
         self
     }
 
-    /// The same director on a kernel that nobody can ask: it may have any scheduler, persistence engine and network interface, and
-    /// accepts what some kernel accepts. For judging a desired state without a director.
+    /// The same director on a kernel that nobody can ask: it may have any scheduler, persistence
+    /// engine and network interface, and accepts what some kernel accepts. For judging a desired
+    /// state without a director.
     ///
     /// ```
     /// use ipvs::{Command, Scheduler, Service, Table};
@@ -395,7 +410,8 @@ impl Table {
         }
     }
 
-    /// Takes over a service of another table, with its destinations, as it is: nothing is checked. One of the same identity goes.
+    /// Takes over a service of another table, with its destinations, as it is: nothing is checked.
+    /// One of the same identity goes.
     ///
     /// ```
     /// use ipvs::{Command, Service, Table};
@@ -459,7 +475,8 @@ impl Table {
     /// Change it as the kernel would.
     ///
     /// # Errors
-    /// What the kernel would answer; the table is then unchanged. [`explain`](Self::explain) says why.
+    /// What the kernel would answer; the table is then unchanged. [`explain`](Self::explain) says
+    /// why.
     pub fn apply(&mut self, command: &Command) -> Result<(), Refusal> {
         let command = command.without_scope_ids();
         self.check(&command).map_err(|cause| Refusal { command: command.kind(), errno: cause.errno() })?;
@@ -596,7 +613,8 @@ fn with_defaults(daemon: &Daemon, mtu: Option<u32>) -> Daemon {
     }
 }
 
-/// What a message can be at most: as much as was asked for, within bounds, or as much as the interface carries.
+/// What a message can be at most: as much as was asked for, within bounds, or as much as the
+/// interface carries.
 fn max_len(daemon: &Daemon, group: IpAddr, mtu: Option<u32>) -> Option<u16> {
     /// Of Ethernet. A master takes it for every interface.
     const USUAL_MTU: u32 = 1500;

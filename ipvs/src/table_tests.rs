@@ -1,7 +1,7 @@
 //! What a director holds after a command. What it refuses: `rules_tests.rs`.
 //!
-//! That kernels then hold the same is shown by `tests/kernel/tests`: `client` reads back what was written, and `model.rs` compares
-//! a table with the kernel after each of many random commands.
+//! That kernels then hold the same is shown by `tests/kernel/tests`: `client` reads back what was
+//! written, and `model.rs` compares a table with the kernel after each of many random commands.
 
 use std::hash::BuildHasher;
 use std::net::{Ipv6Addr, SocketAddrV6};
@@ -250,7 +250,8 @@ fn a_service_that_is_taken_over_replaces_its_like() {
     assert!(table.services().eq(busy().services()));
 }
 
-/// Where nothing was changed there is nothing to compare: [`crate::change::plan`] does not look at it.
+/// Where nothing was changed there is nothing to compare: [`crate::change::plan`] does not look at
+/// it.
 #[test]
 fn copies_share_what_none_of_them_changed() {
     let table = busy();

@@ -33,7 +33,10 @@ const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 /// ```no_run
 /// use fwmark::{Iptables, Owner, parse};
 ///
-/// let rule = parse("iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10")?.rule;
+/// let rule = parse(
+///     "iptables -t mangle -A PREROUTING -d 192.0.2.1 -p tcp --dport 80 -j MARK --set-mark 10",
+/// )?
+/// .rule;
 /// let iptables = Iptables::open(Owner::default())?;
 /// iptables.apply(&[rule.clone()])?;
 /// assert_eq!(iptables.list()?, [rule]);

@@ -22,7 +22,8 @@ use crate::selector::Selector;
 /// :PREROUTING ACCEPT [0:0]
 /// :shop - [0:0]
 /// -A PREROUTING -i eth0 -j shop
-/// -A shop -d 192.0.2.1/32 -p tcp -m tcp --dport 80 -m limit --limit 1/sec -j MARK --set-xmark 0xa/0xffffffff
+/// -A shop -d 192.0.2.1/32 -p tcp -m tcp --dport 80 -m limit --limit 1/sec \
+/// -j MARK --set-xmark 0xa/0xffffffff
 /// COMMIT
 /// ";
 /// let foreign = foreign_rules_of_save(saved, Family::V4);

@@ -45,7 +45,8 @@ const ATTEMPTS: usize = 20;
 /// use fwmark::{FirewallMark, MarkGroup, MarkRule, Nftables, Owner, Protocol};
 ///
 /// let vip = "192.0.2.1".parse()?;
-/// let shop = MarkGroup::new(FirewallMark::new(10)?).with(vip, Protocol::Tcp, 80).with(vip, Protocol::Tcp, 443);
+/// let mut shop = MarkGroup::new(FirewallMark::new(10)?);
+/// shop = shop.with(vip, Protocol::Tcp, 80).with(vip, Protocol::Tcp, 443);
 /// let rules: Vec<MarkRule> = shop.rules().collect();
 ///
 /// let mut nftables = Nftables::open(Owner::default())?;

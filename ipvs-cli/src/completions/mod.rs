@@ -1,7 +1,7 @@
 //! Completions for shells: what may stand next on a command line.
 //!
-//! Written from the grammar of ipvsadm and the subcommands of clap. They offer the services, servers
-//! and interfaces of the director.
+//! Written from the grammar of ipvsadm and the subcommands of clap. They offer the services,
+//! servers and interfaces of the director.
 
 mod bash;
 mod fish;

@@ -13,7 +13,9 @@
 //!
 //! let text = b"-A -t 192.0.2.1:80 -s rr\n-a -t 192.0.2.1:80 -r 192.0.2.11 -m\n";
 //! let mut names = NoNames;
-//! let wanted = desired::read("shop.rules", text.to_vec(), &mut Parser::new(&mut names, Posix(false))).unwrap();
+//! let wanted =
+//!     desired::read("shop.rules", text.to_vec(), &mut Parser::new(&mut names, Posix(false)))
+//!         .unwrap();
 //! let table = wanted.state.table(&Table::new()).unwrap();
 //! assert_eq!(table.services().len(), 1);
 //! ```

@@ -1,8 +1,9 @@
 //! Entries for the kernel's connection table, by way of its backup sync daemon.
 //!
-//! The kernel takes no other orders for a single connection. The daemon runs only as long as it is needed: on the loopback, with a
-//! group, port and sync id of chance, so that nothing leaves this machine and no other daemon is fed. What ran before runs again
-//! afterwards; a note in the state directory sees to that if this program is killed.
+//! The kernel takes no other orders for a single connection. The daemon runs only as long as it is
+//! needed: on the loopback, with a group, port and sync id of chance, so that nothing leaves this
+//! machine and no other daemon is fed. What ran before runs again afterwards; a note in the state
+//! directory sees to that if this program is killed.
 
 use std::fmt;
 use std::fs;
@@ -63,7 +64,8 @@ impl From<Error> for InjectionError {
     }
 }
 
-/// A backup daemon of this program's own, and what is to be sent to it. Whoever has one holds the lock of the network namespace.
+/// A backup daemon of this program's own, and what is to be sent to it. Whoever has one holds the
+/// lock of the network namespace.
 ///
 /// When it is dropped, the daemons are as they were before.
 #[derive(Debug)]
@@ -177,8 +179,8 @@ impl Drop for Injector {
     }
 }
 
-/// A process that waits for the end of this one. If this one was killed, it makes the daemons as they were, in the same
-/// network namespace.
+/// A process that waits for the end of this one. If this one was killed, it makes the daemons as
+/// they were, in the same network namespace.
 #[derive(Debug)]
 struct Guard(Option<Child>);
 
@@ -187,7 +189,8 @@ impl Guard {
     fn start(directory: &Path, proc: &Path) -> Self {
         let mut command = Command::new(proc.join("self/exe"));
         command.arg0("ipvs-cli").arg("--state-dir").arg(directory).args(["conns", GUARD]);
-        // The end of its input is the end of this process. A key that interrupts this one is not for it.
+        // The end of its input is the end of this process. A key that interrupts this one is not
+        // for it.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         Guard(command.spawn().ok())
     }

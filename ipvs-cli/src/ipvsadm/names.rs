@@ -1,8 +1,8 @@
 //! Names of hosts and ports from the system. Only this module looks them up.
 //!
 //! The program is linked statically, so it cannot load the modules that `/etc/nsswitch.conf` names.
-//! It runs `getent`, which can, once for each key and with many keys at a time. Without `getent`, it
-//! reads `/etc/hosts` and `/etc/services` itself.
+//! It runs `getent`, which can, once for each key and with many keys at a time. Without `getent`,
+//! it reads `/etc/hosts` and `/etc/services` itself.
 
 mod files;
 mod getent;

@@ -31,8 +31,8 @@ pub fn is_page(content: &[u8]) -> bool {
 }
 
 /// All pages. `date` is such as `2026-11-30`, or empty; `command` is
-/// [`subcommands::command`](crate::subcommands::command); `of_package` adds sections of a package to
-/// ipvs-cli(8).
+/// [`subcommands::command`](crate::subcommands::command); `of_package` adds sections of a package
+/// to ipvs-cli(8).
 pub fn pages(date: &str, command: &Command, of_package: impl FnOnce(&mut Roff)) -> [Page; 4] {
     [ipvsadm::page(date), scripts::save(date), scripts::restore(date), ipvs_cli::page(date, command, of_package)]
 }

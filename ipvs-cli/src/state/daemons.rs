@@ -1,8 +1,9 @@
 //! Which sync daemon this program runs for a while, and which one ran before.
 //!
-//! The note is written before a daemon is stopped or started, and removed when all is as it was. So what ran before runs again after
-//! the program was killed: the next one that takes the lock reads it. It starts with the boot and the network namespace that it
-//! is of; with those of another it is void, as the daemons went with them.
+//! The note is written before a daemon is stopped or started, and removed when all is as it was. So
+//! what ran before runs again after the program was killed: the next one that takes the lock reads
+//! it. It starts with the boot and the network namespace that it is of; with those of another it is
+//! void, as the daemons went with them.
 
 use std::fmt::Write;
 use std::io;
@@ -83,7 +84,8 @@ fn first_line(directory: &Path) -> Result<String, FileError> {
     Ok(format!("daemons {}", state::epoch().map_err(failed)?))
 }
 
-/// A backup daemon as a line. An interface's name has neither blanks nor slashes; `-` is a value that the kernel chooses.
+/// A backup daemon as a line. An interface's name has neither blanks nor slashes; `-` is a value
+/// that the kernel chooses.
 struct Line(Daemon);
 
 impl std::fmt::Display for Line {

@@ -1,7 +1,7 @@
 //! The subcommands of `ipvs-cli`.
 //!
-//! Each has a folder, which imports no other one. `args`, `findings`, `live` and `servers` have what
-//! several need.
+//! Each has a folder, which imports no other one. `args`, `findings`, `live` and `servers` have
+//! what several need.
 
 mod apply;
 mod args;

@@ -64,8 +64,8 @@ pub(super) fn color_of_event(first: u8) -> Option<&'static [u8]> {
     }
 }
 
-/// Colours lines by their first character. The lines are escaped before they get here, so their text
-/// can't set a colour.
+/// Colours lines by their first character. The lines are escaped before they get here, so their
+/// text can't set a colour.
 pub(super) struct ColoredLines<'o> {
     out: &'o mut dyn Write,
     color: fn(u8) -> Option<&'static [u8]>,

@@ -1,4 +1,5 @@
-//! `conns --save`, `--load`, `--kill` and `--move-to` as far as they need no kernel. `tests/kernel/tests/operate/connections.rs` has the rest.
+//! `conns --save`, `--load`, `--kill` and `--move-to` as far as they need no kernel.
+//! `tests/kernel/tests/operate/connections.rs` has the rest.
 
 use crate::director::{Director, done};
 

@@ -13,7 +13,9 @@ use crate::service::ServiceKey;
 ///
 /// ```
 /// use ipvs::change::Progress;
-/// let show = |progress: Progress| println!("{}: {} of {}", progress.phase, progress.done, progress.total);
+/// let show = |progress: Progress| {
+///     println!("{}: {} of {}", progress.phase, progress.done, progress.total)
+/// };
 /// # let _ = show;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +158,9 @@ pub struct ChangeReport {
 /// A command of a [`Change`](crate::change::Change) whose effect stays after an undo.
 ///
 /// ```
-/// fn show(kept: &ipvs::change::Kept) -> String { format!("{} stays: {}", kept.command, kept.reason) }
+/// fn show(kept: &ipvs::change::Kept) -> String {
+///     format!("{} stays: {}", kept.command, kept.reason)
+/// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -170,7 +174,10 @@ pub struct Kept {
 /// Why the effect of a command stays after an undo.
 ///
 /// ```
-/// assert_eq!(ipvs::change::KeptReason::Changed.to_string(), "another writer has changed it since");
+/// assert_eq!(
+///     ipvs::change::KeptReason::Changed.to_string(),
+///     "another writer has changed it since"
+/// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -206,7 +213,9 @@ impl fmt::Display for KeptReason {
 /// A command that the kernel refused, and why.
 ///
 /// ```
-/// fn is_worth_a_try(refused: &ipvs::change::RefusedCommand) -> bool { refused.refusal.errno == ipvs::Errno::ENOMEM }
+/// fn is_worth_a_try(refused: &ipvs::change::RefusedCommand) -> bool {
+///     refused.refusal.errno == ipvs::Errno::ENOMEM
+/// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -234,7 +243,10 @@ impl fmt::Display for RefusedCommand {
 ///
 /// ```
 /// let error = ipvs::change::DeletionsError::TooMany { services: 4, destinations: 31, limit: 10 };
-/// assert_eq!(error.to_string(), "4 services and 31 destinations would be deleted, and at most 10 entries may be");
+/// assert_eq!(
+///     error.to_string(),
+///     "4 services and 31 destinations would be deleted, and at most 10 entries may be"
+/// );
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

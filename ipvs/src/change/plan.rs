@@ -243,7 +243,10 @@ impl Planner {
     /// Sync daemons that are not desired stay.
     ///
     /// ```
-    /// use ipvs::{Command, Destination, Service, Table, change::{EntryKey, Planner}};
+    /// use ipvs::{
+    ///     Command, Destination, Service, Table,
+    ///     change::{EntryKey, Planner},
+    /// };
     /// let (key, mine) = ("mark 1".parse()?, "192.0.2.11:0".parse()?);
     /// let mut current = Table::new();
     /// current.apply(&Command::AddService(Service::new(key)))?;
@@ -251,7 +254,11 @@ impl Planner {
     /// current.apply(&Command::AddDestination(key, Destination::new("192.0.2.12:0".parse()?)))?;
     /// let made = [EntryKey::service(key), EntryKey::destination(key, mine)];
     /// let plan = Planner::new().only_these_deletions(made).plan(&current, &Table::new());
-    /// assert_eq!(plan.commands(), [Command::DeleteDestination(key, mine)], "192.0.2.12 is another program's");
+    /// assert_eq!(
+    ///     plan.commands(),
+    ///     [Command::DeleteDestination(key, mine)],
+    ///     "192.0.2.12 is another program's"
+    /// );
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
@@ -273,15 +280,21 @@ impl Planner {
     /// are not limited, so that they show what is wanted.
     ///
     /// ```
-    /// use ipvs::{Client, Command, Service, Table, change::{DeletionsError, Planner, ReconcileError, StopReason}};
+    /// use ipvs::{
+    ///     Client, Command, Service, Table,
+    ///     change::{DeletionsError, Planner, ReconcileError, StopReason},
+    /// };
     /// let mut director = Client::fake(Table::new());
     /// for key in ["mark 1", "mark 2"] {
     ///     director.add_service(&Service::new(key.parse()?))?;
     /// }
     /// let planner = Planner::new().max_deletions(1);
-    /// let Err(ReconcileError::Change(error)) = director.reconcile(&Table::new(), &planner) else { panic!("it is limited") };
-    /// let StopReason::Deletions(DeletionsError::TooMany { services, limit, .. }) = error.reason else { panic!("{error}") };
-    /// assert_eq!((services, limit, director.services()?.len()), (2, 1, 2));
+    /// let Err(ReconcileError::Change(error)) = director.reconcile(&Table::new(), &planner) else {
+    ///     panic!("it is limited")
+    /// };
+    /// let StopReason::Deletions(stopped) = error.reason else { panic!("{error}") };
+    /// assert_eq!(stopped, DeletionsError::TooMany { services: 2, destinations: 0, limit: 1 });
+    /// assert_eq!(director.services()?.len(), 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
@@ -298,14 +311,20 @@ impl Planner {
     /// not concerned.
     ///
     /// ```
-    /// use ipvs::{Client, Service, Table, change::{DeletionsError, Planner, ReconcileError, StopReason}};
+    /// use ipvs::{
+    ///     Client, Service, Table,
+    ///     change::{DeletionsError, Planner, ReconcileError, StopReason},
+    /// };
     /// let (agreed, other) = ("mark 1".parse()?, "mark 2".parse()?);
     /// let mut director = Client::fake(Table::new());
     /// director.add_service(&Service::new(agreed))?;
     /// let planner = Planner::new().approved_deletions([agreed]);
     /// director.add_service(&Service::new(other))?; // another program, after the approval
-    /// let Err(ReconcileError::Change(error)) = director.reconcile(&Table::new(), &planner) else { panic!("it is limited") };
-    /// assert!(matches!(error.reason, StopReason::Deletions(DeletionsError::NotApproved(key)) if key == other));
+    /// let Err(ReconcileError::Change(error)) = director.reconcile(&Table::new(), &planner) else {
+    ///     panic!("it is limited")
+    /// };
+    /// let StopReason::Deletions(stopped) = error.reason else { panic!("{error}") };
+    /// assert_eq!(stopped, DeletionsError::NotApproved(other));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]

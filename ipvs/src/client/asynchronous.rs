@@ -29,20 +29,23 @@ use crate::table::{DestinationState, ServiceState, Table};
 use crate::timeouts::Timeouts;
 use crate::wire::Detail;
 
-/// [`Client`](crate::Client) for programs on [tokio](https://docs.rs/tokio): the same verbs, as futures. Needs the feature `tokio`.
+/// [`Client`](crate::Client) for programs on [tokio](https://docs.rs/tokio): the same verbs, as
+/// futures. Needs the feature `tokio`.
 ///
-/// **It yields** before each datagram that it receives and for each service that it reads, and while it plans: other tasks
-/// run meanwhile, and a timeout around a call fires. Between two yields are at most some 3 million instructions, at 10,000
-/// services with 5 destinations and at one service with 10,000.
+/// **It yields** before each datagram that it receives and for each service that it reads, and
+/// while it plans: other tasks run meanwhile, and a timeout around a call fires. Between two yields
+/// are at most some 3 million instructions, at 10,000 services with 5 destinations and at one
+/// service with 10,000.
 ///
-/// **Where it waits, and where the kernel keeps it.** The kernel carries requests out while they are sent, on the thread that
-/// sends them: some microseconds for a change, milliseconds for a window of many with large tables, 20 to 45 ms where it
-/// looks for the module of a scheduler. What is read without statistics is read likewise. Only replies are waited for. Where
-/// that is too long for a thread that others share, use `tokio::task::spawn_blocking` with a blocking client.
+/// **Where it waits, and where the kernel keeps it.** The kernel carries requests out while they
+/// are sent, on the thread that sends them: some microseconds for a change, milliseconds for a
+/// window of many with large tables, 20 to 45 ms where it looks for the module of a scheduler. What
+/// is read without statistics is read likewise. Only replies are waited for. Where that is too long
+/// for a thread that others share, use `tokio::task::spawn_blocking` with a blocking client.
 ///
-/// **Futures may be dropped**, by `tokio::select!` or a timeout: the client can be used on, and no late answer is taken for
-/// another's. A change whose future was dropped may have been carried out or not, as one whose connection broke; read the
-/// table to know.
+/// **Futures may be dropped**, by `tokio::select!` or a timeout: the client can be used on, and no
+/// late answer is taken for another's. A change whose future was dropped may have been carried out
+/// or not, as one whose connection broke; read the table to know.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -74,7 +77,8 @@ impl Waiting {
     fn over(link: Link, deadline: Duration) -> Result<Self, Error> {
         // What registers a socket elsewhere panics.
         Handle::try_current().map_err(|_| Error::NoRuntime)?;
-        // What was wrong with it does not concern owned files, and its successor can't be called without unsafe code.
+        // What was wrong with it does not concern owned files, and its successor can't be called
+        // without unsafe code.
         #[allow(deprecated)]
         let readiness = link.readiness()?.map(AsyncFd::new).transpose()?;
         Ok(Waiting { link, deadline, readiness })
@@ -133,13 +137,15 @@ impl Pace for Waiting {
 }
 
 impl ClientBuilder {
-    /// As [`connect`](Self::connect), for an [`AsyncClient`]. Needs the feature `tokio`, and a runtime with time and I/O enabled.
+    /// As [`connect`](Self::connect), for an [`AsyncClient`]. Needs the feature `tokio`, and a
+    /// runtime with time and I/O enabled.
     ///
-    /// The socket is opened by this call, not when the future is polled: so it is in the network namespace of the thread that
-    /// calls.
+    /// The socket is opened by this call, not when the future is polled: so it is in the network
+    /// namespace of the thread that calls.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect), and [`Error::NoRuntime`] if the future is polled outside of a runtime.
+    /// As [`connect`](Self::connect), and [`Error::NoRuntime`] if the future is polled outside of a
+    /// runtime.
     ///
     /// # Panics
     /// As all of tokio, if the runtime was built without time or I/O.
@@ -150,7 +156,8 @@ impl ClientBuilder {
 }
 
 impl AsyncClient {
-    /// As [`Client::connect`](crate::Client::connect): the socket is opened by this call, before the future is polled.
+    /// As [`Client::connect`](crate::Client::connect): the socket is opened by this call, before
+    /// the future is polled.
     ///
     /// # Errors
     /// As [`ClientBuilder::connect_async`].
@@ -190,13 +197,14 @@ impl AsyncClient {
         self.session.transport.link.socket()
     }
 
-    /// As [`Client::fake`](crate::Client::fake): a client of an in-memory kernel that holds this table.
+    /// As [`Client::fake`](crate::Client::fake): a client of an in-memory kernel that holds this
+    /// table.
     pub fn fake(table: Table) -> Self {
         Self::in_memory(Client::fake(table))
     }
 
-    /// As [`Client::dry_run`](crate::Client::dry_run). What the table does not tell is asked while a command is sent, and waited for
-    /// by its thread.
+    /// As [`Client::dry_run`](crate::Client::dry_run). What the table does not tell is asked while
+    /// a command is sent, and waited for by its thread.
     pub fn dry_run(self, table: Table) -> Self {
         let session = self.session.over_transport(|Waiting { link, deadline, .. }| Blocking { link, deadline });
         Self::in_memory(Client { session }.dry_run(table))
@@ -234,8 +242,8 @@ impl AsyncClient {
         AsyncPipeline { client: self }
     }
 
-    /// As [`Client::reconcile`](crate::Client::reconcile). A future that is dropped leaves the director between two states;
-    /// reconcile again.
+    /// As [`Client::reconcile`](crate::Client::reconcile). A future that is dropped leaves the
+    /// director between two states; reconcile again.
     ///
     /// # Errors
     /// As there.
@@ -303,7 +311,8 @@ impl AsyncClient {
         self.session.destinations(key, Detail::Statistics).await
     }
 
-    /// As [`Client::destinations_without_statistics`](crate::Client::destinations_without_statistics).
+    /// As
+    /// [`Client::destinations_without_statistics`](crate::Client::destinations_without_statistics).
     ///
     /// # Errors
     /// As there.
@@ -374,8 +383,9 @@ impl AsyncClient {
 
 /// [`Pipeline`](crate::Pipeline) of an [`AsyncClient`].
 ///
-/// Commands whose [`push`](Self::push) or [`flush`](Self::flush) was dropped while they were under way may have been carried out;
-/// their outcomes are not told any more, and they are not sent again.
+/// Commands whose [`push`](Self::push) or [`flush`](Self::flush) was dropped while they were under
+/// way may have been carried out; their outcomes are not told any more, and they are not sent
+/// again.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {

@@ -14,9 +14,9 @@ use crate::table::{DestinationState, Table};
 
 /// An in-memory kernel for tests: it fails, refuses and has connections on demand.
 ///
-/// [`Client::fake`] is enough where all goes well. This is the same kernel, seen from the other side: programs under test get
-/// its [`client`](Self::client), and the test looks at its [`table`](Self::table) and makes it misbehave. Clones are the same
-/// kernel.
+/// [`Client::fake`] is enough where all goes well. This is the same kernel, seen from the other
+/// side: programs under test get its [`client`](Self::client), and the test looks at its
+/// [`table`](Self::table) and makes it misbehave. Clones are the same kernel.
 ///
 /// ```
 /// use ipvs::{Errno, FakeKernel, Service, Table};
@@ -45,7 +45,10 @@ use crate::table::{DestinationState, Table};
 /// kernel.set_state(&web, &state)?;
 ///
 /// let mut drain = Drain::new(web, server);
-/// let DrainStep::Quiesce { command, .. } = drain.next(director.destinations(&web)?.first()) else { panic!() };
+/// let DrainStep::Quiesce { command, .. } = drain.next(director.destinations(&web)?.first())
+/// else {
+///     panic!()
+/// };
 /// director.execute(&command)?;
 /// assert!(matches!(drain.next(director.destinations(&web)?.first()), DrainStep::Wait(_)));
 /// state.active_connections = 0;
@@ -75,7 +78,8 @@ impl FakeKernel {
     /// A client of it.
     ///
     /// # Panics
-    /// If faults of [`fail_calls`](Self::fail_calls) keep it from connecting: ask for them afterwards.
+    /// If faults of [`fail_calls`](Self::fail_calls) keep it from connecting: ask for them
+    /// afterwards.
     pub fn client(&self) -> Client {
         let link = Link::Fake(Box::new(self.socket.another()));
         Client::over(link, DEADLINE).expect("no fault was asked for")
@@ -95,22 +99,23 @@ impl FakeKernel {
         self.socket.world().table.clone()
     }
 
-    /// Refuses one of the changes to come, with this error number, whatever the table says: 1 is the next change.
+    /// Refuses one of the changes to come, with this error number, whatever the table says: 1 is
+    /// the next change.
     pub fn refuse(&self, nth: usize, errno: Errno) {
         let mut world = self.socket.world();
         let at = world.changes + nth;
         world.refusals.insert(at, errno);
     }
 
-    /// Without privileges, all requests are refused with `EPERM`, as for a program without `CAP_NET_ADMIN`. By default it has
-    /// them.
+    /// Without privileges, all requests are refused with `EPERM`, as for a program without
+    /// `CAP_NET_ADMIN`. By default it has them.
     pub fn set_privileged(&self, is_privileged: bool) {
         self.socket.world().is_unprivileged = !is_privileged;
     }
 
-    /// What goes wrong with the calls to come, on the sockets of all clients that this kernel made: each item is about one call
-    /// that sends a datagram or receives one. Mostly one request is one call to send and one to receive. Faults that were not
-    /// used yet are replaced.
+    /// What goes wrong with the calls to come, on the sockets of all clients that this kernel made:
+    /// each item is about one call that sends a datagram or receives one. Mostly one request is one
+    /// call to send and one to receive. Faults that were not used yet are replaced.
     pub fn fail_calls(&self, faults: impl IntoIterator<Item = Option<Fault>>) {
         self.socket.set_faults(faults);
     }
@@ -118,7 +123,8 @@ impl FakeKernel {
     /// Gives a destination the connections and statistics of `state`. Its configuration stays.
     ///
     /// # Errors
-    /// As of the kernel: [`Errno::ESRCH`] without the service, [`Errno::ENOENT`] without the destination.
+    /// As of the kernel: [`Errno::ESRCH`] without the service, [`Errno::ENOENT`] without the
+    /// destination.
     pub fn set_state(&self, key: &ServiceKey, state: &DestinationState) -> Result<(), Refusal> {
         let set = self.socket.world().table.set_state(key, state);
         set.map_err(|errno| Refusal::new(CommandKind::EditDestination, errno))

@@ -1,6 +1,7 @@
 //! Clients: [`Client`], which keeps its thread waiting, and `AsyncClient`, which does not.
 //!
-//! One file per group of verbs. What both do is in `session/`, how they wait in `session/transport.rs`.
+//! One file per group of verbs. What both do is in `session/`, how they wait in
+//! `session/transport.rs`.
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
@@ -40,13 +41,14 @@ use crate::wire::Detail;
 
 /// Carries commands to a kernel, and brings its table back.
 ///
-/// A client keeps one socket for its life. That is in the network namespace of the thread that connects, or in
-/// [another](ClientBuilder::namespace), for good: the client may be moved to any thread. It keeps the [namespace](Self::namespace)
-/// alive. Changing and reading alike need `CAP_NET_ADMIN` in the initial user namespace; [`sockopt::Table`](crate::sockopt::Table)
-/// reads a director of IPv4 for root of another.
+/// A client keeps one socket for its life. That is in the network namespace of the thread that
+/// connects, or in [another](ClientBuilder::namespace), for good: the client may be moved to any
+/// thread. It keeps the [namespace](Self::namespace) alive. Changing and reading alike need
+/// `CAP_NET_ADMIN` in the initial user namespace; [`sockopt::Table`](crate::sockopt::Table) reads a
+/// director of IPv4 for root of another.
 ///
-/// [`Client::fake`] is the same client over an in-memory kernel: for tests of programs that use this crate, and for trying
-/// changes out before making them.
+/// [`Client::fake`] is the same client over an in-memory kernel: for tests of programs that use
+/// this crate, and for trying changes out before making them.
 ///
 /// ```no_run
 /// use ipvs::{Client, Destination, Forwarding, Scheduler, Service};
@@ -89,8 +91,8 @@ impl Client {
 
     /// A client of an in-memory kernel that holds this table.
     ///
-    /// Only the far end of the socket is replaced: requests and replies are encoded and decoded as for the real kernel.
-    /// [`FakeKernel`] is one that fails on demand, too.
+    /// Only the far end of the socket is replaced: requests and replies are encoded and decoded as
+    /// for the real kernel. [`FakeKernel`] is one that fails on demand, too.
     ///
     /// ```
     /// use ipvs::{Client, Service, Table};
@@ -103,10 +105,11 @@ impl Client {
         FakeKernel::new(table).client()
     }
 
-    /// A client of an in-memory kernel that holds this table, mostly the one that was just read: to try changes out before they are made.
+    /// A client of an in-memory kernel that holds this table, mostly the one that was just read: to
+    /// try changes out before they are made.
     ///
-    /// Unlike that of [`fake`](Self::fake), it asks the kernel of this client for what a table does not tell:
-    /// [`probe`](Self::probe).
+    /// Unlike that of [`fake`](Self::fake), it asks the kernel of this client for what a table does
+    /// not tell: [`probe`](Self::probe).
     ///
     /// ```
     /// use ipvs::{Client, Scheduler, Service, Table};
@@ -115,7 +118,8 @@ impl Client {
     /// let table = director.table()?;
     /// let mut rehearsal = director.try_clone()?.dry_run(table);
     /// rehearsal.add_service(&Service::new("mark 1".parse()?).with_scheduler(fastest))?;
-    /// assert!(rehearsal.add_service(&Service::new("mark 2".parse()?).with_scheduler(Scheduler::new("other")?)).is_err());
+    /// let other = Service::new("mark 2".parse()?).with_scheduler(Scheduler::new("other")?);
+    /// assert!(rehearsal.add_service(&other).is_err());
     /// assert_eq!(director.services()?.len(), 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -129,8 +133,9 @@ impl Client {
         Self::over(link, DEADLINE).expect("the in-memory kernel has the family")
     }
 
-    /// A second client of the same director, with a socket of its own: for another thread, or in tests of programs beside
-    /// other writers. It is in the network namespace of the first, whichever thread calls this.
+    /// A second client of the same director, with a socket of its own: for another thread, or in
+    /// tests of programs beside other writers. It is in the network namespace of the first,
+    /// whichever thread calls this.
     ///
     /// ```
     /// use ipvs::{Client, Service, Table};
@@ -142,15 +147,17 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Io`] if there is no socket to be had. If this thread is in another network namespace, or the kernel does not say
-    /// whether it is (before Linux 5.14, without `CAP_NET_ADMIN`), [`Error::Namespace`] where that of the client can't be entered.
+    /// [`Error::Io`] if there is no socket to be had. If this thread is in another network
+    /// namespace, or the kernel does not say whether it is (before Linux 5.14, without
+    /// `CAP_NET_ADMIN`), [`Error::Namespace`] where that of the client can't be entered.
     pub fn try_clone(&self) -> Result<Self, Error> {
         let Blocking { link, deadline } = &self.session.transport;
         let transport = Blocking { link: link.another(*deadline)?, deadline: *deadline };
         Ok(Client { session: self.session.beside(transport) })
     }
 
-    /// The network namespace whose director this is, to read there what is not asked through a client.
+    /// The network namespace whose director this is, to read there what is not asked through a
+    /// client.
     ///
     /// ```no_run
     /// use ipvs::{Client, proc::Connections};
@@ -165,10 +172,12 @@ impl Client {
         self.session.transport.link.namespace()
     }
 
-    /// The client's netlink socket, to set or read options of it, such as `SO_RCVBUF`; a [`fake`](Self::fake) has none.
+    /// The client's netlink socket, to set or read options of it, such as `SO_RCVBUF`; a
+    /// [`fake`](Self::fake) has none.
     ///
-    /// Don't send or receive on it: the client would take what is yours for a reply, or miss one. To poll it is of no use, either:
-    /// between two calls of the client nothing waits there, and a client gets no notifications.
+    /// Don't send or receive on it: the client would take what is yours for a reply, or miss one.
+    /// To poll it is of no use, either: between two calls of the client nothing waits there, and a
+    /// client gets no notifications.
     ///
     /// ```
     /// use ipvs::{Client, Table};
@@ -184,12 +193,14 @@ impl Client {
     /// Carries one command out.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the kernel refused it, and then nothing was changed; see [`Error`] for the rest.
+    /// [`Error::Refused`] if the kernel refused it, and then nothing was changed; see [`Error`] for
+    /// the rest.
     pub fn execute(&mut self, command: &Command) -> Result<(), Error> {
         block_on_ready(self.session.execute(command))
     }
 
-    /// Carries many commands out, many in one system call, and returns the outcome of each in their order.
+    /// Carries many commands out, many in one system call, and returns the outcome of each in their
+    /// order.
     ///
     /// A command that is refused does not stop those after it.
     ///
@@ -202,8 +213,8 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`Error::OutcomeUnknown`] has the outcomes of the commands that were answered before the exchange failed. With any other error
-    /// nothing was changed.
+    /// [`Error::OutcomeUnknown`] has the outcomes of the commands that were answered before the
+    /// exchange failed. With any other error nothing was changed.
     pub fn execute_all<'c>(&mut self, commands: impl IntoIterator<Item = &'c Command>) -> Result<Vec<Outcome>, Error> {
         block_on_ready(self.session.execute_all(commands))
     }
@@ -219,9 +230,10 @@ impl Client {
 impl Client {
     /// All services, in the kernel's order, which means nothing.
     ///
-    /// This is one dump, which the kernel does not lock against changes: a service added or removed meanwhile may make
-    /// another appear twice or not at all, and nothing tells. So does Linux 7.2 when it rehashes its table, which it does some
-    /// time after services were added; a dump that shows it is made again.
+    /// This is one dump, which the kernel does not lock against changes: a service added or removed
+    /// meanwhile may make another appear twice or not at all, and nothing tells. So does Linux 7.2
+    /// when it rehashes its table, which it does some time after services were added; a dump that
+    /// shows it is made again.
     ///
     /// # Errors
     /// [`Error::Unstable`] if that never helped; see [`Error`] for the rest.
@@ -229,7 +241,8 @@ impl Client {
         block_on_ready(self.session.services(Detail::Statistics))
     }
 
-    /// As [`services`](Self::services), but without [`Statistics`](crate::Statistics), which takes less work.
+    /// As [`services`](Self::services), but without [`Statistics`](crate::Statistics), which takes
+    /// less work.
     ///
     /// # Errors
     /// As [`services`](Self::services).
@@ -240,7 +253,8 @@ impl Client {
     /// One service.
     ///
     /// # Errors
-    /// [`Error::Refused`] with [`Errno::ESRCH`](crate::Errno::ESRCH) if there is none; see [`Error`] for the rest.
+    /// [`Error::Refused`] with [`Errno::ESRCH`](crate::Errno::ESRCH) if there is none; see
+    /// [`Error`] for the rest.
     pub fn service(&mut self, key: &ServiceKey) -> Result<ServiceState, Error> {
         block_on_ready(self.session.service(key))
     }
@@ -255,8 +269,9 @@ impl Client {
 
     /// As [`destinations`](Self::destinations), but without [`Statistics`](crate::Statistics).
     ///
-    /// That is read in a tenth of the time where the kernel's older interface, `getsockopt`, can tell it: for a service of IPv4
-    /// without tunnels, on Linux 5.14 or newer. For all others it is asked as ever.
+    /// That is read in a tenth of the time where the kernel's older interface, `getsockopt`, can
+    /// tell it: for a service of IPv4 without tunnels, on Linux 5.14 or newer. For all others it is
+    /// asked as ever.
     ///
     /// # Errors
     /// See [`Error`].
@@ -290,7 +305,8 @@ impl Client {
 
     /// Everything that the director holds.
     ///
-    /// It is read in several requests, so it is not a snapshot if somebody else makes changes meanwhile.
+    /// It is read in several requests, so it is not a snapshot if somebody else makes changes
+    /// meanwhile.
     ///
     /// # Errors
     /// See [`Error`].
@@ -298,8 +314,8 @@ impl Client {
         block_on_ready(self.session.table(Detail::Statistics))
     }
 
-    /// As [`table`](Self::table), but without [`Statistics`](crate::Statistics): it takes less work, and is enough to
-    /// [`plan`](crate::change::plan()) a change.
+    /// As [`table`](Self::table), but without [`Statistics`](crate::Statistics): it takes less
+    /// work, and is enough to [`plan`](crate::change::plan()) a change.
     ///
     /// ```
     /// use ipvs::{Client, Table};

@@ -66,10 +66,18 @@ impl Client {
     /// use ipvs::{Client, Command, Scheduler, Service, Table};
     /// let mut director = Client::fake(Table::new());
     /// let mut table = director.table()?;
-    /// let add = Command::AddService(Service::new("mark 1".parse()?).with_scheduler(Scheduler::new("unheard-of")?));
+    /// let add = Command::AddService(
+    ///     Service::new("mark 1".parse()?).with_scheduler(Scheduler::new("unheard-of")?),
+    /// );
     /// assert_eq!(table.explain(&add), None, "nobody has asked the kernel");
     /// director.probe(&mut table, [&add])?;
-    /// assert!(table.explain(&add).unwrap().to_string().starts_with("the kernel says that it has no scheduler unheard-of"));
+    /// assert!(
+    ///     table
+    ///         .explain(&add)
+    ///         .unwrap()
+    ///         .to_string()
+    ///         .starts_with("the kernel says that it has no scheduler unheard-of")
+    /// );
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

@@ -1,11 +1,12 @@
 //! Desired states: files that say what a director is to hold. Feature `desired`.
 //!
-//! A desired state is TOML or, if its first character is `{`, JSON, both with the same keys. [`read`]
-//! makes a [`Desired`] of it, [`write_json`] and [`write_toml`] write a [`Table`] as one.
+//! A desired state is TOML or, if its first character is `{`, JSON, both with the same keys.
+//! [`read`] makes a [`Desired`] of it, [`write_json`] and [`write_toml`] write a [`Table`] as one.
 //! `docs/desired-state.md` lists the keys, `docs/schema/desired-state-1.json` is the JSON Schema.
 //!
-//! A file is about those parts of a director that it names ([`Scope`]): all services if it has the key
-//! `services`, both sync daemons if it has `daemons`, each timeout that it has. The rest stays as it is.
+//! A file is about those parts of a director that it names ([`Scope`]): all services if it has the
+//! key `services`, both sync daemons if it has `daemons`, each timeout that it has. The rest stays
+//! as it is.
 //!
 //! ```
 //! use ipvs::desired::{self, Source};
@@ -34,14 +35,15 @@
 //! # What is an error
 //!
 //! Unknown keys, a key twice, values out of range, services or destinations that are there twice:
-//! [`Problems`] has them all, the first fifty at least, each with its line and column. What a kernel
-//! accepts, but has no effect, is a warning.
+//! [`Problems`] has them all, the first fifty at least, each with its line and column. What a
+//! kernel accepts, but has no effect, is a warning.
 //!
 //! # Versions
 //!
-//! `version` is 1. It changes when a file would mean something else, or nothing any more. Keys may be
-//! added in the same version. A reader refuses a key that it doesn't know, because to skip it could
-//! change a director into what nobody wants; so a file with a new key needs a program that knows it.
+//! `version` is 1. It changes when a file would mean something else, or nothing any more. Keys may
+//! be added in the same version. A reader refuses a key that it doesn't know, because to skip it
+//! could change a director into what nobody wants; so a file with a new key needs a program that
+//! knows it.
 
 mod json;
 mod packets;
@@ -99,14 +101,14 @@ pub struct Located {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Desired {
-    /// Carried out in order on a director that [`Scope::cleared`] has cleared, they make the desired
-    /// table, but for [`same`](Self::same).
+    /// Carried out in order on a director that [`Scope::cleared`] has cleared, they make the
+    /// desired table, but for [`same`](Self::same).
     pub commands: Vec<Located>,
-    /// Services that are to stay as the director has them, with their statistics. No command is about
-    /// them. [`read`] finds none: this is for readers that compare a file with a director.
+    /// Services that are to stay as the director has them, with their statistics. No command is
+    /// about them. [`read`] finds none: this is for readers that compare a file with a director.
     pub same: Vec<TableEntry>,
-    /// Which packets get the marks of services, as far as the file says it. This crate sets no firewall
-    /// rules: it only reads and writes them.
+    /// Which packets get the marks of services, as far as the file says it. This crate sets no
+    /// firewall rules: it only reads and writes them.
     pub groups: Vec<Group>,
     /// The parts of the director that the file is about.
     pub scope: Scope,
@@ -145,7 +147,8 @@ impl Desired {
         problems.or(table)
     }
 
-    /// A planner for what the file is about: it leaves everything else as it is, even if others change it meanwhile.
+    /// A planner for what the file is about: it leaves everything else as it is, even if others
+    /// change it meanwhile.
     ///
     /// ```
     /// use ipvs::desired::{self, Source};
@@ -155,7 +158,10 @@ impl Desired {
     /// let table = desired.table(&director.table()?)?;
     /// director.set_timeouts(Timeouts::new().with_tcp(1000))?; // another program
     /// director.reconcile(&table, &desired.planner())?;
-    /// assert_eq!(director.timeouts()?, Timeouts::new().with_tcp(1000).with_tcp_fin(120).with_udp(60));
+    /// assert_eq!(
+    ///     director.timeouts()?,
+    ///     Timeouts::new().with_tcp(1000).with_tcp_fin(120).with_udp(60)
+    /// );
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn planner(&self) -> Planner {
@@ -173,8 +179,8 @@ impl Desired {
     }
 }
 
-/// Does the command start the sync daemon that runs on the director? Nothing is started then, so the
-/// interface may be down or gone by now. Adds the daemon to the table.
+/// Does the command start the sync daemon that runs on the director? Nothing is started then, so
+/// the interface may be down or gone by now. Adds the daemon to the table.
 fn keeps_daemon(table: &mut Table, command: &Command, director: &Table) -> bool {
     let Command::StartDaemon(daemon) = command else { return false };
     let mut with_interface = table.clone().with_interface(daemon.interface);

@@ -197,7 +197,8 @@ impl std::error::Error for Problem {}
 ///
 /// ```
 /// use ipvs::desired::{self, Source};
-/// let problems = desired::read(&Source::new("a.toml", "version = 1\n[timeouts]\ntcp = -1")).unwrap_err();
+/// let problems =
+///     desired::read(&Source::new("a.toml", "version = 1\n[timeouts]\ntcp = -1")).unwrap_err();
 /// for problem in &problems {
 ///     eprintln!("{problem}");
 /// }

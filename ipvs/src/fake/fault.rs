@@ -2,10 +2,12 @@
 
 use crate::errno::Errno;
 
-/// What goes wrong with one call on the socket of a fake: see [`FakeKernel::fail_calls`](crate::FakeKernel::fail_calls).
+/// What goes wrong with one call on the socket of a fake: see
+/// [`FakeKernel::fail_calls`](crate::FakeKernel::fail_calls).
 ///
-/// These are the faults that netlink sockets have. They keep the order of replies, and report a loss once; then they drop
-/// all further replies until those that wait were received. Only [`Vanished`](Self::Vanished) is worse than any netlink.
+/// These are the faults that netlink sockets have. They keep the order of replies, and report a
+/// loss once; then they drop all further replies until those that wait were received. Only
+/// [`Vanished`](Self::Vanished) is worse than any netlink.
 ///
 /// ```
 /// use ipvs::{Client, Error, FakeKernel, Fault, Service, Table};

@@ -23,7 +23,8 @@ const LEAST: Buffers = Buffers { send: 4608, receive: 2304 };
 #[derive(Debug)]
 pub(crate) struct Sockets {
     netlink: Socket,
-    /// The socket of dumps in other datagrams than long ones, if such were needed, and which those are.
+    /// The socket of dumps in other datagrams than long ones, if such were needed, and which those
+    /// are.
     other: Option<(Datagrams, Socket)>,
     datagrams: Datagrams,
     older: Older,
@@ -46,7 +47,8 @@ impl Sockets {
     pub(super) fn open_in(deadline: Duration, namespace: &Namespace) -> Result<Self, Error> {
         namespace.within(|| {
             let mut sockets = Sockets::open(deadline)?;
-            // Later this thread is elsewhere. If there is none to be had, there is another way to ask.
+            // Later this thread is elsewhere. If there is none to be had, there is another way to
+            // ask.
             let _ = sockets.older();
             Ok(sockets)
         })?
@@ -64,7 +66,8 @@ impl Sockets {
     /// Nobody but the kernel can answer.
     pub(super) fn open(deadline: Duration) -> Result<Self, Error> {
         let netlink = Socket::new(NETLINK_GENERIC)?;
-        // An unconnected socket takes datagrams from any administrator of this network, such as root of a container.
+        // An unconnected socket takes datagrams from any administrator of this network, such as
+        // root of a container.
         netlink.connect(&SocketAddr::new(0, 0))?;
         let is_told =
             [Timeout::Recv, Timeout::Send].map(|way| set_socket_timeout(&netlink, way, Some(deadline)).is_ok());
@@ -146,7 +149,8 @@ impl Sockets {
         }
     }
 
-    /// A client may have been moved to a thread of another network namespace, and with it to another table.
+    /// A client may have been moved to a thread of another network namespace, and with it to
+    /// another table.
     fn open_older(&self) -> Option<OwnedFd> {
         let socket = datagram_socket().ok()?;
         let is_same = is_same_namespace(socket.as_fd(), self.netlink.as_fd());
@@ -154,14 +158,15 @@ impl Sockets {
     }
 }
 
-/// Questions to the older interface in this thread's network namespace: each is an option and a buffer, in which the answer comes.
+/// Questions to the older interface in this thread's network namespace: each is an option and a
+/// buffer, in which the answer comes.
 pub(crate) fn ask_older() -> Result<impl FnMut(i32, &mut [u8]) -> Result<(), Errno>, Errno> {
     let socket = datagram_socket()?;
     Ok(move |option, buffer: &mut [u8]| getsockopt(socket.as_fd(), libc::IPPROTO_IP, option, buffer))
 }
 
-/// Are two sockets in the same network namespace? `None` where the kernel does not say: before Linux 5.14 it does so only with
-/// `CAP_NET_ADMIN`.
+/// Are two sockets in the same network namespace? `None` where the kernel does not say: before
+/// Linux 5.14 it does so only with `CAP_NET_ADMIN`.
 fn is_same_namespace(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Option<bool> {
     if let (Some(one), Some(other)) = (cookie(one), cookie(other)) {
         return Some(one == other);

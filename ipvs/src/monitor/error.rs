@@ -24,8 +24,8 @@ pub enum MonitorError {
         "this kernel can't show netlink's datagrams: load the module nlmon (modprobe nlmon), or use a kernel built with CONFIG_NLMON"
     )]
     NlmonMissing,
-    /// The process may not watch netlink: that takes `CAP_NET_ADMIN` and `CAP_NET_RAW` in the user namespace that owns the network
-    /// namespace.
+    /// The process may not watch netlink: that takes `CAP_NET_ADMIN` and `CAP_NET_RAW` in the user
+    /// namespace that owns the network namespace.
     #[error("cannot {what}: watching netlink needs CAP_NET_ADMIN and CAP_NET_RAW")]
     NotPermitted {
         /// What was tried.
@@ -34,7 +34,8 @@ pub enum MonitorError {
         #[source]
         error: io::Error,
     },
-    /// The process may not read the director: the kernel answers only those who have `CAP_NET_ADMIN` in the initial user namespace.
+    /// The process may not read the director: the kernel answers only those who have
+    /// `CAP_NET_ADMIN` in the initial user namespace.
     #[error(
         "the kernel shows IPVS only to those who have CAP_NET_ADMIN in the initial user namespace, outside of containers"
     )]
@@ -51,7 +52,8 @@ pub enum MonitorError {
         /// It is there, but it is not up.
         exists: bool,
     },
-    /// The device was removed, or set down, by another program. Nothing more is seen: open another monitor.
+    /// The device was removed, or set down, by another program. Nothing more is seen: open another
+    /// monitor.
     #[error("the nlmon device was removed or set down: changes are no longer seen")]
     DeviceGone,
     /// The director could not be read. The monitor goes on, and reads it again later.

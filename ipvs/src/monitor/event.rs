@@ -14,7 +14,10 @@ use crate::wire::{Read, WireError};
 /// use ipvs::monitor::{Action, Event, EventKind, Outcome};
 ///
 /// fn line(event: &Event) -> Option<String> {
-///     let EventKind::Request { sender, action: Action::Change(command), outcome } = &event.kind else { return None };
+///     let EventKind::Request { sender, action: Action::Change(command), outcome } = &event.kind
+///     else {
+///         return None;
+///     };
 ///     Some(match outcome {
 ///         Outcome::Accepted => format!("{sender}: {command}"),
 ///         Outcome::Refused(errno) => format!("{sender}: {command}: {errno}"),
@@ -51,11 +54,12 @@ pub enum EventKind {
     },
     /// The table differs from what the requests made of it. This command makes the same difference.
     ///
-    /// Netlink does not show who did it, nor exactly when. The reasons: a change by `setsockopt`, as old versions of ipvsadm make it; a
-    /// request whose [`Outcome`] is unknown; requests that were lost.
+    /// Netlink does not show who did it, nor exactly when. The reasons: a change by `setsockopt`,
+    /// as old versions of ipvsadm make it; a request whose [`Outcome`] is unknown; requests that
+    /// were lost.
     Found(Command),
-    /// The monitor received packets too slowly, and the kernel dropped some. Changes that they were about follow as
-    /// [`Found`](Self::Found).
+    /// The monitor received packets too slowly, and the kernel dropped some. Changes that they were
+    /// about follow as [`Found`](Self::Found).
     Lost {
         /// How many packets. Each is a datagram of requests, or an answer.
         packets: u32,
@@ -84,7 +88,8 @@ pub enum Action {
         /// Of which service, if it is about one.
         service: Option<ServiceKey>,
     },
-    /// A request that is no [`Command`], although the kernel may carry it out: firewall mark 0, or a command of a newer kernel.
+    /// A request that is no [`Command`], although the kernel may carry it out: firewall mark 0, or
+    /// a command of a newer kernel.
     Other {
         /// The number of the command, `IPVS_CMD_*`.
         number: u8,
@@ -133,8 +138,8 @@ pub enum Outcome {
     Accepted,
     /// It refused the request, and changed nothing.
     Refused(Errno),
-    /// The monitor can't tell: the answer was lost, the program asked for no acknowledgement, or the answers to
-    /// equal requests of several programs can't be told apart.
+    /// The monitor can't tell: the answer was lost, the program asked for no acknowledgement, or
+    /// the answers to equal requests of several programs can't be told apart.
     Unknown,
 }
 
@@ -161,12 +166,14 @@ impl fmt::Display for Outcome {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Sender {
-    /// The port id of the program's netlink socket, as the kernel's answer has it; `None` if there was no answer, or it is not certain
-    /// to which of several equal requests it belongs.
+    /// The port id of the program's netlink socket, as the kernel's answer has it; `None` if there
+    /// was no answer, or it is not certain to which of several equal requests it belongs.
     ///
-    /// For the first netlink socket of a process it is usually the process id, but a program may choose any other.
+    /// For the first netlink socket of a process it is usually the process id, but a program may
+    /// choose any other.
     pub port: Option<u32>,
-    /// The process that holds the socket with that port id; `None` if it has ended, or the monitor can't see it.
+    /// The process that holds the socket with that port id; `None` if it has ended, or the monitor
+    /// can't see it.
     pub process: Option<Process>,
 }
 
@@ -181,21 +188,26 @@ impl fmt::Display for Sender {
     }
 }
 
-/// A process that sent a request. Proven by `/proc/net/netlink`, which has the inode of the socket with a port id, and the open
-/// descriptors in `/proc`, one of which is that inode. If processes share the socket, it is one of them.
+/// A process that sent a request. Proven by `/proc/net/netlink`, which has the inode of the socket
+/// with a port id, and the open descriptors in `/proc`, one of which is that inode. If processes
+/// share the socket, it is one of them.
 ///
 /// ```
-/// fn is_of_a_person(process: &ipvs::monitor::Process) -> bool { process.login_uid.is_some_and(|uid| uid != 0) }
+/// fn is_of_a_person(process: &ipvs::monitor::Process) -> bool {
+///     process.login_uid.is_some_and(|uid| uid != 0)
+/// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Process {
     /// Its number in the monitor's PID namespace.
     pub pid: u32,
-    /// Its name, at most 15 bytes, which a process chooses itself. Bytes that are not UTF-8 are replaced; control characters are not.
+    /// Its name, at most 15 bytes, which a process chooses itself. Bytes that are not UTF-8 are
+    /// replaced; control characters are not.
     pub name: String,
     /// The name of its parent process, likewise.
     pub parent: Option<String>,
-    /// The user who logged in, whatever user the process runs as since. `None` for services of the system.
+    /// The user who logged in, whatever user the process runs as since. `None` for services of the
+    /// system.
     pub login_uid: Option<u32>,
 }

@@ -1,10 +1,13 @@
-//! The program that the kernel runs on each packet of the nlmon device: IPVS passes, and nothing else.
+//! The program that the kernel runs on each packet of the nlmon device: IPVS passes, and nothing
+//! else.
 //!
-//! An nlmon device shows all netlink traffic of its network namespace, keys of WireGuard and IPsec included. This program is attached
-//! before the socket gets its first packet. Of a datagram of requests it passes the messages to IPVS up to the first
-//! that is not, of which only the header passes; of an answer to IPVS, both headers; of a reply, its headers.
+//! An nlmon device shows all netlink traffic of its network namespace, keys of WireGuard and IPsec
+//! included. This program is attached before the socket gets its first packet. Of a datagram of
+//! requests it passes the messages to IPVS up to the first that is not, of which only the header
+//! passes; of an answer to IPVS, both headers; of a reply, its headers.
 //!
-//! It is classic BPF, which needs no privilege of its own. It has no loops, so the walk over the messages is written out.
+//! It is classic BPF, which needs no privilege of its own. It has no loops, so the walk over the
+//! messages is written out.
 
 use crate::exchange::MAX_WINDOW;
 use crate::wire::layout::{ANSWER, ERROR, FLAGS, HEADER, KIND, REPEATED, REPLY, REQUEST};
@@ -19,9 +22,11 @@ pub(super) struct Instruction {
     pub(super) value: u32,
 }
 
-/// How many messages of a datagram are followed at most. This crate sends no more at once, and no other program is known to send as many.
+/// How many messages of a datagram are followed at most. This crate sends no more at once, and no
+/// other program is known to send as many.
 ///
-/// The kernel keeps the program in memory that `net.core.optmem_max` limits, 20 KiB up to Linux 6.6, where a message takes 192 bytes.
+/// The kernel keeps the program in memory that `net.core.optmem_max` limits, 20 KiB up to Linux
+/// 6.6, where a message takes 192 bytes.
 pub(super) const MESSAGES: usize = MAX_WINDOW as usize;
 
 /// `NETLINK_GENERIC`, which a packet of nlmon has in place of an ethertype.
@@ -73,16 +78,19 @@ fn branch(code: u16, value: u32, then: u8, otherwise: u8) -> Instruction {
     Instruction { code, then, otherwise, value }
 }
 
-/// BPF loads in network byte order, and netlink writes in the machine's: the number that a load of it gives.
+/// BPF loads in network byte order, and netlink writes in the machine's: the number that a load of
+/// it gives.
 fn half(number: u16) -> u32 {
     u16::from_be_bytes(number.to_ne_bytes()).into()
 }
 
-/// Where the low byte of a number stands, and the next one, and the high half of a number of four bytes.
+/// Where the low byte of a number stands, and the next one, and the high half of a number of four
+/// bytes.
 const LOW: u32 = if cfg!(target_endian = "big") { 3 } else { 0 };
 const SECOND: u32 = if cfg!(target_endian = "big") { 2 } else { 1 };
 const HIGH_HALF: u32 = if cfg!(target_endian = "big") { 0 } else { 2 };
-/// The bits that are set, in what a load gives, if a length is above 255 or not a multiple of four; and where its low byte is there.
+/// The bits that are set, in what a load gives, if a length is above 255 or not a multiple of four;
+/// and where its low byte is there.
 const ODD: u32 = if cfg!(target_endian = "big") { 0xffff_ff03 } else { 0x03ff_ffff };
 const SHIFT: u32 = if cfg!(target_endian = "big") { 0 } else { 24 };
 const LOW_OF_HALF: u32 = if cfg!(target_endian = "big") { 1 } else { 0 };
@@ -97,14 +105,15 @@ const BLOCK: usize = 9;
 /// A conditional jump passes over 255 instructions at most.
 const BLOCKS: usize = 24;
 
-/// The program for IPVS with this family number, on packets of this protocol, that follows so many messages. `replies` says whether replies to
-/// reads pass.
+/// The program for IPVS with this family number, on packets of this protocol, that follows so many
+/// messages. `replies` says whether replies to reads pass.
 pub(super) fn program(protocol: u32, family: u16, replies: bool, messages: usize) -> Vec<Instruction> {
     let mut program = vec![
         step(LOAD_PROTOCOL, PROTOCOL),
         branch(IF_EQUAL, protocol, 1, 0),
         step(RETURN, 0),
-        // A load beyond the end ends the program with 0: what is shorter than a header does not pass.
+        // A load beyond the end ends the program with 0: what is shorter than a header does not
+        // pass.
         step(LOAD_LENGTH, 0),
         branch(IF_AT_LEAST, HEADER, 1, 0),
         step(RETURN, 0),
@@ -131,7 +140,8 @@ pub(super) fn program(protocol: u32, family: u16, replies: bool, messages: usize
         let blocks = left.min(BLOCKS);
         left -= blocks;
         for block in 0..blocks {
-            // From the end of this block to the jumps behind the last one: over the jump that passes over them.
+            // From the end of this block to the jumps behind the last one: over the jump that
+            // passes over them.
             let behind = (blocks - 1 - block) * BLOCK + 1;
             let to = |place: usize, exit: usize| u8::try_from(BLOCK - 1 - place + behind + exit).unwrap_or(u8::MAX);
             program.extend([

@@ -1,7 +1,8 @@
 //! Every change of a director, as it happens: what, by which program, and with which outcome.
 //!
-//! IPVS sends no notifications. But Linux can show all of netlink's datagrams on a device of the kind `nlmon`. A [`Monitor`] makes such a
-//! device, has the kernel pass only the datagrams to and from IPVS, decodes them, and pairs each request with its answer.
+//! IPVS sends no notifications. But Linux can show all of netlink's datagrams on a device of the
+//! kind `nlmon`. A [`Monitor`] makes such a device, has the kernel pass only the datagrams to and
+//! from IPVS, decodes them, and pairs each request with its answer.
 //!
 //! ```no_run
 //! use ipvs::monitor::{EventKind, Monitor};
@@ -9,20 +10,23 @@
 //! for event in Monitor::open()? {
 //!     if let EventKind::Request { sender, action, outcome } = event?.kind {
 //!         if let Some(command) = action.command() {
-//!             println!("{sender}: {command}: {outcome}"); // ipvsadm[4711]: -D -t 192.0.2.1:80: accepted
+//!             // ipvsadm[4711]: -D -t 192.0.2.1:80: accepted
+//!             println!("{sender}: {command}: {outcome}");
 //!         }
 //!     }
 //! }
 //! # Ok::<(), ipvs::monitor::MonitorError>(())
 //! ```
 //!
-//! **What it takes**: Linux with the module `nlmon`, which the kernel loads by itself where `modprobe` works; `CAP_NET_ADMIN` and `CAP_NET_RAW`.
+//! **What it takes**: Linux with the module `nlmon`, which the kernel loads by itself where
+//! `modprobe` works; `CAP_NET_ADMIN` and `CAP_NET_RAW`.
 //!
-//! **What it does not see**: changes by `setsockopt`, which ipvsadm makes if it was built without libnl. To find them, it reads the table
-//! now and then ([`MonitorBuilder::compare_every`]) and reports differences as [`EventKind::Found`].
+//! **What it does not see**: changes by `setsockopt`, which ipvsadm makes if it was built without
+//! libnl. To find them, it reads the table now and then ([`MonitorBuilder::compare_every`]) and
+//! reports differences as [`EventKind::Found`].
 //!
-//! **Losses are reported.** The kernel queues 32 MiB for a program that is slow. What it drops is counted ([`EventKind::Lost`]), and the table
-//! is read again.
+//! **Losses are reported.** The kernel queues 32 MiB for a program that is slow. What it drops is
+//! counted ([`EventKind::Lost`]), and the table is read again.
 
 mod error;
 mod event;
@@ -91,21 +95,25 @@ impl Default for MonitorBuilder {
 }
 
 impl MonitorBuilder {
-    /// Reports readings as well, other than its own: who asks for the table. By default it does not.
+    /// Reports readings as well, other than its own: who asks for the table. By default it does
+    /// not.
     ///
     /// A reading that finds nothing is not seen: the end of a dump does not say that it is of IPVS.
     pub fn reads(self, reads: bool) -> Self {
         MonitorBuilder { reads, ..self }
     }
 
-    /// Uses this nlmon device, which must be up. By default the monitor makes one, and removes it when it is dropped.
+    /// Uses this nlmon device, which must be up. By default the monitor makes one, and removes it
+    /// when it is dropped.
     ///
-    /// The device that it makes is called `ipvsmon` and the process id. One that a killed monitor left is removed by the next monitor.
+    /// The device that it makes is called `ipvsmon` and the process id. One that a killed monitor
+    /// left is removed by the next monitor.
     pub fn device(self, name: InterfaceName) -> Self {
         MonitorBuilder { device: Some(name), ..self }
     }
 
-    /// Reads the table at this interval, to find what netlink does not show; by default every 60 seconds.
+    /// Reads the table at this interval, to find what netlink does not show; by default every 60
+    /// seconds.
     pub fn compare_every(self, interval: Duration) -> Self {
         MonitorBuilder { interval: Some(interval.max(Duration::from_millis(100))), ..self }
     }
@@ -123,9 +131,9 @@ impl MonitorBuilder {
     /// Begins to watch.
     ///
     /// # Errors
-    /// [`MonitorError::NlmonMissing`], [`NotPermitted`](MonitorError::NotPermitted), [`NotReadable`](MonitorError::NotReadable),
-    /// [`Device`](MonitorError::Device), or [`Client`](MonitorError::Client) with
-    /// [`ModuleMissing`](crate::Error::ModuleMissing).
+    /// [`MonitorError::NlmonMissing`], [`NotPermitted`](MonitorError::NotPermitted),
+    /// [`NotReadable`](MonitorError::NotReadable), [`Device`](MonitorError::Device), or
+    /// [`Client`](MonitorError::Client) with [`ModuleMissing`](crate::Error::ModuleMissing).
     pub fn open(self) -> Result<Monitor, MonitorError> {
         match &self.namespace {
             Some(namespace) => namespace.clone().within(|| self.open_here())?,
@@ -149,8 +157,9 @@ impl MonitorBuilder {
         Ok(monitor)
     }
 
-    /// Watches without netlink, where that can't be had: reads the table at the interval and reports differences as
-    /// [`Found`](EventKind::Found). Who makes a change is not seen, nor a change that is undone between two readings.
+    /// Watches without netlink, where that can't be had: reads the table at the interval and
+    /// reports differences as [`Found`](EventKind::Found). Who makes a change is not seen, nor a
+    /// change that is undone between two readings.
     ///
     /// # Errors
     /// [`MonitorError::NotReadable`], or [`Client`](MonitorError::Client).
@@ -198,7 +207,8 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Watches the director of this thread's network namespace: [`MonitorBuilder`] with its defaults.
+    /// Watches the director of this thread's network namespace: [`MonitorBuilder`] with its
+    /// defaults.
     ///
     /// # Errors
     /// As [`MonitorBuilder::open`].
@@ -216,7 +226,8 @@ impl Monitor {
         self.tap.is_some()
     }
 
-    /// Waits for the next event, but no longer than until then; `None` if there was none, or a signal was handled.
+    /// Waits for the next event, but no longer than until then; `None` if there was none, or a
+    /// signal was handled.
     ///
     /// # Errors
     /// [`MonitorError::DeviceGone`], [`Client`](MonitorError::Client), [`Io`](MonitorError::Io).

@@ -19,7 +19,8 @@ pub(super) struct Model {
     interval: Duration,
     next: Option<Instant>,
     last: Option<Instant>,
-    /// What was changed, or may have been, since a reading began: that does not say what it holds of them.
+    /// What was changed, or may have been, since a reading began: that does not say what it holds
+    /// of them.
     touched: Touched,
     /// What the model does not know, because it changed during the first reading.
     unknown: Touched,
@@ -106,8 +107,8 @@ impl Model {
         self.last = Some(now);
     }
 
-    /// A reading has ended, and all packets that came meanwhile were taken in. Returns the commands that lead from
-    /// what the table should be to what it is.
+    /// A reading has ended, and all packets that came meanwhile were taken in. Returns the commands
+    /// that lead from what the table should be to what it is.
     pub(super) fn compare(&mut self, read: Table, now: Instant) -> Vec<Command> {
         self.last = Some(now);
         self.next = Some(now + self.interval);

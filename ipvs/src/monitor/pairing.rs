@@ -1,8 +1,9 @@
 //! Which answer belongs to which request.
 //!
-//! A request carries the port id that its program wrote, often 0; the answer carries the true one, and repeats the header of the request.
-//! So an answer belongs to the request with the same header, and tells its port. If several datagrams that wait have such a request, the answer is
-//! kept until as many have come as there are requests: if all say the same, that is the outcome of each.
+//! A request carries the port id that its program wrote, often 0; the answer carries the true one,
+//! and repeats the header of the request. So an answer belongs to the request with the same header,
+//! and tells its port. If several datagrams that wait have such a request, the answer is kept until
+//! as many have come as there are requests: if all say the same, that is the outcome of each.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
@@ -29,7 +30,8 @@ const MOST: usize = 4096;
 struct Datagram {
     time: SystemTime,
     arrived: Instant,
-    /// The port that the program wrote, and what had it then: the process may be gone when the answer comes.
+    /// The port that the program wrote, and what had it then: the process may be gone when the
+    /// answer comes.
     claimed: Option<(u32, Option<Process>)>,
     sender: Sender,
     messages: Vec<Message>,
@@ -95,7 +97,8 @@ impl Datagram {
         self.sender = Sender { port: Some(port), process };
     }
 
-    /// Each request with its outcome. One without an answer was carried out if a later one was answered, and it asked for none.
+    /// Each request with its outcome. One without an answer was carried out if a later one was
+    /// answered, and it asked for none.
     fn paired(self) -> impl Iterator<Item = Paired> {
         let answered = self.messages.iter().rposition(|message| message.outcome.is_some()).unwrap_or(0);
         let Datagram { time, sender, messages, is_doubtful, .. } = self;
@@ -197,7 +200,8 @@ impl Pairing {
         if self.waiting.is_empty() {
             return self.take(Datagram::is_complete);
         }
-        // An earlier one may be of the same program: its requests are to be reported in their order.
+        // An earlier one may be of the same program: its requests are to be reported in their
+        // order.
         while self.datagrams.front().is_some_and(Datagram::is_complete) {
             self.give_up_rivals_of(0);
             self.complete.extend(self.datagrams.pop_front());
@@ -225,7 +229,8 @@ impl Pairing {
             let rivals = self.rivals(&request);
             let equal = || self.waiting.iter().filter(|waiting| waiting.request == request);
             match *rivals {
-                // The only one: its sender is known now, and other answers to that are its own, too.
+                // The only one: its sender is known now, and other answers to that are its own,
+                // too.
                 [place] if equal().count() == 1 => {
                     let datagram = &mut self.datagrams[place];
                     datagram.belongs_to(port, names);
@@ -259,7 +264,8 @@ impl Pairing {
         self.waiting.retain(|waiting| waiting.request != *request);
     }
 
-    /// Before a datagram goes: of answers that may be its own, or another's, nothing is certain any more.
+    /// Before a datagram goes: of answers that may be its own, or another's, nothing is certain any
+    /// more.
     fn give_up_rivals_of(&mut self, place: usize) {
         let datagram = &self.datagrams[place];
         if datagram.sender.port.is_none() {

@@ -15,7 +15,8 @@ const GENERIC: &str = "16";
 /// More sockets than that are not remembered.
 const MOST: usize = 1024;
 
-/// One look at all processes in so many times that it takes: a flood of unknown sockets must not keep the monitor from its packets.
+/// One look at all processes in so many times that it takes: a flood of unknown sockets must not
+/// keep the monitor from its packets.
 const SHARE: u32 = 10;
 
 /// What `loginuid` holds for processes that nobody logged in for.
@@ -36,7 +37,8 @@ pub(super) struct Processes {
 struct Known {
     process: Process,
     descriptor: PathBuf,
-    /// What the descriptor is a link to, `socket:[4711]`: no other socket has the same until the numbers start again at 0.
+    /// What the descriptor is a link to, `socket:[4711]`: no other socket has the same until the
+    /// numbers start again at 0.
     link: PathBuf,
 }
 
@@ -60,7 +62,8 @@ impl Processes {
         Some(PathBuf::from(format!("socket:[{inode}]")))
     }
 
-    /// The process that has the descriptor. Most programs leave the port id to the kernel or to libnl: the process id, or its low 22 bits.
+    /// The process that has the descriptor. Most programs leave the port id to the kernel or to
+    /// libnl: the process id, or its low 22 bits.
     fn find(&mut self, port: u32, link: &Path) -> Option<Known> {
         let guesses = [port & 0x3f_ffff, port];
         let guessed = guesses.into_iter().filter(|pid| *pid != 0).find_map(|pid| self.known(pid, link));
@@ -124,7 +127,8 @@ fn is_link(path: &Path, to: &Path) -> bool {
     fs::read_link(path).is_ok_and(|link| link == to)
 }
 
-/// The inode of the socket of generic netlink with this port id, in the text of `/proc/net/netlink`.
+/// The inode of the socket of generic netlink with this port id, in the text of
+/// `/proc/net/netlink`.
 fn inode(text: &str, port: u32) -> Option<u64> {
     text.lines().find_map(|line| {
         let mut fields = line.split_ascii_whitespace();
@@ -133,7 +137,8 @@ fn inode(text: &str, port: u32) -> Option<u64> {
     })
 }
 
-/// The parent's number in the text of `/proc/PID/stat`. The name before it is in parentheses, and may hold others.
+/// The parent's number in the text of `/proc/PID/stat`. The name before it is in parentheses, and
+/// may hold others.
 fn parent(stat: &[u8]) -> Option<u32> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     std::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()

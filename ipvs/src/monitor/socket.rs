@@ -6,7 +6,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::filter::Instruction;
 
-/// Has the kernel run this program on each packet before it is queued on the socket. It replaces an earlier one.
+/// Has the kernel run this program on each packet before it is queued on the socket. It replaces an
+/// earlier one.
 pub(super) fn attach(socket: BorrowedFd<'_>, program: &[Instruction]) -> io::Result<()> {
     let mut program: Vec<libc::sock_filter> = program
         .iter()
@@ -19,8 +20,9 @@ pub(super) fn attach(socket: BorrowedFd<'_>, program: &[Instruction]) -> io::Res
         .collect();
     let length = program.len().try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
     let program = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
-    // SAFETY: the socket is open as long as it is borrowed. The kernel reads a `sock_fprog` of the given size, and the `len`
-    // instructions that it points to, before it returns; both live until then.
+    // SAFETY: the socket is open as long as it is borrowed. The kernel reads a `sock_fprog` of the
+    // given size, and the `len` instructions that it points to, before it returns; both live until
+    // then.
     let status = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
@@ -44,7 +46,8 @@ pub(super) fn bind(socket: BorrowedFd<'_>, interface: u32) -> io::Result<()> {
         sll_halen: 0,
         sll_addr: [0; 8],
     };
-    // SAFETY: the socket is open as long as it is borrowed, and the kernel reads an address of the given size, which is there.
+    // SAFETY: the socket is open as long as it is borrowed, and the kernel reads an address of the
+    // given size, which is there.
     let status = unsafe {
         libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size_of::<libc::sockaddr_ll>() as libc::socklen_t)
     };

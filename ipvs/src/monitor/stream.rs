@@ -22,9 +22,11 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::table::Table;
 
-/// [`Monitor`] for programs on [tokio](https://docs.rs/tokio): a [`Stream`] of the same events. Needs the feature `tokio`.
+/// [`Monitor`] for programs on [tokio](https://docs.rs/tokio): a [`Stream`] of the same events.
+/// Needs the feature `tokio`.
 ///
-/// Packets are decoded by the task that polls it, and the table is read on a thread for blocking work.
+/// Packets are decoded by the task that polls it, and the table is read on a thread for blocking
+/// work.
 ///
 /// ```no_run
 /// # async fn watch() -> Result<(), Box<dyn std::error::Error>> {
@@ -60,7 +62,8 @@ impl Monitor {
         let Monitor { watcher, tap, client, is_over } = self;
         let sources = tap.iter().flat_map(Tap::sources);
         let register = |source: std::os::fd::BorrowedFd<'_>| {
-            // What was wrong with it does not concern owned files, and its successor can't be called without unsafe code.
+            // What was wrong with it does not concern owned files, and its successor can't be
+            // called without unsafe code.
             #[allow(deprecated)]
             AsyncFd::new(source.try_clone_to_owned()?)
         };
@@ -72,7 +75,8 @@ impl Monitor {
 }
 
 impl AsyncMonitor {
-    /// The next event, as [`Iterator::next`] of a [`Monitor`]. Nothing is lost if the future is dropped.
+    /// The next event, as [`Iterator::next`] of a [`Monitor`]. Nothing is lost if the future is
+    /// dropped.
     pub async fn next_event(&mut self) -> Option<Result<Event, MonitorError>> {
         std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }

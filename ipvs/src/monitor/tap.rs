@@ -1,4 +1,5 @@
-//! The way to netlink's datagrams: an nlmon device, a packet socket on it, and a socket for announcements about families.
+//! The way to netlink's datagrams: an nlmon device, a packet socket on it, and a socket for
+//! announcements about families.
 
 use std::fs;
 use std::io;
@@ -22,7 +23,8 @@ use crate::wire::{self, Body, Link, NLMON};
 const PREFIX: &str = "ipvsmon";
 /// The longest name of an interface.
 const NAME_LENGTH: usize = 15;
-/// Room for about 25,000 packets of one request, so that the monitor may pause for a reading of a large table.
+/// Room for about 25,000 packets of one request, so that the monitor may pause for a reading of a
+/// large table.
 const BUFFER: usize = 32 << 20;
 /// Longer than all that the filter passes of real programs.
 const PACKET: usize = 256 << 10;
@@ -151,7 +153,8 @@ fn filter(socket: BorrowedFd<'_>, family: u16, replies: bool) -> Result<(), Moni
         let mut messages = MESSAGES;
         loop {
             match attach(socket, &program(GENERIC, family, replies, messages)) {
-                // An administrator may allow less memory. What is not followed then is reported as lost.
+                // An administrator may allow less memory. What is not followed then is reported as
+                // lost.
                 Err(error) if error.raw_os_error() == Some(Errno::ENOMEM.raw()) && messages > 1 => messages /= 2,
                 attached => return attached,
             }
@@ -239,8 +242,8 @@ impl Routes {
         Err(MonitorError::io("make an nlmon device", io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// Removes devices of monitors that were killed. A device in use has a packet socket; process ids prove nothing, since the monitor may be in
-    /// another PID namespace.
+    /// Removes devices of monitors that were killed. A device in use has a packet socket; process
+    /// ids prove nothing, since the monitor may be in another PID namespace.
     fn remove_left_over(&mut self) {
         let Ok(links) = self.links() else { return };
         let mut left: Vec<u32> = links

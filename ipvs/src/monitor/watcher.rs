@@ -160,7 +160,8 @@ impl<N: Names> Watcher<N> {
         model.iter_mut().for_each(|model| model.begin(pairing.under_way().filter_map(Action::command)));
     }
 
-    /// The table as it was read; `None` if that failed. All packets that came meanwhile were taken in.
+    /// The table as it was read; `None` if that failed. All packets that came meanwhile were taken
+    /// in.
     pub(super) fn compare(&mut self, read: Option<Table>, now: Now) {
         let Watcher { pairing, model: Some(model), .. } = self else { return };
         pairing.under_way().filter_map(Action::command).for_each(|command| model.may_have_changed(command));

@@ -20,7 +20,10 @@
 //!
 //! ```
 //! use ipvs::owners::{Ledger, Writer};
-//! use ipvs::{Client, Command, Service, Table, change::{Change, Planner}};
+//! use ipvs::{
+//!     Client, Command, Service, Table,
+//!     change::{Change, Planner},
+//! };
 //! let mut director = Client::fake(Table::new());
 //! director.add_service(&Service::new("udp 192.0.2.1:53".parse()?))?; // somebody else's
 //! let mut ledger = Ledger::new(); // or read from a file, by `parse`
@@ -40,7 +43,8 @@
 //!     ledger.settle(&shop, &planner, &desired);
 //!     // And here.
 //! }
-//! let left: Vec<_> = director.services()?.iter().map(|state| state.service.key().to_string()).collect();
+//! let left: Vec<_> =
+//!     director.services()?.iter().map(|state| state.service.key().to_string()).collect();
 //! assert_eq!(left, ["udp 192.0.2.1:53"]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

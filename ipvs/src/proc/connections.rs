@@ -121,7 +121,8 @@ impl fmt::Debug for ConnectionState {
 /// Why the connections could not be read.
 ///
 /// ```
-/// let error = ipvs::proc::Connections::new(&b"TCP 7F000001 9C41\n"[..]).next().unwrap().unwrap_err();
+/// let error =
+///     ipvs::proc::Connections::new(&b"TCP 7F000001 9C41\n"[..]).next().unwrap().unwrap_err();
 /// let text = "line 1 of the connection table has no virtual address: \"TCP 7F000001 9C41\"";
 /// assert_eq!(error.to_string(), text);
 /// ```

@@ -70,7 +70,9 @@ pub struct Service {
 /// What a [`Service`] takes.
 ///
 /// ```
-/// fn is_mark(service: &ipvs::proc::Service) -> bool { matches!(service.takes, ipvs::proc::Key::Mark(_)) }
+/// fn is_mark(service: &ipvs::proc::Service) -> bool {
+///     matches!(service.takes, ipvs::proc::Key::Mark(_))
+/// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -90,7 +92,9 @@ pub enum Key {
 /// Persistence of a [`Service`].
 ///
 /// ```
-/// fn ticks(service: &ipvs::proc::Service) -> Option<u32> { service.persistence.map(|held| held.ticks) }
+/// fn ticks(service: &ipvs::proc::Service) -> Option<u32> {
+///     service.persistence.map(|held| held.ticks)
+/// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -1,5 +1,5 @@
-//! What goes wrong on the way to the kernel, wherever it goes wrong: every call ends, none tells a success that was none, and
-//! where it is unknown what became of a change, that is said.
+//! What goes wrong on the way to the kernel, wherever it goes wrong: every call ends, none tells a
+//! success that was none, and where it is unknown what became of a change, that is said.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -46,7 +46,8 @@ impl<C: Transport> World<C> {
         self.witness.table().unwrap()
     }
 
-    /// When nothing goes wrong any more, all is as ever, but for one call that may find a dump that does not go on, or does.
+    /// When nothing goes wrong any more, all is as ever, but for one call that may find a dump that
+    /// does not go on, or does.
     fn is_well(&mut self) {
         self.go_wrong([]);
         let truth = self.truth();
@@ -107,7 +108,8 @@ fn faults() -> impl Strategy<Value = Vec<Option<Fault>>> {
     vec(option::weighted(0.4, fault()), 0..20)
 }
 
-/// An answer that comes twice can't be told from two where there may be many: only changes are asked for with it.
+/// An answer that comes twice can't be told from two where there may be many: only changes are
+/// asked for with it.
 fn faults_of_changes() -> impl Strategy<Value = Vec<Option<Fault>>> {
     vec(option::weighted(0.4, prop_oneof![7 => fault(), 1 => Just(Fault::Twice)]), 0..20)
 }

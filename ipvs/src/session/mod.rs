@@ -1,8 +1,9 @@
 //! What all clients do, however they wait: once for the blocking client and the asynchronous one.
 //!
-//! The only thing that is waited for is the next datagram, in [`Transport::receive`]. Everything else runs through: the kernel
-//! carries requests out while they are sent. A future of these may be dropped at any time: what it leaves behind is either
-//! gone with it ([`Session::flush`]) or noted ([`Session::drain_stale_replies`]), and answers that come late are passed over by their number.
+//! The only thing that is waited for is the next datagram, in [`Transport::receive`]. Everything
+//! else runs through: the kernel carries requests out while they are sent. A future of these may be
+//! dropped at any time: what it leaves behind is either gone with it ([`Session::flush`]) or noted
+//! ([`Session::drain_stale_replies`]), and answers that come late are passed over by their number.
 
 mod explain;
 mod probe;
@@ -42,7 +43,8 @@ pub(crate) struct Session<C> {
     reply: Vec<u8>,
     /// A dump that was not read to its end: the kernel begins no other before.
     unfinished: Option<Query>,
-    /// How many destinations services of IPv4 had when all of them were read, until each is asked for its destinations.
+    /// How many destinations services of IPv4 had when all of them were read, until each is asked
+    /// for its destinations.
     pub(crate) destination_counts: HashMap<ServiceKey, usize, RandomState>,
     /// A conversation broke off, and left answers that wait to be received.
     has_stale_replies: bool,
@@ -133,7 +135,8 @@ impl<C: Transport> Session<C> {
         }
     }
 
-    /// Asks for the number of the family again: has it another one, as after a reload of the module?
+    /// Asks for the number of the family again: has it another one, as after a reload of the
+    /// module?
     async fn has_moved(&mut self) -> Result<bool, Error> {
         let family = self.resolve_family().await?;
         Ok(std::mem::replace(&mut self.family, family) != family)
@@ -164,7 +167,8 @@ impl<C: Transport> Session<C> {
         Ok(outcomes)
     }
 
-    /// As [`flush`](Self::flush), after others with these outcomes, which go with the error if it fails.
+    /// As [`flush`](Self::flush), after others with these outcomes, which go with the error if it
+    /// fails.
     async fn flush_after(&mut self, outcomes: &mut Vec<Outcome>) -> Result<(), Error> {
         match self.flush().await {
             Ok(mut more) => outcomes.append(&mut more),
@@ -194,7 +198,8 @@ impl<C: Transport> Session<C> {
         self.window.len()
     }
 
-    /// Carries one command out and leaves alone what was gathered. It is one that can't change anything, so nothing is unknown if that fails.
+    /// Carries one command out and leaves alone what was gathered. It is one that can't change
+    /// anything, so nothing is unknown if that fails.
     pub(crate) async fn try_command(&mut self, command: &Command) -> Result<Outcome, Error> {
         let mut window = Window::default();
         window.push(self.family, &mut self.numbers, command);
@@ -330,7 +335,8 @@ impl<C: Transport> Session<C> {
                 }
             }
             Err(Error::Decode(_)) => {
-                // Another family may have answered. Part of it was taken, so the next call is the one to do better.
+                // Another family may have answered. Part of it was taken, so the next call is the
+                // one to do better.
                 let _ = self.has_moved().await;
                 answered
             }
@@ -417,7 +423,8 @@ impl<C: Transport> Session<C> {
         Ok(())
     }
 
-    /// Takes away what waits. Of lost replies netlink tells once, and loses all others until those before are received.
+    /// Takes away what waits. Of lost replies netlink tells once, and loses all others until those
+    /// before are received.
     fn discard_waiting(&mut self) {
         for _ in 0..MOST_STALE {
             match self.transport.link().try_receive(&mut self.reply) {

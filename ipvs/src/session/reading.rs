@@ -1,13 +1,15 @@
-//! Reads that are whole: what was there all the time is in them exactly once, or an error says that this could not be had.
+//! Reads that are whole: what was there all the time is in them exactly once, or an error says that
+//! this could not be had.
 //!
 //! A dump is no snapshot (see `seams.rs`). What proves it whole costs little where nothing changes:
 //!
 //! - one datagram with room left is whole in itself;
-//! - the older interface, `getsockopt`, copies all services of IPv4 in one call, under the kernel's lock. What a dump has not of
-//!   them is asked for one by one, so those of IPv4 are never a matter of luck;
-//! - services of IPv6, which that interface does not know, and all where it can't be used, are dumped again, in datagrams of
-//!   datagrams that are cut elsewhere, until they overlap from the beginning of the table to its end. Keys that the last dump has not
-//!   are asked for one by one.
+//! - the older interface, `getsockopt`, copies all services of IPv4 in one call, under the kernel's
+//!   lock. What a dump has not of them is asked for one by one, so those of IPv4 are never a matter
+//!   of luck;
+//! - services of IPv6, which that interface does not know, and all where it can't be used, are
+//!   dumped again, in datagrams of datagrams that are cut elsewhere, until they overlap from the
+//!   beginning of the table to its end. Keys that the last dump has not are asked for one by one.
 //!
 //! docs/kernels.md has the faults of the kernels, the proof, and what is left.
 
@@ -89,8 +91,8 @@ impl<C: Transport> Session<C> {
         Err(Error::Unstable)
     }
 
-    /// Of the services that some dumps have shown, those that the last of them has, and of all others, and those that must be
-    /// there, what the kernel has when asked for each.
+    /// Of the services that some dumps have shown, those that the last of them has, and of all
+    /// others, and those that must be there, what the kernel has when asked for each.
     async fn still_there(
         &mut self,
         known: IndexMap<ServiceKey, (ServiceState, usize), RandomState>,
@@ -116,7 +118,8 @@ impl<C: Transport> Session<C> {
         self.dump(&Read::Services, number, |attrs| wire::decode_service(attrs, detail)).await
     }
 
-    /// The dump of this number in a row: the second and each other one after it come in other datagrams, so that they are cut at other places.
+    /// The dump of this number in a row: the second and each other one after it come in other
+    /// datagrams, so that they are cut at other places.
     async fn dump<T>(
         &mut self,
         read: &Read,
@@ -151,8 +154,8 @@ impl<C: Transport> Session<C> {
         Ok(dump)
     }
 
-    /// The services of IPv4, in the order of a dump, each with the number of its destinations; `None` where the older interface can't be
-    /// used.
+    /// The services of IPv4, in the order of a dump, each with the number of its destinations;
+    /// `None` where the older interface can't be used.
     ///
     /// The kernel copies as many as there is room for in one call, during which none comes or goes.
     async fn ask_service_counts(&mut self, expected: usize) -> Option<Vec<(ServiceKey, usize)>> {
@@ -200,8 +203,9 @@ impl<C: Transport> Session<C> {
         }
     }
 
-    /// The service with its destinations; `None` if there is none. The kernel is asked for this one alone. If it goes between the two
-    /// questions, it is read without destinations: the answers are then as old as the last question, and no older.
+    /// The service with its destinations; `None` if there is none. The kernel is asked for this one
+    /// alone. If it goes between the two questions, it is read without destinations: the answers
+    /// are then as old as the last question, and no older.
     pub(crate) async fn entry(&mut self, key: &ServiceKey, detail: Detail) -> Result<Option<TableEntry>, Error> {
         // Those of an earlier reading may be old.
         self.destination_counts.clear();
@@ -231,8 +235,8 @@ impl<C: Transport> Session<C> {
         entry
     }
 
-    /// The destinations of a service, and whether it is known to be there: netlink answers alike for one without destinations and
-    /// for one that does not exist.
+    /// The destinations of a service, and whether it is known to be there: netlink answers alike
+    /// for one without destinations and for one that does not exist.
     async fn destinations_if_there(
         &mut self,
         key: &ServiceKey,
@@ -276,7 +280,8 @@ impl<C: Transport> Session<C> {
         Ok(self.destinations_if_there(key, detail).await?.0)
     }
 
-    /// By the older interface; `None` if that does not know all of it, or refuses, for whatever reason.
+    /// By the older interface; `None` if that does not know all of it, or refuses, for whatever
+    /// reason.
     async fn ask_destinations(&mut self, key: &ServiceKey) -> Option<Vec<DestinationState>> {
         let count = self.destination_counts.remove(key);
         let link = self.transport.link();
@@ -286,7 +291,8 @@ impl<C: Transport> Session<C> {
         destinations
     }
 
-    /// Does the older interface, which copies the destinations of a service in one call, know the same ones?
+    /// Does the older interface, which copies the destinations of a service in one call, know the
+    /// same ones?
     async fn are_all_of(&mut self, key: &ServiceKey, destinations: &[DestinationState]) -> bool {
         self.paced().step(destinations.len()).await;
         let link = self.transport.link();
@@ -308,7 +314,8 @@ impl<C: Transport> Session<C> {
         Ok(self.filled(table, entries).await)
     }
 
-    /// The table with these services, in the kernel's order. With many of them it yields, as reading them does.
+    /// The table with these services, in the kernel's order. With many of them it yields, as
+    /// reading them does.
     pub(crate) async fn filled(&mut self, mut table: Table, entries: Vec<TableEntry>) -> Table {
         table.make_room(entries.len());
         let mut paced = self.paced();

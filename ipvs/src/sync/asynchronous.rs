@@ -49,7 +49,8 @@ impl AsyncSender {
 /// # async fn receive() -> Result<(), Box<dyn std::error::Error>> {
 /// use ipvs::sync::AsyncReceiver;
 /// use ipvs::{Daemon, DaemonRole, InterfaceName};
-/// let mut receiver = AsyncReceiver::open(&Daemon::new(DaemonRole::Backup, InterfaceName::new("eth0")?))?;
+/// let mut receiver =
+///     AsyncReceiver::open(&Daemon::new(DaemonRole::Backup, InterfaceName::new("eth0")?))?;
 /// let received = receiver.receive().await?;
 /// println!("{}: {} entries", received.from, received.message.entries.len());
 /// # Ok(())

@@ -50,7 +50,10 @@ pub struct Message {
 ///
 /// ```
 /// use ipvs::sync::{DecodeError, Message};
-/// assert_eq!(Message::decode(&[0, 7, 0, 9, 0, 1, 0, 0]), Err(DecodeError::Length { stated: 9, actual: 8 }));
+/// assert_eq!(
+///     Message::decode(&[0, 7, 0, 9, 0, 1, 0, 0]),
+///     Err(DecodeError::Length { stated: 9, actual: 8 })
+/// );
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -121,7 +124,8 @@ pub enum EntryFault {
 /// ```
 /// use ipvs::sync::{Datagram, EncodeError, Entry};
 /// # let table = "TCP 7F000001 9C41 7F00000A 0050 7F00000A 1F90 ESTABLISHED     899\n";
-/// # let mut entry = Entry::try_from(&ipvs::proc::Connections::new(table.as_bytes()).next().unwrap()?)?;
+/// # let mut connections = ipvs::proc::Connections::new(table.as_bytes());
+/// # let mut entry = Entry::try_from(&connections.next().unwrap()?)?;
 /// entry.destination = "[2001:db8::11]:80".parse()?;
 /// assert_eq!(Datagram::new(0, 1472).push(&entry), Err(EncodeError::Families));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -193,7 +197,8 @@ impl Message {
 /// ```
 /// use ipvs::sync::{Datagram, Entry};
 /// # let table = "TCP 7F000001 9C41 7F00000A 0050 7F00000A 1F90 ESTABLISHED     899\n";
-/// # let entry = Entry::try_from(&ipvs::proc::Connections::new(table.as_bytes()).next().unwrap()?)?;
+/// # let mut connections = ipvs::proc::Connections::new(table.as_bytes());
+/// # let entry = Entry::try_from(&connections.next().unwrap()?)?;
 /// let mut datagram = Datagram::new(0, 80);
 /// assert!(datagram.push(&entry)?);
 /// assert!(datagram.push(&entry)?);

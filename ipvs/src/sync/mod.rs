@@ -1,27 +1,30 @@
-//! The protocol of the connection synchronisation daemons, version 1 (`net/netfilter/ipvs/ip_vs_sync.c`).
+//! The protocol of the connection synchronisation daemons, version 1
+//! (`net/netfilter/ipvs/ip_vs_sync.c`).
 //!
-//! The master daemon sends connections and persistence templates in UDP datagrams to a multicast group; a backup daemon
-//! enters them in its own table. Netlink has no command for one connection, so this protocol is the only way to make, change or
-//! end an entry: [`Sender`] speaks to a backup daemon. [`Receiver`] reads what a master daemon sends.
+//! The master daemon sends connections and persistence templates in UDP datagrams to a multicast
+//! group; a backup daemon enters them in its own table. Netlink has no command for one connection,
+//! so this protocol is the only way to make, change or end an entry: [`Sender`] speaks to a backup
+//! daemon. [`Receiver`] reads what a master daemon sends.
 //!
 //! [`Message`] and [`Datagram`] are the codec, without input or output. An [`Entry`] is made from a
 //! [`proc::Connection`](crate::proc::Connection), and becomes one.
 //!
 //! # What a backup daemon does with an entry
 //!
-//! It says nothing about it: the only reply is a line in the kernel's log when a datagram can't be understood. Who needs to know
-//! reads the table again ([`Connections`](crate::proc::Connections)).
+//! It sends no reply: the kernel only logs a line when it cannot read a datagram. To see what
+//! became of an entry, read the table again ([`Connections`](crate::proc::Connections)).
 //!
 //! | the table has | the entry is | result |
 //! |---|---|---|
-//! | nothing of this client and virtual address | any | it is added, with the forwarding method of its destination; without that destination, as masquerading |
-//! | an entry with the same destination | any | state, activity and timeout are as sent, and the timer starts anew |
-//! | a connection with another destination | active | the old connection ends, and a new one takes its place |
+//! | nothing of this client and virtual address | any | it is added |
+//! | an entry with the same destination | any | it gets state and timeout, and its timer restarts |
+//! | a connection with another destination | active | the old one ends, a new one replaces it |
 //! | a connection with another destination | [`INACTIVE`](EntryFlags::INACTIVE) | nothing |
-//! | a template with another destination | any | the template keeps its destination; state and timeout are as sent |
+//! | a template with another destination | any | it gets state and timeout, not the destination |
 //!
-//! The daemon of Linux ignores a connection whose protocol or state it does not know, and drops what is left of a datagram from
-//! the first entry on that it can't read.
+//! An entry that is added is forwarded as its destination in the table says; without that
+//! destination, by masquerading. The daemon ignores a connection whose protocol or state it does
+//! not know. When it cannot read an entry, it drops the rest of the datagram.
 //!
 //! ```no_run
 //! use ipvs::proc::Connections;

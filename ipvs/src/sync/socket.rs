@@ -132,7 +132,8 @@ pub enum ReceiveError {
 /// ```no_run
 /// use ipvs::sync::Receiver;
 /// use ipvs::{Daemon, DaemonRole, InterfaceName};
-/// let mut receiver = Receiver::open(&Daemon::new(DaemonRole::Backup, InterfaceName::new("eth0")?))?;
+/// let mut receiver =
+///     Receiver::open(&Daemon::new(DaemonRole::Backup, InterfaceName::new("eth0")?))?;
 /// loop {
 ///     let received = receiver.receive()?;
 ///     println!("{}: {} entries", received.from, received.message.entries.len());

@@ -1,4 +1,5 @@
-//! Network interfaces, as far as a monitor needs them: rtnetlink's messages to make, list and remove nlmon devices.
+//! Network interfaces, as far as a monitor needs them: rtnetlink's messages to make, list and
+//! remove nlmon devices.
 
 use byteorder::{ByteOrder, NativeEndian};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST};

@@ -77,7 +77,8 @@ pub(crate) fn request_ack(message: &mut [u8]) {
     message.set_flags(message.flags() | NLM_F_ACK);
 }
 
-/// Makes the messages of a datagram go to another number of the family, with sequence numbers from `first` on.
+/// Makes the messages of a datagram go to another number of the family, with sequence numbers from
+/// `first` on.
 pub(crate) fn readdress(datagram: &mut [u8], family: u16, first: u32) {
     let mut start = 0;
     let mut sequence = first;

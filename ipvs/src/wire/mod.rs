@@ -1,8 +1,9 @@
-//! Bytes to types and types to bytes, both ways for everything: the client writes requests and reads replies, the
-//! in-memory kernel reads requests and writes replies.
+//! Bytes to types and types to bytes, both ways for everything: the client writes requests and
+//! reads replies, the in-memory kernel reads requests and writes replies.
 //!
-//! One file a noun. Numbers are those of `include/uapi/linux/ip_vs.h`, which has been the same from Linux 3.18 to 7.2 in
-//! all that is used here. Integers are in native order but for ports and addresses of services and destinations.
+//! One file a noun. Numbers are those of `include/uapi/linux/ip_vs.h`, which has been the same from
+//! Linux 3.18 to 7.2 in all that is used here. Integers are in native order but for ports and
+//! addresses of services and destinations.
 
 mod attr;
 mod command;
@@ -87,7 +88,8 @@ pub(crate) enum Detail {
 
 /// Bytes that don't say what they should.
 ///
-/// Unknown attributes, schedulers, flags and protocols are never among the reasons: they are carried through or skipped.
+/// Unknown attributes, schedulers, flags and protocols are never among the reasons: they are
+/// carried through or skipped.
 ///
 /// ```
 /// fn worth_a_report(error: &ipvs::Error) -> bool { matches!(error, ipvs::Error::Decode(_)) }

@@ -1,4 +1,5 @@
-//! Datagrams between other programs and the kernel, as a packet socket on an nlmon device gets them.
+//! Datagrams between other programs and the kernel, as a packet socket on an nlmon device gets
+//! them.
 
 use byteorder::{ByteOrder, NativeEndian};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
@@ -16,7 +17,8 @@ pub(crate) struct Envelope {
     kind: u16,
     flags: u16,
     pub(crate) sequence: u32,
-    /// In a request: what the program wrote, which may be 0 or wrong. In an answer: the port id of the program's socket.
+    /// In a request: what the program wrote, which may be 0 or wrong. In an answer: the port id of
+    /// the program's socket.
     pub(crate) port: u32,
 }
 
@@ -96,7 +98,8 @@ impl Iterator for Requests<'_> {
             let envelope = Envelope::parse(self.rest)?;
             let length = envelope.length as usize;
             if envelope.kind != self.family || length < NLMSG_HEADER {
-                // Of another family the filter leaves the header only; a shorter message ends the datagram for the kernel, too.
+                // Of another family the filter leaves the header only; a shorter message ends the
+                // datagram for the kernel, too.
                 self.rest = &[];
                 return None;
             }
@@ -191,7 +194,8 @@ mod tests {
             pieces.iter().map(sequence).collect()
         };
         assert_eq!(sequences(requests(&datagram)), [Some(1), Some(3)]);
-        // What the filter leaves of a foreign message says nothing; what it leaves of a request does.
+        // What the filter leaves of a foreign message says nothing; what it leaves of a request
+        // does.
         assert_eq!(sequences(requests(&datagram[..length + 16])), [Some(1), Some(3)]);
         assert_eq!(sequences(requests(&datagram[..20 + 16])), [Some(1)]);
         assert_eq!(sequences(requests(&datagram[..40 + 16])), [Some(1), None]);

@@ -21,7 +21,8 @@ const GOLDEN: &str = include_str!("golden.txt");
 enum Likeness {
     /// Every byte.
     Same,
-    /// ipvsadm also sends the configuration where the kernel wants the identity only, and what the kernel takes for granted.
+    /// ipvsadm also sends the configuration where the kernel wants the identity only, and what the
+    /// kernel takes for granted.
     Shorter,
 }
 use Likeness::{Same, Shorter};
@@ -153,7 +154,8 @@ fn changes_are_what_ipvsadm_sends() {
     }
 }
 
-/// But for what the kernel takes for granted: that an address is of the service's family, and that what is no tunnel has nothing of one.
+/// But for what the kernel takes for granted: that an address is of the service's family, and that
+/// what is no tunnel has nothing of one.
 #[test]
 fn destinations_are_what_ipvsadm_sends() {
     const FWD_METHOD: u16 = 3;
@@ -203,7 +205,8 @@ fn what_a_newer_kernel_adds_is_no_error() {
     assert_eq!(decode_service(&reply[4..], Detail::Statistics).unwrap(), state);
 }
 
-/// A receiver would wait for what never comes, or take what nobody asked for as the answer to its next question.
+/// A receiver would wait for what never comes, or take what nobody asked for as the answer to its
+/// next question.
 #[test]
 fn only_who_asks_is_acknowledged() {
     let mut change = Vec::new();

@@ -1,5 +1,5 @@
-//! What pages and comments say of the code is there: files, functions (`tests/lab/tests/code.rs:pages`),
-//! and the findings of the doctor.
+//! What pages and comments say of the code is there: files, functions
+//! (`tests/lab/tests/code.rs:pages`), and the findings of the doctor.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -94,6 +94,20 @@ fn files_that_comments_name_are_there() {
         }
     }
     assert!(names > 20, "only {names} names are found");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn comments_are_at_most_100_columns_wide() {
+    let (mut found, mut faults) = (Vec::new(), Vec::new());
+    sources(&root(), &mut found);
+    for path in found.iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs")) {
+        for (index, line) in fs::read_to_string(path).unwrap().lines().enumerate() {
+            if line.trim_start().starts_with("//") && line.chars().count() > 100 {
+                faults.push(format!("{}:{}", path.display(), index + 1));
+            }
+        }
+    }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 

@@ -9,8 +9,12 @@
 //! let listener = TcpListener::bind("127.0.0.1:0")?;
 //! let address = listener.local_addr()?;
 //! let (server, client) = (shop.server()?, shop.client()?);
-//! let rs1 = std::thread::spawn(move || answer(server.accept(listener.accept()?.0).unwrap(), "rs1"));
-//! assert_eq!(fetch(client.connect(std::net::TcpStream::connect(address)?)?, "www.example.net")?, "rs1\n");
+//! let rs1 =
+//!     std::thread::spawn(move || answer(server.accept(listener.accept()?.0).unwrap(), "rs1"));
+//! assert_eq!(
+//!     fetch(client.connect(std::net::TcpStream::connect(address)?)?, "www.example.net")?,
+//!     "rs1\n"
+//! );
 //! rs1.join().unwrap()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -1,5 +1,5 @@
-//! What is printed on a terminal in addition, where ipvsadm's own message leaves open what is wrong, or
-//! in which line.
+//! What is printed on a terminal in addition, where ipvsadm's own message leaves open what is
+//! wrong, or in which line.
 
 mod address;
 pub(crate) mod edit;

@@ -1,7 +1,7 @@
 //! Name look-ups by `getent`.
 //!
-//! An error means that there is no `getent`; a missing name is none. `getent` leaves out keys that it
-//! does not find, so lines are matched by the address or port that they repeat.
+//! An error means that there is no `getent`; a missing name is none. `getent` leaves out keys that
+//! it does not find, so lines are matched by the address or port that they repeat.
 
 use std::ffi::OsStr;
 use std::io;

@@ -1,7 +1,7 @@
 //! `--kill` and `--move-to`: ends entries of the kernel's table, or gives them another real server.
 //!
-//! Only what was in the table at the start is touched: it is taken in parts, by a number that is made of the entry, so that memory does not
-//! grow with the table and no entry is touched twice.
+//! Only what was in the table at the start is touched: it is taken in parts, by a number that is
+//! made of the entry, so that memory does not grow with the table and no entry is touched twice.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -131,8 +131,8 @@ fn capital(verb: &str) -> &'static str {
     if verb == "end" { "End" } else { "Move" }
 }
 
-/// An ended connection is in the table for a while yet, without a real server. Flows of UDP only can be moved: what TCP and SCTP
-/// have agreed on, another real server does not know.
+/// An ended connection is in the table for a while yet, without a real server. Flows of UDP only
+/// can be moved: what TCP and SCTP have agreed on, another real server does not know.
 fn is_meant(conns: &Conns, deed: Deed, entry: &Connection) -> bool {
     conns.wanted.has(entry)
         && !is_ended(entry)
@@ -217,7 +217,8 @@ fn work(
     Ok(injector.finish()?)
 }
 
-/// A template stays as long as the table has a connection that used it, such as one that has ended and only waits for late packets.
+/// A template stays as long as the table has a connection that used it, such as one that has ended
+/// and only waits for late packets.
 fn end_what_is_over(conns: &Conns, session: &Session<'_, '_>, injector: &mut Injector) -> Result<(), Trouble> {
     const OVER: [&[u8]; 3] = [b"TIME_WAIT", b"CLOSE", b"CLOSED"];
     let is_over = |entry: &Connection| OVER.contains(&entry.state.as_bytes()) && !entry.is_template();
@@ -241,7 +242,8 @@ fn send(deed: Deed, entry: &Connection, services: &Services, injector: &mut Inje
         Deed::Kill => {
             sent.timeout = 1;
             if let Some(closed) = closed(sent.protocol).filter(|_| !entry.is_template()) {
-                // Another real server, which takes the place of the connection at once: this machine, which rejects what comes.
+                // Another real server, which takes the place of the connection at once: this
+                // machine, which rejects what comes.
                 sent.destination = nobody(entry.client);
                 sent.flags = LOCAL;
                 sent.state = closed;
@@ -271,7 +273,8 @@ fn moved(entry: &Connection, server: NewServer) -> Connection {
 /// The forwarding method 1, "local".
 const LOCAL: EntryFlags = EntryFlags::from_bits_retain(1);
 
-/// The state from which on a new connection of the same client and port is scheduled at once: `CLOSE` of TCP, `CLOSED` of SCTP.
+/// The state from which on a new connection of the same client and port is scheduled at once:
+/// `CLOSE` of TCP, `CLOSED` of SCTP.
 fn closed(protocol: Protocol) -> Option<u16> {
     match protocol {
         Protocol::TCP => Some(6),

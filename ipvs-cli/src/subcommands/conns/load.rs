@@ -1,8 +1,9 @@
 //! `--load`: brings saved connections into the kernel's table.
 //!
-//! Nothing replies to what is sent, so the table is read again: what is not there is sent again. Entries are taken in batches, each as
-//! large as a fixed number, and the table is read once for each batch, so memory does not grow with either. Batches are large, as it takes Linux
-//! before 7 long to show a large table: for each page it begins anew.
+//! Nothing replies to what is sent, so the table is read again: what is not there is sent again.
+//! Entries are taken in batches, each as large as a fixed number, and the table is read once for
+//! each batch, so memory does not grow with either. Batches are large, as it takes Linux before 7
+//! long to show a large table: for each page it begins anew.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -41,7 +42,8 @@ pub(super) fn load(conns: &Conns, from: &Path, session: &mut Session<'_, '_>) ->
     let mut summary = Summary::default();
     let name = if from.as_os_str() == "-" { "standard input".into() } else { escape::path(from).to_string() };
     let done = if from.as_os_str() == "-" {
-        // Standard input belongs to the session, which is needed beside it. What takes its place has no size.
+        // Standard input belongs to the session, which is needed beside it. What takes its place
+        // has no size.
         let stdin = std::mem::replace(&mut session.environment.stdin, Box::leak(Box::new(Stdin)));
         let input = BufReader::with_capacity(CHUNK, stdin);
         run(conns, &name, input, session, &mut summary)
@@ -135,7 +137,8 @@ fn run(
     });
     let age = age.as_secs();
     let mut load = Load { conns, reader, age, started: Instant::now(), batch: HashMap::new() };
-    // The first batch is read before another ipvs-cli is kept waiting: it may come from the network.
+    // The first batch is read before another ipvs-cli is kept waiting: it may come from the
+    // network.
     let mut services = Services::new(session.director.table_without_statistics()?);
     load.fill(&services, summary);
     let mut turn = if conns.dry_run { ChangeGuard::new(None) } else { session.guard(&Wait::new(conns.common.wait))? };

@@ -1,8 +1,8 @@
 //! `conns`: the connection table, one entry at a time, so that millions need no memory.
 //!
-//! `filter` selects, `row` and `group` write, `order` sorts. The parser is the library's. `save` and
-//! `load` carry the table over a reboot, in the file of `saved`; `end` ends entries and moves them.
-//! Changes go through [`Injector`](crate::director::injection::Injector).
+//! `filter` selects, `row` and `group` write, `order` sorts. The parser is the library's. `save`
+//! and `load` carry the table over a reboot, in the file of `saved`; `end` ends entries and moves
+//! them. Changes go through [`Injector`](crate::director::injection::Injector).
 
 mod args;
 mod end;
@@ -52,7 +52,8 @@ pub(super) fn run(conns: &Conns, session: &mut Session<'_, '_>) -> Exit {
     session.finish(done, Exit::No)
 }
 
-/// Waits until nobody holds the other end of standard input, then takes the lock, which sets right what a killed run has left.
+/// Waits until nobody holds the other end of standard input, then takes the lock, which sets right
+/// what a killed run has left.
 fn guard(session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     const PATIENCE: Duration = Duration::from_secs(60);
     let mut byte = [0];

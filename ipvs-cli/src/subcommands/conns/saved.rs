@@ -1,8 +1,9 @@
 //! The file of saved connections.
 //!
-//! It is text. The first line says what it is, and when and where it was saved; then each entry has a line as the kernel writes it, but for the
-//! time that is left, which is counted from the time in the first line; the last line has the number of entries and a checksum.
-//! Each line is read by itself, so memory does not grow and damage to one loses only that one.
+//! It is text. The first line says what it is, and when and where it was saved; then each entry has
+//! a line as the kernel writes it, but for the time that is left, which is counted from the time in
+//! the first line; the last line has the number of entries and a checksum. Each line is read by
+//! itself, so memory does not grow and damage to one loses only that one.
 //!
 //! ```text
 //! ipvs-connections 1 time=1764470000 boot=7a9c… uptime=1234 kernel=6.12.57
@@ -82,7 +83,8 @@ impl Header {
         if has_time { Ok(header) } else { Err("the first line has no time=".to_owned()) }
     }
 
-    /// The time since then; an error if the clock says that it is yet to come. In the same boot, no clock that is set counts.
+    /// The time since then; an error if the clock says that it is yet to come. In the same boot, no
+    /// clock that is set counts.
     pub(super) fn age(&self, now: &Header) -> Result<Duration, Duration> {
         if self.boot == now.boot && !self.boot.is_empty() {
             return Ok(now.uptime.saturating_sub(self.uptime));

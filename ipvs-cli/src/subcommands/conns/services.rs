@@ -17,7 +17,8 @@ pub(super) enum Unbound {
     Service(ServiceKey),
     /// The service is there, but not the real server.
     Server(ServiceKey, SocketAddr),
-    /// Services of several marks have the real server, and the table does not show which mark it was.
+    /// Services of several marks have the real server, and the table does not show which mark it
+    /// was.
     Marks(ServiceKey, SocketAddr),
 }
 
@@ -38,8 +39,9 @@ impl Services {
         Services(table)
     }
 
-    /// The mark of the entry's service, if it has one, for the kernel to find its real server. The kernel does not show the mark
-    /// of a connection, only that of a template. (`ip_vs_find_dest`, `ip_vs_service_find`.)
+    /// The mark of the entry's service, if it has one, for the kernel to find its real server. The
+    /// kernel does not show the mark of a connection, only that of a template. (`ip_vs_find_dest`,
+    /// `ip_vs_service_find`.)
     pub(super) fn bind(&self, connection: &Connection) -> Result<Option<FirewallMark>, Unbound> {
         let (target, server) = (connection.target, connection.destination);
         match target {

@@ -63,7 +63,8 @@ pub(super) struct Address {
 pub(super) enum Route {
     /// To this machine itself.
     Local,
-    /// Out, by the interface of this number, to the next machine on the way if there is one between.
+    /// Out, by the interface of this number, to the next machine on the way if there is one
+    /// between.
     Out {
         link: u32,
         gateway: Option<IpAddr>,
@@ -85,7 +86,8 @@ impl Settings {
         self.0.insert(path.into(), value);
     }
 
-    /// The effective value for an interface: the kernel takes the larger of its own and that of all.
+    /// The effective value for an interface: the kernel takes the larger of its own and that of
+    /// all.
     pub(super) fn larger(&self, link: &str, name: &str) -> Option<i64> {
         [link, "all"].into_iter().filter_map(|of| self.get(&of_link(of, name))).max()
     }

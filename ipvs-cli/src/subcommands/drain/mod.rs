@@ -142,7 +142,8 @@ fn see_to_the_end(
     }
 }
 
-/// Sets weight 0 where another one is, after noting it. If the notes can't be written, no weight is set.
+/// Sets weight 0 where another one is, after noting it. If the notes can't be written, no weight is
+/// set.
 ///
 /// The trouble is that of sending: some of the weights may be set.
 fn quiesce(
@@ -213,9 +214,9 @@ fn in_a_line(targets: &[Target]) -> String {
 
 /// Deletes drained destinations; with `--force`, after the timeout, the other ones, too.
 ///
-/// Under the lock, reads the destinations of each service once more and deletes those that are still
-/// drained and configured as before. The kernel can't do both in one step: a connection that comes in
-/// between is cut.
+/// Under the lock, reads the destinations of each service once more and deletes those that are
+/// still drained and configured as before. The kernel can't do both in one step: a connection that
+/// comes in between is cut.
 fn delete(
     targets: &mut [Target],
     drain: &Drain,

@@ -58,8 +58,8 @@ impl Fate {
         }
     }
 
-    /// Whether it was drained, or deleted as asked. A destination that another program deleted counts as
-    /// drained if it was unused when it was last seen.
+    /// Whether it was drained, or deleted as asked. A destination that another program deleted
+    /// counts as drained if it was unused when it was last seen.
     fn is_drained(self, target: &Target) -> bool {
         match self {
             Fate::Drained | Fate::Deleted | Fate::Cut => true,

@@ -1,7 +1,7 @@
 //! The metrics: names, types, help and labels, as docs/metrics.md describes them.
 //!
-//! Names that come from the kernel, such as those of interfaces, may be any bytes. OpenMetrics has no escape for control characters, so
-//! they are shown as everywhere.
+//! Names that come from the kernel, such as those of interfaces, may be any bytes. OpenMetrics has
+//! no escape for control characters, so they are shown as everywhere.
 
 use std::fmt;
 use std::sync::Arc;

@@ -38,8 +38,8 @@ enum Resource {
     OtherMethod,
 }
 
-/// Serves until the process ends. `page` makes the metrics or an error message. It is called for one
-/// scrape at a time.
+/// Serves until the process ends. `page` makes the metrics or an error message. It is called for
+/// one scrape at a time.
 pub(super) fn serve(listener: &TcpListener, page: impl FnMut() -> Result<String, String> + Send) -> io::Error {
     let page = std::sync::Mutex::new(page);
     let served = AtomicUsize::new(0);

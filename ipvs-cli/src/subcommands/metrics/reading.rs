@@ -55,7 +55,8 @@ impl Reading {
             services.push((state, destinations));
         }
         services.sort_unstable_by_key(|(state, _)| state.service.key());
-        // Who adds one while the kernel lists them may make another appear twice, which no scraper takes.
+        // Who adds one while the kernel lists them may make another appear twice, which no scraper
+        // takes.
         services.dedup_by_key(|(state, _)| state.service.key());
         services.iter_mut().for_each(|(_, all)| all.dedup_by_key(|state| state.destination.address));
         let has_destinations = options.destinations;

@@ -13,7 +13,8 @@ use crate::escape;
 use crate::session::json::object;
 use crate::subcommands::live::utc_with_milliseconds;
 
-/// A line. Its fields are those of the JSON object, in their order; those without a value are missing there.
+/// A line. Its fields are those of the JSON object, in their order; those without a value are
+/// missing there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Entry {
     time: String,

@@ -1,4 +1,5 @@
-//! `monitor`: every change of the director as it happens, with who made it and what the kernel answered.
+//! `monitor`: every change of the director as it happens, with who made it and what the kernel
+//! answered.
 
 mod args;
 mod entry;
@@ -61,7 +62,8 @@ fn watch(watched: &Watched, session: &mut Session<'_, '_>) -> Result<(), Trouble
         if entry.is_asked_for(watched) {
             count += 1;
             if print(watched, &entry, &mut *session.environment.stdout).is_err() {
-                // What is wrong with it is reported by the one who owns it; a closed pipe is no fault.
+                // What is wrong with it is reported by the one who owns it; a closed pipe is no
+                // fault.
                 return Ok(());
             }
         }

@@ -85,8 +85,8 @@ impl Answer {
     }
 }
 
-/// Executes the commands. If replies are lost, the trouble says so, and the director is read to find out
-/// what was done.
+/// Executes the commands. If replies are lost, the trouble says so, and the director is read to
+/// find out what was done.
 ///
 /// # Errors
 /// Nothing was changed.

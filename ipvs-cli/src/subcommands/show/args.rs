@@ -25,7 +25,8 @@ pub(in crate::subcommands) struct Show {
     pub(in crate::subcommands) notation: NotationArgs,
     /// Add the sync daemons, which belong to this director alone
     ///
-    /// With --json or --toml. Applied to another director, they run there, too: a backup becomes a second master.
+    /// With --json or --toml. Applied to another director, they run there, too: a backup becomes a
+    /// second master.
     #[arg(long, conflicts_with_all = ["rules", "service"])]
     pub(in crate::subcommands) daemons: bool,
     /// Add counters, rates and connections

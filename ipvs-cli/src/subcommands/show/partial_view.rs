@@ -35,9 +35,9 @@ impl PartialView {
         Self::read_until_stable(|| Ok((sockopt::Table::read()?, proc::Table::read())))
     }
 
-    /// The kernel writes the file page by page while the table may change, so it may leave an entry out.
-    /// A reading counts if nothing shows that it is incomplete, if it has what getsockopt has, and if the
-    /// next reading of both is the same.
+    /// The kernel writes the file page by page while the table may change, so it may leave an entry
+    /// out. A reading counts if nothing shows that it is incomplete, if it has what getsockopt has,
+    /// and if the next reading of both is the same.
     fn read_until_stable(
         mut read: impl FnMut() -> Result<(sockopt::Table, Result<proc::Table, proc::Error>), Error>,
     ) -> Result<Self, Error> {

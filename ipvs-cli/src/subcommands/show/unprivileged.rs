@@ -1,5 +1,5 @@
-//! `show` where netlink refuses. Root of a user namespace reads most of IPv4 by getsockopt, and any user
-//! some of everything in files of /proc. `partial_view.rs` combines both.
+//! `show` where netlink refuses. Root of a user namespace reads most of IPv4 by getsockopt, and any
+//! user some of everything in files of /proc. `partial_view.rs` combines both.
 
 use std::collections::HashSet;
 use std::io::{self, Write};

@@ -1,7 +1,7 @@
 //! `top`: services and their rates on a terminal.
 //!
-//! `model` is the content, `draw` its look, `reader` reads the kernel, `keys` maps keys, `screen` is the
-//! terminal.
+//! `model` is the content, `draw` its look, `reader` reads the kernel, `keys` maps keys, `screen`
+//! is the terminal.
 
 mod args;
 mod draw;

@@ -205,7 +205,8 @@ impl Model {
         self.selected = self.order.get(place).map(|place| self.rows[*place].key);
     }
 
-    /// Filters and sorts. The selected service stays selected; if it is gone, the one at its place is.
+    /// Filters and sorts. The selected service stays selected; if it is gone, the one at its place
+    /// is.
     fn arrange(&mut self) {
         let words: Vec<String> = self.filter.split_whitespace().map(str::to_lowercase).collect();
         let rows = &self.rows;

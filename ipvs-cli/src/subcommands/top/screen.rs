@@ -59,7 +59,8 @@ impl Screen {
 
     /// All of it is written next time.
     pub(super) fn clear(&mut self) -> io::Result<()> {
-        // `Terminal::clear' would ask the terminal where its cursor is, which not each of them answers.
+        // `Terminal::clear' would ask the terminal where its cursor is, which not each of them
+        // answers.
         self.terminal.resize(self.area)
     }
 }

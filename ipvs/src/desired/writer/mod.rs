@@ -116,7 +116,10 @@ impl<'r> Beside<'r> {
 /// table.apply(&Command::AddService(Service::new("mark 10".parse().unwrap()))).unwrap();
 /// let mut text = Vec::new();
 /// write_json(&mut text, &table, WriteOptions::default())?;
-/// assert!(String::from_utf8_lossy(&text).contains(r#"{"mark": 10, "scheduler": "wlc", "destinations": []}"#));
+/// assert!(
+///     String::from_utf8_lossy(&text)
+///         .contains(r#"{"mark": 10, "scheduler": "wlc", "destinations": []}"#)
+/// );
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn write_json(out: &mut dyn Write, table: &Table, options: WriteOptions<'_>) -> io::Result<()> {
@@ -136,7 +139,8 @@ pub fn write_json(out: &mut dyn Write, table: &Table, options: WriteOptions<'_>)
 /// write_toml(&mut text, &Table::new(), WriteOptions::default())?;
 /// assert_eq!(
 ///     String::from_utf8_lossy(&text),
-///     "version = 1\ndaemons = []\nservices = []\n\n[timeouts]\ntcp = 900\ntcp_fin = 120\nudp = 300\n"
+///     "version = 1\ndaemons = []\nservices = []\n\n\
+///      [timeouts]\ntcp = 900\ntcp_fin = 120\nudp = 300\n"
 /// );
 /// # Ok::<(), std::io::Error>(())
 /// ```

@@ -203,7 +203,8 @@ fn no_message_but_those_of_ipvs_reaches_the_process() {
         .arg(ipvs_cli());
     let mut monitor = start_under(strace, "monitor --count 2");
     for _ in 0..10 {
-        // The controller, a family that there may be and one that there is not; IPsec: XFRM_MSG_NEWSA.
+        // The controller, a family that there may be and one that there is not; IPsec:
+        // XFRM_MSG_NEWSA.
         for kind in [0x10, 0x11, 0x12, 0x13, 0x3ff] {
             send(NETLINK_GENERIC, kind, "THE-PRIVATE-KEY-OF-WIREGUARD");
         }

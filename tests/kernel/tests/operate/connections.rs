@@ -1,4 +1,5 @@
-//! `conns --save`, `--load`, `--kill` and `--move-to` on a real kernel, and what becomes of its sync daemons.
+//! `conns --save`, `--load`, `--kill` and `--move-to` on a real kernel, and what becomes of its
+//! sync daemons.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -323,7 +324,8 @@ fn a_backup_daemon_that_another_program_starts_meanwhile_stays() {
     assert!(started > 2 && loaded > 2, "{started} {loaded}");
 }
 
-/// The processes of the program that are stopped, by a signal or by strace between two system calls.
+/// The processes of the program that are stopped, by a signal or by strace between two system
+/// calls.
 fn stopped() -> Vec<i32> {
     let stats =
         fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());

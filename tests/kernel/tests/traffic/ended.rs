@@ -1,4 +1,5 @@
-//! What a client meets whose connection `ipvs-cli conns` has ended or moved. docs/connections.md says it.
+//! What a client meets whose connection `ipvs-cli conns` has ended or moved. docs/connections.md
+//! says it.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
