@@ -107,6 +107,15 @@ pub(crate) enum Progress {
 pub(crate) struct SequenceNumbers(u32);
 
 impl SequenceNumbers {
+    /// Begins at another number in each process, unless the system does not randomize addresses. So
+    /// programs that watch netlink can tell the requests of processes apart, and no other user can
+    /// guess the numbers.
+    pub(crate) fn of_this_process() -> Self {
+        let place = 0_u8;
+        // The stack is somewhere else, at a multiple of 16.
+        SequenceNumbers((std::ptr::from_ref(&place).addr() >> 4) as u32)
+    }
+
     /// The first of this number in a row.
     pub(crate) fn take(&mut self, count: u32) -> u32 {
         let first = self.0.wrapping_add(1);
@@ -322,6 +331,14 @@ mod tests {
         assert_eq!(window.feed(&error(101, 1)).unwrap(), Progress::More);
         assert_eq!(window.feed(&error(100, 0)).unwrap(), Progress::Done);
         assert_eq!(window.take(), [Ok(())]);
+    }
+
+    /// Threads that are there at the same time have different stacks.
+    #[test]
+    fn sequence_numbers_begin_anywhere() {
+        let here = SequenceNumbers::of_this_process().take(1);
+        let there = std::thread::spawn(|| SequenceNumbers::of_this_process().take(1)).join().unwrap();
+        assert_ne!(here, there);
     }
 
     #[test]

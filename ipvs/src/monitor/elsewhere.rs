@@ -22,6 +22,10 @@ impl Tap {
         match announcements {}
     }
 
+    pub(super) fn has_gate(&self) -> bool {
+        match *self {}
+    }
+
     pub(super) fn watch(&mut self, _: u16, _: bool) -> Result<(), MonitorError> {
         match *self {}
     }

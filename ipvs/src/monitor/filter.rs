@@ -8,6 +8,10 @@
 //!
 //! It is classic BPF, which needs no privilege of its own. It has no loops, so the walk over the
 //! messages is written out.
+//!
+//! A packet socket can't tell in which direction a datagram went, and any user may send a message
+//! that looks like an answer to the kernel, which ignores it. So another program, the gate, drops
+//! such datagrams on the way through the device.
 
 use crate::exchange::MAX_WINDOW;
 use crate::wire::layout::{ANSWER, ERROR, FLAGS, HEADER, KIND, REPEATED, REPLY, REQUEST};
@@ -34,6 +38,13 @@ pub(super) const GENERIC: u32 = 16;
 
 /// `SKF_AD_OFF` and `SKF_AD_PROTOCOL`: where that stands.
 const PROTOCOL: u32 = 0xffff_f000;
+/// The same with `SKF_AD_PKTTYPE`, and its value for what is sent to the kernel, `PACKET_KERNEL`.
+const DIRECTION: u32 = 0xffff_f004;
+const TO_KERNEL: u32 = 7;
+/// `TC_ACT_UNSPEC` and `TC_ACT_STOLEN`. Other nlmon devices still get a packet that is stolen; of
+/// one that is shot, they do not.
+const PASS: u32 = u32::MAX;
+const STEAL: u32 = 4;
 
 /// All of the packet.
 const ALL: u32 = u32::MAX;
@@ -98,6 +109,31 @@ const LOW_OF_HALF: u32 = if cfg!(target_endian = "big") { 1 } else { 0 };
 /// The program that passes nothing.
 pub(super) fn nothing() -> Vec<Instruction> {
     vec![step(RETURN, 0)]
+}
+
+/// The program of the gate. To the kernel go requests, and from it everything else.
+pub(super) fn gate() -> Vec<Instruction> {
+    vec![
+        step(LOAD_BYTE, DIRECTION),
+        branch(IF_EQUAL, TO_KERNEL, 2, 0),
+        step(LOAD_BYTE, FLAGS + LOW_OF_HALF),
+        branch(IF_ANY_BIT, REQUEST.into(), 5, 4),
+        step(LOAD_HALF, KIND),
+        branch(IF_EQUAL, half(ERROR), 3, 0),
+        step(LOAD_BYTE, FLAGS + LOW_OF_HALF),
+        branch(IF_ANY_BIT, REQUEST.into(), 0, 1),
+        step(RETURN, PASS),
+        step(RETURN, STEAL),
+    ]
+}
+
+/// The bytes of a program, as `struct sock_filter`s.
+pub(super) fn bytes(program: &[Instruction]) -> Vec<u8> {
+    let bytes = |&Instruction { code, then, otherwise, value }: &Instruction| {
+        let ([a, b], [e, f, g, h]) = (code.to_ne_bytes(), value.to_ne_bytes());
+        [a, b, then, otherwise, e, f, g, h]
+    };
+    program.iter().flat_map(bytes).collect()
 }
 
 /// How many instructions follow one message.

@@ -226,6 +226,16 @@ impl Monitor {
         self.tap.is_some()
     }
 
+    /// Is it certain that what it takes for the kernel's answers was sent by the kernel?
+    ///
+    /// If not, any user who has a process in the network namespace can make a refused request look
+    /// accepted, and can have it look like another program's. It takes a device that the monitor
+    /// made itself, and the kernel modules `sch_ingress` and `cls_bpf`. Even then, a program with
+    /// `CAP_NET_ADMIN` in the user namespace that owns the network namespace can forge answers.
+    pub fn proves_answers(&self) -> bool {
+        self.tap.as_ref().is_some_and(Tap::has_gate)
+    }
+
     /// Waits for the next event, but no longer than until then; `None` if there was none, or a
     /// signal was handled.
     ///
@@ -293,7 +303,7 @@ fn wait(sources: &[BorrowedFd<'_>], until: Option<Instant>) -> Result<bool, Moni
 /// Follows the family to another number.
 fn take_announcements(watcher: &mut Watcher<Processes>, tap: &mut Tap) -> Result<(), MonitorError> {
     while let Some(datagram) = tap.announcement()? {
-        if watcher.announced(&datagram, Now::read()) && watcher.family != 0 {
+        if watcher.announced(&datagram, Now::read()) {
             tap.watch(watcher.family, watcher.reads())?;
         }
     }

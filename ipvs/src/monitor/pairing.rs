@@ -4,6 +4,9 @@
 //! and repeats the header of the request. So an answer belongs to the request with the same header,
 //! and tells its port. If several datagrams that wait have such a request, the answer is kept until
 //! as many have come as there are requests: if all say the same, that is the outcome of each.
+//!
+//! Any user may send a copy of another program's request, which the kernel refuses. If the program
+//! wrote its port id, an answer to another process's port is of such a copy.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
@@ -44,6 +47,20 @@ struct Message {
     envelope: Envelope,
     action: Action,
     outcome: Option<Outcome>,
+}
+
+impl Message {
+    /// Was it answered in a way that takes `CAP_NET_ADMIN`? Before the kernel looks for that, it
+    /// may say `EOPNOTSUPP`.
+    fn proves_privilege(&self) -> bool {
+        match (self.outcome, &self.action) {
+            (Some(Outcome::Accepted), _) => true,
+            (Some(Outcome::Refused(errno)), Action::Change(_) | Action::Read { .. }) => {
+                !matches!(errno, Errno::EPERM | Errno::EOPNOTSUPP)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// An answer that belongs to one of several requests.
@@ -98,9 +115,11 @@ impl Datagram {
     }
 
     /// Each request with its outcome. One without an answer was carried out if a later one was
-    /// answered, and it asked for none.
+    /// answered, and it asked for none. But a refusal may be missing because the program's buffer
+    /// was full, which a user without privileges can bring about: so the later answer must be one
+    /// that only a privileged program gets.
     fn paired(self) -> impl Iterator<Item = Paired> {
-        let answered = self.messages.iter().rposition(|message| message.outcome.is_some()).unwrap_or(0);
+        let answered = self.messages.iter().rposition(Message::proves_privilege).unwrap_or(0);
         let Datagram { time, sender, messages, is_doubtful, .. } = self;
         messages.into_iter().enumerate().map(move |(place, message)| {
             let is_silent = place < answered && !message.envelope.wants_ack() && !is_doubtful;
@@ -137,8 +156,22 @@ impl Pairing {
         });
     }
 
+    /// Is it an answer to another process's copy of a request that waits?
+    fn is_of_copy(&self, port: u32, request: &Envelope, names: &mut impl Names) -> bool {
+        if [0, port].contains(&request.port) {
+            return false;
+        }
+        let claimed = |datagram: &Datagram| datagram.claimed.as_ref()?.1.as_ref().map(|process| process.pid);
+        let owner = self.datagrams.iter().filter(|datagram| datagram.expects(request)).find_map(claimed);
+        // A process may have written the port id of another one of its sockets.
+        owner.is_some_and(|owner| names.process(port).is_none_or(|process| process.pid != owner))
+    }
+
     /// Takes the kernel's answer in.
     pub(super) fn answer(&mut self, port: u32, request: Envelope, errno: i32, names: &mut impl Names) {
+        if self.is_of_copy(port, &request, names) {
+            return;
+        }
         let outcome = if errno == 0 { Outcome::Accepted } else { Outcome::Refused(Errno::new(errno)) };
         let is_known = |datagram: &&mut Datagram| datagram.sender.port == Some(port);
         let known = self.datagrams.iter_mut().filter(is_known).find_map(|datagram| datagram.unanswered(&request));

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use netlink_sys::protocols::{NETLINK_GENERIC, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
-use rustix::net::sockopt::{Timeout, set_socket_recv_buffer_size_force, set_socket_timeout};
+use rustix::net::sockopt::{Timeout, set_socket_recv_buffer_size_force, set_socket_timeout, socket_error};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
 
 use super::error::MonitorError;
-use super::filter::{GENERIC, MESSAGES, nothing, program};
+use super::filter::{self, GENERIC, MESSAGES, nothing, program};
 use super::socket::{attach, bind};
 use crate::errno::Errno;
 use crate::getsockopt::getsockopt;
@@ -43,6 +43,7 @@ pub(super) struct Tap {
     announcements: Socket,
     /// Dropped last: the device goes when the sockets are gone.
     _device: Option<Device>,
+    has_gate: bool,
     buffer: Vec<u8>,
 }
 
@@ -86,23 +87,43 @@ impl Tap {
             .map_err(|error| MonitorError::privileged("open a packet socket", error.into()))?;
         // A smaller buffer only loses more, which is reported.
         let _ = set_socket_recv_buffer_size_force(&packets, BUFFER);
-        filter(packets.as_fd(), family, replies)?;
+        attach_filter(packets.as_fd(), family, replies)?;
         let mut routes = Routes::open().map_err(|error| MonitorError::io("open a socket of rtnetlink", error))?;
-        let (index, device) = match device {
-            Some(name) => (routes.existing(name)?, None),
+        let bind =
+            |index| bind(packets.as_fd(), index).map_err(|error| MonitorError::io("bind the packet socket", error));
+        let (has_gate, device) = match device {
+            // It may be in use by other programs, so nothing is changed.
+            Some(name) => {
+                bind(routes.existing(name)?)?;
+                (false, None)
+            }
             None => {
                 routes.remove_left_over();
                 let index = routes.create()?;
-                (index, Some(Device { routes, index }))
+                let mut device = Device { routes, index };
+                // A device with a packet socket is not left over. The socket remembers that the
+                // device was down.
+                bind(index)?;
+                let _ = socket_error(&packets);
+                let has_gate = device.routes.put_gate(index).is_ok();
+                device
+                    .routes
+                    .set_up(index)
+                    .map_err(|error| MonitorError::privileged("set an nlmon device up", error))?;
+                (has_gate, Some(device))
             }
         };
-        bind(packets.as_fd(), index).map_err(|error| MonitorError::io("bind the packet socket", error))?;
-        Ok(Tap { packets, announcements, _device: device, buffer: vec![0; PACKET] })
+        Ok(Tap { packets, announcements, _device: device, has_gate, buffer: vec![0; PACKET] })
     }
 
-    /// Receives what concerns this family from now on.
+    /// Are datagrams dropped that only look as if the kernel had sent them?
+    pub(super) fn has_gate(&self) -> bool {
+        self.has_gate
+    }
+
+    /// Receives what concerns this family from now on, and nothing if it is 0.
     pub(super) fn watch(&mut self, family: u16, replies: bool) -> Result<(), MonitorError> {
-        filter(self.packets.as_fd(), family, replies)
+        attach_filter(self.packets.as_fd(), family, replies)
     }
 
     /// Takes packets that have come. Are there more?
@@ -147,9 +168,13 @@ impl Tap {
 }
 
 /// Has the socket receive nothing but what concerns the family.
-fn filter(socket: BorrowedFd<'_>, family: u16, replies: bool) -> Result<(), MonitorError> {
+fn attach_filter(socket: BorrowedFd<'_>, family: u16, replies: bool) -> Result<(), MonitorError> {
     // There is not always memory for two programs, and never may there be none.
     let attached = attach(socket, &nothing()).and_then(|()| {
+        if family == 0 {
+            // The number of a family that is gone may become another's.
+            return Ok(());
+        }
         let mut messages = MESSAGES;
         loop {
             match attach(socket, &program(GENERIC, family, replies, messages)) {
@@ -210,6 +235,21 @@ impl Routes {
 
     fn delete(&mut self, index: u32) -> io::Result<()> {
         self.ask(|out, sequence| wire::encode_delete_link(out, sequence, index), |_| {})
+    }
+
+    /// Has datagrams of generic netlink that can't be what they look like dropped on their way
+    /// through the device.
+    fn put_gate(&mut self, index: u32) -> io::Result<()> {
+        let program = filter::gate();
+        let length = u16::try_from(program.len()).map_err(io::Error::other)?;
+        let program = filter::bytes(&program);
+        self.ask(|out, sequence| wire::encode_new_clsact(out, sequence, index), |_| {})?;
+        let generic = NETLINK_GENERIC as u16;
+        self.ask(|out, sequence| wire::encode_new_filter(out, sequence, index, generic, (length, &program)), |_| {})
+    }
+
+    fn set_up(&mut self, index: u32) -> io::Result<()> {
+        self.ask(|out, sequence| wire::encode_up(out, sequence, index), |_| {})
     }
 
     /// The device of this name, made by somebody else.

@@ -175,6 +175,43 @@ fn of_silence_while_packets_are_dropped_nothing_follows() {
     assert_eq!(seen.last().unwrap().kind, EventKind::Lost { packets: 1 });
 }
 
+/// An answer with another errno, to another port.
+fn altered(answer: &[u8], port: u32, errno: Errno) -> Vec<u8> {
+    let mut answer = answer.to_vec();
+    answer[12..16].copy_from_slice(&port.to_ne_bytes());
+    answer[16..20].copy_from_slice(&(-errno.raw()).to_ne_bytes());
+    answer
+}
+
+/// A user whose buffer is full gets only the last refusal.
+#[test]
+fn silence_before_a_refusal_that_anybody_gets_proves_nothing() {
+    for (errno, is_proof) in [(Errno::EPERM, false), (Errno::EOPNOTSUPP, false), (Errno::ENOENT, true)] {
+        let mut watcher = watcher();
+        let packets = Program::new(&Fake::new(Table::new()), 7, BATCH).send(&[add(1), add(2)]);
+        watcher.packet(&packets[0], at(0));
+        watcher.packet(&altered(&packets[1], 7, errno), at(0));
+        watcher.settle(0, at(0));
+        let first = if is_proof { Outcome::Accepted } else { Outcome::Unknown };
+        assert_eq!(changes(&mut watcher), [(Some(7), add(1), first), (Some(7), add(2), Outcome::Refused(errno))]);
+    }
+}
+
+/// Any user can send a copy of a request, behind a message of another family so that the filter
+/// hides it.
+#[test]
+fn an_answer_to_another_programs_copy_is_passed_over() {
+    let mut watcher = watcher();
+    let packets = Program::new(&Fake::new(Table::new()), 7, LIBNL).send(&[add(1)]);
+    watcher.packet(&packets[0], at(0));
+    watcher.packet(&altered(&packets[1], 9, Errno::EPERM), at(0));
+    watcher.settle(0, at(0));
+    assert!(events(&mut watcher).is_empty());
+    watcher.packet(&packets[1], at(0));
+    watcher.settle(0, at(0));
+    assert_eq!(changes(&mut watcher), [(Some(7), add(1), Outcome::Accepted)]);
+}
+
 #[test]
 fn a_request_without_an_answer_is_given_up() {
     let kernel = Fake::new(Table::new());

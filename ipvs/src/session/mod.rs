@@ -96,7 +96,7 @@ impl<C: Transport> Session<C> {
         Session {
             transport,
             family,
-            numbers: SequenceNumbers::default(),
+            numbers: SequenceNumbers::of_this_process(),
             limits: None,
             window: Window::default(),
             request: Vec::new(),

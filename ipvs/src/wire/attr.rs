@@ -90,7 +90,7 @@ impl<'b> Writer<'b> {
 
     /// A value that needs no padding.
     #[inline]
-    fn bytes(&mut self, kind: u16, value: &[u8]) {
+    pub(super) fn bytes(&mut self, kind: u16, value: &[u8]) {
         self.header(kind, value.len());
         self.0.extend_from_slice(value);
     }

@@ -33,7 +33,10 @@ pub(crate) use daemon::{decode_daemon, encode_daemon};
 pub(crate) use destination::{decode_destination, encode_destination};
 pub(crate) use info::{decode_info, encode_info};
 #[cfg(target_os = "linux")]
-pub(crate) use link::{Link, NLMON, decode_link, encode_delete_link, encode_links, encode_new_nlmon};
+pub(crate) use link::{
+    Link, NLMON, decode_link, encode_delete_link, encode_links, encode_new_clsact, encode_new_filter, encode_new_nlmon,
+    encode_up,
+};
 pub(crate) use message::{
     Body, Header, REPLY, encode_ack, encode_done, encode_error, messages, readdress, request_ack,
 };

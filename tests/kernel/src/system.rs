@@ -25,6 +25,9 @@ const WRAPPERS: [&str; 2] = ["usr/sbin/ipvsadm-save", "usr/sbin/ipvsadm-restore"
 /// The original, out of everybody's way, to look at the kernel's table with.
 pub const OBSERVER: &str = "/opt/original/ipvsadm";
 
+/// Where pyroute2 is, if it could be fetched.
+pub const PYROUTE2: &str = "/opt/pyroute2";
+
 /// How long a single command may take. A busy machine is slow to start Perl.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -258,6 +261,11 @@ fn enter(release: Release, installation: Installation) -> Result<(), SystemError
     let root = mount_writable(Path::new(&programs))?;
     mount_system(&root)?;
     install(&root, Path::new(&programs), installation, &ipvs_cli)?;
+    if let Some(pyroute2) = env::var_os("LAB_PYROUTE2") {
+        let place = root.join(&PYROUTE2[1..]);
+        put(&place, |path| fs::create_dir_all(path))?;
+        bind(Path::new(&pyroute2), &place)?;
+    }
     chroot(&root).map_err(|error| SystemError::Root(error.into()))?;
     env::set_current_dir("/").map_err(SystemError::Root)
 }
@@ -320,7 +328,7 @@ fn install(root: &Path, programs: &Path, installation: Installation, ipvs_cli: &
 
 fn bind(file: &Path, over: &Path) -> Result<(), SystemError> {
     mount(Some(file), over, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-        .map_err(|error| SystemError::Mount { what: "an ipvsadm", error })
+        .map_err(|error| SystemError::Mount { what: "a program", error })
 }
 
 fn put(path: &Path, how: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), SystemError> {

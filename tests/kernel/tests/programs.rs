@@ -11,6 +11,8 @@ mod keepalived;
 mod ldirectord;
 #[path = "programs/metrics.rs"]
 mod metrics;
+#[path = "programs/monitor.rs"]
+mod monitor;
 #[path = "programs/protocol.rs"]
 mod protocol;
 #[path = "programs/stages.rs"]

@@ -13,6 +13,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
+    bench::peer::Peer,
     cache::Cache,
     cli::GuestOptions,
     error::{Context, Result},
@@ -90,11 +91,15 @@ impl Stage {
     }
 
     /// Gives the job the programs that people run beside ipvsadm: `LAB_PROGRAMS` is the directory,
-    /// and `LAB_PROGRAMS_13` that of Debian 13's.
+    /// `LAB_PROGRAMS_13` that of Debian 13's, and `LAB_PYROUTE2` that of pyroute2, if it can be
+    /// had.
     pub(crate) fn bring_programs(&mut self) -> Result<()> {
         self.cache.ensure_programs()?;
         self.set("LAB_PROGRAMS", self.cache.programs().display().to_string());
         self.set("LAB_PROGRAMS_13", self.cache.next_programs().display().to_string());
+        if let Some(pyroute2) = Peer::find(&self.cache)? {
+            self.set("LAB_PYROUTE2", pyroute2.directory().display().to_string());
+        }
         Ok(())
     }
 

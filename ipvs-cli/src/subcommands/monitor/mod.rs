@@ -44,16 +44,27 @@ fn watch(watched: &Watched, session: &mut Session<'_, '_>) -> Result<(), Trouble
     let mut monitor = open(watched, session)?;
     let mut record = watched.record.as_deref().map(create).transpose()?;
     let mut count = 0;
+    let mut is_waiting = false;
     while signals.received().is_none() && watched.count.is_none_or(|most| count < most) {
-        let event = match monitor.next_before(Instant::now() + LOOK_AGAIN) {
+        // What has happened is printed in one piece.
+        let until = if is_waiting { LOOK_AGAIN } else { Duration::ZERO };
+        let event = match monitor.next_before(Instant::now() + until) {
             Ok(Some(event)) => event,
-            Ok(None) => continue,
+            Ok(None) if is_waiting => continue,
+            Ok(None) => {
+                is_waiting = true;
+                if session.environment.stdout.flush().is_err() {
+                    return Ok(());
+                }
+                continue;
+            }
             Err(error) if error.is_passing() => {
                 session.note(Report::new(&error));
                 continue;
             }
             Err(error) => return Err(trouble(&error)),
         };
+        is_waiting = false;
         let entry = Entry::of(&event);
         if let (Some(file), Some(path)) = (&mut record, &watched.record) {
             let written = writeln!(file, "{}", entry.json());
@@ -68,6 +79,7 @@ fn watch(watched: &Watched, session: &mut Session<'_, '_>) -> Result<(), Trouble
             }
         }
     }
+    let _ = session.environment.stdout.flush();
     Ok(())
 }
 
@@ -89,7 +101,17 @@ fn open(watched: &Watched, session: &mut Session<'_, '_>) -> Result<Monitor, Tro
             ));
             builder.poll_only().map_err(|error| trouble(&error))
         }
-        opened => opened.map_err(|error| trouble(&error)),
+        opened => {
+            let monitor = opened.map_err(|error| trouble(&error))?;
+            if !monitor.proves_answers() {
+                let why = match watched.device {
+                    Some(_) => "a device that is not its own",
+                    None => "no kernel modules sch_ingress and cls_bpf",
+                };
+                session.note(format!("with {why}, any user here can forge outcomes and senders"));
+            }
+            Ok(monitor)
+        }
     }
 }
 
@@ -110,7 +132,7 @@ fn print(watched: &Watched, entry: &Entry, out: &mut dyn Write) -> io::Result<()
         None if watched.rules => {}
         _ => writeln!(out, "{entry}")?,
     }
-    out.flush()
+    Ok(())
 }
 
 fn replay(watched: &Watched, path: &Path, session: &mut Session<'_, '_>) -> Result<(), Trouble> {

@@ -1,8 +1,5 @@
-//! The library's monitor.
-//!
-//! `MONITOR_CHANGES` makes the programs of `changes_of_many_programs_are_seen` do more.
+//! The library's monitor. Many programs at once: `programs/monitor.rs`.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
@@ -39,7 +36,7 @@ pub(super) fn run(path: &PathBuf, words: &str, input: &str) -> u32 {
     child.id()
 }
 
-fn ip(words: &str) {
+pub(super) fn ip(words: &str) {
     let output = Program::new("ip").args(words.split(' ')).output().unwrap();
     assert!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
 }
@@ -173,131 +170,6 @@ fn all_that_a_client_sends_at_once_is_seen() {
     assert!(is_quiet(&mut monitor));
 }
 
-/// Who changes what: a run of commands, each with its outcome, on services that are nobody else's.
-fn script(first: u32, rounds: u32) -> (String, Vec<(Command, Outcome)>) {
-    let mut lines = String::new();
-    let mut expected = Vec::new();
-    for number in first..first + rounds {
-        let exists = Outcome::Refused(Errno::EEXIST);
-        let delete = Command::DeleteService(key(number));
-        for (command, outcome) in [(add(number), Outcome::Accepted), (add(number), exists), (delete, Outcome::Accepted)]
-        {
-            lines += &format!("{command}\n");
-            expected.push((command, outcome));
-        }
-    }
-    (lines, expected)
-}
-
-/// A writer: its commands with their outcomes, and the numbers of its processes.
-type Writer = (Vec<(Command, Outcome)>, Vec<u32>);
-
-#[test]
-fn changes_of_many_programs_are_seen() {
-    sandbox::enter_network().unwrap();
-    let here = Namespace::of_this_thread().unwrap();
-    let rounds: u32 = std::env::var("MONITOR_CHANGES").map_or(6000, |text| text.parse().unwrap()) / 15;
-    let mut monitor = monitor().open().unwrap();
-    let inside = |work: fn(u32, u32) -> Writer, first: u32, rounds: u32| {
-        let here = here.clone();
-        thread::spawn(move || here.within(|| work(first, rounds)).unwrap())
-    };
-    let few = rounds.min(100);
-    let writers = [
-        inside(
-            |first, rounds| {
-                let (lines, expected) = script(first, rounds);
-                (expected, vec![run(&ipvsadm(), "-R", &lines)])
-            },
-            0,
-            rounds,
-        ),
-        inside(
-            |first, rounds| {
-                let (lines, expected) = script(first, rounds);
-                (expected, vec![run(&ipvs_cli(), "-R", &lines)])
-            },
-            100_000,
-            rounds,
-        ),
-        inside(
-            |first, rounds| {
-                let (_, expected) = script(first, rounds);
-                let mut client = Client::connect().unwrap();
-                client.execute_all(expected.iter().map(|(command, _)| command)).unwrap();
-                (expected, vec![std::process::id()])
-            },
-            200_000,
-            rounds,
-        ),
-        inside(
-            |first, rounds| {
-                let (lines, expected) = script(first, rounds);
-                let pids = lines.lines().map(|line| run(&ipvsadm(), line, "")).collect();
-                (expected, pids)
-            },
-            300_000,
-            few,
-        ),
-        inside(
-            |first, rounds| {
-                let (lines, expected) = script(first, rounds);
-                let pids = lines.lines().map(|line| run(&ipvs_cli(), line, "")).collect();
-                (expected, pids)
-            },
-            400_000,
-            few,
-        ),
-    ];
-    let count = 3 * (3 * rounds + 2 * few) as usize;
-    let mut seen: HashMap<u32, Vec<(Sender, Command, Outcome)>> = HashMap::new();
-    let (mut received, mut lost) = (0, 0);
-    let end = Instant::now() + PATIENCE;
-    while received < count && Instant::now() < end {
-        let Some(event) = monitor.next_before(end.min(Instant::now() + Duration::from_secs(15))).unwrap() else {
-            break;
-        };
-        match event.kind {
-            EventKind::Request { sender, action: Action::Change(command), outcome } => {
-                received += 1;
-                let Some(ServiceKey::Address { at, .. }) = command.service_key() else { panic!("{command}") };
-                let std::net::IpAddr::V4(address) = at.ip() else { panic!("{command}") };
-                seen.entry(u32::from(address.octets()[3]) / 2).or_default().push((sender, command, outcome));
-            }
-            EventKind::Lost { packets } => lost += packets,
-            other => panic!("{other:?}"),
-        }
-    }
-    let (mut named, mut unknown) = (0, 0);
-    for (number, writer) in (0..).zip(writers) {
-        let (expected, pids) = writer.join().unwrap();
-        let own = seen.remove(&number).unwrap_or_default();
-        for (sender, command, outcome) in &own {
-            let process = sender.process.as_ref();
-            assert!(process.is_none_or(|process| pids.contains(&process.pid)), "{sender} did not send {command}");
-            named += usize::from(process.is_some());
-            unknown += usize::from(*outcome == Outcome::Unknown);
-        }
-        if lost == 0 {
-            let commands = |changes: &mut dyn Iterator<Item = (Command, Outcome)>| -> Vec<String> {
-                changes.map(|(command, outcome)| format!("{command}: {outcome}")).collect()
-            };
-            let own = commands(&mut own.iter().map(|(_, command, outcome)| (*command, *outcome)));
-            let expected = commands(&mut expected.into_iter());
-            assert_eq!(own.len(), expected.len(), "writer {number}");
-            for (own, expected) in own.iter().zip(&expected) {
-                assert!(
-                    own == expected || own.ends_with(": outcome unknown"),
-                    "writer {number}: {own}, not {expected}"
-                );
-            }
-        }
-    }
-    println!("{count} changes: {received} seen, {lost} packets lost, {named} named, {unknown} of unknown outcome");
-    assert!(lost > 0 || received == count, "{received} of {count}");
-    assert!(unknown * 20 <= count, "{unknown} of {count} are unknown");
-}
-
 #[test]
 fn a_device_goes_with_its_monitor_and_a_left_over_one_with_the_next() {
     sandbox::enter_network().unwrap();
@@ -371,6 +243,29 @@ fn a_change_by_setsockopt_is_found_by_comparing() {
         assert!(matches!(event.kind, EventKind::Request { .. }), "{event:?}");
     }
     assert!(is_quiet(&mut monitor));
+}
+
+/// Times of events are the clock's, and nothing else depends on it.
+#[test]
+fn a_clock_that_jumps_ends_nothing() {
+    sandbox::enter_network().unwrap();
+    let mut monitor = Monitor::builder().compare_every(Duration::from_millis(300)).open().unwrap();
+    let mut client = Client::connect().unwrap();
+    let set = |seconds: i64| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let then = format!("@{}", now.cast_signed() + seconds);
+        assert!(Program::new("date").args(["-s", &then]).stdout(Stdio::null()).status().unwrap().success());
+    };
+    for (number, jump) in (1..).zip([-100_000, 300_000, -200_000]) {
+        let before = std::time::SystemTime::now();
+        set(jump);
+        client.execute(&add(number)).unwrap();
+        let events = next(&mut monitor, 1);
+        assert_eq!(changes(&events), [(add(number).to_string(), Outcome::Accepted)]);
+        assert_eq!(events[0].time < before, jump < 0);
+        add_by_setsockopt(number.try_into().unwrap());
+        assert!(matches!(next(&mut monitor, 1)[0].kind, EventKind::Found(Command::AddService(_))));
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command as Program, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ipvs::{Client, Command, Service};
 use kernel_tests::sandbox;
@@ -14,7 +15,7 @@ use netlink_sys::{Socket, SocketAddr};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::library::{devices, ipvs_cli, ipvsadm, run};
+use super::library::{devices, ip, ipvs_cli, ipvsadm, run};
 
 /// A monitor that has begun to watch.
 struct Running {
@@ -252,6 +253,22 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
+fn a_device_of_another_program_is_used_with_a_warning() {
+    sandbox::enter_network().unwrap();
+    ip("link add nlmon7 type nlmon");
+    ip("link set nlmon7 up");
+    let mut command = Program::new(ipvs_cli());
+    command.args("monitor --device nlmon7 --count 1".split(' ')).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ipvs-cli: with a device that is not its own, any user here can forge outcomes and senders\n");
+    Client::connect().unwrap().flush().unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(devices(), ["nlmon7"]);
+}
+
+#[test]
 fn a_device_that_is_not_there_is_an_error() {
     sandbox::enter_network().unwrap();
     let mut command = Program::new(ipvs_cli());
@@ -259,4 +276,145 @@ fn a_device_that_is_not_there_is_an_error() {
     assert_eq!(output.status.code(), Some(2));
     let message = "ipvs-cli: there is no nlmon device nlmon9: ip link add nlmon9 type nlmon; ip link set nlmon9 up\n";
     assert_eq!(String::from_utf8(output.stderr).unwrap(), message);
+}
+
+/// What a monitor says that can't go on, and its status.
+fn end_of(mut monitor: Running) -> (Option<i32>, String) {
+    let status = monitor.child.wait().unwrap();
+    (status.code(), stderr(&mut monitor.child))
+}
+
+#[test]
+fn a_device_that_is_removed_or_set_down_ends_it() {
+    sandbox::enter_network().unwrap();
+    for words in ["link del ", "link set down "] {
+        let monitor = start("monitor");
+        ip(&format!("{words}{}", devices()[0]));
+        let message = "ipvs-cli: the nlmon device was removed or set down: changes are no longer seen\n";
+        assert_eq!(end_of(monitor), (Some(2), message.to_owned()), "{words}");
+        assert_eq!(devices(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_network_namespace_may_be_deleted_while_it_is_watched() {
+    sandbox::enter_network_and_mounts().unwrap();
+    fs::create_dir_all("/run/netns").unwrap();
+    ip("netns add watched");
+    let mut program = Program::new(ipvs_cli());
+    program
+        .args("--netns watched monitor".split(' '))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = program.spawn().unwrap();
+    let inside = |words: &str| {
+        let program = ipvs_cli();
+        let words = format!("netns exec watched {} {words}", program.display());
+        let output = Program::new("ip").args(words.split(' ')).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    // It sees the first change that is made after it has begun.
+    let is_seen = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_seen.load(Ordering::Relaxed) {
+                inside("-C");
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+        });
+        output.read_line(&mut line).unwrap();
+        is_seen.store(true, Ordering::Relaxed);
+    });
+    assert!(line.ends_with(": -C\n"), "{line}");
+    ip("netns del watched");
+    let monitor = Running { child, output };
+    monitor.signal(Signal::SIGTERM);
+    assert_eq!(monitor.end(), Some(0));
+}
+
+#[test]
+fn a_full_disk_ends_it_with_an_error_and_without_a_device() {
+    sandbox::enter_network_and_mounts().unwrap();
+    let place = "/tmp/small";
+    fs::create_dir_all(place).unwrap();
+    let mounted = Program::new("mount").args(["-t", "tmpfs", "-o", "size=4k", "tmpfs", place]).status().unwrap();
+    assert!(mounted.success());
+    let monitor = start(&format!("monitor --record {place}/changes.jsonl"));
+    let mut client = Client::connect().unwrap();
+    // Some have room.
+    for _ in 0..100 {
+        client.flush().unwrap();
+    }
+    let message = format!("ipvs-cli: {place}/changes.jsonl: No space left on device (os error 28)\n");
+    assert_eq!(end_of(monitor), (Some(2), message));
+    assert_eq!(devices(), [""; 0]);
+    let recorded = fs::read_to_string(format!("{place}/changes.jsonl")).unwrap();
+    assert!(recorded.starts_with("{\"version\": 1, "), "{recorded}");
+}
+
+#[test]
+fn nothing_that_is_there_is_recorded_into() {
+    sandbox::enter_network().unwrap();
+    let (directory, target) = (scratch("places"), scratch("target"));
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir(&directory).unwrap();
+    fs::write(&target, "kept").unwrap();
+    let place = |name: &str| directory.join(name);
+    fs::write(place("file"), "kept").unwrap();
+    std::os::unix::fs::symlink(&target, place("link")).unwrap();
+    std::os::unix::fs::symlink(place("nowhere"), place("dangling")).unwrap();
+    nix::unistd::mkfifo(&place("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::create_dir(place("directory")).unwrap();
+    for name in ["file", "link", "dangling", "fifo", "directory"] {
+        let output = Program::new(ipvs_cli()).args(["monitor", "--record"]).arg(place(name)).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains("File exists"), "{name}: {said}");
+        assert_eq!(devices(), [""; 0], "{name}");
+    }
+    assert_eq!([fs::read_to_string(&target).unwrap(), fs::read_to_string(place("file")).unwrap()], ["kept", "kept"]);
+    assert!(!place("nowhere").exists());
+    fs::remove_dir_all(directory).unwrap();
+    fs::remove_file(target).unwrap();
+}
+
+/// It does nothing while more comes than fits.
+#[test]
+fn what_comes_too_fast_is_reported_as_lost_and_found_by_comparing() {
+    sandbox::enter_network().unwrap();
+    let mut monitor = start("monitor");
+    let mut client = Client::connect().unwrap();
+    client.flush().unwrap();
+    assert!(monitor.line().ends_with(": -C\n"));
+    monitor.signal(Signal::SIGSTOP);
+    let lost = || {
+        let text = fs::read_to_string("/proc/thread-self/net/packet").unwrap();
+        let queued = |line: &str| line.split_ascii_whitespace().nth(6).unwrap().parse::<u64>().unwrap();
+        text.lines().skip(1).map(queued).max().unwrap()
+    };
+    let mut before = 0;
+    // Until its buffer does not grow any more.
+    loop {
+        for _ in 0..2000 {
+            client.zero(None).unwrap();
+        }
+        let now = lost();
+        if now == before {
+            break;
+        }
+        before = now;
+    }
+    let service = Service::new("mark 9".parse().unwrap());
+    client.execute(&Command::AddService(service)).unwrap();
+    monitor.signal(Signal::SIGCONT);
+    let lines = std::iter::from_fn(|| Some(monitor.line()));
+    let mut rest = lines.skip_while(|line| !line.contains(" packets were lost: "));
+    assert!(rest.next().unwrap().starts_with("? "));
+    let found = rest.find(|line| line.contains("found by comparing")).unwrap();
+    drop(rest);
+    assert!(found.ends_with(": -A -f 9 -s wlc\n"), "{found}");
+    monitor.signal(Signal::SIGTERM);
+    assert_eq!(monitor.end(), Some(0));
 }

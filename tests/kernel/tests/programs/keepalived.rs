@@ -223,6 +223,10 @@ impl Daemon {
         Self(command.spawn().unwrap_or_else(|error| panic!("keepalived: {error}")))
     }
 
+    pub(crate) fn wait(&mut self) {
+        self.0.wait().unwrap_or_else(|error| panic!("keepalived: {error}"));
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.0.id().cast_signed());
         kill(pid, signal).unwrap_or_else(|error| panic!("keepalived: {error}"));

@@ -12,7 +12,7 @@ mod growth;
 pub(crate) mod initrd;
 pub(crate) mod machines;
 pub(crate) mod pc;
-mod peer;
+pub(crate) mod peer;
 mod reload;
 mod report;
 mod results;

@@ -28,7 +28,7 @@ const LIBRARY_DIRS: [&str; 2] = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-g
 
 /// Python and the directory with pyroute2.
 #[derive(Debug)]
-pub(super) struct Peer {
+pub(crate) struct Peer {
     tree: PathBuf,
     python: PathBuf,
     directory: PathBuf,
@@ -36,7 +36,7 @@ pub(super) struct Peer {
 
 impl Peer {
     /// The peer; `None` where it can't be had, after the reason was printed.
-    pub(super) fn find(cache: &Cache) -> Result<Option<Self>> {
+    pub(crate) fn find(cache: &Cache) -> Result<Option<Self>> {
         match Self::ensure(cache) {
             Ok(peer) => Ok(Some(peer)),
             Err(Error::Interrupted) => Err(Error::Interrupted),
@@ -45,6 +45,11 @@ impl Peer {
                 Ok(None)
             }
         }
+    }
+
+    /// The directory with pyroute2.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     fn ensure(cache: &Cache) -> Result<Self> {
