@@ -22,10 +22,11 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// `package = "linux-ipvs"` gets it.
 const FOREIGN: &str = "ipvs";
 
-/// Packs the crates, and builds each from its package alone, with the lock file in it.
+/// Packs the crates. They are compiled when they are unpacked: cargo itself would compile ipvs-cli
+/// with the last run's linux-ipvs, since all files of a package have one time of change.
 pub(super) fn package(workspace: &Workspace) -> Command {
     let mut command = workspace.cargo();
-    command.args(["package", "--quiet", "--allow-dirty", "--target-dir"]).arg(target(workspace));
+    command.args(["package", "--quiet", "--allow-dirty", "--no-verify", "--target-dir"]).arg(target(workspace));
     command.args(PUBLISHED.iter().flat_map(|published| ["-p", published.package]));
     command
 }
@@ -62,25 +63,36 @@ pub(super) struct Crates {
 }
 
 impl Crates {
-    /// Unpacks them, and picks the oldest dependencies.
+    /// Unpacks them. The workspace starts with the versions of this project's lock file.
     pub(super) fn unpack(workspace: &Workspace) -> Result<Self> {
+        // Outside of this project, whose settings for cargo are not those of the packages' users.
         let directory = tempfile::tempdir().context(|| "make a directory".into())?;
         let members = members();
         for name in &members {
             let archive = target(workspace).join("package").join(format!("{name}.crate"));
-            // All files of a package have one time of change, by which cargo would take the last
-            // run's tests for these: so they get the time of now.
-            packages::run(Command::new("tar").arg("-xzmf").arg(&archive).arg("-C").arg(directory.path()))?;
+            packages::run(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(directory.path()))?;
         }
         let manifest = directory.path().join("Cargo.toml");
         fs::write(&manifest, manifest_of(&members)).context(|| format!("write {}", manifest.display()))?;
-        let crates = Self { directory };
-        let mut update = crates.cargo(workspace);
+        let lock = directory.path().join("Cargo.lock");
+        fs::copy(workspace.root().join("Cargo.lock"), &lock).context(|| format!("write {}", lock.display()))?;
+        Ok(Self { directory })
+    }
+
+    /// Compiles one of them, with its default features only.
+    pub(super) fn check_alone(&self, workspace: &Workspace, package: &str) -> Command {
+        let mut command = self.cargo(workspace);
+        command.args(["check", "--quiet", "-p", package]);
+        command
+    }
+
+    /// Picks the oldest dependencies.
+    pub(super) fn take_oldest_dependencies(&self, workspace: &Workspace) -> Result<()> {
         // cargo has this for its nightly releases only; it picks versions, and changes nothing in
         // how they are compiled.
+        let mut update = self.cargo(workspace);
         update.args(["update", "--quiet", "-Z", "direct-minimal-versions"]).env("RUSTC_BOOTSTRAP", "1");
-        packages::run(&mut update)?;
-        Ok(crates)
+        packages::run(&mut update)
     }
 
     /// Compiles them.
@@ -105,12 +117,12 @@ impl Crates {
         command
     }
 
-    /// cargo, outside of the workspace, but with its place for what is compiled.
+    /// cargo in their workspace. It keeps the dependencies that it compiled; the packages are in a
+    /// new directory each time, so that they are compiled anew.
     fn cargo(&self, workspace: &Workspace) -> Command {
         let mut command = workspace.cargo();
-        command.current_dir(self.directory.path());
-        command.env_remove("CARGO_TARGET_DIR").arg("--config");
-        command.arg(format!("build.target-dir={:?}", self.directory.path().join("target")));
+        command.current_dir(self.directory.path()).env("CARGO_INCREMENTAL", "0");
+        command.env("CARGO_TARGET_DIR", target(workspace).join("packages"));
         command
     }
 }

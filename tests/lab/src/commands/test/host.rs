@@ -21,7 +21,7 @@ use crate::{
     commands::api,
     error::{Context, Error, Result},
     packages, signals,
-    workspace::{LIBRARIES, Workspace},
+    workspace::{LIBRARIES, PUBLISHED, Workspace},
 };
 
 /// The oldest Rust that must do, as the workspace declares it.
@@ -149,14 +149,13 @@ fn another_system(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
 }
 
 fn published_crates(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
-    let name = "each crate from its package";
+    let name = "packages of the crates";
     if !judge(summary, name, crates::package(workspace), String::new())? {
         return Ok(());
     }
     if let Err(error) = crates::check_lock_files(workspace) {
         summary.add("lock files of the packages", Outcome::Failed(error.to_string()), Duration::ZERO);
     }
-    let name = "crates alone, oldest dependencies";
     let crates = match Crates::unpack(workspace) {
         Ok(crates) => crates,
         Err(error) => {
@@ -164,6 +163,15 @@ fn published_crates(workspace: &Workspace, summary: &mut Summary) -> Result<()> 
             return Ok(());
         }
     };
+    for published in PUBLISHED {
+        let name = format!("{} from its package", published.package);
+        run(summary, &name, crates.check_alone(workspace, published.package))?;
+    }
+    let name = "crates alone, oldest dependencies";
+    if let Err(error) = crates.take_oldest_dependencies(workspace) {
+        summary.add(name, Outcome::Failed(error.to_string()), Duration::ZERO);
+        return Ok(());
+    }
     run(summary, name, crates.check(workspace))?;
     let cache = Cache::open()?;
     cache.ensure_old_rust()?;
