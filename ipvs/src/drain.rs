@@ -1,4 +1,16 @@
-//! Taking a destination out of service without cutting a connection.
+//! Taking a destination out of service without cutting a connection: [`Drain`] decides what to do
+//! next from what the kernel reports, and leaves sending and waiting to its caller.
+//!
+//! ```
+//! use ipvs::drain::{Drain, DrainStep};
+//! use ipvs::{Destination, DestinationState};
+//! let (web, server) = ("tcp 192.0.2.1:80".parse()?, "192.0.2.11:80".parse()?);
+//! let mut drain = Drain::new(web, server);
+//! let state = DestinationState::new(Destination::new(server)); // as `Client::destinations` has it
+//! let DrainStep::Quiesce { command, .. } = drain.next(Some(&state)) else { panic!() };
+//! assert_eq!(command.to_string(), "-e -t 192.0.2.1:80 -r 192.0.2.11:80 -g -w 0");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,13 +23,13 @@ use crate::table::DestinationState;
 /// Takes one destination out of service without cutting a connection: sets weight 0, then waits
 /// until no client uses it.
 ///
-/// It does nothing itself: it is given what the kernel reports of the destination, and returns what
-/// to do next. It neither sleeps nor reads a clock, so one thread can drain hundreds. It needs no
-/// memory of its own past: one that is made anew at any moment goes on from what the kernel holds.
+/// It makes no request itself: the caller passes what the kernel reports of the destination, and
+/// gets what to do next. It neither sleeps nor reads a clock, so one thread can drain hundreds.
+/// After a restart, a new `Drain` continues from what the kernel holds.
 ///
-/// What it waits for: connections, active and inactive, and persistence templates, by which the
-/// clients of a persistent service come back even to a destination of weight 0. Where the sysctl
-/// `expire_quiescent_template` is 1 they don't: see [`without_templates`](Self::without_templates).
+/// It waits for connections, active and inactive, and for persistence templates, by which clients
+/// of a persistent service return even to a destination of weight 0. With the sysctl
+/// `expire_quiescent_template` = 1 they don't: see [`without_templates`](Self::without_templates).
 ///
 /// No step is final. Other programs may give the destination a weight after [`DrainStep::Drained`],
 /// and clients may then connect. So ask once more directly before you delete it, and delete it only
@@ -126,6 +138,13 @@ impl InUse {
     }
 
     /// No client uses it.
+    ///
+    /// ```
+    /// use ipvs::{Destination, DestinationState, drain::InUse};
+    /// let state = DestinationState::new(Destination::new("192.0.2.11:80".parse()?));
+    /// assert!(InUse::of(&state).is_unused());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_unused(&self) -> bool {
         *self == Self::default()
     }
@@ -151,13 +170,23 @@ impl fmt::Display for InUse {
 }
 
 impl Drain {
-    /// Of this destination of this service.
+    /// Drains the destination at this address, of this service.
     pub fn new(key: ServiceKey, at: SocketAddr) -> Self {
         let in_use = InUse::default();
         Drain { key, at, keeps_weight: false, waits_for_templates: true, seen: Seen::Nothing, in_use }
     }
 
     /// Leaves the weight alone and only waits: another program keeps new connections away.
+    ///
+    /// ```
+    /// use ipvs::drain::{Drain, DrainStep};
+    /// use ipvs::{Destination, DestinationState};
+    /// let (web, server) = ("tcp 192.0.2.1:80".parse()?, "192.0.2.11:80".parse()?);
+    /// let mut drain = Drain::new(web, server).keep_weight();
+    /// let state = DestinationState::new(Destination::new(server)); // its weight is 1
+    /// assert!(matches!(drain.next(Some(&state)), DrainStep::Wait(_)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn keep_weight(self) -> Self {
         Drain { keeps_weight: true, ..self }
@@ -166,6 +195,16 @@ impl Drain {
     /// Does not wait for persistence templates: for kernels whose sysctl
     /// `expire_quiescent_template` is 1, where no client comes back by one to a destination of
     /// weight 0.
+    ///
+    /// ```no_run
+    /// use ipvs::drain::Drain;
+    /// use ipvs::sysctl::{Sysctl, SysctlValue, Sysctls};
+    /// let mut drain = Drain::new("tcp 192.0.2.1:80".parse()?, "192.0.2.11:80".parse()?);
+    /// if Sysctls::new().get(Sysctl::ExpireQuiescentTemplate)? == SysctlValue::Number(1) {
+    ///     drain = drain.without_templates();
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn without_templates(self) -> Self {
         Drain { waits_for_templates: false, ..self }

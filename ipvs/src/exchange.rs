@@ -1,10 +1,9 @@
-//! The conversation with the kernel, without input or output: what to send, and what the answers
-//! mean.
+//! The protocol without input or output: what to send, and what the replies mean.
 //!
-//! The kernel runs all requests of one datagram in order, inside our `send`. A request that fails
-//! does not stop the rest; it is answered with its sequence number. Success needs no answer, so
-//! only the last request of a window asks for one: when it comes, everything before it that was not
-//! refused was done.
+//! The kernel runs all requests of one datagram in order, inside `send`. A request that fails does
+//! not stop the rest; the kernel replies to it with its sequence number. Success needs no reply, so
+//! only the last request of a window asks for an acknowledgement: when it arrives, everything
+//! before it that was not refused was done.
 
 use crate::command::{Command, CommandKind};
 use crate::errno::Errno;
@@ -92,17 +91,17 @@ pub(crate) fn may_have_missed(errno: Errno) -> bool {
     matches!(errno, Errno::ENOENT | Errno::EOPNOTSUPP | Errno::EINVAL)
 }
 
-/// What a conversation waits for.
+/// What an exchange waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// Receive another datagram and feed it.
     More,
-    /// All answers are there.
+    /// All replies were received.
     Done,
 }
 
-/// The sequence numbers of a socket. None is given out twice, so that late answers are nobody
-/// else's.
+/// The sequence numbers of a socket. None is used twice, so that a late reply is not taken for that
+/// of another request.
 #[derive(Debug, Default)]
 pub(crate) struct SequenceNumbers(u32);
 

@@ -219,7 +219,7 @@ impl Module {
         }
     }
 
-    /// Is it expected of every kernel? Some distributions build theirs without `twos`.
+    /// Is it expected of every kernel? Some distributions build their kernels without `twos`.
     pub(crate) fn is_everywhere(self) -> bool {
         self.is_in_tree() && self != Module::Scheduler(Scheduler::TWOS)
     }

@@ -1,4 +1,14 @@
-//! Network namespaces: whose director is meant.
+//! Network namespaces: each has a director of its own. A [`Namespace`] chooses it for a client, a
+//! monitor, or anything else that is read from the kernel.
+//!
+//! ```no_run
+//! use ipvs::{Client, netns::Namespace};
+//! for name in ["blue", "green"] {
+//!     let mut director = Client::builder().namespace(Namespace::named(name)?).connect()?;
+//!     println!("{name}: {} services", director.services()?.len());
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -21,11 +31,11 @@ use crate::invalid_value::InvalidValue;
 
 /// A network namespace: each has a table, timeouts, sync daemons and sysctls of its own.
 ///
-/// It is an open descriptor, shared by its clones. So it is the same namespace for good: whatever
-/// becomes of the name, the process or the descriptor number that it was found by, `ip netns del`
-/// and `ip netns add` included. The kernel keeps the namespace alive as long as the descriptor, or
-/// a socket of a [`Client`](crate::Client), is open. To follow a name to a new namespace, make a
-/// new value and a new client.
+/// It is an open descriptor, shared by its clones. So it stays the same namespace, even after its
+/// process has ended or its name was deleted (`ip netns del`) and given to another. The kernel
+/// keeps the namespace alive as long as the descriptor, or a socket of a
+/// [`Client`](crate::Client), is open. To follow a name to a new namespace, make a new value and a
+/// new client.
 ///
 /// Parses from the name that `ip netns` knows it by, the number of a process that is in it, or, if
 /// there is a slash in the text, the path of its file. Two are equal if they are the same
@@ -103,7 +113,14 @@ impl Namespace {
     /// That of the thread that looks.
     const OWN: &str = "/proc/thread-self/ns/net";
 
-    /// The one of this file, such as `/proc/4711/ns/net`.
+    /// The namespace of this file, such as `/proc/4711/ns/net`.
+    ///
+    /// ```
+    /// use ipvs::netns::Namespace;
+    /// let namespace = Namespace::at("/proc/self/ns/net")?;
+    /// assert_eq!(namespace, Namespace::of_this_thread()?);
+    /// # Ok::<(), ipvs::netns::NamespaceError>(())
+    /// ```
     ///
     /// # Errors
     /// [`NamespaceError::Open`].
@@ -117,7 +134,14 @@ impl Namespace {
         }
     }
 
-    /// The one that this process is in.
+    /// The namespace of this process.
+    ///
+    /// ```
+    /// use ipvs::netns::Namespace;
+    /// let namespace = Namespace::of_process(std::process::id())?;
+    /// assert_eq!(namespace.to_string(), format!("/proc/{}/ns/net", std::process::id()));
+    /// # Ok::<(), ipvs::netns::NamespaceError>(())
+    /// ```
     ///
     /// # Errors
     /// [`NamespaceError::Open`]: there is no such process, or it belongs to another user.
@@ -125,7 +149,7 @@ impl Namespace {
         Self::at(format!("/proc/{pid}/ns/net"))
     }
 
-    /// The one that the calling thread is in.
+    /// The namespace of the calling thread.
     ///
     /// # Errors
     /// [`NamespaceError::Open`]: there is no `/proc`.
@@ -134,7 +158,13 @@ impl Namespace {
         Ok(Namespace { path: None, ..Self::at(Self::OWN)? })
     }
 
-    /// The one that `ip netns` calls so.
+    /// The namespace of this name, as `ip netns list` has it: `/run/netns/NAME`.
+    ///
+    /// ```
+    /// use ipvs::netns::{Namespace, NamespaceError};
+    /// assert!(matches!(Namespace::named("a/b"), Err(NamespaceError::Name(_))));
+    /// assert!(matches!(Namespace::named("not-there"), Err(NamespaceError::Open { .. })));
+    /// ```
     ///
     /// # Errors
     /// [`NamespaceError::Name`] if it is empty, `.`, `..`, or has a slash or a NUL in it;
@@ -147,7 +177,7 @@ impl Namespace {
         Self::at(Path::new(Self::NAMED).join(name))
     }
 
-    /// The one that a socket is in.
+    /// The namespace of a socket.
     #[cfg(target_os = "linux")]
     pub(crate) fn of_socket(socket: BorrowedFd<'_>) -> Result<Self, NamespaceError> {
         let unknown = |errno: Errno| NamespaceError::Unknown(io::Error::from_raw_os_error(errno.raw()));

@@ -2,11 +2,19 @@
 
 use std::borrow::Cow;
 
-/// What became of a command: done, or refused.
-pub type Outcome = Result<(), Refusal>;
-
 use crate::command::CommandKind;
 use crate::errno::Errno;
+
+/// The outcome of one command: carried out, or refused.
+///
+/// ```
+/// use ipvs::{Client, Command, Outcome, Table};
+/// let mut director = Client::fake(Table::new());
+/// let outcomes: Vec<Outcome> = director.execute_all(&[Command::Flush])?;
+/// assert_eq!(outcomes, [Ok(())]);
+/// # Ok::<(), ipvs::Error>(())
+/// ```
+pub type Outcome = Result<(), Refusal>;
 
 /// A command that the kernel refused: the table is as it was before that command.
 ///

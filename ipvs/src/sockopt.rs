@@ -1,7 +1,15 @@
-//! Tables by the kernel's older interface, `getsockopt`.
+//! Tables by the kernel's older interface, `getsockopt`: for root in a rootless container, whom
+//! netlink refuses.
 //!
-//! How the socket is had is in `link.rs`, what is said in `wire/sockopt/`; here is in which order
-//! things are asked.
+//! ```no_run
+//! let director = ipvs::sockopt::Table::read()?;
+//! for entry in director.table.services() {
+//!     println!("{}: {} destinations", entry.service().key(), entry.destinations().len());
+//! }
+//! # Ok::<(), ipvs::Error>(())
+//! ```
+
+// `link.rs` opens the socket, and `wire/sockopt/` has the kernel's structures.
 
 use std::net::SocketAddr;
 
@@ -26,8 +34,8 @@ use crate::wire::{Detail, WireError, sockopt};
 ///
 /// - services of IPv4 only. Those of IPv6 are not in the table, and only
 ///   [`proc::Table`](crate::proc::Table).
-/// - destinations of IPv4 only. Which services have others, and how many, is in
-///   [`untold`](Self::untold).
+/// - destinations of IPv4 only. Which services have destinations of IPv6, and how many, is in
+///   [`ipv6_destinations`](Self::ipv6_destinations).
 /// - nothing of the kinds of tunnels: in the table each is [`Tunnel::Ipip`], whatever it is;
 ///   [`tunnels`](Self::tunnels) has them.
 /// - nothing of persistence engines: [`Service::engine`](crate::Service::engine) is always `None`.
@@ -46,7 +54,7 @@ use crate::wire::{Detail, WireError, sockopt};
 ///     // In a rootless container.
 ///     Err(Error::Refused(refusal)) if refusal.errno == Errno::EPERM => {
 ///         let older = sockopt::Table::read()?;
-///         for (service, count) in &older.untold {
+///         for (service, count) in &older.ipv6_destinations {
 ///             println!("{service} has {count} destinations of IPv6 besides");
 ///         }
 ///         for (service, server) in older.tunnels() {
@@ -66,24 +74,35 @@ pub struct Table {
     /// What the kernel showed.
     pub table: table::Table,
     /// Services of the table that have destinations of IPv6, too, and how many.
-    pub untold: Vec<(ServiceKey, usize)>,
+    pub ipv6_destinations: Vec<(ServiceKey, usize)>,
 }
 
 /// How often services, and the destinations of each, are asked for until the replies agree.
 const ATTEMPTS: usize = 20;
 
 impl Table {
-    /// This table, of which nothing is untold.
+    /// This table, without destinations of IPv6.
+    ///
+    /// ```
+    /// let director = ipvs::sockopt::Table::new(ipvs::Table::new());
+    /// assert_eq!(director.tunnels().count(), 0);
+    /// ```
     pub fn new(table: table::Table) -> Self {
-        Table { table, untold: Vec::new() }
+        Table { table, ipv6_destinations: Vec::new() }
     }
 
-    /// That of this thread's network namespace; see
+    /// Reads the director of this thread's network namespace; see
     /// [`Namespace::within`](crate::netns::Namespace::within) for others.
     ///
-    /// It is read in several requests, so it is not a snapshot if somebody makes changes meanwhile.
-    /// But services are read until there are as many as the kernel counts, and the destinations of
-    /// each until they are the same twice in a row: none is left out unnoticed.
+    /// It is read in several requests, so it is not a snapshot if another program makes changes
+    /// meanwhile. But services are read until there are as many as the kernel counts, and the
+    /// destinations of each until two readings agree: none is missed without an error.
+    ///
+    /// ```no_run
+    /// use ipvs::{netns::Namespace, sockopt};
+    /// let table = Namespace::named("blue")?.within(sockopt::Table::read)??.table;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Refused`] with [`Errno::EPERM`] without `CAP_NET_ADMIN` in the user namespace that
@@ -102,7 +121,7 @@ impl Table {
     ///
     /// ```
     /// fn is_sure(older: &ipvs::sockopt::Table) -> bool {
-    ///     older.untold.is_empty() && older.tunnels().next().is_none()
+    ///     older.ipv6_destinations.is_empty() && older.tunnels().next().is_none()
     /// }
     /// ```
     pub fn tunnels(&self) -> impl Iterator<Item = (ServiceKey, SocketAddr)> {
@@ -121,13 +140,13 @@ impl Table {
         let mut buffer = Vec::new();
         let (info, states) = services(&mut buffer, &mut ask)?;
         let mut services = Vec::with_capacity(states.len());
-        let mut untold = Vec::new();
+        let mut ipv6_destinations = Vec::new();
         for state in states {
             let key = state.service.key();
             // Or it was removed since.
             let Some(reply) = settled_destinations(&mut buffer, &key, &mut ask)? else { continue };
             if let Some(missing) = reply.missing().filter(|missing| *missing > 0) {
-                untold.push((key, missing));
+                ipv6_destinations.push((key, missing));
             }
             services.push(TableEntry::read(state, reply.destinations));
         }
@@ -137,7 +156,7 @@ impl Table {
         sockopt::ask_daemons(&mut buffer);
         ask(sockopt::GET_DAEMONS, &mut buffer).map_err(|errno| failed(CommandKind::GetDaemons, errno))?;
         let daemons = sockopt::daemons(&buffer).ok_or_else(|| nonsense("IP_VS_SO_GET_DAEMON"))?;
-        Ok(Table { table: table::Table::read(services, timeouts, daemons, info), untold })
+        Ok(Table { table: table::Table::read(services, timeouts, daemons, info), ipv6_destinations })
     }
 }
 

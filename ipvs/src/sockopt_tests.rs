@@ -36,14 +36,14 @@ fn what_is_not_told_is_named() {
         Command::AddDestination(web, behind("10.0.0.2:80")),
         Command::AddDestination(web, Destination::new("10.0.0.3:80".parse().unwrap())),
     ];
-    let untold = [
+    let hidden = [
         Command::AddDestination(web, behind("[2001:db8::2]:80")),
         Command::AddService(Service::new("tcp [2001:db8::1]:80".parse().unwrap())),
     ];
-    let older = read(&table(shown.into_iter().chain(untold))).unwrap();
+    let older = read(&table(shown.into_iter().chain(hidden))).unwrap();
     let expected = table(shown);
     assert!(older.table.services().eq(expected.services()));
-    assert_eq!(older.untold, [(web, 1)]);
+    assert_eq!(older.ipv6_destinations, [(web, 1)]);
     assert_eq!(older.tunnels().collect::<Vec<_>>(), [(web, "10.0.0.2:80".parse().unwrap())]);
 }
 
@@ -117,7 +117,7 @@ fn destinations_while(
     let mut shown: Vec<_> = older.table.service(&key).unwrap().destinations().collect();
     shown.sort_by_key(|state| state.destination.address);
     let shown = shown.into_iter().map(|state| state.destination.address.to_string()).collect();
-    Ok((shown, older.untold.iter().map(|(_, count)| count).sum()))
+    Ok((shown, older.ipv6_destinations.iter().map(|(_, count)| count).sum()))
 }
 
 #[test]
@@ -239,7 +239,7 @@ proptest! {
             Ok(())
         });
         match shown {
-            Ok(older) => prop_assert!(older.untold.iter().all(|(key, count)| *count > 0 && older.table.service(key).is_some())),
+            Ok(older) => prop_assert!(older.ipv6_destinations.iter().all(|(key, count)| *count > 0 && older.table.service(key).is_some())),
             Err(error) => prop_assert!(matches!(error, Error::Decode(_) | Error::Unstable), "{:?}", error),
         }
     }
@@ -275,8 +275,8 @@ proptest! {
             }
             let read: Vec<_> = older.table.service(&key).unwrap().destinations().copied().collect();
             prop_assert_eq!(read, expected);
-            let untold = older.untold.iter().find(|(of, _)| *of == key).map_or(0, |(_, count)| *count);
-            prop_assert_eq!(untold, missing);
+            let hidden = older.ipv6_destinations.iter().find(|(of, _)| *of == key).map_or(0, |(_, count)| *count);
+            prop_assert_eq!(hidden, missing);
         }
     }
 }

@@ -1,4 +1,15 @@
-//! The kernel's settings for IPVS: `/proc/sys/net/ipv4/vs`.
+//! The kernel's settings for IPVS: the files of `/proc/sys/net/ipv4/vs`, with typed names and
+//! values.
+//!
+//! ```no_run
+//! use ipvs::sysctl::{Sysctl, SysctlValue, Sysctls};
+//! let sysctls = Sysctls::new();
+//! sysctls.set(Sysctl::Conntrack, &SysctlValue::Number(1))?;
+//! for (sysctl, value) in sysctls.all()? {
+//!     println!("net.ipv4.vs.{sysctl} = {value}");
+//! }
+//! # Ok::<(), ipvs::sysctl::SysctlError>(())
+//! ```
 
 use std::fmt;
 use std::fs;
@@ -315,17 +326,28 @@ impl Default for Sysctls {
 }
 
 impl Sysctls {
-    /// Those of `/proc/sys`.
+    /// The settings of `/proc/sys/net/ipv4/vs`.
     pub fn new() -> Self {
         Self::at("/proc/sys/net/ipv4/vs")
     }
 
-    /// Those in this directory: for tests, or where `/proc` is elsewhere.
+    /// The settings in this directory: for tests, or where `/proc` is mounted elsewhere.
+    ///
+    /// ```
+    /// use ipvs::sysctl::Sysctls;
+    /// assert!(Sysctls::at("/not-there").all().is_err());
+    /// ```
     pub fn at(directory: impl Into<PathBuf>) -> Self {
         Sysctls { directory: directory.into() }
     }
 
     /// The value of one.
+    ///
+    /// ```no_run
+    /// use ipvs::sysctl::{Sysctl, SysctlValue, Sysctls};
+    /// let has_conntrack = Sysctls::new().get(Sysctl::Conntrack)? == SysctlValue::Number(1);
+    /// # Ok::<(), ipvs::sysctl::SysctlError>(())
+    /// ```
     ///
     /// # Errors
     /// See [`SysctlError`].
@@ -337,6 +359,13 @@ impl Sysctls {
     }
 
     /// Sets one.
+    ///
+    /// ```
+    /// use ipvs::sysctl::{Sysctl, SysctlError, SysctlValue, Sysctls};
+    /// let error = Sysctls::new().set(Sysctl::SyncThreshold, &SysctlValue::Number(3)).unwrap_err();
+    /// assert!(matches!(error, SysctlError::Kind { .. }));
+    /// assert_eq!(error.to_string(), "sync_threshold: \"3\" is not two numbers");
+    /// ```
     ///
     /// # Errors
     /// See [`SysctlError`]; nothing was set then.

@@ -63,7 +63,7 @@ pub struct DestinationState {
     pub active_connections: u32,
     /// Gauge: connections that are being set up or closed; all of UDP.
     pub inactive_connections: u32,
-    /// Gauge: clients that persistence holds here.
+    /// Gauge: persistence templates of this destination.
     pub persistent_connections: u32,
     /// Counters and rates; `None` if they were not read.
     pub statistics: Option<Statistics>,

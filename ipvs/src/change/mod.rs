@@ -1,8 +1,23 @@
 //! Changing a director from one table to another while other programs change it, too.
 //!
-//! `engine.rs` makes the attempts, `undo.rs` undoes them, `outcome.rs` has progress, results and
-//! errors.
+//! [`Client::reconcile`](crate::Client::reconcile) does it in one call. A [`Change`] is the same in
+//! two: what it will do can be shown before it is made. A [`Planner`] limits what it may touch.
+//!
+//! ```
+//! use ipvs::{Client, Command, Service, Table, change::Planner};
+//! let mut director = Client::fake(Table::new());
+//! let mut desired = Table::new();
+//! desired.apply(&Command::AddService(Service::new("tcp 192.0.2.1:80".parse()?)))?;
+//! let planner = Planner::new().only_services().max_deletions(10);
+//! let applied = director.reconcile(&desired, &planner)?;
+//! for command in &applied.commands {
+//!     println!("{command}");
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+// `engine.rs` makes the attempts, `undo.rs` undoes them, `outcome.rs` has progress, results and
+// errors.
 mod engine;
 mod outcome;
 mod part;
@@ -103,6 +118,16 @@ impl Change {
     /// What `before` does not know of its kernel is left to the kernel to refuse, unless it was
     /// asked before: [`Client::probe`](crate::Client::probe).
     ///
+    /// ```
+    /// use ipvs::{Command, Scheduler, Service, Table, change::{Change, Planner}};
+    /// let service = Service::new("mark 1".parse()?).with_scheduler(Scheduler::new("fastest")?);
+    /// let mut desired = Table::new().with_module(service.scheduler);
+    /// desired.apply(&Command::AddService(service))?;
+    /// let rejected = Change::prepare(Table::new(), desired, Planner::new()).unwrap_err();
+    /// assert_eq!(rejected.refusals.len(), 1, "this kernel has no such scheduler");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// All refusals that can be foreseen.
     pub fn prepare(before: Table, desired: Table, planner: Planner) -> Result<Self, Rejected> {
@@ -112,6 +137,17 @@ impl Change {
     }
 
     /// What it will do if no other writer changes the director meanwhile.
+    ///
+    /// ```
+    /// use ipvs::{Command, Service, Table, change::{Change, Planner}};
+    /// let mut desired = Table::new();
+    /// desired.apply(&Command::AddService(Service::new("mark 1".parse()?)))?;
+    /// let change = Change::prepare(Table::new(), desired, Planner::new())?;
+    /// for command in change.plan().commands() {
+    ///     println!("{command}"); // -A -f 1 -s wlc
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn plan(&self) -> &Plan {
         &self.plan
     }

@@ -69,6 +69,18 @@ impl Plan {
     /// before, and those that take destinations and services away.
     ///
     /// The second may rely on all of the first: send it only when none of the first was refused.
+    ///
+    /// ```
+    /// use ipvs::{Command, Service, Table, change::plan};
+    /// let [mut current, mut desired] = [Table::new(), Table::new()];
+    /// current.apply(&Command::AddService(Service::new("mark 1".parse()?)))?;
+    /// desired.apply(&Command::AddService(Service::new("mark 2".parse()?)))?;
+    /// let plan = plan(&current, &desired);
+    /// let (additions, deletions) = plan.parts();
+    /// assert_eq!(additions[0].to_string(), "-A -f 2 -s wlc");
+    /// assert_eq!(deletions[0].to_string(), "-D -f 1");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parts(&self) -> (&[Command], &[Command]) {
         self.commands.split_at(self.widening)
     }
@@ -217,6 +229,19 @@ impl Planner {
     /// weight that is set between the reply and the edit is overwritten: see
     /// [`Change`](crate::change::Change). A [`Plan`] has the weight of the table that it was made
     /// from.
+    ///
+    /// ```
+    /// use ipvs::{Command, Destination, Service, Table, Weight, change::Planner};
+    /// let (key, server) = ("mark 1".parse()?, Destination::new("192.0.2.11:0".parse()?));
+    /// let mut current = Table::new();
+    /// current.apply(&Command::AddService(Service::new(key)))?;
+    /// let mut desired = current.clone();
+    /// current.apply(&Command::AddDestination(key, server.with_weight(Weight::ZERO)))?;
+    /// desired.apply(&Command::AddDestination(key, server))?;
+    /// assert!(!Planner::new().plan(&current, &desired).is_empty());
+    /// assert!(Planner::new().keep_weights().plan(&current, &desired).is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn keep_weights(self) -> Self {
         Planner { keep_weights: true, ..self }
@@ -352,12 +377,32 @@ impl Planner {
     }
 
     /// Services and their destinations only; timeouts and sync daemons stay.
+    ///
+    /// ```
+    /// use ipvs::{Command, Table, Timeouts, change::Planner};
+    /// let mut current = Table::new();
+    /// current.apply(&Command::SetTimeouts(Timeouts::new().with_udp(60)))?;
+    /// assert!(Planner::new().only_services().plan(&current, &Table::new()).is_empty());
+    /// # Ok::<(), ipvs::Refusal>(())
+    /// ```
     #[must_use]
     pub fn only_services(self) -> Self {
         self.without_timeouts().without_daemons()
     }
 
     /// These services only; all others stay, and so do timeouts and sync daemons.
+    ///
+    /// ```
+    /// use ipvs::{Command, Service, Table, change::Planner};
+    /// let mut current = Table::new();
+    /// for key in ["mark 1", "mark 2"] {
+    ///     current.apply(&Command::AddService(Service::new(key.parse()?)))?;
+    /// }
+    /// let planner = Planner::new().only_these_services(["mark 1".parse()?]);
+    /// let plan = planner.plan(&current, &Table::new());
+    /// assert_eq!(plan.commands(), [Command::DeleteService("mark 1".parse()?)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn only_these_services(self, keys: impl IntoIterator<Item = ServiceKey>) -> Self {
         self.only_services().these_services(keys)

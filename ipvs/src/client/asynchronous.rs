@@ -69,7 +69,8 @@ pub struct AsyncClient {
 pub(crate) struct Waiting {
     link: Link,
     deadline: Duration,
-    /// Tells when something has come; the in-memory kernel answers at once.
+    /// Reports that a datagram can be received; `None` for the in-memory kernel, whose replies are
+    /// there at once.
     readiness: Option<AsyncFd<OwnedFd>>,
 }
 
@@ -143,6 +144,14 @@ impl ClientBuilder {
     /// The socket is opened by this call, not when the future is polled: so it is in the network
     /// namespace of the thread that calls.
     ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// use ipvs::{AsyncClient, netns::Namespace};
+    /// let blue = Namespace::named("blue")?;
+    /// let mut director = AsyncClient::builder().namespace(blue).connect_async().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As [`connect`](Self::connect), and [`Error::NoRuntime`] if the future is polled outside of a
     /// runtime.
@@ -158,6 +167,13 @@ impl ClientBuilder {
 impl AsyncClient {
     /// As [`Client::connect`](crate::Client::connect): the socket is opened by this call, before
     /// the future is polled.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), ipvs::Error> {
+    /// let mut director = ipvs::AsyncClient::connect().await?;
+    /// println!("IPVS {}", director.info().await?.version);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`ClientBuilder::connect_async`].
@@ -203,8 +219,8 @@ impl AsyncClient {
         Self::in_memory(Client::fake(table))
     }
 
-    /// As [`Client::dry_run`](crate::Client::dry_run). What the table does not tell is asked while
-    /// a command is sent, and waited for by its thread.
+    /// As [`Client::dry_run`](crate::Client::dry_run). The kernel is asked while a command is sent,
+    /// and blocks its thread.
     pub fn dry_run(self, table: Table) -> Self {
         let session = self.session.over_transport(|Waiting { link, deadline, .. }| Blocking { link, deadline });
         Self::in_memory(Client { session }.dry_run(table))
@@ -227,6 +243,17 @@ impl AsyncClient {
 
     /// As [`Client::execute_all`](crate::Client::execute_all).
     ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use ipvs::{AsyncClient, Command, Service, Table};
+    /// let add = Command::AddService(Service::new("tcp 192.0.2.1:80".parse()?));
+    /// let outcomes = AsyncClient::fake(Table::new()).execute_all([&add, &add]).await?;
+    /// assert!(outcomes[0].is_ok() && outcomes[1].is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As there.
     pub async fn execute_all<'c>(
@@ -244,6 +271,22 @@ impl AsyncClient {
 
     /// As [`Client::reconcile`](crate::Client::reconcile). A future that is dropped leaves the
     /// director between two states; reconcile again.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use std::time::Duration;
+    /// use ipvs::{AsyncClient, Command, Service, Table, change::Planner};
+    /// let mut director = AsyncClient::fake(Table::new());
+    /// let mut desired = Table::new();
+    /// desired.apply(&Command::AddService(Service::new("udp 192.0.2.1:53".parse()?)))?;
+    /// let planner = Planner::new().only_services();
+    /// let change = director.reconcile(&desired, &planner);
+    /// let applied = tokio::time::timeout(Duration::from_secs(30), change).await??;
+    /// assert_eq!(applied.commands.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -346,6 +389,18 @@ impl AsyncClient {
 
     /// As [`Client::table`](crate::Client::table).
     ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use ipvs::{AsyncClient, Table};
+    /// let mut director = AsyncClient::fake(Table::new());
+    /// for entry in director.table().await?.services() {
+    ///     println!("{}: {} destinations", entry.service().key(), entry.destinations().len());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As there.
     pub async fn table(&mut self) -> Result<Table, Error> {
@@ -383,9 +438,8 @@ impl AsyncClient {
 
 /// [`Pipeline`](crate::Pipeline) of an [`AsyncClient`].
 ///
-/// Commands whose [`push`](Self::push) or [`flush`](Self::flush) was dropped while they were under
-/// way may have been carried out; their outcomes are not told any more, and they are not sent
-/// again.
+/// If the future of [`push`](Self::push) or [`flush`](Self::flush) is dropped, the kernel may have
+/// carried the commands out; their outcomes are lost, and they are not sent again.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {

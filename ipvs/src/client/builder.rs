@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::link::Link;
 use crate::netns::Namespace;
 
-/// How long a call waits for the kernel unless told otherwise. It answers at once, but for loading
-/// a module.
+/// How long a call waits for the kernel by default. The kernel replies at once unless it has to
+/// load a module.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// How a [`Client`] is to be connected.
@@ -31,7 +31,7 @@ impl Default for ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// How long a call waits for an answer of the kernel: by default 10 seconds.
+    /// How long a call waits for a reply of the kernel: by default 10 seconds, at least 1 ms.
     ///
     /// What can't be bounded is the time that the kernel takes to run a request, as it does so
     /// inside `send`: some 20 to 45 ms while it looks for a scheduler's module.
@@ -43,6 +43,13 @@ impl ClientBuilder {
 
     /// The director of this network namespace, in place of that of the thread that connects. The
     /// thread is in it while the sockets are opened, and back in its own then.
+    ///
+    /// ```no_run
+    /// use ipvs::{Client, netns::Namespace};
+    /// let container = Namespace::of_process(4711)?;
+    /// let mut director = Client::builder().namespace(container).connect()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn namespace(self, namespace: Namespace) -> Self {
         ClientBuilder { namespace: Some(namespace), ..self }

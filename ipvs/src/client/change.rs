@@ -38,6 +38,21 @@ impl Change {
     /// `on_progress` is called before anything is sent and after each datagram; if it breaks, what
     /// was done is undone.
     ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use ipvs::{Client, Command, Service, Table, change::{Change, Planner}};
+    /// let mut director = Client::fake(Table::new());
+    /// let mut desired = Table::new();
+    /// desired.apply(&Command::AddService(Service::new("mark 10".parse()?)))?;
+    /// let change = Change::prepare(director.table()?, desired, Planner::new())?;
+    /// let applied = change.apply(&mut director, |progress| {
+    ///     eprintln!("{}: {} of {}", progress.phase, progress.done, progress.total);
+    ///     ControlFlow::Continue(()) // Break, to undo it
+    /// })?;
+    /// assert_eq!(applied.commands.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Why it could not be made, and what state the director is in.
     pub fn apply(

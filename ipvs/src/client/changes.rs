@@ -15,6 +15,20 @@ use crate::timeouts::Timeouts;
 macro_rules! changes {
     ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) => $command:expr;)*) => {
         /// Single changes.
+        ///
+        /// ```
+        /// use ipvs::{Client, Destination, Scheduler, Service, Table, Weight};
+        /// let mut director = Client::fake(Table::new());
+        /// let (web, server) = ("tcp 192.0.2.1:80".parse()?, "192.0.2.11:80".parse()?);
+        /// director.add_service(&Service::new(web).with_scheduler(Scheduler::WRR))?;
+        /// director.add_destination(&web, &Destination::new(server))?;
+        /// // The whole configuration is replaced, not only the weight.
+        /// let heavier = Destination::new(server).with_weight(Weight::new(5)?);
+        /// director.edit_destination(&web, &heavier)?;
+        /// director.delete_destination(&web, server)?;
+        /// director.delete_service(&web)?;
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
         impl Client {
             $(
                 $(#[$doc])*

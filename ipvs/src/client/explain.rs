@@ -9,7 +9,7 @@ use crate::session::block_on_ready;
 
 impl Client {
     /// Why the kernel refused this command with this error number, as far as can be found out:
-    /// reads the table, asks the kernel what no table tells ([`probe`](Self::probe)), and checks
+    /// reads the table, asks the kernel for what no table has ([`probe`](Self::probe)), and checks
     /// the command against it.
     ///
     /// The cause always fits the number. Where the table has changed since the refusal, there may

@@ -95,6 +95,16 @@ impl FakeKernel {
     }
 
     /// What it holds now. This is no call on a socket: it never fails.
+    ///
+    /// ```
+    /// use ipvs::{FakeKernel, Service, Table};
+    /// let kernel = FakeKernel::new(Table::new());
+    /// // The program under test:
+    /// kernel.client().add_service(&Service::new("mark 1".parse()?))?;
+    /// // The test:
+    /// assert!(kernel.table().service(&"mark 1".parse()?).is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn table(&self) -> Table {
         self.socket.world().table.clone()
     }
@@ -109,6 +119,14 @@ impl FakeKernel {
 
     /// Without privileges, all requests are refused with `EPERM`, as for a program without
     /// `CAP_NET_ADMIN`. By default it has them.
+    ///
+    /// ```
+    /// use ipvs::{Errno, FakeKernel, Table};
+    /// let kernel = FakeKernel::new(Table::new());
+    /// let mut director = kernel.client();
+    /// kernel.set_privileged(false);
+    /// assert_eq!(director.services().unwrap_err().errno(), Some(Errno::EPERM));
+    /// ```
     pub fn set_privileged(&self, is_privileged: bool) {
         self.socket.world().is_unprivileged = !is_privileged;
     }

@@ -69,6 +69,12 @@ pub struct Client {
 impl Client {
     /// A client of the kernel, in the network namespace of this thread, with default settings.
     ///
+    /// ```no_run
+    /// let mut director = ipvs::Client::connect()?;
+    /// println!("IPVS {}", director.info()?.version);
+    /// # Ok::<(), ipvs::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`ClientBuilder::connect`].
     pub fn connect() -> Result<Self, Error> {
@@ -76,6 +82,12 @@ impl Client {
     }
 
     /// Settings for a client of the kernel.
+    ///
+    /// ```no_run
+    /// use ipvs::{Client, netns::Namespace};
+    /// let director = Client::builder().namespace(Namespace::named("blue")?).connect()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn builder() -> ClientBuilder {
         ClientBuilder::default()
     }
@@ -175,7 +187,7 @@ impl Client {
     /// The client's netlink socket, to set or read options of it, such as `SO_RCVBUF`; a
     /// [`fake`](Self::fake) has none.
     ///
-    /// Don't send or receive on it: the client would take what is yours for a reply, or miss one.
+    /// Don't send or receive on it: the client would take your reply for its own, or lose one.
     /// To poll it is of no use, either: between two calls of the client nothing waits there, and a
     /// client gets no notifications.
     ///
@@ -192,6 +204,18 @@ impl Client {
 impl Client {
     /// Carries one command out.
     ///
+    /// ```
+    /// use ipvs::{Client, Command, Errno, Error, Service, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// let add = Command::AddService(Service::new("tcp 192.0.2.1:80".parse()?));
+    /// director.execute(&add)?;
+    /// match director.execute(&add) {
+    ///     Err(Error::Refused(refusal)) if refusal.errno == Errno::EEXIST => println!("it exists"),
+    ///     other => other?,
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Refused`] if the kernel refused it, and then nothing was changed; see [`Error`] for
     /// the rest.
@@ -199,7 +223,7 @@ impl Client {
         block_on_ready(self.session.execute(command))
     }
 
-    /// Carries many commands out, many in one system call, and returns the outcome of each in their
+    /// Carries many commands out, up to 96 in one system call, and returns the outcome of each, in
     /// order.
     ///
     /// A command that is refused does not stop those after it.
@@ -219,7 +243,21 @@ impl Client {
         block_on_ready(self.session.execute_all(commands))
     }
 
-    /// For a stream of commands whose outcomes are wanted as it goes.
+    /// Sends a stream of commands in few system calls, and returns outcomes as they come.
+    ///
+    /// ```
+    /// use ipvs::{Client, Command, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// let mut pipeline = director.pipeline();
+    /// let mut outcomes = Vec::new();
+    /// for mark in 1..=100 {
+    ///     let delete = Command::DeleteService(format!("mark {mark}").parse()?);
+    ///     outcomes.extend(pipeline.push(&delete)?);
+    /// }
+    /// outcomes.extend(pipeline.flush()?);
+    /// assert_eq!(outcomes.len(), 100);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pipeline(&mut self) -> Pipeline<'_> {
         self.session.clear();
         Pipeline { client: self }
@@ -228,15 +266,26 @@ impl Client {
 
 /// Reads.
 impl Client {
-    /// All services, in the kernel's order, which means nothing.
+    /// All services, in the order of the kernel's hash table.
     ///
-    /// This is one dump, which the kernel does not lock against changes: a service added or removed
-    /// meanwhile may make another appear twice or not at all, and nothing tells. So does Linux 7.2
-    /// when it rehashes its table, which it does some time after services were added; a dump that
-    /// shows it is made again.
+    /// A service that exists during the whole call is returned exactly once. One that is added or
+    /// deleted meanwhile may be returned or not. A single dump (`IPVS_CMD_GET_SERVICE`) does not
+    /// promise that: the kernel releases its table between datagrams. So what a dump may have
+    /// missed is compared with `getsockopt`, or dumped again.
+    ///
+    /// ```
+    /// use ipvs::{Client, Service, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// director.add_service(&Service::new("tcp 192.0.2.1:80".parse()?))?;
+    /// for state in director.services()? {
+    ///     let connections = state.statistics.map_or(0, |counted| counted.connections);
+    ///     println!("{}: {connections} connections so far", state.service.key());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Unstable`] if that never helped; see [`Error`] for the rest.
+    /// [`Error::Unstable`] if changes kept making it incomplete; see [`Error`] for the rest.
     pub fn services(&mut self) -> Result<Vec<ServiceState>, Error> {
         block_on_ready(self.session.services(Detail::Statistics))
     }
@@ -252,6 +301,14 @@ impl Client {
 
     /// One service.
     ///
+    /// ```
+    /// use ipvs::{Client, Errno, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// let error = director.service(&"tcp 192.0.2.1:80".parse()?).unwrap_err();
+    /// assert_eq!(error.errno(), Some(Errno::ESRCH));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Refused`] with [`Errno::ESRCH`](crate::Errno::ESRCH) if there is none; see
     /// [`Error`] for the rest.
@@ -261,17 +318,31 @@ impl Client {
 
     /// The destinations of a service, newest first; none for a service that does not exist.
     ///
+    /// As with [`services`](Self::services), one that exists during the whole call is returned
+    /// exactly once.
+    ///
+    /// ```
+    /// use ipvs::{Client, Destination, Service, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// let web = "tcp 192.0.2.1:80".parse()?;
+    /// director.add_service(&Service::new(web))?;
+    /// director.add_destination(&web, &Destination::new("192.0.2.11:80".parse()?))?;
+    /// for state in director.destinations(&web)? {
+    ///     println!("{}: {} active", state.destination.address, state.active_connections);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
-    /// See [`Error`].
+    /// [`Error::Unstable`], as for [`services`](Self::services); see [`Error`] for the rest.
     pub fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<DestinationState>, Error> {
         block_on_ready(self.session.destinations(key, Detail::Statistics))
     }
 
     /// As [`destinations`](Self::destinations), but without [`Statistics`](crate::Statistics).
     ///
-    /// That is read in a tenth of the time where the kernel's older interface, `getsockopt`, can
-    /// tell it: for a service of IPv4 without tunnels, on Linux 5.14 or newer. For all others it is
-    /// asked as ever.
+    /// For a service of IPv4 without tunnels, on Linux 5.14 or newer, `getsockopt` is used, which
+    /// takes a tenth of the time. All others are dumped by netlink.
     ///
     /// # Errors
     /// See [`Error`].
@@ -281,13 +352,29 @@ impl Client {
 
     /// The timeouts of connections.
     ///
+    /// ```
+    /// use ipvs::{Client, Table, Timeouts};
+    /// let mut director = Client::fake(Table::new());
+    /// director.set_timeouts(Timeouts::new().with_udp(60))?;
+    /// assert_eq!(director.timeouts()?.udp, Some(60));
+    /// # Ok::<(), ipvs::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub fn timeouts(&mut self) -> Result<Timeouts, Error> {
         block_on_ready(self.session.timeouts())
     }
 
-    /// The sync daemons that run, at most one of each role, master first.
+    /// The sync daemons that run: at most one of each role, master first.
+    ///
+    /// ```
+    /// use ipvs::{Client, DaemonRole, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// let is_backup = director.daemons()?.iter().any(|daemon| daemon.role == DaemonRole::Backup);
+    /// assert!(!is_backup);
+    /// # Ok::<(), ipvs::Error>(())
+    /// ```
     ///
     /// # Errors
     /// See [`Error`].
@@ -297,6 +384,12 @@ impl Client {
 
     /// Version and size of the kernel's IPVS.
     ///
+    /// ```
+    /// use ipvs::{Client, Table};
+    /// assert_eq!(Client::fake(Table::new()).info()?.version.to_string(), "1.2.1");
+    /// # Ok::<(), ipvs::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub fn info(&mut self) -> Result<Info, Error> {
@@ -305,11 +398,21 @@ impl Client {
 
     /// Everything that the director holds.
     ///
-    /// It is read in several requests, so it is not a snapshot if somebody else makes changes
-    /// meanwhile.
+    /// It is read in several requests, so it is not a snapshot if another program makes changes
+    /// meanwhile. But what exists during the whole call is in it exactly once.
+    ///
+    /// ```
+    /// use ipvs::{Client, Service, Table};
+    /// let mut director = Client::fake(Table::new());
+    /// director.add_service(&Service::new("tcp 192.0.2.1:80".parse()?))?;
+    /// for entry in director.table()?.services() {
+    ///     println!("{}: {} destinations", entry.service().key(), entry.destinations().len());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// See [`Error`].
+    /// [`Error::Unstable`], as for [`services`](Self::services); see [`Error`] for the rest.
     pub fn table(&mut self) -> Result<Table, Error> {
         block_on_ready(self.session.table(Detail::Statistics))
     }

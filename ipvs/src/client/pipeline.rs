@@ -28,8 +28,8 @@ pub struct Pipeline<'c> {
 }
 
 impl Pipeline<'_> {
-    /// Adds a command. Mostly returns nothing; when so many have gathered that they were sent, the
-    /// outcome of each.
+    /// Adds a command. Returns nothing until enough commands have gathered; then it sends them, and
+    /// returns the outcome of each.
     ///
     /// # Errors
     /// See [`Error`]; a refusal is an outcome, not an error.

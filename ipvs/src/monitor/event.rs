@@ -138,8 +138,8 @@ pub enum Outcome {
     Accepted,
     /// It refused the request, and changed nothing.
     Refused(Errno),
-    /// The monitor can't tell: the answer was lost, the program asked for no acknowledgement, or
-    /// the answers to equal requests of several programs can't be told apart.
+    /// The monitor does not know: the answer was lost, the program asked for no acknowledgement, or
+    /// several programs sent equal requests, whose answers can't be distinguished.
     Unknown,
 }
 

@@ -141,8 +141,8 @@ const BLOCK: usize = 9;
 /// A conditional jump passes over 255 instructions at most.
 const BLOCKS: usize = 24;
 
-/// The program for IPVS with this family number, on packets of this protocol, that follows so many
-/// messages. `replies` says whether replies to reads pass.
+/// The program for IPVS with this family number, on packets of this protocol. It looks at this
+/// number of messages in a datagram; `replies` says whether replies to reads pass.
 pub(super) fn program(protocol: u32, family: u16, replies: bool, messages: usize) -> Vec<Instruction> {
     let mut program = vec![
         step(LOAD_PROTOCOL, PROTOCOL),

@@ -68,7 +68,7 @@ use crate::name::InterfaceName;
 use crate::netns::Namespace;
 use crate::table::Table;
 
-/// How often the table is compared, unless told otherwise.
+/// How often the table is compared by default.
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// How a [`Monitor`] is to watch.
@@ -99,6 +99,17 @@ impl MonitorBuilder {
     /// not.
     ///
     /// A reading that finds nothing is not seen: the end of a dump does not say that it is of IPVS.
+    ///
+    /// ```no_run
+    /// use ipvs::monitor::{Action, EventKind, Monitor};
+    /// for event in Monitor::builder().reads(true).open()? {
+    ///     let EventKind::Request { sender, action, .. } = event?.kind else { continue };
+    ///     if let Action::Read { what, .. } = action {
+    ///         println!("{sender} reads: {what:?}"); // node_exporter[812] reads: GetService
+    ///     }
+    /// }
+    /// # Ok::<(), ipvs::monitor::MonitorError>(())
+    /// ```
     pub fn reads(self, reads: bool) -> Self {
         MonitorBuilder { reads, ..self }
     }
@@ -108,27 +119,60 @@ impl MonitorBuilder {
     ///
     /// The device that it makes is called `ipvsmon` and the process id. One that a killed monitor
     /// left is removed by the next monitor.
+    ///
+    /// ```no_run
+    /// use ipvs::{InterfaceName, monitor::Monitor};
+    /// // ip link add nlmon0 type nlmon; ip link set nlmon0 up
+    /// let monitor = Monitor::builder().device(InterfaceName::new("nlmon0")?).open()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn device(self, name: InterfaceName) -> Self {
         MonitorBuilder { device: Some(name), ..self }
     }
 
     /// Reads the table at this interval, to find what netlink does not show; by default every 60
     /// seconds.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use ipvs::monitor::Monitor;
+    /// let monitor = Monitor::builder().compare_every(Duration::from_secs(10)).open()?;
+    /// # Ok::<(), ipvs::monitor::MonitorError>(())
+    /// ```
     pub fn compare_every(self, interval: Duration) -> Self {
         MonitorBuilder { interval: Some(interval.max(Duration::from_millis(100))), ..self }
     }
 
     /// Never reads the table: there are no events [`Found`](EventKind::Found).
+    ///
+    /// ```no_run
+    /// let monitor = ipvs::monitor::Monitor::builder().without_comparison().open()?;
+    /// # Ok::<(), ipvs::monitor::MonitorError>(())
+    /// ```
     pub fn without_comparison(self) -> Self {
         MonitorBuilder { interval: None, ..self }
     }
 
     /// The director of this network namespace, in place of that of the calling thread.
+    ///
+    /// ```no_run
+    /// use ipvs::{monitor::Monitor, netns::Namespace};
+    /// let monitor = Monitor::builder().namespace(Namespace::named("blue")?).open()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn namespace(self, namespace: Namespace) -> Self {
         MonitorBuilder { namespace: Some(namespace), ..self }
     }
 
-    /// Begins to watch.
+    /// Opens the monitor: every change from now on is reported.
+    ///
+    /// ```no_run
+    /// use ipvs::{Report, monitor::Monitor};
+    /// match Monitor::builder().open() {
+    ///     Ok(monitor) => monitor.for_each(|event| println!("{event:?}")),
+    ///     Err(error) => eprintln!("{}", Report::new(&error)),
+    /// }
+    /// ```
     ///
     /// # Errors
     /// [`MonitorError::NlmonMissing`], [`NotPermitted`](MonitorError::NotPermitted),
@@ -160,6 +204,17 @@ impl MonitorBuilder {
     /// Watches without netlink, where that can't be had: reads the table at the interval and
     /// reports differences as [`Found`](EventKind::Found). Who makes a change is not seen, nor a
     /// change that is undone between two readings.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use ipvs::monitor::{EventKind, Monitor};
+    /// for event in Monitor::builder().compare_every(Duration::from_secs(5)).poll_only()? {
+    ///     if let EventKind::Found(command) = event?.kind {
+    ///         println!("found: {command}");
+    ///     }
+    /// }
+    /// # Ok::<(), ipvs::monitor::MonitorError>(())
+    /// ```
     ///
     /// # Errors
     /// [`MonitorError::NotReadable`], or [`Client`](MonitorError::Client).
@@ -210,6 +265,13 @@ impl Monitor {
     /// Watches the director of this thread's network namespace: [`MonitorBuilder`] with its
     /// defaults.
     ///
+    /// ```no_run
+    /// for event in ipvs::monitor::Monitor::open()? {
+    ///     println!("{:?}", event?);
+    /// }
+    /// # Ok::<(), ipvs::monitor::MonitorError>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`MonitorBuilder::open`].
     pub fn open() -> Result<Self, MonitorError> {
@@ -222,6 +284,15 @@ impl Monitor {
     }
 
     /// Does it see netlink's datagrams? If not, it only polls.
+    ///
+    /// ```no_run
+    /// use ipvs::monitor::Monitor;
+    /// let monitor = Monitor::open().or_else(|_| Monitor::builder().poll_only())?;
+    /// if !monitor.sees_netlink() {
+    ///     eprintln!("only the differences between readings are seen");
+    /// }
+    /// # Ok::<(), ipvs::monitor::MonitorError>(())
+    /// ```
     pub fn sees_netlink(&self) -> bool {
         self.tap.is_some()
     }
@@ -238,6 +309,17 @@ impl Monitor {
 
     /// Waits for the next event, but no longer than until then; `None` if there was none, or a
     /// signal was handled.
+    ///
+    /// ```no_run
+    /// use std::time::{Duration, Instant};
+    /// use ipvs::monitor::Monitor;
+    /// let mut monitor = Monitor::open()?;
+    /// match monitor.next_before(Instant::now() + Duration::from_secs(1))? {
+    ///     Some(event) => println!("{event:?}"),
+    ///     None => println!("nothing within a second"),
+    /// }
+    /// # Ok::<(), ipvs::monitor::MonitorError>(())
+    /// ```
     ///
     /// # Errors
     /// [`MonitorError::DeviceGone`], [`Client`](MonitorError::Client), [`Io`](MonitorError::Io).

@@ -2,8 +2,8 @@
 //!
 //! A request carries the port id that its program wrote, often 0; the answer carries the true one,
 //! and repeats the header of the request. So an answer belongs to the request with the same header,
-//! and tells its port. If several datagrams that wait have such a request, the answer is kept until
-//! as many have come as there are requests: if all say the same, that is the outcome of each.
+//! and has its port. If several pending datagrams have such a request, answers are kept until there
+//! are as many as requests: if all are equal, that is the outcome of each.
 //!
 //! Any user may send a copy of another program's request, which the kernel refuses. If the program
 //! wrote its port id, an answer to another process's port is of such a copy.

@@ -15,11 +15,11 @@ const GENERIC: &str = "16";
 /// More sockets than that are not remembered.
 const MOST: usize = 1024;
 
-/// One look at all processes in so many times that it takes: a flood of unknown sockets must not
-/// keep the monitor from its packets.
+/// Looking at all processes may take one part in this number of the time: a flood of unknown
+/// sockets must not keep the monitor from its packets.
 const SHARE: u32 = 10;
 
-/// What `loginuid` holds for processes that nobody logged in for.
+/// What `loginuid` holds for processes of no login session.
 const NOBODY: u32 = u32::MAX;
 
 /// The processes of this machine, as far as this one may see them.

@@ -92,7 +92,7 @@ impl<N: Names> Watcher<N> {
         }
     }
 
-    /// All packets that had come were taken in, and so many were dropped by now.
+    /// All received packets were processed; `dropped` is how many the kernel has dropped.
     pub(super) fn settle(&mut self, dropped: u32, now: Now) {
         let lost = dropped.saturating_add(std::mem::take(&mut self.cut));
         if lost > 0 {

@@ -13,8 +13,8 @@ use crate::table::Table;
 ///
 /// A value: it reads and writes no file. Its text form ([`Display`](fmt::Display) and [`FromStr`])
 /// has a line for each service: owner, service, and the configurations that it may have, separated
-/// by tabs. Store it outside the kernel, one for each network namespace, where it goes with the
-/// next boot as the kernel's table does.
+/// by tabs. Store it in a file for each network namespace, on a file system that is empty after a
+/// boot, as the kernel's table is (`/run`).
 ///
 /// ```
 /// use ipvs::owners::{Ledger, Writer};
@@ -67,7 +67,7 @@ impl Claim {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Writer {
-    /// For whom; `None` for nobody.
+    /// The owner for whom it writes; `None` for nobody.
     pub owner: Option<Owner>,
     /// Whether services that the desired state names are taken over from others.
     pub takes: bool,
@@ -163,6 +163,14 @@ impl Ledger {
     }
 
     /// The services that have an owner, in the order of their keys.
+    ///
+    /// ```
+    /// fn list(ledger: &ipvs::owners::Ledger) {
+    ///     for (service, claim) in ledger.claims() {
+    ///         println!("{service} belongs to {}", claim.owner());
+    ///     }
+    /// }
+    /// ```
     pub fn claims(&self) -> impl ExactSizeIterator<Item = (&ServiceKey, &Claim)> {
         self.claims.iter()
     }
@@ -177,6 +185,20 @@ impl Ledger {
     ///
     /// `present` must be a whole table of the director: a service that is missing in it loses its
     /// owner.
+    ///
+    /// ```
+    /// use ipvs::owners::{Ledger, Writer};
+    /// use ipvs::{Command, Service, Table, change::Planner};
+    /// let mut desired = Table::new();
+    /// desired.apply(&Command::AddService(Service::new("mark 1".parse()?)))?;
+    /// let mut ledger = Ledger::new();
+    /// ledger.claim(&Writer::of("shop".parse()?), &Planner::new(), &Table::new(), &desired);
+    /// assert!(ledger.prune(&desired).is_empty());
+    /// // Another program has deleted the service.
+    /// assert_eq!(ledger.prune(&Table::new()).len(), 1);
+    /// assert!(ledger.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn prune(&mut self, present: &Table) -> Vec<(ServiceKey, Owner)> {
         let mut forgotten = Vec::new();
         self.claims.retain(|key, claim| {

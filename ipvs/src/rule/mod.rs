@@ -1,8 +1,30 @@
 //! Commands as ipvsadm's rules: what `ipvsadm -S` prints, and `ipvsadm -R` reads.
 //!
-//! This is the one writer of rules: [`Command`]'s `Display`, `ipvsadm -S`, `ipvs-cli diff` and
-//! messages come from here. A table of thousands of lines is an everyday thing, so it appends to a
-//! buffer, without formatting machinery.
+//! To print one command, its `Display` is enough. These functions append to a buffer, without
+//! `std::fmt`, because tables of thousands of lines are common.
+//!
+//! ```
+//! use ipvs::{Command, Destination, Service, Table, rule};
+//! let mut table = Table::new();
+//! let web = "tcp 192.0.2.1:80".parse()?;
+//! table.apply(&Command::AddService(Service::new(web)))?;
+//! table.apply(&Command::AddDestination(web, Destination::new("192.0.2.11:80".parse()?)))?;
+//!
+//! let mut saved = Vec::new();
+//! for entry in table.services() {
+//!     rule::service(&mut saved, entry.service());
+//!     saved.push(b'\n');
+//!     for state in entry.destinations() {
+//!         rule::command(&mut saved, &Command::AddDestination(web, state.destination));
+//!         saved.push(b'\n');
+//!     }
+//! }
+//! assert_eq!(
+//!     String::from_utf8(saved)?,
+//!     "-A -t 192.0.2.1:80 -s wlc\n-a -t 192.0.2.1:80 -r 192.0.2.11:80 -g -w 1\n"
+//! );
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod address;
 mod flags;
@@ -28,7 +50,7 @@ use crate::destination::{Destination, Forwarding, Tunnel, TunnelFlags};
 use crate::service::{Family, Protocol, Service, ServiceKey};
 use crate::timeouts::Timeouts;
 
-/// Appends the rule that does a command.
+/// Appends the rule that asks ipvsadm for a command.
 ///
 /// Names that are not UTF-8 are written as they are; text that came from outside must be escaped
 /// before it is shown on a terminal.
@@ -73,8 +95,7 @@ pub fn command(line: &mut Vec<u8>, command: &Command) {
     }
 }
 
-/// The rule that does it, as [`rule::command`](command) writes it. Bytes that are not UTF-8 are
-/// replaced.
+/// The rule for it, as [`rule::command`](command) writes it. Bytes that are not UTF-8 are replaced.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = Vec::new();
@@ -118,6 +139,14 @@ pub fn destination_start(line: &mut Vec<u8>, service: &ServiceKey) {
 }
 
 /// Appends what follows [`destination_start`].
+///
+/// ```
+/// use ipvs::{Destination, rule};
+/// let (key, mut line) = ("mark 1".parse()?, Vec::new());
+/// rule::destination_end(&mut line, &key, &Destination::new("192.0.2.11:0".parse()?));
+/// assert_eq!(line, b"192.0.2.11:0 -g -w 1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn destination_end(line: &mut Vec<u8>, _service: &ServiceKey, server: &Destination) {
     destination(line, server, None, &mut numeric);
 }
@@ -184,6 +213,7 @@ pub trait Endpoint: FnMut(&mut Vec<u8>, SocketAddr, Option<Protocol>) {}
 impl<E: FnMut(&mut Vec<u8>, SocketAddr, Option<Protocol>)> Endpoint for E {}
 
 /// Appends the option and the value that name a service.
+#[doc(hidden)]
 pub fn identity(line: &mut Vec<u8>, key: &ServiceKey, endpoint: &mut impl Endpoint) {
     match key {
         ServiceKey::Address { protocol, at } => {
@@ -191,8 +221,7 @@ pub fn identity(line: &mut Vec<u8>, key: &ServiceKey, endpoint: &mut impl Endpoi
                 Protocol::TCP => b"-t ",
                 Protocol::UDP => b"-u ",
                 Protocol::SCTP => b"--sctp-service ",
-                // ipvsadm has no option for other protocols; this is what it writes, and nobody
-                // reads.
+                // ipvsadm writes this for other protocols, and does not read it.
                 _ => b"--xxx-service ",
             });
             endpoint(line, *at, Some(*protocol));
@@ -208,6 +237,7 @@ pub fn identity(line: &mut Vec<u8>, key: &ServiceKey, endpoint: &mut impl Endpoi
 }
 
 /// Appends the options of a service.
+#[doc(hidden)]
 pub fn configuration(line: &mut Vec<u8>, service: &Service) {
     line.extend_from_slice(b" -s ");
     line.extend_from_slice(service.scheduler.as_bytes());
@@ -233,6 +263,7 @@ pub fn configuration(line: &mut Vec<u8>, service: &Service) {
 }
 
 /// Appends a destination and its options. Its port may have a name if the service has a protocol.
+#[doc(hidden)]
 pub fn destination(
     line: &mut Vec<u8>,
     destination: &Destination,

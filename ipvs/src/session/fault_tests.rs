@@ -1,5 +1,5 @@
-//! What goes wrong on the way to the kernel, wherever it goes wrong: every call ends, none tells a
-//! success that was none, and where it is unknown what became of a change, that is said.
+//! Faults of the socket, at any call: each call of a client returns, none reports a success that
+//! was none, and an unknown outcome of a change is reported as unknown.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::{
 
 const DEADLINE: Duration = Duration::from_secs(1);
 
-/// A client that things happen to, and one of the same kernel that they don't.
+/// A client whose socket has faults, and one of the same kernel whose socket has none.
 struct World<C> {
     session: Session<C>,
     witness: Client,
@@ -36,7 +36,7 @@ impl<C: Transport> World<C> {
         World { session: block_on_ready(Session::over(transport(link))).unwrap(), witness }
     }
 
-    /// From now on, these go wrong.
+    /// The faults of the next calls.
     fn go_wrong(&mut self, faults: impl IntoIterator<Item = Option<Fault>>) {
         let Link::Fake(fake) = self.session.transport.link() else { unreachable!("it was made so") };
         fake.set_faults(faults);
@@ -46,8 +46,7 @@ impl<C: Transport> World<C> {
         self.witness.table().unwrap()
     }
 
-    /// When nothing goes wrong any more, all is as ever, but for one call that may find a dump that
-    /// does not go on, or does.
+    /// Without further faults the client works, but for one call that may find an unfinished dump.
     fn is_well(&mut self) {
         self.go_wrong([]);
         let truth = self.truth();
@@ -108,8 +107,7 @@ fn faults() -> impl Strategy<Value = Vec<Option<Fault>>> {
     vec(option::weighted(0.4, fault()), 0..20)
 }
 
-/// An answer that comes twice can't be told from two where there may be many: only changes are
-/// asked for with it.
+/// A repeated reply to a dump looks like a second entry, so that fault is for changes only.
 fn faults_of_changes() -> impl Strategy<Value = Vec<Option<Fault>>> {
     vec(option::weighted(0.4, prop_oneof![7 => fault(), 1 => Just(Fault::Twice)]), 0..20)
 }
@@ -151,9 +149,9 @@ fn one_by_one<C: Transport + Debug>(mut world: World<C>, commands: &[Command], f
         let before = world.truth();
         let mut after = before.clone();
         let expected = after.apply(command);
-        let told = block_on_ready(world.session.execute(command));
+        let reported = block_on_ready(world.session.execute(command));
         let truth = world.truth();
-        match told {
+        match reported {
             Ok(()) => assert_eq!((expected, &truth), (Ok(()), &after)),
             Err(Error::Refused(refusal)) => assert_eq!((expected, &truth), (Err(refusal), &before)),
             Err(Error::OutcomeUnknown { .. }) => assert!(truth == before || truth == after),
@@ -168,9 +166,9 @@ fn all_together<C: Transport + Debug>(mut world: World<C>, commands: &[Command],
     let before = world.truth();
     let mut after = before.clone();
     let expected: Vec<Outcome> = commands.iter().map(|command| after.apply(command)).collect();
-    let told = block_on_ready(world.session.execute_all(commands));
+    let reported = block_on_ready(world.session.execute_all(commands));
     let truth = world.truth();
-    match told {
+    match reported {
         Ok(outcomes) => assert_eq!((outcomes, truth), (expected, after)),
         Err(Error::OutcomeUnknown { known, .. }) => assert!(expected.starts_with(&known), "{known:?}"),
         Err(error) => assert_eq!(truth, before, "{error}"),
@@ -183,19 +181,19 @@ fn reads<C: Transport + Debug>(mut world: World<C>, faults: &[Option<Fault>]) {
     world.go_wrong(faults.iter().copied());
     for _ in 0..4 {
         for detail in [Detail::Statistics, Detail::NoStatistics] {
-            if let Some(table) = told(block_on_ready(world.session.table(detail))) {
+            if let Some(table) = successful(block_on_ready(world.session.table(detail))) {
                 assert_eq!(table, truth);
             }
         }
-        if let Some(state) = told(block_on_ready(world.session.service(&key(1)))) {
+        if let Some(state) = successful(block_on_ready(world.session.service(&key(1)))) {
             assert_eq!(state.service.key(), key(1));
         }
     }
     world.is_well();
 }
 
-/// A read that fails says nothing of changes.
-fn told<T>(read: Result<T, Error>) -> Option<T> {
+/// The value; an error of a read must not mention changes.
+fn successful<T>(read: Result<T, Error>) -> Option<T> {
     match read {
         Ok(value) => Some(value),
         Err(error) => {
@@ -227,22 +225,22 @@ fn a_whole_change<C: Transport + Debug>(mut world: World<C>, wanted: &Table, fau
 
 proptest! {
     #[test]
-    fn of_each_change_the_truth_is_told(commands in vec(command(), 1..15), faults in faults_of_changes()) {
+    fn each_outcome_is_true(commands in vec(command(), 1..15), faults in faults_of_changes()) {
         on_both!(one_by_one(director(2, 2), &commands, &faults));
     }
 
     #[test]
-    fn of_changes_together_the_truth_is_told(commands in vec(command(), 1..300), faults in faults_of_changes()) {
+    fn outcomes_of_many_changes_are_true(commands in vec(command(), 1..300), faults in faults_of_changes()) {
         on_both!(all_together(director(2, 2), &commands, &faults));
     }
 
     #[test]
-    fn what_is_read_is_all_or_an_error(services in 1..70u32, faults in faults()) {
+    fn a_reading_is_whole_or_an_error(services in 1..70u32, faults in faults()) {
         on_both!(reads(director(services, 1), &faults));
     }
 
     #[test]
-    fn a_change_says_how_it_left_the_director(from in 0..30u32, to in 0..30u32, faults in faults()) {
+    fn a_change_reports_the_state_of_the_director(from in 0..30u32, to in 0..30u32, faults in faults()) {
         on_both!(a_whole_change(director(from, 2), &director(to, 3), &faults));
     }
 }
@@ -251,9 +249,9 @@ fn said_of<T>(outcome: Result<T, Error>) -> String {
     outcome.map_or_else(|error| Report::new(&error).to_string(), |_| String::new())
 }
 
-/// Each fault alone, at a command and at a question: what the caller hears.
+/// Each fault alone, for a command and for a read: the error that the caller gets.
 #[test]
-fn each_fault_has_its_word() {
+fn each_fault_has_its_error() {
     const UNKNOWN: &str = "it is unknown which changes were made, so read the table again";
     let add = Command::AddService(Service::new(key(7)));
     for (fault, at_send, at_receive) in [
@@ -277,20 +275,20 @@ fn each_fault_has_its_word() {
         {
             let mut world = World::new(Table::new(), blocking);
             world.go_wrong(faults.clone());
-            let told = said_of(block_on_ready(world.session.execute(&add)));
-            assert!(told.contains(said) && told.is_empty() == said.is_empty(), "{fault:?}: {told}");
-            assert_eq!(told.contains(UNKNOWN), is_sent && !said.is_empty(), "{fault:?}: {told}");
+            let report = said_of(block_on_ready(world.session.execute(&add)));
+            assert!(report.contains(said) && report.is_empty() == said.is_empty(), "{fault:?}: {report}");
+            assert_eq!(report.contains(UNKNOWN), is_sent && !said.is_empty(), "{fault:?}: {report}");
             assert_eq!(world.truth().services().len(), usize::from(is_sent || said.is_empty()), "{fault:?}");
             world.is_well();
             world.go_wrong(faults);
-            let told = said_of(block_on_ready(world.session.info()));
-            assert!(told.contains(said) && !told.contains(UNKNOWN), "{fault:?}: {told}");
+            let report = said_of(block_on_ready(world.session.info()));
+            assert!(report.contains(said) && !report.contains(UNKNOWN), "{fault:?}: {report}");
             world.is_well();
         }
     }
 }
 
-/// Netlink tells a loss once, and loses everything from then on until what waits was received.
+/// Netlink reports a loss once, and drops all replies until those that wait were received.
 #[test]
 fn after_a_loss_the_next_call_is_answered() {
     let mut world = World::new(director(200, 0), blocking);
@@ -305,9 +303,8 @@ fn after_a_loss_the_next_call_is_answered() {
     assert_eq!(world.truth().services().len(), 197);
 }
 
-/// Half a datagram that reached the kernel may have been anything.
 #[test]
-fn what_was_sent_in_part_is_unknown() {
+fn the_outcome_of_a_datagram_sent_in_part_is_unknown() {
     let mut world = World::new(Table::new(), blocking);
     world.go_wrong([Some(Fault::ShortSend)]);
     let error = block_on_ready(world.session.execute(&Command::Flush)).unwrap_err();
@@ -315,7 +312,7 @@ fn what_was_sent_in_part_is_unknown() {
     world.is_well();
 }
 
-/// The kernel may say nothing to a daemon's stop; a loss is told even then.
+/// The kernel may not reply when a daemon is stopped; a loss is reported even then.
 #[test]
 fn a_lost_answer_is_not_the_silence_of_a_stopped_daemon() {
     let mut world = World::new(Table::new(), blocking);

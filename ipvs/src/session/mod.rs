@@ -264,11 +264,11 @@ impl<C: Transport> Session<C> {
     }
 }
 
-/// What comes as an answer.
+/// A part of a reply.
 pub(crate) enum Received<'a> {
     /// The attributes of a message.
     Message(&'a [u8]),
-    /// The end of a datagram that had so many bytes.
+    /// The end of a datagram, and its length in bytes.
     End(usize),
 }
 
@@ -413,7 +413,7 @@ impl<C: Transport> Session<C> {
             if let Err(error) = self.transport.receive(&mut self.reply).await {
                 self.has_stale_replies = true;
                 if matches!(error, Error::Deadline(_)) {
-                    // It does not go on, and shall not keep others waiting.
+                    // The kernel does not continue it. Later calls must not wait for it again.
                     self.unfinished = None;
                 }
                 return Err(error);
@@ -423,8 +423,8 @@ impl<C: Transport> Session<C> {
         Ok(())
     }
 
-    /// Takes away what waits. Of lost replies netlink tells once, and loses all others until those
-    /// before are received.
+    /// Receives and discards all replies that wait. Netlink reports a loss once, and drops all
+    /// further replies until those that wait were received.
     fn discard_waiting(&mut self) {
         for _ in 0..MOST_STALE {
             match self.transport.link().try_receive(&mut self.reply) {
@@ -435,7 +435,7 @@ impl<C: Transport> Session<C> {
         }
     }
 
-    /// Is the dump that nobody wants any more at its end?
+    /// Notes the end of an abandoned dump.
     fn end_dump(&mut self) {
         let Some(query) = self.unfinished else { return };
         if matches!(query.feed(&self.reply, &mut |_| {}), Ok(Progress::Done) | Err(Error::Refused(_))) {

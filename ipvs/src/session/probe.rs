@@ -1,4 +1,4 @@
-//! Asking the running kernel what no table tells, by requests that change nothing of a director.
+//! Asking the running kernel for what no table has, by requests that change nothing.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

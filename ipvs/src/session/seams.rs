@@ -1,18 +1,17 @@
 //! When the datagrams of dumps prove that nothing was left out between them.
 //!
-//! The kernel fills one datagram of a dump without letting go of the table, and counts how many
-//! entries it has passed; for the next datagram it walks past as many again. If entries before that
-//! place came or went meanwhile, entries are shown twice or left out, without a sign. Up to Linux
-//! 6.12 the services of all network namespaces are counted.
+//! The kernel fills one datagram of a dump without releasing the table, and counts the entries that
+//! it has passed; for the next datagram it skips that number. If entries before that place were
+//! added or deleted meanwhile, others are repeated or omitted, without a sign. Up to Linux 6.12 the
+//! services of all network namespaces are counted.
 //!
-//! What one datagram shows is therefore a [`Run`]: between two neighbours in it there was nothing
-//! else. The first datagram begins where the table begins, and one with room left ends where the
-//! table ends. Runs that overlap make a longer one, so a chain of overlapping runs from the
-//! beginning to the end leaves no place for another entry: an entry that was there all the time
-//! would have to stand between two neighbours of the chain, and at the time of that run it did not.
-//! This needs entries to keep their order while they exist. They do, but where Linux 7.2 gives the
-//! table more buckets: then the order is another one, and runs from before and after it do not
-//! overlap by [`OVERLAP`] entries in the same order.
+//! So one datagram shows a [`Run`]: there was no entry between two neighbours in it. The first
+//! datagram begins where the table begins, and one with room left ends where the table ends. Runs
+//! that overlap make a longer one, and a chain of overlapping runs from the beginning to the end
+//! leaves no place for another entry: one that existed all the time would have to be between two
+//! neighbours of the chain, and at the time of that run it was not. This requires that entries keep
+//! their order. They do, unless Linux 7.2 gives the table more buckets: then the order changes, and
+//! runs from before and after it do not overlap by [`OVERLAP`] entries in the same order.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -21,8 +20,7 @@ use foldhash::fast::RandomState;
 
 use super::{Pace, Paced};
 
-/// How many entries two runs must have in common, in the same order, unless one of them has no
-/// more.
+/// How many entries two runs must share, in the same order, unless one of them is shorter.
 const OVERLAP: usize = 8;
 
 /// What one datagram showed.
@@ -46,8 +44,8 @@ impl<K> Default for Runs<K> {
 }
 
 impl<K: Copy + Eq + Hash> Runs<K> {
-    /// Adds those of a dump whose datagrams had so many entries each; the last of them may be known
-    /// to have had room for more.
+    /// Adds the keys of a dump. `lengths` is the number of entries in each datagram; `has_room`:
+    /// the last one had room for another entry.
     pub(super) fn add(&mut self, keys: impl IntoIterator<Item = K>, lengths: &[usize], has_room: bool) {
         let mut keys = keys.into_iter();
         for (at, length) in lengths.iter().enumerate() {

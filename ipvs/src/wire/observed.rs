@@ -56,7 +56,7 @@ pub(crate) enum Observed<'a> {
     Foreign,
 }
 
-/// Tells what a packet is, if the IPVS family has this number.
+/// What a packet is, if the IPVS family has this number.
 pub(crate) fn observe(packet: &[u8], family: u16) -> Observed<'_> {
     let Some(first) = Envelope::parse(packet) else { return Observed::Foreign };
     if first.kind == NLMSG_ERROR {

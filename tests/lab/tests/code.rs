@@ -1,5 +1,6 @@
 //! What pages and comments say of the code is there: files, functions
-//! (`tests/lab/tests/code.rs:pages`), and the findings of the doctor.
+//! (`tests/lab/tests/code.rs:pages`), and the findings of the doctor. Comments are at most 100
+//! columns wide.
 
 use std::fs;
 use std::path::{Path, PathBuf};

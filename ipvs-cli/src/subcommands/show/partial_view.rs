@@ -93,8 +93,8 @@ struct Count {
 fn of_older(older: &sockopt::Table) -> Counts {
     let services = older.table.services();
     let mut counts = counts(services.map(|entry| (takes(entry.service().key()), entry.destinations().len())));
-    for (key, untold) in &older.untold {
-        counts.entry(takes(*key)).or_default().destinations += untold;
+    for (key, count) in &older.ipv6_destinations {
+        counts.entry(takes(*key)).or_default().destinations += count;
     }
     counts
 }
@@ -168,7 +168,7 @@ UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc
             table.apply(&command).unwrap();
         }
         let mut older = sockopt::Table::new(table);
-        older.untold.push((web, 1));
+        older.ipv6_destinations.push((web, 1));
         older
     }
 

@@ -113,7 +113,7 @@ fn unknown(known: &PartialView, only: Option<ServiceKey>) -> Vec<String> {
     let is_wanted = |key: &ServiceKey| only.is_none_or(|only| only == *key);
     let tunnels = known.older.tunnels().filter(|(key, _)| is_wanted(key));
     let mut unknown: Vec<_> = tunnels.map(|(key, at)| format!("the kind of the tunnel from {key} to {at}")).collect();
-    let others = known.older.untold.iter().filter(|(key, _)| is_wanted(key));
+    let others = known.older.ipv6_destinations.iter().filter(|(key, _)| is_wanted(key));
     unknown.extend(others.map(|(key, count)| format!("{count} of the destinations of {key}, which are of IPv6")));
     match &known.of_ipv6 {
         _ if only.is_some_and(|key| key.family() == Family::V4) => {}

@@ -94,7 +94,7 @@ fn table_with(weight: u32, services: u32) -> Table {
 /// changes this director.
 fn is_held(desired: &Table) -> bool {
     let held = sockopt::Table::read().unwrap();
-    held.untold.is_empty() && Planner::new().only_services().plan(&held.table, desired).is_empty()
+    held.ipv6_destinations.is_empty() && Planner::new().only_services().plan(&held.table, desired).is_empty()
 }
 
 fn save(target: Target) -> Done {

@@ -194,7 +194,7 @@ fn the_library_reads_what_netlink_does() {
     wait_for_a_connection(&mut client, &"udp 10.0.0.1:53".parse().unwrap());
     let known = client.table().unwrap();
     let read = network.within(sockopt::Table::read).unwrap().unwrap();
-    assert_eq!((read.untold.as_slice(), read.tunnels().count()), ([].as_slice(), 0));
+    assert_eq!((read.ipv6_destinations.as_slice(), read.tunnels().count()), ([].as_slice(), 0));
     assert_same(&read.table, &known);
     assert_eq!(read.table.timeouts(), known.timeouts());
     let [backup] = read.table.daemons() else { panic!("{read:?}") };

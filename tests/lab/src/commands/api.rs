@@ -1,11 +1,18 @@
-//! `cargo lab api`: lists the public items of the libraries, by cargo-public-api.
+//! `cargo lab api`: lists the public items of the libraries, by cargo-public-api, and those without
+//! an example.
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command, process::ExitCode};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
 
 use clap::Args;
 
 use crate::{
     cargo_tool::CargoTool,
+    commands::examples,
     error::{Context, Error, Result},
     packages,
     workspace::{LIBRARIES, Published, Workspace},
@@ -25,14 +32,15 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Prints what has changed since the lists were written, or writes them.
+    /// Prints what has changed since the lists were written, and which items lack an example; or
+    /// writes the lists.
     pub(crate) fn run(self) -> Result<ExitCode> {
         let workspace = Workspace::find()?;
         let program = TOOL.find()?.map_err(Error::NoTool)?;
         if self.write {
             for library in LIBRARIES {
                 let path = workspace.root().join(list_of(library));
-                let list = public_items(&workspace, &program, library)?;
+                let list = public_items(&program, &description(&workspace, library)?)?;
                 fs::write(&path, list).context(|| format!("write {}", path.display()))?;
             }
             return Ok(ExitCode::SUCCESS);
@@ -43,13 +51,17 @@ impl Api {
     }
 }
 
-/// The lines in which the lists of the libraries differ from their code.
+/// The lines in which the lists of the libraries differ from their code, and their items without
+/// example.
 pub(crate) fn changes(workspace: &Workspace, program: &Path) -> Result<Vec<String>> {
     let mut all = Vec::new();
     for library in LIBRARIES {
         let path = workspace.root().join(list_of(library));
         let listed = fs::read_to_string(&path).context(|| format!("read {}", path.display()))?;
-        all.extend(difference(&listed, &public_items(workspace, program, library)?));
+        let json = description(workspace, library)?;
+        all.extend(difference(&listed, &public_items(program, &json)?));
+        let json = fs::read(&json).context(|| format!("read {}", json.display()))?;
+        all.extend(examples::missing(&json)?.into_iter().map(|item| format!("without an example: {item}")));
     }
     Ok(all)
 }
@@ -59,8 +71,8 @@ fn list_of(library: Published) -> String {
     format!("tests/lab/api/{}.txt", library.package)
 }
 
-/// The list, one item a line.
-fn public_items(workspace: &Workspace, program: &Path, library: Published) -> Result<String> {
+/// What rustdoc knows of a library, as JSON.
+fn description(workspace: &Workspace, library: Published) -> Result<PathBuf> {
     // Its own directory: what is compiled depends on the variable below.
     let target = workspace.root().join("target/public-api");
     let mut rustdoc = workspace.cargo();
@@ -68,7 +80,11 @@ fn public_items(workspace: &Workspace, program: &Path, library: Published) -> Re
     rustdoc.arg("--target-dir").arg(&target).args(["--", "-Z", "unstable-options", "--output-format", "json"]);
     // rustdoc has JSON for its nightly releases only; it describes the code, and compiles nothing.
     packages::run(rustdoc.env("RUSTC_BOOTSTRAP", "1"))?;
-    let json = target.join(TARGET).join("doc").join(library.directory).with_extension("json");
+    Ok(target.join(TARGET).join("doc").join(library.directory).with_extension("json"))
+}
+
+/// The list, one item a line.
+fn public_items(program: &Path, json: &Path) -> Result<String> {
     let mut list = Command::new(program);
     list.args(["public-api", "-sss", "--color=never", "--rustdoc-json"]).arg(json);
     packages::output(&mut list)

@@ -4,6 +4,7 @@ pub(crate) mod api;
 pub(crate) mod compat;
 pub(crate) mod coverage;
 pub(crate) mod demo;
+pub(crate) mod examples;
 pub(crate) mod fuzz;
 pub(crate) mod pc;
 pub(crate) mod pictures;

@@ -194,7 +194,7 @@ fn public_items(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
         Ok(changes) if changes.is_empty() => Outcome::Passed(String::new()),
         Ok(changes) => {
             changes.iter().for_each(|change| println!("{change}"));
-            Outcome::Failed(format!("{} lines differ; `cargo lab api --write` writes the list", changes.len()))
+            Outcome::Failed(format!("{} lines; `cargo lab api --write` writes the list", changes.len()))
         }
     };
     summary.add(name, outcome, start.elapsed());
