@@ -1,6 +1,6 @@
 //! The examples do what they say, on the in-memory kernel.
 
-use ipvs::{Client, Command, Service, Table, proc::Connections};
+use ipvs::{Client, Command, Errno, FakeKernel, Service, Table, owners::Ledger, proc::Connections};
 
 /// Each example is a module with a function `run`, which takes a director and where to write to.
 macro_rules! examples {
@@ -24,8 +24,10 @@ examples! {
     many_at_once: "../examples/many_at_once.rs"
     other_namespace: "../examples/other_namespace.rs"
     sync_daemons: "../examples/sync_daemons.rs"
+    watch_changes: "../examples/watch_changes.rs"
     watch_rates: "../examples/watch_rates.rs"
     why_refused: "../examples/why_refused.rs"
+    with_owner: "../examples/with_owner.rs"
 }
 #[cfg(feature = "desired")]
 examples! { apply_file: "../examples/apply_file.rs" }
@@ -146,6 +148,60 @@ fn a_controller_that_owns_addresses_finds_its_stale_services_and_spares_others()
     assert_eq!(keys(&mut director), ["mark 7", "tcp 192.0.2.1:80", "tcp 192.0.2.9:80"]);
     let error = controller::step(&mut director, &format!("{text}tcp 192.0.2.9:80 =\n")).unwrap_err();
     assert_eq!(error.to_string(), "tcp 192.0.2.9:80 is not of an address that a line `owns` has");
+}
+
+fn desired(keys: &[&str]) -> Table {
+    let mut table = Table::new();
+    for key in keys {
+        table.apply(&Command::AddService(Service::new(key.parse().unwrap()))).unwrap();
+    }
+    table
+}
+
+#[test]
+fn an_owner_deletes_its_own_services_only() {
+    let kernel = FakeKernel::new(desired(&["udp 192.0.2.1:53"]));
+    let (mut director, mut ledger) = (kernel.client(), Ledger::new());
+    let mut step = |wanted: &Table| {
+        with_owner::step(&mut director, &mut ledger, wanted, |_| Ok(()))
+            .map(|applied| applied.commands.len())
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(step(&desired(&["tcp 192.0.2.1:80"])), Ok(1));
+    assert_eq!(step(&desired(&["tcp 192.0.2.1:80"])), Ok(0));
+    assert_eq!(step(&Table::new()), Ok(1));
+    assert_eq!(kernel.table(), desired(&["udp 192.0.2.1:53"]));
+    let refused = step(&desired(&["udp 192.0.2.1:53"]));
+    assert_eq!(refused, Err("udp 192.0.2.1:53 is there and has no owner".to_owned()));
+}
+
+#[test]
+fn an_owner_claims_nothing_by_a_change_that_was_undone() {
+    let kernel = FakeKernel::new(Table::new());
+    let (mut director, mut ledger) = (kernel.client(), Ledger::new());
+    // The second of the two changes is refused.
+    kernel.refuse(2, Errno::ENOMEM);
+    let wanted = desired(&["mark 1", "mark 2"]);
+    with_owner::step(&mut director, &mut ledger, &wanted, |_| Ok(())).unwrap_err();
+    assert_eq!((kernel.table().services().len(), ledger.is_empty()), (0, true));
+}
+
+#[test]
+fn changes_are_written_with_the_program_that_made_them() {
+    use ipvs::monitor::{Action, Event, EventKind, Outcome, Process, Sender};
+
+    let mut sender = Sender::default();
+    sender.process = Some(Process::new(4711, "ipvsadm"));
+    let request = |action| EventKind::Request { sender: sender.clone(), action, outcome: Outcome::Accepted };
+    let delete = Command::DeleteService("tcp 192.0.2.1:80".parse().unwrap());
+    let kinds = [request(Action::Change(delete)), EventKind::Found(Command::Flush), EventKind::Lost { packets: 3 }];
+    let events = kinds.map(|kind| Ok(Event::new(std::time::SystemTime::now(), kind)));
+    let mut out = Vec::new();
+    watch_changes::run(events, &mut out).unwrap();
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        "ipvsadm[4711]: -D -t 192.0.2.1:80: accepted\nunknown program: -C\n3 packets were lost\n"
+    );
 }
 
 #[cfg(feature = "desired")]

@@ -109,8 +109,8 @@ impl FakeKernel {
         self.socket.world().table.clone()
     }
 
-    /// Refuses one of the changes to come, with this error number, whatever the table says: 1 is
-    /// the next change.
+    /// Refuses one of the changes to come, with this error number, whatever the table says. `nth`
+    /// counts from 1, which is the next change. [`Client::probe`] sends changes, too.
     pub fn refuse(&self, nth: usize, errno: Errno) {
         let mut world = self.socket.world();
         let at = world.changes + nth;

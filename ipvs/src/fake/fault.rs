@@ -9,6 +9,10 @@ use crate::errno::Errno;
 /// loss once; then they drop all further replies until those that wait were received. Only
 /// [`Vanished`](Self::Vanished) is worse than any netlink.
 ///
+/// After a fault that cuts a dump short, the next call of a client may fail once, with
+/// [`Error::Deadline`](crate::Error::Deadline) or `EBUSY`, as on a kernel: it waits for the end of
+/// that dump first. A deadline passes at once on the in-memory kernel.
+///
 /// ```
 /// use ipvs::{Client, Error, FakeKernel, Fault, Service, Table};
 /// let kernel = FakeKernel::new(Table::new());

@@ -34,6 +34,24 @@ pub struct Event {
     pub kind: EventKind,
 }
 
+impl Event {
+    /// An event, for tests of programs that read them.
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use ipvs::Command;
+    /// use ipvs::monitor::{Action, Event, EventKind, Outcome, Process, Sender};
+    /// let mut sender = Sender::default();
+    /// sender.process = Some(Process::new(4711, "ipvsadm"));
+    /// let action = Action::Change(Command::Flush);
+    /// let kind = EventKind::Request { sender, action, outcome: Outcome::Accepted };
+    /// let event = Event::new(SystemTime::now(), kind);
+    /// ```
+    pub fn new(time: SystemTime, kind: EventKind) -> Self {
+        Event { time, kind }
+    }
+}
+
 /// What happened to a director: the `kind` of an [`Event`].
 ///
 /// ```
@@ -210,4 +228,15 @@ pub struct Process {
     /// The user who logged in, whatever user the process runs as since. `None` for services of the
     /// system.
     pub login_uid: Option<u32>,
+}
+
+impl Process {
+    /// A process with this number and name, without parent and login user.
+    ///
+    /// ```
+    /// assert_eq!(ipvs::monitor::Process::new(4711, "ipvsadm").login_uid, None);
+    /// ```
+    pub fn new(pid: u32, name: impl Into<String>) -> Self {
+        Process { pid, name: name.into(), parent: None, login_uid: None }
+    }
 }

@@ -15,17 +15,22 @@
 //!    planner;
 //! 2. [claim](Ledger::claim) what will be there, and store the ledger, before the first command is
 //!    sent;
-//! 3. make the change;
-//! 4. [settle](Ledger::settle) the ledger, and store it again.
+//! 3. make the change, planned from the table that was read in step 1:
+//!    [`Change::prepare`](crate::change::Change::prepare). Not
+//!    [`Client::reconcile`](crate::Client::reconcile), which reads the table itself: a service that
+//!    another program made since step 1 would not be recognised as another program's;
+//! 4. [settle](Ledger::settle) the ledger, and store it again; if the change failed and was undone,
+//!    store the ledger of before step 2.
 //!
 //! ```
+//! use std::ops::ControlFlow;
 //! use ipvs::owners::{Ledger, Writer};
 //! use ipvs::{
 //!     Client, Command, Service, Table,
 //!     change::{Change, Planner},
 //! };
 //! let mut director = Client::fake(Table::new());
-//! director.add_service(&Service::new("udp 192.0.2.1:53".parse()?))?; // somebody else's
+//! director.add_service(&Service::new("udp 192.0.2.1:53".parse()?))?; // another program's
 //! let mut ledger = Ledger::new(); // or read from a file, by `parse`
 //! let shop = Writer::of("shop".parse()?);
 //!
@@ -37,9 +42,8 @@
 //!     let planner = ledger.restrict(Planner::new(), &shop, &present, &desired)?;
 //!     ledger.claim(&shop, &planner, &present, &desired);
 //!     // Store `ledger.to_string()` here.
-//!     for outcome in director.execute_all(planner.plan(&present, &desired).commands())? {
-//!         outcome?;
-//!     }
+//!     let change = Change::prepare(present, desired.clone(), planner.clone())?;
+//!     change.apply(&mut director, |_| ControlFlow::Continue(()))?;
 //!     ledger.settle(&shop, &planner, &desired);
 //!     // And here.
 //! }

@@ -98,6 +98,24 @@ fn files_that_comments_name_are_there() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// Its lines without indentation.
+fn flat(code: &str) -> String {
+    code.lines().map(str::trim).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn code_of_the_library_page_is_part_of_an_example() {
+    let mut files = vec![root().join("ipvs/tests/examples.rs")];
+    files.extend(fs::read_dir(root().join("ipvs/examples")).unwrap().map(|entry| entry.unwrap().path()));
+    let examples: Vec<String> = files.iter().map(|file| flat(&fs::read_to_string(file).unwrap())).collect();
+    let page = fs::read_to_string(root().join("docs/library.md")).unwrap();
+    let blocks: Vec<&str> = page.split("```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() > 5, "{blocks:?}");
+    for block in blocks {
+        assert!(examples.iter().any(|example| example.contains(&flat(block))), "no example has\n{block}");
+    }
+}
+
 #[test]
 fn comments_are_at_most_100_columns_wide() {
     let (mut found, mut faults) = (Vec::new(), Vec::new());
