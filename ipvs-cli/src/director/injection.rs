@@ -84,23 +84,9 @@ pub(crate) struct Injector {
 impl Injector {
     /// Starts the daemon. The note goes to `directory`; `proc` is `/proc`.
     pub(crate) fn start(client: &Client, directory: &Path, proc: &Path) -> Result<Self, InjectionError> {
-        if Sysctls::new().get(Sysctl::BackupOnly).is_ok_and(|value| value == SysctlValue::Number(1)) {
-            return Err(InjectionError::Other(
-                "backup_only=1: this director would forward no packet while the backup sync daemon runs that connections \
-                 are brought in by; nothing was changed. `sysctl -w net.ipv4.vs.backup_only=0` ends that"
-                    .to_owned(),
-            ));
-        }
         let temporary = of_chance()?;
         let datagram = Datagram::new(temporary.sync_id as u8, LONGEST);
-        // To nobody yet: it shows whether the loopback is up.
-        let sender = Sender::open(&temporary).and_then(|sender| sender.send(&datagram).map(|()| sender));
-        let sender = sender.map_err(|error| {
-            InjectionError::Other(format!(
-                "nothing can be sent to the loopback interface, by which connections are brought in: {error}; nothing was \
-                 changed. `ip link set lo up` brings it up"
-            ))
-        })?;
+        let sender = sender(&temporary, &datagram)?;
         let mut client = client.try_clone()?;
         let guard = Guard::start(directory, proc);
         let note = begin(&mut client, directory, temporary)?;
@@ -202,6 +188,30 @@ impl Guard {
             let _ = child.wait();
         }
     }
+}
+
+/// Finds out whether such a daemon could do its work, and starts none.
+pub(crate) fn check(client: &mut Client) -> Result<(), InjectionError> {
+    sender(&of_chance()?, &Datagram::new(0, LONGEST))?;
+    mixed_families(client).map_or(Ok(()), Err)
+}
+
+fn sender(daemon: &Daemon, empty: &Datagram) -> Result<Sender, InjectionError> {
+    if Sysctls::new().get(Sysctl::BackupOnly).is_ok_and(|value| value == SysctlValue::Number(1)) {
+        return Err(InjectionError::Other(
+            "backup_only=1: this director would forward no packet while the backup sync daemon runs that connections \
+             are changed by; nothing was changed. `sysctl -w net.ipv4.vs.backup_only=0` ends that"
+                .to_owned(),
+        ));
+    }
+    // No daemon has this group yet: it shows whether the loopback is up.
+    let sender = Sender::open(daemon).and_then(|sender| sender.send(empty).map(|()| sender));
+    sender.map_err(|error| {
+        InjectionError::Other(format!(
+            "nothing can be sent to the loopback interface, by which connections are changed: {error}; nothing was \
+             changed. `ip link set lo up` brings it up"
+        ))
+    })
 }
 
 /// Makes the daemons as a killed program had found them. Was there anything to do?

@@ -101,7 +101,10 @@ mod tests {
         let forms = forms(&root);
         for (name, command) in all(&root) {
             assert!(page.contains(&format!(".SS {name}\n")), "{name}");
-            assert_eq!(forms.iter().any(|form| form.starts_with(&name)), !command.has_subcommands() || name == "mark");
+            assert_eq!(
+                forms.iter().any(|form| form.starts_with(&name)),
+                !command.has_subcommands() || ["mark", "sync"].contains(&&*name)
+            );
             for long in command.get_arguments().filter_map(Arg::get_long).chain(["netns"]) {
                 assert!(page.contains(&format!("\\-\\-{}", long.replace('-', "\\-"))), "{long}");
             }

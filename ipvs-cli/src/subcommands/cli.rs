@@ -19,6 +19,7 @@ use super::monitor::Watched;
 use super::owners::Owners;
 use super::restore::Restore;
 use super::show::Show;
+use super::sync::Sync;
 use super::top::Top;
 use super::undrain::Undrain;
 use super::watch::Watch;
@@ -65,6 +66,8 @@ pub(super) enum Subcommand {
     Show(Show),
     /// Show the connection table, entry by entry or counted
     Conns(Conns),
+    /// Compare the connections of two directors, and show what a master announces
+    Sync(Sync),
     /// Show services and their rates on the terminal, as they change
     Top(Top),
     /// Print services and their rates as lines, at intervals

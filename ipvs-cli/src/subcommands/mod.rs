@@ -1,7 +1,7 @@
 //! The subcommands of `ipvs-cli`.
 //!
-//! Each has a folder, which imports no other one. `args`, `findings`, `live` and `servers` have
-//! what several need.
+//! Each has a folder, which imports no other one. `args`, `entries`, `findings`, `live` and
+//! `servers` have what several need.
 
 mod apply;
 mod args;
@@ -13,6 +13,7 @@ mod convert;
 mod diff;
 mod doctor;
 mod drain;
+mod entries;
 mod findings;
 mod live;
 mod man;
@@ -24,6 +25,7 @@ mod owners;
 mod restore;
 mod servers;
 mod show;
+mod sync;
 mod top;
 mod undrain;
 mod watch;
@@ -180,6 +182,7 @@ fn dispatch(cli: Cli, environment: &mut Environment<'_>, director: &mut Director
         }
         Subcommand::Metrics(metrics) => metrics::run(&metrics, &mut Session::new(environment, director, false)),
         Subcommand::Monitor(watched) => monitor::run(&watched, &mut Session::new(environment, director, false)),
+        Subcommand::Sync(sync) => sync::run(&sync, &mut Session::new(environment, director, false)),
         Subcommand::Top(top) => top::run(&top, &mut Session::new(environment, director, false)),
         Subcommand::Watch(watch) => watch::run(&watch, &mut Session::new(environment, director, false)),
         Subcommand::Restore(restore) => restore::run(&restore, environment, director),

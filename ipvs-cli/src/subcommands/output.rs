@@ -109,7 +109,8 @@ pub(super) fn is_change(subcommand: &Subcommand) -> bool {
         Subcommand::Apply(apply) => !apply.manner.dry_run,
         Subcommand::Restore(restore) => !restore.manner.dry_run,
         Subcommand::Conns(conns) => conns.is_change(),
-        Subcommand::Drain(_) | Subcommand::Undrain(_) | Subcommand::Weight(_) => true,
+        Subcommand::Drain(drain) => !drain.dry_run,
+        Subcommand::Undrain(_) | Subcommand::Weight(_) => true,
         Subcommand::Mark(marks) => marks.is_change(),
         _ => false,
     }
@@ -152,7 +153,16 @@ mod tests {
         ] {
             assert!(is_change(line), "{line}");
         }
-        for line in ["apply --dry-run -", "restore --dry-run", "diff -", "show", "mark list", "mark check"] {
+        for line in [
+            "apply --dry-run -",
+            "restore --dry-run",
+            "diff -",
+            "show",
+            "mark list",
+            "mark check",
+            "drain --dry-run --all 192.0.2.1",
+            "sync verify -",
+        ] {
             assert!(!is_change(line), "{line}");
         }
     }

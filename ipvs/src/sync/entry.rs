@@ -88,7 +88,18 @@ pub struct SequenceOffsets {
 /// assert_eq!(entry.flags, EntryFlags::INACTIVE);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// ```
+/// use ipvs::Protocol;
+/// use ipvs::sync::{Entry, EntryFlags};
+/// // A flow of UDP, kept for a minute.
+/// let at = ["203.0.113.9:4000".parse()?, "192.0.2.1:53".parse()?, "192.0.2.11:53".parse()?];
+/// let mut entry = Entry::new(Protocol::UDP, at[0], at[1], at[2]);
+/// (entry.flags, entry.timeout) = (EntryFlags::INACTIVE, 60);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Entry {
     /// The transport protocol, 0 to 255; 0 in a template of a mark's service.
     pub protocol: Protocol,
@@ -113,4 +124,24 @@ pub struct Entry {
     pub sequence: Option<SequenceOffsets>,
     /// What a persistence engine found, 1 to 255 bytes.
     pub engine: Option<EngineData>,
+}
+
+impl Entry {
+    /// An active connection in the state of number 0, for as long as the receiver has such
+    /// connections, without a mark. The other fields can be set.
+    #[must_use]
+    pub fn new(protocol: Protocol, client: SocketAddr, virtual_address: SocketAddr, destination: SocketAddr) -> Self {
+        Entry {
+            protocol,
+            client,
+            virtual_address,
+            destination,
+            mark: None,
+            flags: EntryFlags::empty(),
+            state: 0,
+            timeout: 0,
+            sequence: None,
+            engine: None,
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod operate {
     mod beside;
     mod churn;
     mod connections;
+    mod ending;
     mod faults;
     mod journal;
     mod killed;
@@ -18,6 +19,7 @@ mod operate {
     mod rights;
     mod round_trips;
     mod signals;
+    mod sync;
     mod terminal;
     mod unprivileged;
     mod unprivileged_root;

@@ -109,7 +109,7 @@ const TREES: [Tree; 4] = [
         roots: &["mod", "cli", "output"],
         floors: &[
             // What several subcommands share.
-            &["args", "servers", "live", "findings"],
+            &["args", "entries", "servers", "live", "findings"],
             &[
                 "apply",
                 "check",
@@ -126,6 +126,7 @@ const TREES: [Tree; 4] = [
                 "owners",
                 "restore",
                 "show",
+                "sync",
                 "top",
                 "undrain",
                 "watch",

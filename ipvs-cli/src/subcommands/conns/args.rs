@@ -4,14 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
-use ipvs::{Protocol, ServiceKey, proc::Connection};
+use ipvs::proc::Connection;
 
-use crate::arguments::network::Network;
 use crate::arguments::number::whole;
-use crate::arguments::service;
 use crate::change::args::ChangeArgs;
+use crate::subcommands::entries::Wanted;
 
 const HELP: &str = "\
 Exit status: 0 done; 1 the table or a file can't be read, or not all of it was
@@ -127,76 +125,6 @@ impl FromStr for NewServer {
             text.parse().map_err(|_| "an address, with or without a port: 192.0.2.1, [2001:db8::1]:53")?;
         Ok(NewServer { address: at.ip(), port: Some(at.port()) })
     }
-}
-
-/// Kernel: `tcp_state_name_table`, `sctp_state_name_table`, `udp_state_name_table` and
-/// `ip_vs_state_name`.
-const STATES: [&str; 27] = [
-    "NONE",
-    "ESTABLISHED",
-    "SYN_SENT",
-    "SYN_RECV",
-    "FIN_WAIT",
-    "TIME_WAIT",
-    "CLOSE",
-    "CLOSE_WAIT",
-    "LAST_ACK",
-    "LISTEN",
-    "SYNACK",
-    "UDP",
-    "INIT1",
-    "INIT",
-    "COOKIE_SENT",
-    "COOKIE_REPLIED",
-    "COOKIE_WAIT",
-    "COOKIE",
-    "COOKIE_ECHOED",
-    "SHUTDOWN_SENT",
-    "SHUTDOWN_RECEIVED",
-    "SHUTDOWN_ACK_SENT",
-    "REJECTED",
-    "CLOSED",
-    "ASSURED",
-    "ERR!",
-    "BUG!",
-];
-
-/// The filters. An entry must match any value of each option that is given.
-#[derive(Args, Debug, Default)]
-pub(super) struct Wanted {
-    /// Only of this client: an address or a network, with or without a port:
-    /// 203.0.113.9, 203.0.113.0/24, [2001:db8::/32]:443
-    #[arg(long, value_name = "ADDRESS")]
-    pub(super) client: Vec<Network>,
-    /// Only to this virtual address, written as for --client
-    #[arg(long, value_name = "ADDRESS")]
-    pub(super) vip: Vec<Network>,
-    /// Only to this service, such as tcp:192.0.2.1:80; of mark:10 the kernel
-    /// lists only persistence templates
-    #[arg(long, value_name = "SERVICE", value_parser = service::parse)]
-    pub(super) service: Vec<ServiceKey>,
-    /// Only to this real server, written as for --client
-    #[arg(long, value_name = "ADDRESS")]
-    pub(super) server: Vec<Network>,
-    /// Only in this state: ESTABLISHED, SYN_RECV, TIME_WAIT, UDP, NONE ...
-    #[arg(long, value_name = "STATE", value_delimiter = ',', ignore_case = true, hide_possible_values = true,
-        value_parser = PossibleValuesParser::new(STATES))]
-    pub(super) state: Vec<String>,
-    /// Only of this protocol: tcp, udp, sctp or a number
-    #[arg(long, value_name = "PROTOCOL", value_delimiter = ',')]
-    pub(super) protocol: Vec<Protocol>,
-    /// Only what expires within SECONDS if no packet comes
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = whole::<u32>(0, u32::MAX))]
-    pub(super) expires_within: Option<u32>,
-    /// Only what expires after SECONDS or later
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = whole::<u32>(0, u32::MAX))]
-    pub(super) expires_after: Option<u32>,
-    /// Only persistence templates
-    #[arg(long, conflicts_with = "no_templates")]
-    pub(super) templates: bool,
-    /// Only connections
-    #[arg(long)]
-    pub(super) no_templates: bool,
 }
 
 /// An order.

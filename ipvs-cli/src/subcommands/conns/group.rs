@@ -10,10 +10,9 @@ use ipvs::{
 };
 
 use super::args::By;
-use super::filter::protocol_of;
-use super::row;
 use crate::render::address::{endpoint, numeric};
 use crate::render::number::right_number;
+use crate::subcommands::entries::{Count, protocol_of, row};
 
 /// What the entries of a group have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,30 +23,6 @@ pub(super) enum Group {
     State(ConnectionState),
     /// `None`: of a firewall mark's templates.
     Protocol(Option<Protocol>),
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Count {
-    pub(super) connections: u64,
-    pub(super) templates: u64,
-}
-
-impl Count {
-    pub(super) fn add(&mut self, connection: &Connection) {
-        if connection.is_template() {
-            self.templates += 1;
-        } else {
-            self.connections += 1;
-        }
-    }
-
-    pub(super) fn total(self) -> u64 {
-        self.connections + self.templates
-    }
-
-    pub(super) fn fields(self) -> Fields {
-        vec![("connections", Scalar::Integer(self.connections)), ("templates", Scalar::Integer(self.templates))]
-    }
 }
 
 /// The groups so far. Memory grows with their number.

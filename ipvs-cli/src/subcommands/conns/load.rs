@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
@@ -17,10 +17,6 @@ use ipvs::sync::{Entry, EntryFlags};
 use ipvs::{FirewallMark, Protocol};
 
 use super::args::Conns;
-use super::end::Count;
-use super::saved::{Damage, Header, Reader};
-use super::services::{Services, Unbound};
-use super::{CHUNK, connections};
 use crate::director::injection::Injector;
 use crate::escape;
 use crate::exit::Exit;
@@ -28,6 +24,9 @@ use crate::io::Stdin;
 use crate::session::guard::ChangeGuard;
 use crate::session::journal::{LogOutcome, Record};
 use crate::session::{Session, Trouble, Wait};
+use crate::subcommands::entries::saved::{Damage, Header, Reader};
+use crate::subcommands::entries::services::{Services, Unbound};
+use crate::subcommands::entries::{CHUNK, Count, connections, start};
 
 /// The most that is under way at a time: some 40 MB, and no more before the map would have to grow.
 const BATCH: usize = (1 << 18) / 8 * 7;
@@ -45,11 +44,11 @@ pub(super) fn load(conns: &Conns, from: &Path, session: &mut Session<'_, '_>) ->
         // Standard input belongs to the session, which is needed beside it. What takes its place
         // has no size.
         let stdin = std::mem::replace(&mut session.environment.stdin, Box::leak(Box::new(Stdin)));
-        let input = BufReader::with_capacity(CHUNK, stdin);
-        run(conns, &name, input, session, &mut summary)
+        let mut input = BufReader::with_capacity(CHUNK, stdin);
+        run(conns, &name, &mut input, session, &mut summary)
     } else {
         let file = File::open(from).map_err(|error| Trouble::Other(format!("{name}: {error}")))?;
-        run(conns, &name, BufReader::with_capacity(CHUNK, file), session, &mut summary)
+        run(conns, &name, &mut BufReader::with_capacity(CHUNK, file), session, &mut summary)
     };
     if summary.read == 0
         && let Err(trouble) = done
@@ -94,8 +93,7 @@ struct Rest {
 }
 
 fn split(entry: Entry) -> (Identity, Rest) {
-    let Entry { protocol, client, virtual_address, destination, mark, flags, state, timeout, sequence: _, engine } =
-        entry;
+    let Entry { protocol, client, virtual_address, destination, mark, flags, state, timeout, engine, .. } = entry;
     let engine = engine.map(Box::new);
     let rest = Rest { destination, mark, flags, state, sent: 0, expires: timeout };
     (Identity { protocol, client, virtual_address, engine }, rest)
@@ -104,16 +102,17 @@ fn split(entry: Entry) -> (Identity, Rest) {
 /// The entry again, with the time that it has left.
 fn join(identity: Identity, rest: Rest, timeout: u32) -> Entry {
     let Identity { protocol, client, virtual_address, engine } = identity;
-    let Rest { destination, mark, flags, state, .. } = rest;
-    let engine = engine.map(|engine| *engine);
-    Entry { protocol, client, virtual_address, destination, mark, flags, state, timeout, sequence: None, engine }
+    let mut entry = Entry::new(protocol, client, virtual_address, rest.destination);
+    (entry.mark, entry.flags, entry.state, entry.timeout) = (rest.mark, rest.flags, rest.state, timeout);
+    entry.engine = engine.map(|engine| *engine);
+    entry
 }
 
 type Batch = HashMap<Identity, Rest>;
 
-struct Load<'l, R> {
+struct Load<'l> {
     conns: &'l Conns,
-    reader: Reader<R>,
+    reader: Reader<'l>,
     /// When the file was saved, as an age at the start, in seconds, and the start.
     age: u64,
     started: Instant,
@@ -123,7 +122,7 @@ struct Load<'l, R> {
 fn run(
     conns: &Conns,
     name: &str,
-    input: BufReader<impl Read>,
+    input: &mut dyn BufRead,
     session: &mut Session<'_, '_>,
     summary: &mut Summary,
 ) -> Result<Option<i32>, Trouble> {
@@ -148,11 +147,12 @@ fn run(
     let is_over = || turn.signal().is_some();
     let mut injector = None;
     while !load.batch.is_empty() && !is_over() {
-        if injector.is_none() && !conns.dry_run {
+        load.compare(session, summary)?;
+        // If the table has all of it, no daemon is touched.
+        if injector.is_none() && !conns.dry_run && !load.batch.is_empty() {
             services = Services::new(session.director.table_without_statistics()?);
             injector = Some(start(session)?);
         }
-        load.compare(session, summary)?;
         load.send(injector.as_mut(), &is_over, summary)?;
         session.display.progress(|| format!("loading connections: {}", summary.in_a_line()));
         load.fill(&services, summary);
@@ -164,15 +164,7 @@ fn run(
     Ok(turn.signal())
 }
 
-/// Starts the daemon by which entries come into the table.
-pub(super) fn start(session: &mut Session<'_, '_>) -> Result<Injector, Trouble> {
-    let (Some(directory), Some(proc)) = (session.environment.state_directory, session.environment.proc) else {
-        return Err(Trouble::Other("only the connections of this machine's kernel can be changed".to_owned()));
-    };
-    Ok(Injector::start(session.director.client()?, directory, proc)?)
-}
-
-impl<R: Read> Load<'_, BufReader<R>> {
+impl Load<'_> {
     /// Seconds since the file was saved.
     fn passed(&self) -> u64 {
         self.age + self.started.elapsed().as_secs()

@@ -1,21 +1,16 @@
 //! `conns`: the connection table, one entry at a time, so that millions need no memory.
 //!
-//! `filter` selects, `row` and `group` write, `order` sorts. The parser is the library's. `save`
-//! and `load` carry the table over a reboot, in the file of `saved`; `end` ends entries and moves
-//! them. Changes go through [`Injector`](crate::director::injection::Injector).
+//! `group` counts, `order` sorts. The parser is the library's. `save` and `load` carry the table
+//! over a reboot; `end` ends entries and moves them. What `drain` and `sync` need, too, is in
+//! `entries`.
 
 mod args;
 mod end;
-mod filter;
 mod group;
 mod load;
 mod order;
-mod row;
 mod save;
-mod saved;
-mod services;
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -24,18 +19,16 @@ use ipvs::Report;
 use ipvs::desired::parts::Fields;
 use ipvs::proc::{Connection, Connections, ConnectionsError};
 
-use self::group::{Count, Groups};
+use self::group::Groups;
 use self::order::First;
 use crate::escape;
 use crate::exit::Exit;
 use crate::render::Lines;
 use crate::session::json;
 use crate::session::{Session, Trouble, Wait};
+use crate::subcommands::entries::{CHUNK, Count, open, row};
 
 pub(super) use args::Conns;
-
-/// How much is read at a time.
-const CHUNK: usize = 64 << 10;
 
 /// Number of lines, of usual length, in one write.
 const LINES: usize = 256;
@@ -72,24 +65,6 @@ fn read(conns: &Conns, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
         show(conns, &mut input, &mut *session.environment.stdout, &mut damage);
     }
     damage.report(&path, session)
-}
-
-/// A table.
-fn open(path: &Path, is_kernels: bool) -> Result<BufReader<File>, Trouble> {
-    let file = File::open(path).map_err(|error| unreadable(path, is_kernels, &error))?;
-    Ok(BufReader::with_capacity(CHUNK, file))
-}
-
-/// The entries of the kernel's table, as far as they are understood.
-fn connections(session: &Session<'_, '_>) -> Result<impl Iterator<Item = Connection> + use<>, Trouble> {
-    Ok(Connections::new(open(session.environment.connections, true)?).filter_map(Result::ok))
-}
-
-fn unreadable(path: &Path, is_kernels: bool, error: &io::Error) -> Trouble {
-    if is_kernels && error.kind() == io::ErrorKind::NotFound {
-        return Trouble::Kernel(ipvs::Error::ModuleMissing);
-    }
-    Trouble::Other(format!("{}: {error}", escape::path(path)))
 }
 
 /// What could not be read.

@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use ipvs::proc::Connections;
 
+use super::Damage;
 use super::args::Conns;
-use super::saved::{Header, Writer};
-use super::{CHUNK, Damage, open};
 use crate::escape;
 use crate::exit::Exit;
 use crate::session::{Session, Trouble};
 use crate::state::file;
+use crate::subcommands::entries::saved::{Header, Writer};
+use crate::subcommands::entries::{CHUNK, open};
 
 /// So many entries have the same age: the kernel writes some hundred at a time.
 const OF_ONE_AGE: u64 = 128;
@@ -29,7 +30,7 @@ pub(super) fn save(conns: &Conns, to: &Path, session: &mut Session<'_, '_>) -> R
         let mut saved = 0;
         // Who may read it learns who the clients are.
         file::write_with(to, 0o600, |file| {
-            saved = write(conns, &mut input, BufWriter::with_capacity(CHUNK, file), &mut damage)?;
+            saved = write(conns, &mut input, &mut BufWriter::with_capacity(CHUNK, file), &mut damage)?;
             Ok(())
         })
         .map_err(|error| Trouble::Other(error.to_string()))?;
@@ -41,7 +42,12 @@ pub(super) fn save(conns: &Conns, to: &Path, session: &mut Session<'_, '_>) -> R
     damage.report(&table, session)
 }
 
-fn write(conns: &Conns, input: &mut io::BufReader<File>, output: impl Write, damage: &mut Damage) -> io::Result<u64> {
+fn write(
+    conns: &Conns,
+    input: &mut io::BufReader<File>,
+    output: &mut dyn Write,
+    damage: &mut Damage,
+) -> io::Result<u64> {
     let started = Instant::now();
     let mut writer = Writer::new(output, &Header::now()?)?;
     let mut passed = 0;

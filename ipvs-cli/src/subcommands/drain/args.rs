@@ -17,6 +17,7 @@ signal: interrupted, as for 1.
 Examples:
   ipvs-cli drain tcp:192.0.2.1:80 192.0.2.11
   ipvs-cli drain --timeout 600 --delete mark:10 192.0.2.11 192.0.2.12
+  ipvs-cli drain --move-udp --kill-after 600 --all 192.0.2.11
   ipvs-cli drain --all 192.0.2.11";
 
 #[derive(Args, Debug)]
@@ -41,6 +42,16 @@ pub(in crate::subcommands) struct Drain {
     /// connections away
     #[arg(long)]
     pub(super) keep_weight: bool,
+    /// After SECONDS, end the connections and persistence templates that are
+    /// left; clients are reset
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
+    pub(super) kill_after: Option<Duration>,
+    /// Give the flows of UDP to other real servers of their services
+    #[arg(long)]
+    pub(super) move_udp: bool,
+    /// Show what would be set to weight 0, moved and ended, and change nothing
+    #[arg(long, conflicts_with = "json")]
+    pub(in crate::subcommands) dry_run: bool,
     /// Print as JSON what became of each: an object on each line
     #[arg(long)]
     pub(super) json: bool,

@@ -3,6 +3,7 @@
 //! The library's `Drain` decides; this module has the clock, signals, the lock and the messages.
 
 mod args;
+mod connections;
 mod report;
 mod sysctl;
 mod targets;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use ipvs::Command;
 use ipvs::drain::{DrainStep, InUse};
 
+use self::connections::Ending;
 use self::sysctl::Settings;
 use self::targets::{Look, Outcome, Target};
 use crate::exit::Exit;
@@ -37,7 +39,9 @@ pub(super) fn run(drain: &Drain, session: &mut Session<'_, '_>) -> Exit {
     guard.protect(session.environment);
     let clock = Clock { guard, deadline: drain.timeout.and_then(|limit| Instant::now().checked_add(limit)) };
     let done = drain_them(drain, session, &clock);
-    log("drain", &done, &drain.common.logging, session);
+    if !drain.dry_run {
+        log("drain", &done, &drain.common.logging, session);
+    }
     let status = session.finish(done.map(|(status, _)| status), Exit::No);
     match clock.signal() {
         Some(signal) if status == Exit::No => Exit::Signal(signal),
@@ -94,6 +98,10 @@ fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Re
         let found = if drain.keep_weight { found.keep_weight() } else { found };
         if settings.expire_quiescent_template { found.without_templates() } else { found }
     });
+    if drain.dry_run {
+        return connections::dry_run(&targets, drain, session).map(|()| (Exit::Success, String::new()));
+    }
+    let mut ending = Ending::prepare(drain, session)?;
     let (notes, trouble) = quiesce(&mut targets, drain, session, clock)?;
     if !drain.keep_weight {
         note_refusing_services(&selected, session);
@@ -102,11 +110,16 @@ fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Re
         let udp = session.director.client().and_then(ipvs::Client::timeouts).ok().and_then(|timeouts| timeouts.udp);
         settings.notes(&targets, udp).into_iter().for_each(|note| session.note(note));
     }
+    let trouble = match trouble {
+        None if drain.move_udp => ending.move_udp(&targets, drain, session, clock).err(),
+        trouble => trouble,
+    };
     let (end, trouble) = match trouble {
-        None => see_to_the_end(&mut targets, drain, session, clock),
+        None => see_to_the_end(&mut targets, drain, &mut ending, session, clock),
         trouble => (End::Trouble, trouble),
     };
-    let (status, logged) = report::report(&targets, drain, &notes, end, session);
+    let (status, mut logged) = report::report(&targets, drain, &notes, end, session);
+    ending.done.iter().for_each(|done| logged += &format!("; {done}"));
     match trouble {
         None => Ok((status, logged)),
         // The report has named each target.
@@ -121,11 +134,12 @@ fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Re
 fn see_to_the_end(
     targets: &mut [Target],
     drain: &Drain,
+    ending: &mut Ending,
     session: &mut Session<'_, '_>,
     clock: &Clock,
 ) -> (End, Option<Trouble>) {
     loop {
-        let end = match wait(targets, session, clock) {
+        let end = match wait(targets, drain, ending, session, clock) {
             Ok(end) => end,
             Err(trouble) => return (End::Trouble, Some(trouble)),
         };
@@ -188,9 +202,16 @@ fn quiesce(
 }
 
 /// Looks at all targets again and again, until none has to be waited for.
-fn wait(targets: &mut [Target], session: &mut Session<'_, '_>, clock: &Clock) -> Result<End, Trouble> {
+fn wait(
+    targets: &mut [Target],
+    drain: &Drain,
+    ending: &mut Ending,
+    session: &mut Session<'_, '_>,
+    clock: &Clock,
+) -> Result<End, Trouble> {
     while targets.iter().any(Target::is_waiting) {
         session.display.progress(|| in_a_line(targets));
+        ending.end_if_due(targets, drain, session, clock)?;
         let end = clock.pause();
         // The last look is for the report.
         targets::look(targets, session, &mut |_, _| {})?;

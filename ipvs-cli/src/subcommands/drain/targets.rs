@@ -85,7 +85,7 @@ pub(super) fn targets(selected: &[Selected], how: impl Fn(Drain) -> Drain) -> Ve
         destination: state.destination,
         weight: None,
         is_noted: false,
-        in_use: InUse::default(),
+        in_use: InUse::of(state),
         outcome: None,
         is_deleted: false,
         refused: None,

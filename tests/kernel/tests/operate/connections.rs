@@ -20,7 +20,7 @@ use nix::unistd::Pid;
 use super::world::{Done, World, calls, run, scratch};
 
 /// A director whose services take what [`table`] has.
-fn director() -> World {
+pub(super) fn director() -> World {
     let mut world = World::new();
     for (key, servers) in [
         ("tcp 192.0.2.1:80", ["127.0.0.1:80", "127.0.0.2:80"]),
@@ -47,7 +47,7 @@ fn director() -> World {
 }
 
 /// So many entries of each kind, as a file of `--save` has them.
-fn table(count: u32) -> Vec<String> {
+pub(super) fn table(count: u32) -> Vec<String> {
     const STATES: [&str; 4] = ["ESTABLISHED", "TIME_WAIT", "FIN_WAIT", "SYN_RECV"];
     let mut lines = Vec::new();
     for number in 0..count {
@@ -79,7 +79,7 @@ fn seconds() -> u64 {
 }
 
 /// A file of `--save`, saved so many seconds ago in another boot.
-fn file(lines: &[String], age: u64) -> String {
+pub(super) fn file(lines: &[String], age: u64) -> String {
     let mut text = format!("ipvs-connections 1 time={} boot=another uptime=9 kernel=6.1.0\n", seconds() - age);
     let mut checksum = 0xcbf2_9ce4_8422_2325u64;
     for line in lines {
@@ -93,25 +93,25 @@ fn file(lines: &[String], age: u64) -> String {
     text
 }
 
-fn parse(line: &str) -> Connection {
+pub(super) fn parse(line: &str) -> Connection {
     Connections::new(line.as_bytes()).next().unwrap().unwrap()
 }
 
 /// Each entry without its time, and that.
-fn entries(all: impl Iterator<Item = Connection>) -> BTreeMap<String, u32> {
+pub(super) fn entries(all: impl Iterator<Item = Connection>) -> BTreeMap<String, u32> {
     all.map(|Connection { client, target, destination, state, expires, engine, .. }| {
         (format!("{client} {target} {destination} {state} {engine:?}"), expires)
     })
     .collect()
 }
 
-fn shown() -> BTreeMap<String, u32> {
+pub(super) fn shown() -> BTreeMap<String, u32> {
     entries(Connections::open().unwrap().map(Result::unwrap))
 }
 
 /// Are these the same entries, with times that are at most so many seconds less?
 #[track_caller]
-fn assert_same(shown: &BTreeMap<String, u32>, expected: &BTreeMap<String, u32>, seconds: u32) {
+pub(super) fn assert_same(shown: &BTreeMap<String, u32>, expected: &BTreeMap<String, u32>, seconds: u32) {
     let missing: Vec<_> = expected.keys().filter(|entry| !shown.contains_key(*entry)).take(5).collect();
     let more: Vec<_> = shown.keys().filter(|entry| !expected.contains_key(*entry)).take(5).collect();
     assert!(missing.is_empty() && more.is_empty(), "missing: {missing:#?}, more: {more:#?}");
@@ -126,7 +126,7 @@ fn daemons(client: &mut Client) -> Vec<Daemon> {
 }
 
 /// As a director has them that receives from another one.
-fn some_daemons(world: &mut World) -> Vec<Daemon> {
+pub(super) fn some_daemons(world: &mut World) -> Vec<Daemon> {
     for (role, sync_id) in [(DaemonRole::Master, 3), (DaemonRole::Backup, 5)] {
         let daemon = Daemon::new(role, InterfaceName::LOOPBACK).with_sync_id(sync_id).with_max_len(1400).with_ttl(2);
         world.client.start_daemon(&daemon).unwrap();
@@ -136,7 +136,7 @@ fn some_daemons(world: &mut World) -> Vec<Daemon> {
 
 /// No note, and no daemon but these.
 #[track_caller]
-fn assert_daemons(world: &mut World, expected: &[Daemon]) {
+pub(super) fn assert_daemons(world: &mut World, expected: &[Daemon]) {
     assert_eq!(daemons(&mut world.client), expected);
     let notes: Vec<_> = fs::read_dir("/run/ipvs-cli").unwrap().map(|file| file.unwrap().file_name()).collect();
     let number = std::os::unix::fs::MetadataExt::ino(&fs::metadata("/proc/thread-self/ns/net").unwrap());

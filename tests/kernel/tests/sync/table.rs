@@ -98,18 +98,15 @@ fn each_state() -> Vec<Entry> {
     for family in 0..2 {
         for (_, number, count) in states {
             for state in 0..count {
-                entries.push(Entry {
-                    protocol: ipvs::Protocol::from_number(number),
-                    client: format!("{}:{}", CLIENT[family], 1000 + state).parse().unwrap(),
-                    virtual_address: format!("{}:80", VIRTUAL[family]).parse().unwrap(),
-                    destination: format!("{}:80", SERVER[family]).parse().unwrap(),
-                    mark: None,
-                    flags: EntryFlags::INACTIVE,
-                    state,
-                    timeout: 1000,
-                    sequence: None,
-                    engine: None,
-                });
+                let at = |text: String| text.parse().unwrap();
+                let mut entry = Entry::new(
+                    ipvs::Protocol::from_number(number),
+                    at(format!("{}:{}", CLIENT[family], 1000 + state)),
+                    at(format!("{}:80", VIRTUAL[family])),
+                    at(format!("{}:80", SERVER[family])),
+                );
+                (entry.flags, entry.state, entry.timeout) = (EntryFlags::INACTIVE, state, 1000);
+                entries.push(entry);
             }
         }
     }
@@ -202,7 +199,8 @@ fn an_entry_with_another_destination_takes_the_place_of_one_unless_it_is_inactiv
     let later = connection("UDP CB007107 9C41 C0000201 0035 7F000001 0035 UDP             299");
     world.send(&[Entry::try_from(&later).unwrap()]);
     world.shows(&[first, later.clone()]);
-    let active = Entry { flags: EntryFlags::empty(), ..Entry::try_from(&moved).unwrap() };
+    let mut active = Entry::try_from(&moved).unwrap();
+    active.flags = EntryFlags::empty();
     world.send(&[active]);
     let shows_moved = || Connections::open().unwrap().any(|shown| shown.unwrap().destination == other);
     (0..100).take_while(|_| !shows_moved()).for_each(|_| thread::sleep(Duration::from_millis(50)));

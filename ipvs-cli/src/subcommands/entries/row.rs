@@ -12,7 +12,7 @@ const SERVICE: usize = 26;
 const STATE: usize = 11;
 const EXPIRES: usize = 7;
 
-pub(super) fn titles(line: &mut Vec<u8>) {
+pub(in crate::subcommands) fn titles(line: &mut Vec<u8>) {
     for (title, width) in [("CLIENT", ENDPOINT), ("SERVICE", SERVICE), ("SERVER", ENDPOINT), ("STATE", STATE)] {
         left(line, width, |line| line.extend_from_slice(title.as_bytes()));
         line.push(b' ');
@@ -20,7 +20,7 @@ pub(super) fn titles(line: &mut Vec<u8>) {
     line.extend_from_slice(b"EXPIRES");
 }
 
-pub(super) fn text(line: &mut Vec<u8>, connection: &Connection) {
+pub(in crate::subcommands) fn text(line: &mut Vec<u8>, connection: &Connection) {
     left(line, ENDPOINT, |line| client(line, connection));
     line.push(b' ');
     left(line, SERVICE, |line| service(line, connection.target));
@@ -53,7 +53,7 @@ fn client(line: &mut Vec<u8>, connection: &Connection) {
 }
 
 /// As [`ServiceKey`] writes it.
-pub(super) fn service(line: &mut Vec<u8>, key: ServiceKey) {
+pub(in crate::subcommands) fn service(line: &mut Vec<u8>, key: ServiceKey) {
     match key {
         ServiceKey::Address { protocol, at } => {
             match protocol.number() {
@@ -70,7 +70,7 @@ pub(super) fn service(line: &mut Vec<u8>, key: ServiceKey) {
 }
 
 /// The fields of its JSON object.
-pub(super) fn fields(connection: &Connection) -> Fields {
+pub(in crate::subcommands) fn fields(connection: &Connection) -> Fields {
     let is_template = connection.is_template();
     let mut fields = vec![
         ("client", written(|text| client(text, connection))),

@@ -31,7 +31,7 @@ const LONGEST_LINE: u64 = 4096;
 
 /// When and where connections were saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Header {
+pub(in crate::subcommands) struct Header {
     /// Since 1970.
     time: Duration,
     /// The kernel's number of this boot.
@@ -43,7 +43,7 @@ pub(super) struct Header {
 
 impl Header {
     /// Of this machine, now.
-    pub(super) fn now() -> io::Result<Self> {
+    pub(in crate::subcommands) fn now() -> io::Result<Self> {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
         let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
         Ok(Header { time: since_1970(), boot, uptime: uptime()?, kernel })
@@ -85,7 +85,7 @@ impl Header {
 
     /// The time since then; an error if the clock says that it is yet to come. In the same boot, no
     /// clock that is set counts.
-    pub(super) fn age(&self, now: &Header) -> Result<Duration, Duration> {
+    pub(in crate::subcommands) fn age(&self, now: &Header) -> Result<Duration, Duration> {
         if self.boot == now.boot && !self.boot.is_empty() {
             return Ok(now.uptime.saturating_sub(self.uptime));
         }
@@ -118,16 +118,15 @@ impl Checksum {
 }
 
 /// Writes such a file.
-#[derive(Debug)]
-pub(super) struct Writer<W> {
-    output: W,
+pub(in crate::subcommands) struct Writer<'w> {
+    output: &'w mut dyn Write,
     line: Vec<u8>,
     entries: u64,
     checksum: Checksum,
 }
 
-impl<W: Write> Writer<W> {
-    pub(super) fn new(mut output: W, header: &Header) -> io::Result<Self> {
+impl<'w> Writer<'w> {
+    pub(in crate::subcommands) fn new(output: &'w mut dyn Write, header: &Header) -> io::Result<Self> {
         let Header { time, boot, uptime, kernel } = header;
         let (time, uptime) = (time.as_secs(), uptime.as_secs());
         writeln!(output, "{MAGIC} {VERSION} time={time} boot={boot} uptime={uptime} kernel={kernel}")?;
@@ -135,7 +134,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// `expires` is counted from the time in the header.
-    pub(super) fn entry(&mut self, connection: &Connection, expires: u32) -> io::Result<()> {
+    pub(in crate::subcommands) fn entry(&mut self, connection: &Connection, expires: u32) -> io::Result<()> {
         self.line.clear();
         write_line(&mut self.line, connection, expires)?;
         self.checksum.add(&self.line);
@@ -144,7 +143,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Ends the file, and returns the number of entries.
-    pub(super) fn finish(mut self) -> io::Result<u64> {
+    pub(in crate::subcommands) fn finish(self) -> io::Result<u64> {
         writeln!(self.output, "{END} {} {:016x}", self.entries, self.checksum.0)?;
         self.output.flush()?;
         Ok(self.entries)
@@ -195,9 +194,8 @@ fn write_line(line: &mut Vec<u8>, connection: &Connection, expires: u32) -> io::
 }
 
 /// Reads such a file, entry by entry.
-#[derive(Debug)]
-pub(super) struct Reader<R> {
-    input: R,
+pub(in crate::subcommands) struct Reader<'r> {
+    input: &'r mut dyn BufRead,
     line: Vec<u8>,
     number: u64,
     entries: u64,
@@ -207,19 +205,19 @@ pub(super) struct Reader<R> {
 
 /// What is wrong with a file, or with one of its lines.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Damage {
+pub(in crate::subcommands) enum Damage {
     /// This line is no entry. The next one may be.
     Line { number: u64, reason: String },
     /// The file as a whole; there is nothing behind it.
     End(String),
 }
 
-impl<R: BufRead> Reader<R> {
+impl<'r> Reader<'r> {
     /// Reads the first line.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn new(input: R) -> Result<(Self, Header), String> {
+    pub(in crate::subcommands) fn new(input: &'r mut dyn BufRead) -> Result<(Self, Header), String> {
         let mut reader =
             Reader { input, line: Vec::new(), number: 0, entries: 0, checksum: Checksum::EMPTY, is_over: false };
         reader.read_line().map_err(|error| error.to_string())?;
@@ -231,7 +229,7 @@ impl<R: BufRead> Reader<R> {
     fn read_line(&mut self) -> io::Result<()> {
         self.line.clear();
         self.number += 1;
-        self.input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut self.line)?;
+        (&mut *self.input).take(LONGEST_LINE).read_until(b'\n', &mut self.line)?;
         if self.line.len() as u64 == LONGEST_LINE && self.line.last() != Some(&b'\n') {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a line of more than 4096 bytes"));
         }
@@ -257,7 +255,7 @@ impl<R: BufRead> Reader<R> {
     }
 }
 
-impl<R: BufRead> Iterator for Reader<R> {
+impl Iterator for Reader<'_> {
     /// [`Connection::expires`] is counted from the time in the header.
     type Item = Result<Connection, Damage>;
 
@@ -322,7 +320,7 @@ UDP CB007109 0000 C0000201 13C4 0A010001 13C4 NONE             59 sip 12345@exam
     type Read = Vec<Result<Connection, Damage>>;
 
     fn read(text: &str) -> Result<(Header, Read), String> {
-        Reader::new(text.as_bytes()).map(|(reader, header)| (header, reader.collect()))
+        Reader::new(&mut text.as_bytes()).map(|(reader, header)| (header, reader.collect()))
     }
 
     #[test]
@@ -352,7 +350,7 @@ UDP CB007109 0000 C0000201 13C4 0A010001 13C4 NONE             59 sip 12345@exam
             let error = read(text).unwrap_err();
             assert!(error.contains(expected), "{text:?}: {error}");
         }
-        assert!(Reader::new(io::BufReader::new(io::repeat(b'x'))).is_err(), "a line without end");
+        assert!(Reader::new(&mut io::BufReader::new(io::repeat(b'x'))).is_err(), "a line without end");
     }
 
     #[test]
@@ -400,7 +398,7 @@ UDP CB007109 0000 C0000201 13C4 0A010001 13C4 NONE             59 sip 12345@exam
                 *place = byte;
             }
             file.splice(at.min(file.len())..at.min(file.len()), text);
-            if let Ok((reader, _)) = Reader::new(&file[..]) {
+            if let Ok((reader, _)) = Reader::new(&mut &file[..]) {
                 let lines = file.iter().filter(|byte| **byte == b'\n').count();
                 proptest::prop_assert!(reader.count() <= lines + 2);
             }

@@ -4,15 +4,15 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use ipvs::proc::Connection;
-use ipvs::{FirewallMark, Protocol, ServiceKey, Table, TableEntry};
+use ipvs::{Family, FirewallMark, Protocol, ServiceKey, Table, TableEntry};
 
 /// What a director has, for entries to be looked up in.
 #[derive(Debug)]
-pub(super) struct Services(Table);
+pub(in crate::subcommands) struct Services(Table);
 
 /// Why the kernel would find no real server for an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Unbound {
+pub(in crate::subcommands) enum Unbound {
     /// There is no service for it.
     Service(ServiceKey),
     /// The service is there, but not the real server.
@@ -35,14 +35,14 @@ impl fmt::Display for Unbound {
 }
 
 impl Services {
-    pub(super) fn new(table: Table) -> Self {
+    pub(in crate::subcommands) fn new(table: Table) -> Self {
         Services(table)
     }
 
     /// The mark of the entry's service, if it has one, for the kernel to find its real server. The
     /// kernel does not show the mark of a connection, only that of a template. (`ip_vs_find_dest`,
     /// `ip_vs_service_find`.)
-    pub(super) fn bind(&self, connection: &Connection) -> Result<Option<FirewallMark>, Unbound> {
+    pub(in crate::subcommands) fn bind(&self, connection: &Connection) -> Result<Option<FirewallMark>, Unbound> {
         let (target, server) = (connection.target, connection.destination);
         match target {
             ServiceKey::Mark { mark, .. } => match self.0.service(&target) {
@@ -54,6 +54,36 @@ impl Services {
                 Some(service) if has(service, server) => Ok(None),
                 found => self.mark(&target, server, found.is_some()),
             },
+        }
+    }
+
+    /// Whether all services are meant that the entry may be of: one, or each service of a mark that
+    /// has its real server.
+    pub(in crate::subcommands) fn are_meant(
+        &self,
+        connection: &Connection,
+        is_meant: &dyn Fn(ServiceKey) -> bool,
+    ) -> bool {
+        let (target, server) = (connection.target, connection.destination);
+        if let ServiceKey::Address { protocol, at } = target {
+            if let Some(service) = self.at(protocol, at).filter(|service| has(service, server)) {
+                return is_meant(service.service().key());
+            }
+            let mut marks = self.marks(target.family(), server).peekable();
+            return marks.peek().is_some() && marks.all(is_meant);
+        }
+        is_meant(target)
+    }
+
+    /// Whether this is a service that the entry may be of.
+    pub(in crate::subcommands) fn may_be_of(&self, connection: &Connection, key: ServiceKey) -> bool {
+        let (target, server) = (connection.target, connection.destination);
+        match (target, key) {
+            (ServiceKey::Address { protocol, at }, ServiceKey::Address { .. }) => {
+                self.at(protocol, at).is_some_and(|service| service.service().key() == key)
+            }
+            (ServiceKey::Address { .. }, _) => self.marks(target.family(), server).any(|mark| mark == key),
+            _ => target == key,
         }
     }
 
@@ -73,16 +103,23 @@ impl Services {
         server: SocketAddr,
         has_service: bool,
     ) -> Result<Option<FirewallMark>, Unbound> {
-        let mut marks = self.0.services().filter_map(|service| match service.service().key() {
-            ServiceKey::Mark { mark, family } if family == target.family() && has(service, server) => Some(mark),
-            _ => None,
-        });
+        let mut marks = self.marks(target.family(), server);
         match (marks.next(), marks.next()) {
-            (Some(mark), None) => Ok(Some(mark)),
+            (Some(ServiceKey::Mark { mark, .. }), None) => Ok(Some(mark)),
             (Some(_), Some(_)) => Err(Unbound::Marks(*target, server)),
             (None, _) if has_service => Err(Unbound::Server(*target, server)),
-            (None, _) => Err(Unbound::Service(*target)),
+            _ => Err(Unbound::Service(*target)),
         }
+    }
+
+    /// The services of marks that have this real server.
+    fn marks(&self, family: Family, server: SocketAddr) -> impl Iterator<Item = ServiceKey> {
+        let has = move |service: &&TableEntry| has(service, server);
+        self.0
+            .services()
+            .filter(has)
+            .map(|service| service.service().key())
+            .filter(move |key| matches!(key, ServiceKey::Mark { family: of_mark, .. } if *of_mark == family))
     }
 }
 
