@@ -3,9 +3,12 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
+use foldhash::fast::RandomState;
+use indexmap::IndexSet;
+
 use super::outcome::{Applied, DeletionsError, Phase, Progress, RefusedCommand, StopReason};
 use super::{ChangeError, ChangeRef, try_out};
-use crate::change::plan::{DeletionLimits, Plan, is_as_wanted};
+use crate::change::plan::{DeletionLimits, Plan, When, is_as_wanted};
 use crate::command::Command;
 use crate::daemon::Daemon;
 use crate::destination::Destination;
@@ -23,6 +26,9 @@ const STALLED: usize = 5;
 
 /// How many attempts there are at most.
 const MOST: usize = 20;
+
+/// How many services are asked for one by one rather than all in one call.
+const FEW: usize = 64;
 
 /// An entry as it was read before the command that changed it was planned.
 #[derive(Debug)]
@@ -180,8 +186,8 @@ where
         }
     }
 
-    /// Sends a plan. Its second part goes only when all of the first is done, and the hook has
-    /// succeeded.
+    /// Sends a plan. Its second part goes only when all of the first is done, the hook has
+    /// succeeded, and no other writer has undone the first meanwhile.
     async fn attempt(&mut self, reading: &Table, plan: &Plan, phase: Phase) -> Result<Sent, StopReason> {
         self.check_deletions(reading, reading, plan.commands()).await.map_err(StopReason::Deletions)?;
         self.attempts += usize::from(!plan.is_empty());
@@ -198,7 +204,88 @@ where
             (self.hook)(phase).map_err(StopReason::Hook)?;
             self.is_hook_done = true;
         }
-        self.send(reading, narrowing, &mut progress).await
+        if !widening.is_empty() && !narrowing.is_empty() {
+            match self.check(When::BeforeDeletions).await {
+                Sent::All => {}
+                sent => return Ok(sent),
+            }
+        }
+        match self.send(reading, narrowing, &mut progress).await? {
+            Sent::All if !plan.is_empty() => Ok(self.check(When::AtTheEnd).await),
+            sent => Ok(sent),
+        }
+    }
+
+    /// Reads whether another writer has undone what was sent.
+    async fn check(&mut self, when: When) -> Sent {
+        match self.is_settled(when).await {
+            Ok(true) => Sent::All,
+            Ok(false) => Sent::Disturbed,
+            Err(error) => Sent::Broken(error),
+        }
+    }
+
+    /// Is everything as desired? All that this change has sent a command about is read; of the
+    /// other services, whether they are there.
+    async fn is_settled(&mut self, when: When) -> Result<bool, Error> {
+        let ChangeRef { desired, planner, .. } = self.change;
+        let Journal { commands, unacknowledged, .. } = &self.journal;
+        let unacknowledged = unacknowledged.iter().map(|(command, _)| command);
+        let mut changed: IndexSet<ServiceKey, RandomState> =
+            IndexSet::with_capacity_and_hasher(commands.len(), RandomState::default());
+        let mut is_about_director = false;
+        let mut paced = self.session.paced();
+        for command in commands.iter().chain(unacknowledged).chain(&self.already_done) {
+            paced.step(1).await;
+            match command.service_key() {
+                Some(key) => drop(changed.insert(key)),
+                None => is_about_director = true,
+            }
+        }
+        if is_about_director {
+            let (timeouts, daemons) = (self.session.timeouts().await?, self.session.daemons().await?);
+            if !planner.rest_of_director(timeouts, &daemons, desired, when).is_empty() {
+                return Ok(false);
+            }
+        }
+        for key in &changed {
+            let present = self.session.entry(key, Detail::NoStatistics).await?;
+            let mut paced = self.session.paced();
+            let rest = planner.rest_of(present.as_ref(), desired.service(key), when, &mut paced).await;
+            if !rest.is_empty() && !self.change.is_left_to_others(&rest, present.as_ref(), &mut paced).await {
+                return Ok(false);
+            }
+        }
+        self.are_others_there(&changed).await
+    }
+
+    /// Are all desired services there, beside these?
+    async fn are_others_there(&mut self, changed: &IndexSet<ServiceKey, RandomState>) -> Result<bool, Error> {
+        let ChangeRef { desired, planner, .. } = self.change;
+        let mut others: IndexSet<ServiceKey, RandomState> =
+            IndexSet::with_capacity_and_hasher(desired.services().len(), RandomState::default());
+        let mut paced = self.session.paced();
+        for entry in desired.services() {
+            paced.step(1).await;
+            let key = entry.service().key();
+            if !changed.contains(&key) && planner.concerns_service(&key) {
+                others.insert(key);
+            }
+        }
+        if others.len() > FEW {
+            let present = self.session.ask_service_counts(desired.services().len()).await.unwrap_or_default();
+            let mut paced = self.session.paced();
+            for (key, _) in present {
+                paced.step(1).await;
+                others.swap_remove(&key);
+            }
+        }
+        for key in others {
+            if self.session.service_if_there(&key, Detail::NoStatistics).await?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Checks the limits of deletions for the planned commands after all earlier ones. A service
@@ -539,6 +626,25 @@ impl ChangeRef<'_> {
             }
         }
         false
+    }
+
+    /// Would these commands only take destinations from other writers, who made them in an owner's
+    /// service?
+    async fn is_left_to_others<P: Pace>(
+        &self,
+        commands: &[Command],
+        present: Option<&TableEntry>,
+        paced: &mut Paced<'_, P>,
+    ) -> bool {
+        let Some(present) = present.filter(|present| self.planner.leaves_others() && !self.is_others(present)) else {
+            return false;
+        };
+        for command in commands {
+            if !self.takes_from_others(std::slice::from_ref(command), present, paced).await {
+                return false;
+            }
+        }
+        true
     }
 
     /// What this service was before, and what it is desired to be.

@@ -1,6 +1,7 @@
 //! Lost replies, refusals and other writers at the worst moments of a change, one command in each
 //! datagram.
 
+use std::mem::discriminant;
 use std::time::Duration;
 
 use super::*;
@@ -353,5 +354,45 @@ fn a_deleted_destination_comes_back_with_the_weight_that_it_had() {
         for n in [1, 2] {
             assert_eq!(servers(&mut other, n), [(11, 5), (12, 0)]);
         }
+    }
+}
+
+/// Another writer sets back what is of no service, right after it was changed.
+#[test]
+fn timeouts_and_daemons_that_another_writer_sets_back_are_set_again() {
+    let daemon = Daemon::new(DaemonRole::Master, InterfaceName::LOOPBACK);
+    let timeouts = |tcp| Command::SetTimeouts(crate::Timeouts { tcp: Some(tcp), ..Default::default() });
+    let from = table(&[(1, &[(11, 1)])]);
+    let mut desired = table(&[(2, &[(11, 1)])]);
+    for command in [timeouts(60), Command::StartDaemon(daemon)] {
+        desired.apply(&command).unwrap();
+    }
+    for (made, act) in
+        [(timeouts(60), timeouts(70)), (Command::StartDaemon(daemon), Command::StopDaemon(DaemonRole::Master))]
+    {
+        let (mut is_made, mut is_done) = (false, false);
+        let (mut client, mut other) = watched(&from, 0, &[], move |requests, other| {
+            if is_made && !std::mem::replace(&mut is_done, true) {
+                other.execute(&act).unwrap();
+            }
+            is_made |= requests.iter().any(
+                |request| matches!(request, Request::Change(command) if discriminant(command) == discriminant(&made)),
+            );
+        });
+        let applied = change(&from, &desired).apply(&mut client, |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(applied.attempts, 2, "{act}");
+        assert!(crate::change::plan(&other.table().unwrap(), &desired).is_empty(), "{act}");
+    }
+}
+
+/// Those of its readings included.
+#[test]
+fn one_lost_reply_does_not_end_a_change() {
+    let (from, to) = (table(&[(1, &[(11, 1)]), (2, &[(11, 1)])]), table(&[(2, &[(11, 2)]), (3, &[(11, 1), (12, 1)])]));
+    let faults = [Fault::Lost, Fault::Vanished, Fault::Late, Fault::Fails(Errno::ENOBUFS)];
+    for (at, fault) in (0..60).flat_map(|at| faults.map(|fault| (at, fault))) {
+        let (mut client, mut other) = faulty(&from, at, &[fault]);
+        let applied = change(&from, &to).apply(&mut client, |_| ControlFlow::Continue(())).unwrap();
+        assert!(crate::change::plan(&other.table().unwrap(), &to).is_empty(), "{at} {fault:?}: {applied:?}");
     }
 }

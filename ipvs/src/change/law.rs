@@ -3,7 +3,7 @@
 //!
 //! `IPVS_LAW_CASES=20000 cargo test --release -p linux-ipvs --lib change::law` for a long run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -467,6 +467,7 @@ fn judge(
                 let key = command.service_key().unwrap();
                 prop_assert!(is_other_since(key, since), "{command:?} is missing, and no other writer has undone it");
             }
+            was_as_desired(case, planner, applied, events, &tables)?;
             for command in &applied.already_done {
                 let Some(key) = command.service_key() else { continue };
                 let was_so = tables.iter().any(|table| match command {
@@ -507,7 +508,16 @@ fn judge(
             prop_assert_eq!(error.state == DirectorState::Untouched, forward == 0);
             if matches!(error.reason, StopReason::Contended) {
                 prop_assert!(!error.report.remaining.is_empty());
-                let keys = error.report.remaining.iter().filter_map(Command::service_key);
+                // The others wait until these are done.
+                let is_first = |command: &&Command| match command {
+                    Command::DeleteService(_) | Command::DeleteDestination(..) => false,
+                    Command::EditDestination(_, edited) => crate::change::plan::is_usable(edited),
+                    _ => true,
+                };
+                let remaining = &error.report.remaining;
+                let has_first = remaining.iter().any(|command| is_first(&command));
+                let remaining = remaining.iter().filter(|command| !has_first || is_first(command));
+                let keys = remaining.filter_map(Command::service_key);
                 let untouched: Vec<_> = keys.clone().filter(|key| !is_other_since(*key, 0)).collect();
                 // What is another writer's stops an owner's change before the rest is done.
                 let is_early = case.leaves_others && untouched.len() < keys.count();
@@ -520,6 +530,52 @@ fn judge(
             prop_assert_eq!(hooks.len(), usize::from(!hooks.is_empty()) + usize::from(has_succeeded), "{:?}", hooks);
         }
     }
+    Ok(())
+}
+
+/// After the last command of a change that succeeded, each entry of the services that it was about
+/// was once as desired, and each other desired service was once there.
+fn was_as_desired(
+    case: &Case,
+    planner: &Planner,
+    applied: &Applied,
+    events: &[(usize, Event)],
+    tables: &[Table],
+) -> Result<(), TestCaseError> {
+    let is_done = |event: &&(usize, Event)| matches!(event.1, Event::Done(_));
+    let last = events.iter().rposition(|event| event.0 == CHANGE && is_done(&event));
+    let Some(last) = last else { return Ok(()) };
+    let after = &tables[events[..=last].iter().filter(is_done).count()..];
+    let commands = applied.commands.iter().chain(&applied.already_done);
+    let changed: BTreeSet<ServiceKey> = commands.filter_map(Command::service_key).collect();
+    let known = [entries(&case.before), entries(&case.desired)];
+    let mut never: Option<BTreeSet<EntryKey>> = None;
+    for table in after {
+        let now = entries(table);
+        // Neither as it was nor as desired.
+        let is_others = |at: &EntryKey| {
+            let is_as = |known: &BTreeMap<_, _>| case.is_same(now.get(at).copied(), known.get(at).copied());
+            now.contains_key(at) && !known.iter().any(is_as)
+        };
+        // An owner leaves other writers their destinations, in a service that is not theirs.
+        let is_left = |command: &Command| {
+            let at = entry_of(command).unwrap();
+            let is_of_others = match command {
+                Command::DeleteService(key) => now.keys().any(|at| at.service == *key && is_others(at)),
+                _ => is_others(&at),
+            };
+            case.leaves_others && is_of_others && !is_others(&EntryKey::service(at.service))
+        };
+        let planner = planner.clone().only_services().these_services(changed.iter().copied());
+        let plan = planner.plan(table, &case.desired);
+        let differing = plan.commands().iter().filter(|command| !is_left(command)).filter_map(entry_of);
+        let missing = case.desired.services().map(|entry| EntryKey::service(entry.service().key()));
+        let missing = missing.filter(|at| table.service(&at.service).is_none());
+        let differing: BTreeSet<_> = differing.chain(missing).collect();
+        never = Some(never.map_or(differing.clone(), |never| &never & &differing));
+    }
+    let never = never.unwrap_or_default();
+    prop_assert!(never.is_empty(), "{never:?} were never as desired after the last command");
     Ok(())
 }
 

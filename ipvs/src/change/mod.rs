@@ -68,8 +68,14 @@ use crate::table::Table;
 ///   the kernel carried out, in order, and what stays although it should have been undone. A
 ///   command whose acknowledgement was lost is never undone: the table shows whether it may have
 ///   been carried out, and then it is reported.
-/// - Before the deletions begin, everything that is to be there is there; what another writer adds
-///   while deletions are under way stays unless the desired state excludes it.
+/// - **A success was looked at.** After the last command, each service that the change sent a
+///   command about is read again, with its destinations; so are timeouts and sync daemons if they
+///   were changed. Of the other desired services, it is asked whether they are there. If another
+///   writer has undone any of this, with `ipvsadm -C` for example, the change is planned again. The
+///   same is read before the deletions begin, so that everything that is to be there is there. What
+///   another writer changes once it was read, or of a service that the change sent nothing about,
+///   is left to the next change, as what it changes after the end is. So are services that it adds.
+///   A change that has nothing to send reads nothing again.
 ///
 /// Two windows remain, as the kernel offers no way to close them:
 ///
@@ -81,7 +87,9 @@ use crate::table::Table;
 ///   ([`Planner::only_these_deletions`], [`Planner::max_deletions`]), and for all commands about
 ///   services if the planner is [an owner's](crate::owners::Ledger::restrict): what another program
 ///   has made of such a service, or of a destination that is to be edited or deleted, since the
-///   table was read is then left alone, and the change stops. Nothing is sent about an entry that
+///   table was read is then left alone, and the change stops. Destinations that another program has
+///   added to an owner's service, or edited, do not stop it once there is nothing left to send
+///   about them. Nothing is sent about an entry that
 ///   the reply does not have: the change is planned again. A service that another program deleted
 ///   and made again with the same configuration can't be distinguished from the former one. An
 ///   owner's destinations that are sent together with their service go to another program's service

@@ -55,7 +55,7 @@ impl fmt::Display for Phase {
     }
 }
 
-/// A [`Change`](crate::change::Change) that was made.
+/// A [`Change`](crate::change::Change) that was made, and was still so when it was read afterwards.
 ///
 /// ```
 /// fn was_disturbed(applied: &ipvs::change::Applied) -> bool { applied.attempts > 1 }

@@ -132,6 +132,14 @@ pub(crate) struct Part {
     pub(crate) daemons: bool,
 }
 
+/// At which point of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// Before the second part of a plan.
+    BeforeDeletions,
+    AtTheEnd,
+}
+
 /// What may be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Deletions {
@@ -593,19 +601,12 @@ impl Planner {
     /// The same, with yields.
     pub(crate) async fn plan_paced<P: Pace>(&self, current: &Table, desired: &Table, paced: &mut Paced<'_, P>) -> Plan {
         let mut steps = Steps::default();
-        if self.edits {
-            let wanted = self.concerned_timeouts(desired.timeouts());
-            steps.before.extend(timeouts(current.timeouts(), wanted).map(Command::SetTimeouts));
-        }
-        self.plan_daemons(current.daemons(), desired.daemons(), &mut steps);
+        self.plan_director(current.timeouts(), current.daemons(), desired, &mut steps);
         for wanted in desired.services() {
             paced.step(1).await;
-            if !self.concerns(wanted) {
-                continue;
-            }
-            match current.service(&wanted.service().key()) {
-                None => steps.add_whole(wanted, paced).await,
-                Some(present) => self.plan_service(present, wanted, &mut steps, paced).await,
+            if self.concerns(wanted) {
+                let present = current.service(&wanted.service().key());
+                self.plan_entry(present, Some(wanted), &mut steps, paced).await;
             }
         }
         if self.deletions != Deletions::None {
@@ -613,17 +614,65 @@ impl Planner {
             // Newest first: the others need not move up.
             for entry in current.services().rev() {
                 paced.step(1).await;
-                if !self.concerns(entry) || !left_over(entry) {
-                    continue;
-                }
-                if self.may_delete_whole(entry, paced).await {
-                    steps.deletions.push(Command::DeleteService(entry.service().key()));
-                } else {
-                    self.delete_destinations(entry, None, &mut steps, paced).await;
+                if self.concerns(entry) && left_over(entry) {
+                    self.plan_entry(Some(entry), None, &mut steps, paced).await;
                 }
             }
         }
         steps.into_plan()
+    }
+
+    /// What is still to be done to a service that plans are about. Before the deletions, only what
+    /// is to be added and edited.
+    pub(crate) async fn rest_of<P: Pace>(
+        &self,
+        present: Option<&TableEntry>,
+        wanted: Option<&TableEntry>,
+        when: When,
+        paced: &mut Paced<'_, P>,
+    ) -> Vec<Command> {
+        let mut steps = Steps::default();
+        self.plan_entry(present, wanted, &mut steps, paced).await;
+        steps.until(when)
+    }
+
+    /// The same for what is of no service.
+    pub(crate) fn rest_of_director(
+        &self,
+        present: Timeouts,
+        daemons: &[Daemon],
+        desired: &Table,
+        when: When,
+    ) -> Vec<Command> {
+        let mut steps = Steps::default();
+        self.plan_director(present, daemons, desired, &mut steps);
+        steps.until(when)
+    }
+
+    fn plan_director(&self, present: Timeouts, daemons: &[Daemon], desired: &Table, steps: &mut Steps) {
+        if self.edits {
+            let wanted = self.concerned_timeouts(desired.timeouts());
+            steps.before.extend(timeouts(present, wanted).map(Command::SetTimeouts));
+        }
+        self.plan_daemons(daemons, desired.daemons(), steps);
+    }
+
+    async fn plan_entry<P: Pace>(
+        &self,
+        present: Option<&TableEntry>,
+        wanted: Option<&TableEntry>,
+        steps: &mut Steps,
+        paced: &mut Paced<'_, P>,
+    ) {
+        match (present, wanted) {
+            (Some(present), Some(wanted)) => self.plan_service(present, wanted, steps, paced).await,
+            (None, Some(wanted)) => steps.add_whole(wanted, paced).await,
+            (Some(present), None) if self.may_delete_whole(present, paced).await => {
+                steps.deletions.push(Command::DeleteService(present.service().key()));
+            }
+            (Some(present), None) => self.delete_destinations(present, None, steps, paced).await,
+            (None, None) => {}
+        }
     }
 
     /// The part of a director that decides what is planned for it; `None` if that is all of it.
@@ -790,6 +839,14 @@ impl Steps {
             paced.step(1).await;
             self.additions.push(Command::AddDestination(key, state.destination));
         }
+    }
+
+    fn until(self, when: When) -> Vec<Command> {
+        let Plan { mut commands, widening } = self.into_plan();
+        if when == When::BeforeDeletions {
+            commands.truncate(widening);
+        }
+        commands
     }
 
     fn into_plan(mut self) -> Plan {

@@ -547,3 +547,68 @@ fn what_an_edit_leaves_beside_the_edit_of_another_writer_is_reported() {
         assert_eq!(error.state, state);
     }
 }
+
+#[test]
+fn what_another_writer_undoes_at_any_point_is_made_again() {
+    let (from, to) = (table(1..=150, 1), table(101..=300, 2));
+    let other_service = Service::new(key(120)).with_scheduler(crate::Scheduler::LC);
+    let acts = [
+        Command::Flush,
+        Command::DeleteService(key(120)),
+        Command::EditService(other_service),
+        Command::DeleteDestination(key(120), server(11).address),
+        Command::EditDestination(key(120), server(11).with_weight(Weight::new(7).unwrap())),
+        Command::AddDestination(key(120), server(13)),
+        Command::DeleteService(key(300)),
+        Command::EditDestination(key(300), server(11).with_weight(Weight::new(7).unwrap())),
+    ];
+    for act in acts {
+        let mut noticed = 0;
+        for point in 0.. {
+            let mut step = 0;
+            let (made, mut client) = change((from.clone(), to.clone()), |other, _| {
+                step += 1;
+                if step == point + 1 {
+                    // Refused while the service is not there yet.
+                    let _ = other.execute(&act);
+                }
+                ControlFlow::Continue(())
+            });
+            let applied = made.unwrap();
+            assert!(is_as(&mut client, &to), "{act} at {point}: {applied:?}");
+            noticed += usize::from(applied.attempts > 1);
+            if step <= point {
+                break;
+            }
+        }
+        assert!(noticed > 0, "{act} never mattered");
+    }
+}
+
+#[test]
+fn a_deleted_service_that_the_change_sent_nothing_about_comes_back() {
+    for services in [10, 500] {
+        for act in [Command::Flush, Command::DeleteService(key(1))] {
+            let (from, to) = (table(1..=services, 1), table(1..=services + 1, 1));
+            let (made, mut client) = change((from, to.clone()), |other, progress| {
+                if progress.phase == Phase::Applying {
+                    other.execute(&act).unwrap();
+                }
+                ControlFlow::Continue(())
+            });
+            assert_eq!(made.unwrap().attempts, 2, "{act}");
+            assert!(is_as(&mut client, &to), "{act}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_deleted_before_what_was_added_is_there() {
+    let change = Change::prepare(table([1], 1), table([2], 1), Planner::new()).unwrap();
+    for act in [Command::DeleteService(key(2)), Command::DeleteDestination(key(2), server(11).address)] {
+        let (made, mut client) = disturbed(&change, |other| other.execute(&act).unwrap());
+        let applied = made.unwrap();
+        assert_eq!((applied.attempts, applied.commands.last()), (2, Some(&Command::DeleteService(key(1)))), "{act}");
+        assert!(is_as(&mut client, &table([2], 1)), "{act}");
+    }
+}

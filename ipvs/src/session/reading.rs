@@ -158,7 +158,7 @@ impl<C: Transport> Session<C> {
     /// `None` where the older interface can't be used.
     ///
     /// The kernel copies as many as there is room for in one call, during which none comes or goes.
-    async fn ask_service_counts(&mut self, expected: usize) -> Option<Vec<(ServiceKey, usize)>> {
+    pub(crate) async fn ask_service_counts(&mut self, expected: usize) -> Option<Vec<(ServiceKey, usize)>> {
         if !wire_sockopt::IS_KNOWN {
             return None;
         }

@@ -11,7 +11,10 @@ use std::time::Duration;
 use ipvs::{Client, Destination, Table, change::Planner};
 use kernel_tests::target::Target;
 
-use super::world::{World, key, rules, scratch, table};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::world::{Done, World, calls, key, program, rules, scratch, strace, table};
 
 /// Of three rules each.
 const SERVICES: u32 = 1000;
@@ -83,4 +86,58 @@ fn two_programs_that_reconcile_the_same_state_both_succeed() {
         })
         .sum();
     println!("{attempts} attempts in 20 changes");
+}
+
+/// Runs `ipvs-cli`, stopped after this call of sendto; `act` is done then, if it sends that often.
+fn stopped_after(world: &World, at: usize, arguments: &str, input: &str, act: impl FnOnce()) -> Done {
+    let log = scratch("stopped");
+    let mut command = strace(&["trace=sendto", &format!("inject=sendto:signal=SIGSTOP:when={at}")], &log);
+    command.arg(program()).args(arguments.split(' '));
+    let mut child = world.start(command, input);
+    let stopped = loop {
+        let lines = fs::read_to_string(&log).unwrap_or_default();
+        match lines.lines().find(|line| line.ends_with("--- stopped by SIGSTOP ---")) {
+            Some(line) => break line.split(' ').next().map(|pid| Pid::from_raw(pid.parse().unwrap())),
+            None if child.try_wait().unwrap().is_some() => break None,
+            None => thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    if let Some(pid) = stopped {
+        act();
+        kill(pid, Signal::SIGCONT).unwrap();
+    }
+    fs::remove_file(&log).unwrap();
+    child.wait_with_output().unwrap().into()
+}
+
+#[test]
+fn what_ipvsadm_undoes_midway_is_made_again() {
+    let mut world = World::new();
+    let (before, after, wanted) = (table(1..=20, 1), table(11..=70, 2), rules(11..=70, 2));
+    world.hold(&before);
+    let first = calls(&world, "sendto", "diff -", &wanted) + 1;
+    let address = key(30).to_string().replace("tcp ", "");
+    let mut noticed = 0;
+    for act in [
+        "-C",
+        "-D -t ADDRESS",
+        "-E -t ADDRESS -s lc",
+        "-a -t ADDRESS -r 127.0.0.9:80 -m",
+        "-d -t ADDRESS -r 127.0.0.1:80",
+        "-e -t ADDRESS -r 127.0.0.1:80 -m -w 9",
+    ] {
+        for (at, command) in [(first, "apply -"), (first + 1, "restore -")] {
+            world.hold(&before);
+            let done = stopped_after(&world, at, command, &wanted, || {
+                let mut ipvsadm = Command::new(Target::Ipvsadm.program().unwrap());
+                ipvsadm.args(act.replace("ADDRESS", &address).split(' '));
+                // The service may not be there yet.
+                ipvsadm.stderr(Stdio::null()).status().unwrap();
+            });
+            assert_eq!(done.status, 0, "{act} after {at} calls: {done:?}");
+            assert!(world.holds(&after), "{act} after {at} calls: {done:?}");
+            noticed += usize::from(done.stderr.contains("planned again"));
+        }
+    }
+    assert!(noticed >= 6, "{noticed}");
 }
