@@ -13,9 +13,11 @@ use std::str::FromStr;
 use ipvs::change::*;
 use ipvs::desired::{self, Desired};
 use ipvs::drain::{Drain, DrainStep, InUse};
+use ipvs::monitor::{self, AsyncMonitor, Monitor, MonitorBuilder, MonitorError};
 use ipvs::netns::{Namespace, NamespaceError, NamespaceId};
 use ipvs::owners::{Claim, Conflict, Conflicts, Ledger, LedgerError, Owner, Writer};
 use ipvs::proc::{self, Connection, ConnectionState, Connections, ConnectionsError, EngineData};
+use ipvs::sync;
 use ipvs::sysctl::{Sysctl, SysctlError, SysctlKind, SysctlValue, Sysctls};
 use ipvs::*;
 
@@ -75,4 +77,12 @@ have!(Default: Scheduler, Persistence, Weight, Forwarding, Tunnel, SchedulerFlag
     desired::WriteOptions<'static>);
 have!(Countable: Statistics, Rates);
 have!(Into<io::Error>: Error, Errno);
+have!(Value: sync::Entry, sync::EntryFlags, sync::SequenceOffset, sync::SequenceOffsets);
+have!(PartialEq: monitor::Event, monitor::EventKind, monitor::Action, monitor::Outcome, monitor::Sender, monitor::Process,
+    sync::Message, sync::Received, sync::DecodeError, sync::EncodeError, sync::EntryFault, sync::ConversionError);
+have!(Clone: monitor::Event, MonitorBuilder, sync::Message, sync::Received, sync::Datagram);
+have!(Any: Monitor, AsyncMonitor, MonitorBuilder, monitor::Event, sync::Sender, sync::Receiver, sync::AsyncSender,
+    sync::AsyncReceiver, sync::Datagram, sync::Message, sync::Received);
+have!(Failure: MonitorError, sync::DecodeError, sync::EncodeError, sync::EntryFault, sync::ConversionError, sync::ReceiveError);
+have!(Default: monitor::Sender, MonitorBuilder, sync::Message, sync::EntryFlags);
 have!(Send: Pipeline<'static>, AsyncPipeline<'static>);

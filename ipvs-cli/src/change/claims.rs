@@ -34,7 +34,9 @@ pub(crate) struct Ownership {
 
 impl Ownership {
     fn writer(&self) -> Writer {
-        Writer { owner: self.owner.clone(), takes: self.take }
+        let mut writer = Writer::default();
+        (writer.owner, writer.takes) = (self.owner.clone(), self.take);
+        writer
     }
 }
 
@@ -133,7 +135,8 @@ impl Claims {
         // Timeouts and sync daemons are the director's, not an owner's.
         let planner = if writer.owner.is_some() { planner.only_services() } else { planner };
         // Without --take, what it takes over is refused.
-        let modest = Writer { takes: false, ..writer.clone() };
+        let mut modest = writer.clone();
+        modest.takes = false;
         let refused = stored.ledger.restrict(planner.clone(), &modest, present, wanted);
         let taken = refused.err().map_or(0, |Conflicts(conflicts)| conflicts.len());
         match stored.ledger.restrict(planner, &writer, present, wanted) {

@@ -66,6 +66,7 @@ impl Claim {
 /// # Ok::<(), ipvs::InvalidValue>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Writer {
     /// The owner for whom it writes; `None` for nobody.
     pub owner: Option<Owner>,
@@ -90,11 +91,12 @@ impl Writer {
 ///
 /// ```
 /// use ipvs::owners::Conflict;
-/// let conflict = Conflict { service: "tcp 192.0.2.1:80".parse()?, owner: None };
-/// assert_eq!(conflict.to_string(), "tcp 192.0.2.1:80 is there and has no owner");
-/// # Ok::<(), ipvs::InvalidValue>(())
+/// fn is_free(conflict: &Conflict) -> bool {
+///     conflict.owner.is_none() // and could be taken over
+/// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Conflict {
     /// The service.
     pub service: ServiceKey,
@@ -144,6 +146,7 @@ fn description(conflicts: &[Conflict]) -> String {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {reason}")]
+#[non_exhaustive]
 pub struct LedgerError {
     /// The line, from 1.
     pub line: usize,

@@ -94,6 +94,7 @@ impl AsFd for Sender {
 /// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Received {
     /// The address of the sender. Anybody in the network can give another one.
     pub from: SocketAddr,

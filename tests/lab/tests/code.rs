@@ -98,6 +98,32 @@ fn files_that_comments_name_are_there() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// Types of a list of public items that programs may construct, or match, completely.
+fn exhaustive_types(list: &str) -> Vec<&str> {
+    let types = list.lines().filter_map(|line| {
+        let path = line.strip_prefix("pub enum ").or_else(|| line.strip_prefix("pub struct "))?;
+        let name = path.split(['(', '<']).next()?;
+        let field = format!("pub {name}::");
+        let is_field = |line: &str| line.strip_prefix(&field).is_some_and(|rest| rest.contains(": "));
+        let has_public_field = || path.contains("(pub ") || list.lines().any(is_field);
+        (line.starts_with("pub enum") || has_public_field()).then_some(name.trim_start_matches("ipvs::"))
+    });
+    types.collect()
+}
+
+#[test]
+fn exhaustive_types_are_documented() {
+    let list = fs::read_to_string(root().join("tests/lab/api/linux-ipvs.txt")).unwrap();
+    let page = fs::read_to_string(root().join("docs/api-guidelines.md")).unwrap();
+    let section = page.split("## Types without").nth(1).unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let mut documented: Vec<&str> = rows.flat_map(|row| row.split("`, `")).map(|name| name.trim_matches('`')).collect();
+    let mut found = exhaustive_types(&list);
+    documented.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(documented, found);
+}
+
 /// Its lines without indentation.
 fn flat(code: &str) -> String {
     code.lines().map(str::trim).collect::<Vec<_>>().join("\n")
