@@ -473,7 +473,7 @@ impl Journal {
                 }
                 Command::EditService(edited) => {
                     let former = before.map(TableEntry::service);
-                    if service.zip(former).is_some_and(|(present, former)| keeps_service(former, &edited, &present)) {
+                    if service.zip(former).is_some_and(|(present, former)| present.keeps_edit(former, &edited)) {
                         kept.push(Kept { command, reason: KeptReason::Changed });
                     }
                 }
@@ -507,7 +507,7 @@ impl Journal {
                     let former = before.and_then(|entry| entry.destination(&edited.address));
                     match (destinations.get_mut(&edited.address), former.map(|state| state.destination)) {
                         (Some(present), Some(former)) if *present == edited => *present = former,
-                        (Some(present), Some(former)) if keeps_destination(&former, &edited, present) => {
+                        (Some(present), Some(former)) if present.keeps_edit(&former, &edited) => {
                             kept.push(Kept { command, reason: KeptReason::Changed });
                         }
                         _ => {}
@@ -537,16 +537,6 @@ impl Undo {
             self.kept.push(Kept { command: *command, reason: KeptReason::Refused(*refusal) });
         }
     }
-}
-
-/// Has a value that an edit gave the service stayed, though another writer has changed others?
-fn keeps_service(former: &Service, edited: &Service, present: &Service) -> bool {
-    present.keeps_edit(former, edited)
-}
-
-/// The same for a destination.
-fn keeps_destination(former: &Destination, edited: &Destination, present: &Destination) -> bool {
-    present.keeps_edit(former, edited)
 }
 
 /// The commands of a pass from what a service is to what it is to be.

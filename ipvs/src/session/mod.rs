@@ -33,19 +33,25 @@ use crate::wire::{self, Read, WireError};
 #[derive(Debug)]
 pub(crate) struct Session<C> {
     pub(crate) transport: C,
+    state: State,
+}
+
+/// How far the conversation is, and buffers for it.
+#[derive(Debug, Default)]
+struct State {
     family: u16,
     numbers: SequenceNumbers,
     /// How many changes may be under way at once; known from the first of them on.
     limits: Option<Limits>,
     /// What was pushed and not yet sent.
     window: Window,
-    pub(crate) request: Vec<u8>,
+    request: Vec<u8>,
     reply: Vec<u8>,
     /// A dump that was not read to its end: the kernel begins no other before.
     unfinished: Option<Query>,
     /// How many destinations services of IPv4 had when all of them were read, until each is asked
     /// for its destinations.
-    pub(crate) destination_counts: HashMap<ServiceKey, usize, RandomState>,
+    destination_counts: HashMap<ServiceKey, usize, RandomState>,
     /// A conversation broke off, and left answers that wait to be received.
     has_stale_replies: bool,
 }
@@ -53,63 +59,29 @@ pub(crate) struct Session<C> {
 impl<C: Transport> Session<C> {
     pub(crate) async fn over(transport: C) -> Result<Self, Error> {
         let mut session = Self::with(transport, 0);
-        session.family = session.resolve_family().await?;
+        session.state.family = session.resolve_family().await?;
         Ok(session)
     }
 
     /// Another one, over a carrier to the same kernel.
     pub(crate) fn beside<D: Transport>(&self, transport: D) -> Session<D> {
-        Session::with(transport, self.family)
+        Session::with(transport, self.state.family)
     }
 
     /// The same conversation, waited for in another way.
     #[cfg(feature = "tokio")]
     pub(crate) fn over_transport<D>(self, change: impl FnOnce(C) -> D) -> Session<D> {
-        let Session {
-            transport,
-            family,
-            numbers,
-            limits,
-            window,
-            request,
-            reply,
-            unfinished,
-            destination_counts,
-            has_stale_replies,
-        } = self;
-        let transport = change(transport);
-        Session {
-            transport,
-            family,
-            numbers,
-            limits,
-            window,
-            request,
-            reply,
-            unfinished,
-            destination_counts,
-            has_stale_replies,
-        }
+        Session { transport: change(self.transport), state: self.state }
     }
 
     fn with(transport: C, family: u16) -> Self {
-        Session {
-            transport,
-            family,
-            numbers: SequenceNumbers::of_this_process(),
-            limits: None,
-            window: Window::default(),
-            request: Vec::new(),
-            reply: Vec::new(),
-            unfinished: None,
-            destination_counts: HashMap::default(),
-            has_stale_replies: false,
-        }
+        let numbers = SequenceNumbers::of_this_process();
+        Session { transport, state: State { family, numbers, ..State::default() } }
     }
 
     /// The number that the family of IPVS had when it was last needed.
     pub(crate) fn family(&self) -> u16 {
-        self.family
+        self.state.family
     }
 
     /// For work that nothing is sent for.
@@ -118,9 +90,9 @@ impl<C: Transport> Session<C> {
     }
 
     async fn resolve_family(&mut self) -> Result<u16, Error> {
-        let sequence = self.numbers.take(1);
-        self.request.clear();
-        let query = Query::resolve(&mut self.request, sequence);
+        let sequence = self.state.numbers.take(1);
+        self.state.request.clear();
+        let query = Query::resolve(&mut self.state.request, sequence);
         let mut family = None;
         let take = |received: Received<'_>| {
             if let Received::Message(attrs) = received {
@@ -139,7 +111,7 @@ impl<C: Transport> Session<C> {
     /// module?
     async fn has_moved(&mut self) -> Result<bool, Error> {
         let family = self.resolve_family().await?;
-        Ok(std::mem::replace(&mut self.family, family) != family)
+        Ok(std::mem::replace(&mut self.state.family, family) != family)
     }
 }
 
@@ -147,7 +119,7 @@ impl<C: Transport> Session<C> {
 impl<C: Transport> Session<C> {
     pub(crate) async fn execute(&mut self, command: &Command) -> Result<(), Error> {
         self.clear();
-        self.window.push(self.family, &mut self.numbers, command);
+        self.state.window.push(self.state.family, &mut self.state.numbers, command);
         let outcome = self.flush().await?.pop();
         Ok(outcome.unwrap_or(Ok(()))?)
     }
@@ -180,29 +152,29 @@ impl<C: Transport> Session<C> {
 
     /// Forgets what was gathered and not sent.
     pub(crate) fn clear(&mut self) {
-        self.window.clear();
-        self.destination_counts.clear();
+        self.state.window.clear();
+        self.state.destination_counts.clear();
     }
 
     /// Adds a command to those that are sent together. Must they be sent now?
     pub(crate) fn enqueue(&mut self, command: &Command) -> bool {
-        let limits = match self.limits {
+        let limits = match self.state.limits {
             Some(limits) => limits,
-            None => *self.limits.insert(Limits::of(self.transport.link().prepare_window())),
+            None => *self.state.limits.insert(Limits::of(self.transport.link().prepare_window())),
         };
-        self.window.push(self.family, &mut self.numbers, command);
-        self.window.is_full(limits)
+        self.state.window.push(self.state.family, &mut self.state.numbers, command);
+        self.state.window.is_full(limits)
     }
 
     pub(crate) fn enqueued(&self) -> usize {
-        self.window.len()
+        self.state.window.len()
     }
 
     /// Carries one command out and leaves alone what was gathered. It is one that can't change
     /// anything, so nothing is unknown if that fails.
     pub(crate) async fn try_command(&mut self, command: &Command) -> Result<Outcome, Error> {
         let mut window = Window::default();
-        window.push(self.family, &mut self.numbers, command);
+        window.push(self.state.family, &mut self.state.numbers, command);
         match self.exchange(&mut window).await {
             Ok(()) => Ok(window.take().pop().unwrap_or(Ok(()))),
             Err(Error::OutcomeUnknown { source, .. }) => Err(*source),
@@ -212,25 +184,25 @@ impl<C: Transport> Session<C> {
 
     /// Sends what was gathered, and waits for its outcomes.
     pub(crate) async fn flush(&mut self) -> Result<Vec<Outcome>, Error> {
-        if self.window.is_empty() {
+        if self.state.window.is_empty() {
             return Ok(Vec::new());
         }
         // Taken out, so that it goes with this future: it must not be sent twice.
-        let mut window = std::mem::take(&mut self.window);
+        let mut window = std::mem::take(&mut self.state.window);
         let result = self.exchange(&mut window).await;
         let outcomes = window.take();
         // Its buffers are used again.
-        self.window = window;
+        self.state.window = window;
         result.map(|()| outcomes)
     }
 
     async fn exchange(&mut self, window: &mut Window) -> Result<(), Error> {
-        if window.family() != self.family {
-            window.readdress(self.family, &mut self.numbers);
+        if window.family() != self.state.family {
+            window.readdress(self.state.family, &mut self.state.numbers);
         }
         self.exchange_once(window).await?;
         if window.may_have_missed() && self.has_moved().await? {
-            window.readdress(self.family, &mut self.numbers);
+            window.readdress(self.state.family, &mut self.state.numbers);
             self.exchange_once(window).await?;
         }
         Ok(())
@@ -246,18 +218,18 @@ impl<C: Transport> Session<C> {
             sent => sent?,
         }
         let received = self.receive_outcomes(window).await;
-        self.has_stale_replies |= received.is_err();
+        self.state.has_stale_replies |= received.is_err();
         received.map_err(|error| error.after_sending(Vec::new()))
     }
 
     async fn receive_outcomes(&mut self, window: &mut Window) -> Result<(), Error> {
         loop {
             if !window.may_end_in_silence() {
-                self.transport.receive(&mut self.reply).await?;
-            } else if !self.transport.link().try_receive(&mut self.reply)? {
+                self.transport.receive(&mut self.state.reply).await?;
+            } else if !self.transport.link().try_receive(&mut self.state.reply)? {
                 return Ok(());
             }
-            if window.feed(&self.reply)? == Progress::Done {
+            if window.feed(&self.state.reply)? == Progress::Done {
                 return Ok(());
             }
         }
@@ -350,9 +322,9 @@ impl<C: Transport> Session<C> {
         read: &Read,
         take: impl FnMut(Received<'_>) -> Result<(), WireError>,
     ) -> Result<(), Error> {
-        let sequence = self.numbers.take(1);
-        self.request.clear();
-        let query = Query::read(&mut self.request, self.family, sequence, read);
+        let sequence = self.state.numbers.take(1);
+        self.state.request.clear();
+        let query = Query::read(&mut self.state.request, self.state.family, sequence, read);
         self.send_query(datagrams, query, take).await
     }
 
@@ -365,16 +337,16 @@ impl<C: Transport> Session<C> {
     ) -> Result<(), Error> {
         self.drain_stale_replies().await?;
         self.transport.link().receive_in(datagrams);
-        self.unfinished = query.is_dump().then_some(query);
-        if let Err(error) = self.transport.link().send(&self.request) {
-            self.unfinished = None;
+        self.state.unfinished = query.is_dump().then_some(query);
+        if let Err(error) = self.transport.link().send(&self.state.request) {
+            self.state.unfinished = None;
             return Err(error);
         }
         let answered = self.receive_answer(query, take).await;
-        self.has_stale_replies |= answered.is_err();
+        self.state.has_stale_replies |= answered.is_err();
         if matches!(answered, Err(Error::Deadline(_))) {
             // It does not go on, and shall not keep the next call waiting, too.
-            self.unfinished = None;
+            self.state.unfinished = None;
         }
         answered
     }
@@ -387,16 +359,16 @@ impl<C: Transport> Session<C> {
         // A dump is read to its end even if part of it can't be understood.
         let mut misunderstood = None;
         loop {
-            self.transport.receive(&mut self.reply).await?;
+            self.transport.receive(&mut self.state.reply).await?;
             let mut take = |received: Received<'_>| {
                 if misunderstood.is_none() {
                     misunderstood = take(received).err();
                 }
             };
-            let progress = query.feed(&self.reply, &mut |attrs| take(Received::Message(attrs)));
-            take(Received::End(self.reply.len()));
+            let progress = query.feed(&self.state.reply, &mut |attrs| take(Received::Message(attrs)));
+            take(Received::End(self.state.reply.len()));
             if matches!(progress, Ok(Progress::Done) | Err(Error::Refused(_))) {
-                self.unfinished = None;
+                self.state.unfinished = None;
             }
             if progress? == Progress::Done {
                 return misunderstood.map_or(Ok(()), |error| Err(error.into()));
@@ -406,15 +378,15 @@ impl<C: Transport> Session<C> {
 
     /// Reads what is left of a conversation that broke off, or whose future was dropped.
     async fn drain_stale_replies(&mut self) -> Result<(), Error> {
-        if std::mem::take(&mut self.has_stale_replies) {
+        if std::mem::take(&mut self.state.has_stale_replies) {
             self.discard_waiting();
         }
-        while self.unfinished.is_some() {
-            if let Err(error) = self.transport.receive(&mut self.reply).await {
-                self.has_stale_replies = true;
+        while self.state.unfinished.is_some() {
+            if let Err(error) = self.transport.receive(&mut self.state.reply).await {
+                self.state.has_stale_replies = true;
                 if matches!(error, Error::Deadline(_)) {
                     // The kernel does not continue it. Later calls must not wait for it again.
-                    self.unfinished = None;
+                    self.state.unfinished = None;
                 }
                 return Err(error);
             }
@@ -427,7 +399,7 @@ impl<C: Transport> Session<C> {
     /// further replies until those that wait were received.
     fn discard_waiting(&mut self) {
         for _ in 0..MOST_STALE {
-            match self.transport.link().try_receive(&mut self.reply) {
+            match self.transport.link().try_receive(&mut self.state.reply) {
                 Ok(true) => self.end_dump(),
                 Err(Error::RepliesLost | Error::Truncated(_)) => {}
                 Ok(false) | Err(_) => return,
@@ -437,9 +409,9 @@ impl<C: Transport> Session<C> {
 
     /// Notes the end of an abandoned dump.
     fn end_dump(&mut self) {
-        let Some(query) = self.unfinished else { return };
-        if matches!(query.feed(&self.reply, &mut |_| {}), Ok(Progress::Done) | Err(Error::Refused(_))) {
-            self.unfinished = None;
+        let Some(query) = self.state.unfinished else { return };
+        if matches!(query.feed(&self.state.reply, &mut |_| {}), Ok(Progress::Done) | Err(Error::Refused(_))) {
+            self.state.unfinished = None;
         }
     }
 }

@@ -62,7 +62,7 @@ impl<C: Transport> Session<C> {
     pub(crate) async fn services(&mut self, detail: Detail) -> Result<Vec<ServiceState>, Error> {
         let mut known: IndexMap<ServiceKey, (ServiceState, usize), RandomState> = IndexMap::default();
         let mut runs = Runs::default();
-        self.destination_counts.clear();
+        self.state.destination_counts.clear();
         for number in 0..DUMPS {
             self.transport.pause(pause_before(number)).await;
             let dump = self.dump_services(detail, number).await?;
@@ -164,11 +164,11 @@ impl<C: Transport> Session<C> {
         }
         // With one more that stays empty, all of them are there.
         let mut room = expected.saturating_add(1);
-        while wire_sockopt::ask_services(&mut self.request, room) {
+        while wire_sockopt::ask_services(&mut self.state.request, room) {
             self.transport.yield_now().await;
-            self.transport.link().ask(wire_sockopt::GET_SERVICES, &mut self.request).ok()?;
+            self.transport.link().ask(wire_sockopt::GET_SERVICES, &mut self.state.request).ok()?;
             self.transport.yield_now().await;
-            let counts = wire_sockopt::service_counts(&self.request)?;
+            let counts = wire_sockopt::service_counts(&self.state.request)?;
             self.transport.yield_now().await;
             if counts.len() < room {
                 return Some(counts);
@@ -185,7 +185,7 @@ impl<C: Transport> Session<C> {
             paced.step(1).await;
             known.insert(key, count);
         }
-        self.destination_counts = known;
+        self.state.destination_counts = known;
     }
 
     pub(crate) async fn service(&mut self, key: &ServiceKey) -> Result<ServiceState, Error> {
@@ -208,7 +208,7 @@ impl<C: Transport> Session<C> {
     /// are then as old as the last question, and no older.
     pub(crate) async fn entry(&mut self, key: &ServiceKey, detail: Detail) -> Result<Option<TableEntry>, Error> {
         // Those of an earlier reading may be old.
-        self.destination_counts.clear();
+        self.state.destination_counts.clear();
         let Some(state) = self.service_if_there(key, detail).await? else { return Ok(None) };
         let destinations = self.destinations(key, detail).await?;
         Ok(Some(self.entry_with(state, destinations).await))
@@ -283,10 +283,10 @@ impl<C: Transport> Session<C> {
     /// By the older interface; `None` if that does not know all of it, or refuses, for whatever
     /// reason.
     async fn ask_destinations(&mut self, key: &ServiceKey) -> Option<Vec<DestinationState>> {
-        let count = self.destination_counts.remove(key);
+        let count = self.state.destination_counts.remove(key);
         let link = self.transport.link();
         let ask = |option, buffer: &mut [u8]| link.ask(option, buffer);
-        let destinations = sockopt::all_destinations(&mut self.request, key, count, ask);
+        let destinations = sockopt::all_destinations(&mut self.state.request, key, count, ask);
         self.paced().step(destinations.as_ref().map_or(0, Vec::len)).await;
         destinations
     }
@@ -298,7 +298,7 @@ impl<C: Transport> Session<C> {
         let link = self.transport.link();
         let ask = |option, buffer: &mut [u8]| link.ask(option, buffer);
         let addresses = destinations.iter().map(|state| state.destination.address);
-        let are_all = sockopt::has_addresses(&mut self.request, key, addresses, ask);
+        let are_all = sockopt::has_addresses(&mut self.state.request, key, addresses, ask);
         self.paced().step(destinations.len()).await;
         are_all
     }
