@@ -327,6 +327,33 @@ impl Monitor {
         self.next_or_pause(Some(deadline))
     }
 
+    /// What to wait for in a loop that waits for other things as well: when one of these is readable,
+    /// or at [`deadline`](Self::deadline), call [`next_before`](Self::next_before) with the present
+    /// time until it returns none. There is none where it only polls.
+    ///
+    /// ```no_run
+    /// use std::time::Instant;
+    /// use ipvs::monitor::Monitor;
+    /// let mut monitor = Monitor::open()?;
+    /// loop {
+    ///     let (descriptors, until) = (monitor.descriptors(), monitor.deadline());
+    ///     // … poll them, beside other things
+    ///     while let Some(event) = monitor.next_before(Instant::now())? {
+    ///         println!("{event:?}");
+    ///     }
+    /// }
+    /// # Ok::<(), ipvs::monitor::MonitorError>(())
+    /// ```
+    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        self.tap.iter().flat_map(Tap::sources).collect()
+    }
+
+    /// When there is something to do even if nothing becomes readable. See
+    /// [`descriptors`](Self::descriptors).
+    pub fn deadline(&self) -> Option<Instant> {
+        self.watcher.deadline()
+    }
+
     fn next_or_pause(&mut self, deadline: Option<Instant>) -> Result<Option<Event>, MonitorError> {
         loop {
             if let Some(event) = self.watcher.pop() {
@@ -343,8 +370,7 @@ impl Monitor {
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return Ok(None);
             }
-            let until = deadline.into_iter().chain(self.watcher.deadline()).min();
-            if wait(self.tap.as_ref().map(Tap::sources).as_ref().map_or(&[], |sources| &sources[..]), until)? {
+            if wait(&self.descriptors(), deadline.into_iter().chain(self.deadline()).min())? {
                 return Ok(None);
             }
         }
