@@ -15,23 +15,23 @@ pub(crate) use ipvs::desired::parts::is_unsafe;
 /// Shows text that came from outside in one line: control characters as `\n`, `\x1b` and `\u{9b}`,
 /// and characters that change how their neighbours look, such as bidi overrides and zero-width
 /// marks, as `\u{202e}`.
-pub(crate) fn text(text: &str) -> Escaped<'_> {
+pub fn text(text: &str) -> Escaped<'_> {
     Escaped(text.as_bytes())
 }
 
 /// As [`text`]; bytes that are not UTF-8 are shown as `\xff`.
-pub(crate) fn bytes(bytes: &[u8]) -> Escaped<'_> {
+pub fn bytes(bytes: &[u8]) -> Escaped<'_> {
     Escaped(bytes)
 }
 
 /// As [`bytes`], of a file's name.
-pub(crate) fn path(path: &Path) -> Escaped<'_> {
+pub fn path(path: &Path) -> Escaped<'_> {
     bytes(path.as_os_str().as_bytes())
 }
 
 /// What [`text`], [`bytes`] and [`path`] return; it is written by `Display`, which honours a width.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Escaped<'t>(&'t [u8]);
+pub struct Escaped<'t>(&'t [u8]);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -71,7 +71,7 @@ const LARGEST: u64 = 256 << 20;
 /// # Errors
 /// Those of reading; and [`io::ErrorKind::FileTooLarge`] for one that is larger than 256 MiB, or
 /// has no end.
-pub(crate) fn read_whole(input: &mut dyn Read, text: &mut Vec<u8>) -> io::Result<()> {
+pub fn read_whole(input: &mut dyn Read, text: &mut Vec<u8>) -> io::Result<()> {
     input.take(LARGEST + 1).read_to_end(text)?;
     if text.len() as u64 > LARGEST {
         text.clear();

@@ -28,8 +28,9 @@ pub mod desired;
 pub mod director;
 mod dropin;
 pub mod env;
-mod escape;
+pub mod escape;
 mod exit;
+pub mod http;
 pub mod io;
 pub mod ipvsadm;
 pub mod manual;
@@ -39,4 +40,5 @@ mod session;
 mod state;
 pub mod subcommands;
 
+pub use change::keep;
 pub use program::run;

@@ -36,12 +36,12 @@ pub(crate) fn change(
         let wait = Wait { check: &|| text.check(), ..Wait::new(manner.patience()) };
         let guard = if manner.dry_run { ChangeGuard::new(None) } else { session.guard(&wait)? };
         let approved_only = may_ask(session, manner).then_some(&approved);
-        let limit = |planner| limit(planner, approved_only, manner);
+        let limit = |planner| limit(planner, approved_only, manner.max_deletions);
         let prepared = prepare::plan(session, &text, restrictions, limit)?;
         let summary = Summary::of(prepared.change.before(), prepared.change.plan().commands());
         let summary = summary.with_marks(&prepared.marks).with_drained(&prepared.left_drained);
         if !manner.dry_run {
-            check_deletions(&summary, manner)?;
+            check_deletions(&summary, manner.max_deletions)?;
         }
         if !asks(session, &summary, &approved, manner) {
             break (prepared, summary, guard);
@@ -55,17 +55,64 @@ pub(crate) fn change(
     };
     if manner.dry_run {
         show(session, &prepared, manner.json);
-        check_deletions(&summary, manner)?;
+        check_deletions(&summary, manner.max_deletions)?;
     }
+    let made = make(session, &mut prepared, &mut guard, deadline, manner.dry_run)?;
+    let record = Record { subcommand, file: text.path(), outcome: LogOutcome::Done, detail: "" };
+    match made {
+        Ok(Made { summary, attempts, incomplete }) => {
+            if !manner.dry_run && !summary.is_empty() {
+                session.log(&manner.common.logging, &Record { detail: &summary.to_string(), ..record });
+            }
+            report(session, &summary, manner);
+            if attempts > 1 {
+                session.note("another program changed the director meanwhile, so the change was planned again");
+            }
+            let Some(trouble) = incomplete else { return Ok(Exit::Success) };
+            session.error(format_args!("the change was made, but {}; run it again", trouble.text().trim_end()));
+            Ok(Exit::Between)
+        }
+        Err(error) => {
+            let reason = match place_of(&prepared, &error) {
+                Some(reason) => reason,
+                None => format!("{}: {}", session.program(), describe_failure(&error)),
+            };
+            session.log(&manner.common.logging, &Record { outcome: LogOutcome::Failed, detail: &reason, ..record });
+            session.message(reason);
+            explain(session, &error);
+            if let Some(advice) = error.advice() {
+                session.error(advice);
+            }
+            Ok(error.exit())
+        }
+    }
+}
+
+/// A change that was made.
+pub(super) struct Made {
+    pub(super) summary: Summary,
+    pub(super) attempts: usize,
+    /// Why the list of owners does not say so.
+    pub(super) incomplete: Option<Trouble>,
+}
+
+/// Makes the change; for a dry run, on a copy of the director.
+pub(super) fn make(
+    session: &mut Session<'_, '_>,
+    prepared: &mut Prepared,
+    guard: &mut ChangeGuard,
+    deadline: Option<Instant>,
+    dry_run: bool,
+) -> Result<Result<Made, ApplyError>, Trouble> {
     let mut copy;
-    let director = if manner.dry_run {
+    let director = if dry_run {
         copy = session.director.copy(prepared.change.before().clone())?;
         &mut copy
     } else {
         if let Err(trouble) = prepared.claims.begin(&prepared.change) {
             return Err(Trouble::Other(format!("nothing was changed: {}", trouble.text().trim_end())));
         }
-        if !summary.is_empty() {
+        if !prepared.change.plan().is_empty() || !prepared.marks.is_empty() {
             guard.protect(session.environment);
         }
         &mut *session.director
@@ -76,46 +123,27 @@ pub(crate) fn change(
         (false, Phase::Undoing) => marks.apply(&prepared.marks.before).map_err(|error| error.to_string()),
         (false, _) => marks.apply(&prepared.marks.after).map_err(|error| error.to_string()),
     };
-    let options = ApplyOptions { guard: &guard, deadline, display: &session.display };
-    let applied = make_change(&prepared.change, &mut set_marks, client, &options);
-    let record = Record { subcommand, file: text.path(), outcome: LogOutcome::Done, detail: "" };
-    match applied {
+    let options = ApplyOptions { guard, deadline, display: &session.display };
+    match make_change(&prepared.change, &mut set_marks, client, &options) {
         Ok(applied) => {
             let summary = Summary::of(prepared.change.before(), &applied.commands);
             let summary = summary.with_marks(&prepared.marks).with_drained(&prepared.left_drained);
-            let completed = if manner.dry_run {
-                Ok(())
-            } else {
+            let mut incomplete = None;
+            if !dry_run {
                 applied.commands.iter().for_each(|command| prepared.notes.follow(command));
                 session.save(&mut prepared.notes);
-                if !summary.is_empty() {
-                    session.log(&manner.common.logging, &Record { detail: &summary.to_string(), ..record });
-                }
-                prepared.claims.complete(&prepared.change)
-            };
-            report(session, &summary, manner);
-            if applied.attempts > 1 {
-                session.note("another program changed the director meanwhile, so the change was planned again");
+                incomplete = prepared.claims.complete(&prepared.change).err();
             }
-            let Err(trouble) = completed else { return Ok(Exit::Success) };
-            session.error(format_args!("the change was made, but {}; run it again", trouble.text().trim_end()));
-            Ok(Exit::Between)
+            Ok(Ok(Made { summary, attempts: applied.attempts, incomplete }))
         }
         Err(error) => {
-            if !manner.dry_run
+            if !dry_run
                 && matches!(error.unmade.state, DirectorState::Untouched | DirectorState::Undone)
                 && let Err(trouble) = prepared.claims.restore()
             {
                 session.error(trouble.text().trim_end());
             }
-            let reason = reason(&prepared, &error);
-            session.log(&manner.common.logging, &Record { outcome: LogOutcome::Failed, detail: &reason, ..record });
-            session.message(reason);
-            explain(session, &error);
-            if let Some(advice) = error.advice() {
-                session.error(advice);
-            }
-            Ok(error.exit())
+            Ok(Err(error))
         }
     }
 }
@@ -131,20 +159,20 @@ fn asks(session: &Session<'_, '_>, summary: &Summary, approved: &[ServiceKey], m
 }
 
 /// Limits what later attempts delete, as the user is not asked again.
-fn limit(planner: Planner, approved: Option<&Vec<ServiceKey>>, manner: &Manner) -> Planner {
+pub(super) fn limit(planner: Planner, approved: Option<&Vec<ServiceKey>>, max_deletions: Option<usize>) -> Planner {
     let planner = match approved {
         Some(approved) => planner.approved_deletions(approved.iter().copied()),
         None => planner,
     };
-    match manner.max_deletions {
+    match max_deletions {
         Some(limit) => planner.max_deletions(limit),
         None => planner,
     }
 }
 
-fn check_deletions(summary: &Summary, manner: &Manner) -> Result<(), Trouble> {
+pub(super) fn check_deletions(summary: &Summary, max_deletions: Option<usize>) -> Result<(), Trouble> {
     let (services, destinations) = summary.deletions();
-    match manner.max_deletions {
+    match max_deletions {
         Some(limit) if services + destinations > limit => Err(Trouble::Other(format!(
             "nothing was changed: {} and {} would be deleted ({} together), and --max-deletions is {limit}",
             counted(services, "service"),
@@ -219,14 +247,19 @@ fn explain(session: &mut Session<'_, '_>, error: &ApplyError) {
     }
 }
 
-/// Why it failed, with the place in the file, and the state of the director.
-fn reason(prepared: &Prepared, error: &ApplyError) -> String {
-    let StopReason::Refused(refused) = &error.unmade.reason else { return format!("ipvs-cli: {error}") };
-    let RefusedCommand { command, refusal, cause, .. } = &**refused;
-    let reason = cause.map_or_else(|| refusal.to_string(), |cause| cause.to_string());
-    let state = error.unmade.state;
-    match prepare::place(&prepared.desired, command) {
-        Some(place) => format!("{place}: {reason}; {state}"),
-        None => format!("ipvs-cli: {}: {reason}; {state}", prepare::describe(command)),
-    }
+/// The place in the file that the kernel refused, with why, and the state of the director.
+pub(super) fn place_of(prepared: &Prepared, error: &ApplyError) -> Option<String> {
+    let StopReason::Refused(refused) = &error.unmade.reason else { return None };
+    let place = prepare::place(&prepared.desired, &refused.command)?;
+    Some(format!("{place}: {}; {}", reason_of(refused), error.unmade.state))
+}
+
+/// Why it failed, and the state of the director.
+pub(super) fn describe_failure(error: &ApplyError) -> String {
+    let StopReason::Refused(refused) = &error.unmade.reason else { return error.to_string() };
+    format!("{}: {}; {}", prepare::describe(&refused.command), reason_of(refused), error.unmade.state)
+}
+
+fn reason_of(RefusedCommand { refusal, cause, .. }: &RefusedCommand) -> String {
+    cause.map_or_else(|| refusal.to_string(), |cause| cause.to_string())
 }

@@ -5,6 +5,7 @@ pub(crate) mod args;
 pub(crate) mod claims;
 pub(crate) mod difference;
 pub(crate) mod drained;
+pub mod keep;
 pub(crate) mod make;
 pub(crate) mod marks;
 pub(crate) mod offline;

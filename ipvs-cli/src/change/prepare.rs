@@ -35,9 +35,9 @@ pub(crate) struct Prepared {
     pub(crate) claims: Claims,
 }
 
-/// The text of a desired state.
+/// The text of a desired state: one file, or several that are one state together.
 pub(crate) struct Text {
-    source: Source,
+    sources: Vec<Source>,
     /// Absolute, for logs; `None` for standard input.
     path: Option<String>,
     /// Rules replace all services, even if they name none.
@@ -58,12 +58,17 @@ impl Text {
             read.map_err(|error| Trouble::Other(format!("{name}: {error}")))?;
             (name, Some(absolute(file)))
         };
-        Ok(Text { source: Source::new(&name, text), path, replaces_services: false })
+        Ok(Text { sources: vec![Source::new(&name, text)], path, replaces_services: false })
+    }
+
+    /// Texts that were read already.
+    pub(super) fn of(sources: &[Source]) -> Self {
+        Text { sources: sources.to_vec(), path: None, replaces_services: false }
     }
 
     /// The name in places.
     pub(crate) fn name(&self) -> &str {
-        self.source.name()
+        self.sources.first().map_or("", Source::name)
     }
 
     /// The absolute path of the file; `None` for standard input.
@@ -73,8 +78,8 @@ impl Text {
 
     /// Reads it as a desired state of this director.
     pub(crate) fn understand(&self, director: &Table, parser: &mut Parser<'_>) -> Result<Desired, Trouble> {
-        let mut desired = desired::understand(&self.source, director, parser).map_err(Trouble::Problems)?;
-        desired.state.scope.services |= self.replaces_services && desired::is_rules(&self.source);
+        let mut desired = desired::understand_all(&self.sources, director, parser).map_err(Trouble::Problems)?;
+        desired.state.scope.services |= self.replaces_services && self.sources.iter().any(desired::is_rules);
         Ok(desired)
     }
 

@@ -47,6 +47,28 @@ pub struct Desired {
 }
 
 impl Desired {
+    /// Adds what another text says. A service that both have is refused when a table is made.
+    fn join(&mut self, other: Desired) -> Option<Problem> {
+        let (state, added) = (&mut self.state, other.state);
+        let sets_timeouts = |located: &&state::Located| matches!(located.command, Command::SetTimeouts(_));
+        let twice = added.commands.iter().find(sets_timeouts).filter(|_| state.scope.timeouts);
+        let problem = twice.map(|located| Problem {
+            place: located.place.clone(),
+            reason: "another file sets timeouts, too: one file must have all of them".to_owned(),
+        });
+        let (scope, of) = (&mut state.scope, added.scope);
+        scope.services |= of.services;
+        scope.timeouts |= of.timeouts;
+        scope.master |= of.master;
+        scope.backup |= of.backup;
+        scope.marks |= of.marks;
+        state.commands.extend(added.commands);
+        state.groups.extend(added.groups);
+        state.warnings.extend(added.warnings);
+        self.groups.extend(other.groups);
+        problem
+    }
+
     /// Leaves out timeouts and sync daemons.
     pub(crate) fn keep_services_only(&mut self) {
         let scope = &mut self.state.scope;
@@ -93,6 +115,28 @@ pub(crate) fn understand(source: &Source, director: &Table, parser: &mut Parser<
     Ok(problems.or(desired)?)
 }
 
+/// As [`understand`], of texts that are one desired state together.
+pub(crate) fn understand_all(
+    sources: &[Source],
+    director: &Table,
+    parser: &mut Parser<'_>,
+) -> Result<Desired, Vec<Problem>> {
+    if let [source] = sources {
+        return understand(source, director, parser);
+    }
+    // Services that the director has already are not left out: they would not be noticed if they
+    // were there twice.
+    let empty = Table::new();
+    let (mut all, mut problems) = (Desired::default(), Vec::new());
+    for source in sources {
+        match understand(source, &empty, parser) {
+            Ok(desired) => problems.extend(all.join(desired)),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if problems.is_empty() { Ok(all) } else { Err(problems) }
+}
+
 /// Is the text rules, and not TOML or JSON?
 pub(crate) fn is_rules(source: &Source) -> bool {
     first_word(source.text()).is_some_and(is_command)
@@ -117,6 +161,32 @@ const EMPTY: &str = "The file is empty. For a director without services write `-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipvsadm::with_parser;
+
+    fn together(texts: &[&str]) -> Result<Table, String> {
+        let sources: Vec<_> =
+            (1..).zip(texts).map(|(number, text)| Source::new(format!("{number}"), text.as_bytes())).collect();
+        let lines = |problems: Vec<Problem>| {
+            let lines = problems.iter().map(|problem| format!("{}: {}", problem.place, problem.reason));
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        let desired = with_parser(|parser| understand_all(&sources, &Table::new(), parser)).map_err(lines)?;
+        desired.state.table(&Table::new()).map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn files_are_one_state_together() {
+        let mark = |mark: u32| format!("version = 1\n[[services]]\nmark = {mark}\n");
+        let timeouts = "version = 1\n[timeouts]\nudp = 60\n";
+        let table = together(&[&mark(1), "-C\n-A -f 2 -s rr\n", &mark(3), timeouts]).unwrap();
+        assert_eq!((table.services().len(), table.timeouts().udp), (3, Some(60)));
+        let twice = together(&[&mark(1), "-A -f 1 -s rr\n"]).unwrap_err();
+        assert!(twice.starts_with("2:1: "), "{twice}");
+        let twice = together(&[timeouts, timeouts]).unwrap_err();
+        assert_eq!(twice, "2:2:1: another file sets timeouts, too: one file must have all of them");
+        let wrong = together(&["version = 1\n[[services]]\n", "nonsense\n"]).unwrap_err();
+        assert!(wrong.contains("1:") && wrong.contains("\n2:"), "all files are read: {wrong}");
+    }
 
     #[test]
     fn the_first_word_selects_the_notation() {

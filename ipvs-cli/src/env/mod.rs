@@ -36,6 +36,8 @@ pub struct Environment<'e> {
     pub log: Option<&'e Path>,
     /// The file in which the kernel lists its connections.
     pub connections: &'e Path,
+    /// The program's name in messages.
+    pub program: &'static str,
     /// `/proc`, for other files of the kernel; `None` with an in-memory kernel.
     pub proc: Option<&'e Path>,
 }
@@ -53,6 +55,7 @@ impl<'e> Environment<'e> {
             state_directory: None,
             log: None,
             connections: Path::new("/dev/null"),
+            program: "ipvs-cli",
             proc: None,
         }
     }

@@ -37,6 +37,27 @@ pub fn pages(date: &str, command: &Command, of_package: impl FnOnce(&mut Roff)) 
     [ipvsadm::page(date), scripts::save(date), scripts::restore(date), ipvs_cli::page(date, command, of_package)]
 }
 
+/// The page of another program that has a description for clap, and of its subcommands.
+///
+/// ```
+/// let command = clap::Command::new("other").about("Does something else");
+/// let page = ipvs_cli::manual::page_of("other", "something else", "", &command, "ipvs-cli(8)");
+/// assert!(page.text.contains(".TH OTHER 8"));
+/// ```
+pub fn page_of(name: &'static str, description: &str, date: &str, command: &Command, see_also: &str) -> Page {
+    let mut roff = Roff::page(name, description, date);
+    roff.section("SYNOPSIS").forms(name, subcommands::own_forms(command).iter().map(String::as_str));
+    roff.section("DESCRIPTION");
+    // Those of all subcommands are described with them.
+    subcommands::describe_own(&mut roff, command, |argument| !argument.is_global_set());
+    if command.has_subcommands() {
+        roff.section("COMMANDS");
+        subcommands::describe(&mut roff, command);
+    }
+    roff.section("SEE ALSO").say(see_also);
+    Page { name, text: roff.finish() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,28 +28,40 @@ pub(super) fn forms(root: &Command) -> Vec<String> {
     lines.flat_map(forms).collect()
 }
 
+/// The forms of a program's command line without a subcommand, and with each.
+pub(super) fn own_forms(root: &Command) -> Vec<String> {
+    let usage = root.clone().render_usage().to_string();
+    let own = usage.lines().filter_map(|line| Some(line.split_once(root.get_name())?.1.trim().to_owned()));
+    own.filter(|form| !form.contains("COMMAND")).chain(forms(root)).collect()
+}
+
 /// Each with its arguments; then those that go with all.
 pub(super) fn describe(roff: &mut Roff, root: &Command) {
     for (name, command) in all(root) {
         roff.part(&name);
-        let about = command.get_long_about().or(command.get_about());
-        roff.say(&sentence(&about.map(ToString::to_string).unwrap_or_default()));
-        describe_arguments(roff, &command);
-        if let Some(after) = command.get_after_help() {
-            let after = after.to_string();
-            let (text, examples) = after.split_once("\n\nExamples:\n").unwrap_or((&after, ""));
-            roff.say(text);
-            for example in examples.lines() {
-                roff.example(example.trim());
-            }
-        }
+        describe_own(roff, &command, |_| true);
     }
     roff.part("Options of all of them");
-    describe_arguments(roff, root);
+    describe_arguments(roff, root.get_arguments().filter(|argument| argument.is_global_set()));
 }
 
-fn describe_arguments(roff: &mut Roff, command: &Command) {
-    let (words, options): (Vec<_>, Vec<_>) = command.get_arguments().partition(|argument| argument.is_positional());
+/// One, or a program without its subcommands, with these of its arguments.
+pub(super) fn describe_own(roff: &mut Roff, command: &Command, is_meant: fn(&Arg) -> bool) {
+    let about = command.get_long_about().or(command.get_about());
+    roff.say(&sentence(&about.map(ToString::to_string).unwrap_or_default()));
+    describe_arguments(roff, command.get_arguments().filter(|argument| is_meant(argument)));
+    if let Some(after) = command.get_after_help() {
+        let after = after.to_string();
+        let (text, examples) = after.split_once("\n\nExamples:\n").unwrap_or((&after, ""));
+        roff.say(text);
+        for example in examples.lines() {
+            roff.example(example.trim());
+        }
+    }
+}
+
+fn describe_arguments<'a>(roff: &mut Roff, arguments: impl Iterator<Item = &'a Arg>) {
+    let (words, options): (Vec<_>, Vec<_>) = arguments.partition(|argument| argument.is_positional());
     for argument in words.into_iter().chain(options) {
         roff.item(&term(argument), &explanation(argument));
     }

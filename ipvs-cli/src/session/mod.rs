@@ -116,6 +116,11 @@ impl<'a, 's> Session<'a, 's> {
         Session { environment, director, display: ProgressLine::new(visible), visible, quiet }
     }
 
+    /// The program's name in messages.
+    pub(crate) fn program(&self) -> &'static str {
+        self.environment.program
+    }
+
     /// Updates the line on the terminal that shows what is being done.
     pub(crate) fn progress(&self, what: &str) {
         self.display.progress(|| what.to_owned());
@@ -128,7 +133,7 @@ impl<'a, 's> Session<'a, 's> {
 
     /// Prints an error.
     pub(crate) fn error(&mut self, message: impl Display) {
-        self.write(&format!("ipvs-cli: {message}\n"));
+        self.write(&format!("{}: {message}\n", self.program()));
     }
 
     /// Prints a remark, unless `--quiet`.

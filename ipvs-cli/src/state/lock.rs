@@ -65,6 +65,11 @@ impl Lock {
         Self::take_at(&directory.join(state::file_name("lock")), until, waiting)
     }
 
+    /// Takes another lock of this network namespace, if it is free.
+    pub(crate) fn take_other(directory: &Path, kind: &str) -> Result<Self, Denied> {
+        Self::take_at(&directory.join(state::file_name(kind)), Some(Instant::now()), &mut |_| false)
+    }
+
     fn take_at(path: &Path, until: Option<Instant>, waiting: &mut dyn FnMut(&Holder) -> bool) -> Result<Self, Denied> {
         let unavailable = |error| Denied::Unavailable(FileError::Io { path: path.to_owned(), error });
         // Locking needs the right to write.

@@ -2,6 +2,7 @@
 
 pub(crate) mod daemons;
 pub(crate) mod file;
+pub(crate) mod hold;
 pub(crate) mod lock;
 pub(crate) mod notes;
 

@@ -21,7 +21,7 @@ struct Tree {
     floors: &'static [&'static [&'static str]],
 }
 
-const TREES: [Tree; 4] = [
+const TREES: [Tree; 5] = [
     Tree {
         source: "ipvs/src",
         parent: None,
@@ -89,7 +89,7 @@ const TREES: [Tree; 4] = [
         roots: &["lib", "main", "start", "program"],
         // docs/architecture.md says what each is for.
         floors: &[
-            &["escape", "exit"],
+            &["escape", "exit", "http"],
             &["io"],
             &["env", "arguments"],
             &["ipvsadm"],
@@ -102,6 +102,12 @@ const TREES: [Tree; 4] = [
             &["dropin"],
             &["subcommands"],
         ],
+    },
+    Tree {
+        source: "ipvs-follow/src",
+        parent: None,
+        roots: &["lib", "main"],
+        floors: &[&["args", "figures", "messages", "pace", "service", "source", "who"], &["follower"], &["program"]],
     },
     Tree {
         source: "ipvs-cli/src",

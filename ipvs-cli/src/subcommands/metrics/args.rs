@@ -1,9 +1,11 @@
 //! The options of `metrics`.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+
+use crate::http::listen_at;
 
 const HELP: &str = "\
 Exit status: 0 written; 1 FILE can't be written, or ADDRESS not be used; 2
@@ -30,33 +32,4 @@ pub(crate) struct Metrics {
     /// then only this machine can reach
     #[arg(long, value_name = "ADDRESS", value_parser = listen_at)]
     pub(super) listen: Option<SocketAddr>,
-}
-
-/// Without addresses, only this machine may ask.
-fn listen_at(text: &str) -> Result<SocketAddr, String> {
-    let port = text.strip_prefix(':').unwrap_or(text).parse();
-    let loopback = port.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)).ok();
-    loopback
-        .or_else(|| text.parse().ok())
-        .ok_or_else(|| "must be an address with a port, such as 192.0.2.1:9875, or a port".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_alone_is_of_this_machine_alone() {
-        for (text, at) in [
-            ("9875", "127.0.0.1:9875"),
-            (":9875", "127.0.0.1:9875"),
-            ("0.0.0.0:80", "0.0.0.0:80"),
-            ("[::1]:9875", "[::1]:9875"),
-        ] {
-            assert_eq!(listen_at(text).unwrap().to_string(), at);
-        }
-        for text in ["", "x", "192.0.2.1", "70000", "localhost:9875"] {
-            assert!(listen_at(text).is_err(), "{text}");
-        }
-    }
 }

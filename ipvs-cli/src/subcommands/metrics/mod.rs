@@ -2,7 +2,6 @@
 
 mod args;
 mod families;
-mod http;
 mod reading;
 
 use std::io;
@@ -17,6 +16,7 @@ use self::families::Families;
 use self::reading::Reading;
 use crate::director::Director;
 use crate::exit::Exit;
+use crate::http;
 use crate::session::{Session, Trouble};
 use crate::state::file;
 

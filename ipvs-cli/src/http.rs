@@ -1,7 +1,7 @@
 //! A minimal HTTP server for scrapers: one request per connection, `GET` or `HEAD` of two pages.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 const HTML: &str = "text/html; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-const FRONT: &str = "<!doctype html><title>ipvs-cli metrics</title><a href=\"/metrics\">metrics</a>\n";
+const FRONT: &str = "<!doctype html><title>IPVS metrics</title><a href=\"/metrics\">metrics</a>\n";
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,9 +38,28 @@ enum Resource {
     OtherMethod,
 }
 
+/// Reads where to serve: an address with a port, or a port, which then only this machine can reach.
+///
+/// # Errors
+/// What is expected.
+///
+/// ```
+/// assert_eq!(ipvs_cli::http::listen_at("9875").unwrap().to_string(), "127.0.0.1:9875");
+/// ```
+pub fn listen_at(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text).parse();
+    let loopback = port.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)).ok();
+    loopback
+        .or_else(|| text.parse().ok())
+        .ok_or_else(|| "must be an address with a port, such as 192.0.2.1:9875, or a port".to_owned())
+}
+
 /// Serves until the process ends. `page` makes the metrics or an error message. It is called for
 /// one scrape at a time.
-pub(super) fn serve(listener: &TcpListener, page: impl FnMut() -> Result<String, String> + Send) -> io::Error {
+///
+/// # Errors
+/// Why no connection can be accepted any more.
+pub fn serve(listener: &TcpListener, page: impl FnMut() -> Result<String, String> + Send) -> io::Error {
     let page = std::sync::Mutex::new(page);
     let served = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -165,6 +184,21 @@ mod tests {
         let mut text = String::new();
         client.read_to_string(&mut text).unwrap();
         text
+    }
+
+    #[test]
+    fn a_port_alone_is_of_this_machine_alone() {
+        for (text, at) in [
+            ("9875", "127.0.0.1:9875"),
+            (":9875", "127.0.0.1:9875"),
+            ("0.0.0.0:80", "0.0.0.0:80"),
+            ("[::1]:9875", "[::1]:9875"),
+        ] {
+            assert_eq!(listen_at(text).unwrap().to_string(), at);
+        }
+        for text in ["", "x", "192.0.2.1", "70000", "localhost:9875"] {
+            assert!(listen_at(text).is_err(), "{text}");
+        }
     }
 
     #[test]
