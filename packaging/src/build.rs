@@ -20,11 +20,14 @@ const ARCHITECTURES: [(&str, &str); 6] = [
     ("s390x", "s390x"),
 ];
 
-/// A program that was built.
+/// The programs, each of the package of its name.
+pub(crate) const PROGRAMS: [&str; 2] = ["ipvs-cli", "ipvs-follow"];
+
+/// Programs that were built.
 #[derive(Debug)]
 pub(crate) struct Built {
-    /// The file.
-    pub(crate) program: PathBuf,
+    /// The files, in the order of [`PROGRAMS`].
+    pub(crate) programs: [PathBuf; PROGRAMS.len()],
     /// cargo's directory.
     pub(crate) target_directory: PathBuf,
     /// The Debian architecture that it runs on.
@@ -38,7 +41,7 @@ pub(crate) fn workspace() -> Result<PathBuf> {
     root.canonicalize().context(|| format!("find the workspace at {}", root.display()))
 }
 
-/// Builds ipvs-cli for a machine, this one unless another is named, in cargo's directory or
+/// Builds the programs for a machine, this one unless another is named, in cargo's directory or
 /// another.
 pub(crate) fn release(workspace: &Path, target: Option<&str>, directory: Option<&Path>) -> Result<Built> {
     let target = match target {
@@ -47,16 +50,21 @@ pub(crate) fn release(workspace: &Path, target: Option<&str>, directory: Option<
     };
     let architecture = architecture(&target).ok_or_else(|| Error::Architecture(target.clone()))?;
     require_standard_library(workspace, &target)?;
+    let [cli, follow] = PROGRAMS.map(|name| build(workspace, &target, directory, name));
+    Ok(Built { programs: [cli?, follow?], target_directory: target_directory(workspace)?, architecture })
+}
+
+/// One by itself, so that it has only what it needs of the crates that both have.
+fn build(workspace: &Path, target: &str, directory: Option<&Path>, name: &str) -> Result<PathBuf> {
     let mut command = cargo(workspace);
-    command.args(["build", "--release", "--package", "ipvs-cli", "--target", &target]);
+    command.args(["build", "--release", "--package", name, "--target", target]);
     command.arg("--message-format=json-render-diagnostics");
     if let Some(directory) = directory {
         // All of it, even where cargo is configured to build in another directory.
         command.arg("--target-dir").arg(directory).env("CARGO_BUILD_BUILD_DIR", directory);
     }
     let messages = output(command, "cargo build")?;
-    let program = messages.lines().filter_map(program).next().ok_or(Error::NoProgram)?;
-    Ok(Built { program, target_directory: target_directory(workspace)?, architecture })
+    messages.lines().find_map(|message| program(message, name)).ok_or(Error::NoProgram)
 }
 
 fn cargo(workspace: &Path) -> Command {
@@ -103,11 +111,11 @@ fn output(mut command: Command, name: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The path in a message of cargo's, if it is about our program.
-fn program(message: &str) -> Option<PathBuf> {
+/// The path in a message of cargo's, if it is about this program.
+fn program(message: &str, name: &str) -> Option<PathBuf> {
     let message: Value = serde_json::from_str(message).ok()?;
-    let is_ipvs_cli = message["target"]["name"] == "ipvs-cli";
-    message["executable"].as_str().filter(|_| is_ipvs_cli).map(PathBuf::from)
+    let is_meant = message["target"]["name"] == name;
+    message["executable"].as_str().filter(|_| is_meant).map(PathBuf::from)
 }
 
 #[cfg(test)]
@@ -118,7 +126,8 @@ mod tests {
     fn the_program_is_picked_from_cargos_messages() {
         let library = r#"{"reason":"compiler-artifact","target":{"name":"ipvs_cli"},"executable":null}"#;
         let ipvs_cli = r#"{"reason":"compiler-artifact","target":{"name":"ipvs-cli"},"executable":"/t/ipvs-cli"}"#;
-        assert_eq!([library, ipvs_cli, "not json"].map(program), [None, Some("/t/ipvs-cli".into()), None]);
+        let found = [library, ipvs_cli, "not json"].map(|message| program(message, "ipvs-cli"));
+        assert_eq!(found, [None, Some("/t/ipvs-cli".into()), None]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     tree::Tree,
 };
 
-/// Build the Debian package of ipvs-cli.
+/// Build the Debian package of ipvs-cli and ipvs-follow.
 #[derive(Debug, Parser)]
 #[command(name = "cargo debian", bin_name = "cargo debian", version, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
@@ -49,12 +49,12 @@ impl Cli {
         let package = Package { architecture: built.architecture, revision: self.revision.clone(), date };
         let made = match &self.tree {
             Some(directory) => {
-                lay_out(&package, &built.program, &workspace, directory)?;
+                lay_out(&package, &built.programs, &workspace, directory)?;
                 directory.clone()
             }
             None => {
                 let out = self.out.clone().unwrap_or_else(|| built.target_directory.join("debian"));
-                pack(&package, &built.program, &workspace, &out)?
+                pack(&package, &built.programs, &workspace, &out)?
             }
         };
         if self.twice {
@@ -69,7 +69,7 @@ impl Cli {
         let again = tempfile::Builder::new().prefix("again-").tempdir_in(target_directory);
         let again = again.context(|| format!("make a directory in {}", target_directory.display()))?;
         let built = build::release(workspace, self.target.as_deref(), Some(again.path()))?;
-        let second = pack(package, &built.program, workspace, &again.path().join("debian"))?;
+        let second = pack(package, &built.programs, workspace, &again.path().join("debian"))?;
         match is_same(first, &second)? {
             Some(length) => eprintln!("packaging: built twice, the same {length} bytes"),
             None => {
@@ -89,16 +89,16 @@ fn is_same(first: &Path, second: &Path) -> Result<Option<usize>> {
     Ok((first == second).then_some(first.len()))
 }
 
-fn pack(package: &Package, program: &Path, workspace: &Path, out: &Path) -> Result<PathBuf> {
+fn pack(package: &Package, programs: &[PathBuf], workspace: &Path, out: &Path) -> Result<PathBuf> {
     let staging = tempfile::tempdir().context(|| "make a temporary directory".into())?;
-    let tree = lay_out(package, program, workspace, &staging.path().join("root"))?;
+    let tree = lay_out(package, programs, workspace, &staging.path().join("root"))?;
     package.add_control_files(&tree)?;
     archive::build(package, &tree, out)
 }
 
-fn lay_out(package: &Package, program: &Path, workspace: &Path, root: &Path) -> Result<Tree> {
+fn lay_out(package: &Package, programs: &[PathBuf], workspace: &Path, root: &Path) -> Result<Tree> {
     let tree = Tree::create(root)?;
-    contents::put(package, program, workspace, &tree)?;
+    contents::put(package, programs, workspace, &tree)?;
     Ok(tree)
 }
 

@@ -1,11 +1,15 @@
 //! What is in the package, file by file.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use ipvs_cli::completions::{self, Program, Shell};
 use ipvs_cli::subcommands;
 
 use crate::{
+    build::PROGRAMS,
     control::{NAME, Package},
     error::{Context, Result},
     manual,
@@ -15,10 +19,14 @@ use crate::{
 /// The names by which the program is known besides its own.
 pub(crate) const NAMES: [&str; 3] = ["ipvsadm", "ipvsadm-save", "ipvsadm-restore"];
 
+/// The second program, in a line.
+const FOLLOW: &str = "keeps an IPVS director as a file or directory says";
+
 /// Files that are shipped as they stand.
-const FILES: [(&str, &str, Mode); 6] = [
+const FILES: [(&str, &str, Mode); 7] = [
     ("etc/default/ipvs-cli", include_str!("../debian/default"), Mode::Data),
     ("usr/lib/systemd/system/ipvs-cli.service", include_str!("../debian/ipvs-cli.service"), Mode::Data),
+    ("usr/lib/systemd/system/ipvs-follow@.service", include_str!("../debian/ipvs-follow@.service"), Mode::Data),
     ("usr/libexec/ipvs-cli/alternatives", include_str!("../debian/alternatives"), Mode::Program),
     ("usr/libexec/ipvs-cli/rules", include_str!("../debian/rules"), Mode::Program),
     ("usr/share/doc/ipvs-cli/copyright", include_str!("../debian/copyright"), Mode::Data),
@@ -26,9 +34,11 @@ const FILES: [(&str, &str, Mode); 6] = [
 ];
 
 /// Puts all of it into a tree.
-pub(crate) fn put(package: &Package, program: &Path, workspace: &Path, tree: &Tree) -> Result<()> {
-    let binary = fs::read(program).context(|| format!("read {}", program.display()))?;
-    tree.file(&format!("usr/sbin/{NAME}"), binary, Mode::Program)?;
+pub(crate) fn put(package: &Package, programs: &[PathBuf], workspace: &Path, tree: &Tree) -> Result<()> {
+    for (name, program) in PROGRAMS.iter().zip(programs) {
+        let binary = fs::read(program).context(|| format!("read {}", program.display()))?;
+        tree.file(&format!("usr/sbin/{name}"), binary, Mode::Program)?;
+    }
     // What the alternatives lead to: by its name the program knows whom to play.
     for name in NAMES {
         tree.link(&format!("usr/libexec/{NAME}/{name}"), &format!("../../sbin/{NAME}"))?;
@@ -61,6 +71,9 @@ fn put_documentation(package: &Package, workspace: &Path, tree: &Tree) -> Result
         let own = if page.name == NAME { String::new() } else { format!(".{NAME}") };
         tree.compressed(&format!("usr/share/man/man8/{}{own}.8.gz", page.name), &page.text)?;
     }
+    let follow = ipvs_follow::command();
+    let page = ipvs_cli::manual::page_of("ipvs-follow", FOLLOW, &date, &follow, "ipvs-cli(8), ipvsadm(8)");
+    tree.compressed("usr/share/man/man8/ipvs-follow.8.gz", &page.text)?;
     let doc = format!("usr/share/doc/{NAME}");
     let path = workspace.join("CHANGELOG.md");
     let changes = fs::read_to_string(&path).context(|| format!("read {}", path.display()))?;

@@ -35,6 +35,9 @@ Description: command line of IPVS, the Linux kernel's load balancer
  scripts run unchanged. It is faster, and says more on a terminal when something
  is wrong.
  .
+ ipvs-follow keeps a director as a file or a directory says, and puts back what
+ other programs change.
+ .
  The commands ipvsadm, ipvsadm-save and ipvsadm-restore become alternatives.
  With the package ipvsadm installed, both are there, update-alternatives chooses
  between them, and removing this package gives the other one its place back.

@@ -4,7 +4,7 @@
 new_system
 install_ipvsadm
 install_ipvs_cli
-for page in ipvsadm ipvsadm-save ipvsadm-restore ipvs-cli; do
+for page in ipvsadm ipvsadm-save ipvsadm-restore ipvs-cli ipvs-follow; do
     inside sh -c "man --warnings=w --local-file \$(readlink -f /usr/share/man/man8/$page.8.gz) 2>/tmp/warnings | col -b >/tmp/page"
     same "warnings about $page(8)" "$(cat "$system/tmp/warnings")" ''
     grep -q 'ipvs-cli 0' "$system/tmp/page" || fail "$page(8) is not of ipvs-cli"

@@ -29,8 +29,12 @@ pub(crate) const LIBRARIES: [Published; 2] =
     [Published { package: "linux-ipvs", directory: "ipvs" }, Published { package: "fwmark", directory: "fwmark" }];
 
 /// The published packages, each after those that it depends on.
-pub(crate) const PUBLISHED: [Published; 3] =
-    [LIBRARIES[0], LIBRARIES[1], Published { package: "ipvs-cli", directory: "ipvs-cli" }];
+pub(crate) const PUBLISHED: [Published; 4] = [
+    LIBRARIES[0],
+    LIBRARIES[1],
+    Published { package: "ipvs-cli", directory: "ipvs-cli" },
+    Published { package: "ipvs-follow", directory: "ipvs-follow" },
+];
 
 /// The checkout.
 #[derive(Debug, Clone)]
@@ -131,6 +135,14 @@ impl Workspace {
         let built = self.build(&["build", "--release", "-p", "ipvs-cli"])?;
         let found = built.into_iter().find(|binary| binary.name == "ipvs-cli");
         found.map(|binary| binary.path).ok_or_else(|| Error::Missing("ipvs-cli".into()))
+    }
+
+    /// Builds the release binary of ipvs-follow: by itself, so that ipvs-cli has the same features
+    /// of its crates as without it.
+    pub(crate) fn build_ipvs_follow(&self) -> Result<PathBuf> {
+        let built = self.build(&["build", "--release", "-p", "ipvs-follow"])?;
+        let found = built.into_iter().find(|binary| binary.name == "ipvs-follow");
+        found.map(|binary| binary.path).ok_or_else(|| Error::Missing("ipvs-follow".into()))
     }
 
     /// Builds the tests that need a kernel.

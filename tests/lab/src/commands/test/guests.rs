@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -22,6 +22,9 @@ use crate::{
 
 /// The test program that needs Debian's programs, a large download that nobody else needs.
 const NEEDS_PROGRAMS: &str = "programs";
+
+/// The test program that needs `ipvs-follow`.
+const NEEDS_FOLLOW: &str = "follow";
 
 /// The option by which test programs show what tests print that pass.
 const SHOW_OUTPUT: &str = "--show-output";
@@ -56,10 +59,15 @@ pub(crate) fn check(
         let name = settings.only.unwrap_or("a test program");
         return Err(Error::Missing(PathBuf::from(format!("{name} of package kernel-tests"))));
     }
+    let follow =
+        match programs.iter().any(|program| program.name == NEEDS_FOLLOW && is_asked_for(program, &settings.filter)) {
+            true => Some(workspace.build_ipvs_follow()?),
+            false => None,
+        };
     let runs: Vec<_> = kernels.iter().flat_map(|kernel| programs.iter().map(|program| (*kernel, program))).collect();
     let results = workers::each(&runs, |number, (kernel, program)| {
         let start = Instant::now();
-        let outcome = run(*kernel, program, &tool, settings);
+        let outcome = run(*kernel, program, &tool, follow.as_deref(), settings);
         eprintln!("lab: {} of {}: kernel {kernel}: {} has ended", number + 1, runs.len(), program.name);
         (outcome, start.elapsed())
     });
@@ -95,11 +103,17 @@ fn lists_tests(list: &[u8]) -> bool {
 }
 
 /// One program on one kernel.
-fn run(kernel: Kernel, program: &TestBinary, tool: &Tool, settings: &Settings) -> Result<Outcome> {
+fn run(
+    kernel: Kernel,
+    program: &TestBinary,
+    tool: &Tool,
+    follow: Option<&Path>,
+    settings: &Settings,
+) -> Result<Outcome> {
     if !is_asked_for(program, &settings.filter) {
         return Ok(Outcome::Skipped(NOT_ASKED_FOR.into()));
     }
-    settle(|| attempt(kernel, program, tool, settings))
+    settle(|| attempt(kernel, program, tool, follow, settings))
 }
 
 /// What came of one guest.
@@ -127,11 +141,21 @@ fn settle(mut attempt: impl FnMut() -> Result<Attempt>) -> Result<Outcome> {
 }
 
 /// One guest. Its output is shown when something fails, or on request: whole, and in one piece.
-fn attempt(kernel: Kernel, program: &TestBinary, tool: &Tool, settings: &Settings) -> Result<Attempt> {
+fn attempt(
+    kernel: Kernel,
+    program: &TestBinary,
+    tool: &Tool,
+    follow: Option<&Path>,
+    settings: &Settings,
+) -> Result<Attempt> {
     let options = GuestOptions { kernel: Some(kernel), memory: settings.memory, env: settings.env.clone() };
     let mut stage = Stage::new(&options, tool)?;
     if program.name == NEEDS_PROGRAMS {
         stage.bring_programs()?;
+    }
+    if let Some(follow) = follow.filter(|_| program.name == NEEDS_FOLLOW) {
+        stage.keep(follow);
+        stage.set("IPVS_FOLLOW", follow.display().to_string());
     }
     stage.keep(&program.path);
     stage.set("CARGO_MANIFEST_DIR", program.package.display().to_string());

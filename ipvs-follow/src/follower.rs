@@ -1,0 +1,333 @@
+//! One check: read the source, bring the director to it, say what is different.
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use ipvs::desired::Source;
+use ipvs::monitor::{Action, Event, EventKind, Outcome};
+use ipvs_cli::director::Director;
+use ipvs_cli::env::Environment;
+use ipvs_cli::escape;
+use ipvs_cli::keep::{self, Fault, Hold, Keeper, Kept, Limits, Standing};
+
+use crate::figures::Figures;
+use crate::messages::{Level, Messages, Topic};
+use crate::pace::Pace;
+use crate::service::Service;
+use crate::source::{Files, SourceFault};
+use crate::who::Suspects;
+
+/// How often a hold is looked at, as a person may end it early.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A program that writes for longer is worth a message.
+const LONG: Duration = Duration::from_secs(5);
+
+const STAYS: &str = "the last good state stays";
+
+/// What surrounds a follower: parts of an [`Environment`], which is made for each check.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Surroundings<'s> {
+    pub(crate) state_directory: Option<&'s Path>,
+    /// `None` with an in-memory kernel.
+    pub(crate) proc: Option<&'s Path>,
+}
+
+impl Surroundings<'_> {
+    /// Calls this with a keeper. Returns what it has remarked on, too.
+    pub(crate) fn with<T>(&self, director: &mut Director, act: impl FnOnce(&mut Keeper<'_, '_>) -> T) -> (T, String) {
+        let (mut stdin, mut stdout, mut stderr) = (&b""[..], Vec::new(), Vec::new());
+        let environment = Environment::new(&mut stdin, &mut stdout, &mut stderr);
+        let Surroundings { state_directory, proc } = *self;
+        let mut environment = Environment { state_directory, proc, program: PROGRAM, ..environment };
+        let done = act(&mut Keeper { environment: &mut environment, director });
+        (done, notes(&stderr))
+    }
+}
+
+const PROGRAM: &str = "ipvs-follow";
+
+/// The lines without the program's name, which each message gets.
+fn notes(stderr: &[u8]) -> String {
+    let prefix = format!("{PROGRAM}: ");
+    let text = String::from_utf8_lossy(stderr);
+    let lines: Vec<&str> = text.lines().map(|line| line.strip_prefix(&prefix).unwrap_or(line)).collect();
+    lines.join("\n")
+}
+
+/// Keeps a director as a source says.
+pub(crate) struct Follower<'s> {
+    pub(crate) source: Files,
+    pub(crate) director: Director,
+    pub(crate) pace: Pace,
+    pub(crate) messages: Messages,
+    pub(crate) figures: Figures,
+    pub(crate) service: Service,
+    limits: Limits,
+    surroundings: Surroundings<'s>,
+    /// What the director was brought to last.
+    good: Option<Vec<Source>>,
+    /// What was read since, and could not be made yet.
+    next: Option<Vec<Source>>,
+    standing: Option<Standing>,
+    suspects: Suspects,
+    /// Since when the source has been unfinished.
+    unfinished: Option<Instant>,
+}
+
+impl<'s> Follower<'s> {
+    pub(crate) fn new(
+        source: Files,
+        director: Director,
+        limits: Limits,
+        surroundings: Surroundings<'s>,
+        pace: Pace,
+        messages: Messages,
+    ) -> Self {
+        Follower {
+            source,
+            director,
+            pace,
+            messages,
+            figures: Figures::default(),
+            service: Service::new(),
+            limits,
+            surroundings,
+            good: None,
+            next: None,
+            standing: None,
+            suspects: Suspects::default(),
+            unfinished: None,
+        }
+    }
+
+    /// Takes notice of what another program did.
+    pub(crate) fn saw(&mut self, event: &Event, now: Instant) {
+        let Some(standing) = &self.standing else { return };
+        let disturbs = match &event.kind {
+            EventKind::Request { outcome: Outcome::Refused(_), .. }
+            | EventKind::Request { action: Action::Read { .. }, .. } => false,
+            EventKind::Request { sender, .. }
+                if sender.process.as_ref().is_some_and(|process| process.pid == std::process::id()) =>
+            {
+                false
+            }
+            EventKind::Request { sender, action: Action::Change(command), .. } => {
+                let disturbs = standing.is_disturbed_by(command);
+                if disturbs {
+                    self.suspects.add(sender, command);
+                }
+                disturbs
+            }
+            // It may have been anything.
+            _ => true,
+        };
+        if disturbs {
+            self.figures.counts().is_as_desired = false;
+            self.pace.disturbed(now);
+        }
+    }
+
+    /// Makes what is due. `is_over` ends a wait for another program.
+    pub(crate) fn check(&mut self, now: Instant, is_over: &dyn Fn() -> bool) {
+        match self.hold() {
+            Ok(None) => {}
+            Ok(Some(hold)) => return self.held(&hold, now),
+            Err(reason) => {
+                self.messages.holds(Topic::Director, Level::Warning, &reason);
+                return self.pace.failed(now);
+            }
+        }
+        if self.messages.over(Topic::Hold) {
+            self.messages.say(Level::Notice, "the hold is over");
+            self.figures.counts().held = Duration::ZERO;
+        }
+        self.read(now);
+        if self.next.is_some() || self.pace.is_director_due(now) {
+            self.bring(now, is_over);
+        }
+        let status = self.messages.worst().unwrap_or("the director is as the source says").to_owned();
+        self.service.status(&status);
+    }
+
+    fn hold(&mut self) -> Result<Option<Hold>, String> {
+        let hold = self.surroundings.with(&mut self.director, |keeper| keep::held(keeper.environment));
+        hold.0
+    }
+
+    fn held(&mut self, hold: &Hold, now: Instant) {
+        let reason = if hold.reason.is_empty() { String::new() } else { format!(": {}", hold.reason) };
+        let text = format!("held by `ipvs-follow hold`{reason}; `ipvs-follow release` ends it");
+        self.messages.holds(Topic::Hold, Level::Notice, &text);
+        self.figures.counts().held = hold.left;
+        self.service.status(&text);
+        // Those who wait for the director to be ready would wait for the person.
+        self.service.ready();
+        self.pace.everything_at(now + hold.left.min(LOOK_AGAIN));
+    }
+
+    /// Reads the source. What is no state is not used.
+    fn read(&mut self, now: Instant) {
+        // From now on, so that what changes while it is read is noticed.
+        match self.source.watch() {
+            Ok(()) => _ = self.messages.over(Topic::Watch),
+            Err(reason) => _ = self.messages.holds(Topic::Watch, Level::Warning, &reason),
+        }
+        self.source.has_changed();
+        let fault = match self.source.read(now) {
+            Ok(texts) => {
+                (self.unfinished, _) = (None, self.pace.source_read());
+                self.take(texts)
+            }
+            Err(SourceFault::Wrong(reason)) => {
+                (self.unfinished, _) = (None, self.pace.source_read());
+                Err(reason)
+            }
+            Err(SourceFault::Unfinished { reason, again }) => {
+                self.pace.source_at(again);
+                let since = *self.unfinished.get_or_insert(now);
+                if now < since + LONG {
+                    return;
+                }
+                Err(reason)
+            }
+        };
+        self.figures.counts().source_is_valid = fault.is_ok();
+        match fault {
+            Ok(()) => {}
+            Err(reason) => self.refuse(&reason),
+        }
+    }
+
+    fn take(&mut self, texts: Vec<Source>) -> Result<(), String> {
+        let is_same = |other: &Option<Vec<Source>>| other.as_ref().is_some_and(|other| are_same(other, &texts));
+        if is_same(&self.good) {
+            self.next = None;
+            if self.messages.over(Topic::Source) {
+                self.messages.say(Level::Notice, "the source is as it was before");
+            }
+        } else if !is_same(&self.next) {
+            self.next = None;
+            Keeper::check(&texts)?;
+            self.next = Some(texts);
+        }
+        self.figures.counts().source = Some(SystemTime::now());
+        Ok(())
+    }
+
+    /// Says why the source is not made, once.
+    fn refuse(&mut self, reason: &str) {
+        let stays = if self.good.is_some() { STAYS } else { "nothing is changed" };
+        if self.messages.holds(Topic::Source, Level::Warning, &format!("{reason}\n{stays}")) {
+            self.figures.counts().refusals += 1;
+        }
+    }
+
+    /// Brings the director to the source, or else to the last good state.
+    fn bring(&mut self, now: Instant, is_over: &dyn Fn() -> bool) {
+        if let Some(next) = self.next.take() {
+            match self.keep(&next, is_over) {
+                Ok(kept) => {
+                    let is_first = self.good.replace(next).is_none();
+                    self.messages.over(Topic::Source);
+                    let path = escape::path(self.source.path()).to_string();
+                    let text = match is_first {
+                        true => format!("following {path}: {}", kept.summary),
+                        false => format!("{path} has changed: {}", kept.summary),
+                    };
+                    self.messages.say(Level::Notice, &text);
+                    return self.kept(kept, now, false);
+                }
+                Err(Fault::Source(reason) | Fault::Refused(reason)) => {
+                    self.next = Some(next);
+                    self.refuse(&reason);
+                }
+                Err(fault) => {
+                    self.next = Some(next);
+                    return self.fault(fault, now);
+                }
+            }
+        }
+        let Some(good) = self.good.take() else { return self.pace.failed(now) };
+        let kept = self.keep(&good, is_over);
+        self.good = Some(good);
+        match kept {
+            Ok(kept) => {
+                let repaired = kept.is_changed;
+                if repaired {
+                    let text = format!("put back: {}, after {}", kept.summary, self.suspects.describe());
+                    self.messages.say(Level::Warning, &text);
+                    self.figures.counts().drift += 1;
+                }
+                self.kept(kept, now, repaired);
+            }
+            Err(fault) => self.fault(fault, now),
+        }
+    }
+
+    fn keep(&mut self, texts: &[Source], is_over: &dyn Fn() -> bool) -> Result<Kept, Fault> {
+        let Follower { surroundings, director, limits, messages, .. } = self;
+        let (kept, notes) = surroundings.with(director, |keeper| keeper.keep(texts, limits, is_over));
+        match notes.is_empty() {
+            true => _ = messages.over(Topic::Notes),
+            false => _ = messages.holds(Topic::Notes, Level::Notice, &notes),
+        }
+        kept
+    }
+
+    /// The director is as the source says, or as it last said if `next` is refused.
+    fn kept(&mut self, kept: Kept, now: Instant, repaired: bool) {
+        self.standing = Some(kept.standing);
+        if self.messages.over(Topic::Director) {
+            self.messages.say(Level::Notice, "the director can be changed again");
+        }
+        self.pace.succeeded(now, repaired);
+        match self.pace.rivalry() {
+            Some((count, pause)) if repaired => {
+                let text = format!(
+                    "other programs have undone this {count} times in a row, lastly {}; the next repair waits {} s",
+                    self.suspects.describe(),
+                    pause.as_secs()
+                );
+                self.messages.holds(Topic::Rival, Level::Warning, &text);
+            }
+            Some(_) => {}
+            None => _ = self.messages.over(Topic::Rival),
+        }
+        self.suspects.clear();
+        let is_refused = self.next.is_some();
+        if is_refused {
+            self.pace.failed(now);
+        }
+        self.service.ready();
+        let mut counts = self.figures.counts();
+        counts.check = Some(SystemTime::now());
+        counts.is_as_desired = counts.source_is_valid && !is_refused;
+        if kept.is_changed {
+            counts.changes += 1;
+            counts.change = Some(SystemTime::now());
+        }
+    }
+
+    fn fault(&mut self, fault: Fault, now: Instant) {
+        self.figures.counts().is_as_desired = false;
+        let reason = match fault {
+            Fault::Held(hold) => return self.held(&hold, now),
+            Fault::Source(reason)
+            | Fault::Refused(reason)
+            | Fault::Busy(reason)
+            | Fault::Kernel(reason)
+            | Fault::Between(reason) => reason,
+        };
+        self.messages.holds(Topic::Director, Level::Warning, &reason);
+        self.pace.failed(now);
+    }
+}
+
+fn are_same(one: &[Source], other: &[Source]) -> bool {
+    let parts = |source: &Source| (source.name().to_owned(), source.text().to_vec());
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| parts(one) == parts(other))
+}
+
+#[cfg(test)]
+mod tests;

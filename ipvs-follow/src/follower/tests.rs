@@ -1,0 +1,267 @@
+use std::cell::RefCell;
+use std::fs;
+use std::io::{self, Write};
+use std::rc::Rc;
+
+use ipvs::monitor::{Outcome, Sender};
+use ipvs::{Client, Command, Errno, Service, ServiceKey, Table};
+
+use super::*;
+
+const RECHECK: Duration = Duration::from_secs(300);
+
+/// A follower of a file, on an in-memory kernel, and a clock that tests set.
+struct World {
+    follower: Follower<'static>,
+    directory: tempfile::TempDir,
+    log: Log,
+    now: Instant,
+}
+
+#[derive(Clone, Default)]
+struct Log(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn key(mark: u32) -> ServiceKey {
+    format!("mark {mark}").parse().unwrap()
+}
+
+fn rules(marks: &[u32]) -> String {
+    marks.iter().fold("-C\n".to_owned(), |text, mark| text + &format!("-A -f {mark} -s rr\n"))
+}
+
+impl World {
+    fn new(limits: Limits, state: bool) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let ignored = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGIO, ignored).unwrap();
+        let (log, now) = (Log::default(), Instant::now());
+        let state_directory = state.then(|| {
+            let path = directory.path().join("state");
+            fs::create_dir(&path).unwrap();
+            &*Box::leak(path.into_boxed_path())
+        });
+        let follower = Follower::new(
+            Files::new(&directory.path().join("shop.rules")).unwrap(),
+            Director::with(Client::fake(Table::new())),
+            limits,
+            Surroundings { state_directory, proc: None },
+            Pace::new(RECHECK, now),
+            Messages::to(Box::new(log.clone())),
+        );
+        World { follower, directory, log, now }
+    }
+
+    fn write(&self, text: &str) {
+        fs::write(self.directory.path().join("shop.rules"), text).unwrap();
+    }
+
+    /// Notices changes of the file, and goes to the next check.
+    fn go_on(&mut self) {
+        if self.follower.source.has_changed() {
+            self.follower.pace.source_changed(self.now);
+        }
+        self.now = self.now.max(self.follower.pace.due());
+        self.follower.check(self.now, &|| false);
+    }
+
+    /// What another program does, which the monitor shows.
+    fn other(&mut self, command: &Command) {
+        let outcome = match self.client().execute(command) {
+            Ok(()) => Outcome::Accepted,
+            Err(error) => Outcome::Refused(error.errno().unwrap()),
+        };
+        self.see(command, outcome);
+    }
+
+    fn see(&mut self, command: &Command, outcome: Outcome) {
+        let sender = Sender::default();
+        let kind = EventKind::Request { sender, action: Action::Change(*command), outcome };
+        let event = Event::new(SystemTime::now(), kind);
+        self.follower.saw(&event, self.now);
+    }
+
+    fn client(&mut self) -> &mut Client {
+        self.follower.director.client().unwrap()
+    }
+
+    fn marks(&mut self) -> Vec<u32> {
+        let services = self.client().services().unwrap();
+        let mark = |key| match key {
+            ServiceKey::Mark { mark, .. } => mark.get(),
+            ServiceKey::Address { .. } => 0,
+        };
+        let mut marks: Vec<u32> = services.iter().map(|state| mark(state.service.key())).collect();
+        marks.sort_unstable();
+        marks
+    }
+
+    /// What was said since it was last asked.
+    fn said(&self) -> String {
+        String::from_utf8(self.log.0.take()).unwrap().replace(&self.directory.path().display().to_string(), "")
+    }
+}
+
+#[test]
+fn the_director_follows_the_file_and_wrong_files_change_nothing() {
+    let mut world = World::new(Limits::default(), false);
+    world.go_on();
+    assert!(world.said().contains("/shop.rules: No such file"), "no file, no change");
+    world.write(&rules(&[1, 2]));
+    world.go_on();
+    assert_eq!(world.marks(), [1, 2]);
+    assert_eq!(world.said(), "ipvs-follow: following /shop.rules: 2 services added\n");
+    for (wrong, reason) in [
+        ("", "the file is empty"),
+        ("-A -f 1 -s rr\nnonsense\n", "shop.rules:2: "),
+        ("-A -f 1 -s rr\n-A -f 1 -s rr\n", "shop.rules:2: "),
+        ("-A -f 1 -s r", "the last line has no end"),
+    ] {
+        world.write(wrong);
+        world.go_on();
+        world.go_on();
+        let said = world.said();
+        assert!(said.contains(reason) && said.contains("the last good state stays"), "{said}");
+        assert_eq!((said.matches("stays").count(), world.marks()), (1, vec![1, 2]), "{said}");
+        assert!(!world.follower.figures.counts().source_is_valid);
+    }
+    // Meanwhile, the last good state is kept.
+    world.other(&Command::DeleteService(key(1)));
+    world.go_on();
+    assert_eq!(world.marks(), [1, 2]);
+    world.write(&rules(&[2]));
+    world.go_on();
+    assert_eq!(world.marks(), [2]);
+    world.write("version = 1\nservices = []\n");
+    world.go_on();
+    assert_eq!(world.marks(), [0_u32; 0], "no services is a state");
+    let counts = world.follower.figures.counts().clone();
+    assert_eq!((counts.refusals, counts.drift, counts.changes), (5, 1, 4));
+    assert!(counts.is_as_desired && counts.source_is_valid);
+}
+
+#[test]
+fn what_disturbs_is_put_back_at_once_and_nothing_else_is_looked_at() {
+    let mut world = World::new(Limits::default(), false);
+    world.write(&rules(&[1, 2]));
+    world.go_on();
+    let due = world.now + RECHECK;
+    assert_eq!(world.follower.pace.due(), due);
+    // Nothing of interest.
+    world.other(&Command::Zero(None));
+    world.see(&Command::Flush, Outcome::Refused(Errno::EPERM));
+    world.other(&Command::EditService(Service::new(key(1)).with_scheduler(ipvs::Scheduler::RR)));
+    assert_eq!(world.follower.pace.due(), due);
+    world.said();
+    world.other(&Command::Flush);
+    assert!(world.follower.pace.due() < world.now + Duration::from_millis(100));
+    world.go_on();
+    assert_eq!(world.marks(), [1, 2]);
+    assert_eq!(world.said(), "ipvs-follow: put back: 2 services added, after unknown sender: -C\n");
+    // A change that was not seen is found at the interval.
+    world.client().flush().unwrap();
+    world.go_on();
+    assert_eq!(world.marks(), [1, 2]);
+    assert!(world.said().ends_with("after a change that was not seen\n"));
+}
+
+#[test]
+fn a_rival_is_named_and_not_fought() {
+    let mut world = World::new(Limits::default(), false);
+    world.write(&rules(&[1]));
+    world.go_on();
+    let start = world.now;
+    for _ in 0..20 {
+        world.other(&Command::DeleteService(key(1)));
+        world.go_on();
+    }
+    assert!(world.now > start + 8 * RECHECK, "{:?}", world.now - start);
+    let said = world.said();
+    assert!(
+        said.contains("undone this 4 times in a row, lastly unknown sender: -D -f 1; the next repair waits 4 s"),
+        "{said}"
+    );
+}
+
+#[test]
+fn too_many_deletions_change_nothing_and_the_old_state_is_kept() {
+    let mut world = World::new(Limits { max_deletions: Some(1), ..Limits::default() }, false);
+    world.write(&rules(&[1, 2, 3, 4]));
+    world.go_on();
+    world.said();
+    world.write(&rules(&[1]));
+    world.go_on();
+    let said = world.said();
+    assert!(said.contains("3 services") && said.contains("--max-deletions is 1"), "{said}");
+    world.other(&Command::DeleteService(key(4)));
+    world.go_on();
+    assert_eq!(world.marks(), [1, 2, 3, 4]);
+    assert!(!world.follower.figures.counts().is_as_desired);
+    world.write(&rules(&[1, 2, 3]));
+    world.go_on();
+    assert_eq!(world.marks(), [1, 2, 3]);
+    assert!(world.follower.figures.counts().is_as_desired);
+}
+
+#[test]
+fn a_hold_keeps_the_follower_away_until_it_is_over() {
+    let mut world = World::new(Limits::default(), true);
+    world.write(&rules(&[1]));
+    world.go_on();
+    let hold = Hold { left: Duration::from_secs(3600), reason: "new card".to_owned() };
+    let surroundings = world.follower.surroundings;
+    let director = &mut Director::with(Client::fake(Table::new()));
+    surroundings.with(director, |keeper| keeper.hold(&hold, Duration::ZERO)).0.unwrap();
+    world.said();
+    world.other(&Command::Flush);
+    world.write(&rules(&[1, 2]));
+    for _ in 0..5 {
+        world.go_on();
+    }
+    assert_eq!(world.marks(), [0_u32; 0]);
+    assert_eq!(world.said(), "ipvs-follow: held by `ipvs-follow hold`: new card; `ipvs-follow release` ends it\n");
+    assert!(world.follower.figures.counts().held > Duration::from_secs(3500));
+    surroundings.with(director, |keeper| keeper.release(Duration::ZERO)).0.unwrap();
+    world.go_on();
+    assert_eq!(world.marks(), [1, 2]);
+    assert!(world.said().starts_with("ipvs-follow: the hold is over\n"));
+}
+
+#[test]
+fn owners_are_kept_apart_and_one_follower_each() {
+    let shop = Limits { owner: Some("shop".parse().unwrap()), ..Limits::default() };
+    let mut world = World::new(shop.clone(), true);
+    let surroundings = world.follower.surroundings;
+    let director = &mut Director::with(Client::fake(Table::new()));
+    let first = surroundings.with(director, |keeper| keeper.follow(shop.owner.as_ref())).0.unwrap();
+    let second = surroundings.with(director, |keeper| keeper.follow(shop.owner.as_ref())).0.unwrap_err();
+    assert!(second.contains("follows a source here already for the owner shop"), "{second}");
+    surroundings.with(director, |keeper| keeper.follow(None)).0.unwrap();
+    drop(first);
+    surroundings.with(director, |keeper| keeper.follow(shop.owner.as_ref())).0.unwrap();
+
+    world.client().execute(&Command::AddService(Service::new(key(9)))).unwrap();
+    world.write(&rules(&[1, 2]));
+    world.go_on();
+    assert_eq!(world.marks(), [1, 2, 9], "what it does not own stays");
+    let due = world.follower.pace.due();
+    world.other(&Command::DeleteService(key(9)));
+    world.other(&Command::AddService(Service::new(key(8))));
+    assert_eq!(world.follower.pace.due(), due, "of no interest");
+    world.write(&rules(&[2, 8]));
+    world.go_on();
+    assert_eq!(world.marks(), [1, 2, 8], "what nobody owns is not taken over");
+    assert!(world.said().contains("shop.rules:3: "), "with its place");
+    world.write(&rules(&[2]));
+    world.go_on();
+    assert_eq!(world.marks(), [2, 8]);
+}

@@ -1,0 +1,5 @@
+//! `ipvs-follow` on a real kernel.
+
+mod follow {
+    mod program;
+}
