@@ -327,9 +327,9 @@ impl Monitor {
         self.next_or_pause(Some(deadline))
     }
 
-    /// What to wait for in a loop that waits for other things as well: when one of these is readable,
-    /// or at [`deadline`](Self::deadline), call [`next_before`](Self::next_before) with the present
-    /// time until it returns none. There is none where it only polls.
+    /// What to wait for in a loop that waits for other things as well: when one of these is
+    /// readable, or at [`deadline`](Self::deadline), call [`next_before`](Self::next_before) with
+    /// the present time until it returns none. There is none where it only polls.
     ///
     /// ```no_run
     /// use std::time::Instant;

@@ -1,6 +1,7 @@
 //! The program, as people and the service manager run it.
 //!
-//! `FOLLOW_CHANGES` says how often a file is changed while the follower is killed; a long run takes 1000.
+//! `FOLLOW_CHANGES` says how often a file is changed while the follower is killed; a long run takes
+//! 1000.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -198,8 +199,8 @@ fn a_config_map_is_followed() {
     }
 }
 
-/// A file whose states have one weight each, which grows: the director has one of them at any time, and
-/// never an older one than before.
+/// A file whose states have one weight each, which grows: the director has one of them at any time,
+/// and never an older one than before.
 #[test]
 fn a_killed_follower_leaves_a_state_of_the_file() {
     let changes = std::env::var("FOLLOW_CHANGES").map_or(60, |text| text.parse().unwrap());
