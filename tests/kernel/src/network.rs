@@ -65,6 +65,8 @@ pub struct Machine {
 const DIRECTOR: u16 = 1;
 const CLIENT: u16 = 2;
 const SPARE: u16 = 3;
+/// That of the director that has the virtual addresses.
+const GATEWAY: u16 = 4;
 
 /// The real server's address; the first is number 1.
 #[must_use]
@@ -129,6 +131,37 @@ impl Network {
     #[must_use]
     pub fn build_with_spare(servers: u16) -> Self {
         Self::build_of(servers, &[("spare", SPARE)])
+    }
+
+    /// The same by way of the address that [moves](Machine::take_virtual_addresses) with the virtual
+    /// ones.
+    pub fn answer_through_gateway(&self) {
+        self.servers.iter().for_each(|server| server.ip(&routes_to_clients(GATEWAY)));
+    }
+
+    /// Makes the director anew, as a reboot does: its kernel holds nothing, and it has no virtual
+    /// addresses.
+    ///
+    /// # Panics
+    /// As [`build`](Self::build).
+    pub fn reboot_director(&mut self) {
+        let old = &self.director;
+        let namespace = format!("{}-again", old.namespace);
+        self.wire.ip("link delete director");
+        ip(&[], &format!("netns delete {}\nnetns add {namespace}\n", old.namespace));
+        self.wire.ip(&format!(
+            "link add director type veth peer name eth0 netns {namespace}\nlink set director master wire up\n"
+        ));
+        let entrance = File::open(format!("/run/netns/{namespace}")).expect("it was just made");
+        self.director = Machine { name: "director".into(), namespace, entrance };
+        self.director.be_a_director(DIRECTOR);
+        self.forget_neighbours();
+    }
+
+    /// Has all machines ask again who has an address, as they do when one moves.
+    pub fn forget_neighbours(&self) {
+        let machines = self.servers.iter().chain([&self.client, &self.director]).chain(&self.spare);
+        machines.for_each(|machine| machine.ip("neigh flush dev eth0"));
     }
 
     fn build_of(servers: u16, more: &[(&str, u16)]) -> Self {
@@ -226,6 +259,24 @@ impl Machine {
         ));
     }
 
+    /// Has the gateway's addresses on the wire, beside the virtual ones.
+    pub fn take_gateway(&self) {
+        self.ip(&gateway("add", " nodad"));
+    }
+
+    /// Gives the virtual addresses and the gateway's to another director.
+    pub fn give_up_addresses(&self) {
+        let virtual_addresses =
+            format!("address delete {VIRTUAL4}/32 dev eth0\naddress delete {VIRTUAL6}/128 dev eth0");
+        self.ip(&format!("{}\n{virtual_addresses}", gateway("delete", "")));
+    }
+
+    /// What `ip netns` calls it.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// Has the virtual addresses, but doesn't answer who asks for them on the wire: the articles'
     /// settings.
     ///
@@ -272,6 +323,12 @@ impl Machine {
         self.run(|| fs::write(format!("/proc/sys/{setting}"), value))
             .unwrap_or_else(|error| panic!("{}: {setting}={value}: {error}", self.name));
     }
+}
+
+/// Lines of `ip -batch` for the gateway's addresses.
+fn gateway(verb: &str, of_v6: &str) -> String {
+    let (v4, v6) = (address(GATEWAY, Family::V4), address(GATEWAY, Family::V6));
+    format!("address {verb} {v4}/24 dev eth0\naddress {verb} {v6}/64 dev eth0{of_v6}")
 }
 
 /// Runs lines of `ip -batch`: one program for many lines.

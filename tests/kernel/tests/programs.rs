@@ -3,6 +3,8 @@
 
 #[path = "programs/beside_apply.rs"]
 mod beside_apply;
+#[path = "programs/failover.rs"]
+mod failover;
 #[path = "programs/init_script.rs"]
 mod init_script;
 #[path = "programs/keepalived.rs"]

@@ -7,6 +7,7 @@ mod traffic {
     mod draining;
     mod ended;
     mod envelope;
+    mod failback;
     mod field;
     mod forwarding;
     mod marks;
