@@ -133,8 +133,7 @@ impl Network {
         Self::build_of(servers, &[("spare", SPARE)])
     }
 
-    /// The same by way of the address that [moves](Machine::take_virtual_addresses) with the virtual
-    /// ones.
+    /// The same by way of the address that [moves](Machine::take_gateway) with the virtual ones.
     pub fn answer_through_gateway(&self) {
         self.servers.iter().for_each(|server| server.ip(&routes_to_clients(GATEWAY)));
     }

@@ -138,6 +138,8 @@ fn story(system: &System, forwarding: Forwarding, loads: bool) -> [usize; 2] {
     wait(system, "the first has the address", || has_address(&network.director));
     let _second = Keepalived::start(system, spare, 100, "10.0.0.1", loads);
     let has_daemon = |machine: &Machine| !machine.run(|| Client::connect().unwrap().daemons().unwrap()).is_empty();
+    // While it loads, it misses what is announced.
+    wait(system, "the second has loaded", || !loads || std::fs::exists("/run/loaded-spare").unwrap());
     wait(system, "both have daemons", || has_daemon(&network.director) && has_daemon(spare));
     let hold = |(family, host)| network.hold(Protocol::TCP, client(family, 1, host), virtual_address(family, PORT));
     let clients = FAMILIES.into_iter().flat_map(|family| (1..=CLIENTS).map(move |host| (family, host)));
