@@ -2,7 +2,7 @@
 //!
 //! Text of files, arguments and names may contain control characters, which a terminal obeys, and
 //! characters without width or with another direction, which make a line look like another one.
-//! They are escaped here, and nowhere else. [`EscapingWriter`] is what every message and every text
+//! They are escaped here, and nowhere else. `EscapingWriter` is what every message and every text
 //! for people goes through, so that no place can forget it.
 
 use std::fmt::{self, Write as _};

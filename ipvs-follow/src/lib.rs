@@ -10,12 +10,12 @@
 //!         the table ◄── Keeper::keep (lock, plan, change, owners) ◄── texts, Limits
 //! ```
 //!
-//! - [`source::Files`](source) reads a file or a directory as one consistent snapshot, or says why
+//! - `source::Files` reads a file or a directory as one consistent snapshot, or says why
 //!   there is none: then the last good state stays.
-//! - [`pace::Pace`](pace) decides when the director is looked at: after a change of the source,
+//! - `pace::Pace` decides when the director is looked at: after a change of the source,
 //!   after a command of another program that disturbs, at the interval, and, after a failure or
 //!   when another program undoes the work again and again, later each time. It has no clock.
-//! - [`follower::Follower`](follower) makes one check. It reads the source, brings the director to
+//! - `follower::Follower` makes one check. It reads the source, brings the director to
 //!   it, and says what has changed since it last said something.
 //! - [`run`] waits for what comes first.
 //!

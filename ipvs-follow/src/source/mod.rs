@@ -1,7 +1,7 @@
 //! Where the desired state comes from: a file, or a directory of files.
 //!
 //! Nothing is read by halves. A file is read under a lease, while nobody has it open for writing
-//! ([`lease`]); where there are no leases, after it has been the same for a while. A reading counts
+//! (`lease`); where there are no leases, after it has been the same for a while. A reading counts
 //! only if all of its files, and the directory, were the same before and after. The last line must
 //! have its end, as a disk that was full leaves a file without it.
 
