@@ -111,7 +111,7 @@ impl fmt::Display for Backend {
 fn neither(nftables: BackendError, iptables: BackendError) -> BackendError {
     match (nftables, iptables) {
         (BackendError::Unavailable { why, .. }, BackendError::Unavailable { why: other, .. }) => {
-            BackendError::Unavailable { what: "neither nftables nor iptables", why: format!("{why}; {other}") }
+            BackendError::Unavailable { what: "nftables and iptables", why: format!("{why}; {other}") }
         }
         (BackendError::Unavailable { .. }, error) | (error, _) => error,
     }

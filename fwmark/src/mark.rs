@@ -62,7 +62,7 @@ impl SetMark {
     pub fn masked(mark: FirewallMark, mask: u32) -> Result<Self, InvalidValue> {
         if mark.get() & !mask != 0 {
             let given = format!("{:#x}/{mask:#x}", mark.get());
-            return Err(InvalidValue::new("mark with a mask", given, "a mark whose bits are all in the mask"));
+            return Err(InvalidValue::new("mark and mask", given, "a mark that has no bit outside of the mask"));
         }
         Ok(SetMark { mark, mask })
     }

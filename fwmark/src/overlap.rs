@@ -1,5 +1,8 @@
 //! Which rules match the same packets.
 
+use crate::interface::InterfacePattern;
+use crate::network::Network;
+
 use crate::ports::{PortRange, Ports};
 use crate::rule::{Hook, MarkRule, Traffic};
 
@@ -22,6 +25,32 @@ impl MarkRule {
             && self.traffic().overlaps(other.traffic())
             && self.hook().overlaps(other.hook())
     }
+
+    /// Does this rule, as the later one, give another mark to all packets that the earlier one marks?
+    ///
+    /// Of rules that overlap the later one decides, so the earlier one has no effect then.
+    ///
+    /// ```
+    /// use fwmark::{FirewallMark, MarkRule, Protocol, Traffic};
+    /// let everything = MarkRule::new("192.0.2.0/24".parse()?, FirewallMark::new(1)?);
+    /// let web = MarkRule::new("192.0.2.1".parse()?, FirewallMark::new(2)?)
+    ///     .with_traffic(Traffic::Ports(Protocol::Tcp, "80,443".parse()?));
+    /// assert!(everything.overrides(&web));
+    /// assert!(!web.overrides(&everything), "the other addresses keep their mark");
+    /// # Ok::<(), fwmark::InvalidValue>(())
+    /// ```
+    pub fn overrides(&self, earlier: &MarkRule) -> bool {
+        let mark = earlier.set().mark().get();
+        self.set().applied_to(mark) != mark
+            && covers(self.destination(), earlier.destination())
+            && covers(self.source(), earlier.source())
+            && self.traffic().covers(earlier.traffic())
+            && self.hook().covers(earlier.hook())
+    }
+}
+
+fn covers(wide: Network, narrow: Network) -> bool {
+    wide.contains(narrow.address()) && wide.contains(narrow.last())
 }
 
 impl PortRange {
@@ -42,6 +71,14 @@ impl Ports {
     pub(crate) fn overlaps(&self, other: &Ports) -> bool {
         self.ranges().iter().any(|range| other.ranges().iter().any(|other| range.overlaps(*other)))
     }
+
+    /// Are all ports of the other one in a range of this one?
+    fn cover(&self, other: &Ports) -> bool {
+        let is_in = |narrow: &PortRange| {
+            self.ranges().iter().any(|wide| wide.contains(narrow.first()) && wide.contains(narrow.last()))
+        };
+        other.ranges().iter().all(is_in)
+    }
 }
 
 impl Traffic {
@@ -56,6 +93,15 @@ impl Traffic {
         };
         protocols && ports
     }
+
+    fn covers(&self, narrow: &Traffic) -> bool {
+        match (self, narrow) {
+            (Traffic::Any, _) => true,
+            (Traffic::Ports(protocol, wide), Traffic::Ports(other, narrow)) => protocol == other && wide.cover(narrow),
+            (Traffic::Protocol(protocol), narrow) => narrow.protocol() == Some(*protocol),
+            (Traffic::Ports(..), _) => false,
+        }
+    }
 }
 
 impl Hook {
@@ -68,10 +114,61 @@ impl Hook {
             _ => false,
         }
     }
+
+    fn covers(self, narrow: Hook) -> bool {
+        match (self, narrow) {
+            (Hook::Prerouting { interface: Some(wide) }, Hook::Prerouting { interface: Some(narrow) }) => {
+                wide.covers(&narrow)
+            }
+            (Hook::Prerouting { interface: None }, Hook::Prerouting { .. }) | (Hook::Output, Hook::Output) => true,
+            _ => false,
+        }
+    }
+}
+
+impl InterfacePattern {
+    /// Does this one stand for each interface that the other one stands for?
+    fn covers(&self, narrow: &InterfacePattern) -> bool {
+        match (self.prefix(), narrow.prefix()) {
+            (Some(wide), Some(narrow)) => narrow.starts_with(wide),
+            (Some(wide), None) => narrow.as_name().as_bytes().starts_with(wide),
+            (None, _) => self == narrow,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    /// A rule is overridden by a later one that takes all of its packets, and by no other.
+    #[test]
+    fn a_later_rule_for_all_packets_of_an_earlier_one_overrides_it() {
+        let rule =
+            |text: &str| crate::parse(&format!("iptables -t mangle -A {text} -j MARK --set-mark 1")).unwrap().rule;
+        let later =
+            |text: &str| crate::parse(&format!("iptables -t mangle -A {text} -j MARK --set-mark 2")).unwrap().rule;
+        let web = "PREROUTING -d 192.0.2.1 -p tcp -m multiport --dports 80,443";
+        for (wide, narrow, overrides) in [
+            (web, web, true),
+            ("PREROUTING", web, true),
+            ("PREROUTING -d 192.0.2.0/24 -p tcp", web, true),
+            ("PREROUTING -p tcp --dport 1:1024", web, true),
+            ("PREROUTING -d 192.0.2.1 -p tcp --dport 80", web, false),
+            ("PREROUTING -d 192.0.2.1 -p udp", web, false),
+            ("PREROUTING -d 192.0.2.1 -p tcp", "PREROUTING -d 192.0.2.1", false),
+            ("PREROUTING -s 198.51.100.1", web, false),
+            ("PREROUTING -i eth+", "PREROUTING -i eth0", true),
+            ("PREROUTING -i eth+", "PREROUTING -i eth1+", true),
+            ("PREROUTING -i eth0", "PREROUTING -i eth+", false),
+            ("PREROUTING -i eth0", "PREROUTING", false),
+            ("PREROUTING", "PREROUTING -i eth0", true),
+            ("OUTPUT", web, false),
+            ("OUTPUT", "OUTPUT", true),
+        ] {
+            assert_eq!(later(wide).overrides(&rule(narrow)), overrides, "{wide} after {narrow}");
+        }
+        assert!(!rule(web).overrides(&rule(web)), "the mark stays the same");
+    }
+
     #[test]
     fn rules_of_other_families_and_hooks_do_not_overlap() {
         let rule = |text: &str| crate::parse(text).unwrap().rule;

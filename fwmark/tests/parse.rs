@@ -75,7 +75,7 @@ fn values_are_checked_where_they_stand() {
     stops(
         &line("").replace("set-mark 10", "set-xmark 0x100/0xff"),
         "0x100/0xff",
-        "invalid mark with a mask, expected a mark whose bits are all in the mask",
+        "invalid mark and mask, expected a mark that has no bit outside of the mask",
     );
 }
 

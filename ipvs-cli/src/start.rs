@@ -26,11 +26,11 @@ extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
 }
 
 /// Opens closed standard streams, as the netlink socket would otherwise get their number and
-/// receive messages.
+/// receive messages. Writing to a closed standard output stays an error.
 fn open_closed_streams() {
-    for stream in [stdio::stdin(), stdio::stdout(), stdio::stderr()] {
+    for (stream, is_writable) in [(stdio::stdin(), true), (stdio::stdout(), false), (stdio::stderr(), true)] {
         if fcntl_getfd(stream) == Err(Errno::BADF)
-            && let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null")
+            && let Ok(null) = OpenOptions::new().read(true).write(is_writable).open("/dev/null")
         {
             // The lowest free number is that of this stream. It stays open.
             let _ = null.into_raw_fd();

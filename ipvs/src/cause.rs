@@ -97,6 +97,9 @@ pub enum Cause {
     GueWithoutPort,
     /// The address is not that of a single host.
     NotAHost(IpAddr),
+    /// No interface of the network namespace has had an address yet: the kernel then takes every
+    /// address of IPv4 for one of broadcast.
+    NoNetwork,
     /// A timeout of this number of seconds is more than the kernel can count.
     TimeoutTooLong(u32),
     /// The address of a sync daemon's group is not multicast.
@@ -144,7 +147,7 @@ impl Cause {
             Cause::Weight(_) | Cause::Thresholds { .. } => Errno::ERANGE,
             Cause::MixedFamilies { .. } | Cause::MixedFamiliesBesideDaemon { .. } => Errno::EINVAL,
             Cause::PrefixLength(_) | Cause::UpperThreshold(_) | Cause::GueWithoutPort => Errno::EINVAL,
-            Cause::NotAHost(_) | Cause::TimeoutTooLong(_) => Errno::EINVAL,
+            Cause::NotAHost(_) | Cause::NoNetwork | Cause::TimeoutTooLong(_) => Errno::EINVAL,
             Cause::GroupNotMulticast(_) | Cause::DaemonBesideMixedFamilies { .. } => Errno::EINVAL,
         }
     }
@@ -202,6 +205,9 @@ impl fmt::Display for Cause {
             Cause::UpperThreshold(upper) => write!(f, "an upper threshold is 0 to {}, not {upper}", i32::MAX),
             Cause::GueWithoutPort => f.write_str("a GUE tunnel needs a port, 1 to 65535"),
             Cause::NotAHost(address) => write!(f, "{address} is {}, and a destination is one host", kind_of(*address)),
+            Cause::NoNetwork => f.write_str(
+                "this network namespace has no address yet, so the kernel takes no destination: `ip link set lo up` first",
+            ),
             Cause::TimeoutTooLong(seconds) => write!(
                 f,
                 "a timeout of {seconds} s is too long: the most is 2147483 s where a second has 1000 clock ticks, and 21474836 s \

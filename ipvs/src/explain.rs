@@ -14,25 +14,25 @@ use crate::table::Table;
 impl Table {
     /// Why a kernel that holds this table refused the command with this number.
     ///
-    /// `is_broadcast` says whether that kernel's network has such a broadcast address.
+    /// `why_no_host` says why that kernel's network takes no such destination.
     pub(crate) fn cause_of(
         &self,
         command: &Command,
         errno: Errno,
-        is_broadcast: impl FnOnce(Ipv4Addr) -> bool,
+        why_no_host: impl FnOnce(Ipv4Addr) -> Option<Cause>,
     ) -> Option<Cause> {
         let cause = self.explain(command).filter(|cause| cause.errno() == errno);
-        cause.or_else(|| told_by(command, errno, self, is_broadcast))
+        cause.or_else(|| cause_by_errno(command, errno, self, why_no_host))
     }
 }
 
 /// What the number alone says about this command, where the table has nothing against it: on this
 /// machine something is missing that others have, or the table has changed.
-fn told_by(
+fn cause_by_errno(
     command: &Command,
     errno: Errno,
     table: &Table,
-    is_broadcast: impl FnOnce(Ipv4Addr) -> bool,
+    why_no_host: impl FnOnce(Ipv4Addr) -> Option<Cause>,
 ) -> Option<Cause> {
     match (command.without_scope_ids(), errno) {
         (Command::AddService(service), Errno::EEXIST) => Some(Cause::ServiceExists(service.key())),
@@ -49,8 +49,8 @@ fn told_by(
             Some(Cause::NoSuchDestination { service, at, near: None })
         }
         (Command::AddDestination(_, destination), Errno::EINVAL) => match destination.address.ip() {
-            IpAddr::V4(ip) if is_broadcast(ip) => Some(Cause::NotAHost(ip.into())),
-            _ => None,
+            IpAddr::V4(ip) => why_no_host(ip),
+            IpAddr::V6(_) => None,
         },
         (Command::SetTimeouts(wanted), Errno::EINVAL) => {
             [wanted.tcp, wanted.tcp_fin, wanted.udp].into_iter().flatten().max().map(Cause::TimeoutTooLong)

@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use crate::cause::Cause;
 use crate::errno::Errno;
 use crate::error::Error;
 use crate::exchange::{Buffers, Datagrams};
@@ -80,9 +81,10 @@ impl Link {
         if Namespace::of_this_thread().is_ok_and(|here| here == there) { Ok(work()) } else { there.within(work) }
     }
 
-    /// Has a network of the socket's network namespace this broadcast address?
-    pub(crate) fn has_broadcast_address(&self, address: Ipv4Addr) -> Result<bool, NamespaceError> {
-        self.visit(|| is_broadcast_here(address))
+    /// Why the socket's network namespace takes no destination with this address, as far as its network
+    /// is the reason.
+    pub(crate) fn why_no_host(&self, address: Ipv4Addr) -> Result<Option<Cause>, NamespaceError> {
+        self.visit(|| why_no_host_here(address))
     }
 
     /// What the Linux at the other end does, as far as that is known without asking it.
@@ -178,10 +180,14 @@ fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     }
 }
 
-/// Is it the broadcast address of a network that this thread's network namespace is in? Such a one
-/// can be connected to by special permission only; connecting sends nothing.
-fn is_broadcast_here(address: Ipv4Addr) -> bool {
-    let connected =
-        UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map(|socket| socket.connect(net::SocketAddr::from((address, 9))));
-    matches!(connected, Ok(Err(error)) if error.raw_os_error() == Some(Errno::EACCES.raw()))
+/// Asks by connecting, which sends nothing. A broadcast address takes special permission.
+fn why_no_host_here(address: Ipv4Addr) -> Option<Cause> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    let error = socket.connect(net::SocketAddr::from((address, 9))).err()?;
+    match error.raw_os_error().map(Errno::new) {
+        Some(Errno::EACCES) => Some(Cause::NotAHost(address.into())),
+        // Without a table of local addresses, any address can be bound, as one of broadcast can.
+        Some(Errno::ENETUNREACH) => UdpSocket::bind((address, 0)).ok().map(|_| Cause::NoNetwork),
+        _ => None,
+    }
 }

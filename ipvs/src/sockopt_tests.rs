@@ -192,10 +192,10 @@ fn absurd_numbers_are_not_believed() {
 #[test]
 fn refusals_say_what_was_asked() {
     for (refused, errno, said) in [
-        (sockopt::GET_INFO, Errno::EPERM, "Permission denied (you must be root)"),
+        (sockopt::GET_INFO, Errno::EPERM, "not permitted: it takes CAP_NET_ADMIN"),
         (sockopt::GET_INFO, Errno::ENOPROTOOPT, "this kernel has no IPVS"),
-        (sockopt::GET_SERVICES, Errno::ENOMEM, "Memory allocation problem"),
-        (sockopt::GET_DESTINATIONS, Errno::ENOMEM, "Memory allocation problem"),
+        (sockopt::GET_SERVICES, Errno::ENOMEM, "the kernel is out of memory"),
+        (sockopt::GET_DESTINATIONS, Errno::ENOMEM, "the kernel is out of memory"),
         (sockopt::GET_DAEMONS, Errno::EFAULT, "Bad address"),
     ] {
         let mut fake = Fake::new(table([Command::AddService(service(1))]));

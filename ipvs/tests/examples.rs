@@ -65,7 +65,7 @@ fn examples_say_what_they_did() {
     );
     assert_eq!(
         says(|director, out| many_at_once::run(director, out)),
-        "mark 1: Service already exists\n1000 of 1001 were made\n"
+        "mark 1: the service exists already\n1000 of 1001 were made\n"
     );
 }
 
@@ -93,9 +93,9 @@ fn a_drained_server_is_gone() {
 fn refusals_have_their_reasons() {
     let output = says(|director, out| why_refused::run(director, out));
     let expected = [
-        "EEXIST: Service already exists: there is a service tcp 192.0.2.1:80 already",
-        "ESRCH: No such service: there is no service tcp 192.0.2.1:8080, but tcp 192.0.2.1:80",
-        "ENOENT: Scheduler or persistence engine not found: the kernel says that it has no scheduler rrr",
+        "EEXIST: the service exists already: there is a service tcp 192.0.2.1:80 already",
+        "ESRCH: there is no such service: there is no service tcp 192.0.2.1:8080, but tcp 192.0.2.1:80",
+        "ENOENT: the kernel has no such scheduler or persistence engine: the kernel says that it has no scheduler rrr",
     ];
     assert_eq!(output.lines().count(), expected.len(), "{output}");
     for (line, expected) in output.lines().zip(expected) {

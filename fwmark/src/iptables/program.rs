@@ -115,7 +115,7 @@ fn run(namespace: &Namespace, program: &str, arguments: &[&str], input: &str) ->
     let output =
         if is_here { pipe(program, arguments, input) } else { namespace.within(|| pipe(program, arguments, input))? };
     let output = output.map_err(not_run)?;
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let said = in_one_line(&String::from_utf8_lossy(&output.stderr));
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
@@ -143,6 +143,12 @@ fn pipe(program: &str, arguments: &[&str], input: &str) -> io::Result<Output> {
     }
 }
 
+/// As a part of a sentence.
+fn in_one_line(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join("; ")
+}
+
 fn unavailable(why: String) -> BackendError {
     BackendError::Unavailable { what: "iptables", why }
 }
@@ -167,8 +173,9 @@ mod tests {
     #[test]
     fn the_error_has_the_programs_message() {
         let here = Namespace::of_this_thread().unwrap();
-        let error = run(&here, "sh", &["-c", "cat > /dev/null; echo no >&2; exit 3"], "text").unwrap_err();
-        assert_eq!(error.to_string(), "sh failed (exit status: 3): no");
+        let error =
+            run(&here, "sh", &["-c", "cat > /dev/null; printf 'no\\n\\nnever\\n' >&2; exit 3"], "").unwrap_err();
+        assert_eq!(error.to_string(), "sh failed (exit status: 3): no; never");
         assert_eq!(run(&here, "cat", &[], "text").unwrap(), "text");
     }
 

@@ -1,7 +1,7 @@
 //! Addresses and networks, with or without a port.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// Addresses, with one port or any.
@@ -36,6 +36,15 @@ impl Network {
         }
     }
 
+    /// If its last group may have been meant as a port: how that is written.
+    pub(crate) fn other_reading(&self) -> Option<String> {
+        let (IpAddr::V6(_), 128, None) = (self.address, self.prefix, self.port) else { return None };
+        let text = self.address.to_string();
+        let (address, port) = text.rsplit_once(':')?;
+        let is_other = address.parse::<Ipv6Addr>().is_ok() && port.parse::<u16>().is_ok();
+        is_other.then(|| format!("[{address}]:{port}"))
+    }
+
     /// Without a port.
     fn parse(text: &str) -> Option<Self> {
         let (address, prefix) = match text.split_once('/') {
@@ -49,6 +58,9 @@ impl Network {
     }
 
     fn parse_with_port(text: &str) -> Option<Self> {
+        if let Some(bare) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            return Self::parse(bare).filter(|network| network.address.is_ipv6());
+        }
         let (place, port) = text.rsplit_once(':')?;
         let bare = place.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let network = Self::parse(bare.unwrap_or(place))?;
@@ -105,11 +117,17 @@ mod tests {
     #[test]
     fn anything_else_is_refused() {
         for text in
-            ["", "x", "192.0.2.1/33", "192.0.2.1:65536", "[192.0.2.1]:80", "[::1]", "::1/129", "tcp:192.0.2.1:80"]
+            ["", "x", "192.0.2.1/33", "192.0.2.1:65536", "[192.0.2.1]:80", "[192.0.2.1]", "::1/129", "tcp:192.0.2.1:80"]
         {
             assert!(text.parse::<Network>().is_err(), "{text}");
         }
         // An address, not one with a port.
-        assert_eq!("2001:db8::1:80".parse::<Network>().unwrap().port, None);
+        let network: Network = "2001:db8::1:80".parse().unwrap();
+        assert_eq!(network.port, None);
+        assert_eq!(network.other_reading().unwrap(), "[2001:db8::1]:80");
+        for text in ["2001:db8::1:ab", "[2001:db8::1]:80", "192.0.2.1", "2001:db8::/32", "::1"] {
+            assert_eq!(text.parse::<Network>().unwrap().other_reading(), None, "{text}");
+        }
+        assert_eq!("[2001:db8::5]".parse(), "2001:db8::5".parse::<Network>());
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use fwmark::{Hook, InvalidValue, MarkRule, Network, Traffic};
+use fwmark::{Hook, InvalidValue, MarkRule, Network, Ports, Traffic};
 
 /// Where packets go, and of what protocol and to which ports they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,11 @@ impl FromStr for Packets {
     fn from_str(text: &str) -> Result<Self, String> {
         let described = |error: InvalidValue| error.to_string();
         let (protocol, rest) = text.split_once(':').ok_or("write PROTOCOL:ADDRESS or PROTOCOL:ADDRESS:PORTS")?;
+        let readings = ipv6_without_brackets(rest);
+        if !readings.is_empty() {
+            let forms: Vec<_> = readings.iter().map(|reading| format!("{protocol}:{reading}")).collect();
+            return Err(format!("IPv6 must be in brackets: write {}", forms.join(" or ")));
+        }
         let (address, ports) = address_and_ports(rest);
         let destination = address.parse().map_err(described)?;
         let traffic = match (protocol, ports) {
@@ -33,7 +38,6 @@ impl FromStr for Packets {
 }
 
 fn address_and_ports(text: &str) -> (&str, Option<&str>) {
-    // IPv6 is in brackets.
     match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
         Some((address, "")) => (address, None),
         Some((address, rest)) => match rest.strip_prefix(':') {
@@ -42,10 +46,19 @@ fn address_and_ports(text: &str) -> (&str, Option<&str>) {
             None => (text, None),
         },
         None => match text.split_once(':') {
-            Some((address, ports)) if !ports.contains("::") => (address, Some(ports)),
-            _ => (text, None),
+            Some((address, ports)) => (address, Some(ports)),
+            None => (text, None),
         },
     }
+}
+
+/// What an address of IPv6 may mean that is not in brackets: its last group may be a port.
+fn ipv6_without_brackets(text: &str) -> Vec<String> {
+    let is_ipv6 = |text: &str| text.contains(':') && text.parse::<Network>().is_ok();
+    let with_ports =
+        text.rsplit_once(':').filter(|(address, ports)| is_ipv6(address) && ports.parse::<Ports>().is_ok());
+    let with_ports = with_ports.map(|(address, ports)| format!("[{address}]:{ports}"));
+    with_ports.into_iter().chain(is_ipv6(text).then(|| format!("[{text}]"))).collect()
 }
 
 impl fmt::Display for Packets {
@@ -120,5 +133,22 @@ mod tests {
             "tcp:192.0.2.1:http".parse::<Packets>().unwrap_err(),
             "invalid port \"http\": a number from 0 to 65535, or FIRST:LAST"
         );
+    }
+
+    /// Without brackets nobody knows whether the last group is a port.
+    #[test]
+    fn ipv6_without_brackets_is_refused_with_what_to_write() {
+        for (text, forms) in [
+            ("tcp:2001:db8::1:80", "tcp:[2001:db8::1]:80 or tcp:[2001:db8::1:80]"),
+            ("tcp:2001:db8::1:80,443", "tcp:[2001:db8::1]:80,443"),
+            ("udp:2001:db8:0:0:0:0:0:1:53", "udp:[2001:db8:0:0:0:0:0:1]:53"),
+            ("tcp:2001:db8::/32:80", "tcp:[2001:db8::/32]:80"),
+            ("any:2001:db8::ab", "any:[2001:db8::ab]"),
+            ("tcp:2001:db8::/64", "tcp:[2001:db8::/64]"),
+            ("tcp:::1", "tcp:[::1]"),
+        ] {
+            let error = text.parse::<Packets>().unwrap_err();
+            assert_eq!(error, format!("IPv6 must be in brackets: write {forms}"), "{text}");
+        }
     }
 }

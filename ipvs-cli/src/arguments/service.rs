@@ -53,7 +53,7 @@ impl Selection {
 impl fmt::Display for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Selection::Service(key) => key.fmt(f),
+            Selection::Service(key) => f.write_str(&word(key)),
             Selection::Network(network) => network.fmt(f),
         }
     }

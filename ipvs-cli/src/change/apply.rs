@@ -12,7 +12,7 @@ use crate::change::args::{Manner, Restrictions};
 use crate::change::difference::{Difference, Notation};
 use crate::change::drained::LeftDrained;
 use crate::change::make::{ApplyError, ApplyOptions, make_change};
-use crate::change::prepare::{self, Prepared, Text};
+use crate::change::prepare::{self, Places, Prepared, Text};
 use crate::change::summary::{Summary, counted};
 use crate::exit::Exit;
 use crate::session::guard::ChangeGuard;
@@ -73,7 +73,7 @@ pub(crate) fn change(
             Ok(Exit::Between)
         }
         Err(error) => {
-            let reason = match place_of(&prepared, &error) {
+            let reason = match place_of(&text, &prepared, &error) {
                 Some(reason) => reason,
                 None => format!("{}: {}", session.program(), describe_failure(&error)),
             };
@@ -109,6 +109,9 @@ pub(super) fn make(
         copy = session.director.copy(prepared.change.before().clone())?;
         &mut copy
     } else {
+        if guard.is_unlocked() && prepared.claims.need_lock() {
+            return Err(Trouble::Other(UNLOCKED_OWNERS.to_owned()));
+        }
         if let Err(trouble) = prepared.claims.begin(&prepared.change) {
             return Err(Trouble::Other(format!("nothing was changed: {}", trouble.text().trim_end())));
         }
@@ -147,6 +150,9 @@ pub(super) fn make(
         }
     }
 }
+
+const UNLOCKED_OWNERS: &str = "services here have owners, and without the lock another ipvs-cli could change the list \
+    of owners meanwhile; nothing was changed";
 
 /// Is there a person to ask?
 fn may_ask(session: &Session<'_, '_>, manner: &Manner) -> bool {
@@ -248,9 +254,9 @@ fn explain(session: &mut Session<'_, '_>, error: &ApplyError) {
 }
 
 /// The place in the file that the kernel refused, with why, and the state of the director.
-pub(super) fn place_of(prepared: &Prepared, error: &ApplyError) -> Option<String> {
+pub(super) fn place_of(text: &Text, prepared: &Prepared, error: &ApplyError) -> Option<String> {
     let StopReason::Refused(refused) = &error.unmade.reason else { return None };
-    let place = prepare::place(&prepared.desired, &refused.command)?;
+    let place = Places::new(text, &prepared.desired).find(&refused.command)?;
     Some(format!("{place}: {}; {}", reason_of(refused), error.unmade.state))
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct Restrictions {
     #[arg(long)]
     pub(crate) services_only: bool,
     /// Give drained destinations the weights that the file gives them
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["keep_weights", "only_additions"])]
     pub(crate) undrain: bool,
     /// Only this service, or those of a network, such as 192.0.2.0/24; repeatable
     #[arg(long, value_name = "SERVICE|NETWORK", value_parser = Selection::parse)]

@@ -13,7 +13,7 @@ use ipvs::{
     change::{Change, Planner},
 };
 
-use crate::desired::Desired;
+use crate::change::prepare::Places;
 use crate::session::{Session, Trouble};
 use crate::state;
 use crate::state::file::{FileError, StateDirectory};
@@ -60,7 +60,7 @@ impl StoredLedger {
         let failed = |error: FileError| Trouble::Other(format!("the list of owners can't be read: {error}"));
         let damaged = |line: usize, reason: String| {
             let error = FileError::Damaged { path: path.clone(), line, reason };
-            Trouble::Other(format!("{error}; to go on without owners, remove the file"))
+            Trouble::Other(format!("{error}; remove the file to go on without owners"))
         };
         let mut written = Ledger::new();
         if let Some(text) = StateDirectory::read_if_there(directory, &name).map_err(failed)? {
@@ -125,7 +125,7 @@ impl Claims {
         planner: Planner,
         present: &Table,
         wanted: &Table,
-        desired: &Desired,
+        places: &Places<'_>,
     ) -> Result<Self, Trouble> {
         let stored = StoredLedger::read(session, present)?;
         let writer = ownership.writer();
@@ -141,12 +141,17 @@ impl Claims {
         let taken = refused.err().map_or(0, |Conflicts(conflicts)| conflicts.len());
         match stored.ledger.restrict(planner, &writer, present, wanted) {
             Ok(planner) => Ok(Claims { stored, writer, planner, taken }),
-            Err(conflicts) => Err(Trouble::Lines(refusals(&conflicts, desired))),
+            Err(conflicts) => Err(Trouble::Lines(refusals(&conflicts, places))),
         }
     }
 
     pub(crate) fn planner(&self) -> &Planner {
         &self.planner
+    }
+
+    /// Must the ledger stay as it was read until the change is made? Only the lock ensures that.
+    pub(crate) fn need_lock(&self) -> bool {
+        self.stored.directory.is_some() && (self.writer.owner.is_some() || !self.stored.ledger.is_empty())
     }
 
     /// Number of owned services that the desired state does not name. Without `--owner` they stay.
@@ -187,16 +192,14 @@ impl Claims {
 }
 
 /// A line for each service of the file that another owner has, with its place.
-fn refusals(Conflicts(conflicts): &Conflicts, desired: &Desired) -> String {
+fn refusals(Conflicts(conflicts): &Conflicts, places: &Places<'_>) -> String {
     let mut text = String::new();
     for conflict in conflicts {
-        if let Some(place) =
-            crate::change::prepare::place(desired, &Command::AddService(Service::new(conflict.service)))
-        {
-            text.push_str(&format!("{place}: "));
+        match places.find(&Command::AddService(Service::new(conflict.service))) {
+            Some(place) => text.push_str(&format!("{place}: {conflict}\n")),
+            None => text.push_str(&format!("ipvs-cli: {conflict}\n")),
         }
-        text.push_str(&format!("{conflict}\n"));
     }
-    text.push_str("nothing was changed; --take takes these services over\n");
+    text.push_str("ipvs-cli: nothing was changed; --take takes these services over\n");
     text
 }

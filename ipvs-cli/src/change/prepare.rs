@@ -1,5 +1,6 @@
 //! From a file to the change that it asks for. Only reads.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::path::Path;
 
@@ -150,10 +151,15 @@ pub(crate) fn plan(
     left_drained.retain(|left| restrictions.selects(&left.service));
     check_selection(restrictions, [&before, &table], "in the file or on the director; nothing was changed")?;
     let planner = planner(&desired, restrictions);
-    let claims = Claims::new(session, &restrictions.ownership, planner, &before, &table, &desired)?;
-    if let count @ 1.. = claims.left_alone(&table) {
-        let services = counted(count, "service");
-        session.note(format!("{services} with an owner left alone: the file does not name them (ipvs-cli owners)"));
+    let places = Places::new(text, &desired);
+    let claims = Claims::new(session, &restrictions.ownership, planner, &before, &table, &places)?;
+    note_settings_left_alone(session, &desired, restrictions, &before, &table);
+    match claims.left_alone(&table) {
+        0 => {}
+        1 => session.note("1 service has an owner and is left alone, as the file does not name it (ipvs-cli owners)"),
+        count => session.note(format!(
+            "{count} services have an owner and are left alone, as the file does not name them (ipvs-cli owners)"
+        )),
     }
     if let count @ 1.. = claims.taken() {
         let services = counted(count, "service");
@@ -165,13 +171,39 @@ pub(crate) fn plan(
             Ok(Prepared { desired, change, marks, left_drained, notes, claims })
         }
         Err(rejected) => {
-            let line = |(command, cause): &(Command, Cause)| match place(&desired, command) {
+            let line = |(command, cause): &(Command, Cause)| match places.find(command) {
                 Some(place) => format!("{place}: {cause}\n"),
-                None => format!("{}: {cause}\n", describe(command)),
+                None => format!("ipvs-cli: {}: {cause}\n", describe(command)),
             };
             Err(Trouble::Lines(rejected.refusals.iter().map(line).collect()))
         }
     }
+}
+
+/// Says that the file's timeouts and sync daemons are not applied, if they differ from the director's
+/// and no option says so by itself.
+fn note_settings_left_alone(
+    session: &mut Session<'_, '_>,
+    desired: &Desired,
+    restrictions: &Restrictions,
+    before: &Table,
+    wanted: &Table,
+) {
+    let because = match (&restrictions.ownership.owner, restrictions.only.is_empty()) {
+        (Some(_), _) => "they belong to the director and not to an owner",
+        (None, false) => "--only is about services",
+        (None, true) => return,
+    };
+    let scope = &desired.state.scope;
+    let timeouts = scope.timeouts && before.timeouts() != wanted.timeouts();
+    let daemons = (scope.master || scope.backup) && before.daemons() != wanted.daemons();
+    let what = match (timeouts, daemons) {
+        (true, true) => "timeouts and sync daemons",
+        (true, false) => "timeouts",
+        (false, true) => "sync daemons",
+        (false, false) => return,
+    };
+    session.note(format!("the {what} of the file are left alone: {because}"));
 }
 
 /// The notes of drained destinations. If they can't be read, a change could give such a destination
@@ -199,7 +231,8 @@ pub(crate) fn check_selection(restrictions: &Restrictions, tables: [&Table; 2], 
         tables.iter().flat_map(|table| table.services()).any(|entry| selection.contains(&entry.service().key()))
     };
     let missing = restrictions.only.iter().filter(|selection| !is_there(selection));
-    let lines: String = missing.map(|selection| format!("--only {selection}: no such service {place}\n")).collect();
+    let line = |selection| format!("ipvs-cli: --only {selection}: no such service {place}\n");
+    let lines: String = missing.map(line).collect();
     if lines.is_empty() { Ok(()) } else { Err(Trouble::Lines(lines)) }
 }
 
@@ -250,8 +283,32 @@ pub(crate) fn planner(desired: &Desired, restrictions: &Restrictions) -> Planner
     planner
 }
 
-/// The place in the file that asks for the command.
-pub(crate) fn place<'d>(desired: &'d Desired, command: &Command) -> Option<&'d Place> {
+/// Finds the places in a file that ask for commands.
+pub(crate) struct Places<'t> {
+    text: &'t Text,
+    desired: &'t Desired,
+    /// Services that are in the file as the director has them are not parsed, so the file is read
+    /// again for their places.
+    all: OnceCell<Option<Desired>>,
+}
+
+impl<'t> Places<'t> {
+    pub(crate) fn new(text: &'t Text, desired: &'t Desired) -> Self {
+        Places { text, desired, all: OnceCell::new() }
+    }
+
+    /// The place that asks for the command.
+    pub(crate) fn find(&self, command: &Command) -> Option<Place> {
+        let found = place(self.desired, command);
+        if found.is_some() || self.desired.state.same.is_empty() {
+            return found.cloned();
+        }
+        let read = || with_parser(|parser| self.text.understand(&empty_director(), parser)).ok();
+        self.all.get_or_init(read).as_ref().and_then(|all| place(all, command)).cloned()
+    }
+}
+
+fn place<'d>(desired: &'d Desired, command: &Command) -> Option<&'d Place> {
     let asks = |asked: &Command| match (asked, command) {
         (
             Command::AddService(asked) | Command::EditService(asked),

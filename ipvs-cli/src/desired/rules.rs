@@ -15,6 +15,7 @@ pub(super) fn read(source: &Source, director: &Table, parser: &mut Parser<'_>, p
         found = Problems::default();
         desired = read_all(source, same::Wording::default(), parser, &mut found);
     }
+    desired.add_refusals(&mut found, |_| false);
     *problems = found;
     desired
 }

@@ -4,10 +4,10 @@
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 
-use ipvs::{Error, change::Planner};
+use ipvs::{Error, Table, TableEntry, change::Planner};
 
 use crate::change::difference::{Difference, Notation};
-use crate::change::summary::Summary;
+use crate::change::summary::{Summary, counted};
 use crate::director::Director;
 use crate::env::Environment;
 use crate::escape::EscapingWriter;
@@ -52,8 +52,21 @@ pub(crate) fn try_out(
     // As everywhere, errors of writing are ignored.
     let mut out = EscapingWriter::new(&mut *environment.stdout);
     let _ = Difference::new(&before, &plan).write(&mut out, Notation::Changes);
-    let _ = writeln!(out, "dry run, nothing was sent: {}", Summary::of(&before, plan.commands()));
+    let summary = Summary::of(&before, plan.commands());
+    let zeroed = before.services().filter(|entry| is_zeroed(entry, &after)).count();
+    let what = match zeroed {
+        0 => summary.to_string(),
+        _ if summary.is_empty() => format!("the counters of {} zeroed", counted(zeroed, "service")),
+        _ => format!("{summary}; the counters of {} zeroed", counted(zeroed, "service")),
+    };
+    let _ = writeln!(out, "dry run, nothing was sent: {what}");
     status
+}
+
+/// Has the service other counters afterwards? Some are not kept even where it is made anew.
+fn is_zeroed(before: &TableEntry, after: &Table) -> bool {
+    let after = after.service(&before.service().key());
+    after.is_some_and(|after| after.state().statistics != before.state().statistics)
 }
 
 fn unreadable(error: Error, environment: &mut Environment<'_>, director: &mut Director) -> Exit {

@@ -1,5 +1,6 @@
 //! How a command line fails: message and exit status.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use ipvs::{Cause, Errno, Error, Report};
@@ -9,6 +10,7 @@ use crate::env::Environment;
 use crate::exit::Exit;
 use crate::ipvsadm::Usage;
 use crate::ipvsadm::hint::{self, Place};
+use crate::ipvsadm::refused;
 
 /// Why a command line was not carried out.
 #[derive(Debug)]
@@ -129,7 +131,7 @@ impl Failure {
                 writeln!(text, "Can't initialize ipvs: {}", why_unavailable(error, has_raw_sockets))?;
                 text.extend_from_slice(b"Are you sure that IP Virtual Server is built in the kernel or as module?\n");
             }
-            Failure::Change { error, .. } | Failure::Read { error, .. } => writeln!(text, "{}", Report::new(error))?,
+            Failure::Change { error, .. } | Failure::Read { error, .. } => writeln!(text, "{}", describe(error))?,
             Failure::Lost { error, lines } => {
                 let which = format!("the last {lines} changes that were read");
                 let (why, became) = match error {
@@ -138,7 +140,7 @@ impl Failure {
                     }
                     why => (why, format!("None of {which} were made")),
                 };
-                writeln!(text, "{}\n{became}; those before them were made or refused as reported.", Report::new(why))?;
+                writeln!(text, "{}\n{became}; those before them were made or refused as reported.", describe(why))?;
             }
             Failure::Busy(message) => writeln!(text, "{message}")?,
             Failure::File { path, error } => writeln!(text, "{path}: {error}")?,
@@ -151,12 +153,20 @@ impl Failure {
 }
 
 /// In ipvsadm's words if it has a message for it.
+fn describe(error: &Error) -> Cow<'static, str> {
+    match error {
+        Error::Refused(refusal) => refused::message(*refusal),
+        error => Report::new(error).to_string().into(),
+    }
+}
+
+/// Why there is no IPVS, in ipvsadm's words.
 fn why_unavailable(error: &Error, permitted: fn() -> bool) -> String {
     match error {
         Error::ModuleMissing if permitted() => "Protocol not available".to_owned(),
         // Without the right to ask, the module could not be loaded either.
         Error::ModuleMissing => "Permission denied (you must be root)".to_owned(),
-        error => Report::new(error).to_string(),
+        error => describe(error).into_owned(),
     }
 }
 

@@ -65,9 +65,7 @@ fn lock(environment: &Environment<'_>, display: &ProgressLine) -> Result<Option<
     match Lock::take(directory, Some(Instant::now() + PATIENCE), &mut waiting) {
         Ok(lock) => Ok(Some(lock)),
         Err(Denied::Unavailable(_)) => Ok(None),
-        Err(Denied::Held(holder)) => {
-            Err(Failure::Busy(format!("{holder} is at work on this director{}; nothing was changed", holder.details())))
-        }
+        Err(Denied::Held(holder)) => Err(Failure::Busy(format!("{holder} {}; nothing was changed", holder.state()))),
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Environment<'e> {
     /// The directory of the lock, the owners and the weights of drained destinations; `None`:
     /// nothing is kept.
     pub state_directory: Option<&'e Path>,
+    /// The terminal of the process, which answers questions where `stdin` is a file or a pipe.
+    pub terminal: Option<&'e Path>,
     /// The socket of the system's log; `None`: changes are not logged.
     pub log: Option<&'e Path>,
     /// The file in which the kernel lists its connections.
@@ -53,6 +55,7 @@ impl<'e> Environment<'e> {
             colors: || false,
             owns_process: false,
             state_directory: None,
+            terminal: None,
             log: None,
             connections: Path::new("/dev/null"),
             program: "ipvs-cli",
@@ -68,6 +71,8 @@ impl<'e> Environment<'e> {
             owns_process: true,
             // It is emptied at boot, as the kernel's table is.
             state_directory: Some(Path::new("/run/ipvs-cli")),
+            // Opening it fails if no terminal started the process.
+            terminal: Some(Path::new("/dev/tty")),
             // Where journald, rsyslog and the syslog daemon of busybox listen.
             log: Some(Path::new("/dev/log")),
             // That of this thread, which may have entered another network namespace.

@@ -15,6 +15,7 @@ mod parse_laws;
 #[cfg(test)]
 mod parse_tests;
 pub mod pasted;
+pub(crate) mod refused;
 pub mod request;
 pub mod rules;
 mod scan;

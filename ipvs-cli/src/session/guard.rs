@@ -9,13 +9,18 @@ use crate::state::lock::Lock;
 #[derive(Debug)]
 pub(crate) struct ChangeGuard {
     /// `None` where no lock can be taken.
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
     signals: Option<Signals>,
 }
 
 impl ChangeGuard {
     pub(crate) fn new(lock: Option<Lock>) -> Self {
-        ChangeGuard { _lock: lock, signals: None }
+        ChangeGuard { lock, signals: None }
+    }
+
+    /// Could no lock be taken?
+    pub(crate) fn is_unlocked(&self) -> bool {
+        self.lock.is_none()
     }
 
     /// Call it before the first command is sent. Until then a signal ends the process, as nothing

@@ -6,7 +6,8 @@ pub(crate) mod json;
 pub(crate) mod progress;
 
 use std::fmt::Display;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use crate::director::injection::{self, InjectionError};
 use crate::director::{Director, is_forbidden};
 use crate::env::Environment;
 use crate::exit::Exit;
+use crate::io::FileInput;
 use crate::session::guard::ChangeGuard;
 use crate::session::journal::{Logging, Record};
 use crate::session::progress::ProgressLine;
@@ -47,11 +49,13 @@ pub(crate) struct Wait<'w> {
     pub(crate) is_over: &'w dyn Fn() -> bool,
     /// Finds errors that should be reported at once instead of after a wait.
     pub(crate) check: &'w dyn Fn() -> Result<(), Trouble>,
+    /// Is IPVS changed, and not only the rules that mark packets, which takes fewer rights?
+    pub(crate) is_for_ipvs: bool,
 }
 
 impl<'w> Wait<'w> {
     pub(crate) fn new(patience: Duration) -> Self {
-        Wait { patience, otherwise: UNCHANGED, is_over: &|| false, check: &|| Ok(()) }
+        Wait { patience, otherwise: UNCHANGED, is_over: &|| false, check: &|| Ok(()), is_for_ipvs: true }
     }
 }
 
@@ -166,7 +170,12 @@ impl<'a, 's> Session<'a, 's> {
 
     /// Is there a person to ask?
     pub(crate) fn can_ask(&self) -> bool {
-        (self.environment.hints)() && self.environment.stdin.is_terminal()
+        (self.environment.hints)() && (self.environment.stdin.is_terminal() || self.terminal().is_some())
+    }
+
+    /// The terminal of this process, for an answer where standard input is a file.
+    fn terminal(&self) -> Option<FileInput> {
+        self.environment.terminal.and_then(|path| File::open(path).ok()).map(FileInput)
     }
 
     /// Asks. The user types the answer after the question.
@@ -176,17 +185,13 @@ impl<'a, 's> Session<'a, 's> {
         let asked =
             self.environment.stderr.write_all(question.as_bytes()).and_then(|()| self.environment.stderr.flush());
         asked.map_err(|error| Trouble::Other(format!("standard error: {error}")))?;
-        let answer = self.answer().map_err(|error| Trouble::Other(format!("standard input: {error}")))?;
+        let mut terminal = self.terminal();
+        let input: &mut dyn Read = match &mut terminal {
+            Some(terminal) if !self.environment.stdin.is_terminal() => terminal,
+            _ => &mut self.environment.stdin,
+        };
+        let answer = read_line(input).map_err(|error| Trouble::Other(format!("the answer can't be read: {error}")))?;
         Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
-    }
-
-    /// Reads byte by byte, as what follows the line may be meant for another program.
-    fn answer(&mut self) -> io::Result<String> {
-        let (mut line, mut byte) = (Vec::new(), [0]);
-        while self.environment.stdin.read(&mut byte)? == 1 && byte != *b"\n" {
-            line.push(byte[0]);
-        }
-        Ok(String::from_utf8_lossy(&line).into_owned())
     }
 
     /// Writes a line to the system's log, if there is one and no option is against it.
@@ -240,17 +245,20 @@ impl<'a, 's> Session<'a, 's> {
         match taken {
             Ok(lock) => self.recover(directory).map(|()| Some(lock)),
             Err(Denied::Held(holder)) => {
-                let details = holder.details();
-                Err(Trouble::Other(format!("{holder} is at work on this director{details}; {}", wait.otherwise)))
+                Err(Trouble::Other(format!("{holder} {}; {}", holder.state(), wait.otherwise)))
             }
             Err(Denied::Unavailable(error)) => {
                 // Without rights nothing can be changed, so the lock does not matter.
-                if let Err(error) = self.director.client().and_then(Client::info)
+                if wait.is_for_ipvs
+                    && let Err(error) = self.director.client().and_then(Client::info)
                     && is_forbidden(&error)
                 {
                     return Err(Trouble::Kernel(error));
                 }
-                self.note(format!("{error}; going on without a lock against another ipvs-cli"));
+                // Also with --quiet, as another run may now change the same things.
+                self.error(format!(
+                    "{error}; going on without a lock against another ipvs-cli; --state-dir names another directory"
+                ));
                 Ok(None)
             }
         }
@@ -319,5 +327,14 @@ impl<'a, 's> Session<'a, 's> {
 }
 
 pub(crate) fn waiting_for(holder: &Holder) -> String {
-    format!("waiting for {holder}, which is at work on this director{}", holder.details())
+    format!("waiting for {holder}, which {}", holder.state())
+}
+
+/// Reads byte by byte, as what follows the line may be meant for another program.
+fn read_line(input: &mut dyn Read) -> io::Result<String> {
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while input.read(&mut byte)? == 1 && byte != *b"\n" {
+        line.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&line).into_owned())
 }

@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, RawMode, Stat, Uid};
+use rustix::fs::{self, Access, AtFlags, FileType, Gid, Mode, OFlags, RawMode, Stat, Uid};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -218,13 +218,16 @@ impl StateDirectory {
         }
     }
 
-    /// Is the directory there, and can it be used? Does not create it.
+    /// Is the directory there, and can it be read, or written to? Does not create it.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and if there is none.
-    pub(crate) fn check(path: &Path) -> Result<(), FileError> {
+    /// As [`open`](Self::open), and if there is none, or this user or a read-only file system does not
+    /// allow it.
+    pub(crate) fn check(path: &Path, is_written: bool) -> Result<(), FileError> {
         path.metadata().map_err(|error| FileError::io(path, error))?;
-        Self::open(path).map(drop)
+        let access = if is_written { Access::WRITE_OK | Access::EXEC_OK } else { Access::EXEC_OK };
+        fs::accessat(&Self::open(path)?.directory, ".", access, AtFlags::empty())
+            .map_err(|error| FileError::io(path, error))
     }
 
     /// Reads a file without creating the directory; `None`: no such file.
@@ -395,9 +398,9 @@ mod tests {
         assert_eq!(state.read("note").unwrap().as_deref(), Some("text\n"));
         assert_eq!(StateDirectory::read_if_there(&place.0.join("made"), "note").unwrap().as_deref(), Some("text\n"));
         assert_eq!(StateDirectory::read_if_there(&place.0.join("none"), "note").unwrap(), None);
-        StateDirectory::check(&place.0.join("made")).unwrap();
+        StateDirectory::check(&place.0.join("made"), true).unwrap();
         for wrong in ["none", "none/made", "made/note", "made/note/none"] {
-            assert!(StateDirectory::check(&place.0.join(wrong)).is_err(), "{wrong}");
+            assert!(StateDirectory::check(&place.0.join(wrong), false).is_err(), "{wrong}");
         }
         assert!(!place.0.join("none").exists());
         assert!(StateDirectory::read_if_there(&place.0.join("made/note"), "note").is_err(), "it can't be looked for");

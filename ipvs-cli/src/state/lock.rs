@@ -40,9 +40,12 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
-    /// How long it has had the lock, and whether it is stopped; empty if it has only just taken it.
-    pub(crate) fn details(&self) -> String {
-        let held = self.held.map_or_else(String::new, |held| format!(" for {} s", held.as_secs()));
+    /// What it does: how long it has had the lock, and whether it is stopped.
+    pub(crate) fn state(&self) -> String {
+        let held = self.held.map_or_else(
+            || "is changing this director".to_owned(),
+            |held| format!("has been changing this director for {} s", held.as_secs()),
+        );
         let stopped = self.stopped.map(|pid| format!(", but is stopped: `kill -CONT {pid}` lets it go on"));
         held + &stopped.unwrap_or_default()
     }

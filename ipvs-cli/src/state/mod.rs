@@ -24,8 +24,7 @@ pub(crate) fn file_name(kind: &str) -> String {
 }
 
 /// The error of a file without boot and namespace in its first line.
-pub(crate) const NO_EPOCH: &str =
-    "the first line does not say of which boot and network namespace it is. To continue without it, remove the file";
+pub(crate) const NO_EPOCH: &str = "the file is damaged: its first line must name a boot and a network namespace";
 
 /// The first line of files of this boot and this network namespace. A file with another first line
 /// is about a table that is gone.

@@ -77,7 +77,8 @@ impl Notes {
                 Some((_, first)) if first.starts_with(OF_SOME_BOOT) => {}
                 _ => {
                     let path = directory.join(state::file_name(KIND));
-                    return Err(FileError::Damaged { path, line: 1, reason: state::NO_EPOCH.to_owned() });
+                    let reason = format!("{}; remove the file to go on without the weights", state::NO_EPOCH);
+                    return Err(FileError::Damaged { path, line: 1, reason });
                 }
             }
         }
@@ -299,7 +300,7 @@ mod tests {
         for damaged in [text.lines().skip(1).map(|line| format!("{line}\n")).collect(), String::new()] {
             fs::write(&file, damaged).unwrap();
             let error = Notes::read(Some(&place.0)).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{}:1: the first line", file.display())), "{error}");
+            assert!(error.starts_with(&format!("{}:1: the file is damaged: ", file.display())), "{error}");
         }
         fs::write(&file, text).unwrap();
         assert_eq!(services(&Notes::read(Some(&place.0)).unwrap()).len(), SERVICES.len());

@@ -96,6 +96,18 @@ pub(super) enum Subcommand {
     Man(Man),
 }
 
+impl Subcommand {
+    /// Does it read or change a director, or the firewall beside it?
+    pub(super) fn uses_director(&self) -> bool {
+        match self {
+            Subcommand::Check(_) | Subcommand::Convert(_) | Subcommand::Completions(_) | Subcommand::Man(_) => false,
+            Subcommand::Diff(diff) => diff.new.is_none(),
+            Subcommand::Monitor(watched) => watched.replay.is_none(),
+            _ => true,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -32,6 +32,7 @@ mod watch;
 mod weight;
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
 use std::io::Write;
 
 use clap::error::{ContextKind, ContextValue};
@@ -138,15 +139,25 @@ fn in_one_line(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// There, if another network namespace is asked for, and with the thread back in its own then.
+/// Runs it in the network namespace that is asked for, and returns this thread to its own.
 fn run_in(cli: Cli, environment: &mut Environment<'_>, director: &mut Director) -> Exit {
+    let mut refuse = |message: &dyn Display| {
+        // If standard error is closed, the status is all that is left.
+        let _ = writeln!(environment.stderr, "ipvs-cli: {message}");
+        Exit::Trouble
+    };
+    for (option, is_given) in [(NETNS, cli.netns.is_some()), (STATE_DIR, cli.state_dir.is_some())] {
+        if is_given && !cli.subcommand.uses_director() {
+            return refuse(&format_args!("{option} has no effect here, as no director is asked: leave it out"));
+        }
+    }
     if let Some(directory) = &cli.state_dir {
         // In a new directory no owner is known, so that a misspelt one would have their services
         // deleted: it must exist.
-        if let Err(error) = StateDirectory::check(directory) {
-            // If stderr is closed, the status says it.
-            let _ = writeln!(environment.stderr, "ipvs-cli: --state-dir {error}; nothing was changed");
-            return Exit::Trouble;
+        let is_change = output::is_change(&cli.subcommand);
+        if let Err(error) = StateDirectory::check(directory, is_change) {
+            let end = if is_change { "; nothing was changed" } else { "" };
+            return refuse(&format_args!("{STATE_DIR} {error}{end}"));
         }
     }
     let state_directory = cli.state_dir.clone();
@@ -156,7 +167,6 @@ fn run_in(cli: Cli, environment: &mut Environment<'_>, director: &mut Director) 
     match name.parse::<Namespace>().and_then(|namespace| namespace.within(|| dispatch(cli, environment, director))) {
         Ok(status) => status,
         Err(error) => {
-            // To where nothing could be said about it.
             let _ = writeln!(environment.stderr, "ipvs-cli: {}", Report::new(&error));
             Exit::Trouble
         }

@@ -51,6 +51,33 @@ Change the director? [y/N] ";
     assert_eq!(director.answer(&format!("ipvs-cli restore --yes {file}"), ""), done(0, summary, ""));
 }
 
+/// Standard input is the file, so the answer comes from the terminal.
+#[test]
+fn a_file_from_a_pipe_is_asked_about_on_the_terminal() {
+    let mut director = Director::new();
+    director.feed("ipvs-cli apply -", SHOP);
+    let before = director.saved();
+    director.terminal = Some(director.file("terminal", "n\n").into());
+    for line in ["apply -", "restore"] {
+        let refused = director.pipe(&format!("ipvs-cli {line}"), b"-C\n");
+        assert_eq!((refused.status, refused.stdout.as_str()), (1, ""), "{line}");
+        assert!(refused.stderr.ends_with("[y/N] ipvs-cli: nothing was changed\n"), "{}", refused.stderr);
+    }
+    assert_eq!(director.saved(), before);
+    let summary = "2 services deleted with 3 destinations\n";
+    director.terminal = Some(director.file("terminal", "y\n").into());
+    assert_eq!(director.pipe("ipvs-cli apply -", b"-C\n").stdout, summary);
+    // A script without a terminal is not asked, and neither is one whose messages go to a file.
+    for terminal in [None, Some("/no/such/terminal".into())] {
+        director.feed("ipvs-cli apply -", SHOP);
+        director.terminal = terminal;
+        assert_eq!(director.pipe("ipvs-cli apply -", b"-C\n"), done(0, summary, ""));
+    }
+    director.feed("ipvs-cli apply -", SHOP);
+    director.terminal = Some(director.file("terminal", "n\n").into());
+    assert_eq!(director.feed("ipvs-cli apply -", "-C\n"), done(0, summary, ""));
+}
+
 #[test]
 fn a_question_names_ten_services() {
     let mut director = Director::new();

@@ -25,6 +25,8 @@ pub(crate) const SHOP: &str = "# a shop
 pub(crate) struct Director {
     pub(crate) kernel: director::Director,
     pub(crate) colors: fn() -> bool,
+    /// The terminal, where standard input is none.
+    pub(crate) terminal: Option<PathBuf>,
     /// The file that lists the kernel's connections.
     pub(crate) connections: PathBuf,
     state: PathBuf,
@@ -59,7 +61,7 @@ impl Director {
         fs::create_dir(&directory).unwrap();
         let kernel = director::Director::with(Client::fake(Table::new()));
         let (state, connections) = (directory.join("state"), "/dev/null".into());
-        Director { kernel, colors: || false, connections, state, directory }
+        Director { kernel, colors: || false, terminal: None, connections, state, directory }
     }
 
     /// A client of another program.
@@ -107,6 +109,11 @@ impl Director {
         self.call(line, &mut Terminal(typed.as_bytes()), || true)
     }
 
+    /// Calls it on a terminal, with this on standard input instead of the keyboard.
+    pub(crate) fn pipe(&mut self, line: &str, mut stdin: &[u8]) -> Done {
+        self.call(line, &mut stdin, || true)
+    }
+
     fn call(&mut self, line: &str, stdin: &mut dyn Input, hints: fn() -> bool) -> Done {
         let argv: Vec<OsString> = line.split(' ').map(OsString::from).collect();
         let Raw { status, stdout, stderr } = self.call_with(&argv, stdin, hints);
@@ -124,6 +131,7 @@ impl Director {
             hints,
             colors: self.colors,
             state_directory: Some(&self.state),
+            terminal: self.terminal.as_deref(),
             connections: &self.connections,
             ..Environment::new(stdin, &mut stdout, &mut stderr)
         };

@@ -118,7 +118,8 @@ fn without_the_lock_it_is_said_what_was_changed() {
         "undrain --wait=0.1 --all 192.0.2.11",
         "weight --wait=0.1 --all 192.0.2.11 5",
     ] {
-        let said = "ipvs-cli: another ipvs-cli is at work on this director; nothing was changed; --wait SECONDS waits longer\n";
+        let said =
+            "ipvs-cli: another ipvs-cli is changing this director; nothing was changed; --wait SECONDS waits longer\n";
         assert_eq!(director.run(&format!("ipvs-cli {line}")), done(1, "", said), "{line}");
     }
     assert_eq!(director.saved(), before);
@@ -220,7 +221,10 @@ fn weight_changes_the_weight_alone() {
     for (line, wrong) in [
         ("weight tcp:192.0.2.1:80 5", "expected SERVICE SERVER... WEIGHT"),
         ("weight --all 192.0.2.11", "required arguments were not provided"),
-        ("weight --all 192.0.2.11 tcp:192.0.2.1:80 5", "expected WEIGHT after --all SERVER"),
+        (
+            "weight --all 192.0.2.11 tcp:192.0.2.1:80 5",
+            "expected either SERVICE SERVER... WEIGHT or --all SERVER WEIGHT",
+        ),
         ("weight tcp:192.0.2.1:80 192.0.2.11 x", "WEIGHT must be a number from 0 to 2147483647, not 'x'"),
         ("weight tcp:192.0.2.1:80 192.0.2.11 2147483648", "WEIGHT must be"),
         ("weight tcp:192.0.2.1:80 x 1", "SERVER 'x' must be an address, a network, or either with a port"),
@@ -452,7 +456,7 @@ fn weight_names_what_was_changed_when_another_change_is_refused() {
     let mut director = drained_shop();
     let said = interrupted(&mut director, "ipvs-cli weight --all 192.0.2.0/24 5");
     let drained = "ipvs-cli: 192.0.2.11:80 at tcp 192.0.2.1:80: was drained, with weight 3 before\n";
-    let refused = "ipvs-cli: 192.0.2.12:80 at tcp 192.0.2.1:80: not changed: No such destination\n";
+    let refused = "ipvs-cli: 192.0.2.12:80 at tcp 192.0.2.1:80: not changed: there is no such destination\n";
     let changed = "192.0.2.11:80 at tcp 192.0.2.1:80: weight 5, was 0\n192.0.2.11:0 at mark 10: weight 5, was 1\n";
     assert_eq!(said, done(1, changed, &format!("{drained}{refused}")));
     assert_eq!(
@@ -464,7 +468,7 @@ fn weight_names_what_was_changed_when_another_change_is_refused() {
     let objects = crate::schema::objects("weight", &json.stdout);
     let outcomes: Vec<_> = objects.iter().map(|object| object["outcome"].as_str().unwrap()).collect();
     assert_eq!((json.status, outcomes), (1, vec!["changed", "refused", "changed"]));
-    assert_eq!(objects[1]["reason"], "No such destination");
+    assert_eq!(objects[1]["reason"], "there is no such destination");
 }
 
 /// `undrain` could not give the weight back.
@@ -522,7 +526,7 @@ fn a_damaged_note_is_reported_until_it_is_mended_or_no_server_has_weight_0() {
     assert_eq!(director.run("ipvs-cli show --json").stderr, "");
     fs::write(&path, "not a file of this program\n").unwrap();
     let said = director.feed("ipvs-cli apply -", SHOP);
-    assert!(said.status == 1 && said.stderr.contains(".drained:1: the first line does not say"), "{}", said.stderr);
+    assert!(said.status == 1 && said.stderr.contains(".drained:1: the file is damaged: "), "{}", said.stderr);
 }
 
 /// `drain` and `weight` know which schedulers refuse clients at weight 0; `undrain` sets none.

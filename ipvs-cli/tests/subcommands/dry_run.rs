@@ -54,6 +54,7 @@ dry run, nothing was sent: 1 destination edited
     let edit = "ipvs-cli --dry-run -e -t 192.0.2.1:80 -r 192.0.2.11 -m -w 0";
     changes_nothing(&mut director, edit, "", 0, lines, "");
     let nothing = "dry run, nothing was sent: nothing to change\n";
+    changes_nothing(&mut director, "ipvs-cli --dry-run -Z", "", 0, nothing, "");
     let refused = "Service already exists\nhint: there is a service mark 10 already\n";
     changes_nothing(&mut director, "ipvs-cli --dry-run -A -f 10", "", 255, nothing, refused);
     changes_nothing(

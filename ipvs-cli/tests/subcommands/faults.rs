@@ -33,7 +33,7 @@ fn a_wrong_file_is_reported_while_another_ipvs_cli_has_the_lock() {
     let refused = done(1, "", "standard input:2: there is a service mark 1 already\n");
     assert_eq!(director.feed("ipvs-cli apply -", "-A -f 1\n-A -f 1\n"), refused);
     let said = director.feed("ipvs-cli apply --wait 0 -", "-A -f 1 -s fastest\n");
-    assert!(said.status == 1 && said.stderr.contains("is at work on this director"), "{}", said.stderr);
+    assert!(said.status == 1 && said.stderr.contains("changing this director"), "{}", said.stderr);
 }
 
 /// What a restriction leaves may be in the way.

@@ -32,6 +32,16 @@ fn no_line_of_help_is_wider_than_a_terminal() {
     assert_eq!(wide, Vec::<String>::new(), "{}", wide.join("\n"));
 }
 
+/// The lines of examples and exit statuses are wrapped by hand: a wider one is wrapped once more.
+#[test]
+fn no_line_of_an_end_of_help_is_wrapped_again() {
+    let wide = wrong(|command| {
+        let end = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        end.lines().filter(|line| line.chars().count() > 80).map(str::to_owned).collect()
+    });
+    assert_eq!(wide, Vec::<String>::new());
+}
+
 #[test]
 fn the_long_help_of_each_subcommand_has_an_example() {
     let without = wrong(|command| {

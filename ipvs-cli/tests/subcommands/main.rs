@@ -17,6 +17,7 @@ mod metrics;
 mod modules;
 mod monitor;
 mod offline;
+mod options;
 mod owners;
 mod restrictions;
 mod schema;

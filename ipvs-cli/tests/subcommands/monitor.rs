@@ -4,7 +4,7 @@ use crate::director::Director;
 use crate::schema::objects;
 
 const RECORDED: &str = r#"{"version": 1, "time": "2026-11-30T03:29:24.123Z", "event": "change", "rule": "-A -t 192.0.2.1:80 -s rr", "service": "tcp 192.0.2.1:80", "outcome": "accepted", "process": "ipvsadm", "parent": "bash", "pid": 4711, "login_uid": 1000, "port": 4711}
-{"version": 1, "time": "2026-11-30T03:29:25.000Z", "event": "change", "rule": "-A -t 192.0.2.1:80 -s rr", "service": "tcp 192.0.2.1:80", "outcome": "refused", "reason": "Service already exists", "port": 4712}
+{"version": 1, "time": "2026-11-30T03:29:25.000Z", "event": "change", "rule": "-A -t 192.0.2.1:80 -s rr", "service": "tcp 192.0.2.1:80", "outcome": "refused", "reason": "the service exists already", "port": 4712}
 {"version": 1, "time": "2026-11-30T03:29:26.000Z", "event": "change", "rule": "-a -t 192.0.2.1:80 -r 192.0.2.11:80 -m -w 1", "service": "tcp 192.0.2.1:80", "server": "192.0.2.11:80", "outcome": "unknown"}
 {"version": 1, "time": "2026-11-30T03:29:27.000Z", "event": "found", "rule": "-A -f 7 -s wlc", "service": "mark 7"}
 {"version": 1, "time": "2026-11-30T03:29:28.000Z", "event": "lost", "packets": 12}
@@ -15,7 +15,7 @@ const RECORDED: &str = r#"{"version": 1, "time": "2026-11-30T03:29:24.123Z", "ev
 "#;
 
 const SHOWN: &str = "  2026-11-30T03:29:24.123Z ipvsadm[4711] (bash, login 1000): -A -t 192.0.2.1:80 -s rr
-! 2026-11-30T03:29:25.000Z port 4712: -A -t 192.0.2.1:80 -s rr - refused: Service already exists
+! 2026-11-30T03:29:25.000Z port 4712: -A -t 192.0.2.1:80 -s rr - refused: the service exists already
 ? 2026-11-30T03:29:26.000Z unknown sender: -a -t 192.0.2.1:80 -r 192.0.2.11:80 -m -w 1 - outcome unknown
 ? 2026-11-30T03:29:27.000Z found by comparing: -A -f 7 -s wlc
 ? 2026-11-30T03:29:28.000Z 12 packets were lost: what they changed follows as found by comparing

@@ -26,6 +26,14 @@ fn check_says_what_is_right_or_where_it_is_wrong() {
     let checked = director.feed("ipvs-cli check -", twice);
     assert_eq!(checked.status, 1);
     assert!(checked.stderr.starts_with("standard input:4:1: 224.0.0.1 is a multicast address"), "{}", checked.stderr);
+    // Both kinds at once, but nothing that may be missing only because its line is wrong.
+    let both = "-A -f 1\n-A -f 1\n-a -f 1 -r 192.0.2.11 -w x\n-D -f 9\n-a -f 1 -r 224.0.0.1\n";
+    let said = director.feed("ipvs-cli check -", both).stderr;
+    let lines: Vec<&str> = said.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(lines, ["standard input:2", "standard input:3", "standard input:5"], "{said}");
+    let said = director.feed("ipvs-cli check -", &format!("{twice}colour = 1\n")).stderr;
+    let lines: Vec<&str> = said.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(lines, ["standard input:4:1", "standard input:6:1"], "{said}");
     for text in ["", "# nothing\n", "virtual_server 192.0.2.1 80 {\n"] {
         assert_eq!(director.feed("ipvs-cli check -", text).status, 1, "{text:?}");
     }
@@ -97,7 +105,7 @@ fn diff_of_two_files_refuses_what_only_a_director_has() {
         assert_eq!((refused.status, refused.stdout.as_str()), (2, ""), "{option}");
         assert!(refused.stderr.contains("cannot be used with"), "{option}: {}", refused.stderr);
     }
-    let reason = "--only mark 9: no such service in either file\n";
+    let reason = "ipvs-cli: --only mark:9: no such service in either file\n";
     assert_eq!(director.run(&format!("ipvs-cli diff --only mark:9 {file} {file}")), done(2, "", reason));
     assert_eq!(director.run(&format!("ipvs-cli diff --only mark:10 {file} {file}")), done(0, "", ""));
 }

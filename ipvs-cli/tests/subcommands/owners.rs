@@ -43,7 +43,7 @@ fn entries_of_others_and_of_nobody_are_refused_by_name_and_place() {
     let file = director.file("all.rules", "-A -t 192.0.2.1:25 -s rr\n-A -u 192.0.2.9:53 -s wlc\n");
     let refused = format!(
         "{file}:2: udp 192.0.2.9:53 is there and has no owner\n{file}:1: tcp 192.0.2.1:25 belongs to the owner mail\n\
-         nothing was changed; --take takes these services over\n"
+         ipvs-cli: nothing was changed; --take takes these services over\n"
     );
     assert_eq!(director.run(&format!("ipvs-cli apply --owner shop {file}")), done(1, "", &refused));
     let diffed = director.run(&format!("ipvs-cli diff --rules --owner shop {file}"));
@@ -59,12 +59,69 @@ fn entries_of_others_and_of_nobody_are_refused_by_name_and_place() {
     assert_eq!(listed, expected);
 }
 
+/// A service that is as the file has it is not parsed, but has its place.
+#[test]
+fn a_refusal_names_the_place_of_a_service_that_is_unchanged() {
+    let mut director = Director::new();
+    director.must("ipvsadm -A -t 192.0.2.1:80 -s rr");
+    director.must("ipvsadm -A -f 7");
+    let file = director.file("all.rules", "# of the shop\n-A -t 192.0.2.1:80 -s rr\n-A -f 7 -s rr\n");
+    let refused = format!(
+        "{file}:2: tcp 192.0.2.1:80 is there and has no owner\n{file}:3: mark 7 is there and has no owner\n\
+         ipvs-cli: nothing was changed; --take takes these services over\n"
+    );
+    assert_eq!(director.run(&format!("ipvs-cli apply --owner shop {file}")), done(1, "", &refused));
+    // Each service alone, too.
+    let file = director.file("one.rules", "\n\n-A -t 192.0.2.1:80 -s rr\n");
+    let said = director.run(&format!("ipvs-cli apply --owner shop {file}"));
+    assert!(said.stderr.starts_with(&format!("{file}:3: tcp 192.0.2.1:80 is there")), "{}", said.stderr);
+}
+
+#[test]
+fn settings_that_an_owner_does_not_set_are_named() {
+    let mut director = Director::new();
+    let file = "-C\n-A -f 7\n--set 1 2 3\n--start-daemon master --mcast-interface lo\n";
+    let note = |what: &str, why: &str| format!("ipvs-cli: the {what} of the file are left alone: {why}\n");
+    let owner = "they belong to the director and not to an owner";
+    let said = note("timeouts and sync daemons", owner);
+    assert_eq!(director.feed("ipvs-cli apply --owner shop -", file), done(0, "1 service added\n", &said));
+    assert_eq!(director.feed("ipvs-cli diff --owner shop -", file), done(0, "", &said));
+    assert_eq!(director.feed("ipvs-cli apply --quiet --owner shop -", file), done(0, "", ""));
+    let said = note("timeouts", "--only is about services");
+    let only = director.feed("ipvs-cli diff --only mark:8 -", "-A -f 8\n--set 1 2 3\n").stderr;
+    assert!(only.starts_with(&said), "{only}");
+    // Settings that are as in the file, and an option that says so itself.
+    assert_eq!(director.feed("ipvs-cli apply --owner shop -", "-A -f 7\n--set 900 120 300\n").stderr, "");
+    assert_eq!(director.feed("ipvs-cli diff --services-only --owner shop -", file).stderr, "");
+}
+
+/// Two runs at once could each write a list without the other's services.
+#[test]
+fn owners_need_the_lock() {
+    let mut director = two_owners();
+    fs::remove_file(director.state_file("lock")).unwrap();
+    fs::create_dir(director.state_file("lock")).unwrap();
+    let saved = director.saved();
+    for line in ["apply --owner shop -", "apply --take -", "apply -", "restore --owner new"] {
+        let said = director.feed(&format!("ipvs-cli {line}"), "-A -f 9\n");
+        assert_eq!((said.status, said.stdout.as_str()), (1, ""), "{line}");
+        assert!(said.stderr.contains("going on without a lock"), "{}", said.stderr);
+        assert!(said.stderr.ends_with("of owners meanwhile; nothing was changed\n"), "{}", said.stderr);
+    }
+    assert_eq!(director.saved(), saved);
+    assert_eq!(director.feed("ipvs-cli apply --dry-run --owner shop -", SHOP).status, 0);
+    // Where nothing has an owner, a change without a lock is announced, whatever is quiet.
+    fs::remove_file(director.state_file("owners")).unwrap();
+    let said = director.feed("ipvs-cli apply --quiet -", "-A -f 9\n");
+    assert!(said.status == 0 && said.stderr.contains("going on without a lock"), "{}", said.stderr);
+}
+
 #[test]
 fn plain_apply_leaves_owned_services_alone() {
     let mut director = two_owners();
     let said = director.feed("ipvs-cli apply -", "-A -t 192.0.2.7:80 -s rr\n");
     assert_eq!(said.status, 0);
-    assert!(said.stderr.contains("3 services with an owner left alone"), "{}", said.stderr);
+    assert!(said.stderr.contains("3 services have an owner and are left alone"), "{}", said.stderr);
     let left = [
         "-A -t 192.0.2.1:25 -s wlc",
         "-A -t 192.0.2.1:443 -s rr",

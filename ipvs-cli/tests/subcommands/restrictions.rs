@@ -78,7 +78,7 @@ fn parts_that_the_file_lacks_are_left_alone() {
 #[test]
 fn a_selected_service_that_is_nowhere_is_refused() {
     let mut director = Director::new();
-    let reason = "--only mark 9: no such service in the file or on the director; nothing was changed\n";
+    let reason = "ipvs-cli: --only mark:9: no such service in the file or on the director; nothing was changed\n";
     let said = director.feed("ipvs-cli apply --only mark:9 -", WANTED);
     assert_eq!(said, done(1, "", reason));
 }

@@ -56,8 +56,10 @@ mod toml;
 mod tree;
 mod writer;
 
+use crate::cause::Cause;
 use crate::change::plan::Planner;
 use crate::command::Command;
+use crate::refusal::Refusal;
 use crate::table::{Table, TableEntry};
 
 pub use packets::{Group, Packets};
@@ -132,19 +134,41 @@ impl Desired {
     /// # Ok::<(), ipvs::desired::Problems>(())
     /// ```
     pub fn table(&self, director: &Table) -> Result<Table, Problems> {
+        let mut problems = Problems::default();
+        let table = self.build(director, &mut |place, cause, refusal| {
+            let cause = cause.map(|cause| cause.to_string());
+            problems.add(place.clone(), cause.unwrap_or_else(|| refusal.to_string()));
+        });
+        problems.or(table)
+    }
+
+    /// The table, as far as no command is refused; `refused` is called for the others.
+    fn build(&self, director: &Table, refused: &mut dyn FnMut(&Place, Option<Cause>, Refusal)) -> Table {
         let mut table = self.scope.cleared(director);
         self.same.iter().for_each(|entry| table.adopt(entry.clone()));
-        let mut problems = Problems::default();
         for Located { place, command } in &self.commands {
-            if let Err(refusal) = table.apply(command) {
-                if keeps_daemon(&mut table, command, director) {
-                    continue;
-                }
-                let cause = table.explain(command).map(|cause| cause.to_string());
-                problems.add(place.clone(), cause.unwrap_or_else(|| refusal.to_string()));
+            let Err(refusal) = table.apply(command) else { continue };
+            if !keeps_daemon(&mut table, command, director) {
+                refused(place, table.explain(command), refusal);
             }
         }
-        problems.or(table)
+        table
+    }
+
+    /// For a file that could be read only in part: adds what every kernel would refuse of the rest. A
+    /// service or a destination may be missing only because its line could not be read, and the reader
+    /// has reported some causes itself.
+    #[doc(hidden)]
+    pub fn add_refusals(&self, problems: &mut Problems, is_reported: fn(&Cause) -> bool) {
+        if problems.iter().len() == 0 {
+            return;
+        }
+        self.build(&Table::new().on_unknown_kernel(), &mut |place, cause, _| match cause {
+            None | Some(Cause::NoSuchService { .. } | Cause::NoSuchDestination { .. }) => {}
+            Some(cause) if is_reported(&cause) => {}
+            Some(_) if problems.iter().any(|problem| problem.place.line() == place.line()) => {}
+            Some(cause) => problems.add(place.clone(), cause.to_string()),
+        });
     }
 
     /// A planner for what the file is about: it leaves everything else as it is, even if others
@@ -216,6 +240,14 @@ pub fn read(source: &Source) -> Result<Desired, Problems> {
             Desired::default()
         }
     };
+    desired.add_refusals(&mut problems, |cause| {
+        matches!(
+            cause,
+            Cause::MixedFamilies { .. }
+                | Cause::MixedFamiliesBesideDaemon { .. }
+                | Cause::DaemonBesideMixedFamilies { .. }
+        )
+    });
     problems.or(desired)
 }
 

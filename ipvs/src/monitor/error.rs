@@ -41,16 +41,12 @@ pub enum MonitorError {
     )]
     NotReadable,
     /// The device that was named can't be used.
-    #[error(
-        "{}",
-        if *.exists { format!("the device {name} is down: ip link set {name} up") }
-        else { format!("there is no nlmon device {name}: ip link add {name} type nlmon; ip link set {name} up") }
-    )]
+    #[error("{}", of_device(*.name, *.fault))]
     Device {
         /// Its name.
         name: InterfaceName,
-        /// It is there, but it is not up.
-        exists: bool,
+        /// What is wrong with it.
+        fault: DeviceFault,
     },
     /// The device was removed, or set down, by another program. Nothing more is seen: open another
     /// monitor.
@@ -74,6 +70,35 @@ pub enum MonitorError {
         #[source]
         error: io::Error,
     },
+}
+
+/// Why a device can't be watched.
+///
+/// ```
+/// use ipvs::monitor::{DeviceFault, MonitorError};
+/// fn can_be_made(error: &MonitorError) -> bool {
+///     matches!(error, MonitorError::Device { fault: DeviceFault::Missing, .. })
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeviceFault {
+    /// No device has the name.
+    Missing,
+    /// The device is not an nlmon device.
+    OtherKind,
+    /// It is down.
+    Down,
+}
+
+fn of_device(name: InterfaceName, fault: DeviceFault) -> String {
+    match fault {
+        DeviceFault::Missing => {
+            format!("there is no nlmon device {name}: ip link add {name} type nlmon; ip link set {name} up")
+        }
+        DeviceFault::OtherKind => format!("{name} is not an nlmon device"),
+        DeviceFault::Down => format!("the device {name} is down: ip link set {name} up"),
+    }
 }
 
 impl MonitorError {

@@ -55,7 +55,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-pub use self::error::MonitorError;
+pub use self::error::{DeviceFault, MonitorError};
 pub use self::event::{Action, Event, EventKind, Outcome, Process, Sender};
 use self::process::Processes;
 #[cfg(feature = "tokio")]

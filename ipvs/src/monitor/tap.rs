@@ -11,7 +11,7 @@ use netlink_sys::{Socket, SocketAddr};
 use rustix::net::sockopt::{Timeout, set_socket_recv_buffer_size_force, set_socket_timeout, socket_error};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
 
-use super::error::MonitorError;
+use super::error::{DeviceFault, MonitorError};
 use super::filter::{self, GENERIC, MESSAGES, nothing, program};
 use super::socket::{attach, bind};
 use crate::errno::Errno;
@@ -255,10 +255,13 @@ impl Routes {
     /// The device of this name, made by somebody else.
     fn existing(&mut self, name: InterfaceName) -> Result<u32, MonitorError> {
         let links = self.links().map_err(|error| MonitorError::io("list interfaces", error))?;
-        match links.iter().find(|link| link.name == name.as_bytes()) {
-            Some(link) if link.kind == NLMON && link.is_up => Ok(link.index),
-            found => Err(MonitorError::Device { name, exists: found.is_some_and(|link| link.kind == NLMON) }),
-        }
+        let fault = match links.iter().find(|link| link.name == name.as_bytes()) {
+            Some(link) if link.kind == NLMON && link.is_up => return Ok(link.index),
+            Some(link) if link.kind == NLMON => DeviceFault::Down,
+            Some(_) => DeviceFault::OtherKind,
+            None => DeviceFault::Missing,
+        };
+        Err(MonitorError::Device { name, fault })
     }
 
     /// Makes a device of a name that nobody else has.

@@ -15,7 +15,7 @@ use crate::command::Command;
 use crate::errno::Errno;
 use crate::exchange::Datagrams;
 use crate::fake::{FAMILY, Fake};
-use crate::monitor::{Monitor, MonitorError};
+use crate::monitor::{DeviceFault, Monitor, MonitorError};
 use crate::service::{Service, ServiceKey};
 use crate::table::Table;
 use crate::wire::{self, Header, Read};
@@ -469,9 +469,11 @@ fn a_director_is_polled_where_netlink_can_not_be_watched() {
 #[test]
 fn a_device_is_named_with_the_command_that_helps() {
     let name = crate::InterfaceName::new("tap0").unwrap();
-    let text = |exists| MonitorError::Device { name, exists }.to_string();
-    assert_eq!(text(true), "the device tap0 is down: ip link set tap0 up");
-    assert_eq!(text(false), "there is no nlmon device tap0: ip link add tap0 type nlmon; ip link set tap0 up");
+    let text = |fault| MonitorError::Device { name, fault }.to_string();
+    assert_eq!(text(DeviceFault::Down), "the device tap0 is down: ip link set tap0 up");
+    assert_eq!(text(DeviceFault::OtherKind), "tap0 is not an nlmon device");
+    let missing = "there is no nlmon device tap0: ip link add tap0 type nlmon; ip link set tap0 up";
+    assert_eq!(text(DeviceFault::Missing), missing);
 }
 
 /// Only root may open one; nobody else gets further than that.

@@ -18,12 +18,12 @@ impl<T: Transport> Session<T> {
         }
         self.probe(&mut table, [command]).await?;
         let link = self.transport.link();
-        let mut is_broadcast = Ok(false);
+        let mut asked = Ok(None);
         let cause = table.cause_of(command, errno, |address| {
-            is_broadcast = link.has_broadcast_address(address);
-            matches!(is_broadcast, Ok(true))
+            asked = link.why_no_host(address);
+            asked.as_ref().ok().copied().flatten()
         });
-        match is_broadcast {
+        match asked {
             // This thread must not go on as if it were where it was.
             Err(error @ NamespaceError::Leave { .. }) => Err(error.into()),
             _ => Ok(cause),

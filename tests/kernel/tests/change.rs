@@ -121,8 +121,8 @@ fn a_controller_makes_nothing_of_a_file_with_an_error(client: &mut Client) {
     for (line, reason) in [
         ("tcp 192.0.2.1:80 127.0.0.1:80", "there is no `='"),
         ("tcp 192.0.2.1 = 127.0.0.1:80", "192.0.2.1"),
-        ("mark 10 = 127.0.0.1:0", "Service already exists"),
-        ("mark 11 = 224.0.0.1:0", "not unicast"),
+        ("mark 10 = 127.0.0.1:0", "the service exists already"),
+        ("mark 11 = 224.0.0.1:0", "does not accept one of the values"),
     ] {
         let error = controller::step(client, &format!("{FILE}{line}\n")).unwrap_err().to_string();
         assert!(error.starts_with("line 4: ") && error.contains(reason), "{error}");

@@ -279,7 +279,7 @@ fn drain_notices_changes_of_other_programs() {
     world.client.edit_destination(&key, &state).unwrap();
     let (status, said) = end(drain);
     assert_eq!(status, 1, "{said}");
-    assert!(said.contains("another program has given it weight 7"), "{said}");
+    assert!(said.contains("it has been given weight 7 meanwhile"), "{said}");
     let drain = start(&world.line("drain"));
     world.wait_for_weight(0);
     world.client.delete_destination(&key, server).unwrap();
@@ -363,7 +363,7 @@ fn a_server_in_use_again_is_waited_for_again() {
 /// before it is deleted.
 #[test]
 fn a_server_that_came_back_during_the_wait_for_the_lock_is_not_deleted() {
-    for (weight, message) in [(7, "another program has given it weight 7"), (0, "drained and deleted")] {
+    for (weight, message) in [(7, "it has been given weight 7 meanwhile"), (0, "drained and deleted")] {
         let mut world = World::new(None);
         let _ = fs::remove_file(lock_file());
         let drain = start(&format!("{} --delete", world.line("drain")));

@@ -71,7 +71,7 @@ pub(crate) struct Conns {
     #[arg(long, value_name = "SERVER", conflicts_with_all = SHOWING, group = DEEDS)]
     pub(super) move_to: Option<NewServer>,
     /// With --kill or --move-to: every entry
-    #[arg(long, conflicts_with = "load")]
+    #[arg(long, requires = DEEDS, conflicts_with_all = ["load", "save"])]
     pub(super) all: bool,
     /// Only show how many entries would be loaded, ended or moved
     #[arg(long, requires = DEEDS, conflicts_with = "save")]

@@ -135,7 +135,7 @@ fn print(target: &Target, fate: Fate, back: &str, session: &mut Session<'_, '_>)
         Fate::Gone if in_use.is_unused() => session.report(format!("{target}: another program has removed it")),
         Fate::Gone => session.error(format!("{target}: not drained: another program has removed it with {in_use}")),
         Fate::Revived(weight) => {
-            session.error(format!("{target}: not drained: another program has given it weight {weight}"));
+            session.error(format!("{target}: not drained: it has been given weight {weight} meanwhile"));
         }
         Fate::Edited => {
             session.error(format!("{target}: not deleted: another program has changed it meanwhile{back}"));

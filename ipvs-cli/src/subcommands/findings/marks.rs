@@ -8,6 +8,7 @@ use fwmark::{Backend, BackendError, Effect, MarkRule, Survey};
 use ipvs::{Family, FirewallMark, ServiceKey, Table};
 
 use super::Finding;
+use crate::arguments::packets::written;
 use crate::escape::ShellCommand;
 
 /// The owner's rules, and the faults of marks.
@@ -21,6 +22,8 @@ pub(crate) struct Looked {
 pub(crate) enum Wrong {
     /// A rule of another program conflicts.
     InTheWay(Box<fwmark::Conflict>),
+    /// The packets of the first rule get the mark of the second, which comes later.
+    Overridden(Box<[MarkRule; 2]>),
     /// Rules of other programs could not be read.
     Unread(String),
     /// A rule of the owner sets the mark, and there is no such service.
@@ -35,6 +38,15 @@ pub(crate) fn look(backend: &mut Backend, table: Option<&Table>) -> Result<Looke
     let survey = Survey::of_others(backend.owner());
     let in_the_way = fwmark::check(&rules, &survey.rules).into_iter();
     let mut wrong: Vec<Wrong> = in_the_way.map(|conflict| Wrong::InTheWay(Box::new(conflict))).collect();
+    let is_served = |rule: &MarkRule| {
+        table.is_some_and(|table| served(table).any(|marked| marked == (rule.set().mark(), rule.family())))
+    };
+    for (at, rule) in rules.iter().enumerate() {
+        // Rules with masks may make a mark together, which no rule alone has.
+        let later = rules[at + 1..].iter().find(|later| later.overrides(rule));
+        let later = later.filter(|later| later.set().mask() == u32::MAX || is_served(rule));
+        wrong.extend(later.map(|later| Wrong::Overridden(Box::new([rule.clone(), later.clone()]))));
+    }
     wrong.extend(survey.unread.iter().map(|error| Wrong::Unread(error.to_string())));
     if let Some(table) = table {
         let served: BTreeSet<Marked> = served(table).collect();
@@ -88,6 +100,10 @@ impl Wrong {
                     _ => Finding::problem("mark-conflict", what, why),
                 }
             }
+            Wrong::Overridden(_) => {
+                let why = "where rules overlap, the later one decides, so the earlier one has no effect";
+                Finding::problem("mark-overridden", what, why)
+            }
             Wrong::Unread(_) => Finding::hint("rules-unread", what, "rules that are not read may mark packets, too"),
             Wrong::NoService(mark, family) => {
                 let why = "packets with it are balanced by no service of a mark";
@@ -105,6 +121,11 @@ impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Wrong::InTheWay(finding) => write!(f, "{finding}"),
+            Wrong::Overridden(rules) => {
+                let [earlier, later] = rules.each_ref().map(written);
+                let mark = rules[0].set().mark();
+                write!(f, "no packet gets mark {mark} by the rule {earlier}: the later rule {later} marks them all")
+            }
             Wrong::Unread(error) => write!(f, "not looked at: {error}"),
             Wrong::NoService(mark, family) => {
                 let name = name(*family);

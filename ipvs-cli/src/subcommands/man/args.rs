@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 const HELP: &str = "\
-Exit status: 0 written; 1 DIR has a page of another program, or can't be written;
-2 wrong usage.
+Exit status: 0 written; 1 DIR has a page of another program, or can't be
+written; 2 wrong usage.
 
 Examples:
   ipvs-cli man /usr/local/share/man/man8";

@@ -5,6 +5,8 @@
 mod args;
 mod check;
 
+use std::time::Duration;
+
 use fwmark::{
     Backend, BackendError, CommandLine, FirewallMark, Hook, Iptables, MarkRule, MarksInUse, Nftables, Owner, SetMark,
     Survey, Variant,
@@ -15,6 +17,7 @@ use ipvs::desired::parts::Fields;
 use crate::arguments::packets::{Packets, written};
 use crate::desired::group;
 use crate::exit::Exit;
+use crate::session::guard::ChangeGuard;
 use crate::session::journal::{LogOutcome, Logging, Record};
 use crate::session::json;
 use crate::session::{Session, Trouble, Wait};
@@ -47,8 +50,14 @@ impl Marks {
         opened.map_err(trouble)
     }
 
+    /// Takes the lock. If that fails, missing rights or a missing back end are reported instead.
+    fn guard(&self, wait: Duration, session: &mut Session<'_, '_>) -> Result<ChangeGuard, Trouble> {
+        let check = || self.open()?.list().map(drop).map_err(trouble);
+        session.guard(&Wait { check: &check, is_for_ipvs: false, ..Wait::new(wait) })
+    }
+
     fn add(&self, add: &Add, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
-        let mut guard = session.guard(&Wait::new(add.common.wait))?;
+        let mut guard = self.guard(add.common.wait, session)?;
         let mut backend = self.open()?;
         let mut rules = backend.list().map_err(trouble)?;
         let mark = match add.mark {
@@ -70,6 +79,12 @@ impl Marks {
         let change = backend.apply(&rules);
         log(session, &add.common.logging, "added", &rules[known..], &change);
         let change = change.map_err(trouble)?;
+        for earlier in &rules[..known] {
+            if let Some(later) = rules[known..].iter().find(|later| later.overrides(earlier)) {
+                let (earlier, later) = (written(earlier), written(later));
+                session.note(format!("the rule {earlier} has no effect any more: the later rule {later} decides"));
+            }
+        }
         match (add.mark, change) {
             // It is what was asked for, so --quiet does not leave it out.
             (Wanted::Free, _) => session.print(mark),
@@ -94,7 +109,7 @@ impl Marks {
     }
 
     fn delete(&self, delete: &Delete, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
-        let mut guard = session.guard(&Wait::new(delete.common.wait))?;
+        let mut guard = self.guard(delete.common.wait, session)?;
         let mut backend = self.open()?;
         guard.protect(session.environment);
         if delete.all {
@@ -102,7 +117,11 @@ impl Marks {
             let rules = backend.list().unwrap_or_default();
             let change = backend.remove();
             log(session, &delete.common.logging, "deleted", &rules, &change);
-            return change.map(|is_changed| if is_changed { Exit::Success } else { Exit::No }).map_err(trouble);
+            if !change.map_err(trouble)? {
+                session.error(format!("the owner {} has no rules here", backend.owner()));
+                return Ok(Exit::No);
+            }
+            return Ok(Exit::Success);
         }
         let rules = backend.list().map_err(trouble)?;
         let is_meant = |rule: &MarkRule| {
@@ -174,7 +193,7 @@ fn free_mark(rules: &[MarkRule], owner: &Owner, session: &mut Session<'_, '_>) -
         Ok(table) => marks::service_marks(&table).for_each(|mark| in_use.add(mark)),
         Err(error) => session.note(format!("the marks of services are not known: {}", Report::new(&error))),
     }
-    in_use.free().ok_or_else(|| Trouble::Other("no mark is free: others use all of their bits".to_owned()))
+    in_use.free().ok_or_else(|| Trouble::Other("no mark is free: rules of other programs use all bits".to_owned()))
 }
 
 fn trouble(error: BackendError) -> Trouble {

@@ -51,7 +51,7 @@ pub(crate) struct Watched {
     pub(super) record: Option<PathBuf>,
     /// Print what was recorded in FILE; `-` is standard input
     #[arg(long, value_name = "FILE")]
-    pub(super) replay: Option<PathBuf>,
+    pub(in crate::subcommands) replay: Option<PathBuf>,
     /// End after NUMBER events
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = whole::<u32>(0, u32::MAX))]
     pub(super) count: Option<u32>,

@@ -25,7 +25,6 @@ pub(in crate::subcommands) fn select(
 ) -> Result<Vec<Selected>, Trouble> {
     let client = session.director.client()?;
     let services = match servers.service {
-        // Why it is not there, the table knows best.
         Some(key) => match client.services()?.into_iter().find(|state| state.service.key() == key) {
             Some(state) => vec![state],
             None => return Err(missing(session, key)),
@@ -48,11 +47,11 @@ pub(in crate::subcommands) fn select(
     }
     // The kernel's order has no meaning.
     found.sort_unstable_by_key(|found| (found.service.service.key(), found.state.destination.address));
-    match (unmet.first(), servers.service) {
-        (None, _) => Ok(found),
-        (Some(network), Some(key)) => Err(Trouble::Other(format!("{key} has no destination {network}"))),
-        (Some(network), None) => Err(Trouble::Other(format!("no service has a destination {network}"))),
-    }
+    let Some(network) = unmet.first() else { return Ok(found) };
+    let who = servers.service.map_or_else(|| "no service has a".to_owned(), |key| format!("{key} has no"));
+    let other =
+        network.other_reading().map_or_else(String::new, |other| format!("; with a port it is written {other}"));
+    Err(Trouble::Other(format!("{who} destination {network}{other}")))
 }
 
 fn missing(session: &mut Session<'_, '_>, key: ServiceKey) -> Trouble {

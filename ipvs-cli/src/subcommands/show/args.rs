@@ -27,7 +27,7 @@ pub(in crate::subcommands) struct Show {
     ///
     /// With --json or --toml. Applied to another director, they run there, too: a backup becomes a
     /// second master.
-    #[arg(long, conflicts_with_all = ["rules", "service"])]
+    #[arg(long, requires = "notation", conflicts_with_all = ["rules", "service"])]
     pub(in crate::subcommands) daemons: bool,
     /// Add counters, rates and connections
     #[arg(long, requires = "json")]

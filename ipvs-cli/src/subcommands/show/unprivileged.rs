@@ -10,7 +10,7 @@ use super::args::Show;
 use super::partial_view::{OfIpv6, PartialView};
 use crate::director::Director;
 use crate::director::is_unavailable;
-use crate::render::public;
+use crate::render::public::{self, LEAVES_OUT};
 use crate::session::{Session, Trouble};
 
 /// The source, and what it lacks.
@@ -34,6 +34,10 @@ pub(super) fn list(refused: Error, only: Option<ServiceKey>, session: &mut Sessi
         return list_known(known, only, session);
     }
     let Ok(table) = proc::Table::read() else { return Err(Trouble::Kernel(refused)) };
+    if let Some(key) = only.filter(|key| !table.services.iter().any(|service| public::is(service, key))) {
+        let caution = if table.may_be_incomplete { format!(": {LEAVES_OUT}") } else { String::new() };
+        return Err(Trouble::Other(format!("/proc/net/ip_vs has no service {key}{caution}")));
+    }
     let total = proc::totals().ok();
     // Errors of writing are reported at the end.
     public::list(session.environment.stdout, &table, total.as_ref(), only.as_ref()).or(Ok(()))

@@ -45,7 +45,11 @@ impl SetWeight {
     /// # Errors
     /// Which word is wrong, and what is expected in its place.
     pub(super) fn understand(&self) -> Result<(Servers, Weight), String> {
-        let expected = if self.all.is_empty() { "SERVICE SERVER... WEIGHT" } else { "WEIGHT after --all SERVER" };
+        let expected = match (self.all.is_empty(), self.words.len()) {
+            (true, _) => "SERVICE SERVER... WEIGHT",
+            (false, ..=1) => "WEIGHT after --all SERVER",
+            (false, _) => "either SERVICE SERVER... WEIGHT or --all SERVER WEIGHT, not both",
+        };
         let (last, rest) = self.words.split_last().ok_or_else(|| format!("expected {expected}"))?;
         let weight = last
             .parse()

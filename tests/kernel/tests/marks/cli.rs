@@ -97,7 +97,11 @@ fn rules_are_added_listed_and_deleted() -> Result<(), Lacking> {
     assert_eq!(call("mark add --quiet auto tcp:127.0.0.1:80"), done(0, "1\n"), "the mark is the answer");
     assert_eq!(call("mark add --quiet 1 tcp:127.0.0.1:80"), done(0, ""), "nothing to change");
     assert_eq!(call("mark delete --quiet --all"), done(0, ""));
+    let none = call("mark delete --all");
+    assert_eq!((none.status, &*none.stderr), (1, "ipvs-cli: the owner ipvs-fwmark has no rules here\n"));
     assert_eq!(call("mark add 10 tcp:127.0.0.1:http").status, 2);
+    assert_eq!(call("mark add 10 tcp:2001:db8::1:80").status, 2);
+    assert_eq!(call("mark list"), done(0, ""));
     assert_eq!(call("mark add 0 tcp:127.0.0.1:80").status, 2);
     Ok(())
 }
@@ -136,6 +140,17 @@ fn check_finds_what_is_in_the_way() -> Result<(), Lacking> {
     let found = call("mark check");
     assert_eq!((found.status, found.stdout.lines().count()), (1, 1), "{found:?}");
     assert!(found.stdout.contains("also marked 5"), "{found:?}");
+    assert_eq!(call("mark delete --all --owner other"), done(0, ""));
+    assert_eq!(call("-A -f 11 -s rr"), done(0, ""));
+    let added = call("mark add 11 tcp:127.0.0.1");
+    let note =
+        "ipvs-cli: the rule 10 tcp:127.0.0.1:80,443 has no effect any more: the later rule 11 tcp:127.0.0.1 decides\n";
+    assert_eq!((added.status, &*added.stderr), (0, note));
+    let found =
+        "no packet gets mark 10 by the rule 10 tcp:127.0.0.1:80,443: the later rule 11 tcp:127.0.0.1 marks them all\n";
+    assert_eq!(call("mark check"), done(1, found));
+    let found = &objects("findings", &call("mark check --json").stdout)[0];
+    assert_eq!(found["findings"][0]["id"], json!("mark-overridden"));
     Ok(())
 }
 

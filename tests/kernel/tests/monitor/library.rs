@@ -9,7 +9,7 @@ use std::process::{Command as Program, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipvs::monitor::{Action, Event, EventKind, Monitor, MonitorBuilder, MonitorError, Outcome, Sender};
+use ipvs::monitor::{Action, DeviceFault, Event, EventKind, Monitor, MonitorBuilder, MonitorError, Outcome, Sender};
 use ipvs::netns::Namespace;
 use ipvs::{Client, Command, CommandKind, Errno, InterfaceName, Service, ServiceKey, change::Planner};
 use kernel_tests::sandbox;
@@ -192,9 +192,9 @@ fn a_device_that_is_there_is_used() {
     sandbox::enter_network().unwrap();
     let nlmon = InterfaceName::new("nlmon7").unwrap();
     let open = || monitor().device(nlmon).open();
-    assert!(matches!(open(), Err(MonitorError::Device { exists: false, .. })));
+    assert!(matches!(open(), Err(MonitorError::Device { fault: DeviceFault::Missing, .. })));
     ip("link add nlmon7 type nlmon");
-    assert!(matches!(open(), Err(MonitorError::Device { exists: true, .. })));
+    assert!(matches!(open(), Err(MonitorError::Device { fault: DeviceFault::Down, .. })));
     ip("link set nlmon7 up");
     let (mut one, mut two) = (open().unwrap(), open().unwrap());
     Client::connect().unwrap().execute(&add(1)).unwrap();

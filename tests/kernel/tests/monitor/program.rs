@@ -147,7 +147,7 @@ fn two_see_the_same_and_a_recording_leads_to_the_same_table() {
         run(&if number % 2 == 0 { ipvsadm() } else { ipvs_cli() }, line, "");
         assert!(recording.line().starts_with("{\"version\": 1, \"time\": \""));
     }
-    let ends = [": -a -t 192.0.2.1:80 -r 192.0.2.12:80 -m -w 1\n", "-w 1 - refused: Destination already exists\n"];
+    let ends = [": -a -t 192.0.2.1:80 -r 192.0.2.12:80 -m -w 1\n", "-w 1 - refused: the destination exists already\n"];
     for (sign, end) in [' ', '!'].into_iter().zip(ends) {
         let line = filtered.line();
         assert!(line.starts_with(sign) && line.ends_with(end), "{line}");
@@ -165,7 +165,10 @@ fn two_see_the_same_and_a_recording_leads_to_the_same_table() {
         String::from_utf8(output.stdout).unwrap()
     };
     assert_eq!(replay("").lines().count(), lines.len());
-    assert_eq!(replay("mark:8").lines().map(untimed).filter(|line| line.contains("No such service")).count(), 1);
+    assert_eq!(
+        replay("mark:8").lines().map(untimed).filter(|line| line.contains("there is no such service")).count(),
+        1
+    );
     run(&ipvs_cli(), "-R", &replay("--rules"));
     assert_eq!(String::from_utf8(saved()).unwrap(), String::from_utf8(table).unwrap());
     // What is there is not written over.
@@ -276,6 +279,9 @@ fn a_device_that_is_not_there_is_an_error() {
     assert_eq!(output.status.code(), Some(2));
     let message = "ipvs-cli: there is no nlmon device nlmon9: ip link add nlmon9 type nlmon; ip link set nlmon9 up\n";
     assert_eq!(String::from_utf8(output.stderr).unwrap(), message);
+    let output = Program::new(ipvs_cli()).arg0("ipvs-cli").args(["monitor", "--device", "lo"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "ipvs-cli: lo is not an nlmon device\n");
 }
 
 /// What a monitor says that can't go on, and its status.

@@ -19,7 +19,7 @@ fn stopped(world: &World) -> std::process::Child {
     // It may be done before it is stopped: then once more, with something else to do.
     for services in (2000..).step_by(500) {
         let mut child = start(ipvs_cli("apply -"), &rules(1..=services, 1));
-        let holds = || world.run("apply --wait 0 -", "-A -f 9").stderr.contains("is at work on this director");
+        let holds = || world.run("apply --wait 0 -", "-A -f 9").stderr.contains("changing this director");
         while child.try_wait().unwrap().is_none() {
             if holds() {
                 kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGSTOP).unwrap();
@@ -46,7 +46,7 @@ fn restore_gives_up_on_a_stopped_apply_and_says_what_to_do() {
     assert_eq!((done.status, &*done.stdout), (255, ""), "{}", done.stderr);
     let advice = format!("kill -CONT {pid}");
     assert!(
-        done.stderr.starts_with(&format!("process {pid} (ipvs-cli apply -) is at work on this director for ")),
+        done.stderr.starts_with(&format!("process {pid} (ipvs-cli apply -) has been changing this director for ")),
         "{}",
         done.stderr
     );

@@ -42,6 +42,12 @@ fn a_listing_without_privileges_says_so_and_shows_what_is_public() {
         assert!(done.stdout.contains(line), "{line:?} is not in\n{}", done.stdout);
     }
     assert!(!show(&world, &["udp:10.0.0.1:53"]).stdout.contains("TCP  10"));
+    // As for root.
+    for missing in ["udp:10.0.0.1:54", "mark:8"] {
+        let refused = show(&world, &[missing]);
+        assert_eq!((refused.status, refused.stdout.as_str()), (1, ""), "{missing}");
+        assert!(refused.stderr.starts_with("ipvs-cli: /proc/net/ip_vs has no service "), "{}", refused.stderr);
+    }
     // Root of a user namespace, as in a rootless container, is nobody to netlink.
     let mut root = Command::new("unshare");
     root.args(["-U", "-r"]).arg(program()).arg("show");
