@@ -27,7 +27,7 @@ pub(crate) struct Ownership {
     /// Delete only what this owner applied before; refuse what others have
     #[arg(long, value_name = "NAME")]
     pub(crate) owner: Option<Owner>,
-    /// Take over services of the file that others own or nobody owns
+    /// Take over services of the file that have another owner or none
     #[arg(long)]
     pub(crate) take: bool,
 }

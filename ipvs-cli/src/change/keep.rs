@@ -253,7 +253,7 @@ impl Keeper<'_, '_> {
 /// # Errors
 /// Why it can't be used.
 pub fn check_state_directory(path: &Path) -> Result<(), String> {
-    StateDirectory::check(path).map_err(|error| error.to_string())
+    StateDirectory::check(path, true).map_err(|error| error.to_string())
 }
 
 /// The hold that there is.

@@ -163,7 +163,7 @@ pub(crate) fn plan(
     }
     if let count @ 1.. = claims.taken() {
         let services = counted(count, "service");
-        session.note(format!("{services} of another owner or of nobody: --take takes over what the file names"));
+        session.note(format!("{services} that had another owner or none: --take takes over what the file names"));
     }
     match Change::prepare(before, table, limit(claims.planner().clone())) {
         Ok(change) => {

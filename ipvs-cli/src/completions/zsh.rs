@@ -100,7 +100,7 @@ fn action(value: &Value) -> String {
     match &value.values {
         Values::Anything => " ".to_owned(),
         Values::Words(words) => format!("({})", words.join(" ")),
-        // With a blank in front no words of zsh's own are put behind the first.
+        // With a space in front no words of zsh's own are put behind the first.
         Values::Services(option) => format!(" __PROGRAM_NAME_saved -A {option}"),
         Values::Servers => " __PROGRAM_NAME_saved -a -r".to_owned(),
         Values::Interfaces => "_net_interfaces".to_owned(),

@@ -64,7 +64,7 @@ impl From<Error> for InjectionError {
     }
 }
 
-/// A backup daemon of this program's own, and what is to be sent to it. Whoever has one holds the
+/// A backup daemon of this program's own, and what is to be sent to it. Its owner holds the
 /// lock of the network namespace.
 ///
 /// When it is dropped, the daemons are as they were before.
@@ -221,7 +221,7 @@ pub(crate) fn recover(client: &mut Client, directory: &Path) -> Result<Option<Da
     Ok(Some(note))
 }
 
-/// A daemon that nobody else has.
+/// A daemon that no other program has.
 fn of_chance() -> Result<Daemon, InjectionError> {
     let mut random = [0; 6];
     // So few bytes come as a whole.

@@ -12,7 +12,7 @@ pub const fn sentences(item: Item) -> &'static str {
     match item {
         Item::Help => "Prints a summary of all commands and options. Needs neither privileges nor IPVS.",
         Item::Version => {
-            "Prints the version of ipvsadm whose behaviour this is. Called as `ipvs-cli`, a second line tells the program's \
+            "Prints the version of ipvsadm whose behaviour this is. Called as `ipvs-cli`, a second line has the program's \
              own version. Needs neither privileges nor IPVS."
         }
         Item::Verb(verb) => of_command(verb),
@@ -58,7 +58,7 @@ const fn of_command(verb: Verb) -> &'static str {
              value as it is; the largest is 2678400, which is 31 days."
         }
         Verb::StartDaemon => {
-            "Starts a daemon in the kernel that tells other directors about connections (`master`), or one that learns of \
+            "Starts a daemon in the kernel that announces connections to other directors (`master`), or one that learns of \
              them (`backup`). One of each may run."
         }
         Verb::StopDaemon => "Stops the sync daemon, the `master` or the `backup`.",
@@ -116,7 +116,7 @@ const fn of_option(opt: Opt) -> &'static str {
              has, which is the way to take it out of service."
         }
         Opt::UpperThreshold => {
-            "From so many connections on the real server gets no new ones. 0, the default, is no limit."
+            "A real server with this number of connections gets no new ones. 0, the default, is no limit."
         }
         Opt::LowerThreshold => {
             "A real server that has reached its upper threshold gets connections again when it has less than this. Without it that \

@@ -154,7 +154,7 @@ mod tests {
         let mut names = Names::new();
         assert_eq!(names.port(Protocol::from_number(51), 80), None);
         assert_eq!(lookup_port(b"http", Protocol::from_number(51)), None);
-        assert!(names.ports.is_empty(), "nobody was asked");
+        assert!(names.ports.is_empty(), "no name is looked up");
     }
 
     #[test]

@@ -96,8 +96,7 @@ impl<'r> Parser<'r> {
             Item::Verb(verb) => verb,
         };
         let mut line = Line::new(verb, value.as_deref())?;
-        // Values are looked at as they come, so that of several faults the first on the line is
-        // told.
+        // Values are checked in their order, so that of several faults the first one is reported.
         while let Some((row, value)) = scanner.next(&mut self.warnings)? {
             match row.item {
                 Item::Opt(opt, slot) => line.take(opt, slot, value.as_deref(), &mut self.addresses)?,

@@ -481,7 +481,7 @@ fn pasted_lines_are_understood_with_a_warning() {
         (
             "-a -t 10.0.0.1:80 -r 10.0.0.2 -g-w 1",
             "-a -t 10.0.0.1:80 -r 10.0.0.2 -g -w 1",
-            "warning: `-g-w' read as `-g -w': a blank is missing\n",
+            "warning: `-g-w' read as `-g -w': a space is missing\n",
         ),
         ("-A -f 1 –s rr", "-A -f 1 -s rr", "warning: `–s' read as `-s': its dash is not the `-' of the keyboard\n"),
         (
@@ -494,7 +494,7 @@ fn pasted_lines_are_understood_with_a_warning() {
             "-A -f 1",
             "warning: `—fwmark-service=1' read as `--fwmark-service=1': its dash is not the `-' of the keyboard\n",
         ),
-        ("-L-n-c", "-Lnc", "warning: `-L-n-c' read as `-L -n -c': a blank is missing\n"),
+        ("-L-n-c", "-Lnc", "warning: `-L-n-c' read as `-L -n -c': a space is missing\n"),
     ] {
         assert_eq!(warned(line), (parse(plain), vec![warning.to_owned()]), "{line}");
     }

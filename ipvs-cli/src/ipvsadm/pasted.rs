@@ -27,7 +27,7 @@ impl Warning {
 
     /// A bundle of letters with dashes in it.
     pub(super) fn glued(word: &[u8]) -> Self {
-        Warning { word: word.to_owned(), read_as: separated(word), because: "a blank is missing" }
+        Warning { word: word.to_owned(), read_as: separated(word), because: "a space is missing" }
     }
 
     /// Writes the warning, with its newline.

@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_line_tells_the_size() {
+    fn the_version_line_has_the_size() {
         let info = ipvs::Table::new().info();
         let text = text(|out| titles(out, &ListRequest::ALL, Some(info)).unwrap());
         assert_eq!(text.lines().next(), Some("IP Virtual Server version 1.2.1 (size=4096)"));

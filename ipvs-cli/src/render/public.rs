@@ -7,8 +7,8 @@ use ipvs::{ServiceKey, Statistics, proc};
 
 /// The source of the data and what it lacks.
 const ORIGIN: &str = "\
-Without privileges: from /proc/net/ip_vs, which tells nothing of thresholds, kinds of tunnels, persistence engines,
-scheduler flags and counters of services. Root sees all.\n";
+Without privileges: from /proc/net/ip_vs, which has no thresholds, kinds of tunnels, persistence engines, scheduler
+flags or counters of services. Root sees all.\n";
 
 /// Why [`proc::Table::may_be_incomplete`].
 pub const LEAVES_OUT: &str =

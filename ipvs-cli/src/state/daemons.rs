@@ -84,7 +84,7 @@ fn first_line(directory: &Path) -> Result<String, FileError> {
     Ok(format!("daemons {}", state::epoch().map_err(failed)?))
 }
 
-/// A backup daemon as a line. An interface's name has neither blanks nor slashes; `-` is a value
+/// A backup daemon as a line. An interface's name has neither spaces nor slashes; `-` is a value
 /// that the kernel chooses.
 struct Line(Daemon);
 

@@ -20,7 +20,7 @@ fn nasty_text() -> String {
     String::from_utf8(NASTY[..NASTY.len() - 1].to_vec()).unwrap()
 }
 
-/// In one line of a file of rules, where a blank or a newline would end the word.
+/// In one line of a file of rules, where a space or a newline would end the word.
 fn nasty_word() -> Vec<u8> {
     NASTY.iter().copied().filter(|byte| !b"\r\n".contains(byte)).collect()
 }

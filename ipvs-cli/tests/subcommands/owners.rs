@@ -50,7 +50,7 @@ fn entries_of_others_and_of_nobody_are_refused_by_name_and_place() {
     assert_eq!((diffed.status, diffed.stderr), (2, refused));
     assert_eq!(director.saved(), before);
     let taken = director.run(&format!("ipvs-cli apply --owner shop --take {file}"));
-    let said = "ipvs-cli: 2 services of another owner or of nobody: --take takes over what the file names\n";
+    let said = "ipvs-cli: 2 services that had another owner or none: --take takes over what the file names\n";
     assert_eq!((taken.status, taken.stderr.as_str()), (0, said));
     assert_eq!(director.run(&format!("ipvs-cli apply --owner shop --take {file}")), done(0, "nothing to change\n", ""));
     let listed = director.run("ipvs-cli owners --json").stdout;

@@ -34,7 +34,7 @@ const BATCH: usize = (1 << 18) / 8 * 7;
 /// How often an entry is sent that does not appear in the table.
 const ATTEMPTS: u8 = 4;
 
-/// How many kinds of reasons are told apart.
+/// How many kinds of reasons are counted.
 const REASONS: usize = 20;
 
 pub(super) fn load(conns: &Conns, from: &Path, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
@@ -288,7 +288,7 @@ struct Summary {
     left: u64,
     /// Why entries were not loaded, and how many.
     reasons: BTreeMap<String, u64>,
-    /// Reasons beyond those that are told apart.
+    /// Reasons beyond those that are counted.
     more: u64,
     damaged: u64,
     first_damage: Option<(u64, String)>,

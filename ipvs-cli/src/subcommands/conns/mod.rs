@@ -45,7 +45,7 @@ pub(super) fn run(conns: &Conns, session: &mut Session<'_, '_>) -> Exit {
     session.finish(done, Exit::No)
 }
 
-/// Waits until nobody holds the other end of standard input, then takes the lock, which sets right
+/// Waits until the other end of standard input is closed, then takes the lock, which sets right
 /// what a killed run has left.
 fn guard(session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     const PATIENCE: Duration = Duration::from_secs(60);

@@ -16,7 +16,7 @@ use crate::state::file;
 use crate::subcommands::entries::saved::{Header, Writer};
 use crate::subcommands::entries::{CHUNK, open};
 
-/// So many entries have the same age: the kernel writes some hundred at a time.
+/// This number of entries has the same age: the kernel writes some hundred at a time.
 const OF_ONE_AGE: u64 = 128;
 
 pub(super) fn save(conns: &Conns, to: &Path, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {

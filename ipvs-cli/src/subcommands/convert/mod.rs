@@ -55,7 +55,7 @@ impl File {
         };
         // Into memory.
         written.map_err(|error| Trouble::Other(error.to_string()))?;
-        if self.is_said_by(&text) {
+        if self.is_written_as(&text) {
             return Ok(text);
         }
         let reason = "it can't be written in this notation without saying something else; \
@@ -64,7 +64,7 @@ impl File {
     }
 
     /// Does the text make the same of every director? Of mark rules only TOML and JSON speak.
-    fn is_said_by(&self, text: &[u8]) -> bool {
+    fn is_written_as(&self, text: &[u8]) -> bool {
         let read = with_parser(|parser| crate::desired::read("converted", text.to_vec(), parser));
         let Ok(desired) = read else { return false };
         let scope = Scope { marks: self.desired.state.scope.marks, ..desired.state.scope };

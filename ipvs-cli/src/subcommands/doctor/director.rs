@@ -82,8 +82,8 @@ fn schedulers(director: &Director) -> Option<Finding> {
     let available = director.schedulers.as_ref()?;
     let is_missing = |name: &String| !available.contains(name);
     let missing: Vec<_> = Scheduler::IN_TREE.iter().map(ToString::to_string).filter(is_missing).collect();
-    let why = "services can't have them; wlc is what a service has that does not say. Distributions may keep them in another \
-        package of the same kernel";
+    let why = "services can't use them; a service without a scheduler gets wlc. Distributions may keep them in another package of \
+        the same kernel";
     let what = format!("this kernel has no module of these schedulers: {}", missing.join(", "));
     (!missing.is_empty()).then(|| Finding::hint("schedulers-missing", what, why))
 }
@@ -135,7 +135,7 @@ fn forwarding(director: &Director) -> Vec<Finding> {
         .filter(|(of_v6, _, path)| is_used(*of_v6) && director.machine.settings.get(path) == Some(0));
     off.map(|(_, family, path)| {
         let what = format!("{} is 0, and there are NAT destinations of {family}", path.replace('/', "."));
-        let why = "the answers of real servers are not passed on to clients";
+        let why = "replies of real servers are not forwarded to clients";
         Finding::problem("forwarding-off", what, why).mended_by(sysctl([(path, 1)]))
     })
     .collect()
@@ -153,8 +153,8 @@ fn real_servers(director: &Director) -> Vec<Finding> {
             (Route::Out { gateway: Some(gateway), .. }, Forwarding::DirectRoute) => (
                 "not-a-neighbour",
                 format!("the real server {ip} of {key} is behind the router {gateway}"),
-                "direct routing (-g) reaches only neighbours: the router sends the packet back, as its address is still the \
-                 virtual one. Use a tunnel (-i) or NAT (-m)",
+                "direct routing (-g) reaches only neighbours: the router sends the packet back, as its destination is still \
+                 the virtual address. Use a tunnel (-i) or NAT (-m)",
             ),
             _ => continue,
         };
@@ -178,7 +178,7 @@ fn tunnel_sources(director: &Director) -> Vec<Finding> {
     let finding = |address: &super::machine::Address| {
         let (ip, link) = (address.ip, machine.name_of(address.link));
         let what = format!("the virtual address {ip} on {link} may become the source of the tunnels' packets");
-        let why = "a real server has that address itself, and drops what claims to come from it";
+        let why = "a real server has that address itself, and drops packets that come from it";
         let network = format!("{ip}/{}", address.prefix);
         let change = ["ip", "address", "change", &network, "dev", link, "preferred_lft", "0"];
         let change = ShellCommand::new(change);
@@ -234,8 +234,8 @@ fn reverse_path(director: &Director) -> Option<Finding> {
         return None;
     }
     let what = format!("rp_filter is strict on {}", strict.join(", "));
-    let why = "packets are dropped that come in by another interface than answers to their sender would leave by; with several \
-        networks, that may be clients or real servers";
+    let why = "a packet is dropped if replies to its sender would leave by another interface; with several networks, that may \
+        happen to clients or real servers";
     let all = of_link("all", "rp_filter");
     Some(Finding::hint("rp-filter-strict", what, why).mended_by(sysctl([(all.as_str(), 2)])))
 }
@@ -255,7 +255,8 @@ fn redirects(director: &Director) -> Vec<Finding> {
         virtual_addresses.iter().flat_map(|(ip, _)| machine.places_of(*ip)).any(|address| address.link == *link)
     };
     let names = towards.into_iter().filter(has_virtual).map(|link| machine.name_of(link));
-    let telling = names.filter(|name| machine.settings.larger(name, "send_redirects").is_some_and(|value| value != 0));
+    let redirecting =
+        names.filter(|name| machine.settings.larger(name, "send_redirects").is_some_and(|value| value != 0));
     let finding = |name: &str| {
         let what = format!("send_redirects is on, and NAT has clients and real servers on {name}");
         let why = "redirects show the real servers a shorter path to clients, past the director, and clients then get \
@@ -263,7 +264,7 @@ fn redirects(director: &Director) -> Vec<Finding> {
         let (all, own) = (of_link("all", "send_redirects"), of_link(name, "send_redirects"));
         Finding::hint("redirects", what, why).mended_by(sysctl([(all.as_str(), 0), (own.as_str(), 0)]))
     };
-    telling.map(finding).collect()
+    redirecting.map(finding).collect()
 }
 
 const NODEST: &str = "net/ipv4/vs/expire_nodest_conn";
@@ -279,20 +280,21 @@ fn connections(director: &Director) -> Vec<Finding> {
     };
     let mut found = Vec::new();
     if is_off(NODEST) && destinations(&director.table).next().is_some() {
-        let why = "when a real server is deleted, packets of its connections are dropped without a word until they time out; with 1 \
-            they are ended, and clients connect anew";
+        let why = "when a real server is deleted, packets of its connections are dropped silently until they time out; with 1 the \
+            connections are ended, and clients connect again";
         found.push(hint(NODEST, "expire-nodest-conn", why));
     }
     let is_persistent = director.table.services().any(|entry| entry.service().persistence.is_some());
     if is_off(QUIESCENT) && is_persistent {
-        let why = "a client that persistence holds stays with a real server whose weight is 0; with 1 it gets another";
+        let why =
+            "a client with a persistence template stays with a real server whose weight is 0; with 1 it gets another";
         found.push(hint(QUIESCENT, "expire-quiescent-template", why));
     }
     let is_nat = destinations(&director.table).any(|(_, _, how)| how == Forwarding::Masquerade);
     let has_conntrack = settings.get("net/netfilter/nf_conntrack_max").is_some();
     if is_off(CONNTRACK) && is_nat && has_conntrack {
-        let why = "connection tracking knows nothing of NAT's connections: firewall rules that look at their state, or translate \
-            addresses, don't see them";
+        let why = "connection tracking does not see connections of NAT, so firewall rules that match their state or translate \
+            addresses do not apply to them";
         found.push(hint(CONNTRACK, "conntrack-off", why));
     }
     found

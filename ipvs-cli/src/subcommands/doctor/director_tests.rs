@@ -182,7 +182,7 @@ fn missing_schedulers_are_named() {
 }
 
 #[test]
-fn marks_are_told_with_what_mends_them() {
+fn findings_about_marks_have_a_command_that_mends_them() {
     let (mark, family) = (ipvs::FirewallMark::new(10).unwrap(), ipvs::Family::V6);
     let mut director = director(DIRECT);
     director.marks = vec![Wrong::NoService(mark, family), Wrong::NoRule(mark, family)];

@@ -59,7 +59,7 @@ fn udp() -> Vec<(IpAddr, u16)> {
     texts.iter().flat_map(|text| text.lines().skip(1).filter_map(udp_socket)).collect()
 }
 
-/// `  12: 0100007F:0035 00000000:0000 07 …`: the second column, if nobody is at the other end.
+/// `  12: 0100007F:0035 00000000:0000 07 …`: the second column, if the socket is not connected.
 fn udp_socket(line: &str) -> Option<(IpAddr, u16)> {
     const NOT_CONNECTED: &str = "07";
     let mut columns = line.split_ascii_whitespace();

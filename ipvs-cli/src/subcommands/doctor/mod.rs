@@ -78,5 +78,5 @@ fn sorted(mut found: Vec<Finding>) -> Vec<Finding> {
 }
 
 fn unseen(error: std::io::Error) -> Trouble {
-    Trouble::Other(format!("this machine's network can't be looked at: {error}"))
+    Trouble::Other(format!("the network of this machine can't be read: {error}"))
 }

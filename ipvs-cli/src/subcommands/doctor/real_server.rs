@@ -62,7 +62,7 @@ fn virtual_address(vip: IpAddr, machine: &Machine) -> Vec<Finding> {
     let places: Vec<_> = machine.places_of(vip).collect();
     if places.is_empty() && *machine.route(vip, 0) != Route::Local {
         let what = format!("the virtual address {vip} is not on this machine");
-        let why = "packets arrive with this address, and are dropped or sent away if it is nobody's here";
+        let why = "packets for this address arrive, and are dropped or forwarded unless this machine has it";
         return vec![Finding::problem("vip-absent", what, why).mended_by([add])];
     }
     let is_right = |link: &Link, prefix: u8| link.kind != LinkKind::Wire && prefix == whole(vip);
@@ -76,11 +76,12 @@ fn virtual_address(vip: IpAddr, machine: &Machine) -> Vec<Finding> {
         let remove = ShellCommand::new(["ip", "address", "del", &network, "dev", &link.name]);
         let mend = [remove].into_iter().chain(missing.take());
         let (id, what, why) = if link.kind == LinkKind::Wire {
-            let what = format!("the virtual address {vip} is on {}, where others ask for it", link.name);
-            ("vip-on-wire", what, "this machine answers that it has it, and clients come here, past the director")
+            let what = format!("the virtual address {vip} is on {}, where other machines ask for it", link.name);
+            ("vip-on-wire", what, "this machine answers ARP requests for it, so clients come here, past the director")
         } else {
             let what = format!("the virtual address is {network} on {}", link.name);
-            let why = "all addresses of that network are this machine then, and it talks to itself in place of its neighbours";
+            let why =
+                "then all addresses of that network are this machine's, and packets for its neighbours never leave it";
             ("vip-prefix", what, why)
         };
         found.push(Finding::problem(id, what, why).mended_by(mend));
@@ -102,13 +103,13 @@ fn neighbours(machine: &Machine) -> Vec<Finding> {
             "arp-ignore",
             "arp_ignore",
             1,
-            "it answers who asks for the virtual address, and clients come here, past the director",
+            "it answers ARP requests for the virtual address, so clients come here, past the director",
         ),
         (
             "arp-announce",
             "arp_announce",
             2,
-            "it asks for its neighbours in the name of the virtual address, and they learn that it is here",
+            "its ARP requests have the virtual address as their source, so neighbours send its packets here",
         ),
     ];
     let finding = |(id, name, wanted, why): (&'static str, &str, i64, &'static str)| {
@@ -125,11 +126,11 @@ fn neighbours(machine: &Machine) -> Vec<Finding> {
 
 fn udp_server(vip: IpAddr, port: u16, machine: &Machine) -> Option<Finding> {
     let mut at_port = machine.udp.iter().filter(|(_, at)| *at == port).map(|(ip, _)| *ip).peekable();
-    let why = "a server that is bound to all addresses may answer from another than the virtual one, which the client does not \
-        know; bound to it, it answers from it";
+    let why = "a server that is bound to all addresses may reply from another address than the virtual one, and clients drop \
+        such replies; bind it to the virtual address";
     if at_port.peek().is_none() {
         let what = format!("no UDP server listens at port {port}");
-        return Some(Finding::problem("udp-server", what, "clients get no answer"));
+        return Some(Finding::problem("udp-server", what, "clients get no reply"));
     }
     let is_bound = at_port.any(|ip| ip == vip);
     let what = format!("the UDP server at port {port} is not bound to {vip}");
@@ -228,12 +229,12 @@ fn gre_checksum(unwrapper: &Unwrapper, devices: &[&Link], checksum: bool) -> Opt
         (format!("{name} takes only packets with a checksum, and the director sends none"), "nocsum")
     };
     let mend = ShellCommand::new(["ip", "link", "set", "dev", name, "type", unwrapper.name, option]);
-    Some(Finding::problem("gre-checksum", what, "the kernel drops what differs").mended_by([mend]))
+    Some(Finding::problem("gre-checksum", what, "the kernel drops packets of the other kind").mended_by([mend]))
 }
 
 fn reverse_path(link: &str, machine: &Machine) -> Option<Finding> {
     let value = machine.settings.larger(link, "rp_filter").filter(|value| *value != 0)?;
-    let what = format!("rp_filter is {value} on {link} (the larger of its own and that of `all' counts)");
+    let what = format!("rp_filter is {value} on {link} (the larger one of {link} and 'all' counts)");
     let why = "clients' packets come out of a tunnel that does not lead to the clients, and are dropped; even the loose check (2) \
         drops them, as the device has no address";
     let (all, own) = (of_link("all", "rp_filter"), of_link(link, "rp_filter"));
@@ -251,12 +252,11 @@ fn way_back(role: &Role, client: IpAddr, machine: &Machine) -> Option<Finding> {
         (Route::Nowhere, method) => {
             let gateway = role.director.filter(|_| method == Method::Masquerade);
             let what = format!("there is no route to the client {client}");
-            Some(Finding::problem("no-route", what, "answers get nowhere").mended_by([via(gateway)]))
+            Some(Finding::problem("no-route", what, "replies do not reach it").mended_by([via(gateway)]))
         }
         (Route::Out { gateway, .. }, Method::Masquerade) if *gateway != role.director => {
-            let what = format!("answers to {client} do not go through the director");
-            let why =
-                "with NAT the director turns the real server's address back; a client does not know the real server";
+            let what = format!("replies to {client} do not go through the director");
+            let why = "with NAT the director puts the virtual address back into replies; a client drops replies from other addresses";
             Some(Finding::problem("way-back", what, why).mended_by([via(role.director)]))
         }
         _ => None,

@@ -106,7 +106,7 @@ fn neighbours_learn_nothing() {
 }
 
 #[test]
-fn neighbours_of_ipv6_are_not_told_anyway() {
+fn arp_settings_do_not_matter_for_ipv6() {
     let vip: IpAddr = "2001:db8::1".parse().unwrap();
     let mut machine = server();
     machine.settings = Default::default();

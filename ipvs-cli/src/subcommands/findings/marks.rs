@@ -91,8 +91,8 @@ impl Wrong {
         let what = self.to_string();
         match self {
             Wrong::InTheWay(finding) => {
-                let why = "a packet has one mark, and IPVS compares all of its bits: with another one it misses its service, or comes \
-                    to one that it is not for";
+                let why = "a packet has one mark, and IPVS compares all of its bits: with another mark it misses its service, or \
+                    reaches a service that it is not for";
                 match **finding {
                     InTheWay::OtherMark { certain: false, .. }
                     | InTheWay::SharedBits { certain: false, .. }
@@ -106,11 +106,11 @@ impl Wrong {
             }
             Wrong::Unread(_) => Finding::hint("rules-unread", what, "rules that are not read may mark packets, too"),
             Wrong::NoService(mark, family) => {
-                let why = "packets with it are balanced by no service of a mark";
+                let why = "packets with this mark are not balanced by a service of a mark";
                 Finding::problem("mark-without-service", what, why).mended_by([add_service(*mark, *family)])
             }
             Wrong::NoRule(mark, _) => {
-                let why = format!("`ipvs-cli mark add {mark} tcp:ADDRESS:PORTS' gives it to packets");
+                let why = format!("`ipvs-cli mark add {mark} tcp:ADDRESS:PORTS` gives it to packets");
                 Finding::problem("service-without-rule", what, why)
             }
         }
@@ -126,7 +126,7 @@ impl fmt::Display for Wrong {
                 let mark = rules[0].set().mark();
                 write!(f, "no packet gets mark {mark} by the rule {earlier}: the later rule {later} marks them all")
             }
-            Wrong::Unread(error) => write!(f, "not looked at: {error}"),
+            Wrong::Unread(error) => write!(f, "not checked: {error}"),
             Wrong::NoService(mark, family) => {
                 let name = name(*family);
                 write!(f, "mark {mark} has no service for {name}: {} adds one", add_service(*mark, *family))

@@ -15,13 +15,12 @@ use crate::session::{Session, Trouble};
 
 /// The source, and what it lacks.
 const ORIGIN: &str = "\
-Netlink is refused: from getsockopt, which tells of IPv4 only, and nothing of persistence engines and kinds of tunnels.
-Root in the initial user namespace sees all.\n";
+Netlink is refused: from getsockopt, which has IPv4 only, and neither persistence engines nor kinds of tunnels. Root in the initial user namespace sees all.\n";
 
 const OF_IPV6: &str = "\
-Of IPv6, from /proc/net/ip_vs, which tells nothing of thresholds, scheduler flags and counters of services, either:\n";
+IPv6, from /proc/net/ip_vs, which has no thresholds, scheduler flags or counters of services either:\n";
 
-const EITHER: &str = "Of each of these marks one service is of IPv6; /proc/net/ip_vs does not tell which:\n";
+const EITHER: &str = "Of each of these marks one service is of IPv6; /proc/net/ip_vs does not say which:\n";
 
 /// What is known, and of what nothing is, if all that is lacking are privileges.
 pub(super) fn list(refused: Error, only: Option<ServiceKey>, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
@@ -93,7 +92,7 @@ fn list_known(known: PartialView, only: Option<ServiceKey>, session: &mut Sessio
     match known.of_ipv6 {
         Ok(of_ipv6) => write(&of_ipv6, out, only).or(Ok(())),
         Err(why) => {
-            session.note(format!("what there is of IPv6 is not shown: {why}"));
+            session.note(format!("what is of IPv6 is not shown: {why}"));
             Ok(())
         }
     }
@@ -142,7 +141,7 @@ fn key_of_ipv6(takes: proc::Key) -> ServiceKey {
 fn incomplete(unknown: &[String]) -> String {
     /// Number of lines that are shown.
     const SHOWN: usize = 10;
-    let mut lines = "ipvs-cli: netlink is refused (it wants privileges in the initial user namespace), and getsockopt does not tell\n"
+    let mut lines = "ipvs-cli: netlink is refused (it needs privileges in the initial user namespace), and getsockopt does not show\n"
         .to_owned();
     for what in unknown.iter().take(SHOWN) {
         lines += &format!("  {what}\n");
@@ -150,20 +149,20 @@ fn incomplete(unknown: &[String]) -> String {
     if unknown.len() > SHOWN {
         lines += &format!("  and {} more\n", unknown.len() - SHOWN);
     }
-    lines + "so this can't be shown as a whole; `show' without a notation shows what is known\n"
+    lines + "so this can't be shown as a whole; `show` without a notation shows what is known\n"
 }
 
 /// What getsockopt never has, and what is not certain.
 fn remarks(table: &Table, show: &Show, only: Option<ServiceKey>) -> String {
-    let mut text = "read by getsockopt, as netlink is refused: persistence engines are not told".to_owned();
+    let mut text = "read by getsockopt, as netlink is refused: persistence engines are not shown".to_owned();
     if !table.daemons().is_empty() && show.daemons {
         text += ", nor group, port, ttl and max_len of sync daemons";
     }
     if show.statistics {
-        text += "; connections, packets and all rates are counted modulo 2 to the 32nd";
+        text += "; counters of connections and packets and all rates begin again at 0 after 4294967295";
     }
     if only.is_none() {
-        text += "; that there is nothing of IPv6 is on the word of /proc/net/ip_vs, which is no snapshot";
+        text += "; nothing of IPv6 is in /proc/net/ip_vs, which is not a snapshot";
     }
     text
 }
@@ -177,7 +176,7 @@ mod tests {
     use crate::subcommands::args::NotationArgs;
 
     #[test]
-    fn what_was_told_is_not_shown_twice() {
+    fn nothing_is_shown_twice() {
         let of_ipv6 = known().of_ipv6.unwrap();
         let shown = |only: Option<&str>| {
             let mut out = Vec::new();
@@ -216,8 +215,8 @@ FWM  7 wlc
         assert_eq!(all[..2], web);
         assert_eq!(HashSet::<&String>::from_iter(&all[2..]), HashSet::from_iter(&services));
         assert_eq!(all.len(), 5);
-        known.of_ipv6 = Err("who knows".to_owned());
-        assert_eq!(asked(&known, None)[2..], ["whether there are services of IPv6 (who knows)"]);
+        known.of_ipv6 = Err("unreadable".to_owned());
+        assert_eq!(asked(&known, None)[2..], ["whether there are services of IPv6 (unreadable)"]);
         assert_eq!(asked(&known, Some("mark 7")), Vec::<String>::new());
     }
 
@@ -233,25 +232,22 @@ FWM  7 wlc
     }
 
     #[test]
-    fn what_is_not_sure_is_said() {
+    fn remarks_name_what_is_uncertain() {
         let show =
             |statistics| Show { service: Vec::new(), notation: NotationArgs::default(), daemons: false, statistics };
         let said = |statistics, only: Option<&str>| {
             remarks(&Table::new(), &show(statistics), only.map(|key| key.parse().unwrap()))
         };
-        assert!(said(false, Some("mark 7")).ends_with("as netlink is refused: persistence engines are not told"));
+        assert!(said(false, Some("mark 7")).ends_with("as netlink is refused: persistence engines are not shown"));
         assert!(
             said(true, Some("mark 7"))
-                .ends_with("; connections, packets and all rates are counted modulo 2 to the 32nd")
+                .ends_with("; counters of connections and packets and all rates begin again at 0 after 4294967295")
         );
-        assert!(
-            said(false, None)
-                .ends_with("; that there is nothing of IPv6 is on the word of /proc/net/ip_vs, which is no snapshot")
-        );
+        assert!(said(false, None).ends_with("; nothing of IPv6 is in /proc/net/ip_vs, which is not a snapshot"));
     }
 
     #[test]
-    fn what_is_long_is_cut() {
+    fn a_long_list_is_cut() {
         let many: Vec<_> = (0..12).map(|n| n.to_string()).collect();
         let text = incomplete(&many);
         assert!(text.contains("  9\n  and 2 more\nso this") && !text.contains("  10\n"), "{text}");

@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drained_destination_is_told_from_one_of_weight_0() {
+    fn a_drained_destination_differs_from_one_of_weight_0() {
         let mut model = model(1);
         let mut details = details("tcp 10.0.0.1:80".parse().unwrap());
         details.destinations.truncate(3);

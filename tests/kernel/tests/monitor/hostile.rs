@@ -43,7 +43,7 @@ fn socket() -> Socket {
     socket
 }
 
-/// The number of the IPVS family, which the controller tells everybody.
+/// The number of the IPVS family, which the controller gives everybody.
 fn family() -> u16 {
     let mut message = header(28, 0x10, REQUEST, 1, 0);
     message.extend([3, 1, 0, 0]);

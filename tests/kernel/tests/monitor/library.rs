@@ -53,7 +53,7 @@ fn monitor() -> MonitorBuilder {
     Monitor::builder().without_comparison()
 }
 
-/// The next so many events.
+/// The next events, as many as asked for.
 fn next(monitor: &mut Monitor, count: usize) -> Vec<Event> {
     let end = Instant::now() + PATIENCE;
     let mut events = Vec::new();

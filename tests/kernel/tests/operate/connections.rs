@@ -46,7 +46,7 @@ pub(super) fn director() -> World {
     world
 }
 
-/// So many entries of each kind, as a file of `--save` has them.
+/// This number of entries of each kind, as a file of `--save` has them.
 pub(super) fn table(count: u32) -> Vec<String> {
     const STATES: [&str; 4] = ["ESTABLISHED", "TIME_WAIT", "FIN_WAIT", "SYN_RECV"];
     let mut lines = Vec::new();
@@ -78,7 +78,7 @@ fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// A file of `--save`, saved so many seconds ago in another boot.
+/// A file of `--save`, saved some seconds ago in another boot.
 pub(super) fn file(lines: &[String], age: u64) -> String {
     let mut text = format!("ipvs-connections 1 time={} boot=another uptime=9 kernel=6.1.0\n", seconds() - age);
     let mut checksum = 0xcbf2_9ce4_8422_2325u64;
@@ -109,7 +109,7 @@ pub(super) fn shown() -> BTreeMap<String, u32> {
     entries(Connections::open().unwrap().map(Result::unwrap))
 }
 
-/// Are these the same entries, with times that are at most so many seconds less?
+/// Are these the same entries, with times that are at most this number of seconds less?
 #[track_caller]
 pub(super) fn assert_same(shown: &BTreeMap<String, u32>, expected: &BTreeMap<String, u32>, seconds: u32) {
     let missing: Vec<_> = expected.keys().filter(|entry| !shown.contains_key(*entry)).take(5).collect();

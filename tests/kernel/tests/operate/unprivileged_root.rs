@@ -24,14 +24,14 @@ const RULES: &str = "-A -t 10.0.0.1:80 -s sh -b sh-port -p 300 -M 255.255.255.0
 ";
 
 /// What getsockopt does not show.
-const UNTOLD: &str = "-a -t 10.0.0.1:80 -r 10.0.0.4 -i
+const NOT_SHOWN: &str = "-a -t 10.0.0.1:80 -r 10.0.0.4 -i
 -a -t 10.0.0.1:80 -r [2001:db8::4]:80 -i
 -A -t [2001:db8::1]:80 -s sh -p 100 -M 64
 -a -t [2001:db8::1]:80 -r [2001:db8::2]:80 -g
 -A -f 7 -6 -s wrr
 ";
 
-const ORIGIN: &str = "Netlink is refused: from getsockopt, which tells of IPv4 only";
+const ORIGIN: &str = "Netlink is refused: from getsockopt, which has IPv4 only";
 
 /// A user namespace with a network namespace of its own, as long as it is kept.
 struct Container {
@@ -100,11 +100,7 @@ fn a_listing_of_ipv4_is_the_same_as_by_netlink() {
     for notation in ["--json", "--toml", "--rules"] {
         let seen = container.inside(&format!("show {notation}"));
         assert_eq!((seen.status, seen.stdout), (0, container.outside(&format!("show {notation}"), "").stdout));
-        assert!(
-            seen.stderr.contains("persistence engines are not told; that there is nothing of IPv6"),
-            "{}",
-            seen.stderr
-        );
+        assert!(seen.stderr.contains("persistence engines are not shown; nothing of IPv6"), "{}", seen.stderr);
         assert_eq!(seen.stderr.lines().count(), 1, "{notation}: {}", seen.stderr);
         let missing = container.inside(&format!("show {notation} udp:10.0.0.1:54"));
         let said = "ipvs-cli: there is no service udp 10.0.0.1:54, but udp 10.0.0.1:53\n";
@@ -125,7 +121,7 @@ fn a_listing_of_ipv4_is_the_same_as_by_netlink() {
 fn what_getsockopt_lacks_is_named_or_read_elsewhere() {
     let _world = World::new();
     let container = Container::new();
-    container.outside("apply --quiet -", &(RULES.to_owned() + UNTOLD));
+    container.outside("apply --quiet -", &(RULES.to_owned() + NOT_SHOWN));
     let seen = container.inside("show");
     let (_, of_ipv6) = seen.stdout.split_once("Of IPv6, from /proc/net/ip_vs").unwrap();
     let (_, of_ipv6) = of_ipv6.split_once('\n').unwrap();
