@@ -4,3 +4,4 @@ pub(crate) mod network;
 pub(crate) mod number;
 pub(crate) mod packets;
 pub(crate) mod service;
+pub(crate) mod value;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use fwmark::{Hook, InvalidValue, MarkRule, Network, Ports, Traffic};
+use fwmark::{Hook, InvalidValue, MarkRule, Network, Ports, Protocol, Traffic};
 
 /// Where packets go, and of what protocol and to which ports they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,12 @@ impl FromStr for Packets {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        const FORMS: &str = "write PROTOCOL:ADDRESS or PROTOCOL:ADDRESS:PORTS; PROTOCOL is tcp, udp, sctp or any";
         let described = |error: InvalidValue| error.to_string();
-        let (protocol, rest) = text.split_once(':').ok_or("write PROTOCOL:ADDRESS or PROTOCOL:ADDRESS:PORTS")?;
+        let (protocol, rest) = text.split_once(':').ok_or(FORMS)?;
+        if protocol != "any" && protocol.parse::<Protocol>().is_err() {
+            return Err(FORMS.to_owned());
+        }
         let readings = ipv6_without_brackets(rest);
         if !readings.is_empty() {
             let forms: Vec<_> = readings.iter().map(|reading| format!("{protocol}:{reading}")).collect();
@@ -128,6 +132,9 @@ mod tests {
             "tcp::80",
         ] {
             assert!(text.parse::<Packets>().is_err(), "{text}");
+        }
+        for text in ["192.0.2.1:80", "icmp:192.0.2.1"] {
+            assert!(text.parse::<Packets>().unwrap_err().ends_with("PROTOCOL is tcp, udp, sctp or any"), "{text}");
         }
         assert_eq!(
             "tcp:192.0.2.1:http".parse::<Packets>().unwrap_err(),

@@ -13,6 +13,7 @@ use ipvs::{
     change::{Change, Planner},
 };
 
+use crate::arguments::value::value;
 use crate::change::prepare::Places;
 use crate::session::{Session, Trouble};
 use crate::state;
@@ -25,7 +26,7 @@ const KIND: &str = "owners";
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Ownership {
     /// Delete only what this owner applied before; refuse what others have
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = value::<Owner>)]
     pub(crate) owner: Option<Owner>,
     /// Take over services of the file that have another owner or none
     #[arg(long)]

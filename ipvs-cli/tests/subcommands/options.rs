@@ -44,6 +44,24 @@ fn an_option_without_what_it_belongs_to_is_refused() {
     }
 }
 
+/// A kind of tunnel would otherwise be checked as direct routing.
+#[test]
+fn options_of_a_tunnel_need_a_tunnel() {
+    let mut director = Director::new();
+    for (options, needs) in [
+        ("--tunnel gue", "--tunnel and --over need --forwarding tunnel"),
+        ("--over ipv6", "--tunnel and --over need --forwarding tunnel"),
+        ("--tunnel-port 6081", "--tunnel-port needs --forwarding tunnel --tunnel gue"),
+        ("--forwarding tunnel --tunnel-port 6081", "--tunnel-port needs --forwarding tunnel --tunnel gue"),
+        ("--forwarding tunnel --tunnel gre --tunnel-port 6081", "--tunnel-port needs --forwarding tunnel --tunnel gue"),
+        ("--checksum", "--checksum needs --forwarding tunnel --tunnel gre"),
+        ("--forwarding tunnel --tunnel gue --checksum", "--checksum needs --forwarding tunnel --tunnel gre"),
+    ] {
+        let said = director.run(&format!("ipvs-cli doctor --real-server 192.0.2.1 {options}"));
+        assert_eq!(said, done(2, "", &format!("ipvs-cli: {needs}\n")), "{options}");
+    }
+}
+
 /// They need no director, so they need no right to one either.
 #[test]
 fn where_no_director_is_asked_none_can_be_named() {

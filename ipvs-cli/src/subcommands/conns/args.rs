@@ -76,7 +76,7 @@ pub(crate) struct Conns {
     /// Only show how many entries would be loaded, ended or moved
     #[arg(long, requires = DEEDS, conflicts_with = "save")]
     pub(super) dry_run: bool,
-    /// Do not ask
+    /// Do not ask on a terminal before entries are ended or moved
     #[arg(long, requires = DEEDS)]
     pub(super) yes: bool,
     /// Wait for the end of standard input, then undo what a killed ipvs-cli left
@@ -122,7 +122,7 @@ impl FromStr for NewServer {
             return Ok(NewServer { address, port: None });
         }
         let at: SocketAddr =
-            text.parse().map_err(|_| "an address, with or without a port: 192.0.2.1, [2001:db8::1]:53")?;
+            text.parse().map_err(|_| "must be an address, with or without a port: 192.0.2.1, [2001:db8::1]:53")?;
         Ok(NewServer { address: at.ip(), port: Some(at.port()) })
     }
 }

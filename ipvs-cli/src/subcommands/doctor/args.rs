@@ -7,6 +7,7 @@ use ipvs::Family;
 
 use super::real_server::{Method, Role, Wrapping};
 use crate::arguments::number::whole;
+use crate::arguments::value::address;
 
 /// Find what keeps packets from their service, and the commands that mend it
 #[derive(Args, Debug)]
@@ -16,30 +17,33 @@ pub(in crate::subcommands) struct Doctor {
     #[arg(long)]
     pub(super) json: bool,
     /// Examine this machine as a real server of the virtual address VIP
-    #[arg(long, value_name = "VIP")]
+    #[arg(long, value_name = "VIP", value_parser = address)]
     pub(super) real_server: Option<IpAddr>,
     /// How the director forwards to this real server
     #[arg(long, value_name = "METHOD", default_value = "direct-route", requires = "real_server")]
     pub(super) forwarding: Forwarding,
-    /// The kind of tunnel
-    #[arg(long, value_name = "TYPE", default_value = "ipip", requires = "real_server")]
-    pub(super) tunnel: Tunnel,
-    /// UDP port of a gue tunnel
-    #[arg(long, value_name = "PORT", default_value = "6080", requires = "real_server", allow_negative_numbers = true,
+    /// The kind of tunnel, ipip if not given
+    #[arg(long, value_name = "TYPE", requires = "real_server")]
+    pub(super) tunnel: Option<Tunnel>,
+    /// UDP port of a gue tunnel, 6080 if not given
+    #[arg(long, value_name = "PORT", requires = "real_server", allow_negative_numbers = true,
         value_parser = whole::<u16>(1, 65535))]
-    pub(super) tunnel_port: u16,
+    pub(super) tunnel_port: Option<u16>,
     /// The gre tunnel has checksums, as with ipvsadm's --tun-csum
     #[arg(long, requires = "real_server")]
     pub(super) checksum: bool,
-    /// Family of the tunnel's outer packets: that of the real server's address
-    #[arg(long, value_name = "FAMILY", default_value = "ipv4", requires = "real_server")]
-    pub(super) over: Over,
+    /// Family of the tunnel's outer packets: that of the real server's address,
+    /// ipv4 if not given
+    #[arg(long, value_name = "FAMILY", requires = "real_server")]
+    pub(super) over: Option<Over>,
     /// The director's address: with NAT replies return through it, and a gre
     /// tunnel comes from it
-    #[arg(long, value_name = "ADDRESS", requires = "real_server", required_if_eq("forwarding", "masquerade"))]
+    #[arg(long, value_name = "ADDRESS", requires = "real_server", required_if_eq("forwarding", "masquerade"),
+        value_parser = address)]
     pub(super) director: Option<IpAddr>,
     /// Address of a client that must get replies
-    #[arg(long, value_name = "ADDRESS", requires = "real_server", required_if_eq("forwarding", "masquerade"))]
+    #[arg(long, value_name = "ADDRESS", requires = "real_server", required_if_eq("forwarding", "masquerade"),
+        value_parser = address)]
     pub(super) client: Option<IpAddr>,
     /// Port of a UDP server
     #[arg(long, value_name = "PORT", requires = "real_server", allow_negative_numbers = true,
@@ -78,21 +82,35 @@ pub(super) enum Over {
 
 impl Doctor {
     /// The role that the options describe.
-    pub(super) fn role(&self, vip: IpAddr) -> Role {
-        let wrapping = match self.tunnel {
-            Tunnel::Ipip => Wrapping::Ipip,
-            Tunnel::Gue => Wrapping::Gue { port: self.tunnel_port },
-            Tunnel::Gre => Wrapping::Gre { checksum: self.checksum },
+    ///
+    /// # Errors
+    /// Which option belongs to another one that is not given.
+    pub(super) fn role(&self, vip: IpAddr) -> Result<Role, &'static str> {
+        let has_tunnel = self.tunnel.is_some() || self.over.is_some();
+        let method = match (self.forwarding, self.tunnel.unwrap_or(Tunnel::Ipip), self.tunnel_port, self.checksum) {
+            (Forwarding::DirectRoute | Forwarding::Masquerade, ..) if has_tunnel => {
+                return Err("--tunnel and --over need --forwarding tunnel");
+            }
+            (Forwarding::DirectRoute, _, None, false) => Method::DirectRoute,
+            (Forwarding::Masquerade, _, None, false) => Method::Masquerade,
+            (Forwarding::Tunnel, Tunnel::Ipip, None, false) => Method::Tunnel(Wrapping::Ipip, self.family()),
+            (Forwarding::Tunnel, Tunnel::Gue, port, false) => {
+                Method::Tunnel(Wrapping::Gue { port: port.unwrap_or(6080) }, self.family())
+            }
+            (Forwarding::Tunnel, Tunnel::Gre, None, checksum) => {
+                Method::Tunnel(Wrapping::Gre { checksum }, self.family())
+            }
+            (_, _, Some(_), _) => return Err("--tunnel-port needs --forwarding tunnel --tunnel gue"),
+            (.., true) => return Err("--checksum needs --forwarding tunnel --tunnel gre"),
         };
-        let over = match self.over {
-            Over::Ipv4 => Family::V4,
-            Over::Ipv6 => Family::V6,
-        };
-        let method = match self.forwarding {
-            Forwarding::DirectRoute => Method::DirectRoute,
-            Forwarding::Masquerade => Method::Masquerade,
-            Forwarding::Tunnel => Method::Tunnel(wrapping, over),
-        };
-        Role { vip, method, client: self.client, udp: self.udp, director: self.director }
+        Ok(Role { vip, method, client: self.client, udp: self.udp, director: self.director })
+    }
+
+    /// The family of a tunnel's outer packets.
+    fn family(&self) -> Family {
+        match self.over {
+            Some(Over::Ipv6) => Family::V6,
+            Some(Over::Ipv4) | None => Family::V4,
+        }
     }
 }

@@ -23,7 +23,10 @@ pub(super) use args::Doctor;
 
 pub(super) fn run(doctor: &Doctor, session: &mut Session<'_, '_>) -> Exit {
     let done = match doctor.real_server {
-        Some(vip) => real_server(&doctor.role(vip)).map(|found| ("real-server", found)),
+        Some(vip) => match doctor.role(vip) {
+            Ok(role) => real_server(&role).map(|found| ("real-server", found)),
+            Err(wrong) => Err(Trouble::Other(wrong.to_owned())),
+        },
         None => director(session).map(|found| ("director", found)),
     };
     let done = done.map(|(role, found)| report(doctor.json, role, &found, session));

@@ -7,6 +7,7 @@ use ipvs::{Protocol, ServiceKey, proc::Connection};
 use crate::arguments::network::Network;
 use crate::arguments::number::whole;
 use crate::arguments::service;
+use crate::arguments::value::value;
 
 /// Kernel: `tcp_state_name_table`, `sctp_state_name_table`, `udp_state_name_table` and
 /// `ip_vs_state_name`.
@@ -62,7 +63,7 @@ pub(in crate::subcommands) struct Wanted {
         value_parser = PossibleValuesParser::new(STATES))]
     pub(in crate::subcommands) state: Vec<String>,
     /// Only of this protocol: tcp, udp, sctp or a number
-    #[arg(long, value_name = "PROTOCOL", value_delimiter = ',')]
+    #[arg(long, value_name = "PROTOCOL", value_delimiter = ',', value_parser = value::<Protocol>)]
     pub(in crate::subcommands) protocol: Vec<Protocol>,
     /// Only what expires within SECONDS if no packet comes
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = whole::<u32>(0, u32::MAX))]

@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use fwmark::{FirewallMark, InterfacePattern, Network, Owner, parse_mark};
 
 use crate::arguments::packets::Packets;
+use crate::arguments::value::value;
 use crate::change::args::ChangeArgs;
 
 /// Mark packets, so that several ports are one service
@@ -17,7 +18,7 @@ pub(in crate::subcommands) struct Marks {
     #[arg(long, value_name = "WHERE", default_value = "auto", global = true)]
     pub(super) backend: Choice,
     /// Owner of the rules: part of the name of their table or chains
-    #[arg(long, value_name = "NAME", default_value_t, global = true)]
+    #[arg(long, value_name = "NAME", default_value_t, global = true, value_parser = value::<Owner>)]
     pub(super) owner: Owner,
 }
 
@@ -127,10 +128,10 @@ pub(super) struct Delete {
 #[derive(Args, Debug, Clone)]
 pub(super) struct Conditions {
     /// Only packets from these addresses
-    #[arg(long, value_name = "NETWORK", requires = "packets")]
+    #[arg(long, value_name = "NETWORK", requires = "packets", value_parser = value::<Network>)]
     pub(super) source: Option<Network>,
     /// Only packets from this interface; eth+: all whose names begin with eth
-    #[arg(long, value_name = "INTERFACE", requires = "packets")]
+    #[arg(long, value_name = "INTERFACE", requires = "packets", value_parser = value::<InterfacePattern>)]
     pub(super) interface: Option<InterfacePattern>,
     /// Packets of the director itself instead of those of clients
     #[arg(long, conflicts_with = "interface", requires = "packets")]
@@ -148,7 +149,7 @@ pub(super) enum Wanted {
 pub(super) enum Choice {
     Auto,
     Nftables,
-    /// Whatever the machine calls iptables
+    /// What is called iptables on this machine
     Iptables,
     IptablesLegacy,
     IptablesNft,

@@ -66,7 +66,10 @@ impl Marks {
         };
         let set = match add.mask {
             None => SetMark::from(mark),
-            Some(mask) => SetMark::masked(mark, mask).map_err(|error| Trouble::Other(error.to_string()))?,
+            Some(mask) => SetMark::masked(mark, mask).map_err(|_| {
+                let mark = mark.get();
+                Trouble::Other(format!("--mask {mask:#x} must have all bits of the mark {mark}, which is {mark:#x}"))
+            })?,
         };
         let known = rules.len();
         for packets in &add.packets {

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::http::listen_at;
 
 const HELP: &str = "\
-Exit status: 0 written; 1 FILE can't be written, or ADDRESS not be used; 2
+Exit status: 0 written; 1 FILE can't be written, or ADDRESS is in use; 2
 wrong usage, or no access to IPVS.
 
 Examples:

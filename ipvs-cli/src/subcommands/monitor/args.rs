@@ -9,6 +9,7 @@ use ipvs::{InterfaceName, ServiceKey};
 use crate::arguments::network::Network;
 use crate::arguments::number::{seconds, whole};
 use crate::arguments::service;
+use crate::arguments::value::value;
 
 const HELP: &str = "\
 It shows changes by netlink as they happen. Other changes are found by comparing
@@ -60,7 +61,7 @@ pub(crate) struct Watched {
         value_parser = seconds, conflicts_with = "replay")]
     pub(super) compare: Duration,
     /// Use this nlmon device, which is there and up
-    #[arg(long, value_name = "INTERFACE", conflicts_with = "replay")]
+    #[arg(long, value_name = "INTERFACE", conflicts_with = "replay", value_parser = value::<InterfaceName>)]
     pub(super) device: Option<InterfaceName>,
 }
 

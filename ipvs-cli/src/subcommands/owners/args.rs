@@ -3,8 +3,8 @@
 use clap::Args;
 
 const HELP: &str = "\
-Exit status: 0; 1 the list of owners can't be read; 2 wrong usage, or no access
-to IPVS.
+Exit status: 0 listed; 1 the list of owners can't be read; 2 wrong usage, or no
+access to IPVS.
 
 Examples:
   ipvs-cli owners

@@ -18,7 +18,7 @@ Keys:
   space                                 pause
   q                                     quit
 
-Exit status: 0; 1 no terminal; 2 wrong usage, or no access to IPVS.
+Exit status: 0 ended; 1 no terminal; 2 wrong usage, or no access to IPVS.
 
 Examples:
   ipvs-cli top

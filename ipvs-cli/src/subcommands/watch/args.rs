@@ -10,7 +10,7 @@ use crate::arguments::service;
 use crate::subcommands::live::{INTERVAL, interval};
 
 const HELP: &str = "\
-Exit status: 0 after --count rounds; 1 then a SERVICE is not there; 2
+Exit status: 0 after --count rounds; 1 a SERVICE was missing in the last one; 2
 wrong usage, or no access to IPVS.
 
 Examples:

@@ -123,7 +123,7 @@ fn what_getsockopt_lacks_is_named_or_read_elsewhere() {
     let container = Container::new();
     container.outside("apply --quiet -", &(RULES.to_owned() + NOT_SHOWN));
     let seen = container.inside("show");
-    let (_, of_ipv6) = seen.stdout.split_once("Of IPv6, from /proc/net/ip_vs").unwrap();
+    let (_, of_ipv6) = seen.stdout.split_once("IPv6, from /proc/net/ip_vs").unwrap();
     let (_, of_ipv6) = of_ipv6.split_once('\n').unwrap();
     let (sure, either) = of_ipv6.split_once("Of each of these marks one service is of IPv6").unwrap();
     assert_eq!(
