@@ -39,7 +39,7 @@ pub(crate) fn put(package: &Package, programs: &[PathBuf], workspace: &Path, tre
         let binary = fs::read(program).context(|| format!("read {}", program.display()))?;
         tree.file(&format!("usr/sbin/{name}"), binary, Mode::Program)?;
     }
-    // What the alternatives lead to: by its name the program knows whom to play.
+    // What the alternatives lead to: argv[0] selects what the program is.
     for name in NAMES {
         tree.link(&format!("usr/libexec/{NAME}/{name}"), &format!("../../sbin/{NAME}"))?;
     }
