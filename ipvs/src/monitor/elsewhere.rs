@@ -30,7 +30,10 @@ impl Tap {
         match *self {}
     }
 
-    pub(super) fn packets(&mut self, _: impl FnMut(&[u8])) -> Result<bool, MonitorError> {
+    pub(super) fn packets(
+        &mut self,
+        _: impl FnMut(usize, Option<std::time::SystemTime>, &[u8]),
+    ) -> Result<bool, MonitorError> {
         match *self {}
     }
 

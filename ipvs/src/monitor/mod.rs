@@ -379,7 +379,7 @@ impl Monitor {
     /// Takes what has come, and draws conclusions.
     fn take_packets(&mut self) -> Result<(), MonitorError> {
         let Monitor { watcher, tap: Some(tap), .. } = self else { return Ok(()) };
-        tap.packets(|packet| watcher.packet(packet, Now::read()))?;
+        tap.packets(|place, sent, packet| watcher.nth_packet(place, sent, packet))?;
         watcher.settle(tap.dropped(), Now::read());
         take_announcements(watcher, tap)
     }
@@ -425,7 +425,7 @@ fn conclude(
     read: Result<Table, Error>,
 ) -> Result<(), MonitorError> {
     if let Some(tap) = tap {
-        while tap.packets(|packet| watcher.packet(packet, Now::read()))? {}
+        while tap.packets(|place, sent, packet| watcher.nth_packet(place, sent, packet))? {}
         watcher.settle(tap.dropped(), Now::read());
         take_announcements(watcher, tap)?;
     }

@@ -18,6 +18,11 @@ use crate::wire::Envelope;
 /// Finds out which process has a netlink socket with a port id.
 pub(super) trait Names {
     fn process(&mut self, port: u32) -> Option<Process>;
+
+    /// How long ago the packet was sent that is looked at; and do more packets wait than come in a
+    /// moment? Then most processes are gone before they are looked for, and what that takes leads
+    /// to losses.
+    fn about(&mut self, _is_behind: bool, _age: Option<Duration>) {}
 }
 
 /// How long to wait for an acknowledgement. The kernel may load a module first.

@@ -19,6 +19,19 @@ const MOST: usize = 1024;
 /// sockets must not keep the monitor from its packets.
 const SHARE: u32 = 10;
 
+/// Places in `/proc/PID/stat`: the parent, the flags, and when it began, in ticks of so many
+/// milliseconds (`USER_HZ`) since the system did.
+const PARENT: usize = 1;
+const FLAGS: usize = 6;
+const BEGUN: usize = 19;
+const MILLISECONDS: u128 = 10;
+
+/// `PF_FORKNOEXEC`.
+const FORKED_ONLY: u64 = 0x40;
+
+/// A child that is to run another program has done so by then.
+const SETTLED: Duration = Duration::from_secs(1);
+
 /// What `loginuid` holds for processes of no login session.
 const NOBODY: u32 = u32::MAX;
 
@@ -31,11 +44,18 @@ pub(super) struct Processes {
     known: HashMap<u32, Known>,
     /// When all processes may be looked at again.
     rested: Instant,
+    is_behind: bool,
+    /// How long ago the packet was sent, if that is known.
+    age: Option<Duration>,
+    /// When another process may be looked for while packets wait.
+    free: Instant,
 }
 
 #[derive(Debug)]
 struct Known {
     process: Process,
+    /// `/proc/PID/stat` up to the parent's number, and when the process began.
+    identity: Vec<u8>,
     descriptor: PathBuf,
     /// What the descriptor is a link to, `socket:[4711]`: no other socket has the same until the
     /// numbers start again at 0.
@@ -49,7 +69,8 @@ impl Processes {
     }
 
     fn below(root: PathBuf, sockets: Option<File>) -> Self {
-        Processes { root, sockets, known: HashMap::new(), rested: Instant::now() }
+        let now = Instant::now();
+        Processes { root, sockets, known: HashMap::new(), rested: now, is_behind: false, age: None, free: now }
     }
 
     /// The link of the descriptor of the socket with this port id.
@@ -62,11 +83,21 @@ impl Processes {
         Some(PathBuf::from(format!("socket:[{inode}]")))
     }
 
+    fn look_for(&mut self, port: u32, earlier: Option<Known>) -> Option<Known> {
+        let link = self.link(port)?;
+        match earlier {
+            // Closed, but a process that was forked from it still has the same socket.
+            Some(earlier) if earlier.link == link => Some(earlier),
+            Some(earlier) => self.again(earlier, &link).or_else(|| self.find(port, &link)),
+            None => self.find(port, &link),
+        }
+    }
+
     /// The process that has the descriptor. Most programs leave the port id to the kernel or to
     /// libnl: the process id, or its low 22 bits.
     fn find(&mut self, port: u32, link: &Path) -> Option<Known> {
         let guesses = [port & 0x3f_ffff, port];
-        let guessed = guesses.into_iter().filter(|pid| *pid != 0).find_map(|pid| self.known(pid, link));
+        let guessed = guesses.into_iter().filter(|pid| *pid != 0).find_map(|pid| self.known(pid, link, Duration::ZERO));
         if guessed.is_some() {
             return guessed;
         }
@@ -76,27 +107,54 @@ impl Processes {
         }
         let entries = fs::read_dir(&self.root).ok()?.flatten();
         let mut pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let found = pids.find_map(|pid| self.known(pid, link));
+        let found = pids.find_map(|pid| self.known(pid, link, SETTLED));
         let now = Instant::now();
         let pause: Duration = (now - begun).saturating_mul(SHARE);
         self.rested = now + pause;
         found
     }
 
-    fn known(&self, pid: u32, link: &Path) -> Option<Known> {
+    /// This process, if it has the descriptor, and had begun so long before the packet was sent.
+    fn known(&self, pid: u32, link: &Path, before: Duration) -> Option<Known> {
         let descriptors = fs::read_dir(self.root.join(pid.to_string()).join("fd")).ok()?.flatten();
         let mut paths = descriptors.map(|descriptor| descriptor.path());
         let descriptor = paths.find(|path| is_link(path, link))?;
-        Some(Known { process: self.describe(pid), descriptor, link: link.to_owned() })
+        let stat = self.read(pid, "stat")?;
+        if !self.had_begun(&stat, before) {
+            return None;
+        }
+        let process = self.describe(pid, &stat);
+        Some(Known { process, identity: identity(&stat), descriptor, link: link.to_owned() })
     }
 
-    fn describe(&self, pid: u32) -> Process {
-        let read = |pid: u32, file: &str| fs::read(self.root.join(pid.to_string()).join(file)).ok();
+    fn read(&self, pid: u32, file: &str) -> Option<Vec<u8>> {
+        fs::read(self.root.join(pid.to_string()).join(file)).ok()
+    }
+
+    /// A process that began later, or was forked just before and has not run its own program yet, has
+    /// the socket only because it was open when it was forked, or has another with the same port id.
+    fn had_begun(&self, stat: &[u8], before: Duration) -> bool {
+        let (Some(age), Some(begun)) = (self.age, number(stat, BEGUN)) else { return true };
+        let is_forked = number(stat, FLAGS).is_some_and(|flags| flags & FORKED_ONLY != 0);
+        let sent = since_boot().saturating_sub(age).saturating_sub(if is_forked { before } else { Duration::ZERO });
+        // Both are rounded down.
+        u128::from(begun) <= sent.as_millis() / MILLISECONDS
+    }
+
+    /// The same process with another socket at the same descriptor, as a program has that opens one
+    /// for each request.
+    fn again(&self, earlier: Known, link: &Path) -> Option<Known> {
+        let is_same = || self.read(earlier.process.pid, "stat").is_some_and(|stat| identity(&stat) == earlier.identity);
+        (is_link(&earlier.descriptor, link) && is_same()).then(|| Known { link: link.to_owned(), ..earlier })
+    }
+
+    fn describe(&self, pid: u32, stat: &[u8]) -> Process {
+        let read = |pid, file| self.read(pid, file);
         let name = |pid| {
             let bytes = read(pid, "comm")?;
             Some(String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or(&bytes)).into_owned())
         };
-        let parent = read(pid, "stat").and_then(|stat| parent(&stat)).filter(|parent| *parent != 0);
+        let parent = number(stat, PARENT).and_then(|parent| u32::try_from(parent).ok()).filter(|parent| *parent != 0);
         let login_uid = read(pid, "loginuid").and_then(|text| std::str::from_utf8(&text).ok()?.trim().parse().ok());
         Process {
             pid,
@@ -113,14 +171,36 @@ impl Names for Processes {
         if let Some(known) = self.known.get(&port).filter(|known| is_link(&known.descriptor, &known.link)) {
             return Some(known.process.clone());
         }
-        self.known.remove(&port);
-        let link = self.link(port)?;
-        let found = self.find(port, &link)?;
+        let begun = Instant::now();
+        if self.is_behind && begun < self.free {
+            return None;
+        }
+        let earlier = self.known.remove(&port);
+        let found = self.look_for(port, earlier);
+        let now = Instant::now();
+        self.free = now + (now - begun);
         if self.known.len() >= MOST {
             self.known.clear();
         }
-        Some(self.known.entry(port).insert_entry(found).get().process.clone())
+        Some(self.known.entry(port).insert_entry(found?).get().process.clone())
     }
+
+    fn about(&mut self, is_behind: bool, age: Option<Duration>) {
+        (self.is_behind, self.age) = (is_behind, age);
+    }
+}
+
+/// How long ago the system began.
+#[cfg(target_os = "linux")]
+fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
+}
+
+/// Nothing is asked about times there.
+#[cfg(not(target_os = "linux"))]
+fn since_boot() -> Duration {
+    Duration::ZERO
 }
 
 fn is_link(path: &Path, to: &Path) -> bool {
@@ -137,11 +217,18 @@ fn inode(text: &str, port: u32) -> Option<u64> {
     })
 }
 
-/// The parent's number in the text of `/proc/PID/stat`. The name before it is in parentheses, and
-/// may hold others.
-fn parent(stat: &[u8]) -> Option<u32> {
+/// A number in the text of `/proc/PID/stat`, counted from the state behind the name, which is 0.
+fn number(stat: &[u8], place: usize) -> Option<u64> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
-    std::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
+    std::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace().nth(place)?.parse().ok()
+}
+
+/// What no other process has, in the text of `/proc/PID/stat`: number, name, parent, and when it
+/// began.
+fn identity(stat: &[u8]) -> Vec<u8> {
+    let name = &stat[..stat.iter().rposition(|byte| *byte == b')').unwrap_or(0)];
+    let numbers = [PARENT, BEGUN].map(|place| number(stat, place).unwrap_or_default().to_ne_bytes());
+    [name, &numbers.concat()].concat()
 }
 
 #[cfg(test)]
@@ -161,9 +248,43 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_began_later_did_not_send_it() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut processes = Processes::new();
+        let stat = |pid: u32| fs::read(format!("/proc/{pid}/stat")).unwrap();
+        let (own, others) = (stat(std::process::id()), stat(child.id()));
+        processes.about(false, Some(Duration::ZERO));
+        assert!(processes.had_begun(&own, SETTLED) && processes.had_begun(&others, Duration::ZERO));
+        processes.about(false, Some(Duration::from_secs(599)));
+        assert!(!processes.had_begun(&others, Duration::ZERO));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Forked a moment ago, and has not run its own program.
+        let now = since_boot().as_secs() * 100;
+        let forked = |flags: u64| format!("1 (a) S 1 1 1 0 -1 {flags} 1 2 3 4 5 6 7 8 20 0 1 0 {now} 9\n").into_bytes();
+        processes.about(false, Some(Duration::ZERO));
+        for (flags, before, has_begun) in [(0x40, SETTLED, false), (0x40, Duration::ZERO, true), (0, SETTLED, true)] {
+            assert_eq!(processes.had_begun(&forked(flags), before), has_begun, "{flags:#x}");
+        }
+    }
+
+    #[test]
+    fn a_process_is_told_from_its_successor() {
+        let stat = |name: &str, began: u32| {
+            let fields = "4711 4711 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0";
+            format!("4711 ({name}) S 42 {fields} {began} 9 10 11\n").into_bytes()
+        };
+        assert_eq!((number(&stat("a) b", 100), PARENT), number(&stat("a", 100), BEGUN)), (Some(42), Some(100)));
+        assert_ne!(identity(&stat("a", 100)), identity(&stat("a", 101)));
+        assert_ne!(identity(&stat("a", 100)), identity(&stat("b", 100)));
+        let own = || identity(&fs::read("/proc/self/stat").unwrap());
+        assert!(own() == own() && own().len() > 10);
+    }
+
+    #[test]
     fn the_parent_is_found_whatever_the_name_is() {
-        assert_eq!(parent(b"4711 (ip) 1 (vs) S 42 4711 0"), Some(42));
-        assert_eq!(parent(b"4711 (ipvsadm) S 1 4711"), Some(1));
-        assert_eq!(parent(b"4711"), None);
+        assert_eq!(number(b"4711 (ip) 1 (vs) S 42 4711 0", PARENT), Some(42));
+        assert_eq!(number(b"4711 (ipvsadm) S 1 4711", PARENT), Some(1));
+        assert_eq!(number(b"4711", PARENT), None);
     }
 }

@@ -3,8 +3,12 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::{Duration, SystemTime};
 
 use super::filter::Instruction;
+
+/// `SIOCGSTAMPNS` with a `struct timespec` of `long`s.
+const SENT: u32 = 0x8907;
 
 /// Has the kernel run this program on each packet before it is queued on the socket. It replaces an
 /// earlier one.
@@ -33,6 +37,18 @@ pub(super) fn attach(socket: BorrowedFd<'_>, program: &[Instruction]) -> io::Res
         )
     };
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// When the packet that was received last was sent; `None` before the first call, with which the
+/// kernel begins to note it.
+pub(super) fn sent(socket: BorrowedFd<'_>) -> Option<SystemTime> {
+    let mut time: [libc::c_long; 2] = [0; 2];
+    // SAFETY: the socket is open as long as it is borrowed, and the kernel writes two `long`s, for
+    // which there is room.
+    let status = unsafe { libc::ioctl(socket.as_raw_fd(), SENT as _, time.as_mut_ptr()) };
+    let [seconds, nanoseconds] = time;
+    let since = Duration::new(seconds.try_into().ok()?, nanoseconds.try_into().ok()?);
+    (status == 0).then(|| SystemTime::UNIX_EPOCH + since)
 }
 
 /// Has the socket receive all packets of this interface from now on.

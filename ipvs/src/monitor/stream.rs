@@ -108,7 +108,7 @@ impl AsyncMonitor {
 
     fn take_packets(&mut self) -> Result<bool, MonitorError> {
         let AsyncMonitor { watcher, tap: Some(tap), .. } = self else { return Ok(false) };
-        let has_more = tap.packets(|packet| watcher.packet(packet, Now::read()))?;
+        let has_more = tap.packets(|place, sent, packet| watcher.nth_packet(place, sent, packet))?;
         watcher.settle(tap.dropped(), Now::read());
         take_announcements(watcher, tap)?;
         Ok(has_more)

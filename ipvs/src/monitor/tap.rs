@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use netlink_sys::protocols::{NETLINK_GENERIC, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
@@ -13,7 +13,7 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socke
 
 use super::error::{DeviceFault, MonitorError};
 use super::filter::{self, GENERIC, MESSAGES, nothing, program};
-use super::socket::{attach, bind};
+use super::socket::{attach, bind, sent};
 use crate::errno::Errno;
 use crate::getsockopt::getsockopt;
 use crate::name::InterfaceName;
@@ -105,6 +105,7 @@ impl Tap {
                 // device was down.
                 bind(index)?;
                 let _ = socket_error(&packets);
+                let _ = sent(packets.as_fd());
                 let has_gate = device.routes.put_gate(index).is_ok();
                 device
                     .routes
@@ -126,11 +127,15 @@ impl Tap {
         attach_filter(self.packets.as_fd(), family, replies)
     }
 
-    /// Takes packets that have come. Are there more?
-    pub(super) fn packets(&mut self, mut take: impl FnMut(&[u8])) -> Result<bool, MonitorError> {
-        for _ in 0..BURST {
+    /// Takes packets that have come, with how many were before each, and when it was sent. Are there
+    /// more?
+    pub(super) fn packets(
+        &mut self,
+        mut take: impl FnMut(usize, Option<SystemTime>, &[u8]),
+    ) -> Result<bool, MonitorError> {
+        for place in 0..BURST {
             match recv(&self.packets, &mut self.buffer[..], RecvFlags::DONTWAIT) {
-                Ok((length, _)) => take(&self.buffer[..length]),
+                Ok((length, _)) => take(place, sent(self.packets.as_fd()), &self.buffer[..length]),
                 Err(rustix::io::Errno::AGAIN) => return Ok(false),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::NETDOWN | rustix::io::Errno::NODEV | rustix::io::Errno::NXIO) => {

@@ -9,6 +9,12 @@ use super::pairing::{Names, Paired, Pairing};
 use crate::table::Table;
 use crate::wire::{Announced, Observed, Piece, Request, announcements, observe};
 
+/// With more packets that wait the monitor is behind.
+const FEW: usize = 32;
+
+/// No packet waits for as long.
+const OLDEST: Duration = Duration::from_secs(600);
+
 /// What time it is, by both clocks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Now {
@@ -60,6 +66,16 @@ impl<N: Names> Watcher<N> {
 
     pub(super) fn pop(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Takes a packet in, the first of several that wait or a later one.
+    pub(super) fn nth_packet(&mut self, place: usize, sent: Option<SystemTime>, packet: &[u8]) {
+        let now = Now::read();
+        let time = sent.unwrap_or(now.time);
+        // Unless the clock was set meanwhile.
+        let age = now.time.duration_since(time).ok().filter(|age| *age < OLDEST);
+        self.names.about(place >= FEW, age);
+        self.packet(packet, Now { time, ..now });
     }
 
     /// Takes a packet in.
