@@ -120,6 +120,11 @@ impl Cache {
         self.tools().join("usr/lib/x86_64-linux-gnu/xtables")
     }
 
+    /// The program ip.
+    pub(crate) fn ip(&self) -> PathBuf {
+        self.tools().join("lab-bin/ip")
+    }
+
     /// The real ipvsadm.
     pub(crate) fn ipvsadm(&self) -> PathBuf {
         self.originals().join("ipvsadm")

@@ -17,12 +17,16 @@ use crate::{
 
 /// Grows when the way in which these trees are made changes.
 const RECIPE: u32 = 1;
+/// The same, for the kernels.
+const KERNEL_RECIPE: u32 = 2;
 const EMULATOR: &str = "qemu-system-x86_64";
 const KERNEL_PACKAGE: &str = "linux-image-cloud-amd64";
 /// Where packages have their modules, before and after Debian merged /lib into /usr/lib.
 const MODULE_DIRS: [&str; 2] = ["lib/modules", "usr/lib/modules"];
 /// What IPVS needs is below these.
 const MODULES_KEPT: [&str; 3] = ["net", "lib", "crypto"];
+/// And of network drivers, what a monitor needs.
+const DRIVER_KEPT: &str = "nlmon.ko";
 /// What the emulator's packages have and nothing here uses.
 const SUPERFLUOUS: [&str; 4] = ["usr/libexec", "usr/bin/qemu-system-i386", "usr/lib/ipxe", "usr/share/iso-codes"];
 
@@ -38,7 +42,7 @@ pub(super) fn emulator(cache: &Cache) -> PathBuf {
 
 /// A kernel's tree: `vmlinuz` and `modules/lib/modules/VERSION`.
 pub(super) fn kernel_tree(cache: &Cache, kernel: Kernel) -> PathBuf {
-    cache.dir().join(format!("pc-kernel-{kernel}.{RECIPE}"))
+    cache.dir().join(format!("pc-kernel-{kernel}.{KERNEL_RECIPE}"))
 }
 
 /// Loads modules: a program of the lab's tools.
@@ -93,6 +97,11 @@ fn keep_modules(tree: &Path) -> Result<PathBuf> {
     let kept = tree.join("modules/lib/modules").join(version(&packaged)?);
     fs::create_dir_all(kept.parent().unwrap_or(tree)).context(|| format!("make {}", kept.display()))?;
     rename(&packaged, &kept)?;
+    for driver in entries(&kept.join("kernel/drivers/net"))? {
+        if let Some(name) = driver.file_name().filter(|name| name.to_string_lossy().starts_with(DRIVER_KEPT)) {
+            rename(&driver, &kept.join("kernel/net").join(name))?;
+        }
+    }
     for path in entries(&kept.join("kernel"))? {
         if !MODULES_KEPT.iter().any(|name| path.ends_with(name)) {
             let _ = fs::remove_dir_all(path);

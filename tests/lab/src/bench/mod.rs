@@ -17,6 +17,7 @@ mod reload;
 mod report;
 mod results;
 mod uml;
+mod watched;
 mod yields;
 
 use std::{
@@ -66,6 +67,10 @@ pub(crate) struct Bench {
     /// destinations of one; a quarter of an hour [default kernel: 7.2]
     #[arg(long, conflicts_with = "reload")]
     growth: bool,
+    /// Measure instead what it costs a program that restores a table that `ipvs-cli monitor` runs
+    /// [default size: 10000x10]
+    #[arg(long, conflicts_with_all = ["reload", "growth", "peers"])]
+    watched: bool,
     /// Measure `ipvs-cli conns' instead, on a made-up table of N entries [default: 1000000]
     #[arg(long, value_name = "ENTRIES", num_args = 0..=1, require_equals = true, default_missing_value = "1000000",
         conflicts_with_all = OF_KERNELS)]
@@ -81,7 +86,7 @@ pub(crate) struct Bench {
 }
 
 /// What means nothing where no kernel is measured.
-const OF_KERNELS: [&str; 7] = ["kernel", "size", "quick", "only_instructions", "peers", "reload", "growth"];
+const OF_KERNELS: [&str; 8] = ["kernel", "size", "quick", "only_instructions", "peers", "reload", "growth", "watched"];
 
 /// How large a table is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +122,7 @@ struct Workload {
     additions: u32,
     reload: Option<Reload>,
     growth: bool,
+    watched: bool,
 }
 
 /// How much of a reload is measured.
@@ -160,6 +166,9 @@ impl Bench {
         }
         if self.growth {
             return growth::run(&self, &cache, &kernels, &programs.only_ipvs_cli());
+        }
+        if self.watched {
+            return watched::run(&self, &cache, &kernels, &programs);
         }
         if self.peers {
             programs.peer = Peer::find(&cache)?;
@@ -210,7 +219,8 @@ impl Bench {
                 let results = uml::measure(kernel, programs, &workload)?;
                 sections.push(Section { kernel, size: workload.size, clock: Clock::Wall, results });
             }
-            let workload = Workload { size: CALLS_SIZE, rounds: 1, additions: 1, reload: None, growth: false };
+            let workload =
+                Workload { size: CALLS_SIZE, rounds: 1, additions: 1, reload: None, growth: false, watched: false };
             let results = uml::count_calls(kernel, programs, &workload)?;
             sections.push(Section { kernel, size: CALLS_SIZE, clock: Clock::Calls, results });
         }
@@ -225,7 +235,10 @@ impl Bench {
             (asked, _) => asked.to_vec(),
         };
         let (rounds, additions) = if self.quick { (1, 5) } else { (3, 15) };
-        sizes.into_iter().map(|size| Workload { size, rounds, additions, reload: None, growth: false }).collect()
+        sizes
+            .into_iter()
+            .map(|size| Workload { size, rounds, additions, reload: None, growth: false, watched: false })
+            .collect()
     }
 }
 
@@ -249,7 +262,7 @@ impl Programs {
 
     /// Arguments for `bench-guest`.
     fn arguments(&self, workload: &Workload) -> Vec<String> {
-        let Workload { size, rounds, additions, reload, growth } = workload;
+        let Workload { size, rounds, additions, reload, growth, watched } = workload;
         let fixed = [
             format!("size={size}"),
             format!("rounds={rounds}"),
@@ -259,7 +272,8 @@ impl Programs {
         let tools = self.tools.iter().map(|(name, program)| format!("tool={name}:{}", program.display()));
         let reload = reload.map(|which| format!("reload={}", if which == Reload::Whole { "whole" } else { "short" }));
         let growth = growth.then(|| "growth=yes".to_owned());
-        fixed.into_iter().chain(tools).chain(reload).chain(growth).collect()
+        let watched = watched.then(|| "watched=yes".to_owned());
+        fixed.into_iter().chain(tools).chain(reload).chain(growth).chain(watched).collect()
     }
 }
 

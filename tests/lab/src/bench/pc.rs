@@ -21,7 +21,7 @@ use crate::{
 /// Emulation takes some 15 ns an instruction, and a large table some thousand million of them.
 const DEADLINE: Duration = Duration::from_secs(3600);
 /// The modules to load: the others are loaded with them.
-const MODULES: [&str; 2] = ["ip_vs", "ip_vs_rr"];
+const MODULES: [&str; 5] = ["ip_vs", "ip_vs_rr", "nlmon", "sch_ingress", "cls_bpf"];
 const TICK: Duration = Duration::from_millis(200);
 
 /// Boots a PC and measures.
@@ -34,6 +34,7 @@ pub(super) fn measure(cache: &Cache, kernel: Kernel, programs: &Programs, worklo
     let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
     words.extend(programs.arguments(workload));
     words.push(format!("modprobe={}", machines::modprobe(cache).display()));
+    words.push(format!("ip={}", cache.ip().display()));
     words.extend(programs.peer.iter().map(Peer::argument));
     let pc = Pc { cache, kernel, initrd, is_timed: true, words };
     pc.measure(directory.path(), workload)
@@ -47,6 +48,7 @@ fn root_file_system(cache: &Cache, kernel: Kernel, programs: &Programs) -> Resul
         initrd.add_program(program)?;
     }
     initrd.add_program(&machines::modprobe(cache))?;
+    initrd.add_program(&cache.ip())?;
     if let Some(peer) = &programs.peer {
         peer.add_to(&mut initrd)?;
     }

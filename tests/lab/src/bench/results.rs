@@ -40,6 +40,9 @@ pub(super) const RELOAD_OPERATIONS: [&str; 11] = [
 pub(super) const GROWTH_OPERATIONS: [&str; 11] =
     ["restore", "save", "list", "list-all", "add", "zero", "clear", "fill", "apply-same", "list-memory", "memory"];
 
+/// Those of a restore beside a monitor.
+pub(super) const WATCHED_OPERATIONS: [&str; 5] = ["bare", "bare-own", "watched", "watched-own", "monitor-own"];
+
 /// Everything of one run.
 #[derive(Debug, Default)]
 pub(super) struct Results {
@@ -109,7 +112,7 @@ impl Results {
 fn figure(text: &str) -> Option<((String, String), u64)> {
     let mut words = text.split_ascii_whitespace();
     let (operation, tool, number) = (words.next()?, words.next()?, words.next()?);
-    let known = [&OPERATIONS[..], &INSIDE_OPERATIONS, &RELOAD_OPERATIONS, &GROWTH_OPERATIONS]
+    let known = [&OPERATIONS[..], &INSIDE_OPERATIONS, &RELOAD_OPERATIONS, &GROWTH_OPERATIONS, &WATCHED_OPERATIONS]
         .iter()
         .any(|known| known.contains(&operation))
         && words.next().is_none();

@@ -43,7 +43,7 @@ pub(crate) fn prepare(modprobe: &Path) -> Result<(), String> {
     for place in ["/tmp", "/run"] {
         fs::create_dir_all(place).map_err(|error| format!("cannot make {place}: {error}"))?;
     }
-    let output = Command::new(modprobe).args(["-a", "ip_vs", "ip_vs_rr"]).output();
+    let output = Command::new(modprobe).args(["-a", "ip_vs", "ip_vs_rr", "nlmon", "sch_ingress", "cls_bpf"]).output();
     let output = output.map_err(|error| format!("cannot run {}: {error}", modprobe.display()))?;
     if !output.status.success() {
         return Err(format!("modprobe: {} {}", output.status, String::from_utf8_lossy(&output.stderr)));

@@ -23,6 +23,7 @@ mod memory;
 mod peer;
 mod program;
 mod reload;
+mod watched;
 mod world;
 
 use std::{
@@ -53,6 +54,10 @@ struct Plan {
     growth: bool,
     /// A library of another language, whose commands are counted as those of `ipvs-cli` are.
     peer: Option<peer::Peer>,
+    /// Measures what it costs the tools that they are watched; see [`watched`].
+    watched: bool,
+    /// Makes network devices, for that.
+    ip: Option<PathBuf>,
     /// Loads modules; only an emulated PC, which has nothing yet, needs it.
     modprobe: Option<PathBuf>,
 }
@@ -67,7 +72,7 @@ enum Reload {
 }
 
 const USAGE: &str = "bench-guest size=SERVICESxDESTINATIONS rounds=N additions=N reference=PROGRAM [reload=short|whole] [growth=yes] \
-                     [strace=PROGRAM] [modprobe=PROGRAM] [peer=PYTHON:DIRECTORY] tool=NAME:PROGRAM…";
+                     [watched=yes ip=PROGRAM] [strace=PROGRAM] [modprobe=PROGRAM] [peer=PYTHON:DIRECTORY] tool=NAME:PROGRAM…";
 
 fn main() -> ExitCode {
     if process::id() == 1 {
@@ -94,6 +99,7 @@ fn work(plan: &Plan) -> Result<bool, String> {
         (Some(strace), _) => calls::count(plan, strace),
         (None, Some(which)) => reload::measure(plan, which),
         (None, None) if plan.growth => growth::measure(plan),
+        (None, None) if plan.watched => watched::measure(plan, plan.ip.as_deref().ok_or("ip=PROGRAM is missing")?),
         (None, None) => measure::measure(plan),
     }
 }
@@ -136,6 +142,8 @@ impl Plan {
             "reload" if value == "short" => self.reload = Some(Reload::Short),
             "reload" if value == "whole" => self.reload = Some(Reload::Whole),
             "growth" => self.growth = value == "yes",
+            "watched" => self.watched = value == "yes",
+            "ip" => self.ip = Some(path(value)?),
             "strace" => self.strace = Some(path(value)?),
             "modprobe" => self.modprobe = Some(path(value)?),
             "peer" => {
