@@ -16,10 +16,10 @@ use signal_hook::consts::SIGHUP;
 const LOOK_AGAIN: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// From now on, the process ends with status 129 when the terminal of standard output or of the
-/// keyboard is closed.
-pub(crate) fn end_with_terminal() {
+/// keyboard is closed, after `before`.
+pub(crate) fn end_with_terminal(before: impl FnOnce() + Send + 'static) {
     // Without the thread, SIGHUP still ends the process in most cases.
-    let _ = thread::Builder::new().name("hangup".to_owned()).spawn(|| {
+    let _ = thread::Builder::new().name("hangup".to_owned()).spawn(move || {
         // The keyboard if standard input is no terminal.
         let keyboard = File::open("/dev/tty").ok();
         // EIO: a terminal that is closed already.
@@ -27,6 +27,7 @@ pub(crate) fn end_with_terminal() {
         let own = [stdio::stdout(), stdio::stdin()].into_iter().filter(is_terminal);
         let terminals: Vec<BorrowedFd<'_>> = own.chain(keyboard.as_ref().map(File::as_fd)).collect();
         if is_closed(&terminals) {
+            before();
             process::exit(128 + SIGHUP);
         }
     });

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::event::Process;
 use super::pairing::Names;
+#[cfg(target_os = "linux")]
+use super::socket::since_boot;
 
 /// The protocol of generic netlink in `/proc/net/netlink`.
 const GENERIC: &str = "16";
@@ -131,8 +133,9 @@ impl Processes {
         fs::read(self.root.join(pid.to_string()).join(file)).ok()
     }
 
-    /// A process that began later, or was forked just before and has not run its own program yet, has
-    /// the socket only because it was open when it was forked, or has another with the same port id.
+    /// A process that began later, or was forked just before and has not run its own program yet,
+    /// has the socket only because it was open when it was forked, or has another with the same
+    /// port id.
     fn had_begun(&self, stat: &[u8], before: Duration) -> bool {
         let (Some(age), Some(begun)) = (self.age, number(stat, BEGUN)) else { return true };
         let is_forked = number(stat, FLAGS).is_some_and(|flags| flags & FORKED_ONLY != 0);
@@ -188,13 +191,6 @@ impl Names for Processes {
     fn about(&mut self, is_behind: bool, age: Option<Duration>) {
         (self.is_behind, self.age) = (is_behind, age);
     }
-}
-
-/// How long ago the system began.
-#[cfg(target_os = "linux")]
-fn since_boot() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
 }
 
 /// Nothing is asked about times there.

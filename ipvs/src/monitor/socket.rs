@@ -1,4 +1,4 @@
-//! Calls on a packet socket that no safe crate offers.
+//! Calls that no safe crate offers, or not everywhere: on a packet socket, and of a clock.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -49,6 +49,19 @@ pub(super) fn sent(socket: BorrowedFd<'_>) -> Option<SystemTime> {
     let [seconds, nanoseconds] = time;
     let since = Duration::new(seconds.try_into().ok()?, nanoseconds.try_into().ok()?);
     (status == 0).then(|| SystemTime::UNIX_EPOCH + since)
+}
+
+/// How long ago the system began.
+pub(super) fn since_boot() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the system writes one `timespec`, which is there. rustix would panic where the kernel
+    // offers no such function in its shared object, as user-mode Linux does not.
+    let status = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    let time = (time.tv_sec.try_into(), time.tv_nsec.try_into());
+    match (status, time) {
+        (0, (Ok(seconds), Ok(nanoseconds))) => Duration::new(seconds, nanoseconds),
+        _ => Duration::ZERO,
+    }
 }
 
 /// Has the socket receive all packets of this interface from now on.

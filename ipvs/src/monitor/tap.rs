@@ -127,8 +127,8 @@ impl Tap {
         attach_filter(self.packets.as_fd(), family, replies)
     }
 
-    /// Takes packets that have come, with how many were before each, and when it was sent. Are there
-    /// more?
+    /// Takes packets that have come, with how many were before each, and when it was sent. Are
+    /// there more?
     pub(super) fn packets(
         &mut self,
         mut take: impl FnMut(usize, Option<SystemTime>, &[u8]),

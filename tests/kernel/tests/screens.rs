@@ -93,6 +93,56 @@ fn top_is_drawn_and_obeys() {
     assert!(status.success() && is_restored, "{status}");
 }
 
+/// Without the right to watch netlink it is as ever.
+#[test]
+fn top_shows_the_last_change_and_by_whom() {
+    if is_elsewhere() {
+        return;
+    }
+    let mut client = director(SERVICES.map(str::to_owned), 2);
+    let devices = || {
+        let text = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
+        text.lines().filter(|line| line.trim_start().starts_with("ipvsmon")).count()
+    };
+    let client = std::cell::RefCell::new(&mut client);
+    let add =
+        |service: &str| client.borrow_mut().execute(&ipvs::Command::AddService(Service::new(service.parse().unwrap())));
+    let delete = |key: &str| client.borrow_mut().execute(&ipvs::Command::DeleteService(key.parse().unwrap()));
+    let mut top = Terminal::start("top", 24, 80);
+    top.wait(|text| text.contains("3 services"));
+    // Until it watches.
+    let shown = top.wait(|text| {
+        let _ = (add("mark 9"), delete("mark 9"));
+        text.contains("last change ")
+    });
+    let shown = shown.lines().nth(22).unwrap();
+    let own = std::fs::read_to_string("/proc/self/comm").unwrap();
+    let start = format!("Z {}[{}]: -", own.trim_end(), std::process::id());
+    assert!(shown.starts_with("last change ") && shown.contains(&start) && shown.contains(" -f 9"), "{shown}");
+    // What is refused is no change.
+    delete(SERVICES[1]).unwrap();
+    assert!(add(SERVICES[0]).is_err());
+    top.wait(|text| text.lines().nth(22).is_some_and(|line| line.ends_with(": -D -u 192.0.2.1:53")));
+    top.press("q");
+    assert!(top.end().0.success());
+    assert_eq!(devices(), 0);
+    let top = Terminal::start("top", 24, 80);
+    while devices() == 0 {
+        thread::yield_now();
+    }
+    top.close();
+    assert_eq!(devices(), 0);
+    let without = ["setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw"];
+    let mut top = Terminal::start_by(&without, "top --interval 0.2", 24, 80, "xterm");
+    top.wait(|text| text.contains("2 services"));
+    delete(SERVICES[2]).unwrap();
+    let shown = top.wait(|text| text.contains("1 services"));
+    assert!(!shown.contains("last change") && shown.contains("q quit"), "{shown}");
+    assert_eq!(devices(), 0);
+    top.press("q");
+    assert!(top.end().0.success());
+}
+
 #[test]
 fn top_bears_odd_terminals() {
     if is_elsewhere() {

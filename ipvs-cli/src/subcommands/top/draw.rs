@@ -14,6 +14,8 @@ use crate::subcommands::live::{PerSecond, Window, short};
 /// What is to be seen beside the model.
 pub(super) struct Scene<'s> {
     pub(super) details: Option<&'s Details>,
+    /// The last change of the director, in a line.
+    pub(super) change: Option<&'s str>,
     pub(super) rates: &'s Window<(ipvs::ServiceKey, std::net::SocketAddr)>,
     /// What is wrong, in a line.
     pub(super) trouble: Option<&'s str>,
@@ -70,7 +72,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &mut Model, scene: &Scene<'_>) 
     let details = lines_for_details(area.height, model);
     put(buffer, area, 0, &title(model), BOLD);
     heads(buffer, area, model);
-    let lines = area.height - FRAME_LINES - details;
+    // The last change is above the keys.
+    let change = scene.change.filter(|_| area.height > FRAME_LINES + 1);
+    let above = area.height - 1 - u16::from(change.is_some());
+    let lines = above + 1 - FRAME_LINES - details;
     for (line, (row, is_selected)) in (2..).zip(model.visible(lines.into())) {
         put(
             buffer,
@@ -81,8 +86,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &mut Model, scene: &Scene<'_>) 
         );
     }
     if details > 0 {
-        let place = Rect { y: area.y + area.height - 1 - details, height: details, ..area };
+        let place = Rect { y: area.y + above - details, height: details, ..area };
         draw_details(buffer, place, model, scene);
+    }
+    if let Some(change) = change {
+        put(buffer, area, above, change, PLAIN);
     }
     put(buffer, area, area.height - 1, &bottom(model, scene), FAINT);
 }
@@ -280,7 +288,17 @@ mod tests {
     }
 
     fn screen(model: &mut Model, details: Option<&Details>, width: u16, height: u16) -> Vec<String> {
-        let scene = Scene { details, rates: &Window::new(), trouble: None, is_unicode: true };
+        screen_after(model, details, None, width, height)
+    }
+
+    fn screen_after(
+        model: &mut Model,
+        details: Option<&Details>,
+        change: Option<&str>,
+        width: u16,
+        height: u16,
+    ) -> Vec<String> {
+        let scene = Scene { details, change, rates: &Window::new(), trouble: None, is_unicode: true };
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         terminal.draw(|frame| draw(frame, model, &scene)).unwrap();
         let buffer = terminal.backend().buffer();
@@ -341,6 +359,23 @@ mod tests {
         );
         model.wish(Wish::Details);
         assert!(!screen(&mut model, Some(&details), 100, 24).iter().any(|line| line.starts_with("--")));
+    }
+
+    #[test]
+    fn the_last_change_is_above_the_keys() {
+        let mut model = model(30);
+        let details = details("tcp 10.0.0.1:80".parse().unwrap());
+        let change = "last change 03:29:24Z ipvsadm[4711]: -D -t 192.0.2.1:80";
+        for (width, height) in [(40, 10), (80, 24), (132, 43), (80, 5)] {
+            let lines = screen_after(&mut model, Some(&details), Some(change), width, height);
+            let cut = change.get(..width.into()).unwrap_or(change);
+            assert_eq!(lines[usize::from(height) - 2], cut.trim_end());
+            assert!(lines.last().unwrap().starts_with("q quit"), "{lines:?}");
+            // The services and the details stay.
+            assert!(lines[2].starts_with("tcp 10.0.0."), "{lines:?}");
+            assert_eq!(lines.iter().any(|line| line.starts_with("-- ")), height >= ENOUGH_FOR_DETAILS);
+        }
+        assert!(screen_after(&mut model, None, Some(change), 80, 4).iter().all(|line| !line.contains("last change")));
     }
 
     #[test]

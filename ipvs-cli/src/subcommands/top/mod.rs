@@ -1,9 +1,10 @@
 //! `top`: services and their rates on a terminal.
 //!
 //! `model` is the content, `draw` its look, `reader` reads the kernel, `keys` maps keys, `screen`
-//! is the terminal.
+//! is the terminal, `changes` watches other programs.
 
 mod args;
+mod changes;
 mod draw;
 mod keys;
 mod model;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use ipvs::{Error, ServiceKey};
 use ratatui::crossterm::event::{self, Event};
 
+use self::changes::Changes;
 use self::draw::Scene;
 use self::keys::Pressed;
 use self::model::Model;
@@ -55,17 +57,21 @@ fn show(top: &Top, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     let client = session.director.client()?;
     client.info()?;
     let begun = Instant::now();
-    end_with_terminal();
-    thread::scope(|scope| {
+    let changes = Changes::watch();
+    let at_hangup = changes.clone();
+    end_with_terminal(move || at_hangup.end());
+    let done = thread::scope(|scope| {
         let (ask, asked) = mpsc::channel();
         let (answer, answers) = mpsc::channel();
         scope.spawn(move || reader::serve(client, connections, state_directory, begun, &asked, &answer));
         let mut screen = Screen::take().map_err(failed)?;
-        let mut view = View::new(top.interval, begun, ask, answers);
+        let mut view = View::new(top.interval, begun, ask, answers, changes.clone());
         let done = view.run(&mut screen, signals.as_ref());
         drop(screen);
         done.map_err(failed)
-    })
+    });
+    changes.end();
+    done
 }
 
 /// Connects the model, the reader and the terminal.
@@ -73,6 +79,7 @@ struct View {
     model: Model,
     details: Option<Details>,
     rates: Window<(ServiceKey, SocketAddr)>,
+    changes: Changes,
     trouble: Option<String>,
     is_unicode: bool,
     interval: Duration,
@@ -88,11 +95,18 @@ struct View {
 }
 
 impl View {
-    fn new(interval: Duration, begun: Instant, ask: Sender<Wanted>, answers: Receiver<Result<Reading, Error>>) -> Self {
+    fn new(
+        interval: Duration,
+        begun: Instant,
+        ask: Sender<Wanted>,
+        answers: Receiver<Result<Reading, Error>>,
+        changes: Changes,
+    ) -> Self {
         View {
             model: Model::new(),
             details: None,
             rates: Window::new(),
+            changes,
             trouble: None,
             is_unicode: screen::is_unicode(),
             interval,
@@ -113,7 +127,7 @@ impl View {
             if is_stale {
                 self.draw(screen)?;
             }
-            is_stale = self.receive();
+            is_stale = self.receive() | self.changes.last().1;
             if let Some(signal) = signals.and_then(Signals::received) {
                 return Ok(Exit::Signal(signal));
             }
@@ -180,7 +194,9 @@ impl View {
     }
 
     fn draw(&mut self, screen: &mut Screen) -> std::io::Result<()> {
+        let (change, _) = self.changes.last();
         let scene = Scene {
+            change: change.as_deref(),
             details: self.details.as_ref(),
             rates: &self.rates,
             trouble: self.trouble.as_deref(),

@@ -24,7 +24,7 @@ pub(super) fn run(watch: &Watch, session: &mut Session<'_, '_>) -> Exit {
 fn rounds(watch: &Watch, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     let begun = Instant::now();
     if session.environment.has_screen() {
-        end_with_terminal();
+        end_with_terminal(|| {});
     }
     let mut window = Window::new();
     let mut missing = Missing::default();
