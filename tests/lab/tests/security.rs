@@ -51,7 +51,8 @@ fn each_test_that_the_page_names_is_there() {
 
 #[test]
 fn unsafe_blocks_are_as_many_as_the_page_says() {
-    const NUMBERS: [&str; 10] = ["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"];
+    const NUMBERS: [&str; 12] =
+        ["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven"];
     let shipped = sources(&["ipvs/src", "ipvs-cli/src", "ipvs-follow/src", "fwmark/src"]);
     let blocks =
         shipped.lines().filter(|line| line.contains("unsafe {") && !line.trim_start().starts_with("//")).count();

@@ -133,7 +133,8 @@ impl Watching {
         Ok(Watching { child, lines })
     }
 
-    /// Ends it when it has seen everything, and says what it took. Has it seen all of these changes?
+    /// Ends it when it has seen everything, and says what it took. Has it seen all of these
+    /// changes?
     fn end(mut self, name: &str, changes: usize) -> Result<bool, String> {
         thread::sleep(DRAINED);
         let before = spent()?;
