@@ -126,7 +126,7 @@ pub mod fuzzing;
 pub use cause::Cause;
 #[cfg(feature = "tokio")]
 pub use client::{AsyncClient, AsyncPipeline};
-pub use client::{Client, ClientBuilder, FakeKernel, Pipeline};
+pub use client::{Client, ClientBuilder, FakeKernel, Listing, Pipeline};
 pub use command::{Command, CommandKind};
 pub use daemon::{Daemon, DaemonRole};
 pub use destination::{Destination, Forwarding, OtherTunnel, ReservedForwarding, Tunnel, TunnelFlags, Weight};

@@ -212,7 +212,7 @@ pub(crate) fn has_addresses(
         return false;
     }
     let reply = ask_destinations(buffer, key, None, Detail::NoStatistics, Some(Tunnel::Ipip), &mut ask);
-    reply.is_ok_and(|reply| reply.missing() == Some(0) && reply.addresses().eq(addresses))
+    reply.is_ok_and(|reply| reply.addresses().eq(addresses) && reply.is_certain(buffer, key, ask))
 }
 
 /// The reply about the destinations of a service.
@@ -228,6 +228,18 @@ impl Reply {
     /// if something has.
     fn missing(&self) -> Option<usize> {
         self.count.checked_sub(self.destinations.len())
+    }
+
+    /// Has it all destinations? As many as it has were there before, and still are: one of IPv6
+    /// would be one more, unless one of IPv4 is added between the first two of the three calls, and
+    /// one deleted between the last two.
+    fn is_certain(
+        &self,
+        buffer: &mut Vec<u8>,
+        key: &ServiceKey,
+        ask: impl FnMut(i32, &mut [u8]) -> Result<(), Errno>,
+    ) -> bool {
+        self.missing() == Some(0) && ask_count(buffer, key, ask).is_ok_and(|count| count == self.count)
     }
 
     fn is_of_the_same(&self, other: &Reply) -> bool {
@@ -264,8 +276,8 @@ fn settled_destinations(
 
 /// The destinations of a service without statistics, for a client, which has another way to ask:
 /// `None` where this one does not know all of them (one is of IPv6, or behind a tunnel), or
-/// refuses, or somebody makes changes. With their `count` from a reading of the services just
-/// before, one call is enough.
+/// refuses, or somebody makes changes. With their `count` from a reading of all services, one call
+/// is enough for one who compares that with a later one.
 pub(crate) fn all_destinations(
     buffer: &mut Vec<u8>,
     key: &ServiceKey,
@@ -278,12 +290,27 @@ pub(crate) fn all_destinations(
         return None;
     }
     for _round in 0..ROUNDS {
-        let reply = ask_destinations(buffer, key, count.take(), Detail::NoStatistics, None, &mut ask).ok()?;
-        if reply.missing() == Some(0) {
+        let reply = ask_destinations(buffer, key, count, Detail::NoStatistics, None, &mut ask).ok()?;
+        let is_counted = count.take().is_some() && reply.missing() == Some(0);
+        if is_counted || reply.is_certain(buffer, key, &mut ask) {
             return Some(reply.destinations);
         }
     }
     None
+}
+
+/// How many destinations a service has, those of IPv6 included.
+fn ask_count(
+    buffer: &mut Vec<u8>,
+    key: &ServiceKey,
+    mut ask: impl FnMut(i32, &mut [u8]) -> Result<(), Errno>,
+) -> Result<usize, Error> {
+    let failed = |errno| failed(CommandKind::GetDestinations, errno);
+    if !sockopt::ask_service(buffer, key) {
+        return Err(failed(Errno::EAFNOSUPPORT));
+    }
+    ask(sockopt::GET_SERVICE, buffer).map_err(failed)?;
+    sockopt::destination_count(buffer).ok_or_else(|| nonsense("IP_VS_SO_GET_SERVICE"))
 }
 
 /// One round: how many destinations a service has, unless that is known, and those of IPv4. If one
@@ -299,11 +326,7 @@ fn ask_destinations(
     let failed = |errno| failed(CommandKind::GetDestinations, errno);
     let count = match count {
         Some(count) => count,
-        None if !sockopt::ask_service(buffer, key) => return Err(failed(Errno::EAFNOSUPPORT)),
-        None => {
-            ask(sockopt::GET_SERVICE, buffer).map_err(failed)?;
-            sockopt::destination_count(buffer).ok_or_else(|| nonsense("IP_VS_SO_GET_SERVICE"))?
-        }
+        None => ask_count(buffer, key, &mut ask)?,
     };
     // With one more that stays empty, all of them are there.
     if !sockopt::ask_destinations(buffer, key, count.saturating_add(1)) {

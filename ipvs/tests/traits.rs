@@ -85,4 +85,4 @@ have!(Any: Monitor, AsyncMonitor, MonitorBuilder, monitor::Event, sync::Sender, 
     sync::AsyncReceiver, sync::Datagram, sync::Message, sync::Received);
 have!(Failure: MonitorError, sync::DecodeError, sync::EncodeError, sync::EntryFault, sync::ConversionError, sync::ReceiveError);
 have!(Default: monitor::Sender, MonitorBuilder, sync::Message, sync::EntryFlags);
-have!(Send: Pipeline<'static>, AsyncPipeline<'static>);
+have!(Send: Listing<'static>, Pipeline<'static>, AsyncPipeline<'static>);

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::Path;
 
-use ipvs::{Client, DestinationState, Error, Info, Report, ServiceState};
+use ipvs::{Client, DestinationState, Error, Info, Listing, Report, ServiceKey, ServiceState};
 
 use crate::director::Director;
 use crate::dropin::failure::Failure;
@@ -46,7 +46,12 @@ pub(crate) fn services(
     match request.what {
         Listed::Service(key) => {
             let client = director.client()?;
-            client.service(&key).and_then(|service| blocks(client, out, request, None, &[service], names))
+            let service = client.service(&key)?;
+            let mut read = |key: &ServiceKey| match request.view.has_statistics() {
+                true => client.destinations(key),
+                false => client.destinations_without_statistics(key),
+            };
+            blocks(&mut read, out, request, None, &[service], names)
         }
         _ => director.info().and_then(|info| all(director.client()?, out, request, info, names)),
     }
@@ -59,17 +64,28 @@ fn all(
     info: Info,
     names: &mut Names,
 ) -> Result<(), Error> {
-    let mut services =
-        if request.view.has_statistics() { client.services()? } else { client.services_without_statistics()? };
-    if !request.nosort {
-        order::sort_services(&mut services);
+    let sort = |services: &mut [ServiceState]| {
+        if !request.nosort {
+            order::sort_services(services);
+        }
+    };
+    if request.view.has_statistics() {
+        let mut services = client.services()?;
+        sort(&mut services);
+        return blocks(&mut |key| client.destinations(key), out, request, Some(info), &services, names);
     }
-    blocks(client, out, request, Some(info), &services, names)
+    let (mut services, mut listing) = Listing::read(client)?;
+    sort(&mut services);
+    blocks(&mut |key| listing.destinations(key), out, request, Some(info), &services, names)?;
+    listing.finish()
 }
+
+/// Reads the destinations of a service.
+type ReadDestinations<'r> = dyn FnMut(&ServiceKey) -> Result<Vec<DestinationState>, Error> + 'r;
 
 /// Lists the titles, and each service with its destinations.
 fn blocks(
-    client: &mut Client,
+    read: &mut ReadDestinations<'_>,
     mut out: &mut dyn Write,
     request: &ListRequest,
     info: Option<Info>,
@@ -77,8 +93,7 @@ fn blocks(
     names: &mut Names,
 ) -> Result<(), Error> {
     written(render::list::titles(&mut out, request, info));
-    let (numeric, statistics) = (request.numeric, request.view.has_statistics());
-    each_block(client, services, numeric, statistics, names, |state, destinations, names| {
+    each_block(read, services, request.numeric, names, |state, destinations, names| {
         written(render::list::service(&mut out, request, state, destinations, names));
     })
 }
@@ -88,22 +103,16 @@ const TOGETHER: usize = 64;
 
 /// Reads each service's destinations and hands both to `show`.
 fn each_block(
-    client: &mut Client,
+    read: &mut ReadDestinations<'_>,
     services: &[ServiceState],
     numeric: bool,
-    statistics: bool,
     names: &mut Names,
     mut show: impl FnMut(&ServiceState, &mut [DestinationState], &mut Names),
 ) -> Result<(), Error> {
     for some in services.chunks(if numeric { 1 } else { TOGETHER }) {
         let mut blocks = Vec::with_capacity(some.len());
         for state in some {
-            let key = state.service.key();
-            let destinations = match statistics {
-                true => client.destinations(&key)?,
-                false => client.destinations_without_statistics(&key)?,
-            };
-            blocks.push((*state, destinations));
+            blocks.push((*state, read(&state.service.key())?));
         }
         if !numeric {
             render::prefetch(names, &blocks);
@@ -126,11 +135,12 @@ pub(super) fn save(
 }
 
 fn save_all(client: &mut Client, mut out: &mut dyn Write, numeric: bool, names: &mut Names) -> Result<(), Error> {
-    let mut services = client.services_without_statistics()?;
+    let (mut services, mut listing) = Listing::read(client)?;
     order::sort_services(&mut services);
-    each_block(client, &services, numeric, false, names, |state, destinations, names| {
+    each_block(&mut |key| listing.destinations(key), &services, numeric, names, |state, destinations, names| {
         written(render::save::service(&mut out, numeric, state, destinations, names));
-    })
+    })?;
+    listing.finish()
 }
 
 fn connections(mut out: &mut dyn Write, request: &ListRequest, path: &Path, names: &mut Names) -> Result<(), Failure> {

@@ -11,11 +11,9 @@ mod reading;
 mod seams;
 mod transport;
 
-use std::collections::HashMap;
 use std::io::ErrorKind;
 
-use foldhash::fast::RandomState;
-
+pub(crate) use self::reading::Counts;
 pub(crate) use self::transport::{Blocking, NoTasks, Pace, Paced, Transport, block_on_ready};
 
 use crate::command::Command;
@@ -26,7 +24,6 @@ use crate::exchange::Datagrams;
 use crate::exchange::{Limits, Progress, Query, SequenceNumbers, Window, may_have_missed};
 use crate::info::Info;
 use crate::refusal::Outcome;
-use crate::service::ServiceKey;
 use crate::timeouts::Timeouts;
 use crate::wire::{self, Read, WireError};
 
@@ -49,9 +46,6 @@ struct State {
     reply: Vec<u8>,
     /// A dump that was not read to its end: the kernel begins no other before.
     unfinished: Option<Query>,
-    /// How many destinations services of IPv4 had when all of them were read, until each is asked
-    /// for its destinations.
-    destination_counts: HashMap<ServiceKey, usize, RandomState>,
     /// A conversation broke off, and left answers that wait to be received.
     has_stale_replies: bool,
 }
@@ -153,7 +147,6 @@ impl<C: Transport> Session<C> {
     /// Forgets what was gathered and not sent.
     pub(crate) fn clear(&mut self) {
         self.state.window.clear();
-        self.state.destination_counts.clear();
     }
 
     /// Adds a command to those that are sent together. Must they be sent now?

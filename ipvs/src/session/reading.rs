@@ -32,6 +32,25 @@ use crate::table::{DestinationState, ServiceState, Table, TableEntry};
 use crate::wire::sockopt as wire_sockopt;
 use crate::wire::{self, Detail, Read, WireError};
 
+/// How many destinations each service of IPv4 had at once, those of IPv6 included: what proves that
+/// destinations that `getsockopt` showed were all. They belong to one reading.
+#[derive(Debug)]
+pub(crate) struct Counts {
+    /// In the kernel's order.
+    all: Vec<(ServiceKey, usize)>,
+    /// Those that destinations may be, or were, compared with, and nothing else.
+    relied_on: HashMap<ServiceKey, usize, RandomState>,
+    /// One was seen that has destinations of IPv6, too: others may have.
+    is_mixed: bool,
+}
+
+impl Counts {
+    fn new(all: Vec<(ServiceKey, usize)>) -> Self {
+        let relied_on = all.iter().copied().collect();
+        Counts { all, relied_on, is_mixed: false }
+    }
+}
+
 /// How often a dump is made until it is proven whole.
 const DUMPS: usize = 20;
 
@@ -60,22 +79,28 @@ impl<T> Dump<T> {
 /// Reads.
 impl<C: Transport> Session<C> {
     pub(crate) async fn services(&mut self, detail: Detail) -> Result<Vec<ServiceState>, Error> {
+        Ok(self.counted_services(detail).await?.0)
+    }
+
+    /// With the number of destinations of each, if it was asked for on the way.
+    async fn counted_services(
+        &mut self,
+        detail: Detail,
+    ) -> Result<(Vec<ServiceState>, Option<Vec<(ServiceKey, usize)>>), Error> {
         let mut known: IndexMap<ServiceKey, (ServiceState, usize), RandomState> = IndexMap::default();
         let mut runs = Runs::default();
-        self.state.destination_counts.clear();
         for number in 0..DUMPS {
             self.transport.pause(pause_before(number)).await;
             let dump = self.dump_services(detail, number).await?;
             if dump.is_whole() {
-                return Ok(dump.entries);
+                return Ok((dump.entries, None));
             }
             let keys = || dump.entries.iter().map(|state| state.service.key());
             let of_ipv4 = keys().filter(|key| key.family() == Family::V4);
             let there = self.ask_service_counts(of_ipv4.clone().count()).await;
             let is_as_dumped = there.as_ref().is_some_and(|there| of_ipv4.eq(there.iter().map(|(key, _)| *key)));
             if number == 0 && is_as_dumped && keys().all(|key| key.family() == Family::V4) {
-                self.note_destination_counts(there.unwrap_or_default()).await;
-                return Ok(dump.entries);
+                return Ok((dump.entries, there));
             }
             let mut paced = self.paced();
             runs.add(keys(), &dump.lengths, dump.has_room);
@@ -85,7 +110,7 @@ impl<C: Transport> Session<C> {
             }
             if runs.are_whole(&mut paced).await {
                 let there = there.unwrap_or_default().into_iter().map(|(key, _)| key).collect();
-                return self.still_there(known, number, there, detail).await;
+                return Ok((self.still_there(known, number, there, detail).await?, None));
             }
         }
         Err(Error::Unstable)
@@ -178,14 +203,61 @@ impl<C: Transport> Session<C> {
         None
     }
 
-    async fn note_destination_counts(&mut self, counts: Vec<(ServiceKey, usize)>) {
-        let mut known = HashMap::with_capacity_and_hasher(counts.len(), RandomState::default());
-        let mut paced = self.paced();
-        for (key, count) in counts {
-            paced.step(1).await;
-            known.insert(key, count);
+    /// The services for a listing, without statistics, and the numbers of their destinations, if
+    /// that costs less than to ask for the number of each again.
+    pub(crate) async fn listed_services(&mut self) -> Result<(Vec<ServiceState>, Option<Counts>), Error> {
+        /// To copy the counts of this number of services costs what it costs to ask two questions
+        /// more about one.
+        const WORTH: usize = 10;
+        let (services, counts) = self.counted_services(Detail::NoStatistics).await?;
+        let counts = match counts {
+            None => self.ask_service_counts(services.len()).await,
+            counts => counts,
+        };
+        let counts = counts.filter(|counts| {
+            let with_destinations = counts.iter().filter(|(_, count)| *count > 0).count();
+            with_destinations.saturating_mul(WORTH) > counts.len()
+        });
+        Ok((services, counts.map(Counts::new)))
+    }
+
+    /// The destinations of a listed service, without statistics.
+    pub(crate) async fn listed_destinations(
+        &mut self,
+        key: &ServiceKey,
+        counts: &mut Counts,
+    ) -> Result<Vec<DestinationState>, Error> {
+        let count = counts.relied_on.get(key).copied().filter(|_| !counts.is_mixed);
+        if let Some(destinations) = self.ask_destinations(key, count).await {
+            return Ok(destinations);
         }
-        self.state.destination_counts = known;
+        counts.relied_on.remove(key);
+        let (destinations, _) = self.dump_destinations(key, Detail::NoStatistics).await?;
+        let is_other = |state: &DestinationState| Family::of(state.destination.address.ip()) != key.family();
+        counts.is_mixed |= destinations.iter().any(is_other);
+        Ok(destinations)
+    }
+
+    /// Are the listed destinations all? Where a service has more or fewer now, one of IPv6 may have
+    /// been hidden by one of IPv4 that was added.
+    ///
+    /// # Errors
+    /// [`Error::Unstable`] if there is one.
+    pub(crate) async fn verify(&mut self, counts: Counts) -> Result<(), Error> {
+        let now = self.ask_service_counts(counts.all.len()).await.ok_or(Error::Unstable)?;
+        if now == counts.all {
+            return Ok(());
+        }
+        for (key, count) in now {
+            if counts.relied_on.get(&key).is_none_or(|before| *before == count) {
+                continue;
+            }
+            let (destinations, _) = self.dump_destinations(&key, Detail::NoStatistics).await?;
+            if destinations.iter().any(|state| state.destination.address.is_ipv6()) {
+                return Err(Error::Unstable);
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn service(&mut self, key: &ServiceKey) -> Result<ServiceState, Error> {
@@ -207,8 +279,6 @@ impl<C: Transport> Session<C> {
     /// alone. If it goes between the two questions, it is read without destinations: the answers
     /// are then as old as the last question, and no older.
     pub(crate) async fn entry(&mut self, key: &ServiceKey, detail: Detail) -> Result<Option<TableEntry>, Error> {
-        // Those of an earlier reading may be old.
-        self.state.destination_counts.clear();
         let Some(state) = self.service_if_there(key, detail).await? else { return Ok(None) };
         let destinations = self.destinations(key, detail).await?;
         Ok(Some(self.entry_with(state, destinations).await))
@@ -243,10 +313,19 @@ impl<C: Transport> Session<C> {
         detail: Detail,
     ) -> Result<(Vec<DestinationState>, bool), Error> {
         if detail == Detail::NoStatistics {
-            if let Some(destinations) = self.ask_destinations(key).await {
+            if let Some(destinations) = self.ask_destinations(key, None).await {
                 return Ok((destinations, true));
             }
         }
+        self.dump_destinations(key, detail).await
+    }
+
+    /// The same by netlink.
+    async fn dump_destinations(
+        &mut self,
+        key: &ServiceKey,
+        detail: Detail,
+    ) -> Result<(Vec<DestinationState>, bool), Error> {
         let mut known: IndexMap<SocketAddr, DestinationState, RandomState> = IndexMap::default();
         let mut runs = Runs::default();
         for number in 0..DUMPS {
@@ -282,8 +361,7 @@ impl<C: Transport> Session<C> {
 
     /// By the older interface; `None` if that does not know all of it, or refuses, for whatever
     /// reason.
-    async fn ask_destinations(&mut self, key: &ServiceKey) -> Option<Vec<DestinationState>> {
-        let count = self.state.destination_counts.remove(key);
+    async fn ask_destinations(&mut self, key: &ServiceKey, count: Option<usize>) -> Option<Vec<DestinationState>> {
         let link = self.transport.link();
         let ask = |option, buffer: &mut [u8]| link.ask(option, buffer);
         let destinations = sockopt::all_destinations(&mut self.state.request, key, count, ask);

@@ -37,6 +37,8 @@ struct Staying {
     ipv6: u32,
     /// How many destinations the first of each have.
     destinations: u32,
+    /// The first of IPv4 has one of IPv6, too.
+    is_mixed: bool,
 }
 
 impl Staying {
@@ -61,7 +63,8 @@ impl Staying {
             Family::V4 => SocketAddr::from(([10, 0, (n / 200) as u8, (n % 200) as u8 + 1], 0)),
             Family::V6 => format!("[2001:db8::{:x}]:0", n + 1).parse().unwrap(),
         };
-        (0..self.destinations).map(address).collect()
+        let of_ipv6 = (self.is_mixed && key.family() == Family::V4).then(|| "[2001:db8::1]:0".parse().unwrap());
+        of_ipv6.into_iter().chain((0..self.destinations).map(address)).collect()
     }
 
     fn table(&self) -> Table {
@@ -69,7 +72,11 @@ impl Staying {
         for key in self.keys() {
             table.apply(&Command::AddService(Service::new(key))).unwrap();
             for address in self.addresses(&key) {
-                table.apply(&Command::AddDestination(key, Destination::new(address))).unwrap();
+                let mut server = Destination::new(address);
+                if Family::of(address.ip()) != key.family() {
+                    server = server.with_forwarding(Forwarding::Tunnel(Tunnel::Ipip));
+                }
+                table.apply(&Command::AddDestination(key, server)).unwrap();
             }
         }
         table
@@ -122,11 +129,8 @@ fn event(rehashes: bool) -> impl Strategy<Value = Event> {
 
 fn staying() -> impl Strategy<Value = Staying> {
     let some = || prop_oneof![2 => Just(0u32), 1 => 0..5u32, 3 => 90..330u32];
-    (some(), some(), prop_oneof![0..4u32, 80..250u32]).prop_map(|(ipv4, ipv6, destinations)| Staying {
-        ipv4,
-        ipv6,
-        destinations,
-    })
+    let given = (some(), some(), prop_oneof![0..4u32, 80..250u32], any::<bool>());
+    given.prop_map(|(ipv4, ipv6, destinations, is_mixed)| Staying { ipv4, ipv6, destinations, is_mixed })
 }
 
 /// A client of a kernel in which these things happen, one before each call, over and over.
@@ -134,7 +138,21 @@ fn core(staying: &Staying, seed: u64, events: Vec<Event>) -> Session<Blocking> {
     let mut fake = Fake::new(staying.table());
     fake.world().seed = Some(seed);
     let mut events = events.into_iter().cycle();
-    fake.others = Some(Others(Box::new(move |world| events.next().unwrap_or(Event::Nothing).happen(world))));
+    // One added before a call and one deleted before the next can hide one of IPv6 from the three
+    // calls that ask for destinations: docs/kernels.md.
+    const APART: usize = 3;
+    let mut since_toggled = APART;
+    fake.others = Some(Others(Box::new(move |world| {
+        let event = events.next().unwrap_or(Event::Nothing);
+        since_toggled += 1;
+        if matches!(event, Event::ToggleDestination(_)) {
+            if since_toggled < APART {
+                return;
+            }
+            since_toggled = 0;
+        }
+        event.happen(world);
+    })));
     let link = Link::Fake(Box::new(fake));
     block_on_ready(Session::over(Blocking { link, deadline: Duration::from_secs(1) })).unwrap()
 }
@@ -192,7 +210,7 @@ fn readings_of_ipv4_do_not_fail() {
     TestRunner::new(cases())
         .run(&given, |(ipv4, seed, mut events)| {
             events.retain(|event| !matches!(event, Event::Toggle(n) if n % 2 == 1));
-            let staying = Staying { ipv4, ipv6: 0, destinations: 2 };
+            let staying = Staying { ipv4, ipv6: 0, destinations: 2, is_mixed: false };
             let services = block_on_ready(core(&staying, seed, events).services(Detail::NoStatistics));
             let services = services.map_err(|error| TestCaseError::fail(error.to_string()))?;
             assert_whole(&staying, &services.iter().map(|state| state.service.key()).collect::<Vec<_>>())
@@ -203,7 +221,7 @@ fn readings_of_ipv4_do_not_fail() {
 /// The in-memory kernel does have the faults: what one dump shows is short, or has something twice.
 #[test]
 fn one_dump_is_not_whole() {
-    let staying = Staying { ipv4: 300, ipv6: 0, destinations: 0 };
+    let staying = Staying { ipv4: 300, ipv6: 0, destinations: 0, is_mixed: false };
     for (events, what) in [
         (vec![Event::Elsewhere(0, 300), Event::Elsewhere(0, 0)], "another namespace"),
         (vec![Event::Rehash(1), Event::Rehash(2), Event::Rehash(3)], "another order"),
@@ -235,7 +253,7 @@ fn another_order_has_nothing_in_common_with_the_one_before() {
 
 #[test]
 fn a_service_is_read_alone() {
-    let staying = Staying { ipv4: 3, ipv6: 2, destinations: 3 };
+    let staying = Staying { ipv4: 3, ipv6: 2, destinations: 3, is_mixed: true };
     let mut session = core(&staying, 0, Vec::new());
     for key in staying.keys() {
         let entry = block_on_ready(session.entry(&key, Detail::NoStatistics)).unwrap().unwrap();

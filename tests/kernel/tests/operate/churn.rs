@@ -2,7 +2,8 @@
 //! an error says that they are not.
 //!
 //! `CHURN_ROUNDS` is the number of applies and of saves beside each kind of churn, `CHURN_SERVICES`
-//! the number of services of the director. A long run has 500 and 1500.
+//! the number of services of the director. A long run has 500 and 1500. `CHURN_TABLES` is the
+//! number of tables that are read while destinations of one service change.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ipvs::{
-    Client, Command, Error, Table,
+    Client, Command, Destination, Error, Forwarding, Service, ServiceKey, Table, Tunnel,
     change::{Planner, plan},
     sockopt,
 };
@@ -98,9 +99,13 @@ fn is_held(desired: &Table) -> bool {
 }
 
 fn save(target: Target) -> Done {
+    call(target, "-S -n")
+}
+
+fn call(target: Target, arguments: &str) -> Done {
     let mut command = std::process::Command::new(target.program().unwrap_or_else(|error| panic!("{error}")));
     std::os::unix::process::CommandExt::arg0(&mut command, "ipvsadm");
-    command.args(["-S", "-n"]);
+    command.args(arguments.split(' '));
     start(command, "").wait_with_output().unwrap().into()
 }
 
@@ -160,4 +165,70 @@ fn saves_and_applies_are_whole_beside_other_namespaces() {
             churn.end()
         );
     }
+}
+
+/// A service of IPv4 has a destination of IPv6, of which `getsockopt` shows only that it is one more.
+/// A long-lived writer adds and deletes one of IPv4.
+#[test]
+fn a_destination_of_ipv6_is_read_beside_a_writer_of_its_service() {
+    let (tables, services) = (number("CHURN_TABLES", 60), 1500);
+    let mut world = World::new();
+    let mut writer = world.client.try_clone().unwrap();
+    let key: ServiceKey = "mark 1".parse().unwrap();
+    let of_ipv6 =
+        Destination::new("[2001:db8::11]:0".parse().unwrap()).with_forwarding(Forwarding::Tunnel(Tunnel::Ipip));
+    let (stays, toggled) = (server("192.0.2.11:0"), server("192.0.2.12:0"));
+    let add = (1..=services).map(|n| Command::AddService(Service::new(format!("mark {n}").parse().unwrap())));
+    let add = add.chain([stays, of_ipv6].map(|server| Command::AddDestination(key, server)));
+    let add: Vec<_> = add.collect();
+    writer.execute_all(&add).unwrap().into_iter().for_each(|outcome| outcome.unwrap());
+    let is_over = AtomicBool::new(false);
+    let toggles = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let n = toggles.fetch_add(1, Ordering::Relaxed) as u64;
+                writer.add_destination(&key, &toggled).unwrap();
+                thread::sleep(Duration::from_millis(n % 7));
+                writer.delete_destination(&key, toggled.address).unwrap();
+                thread::sleep(Duration::from_millis(n % 5));
+            }
+        });
+        let (mut short, mut errors) = ([0; 3], [0; 3]);
+        let mut note = |what: usize, has: Option<bool>| match has {
+            Some(has) => short[what] += u32::from(!has),
+            None => errors[what] += 1,
+        };
+        // Errors of the writer end the test, too.
+        let ends = Ended(&is_over);
+        for _ in 0..tables {
+            let read = world.client.table_without_statistics();
+            note(0, read.ok().map(|table| table.service(&key).unwrap().destination(&of_ipv6.address).is_some()));
+            for (what, arguments) in [(1, "-S -n"), (2, "-L -n")] {
+                let done = call(Target::IpvsCli, arguments);
+                assert!(done.status == 0 || says_unstable(&done), "{done:?}");
+                note(what, (done.status == 0).then(|| done.stdout.contains("[2001:db8::11]:0")));
+            }
+        }
+        drop(ends);
+        println!(
+            "of {tables} tables, saves and listings {short:?} were short and {errors:?} reported an unstable director; \
+             {} changes",
+            toggles.load(Ordering::Relaxed)
+        );
+        assert_eq!(short, [0; 3]);
+    });
+}
+
+/// Ends the writer, however this thread ends.
+struct Ended<'o>(&'o AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn server(address: &str) -> Destination {
+    Destination::new(address.parse().unwrap())
 }
