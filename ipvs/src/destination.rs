@@ -35,6 +35,7 @@ impl Weight {
     /// # Errors
     /// [`InvalidValue`] above 2,147,483,647; the kernel refuses it with
     /// [`Errno::ERANGE`](crate::Errno::ERANGE).
+    #[inline]
     pub fn new(weight: u32) -> Result<Self, InvalidValue> {
         if weight <= Self::MAX.0 {
             Ok(Weight(weight))

@@ -40,6 +40,7 @@ impl LineReader {
     }
 
     /// The next line of the buffer.
+    #[inline]
     pub(crate) fn next(&mut self) -> NextLine<'_> {
         let Range { start, end } = self.unread;
         let newline = memchr::memchr(b'\n', &self.buffer[self.searched..end]);

@@ -107,7 +107,7 @@ fn each_block(
     services: &[ServiceState],
     numeric: bool,
     names: &mut Names,
-    mut show: impl FnMut(&ServiceState, &mut [DestinationState], &mut Names),
+    mut show: impl FnMut(&ServiceState, &[DestinationState], &mut Names),
 ) -> Result<(), Error> {
     for some in services.chunks(if numeric { 1 } else { TOGETHER }) {
         let mut blocks = Vec::with_capacity(some.len());
@@ -117,7 +117,7 @@ fn each_block(
         if !numeric {
             render::prefetch(names, &blocks);
         }
-        for (state, destinations) in &mut blocks {
+        for (state, destinations) in &blocks {
             show(state, destinations, names);
         }
     }

@@ -71,6 +71,7 @@ impl Line {
     // What a command needs was checked to be there; these say so once more instead of relying on
     // it.
 
+    #[inline]
     fn key(&self) -> Result<ServiceKey, Usage> {
         self.service.ok_or_else(|| rules::needed(self.verb, Slot::ServiceAddress))
     }

@@ -238,6 +238,7 @@ impl Rule {
     ///
     /// # Errors
     /// The fault of the first slot that is missing, not allowed, or one too many.
+    #[inline]
     pub fn check(&self, given: Slots) -> Result<(), Usage> {
         let missing = self.required.without(given);
         let illegal = given.without(self.required).without(self.allowed).without(self.one_of);

@@ -48,6 +48,7 @@ impl Resolve for NoNames {
 
 /// A decimal number, as C's `strtol` reads it: white space and one sign may stand before it,
 /// nothing behind it.
+#[inline]
 pub fn number(text: &[u8], range: RangeInclusive<u32>) -> Option<u32> {
     let (negative, digits) = sign(text.trim_start_c());
     if digits.is_empty() {
@@ -92,6 +93,7 @@ trait CSpace {
 
 impl CSpace for [u8] {
     /// Without what C's `isspace` names, which knows the vertical tab too.
+    #[inline]
     fn trim_start_c(&self) -> &[u8] {
         let len = self.iter().take_while(|&&byte| is_c_space(byte)).count();
         &self[len..]

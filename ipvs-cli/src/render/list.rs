@@ -57,11 +57,12 @@ pub fn service(
     out: &mut impl Write,
     request: &ListRequest,
     state: &ServiceState,
-    destinations: &mut [DestinationState],
+    destinations: &[DestinationState],
     names: &mut Names,
 ) -> io::Result<()> {
+    let mut destinations: Vec<_> = destinations.iter().collect();
     if !request.nosort {
-        order::sort_destinations(destinations);
+        destinations = order::sorted_destinations(destinations);
     }
     let mut names = (!request.numeric).then_some(names);
     let protocol = names_of_ports(&state.service.key());
@@ -204,6 +205,7 @@ fn rates(line: &mut Vec<u8>, request: &ListRequest, statistics: Option<Statistic
     counter(line, request.exact, bytes_out);
 }
 
+#[inline]
 fn forwarding(line: &mut Vec<u8>, forwarding: Forwarding) {
     line.extend_from_slice(match forwarding {
         Forwarding::Masquerade => b" Masq   ",
@@ -261,8 +263,8 @@ mod tests {
     fn listing(request: &ListRequest) -> String {
         text(|out| {
             titles(out, request, None).unwrap();
-            for (state, mut destinations) in services() {
-                service(out, request, &state, &mut destinations, &mut names()).unwrap();
+            for (state, destinations) in services() {
+                service(out, request, &state, &destinations, &mut names()).unwrap();
             }
         })
     }
@@ -295,9 +297,10 @@ mod tests {
         let request = ListRequest { nosort: true, ..request(View::Plain) };
         let (state, mut destinations) = services().remove(0);
         destinations.reverse();
-        let expected: Vec<_> = destinations.iter().map(|state| state.destination.address).collect();
-        text(|out| service(out, &request, &state, &mut destinations, &mut Names::new()).unwrap());
-        assert_eq!(destinations.iter().map(|state| state.destination.address).collect::<Vec<_>>(), expected);
+        let expected: Vec<_> = destinations.iter().map(|state| state.destination.address.to_string()).collect();
+        let text = text(|out| service(out, &request, &state, &destinations, &mut Names::new()).unwrap());
+        let listed = text.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1));
+        assert_eq!(listed.collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Columns of numbers.
 
+use std::ops::Range;
+
 pub(crate) use ipvs::rule::parts::decimal;
-use ipvs::rule::parts::{DIGITS, fill};
 
 /// Appends what `write` does, and spaces up to the width. Wider text pushes the rest to the right.
+#[inline]
 pub(crate) fn left(line: &mut Vec<u8>, width: usize, write: impl FnOnce(&mut Vec<u8>)) {
     let end = line.len() + width;
     write(line);
@@ -13,6 +15,7 @@ pub(crate) fn left(line: &mut Vec<u8>, width: usize, write: impl FnOnce(&mut Vec
 }
 
 /// Appends spaces, as few as columns need.
+#[inline]
 fn spaces(line: &mut Vec<u8>, count: usize) {
     let end = line.len() + count;
     while line.len() < end {
@@ -21,22 +24,47 @@ fn spaces(line: &mut Vec<u8>, count: usize) {
     line.truncate(end);
 }
 
+/// The spaces on each side of a number, and the most that a column has.
+const SIDE: usize = 32;
+
+/// A number between spaces; it starts at the place given beside it, and ends at [`SIDE`].
+#[inline]
+fn among_spaces(mut number: u64) -> ([u8; 2 * SIDE], usize) {
+    let mut text = [b' '; 2 * SIDE];
+    let mut start = SIDE;
+    loop {
+        start -= 1;
+        text[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return (text, start);
+        }
+    }
+}
+
+/// Appends a part of it: by a copy of a constant size, which needs no call.
+#[inline]
+fn cut(line: &mut Vec<u8>, text: &[u8; 2 * SIDE], part: Range<usize>) {
+    let end = line.len() + part.len();
+    line.extend_from_slice(&text[part.start..][..SIDE]);
+    line.truncate(end);
+}
+
 /// Appends a space and a number in a column of this width.
 pub(super) fn left_number(line: &mut Vec<u8>, width: usize, number: u32) {
-    line.push(b' ');
-    left(line, width, |line| decimal(line, number));
+    let (text, start) = among_spaces(number.into());
+    cut(line, &text, start - 1..SIDE.max(start + width));
 }
 
 /// Appends a number after the spaces that fill the width.
 pub(crate) fn right_number(line: &mut Vec<u8>, width: usize, number: u64) {
-    let mut digits = [0; DIGITS];
-    let digits = fill(&mut digits, number);
-    spaces(line, width.saturating_sub(digits.len()));
-    line.extend_from_slice(digits);
+    let (text, start) = among_spaces(number);
+    cut(line, &text, start.min(SIDE - width)..SIDE);
 }
 
 /// Appends a counter in a column of nine. Unless exact, nine or more digits are cut to thousands,
 /// millions and so on.
+#[inline]
 pub(super) fn counter(line: &mut Vec<u8>, exact: bool, number: u64) {
     /// More digits leave no space in the column.
     const LARGEST: u64 = 99_999_999;

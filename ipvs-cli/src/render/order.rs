@@ -14,16 +14,12 @@ pub fn sort_services(services: &mut [ServiceState]) {
     sort(services, |a, b| compare_keys(&a.service.key(), &b.service.key()));
 }
 
-/// Sorts the destinations of a service as ipvsadm lists them.
-pub fn sort_destinations(destinations: &mut [DestinationState]) {
-    sort(destinations, compare_states);
-}
-
 /// The destinations of a service as ipvsadm lists them.
-pub(crate) fn sorted_destinations(destinations: Vec<&DestinationState>) -> Vec<&DestinationState> {
+pub fn sorted_destinations(destinations: Vec<&DestinationState>) -> Vec<&DestinationState> {
     sorted(destinations, compare_states)
 }
 
+#[inline]
 fn compare_states(a: &DestinationState, b: &DestinationState) -> Ordering {
     compare_destinations(a.destination.address, b.destination.address)
 }
@@ -46,10 +42,12 @@ fn mark(key: &ServiceKey) -> u32 {
 }
 
 /// Address, port. Families are not compared: the first address decides how many words are compared.
+#[inline]
 fn compare_destinations(a: SocketAddr, b: SocketAddr) -> Ordering {
     compare_addresses(a.ip(), b.ip()).then_with(|| a.port().cmp(&b.port()))
 }
 
+#[inline]
 fn compare_addresses(a: IpAddr, b: IpAddr) -> Ordering {
     match Family::of(a) {
         Family::V4 => wrapping(words(a)[0], words(b)[0]),
@@ -139,9 +137,9 @@ mod tests {
 
     fn sorted_destinations(addresses: &[&str]) -> Vec<String> {
         let state = |at: &&str| DestinationState::new(Destination::new(at.parse().unwrap()));
-        let mut destinations: Vec<_> = addresses.iter().map(state).collect();
-        sort_destinations(&mut destinations);
-        destinations.iter().map(|state| state.destination.address.to_string()).collect()
+        let destinations: Vec<_> = addresses.iter().map(state).collect();
+        let sorted = super::sorted_destinations(destinations.iter().collect());
+        sorted.iter().map(|state| state.destination.address.to_string()).collect()
     }
 
     /// In the order in which ipvsadm listed them; here given backwards.

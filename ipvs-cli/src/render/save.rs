@@ -15,10 +15,9 @@ pub fn service(
     out: &mut impl Write,
     numeric: bool,
     state: &ServiceState,
-    destinations: &mut [DestinationState],
+    destinations: &[DestinationState],
     names: &mut Names,
 ) -> io::Result<()> {
-    order::sort_destinations(destinations);
     let mut names = (!numeric).then_some(names);
     let protocol = names_of_ports(&state.service.key());
     let mut id = Vec::new();
@@ -30,7 +29,7 @@ pub fn service(
         line.extend_from_slice(&id);
         configuration(line, &state.service);
     })?;
-    for state in destinations.iter() {
+    for state in order::sorted_destinations(destinations.iter().collect()) {
         lines.line(|line| {
             line.extend_from_slice(b"-a ");
             line.extend_from_slice(&id);
@@ -48,8 +47,8 @@ pub(crate) fn table(mut out: &mut dyn Write, table: &Table, only: Option<Service
     order::sort_services(&mut services);
     for state in services {
         let entry = table.service(&state.service.key());
-        let mut destinations: Vec<_> = entry.into_iter().flat_map(|entry| entry.destinations()).copied().collect();
-        self::service(&mut out, true, &state, &mut destinations, &mut Names::default())?;
+        let destinations: Vec<_> = entry.into_iter().flat_map(|entry| entry.destinations()).copied().collect();
+        self::service(&mut out, true, &state, &destinations, &mut Names::default())?;
     }
     Ok(())
 }
@@ -63,8 +62,8 @@ mod tests {
 
     fn saved(numeric: bool) -> String {
         text(|out| {
-            for (state, mut destinations) in services() {
-                service(out, numeric, &state, &mut destinations, &mut names()).unwrap();
+            for (state, destinations) in services() {
+                service(out, numeric, &state, &destinations, &mut names()).unwrap();
             }
         })
     }
@@ -82,8 +81,8 @@ mod tests {
         let state = ServiceState::new(Service::new("51 192.0.2.1:80".parse().unwrap()).with_scheduler(Scheduler::RR));
         let bypass = Destination::new("192.0.2.24:80".parse().unwrap()).with_forwarding(Forwarding::Bypass);
         let local = Destination::new("192.0.2.21:80".parse().unwrap()).with_forwarding(Forwarding::Local);
-        let mut destinations = [bypass, local].map(DestinationState::new);
-        let saved = text(|out| service(out, true, &state, &mut destinations, &mut Names::new()).unwrap());
+        let destinations = [bypass, local].map(DestinationState::new);
+        let saved = text(|out| service(out, true, &state, &destinations, &mut Names::new()).unwrap());
         assert_eq!(
             saved,
             "-A --xxx-service 192.0.2.1:80 -s rr

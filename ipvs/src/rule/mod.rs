@@ -35,7 +35,7 @@ mod number;
 pub mod parts {
     pub use super::address::{address, bracketed, endpoint, netmask};
     pub use super::flags::{FLAG_NAMES, FlagName, any, flag_names, listed};
-    pub use super::number::{DIGITS, decimal, fill};
+    pub use super::number::decimal;
     pub use super::{configuration, destination, identity};
 }
 

@@ -1,7 +1,7 @@
 //! Numbers, without formatting machinery.
 
 /// As many digits as the largest number has.
-pub const DIGITS: usize = 20;
+const DIGITS: usize = 20;
 
 /// The decimal digits of 0 to 255, and how many they are: most numbers of a listing are parts of
 /// addresses, or small.
@@ -45,7 +45,7 @@ pub(super) fn octet(line: &mut Vec<u8>, number: u8) {
 
 /// Writes the digits at the end of the buffer.
 #[inline]
-pub fn fill(digits: &mut [u8; DIGITS], mut number: u64) -> &[u8] {
+fn fill(digits: &mut [u8; DIGITS], mut number: u64) -> &[u8] {
     let mut start = DIGITS;
     loop {
         start -= 1;

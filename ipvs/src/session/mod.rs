@@ -150,6 +150,7 @@ impl<C: Transport> Session<C> {
     }
 
     /// Adds a command to those that are sent together. Must they be sent now?
+    #[inline]
     pub(crate) fn enqueue(&mut self, command: &Command) -> bool {
         let limits = match self.state.limits {
             Some(limits) => limits,

@@ -23,17 +23,20 @@ impl<'b> Writer<'b> {
         self.few(kind, 1, [value, 0, 0, 0]);
     }
 
+    #[inline]
     pub(super) fn u16(&mut self, kind: u16, value: u16) {
         let [a, b] = value.to_ne_bytes();
         self.few(kind, 2, [a, b, 0, 0]);
     }
 
     /// In network byte order.
+    #[inline]
     pub(super) fn u16_be(&mut self, kind: u16, value: u16) {
         let [a, b] = value.to_be_bytes();
         self.few(kind, 2, [a, b, 0, 0]);
     }
 
+    #[inline]
     pub(super) fn u32(&mut self, kind: u16, value: u32) {
         self.few(kind, 4, value.to_ne_bytes());
     }
@@ -53,6 +56,7 @@ impl<'b> Writer<'b> {
         self.few(kind, 4, bytes);
     }
 
+    #[inline]
     pub(super) fn address(&mut self, kind: u16, bytes: [u8; 16]) {
         self.bytes(kind, &bytes);
     }
@@ -74,6 +78,7 @@ impl<'b> Writer<'b> {
         NativeEndian::write_u16(&mut self.0[start..], length as u16);
     }
 
+    #[inline]
     fn header(&mut self, kind: u16, length: usize) {
         let [a, b] = ((NLA_HEADER_SIZE + length) as u16).to_ne_bytes();
         let [c, d] = kind.to_ne_bytes();
@@ -142,6 +147,7 @@ impl<'a> Raw<'a> {
     }
 
     /// At least `len` bytes: like the kernel we take a longer value, and read what we know of it.
+    #[inline]
     fn at_least(self, len: usize, name: &'static str) -> Result<&'a [u8], WireError> {
         if self.bytes.len() < len {
             return Err(WireError::Short { attribute: name, length: self.bytes.len() });
@@ -153,14 +159,17 @@ impl<'a> Raw<'a> {
         Ok(self.at_least(1, name)?[0])
     }
 
+    #[inline]
     pub(super) fn u16(self, name: &'static str) -> Result<u16, WireError> {
         self.at_least(2, name).map(NativeEndian::read_u16)
     }
 
+    #[inline]
     pub(super) fn u16_be(self, name: &'static str) -> Result<u16, WireError> {
         self.at_least(2, name).map(BigEndian::read_u16)
     }
 
+    #[inline]
     pub(super) fn u32(self, name: &'static str) -> Result<u32, WireError> {
         self.at_least(4, name).map(NativeEndian::read_u32)
     }

@@ -197,6 +197,7 @@ impl<'a> RawDestination<'a> {
     }
 
     /// Its address; of the service's family unless it says another (kernels before 3.18 never do).
+    #[inline]
     pub(super) fn address(&self, service: Family) -> Result<SocketAddr, WireError> {
         let family = match self.family {
             None | Some(0) => service,

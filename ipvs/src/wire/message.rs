@@ -131,6 +131,7 @@ fn split<'a>(rest: &mut &'a [u8]) -> Result<(Header, &'a [u8]), WireError> {
     Ok((header, &bytes[NLMSG_HEADER..length]))
 }
 
+#[inline]
 fn body(kind: u16, payload: &[u8]) -> Result<Body<'_>, WireError> {
     match kind {
         // The kernel's own error codes are negative.

@@ -187,6 +187,7 @@ impl<'a> RawService<'a> {
         Ok(raw)
     }
 
+    #[inline]
     pub(super) fn key(&self) -> Result<ServiceKey, WireError> {
         let missing = WireError::Missing;
         let family = family_of(self.family.ok_or(missing("IPVS_SVC_ATTR_AF"))?, "IPVS_SVC_ATTR_AF")?;
