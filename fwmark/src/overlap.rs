@@ -26,7 +26,8 @@ impl MarkRule {
             && self.hook().overlaps(other.hook())
     }
 
-    /// Does this rule, as the later one, give another mark to all packets that the earlier one marks?
+    /// Does this rule, as the later one, give another mark to all packets that the earlier one
+    /// marks?
     ///
     /// Of rules that overlap the later one decides, so the earlier one has no effect then.
     ///

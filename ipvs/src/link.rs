@@ -81,8 +81,8 @@ impl Link {
         if Namespace::of_this_thread().is_ok_and(|here| here == there) { Ok(work()) } else { there.within(work) }
     }
 
-    /// Why the socket's network namespace takes no destination with this address, as far as its network
-    /// is the reason.
+    /// Why the socket's network namespace takes no destination with this address, as far as its
+    /// network is the reason.
     pub(crate) fn why_no_host(&self, address: Ipv4Addr) -> Result<Option<Cause>, NamespaceError> {
         self.visit(|| why_no_host_here(address))
     }

@@ -180,8 +180,8 @@ pub(crate) fn plan(
     }
 }
 
-/// Says that the file's timeouts and sync daemons are not applied, if they differ from the director's
-/// and no option says so by itself.
+/// Says that the file's timeouts and sync daemons are not applied, if they differ from the
+/// director's and no option says so by itself.
 fn note_settings_left_alone(
     session: &mut Session<'_, '_>,
     desired: &Desired,

@@ -221,8 +221,8 @@ impl StateDirectory {
     /// Is the directory there, and can it be read, or written to? Does not create it.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and if there is none, or this user or a read-only file system does not
-    /// allow it.
+    /// As [`open`](Self::open), and if there is none, or this user or a read-only file system does
+    /// not allow it.
     pub(crate) fn check(path: &Path, is_written: bool) -> Result<(), FileError> {
         path.metadata().map_err(|error| FileError::io(path, error))?;
         let access = if is_written { Access::WRITE_OK | Access::EXEC_OK } else { Access::EXEC_OK };

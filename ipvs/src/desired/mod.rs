@@ -155,9 +155,9 @@ impl Desired {
         table
     }
 
-    /// For a file that could be read only in part: adds what every kernel would refuse of the rest. A
-    /// service or a destination may be missing only because its line could not be read, and the reader
-    /// has reported some causes itself.
+    /// For a file that could be read only in part: adds what every kernel would refuse of the rest.
+    /// A service or a destination may be missing only because its line could not be read, and the
+    /// reader has reported some causes itself.
     #[doc(hidden)]
     pub fn add_refusals(&self, problems: &mut Problems, is_reported: fn(&Cause) -> bool) {
         if problems.iter().len() == 0 {
