@@ -167,8 +167,8 @@ fn saves_and_applies_are_whole_beside_other_namespaces() {
     }
 }
 
-/// A service of IPv4 has a destination of IPv6, of which `getsockopt` shows only that it is one more.
-/// A long-lived writer adds and deletes one of IPv4.
+/// A service of IPv4 has a destination of IPv6, of which `getsockopt` shows only that it is one
+/// more. A long-lived writer adds and deletes one of IPv4.
 #[test]
 fn a_destination_of_ipv6_is_read_beside_a_writer_of_its_service() {
     let (tables, services) = (number("CHURN_TABLES", 60), 1500);
