@@ -11,7 +11,7 @@ use crate::link::Link;
 use crate::owners::{Ledger, Writer as Owning};
 use crate::wire::{self, Body, Read, Request};
 use crate::{
-    Daemon, DaemonRole, Destination, Errno, Forwarding, InterfaceName, Scheduler, Service, ServiceKey, Weight,
+    Daemon, DaemonRole, Destination, Errno, FakeKernel, Forwarding, InterfaceName, Scheduler, Service, ServiceKey, Weight,
 };
 
 fn key(n: u32) -> ServiceKey {
@@ -395,4 +395,201 @@ fn one_lost_reply_does_not_end_a_change() {
         let applied = change(&from, &to).apply(&mut client, |_| ControlFlow::Continue(())).unwrap();
         assert!(crate::change::plan(&other.table().unwrap(), &to).is_empty(), "{at} {fault:?}: {applied:?}");
     }
+}
+
+/// Another writer takes the former destination away, or sets it to weight 0, at any point.
+#[test]
+fn an_undo_leaves_the_last_usable_destination_whoever_took_the_others() {
+    let from = table(&[(1, &[(11, 1)]), (2, &[])]);
+    let added = Command::AddDestination(key(1), server(12));
+    let retired = server(11).with_weight(Weight::ZERO);
+    let deleted = Command::DeleteDestination(key(1), server(11).address);
+    let retired_again = Command::EditDestination(key(1), retired.with_upper_threshold(100));
+    let mut is_kept = 0;
+    for to in [table(&[(1, &[(12, 1)])]), table(&[(1, &[(11, 1), (12, 1)])]), table(&[(1, &[(11, 0), (12, 1)])])] {
+        for act in [deleted, Command::EditDestination(key(1), retired), retired_again] {
+            for (interrupt, point) in (1..4).flat_map(|interrupt| (0..8).map(move |point| (interrupt, point))) {
+                let (mut client, mut other) = faulty(&from, 0, &[]);
+                let (mut third, mut calls) = (other.try_clone().unwrap(), 0);
+                let made = change(&from, &to).apply(&mut client, |progress| {
+                    if calls == point {
+                        // Refused if the change has deleted it.
+                        let _ = third.execute(&act);
+                    }
+                    calls += 1;
+                    break_if(progress.phase != Phase::Undoing && calls > interrupt)
+                });
+                let Err(error) = made else { continue };
+                // Else the other writer took the only one.
+                if error.report.applied.contains(&added) {
+                    let left = servers(&mut other, 1);
+                    assert!(left.iter().any(|(_, weight)| *weight > 0), "{act} at {point}: {left:?} {error:?}");
+                }
+                let kept = Kept { command: added, reason: KeptReason::LastUsable };
+                if error.report.kept.contains(&kept) {
+                    assert_eq!(error.state, DirectorState::Partial);
+                    is_kept += 1;
+                }
+            }
+        }
+    }
+    assert!(is_kept > 0);
+}
+
+/// The kernel refuses a command of the change, and another one of the undo.
+#[test]
+fn an_undo_leaves_the_last_usable_destination_if_others_are_refused() {
+    let from = table(&[(1, &[(11, 1)]), (2, &[])]);
+    let mut is_kept = 0;
+    for (first, second) in (1..5).flat_map(|first| (first + 1..9).map(move |second| (first, second))) {
+        let kernel = FakeKernel::new(from.clone());
+        for nth in [first, second] {
+            kernel.refuse(nth, Errno::ENOMEM);
+        }
+        let made = change(&from, &table(&[(1, &[(12, 1)])])).apply(&mut kernel.client(), |_| break_if(false));
+        assert_ne!(servers(&mut kernel.client(), 1), [], "{first} {second}: {made:?}");
+        let Err(error) = made else { continue };
+        is_kept += error.report.kept.iter().filter(|kept| kept.reason == KeptReason::LastUsable).count();
+    }
+    assert!(is_kept > 0);
+}
+
+/// Another writer makes exactly the service that the owner desires, before any call of the change.
+#[test]
+fn an_owner_takes_no_identical_service_over() {
+    let desired = table(&[(1, &[(11, 1)]), (2, &[(11, 1)])]);
+    let same = |commands: &[Command]| commands.contains(&Command::AddService(Service::new(key(1))));
+    // Without and with the destination, and what makes the change read and plan again.
+    for (is_whole, disturbs) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut stopped = 0;
+        for at in 0..20 {
+            let (mut call, mut is_made) = (0, false);
+            let (mut client, mut other) = watched(&Table::new(), 0, &[], move |_, third| {
+                if call == at && third.service(&key(1)).is_err() {
+                    third.add_service(&Service::new(key(1))).unwrap();
+                    if is_whole {
+                        third.add_destination(&key(1), &server(11)).unwrap();
+                    }
+                    is_made = true;
+                }
+                if is_made && disturbs && third.delete_service(&key(2)).is_ok() {
+                    is_made = false;
+                }
+                call += 1;
+            });
+            let planner = Planner::new().only_services().leaving_others();
+            let change = Change::prepare(Table::new(), desired.clone(), planner).unwrap();
+            match change.apply(&mut client, |_| ControlFlow::Continue(())) {
+                Ok(applied) => {
+                    assert!(same(&applied.commands) && !same(&applied.already_done), "{at}: {applied:?}");
+                }
+                Err(error) => {
+                    assert_eq!(error.state, DirectorState::Undone, "{at}: {error:?}");
+                    assert!(!same(&error.report.applied), "{at}: {error:?}");
+                    let left: &[_] = if is_whole { &[(11, 1)] } else { &[] };
+                    assert_eq!(servers(&mut other, 1), left, "{at}: {error:?}");
+                    stopped += 1;
+                }
+            }
+        }
+        assert!(stopped > 0, "{is_whole} {disturbs}");
+    }
+}
+
+/// The table is read again before the owner's service is sent, and then another writer has made it.
+#[test]
+fn an_owner_takes_no_service_over_that_a_later_reading_shows() {
+    let from = table(&[(2, &[(11, 1)])]);
+    for servers in [&[][..], &[(11, 1)]] {
+        let (mut client, mut other) = faulty(&from, 0, &[Fault::Fails(Errno::ENOBUFS)]);
+        let planner = Planner::new().only_services().leaving_others();
+        let change = Change::prepare(from.clone(), table(&[(1, &[(11, 1)]), (2, &[(11, 1)])]), planner).unwrap();
+        let same = table(&[(1, servers)]);
+        for command in crate::change::plan(&Table::new(), &same).commands() {
+            other.execute(command).unwrap();
+        }
+        let error = change.apply(&mut client, |_| ControlFlow::Continue(())).unwrap_err();
+        assert!(matches!(error.reason, StopReason::Contended), "{error:?}");
+        assert_eq!(error.state, DirectorState::Untouched);
+        assert_eq!(error.report.remaining[0], Command::AddService(Service::new(key(1))), "it names the service");
+    }
+}
+
+/// An owner's own service is no other writer's because a reply was lost.
+#[test]
+fn one_lost_reply_does_not_end_the_change_of_an_owner() {
+    let (from, to) = (table(&[(1, &[(11, 1)])]), table(&[(3, &[(11, 1), (12, 1)]), (4, &[(11, 1)])]));
+    let faults = [Fault::Lost, Fault::Vanished, Fault::Late, Fault::Fails(Errno::ENOBUFS)];
+    for (at, fault) in (0..40).flat_map(|at| faults.map(|fault| (at, fault))) {
+        let (mut client, mut other) = faulty(&from, at, &[fault]);
+        let change = Change::prepare(from.clone(), to.clone(), Planner::new().leaving_others()).unwrap();
+        let applied = change.apply(&mut client, |_| ControlFlow::Continue(())).unwrap();
+        assert!(crate::change::plan(&other.table().unwrap(), &to).is_empty(), "{at} {fault:?}: {applied:?}");
+    }
+}
+
+/// The owner's service is deleted, and another writer makes it anew at once.
+#[test]
+fn a_service_that_replaces_the_deleted_one_of_an_owner_is_not_left_over() {
+    let from = table(&[(1, &[(11, 1)])]);
+    let (mut is_sent, mut is_made) = (false, false);
+    let (mut client, mut other) = watched(&from, 0, &[], move |requests, third| {
+        if is_sent && !std::mem::replace(&mut is_made, true) {
+            third.add_service(&Service::new(key(1)).with_scheduler(Scheduler::LC)).unwrap();
+            third.add_destination(&key(1), &server(77)).unwrap();
+        }
+        is_sent |= matches!(requests, [Request::Change(Command::DeleteService(_))]);
+    });
+    let change = Change::prepare(from, Table::new(), Planner::new().leaving_others()).unwrap();
+    let error = change.apply(&mut client, |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(matches!(error.reason, StopReason::Contended), "{error:?}");
+    assert_eq!(servers(&mut other, 1), [(77, 1)]);
+}
+
+/// Another writer undoes what was sent first, once the last command was sent: noticed, also if the
+/// reply to the first was lost.
+#[test]
+fn what_was_not_acknowledged_is_read_at_the_end_too() {
+    let (from, to) = (table(&[(1, &[(11, 1)]), (2, &[(11, 1)])]), table(&[(1, &[(11, 2)]), (2, &[(11, 2)])]));
+    let mut are_lost = 0;
+    for at in 0..12 {
+        let (mut sent, mut is_undone) = (Vec::new(), false);
+        let (mut client, mut other) = watched(&from, at, &[Fault::Lost], move |requests, third| {
+            if let ([first, _], false) = (&sent[..], is_undone) {
+                third.edit_destination(first, &server(11)).unwrap();
+                is_undone = true;
+            }
+            for request in requests {
+                match request {
+                    Request::Change(Command::EditDestination(key, _)) if !sent.contains(key) => sent.push(*key),
+                    _ => {}
+                }
+            }
+        });
+        let applied = change(&from, &to).apply(&mut client, |_| ControlFlow::Continue(())).unwrap();
+        assert!(crate::change::plan(&other.table().unwrap(), &to).is_empty(), "{at}: {applied:?}");
+        are_lost += applied.unacknowledged.len();
+    }
+    assert!(are_lost > 0);
+}
+
+/// Another writer undoes a command whose reply was lost, before the table is read again.
+#[test]
+fn what_the_table_does_not_show_is_not_reported_as_unacknowledged() {
+    let to = table(&[(1, &[]), (2, &[])]);
+    let mut is_hit = 0;
+    for at in 0..12 {
+        let mut is_undone = false;
+        let (mut client, _) = watched(&Table::new(), at, &[Fault::Lost], move |requests, third| {
+            if !is_undone && matches!(requests, [Request::Read(Read::Services)]) {
+                is_undone = third.delete_service(&key(1)).is_ok();
+            }
+        });
+        let applied = change(&Table::new(), &to).apply(&mut client, |_| ControlFlow::Continue(())).unwrap();
+        let twice = applied.unacknowledged.iter().filter(|command| applied.commands.contains(command));
+        assert_eq!(twice.count(), 0, "{at}: {applied:?}");
+        let added = applied.commands.iter().filter(|command| **command == Command::AddService(Service::new(key(1))));
+        is_hit += usize::from(applied.attempts > 1 && added.count() == 1);
+    }
+    assert!(is_hit > 0);
 }

@@ -19,6 +19,7 @@ use crate::client::Client;
 use crate::fake::log::Event;
 use crate::fake::{Fake, Writer};
 use crate::link::Link;
+use crate::table::DestinationState;
 use crate::wire::{self, Body, Read, Request};
 use crate::{Destination, Service, ServiceKey, Weight, change::EntryKey};
 
@@ -247,6 +248,11 @@ fn entries(table: &Table) -> BTreeMap<EntryKey, Value> {
     entries
 }
 
+fn has_usable(table: &Table, key: &ServiceKey) -> bool {
+    let usable = |state: &DestinationState| crate::change::plan::is_usable(&state.destination);
+    table.service(key).is_some_and(|entry| entry.destinations().any(usable))
+}
+
 fn entry_of(command: &Command) -> Option<EntryKey> {
     match command {
         Command::AddDestination(key, server) | Command::EditDestination(key, server) => {
@@ -298,6 +304,7 @@ fn replay(
         };
         own += usize::from(who != Who::Other);
         let before = entries(&table);
+        let was_usable = command.service_key().is_some_and(|key| has_usable(&table, &key));
         table.apply(command).unwrap_or_else(|refusal| panic!("{command:?}: {refusal}"));
         let after = entries(&table);
         let touched = before.keys().chain(after.keys()).filter(|key| before.get(key) != after.get(key));
@@ -314,6 +321,16 @@ fn replay(
             .service_key()
             .and_then(|key| events[..at].iter().rposition(|event| *event == (CHANGE, Event::AskedService(key))));
         let in_window = |touch: &Touch| asked.is_some_and(|asked| touch.at > asked);
+        if let (Who::Undo, true, Some(key)) = (who, was_usable, command.service_key()) {
+            // Another writer may take the others after the reply.
+            let others = history.iter().filter(|(at, _)| at.service == key).flat_map(|(_, touches)| touches);
+            let is_disturbed = others.filter(|touch| touch.who == Who::Other).any(in_window);
+            let is_emptied = table.service(&key).is_some() && !has_usable(&table, &key);
+            prop_assert!(
+                !is_emptied || is_disturbed || !has_usable(&case.before, &key),
+                "{command:?} of the undo took the last usable destination"
+            );
+        }
         let last_by_other = |key: &EntryKey, history: &History| {
             history.get(key).and_then(|touches| touches.last().copied()).filter(|touch| touch.who == Who::Other)
         };
@@ -459,6 +476,7 @@ fn judge(
             .flat_map(|(_, touches)| touches)
             .any(|touch| touch.who == Who::Other && touch.at >= since)
     };
+    let initial = entries(&case.before);
     match result {
         Ok(applied) => {
             let read = events.iter().rposition(|(socket, event)| *socket == CHANGE && *event == Event::ReadServices);
@@ -468,6 +486,13 @@ fn judge(
                 prop_assert!(is_other_since(key, since), "{command:?} is missing, and no other writer has undone it");
             }
             was_as_desired(case, planner, applied, events, &tables)?;
+            for entry in case.desired.services().filter(|_| case.leaves_others) {
+                let key = EntryKey::service(entry.service().key());
+                let touches = history.get(&key).into_iter().flatten();
+                let made = touches.filter(|touch| touch.is_new).map(|touch| touch.who);
+                let is_own = initial.contains_key(&key) || made.clone().any(|who| who == Who::Forward);
+                prop_assert!(is_own || made.count() == 0, "{key} was taken over from another writer");
+            }
             for command in &applied.already_done {
                 let Some(key) = command.service_key() else { continue };
                 let was_so = tables.iter().any(|table| match command {
@@ -483,7 +508,7 @@ fn judge(
             prop_assert_eq!(hooks.len(), 1);
         }
         Err(error) => {
-            let (initial, end) = (entries(&case.before), entries(&end));
+            let end = entries(&end);
             let is_kept =
                 |key: &EntryKey| error.report.kept.iter().any(|kept| entry_of(&kept.command).as_ref() == Some(key));
             for (key, touches) in &history {

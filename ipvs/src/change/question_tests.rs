@@ -75,6 +75,14 @@ fn what_exists_already_is_compared_without_another_plan() {
 }
 
 #[test]
+fn a_change_that_sends_nothing_asks_nothing() {
+    let table = table(1..=2, 0);
+    let change = Change::prepare(table.clone(), table.clone(), Planner::new()).unwrap();
+    let (made, asked, destinations) = questions(&change, table, false);
+    assert_eq!((made.unwrap(), asked, destinations), (Applied::default(), 0, 0));
+}
+
+#[test]
 fn one_reply_covers_as_many_commands_as_it_has_entries() {
     let owner = || Planner::new().leaving_others();
     let (plain, limited, empty) = (table(1..=MANY, 0), table(1..=MANY, 9), Table::new());
