@@ -1,6 +1,7 @@
 //! The attempts of a change: what is sent, what was acknowledged, and when it stops.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 
 use foldhash::fast::RandomState;
@@ -57,6 +58,12 @@ impl Before {
             _ => Before::Absent,
         }
     }
+
+    /// A destination of the service.
+    pub(super) fn destination(&self, at: &SocketAddr) -> Option<Destination> {
+        let Before::Entry(entry) = self else { return None };
+        Some(entry.destination(at)?.destination)
+    }
 }
 
 /// The commands that the kernel acknowledged, in order, and those whose reply was lost.
@@ -67,6 +74,8 @@ pub(super) struct Journal {
     pub(super) before: Vec<Before>,
     pub(super) unacknowledged: Vec<(Command, Before)>,
 }
+
+type Keys = HashSet<ServiceKey, RandomState>;
 
 /// What a refusal means.
 enum Verdict {
@@ -103,11 +112,13 @@ struct Reply {
 
 /// A change while it is made.
 pub(super) struct Engine<'e, C, H, P> {
-    change: ChangeRef<'e>,
+    pub(super) change: ChangeRef<'e>,
     pub(super) session: &'e mut Session<C>,
     pub(super) hook: H,
     pub(super) on_progress: P,
     pub(super) journal: Journal,
+    /// The services that an owner's change has added.
+    made: Keys,
     already_done: Vec<Command>,
     /// Additions that were refused as the entry exists, and is still to be compared.
     existing: Vec<(Command, Refusal)>,
@@ -131,6 +142,7 @@ where
             hook,
             on_progress,
             journal: Journal::default(),
+            made: Keys::default(),
             already_done: Vec::new(),
             existing: Vec::new(),
             remaining: Vec::new(),
@@ -169,14 +181,22 @@ where
             // If the table does not show it, it was not carried out, or another writer has undone
             // it.
             self.journal.unacknowledged.retain(|(command, _)| is_carried_out(command, &present));
+            self.made.retain(|key| present.service(key).is_some());
             let plan = planner.plan_paced(&present, desired, &mut self.session.paced()).await;
             stalled = if plan.commands().len() < least { 0 } else { stalled + 1 };
             least = least.min(plan.commands().len());
-            let is_others = planner.leaves_others()
-                && self.change.is_about_others(&plan, &present, &mut self.session.paced()).await;
+            let (mut others, mut is_about_others) = (Vec::new(), false);
+            if planner.leaves_others() {
+                let mut paced = self.session.paced();
+                others = self.change.made_by_others(&present, &self.made, &mut paced).await;
+                is_about_others = self.change.is_about_others(&plan, &present, &self.made, &mut paced).await;
+            }
+            is_about_others |= !others.is_empty();
             // Perhaps only the hook is left to do.
-            if is_others || !plan.is_empty() && (stalled >= STALLED || self.attempts >= MOST) {
-                self.remaining = plan.commands().to_vec();
+            if is_about_others || !plan.is_empty() && (stalled >= STALLED || self.attempts >= MOST) {
+                self.remaining = others;
+                self.remaining.extend(plan.commands());
+                let broken = broken.filter(|_| !is_about_others);
                 return Err(broken.map_or(StopReason::Contended, StopReason::Failed));
             }
             try_out(&present, &plan, &mut self.session.paced()).await.map_err(StopReason::Rejected)?;
@@ -252,7 +272,9 @@ where
             let present = self.session.entry(key, Detail::NoStatistics).await?;
             let mut paced = self.session.paced();
             let rest = planner.rest_of(present.as_ref(), desired.service(key), when, &mut paced).await;
-            if !rest.is_empty() && !self.change.is_left_to_others(&rest, present.as_ref(), &mut paced).await {
+            let is_done =
+                rest.is_empty() || self.change.is_left_to_others(&rest, present.as_ref(), &self.made, &mut paced).await;
+            if !is_done {
                 return Ok(false);
             }
         }
@@ -450,7 +472,7 @@ where
         };
         let mut paced = self.session.paced();
         let is_others = change.planner.leaves_others()
-            && (change.is_others(&entry) || change.takes_from_others(about_it, &entry, &mut paced).await);
+            && (change.is_others(&entry, &self.made) || change.takes_from_others(about_it, &entry, &mut paced).await);
         let is_deletion = matches!(about_it, [Command::DeleteService(_)]);
         if is_others || is_deletion && !change.planner.may_delete_whole(&entry, &mut paced).await {
             return Ok(Some((count, Sent::Disturbed)));
@@ -492,6 +514,7 @@ where
                 if matches!(error, Error::OutcomeUnknown { .. }) {
                     let sent = commands.iter().map(|command| (*command, Before::of(command, reading)));
                     self.journal.unacknowledged.extend(sent);
+                    commands.iter().for_each(|command| self.note_made(command));
                 }
                 return Ok(Sent::Broken(error));
             }
@@ -502,6 +525,7 @@ where
                 Ok(()) => {
                     self.journal.commands.push(*command);
                     self.journal.before.push(Before::of(command, reading));
+                    self.note_made(command);
                 }
                 Err(refusal) => refused.push((*command, refusal)),
             }
@@ -516,6 +540,15 @@ where
             }
         }
         Ok(sent)
+    }
+
+    fn note_made(&mut self, command: &Command) {
+        match command {
+            Command::AddService(service) if self.change.planner.leaves_others() => {
+                self.made.insert(service.key());
+            }
+            _ => {}
+        }
     }
 
     async fn refused(&mut self, command: Command, refusal: Refusal) -> StopReason {
@@ -535,6 +568,10 @@ where
             let mut paced = self.session.paced();
             for (command, refusal) in about_one {
                 paced.step(1).await;
+                if self.change.planner.leaves_others() && matches!(command, Command::AddService(_)) && entry.is_some() {
+                    // Also one that is as desired: it would be deleted as the owner's one day.
+                    return Err(self.refused(*command, *refusal).await);
+                }
                 let is_done = match (command, &entry) {
                     (Command::StartDaemon(wanted), _) => daemons.iter().any(|running| is_as_wanted(running, wanted)),
                     (_, Some(entry)) => self.change.is_as_desired(command, entry, &mut paced).await,
@@ -542,11 +579,6 @@ where
                 };
                 if is_done {
                     self.already_done.push(*command);
-                } else if self.change.planner.leaves_others()
-                    && matches!(command, Command::AddService(_))
-                    && entry.is_some()
-                {
-                    return Err(self.refused(*command, *refusal).await);
                 } else {
                     compared = Sent::Disturbed;
                 }
@@ -616,12 +648,33 @@ impl ChangeRef<'_> {
         }
     }
 
+    /// The additions of those desired services that another writer has made since.
+    async fn made_by_others<P: Pace>(&self, present: &Table, made: &Keys, paced: &mut Paced<'_, P>) -> Vec<Command> {
+        let mut others = Vec::new();
+        for entry in self.desired.services() {
+            paced.step(1).await;
+            let key = entry.service().key();
+            let is_new = self.is_new(&key, made) && present.service(&key).is_some();
+            if is_new && self.planner.concerns_service(&key) {
+                others.push(Command::AddService(*entry.service()));
+            }
+        }
+        others
+    }
+
     /// Is one of these commands about an entry that another writer made?
-    async fn is_about_others<P: Pace>(&self, plan: &Plan, present: &Table, paced: &mut Paced<'_, P>) -> bool {
+    async fn is_about_others<P: Pace>(
+        &self,
+        plan: &Plan,
+        present: &Table,
+        made: &Keys,
+        paced: &mut Paced<'_, P>,
+    ) -> bool {
         for command in plan.commands() {
             paced.step(1).await;
             let Some(entry) = command.service_key().and_then(|key| present.service(&key)) else { continue };
-            if self.is_others(entry) || self.takes_from_others(std::slice::from_ref(command), entry, paced).await {
+            if self.is_others(entry, made) || self.takes_from_others(std::slice::from_ref(command), entry, paced).await
+            {
                 return true;
             }
         }
@@ -634,11 +687,11 @@ impl ChangeRef<'_> {
         &self,
         commands: &[Command],
         present: Option<&TableEntry>,
+        made: &Keys,
         paced: &mut Paced<'_, P>,
     ) -> bool {
-        let Some(present) = present.filter(|present| self.planner.leaves_others() && !self.is_others(present)) else {
-            return false;
-        };
+        let is_owners = |present: &&TableEntry| self.planner.leaves_others() && !self.is_others(present, made);
+        let Some(present) = present.filter(is_owners) else { return false };
         for command in commands {
             if !self.takes_from_others(std::slice::from_ref(command), present, paced).await {
                 return false;
@@ -652,10 +705,16 @@ impl ChangeRef<'_> {
         [self.before, self.desired].into_iter().filter_map(|table| table.service(key))
     }
 
-    /// Is a service configured neither as it was before nor as it is desired, so that another
-    /// writer made it?
-    fn is_others(&self, present: &TableEntry) -> bool {
-        self.known(&present.service().key()).all(|entry| entry.service() != present.service())
+    /// If this service is there now, has another writer made it since?
+    fn is_new(&self, key: &ServiceKey, made: &Keys) -> bool {
+        self.before.service(key).is_none() && !made.contains(key)
+    }
+
+    /// Is a service new, or configured neither as it was before nor as it is desired, so that
+    /// another writer made it?
+    fn is_others(&self, present: &TableEntry, made: &Keys) -> bool {
+        let key = present.service().key();
+        self.is_new(&key, made) || self.known(&key).all(|entry| entry.service() != present.service())
     }
 
     /// Does one of these commands edit or delete a destination of this service that is neither as

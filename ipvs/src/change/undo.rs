@@ -211,7 +211,8 @@ where
             let now = Config::of(entry.as_ref(), &mut paced).await;
             let mut goal = self.journal.goal(places, &now, is_restoring, &mut paced).await;
             if pass == Pass::Remove {
-                self.journal.keep_usable(undo, places, entry.as_ref(), &now, &mut goal, &mut paced).await;
+                let start = self.change.before.service(key);
+                self.journal.keep_usable(start, places, entry.as_ref(), &now, &mut goal, &mut paced).await;
             }
             let (mut commands, mut refused) = (Vec::new(), Vec::new());
             for command in difference(key, &now, &goal.config, pass, &mut paced).await {
@@ -406,31 +407,36 @@ where
 }
 
 impl Journal {
-    /// Leaves a service its usable destinations if none would be left because others did not come
-    /// back: their deletion was not acknowledged, or the kernel refused to add them.
+    /// Leaves a service its usable destinations if the undo would take the last one away: those
+    /// that it had at the start did not come back, whatever the reason.
     async fn keep_usable<P: Pace>(
         &self,
-        undo: &Undo,
+        start: Option<&TableEntry>,
         places: &[usize],
         entry: Option<&TableEntry>,
         now: &Config,
         Goal { config: goal, kept }: &mut Goal,
         paced: &mut Paced<'_, P>,
     ) {
-        let Some(service) = goal.service.filter(|_| now.has_usable() && !goal.has_usable()) else { return };
-        let key = service.key();
-        let is_lost = |command: &Command| {
-            let takes_away = match command {
-                Command::DeleteDestination(..) => true,
-                Command::EditDestination(_, edited) => !is_usable(edited),
-                _ => false,
-            };
-            takes_away && command.service_key() == Some(key) && is_made(command, entry)
+        let is_left = |(at, wanted): (&SocketAddr, &Destination)| {
+            is_usable(wanted) && now.destinations.get(at).is_some_and(is_usable)
         };
-        let is_refused = |command: &Command| undo.refused.contains_key(command);
-        if !self.unacknowledged.iter().any(|(command, _)| is_lost(command))
-            && !difference(&key, now, goal, Pass::Restore, paced).await.iter().any(is_refused)
-        {
+        let Some(service) = goal.service.filter(|_| now.has_usable() && !goal.destinations.iter().any(is_left)) else {
+            return;
+        };
+        // Another writer may have made it since the start.
+        let takes_usable = |command: &Command, before: &Before| {
+            let (Command::EditDestination(_, Destination { address: at, .. }) | Command::DeleteDestination(_, at)) =
+                command
+            else {
+                return false;
+            };
+            command.service_key() == Some(service.key()) && before.destination(at).is_some_and(|it| is_usable(&it))
+        };
+        let had_usable = Config::of(start, paced).await.has_usable()
+            || places.iter().any(|at| takes_usable(&self.commands[*at], &self.before[*at]))
+            || self.unacknowledged.iter().any(|(command, before)| takes_usable(command, before));
+        if !had_usable {
             return;
         }
         let usable = now.destinations.iter().filter(|(_, present)| is_usable(present));
@@ -525,8 +531,7 @@ impl Journal {
 
     /// What a destination was before it was edited by the command at this place.
     fn former(&self, at: usize, edited: &Destination) -> Option<Destination> {
-        let Before::Entry(entry) = &self.before[at] else { return None };
-        Some(entry.destination(&edited.address)?.destination)
+        self.before[at].destination(&edited.address)
     }
 }
 
