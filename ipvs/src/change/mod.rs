@@ -48,7 +48,9 @@ use crate::table::Table;
 /// - **Done already is done.** A service or a destination that is refused because it exists is
 ///   asked for, alone: if it is as desired, that command counts as done. So does the deletion of
 ///   what is gone, and the stop of a daemon that does not run. Nothing of this is this change's own
-///   work, and it is never undone.
+///   work, and it is never undone. Only [an owner's](crate::owners::Ledger::restrict) change stops
+///   where another program has made one of its services since the table was read, even one that is
+///   exactly as desired.
 /// - **It converges instead of fighting.** If another writer made a difference that matters, the
 ///   table is read and the change planned again. There is another attempt as long as less differs
 ///   than ever before, or else up to 5 times, and at most 20 attempts. After that the change stops
@@ -62,8 +64,9 @@ use crate::table::Table;
 ///   values (or is reported, if another writer has changed other values of it), a deleted one comes
 ///   back if it is absent (a service with its destinations). A service that this change added stays
 ///   if it has a destination that this change did not add. What another writer has changed since is
-///   left as it is. A destination that was added stays, too, if those before it can't come back and
-///   the service would have no usable one.
+///   left as it is. A destination that was added or became usable stays, too, if it is the last
+///   usable one of a service that had one at the start, whatever became of that one: undo takes no
+///   last usable destination away.
 /// - **What is reported is what was done**: [`Applied`] and [`ChangeError`] hold the commands that
 ///   the kernel carried out, in order, and what stays although it should have been undone. A
 ///   command whose acknowledgement was lost is never undone: the table shows whether it may have

@@ -149,7 +149,8 @@ pub struct ChangeReport {
     /// [`Change::apply_with`](crate::change::Change::apply_with).
     pub hook: Option<String>,
     /// With [`StopReason::Contended`]: the commands that would still have been needed when the
-    /// table was last read, before the undo.
+    /// table was last read, before the undo. With an owner's planner, the additions of services that
+    /// another writer had made by then come first.
     pub remaining: Vec<Command>,
     /// How many attempts were made.
     pub attempts: usize,
@@ -189,7 +190,8 @@ pub enum KeptReason {
     /// The kernel's reply was lost, and the entry is as the command makes it: it may be another
     /// writer's.
     Unacknowledged,
-    /// Without it the service would have no usable destination: others were not brought back.
+    /// Without it the service would have no usable destination. It had one at the start, which did
+    /// not come back, or which another writer has taken away.
     LastUsable,
     /// The hook could not undo its own work, which relies on it.
     Hook(String),
@@ -319,8 +321,8 @@ pub enum DirectorState {
     /// counters of 0.
     Undone,
     /// Part of the change, or of what the hook did, stays: [`ChangeReport::kept`] and
-    /// [`ChangeReport::hook`] say what, and why. No service that is there has lost its last usable
-    /// destination by it, and it can be planned and applied again.
+    /// [`ChangeReport::hook`] say what, and why. No service that had a usable destination at the
+    /// start has lost its last one by the undo, and it can be planned and applied again.
     Partial,
     /// The kernel could not be asked. As before, or as desired, or between.
     Unknown,

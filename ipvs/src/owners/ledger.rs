@@ -218,8 +218,8 @@ impl Ledger {
     /// [pruned](Self::prune), to `desired`: it concerns what `desired` names, and what it does not
     /// name as far as the writer may delete it. Unless the writer [takes](Writer::take), a
     /// [`Change`](crate::change::Change) with this planner stops, and is undone, where somebody
-    /// else makes one of these services after `present` was read, or makes it anew differently, or
-    /// adds or edits a destination that the change would delete or edit. Plan from `present`, by
+    /// else makes one of these services after `present` was read, even exactly as desired, or makes
+    /// it anew differently, or adds or edits a destination that the change would delete or edit. Plan from `present`, by
     /// [`Change::prepare`](crate::change::Change::prepare):
     /// [`Client::reconcile`](crate::Client::reconcile) would read the table again, and change what
     /// another program made since `present` was read.
