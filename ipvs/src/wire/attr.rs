@@ -23,20 +23,17 @@ impl<'b> Writer<'b> {
         self.few(kind, 1, [value, 0, 0, 0]);
     }
 
-    #[inline]
     pub(super) fn u16(&mut self, kind: u16, value: u16) {
         let [a, b] = value.to_ne_bytes();
         self.few(kind, 2, [a, b, 0, 0]);
     }
 
     /// In network byte order.
-    #[inline]
     pub(super) fn u16_be(&mut self, kind: u16, value: u16) {
         let [a, b] = value.to_be_bytes();
         self.few(kind, 2, [a, b, 0, 0]);
     }
 
-    #[inline]
     pub(super) fn u32(&mut self, kind: u16, value: u32) {
         self.few(kind, 4, value.to_ne_bytes());
     }
@@ -56,7 +53,6 @@ impl<'b> Writer<'b> {
         self.few(kind, 4, bytes);
     }
 
-    #[inline]
     pub(super) fn address(&mut self, kind: u16, bytes: [u8; 16]) {
         self.bytes(kind, &bytes);
     }
@@ -78,7 +74,6 @@ impl<'b> Writer<'b> {
         NativeEndian::write_u16(&mut self.0[start..], length as u16);
     }
 
-    #[inline]
     fn header(&mut self, kind: u16, length: usize) {
         let [a, b] = ((NLA_HEADER_SIZE + length) as u16).to_ne_bytes();
         let [c, d] = kind.to_ne_bytes();
