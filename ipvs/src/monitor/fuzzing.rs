@@ -34,11 +34,11 @@ pub fn watch<'d>(packets: impl IntoIterator<Item = &'d [u8]>) {
         watcher.packet(packet, now);
         watcher.announced(packet, now);
         watcher.family = FAMILY;
-        watcher.settle(0, now);
+        watcher.settle(0, false, now);
     }
     // All patience is over then.
     now.instant += Duration::from_secs(60);
-    watcher.settle(0, now);
+    watcher.settle(0, false, now);
     let reported = std::iter::from_fn(|| watcher.pop()).filter(|event| match &event.kind {
         EventKind::Request { action, .. } => !matches!(action, Action::Read { .. }),
         _ => false,

@@ -359,7 +359,10 @@ impl Monitor {
             if let Some(event) = self.watcher.pop() {
                 return Ok(Some(event));
             }
-            self.take_packets()?;
+            let has_more = match &mut self.tap {
+                Some(tap) => take_packets(&mut self.watcher, tap)?,
+                None => false,
+            };
             if self.watcher.has_events() {
                 continue;
             }
@@ -370,18 +373,13 @@ impl Monitor {
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return Ok(None);
             }
+            if has_more {
+                continue;
+            }
             if wait(&self.descriptors(), deadline.into_iter().chain(self.deadline()).min())? {
                 return Ok(None);
             }
         }
-    }
-
-    /// Takes what has come, and draws conclusions.
-    fn take_packets(&mut self) -> Result<(), MonitorError> {
-        let Monitor { watcher, tap: Some(tap), .. } = self else { return Ok(()) };
-        tap.packets(|place, sent, packet| watcher.nth_packet(place, sent, packet))?;
-        watcher.settle(tap.dropped(), Now::read());
-        take_announcements(watcher, tap)
     }
 
     /// Reads the table if it is time, and compares it with what was seen.
@@ -408,32 +406,37 @@ fn wait(sources: &[BorrowedFd<'_>], until: Option<Instant>) -> Result<bool, Moni
     }
 }
 
-/// Follows the family to another number.
-fn take_announcements(watcher: &mut Watcher<Processes>, tap: &mut Tap) -> Result<(), MonitorError> {
+/// Takes a burst of packets that have come, draws conclusions, and follows the family to another
+/// number. Are there more?
+fn take_packets(watcher: &mut Watcher<Processes>, tap: &mut Tap) -> Result<bool, MonitorError> {
+    let has_more = tap.packets(|place, sent, packet| watcher.nth_packet(place, sent, packet))?;
+    watcher.settle(tap.dropped(), has_more, Now::read());
     while let Some(datagram) = tap.announcement()? {
         if watcher.announced(&datagram, Now::read()) {
             tap.watch(watcher.family, watcher.reads())?;
         }
     }
-    Ok(())
+    watcher.compare(has_more, Now::read());
+    Ok(has_more)
 }
 
-/// Takes all that came during a reading in, and then the reading.
+/// Takes the result of a reading in, to be compared when all that came until now was taken.
 fn conclude(
     watcher: &mut Watcher<Processes>,
     tap: Option<&mut Tap>,
     read: Result<Table, Error>,
 ) -> Result<(), MonitorError> {
-    if let Some(tap) = tap {
-        while tap.packets(|place, sent, packet| watcher.nth_packet(place, sent, packet))? {}
-        watcher.settle(tap.dropped(), Now::read());
-        take_announcements(watcher, tap)?;
-    }
-    let (read, failed) = match read {
+    let (table, failed) = match read {
         Ok(table) => (Some(table), Ok(())),
         Err(error) => (None, Err(MonitorError::of_reading(error))),
     };
-    watcher.compare(read, Now::read());
+    watcher.end_reading(table, Now::read());
+    match tap {
+        Some(tap) => {
+            take_packets(watcher, tap)?;
+        }
+        None => watcher.compare(false, Now::read()),
+    }
     failed
 }
 

@@ -8,7 +8,7 @@
 //! Any user may send a copy of another program's request, which the kernel refuses. If the program
 //! wrote its port id, an answer to another process's port is of such a copy.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::event::{Action, Outcome, Process, Sender};
@@ -31,17 +31,26 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait for an answer that comes only if the request is refused.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// More datagrams are never under way. A flood of them must not fill the memory.
-const MOST: usize = 4096;
+/// More datagrams, and requests in them, are never under way: a program waits for its answer. Any
+/// user can send a flood of requests, which must neither fill the memory nor take long to search.
+const MOST: usize = 1024;
+const MOST_REQUESTS: usize = 16 * 1024;
+
+/// No more requests with one header, nor answers that wait for another one, are compared.
+const MOST_EQUAL: usize = 256;
 
 #[derive(Debug)]
 struct Datagram {
+    /// They are numbered as they come.
+    number: u64,
     time: SystemTime,
     arrived: Instant,
     /// The port that the program wrote, and what had it then: the process may be gone when the
     /// answer comes.
     claimed: Option<(u32, Option<Process>)>,
     sender: Sender,
+    /// Whose it may be while its sender is not known: the ports of answers to equal requests.
+    candidates: Vec<u32>,
     messages: Vec<Message>,
     /// Packets were dropped while it waited: silence proves nothing.
     is_doubtful: bool,
@@ -89,7 +98,19 @@ pub(super) struct Paired {
 pub(super) struct Pairing {
     /// The oldest first.
     datagrams: VecDeque<Datagram>,
-    waiting: Vec<Waiting>,
+    /// How many there were.
+    count: u64,
+    /// How many requests they have.
+    requests: usize,
+    /// The numbers of the datagrams that have unanswered requests with this header: the oldest
+    /// first, and each as often as it has such requests.
+    open: HashMap<Envelope, Vec<u64>>,
+    /// The oldest first.
+    waiting: VecDeque<Waiting>,
+    /// Readings that are to be acknowledged, whether anybody wants to see them or not.
+    readings: VecDeque<Envelope>,
+    /// Packets were dropped, and those that come may have been queued before that.
+    is_doubtful: bool,
     complete: Vec<Datagram>,
 }
 
@@ -98,12 +119,13 @@ impl Datagram {
         self.messages.iter_mut().find(|message| message.envelope == *request && message.outcome.is_none())
     }
 
-    fn expects(&self, request: &Envelope) -> bool {
-        self.messages.iter().any(|message| message.envelope == *request && message.outcome.is_none())
-    }
-
     fn is_complete(&self) -> bool {
         self.messages.last().is_none_or(|last| last.outcome.is_some())
+    }
+
+    /// Whose it is, or may be.
+    fn ports(&self) -> impl Iterator<Item = u32> + '_ {
+        self.sender.port.into_iter().chain(self.candidates.iter().copied().filter(|_| self.sender.port.is_none()))
     }
 
     fn deadline(&self) -> Instant {
@@ -148,44 +170,66 @@ impl Pairing {
         let Some(first) = messages.first() else { return };
         let port = first.envelope.port;
         let claimed = (port != 0).then(|| (port, names.process(port)));
-        if self.datagrams.len() >= MOST {
-            self.complete.extend(self.datagrams.pop_front());
+        let number = self.count;
+        self.count += 1;
+        for Message { envelope, .. } in &messages {
+            let equal = self.open.entry(*envelope).or_default();
+            equal.push(number);
+            let oldest = equal[0];
+            if equal.len() > MOST_EQUAL && oldest != number {
+                self.give_up(oldest);
+            }
+        }
+        self.requests += messages.len();
+        while self.datagrams.len() >= MOST || self.requests > MOST_REQUESTS {
+            let Some(oldest) = self.datagrams.front() else { break };
+            self.give_up(oldest.number);
         }
         self.datagrams.push_back(Datagram {
+            number,
             time,
             arrived,
             claimed,
             sender: Sender::default(),
+            candidates: Vec::new(),
             messages,
-            is_doubtful: false,
+            is_doubtful: self.is_doubtful,
         });
     }
 
-    /// Is it an answer to another process's copy of a request that waits?
-    fn is_of_copy(&self, port: u32, request: &Envelope, names: &mut impl Names) -> bool {
-        if [0, port].contains(&request.port) {
-            return false;
+    /// Notes a reading that is to be acknowledged: that is explained then.
+    pub(super) fn reading(&mut self, request: Envelope) {
+        if self.readings.len() >= MOST {
+            self.readings.pop_front();
         }
-        let claimed = |datagram: &Datagram| datagram.claimed.as_ref()?.1.as_ref().map(|process| process.pid);
-        let owner = self.datagrams.iter().filter(|datagram| datagram.expects(request)).find_map(claimed);
-        // A process may have written the port id of another one of its sockets.
-        owner.is_some_and(|owner| names.process(port).is_none_or(|process| process.pid != owner))
+        self.readings.push_back(request);
     }
 
-    /// Takes the kernel's answer in.
-    pub(super) fn answer(&mut self, port: u32, request: Envelope, errno: i32, names: &mut impl Names) {
+    /// Takes the kernel's answer in. Was its request seen?
+    pub(super) fn answer(&mut self, port: u32, request: Envelope, errno: i32, names: &mut impl Names) -> bool {
+        let reading = self.readings.iter().rposition(|reading| *reading == request);
+        let is_of_reading = reading.and_then(|place| self.readings.remove(place)).is_some();
         if self.is_of_copy(port, &request, names) {
-            return;
+            return is_of_reading;
         }
         let outcome = if errno == 0 { Outcome::Accepted } else { Outcome::Refused(Errno::new(errno)) };
-        let is_known = |datagram: &&mut Datagram| datagram.sender.port == Some(port);
-        let known = self.datagrams.iter_mut().filter(is_known).find_map(|datagram| datagram.unanswered(&request));
-        match known {
-            Some(message) => message.outcome = Some(outcome),
-            None => self.waiting.push(Waiting { port, request, outcome }),
+        let known = self.expecting(&request).find(|datagram| datagram.sender.port == Some(port));
+        let known = known.map(|datagram| datagram.number);
+        if let Some(number) = known {
+            self.set(number, &request, outcome);
+        } else if self.rivals(&request).is_empty() {
+            return is_of_reading;
+        } else {
+            let oldest = self.waiting.front().filter(|_| self.waiting.len() >= MOST_EQUAL);
+            if let Some(Waiting { request, .. }) = oldest.copied() {
+                let mut finished = Vec::new();
+                self.conclude(&request, Outcome::Unknown, &mut finished);
+                self.finish(finished);
+            }
+            self.waiting.push_back(Waiting { port, request, outcome });
+            self.assign(request, names);
         }
-        while self.assign(names) {}
-        self.take_complete();
+        true
     }
 
     /// Takes a reply to a read in, which has only the number of its request.
@@ -197,26 +241,35 @@ impl Pairing {
                 && matches!(message.action, Action::Read { .. })
         };
         let found = self.datagrams.iter_mut().find_map(|datagram| {
-            let place = datagram.messages.iter().position(is_it)?;
-            Some((datagram, place))
+            let envelope = datagram.messages.iter().find(|message| is_it(message))?.envelope;
+            Some((datagram, envelope))
         });
-        if let Some((datagram, place)) = found {
+        if let Some((datagram, envelope)) = found {
             if datagram.sender.port.is_none() {
                 datagram.belongs_to(port, names);
             }
-            datagram.messages[place].outcome = Some(Outcome::Accepted);
-            self.take_complete();
+            let number = datagram.number;
+            self.set(number, &envelope, Outcome::Accepted);
         }
     }
 
-    /// Packets were dropped: from what is missing, nothing follows.
+    /// Packets were dropped: from what is missing, nothing follows. That is so for what still is
+    /// in the queue, too, since those that were dropped would have been behind it.
     pub(super) fn doubt(&mut self) {
+        self.is_doubtful = true;
         self.datagrams.iter_mut().chain(&mut self.complete).for_each(|datagram| datagram.is_doubtful = true);
+    }
+
+    /// The queue was empty after the last packet that was dropped.
+    pub(super) fn trust(&mut self) {
+        self.is_doubtful = false;
     }
 
     /// Gives those up that have waited too long.
     pub(super) fn expire(&mut self, now: Instant) {
-        self.take(|datagram| datagram.deadline() <= now);
+        let is_over = |datagram: &&Datagram| datagram.deadline() <= now;
+        let over: Vec<_> = self.datagrams.iter().filter(is_over).map(|datagram| datagram.number).collect();
+        over.into_iter().for_each(|number| self.give_up(number));
     }
 
     /// When the next must be given up.
@@ -224,8 +277,22 @@ impl Pairing {
         self.datagrams.iter().map(Datagram::deadline).min()
     }
 
-    /// The requests whose outcome is known by now, or never will be.
+    /// The requests whose outcome is known by now, or never will be; those of one program in their
+    /// order.
     pub(super) fn settled(&mut self) -> impl Iterator<Item = Paired> + use<> {
+        let mut ports: Vec<u32> = self.waiting.iter().map(|waiting| waiting.port).collect();
+        let mut place = 0;
+        while let Some(datagram) = self.datagrams.get(place) {
+            let is_complete = datagram.is_complete();
+            if is_complete && !datagram.ports().any(|port| ports.contains(&port)) {
+                self.take(place);
+                continue;
+            }
+            if is_complete {
+                ports.extend(datagram.ports());
+            }
+            place += 1;
+        }
         std::mem::take(&mut self.complete).into_iter().flat_map(Datagram::paired)
     }
 
@@ -234,82 +301,153 @@ impl Pairing {
         self.datagrams.iter().flat_map(|datagram| &datagram.messages).map(|message| &message.action)
     }
 
-    fn take_complete(&mut self) {
-        if self.waiting.is_empty() {
-            return self.take(Datagram::is_complete);
+    fn place(&self, number: u64) -> Option<usize> {
+        self.datagrams.binary_search_by_key(&number, |datagram| datagram.number).ok()
+    }
+
+    /// The datagrams that have an unanswered request of this kind, the oldest first.
+    fn expecting(&self, request: &Envelope) -> impl Iterator<Item = &Datagram> {
+        let numbers = self.open.get(request).map(Vec::as_slice).unwrap_or_default();
+        // Equal ones of the same datagram stand side by side.
+        let numbers = numbers.chunk_by(u64::eq).map(|same| same[0]);
+        numbers.filter_map(|number| self.datagrams.get(self.place(number)?))
+    }
+
+    /// Those of them that an answer to another program may belong to.
+    fn rivals(&self, request: &Envelope) -> Vec<u64> {
+        let rivals = self.expecting(request).filter(|datagram| datagram.sender.port.is_none());
+        rivals.map(|datagram| datagram.number).collect()
+    }
+
+    /// Is it an answer to another process's copy of a request that waits?
+    fn is_of_copy(&self, port: u32, request: &Envelope, names: &mut impl Names) -> bool {
+        if [0, port].contains(&request.port) {
+            return false;
         }
-        // An earlier one may be of the same program: its requests are to be reported in their
-        // order.
-        while self.datagrams.front().is_some_and(Datagram::is_complete) {
-            self.give_up_rivals_of(0);
-            self.complete.extend(self.datagrams.pop_front());
+        let claimed = |datagram: &Datagram| datagram.claimed.as_ref()?.1.as_ref().map(|process| process.pid);
+        let owner = self.expecting(request).find_map(claimed);
+        // A process may have written the port id of another one of its sockets.
+        owner.is_some_and(|owner| names.process(port).is_none_or(|process| process.pid != owner))
+    }
+
+    /// A request of this datagram expects no answer any more.
+    fn close(&mut self, number: u64, request: &Envelope) {
+        let Some(numbers) = self.open.get_mut(request) else { return };
+        if let Some(place) = numbers.iter().position(|other| *other == number) {
+            numbers.remove(place);
+        }
+        if numbers.is_empty() {
+            self.open.remove(request);
         }
     }
 
-    fn take(&mut self, is_over: impl Fn(&Datagram) -> bool) {
-        while let Some(place) = self.datagrams.iter().position(&is_over) {
-            self.give_up_rivals_of(place);
-            self.complete.extend(self.datagrams.remove(place));
+    /// Gives a request its outcome.
+    fn set(&mut self, number: u64, request: &Envelope, outcome: Outcome) {
+        let Some(place) = self.place(number) else { return };
+        if let Some(message) = self.datagrams[place].unanswered(request) {
+            message.outcome = Some(outcome);
+            self.close(number, request);
+        }
+        if self.datagrams[place].is_complete() {
+            self.finish(vec![number]);
         }
     }
 
-    /// The datagrams that an answer of this kind may belong to.
-    fn rivals(&self, request: &Envelope) -> Vec<usize> {
-        let may_be = |datagram: &Datagram| datagram.sender.port.is_none() && datagram.expects(request);
-        let places = self.datagrams.iter().enumerate();
-        places.filter(|(_, datagram)| may_be(datagram)).map(|(place, _)| place).collect()
-    }
-
-    /// Gives answers that were kept to their requests, as far as that is certain. Was there any?
-    fn assign(&mut self, names: &mut impl Names) -> bool {
-        for first in 0..self.waiting.len() {
-            let Waiting { port, request, outcome } = self.waiting[first];
-            let rivals = self.rivals(&request);
+    /// Gives answers of this kind that were kept to their requests, as far as that is certain, and
+    /// those that become certain by that.
+    fn assign(&mut self, request: Envelope, names: &mut impl Names) {
+        let (mut kinds, mut finished) = (vec![request], Vec::new());
+        while let Some(request) = kinds.pop() {
             let equal = || self.waiting.iter().filter(|waiting| waiting.request == request);
+            let Some(&Waiting { port, outcome, .. }) = equal().next() else { continue };
+            let (count, rivals) = (equal().count(), self.rivals(&request));
             match *rivals {
                 // The only one: its sender is known now, and other answers to that are its own,
                 // too.
-                [place] if equal().count() == 1 => {
+                [number] if count == 1 => {
+                    let Some(place) = self.place(number) else { continue };
                     let datagram = &mut self.datagrams[place];
                     datagram.belongs_to(port, names);
+                    let mut answered = Vec::new();
                     self.waiting.retain(|waiting| {
                         let own = Some(waiting).filter(|waiting| waiting.port == port);
                         let message = own.and_then(|waiting| datagram.unanswered(&waiting.request));
-                        message.map(|message| message.outcome = Some(waiting.outcome)).is_none()
+                        let is_own = message.map(|message| message.outcome = Some(waiting.outcome)).is_some();
+                        answered.extend(Some(waiting.request).filter(|_| is_own));
+                        !is_own
                     });
-                    return true;
+                    // It is nobody's rival any more.
+                    let is_its =
+                        |request: &Envelope| datagram.messages.iter().any(|message| message.envelope == *request);
+                    kinds.extend(self.waiting.iter().map(|waiting| waiting.request).filter(is_its));
+                    finished.extend(Some(number).filter(|_| datagram.is_complete()));
+                    answered.iter().for_each(|request| self.close(number, request));
                 }
-                // Also if its request was not seen: there are none then.
-                _ if equal().count() >= rivals.len() => {
+                _ if count >= rivals.len() => {
                     // Whose is whose does not matter if all say the same.
                     let is_certain = equal().all(|waiting| waiting.outcome == outcome);
-                    self.conclude(&request, if is_certain { outcome } else { Outcome::Unknown });
-                    return true;
+                    let outcome = if is_certain { outcome } else { Outcome::Unknown };
+                    self.conclude(&request, outcome, &mut finished);
                 }
                 _ => {}
             }
         }
-        false
+        self.finish(finished);
     }
 
-    /// Gives all requests of this kind the same outcome.
-    fn conclude(&mut self, request: &Envelope, outcome: Outcome) {
-        for place in self.rivals(request) {
-            if let Some(message) = self.datagrams[place].unanswered(request) {
+    /// Gives all requests of this kind the same outcome, and adds the datagrams that are complete
+    /// by that.
+    fn conclude(&mut self, request: &Envelope, outcome: Outcome, finished: &mut Vec<u64>) {
+        let mut ports = Vec::new();
+        self.waiting.retain(|waiting| {
+            let is_it = waiting.request == *request;
+            ports.extend(Some(waiting.port).filter(|_| is_it));
+            !is_it
+        });
+        for number in self.rivals(request) {
+            let Some(place) = self.place(number) else { continue };
+            let datagram = &mut self.datagrams[place];
+            for port in &ports {
+                if !datagram.candidates.contains(port) {
+                    datagram.candidates.push(*port);
+                }
+            }
+            if let Some(message) = datagram.unanswered(request) {
                 message.outcome = Some(outcome);
             }
+            finished.extend(Some(number).filter(|_| datagram.is_complete()));
+            self.close(number, request);
         }
-        self.waiting.retain(|waiting| waiting.request != *request);
     }
 
-    /// Before a datagram goes: of answers that may be its own, or another's, nothing is certain any
-    /// more.
-    fn give_up_rivals_of(&mut self, place: usize) {
-        let datagram = &self.datagrams[place];
-        if datagram.sender.port.is_none() {
-            let mut doubtful: Vec<Envelope> = self.waiting.iter().map(|waiting| waiting.request).collect();
-            doubtful.retain(|request| datagram.expects(request));
-            doubtful.iter().for_each(|request| self.conclude(request, Outcome::Unknown));
+    /// These datagrams expect no more answers. Of answers that may be their own, or another's,
+    /// nothing is certain any more.
+    fn finish(&mut self, mut numbers: Vec<u64>) {
+        while let Some(number) = numbers.pop() {
+            let Some(place) = self.place(number) else { continue };
+            let datagram = &self.datagrams[place];
+            let is_rival = datagram.sender.port.is_none();
+            let silent = datagram.messages.iter().filter(|message| message.outcome.is_none());
+            let silent: Vec<_> = silent.map(|message| message.envelope).collect();
+            for request in silent {
+                if is_rival && self.waiting.iter().any(|waiting| waiting.request == request) {
+                    self.conclude(&request, Outcome::Unknown, &mut numbers);
+                }
+                self.close(number, &request);
+            }
         }
+    }
+
+    fn give_up(&mut self, number: u64) {
+        self.finish(vec![number]);
+        if let Some(place) = self.place(number) {
+            self.take(place);
+        }
+    }
+
+    fn take(&mut self, place: usize) {
+        let datagram = self.datagrams.remove(place);
+        self.requests -= datagram.as_ref().map_or(0, |datagram| datagram.messages.len());
+        self.complete.extend(datagram);
     }
 }

@@ -17,7 +17,7 @@ use super::event::Event;
 use super::process::Processes;
 use super::tap::Tap;
 use super::watcher::{Now, Watcher};
-use super::{Monitor, conclude, take_announcements};
+use super::{Monitor, conclude, take_packets};
 use crate::client::Client;
 use crate::error::Error;
 use crate::table::Table;
@@ -88,7 +88,10 @@ impl AsyncMonitor {
                 return Ok(Poll::Ready(event));
             }
             self.end_reading(context)?;
-            let has_more = self.take_packets()?;
+            let has_more = match &mut self.tap {
+                Some(tap) => take_packets(&mut self.watcher, tap)?,
+                None => false,
+            };
             if self.watcher.has_events() {
                 continue;
             }
@@ -104,14 +107,6 @@ impl AsyncMonitor {
                 return Ok(Poll::Pending);
             }
         }
-    }
-
-    fn take_packets(&mut self) -> Result<bool, MonitorError> {
-        let AsyncMonitor { watcher, tap: Some(tap), .. } = self else { return Ok(false) };
-        let has_more = tap.packets(|place, sent, packet| watcher.nth_packet(place, sent, packet))?;
-        watcher.settle(tap.dropped(), Now::read());
-        take_announcements(watcher, tap)?;
-        Ok(has_more)
     }
 
     fn begin_reading(&mut self) -> bool {

@@ -29,7 +29,7 @@ const BUFFER: usize = 32 << 20;
 /// Longer than all that the filter passes of real programs.
 const PACKET: usize = 256 << 10;
 /// How many packets are taken before events are reported.
-const BURST: usize = 1024;
+const BURST: usize = 256;
 /// The multicast group "notify" of the controller of generic netlink.
 const NOTIFY: u32 = 0x10;
 /// How long the kernel may take to answer a request about devices: it may load a module first.
@@ -88,22 +88,30 @@ impl Tap {
         // A smaller buffer only loses more, which is reported.
         let _ = set_socket_recv_buffer_size_force(&packets, BUFFER);
         attach_filter(packets.as_fd(), family, replies)?;
-        let mut routes = Routes::open().map_err(|error| MonitorError::io("open a socket of rtnetlink", error))?;
-        let bind =
-            |index| bind(packets.as_fd(), index).map_err(|error| MonitorError::io("bind the packet socket", error));
+        let routes = || Routes::open().map_err(|error| MonitorError::io("open a socket of rtnetlink", error));
+        let bind = |index| {
+            bind(packets.as_fd(), index).map_err(|error| match error.raw_os_error().map(Errno::new) {
+                Some(Errno::ENODEV) => MonitorError::DeviceGone,
+                _ => MonitorError::io("bind the packet socket", error),
+            })
+        };
         let (has_gate, device) = match device {
             // It may be in use by other programs, so nothing is changed.
             Some(name) => {
-                bind(routes.existing(name)?)?;
+                bind(routes()?.existing(name)?)?;
                 (false, None)
             }
             None => {
-                routes.remove_left_over();
-                let index = routes.create()?;
-                let mut device = Device { routes, index };
+                routes()?.remove_left_over();
                 // A device with a packet socket is not left over. The socket remembers that the
                 // device was down.
-                bind(index)?;
+                let mut device = again_if_gone(|| {
+                    let mut routes = routes()?;
+                    let index = routes.create()?;
+                    let device = Device { routes, index };
+                    bind(index).map(|()| device)
+                })?;
+                let index = device.index;
                 let _ = socket_error(&packets);
                 let _ = sent(packets.as_fd());
                 let has_gate = device.routes.put_gate(index).is_ok();
@@ -169,6 +177,15 @@ impl Tap {
     /// What becomes readable when something has come.
     pub(super) fn sources(&self) -> [BorrowedFd<'_>; 2] {
         [self.packets.as_fd(), self.announcements.as_fd()]
+    }
+}
+
+/// Another monitor may take a device for a left-over and remove it, if this one pauses before it
+/// has bound its socket.
+fn again_if_gone<D>(mut attempt: impl FnMut() -> Result<D, MonitorError>) -> Result<D, MonitorError> {
+    match attempt() {
+        Err(MonitorError::DeviceGone) => attempt(),
+        made => made,
     }
 }
 
@@ -338,6 +355,24 @@ mod tests {
         for name in ["ipvsmon", "ipvsmona", "ipvsmon1ab", "ipvsmon1-", "nlmon0", "ipvsmo1"] {
             assert!(!is_of_monitor(name.as_bytes()), "{name}");
         }
+    }
+
+    #[test]
+    fn a_device_that_another_monitor_has_removed_is_made_again() {
+        for (gone, is_made) in [(0, true), (1, true), (2, false)] {
+            let mut attempts = 0..;
+            let made = again_if_gone(|| match attempts.next() {
+                Some(attempt) if attempt >= gone => Ok(()),
+                _ => Err(MonitorError::DeviceGone),
+            });
+            assert_eq!(made.is_ok(), is_made, "{gone}");
+        }
+        let mut attempts = 0;
+        let refused = again_if_gone(|| -> Result<(), _> {
+            attempts += 1;
+            Err(MonitorError::NlmonMissing)
+        });
+        assert!(matches!(refused, Err(MonitorError::NlmonMissing)) && attempts == 1);
     }
 
     #[test]

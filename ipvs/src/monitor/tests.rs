@@ -145,7 +145,7 @@ fn silence_before_an_acknowledgement_is_success() {
     for packet in Program::new(&kernel, 7, BATCH).send(&commands) {
         assert!(events(&mut watcher).is_empty());
         watcher.packet(&packet, at(0));
-        watcher.settle(0, at(0));
+        watcher.settle(0, false, at(0));
     }
     let outcomes = [Outcome::Accepted, Outcome::Refused(Errno::EEXIST), Outcome::Accepted, Outcome::Accepted];
     let expected: Vec<_> =
@@ -162,7 +162,7 @@ fn of_silence_while_packets_are_dropped_nothing_follows() {
     for place in [0, 2] {
         watcher.packet(&packets[place], at(0));
     }
-    watcher.settle(1, at(0));
+    watcher.settle(1, false, at(0));
     let seen = events(&mut watcher);
     let outcomes: Vec<_> = seen
         .iter()
@@ -191,7 +191,7 @@ fn silence_before_a_refusal_that_anybody_gets_proves_nothing() {
         let packets = Program::new(&Fake::new(Table::new()), 7, BATCH).send(&[add(1), add(2)]);
         watcher.packet(&packets[0], at(0));
         watcher.packet(&altered(&packets[1], 7, errno), at(0));
-        watcher.settle(0, at(0));
+        watcher.settle(0, false, at(0));
         let first = if is_proof { Outcome::Accepted } else { Outcome::Unknown };
         assert_eq!(changes(&mut watcher), [(Some(7), add(1), first), (Some(7), add(2), Outcome::Refused(errno))]);
     }
@@ -205,10 +205,10 @@ fn an_answer_to_another_programs_copy_is_passed_over() {
     let packets = Program::new(&Fake::new(Table::new()), 7, LIBNL).send(&[add(1)]);
     watcher.packet(&packets[0], at(0));
     watcher.packet(&altered(&packets[1], 9, Errno::EPERM), at(0));
-    watcher.settle(0, at(0));
+    watcher.settle(0, false, at(0));
     assert!(events(&mut watcher).is_empty());
     watcher.packet(&packets[1], at(0));
-    watcher.settle(0, at(0));
+    watcher.settle(0, false, at(0));
     assert_eq!(changes(&mut watcher), [(Some(7), add(1), Outcome::Accepted)]);
 }
 
@@ -218,23 +218,165 @@ fn a_request_without_an_answer_is_given_up() {
     let mut watcher = watcher();
     let packets = Program::new(&kernel, 7, LIBNL).send(&[add(1)]);
     watcher.packet(&packets[0], at(0));
-    watcher.settle(0, at(9));
+    watcher.settle(0, false, at(9));
     assert!(events(&mut watcher).is_empty());
     assert!(watcher.deadline().is_some());
-    watcher.settle(0, at(11));
+    watcher.settle(0, false, at(11));
     assert_eq!(changes(&mut watcher), [(None, add(1), Outcome::Unknown)]);
     assert_eq!(watcher.deadline(), None);
 }
 
+/// A datagram that begins with another message is hidden by the filter or by the gate, and the
+/// kernel carries out what stands behind that message.
 #[test]
-fn an_answer_to_a_request_that_was_not_seen_is_passed_over() {
+fn an_acknowledgement_of_a_request_that_was_not_seen_is_a_loss() {
     let kernel = Fake::new(Table::new());
+    let mut watcher = Watcher::new(FAMILY, false, Some(Duration::from_secs(60)), Everybody);
+    watcher.begin_reading();
+    assert_eq!(compared(&mut watcher, &kernel, at(0)), []);
+    let acknowledgement = &Program::new(&kernel, 7, LIBNL).send(&[add(1)])[1];
+    // What anybody can have the kernel send, and what is no message.
+    let mut of_no_request = acknowledgement.clone();
+    of_no_request[20 + 6] &= !1;
+    let refusal = altered(acknowledgement, 7, Errno::EPERM);
+    for packet in [&of_no_request[..], &refusal, b"", b"no netlink message at all"] {
+        watcher.packet(packet, at(5));
+        watcher.settle(0, false, at(5));
+        assert!(events(&mut watcher).is_empty() && !watcher.wants_table(at(5)));
+    }
+    watcher.packet(acknowledgement, at(5));
+    watcher.settle(0, false, at(5));
+    assert_eq!(events(&mut watcher).pop().unwrap().kind, EventKind::Lost { packets: 1 });
+    assert!(watcher.wants_table(at(5)));
+    watcher.begin_reading();
+    assert_eq!(compared(&mut watcher, &kernel, at(5)), [EventKind::Found(add(1))]);
+}
+
+/// As ipvsadm reads, by libnl: with an acknowledgement of each request.
+#[test]
+fn an_acknowledgement_of_a_reading_is_no_loss() {
+    for reads in [true, false] {
+        let mut watcher = Watcher::new(FAMILY, reads, None, Everybody);
+        let header = Header { family: FAMILY, flags: REQUEST | ACK, sequence: 3 };
+        let mut request = Vec::new();
+        wire::encode_read(&mut request, header, &Read::Service(key(1)));
+        let mut reply = Vec::new();
+        let state = crate::ServiceState::new(Service::new(key(1)));
+        wire::encode_service(&mut reply, Header { family: FAMILY, flags: 0, sequence: 3 }, &state);
+        reply[12..16].copy_from_slice(&9_u32.to_ne_bytes());
+        let mut acknowledgement = Vec::new();
+        wire::encode_error(&mut acknowledgement, 3, 0);
+        acknowledgement[12..16].copy_from_slice(&9_u32.to_ne_bytes());
+        acknowledgement[20..36].copy_from_slice(&request[..16]);
+        for packet in [&request, &reply, &acknowledgement] {
+            watcher.packet(packet, at(0));
+            watcher.settle(0, false, at(0));
+        }
+        let seen = events(&mut watcher);
+        assert!(seen.iter().all(|event| matches!(event.kind, EventKind::Request { .. })), "{seen:?}");
+        assert_eq!(seen.len(), usize::from(reads));
+    }
+}
+
+/// What is dropped would have been at the end of the queue: it is counted before what it belongs to
+/// is taken.
+#[test]
+fn what_was_queued_when_packets_were_dropped_is_doubtful() {
+    let packets = Program::new(&Fake::new(Table::new()), 7, BATCH).send(&[add(1), add(1), add(2)]);
+    for (drops, first) in [([1, 0], Outcome::Unknown), ([0, 0], Outcome::Accepted)] {
+        let mut watcher = watcher();
+        // A burst of others, behind which these wait.
+        watcher.settle(drops[0], true, at(0));
+        // The refusal of the second is lost.
+        watcher.packet(&packets[0], at(0));
+        watcher.settle(drops[1], true, at(0));
+        watcher.packet(&packets[2], at(0));
+        watcher.settle(0, false, at(0));
+        let outcomes: Vec<_> = events(&mut watcher)
+            .into_iter()
+            .filter_map(|event| match event.kind {
+                EventKind::Request { outcome, .. } => Some(outcome),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(outcomes, [first, first, Outcome::Accepted]);
+        // The queue was empty, and what comes from then on is certain.
+        let more = Program::new(&Fake::new(Table::new()), 8, BATCH).send(&[add(3), add(4)]);
+        more.iter().for_each(|packet| watcher.packet(packet, at(0)));
+        watcher.settle(0, false, at(0));
+        let accepted = |number| (Some(8), add(number), Outcome::Accepted);
+        assert_eq!(changes(&mut watcher), [accepted(3), accepted(4)]);
+    }
+}
+
+/// Three sockets of a user without privileges send the same datagrams at once, and have no room for
+/// all refusals.
+#[test]
+fn a_flood_of_refused_requests_delays_no_other() {
+    const ROUNDS: u32 = 300;
+    const MESSAGES: usize = 96;
     let mut watcher = watcher();
-    watcher.packet(&Program::new(&kernel, 7, LIBNL).send(&[add(1)])[1], at(0));
-    watcher.packet(&[], at(0));
-    watcher.packet(b"no netlink message at all", at(0));
-    watcher.settle(0, at(20));
-    assert!(events(&mut watcher).is_empty());
+    let kernel = Fake::new(Table::new());
+    let packets = Program::new(&kernel, 7, Style { all: true, ..BATCH }).send(&[Command::Flush; MESSAGES]);
+    let (datagram, answers) = packets.split_first().unwrap();
+    let mut victim = Program::new(&kernel, 9, Style { sequence: 100_000, ..LIBNL });
+    let mut seen = 0;
+    for round in 0..ROUNDS {
+        for _ in 0..3 {
+            watcher.packet(datagram, at(0));
+        }
+        // The first sockets get fewer answers than the last.
+        for port in [21, 22, 23] {
+            for answer in answers.iter().skip(30 * (23 - port) as usize) {
+                watcher.packet(&altered(answer, port, Errno::EPERM), at(0));
+            }
+        }
+        let is_change = round % 30 == 29;
+        let number = u16::try_from(round).unwrap();
+        if is_change {
+            victim.send(&[add(number)]).iter().for_each(|packet| watcher.packet(packet, at(0)));
+        }
+        watcher.settle(0, true, at(0));
+        let mut reported = changes(&mut watcher);
+        if is_change {
+            let change = (Some(9), add(number), Outcome::Accepted);
+            let place = reported.iter().position(|seen| *seen == change).expect("the change is seen at once");
+            reported.remove(place);
+        }
+        assert!(reported.iter().all(|(_, command, outcome)| {
+            *command == Command::Flush && matches!(outcome, Outcome::Unknown | Outcome::Refused(Errno::EPERM))
+        }));
+        seen += reported.len();
+        // What waits is bounded.
+        assert!((round as usize + 1) * 3 * MESSAGES - seen <= 16 * 1024);
+    }
+    watcher.settle(0, false, at(11));
+    assert_eq!(seen + changes(&mut watcher).len(), ROUNDS as usize * 3 * MESSAGES);
+}
+
+/// While packets come faster than they are taken, the table is compared all the same.
+#[test]
+fn a_reading_is_compared_when_all_that_was_queued_is_taken() {
+    let kernel = Fake::new(Table::new());
+    for has_end in [true, false] {
+        let mut watcher = Watcher::new(FAMILY, false, Some(Duration::from_secs(60)), Everybody);
+        watcher.begin_reading();
+        assert_eq!(compared(&mut watcher, &kernel, at(0)), []);
+        let mut found = Fake::new(Table::new());
+        found.receive_in(Datagrams::Long);
+        Program::new(&found, 7, LIBNL).send(&[add(1)]);
+        watcher.begin_reading();
+        let table = found.world().table.clone();
+        watcher.end_reading(Some(table), at(61));
+        for _ in 0..511 {
+            watcher.compare(true, at(61));
+            assert!(events(&mut watcher).is_empty() && !watcher.wants_table(at(200)));
+            assert!(watcher.deadline() <= Some(at(61).instant));
+        }
+        watcher.compare(!has_end, at(61));
+        assert_eq!(events(&mut watcher).pop().map(|event| event.kind), Some(EventKind::Found(add(1))));
+        assert!(watcher.wants_table(at(122)));
+    }
 }
 
 /// Two programs that number their requests alike, as `ipvs-cli` does from 1 on, at the same moment.
@@ -249,7 +391,7 @@ fn equal_requests_have_the_right_outcome_or_none() {
         for packet in [&first[0], &second[0], &second[1], &first[1]] {
             assert!(events(&mut watcher).is_empty());
             watcher.packet(packet, at(0));
-            watcher.settle(0, at(0));
+            watcher.settle(0, false, at(0));
         }
         let outcome = if is_same { Outcome::Unknown } else { Outcome::Accepted };
         let commands = [add(1), add(if is_same { 1 } else { 2 })];
@@ -258,7 +400,7 @@ fn equal_requests_have_the_right_outcome_or_none() {
         for packet in one.send(&[add(3)]) {
             watcher.packet(&packet, at(0));
         }
-        watcher.settle(0, at(0));
+        watcher.settle(0, false, at(0));
         assert_eq!(changes(&mut watcher), [(Some(7), add(3), Outcome::Accepted)]);
     }
 }
@@ -275,7 +417,7 @@ fn a_reading_is_reported_if_that_is_wanted() {
         reply[12..16].copy_from_slice(&9_u32.to_ne_bytes());
         watcher.packet(&request, at(0));
         watcher.packet(&reply, at(0));
-        watcher.settle(0, at(0));
+        watcher.settle(0, false, at(0));
         let seen = events(&mut watcher);
         assert_eq!(seen.len(), usize::from(reads));
         if let Some(EventKind::Request { sender, action, outcome }) = seen.first().map(|event| &event.kind) {
@@ -325,7 +467,7 @@ fn every_change_of_any_programs_is_seen_once_with_its_outcome() {
             }
             let place = order.next().unwrap().index(ready.len());
             watcher.packet(&ready[place].2.pop_front().unwrap(), at(0));
-            watcher.settle(0, at(0));
+            watcher.settle(0, false, at(0));
         }
         let seen = changes(&mut watcher);
         assert_eq!(watcher.deadline(), None, "something is left");
@@ -376,7 +518,8 @@ fn every_change_of_any_programs_is_seen_once_with_its_outcome() {
 /// The table that the kernel has, compared as a monitor does.
 fn compared(watcher: &mut Watcher<Everybody>, kernel: &Fake, now: Now) -> Vec<EventKind> {
     let table = kernel.world().table.clone();
-    watcher.compare(Some(table), now);
+    watcher.end_reading(Some(table), now);
+    watcher.compare(false, now);
     events(watcher).into_iter().map(|event| event.kind).collect()
 }
 
@@ -393,17 +536,17 @@ fn what_no_request_explains_is_found_by_comparing() {
     for packet in program.send(&[add(1)]) {
         watcher.packet(&packet, at(1));
     }
-    watcher.settle(0, at(1));
+    watcher.settle(0, false, at(1));
     events(&mut watcher);
     program.send(&[add(2)]);
     watcher.begin_reading();
     // While the table is read, this one is under way: the reading may have it or not.
     let packets = program.send(&[add(3)]);
     watcher.packet(&packets[0], at(61));
-    watcher.settle(0, at(61));
+    watcher.settle(0, false, at(61));
     assert_eq!(compared(&mut watcher, &kernel, at(61)), [EventKind::Found(add(2))]);
     watcher.packet(&packets[1], at(62));
-    watcher.settle(0, at(62));
+    watcher.settle(0, false, at(62));
     assert_eq!(changes(&mut watcher), [(Some(7), add(3), Outcome::Accepted)]);
     watcher.begin_reading();
     assert_eq!(compared(&mut watcher, &kernel, at(122)), []);
@@ -416,11 +559,12 @@ fn a_loss_leads_to_a_comparison_and_a_failed_reading_to_another() {
     watcher.begin_reading();
     assert_eq!(compared(&mut watcher, &kernel, at(0)), []);
     Program::new(&kernel, 7, LIBNL).send(&[add(1)]);
-    watcher.settle(2, at(5));
+    watcher.settle(2, false, at(5));
     assert_eq!(events(&mut watcher).pop().unwrap().kind, EventKind::Lost { packets: 2 });
     assert!(watcher.wants_table(at(5)));
     watcher.begin_reading();
-    watcher.compare(None, at(5));
+    watcher.end_reading(None, at(5));
+    watcher.compare(false, at(5));
     assert!(!watcher.wants_table(at(5)) && watcher.wants_table(at(7)));
     watcher.begin_reading();
     assert_eq!(compared(&mut watcher, &kernel, at(7)), [EventKind::Found(add(1))]);

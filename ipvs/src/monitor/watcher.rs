@@ -12,6 +12,10 @@ use crate::wire::{Announced, Observed, Piece, Request, announcements, observe};
 /// With more packets that wait the monitor is behind.
 const FEW: usize = 32;
 
+/// In as many bursts all packets are taken that the socket's queue can hold: 131,072, of which each
+/// takes 640 of its 64 MiB or more.
+const BURSTS: u32 = 512;
+
 /// No packet waits for as long.
 const OLDEST: Duration = Duration::from_secs(600);
 
@@ -39,7 +43,21 @@ pub(super) struct Watcher<N> {
     events: VecDeque<Event>,
     /// Requests that the filter cut off.
     cut: u32,
+    /// Requests that were not seen, but were carried out: answers say that.
+    unseen: u32,
+    /// Did more packets wait than a burst takes?
+    is_behind: bool,
+    reading: Option<Reading>,
     own: u32,
+}
+
+/// A reading that has ended. It is compared when all packets from before that are taken in.
+#[derive(Debug)]
+struct Reading {
+    /// `None` if it failed.
+    table: Option<Table>,
+    ended: Instant,
+    bursts: u32,
 }
 
 impl<N: Names> Watcher<N> {
@@ -52,6 +70,9 @@ impl<N: Names> Watcher<N> {
             model: compare.map(Model::new),
             events: VecDeque::new(),
             cut: 0,
+            unseen: 0,
+            is_behind: false,
+            reading: None,
             own: std::process::id(),
         }
     }
@@ -74,7 +95,7 @@ impl<N: Names> Watcher<N> {
         let time = sent.unwrap_or(now.time);
         // Unless the clock was set meanwhile.
         let age = now.time.duration_since(time).ok().filter(|age| *age < OLDEST);
-        self.names.about(place >= FEW, age);
+        self.names.about(self.is_behind || place >= FEW, age);
         self.packet(packet, Now { time, ..now });
     }
 
@@ -97,22 +118,39 @@ impl<N: Names> Watcher<N> {
                         Piece::Cut => self.cut += 1,
                     }
                 }
+                for (envelope, action) in &requests {
+                    if matches!(action, Action::Read { .. }) && envelope.wants_ack() && !envelope.is_dump() {
+                        self.pairing.reading(*envelope);
+                    }
+                }
                 // What nobody wants to see need not be waited for.
                 if self.reads || requests.iter().any(|(_, action)| !matches!(action, Action::Read { .. })) {
                     self.pairing.requests(requests, (now.time, now.instant), &mut self.names);
                 }
             }
-            Observed::Answer { port, request, errno } => self.pairing.answer(port, request, errno, &mut self.names),
+            Observed::Answer { port, request, errno } => {
+                let is_explained = self.pairing.answer(port, request, errno, &mut self.names);
+                // Anybody can have a refusal sent, or an acknowledgement of what is no request.
+                if !is_explained && errno == 0 && request.is_request() {
+                    self.unseen += 1;
+                }
+            }
             Observed::Reply { port, sequence } => self.pairing.reply(port, sequence, &mut self.names),
             Observed::Foreign => {}
         }
     }
 
-    /// All received packets were processed; `dropped` is how many the kernel has dropped.
-    pub(super) fn settle(&mut self, dropped: u32, now: Now) {
-        let lost = dropped.saturating_add(std::mem::take(&mut self.cut));
-        if lost > 0 {
+    /// All received packets were processed; `dropped` is how many the kernel has dropped until
+    /// then. Perhaps more packets wait.
+    pub(super) fn settle(&mut self, dropped: u32, has_more: bool, now: Now) {
+        self.is_behind = has_more;
+        // What was dropped explains why requests were not seen.
+        let unseen = Some(std::mem::take(&mut self.unseen)).filter(|_| dropped == 0).unwrap_or_default();
+        let lost = dropped.saturating_add(std::mem::take(&mut self.cut)).saturating_add(unseen);
+        if dropped > 0 {
             self.pairing.doubt();
+        } else if !has_more {
+            self.pairing.trust();
         }
         self.pairing.expire(now.instant);
         for paired in self.pairing.settled() {
@@ -168,7 +206,7 @@ impl<N: Names> Watcher<N> {
 
     /// Is the table to be read now?
     pub(super) fn wants_table(&self, now: Now) -> bool {
-        self.family != 0 && self.model.as_ref().is_some_and(|model| model.is_due(now.instant))
+        self.family != 0 && self.reading.is_none() && self.model.as_ref().is_some_and(|model| model.is_due(now.instant))
     }
 
     pub(super) fn begin_reading(&mut self) {
@@ -176,12 +214,22 @@ impl<N: Names> Watcher<N> {
         model.iter_mut().for_each(|model| model.begin(pairing.under_way().filter_map(Action::command)));
     }
 
-    /// The table as it was read; `None` if that failed. All packets that came meanwhile were taken
-    /// in.
-    pub(super) fn compare(&mut self, read: Option<Table>, now: Now) {
+    /// The table as it was read; `None` if that failed.
+    pub(super) fn end_reading(&mut self, table: Option<Table>, now: Now) {
+        self.reading = Some(Reading { table, ended: now.instant, bursts: 0 });
+    }
+
+    /// Compares what was read, if all packets that came until then were taken in.
+    pub(super) fn compare(&mut self, has_more: bool, now: Now) {
+        let Some(reading) = &mut self.reading else { return };
+        reading.bursts += 1;
+        if has_more && reading.bursts < BURSTS {
+            return;
+        }
+        let Some(Reading { table, .. }) = self.reading.take() else { return };
         let Watcher { pairing, model: Some(model), .. } = self else { return };
         pairing.under_way().filter_map(Action::command).for_each(|command| model.may_have_changed(command));
-        let found = match read {
+        let found = match table {
             Some(table) => model.compare(table, now.instant),
             None => {
                 model.failed(now.instant);
@@ -194,6 +242,7 @@ impl<N: Names> Watcher<N> {
     /// When there is something to do even if no packet comes.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let reading = self.model.as_ref().filter(|_| self.family != 0).and_then(Model::due);
-        self.pairing.deadline().into_iter().chain(reading).min()
+        let ended = self.reading.as_ref().map(|reading| reading.ended);
+        self.pairing.deadline().into_iter().chain(reading).chain(ended).min()
     }
 }

@@ -2,7 +2,7 @@
 //! them.
 
 use byteorder::{ByteOrder, NativeEndian};
-use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_packet_generic::constants::{CTRL_ATTR_FAMILY_NAME, CTRL_CMD_DELFAMILY, CTRL_CMD_NEWFAMILY, GENL_ID_CTRL};
 
 use super::attr::{attrs, error_code};
@@ -11,7 +11,7 @@ use super::message::{Body, NLMSG_ERROR, NLMSG_HEADER, messages};
 use super::{FAMILY_NAME, WireError, decode_family_id};
 
 /// The header of a message. The kernel's answer repeats that of the request, bit by bit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Envelope {
     length: u32,
     kind: u16,
@@ -34,12 +34,17 @@ impl Envelope {
         })
     }
 
-    fn is_request(&self) -> bool {
+    pub(crate) fn is_request(&self) -> bool {
         self.flags & NLM_F_REQUEST != 0
     }
 
     pub(crate) fn wants_ack(&self) -> bool {
         self.flags & NLM_F_ACK != 0
+    }
+
+    /// Is it answered by a dump, which is not acknowledged?
+    pub(crate) fn is_dump(&self) -> bool {
+        self.flags & NLM_F_DUMP == NLM_F_DUMP
     }
 }
 

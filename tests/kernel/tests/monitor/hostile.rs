@@ -1,10 +1,11 @@
 //! Users without privileges who want a monitor to report what did not happen.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipvs::InterfaceName;
 use ipvs::monitor::{Action, EventKind, Monitor, Outcome, Sender};
+use ipvs::{Client, Command, InterfaceName, Service};
 use kernel_tests::sandbox;
 use netlink_sys::protocols::NETLINK_GENERIC;
 use netlink_sys::{Socket, SocketAddr};
@@ -66,11 +67,16 @@ fn family() -> u16 {
     }
 }
 
+/// The calling thread is that of a user without any capability from now on.
+fn become_user() {
+    let none = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none }).unwrap();
+}
+
 /// Works as a user without any capability.
 fn as_user<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let user = || {
-        let none = CapabilitySet::empty();
-        set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none }).unwrap();
+        become_user();
         work()
     };
     thread::scope(|scope| scope.spawn(user).join().unwrap())
@@ -123,4 +129,64 @@ fn no_user_can_forge_an_answer() {
     assert_eq!(flushes(&mut open), [(true, Outcome::Accepted)]);
     assert_eq!(flushes(&mut gated), [(false, Outcome::Unknown)]);
     drop(victim);
+}
+
+/// The kernel passes over what is no request, and carries out what stands behind it.
+#[test]
+fn a_change_behind_a_message_that_is_no_request_is_found() {
+    sandbox::enter_network().unwrap();
+    let mut client = Client::connect().unwrap();
+    let family = family();
+    let no_operation = header(16, 1, 0, 1, 0);
+    let no_request = [header(20, family, 0, 1, 0), vec![FLUSH, 1, 0, 0]].concat();
+    let foreign = [header(20, 0x10, REQUEST, 1, 0), vec![99, 1, 0, 0]].concat();
+    for first in [no_operation, no_request, foreign] {
+        let service = Service::new("mark 1".parse().unwrap());
+        client.add_service(&service).unwrap();
+        let mut monitor = Monitor::open().unwrap();
+        let flush = request(family, FLUSH, ACK, 2, 0);
+        socket().send(&[first, flush].concat(), 0).unwrap();
+        assert_eq!(monitor.next().unwrap().unwrap().kind, EventKind::Lost { packets: 1 });
+        let EventKind::Found(command) = monitor.next().unwrap().unwrap().kind else { panic!("nothing was found") };
+        assert!(matches!(command, Command::Flush | Command::DeleteService(_)), "{command}");
+    }
+}
+
+/// Requests that are refused, faster than their sender takes the refusals.
+#[test]
+fn a_change_is_seen_while_users_send_what_is_refused() {
+    sandbox::enter_network().unwrap();
+    let mut monitor = Monitor::builder().without_comparison().open().unwrap();
+    let family = family();
+    let flood: Vec<u8> = (0..96).flat_map(|sequence| request(family, FLUSH, 0, sequence, 0)).collect();
+    let is_over = AtomicBool::new(false);
+    let send = || {
+        become_user();
+        let socket = socket();
+        while !is_over.load(Ordering::Relaxed) {
+            let _ = socket.send(&flood, 0);
+            thread::sleep(Duration::from_millis(10));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(send);
+        }
+        let mut client = Client::connect().unwrap();
+        for mark in 1..=10 {
+            let change = Command::AddService(Service::new(format!("mark {mark}").parse().unwrap()));
+            client.execute(&change).unwrap();
+            // It never ends if the change is not seen.
+            loop {
+                let event = monitor.next_before(Instant::now() + Duration::from_millis(200)).unwrap();
+                if let Some(EventKind::Request { action, outcome, .. }) = event.map(|event| event.kind) {
+                    if action.command() == Some(&change) {
+                        assert_eq!(outcome, Outcome::Accepted);
+                        break;
+                    }
+                }
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
 }
