@@ -76,15 +76,18 @@ pub enum EventKind {
     /// as old versions of ipvsadm make it; a request whose [`Outcome`] is unknown; requests that
     /// were lost.
     Found(Command),
-    /// The monitor received packets too slowly, and the kernel dropped some. Changes that they were
-    /// about follow as [`Found`](Self::Found).
+    /// The monitor received packets too slowly, and the kernel dropped some. Or the kernel
+    /// acknowledged a request that was not seen, for example because it stood behind a message of
+    /// another kind in its datagram. Changes that they were about follow as
+    /// [`Found`](Self::Found).
     Lost {
-        /// How many packets. Each is a datagram of requests, or an answer.
+        /// How many packets. Each is a datagram of requests, a request, or an answer.
         packets: u32,
     },
     /// The module `ip_vs` was unloaded. All services, destinations and sync daemons are gone.
     ModuleUnloaded,
-    /// The module `ip_vs` was loaded. The table is empty.
+    /// The module `ip_vs` was loaded, and the table was empty then. Requests that are sent in the
+    /// first moment are not seen; what they did follows as [`Found`](Self::Found).
     ModuleLoaded,
 }
 

@@ -22,11 +22,13 @@
 //! `modprobe` works; `CAP_NET_ADMIN` and `CAP_NET_RAW`.
 //!
 //! **What it does not see**: changes by `setsockopt`, which ipvsadm makes if it was built without
-//! libnl. To find them, it reads the table now and then ([`MonitorBuilder::compare_every`]) and
+//! libnl, and requests behind another message in one datagram, which no known program sends. To
+//! find what they did, it reads the table now and then ([`MonitorBuilder::compare_every`]) and
 //! reports differences as [`EventKind::Found`].
 //!
 //! **Losses are reported.** The kernel queues 32 MiB for a program that is slow. What it drops is
-//! counted ([`EventKind::Lost`]), and the table is read again.
+//! counted ([`EventKind::Lost`]), as are acknowledgements of requests that were not seen, and the
+//! table is read again.
 
 mod error;
 mod event;

@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait for an answer that comes only if the request is refused.
 const SILENCE: Duration = Duration::from_secs(1);
 
+/// How long what is complete waits for earlier requests that were answered, perhaps: for the order.
+const ORDER: Duration = Duration::from_millis(100);
+
 /// More datagrams, and requests in them, are never under way: a program waits for its answer. Any
 /// user can send a flood of requests, which must neither fill the memory nor take long to search.
 const MOST: usize = 1024;
@@ -49,8 +52,6 @@ struct Datagram {
     /// answer comes.
     claimed: Option<(u32, Option<Process>)>,
     sender: Sender,
-    /// Whose it may be while its sender is not known: the ports of answers to equal requests.
-    candidates: Vec<u32>,
     messages: Vec<Message>,
     /// Packets were dropped while it waited: silence proves nothing.
     is_doubtful: bool,
@@ -123,14 +124,14 @@ impl Datagram {
         self.messages.last().is_none_or(|last| last.outcome.is_some())
     }
 
-    /// Whose it is, or may be.
-    fn ports(&self) -> impl Iterator<Item = u32> + '_ {
-        self.sender.port.into_iter().chain(self.candidates.iter().copied().filter(|_| self.sender.port.is_none()))
-    }
-
     fn deadline(&self) -> Instant {
-        let wants_ack = self.messages.last().is_some_and(|last| last.envelope.wants_ack());
-        self.arrived + if wants_ack { PATIENCE } else { SILENCE }
+        let wants_ack = || self.messages.last().is_some_and(|last| last.envelope.wants_ack());
+        let patience = match self.is_complete() {
+            true => ORDER,
+            false if wants_ack() => PATIENCE,
+            false => SILENCE,
+        };
+        self.arrived + patience
     }
 
     fn belongs_to(&mut self, port: u32, names: &mut impl Names) {
@@ -191,7 +192,6 @@ impl Pairing {
             arrived,
             claimed,
             sender: Sender::default(),
-            candidates: Vec::new(),
             messages,
             is_doubtful: self.is_doubtful,
         });
@@ -277,21 +277,19 @@ impl Pairing {
         self.datagrams.iter().map(Datagram::deadline).min()
     }
 
-    /// The requests whose outcome is known by now, or never will be; those of one program in their
-    /// order.
+    /// The requests whose outcome is known by now, or never will be.
     pub(super) fn settled(&mut self) -> impl Iterator<Item = Paired> + use<> {
-        let mut ports: Vec<u32> = self.waiting.iter().map(|waiting| waiting.port).collect();
         let mut place = 0;
         while let Some(datagram) = self.datagrams.get(place) {
-            let is_complete = datagram.is_complete();
-            if is_complete && !datagram.ports().any(|port| ports.contains(&port)) {
+            if datagram.is_complete() {
                 self.take(place);
-                continue;
+            } else if self.waiting.is_empty() {
+                place += 1;
+            } else {
+                // An answer that waits may be to an earlier request: those are to be reported in
+                // their order.
+                break;
             }
-            if is_complete {
-                ports.extend(datagram.ports());
-            }
-            place += 1;
         }
         std::mem::take(&mut self.complete).into_iter().flat_map(Datagram::paired)
     }
@@ -398,20 +396,10 @@ impl Pairing {
     /// Gives all requests of this kind the same outcome, and adds the datagrams that are complete
     /// by that.
     fn conclude(&mut self, request: &Envelope, outcome: Outcome, finished: &mut Vec<u64>) {
-        let mut ports = Vec::new();
-        self.waiting.retain(|waiting| {
-            let is_it = waiting.request == *request;
-            ports.extend(Some(waiting.port).filter(|_| is_it));
-            !is_it
-        });
+        self.waiting.retain(|waiting| waiting.request != *request);
         for number in self.rivals(request) {
             let Some(place) = self.place(number) else { continue };
             let datagram = &mut self.datagrams[place];
-            for port in &ports {
-                if !datagram.candidates.contains(port) {
-                    datagram.candidates.push(*port);
-                }
-            }
             if let Some(message) = datagram.unanswered(request) {
                 message.outcome = Some(outcome);
             }
