@@ -227,7 +227,7 @@ impl Pairing {
                 self.finish(finished);
             }
             self.waiting.push_back(Waiting { port, request, outcome });
-            self.assign(request, names);
+            self.assign(vec![request], names);
         }
         true
     }
@@ -245,11 +245,13 @@ impl Pairing {
             Some((datagram, envelope))
         });
         if let Some((datagram, envelope)) = found {
+            let number = datagram.number;
             if datagram.sender.port.is_none() {
                 datagram.belongs_to(port, names);
             }
-            let number = datagram.number;
             self.set(number, &envelope, Outcome::Accepted);
+            let kinds = self.waiting_for(number);
+            self.assign(kinds, names);
         }
     }
 
@@ -351,10 +353,19 @@ impl Pairing {
         }
     }
 
-    /// Gives answers of this kind that were kept to their requests, as far as that is certain, and
-    /// those that become certain by that.
-    fn assign(&mut self, request: Envelope, names: &mut impl Names) {
-        let (mut kinds, mut finished) = (vec![request], Vec::new());
+    /// The kinds of a datagram's requests for which answers are kept. When its sender is known, it
+    /// is nobody's rival any more.
+    fn waiting_for(&self, number: u64) -> Vec<Envelope> {
+        let datagram = self.place(number).and_then(|place| self.datagrams.get(place));
+        let messages = datagram.map(|datagram| &*datagram.messages).unwrap_or_default();
+        let is_its = |request: &Envelope| messages.iter().any(|message| message.envelope == *request);
+        self.waiting.iter().map(|waiting| waiting.request).filter(is_its).collect()
+    }
+
+    /// Gives answers of these kinds that were kept to their requests, as far as that is certain,
+    /// and those that become certain by that.
+    fn assign(&mut self, mut kinds: Vec<Envelope>, names: &mut impl Names) {
+        let mut finished = Vec::new();
         while let Some(request) = kinds.pop() {
             let equal = || self.waiting.iter().filter(|waiting| waiting.request == request);
             let Some(&Waiting { port, outcome, .. }) = equal().next() else { continue };
@@ -374,12 +385,9 @@ impl Pairing {
                         answered.extend(Some(waiting.request).filter(|_| is_own));
                         !is_own
                     });
-                    // It is nobody's rival any more.
-                    let is_its =
-                        |request: &Envelope| datagram.messages.iter().any(|message| message.envelope == *request);
-                    kinds.extend(self.waiting.iter().map(|waiting| waiting.request).filter(is_its));
                     finished.extend(Some(number).filter(|_| datagram.is_complete()));
                     answered.iter().for_each(|request| self.close(number, request));
+                    kinds.extend(self.waiting_for(number));
                 }
                 _ if count >= rivals.len() => {
                     // Whose is whose does not matter if all say the same.

@@ -278,6 +278,26 @@ fn an_acknowledgement_of_a_reading_is_no_loss() {
     }
 }
 
+#[test]
+fn a_reply_that_names_one_sender_names_the_other() {
+    let mut watcher = Watcher::new(FAMILY, true, None, Everybody);
+    let flush = Program::new(&Fake::new(Table::new()), 9, Style { sequence: 1, ..BATCH }).send(&[Command::Flush]);
+    let mut reading = Vec::new();
+    wire::encode_read(&mut reading, Header { family: FAMILY, flags: REQUEST, sequence: 1 }, &Read::Service(key(1)));
+    let mut reply = Vec::new();
+    let state = crate::ServiceState::new(Service::new(key(1)));
+    wire::encode_service(&mut reply, Header { family: FAMILY, flags: 0, sequence: 1 }, &state);
+    reply[12..16].copy_from_slice(&8_u32.to_ne_bytes());
+    for packet in [&[&*reading, &flush[0]].concat(), &flush[0], &flush[1]] {
+        watcher.packet(packet, at(0));
+        watcher.settle(0, false, at(0));
+        assert!(events(&mut watcher).is_empty());
+    }
+    watcher.packet(&reply, at(0));
+    watcher.settle(0, false, at(0));
+    assert_eq!(changes(&mut watcher), [(Some(9), Command::Flush, Outcome::Accepted)]);
+}
+
 /// What is dropped would have been at the end of the queue: it is counted before what it belongs to
 /// is taken.
 #[test]
