@@ -32,12 +32,18 @@ fn start_under(mut program: Program, words: &str) -> Running {
     program.args(words.split(' ')).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = program.spawn().unwrap();
     // By then it receives all that comes.
-    while devices().len() == before || bound() == 0 {
+    while devices().len() == before || bound() == 0 || !all_are_up() {
         assert!(child.try_wait().unwrap().is_none(), "{}", stderr(&mut child));
         std::thread::yield_now();
     }
     let output = BufReader::new(child.stdout.take().unwrap());
     Running { child, output }
+}
+
+/// A device is set up after its socket is bound.
+fn all_are_up() -> bool {
+    let list = Program::new("ip").args(["-o", "link", "show", "type", "nlmon"]).output().unwrap();
+    String::from_utf8(list.stdout).unwrap().lines().all(|line| line.contains(",UP"))
 }
 
 /// How many packet sockets are bound.
