@@ -179,11 +179,11 @@ fn a_change_is_seen_while_users_send_what_is_refused() {
             // It never ends if the change is not seen.
             loop {
                 let event = monitor.next_before(Instant::now() + Duration::from_millis(200)).unwrap();
-                if let Some(EventKind::Request { action, outcome, .. }) = event.map(|event| event.kind) {
-                    if action.command() == Some(&change) {
-                        assert_eq!(outcome, Outcome::Accepted);
-                        break;
-                    }
+                if let Some(EventKind::Request { action, outcome, .. }) = event.map(|event| event.kind)
+                    && action.command() == Some(&change)
+                {
+                    assert_eq!(outcome, Outcome::Accepted);
+                    break;
                 }
             }
         }
