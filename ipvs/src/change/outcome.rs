@@ -149,8 +149,8 @@ pub struct ChangeReport {
     /// [`Change::apply_with`](crate::change::Change::apply_with).
     pub hook: Option<String>,
     /// With [`StopReason::Contended`]: the commands that would still have been needed when the
-    /// table was last read, before the undo. With an owner's planner, the additions of services that
-    /// another writer had made by then come first.
+    /// table was last read, before the undo. With an owner's planner, the additions of services
+    /// that another writer had made by then come first.
     pub remaining: Vec<Command>,
     /// How many attempts were made.
     pub attempts: usize,

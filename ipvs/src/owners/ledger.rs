@@ -219,8 +219,8 @@ impl Ledger {
     /// name as far as the writer may delete it. Unless the writer [takes](Writer::take), a
     /// [`Change`](crate::change::Change) with this planner stops, and is undone, where somebody
     /// else makes one of these services after `present` was read, even exactly as desired, or makes
-    /// it anew differently, or adds or edits a destination that the change would delete or edit. Plan from `present`, by
-    /// [`Change::prepare`](crate::change::Change::prepare):
+    /// it anew differently, or adds or edits a destination that the change would delete or edit.
+    /// Plan from `present`, by [`Change::prepare`](crate::change::Change::prepare):
     /// [`Client::reconcile`](crate::Client::reconcile) would read the table again, and change what
     /// another program made since `present` was read.
     ///
