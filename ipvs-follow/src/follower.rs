@@ -281,7 +281,11 @@ impl<'s> Follower<'s> {
         if self.messages.over(Topic::Director) {
             self.messages.say(Level::Notice, "the director can be changed again");
         }
-        self.pace.succeeded(now, repaired);
+        let is_refused = self.next.is_some();
+        match is_refused {
+            true => self.pace.refused(now, repaired),
+            false => self.pace.succeeded(now, repaired),
+        }
         match self.pace.rivalry() {
             Some((count, pause)) if repaired => {
                 let text = format!(
@@ -295,10 +299,6 @@ impl<'s> Follower<'s> {
             None => _ = self.messages.over(Topic::Rival),
         }
         self.suspects.clear();
-        let is_refused = self.next.is_some();
-        if is_refused {
-            self.pace.failed(now);
-        }
         self.service.ready();
         let mut counts = self.figures.counts();
         counts.check = Some(SystemTime::now());

@@ -76,6 +76,16 @@ impl Pace {
     pub(crate) fn succeeded(&mut self, now: Instant, repaired: bool) {
         self.failures = 0;
         self.director = now + self.recheck;
+        self.looked_at(now, repaired);
+    }
+
+    /// The director is as the source last said, since what it says now is refused.
+    pub(crate) fn refused(&mut self, now: Instant, repaired: bool) {
+        self.failed(now);
+        self.looked_at(now, repaired);
+    }
+
+    fn looked_at(&mut self, now: Instant, repaired: bool) {
         let before = self.repairs.filter(|(last, count)| now < *last + PEACE + self.pause(*count));
         self.repairs = match repaired {
             true => Some((now, before.map_or(1, |(_, count)| count.saturating_add(1)))),
@@ -122,6 +132,21 @@ mod tests {
         assert_eq!(pace.due(), start);
         pace.succeeded(start, false);
         assert_eq!(pace.due(), start + RECHECK);
+    }
+
+    #[test]
+    fn a_source_that_stays_refused_is_tried_less_and_less() {
+        let start = Instant::now();
+        let mut pace = Pace::new(RECHECK, start);
+        let mut now = start;
+        for _ in 0..20 {
+            pace.refused(now, false);
+            now = pace.due();
+        }
+        assert!(now > start + seconds(10 * 300), "{:?}", now - start);
+        pace.succeeded(now, false);
+        pace.refused(now, false);
+        assert_eq!(pace.due(), now + FIRST_PAUSE);
     }
 
     #[test]

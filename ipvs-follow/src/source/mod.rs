@@ -89,8 +89,8 @@ pub(crate) struct Files {
     watch: Option<Watch>,
     /// The files of the last reading.
     names: Vec<PathBuf>,
-    /// Since when one of them is missing.
-    missing: Option<Instant>,
+    /// Those of them that are missing, and since when.
+    missing: BTreeMap<PathBuf, Instant>,
     /// Since when a file is as it is, where there are no leases.
     seen: BTreeMap<PathBuf, (Identity, Instant)>,
 }
@@ -101,7 +101,7 @@ impl Files {
             path: std::path::absolute(path)?,
             watch: None,
             names: Vec::new(),
-            missing: None,
+            missing: BTreeMap::new(),
             seen: BTreeMap::new(),
         })
     }
@@ -169,7 +169,8 @@ impl Files {
             return Ok(None);
         }
         self.seen.retain(|name, _| names.contains(name));
-        (self.names, self.missing) = (names, None);
+        self.names = names;
+        self.missing.clear();
         Ok(Some(sources))
     }
 
@@ -196,11 +197,13 @@ impl Files {
 
     /// An editor may be about to write a file again that is gone.
     fn wait_for_missing(&mut self, names: &[PathBuf], now: Instant) -> Result<(), SourceFault> {
-        let Some(gone) = self.names.iter().find(|name| !names.contains(name)) else {
-            self.missing = None;
-            return Ok(());
-        };
-        let again = *self.missing.get_or_insert(now) + GONE;
+        self.missing.retain(|name, _| !names.contains(name));
+        for name in self.names.iter().filter(|name| !names.contains(name)) {
+            self.missing.entry(name.clone()).or_insert(now);
+        }
+        // Each has its own time: the last one may have gone just now.
+        let Some((gone, since)) = self.missing.iter().max_by_key(|(_, since)| **since) else { return Ok(()) };
+        let again = *since + GONE;
         if now >= again {
             return Ok(());
         }

@@ -198,6 +198,41 @@ fn a_file_of_a_directory_is_removed_only_when_it_stays_away() {
 }
 
 #[test]
+fn each_missing_file_of_a_directory_has_its_own_time() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["a.toml", "b.toml", "c.toml"] {
+        fs::write(directory.path().join(name), "1\n").unwrap();
+    }
+    let mut files = files(directory.path());
+    assert_eq!(files.read(Instant::now() + STILL).unwrap().len(), 3);
+    let now = Instant::now();
+    fs::remove_file(directory.path().join("a.toml")).unwrap();
+    files.read(now).unwrap_err();
+    fs::remove_file(directory.path().join("b.toml")).unwrap();
+    // b.toml is seen to be gone just before the time of a.toml is over.
+    let later = now + GONE - Duration::from_millis(1);
+    files.read(later).unwrap_err();
+    let fault = files.read(now + GONE).unwrap_err();
+    let SourceFault::Unfinished { again, .. } = fault else { panic!("{fault:?}") };
+    assert_eq!(again, later + GONE);
+    assert_eq!(files.read(again).unwrap().len(), 1);
+}
+
+#[test]
+fn news_that_do_not_fit_are_news() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("shop.toml");
+    fs::write(&path, "1\n").unwrap();
+    let mut files = files(&path);
+    while files.has_changed() {}
+    for number in 0..1200 {
+        fs::write(directory.path().join(number.to_string()), "").unwrap();
+    }
+    fs::write(&path, "2\n").unwrap();
+    assert!(files.has_changed());
+}
+
+#[test]
 fn what_is_written_beside_the_way_wakes_nobody() {
     let root = tempfile::tempdir().unwrap();
     let directory = root.path().join("etc");

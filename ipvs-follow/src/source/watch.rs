@@ -118,10 +118,11 @@ impl Watch {
                     });
                 }
                 Err(Errno::INTR) => {}
-                Err(_) => break,
+                Err(_) => return has_news,
             }
         }
-        has_news
+        // What the buffer still has goes with it.
+        true
     }
 }
 
