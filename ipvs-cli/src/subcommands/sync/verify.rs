@@ -123,7 +123,16 @@ pub(super) fn verify(options: &Verify, session: &mut Session<'_, '_>) -> Result<
     }
     summary.only_backup = table.entries.len() as u64;
     summary.report(options.json, session);
+    let compared = summary.same + summary.missing + summary.elsewhere;
+    if compared == 0 && summary.skipped > 0 {
+        session.message(format!(
+            "nothing could be compared: all connections of {master} may have ended since it was saved, {} s ago, or are \
+             not announced",
+            passed.as_secs()
+        ));
+    }
     let is_good = summary.missing == 0 && summary.elsewhere == 0 && summary.damage.is_empty();
+    let is_good = is_good && (compared > 0 || summary.skipped == 0);
     Ok(if is_good { Exit::Success } else { Exit::No })
 }
 
