@@ -266,6 +266,7 @@ impl Query {
     }
 
     /// Takes a datagram of the kernel in; `take` gets the attributes of each message that answers.
+    #[inline]
     pub(crate) fn feed(&self, datagram: &[u8], take: &mut dyn FnMut(&[u8])) -> Result<Progress, Error> {
         for message in wire::messages(datagram) {
             let (header, body) = message?;

@@ -1,9 +1,6 @@
 //! Netlink messages: headers around attributes, acknowledgements, the ends of dumps.
 
-use netlink_packet_core::{
-    Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_MULTIPART, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader,
-};
-use netlink_packet_generic::GenlHeader;
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_MULTIPART, NLM_F_REQUEST, NetlinkBuffer};
 use netlink_packet_generic::constants::{GENL_HDRLEN, GENL_ID_CTRL};
 
 use super::WireError;
@@ -55,20 +52,24 @@ impl Header {
 pub(super) fn emit(out: &mut Vec<u8>, header: Header, command: u8, body: impl FnOnce(&mut Writer<'_>)) {
     let start = out.len();
     out.extend_from_slice(&[0; NLMSG_HEADER]);
-    let generic = GenlHeader { cmd: command, version: 1 };
-    out.extend_from_slice(&[generic.cmd, generic.version, 0, 0]);
+    // `struct genlmsghdr`: the command, its version, and two bytes for later use.
+    out.extend_from_slice(&[command, 1, 0, 0]);
     body(&mut Writer::new(out));
     let length = out.len() - start;
-    netlink_header(header, length).emit(&mut out[start..]);
+    write_header(&mut out[start..], header, length);
 }
 
-fn netlink_header(header: Header, length: usize) -> NetlinkHeader {
-    let mut netlink = NetlinkHeader::default();
-    netlink.length = length as u32;
-    netlink.message_type = header.family;
-    netlink.flags = header.flags;
-    netlink.sequence_number = header.sequence;
-    netlink
+/// Writes the header of a message of this length: first into an array, of which the compiler knows
+/// that each part is there.
+#[inline]
+fn write_header(message: &mut [u8], header: Header, length: usize) {
+    let mut bytes = [0; NLMSG_HEADER];
+    let mut buffer = NetlinkBuffer::new(&mut bytes);
+    buffer.set_message_type(header.family);
+    buffer.set_length(length as u32);
+    buffer.set_flags(header.flags);
+    buffer.set_sequence_number(header.sequence);
+    message[..NLMSG_HEADER].copy_from_slice(&bytes);
 }
 
 /// Asks for an acknowledgement of the message that starts here in the datagram.
@@ -138,8 +139,8 @@ fn body(kind: u16, payload: &[u8]) -> Result<Body<'_>, WireError> {
         NLMSG_ERROR => error_code(payload).map(|code| Body::Ack(code.wrapping_neg())).ok_or(WireError::Message),
         NLMSG_DONE => Ok(Body::Done(error_code(payload).unwrap_or(0).wrapping_neg())),
         0x10.. => {
-            let header = GenlHeader::parse(payload).map_err(|_| WireError::Message)?;
-            Ok(Body::Family { command: header.cmd, attrs: &payload[GENL_HDRLEN..] })
+            let (generic, attrs) = payload.split_at_checked(GENL_HDRLEN).ok_or(WireError::Message)?;
+            Ok(Body::Family { command: generic[0], attrs })
         }
         _ => Err(WireError::Unexpected(kind)),
     }
@@ -170,6 +171,6 @@ pub(super) fn control(out: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, p
     let start = out.len();
     out.resize(start + NLMSG_HEADER, 0);
     let header = Header { family: kind, flags, sequence };
-    netlink_header(header, NLMSG_HEADER + payload.len()).emit(&mut out[start..]);
+    write_header(&mut out[start..], header, NLMSG_HEADER + payload.len());
     out.extend_from_slice(payload);
 }

@@ -10,6 +10,7 @@ use super::service::put_key;
 use super::{blank_table, statistics};
 use crate::destination::{Destination, Forwarding, Tunnel, Weight};
 use crate::service::ServiceKey;
+use crate::stats::Statistics;
 use crate::table::DestinationState;
 
 /// Of the table, which begins with the identity of a service: for how many destinations there is
@@ -41,15 +42,28 @@ pub(crate) fn ask_destinations(buffer: &mut Vec<u8>, key: &ServiceKey, room: usi
 /// The destinations of an answer. This interface does not show the kinds of tunnels: `tunnel` is
 /// what they are taken for; without it, `None` is returned if there is one.
 pub(crate) fn destinations(answer: &[u8], detail: Detail, tunnel: Option<Tunnel>) -> Option<Vec<DestinationState>> {
+    // A loop of its own for each: listings of large tables are mostly this one.
+    match detail {
+        Detail::Statistics => decode_all(answer, tunnel, |entry| Some(statistics::decode(&entry[STATISTICS_40..]))),
+        Detail::NoStatistics => decode_all(answer, tunnel, |_| None),
+    }
+}
+
+fn decode_all(
+    answer: &[u8],
+    tunnel: Option<Tunnel>,
+    statistics: impl Fn(&[u8]) -> Option<Statistics>,
+) -> Option<Vec<DestinationState>> {
     let entries = answer.get(ENTRIES_24..)?.chunks_exact(SIZE);
     let mut all = Vec::with_capacity(entries.len());
     for entry in entries.take_while(|entry| entry[ADDRESS_0..][..4] != [0; 4]) {
-        all.push(decode(entry, detail, tunnel)?);
+        all.push(DestinationState { statistics: statistics(entry), ..decode(entry, tunnel)? });
     }
     Some(all)
 }
 
-fn decode(entry: &[u8], detail: Detail, tunnel: Option<Tunnel>) -> Option<DestinationState> {
+/// Without its statistics.
+fn decode(entry: &[u8], tunnel: Option<Tunnel>) -> Option<DestinationState> {
     let number = |at: usize| NativeEndian::read_u32(&entry[at..]);
     let ip: [u8; 4] = *entry[ADDRESS_0..].first_chunk()?;
     let port = BigEndian::read_u16(&entry[PORT_4..]);
@@ -67,10 +81,6 @@ fn decode(entry: &[u8], detail: Detail, tunnel: Option<Tunnel>) -> Option<Destin
         active_connections: number(ACTIVE_24),
         inactive_connections: number(INACTIVE_28),
         persistent_connections: number(PERSISTENT_32),
-        statistics: match detail {
-            Detail::Statistics => Some(statistics::decode(&entry[STATISTICS_40..])),
-            Detail::NoStatistics => None,
-        },
         ..DestinationState::new(destination)
     })
 }
