@@ -28,17 +28,15 @@ pub mod desired;
 pub mod director;
 mod dropin;
 pub mod env;
-pub mod escape;
 mod exit;
 pub mod http;
 pub mod io;
-pub mod ipvsadm;
 pub mod manual;
 mod program;
-pub mod render;
 mod session;
 mod state;
 pub mod subcommands;
 
 pub use change::keep;
+pub use ipvs_text::{escape, ipvsadm, render};
 pub use program::run;

@@ -3,9 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
+use ipvs_text::escape::EscapingWriter;
+
 use crate::director::Director;
 use crate::env::Environment;
-use crate::escape::EscapingWriter;
 use crate::exit::Exit;
 use crate::{dropin, subcommands};
 

@@ -249,8 +249,8 @@ mod tests {
     use super::*;
 
     fn table(commands: &[&str]) -> Table {
-        let mut names = crate::ipvsadm::value::NoNames;
-        let mut parser = crate::ipvsadm::Parser::new(&mut names, crate::ipvsadm::Posix(false));
+        let mut names = ipvs_text::ipvsadm::value::NoNames;
+        let mut parser = ipvs_text::ipvsadm::Parser::new(&mut names, ipvs_text::ipvsadm::Posix(false));
         let text = commands.join("\n").into_bytes();
         crate::desired::read("test", text, &mut parser).unwrap().state.table(&Table::new()).unwrap()
     }

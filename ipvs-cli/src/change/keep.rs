@@ -25,6 +25,7 @@ use ipvs::change::{DirectorState, Planner};
 use ipvs::desired::Source;
 use ipvs::owners::Owner;
 use ipvs::{Command, Service, Table};
+use ipvs_text::ipvsadm::with_parser;
 
 use crate::change::apply::{self, Made};
 use crate::change::args::Restrictions;
@@ -33,7 +34,6 @@ use crate::change::prepare::{self, Text, empty_director};
 use crate::change::summary::Summary;
 use crate::director::Director;
 use crate::env::Environment;
-use crate::ipvsadm::with_parser;
 use crate::session::{Session, Trouble, Wait};
 use crate::state::file::{FileError, StateDirectory};
 use crate::state::lock::{Denied, Lock};
@@ -290,7 +290,7 @@ mod tests {
     }
 
     fn command(line: &str) -> Command {
-        use crate::ipvsadm::{Invocation, Words};
+        use ipvs_text::ipvsadm::{Invocation, Words};
         let mut words = Words::default();
         words.split_line(line.as_bytes());
         let Ok(Invocation::Change(command)) = with_parser(|parser| parser.parse(&words)) else { panic!("{line}") };

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use ipvs::desired::Problem;
 use ipvs::{Cause, Table, change::Plan};
+use ipvs_text::ipvsadm::with_parser;
 
 use crate::change::args::Restrictions;
 use crate::change::marks::MarkChange;
 use crate::change::prepare::{Text, check_selection, empty_director, planner};
 use crate::desired::Desired;
-use crate::ipvsadm::with_parser;
 use crate::session::{Session, Trouble};
 
 /// What differs between two files.

@@ -9,6 +9,9 @@ use ipvs::{
     Cause, Command, Table,
     change::{Change, Plan, Planner},
 };
+use ipvs_text::escape;
+use ipvs_text::ipvsadm::Parser;
+use ipvs_text::ipvsadm::with_parser;
 
 use crate::arguments::service::Selection;
 use crate::change::args::{DesiredArgs, Restrictions};
@@ -17,10 +20,7 @@ use crate::change::drained::{LeftDrained, keep_drained};
 use crate::change::marks::{MarkChange, is_about_marks};
 use crate::change::summary::counted;
 use crate::desired::{self, Desired};
-use crate::escape;
 use crate::io::{FileInput, read_whole};
-use crate::ipvsadm::Parser;
-use crate::ipvsadm::with_parser;
 use crate::session::{Session, Trouble};
 use crate::state::notes::Notes;
 

@@ -124,7 +124,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipvsadm::grammar::ROWS;
+    use ipvs_text::ipvsadm::grammar::ROWS;
 
     #[test]
     fn every_name_of_every_option_is_offered() {

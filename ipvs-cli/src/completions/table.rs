@@ -1,12 +1,12 @@
 //! What may stand on a command line, as completions need it: from the grammar of ipvsadm, and from
 //! clap's subcommands.
 
-use crate::ipvsadm::{
+use clap::ValueHint;
+use ipvs_text::ipvsadm::{
     grammar::{Item, Opt, ROWS, Row, Section, Takes},
     rules::{Slot, Verb, of_command},
     value,
 };
-use clap::ValueHint;
 
 /// All commands of a program.
 #[derive(Debug)]

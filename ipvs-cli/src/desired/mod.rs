@@ -26,10 +26,9 @@ mod same;
 
 use ipvs::desired::{self as state, Problem, Problems, Source};
 use ipvs::{Command, Table};
+use ipvs_text::ipvsadm::Parser;
 
 pub use group::{Group, groups_of};
-
-use crate::ipvsadm::Parser;
 
 /// The contents of a desired state.
 ///
@@ -161,7 +160,7 @@ const EMPTY: &str = "The file is empty. For a director without services write `-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipvsadm::with_parser;
+    use ipvs_text::ipvsadm::with_parser;
 
     fn together(texts: &[&str]) -> Result<Table, String> {
         let sources: Vec<_> =

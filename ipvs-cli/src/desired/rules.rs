@@ -2,10 +2,10 @@
 
 use ipvs::desired::{Desired, Located, Problems, Source};
 use ipvs::{Command, DaemonRole, Table};
+use ipvs_text::ipvsadm::hint;
+use ipvs_text::ipvsadm::{Invocation, Parser, Usage, Words};
 
 use super::same;
-use crate::ipvsadm::hint;
-use crate::ipvsadm::{Invocation, Parser, Usage, Words};
 
 /// Services that the text has exactly as the director would save them are not parsed.
 pub(super) fn read(source: &Source, director: &Table, parser: &mut Parser<'_>, problems: &mut Problems) -> Desired {

@@ -10,9 +10,8 @@ use ipvs::{
     Command, Destination, DestinationState, Family, Forwarding, Protocol, Scheduler, Service, ServiceKey, Table,
     TableEntry, Tunnel, Weight, rule,
 };
-
-use crate::ipvsadm::LONGEST_TIMEOUT;
-use crate::render::order;
+use ipvs_text::ipvsadm::LONGEST_TIMEOUT;
+use ipvs_text::render::order;
 
 /// The services of a director as `ipvsadm -S -n` writes them.
 #[derive(Default)]

@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 use ipvs::sync::{Datagram, Entry, Sender};
 use ipvs::sysctl::{Sysctl, SysctlValue, Sysctls};
 use ipvs::{Client, Daemon, DaemonRole, Errno, Error, InterfaceName, Report};
+use ipvs_text::escape;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use crate::escape;
 use crate::state::daemons::DaemonNote;
 use crate::state::file::FileError;
 

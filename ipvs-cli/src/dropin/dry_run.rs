@@ -5,12 +5,12 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write;
 
 use ipvs::{Error, Table, TableEntry, change::Planner};
+use ipvs_text::escape::EscapingWriter;
 
 use crate::change::difference::{Difference, Notation};
 use crate::change::summary::{Summary, counted};
 use crate::director::Director;
 use crate::env::Environment;
-use crate::escape::EscapingWriter;
 use crate::exit::Exit;
 use crate::session::{Session, Trouble};
 

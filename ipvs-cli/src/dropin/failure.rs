@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use ipvs::{Cause, Errno, Error, Report};
+use ipvs_text::ipvsadm::Usage;
+use ipvs_text::ipvsadm::hint::{self, Place};
+use ipvs_text::ipvsadm::refused;
 
 use crate::director::{has_raw_sockets, is_unavailable};
 use crate::env::Environment;
 use crate::exit::Exit;
-use crate::ipvsadm::Usage;
-use crate::ipvsadm::hint::{self, Place};
-use crate::ipvsadm::refused;
 
 /// Why a command line was not carried out.
 #[derive(Debug)]
@@ -98,8 +98,8 @@ impl Failure {
     /// The exit status.
     fn exit(&self) -> Exit {
         match self {
-            Failure::Usage(usage) => usage.exit(),
-            Failure::Unavailable(_) => Exit::Trouble,
+            Failure::Usage(usage) if usage.exit_status() == u8::from(Exit::Refused) => Exit::Refused,
+            Failure::Usage(_) | Failure::Unavailable(_) => Exit::Trouble,
             Failure::Change { .. } | Failure::Lost { .. } | Failure::Busy(_) => Exit::Refused,
             Failure::Read { .. } | Failure::File { .. } => Exit::No,
         }

@@ -6,27 +6,27 @@ use std::io::{self, BufReader, Write};
 use std::path::Path;
 
 use ipvs::{Client, DestinationState, Error, Info, Listing, Report, ServiceKey, ServiceState};
+use ipvs_text::escape;
+use ipvs_text::ipvsadm::names::Names;
+use ipvs_text::ipvsadm::request::{ListRequest, Listed};
+use ipvs_text::render::{self, order};
 
 use crate::director::Director;
 use crate::dropin::failure::Failure;
-use crate::escape;
-use crate::ipvsadm::names::Names;
-use crate::ipvsadm::request::{ListRequest, Listed};
-use crate::render::{self, order};
 
 /// Carries out `-L`.
 pub(super) fn list(
     director: &mut Director,
     connection_table: &Path,
-    mut out: &mut dyn Write,
+    out: &mut dyn Write,
     request: &ListRequest,
     names: &mut Names,
 ) -> Result<(), Failure> {
     let client = director.client().map_err(Failure::read)?;
     match request.what {
         Listed::All | Listed::Service(_) => services(director, out, request, names),
-        Listed::Timeouts => client.timeouts().map(|timeouts| written(render::timeouts::line(&mut out, timeouts))),
-        Listed::Daemons => client.daemons().map(|daemons| written(render::daemon::list(&mut out, &daemons))),
+        Listed::Timeouts => client.timeouts().map(|timeouts| written(render::timeouts::line(out, timeouts))),
+        Listed::Daemons => client.daemons().map(|daemons| written(render::daemon::list(out, &daemons))),
         Listed::Connections => {
             // Everybody may read the file, but ipvsadm requires its usual privileges.
             client.info().map_err(Failure::read)?;
@@ -86,15 +86,15 @@ type ReadDestinations<'r> = dyn FnMut(&ServiceKey) -> Result<Vec<DestinationStat
 /// Lists the titles, and each service with its destinations.
 fn blocks(
     read: &mut ReadDestinations<'_>,
-    mut out: &mut dyn Write,
+    out: &mut dyn Write,
     request: &ListRequest,
     info: Option<Info>,
     services: &[ServiceState],
     names: &mut Names,
 ) -> Result<(), Error> {
-    written(render::list::titles(&mut out, request, info));
+    written(render::list::titles(out, request, info));
     each_block(read, services, request.numeric, names, |state, destinations, names| {
-        written(render::list::service(&mut out, request, state, destinations, names));
+        written(render::list::service(out, request, state, destinations, names));
     })
 }
 
@@ -134,22 +134,22 @@ pub(super) fn save(
     director.client().and_then(|client| save_all(client, out, numeric, names)).map_err(Failure::read)
 }
 
-fn save_all(client: &mut Client, mut out: &mut dyn Write, numeric: bool, names: &mut Names) -> Result<(), Error> {
+fn save_all(client: &mut Client, out: &mut dyn Write, numeric: bool, names: &mut Names) -> Result<(), Error> {
     let (mut services, mut listing) = Listing::read(client)?;
     order::sort_services(&mut services);
     each_block(&mut |key| listing.destinations(key), &services, numeric, names, |state, destinations, names| {
-        written(render::save::service(&mut out, numeric, state, destinations, names));
+        written(render::save::service(out, numeric, state, destinations, names));
     })?;
     listing.finish()
 }
 
-fn connections(mut out: &mut dyn Write, request: &ListRequest, path: &Path, names: &mut Names) -> Result<(), Failure> {
+fn connections(out: &mut dyn Write, request: &ListRequest, path: &Path, names: &mut Names) -> Result<(), Failure> {
     let failure = |error: &dyn std::fmt::Display| Failure::File {
         path: escape::path(path).to_string(),
         error: error.to_string(),
     };
     let file = File::open(path).map_err(|error| failure(&error))?;
-    match render::connections::list(&mut out, request, BufReader::new(file), names) {
+    match render::connections::list(out, request, &mut BufReader::new(file), names) {
         Err(render::connections::Error::Input(error)) => Err(failure(&Report::new(&error))),
         Err(render::connections::Error::Output(_)) | Ok(()) => Ok(()),
     }

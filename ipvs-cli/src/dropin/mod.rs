@@ -2,7 +2,6 @@
 
 mod dry_run;
 mod failure;
-mod lines;
 pub(crate) mod listing;
 mod restore;
 mod script;
@@ -14,17 +13,17 @@ use std::path::Path;
 use std::time::Instant;
 
 use ipvs::{Client, Command};
+use ipvs_text::escape::EscapingWriter;
+use ipvs_text::ipvsadm::hint::edit::{self, Typed};
+use ipvs_text::ipvsadm::names::Names;
+use ipvs_text::ipvsadm::request::{ListRequest, Listed};
+use ipvs_text::ipvsadm::{Invocation, Parser, Usage, help, with_parser};
 
 use self::failure::Failure;
 use self::restore::{Source, restore};
 use crate::director::Director;
 use crate::env::Environment;
-use crate::escape::EscapingWriter;
 use crate::exit::Exit;
-use crate::ipvsadm::hint::edit::{self, Typed};
-use crate::ipvsadm::names::Names;
-use crate::ipvsadm::request::{ListRequest, Listed};
-use crate::ipvsadm::{Invocation, Parser, Usage, help, with_parser};
 use crate::state::lock::Lock;
 use crate::state::notes::{self, Notes};
 

@@ -7,15 +7,15 @@
 use std::collections::VecDeque;
 
 use ipvs::{Cause, Command, Errno, Outcome, Pipeline};
+use ipvs_text::ipvsadm::hint::Place;
+use ipvs_text::ipvsadm::names::Names;
+use ipvs_text::ipvsadm::{Invocation, Parser, Usage, Words};
+use ipvs_text::lines::{LineReader, NextLine};
 
 use crate::director::Director;
 use crate::dropin::failure::Failure;
-use crate::dropin::lines::{LineReader, NextLine};
 use crate::env::Environment;
 use crate::exit::Exit;
-use crate::ipvsadm::hint::Place;
-use crate::ipvsadm::names::Names;
-use crate::ipvsadm::{Invocation, Parser, Usage, Words};
 
 /// The program that reads the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,11 +97,15 @@ impl ScriptReader<'_, '_, '_> {
     /// Executes changes up to the next line that is none.
     fn changes(&mut self, pipeline: &mut Pipeline<'_>) -> Result<Next, Failure> {
         while self.next_line(pipeline)? {
-            let parsed = match self.parser.parse_at_once(&self.words) {
+            // By reference: each copy of a command costs as much as all else here.
+            let at_once = self.parser.parse_at_once(&self.words);
+            let looked_up;
+            let parsed = match &at_once {
                 Some(parsed) => parsed,
                 None => {
                     self.flush(pipeline)?;
-                    self.parser.parse(&self.words)
+                    looked_up = self.parser.parse(&self.words);
+                    &looked_up
                 }
             };
             if !self.parser.warnings.is_empty() {
@@ -109,17 +113,17 @@ impl ScriptReader<'_, '_, '_> {
                 super::print_warnings(self.parser, self.environment);
             }
             match parsed {
-                Ok(Invocation::Change(command)) => self.push(pipeline, &command)?,
+                Ok(Invocation::Change(command)) => self.push(pipeline, command)?,
                 Ok(other) => {
                     self.flush(pipeline)?;
-                    return Ok(Next::Other(other));
+                    return Ok(Next::Other(*other));
                 }
                 Err(usage) => {
                     self.flush(pipeline)?;
                     if usage.ends_restore() {
-                        return Ok(Next::UsageError(usage));
+                        return Ok(Next::UsageError(usage.clone()));
                     }
-                    self.status = self.report_line(&Failure::Usage(usage));
+                    self.status = self.report_line(&Failure::Usage(usage.clone()));
                 }
             }
         }
@@ -130,7 +134,7 @@ impl ScriptReader<'_, '_, '_> {
     /// Reads the next line that is not empty; false at the end.
     fn next_line(&mut self, pipeline: &mut Pipeline<'_>) -> Result<bool, Failure> {
         loop {
-            match self.lines.next() {
+            match self.lines.next_line() {
                 NextLine::Line([b'#', ..]) | NextLine::Unterminated([b'#', ..]) if self.source == Source::Script => {
                     continue;
                 }

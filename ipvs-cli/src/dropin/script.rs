@@ -11,16 +11,16 @@ use ipvs::{
     Client, Command, Table,
     change::{Change, Planner},
 };
+use ipvs_text::ipvsadm::{Invocation, Parser, Words};
+use ipvs_text::lines::{LineReader, NextLine};
 
 use crate::change::make::{ApplyOptions, make_change};
 use crate::director::Director;
 use crate::dropin::failure::Failure;
-use crate::dropin::lines::{LineReader, NextLine};
 use crate::dropin::restore::{self, Source};
 use crate::env::Environment;
 use crate::exit::Exit;
 use crate::io::{Input, read_whole};
-use crate::ipvsadm::{Invocation, Parser, Words};
 use crate::session::guard::ChangeGuard;
 use crate::session::progress::ProgressLine;
 use crate::session::waiting_for;
@@ -89,7 +89,7 @@ fn difference(
 fn table(mut text: &[u8], mut table: Table, parser: &mut Parser<'_>, client: &mut Client) -> Option<Table> {
     let (mut lines, mut words) = (LineReader::new(), Words::default());
     loop {
-        match lines.next() {
+        match lines.next_line() {
             NextLine::Line([b'#', ..]) | NextLine::Unterminated([b'#', ..]) => continue,
             NextLine::Line(line) | NextLine::Unterminated(line) => words.split_line(line),
             NextLine::Empty => {

@@ -1,6 +1,6 @@
 //! ipvsadm(8): the table of options, section by section.
 
-use crate::ipvsadm::{
+use ipvs_text::ipvsadm::{
     grammar::{Item, ROWS, Row, Section, Takes},
     help::FORMS,
     manual::sentences,

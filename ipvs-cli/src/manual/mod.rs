@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn every_option_is_in_the_manual_with_all_its_names_and_its_sentences() {
         let text = page("ipvsadm");
-        for row in &crate::ipvsadm::grammar::ROWS {
+        for row in &ipvs_text::ipvsadm::grammar::ROWS {
             let long = row.long.replace('-', "\\-");
             assert!(text.contains(&format!("\\fB\\%\\-\\-{long}\\fR")), "--{}", row.long);
             for letter in row.letters.chars().chain(row.quiet_letters.chars()) {

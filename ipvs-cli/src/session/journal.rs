@@ -10,8 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-
-use crate::escape;
+use ipvs_text::escape;
 
 /// How long a log daemon that does not read may delay a change.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -5,9 +5,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use ipvs_text::escape;
 use rustix::{stdio, termios};
 
-use crate::escape;
 use crate::io::Output;
 
 /// Shorter work is not shown.

@@ -11,11 +11,10 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use ipvs_text::escape;
 use rustix::fs::{self, Access, AtFlags, FileType, Gid, Mode, OFlags, RawMode, Stat, Uid};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
-
-use crate::escape;
 
 /// The largest file of a state directory that is read.
 const LARGEST: u64 = 16 << 20;

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
-use crate::escape;
+use ipvs_text::escape;
+
 use crate::state;
 use crate::state::file::{FileError, StateDirectory};
 

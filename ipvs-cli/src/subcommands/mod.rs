@@ -39,6 +39,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches};
 use ipvs::Report;
 use ipvs::netns::Namespace;
+use ipvs_text::escape::{self, EscapingWriter};
 
 use self::args::Notation;
 use self::cli::{Cli, Subcommand};
@@ -46,7 +47,6 @@ use self::output::{ColoredLines, ErrorTrackingWriter};
 use crate::director::Director;
 use crate::env::Environment;
 use crate::env::broken_pipe;
-use crate::escape::{self, EscapingWriter};
 use crate::exit::Exit;
 use crate::session::Session;
 use crate::state::file::StateDirectory;

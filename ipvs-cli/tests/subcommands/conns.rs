@@ -9,7 +9,7 @@ use ipvs_cli::io::Input;
 
 use crate::director::{Director, done};
 
-const TABLE: &str = include_str!("../../src/render/recorded/ip_vs_conn.txt");
+const TABLE: &str = include_str!("../../../ipvs-text/src/render/recorded/ip_vs_conn.txt");
 
 /// The same without the template that has data of a hundred letters.
 fn table() -> String {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::director::{Director, SHOP};
 use crate::schema::objects;
 
-const TABLE: &str = include_str!("../../src/render/recorded/ip_vs_conn.txt");
+const TABLE: &str = include_str!("../../../ipvs-text/src/render/recorded/ip_vs_conn.txt");
 
 fn shop() -> Director {
     let mut director = Director::new();

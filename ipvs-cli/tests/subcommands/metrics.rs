@@ -20,7 +20,7 @@ const TWINS: &str = "\
 -a -f 80 -6 -r [2001:db8::11]:0
 ";
 
-const CONNECTIONS: &str = include_str!("../../src/render/recorded/ip_vs_conn.txt");
+const CONNECTIONS: &str = include_str!("../../../ipvs-text/src/render/recorded/ip_vs_conn.txt");
 
 fn series(text: &str) -> Vec<&str> {
     text.lines().filter(|line| !line.starts_with('#')).collect()

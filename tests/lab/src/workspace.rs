@@ -29,9 +29,10 @@ pub(crate) const LIBRARIES: [Published; 2] =
     [Published { package: "linux-ipvs", directory: "ipvs" }, Published { package: "fwmark", directory: "fwmark" }];
 
 /// The published packages, each after those that it depends on.
-pub(crate) const PUBLISHED: [Published; 4] = [
+pub(crate) const PUBLISHED: [Published; 5] = [
     LIBRARIES[0],
     LIBRARIES[1],
+    Published { package: "ipvs-text", directory: "ipvs-text" },
     Published { package: "ipvs-cli", directory: "ipvs-cli" },
     Published { package: "ipvs-follow", directory: "ipvs-follow" },
 ];

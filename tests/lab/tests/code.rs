@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Paths begin with one of these.
-const TOP: [&str; 8] = ["ipvs/", "ipvs-cli/", "ipvs-follow/", "fwmark/", "packaging/", "tests/", "fuzz/", "docs/"];
+const TOP: [&str; 9] =
+    ["ipvs/", "ipvs-text/", "ipvs-cli/", "ipvs-follow/", "fwmark/", "packaging/", "tests/", "fuzz/", "docs/"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

@@ -21,7 +21,7 @@ struct Tree {
     floors: &'static [&'static [&'static str]],
 }
 
-const TREES: [Tree; 5] = [
+const TREES: [Tree; 6] = [
     Tree {
         source: "ipvs/src",
         parent: None,
@@ -84,16 +84,21 @@ const TREES: [Tree; 5] = [
         ],
     },
     Tree {
+        source: "ipvs-text/src",
+        parent: None,
+        roots: &["lib"],
+        floors: &[&["escape", "lines"], &["ipvsadm"], &["render"]],
+    },
+    Tree {
         source: "ipvs-cli/src",
         parent: None,
         roots: &["lib", "main", "start", "program"],
         // docs/architecture.md says what each is for.
         floors: &[
-            &["escape", "exit", "http"],
+            &["exit", "http"],
             &["io"],
             &["env", "arguments"],
-            &["ipvsadm"],
-            &["render", "completions", "manual"],
+            &["completions", "manual"],
             &["desired"],
             &["state"],
             &["director"],

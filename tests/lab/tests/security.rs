@@ -37,7 +37,7 @@ fn names(page: &str) -> Vec<&str> {
 #[test]
 fn each_test_that_the_page_names_is_there() {
     let page = fs::read_to_string(root().join("docs/security.md")).unwrap();
-    let tests = sources(&["ipvs", "ipvs-cli", "ipvs-follow", "fwmark", "tests/kernel"]);
+    let tests = sources(&["ipvs", "ipvs-text", "ipvs-cli", "ipvs-follow", "fwmark", "tests/kernel"]);
     let names = names(&page);
     assert!(names.len() > 40, "{names:?}");
     // What the page calls by its own name.
@@ -53,7 +53,7 @@ fn each_test_that_the_page_names_is_there() {
 fn unsafe_blocks_are_as_many_as_the_page_says() {
     const NUMBERS: [&str; 12] =
         ["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven"];
-    let shipped = sources(&["ipvs/src", "ipvs-cli/src", "ipvs-follow/src", "fwmark/src"]);
+    let shipped = sources(&["ipvs/src", "ipvs-text/src", "ipvs-cli/src", "ipvs-follow/src", "fwmark/src"]);
     let blocks =
         shipped.lines().filter(|line| line.contains("unsafe {") && !line.trim_start().starts_with("//")).count();
     let page = fs::read_to_string(root().join("docs/security.md")).unwrap();

@@ -8,10 +8,10 @@ use ipvs::{
     Protocol, ServiceKey,
     proc::{Connection, ConnectionState},
 };
+use ipvs_text::render::address::{endpoint, numeric};
+use ipvs_text::render::number::right_number;
 
 use super::args::By;
-use crate::render::address::{endpoint, numeric};
-use crate::render::number::right_number;
 use crate::subcommands::entries::{Count, protocol_of, row};
 
 /// What the entries of a group have in common.

@@ -15,10 +15,10 @@ use std::time::Instant;
 use ipvs::proc::EngineData;
 use ipvs::sync::{Entry, EntryFlags};
 use ipvs::{FirewallMark, Protocol};
+use ipvs_text::escape;
 
 use super::args::Conns;
 use crate::director::injection::Injector;
-use crate::escape;
 use crate::exit::Exit;
 use crate::io::Stdin;
 use crate::session::guard::ChangeGuard;

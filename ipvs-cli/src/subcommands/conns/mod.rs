@@ -18,12 +18,12 @@ use std::time::Duration;
 use ipvs::Report;
 use ipvs::desired::parts::Fields;
 use ipvs::proc::{Connection, Connections, ConnectionsError};
+use ipvs_text::escape;
+use ipvs_text::render::Lines;
 
 use self::group::Groups;
 use self::order::First;
-use crate::escape;
 use crate::exit::Exit;
-use crate::render::Lines;
 use crate::session::json;
 use crate::session::{Session, Trouble, Wait};
 use crate::subcommands::entries::{CHUNK, Count, open, row};
@@ -154,8 +154,8 @@ impl<'w> Writer<'w> {
     }
 
     /// With titles for people.
-    fn lines(&mut self, titles: impl FnOnce(&mut Vec<u8>)) -> io::Result<Lines<'_, &'w mut dyn Write>> {
-        let mut lines = Lines::new(&mut self.out, LINES);
+    fn lines(&mut self, titles: impl FnOnce(&mut Vec<u8>)) -> io::Result<Lines<'_>> {
+        let mut lines = Lines::new(self.out, LINES);
         if !self.json {
             lines.line(titles)?;
         }

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use ipvs::proc::Connections;
+use ipvs_text::escape;
 
 use super::Damage;
 use super::args::Conns;
-use crate::escape;
 use crate::exit::Exit;
 use crate::session::{Session, Trouble};
 use crate::state::file;

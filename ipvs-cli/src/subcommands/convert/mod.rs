@@ -7,13 +7,13 @@ use std::io::Write;
 use ipvs::change::plan;
 use ipvs::desired::{Problem, Scope, WriteOptions, write_json, write_toml};
 use ipvs::{Command, DaemonRole, Timeouts};
+use ipvs_text::ipvsadm::with_parser;
+use ipvs_text::render;
 
 use crate::change::offline::File;
 use crate::change::prepare::empty_director;
 use crate::desired::groups_of;
 use crate::exit::Exit;
-use crate::ipvsadm::with_parser;
-use crate::render;
 use crate::session::{Session, Trouble};
 use crate::subcommands::args::Notation;
 

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use fwmark::{Hook, MarkRule};
 use ipvs::{DaemonRole, Forwarding, Scheduler, ServiceKey, Table, Weight};
+use ipvs_text::escape::ShellCommand;
 
 use super::machine::{LinkKind, Machine, Route, host, of_link, sysctl};
-use crate::escape::ShellCommand;
 use crate::subcommands::findings::Finding;
 use crate::subcommands::findings::marks::Wrong;
 use crate::subcommands::servers::scheduler::{Cure, cure};

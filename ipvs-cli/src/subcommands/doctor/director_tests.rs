@@ -18,8 +18,8 @@ fn address(text: &str, prefix: u8, link: u32) -> Address {
 }
 
 fn table(lines: &str) -> Table {
-    let mut names = crate::ipvsadm::value::NoNames;
-    let mut parser = crate::ipvsadm::Parser::new(&mut names, crate::ipvsadm::Posix(false));
+    let mut names = ipvs_text::ipvsadm::value::NoNames;
+    let mut parser = ipvs_text::ipvsadm::Parser::new(&mut names, ipvs_text::ipvsadm::Posix(false));
     crate::desired::read("test", lines.into(), &mut parser).unwrap().state.table(&Table::new()).unwrap()
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::escape::ShellCommand;
+use ipvs_text::escape::ShellCommand;
 
 /// The network of a machine, as far as the doctor looks at it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use super::machine::{Link, LinkKind, Machine, Route, host, of_link, sysctl, whole};
-use crate::escape::ShellCommand;
 use crate::subcommands::findings::Finding;
 use ipvs::Family;
+use ipvs_text::escape::ShellCommand;
 
 /// How packets reach a real server, as the director has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

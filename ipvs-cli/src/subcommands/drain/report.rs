@@ -3,12 +3,12 @@
 use ipvs::Weight;
 use ipvs::desired::parts::{Fields, Scalar};
 use ipvs::drain::InUse;
+use ipvs_text::escape::ShellCommand;
 
 use super::End;
 use super::args::Drain;
 use super::targets::{Outcome, Target};
 use crate::arguments::service;
-use crate::escape::ShellCommand;
 use crate::exit::Exit;
 use crate::session::Session;
 use crate::session::json;

@@ -14,9 +14,9 @@ use std::io::{self, BufReader};
 use std::path::Path;
 
 use ipvs::proc::{Connection, Connections};
+use ipvs_text::escape;
 
 use crate::director::injection::{self, Injector};
-use crate::escape;
 use crate::session::{Session, Trouble};
 
 pub(super) use change::{Count, Deed, Done, Task};

@@ -2,9 +2,8 @@
 
 use ipvs::desired::parts::{Fields, Scalar};
 use ipvs::{ServiceKey, proc::Connection};
-
-use crate::render::address::{endpoint, numeric};
-use crate::render::number::{decimal, left};
+use ipvs_text::render::address::{endpoint, numeric};
+use ipvs_text::render::number::{decimal, left};
 
 /// The widths of the columns: an IPv4 address with its port, and with its protocol.
 const ENDPOINT: usize = 21;

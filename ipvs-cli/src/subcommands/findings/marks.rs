@@ -6,10 +6,10 @@ use std::fmt;
 use fwmark::Conflict as InTheWay;
 use fwmark::{Backend, BackendError, Effect, MarkRule, Survey};
 use ipvs::{Family, FirewallMark, ServiceKey, Table};
+use ipvs_text::escape::ShellCommand;
 
 use super::Finding;
 use crate::arguments::packets::written;
-use crate::escape::ShellCommand;
 
 /// The owner's rules, and the faults of marks.
 pub(crate) struct Looked {

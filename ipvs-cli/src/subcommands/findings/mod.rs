@@ -6,8 +6,8 @@ use std::fmt;
 use std::io::{self, Write};
 
 use ipvs::desired::parts::{Inline, Scalar};
+use ipvs_text::escape::ShellCommand;
 
-use crate::escape::ShellCommand;
 use crate::session::json::VERSION;
 
 /// How bad it is.

@@ -6,8 +6,8 @@ use std::fs;
 use std::io::ErrorKind;
 
 use clap::Command;
+use ipvs_text::escape;
 
-use crate::escape;
 use crate::exit::Exit;
 use crate::manual::{is_page, pages};
 use crate::session::{Session, Trouble};

@@ -7,12 +7,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use ipvs::{DaemonRole, DestinationState, Family, Protocol, ServiceKey, ServiceState, Statistics};
+use ipvs_text::escape;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
 use super::reading::{Census, Reading};
-use crate::escape;
 
 /// Writes a reading.
 #[derive(Debug, Clone)]

@@ -10,10 +10,10 @@ use ipvs::{
     Daemon, DestinationState, Info, Protocol, Report, ServiceKey, ServiceState, Timeouts,
     proc::{ConnectionState, Connections},
 };
+use ipvs_text::escape;
 
 use super::args::Metrics;
 use crate::director::Director;
-use crate::escape;
 use crate::session::Trouble;
 
 /// All of one scrape.

@@ -7,9 +7,9 @@ use std::time::SystemTime;
 use ipvs::desired::parts::{Fields, Scalar, flat};
 use ipvs::monitor::{Action, Event, EventKind, Outcome, Sender};
 use ipvs::{Command, CommandKind, Errno, Refusal};
+use ipvs_text::escape;
 
 use super::args::Watched;
-use crate::escape;
 use crate::session::json::object;
 use crate::subcommands::live::utc_with_milliseconds;
 

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use ipvs::Report;
 use ipvs::monitor::{Monitor, MonitorBuilder, MonitorError};
+use ipvs_text::escape;
 
 pub(super) use self::args::Watched;
 use self::entry::Entry;
 use crate::env::broken_pipe;
 use crate::env::signals::Signals;
-use crate::escape;
 use crate::exit::Exit;
 use crate::session::{Session, Trouble};
 

@@ -5,13 +5,14 @@ mod args;
 use std::fs::File;
 use std::path::Path;
 
+use ipvs_text::escape;
+
 use crate::change::apply;
 use crate::change::args::Restrictions;
 use crate::change::prepare::{Text, absolute};
 use crate::director::Director;
 use crate::dropin;
 use crate::env::Environment;
-use crate::escape;
 use crate::exit::Exit;
 use crate::io::FileInput;
 use crate::session::journal::{LogOutcome, Record};

@@ -2,9 +2,9 @@
 //! `tests/kernel/tests/traffic/draining.rs`.
 
 use ipvs::{Command, Scheduler, SchedulerFlags, Service, Weight};
+use ipvs_text::escape::ShellCommand;
 
 use super::Selected;
-use crate::escape::ShellCommand;
 
 /// What makes the scheduler give clients to another server; `None` if it does so by itself.
 pub(crate) fn cure(service: &Service) -> Option<Cure> {

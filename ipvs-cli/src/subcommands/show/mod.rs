@@ -9,6 +9,9 @@ use std::io::Write;
 use fwmark::{BackendError, MarkRule};
 use ipvs::desired::{Scope, WriteOptions, write_json, write_toml};
 use ipvs::{Command, Errno, Error, ServiceKey, Table};
+use ipvs_text::ipvsadm::names::Names;
+use ipvs_text::ipvsadm::request::{ListRequest, Listed, View};
+use ipvs_text::render;
 
 use crate::arguments::service;
 use crate::desired::groups_of;
@@ -16,9 +19,6 @@ use crate::director::Director;
 use crate::dropin::listing;
 use crate::env::Environment;
 use crate::exit::Exit;
-use crate::ipvsadm::names::Names;
-use crate::ipvsadm::request::{ListRequest, Listed, View};
-use crate::render;
 use crate::session::{Session, Trouble};
 use crate::subcommands::args::Notation;
 

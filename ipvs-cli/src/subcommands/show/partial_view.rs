@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use ipvs::{Error, Report, ServiceKey, proc, sockopt};
-
-use crate::render::public::LEAVES_OUT;
+use ipvs_text::render::public::LEAVES_OUT;
 
 /// What can be known of a director without privileges in the initial user namespace.
 #[derive(Debug)]

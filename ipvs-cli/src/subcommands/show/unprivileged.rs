@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 
 use ipvs::{Client, Errno, Error, Family, ServiceKey, Table, proc};
+use ipvs_text::render::public::{self, LEAVES_OUT};
 
 use super::args::Show;
 use super::partial_view::{OfIpv6, PartialView};
 use crate::director::Director;
 use crate::director::is_unavailable;
-use crate::render::public::{self, LEAVES_OUT};
 use crate::session::{Session, Trouble};
 
 /// The source, and what it lacks.

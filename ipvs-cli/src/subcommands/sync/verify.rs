@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use ipvs::desired::parts::Scalar;
 use ipvs::proc::Connection;
 use ipvs::{Protocol, ServiceKey};
+use ipvs_text::escape;
 
 use super::args::Verify;
 use crate::env::signals::Signals;
-use crate::escape;
 use crate::exit::Exit;
 use crate::session::json;
 use crate::session::{Session, Trouble};

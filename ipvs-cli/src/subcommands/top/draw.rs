@@ -1,6 +1,7 @@
 //! Draws the screen of `top`. Only what fits is looked at.
 
 use ipvs::{DestinationState, Forwarding, proc::Connection};
+use ipvs_text::escape;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -8,7 +9,6 @@ use ratatui::style::{Modifier, Style};
 
 use super::model::{Column, Model, Row};
 use super::reader::Details;
-use crate::escape;
 use crate::subcommands::live::{PerSecond, Window, short};
 
 /// What is to be seen beside the model.

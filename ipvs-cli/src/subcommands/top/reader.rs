@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use ipvs::proc::Connections;
 use ipvs::{Client, DestinationState, Error, ServiceKey, ServiceState};
+use ipvs_text::escape;
 
-use crate::escape;
 use crate::state::notes::Notes;
 
 /// What is to be read.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use ipvs::Timeouts;
 
 /// Writes the one line. 0 stands for a protocol that the kernel was built without.
-pub fn line(out: &mut impl Write, timeouts: Timeouts) -> io::Result<()> {
+pub fn line(out: &mut dyn Write, timeouts: Timeouts) -> io::Result<()> {
     let [tcp, tcp_fin, udp] = [timeouts.tcp, timeouts.tcp_fin, timeouts.udp].map(Option::unwrap_or_default);
     writeln!(out, "Timeout (tcp tcpfin udp): {tcp} {tcp_fin} {udp}")
 }

@@ -2,17 +2,17 @@
 //! wrong, or in which line.
 
 mod address;
-pub(crate) mod edit;
+pub mod edit;
 mod usage;
 
 use crate::escape;
 use crate::ipvsadm::Words;
 
-pub(crate) use usage::usage;
+pub use usage::usage;
 
 /// A line of `-R`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub struct Place {
     /// Its number, from 1.
     number: u64,
     text: String,
@@ -22,7 +22,8 @@ impl Place {
     /// No terminal is this wide.
     const LONGEST: usize = 200;
 
-    pub(crate) fn new(number: u64, words: &Words) -> Self {
+    /// The line with this number and these words.
+    pub fn new(number: u64, words: &Words) -> Self {
         let mut text = Vec::new();
         for word in (0..words.len()).map_while(|at| words.get(at)) {
             if text.len() > Self::LONGEST {
@@ -36,7 +37,7 @@ impl Place {
 }
 
 /// The line that follows the message, if there is something to add.
-pub(crate) fn line(place: Option<&Place>, hint: Option<String>) -> Option<String> {
+pub fn line(place: Option<&Place>, hint: Option<String>) -> Option<String> {
     match (place, hint) {
         (None, None) => None,
         (None, Some(hint)) => Some(format!("hint: {hint}")),

@@ -11,8 +11,10 @@ use super::{Lines, order};
 use crate::ipvsadm::names::Names;
 
 /// Writes the command that makes a service, and those that give it its destinations, sorted.
+// Inlined into its caller, it would be compiled for size as that is.
+#[inline(never)]
 pub fn service(
-    out: &mut impl Write,
+    out: &mut dyn Write,
     numeric: bool,
     state: &ServiceState,
     destinations: &[DestinationState],
@@ -40,15 +42,18 @@ pub fn service(
     lines.flush()
 }
 
-/// As `ipvsadm -S -n`.
-pub(crate) fn table(mut out: &mut dyn Write, table: &Table, only: Option<ServiceKey>) -> io::Result<()> {
+/// Writes a table as `ipvsadm -S -n` does: all of it, or `only` one service.
+///
+/// # Errors
+/// Those of `out`.
+pub fn table(out: &mut dyn Write, table: &Table, only: Option<ServiceKey>) -> io::Result<()> {
     let mut services: Vec<_> = table.services().map(|entry| *entry.state()).collect();
     services.retain(|state| only.is_none_or(|key| key == state.service.key()));
     order::sort_services(&mut services);
     for state in services {
         let entry = table.service(&state.service.key());
         let destinations: Vec<_> = entry.into_iter().flat_map(|entry| entry.destinations()).copied().collect();
-        self::service(&mut out, true, &state, &destinations, &mut Names::default())?;
+        self::service(out, true, &state, &destinations, &mut Names::default())?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use ipvs::{CommandKind, Errno, Refusal};
 
 /// ipvsadm's message. It depends on the command, as one error number means many things.
-pub(crate) fn message(Refusal { command, errno, .. }: Refusal) -> Cow<'static, str> {
+pub fn message(Refusal { command, errno, .. }: Refusal) -> Cow<'static, str> {
     use CommandKind::*;
     let message = match (command, errno) {
         (AddService, Errno::EEXIST) => "Service already exists",

@@ -8,7 +8,7 @@ use super::address::numeric;
 use super::number::decimal;
 
 /// Writes a line for each daemon.
-pub fn list(out: &mut impl Write, daemons: &[Daemon]) -> io::Result<()> {
+pub fn list(out: &mut dyn Write, daemons: &[Daemon]) -> io::Result<()> {
     let mut text = Vec::new();
     for daemon in daemons {
         line(&mut text, daemon);

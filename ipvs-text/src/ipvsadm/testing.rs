@@ -32,7 +32,7 @@ pub(super) fn words(line: &str) -> Words {
         .collect()
 }
 
-pub(crate) fn parse(line: &str) -> Result<Invocation, Usage> {
+pub(super) fn parse(line: &str) -> Result<Invocation, Usage> {
     Parser::new(&mut FewNames, Posix(false)).parse(&words(line))
 }
 

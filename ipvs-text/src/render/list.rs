@@ -20,7 +20,7 @@ const ENDPOINT: usize = 28;
 const LABEL: usize = 33;
 
 /// Writes the lines above a listing: the kernel's version, if it is given, and two lines of titles.
-pub fn titles(out: &mut impl Write, request: &ListRequest, info: Option<Info>) -> io::Result<()> {
+pub fn titles(out: &mut dyn Write, request: &ListRequest, info: Option<Info>) -> io::Result<()> {
     if let Some(info) = info {
         let size = info.connection_table_size;
         writeln!(out, "IP Virtual Server version {} (size={size})", info.version)?;
@@ -53,8 +53,10 @@ pub fn titles(out: &mut impl Write, request: &ListRequest, info: Option<Info>) -
 }
 
 /// Writes a service and its destinations, sorted unless the request has `--nosort`.
+// Inlined into its caller, it would be compiled for size as that is.
+#[inline(never)]
 pub fn service(
-    out: &mut impl Write,
+    out: &mut dyn Write,
     request: &ListRequest,
     state: &ServiceState,
     destinations: &[DestinationState],

@@ -7,7 +7,7 @@ use crate::ipvsadm::grammar::{Item, ROWS};
 use crate::ipvsadm::rules::{self, Rule, Slot, Verb};
 
 /// What the message leaves open, if it does.
-pub(crate) fn usage(usage: &Usage) -> Option<String> {
+pub fn usage(usage: &Usage) -> Option<String> {
     Some(match usage {
         Usage::Address(_, word) => format!("`{}': {}", show(word), address(word)),
         Usage::NoCommand => "a command comes first, such as -A, -a or -L, and its options follow".to_owned(),

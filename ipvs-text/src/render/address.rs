@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use ipvs::Protocol;
-pub(crate) use ipvs::rule::parts::address as numeric;
+pub use ipvs::rule::parts::address as numeric;
 pub(super) use ipvs::rule::parts::netmask;
 use ipvs::rule::parts::{self, decimal};
 
@@ -16,7 +16,7 @@ const LONGEST: usize = 59;
 ///
 /// `names`: where to look names up; `None` prints numbers. Without a protocol the port is a number
 /// in any case.
-pub(crate) fn endpoint(line: &mut Vec<u8>, at: SocketAddr, protocol: Option<Protocol>, names: Option<&mut Names>) {
+pub fn endpoint(line: &mut Vec<u8>, at: SocketAddr, protocol: Option<Protocol>, names: Option<&mut Names>) {
     match names {
         None => parts::endpoint(line, at, protocol),
         Some(names) => named(line, at, protocol, names),

@@ -10,15 +10,15 @@ use crate::ipvsadm::rules::{Slot, Slots};
 
 /// What was typed of a line, beyond the command that it makes.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Typed {
+pub struct Typed {
     /// Which options.
-    pub(crate) given: Slots,
+    pub given: Slots,
     /// The real server, before its port became the service's.
-    pub(crate) server: Option<SocketAddr>,
+    pub server: Option<SocketAddr>,
 }
 
 /// What the command is about to edit, as it is now; `None` if it edits nothing. It asks the kernel.
-pub(crate) fn before(command: &Command, client: &mut Client) -> Option<Before> {
+pub fn before(command: &Command, client: &mut Client) -> Option<Before> {
     match command {
         Command::EditService(service) => Some(Before::Service(client.service(&service.key()).ok()?.service)),
         Command::EditDestination(key, destination) => {
@@ -31,13 +31,15 @@ pub(crate) fn before(command: &Command, client: &mut Client) -> Option<Before> {
 
 /// An entry before it was edited.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Before {
+pub enum Before {
+    /// A service.
     Service(Service),
+    /// A destination.
     Destination(Destination),
 }
 
 /// The hints that follow a command that was carried out.
-pub(crate) fn after(before: Option<Before>, command: &Command, typed: Typed) -> Vec<String> {
+pub fn after(before: Option<Before>, command: &Command, typed: Typed) -> Vec<String> {
     let mut hints = Vec::new();
     match (before, command) {
         (Some(Before::Service(before)), Command::EditService(service)) => {
@@ -54,7 +56,7 @@ pub(crate) fn after(before: Option<Before>, command: &Command, typed: Typed) -> 
 }
 
 /// Could a hint follow this command? Called for each command, so it must not ask the kernel.
-pub(crate) fn may_follow(command: &Command, typed: Typed) -> bool {
+pub fn may_follow(command: &Command, typed: Typed) -> bool {
     matches!(command, Command::EditService(_) | Command::EditDestination(..))
         || other_port(command, typed).is_some()
         || odd_netmask(command).is_some()

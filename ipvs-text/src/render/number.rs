@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-pub(crate) use ipvs::rule::parts::decimal;
+pub use ipvs::rule::parts::decimal;
 
 /// Appends what `write` does, and spaces up to the width. Wider text pushes the rest to the right.
 #[inline]
-pub(crate) fn left(line: &mut Vec<u8>, width: usize, write: impl FnOnce(&mut Vec<u8>)) {
+pub fn left(line: &mut Vec<u8>, width: usize, write: impl FnOnce(&mut Vec<u8>)) {
     let end = line.len() + width;
     write(line);
     if line.len() < end {
@@ -51,13 +51,14 @@ fn cut(line: &mut Vec<u8>, text: &[u8; 2 * SIDE], part: Range<usize>) {
 }
 
 /// Appends a space and a number in a column of this width.
+#[inline(always)]
 pub(super) fn left_number(line: &mut Vec<u8>, width: usize, number: u32) {
     let (text, start) = among_spaces(number.into());
     cut(line, &text, start - 1..SIDE.max(start + width));
 }
 
 /// Appends a number after the spaces that fill the width.
-pub(crate) fn right_number(line: &mut Vec<u8>, width: usize, number: u64) {
+pub fn right_number(line: &mut Vec<u8>, width: usize, number: u64) {
     let (text, start) = among_spaces(number);
     cut(line, &text, start.min(SIDE - width)..SIDE);
 }

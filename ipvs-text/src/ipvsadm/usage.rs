@@ -4,7 +4,6 @@ use std::fmt;
 use std::io::{self, Write};
 
 use super::rules::Slot;
-use crate::exit::Exit;
 
 /// Why a command line cannot be carried out.
 ///
@@ -85,9 +84,9 @@ pub enum Role {
 }
 
 impl Usage {
-    /// The exit status.
-    pub(crate) fn exit(&self) -> Exit {
-        if self.is_scan_error() || *self == Usage::NoCommand { Exit::Refused } else { Exit::Trouble }
+    /// ipvsadm's exit status: 255, as for a refusal of the kernel, or 2.
+    pub fn exit_status(&self) -> u8 {
+        if self.is_scan_error() || *self == Usage::NoCommand { 255 } else { 2 }
     }
 
     /// Does `-R` end with this line? After what the scanner finds it goes on.
@@ -181,6 +180,6 @@ mod tests {
         assert!(!Usage::UnknownOption(b"-Q".to_vec()).ends_restore());
         assert!(Usage::NoCommand.ends_restore());
         assert!(Usage::ZeroPort.ends_restore());
-        assert_eq!([Usage::NoCommand.exit(), Usage::ZeroPort.exit()], [Exit::Refused, Exit::Trouble]);
+        assert_eq!([Usage::NoCommand.exit_status(), Usage::ZeroPort.exit_status()], [255, 2]);
     }
 }

@@ -47,7 +47,7 @@ fn list(line: &str) -> ListRequest {
 #[track_caller]
 fn refused(line: &str, status: u8, text: &str) {
     match parse(line) {
-        Err(usage) => assert_eq!((usage.to_string().as_str(), u8::from(usage.exit())), (text, status), "{line}"),
+        Err(usage) => assert_eq!((usage.to_string().as_str(), usage.exit_status()), (text, status), "{line}"),
         other => panic!("{line}: {other:?}"),
     }
 }

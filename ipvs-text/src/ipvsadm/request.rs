@@ -54,7 +54,7 @@ pub enum View {
 
 impl View {
     /// Does it show statistics? Without them there is much less to read.
-    pub(crate) fn has_statistics(self) -> bool {
+    pub fn has_statistics(self) -> bool {
         matches!(self, View::Stats | View::Rate)
     }
 }

@@ -3,16 +3,16 @@
 //! Listings of thousands of lines are common, so a line is built in a buffer by the writers of
 //! `number` and `address`, without formatting machinery and without a string of its own.
 
+pub mod address;
 pub mod connections;
 pub mod daemon;
 pub mod list;
+pub mod number;
 pub mod order;
 pub mod public;
 pub mod save;
 pub mod timeouts;
 
-pub(crate) mod address;
-pub(crate) mod number;
 #[cfg(test)]
 mod samples;
 
@@ -41,31 +41,38 @@ pub fn prefetch(names: &mut Names, services: &[(ServiceState, Vec<DestinationSta
 }
 
 /// Lines on their way out: handed on some at a time.
-#[derive(Debug)]
-pub(crate) struct Lines<'w, W> {
-    out: &'w mut W,
+#[expect(missing_debug_implementations, reason = "the output need not have one")]
+pub struct Lines<'w> {
+    out: &'w mut dyn Write,
     pending: Vec<u8>,
 }
 
-impl<'w, W: Write> Lines<'w, W> {
+impl<'w> Lines<'w> {
     /// A system call's worth.
     const ENOUGH: usize = 32 << 10;
     /// No line without names is longer. (A longer one makes the buffer grow.)
     const LINE: usize = 128;
 
     /// For about this many lines.
-    pub(crate) fn new(out: &'w mut W, lines: usize) -> Self {
+    pub fn new(out: &'w mut dyn Write, lines: usize) -> Self {
         Lines { out, pending: Vec::with_capacity((lines * Self::LINE).min(Self::ENOUGH + Self::LINE)) }
     }
 
     /// Adds what `write` appends, and a newline.
-    pub(crate) fn line(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Those of the output.
+    pub fn line(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         write(&mut self.pending);
         self.pending.push(b'\n');
         if self.pending.len() < Self::ENOUGH { Ok(()) } else { self.flush() }
     }
 
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
+    /// Hands on what is left.
+    ///
+    /// # Errors
+    /// Those of the output.
+    pub fn flush(&mut self) -> io::Result<()> {
         self.out.write_all(&self.pending)?;
         self.pending.clear();
         Ok(())

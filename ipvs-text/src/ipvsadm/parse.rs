@@ -42,7 +42,7 @@ pub struct Parser<'r> {
     /// caller to empty.
     pub warnings: Vec<Warning>,
     /// What was typed of the line that was parsed last, if it was understood.
-    pub(crate) typed: Typed,
+    pub typed: Typed,
 }
 
 impl<'r> Parser<'r> {
@@ -56,6 +56,8 @@ impl<'r> Parser<'r> {
     ///
     /// # Errors
     /// What is wrong with them.
+    // Inlined into its caller, it would be compiled for size as that is.
+    #[inline(never)]
     pub fn parse_at_once(&mut self, words: &Words) -> Option<Result<Invocation, Usage>> {
         self.addresses.names.set_hasty(true);
         let parsed = Some(self.parse(words));
@@ -67,7 +69,7 @@ impl<'r> Parser<'r> {
     }
 
     /// Had names to be looked up? They are remembered now.
-    pub(crate) fn remembers_names(&self) -> bool {
+    pub fn remembers_names(&self) -> bool {
         self.addresses.names.remembers()
     }
 

@@ -4,7 +4,7 @@ mod addresses;
 mod finish;
 pub mod grammar;
 pub mod help;
-pub(crate) mod hint;
+pub mod hint;
 mod line;
 mod lookup;
 pub mod manual;
@@ -15,17 +15,17 @@ mod parse_laws;
 #[cfg(test)]
 mod parse_tests;
 pub mod pasted;
-pub(crate) mod refused;
+pub mod refused;
 pub mod request;
 pub mod rules;
 mod scan;
 #[cfg(test)]
-pub(crate) mod testing;
+mod testing;
 pub mod usage;
 pub mod value;
 pub mod words;
 
-pub(crate) use line::LONGEST_TIMEOUT;
+pub use line::LONGEST_TIMEOUT;
 pub use parse::{Invocation, Parser};
 pub use scan::Posix;
 pub use usage::Usage;
@@ -33,7 +33,7 @@ pub use words::Words;
 
 /// Lends a parser that looks names up by the system's resolver, and remembers them as long as it
 /// lives.
-pub(crate) fn with_parser<T>(work: impl FnOnce(&mut Parser<'_>) -> T) -> T {
+pub fn with_parser<T>(work: impl FnOnce(&mut Parser<'_>) -> T) -> T {
     let posix = ["POSIXLY_CORRECT", "POSIX_ME_HARDER"].into_iter().any(|name| std::env::var_os(name).is_some());
     let mut lookup = lookup::Lookup::default();
     work(&mut Parser::new(&mut lookup, Posix(posix)))

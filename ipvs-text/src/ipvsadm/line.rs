@@ -64,7 +64,7 @@ pub(super) enum TunnelKind {
 /// The largest number that a C `int` holds.
 const INT_MAX: u32 = i32::MAX as u32;
 /// 31 days, in seconds: the longest timeout that ipvsadm takes.
-pub(crate) const LONGEST_TIMEOUT: u32 = 31 * 24 * 60 * 60;
+pub const LONGEST_TIMEOUT: u32 = 31 * 24 * 60 * 60;
 
 impl Line {
     /// A line with this command, and the command's value if it has one.

@@ -57,7 +57,12 @@ impl From<io::Error> for Error {
 ///
 /// # Errors
 /// At the first line that is not as the kernel writes it, after those before it were written.
-pub fn list(out: &mut impl Write, request: &ListRequest, input: impl BufRead, names: &mut Names) -> Result<(), Error> {
+pub fn list(
+    out: &mut dyn Write,
+    request: &ListRequest,
+    input: &mut dyn BufRead,
+    names: &mut Names,
+) -> Result<(), Error> {
     let engines = request.view == View::PersistentConn;
     let mut lines = Lines::new(out, BATCH);
     lines.line(|line| titles(line, engines))?;
@@ -202,7 +207,7 @@ mod tests {
 
     fn listing(view: View, numeric: bool) -> String {
         let request = ListRequest { view, numeric, ..ListRequest::ALL };
-        text(|out| list(out, &request, TABLE.as_bytes(), &mut names()).unwrap())
+        text(|out| list(out, &request, &mut TABLE.as_bytes(), &mut names()).unwrap())
     }
 
     /// Recorded from ipvsadm 1.31 over that table, without the line that was too long for it.
@@ -219,7 +224,7 @@ mod tests {
         let data = "L".repeat(300);
         let table = format!("UDP 7F000001 0000 7F00000A 13C4 7F00000A 13C4 NONE 59 sip {data}\n");
         let request = ListRequest { view: View::PersistentConn, numeric: true, ..ListRequest::ALL };
-        let text = text(|out| list(out, &request, table.as_bytes(), &mut Names::new()).unwrap());
+        let text = text(|out| list(out, &request, &mut table.as_bytes(), &mut Names::new()).unwrap());
         assert_eq!(text.lines().count(), 3);
         assert!(text.ends_with(&format!("127.0.0.10:5060  sip                {data}\n")), "{text}");
     }
@@ -229,7 +234,7 @@ mod tests {
         let table = "TCP 7F000001 9C41 7F00000A 0050 7F00000A 0050 ESTABLISHED 899\nhuh\n";
         let request = ListRequest { numeric: true, ..ListRequest::ALL };
         let mut out = Vec::new();
-        let error = list(&mut out, &request, table.as_bytes(), &mut Names::new()).unwrap_err();
+        let error = list(&mut out, &request, &mut table.as_bytes(), &mut Names::new()).unwrap_err();
         assert_eq!(error.to_string(), "line 2 of the connection table has no protocol: \"huh\"");
         assert!(out.ends_with(b"ESTABLISHED 127.0.0.1:40001    127.0.0.10:80      127.0.0.10:80\n"));
     }

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-pub(crate) use ipvs::desired::parts::is_unsafe;
+pub use ipvs::desired::parts::is_unsafe;
 
 /// Shows text that came from outside in one line: control characters as `\n`, `\x1b` and `\u{9b}`,
 /// and characters that change how their neighbours look, such as bidi overrides and zero-width
@@ -69,7 +69,7 @@ fn escape(bytes: &[u8], passes: fn(char) -> bool, shown: &mut String) {
 ///
 /// What must not reach a terminal is written by `printf`, with which any POSIX shell makes the same
 /// bytes.
-pub(crate) fn shell_quote(word: impl AsRef<[u8]>) -> String {
+pub fn shell_quote(word: impl AsRef<[u8]>) -> String {
     let word = word.as_ref();
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(byte);
     let is_shown = |text: &str| !text.chars().any(is_unsafe);
@@ -82,18 +82,18 @@ pub(crate) fn shell_quote(word: impl AsRef<[u8]>) -> String {
 
 /// A command for a shell, made of words: what a message says that somebody may type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ShellCommand(String);
+pub struct ShellCommand(String);
 
 impl ShellCommand {
     /// The command whose words these are, each quoted where a shell would find something in it.
-    pub(crate) fn new<W: AsRef<[u8]>>(words: impl IntoIterator<Item = W>) -> Self {
+    pub fn new<W: AsRef<[u8]>>(words: impl IntoIterator<Item = W>) -> Self {
         let quoted: Vec<String> = words.into_iter().map(shell_quote).collect();
         ShellCommand(quoted.join(" "))
     }
 
     /// The same, with its output written to a file.
     #[must_use]
-    pub(crate) fn into_file(self, path: &str) -> Self {
+    pub fn into_file(self, path: &str) -> Self {
         ShellCommand(format!("{} > {}", self.0, shell_quote(path)))
     }
 }
@@ -129,19 +129,20 @@ fn printf(word: &[u8]) -> String {
 /// made of.
 ///
 /// A value that may have such characters itself goes through [`text`] or [`bytes`] first.
-pub(crate) struct EscapingWriter<'o> {
+#[expect(missing_debug_implementations, reason = "the output need not have one")]
+pub struct EscapingWriter<'o> {
     out: &'o mut dyn Write,
     applies: fn() -> bool,
 }
 
 impl<'o> EscapingWriter<'o> {
     /// Always.
-    pub(crate) fn new(out: &'o mut dyn Write) -> Self {
+    pub fn new(out: &'o mut dyn Write) -> Self {
         Self::when(|| true, out)
     }
 
     /// Only if `applies`, such as where a person reads it; asked when there is something to escape.
-    pub(crate) fn when(applies: fn() -> bool, out: &'o mut dyn Write) -> Self {
+    pub fn when(applies: fn() -> bool, out: &'o mut dyn Write) -> Self {
         EscapingWriter { out, applies }
     }
 }

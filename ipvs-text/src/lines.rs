@@ -1,16 +1,14 @@
-//! Standard input by lines, from one buffer.
+//! An input by lines, from one buffer.
 
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
-
-use crate::io::Input;
 
 /// Read size, except for long lines. Each page of the buffer costs as much as a system call.
 const CHUNK: usize = 32 << 10;
 
 /// Reads lines.
-#[derive(Debug)]
-pub(crate) struct LineReader {
+#[derive(Debug, Default)]
+pub struct LineReader {
     buffer: Vec<u8>,
     /// The part of the buffer that was not returned yet.
     unread: Range<usize>,
@@ -23,7 +21,7 @@ pub(crate) struct LineReader {
 
 /// The next line, if there is one.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum NextLine<'l> {
+pub enum NextLine<'l> {
     /// A line, without its newline.
     Line(&'l [u8]),
     /// The last line, if it has no newline.
@@ -35,13 +33,14 @@ pub(crate) enum NextLine<'l> {
 }
 
 impl LineReader {
-    pub(crate) fn new() -> Self {
-        LineReader { buffer: Vec::new(), unread: 0..0, searched: 0, ended: false, number: 0 }
+    /// Has read nothing yet.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// The next line of the buffer.
     #[inline]
-    pub(crate) fn next(&mut self) -> NextLine<'_> {
+    pub fn next_line(&mut self) -> NextLine<'_> {
         let Range { start, end } = self.unread;
         let newline = memchr::memchr(b'\n', &self.buffer[self.searched..end]);
         if let Some(at) = newline {
@@ -64,12 +63,15 @@ impl LineReader {
     }
 
     /// The number of the last line, from 1.
-    pub(crate) fn number(&self) -> u64 {
+    pub fn number(&self) -> u64 {
         self.number
     }
 
     /// Reads more.
-    pub(crate) fn fill(&mut self, input: &mut dyn Input) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Those of the input.
+    pub fn fill(&mut self, input: &mut dyn Read) -> io::Result<()> {
         self.make_room();
         let end = self.unread.end;
         let count = input.read(&mut self.buffer[end..])?;
@@ -79,7 +81,10 @@ impl LineReader {
     }
 
     /// Reads to the end of the input.
-    pub(crate) fn fill_to_end(&mut self, input: &mut dyn Input) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Those of the input.
+    pub fn fill_to_end(&mut self, input: &mut dyn Read) -> io::Result<()> {
         while !self.ended {
             self.fill(input)?;
         }
@@ -103,7 +108,6 @@ impl LineReader {
 mod tests {
     use super::*;
     use std::collections::VecDeque;
-    use std::io::Read;
 
     /// Gives one piece a read.
     struct Pieces(VecDeque<Vec<u8>>);
@@ -120,18 +124,12 @@ mod tests {
         }
     }
 
-    impl Input for Pieces {
-        fn would_block(&self) -> bool {
-            false
-        }
-    }
-
     fn read(pieces: &[&[u8]]) -> Vec<(Vec<u8>, bool)> {
         let mut input = Pieces(pieces.iter().map(|piece| piece.to_vec()).collect());
         let mut reader = LineReader::new();
         let mut lines = Vec::new();
         loop {
-            match reader.next() {
+            match reader.next_line() {
                 NextLine::Line(line) => lines.push((line.to_vec(), true)),
                 NextLine::Unterminated(line) => lines.push((line.to_vec(), false)),
                 NextLine::Empty => reader.fill(&mut input).unwrap(),
@@ -154,9 +152,9 @@ mod tests {
         let mut input = Pieces([b"a", b"\n", b"b"].map(|piece: &[u8; 1]| piece.to_vec()).into());
         let mut reader = LineReader::new();
         reader.fill_to_end(&mut input).unwrap();
-        assert_eq!(reader.next(), NextLine::Line(b"a"));
-        assert_eq!(reader.next(), NextLine::Unterminated(b"b"));
-        assert_eq!(reader.next(), NextLine::End);
+        assert_eq!(reader.next_line(), NextLine::Line(b"a"));
+        assert_eq!(reader.next_line(), NextLine::Unterminated(b"b"));
+        assert_eq!(reader.next_line(), NextLine::End);
     }
 
     #[test]
