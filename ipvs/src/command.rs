@@ -7,7 +7,7 @@ use std::str::FromStr;
 use crate::daemon::{Daemon, DaemonRole};
 use crate::destination::Destination;
 use crate::invalid_value::InvalidValue;
-use crate::service::{Service, ServiceKey, without_scope_id};
+use crate::service::{Protocol, Service, ServiceKey, without_scope_id};
 use crate::timeouts::Timeouts;
 
 /// One change to a director.
@@ -73,6 +73,18 @@ impl Command {
             }
             Command::Zero(key) => Command::Zero(key.map(ServiceKey::without_scope_id)),
             other => other,
+        }
+    }
+
+    /// Is it of a kind that only [`Client::probe`](crate::Client::probe) sends, to learn from the
+    /// refusal?
+    pub(crate) fn is_probe(&self) -> bool {
+        match self {
+            Command::AddService(service) => {
+                matches!(service.key(), ServiceKey::Address { protocol: Protocol::RESERVED, .. })
+            }
+            Command::EditDestination(_, destination) => destination.address.ip().is_unspecified(),
+            _ => false,
         }
     }
 

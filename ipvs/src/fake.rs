@@ -3,8 +3,9 @@
 mod fault;
 #[cfg(test)]
 pub(crate) mod log;
+mod script;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::io;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -15,6 +16,7 @@ use foldhash::quality::FixedState;
 pub use self::fault::Fault;
 #[cfg(test)]
 use self::log::{Event, Log};
+use self::script::Script;
 use crate::command::Command;
 use crate::errno::Errno;
 use crate::exchange::Datagrams;
@@ -43,8 +45,8 @@ pub(crate) struct Fake {
     /// The dump that is under way.
     dump: Option<Dump>,
     datagrams: Datagrams,
-    /// What goes wrong with the calls to come, of this socket and those that were made from it.
-    faults: Faults,
+    /// What a test makes go wrong, of this socket and those that were made from it.
+    script: Arc<Mutex<Script>>,
     /// What comes before all that the kernel has to say.
     held: VecDeque<Vec<u8>>,
     /// A loss was reported, and replies that waited then still do: until they are received, all
@@ -55,17 +57,12 @@ pub(crate) struct Fake {
     /// What others do before each call, between the datagrams of a dump as well.
     #[cfg(test)]
     pub(crate) others: Option<Others>,
-    /// Another writer, before each call.
-    #[cfg(test)]
-    pub(crate) writer: Option<Writer>,
     /// How many requests a datagram has at most.
     #[cfg(test)]
     pub(crate) window: usize,
     #[cfg(test)]
     calls: usize,
 }
-
-type Faults = Arc<Mutex<VecDeque<Option<Fault>>>>;
 
 /// What the sockets of a network namespace see, and what makes their dumps incomplete.
 #[derive(Debug, Default)]
@@ -78,12 +75,6 @@ pub(crate) struct World {
     /// number is another order, as when Linux 7.2 gives its table more buckets. `None`: newest
     /// first, as in one bucket.
     pub(crate) seed: Option<u64>,
-    /// How many changes were asked for.
-    pub(crate) changes: usize,
-    /// Error numbers with which changes are refused, by their number.
-    pub(crate) refusals: BTreeMap<usize, Errno>,
-    /// Everything is refused.
-    pub(crate) is_unprivileged: bool,
 }
 
 impl World {
@@ -137,21 +128,6 @@ impl std::fmt::Debug for Others {
     }
 }
 
-/// What another writer does before a call that sends this datagram, or none if it asks by
-/// `getsockopt`.
-#[cfg(test)]
-pub(crate) struct Writer(pub(crate) Write);
-
-#[cfg(test)]
-type Write = Box<dyn FnMut(&[u8]) + Send>;
-
-#[cfg(test)]
-impl std::fmt::Debug for Writer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Writer")
-    }
-}
-
 /// More calls than this are a loop without an end.
 #[cfg(test)]
 const CALLS: usize = 20_000;
@@ -185,7 +161,7 @@ impl Fake {
             replies: VecDeque::new(),
             dump: None,
             datagrams: Datagrams::Long,
-            faults: Faults::default(),
+            script: Arc::default(),
             held: VecDeque::new(),
             is_congested: false,
             sequence: 0,
@@ -194,18 +170,20 @@ impl Fake {
             #[cfg(test)]
             others: None,
             #[cfg(test)]
-            writer: None,
-            #[cfg(test)]
             window: usize::MAX,
             #[cfg(test)]
             calls: 0,
         }
     }
 
-    /// Another socket of the same kernel.
+    /// Another socket of the same program.
     pub(crate) fn another(&self) -> Self {
+        Fake { script: Arc::clone(&self.script), ..self.of_another_program() }
+    }
+
+    /// A socket of the same kernel with which nothing goes wrong.
+    pub(crate) fn of_another_program(&self) -> Self {
         Fake {
-            faults: Arc::clone(&self.faults),
             #[cfg(test)]
             log: self.log.another(),
             ..Self::over(Arc::clone(&self.world), Arc::clone(&self.family), self.original.clone())
@@ -234,14 +212,8 @@ impl Fake {
         self.datagrams = datagrams;
     }
 
-    pub(crate) fn set_faults(&self, faults: impl IntoIterator<Item = Option<Fault>>) {
-        *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults.into_iter().collect();
-    }
-
-    /// The same socket, with faults of its own.
-    #[cfg(test)]
-    pub(crate) fn with_faults(self, faults: impl IntoIterator<Item = Option<Fault>>) -> Self {
-        Fake { faults: Arc::new(Mutex::new(faults.into_iter().collect())), ..self }
+    pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What goes wrong with this call.
@@ -251,7 +223,7 @@ impl Fake {
             self.calls += 1;
             assert!(self.calls < CALLS, "it does not end");
         }
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner).pop_front().flatten()
+        self.script().faults.pop_front().flatten()
     }
 
     /// Sends a datagram. Returns how much of it was sent.
@@ -330,15 +302,13 @@ impl Fake {
         std::iter::from_fn(|| self.next_reply(&mut reply).map(|_| std::mem::take(&mut reply))).collect()
     }
 
-    #[cfg(test)]
+    /// The other program acts, before a call that sends this datagram, or none if it asks by
+    /// `getsockopt`. Meanwhile nothing is locked.
     fn let_writer_write(&mut self, datagram: &[u8]) {
-        if let Some(Writer(write)) = &mut self.writer {
-            write(datagram);
-        }
+        let Some(mut write) = self.script().writer.take() else { return };
+        write(datagram);
+        self.script().writer.get_or_insert(write);
     }
-
-    #[cfg(not(test))]
-    fn let_writer_write(&mut self, _: &[u8]) {}
 
     #[cfg(test)]
     fn let_others_work(&mut self) {
@@ -383,7 +353,7 @@ impl Fake {
         if self.family() == 0 {
             return Err(Errno::ENOPROTOOPT);
         }
-        if self.world().is_unprivileged {
+        if self.script().is_unprivileged {
             return Err(Errno::EPERM);
         }
         self.let_others_work();
@@ -391,8 +361,8 @@ impl Fake {
         let table = &world.table;
         match Question::read(option, buffer).ok_or(Errno::EINVAL)? {
             Question::Info => {
-                let is_told = |entry: &&TableEntry| entry.service().key().family() == Family::V4;
-                sockopt::put_info(buffer, table.info(), table.services().filter(is_told).count());
+                let is_listed = |entry: &&TableEntry| entry.service().key().family() == Family::V4;
+                sockopt::put_info(buffer, table.info(), table.services().filter(is_listed).count());
             }
             Question::Services => {
                 // In the order of a dump.
@@ -437,7 +407,7 @@ impl Fake {
         #[cfg(test)]
         self.log.push_read(&request);
         let reply = Header { family: FAMILY, flags: 0, sequence: header.sequence };
-        if self.world().is_unprivileged && !matches!(request, Request::Resolve) {
+        if self.script().is_unprivileged && !matches!(request, Request::Resolve) {
             return Err(Errno::EPERM);
         }
         match request {
@@ -474,13 +444,8 @@ impl Fake {
     }
 
     fn change(&mut self, command: &Command) -> Result<(), Errno> {
-        let mut world = self.world();
-        world.changes += 1;
-        let number = world.changes;
-        if let Some(errno) = world.refusals.remove(&number) {
-            return Err(errno);
-        }
-        let table = &mut world.table;
+        self.script().refuse(command)?;
+        let table = &mut self.world().table;
         if let Some(original) = &self.original {
             original.0.lock().unwrap_or_else(PoisonError::into_inner)(table, command);
         }

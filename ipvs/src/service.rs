@@ -79,6 +79,8 @@ impl Protocol {
     pub const UDP: Self = Protocol(17);
     /// SCTP, number 132.
     pub const SCTP: Self = Protocol(132);
+    /// The number of no protocol, of which nobody has a service.
+    pub(crate) const RESERVED: Self = Protocol(255);
 
     /// The protocol of this number.
     pub const fn from_number(number: u16) -> Self {

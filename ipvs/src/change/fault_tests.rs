@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::client::Client;
-use crate::fake::{Fake, Fault, Writer};
+use crate::fake::{Fake, Fault};
 use crate::link::Link;
-use crate::owners::{Ledger, Writer as Owning};
+use crate::owners::{Ledger, Writer};
 use crate::wire::{self, Body, Read, Request};
 use crate::{
     Daemon, DaemonRole, Destination, Errno, FakeKernel, Forwarding, InterfaceName, Scheduler, Service, ServiceKey,
@@ -69,11 +69,13 @@ fn watched(
     /// Calls to connect.
     const CONNECT: usize = 2;
     let kernel = Fake::new(table.clone());
-    let (other, mut third) = (kernel.another(), client_of(Link::Fake(Box::new(kernel.another()))));
+    let other = kernel.of_another_program();
+    let mut third = client_of(Link::Fake(Box::new(kernel.of_another_program())));
     let fine = std::iter::repeat_n(None, at + CONNECT);
-    let mut link = kernel.with_faults(fine.chain(faults.iter().copied().map(Some)));
+    let mut link = kernel;
+    link.script().faults = fine.chain(faults.iter().copied().map(Some)).collect();
     link.window = 1;
-    link.writer = Some(Writer(Box::new(move |datagram| write(&requests(datagram), &mut third))));
+    link.script().writer = Some(Box::new(move |datagram| write(&requests(datagram), &mut third)));
     (client_of(Link::Fake(Box::new(link))), client_of(Link::Fake(Box::new(other))))
 }
 
@@ -242,7 +244,7 @@ fn a_hook_that_cannot_undo_its_own_work_is_reported() {
 fn owned(from: &Table, to: &Table, takes: bool) -> (Result<Applied, ChangeError>, Client) {
     let mut client = Client::fake(from.clone());
     let mut other = client.try_clone().unwrap();
-    let writer = Owning { takes, ..Owning::of("shop".parse().unwrap()) };
+    let writer = Writer { takes, ..Writer::of("shop".parse().unwrap()) };
     let mut ledger = Ledger::new();
     ledger.claim(&writer, &Planner::new(), &Table::new(), from);
     let planner = ledger.restrict(Planner::new().only_services(), &writer, from, to).unwrap();
@@ -400,7 +402,7 @@ fn one_lost_reply_does_not_end_a_change() {
 
 /// Another writer takes the former destination away, or sets it to weight 0, at any point.
 #[test]
-fn an_undo_leaves_the_last_usable_destination_whoever_took_the_others() {
+fn an_undo_leaves_the_last_usable_destination_if_others_were_taken() {
     let from = table(&[(1, &[(11, 1)]), (2, &[])]);
     let added = Command::AddDestination(key(1), server(12));
     let retired = server(11).with_weight(Weight::ZERO);

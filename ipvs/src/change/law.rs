@@ -16,8 +16,8 @@ use super::engine::is_made;
 use super::*;
 use crate::change::plan::laws;
 use crate::client::Client;
+use crate::fake::Fake;
 use crate::fake::log::Event;
-use crate::fake::{Fake, Writer};
 use crate::link::Link;
 use crate::table::DestinationState;
 use crate::wire::{self, Body, Read, Request};
@@ -195,7 +195,7 @@ fn meddle(how: Meddling, key: ServiceKey, command: Option<Command>) -> Vec<Comma
 /// A client of a kernel beside which another writer works.
 fn contended(case: &Case) -> (Client, Fake) {
     let kernel = Fake::new(case.before.clone());
-    let (witness, other) = (kernel.another(), kernel.another());
+    let (witness, other) = (kernel.of_another_program(), kernel.of_another_program());
     let mut link = kernel;
     link.window = case.window;
     let mut other = client_of(Link::Fake(Box::new(other)));
@@ -221,7 +221,7 @@ fn contended(case: &Case) -> (Client, Fake) {
         }
         call += 1;
     };
-    link.writer = Some(Writer(Box::new(write)));
+    link.script().writer = Some(Box::new(write));
     (client_of(Link::Fake(Box::new(link))), witness)
 }
 
@@ -582,7 +582,7 @@ fn was_as_desired(
             let is_as = |known: &BTreeMap<_, _>| case.is_same(now.get(at).copied(), known.get(at).copied());
             now.contains_key(at) && !known.iter().any(is_as)
         };
-        // An owner leaves other writers their destinations, in a service that is not theirs.
+        // In its own service, an owner leaves the destinations of other writers alone.
         let is_left = |command: &Command| {
             let at = entry_of(command).unwrap();
             let is_of_others = match command {

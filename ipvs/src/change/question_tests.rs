@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::client::Client;
+use crate::fake::Fake;
 use crate::fake::log::Event;
-use crate::fake::{Fake, Writer};
 use crate::link::Link;
 use crate::wire::{self, Body, Read, Request};
 use crate::{Destination, Scheduler, Service, ServiceKey, Weight};
@@ -192,20 +192,19 @@ fn nothing_is_sent_about_what_was_not_there_when_asked_for() {
     ] {
         let before = table([1], 0);
         let kernel = Fake::new(before.clone());
-        let mut other = client_of(Link::Fake(Box::new(kernel.another())));
-        let mut link = kernel;
+        let mut other = client_of(Link::Fake(Box::new(kernel.of_another_program())));
         let (mut to_do, anew) = (vec![anew.to_vec(), vec![deletion]], anew.to_vec());
         let sent = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&sent);
-        link.writer = Some(Writer(Box::new(move |datagram| match (is_change(datagram), to_do.len()) {
+        kernel.script().writer = Some(Box::new(move |datagram| match (is_change(datagram), to_do.len()) {
             (None, _) | (_, 0) | (Some(true), 2) => {}
             (Some(is_change), _) => {
                 counted.fetch_add(usize::from(is_change), Ordering::Relaxed);
                 to_do.pop().unwrap().iter().for_each(|command| other.execute(command).unwrap());
             }
-        })));
+        }));
         let change = Change::prepare(before, desired.clone(), planner.clone()).unwrap();
-        let made = change.apply(&mut client_of(Link::Fake(Box::new(link))), |_| ControlFlow::Continue(()));
+        let made = change.apply(&mut client_of(Link::Fake(Box::new(kernel))), |_| ControlFlow::Continue(()));
         assert_eq!(sent.load(Ordering::Relaxed), 0, "{planner:?} {desired:?} {anew:?}: {made:?}");
     }
 }

@@ -4,13 +4,14 @@ use super::Client;
 #[cfg(feature = "tokio")]
 use super::asynchronous::AsyncClient;
 use super::builder::DEADLINE;
-use crate::command::CommandKind;
+use crate::command::{Command, CommandKind};
 use crate::errno::Errno;
 use crate::fake::{Fake, Fault};
 use crate::link::Link;
 use crate::refusal::Refusal;
 use crate::service::ServiceKey;
 use crate::table::{DestinationState, Table};
+use crate::wire::{self, Body, Request};
 
 /// An in-memory kernel for tests: it fails, refuses and has connections on demand.
 ///
@@ -81,8 +82,7 @@ impl FakeKernel {
     /// If faults of [`fail_calls`](Self::fail_calls) keep it from connecting: ask for them
     /// afterwards.
     pub fn client(&self) -> Client {
-        let link = Link::Fake(Box::new(self.socket.another()));
-        Client::over(link, DEADLINE).expect("no fault was asked for")
+        client_of(self.socket.another())
     }
 
     /// An asynchronous client of it. Needs the feature `tokio`.
@@ -110,15 +110,55 @@ impl FakeKernel {
     }
 
     /// Refuses one of the changes to come, with this error number, whatever the table says. `nth`
-    /// counts from 1, which is the next change. [`Client::probe`] sends changes, too.
+    /// counts from 1, which is the next change that a client of this kernel sends. Requests of
+    /// [`Client::probe`], which [`Client::reconcile`] sends too, are not counted: they change
+    /// nothing.
+    ///
+    /// # Panics
+    /// If `nth` is 0.
     pub fn refuse(&self, nth: usize, errno: Errno) {
-        let mut world = self.socket.world();
-        let at = world.changes + nth;
-        world.refusals.insert(at, errno);
+        self.socket.script().refuse_later(nth, errno);
     }
 
-    /// Without privileges, all requests are refused with `EPERM`, as for a program without
-    /// `CAP_NET_ADMIN`. By default it has them.
+    /// Lets another program act before each call with which a client of this kernel sends requests:
+    /// between the reading of a table and the first command, for example, or between two commands
+    /// that are sent one by one.
+    ///
+    /// `act` gets a client of the other program, and the commands that the call is about to send;
+    /// there are none where it reads. Neither faults nor refusals concern the other program, and
+    /// what it does is not counted by [`refuse`](Self::refuse). Within a datagram, and between the
+    /// parts of a dump, nobody else acts. A second `act` replaces the first.
+    ///
+    /// A controller that quiesces a server, which somebody deletes at that moment:
+    ///
+    /// ```
+    /// use ipvs::{Command, Destination, Errno, FakeKernel, Service, Table, Weight};
+    /// let kernel = FakeKernel::new(Table::new());
+    /// let mut director = kernel.client();
+    /// let (web, server) =
+    ///     ("tcp 192.0.2.1:80".parse()?, Destination::new("192.0.2.11:80".parse()?));
+    /// director.add_service(&Service::new(web))?;
+    /// director.add_destination(&web, &server)?;
+    ///
+    /// kernel.before_requests(move |other, commands| {
+    ///     if matches!(commands, [Command::EditDestination(..)]) {
+    ///         other.delete_destination(&web, server.address).unwrap();
+    ///     }
+    /// });
+    /// let error = director.edit_destination(&web, &server.with_weight(Weight::ZERO)).unwrap_err();
+    /// assert_eq!(error.errno(), Some(Errno::ENOENT));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// The call of the client panics if `act` does; then the other program does not act again.
+    pub fn before_requests(&self, mut act: impl FnMut(&mut Client, &[Command]) + Send + 'static) {
+        let mut other = client_of(self.socket.of_another_program());
+        self.socket.script().writer = Some(Box::new(move |datagram| act(&mut other, &changes(datagram))));
+    }
+
+    /// Without privileges, all requests of the clients are refused with `EPERM`, as for a program
+    /// without `CAP_NET_ADMIN`. By default they have them.
     ///
     /// ```
     /// use ipvs::{Errno, FakeKernel, Table};
@@ -128,14 +168,14 @@ impl FakeKernel {
     /// assert_eq!(director.services().unwrap_err().errno(), Some(Errno::EPERM));
     /// ```
     pub fn set_privileged(&self, is_privileged: bool) {
-        self.socket.world().is_unprivileged = !is_privileged;
+        self.socket.script().is_unprivileged = !is_privileged;
     }
 
     /// What goes wrong with the calls to come, on the sockets of all clients that this kernel made:
     /// each item is about one call that sends a datagram or receives one. Mostly one request is one
     /// call to send and one to receive. Faults that were not used yet are replaced.
     pub fn fail_calls(&self, faults: impl IntoIterator<Item = Option<Fault>>) {
-        self.socket.set_faults(faults);
+        self.socket.script().faults = faults.into_iter().collect();
     }
 
     /// Gives a destination the connections and statistics of `state`. Its configuration stays.
@@ -149,10 +189,26 @@ impl FakeKernel {
     }
 }
 
+fn client_of(socket: Fake) -> Client {
+    Client::over(Link::Fake(Box::new(socket)), DEADLINE).expect("no fault was asked for")
+}
+
+/// The changes that a datagram asks for.
+fn changes(datagram: &[u8]) -> Vec<Command> {
+    let change = |message| match message {
+        Ok((header, Body::Family { command, attrs })) => match wire::decode_request(&header, command, attrs) {
+            Ok(Some(Request::Change(command))) => Some(command),
+            _ => None,
+        },
+        _ => None,
+    };
+    wire::messages(datagram).filter_map(change).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Command, Destination, Error, Service};
+    use crate::{Destination, Error, Family, FirewallMark, Service};
 
     #[test]
     fn without_privileges_all_is_refused_by_both_interfaces() {
@@ -181,6 +237,57 @@ mod tests {
         let outcomes = client.execute_all(&commands).unwrap();
         let expected = Err(Refusal::new(CommandKind::Flush, Errno::EBUSY));
         assert_eq!(outcomes, [Ok(()), expected, Ok(())]);
+    }
+
+    #[test]
+    fn a_probe_is_no_change_that_could_be_refused() {
+        let kernel = FakeKernel::new(Table::new());
+        let mut client = kernel.client();
+        let service = Service::new("mark 1".parse().unwrap()).with_scheduler("new".parse().unwrap());
+        let server = Destination::new("192.0.2.11:80".parse().unwrap()).with_upper_threshold(1 << 31);
+        client.add_service(&Service::new("mark 2".parse().unwrap())).unwrap();
+        kernel.refuse(1, Errno::ENOMEM);
+        let commands = [Command::AddService(service), Command::AddDestination(service.key(), server)];
+        client.probe(&mut kernel.table(), &commands).unwrap();
+        assert_eq!(client.execute(&Command::Flush).unwrap_err().errno(), Some(Errno::ENOMEM));
+    }
+
+    #[test]
+    #[should_panic = "the next change is number 1"]
+    fn no_change_has_number_0() {
+        FakeKernel::new(Table::new()).refuse(0, Errno::EIO);
+    }
+
+    /// The other program sees each datagram before the kernel does, and nothing that is asked of
+    /// the kernel concerns it.
+    #[test]
+    fn another_program_acts_before_each_call() {
+        let kernel = FakeKernel::new(Table::new());
+        let (mut client, mark) =
+            (kernel.client(), |n: u32| ServiceKey::Mark { mark: FirewallMark::new(n).unwrap(), family: Family::V4 });
+        let (seen, mut next) = (std::sync::Arc::new(std::sync::Mutex::new(Vec::new())), 100);
+        let calls = std::sync::Arc::clone(&seen);
+        kernel.before_requests(move |other, commands| {
+            calls.lock().unwrap().push(commands.len());
+            other.add_service(&Service::new(mark(next))).unwrap();
+            next += 1;
+        });
+        kernel.refuse(1, Errno::EIO);
+        kernel.set_privileged(false);
+        let commands = [1, 2].map(|n| Command::AddService(Service::new(mark(n))));
+        client.execute_all(&commands).unwrap();
+        kernel.set_privileged(true);
+        let outcomes = client.execute_all(&commands).unwrap();
+        assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(*seen.lock().unwrap(), [2, 2]);
+        let keys: Vec<_> = kernel.table().services().map(|entry| entry.service().key()).collect();
+        assert_eq!(keys, [100, 101, 2].map(mark));
+        client.services().unwrap();
+        assert!(kernel.table().services().len() > 3, "a reading is a call, too");
+        kernel.before_requests(|_, _| ());
+        let count = kernel.table().services().len();
+        client.services().unwrap();
+        assert_eq!(kernel.table().services().len(), count);
     }
 
     #[test]

@@ -31,15 +31,15 @@ struct World<C> {
 impl<C: Transport> World<C> {
     fn new(table: Table, transport: impl FnOnce(Link) -> C) -> Self {
         let kernel = Fake::new(table);
-        let witness = Client::over(Link::Fake(Box::new(kernel.another())), DEADLINE).unwrap();
-        let link = Link::Fake(Box::new(kernel.with_faults([])));
+        let witness = Client::over(Link::Fake(Box::new(kernel.of_another_program())), DEADLINE).unwrap();
+        let link = Link::Fake(Box::new(kernel));
         World { session: block_on_ready(Session::over(transport(link))).unwrap(), witness }
     }
 
     /// The faults of the next calls.
     fn go_wrong(&mut self, faults: impl IntoIterator<Item = Option<Fault>>) {
         let Link::Fake(fake) = self.session.transport.link() else { unreachable!("it was made so") };
-        fake.set_faults(faults);
+        fake.script().faults = faults.into_iter().collect();
     }
 
     fn truth(&mut self) -> Table {
@@ -346,7 +346,8 @@ fn connecting_ends_too() {
     {
         for faults in [vec![Some(fault)], vec![None, Some(fault)]] {
             let is_at_send = faults.len() == 1;
-            let fake = Fake::new(Table::new()).with_faults(faults);
+            let fake = Fake::new(Table::new());
+            fake.script().faults = faults.into();
             match block_on_ready(Session::over(blocking(Link::Fake(Box::new(fake))))) {
                 Ok(_) => assert!(is_at_send && said != "Input/output"),
                 Err(error) => assert!(Report::new(&error).to_string().contains(said), "{error}"),

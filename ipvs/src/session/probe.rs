@@ -13,9 +13,6 @@ use crate::service::{Family, Netmask, Protocol, Service, ServiceKey};
 use crate::session::{Session, Transport};
 use crate::table::Table;
 
-/// The number of no protocol, of which nobody has a service.
-const RESERVED: Protocol = Protocol::from_number(255);
-
 /// After as many refusals nobody needs another, and each costs the kernel a search for a module.
 const MOST_MISSING: usize = 10;
 
@@ -68,7 +65,8 @@ impl<C: Transport> Session<C> {
     /// scheduler, and then for its engine. So of one whose prefix length is impossible it says
     /// either that a module is missing, or that the length is wrong. (`ip_vs_add_service`.)
     async fn has_module(&mut self, module: Module) -> Result<Option<bool>, Error> {
-        let key = ServiceKey::Address { protocol: RESERVED, at: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)) };
+        let key =
+            ServiceKey::Address { protocol: Protocol::RESERVED, at: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)) };
         let service = match module {
             Module::Scheduler(scheduler) => Service::new(key).with_scheduler(scheduler),
             Module::Engine(engine) => Service::new(key).with_scheduler(Scheduler::NONE).with_engine(engine),
