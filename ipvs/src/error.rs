@@ -81,8 +81,8 @@ pub enum Error {
     /// The network namespace could not be entered, or not be left.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
-    /// An asynchronous client was used outside of a tokio runtime.
-    #[error("there is no tokio runtime here: use the asynchronous client inside one, with time and I/O enabled")]
+    /// A type for tokio was used outside of a tokio runtime.
+    #[error("there is no tokio runtime here: use asynchronous types inside one, with time and I/O enabled")]
     NoRuntime,
     /// A system call on the netlink socket failed.
     #[error("the netlink socket failed")]

@@ -3,10 +3,12 @@
 use std::io;
 
 use tokio::net::UdpSocket;
+use tokio::runtime::Handle;
 
 use super::message::Datagram;
 use super::socket::{ReceiveError, Received, Receiver, Sender, wanted};
 use crate::daemon::Daemon;
+use crate::error::Error;
 
 /// [`Sender`] for programs on tokio. Needs the feature `tokio`.
 ///
@@ -27,11 +29,12 @@ impl AsyncSender {
     /// As [`Sender::open`].
     ///
     /// # Errors
-    /// As there. It panics outside of a tokio runtime.
+    /// As there, and [`Error::NoRuntime`] in an [`io::Error`] outside of a tokio runtime.
+    ///
+    /// # Panics
+    /// As all of tokio, if the runtime was built without I/O.
     pub fn open(daemon: &Daemon) -> io::Result<Self> {
-        let socket = Sender::open(daemon)?.into_socket();
-        socket.set_nonblocking(true)?;
-        Ok(AsyncSender { socket: UdpSocket::from_std(socket)? })
+        Ok(AsyncSender { socket: register(Sender::open(daemon)?.into_socket())? })
     }
 
     /// As [`Sender::send`]. A future that is dropped has sent the datagram, or nothing of it.
@@ -67,11 +70,13 @@ impl AsyncReceiver {
     /// As [`Receiver::open`].
     ///
     /// # Errors
-    /// As there. It panics outside of a tokio runtime.
+    /// As there, and [`Error::NoRuntime`] in an [`io::Error`] outside of a tokio runtime.
+    ///
+    /// # Panics
+    /// As all of tokio, if the runtime was built without I/O.
     pub fn open(daemon: &Daemon) -> io::Result<Self> {
         let (socket, sync_id, buffer) = Receiver::open(daemon)?.into_parts();
-        socket.set_nonblocking(true)?;
-        Ok(AsyncReceiver { socket: UdpSocket::from_std(socket)?, sync_id, buffer })
+        Ok(AsyncReceiver { socket: register(socket)?, sync_id, buffer })
     }
 
     /// As [`Receiver::receive`]. A future that is dropped loses no message.
@@ -84,6 +89,29 @@ impl AsyncReceiver {
             if let Some(received) = wanted(&self.buffer[..length], from, self.sync_id) {
                 return received;
             }
+        }
+    }
+}
+
+fn register(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
+    // What registers a socket elsewhere panics.
+    Handle::try_current().map_err(|_| Error::NoRuntime)?;
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DaemonRole, InterfaceName};
+
+    #[test]
+    fn outside_of_a_runtime_opening_is_an_error() {
+        let daemon = Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK);
+        let errors = [AsyncSender::open(&daemon).unwrap_err(), AsyncReceiver::open(&daemon).unwrap_err()];
+        for error in errors {
+            let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+            assert!(matches!(inner, Some(Error::NoRuntime)), "{error:?}");
         }
     }
 }

@@ -49,9 +49,12 @@ impl TryFrom<&Connection> for Entry {
 
     /// The entry that brings this connection back, with the time that it has left.
     ///
-    /// What `/proc` does not show is not in it: the mark of a mark's connection (only its templates
-    /// show it), and the offsets of sequence numbers. The flag [`INACTIVE`](EntryFlags::INACTIVE)
-    /// follows from the state.
+    /// What `/proc` does not show is not in it: the way of forwarding (the flags say 0, which is
+    /// masquerading), the mark of a mark's connection (only its templates show it), and the offsets
+    /// of sequence numbers. The kernel takes the way of forwarding from the backup's destination,
+    /// so add that before the entry is sent: without it, packets of the connection are masqueraded
+    /// until the destination is added. The flag [`INACTIVE`](EntryFlags::INACTIVE) follows from the
+    /// state.
     fn try_from(connection: &Connection) -> Result<Self, ConversionError> {
         let is_template = connection.is_template();
         let (protocol, virtual_address, mark) = match connection.target {

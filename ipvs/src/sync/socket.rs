@@ -181,7 +181,7 @@ impl Receiver {
         self.socket.set_read_timeout(timeout)
     }
 
-    /// The next message. What has another sync id is passed over.
+    /// The next message. Datagrams with another sync id are passed over, understood or not.
     ///
     /// # Errors
     /// See [`ReceiveError`].
@@ -207,13 +207,17 @@ impl AsFd for Receiver {
     }
 }
 
-/// `None`: of another sync id. As in the kernel, a number above 255 fits none.
+/// `None`: of another sync id. As in the kernel, a number above 255 fits none. The id is the second
+/// byte in all versions of the protocol, so what another master sends need not be understood.
 pub(super) fn wanted(datagram: &[u8], from: SocketAddr, sync_id: u32) -> Option<Result<Received, ReceiveError>> {
-    match Message::decode(datagram) {
-        Ok(message) if sync_id != 0 && u32::from(message.sync_id) != sync_id => None,
-        Ok(message) => Some(Ok(Received { from, message })),
-        Err(error) => Some(Err(ReceiveError::Decode { from, error })),
+    let is_of_another = |&id: &u8| sync_id != 0 && u32::from(id) != sync_id;
+    if datagram.get(1).is_some_and(is_of_another) {
+        return None;
     }
+    Some(match Message::decode(datagram) {
+        Ok(message) => Ok(Received { from, message }),
+        Err(error) => Err(ReceiveError::Decode { from, error }),
+    })
 }
 
 /// Where a daemon receives. A group of IPv6 may be one of a link, which is the interface's.
@@ -235,4 +239,26 @@ fn unspecified(ip: IpAddr) -> IpAddr {
 fn interface_index(socket: BorrowedFd<'_>, interface: &InterfaceName) -> io::Result<u32> {
     let name = std::str::from_utf8(interface.as_bytes()).map_err(|_| io::ErrorKind::NotFound)?;
     Ok(name_to_index(socket, name)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_masters_of_the_same_sync_id_are_received() {
+        let from = SocketAddr::from(([192, 0, 2, 1], PORT));
+        let of_7 = Datagram::new(7, 1472);
+        // `sync_version=0`: no entries, sync id, length.
+        let older = |sync_id| [0, sync_id, 0, 4];
+        let is_message = |datagram: &[u8], sync_id| wanted(datagram, from, sync_id).map(|received| received.is_ok());
+        for (sync_id, of_7_is, older_is) in
+            [(0, Some(true), Some(false)), (7, Some(true), Some(false)), (8, None, None), (263, None, None)]
+        {
+            assert_eq!(is_message(of_7.as_bytes(), sync_id), of_7_is, "{sync_id}");
+            assert_eq!(is_message(&older(7), sync_id), older_is, "{sync_id}");
+        }
+        // Too short for an id.
+        assert_eq!(is_message(&[1], 7), Some(false));
+    }
 }

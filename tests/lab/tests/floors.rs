@@ -43,10 +43,10 @@ const TREES: [Tree; 6] = [
             &["getsockopt", "unshare"],
             &["netns", "sysctl"],
             &["proc", "serialize"],
-            &["sync"],
             // The kernel's bytes, and those who exchange them.
             &["wire"],
             &["error"],
+            &["sync"],
             &["exchange"],
             &["fake"],
             &["link"],
