@@ -143,7 +143,7 @@ fn no_arguments_list_everything() {
 }
 
 #[test]
-fn a_terminal_is_told_which_part_is_wrong() {
+fn a_terminal_shows_which_part_is_wrong() {
     let mut director = Director::new();
     let text = "illegal virtual server address[:port] specified\n";
     assert_eq!(director.run("ipvsadm -A -t 912.168.0.1"), done(2, "", text));
@@ -153,7 +153,7 @@ fn a_terminal_is_told_which_part_is_wrong() {
 }
 
 #[test]
-fn a_terminal_is_told_why_the_kernel_refused() {
+fn a_terminal_shows_why_the_kernel_refused() {
     let mut director = Director::new();
     director.must("ipvsadm -A -t 192.0.2.1:80");
     director.must("ipvsadm -a -t 192.0.2.1:80 -r 192.0.2.11:80");
@@ -184,7 +184,7 @@ fn a_terminal_is_told_why_the_kernel_refused() {
 }
 
 #[test]
-fn a_terminal_is_told_the_line_of_a_file() {
+fn a_terminal_shows_the_line_of_a_file() {
     let mut director = Director::new();
     let input = b"-A -f 1\n\n-D -f 2\n-L -Q\n-a  -f 1 -r 192.0.2.11 -x 1 -y 2\n-A -f 1 -w 5\n-A -f 3\n";
     let plain = "No such service\n-Q: unknown option\nNumerical result out of range\n\
@@ -385,7 +385,7 @@ fn lines_are_carried_out_before_more_is_waited_for() {
 }
 
 #[test]
-fn an_input_that_cannot_be_read_is_told() {
+fn an_input_that_cannot_be_read_is_reported() {
     let is_directory = io::Error::from_raw_os_error(21);
     let (status, said) = typed(false, [Ok("-D -f 1\n"), Err(is_directory)]);
     assert_eq!((status, said.last().unwrap().as_str()), (1, "No such service\nstandard input: Is a directory\n"));

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_and_the_words_for_a_hold_are_told_apart() {
+    fn a_source_and_the_words_for_a_hold_are_distinguished() {
         let parse = |line: &str| Cli::try_parse_from(line.split(' '));
         let cli = parse("ipvs-follow --owner shop --max-deletions 5 shop.toml").unwrap();
         assert_eq!((cli.source, cli.act.is_none()), (Some("shop.toml".into()), true));

@@ -33,7 +33,7 @@ use crate::source::Files;
 /// The directory of locks, owners and holds: that of `ipvs-cli`.
 const STATE: &str = "/run/ipvs-cli";
 
-/// So many events are taken in before anything else is looked at.
+/// At most this many events are taken in before anything else is looked at.
 const BURST: usize = 10_000;
 
 /// Wrong usage, or no access to IPVS.

@@ -1,4 +1,4 @@
-//! What the service manager is told: readiness, status, and that the follower is alive.
+//! Messages to the service manager: readiness, status, and that the follower is alive.
 
 use std::cell::Cell;
 use std::rc::Rc;

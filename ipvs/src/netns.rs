@@ -401,7 +401,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_numbers_and_paths_are_told_apart() {
+    fn names_numbers_and_paths_are_distinguished() {
         for (text, path, display) in [
             ("blue-gone", "/run/netns/blue-gone", "blue-gone"),
             ("/run/netns/blue-gone", "/run/netns/blue-gone", "blue-gone"),

@@ -28,7 +28,7 @@ fn table(commands: impl IntoIterator<Item = Command>) -> table::Table {
 }
 
 #[test]
-fn what_is_not_told_is_named() {
+fn what_is_not_reported_is_named() {
     let web: ServiceKey = "tcp 10.0.0.1:80".parse().unwrap();
     let behind = |at: &str| Destination::new(at.parse().unwrap()).with_forwarding(Forwarding::Tunnel(Tunnel::Ipip));
     let shown = [
@@ -245,7 +245,7 @@ proptest! {
     }
 
     #[test]
-    fn all_of_ipv4_is_told(
+    fn all_of_ipv4_is_listed(
         services in vec((strategies::service(), vec(strategies::destination_state(), 0..5)), 0..6),
         daemon in strategies::daemon(),
     ) {

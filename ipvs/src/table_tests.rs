@@ -183,7 +183,7 @@ fn running(mut table: Table, daemon: Daemon) -> Daemon {
 }
 
 #[test]
-fn what_a_daemon_is_not_told_the_kernel_chooses() {
+fn what_a_daemon_leaves_out_the_kernel_chooses() {
     let plain = Daemon { sync_id: 7, ..Daemon::new(DaemonRole::Master, InterfaceName::LOOPBACK) };
     let usual = Daemon {
         max_len: Some(1472),

@@ -24,7 +24,7 @@ fn shows(options: &str, expected: &str) {
 }
 
 #[test]
-fn connections_and_templates_are_told_apart() {
+fn connections_and_templates_are_distinguished() {
     shows(
         "--vip 127.0.0.10 --vip 127.0.0.13",
         "\

@@ -82,7 +82,7 @@ fn an_edit_that_changes_what_was_given_has_no_hint() {
 }
 
 #[test]
-fn a_port_and_a_netmask_that_are_not_as_typed_are_told() {
+fn a_port_and_a_netmask_that_are_not_as_typed_are_reported() {
     let mut director = director();
     for (line, hint) in [
         (

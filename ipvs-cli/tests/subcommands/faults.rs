@@ -4,7 +4,7 @@
 use super::director::{Director, SHOP, done};
 
 #[test]
-fn a_wrong_file_is_told_from_end_to_end_and_nothing_is_done() {
+fn a_wrong_file_is_reported_from_end_to_end_and_nothing_is_done() {
     let mut director = Director::new();
     director.must("ipvsadm -A -f 7");
     let text = "-A -f 1\n-A -f 0\n-D -f 2\n-a -f 1 -r 192.0.2.11 -w x\n-a -f 9 -r 192.0.2.11\n";
@@ -56,7 +56,7 @@ fn impossible_commands_are_reported_with_their_line() {
 }
 
 #[test]
-fn warnings_are_told_unless_silence_is_wanted() {
+fn warnings_are_printed_unless_silence_is_wanted() {
     let mut director = Director::new();
     let pasted = "\u{2013}A -f 1\n";
     let said = director.feed("ipvs-cli apply -", pasted);

@@ -87,8 +87,8 @@ mod tests {
         Destination::new("[2001:db8::1]:0".parse().unwrap()).with_forwarding(Forwarding::Tunnel(Tunnel::Ipip))
     }
 
-    /// A client that lists, and another writer. Of 400 services so many have a destination, and
-    /// these have one of IPv6, too.
+    /// A client that lists, and another writer. Of 400 services, the first `with_destinations` have
+    /// a destination, and the `mixed` ones also one of IPv6.
     fn director(with_destinations: u32, mixed: &[u32]) -> (Client, Client) {
         let kernel = FakeKernel::new(Table::new());
         let (lister, mut other) = (kernel.client(), kernel.client());

@@ -130,10 +130,10 @@ impl Client {
     /// let fastest = Scheduler::new("fastest")?;
     /// let mut director = Client::fake(Table::new().with_module(fastest));
     /// let table = director.table()?;
-    /// let mut rehearsal = director.try_clone()?.dry_run(table);
-    /// rehearsal.add_service(&Service::new("mark 1".parse()?).with_scheduler(fastest))?;
+    /// let mut try_out = director.try_clone()?.dry_run(table);
+    /// try_out.add_service(&Service::new("mark 1".parse()?).with_scheduler(fastest))?;
     /// let other = Service::new("mark 2".parse()?).with_scheduler(Scheduler::new("other")?);
-    /// assert!(rehearsal.add_service(&other).is_err());
+    /// assert!(try_out.add_service(&other).is_err());
     /// assert_eq!(director.services()?.len(), 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

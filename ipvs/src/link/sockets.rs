@@ -69,10 +69,10 @@ impl Sockets {
         // An unconnected socket takes datagrams from any administrator of this network, such as
         // root of a container.
         netlink.connect(&SocketAddr::new(0, 0))?;
-        let is_told =
+        let has_timeouts =
             [Timeout::Recv, Timeout::Send].map(|way| set_socket_timeout(&netlink, way, Some(deadline)).is_ok());
         // A sandbox may forbid it.
-        let patience = (is_told != [true; 2]).then_some(deadline);
+        let patience = (has_timeouts != [true; 2]).then_some(deadline);
         Ok(Sockets { netlink, other: None, datagrams: Datagrams::Long, older: Older::Unopened, deadline, patience })
     }
 

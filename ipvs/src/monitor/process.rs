@@ -21,11 +21,12 @@ const MOST: usize = 1024;
 /// sockets must not keep the monitor from its packets.
 const SHARE: u32 = 10;
 
-/// Places in `/proc/PID/stat`: the parent, the flags, and when it began, in ticks of so many
-/// milliseconds (`USER_HZ`) since the system did.
+/// Places in `/proc/PID/stat`: the parent, the flags, and when it began, in ticks since the system
+/// did.
 const PARENT: usize = 1;
 const FLAGS: usize = 6;
 const BEGUN: usize = 19;
+/// Of a tick (`USER_HZ`).
 const MILLISECONDS: u128 = 10;
 
 /// `PF_FORKNOEXEC`.
@@ -265,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_told_from_its_successor() {
+    fn a_process_is_distinguished_from_its_successor() {
         let stat = |name: &str, began: u32| {
             let fields = "4711 4711 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0";
             format!("4711 ({name}) S 42 {fields} {began} 9 10 11\n").into_bytes()

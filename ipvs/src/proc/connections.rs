@@ -430,7 +430,7 @@ UDP 7F000001 0000 7F00000A 13C4 7F00000A 13C4 NONE             59 sip 12345@exam
     }
 
     #[test]
-    fn templates_are_told_from_connections() {
+    fn templates_are_distinguished_from_connections() {
         let templates: Vec<_> = Connections::new(RECORDED.as_bytes()).map(|line| line.unwrap().is_template()).collect();
         assert_eq!(templates, [false, false, false, true, true, true, true]);
     }

@@ -284,7 +284,7 @@ impl<C: Transport> Session<C> {
         self.query_in(Datagrams::Long, read, take).await
     }
 
-    /// As `query`, with the datagrams of a dump cut to this size, whose ends `take` hears of.
+    /// As `query`, with the datagrams of a dump cut to this size, at whose ends `take` is called.
     pub(crate) async fn query_in(
         &mut self,
         datagrams: Datagrams,

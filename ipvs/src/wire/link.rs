@@ -58,8 +58,8 @@ pub(crate) fn encode_new_clsact(out: &mut Vec<u8>, sequence: u32, index: u32) {
     control(out, NEW_QDISC, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, sequence, &payload);
 }
 
-/// Appends the request to run a classic BPF program of so many instructions on packets of this
-/// protocol that leave the interface.
+/// Appends the request to run a classic BPF program, given with its number of instructions, on
+/// packets of this protocol that leave the interface.
 pub(crate) fn encode_new_filter(
     out: &mut Vec<u8>,
     sequence: u32,

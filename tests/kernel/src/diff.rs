@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn order_counts_unless_told_otherwise() {
+    fn order_counts_by_default() {
         let (expected, actual) = (transcript(&["{n} b", "{n} a"], 0), transcript(&["1 a", "2 b"], 0));
         let unordered = Manner { unordered: true, ..Manner::default() };
         assert!(compare(&expected, &actual, Manner::default()).is_some());

@@ -142,10 +142,11 @@ fn succeeded(warnings: &[String]) -> Outcome {
 fn check_ipvsadm(line: &Line, outcome: &Outcome) -> Option<String> {
     let expected = &line.expected;
     let said: Vec<_> = stderr_lines(outcome);
-    let is_told = |said: &String| expected.says.contains(said) || expected.shell.iter().any(|part| said.contains(part));
+    let is_matched =
+        |said: &String| expected.says.contains(said) || expected.shell.iter().any(|part| said.contains(part));
     let is_said = |part: &String| said.iter().any(|line| line.contains(part));
     // Only a program other than ipvsadm may say more than is written down.
-    let is_explained = if expected.shell.is_empty() { said.iter().all(is_told) } else { true };
+    let is_explained = if expected.shell.is_empty() { said.iter().all(is_matched) } else { true };
     let complete = expected.says.iter().all(|line| said.contains(line)) && expected.shell.iter().all(is_said);
     let holds = is_explained
         && complete

@@ -230,7 +230,7 @@ fn input_that_is_not_there() {
 /// ipvsadm takes an input that it cannot read for an empty one, and succeeds. `ipvs-cli` reports
 /// the error.
 #[test]
-fn input_that_cannot_be_read_is_told() {
+fn input_that_cannot_be_read_is_reported() {
     let unreadable = [("</", "Is a directory"), ("0>/dev/null", "Bad file descriptor")];
     for (redirection, why) in unreadable {
         let line = format!("ipvsadm -R {redirection}");

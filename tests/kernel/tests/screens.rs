@@ -95,7 +95,7 @@ fn top_is_drawn_and_obeys() {
 
 /// Without the right to watch netlink it is as ever.
 #[test]
-fn top_shows_the_last_change_and_by_whom() {
+fn top_shows_the_last_change_and_who_made_it() {
     if is_elsewhere() {
         return;
     }

@@ -1,4 +1,4 @@
-//! The last change of the director, and by whom, where netlink can be watched.
+//! The last change of the director and who made it, where netlink can be watched.
 
 use std::io::{PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd};

@@ -276,7 +276,7 @@ proptest! {
     }
 
     #[test]
-    fn services_are_told_without_engines(all in vec((strategies::service(), strategies::statistics()), 0..9), room in 0..12usize) {
+    fn services_are_listed_without_engines(all in vec((strategies::service(), strategies::statistics()), 0..9), room in 0..12usize) {
         let mut buffer = question(|buffer| ask_services(buffer, room)).unwrap();
         let all: Vec<_> = all.into_iter().map(|(service, statistics)| ServiceState { service, statistics: Some(statistics) }).collect();
         put_services(&mut buffer, all.iter().map(|state| (state, 7)));
@@ -292,7 +292,7 @@ proptest! {
     }
 
     #[test]
-    fn the_rest_is_told_as_far_as_it_goes(given in strategies::timeouts(), daemon in strategies::daemon(), count in any::<u16>()) {
+    fn the_rest_is_reported_as_far_as_it_goes(given in strategies::timeouts(), daemon in strategies::daemon(), count in any::<u16>()) {
         let mut buffer = asked(ask_timeouts);
         prop_assert_eq!(Question::read(GET_TIMEOUTS, &buffer), Some(Question::Timeouts));
         put_timeouts(&mut buffer, &given);

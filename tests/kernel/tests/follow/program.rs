@@ -399,14 +399,14 @@ fn nothing_is_read_while_nothing_changes() {
 }
 
 #[test]
-fn the_service_manager_is_told_when_the_director_is_ready() {
+fn the_service_manager_learns_when_the_director_is_ready() {
     let mut world = World::new();
     let path = world.directory.join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     let mut program = ipvs_follow();
     program.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000");
     let follower = Follower::start(program, "", &world.file());
-    let told = |part: &str| loop {
+    let message_with = |part: &str| loop {
         let mut bytes = [0; 1024];
         let length = manager.recv(&mut bytes).unwrap();
         let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
@@ -415,14 +415,14 @@ fn the_service_manager_is_told_when_the_director_is_ready() {
         }
         assert!(!text.contains("READY=1"), "not yet");
     };
-    assert!(told("STATUS=").contains("No such file"));
-    told("WATCHDOG=1");
+    assert!(message_with("STATUS=").contains("No such file"));
+    message_with("WATCHDOG=1");
     world.write(&rules(&[1]));
-    told("READY=1");
+    message_with("READY=1");
     assert_eq!(world.weights(), [1]);
-    assert!(told("STATUS=").contains("the director is as the source says"));
+    assert!(message_with("STATUS=").contains("the director is as the source says"));
     follower.signal(Signal::SIGTERM);
-    told("STOPPING=1");
+    message_with("STOPPING=1");
     let (status, text) = follower.end();
     assert_eq!(status, Some(0));
     assert!(text.ends_with("ipvs-follow: ended; the director stays as it is\n"), "{text}");

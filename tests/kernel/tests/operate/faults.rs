@@ -8,7 +8,7 @@ use super::world::{Done, World, calls, key, program, rules, scratch, strace, tab
 const NO_HOST: &str = "-a -t 10.0.1.1:80 -r 198.51.100.7:80 -m\n";
 
 #[test]
-fn a_refusal_midway_is_undone_and_told_with_its_line() {
+fn a_refusal_midway_is_undone_and_reported_with_its_line() {
     let mut world = World::new();
     world.has_no_host("198.51.100.7");
     let before = table(1..=20, 1);

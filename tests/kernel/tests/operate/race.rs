@@ -99,7 +99,7 @@ impl Writer {
 }
 
 #[test]
-fn writers_lose_nothing_that_they_are_not_told() {
+fn writers_lose_nothing_without_a_report() {
     let mut world = World::new();
     let end = end();
     let writers: Vec<Writer> = thread::scope(|scope| {

@@ -180,7 +180,7 @@ fn a_sandbox_may_forbid_what_is_needed() {
 
 /// Another user than root, who may not write to the state directory either.
 #[test]
-fn a_user_without_rights_is_told_in_one_line_what_is_needed() {
+fn a_user_without_rights_reads_in_one_line_what_is_needed() {
     let mut world = World::new();
     assert_eq!(world.run("apply --quiet -", RULES).status, 0);
     let before = world.client.table().unwrap();

@@ -220,7 +220,8 @@ fn watch(system: &System) {
         }
     }
     if lost == 0 {
-        // keepalived may leave some behind, if it takes long; the others have deleted theirs.
+        // keepalived may leave some behind, if it takes long; the others have deleted what they
+        // made.
         let keys = |table: &ipvs::Table| table.services().map(|entry| entry.service().key()).collect::<BTreeSet<_>>();
         let left = Client::connect().unwrap().table_without_statistics().unwrap();
         assert_eq!((most, keys(&table)), (services as usize, keys(&left)));

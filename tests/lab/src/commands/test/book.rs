@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dead_links_are_told() {
+    fn dead_links_are_reported() {
         let book = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(book.path().join(name), text).unwrap();
         fs::create_dir(book.path().join("guides")).unwrap();
