@@ -8,7 +8,7 @@ use ipvs::monitor::{Action, Event, EventKind, Outcome};
 use ipvs_cli::director::Director;
 use ipvs_cli::env::Environment;
 use ipvs_cli::escape;
-use ipvs_cli::keep::{self, Fault, Hold, Keeper, Kept, Limits, Standing};
+use ipvs_cli::keep::{self, Fault, Hold, Keeper, Kept, Limits, Names, Standing, State, Unread};
 
 use crate::figures::Figures;
 use crate::messages::{Level, Messages, Topic};
@@ -23,14 +23,13 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// A program that writes for longer is worth a message.
 const LONG: Duration = Duration::from_secs(5);
 
-const STAYS: &str = "the last good state stays";
-
 /// What surrounds a follower: parts of an [`Environment`], which is made for each check.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Surroundings<'s> {
     pub(crate) state_directory: Option<&'s Path>,
     /// `None` with an in-memory kernel.
     pub(crate) proc: Option<&'s Path>,
+    pub(crate) names: &'s dyn Names,
 }
 
 impl Surroundings<'_> {
@@ -38,7 +37,7 @@ impl Surroundings<'_> {
     pub(crate) fn with<T>(&self, director: &mut Director, act: impl FnOnce(&mut Keeper<'_, '_>) -> T) -> (T, String) {
         let (mut stdin, mut stdout, mut stderr) = (&b""[..], Vec::new(), Vec::new());
         let environment = Environment::new(&mut stdin, &mut stdout, &mut stderr);
-        let Surroundings { state_directory, proc } = *self;
+        let Surroundings { state_directory, proc, .. } = *self;
         let mut environment = Environment { state_directory, proc, program: PROGRAM, ..environment };
         let done = act(&mut Keeper { environment: &mut environment, director });
         (done, notes(&stderr))
@@ -66,9 +65,11 @@ pub(crate) struct Follower<'s> {
     limits: Limits,
     surroundings: Surroundings<'s>,
     /// What the director was brought to last.
-    good: Option<Vec<Source>>,
+    good: Option<State>,
     /// What was read since, and could not be made yet.
-    next: Option<Vec<Source>>,
+    next: Option<State>,
+    /// What was read since, and is no state.
+    unread: Option<(Vec<Source>, Unread)>,
     standing: Option<Standing>,
     suspects: Suspects,
     /// Since when the source has been unfinished.
@@ -95,6 +96,7 @@ impl<'s> Follower<'s> {
             surroundings,
             good: None,
             next: None,
+            unread: None,
             standing: None,
             suspects: Suspects::default(),
             unfinished: None,
@@ -128,22 +130,22 @@ impl<'s> Follower<'s> {
         }
     }
 
-    /// Makes what is due. `is_over` ends a wait for another program.
+    /// Makes what is due. `is_over` ends a wait for another program, or for names.
     pub(crate) fn check(&mut self, now: Instant, is_over: &dyn Fn() -> bool) {
         match self.hold() {
             Ok(None) => {}
             Ok(Some(hold)) => return self.held(&hold, now),
             Err(reason) => {
                 self.messages.holds(Topic::Director, Level::Warning, &reason);
-                return self.pace.failed(now);
+                return self.pace.blocked(now);
             }
         }
         if self.messages.over(Topic::Hold) {
             self.messages.say(Level::Notice, "the hold is over");
             self.figures.counts().held = Duration::ZERO;
         }
-        self.read(now);
-        if self.next.is_some() || self.pace.is_director_due(now) {
+        self.read(now, is_over);
+        if self.next.is_some() && self.pace.is_next_due(now) || self.pace.is_director_due(now) {
             self.bring(now, is_over);
         }
         let status = self.messages.worst().unwrap_or("the director is as the source says").to_owned();
@@ -167,17 +169,20 @@ impl<'s> Follower<'s> {
     }
 
     /// Reads the source. What is no state is not used.
-    fn read(&mut self, now: Instant) {
+    fn read(&mut self, now: Instant, is_over: &dyn Fn() -> bool) {
+        let looks_up = self.pace.are_names_due(now);
         // From now on, so that what changes while it is read is noticed.
         match self.source.watch() {
             Ok(()) => _ = self.messages.over(Topic::Watch),
             Err(reason) => _ = self.messages.holds(Topic::Watch, Level::Warning, &reason),
         }
         self.source.has_changed();
-        let fault = match self.source.read(now) {
-            Ok(texts) => {
+        let taken = self.source.read(now).and_then(|texts| self.take(texts, now, looks_up, is_over));
+        self.pace.put_names_off(now);
+        let fault = match taken {
+            Ok(()) => {
                 (self.unfinished, _) = (None, self.pace.source_read());
-                self.take(texts)
+                Ok(())
             }
             Err(SourceFault::Wrong(reason)) => {
                 (self.unfinished, _) = (None, self.pace.source_read());
@@ -199,54 +204,107 @@ impl<'s> Follower<'s> {
         }
     }
 
-    fn take(&mut self, texts: Vec<Source>) -> Result<(), String> {
-        let is_same = |other: &Option<Vec<Source>>| other.as_ref().is_some_and(|other| are_same(other, &texts));
-        if is_same(&self.good) {
+    /// Finds out what the texts say, if that is not known. What their names stand for is looked up
+    /// when they are new, and when that is due: a repair needs no name.
+    fn take(
+        &mut self,
+        texts: Vec<Source>,
+        now: Instant,
+        looks_up: bool,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<(), SourceFault> {
+        if let Some((_, unread)) = self.unread.as_ref().filter(|(of, _)| are_same(of, &texts))
+            && !(unread.is_for_names && looks_up)
+        {
+            return Err(SourceFault::Wrong(unread.reason.clone()));
+        }
+        self.unread = None;
+        let known = [&self.next, &self.good].into_iter().flatten().find(|state| state.is_of(&texts));
+        let state = match known.filter(|known| !(looks_up && known.has_names())) {
+            Some(_) => None,
+            None => {
+                let before = known.or(self.good.as_ref());
+                match State::read(&texts, before, self.surroundings.names, is_over) {
+                    Ok(state) => Some(state),
+                    Err(unread) => return Err(self.unread(texts, unread, now)),
+                }
+            }
+        };
+        if state.is_some() || looks_up {
+            let has_names = state.as_ref().or(known).is_some_and(State::has_names);
+            self.pace.names_found(now, has_names);
+        }
+        self.figures.counts().source = Some(SystemTime::now());
+        let is_as = |other: &Option<State>| {
+            let other = other.as_ref().filter(|other| other.is_of(&texts));
+            other.is_some_and(|other| state.as_ref().is_none_or(|state| state.renamed_since(other).is_empty()))
+        };
+        if is_as(&self.next) {
+            return Ok(());
+        }
+        if is_as(&self.good) {
             self.next = None;
+            self.pace.next_at(None);
             if self.messages.over(Topic::Source) {
                 self.messages.say(Level::Notice, "the source is as it was before");
             }
-        } else if !is_same(&self.next) {
-            self.next = None;
-            Keeper::check(&texts)?;
-            self.next = Some(texts);
+            return Ok(());
         }
-        self.figures.counts().source = Some(SystemTime::now());
+        let deletes = |good: &State| state.as_ref().is_some_and(|state| state.lacks_services_of(good));
+        let still_at = self.source.still_at(now).filter(|_| self.good.as_ref().is_some_and(deletes));
+        self.pace.next_at(still_at);
+        self.next = state;
         Ok(())
+    }
+
+    fn unread(&mut self, texts: Vec<Source>, unread: Unread, now: Instant) -> SourceFault {
+        self.next = None;
+        self.pace.next_at(None);
+        if unread.is_for_names {
+            self.pace.names_missing(now);
+        }
+        let reason = unread.reason.clone();
+        if let Some(again) = self.source.still_at(now) {
+            return SourceFault::Unfinished { reason, again };
+        }
+        self.unread = Some((texts, unread));
+        SourceFault::Wrong(reason)
     }
 
     /// Says why the source is not made, once.
     fn refuse(&mut self, reason: &str) {
-        let stays = if self.good.is_some() { STAYS } else { "nothing is changed" };
-        if self.messages.holds(Topic::Source, Level::Warning, &format!("{reason}\n{stays}")) {
+        let stays = match (&self.good, reason.contains("nothing was changed")) {
+            (Some(_), _) => "\nthe last good state stays",
+            (None, false) => "\nnothing is changed",
+            (None, true) => "",
+        };
+        if self.messages.holds(Topic::Source, Level::Warning, &format!("{reason}{stays}")) {
             self.figures.counts().refusals += 1;
         }
     }
 
     /// Brings the director to the source, or else to the last good state.
     fn bring(&mut self, now: Instant, is_over: &dyn Fn() -> bool) {
-        if let Some(next) = self.next.take() {
+        let is_due = self.pace.is_director_due(now);
+        if self.pace.is_next_due(now)
+            && let Some(next) = self.next.take()
+        {
             match self.keep(&next, is_over) {
-                Ok(kept) => {
-                    let is_first = self.good.replace(next).is_none();
-                    self.messages.over(Topic::Source);
-                    let path = escape::path(self.source.path()).to_string();
-                    let text = match is_first {
-                        true => format!("following {path}: {}", kept.summary),
-                        false => format!("{path} has changed: {}", kept.summary),
-                    };
-                    self.messages.say(Level::Notice, &text);
-                    return self.kept(kept, now, false);
-                }
+                Ok(kept) => return self.made(next, kept, now),
                 Err(Fault::Source(reason) | Fault::Refused(reason)) => {
                     self.next = Some(next);
                     self.refuse(&reason);
+                    self.pace.refused(now);
+                    self.figures.counts().is_as_desired = false;
                 }
                 Err(fault) => {
                     self.next = Some(next);
                     return self.fault(fault, now);
                 }
             }
+        }
+        if !is_due {
+            return;
         }
         let Some(good) = self.good.take() else { return self.pace.failed(now) };
         let kept = self.keep(&good, is_over);
@@ -265,9 +323,29 @@ impl<'s> Follower<'s> {
         }
     }
 
-    fn keep(&mut self, texts: &[Source], is_over: &dyn Fn() -> bool) -> Result<Kept, Fault> {
+    /// The director is as the source says now.
+    fn made(&mut self, next: State, kept: Kept, now: Instant) {
+        let path = escape::path(self.source.path()).to_string();
+        let text = match &self.good {
+            None => format!("following {path}: {}", kept.summary),
+            Some(good) => match &next.renamed_since(good)[..] {
+                renamed @ [_, ..] if next.is_of(good.sources()) => {
+                    format!("{path}: {}: {}", renamed.join(", "), kept.summary)
+                }
+                _ => format!("{path} has changed: {}", kept.summary),
+            },
+        };
+        self.good = Some(next);
+        self.pace.next_at(None);
+        self.messages.over(Topic::Source);
+        // First the figures: who reads the message may ask for them.
+        self.kept(kept, now, false);
+        self.messages.say(Level::Notice, &text);
+    }
+
+    fn keep(&mut self, state: &State, is_over: &dyn Fn() -> bool) -> Result<Kept, Fault> {
         let Follower { surroundings, director, limits, messages, .. } = self;
-        let (kept, notes) = surroundings.with(director, |keeper| keeper.keep(texts, limits, is_over));
+        let (kept, notes) = surroundings.with(director, |keeper| keeper.keep(state, limits, is_over));
         match notes.is_empty() {
             true => _ = messages.over(Topic::Notes),
             false => _ = messages.holds(Topic::Notes, Level::Notice, &notes),
@@ -281,11 +359,7 @@ impl<'s> Follower<'s> {
         if self.messages.over(Topic::Director) {
             self.messages.say(Level::Notice, "the director can be changed again");
         }
-        let is_refused = self.next.is_some();
-        match is_refused {
-            true => self.pace.refused(now, repaired),
-            false => self.pace.succeeded(now, repaired),
-        }
+        self.pace.succeeded(now, repaired);
         match self.pace.rivalry() {
             Some((count, pause)) if repaired => {
                 let text = format!(
@@ -301,8 +375,10 @@ impl<'s> Follower<'s> {
         self.suspects.clear();
         self.service.ready();
         let mut counts = self.figures.counts();
-        counts.check = Some(SystemTime::now());
-        counts.is_as_desired = counts.source_is_valid && !is_refused;
+        counts.is_as_desired = counts.source_is_valid && self.next.is_none();
+        if counts.is_as_desired {
+            counts.check = Some(SystemTime::now());
+        }
         if kept.is_changed {
             counts.changes += 1;
             counts.change = Some(SystemTime::now());

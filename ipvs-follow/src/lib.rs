@@ -4,10 +4,10 @@
 //! does. Planning, owners, lock and the change itself are [`ipvs_cli::keep`].
 //!
 //! ```text
-//!  inotify ──► Files ──► texts ──┐
+//!  inotify ──► Files ──► texts ──► State (names looked up) ──┐
 //!  nlmon ──► Monitor ──► Standing: does it disturb? ──► Pace: when? ──► Follower::check
 //!  signals, clock ───────────────┘                                        │
-//!         the table ◄── Keeper::keep (lock, plan, change, owners) ◄── texts, Limits
+//!         the table ◄── Keeper::keep (lock, plan, change, owners) ◄── State, Limits
 //! ```
 //!
 //! - `source::Files` reads a file or a directory as one consistent snapshot, or says why

@@ -14,17 +14,29 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Work that lasts for so long was not undone.
 const PEACE: Duration = Duration::from_secs(60);
 
-/// When source and director are looked at next.
+/// When source, names and director are looked at next.
 #[derive(Debug)]
 pub(crate) struct Pace {
     recheck: Duration,
     /// `None`: with the director.
     source: Option<Instant>,
     director: Instant,
+    /// When the names of the source are looked up again; `None`: it has none.
+    names: Option<Instant>,
+    /// When a state that was not made yet is tried again; `None`: with the next check.
+    next: Option<Instant>,
     /// When the burst began that the source is in.
     burst: Option<Instant>,
     /// Checks that have failed in a row.
     failures: u32,
+    /// How often in a row a state was refused.
+    refusals: u32,
+    /// How often in a row a name was not found.
+    unknown_names: u32,
+    /// Is the director looked at since another program has disturbed it?
+    is_disturbed: bool,
+    /// The last time that this, or a failure, came to nothing.
+    in_vain: Option<Instant>,
     /// The last time that another program's work was undone, and how often in a row.
     repairs: Option<(Instant, u32)>,
 }
@@ -32,15 +44,56 @@ pub(crate) struct Pace {
 impl Pace {
     /// The first check is due at once.
     pub(crate) fn new(recheck: Duration, now: Instant) -> Self {
-        Pace { recheck, source: None, director: now, burst: None, failures: 0, repairs: None }
+        Pace {
+            recheck,
+            source: None,
+            director: now,
+            names: None,
+            next: None,
+            burst: None,
+            failures: 0,
+            refusals: 0,
+            unknown_names: 0,
+            is_disturbed: false,
+            in_vain: None,
+            repairs: None,
+        }
     }
 
     pub(crate) fn due(&self) -> Instant {
-        self.source.map_or(self.director, |source| source.min(self.director))
+        [self.source, self.names, self.next].into_iter().flatten().fold(self.director, Instant::min)
     }
 
     pub(crate) fn is_director_due(&self, now: Instant) -> bool {
         self.director <= now
+    }
+
+    /// Is a state that was not made yet to be tried?
+    pub(crate) fn is_next_due(&self, now: Instant) -> bool {
+        self.next.is_none_or(|next| next <= now)
+    }
+
+    /// Are names to be looked up again? That may take long, so a repair goes before.
+    pub(crate) fn are_names_due(&self, now: Instant) -> bool {
+        let is_repair = self.is_disturbed && self.director <= now;
+        !is_repair && [self.source, self.names].into_iter().flatten().any(|then| then <= now)
+    }
+
+    /// The names of the source were looked up, if it `has` any.
+    pub(crate) fn names_found(&mut self, now: Instant, has: bool) {
+        self.unknown_names = 0;
+        self.names = has.then_some(now + self.recheck);
+    }
+
+    /// The source is no state, so there was nothing to look up.
+    pub(crate) fn put_names_off(&mut self, now: Instant) {
+        self.names = self.names.map(|then| if then <= now { now + self.recheck } else { then });
+    }
+
+    /// A name of the source was not found.
+    pub(crate) fn names_missing(&mut self, now: Instant) {
+        self.unknown_names = self.unknown_names.saturating_add(1);
+        self.names = Some(now + self.pause(self.unknown_names));
     }
 
     /// The source has changed, or may have.
@@ -59,44 +112,63 @@ impl Pace {
         (self.source, self.burst) = (Some(then), None);
     }
 
-    /// Source and director are to be looked at then, and not before.
+    /// There is another state to be made, then or with the next check.
+    pub(crate) fn next_at(&mut self, then: Option<Instant>) {
+        (self.next, self.refusals) = (then, 0);
+    }
+
+    /// Everything is to be looked at then, and not before.
     pub(crate) fn everything_at(&mut self, then: Instant) {
         self.source_read();
         self.director = then;
+        for other in [&mut self.names, &mut self.next] {
+            *other = other.map(|at| at.max(then));
+        }
+    }
+
+    /// Everything is to be looked at now, names too.
+    pub(crate) fn reload(&mut self, now: Instant) {
+        (self.director, self.is_disturbed) = (now, false);
+        self.source_at(now);
     }
 
     /// Another program has disturbed the director. What it does again and again is undone later
     /// each time.
     pub(crate) fn disturbed(&mut self, now: Instant) {
         let at = self.repairs.map_or(now, |(last, count)| last + self.pause(count.saturating_sub(1)));
+        let at = self.in_vain.map_or(at, |last| at.max(last + FIRST_PAUSE));
         self.director = self.director.min(at.max(now + SETTLE));
+        self.is_disturbed = true;
     }
 
     /// The director is as it is to be. `repaired`: another program's work was undone for that.
     pub(crate) fn succeeded(&mut self, now: Instant, repaired: bool) {
-        self.failures = 0;
-        self.director = now + self.recheck;
-        self.looked_at(now, repaired);
-    }
-
-    /// The director is as the source last said, since what it says now is refused.
-    pub(crate) fn refused(&mut self, now: Instant, repaired: bool) {
-        self.failed(now);
-        self.looked_at(now, repaired);
-    }
-
-    fn looked_at(&mut self, now: Instant, repaired: bool) {
         let before = self.repairs.filter(|(last, count)| now < *last + PEACE + self.pause(*count));
         self.repairs = match repaired {
             true => Some((now, before.map_or(1, |(_, count)| count.saturating_add(1)))),
             false => before,
         };
+        self.in_vain = (self.is_disturbed && !repaired).then_some(now);
+        (self.director, self.is_disturbed, self.failures) = (now + self.recheck, false, 0);
+    }
+
+    /// A state can't be made. It is tried again, later each time.
+    pub(crate) fn refused(&mut self, now: Instant) {
+        self.refusals = self.refusals.saturating_add(1);
+        self.next = Some(now + self.pause(self.refusals));
     }
 
     /// The director is not as it is to be.
     pub(crate) fn failed(&mut self, now: Instant) {
         self.failures = self.failures.saturating_add(1);
-        self.director = now + self.pause(self.failures);
+        self.in_vain = Some(now);
+        (self.director, self.is_disturbed) = (now + self.pause(self.failures), false);
+    }
+
+    /// Nothing can be looked at.
+    pub(crate) fn blocked(&mut self, now: Instant) {
+        self.failed(now);
+        self.everything_at(self.director);
     }
 
     /// How often in a row another program has undone the work, and how long the next repair is
@@ -139,14 +211,67 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(RECHECK, start);
         let mut now = start;
-        for _ in 0..20 {
-            pace.refused(now, false);
+        pace.succeeded(now, false);
+        let mut tries = 0;
+        while now < start + seconds(3600) {
+            if pace.is_next_due(now) {
+                pace.refused(now);
+                tries += 1;
+            }
+            if pace.is_director_due(now) {
+                pace.succeeded(now, false);
+            }
             now = pace.due();
         }
-        assert!(now > start + seconds(10 * 300), "{:?}", now - start);
+        assert!((10..30).contains(&tries), "{tries}");
+        // Another state is tried at once, and a repair of the last good one does not wait.
+        pace.next_at(None);
+        assert!(pace.is_next_due(now));
+        pace.refused(now);
+        assert!(!pace.is_next_due(now) && pace.is_next_due(now + FIRST_PAUSE));
         pace.succeeded(now, false);
-        pace.refused(now, false);
-        assert_eq!(pace.due(), now + FIRST_PAUSE);
+        pace.disturbed(now);
+        assert_eq!(pace.due(), now + SETTLE);
+    }
+
+    /// A program that changes and changes back, or commands while the director can't be read.
+    #[test]
+    fn what_comes_to_nothing_is_looked_at_once_a_second() {
+        let start = Instant::now();
+        for fails in [false, true] {
+            let (mut pace, mut now, mut checks) = (Pace::new(RECHECK, start), start, 0);
+            pace.succeeded(now, false);
+            while now < start + seconds(60) {
+                pace.disturbed(now);
+                now += Duration::from_millis(10);
+                if pace.is_director_due(now) {
+                    checks += 1;
+                    if fails { pace.failed(now) } else { pace.succeeded(now, false) }
+                }
+            }
+            assert!((50..=62).contains(&checks), "{checks}");
+        }
+    }
+
+    #[test]
+    fn names_are_looked_up_at_the_interval_and_after_a_repair() {
+        let start = Instant::now();
+        let mut pace = Pace::new(RECHECK, start);
+        pace.succeeded(start, false);
+        pace.names_found(start, true);
+        let later = start + RECHECK;
+        pace.disturbed(later - SETTLE);
+        assert!(pace.is_director_due(later) && !pace.are_names_due(later));
+        pace.succeeded(later, true);
+        assert!(pace.due() == later && pace.are_names_due(later));
+        for seconds in [1, 2, 4] {
+            pace.names_missing(later);
+            assert_eq!(pace.due(), later + Duration::from_secs(seconds));
+        }
+        pace.names_found(later, false);
+        assert_eq!(pace.due(), later + RECHECK);
+        pace.reload(later);
+        assert!(pace.are_names_due(later) && pace.is_director_due(later));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use ipvs::{Client, Report};
 use ipvs_cli::director::Director;
 use ipvs_cli::http;
 use ipvs_cli::io::Output;
-use ipvs_cli::keep::{self, Hold};
+use ipvs_cli::keep::{self, Hold, SystemNames};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGIO, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
@@ -63,7 +63,8 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
         return TROUBLE;
     }
     let state_directory = cli.state_dir.as_deref().unwrap_or(Path::new(STATE));
-    let surroundings = Surroundings { state_directory: Some(state_directory), proc: Some(Path::new("/proc")) };
+    let surroundings =
+        Surroundings { state_directory: Some(state_directory), proc: Some(Path::new("/proc")), names: &SystemNames };
     let act = |messages: Messages| match (&cli.act, &cli.source) {
         (Some(_), Some(_)) => Err((TROUBLE, "a source and a hold at once: one of them".to_owned())),
         (Some(act), _) => make(act, surroundings, cli.wait),
@@ -176,7 +177,7 @@ fn watch(follower: &mut Follower<'_>, signals: &Signals, recheck: Duration) {
         signals.take();
         if signals.reload.swap(false, Ordering::SeqCst) {
             follower.messages.say(Level::Notice, "SIGHUP: reading the source and the director again");
-            follower.pace.everything_at(now);
+            follower.pace.reload(now);
         }
         if follower.source.has_changed() {
             follower.pace.source_changed(now);

@@ -142,7 +142,7 @@ impl Claims {
         let taken = refused.err().map_or(0, |Conflicts(conflicts)| conflicts.len());
         match stored.ledger.restrict(planner, &writer, present, wanted) {
             Ok(planner) => Ok(Claims { stored, writer, planner, taken }),
-            Err(conflicts) => Err(Trouble::Lines(refusals(&conflicts, places))),
+            Err(conflicts) => Err(Trouble::Lines(refusals(&conflicts, places, session.program()))),
         }
     }
 
@@ -193,14 +193,14 @@ impl Claims {
 }
 
 /// A line for each service of the file that another owner has, with its place.
-fn refusals(Conflicts(conflicts): &Conflicts, places: &Places<'_>) -> String {
+fn refusals(Conflicts(conflicts): &Conflicts, places: &Places<'_>, program: &str) -> String {
     let mut text = String::new();
     for conflict in conflicts {
         match places.find(&Command::AddService(Service::new(conflict.service))) {
             Some(place) => text.push_str(&format!("{place}: {conflict}\n")),
-            None => text.push_str(&format!("ipvs-cli: {conflict}\n")),
+            None => text.push_str(&format!("{program}: {conflict}\n")),
         }
     }
-    text.push_str("ipvs-cli: nothing was changed; --take takes these services over\n");
+    text.push_str(&format!("{program}: nothing was changed; --take takes these services over\n"));
     text
 }

@@ -5,32 +5,39 @@
 //! use ipvs::{Client, Table};
 //! use ipvs_cli::director::Director;
 //! use ipvs_cli::env::Environment;
-//! use ipvs_cli::keep::{Keeper, Limits};
+//! use ipvs_cli::keep::{Keeper, Limits, State, SystemNames};
 //!
 //! let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
 //! let mut stdin = &b""[..];
 //! let mut environment = Environment::new(&mut stdin, &mut stdout, &mut stderr);
 //! let mut director = Director::with(Client::fake(Table::new()));
 //! let source = Source::new("shop.toml", "version = 1\n[[services]]\nmark = 7\n");
+//! let state = State::read(&[source], None, &SystemNames, &|| false).unwrap();
 //! let mut keeper = Keeper { environment: &mut environment, director: &mut director };
-//! let kept = keeper.keep(&[source], &Limits::default(), &|| false).unwrap();
+//! let kept = keeper.keep(&state, &Limits::default(), &|| false).unwrap();
 //! assert_eq!(kept.summary, "1 service added");
 //! assert!(kept.standing.is_disturbed_by(&ipvs::Command::Flush));
 //! ```
 
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
 use ipvs::change::{DirectorState, Planner};
 use ipvs::desired::Source;
 use ipvs::owners::Owner;
-use ipvs::{Command, Service, Table};
-use ipvs_text::ipvsadm::with_parser;
+use ipvs::{Command, Protocol, Service, ServiceKey, Table};
+use ipvs_text::escape;
+use ipvs_text::ipvsadm::value::Resolve;
+use ipvs_text::ipvsadm::{Parser, Posix, names};
 
 use crate::change::apply::{self, Made};
 use crate::change::args::Restrictions;
 use crate::change::claims::Ownership;
-use crate::change::prepare::{self, Text, empty_director};
+use crate::change::prepare::{self, Text};
 use crate::change::summary::Summary;
 use crate::director::Director;
 use crate::env::Environment;
@@ -100,6 +107,8 @@ pub enum Fault {
 pub struct Standing {
     desired: Table,
     planner: Planner,
+    /// Would anything be missing without its services? Found out when it is asked.
+    needs_services: OnceCell<bool>,
 }
 
 impl Standing {
@@ -107,15 +116,19 @@ impl Standing {
     ///
     /// Decided without asking the director, so it may be wrong if other commands went before.
     pub fn is_disturbed_by(&self, command: &Command) -> bool {
-        let Standing { desired, planner } = self;
+        let Standing { desired, planner, needs_services } = self;
+        if matches!(command, Command::Flush) {
+            let plan = || planner.plan(&desired.without_services(), desired);
+            return *needs_services.get_or_init(|| !plan().is_empty());
+        }
+        // Of what the command is about only: a large table is not copied.
+        let mut wanted = desired.without_services();
         let Some(key) = command.service_key() else {
-            let mut now = desired.clone();
+            let mut now = wanted.clone();
             // What the copy refuses was done on a director that is not as the copy.
             let is_unlike = now.apply(command).is_err() && matches!(command, Command::StartDaemon(_));
-            return is_unlike || !planner.plan(&now, desired).is_empty();
+            return is_unlike || !planner.plan(&now, &wanted).is_empty();
         };
-        // Of the one service only.
-        let mut wanted = desired.without_services();
         if let Some(entry) = desired.service(&key) {
             wanted.adopt(entry.clone());
         }
@@ -129,6 +142,155 @@ impl Standing {
         }
         let _ = now.apply(&Command::AddService(Service::new(key)));
         !planner.plan(&now, &wanted).is_empty()
+    }
+}
+
+/// Where the names of a source come from.
+pub trait Names {
+    /// The address of a host: `before`, if that is still one of several.
+    fn host(&self, name: &[u8], before: Option<Ipv4Addr>) -> Option<Ipv4Addr>;
+    /// The port of a service.
+    fn port(&self, name: &[u8], protocol: Protocol) -> Option<u16>;
+}
+
+/// The resolver of the system, `getent`.
+///
+/// ```
+/// use ipvs_cli::keep::{Names, SystemNames};
+/// assert_eq!(SystemNames.host(b"localhost", None), Some([127, 0, 0, 1].into()));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemNames;
+
+impl Names for SystemNames {
+    fn host(&self, name: &[u8], before: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
+        // DNS gives the addresses of a name in another order each time.
+        before.filter(|before| names::has_address(name, *before)).or_else(|| names::lookup_host(name))
+    }
+
+    fn port(&self, name: &[u8], protocol: Protocol) -> Option<u16> {
+        names::lookup_port(name, protocol)
+    }
+}
+
+/// The names of a text, and what they stand for; `None`: they were not found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Found {
+    hosts: BTreeMap<Vec<u8>, Option<Ipv4Addr>>,
+    ports: BTreeMap<(Vec<u8>, Protocol), Option<u16>>,
+}
+
+/// Looks each name up once.
+struct Resolver<'r> {
+    names: &'r dyn Names,
+    before: Option<&'r Found>,
+    found: Found,
+    is_over: &'r dyn Fn() -> bool,
+}
+
+impl fmt::Debug for Resolver<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolver").field("found", &self.found).finish_non_exhaustive()
+    }
+}
+
+impl Resolve for Resolver<'_> {
+    fn host(&mut self, name: &[u8]) -> Option<Ipv4Addr> {
+        if let Some(known) = self.found.hosts.get(name) {
+            return *known;
+        }
+        let before = self.before.and_then(|before| *before.hosts.get(name)?);
+        let address = if (self.is_over)() { None } else { self.names.host(name, before) };
+        *self.found.hosts.entry(name.to_owned()).or_insert(address)
+    }
+
+    fn port(&mut self, name: &[u8], protocol: Protocol) -> Option<u16> {
+        let key = (name.to_owned(), protocol);
+        if let Some(known) = self.found.ports.get(&key) {
+            return *known;
+        }
+        let port = if (self.is_over)() { None } else { self.names.port(name, protocol) };
+        *self.found.ports.entry(key).or_insert(port)
+    }
+}
+
+/// What sources say together. The names in them stand for what they did when they were read.
+#[derive(Debug)]
+pub struct State {
+    text: Text,
+    found: Found,
+}
+
+/// Why sources are no state, whatever the director holds.
+#[derive(Clone, Debug)]
+pub struct Unread {
+    /// The problems, a line each.
+    pub reason: String,
+    /// Was a name not found? Then it may be found later.
+    pub is_for_names: bool,
+}
+
+impl State {
+    /// Reads sources. A name keeps the address that it had `before`, if that is still one of its
+    /// addresses. `is_over` is called before each name is looked up, and ends that.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn read(
+        sources: &[Source],
+        before: Option<&State>,
+        names: &dyn Names,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<Self, Unread> {
+        let before = before.map(|state| &state.found);
+        let mut resolver = Resolver { names, before, found: Found::default(), is_over };
+        let text = Text::of(sources, &mut Parser::new(&mut resolver, Posix::of_this_process()));
+        let found = resolver.found;
+        text.map(|text| State { text, found: found.clone() }).map_err(|trouble| Unread {
+            reason: trouble.text().trim_end().to_owned(),
+            is_for_names: found.hosts.values().any(Option::is_none) || found.ports.values().any(Option::is_none),
+        })
+    }
+
+    /// Was it read from these sources?
+    pub fn is_of(&self, sources: &[Source]) -> bool {
+        self.text.is_of(sources)
+    }
+
+    /// The sources.
+    pub fn sources(&self) -> &[Source] {
+        self.text.sources()
+    }
+
+    /// Are there names in it, which may stand for something else later?
+    pub fn has_names(&self) -> bool {
+        self.found != Found::default()
+    }
+
+    /// Which names stood for something else in an earlier reading of the same sources, in words.
+    pub fn renamed_since(&self, earlier: &State) -> Vec<String> {
+        let mut renamed = Vec::new();
+        for (name, now) in &self.found.hosts {
+            if let (Some(now), Some(Some(before))) = (now, earlier.found.hosts.get(name))
+                && now != before
+            {
+                renamed.push(format!("{} has another address: {now}, not {before}", escape::bytes(name)));
+            }
+        }
+        for (key, now) in &self.found.ports {
+            if let (Some(now), Some(Some(before))) = (now, earlier.found.ports.get(key))
+                && now != before
+            {
+                renamed.push(format!("{}/{} has another port: {now}, not {before}", escape::bytes(&key.0), key.1));
+            }
+        }
+        renamed
+    }
+
+    /// Does it lack services that the other has?
+    pub fn lacks_services_of(&self, other: &State) -> bool {
+        let services: HashSet<ServiceKey> = self.text.services().collect();
+        other.text.services().any(|key| !services.contains(&key))
     }
 }
 
@@ -148,35 +310,26 @@ pub struct Keeper<'k, 'e> {
 }
 
 impl Keeper<'_, '_> {
-    /// Finds what is wrong with a source whatever the director holds.
+    /// Brings the director to this state, all or nothing, under the lock. `is_over` ends the wait
+    /// for the lock.
     ///
     /// # Errors
-    /// Its problems, a line each.
-    pub fn check(sources: &[Source]) -> Result<(), String> {
-        let text = Text::of(sources);
-        let checked = with_parser(|parser| text.understand(&empty_director(), parser))
-            .and_then(|desired| Ok(desired.state.table(&empty_director()).map(drop)?));
-        checked.map_err(|trouble| trouble.text().trim_end().to_owned())
-    }
-
-    /// Brings the director to what these texts say together, all or nothing, under the lock.
-    /// `is_over` ends the wait for the lock.
-    ///
-    /// # Errors
-    /// Why the director is not as they say.
-    pub fn keep(&mut self, sources: &[Source], limits: &Limits, is_over: &dyn Fn() -> bool) -> Result<Kept, Fault> {
+    /// Why the director is not in this state.
+    pub fn keep(&mut self, state: &State, limits: &Limits, is_over: &dyn Fn() -> bool) -> Result<Kept, Fault> {
         let session = &mut Session::new(self.environment, self.director, false);
-        let text = Text::of(sources);
+        let text = &state.text;
         let ownership = Ownership { owner: limits.owner.clone(), take: limits.take };
         let restrictions = Restrictions { keep_weights: limits.keep_weights, ownership, ..Restrictions::default() };
         let wait = Wait { is_over, otherwise: "nothing was changed", ..Wait::new(limits.wait) };
+        let program = session.program();
+        let fault = |trouble, otherwise| fault(trouble, program, otherwise);
         let mut guard = session.guard(&wait).map_err(|trouble| fault(trouble, Fault::Busy))?;
         // Under the lock, so that nothing is changed any more once a hold has begun.
         if let Some(hold) = held(session.environment).map_err(Fault::Kernel)? {
             return Err(Fault::Held(hold));
         }
         let limit = |planner| apply::limit(planner, None, limits.max_deletions);
-        let prepared = prepare::plan(session, &text, &restrictions, limit);
+        let prepared = prepare::plan(session, text, &restrictions, limit);
         let mut prepared = prepared.map_err(|trouble| fault(trouble, Fault::Refused))?;
         let summary = Summary::of(prepared.change.before(), prepared.change.plan().commands());
         apply::check_deletions(&summary, limits.max_deletions).map_err(|trouble| fault(trouble, Fault::Refused))?;
@@ -191,11 +344,12 @@ impl Keeper<'_, '_> {
                 standing: Standing {
                     desired: prepared.change.desired().clone(),
                     planner: prepared.claims.planner().clone(),
+                    needs_services: OnceCell::new(),
                 },
             }),
             Err(error) => {
                 let reason =
-                    apply::place_of(&text, &prepared, &error).unwrap_or_else(|| apply::describe_failure(&error));
+                    apply::place_of(text, &prepared, &error).unwrap_or_else(|| apply::describe_failure(&error));
                 Err(match error.unmade.state {
                     DirectorState::Untouched | DirectorState::Undone => Fault::Refused(reason),
                     _ => Fault::Between(reason),
@@ -265,8 +419,10 @@ pub fn held(environment: &Environment<'_>) -> Result<Option<Hold>, String> {
     environment.state_directory.map_or(Ok(None), Hold::read).map_err(|error| error.to_string())
 }
 
-fn fault(trouble: Trouble, otherwise: fn(String) -> Fault) -> Fault {
-    let text = trouble.text().trim_end().to_owned();
+fn fault(trouble: Trouble, program: &str, otherwise: fn(String) -> Fault) -> Fault {
+    let text = trouble.text();
+    let prefix = format!("{program}: ");
+    let text = text.lines().map(|line| line.strip_prefix(&prefix).unwrap_or(line)).collect::<Vec<_>>().join("\n");
     match trouble {
         Trouble::Problems(_) | Trouble::Lines(_) => Fault::Source(text),
         Trouble::Kernel(_) => Fault::Kernel(text),
@@ -276,9 +432,51 @@ fn fault(trouble: Trouble, otherwise: fn(String) -> Fault) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use ipvs::Client;
+    use ipvs_text::ipvsadm::with_parser;
 
     use super::*;
+
+    fn state(text: &str) -> Result<State, Unread> {
+        State::read(&[Source::new("test", text)], None, &SystemNames, &|| false)
+    }
+
+    /// A system whose one host has these addresses.
+    struct Host<'h>(&'h [[u8; 4]], Cell<usize>);
+
+    impl Names for Host<'_> {
+        fn host(&self, name: &[u8], before: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
+            self.1.set(self.1.get() + 1);
+            let mut addresses = self.0.iter().map(|&address| Ipv4Addr::from(address)).filter(|_| name == b"web1");
+            before.filter(|before| addresses.clone().any(|address| address == *before)).or_else(|| addresses.next())
+        }
+
+        fn port(&self, _: &[u8], _: Protocol) -> Option<u16> {
+            Some(80)
+        }
+    }
+
+    #[test]
+    fn names_are_looked_up_once_and_keep_their_address_while_it_is_one_of_theirs() {
+        let text = "-A -t 192.0.2.1:http -s rr\n-a -t 192.0.2.1:http -r web1 -m\n-A -t web1:81 -s rr\n";
+        let sources = [Source::new("test", text)];
+        let read = |before, host: &Host<'_>| State::read(&sources, before, host, &|| false);
+        let host = Host(&[[10, 0, 0, 1], [10, 0, 0, 2]], Cell::new(0));
+        let first = read(None, &host).unwrap();
+        assert!(first.has_names() && host.1.get() == 1);
+        let turned = read(Some(&first), &Host(&[[10, 0, 0, 2], [10, 0, 0, 1]], Cell::new(0))).unwrap();
+        assert!(turned.renamed_since(&first).is_empty());
+        let moved = read(Some(&first), &Host(&[[10, 0, 0, 7]], Cell::new(0))).unwrap();
+        assert_eq!(moved.renamed_since(&first), ["web1 has another address: 10.0.0.7, not 10.0.0.1"]);
+        assert!(moved.lacks_services_of(&first) && first.is_of(&sources));
+        let gone = read(Some(&first), &Host(&[], Cell::new(0))).unwrap_err();
+        assert!(gone.is_for_names && gone.reason.starts_with("test:2: "), "{gone:?}");
+        assert!(!state("nonsense").unwrap_err().is_for_names);
+        let stopped = State::read(&sources, None, &host, &|| true).unwrap_err();
+        assert!(stopped.is_for_names && host.1.get() == 1, "no name is looked up any more");
+    }
 
     fn standing(limits: &Limits, before: &Table, text: &str) -> Standing {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
@@ -286,7 +484,7 @@ mod tests {
         let mut environment = Environment::new(&mut stdin, &mut stdout, &mut stderr);
         let mut director = Director::with(Client::fake(before.clone()));
         let mut keeper = Keeper { environment: &mut environment, director: &mut director };
-        keeper.keep(&[Source::new("test", text)], limits, &|| false).unwrap().standing
+        keeper.keep(&state(text).unwrap(), limits, &|| false).unwrap().standing
     }
 
     fn command(line: &str) -> Command {
@@ -351,10 +549,10 @@ mod tests {
         let mut director = Director::with(Client::fake(before));
         let mut keeper = Keeper { environment: &mut environment, director: &mut director };
         let limits = Limits { max_deletions: Some(0), ..Limits::default() };
-        let fault = keeper.keep(&[Source::new("test", SHOP)], &limits, &|| false).unwrap_err();
+        let fault = keeper.keep(&state(SHOP).unwrap(), &limits, &|| false).unwrap_err();
         assert!(matches!(&fault, Fault::Refused(reason) if reason.contains("--max-deletions is 0")), "{fault:?}");
-        let fault = keeper.keep(&[Source::new("test", "nonsense")], &limits, &|| false).unwrap_err();
-        assert!(matches!(&fault, Fault::Source(reason) if reason.starts_with("test:1:")), "{fault:?}");
+        let unread = state("nonsense").unwrap_err();
+        assert!(unread.reason.starts_with("test:1:"), "{unread:?}");
         assert_eq!(director.client().unwrap().table().unwrap().services().len(), 1);
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn compare(
     }
     session.warnings(&desired.state.warnings);
     let after = desired.state.table(&old.table)?;
-    check_selection(restrictions, [&old.table, &after], "in either file")?;
+    check_selection(restrictions, [&old.table, &after], session.program(), "in either file")?;
     let plan = planner(&desired, restrictions).plan(&old.table, &after);
     let rules = old.desired.groups.into_iter().flat_map(|group| group.rules).collect();
     let marks = MarkChange::new(rules, &desired, &plan, restrictions);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ipvs::desired::{Place, Source};
 use ipvs::{
-    Cause, Command, Table,
+    Cause, Command, ServiceKey, Table,
     change::{Change, Plan, Planner},
 };
 use ipvs_text::escape;
@@ -37,8 +37,11 @@ pub(crate) struct Prepared {
 }
 
 /// The text of a desired state: one file, or several that are one state together.
+#[derive(Debug)]
 pub(crate) struct Text {
     sources: Vec<Source>,
+    /// What they say, if that was found out already.
+    understood: Option<Desired>,
     /// Absolute, for logs; `None` for standard input.
     path: Option<String>,
     /// Rules replace all services, even if they name none.
@@ -59,12 +62,35 @@ impl Text {
             read.map_err(|error| Trouble::Other(format!("{name}: {error}")))?;
             (name, Some(absolute(file)))
         };
-        Ok(Text { sources: vec![Source::new(&name, text)], path, replaces_services: false })
+        Ok(Text { sources: vec![Source::new(&name, text)], understood: None, path, replaces_services: false })
     }
 
-    /// Texts that were read already.
-    pub(super) fn of(sources: &[Source]) -> Self {
-        Text { sources: sources.to_vec(), path: None, replaces_services: false }
+    /// Texts that are understood now, once and for all: names keep the addresses that they have.
+    pub(super) fn of(sources: &[Source], parser: &mut Parser<'_>) -> Result<Self, Trouble> {
+        let mut text = Text { sources: sources.to_vec(), understood: None, path: None, replaces_services: false };
+        let desired = text.understand(&empty_director(), parser)?;
+        desired.state.table(&empty_director())?;
+        text.understood = Some(desired);
+        Ok(text)
+    }
+
+    pub(super) fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// Is it of these sources?
+    pub(super) fn is_of(&self, sources: &[Source]) -> bool {
+        let is_same = |(one, other): (&Source, &Source)| one.name() == other.name() && one.text() == other.text();
+        self.sources.len() == sources.len() && self.sources.iter().zip(sources).all(is_same)
+    }
+
+    /// The services that it adds, if it is understood.
+    pub(super) fn services(&self) -> impl Iterator<Item = ServiceKey> {
+        let commands = self.understood.iter().flat_map(|desired| &desired.state.commands);
+        commands.filter_map(|located| match &located.command {
+            Command::AddService(service) => Some(service.key()),
+            _ => None,
+        })
     }
 
     /// The name in places.
@@ -79,6 +105,9 @@ impl Text {
 
     /// Reads it as a desired state of this director.
     pub(crate) fn understand(&self, director: &Table, parser: &mut Parser<'_>) -> Result<Desired, Trouble> {
+        if let Some(understood) = &self.understood {
+            return Ok(understood.clone());
+        }
         let mut desired = desired::understand_all(&self.sources, director, parser).map_err(Trouble::Problems)?;
         desired.state.scope.services |= self.replaces_services && self.sources.iter().any(desired::is_rules);
         Ok(desired)
@@ -149,7 +178,8 @@ pub(crate) fn plan(
     let notes = notes(session, restrictions, &before)?;
     let mut left_drained = if restrictions.undrain { Vec::new() } else { keep_drained(&mut table, &notes) };
     left_drained.retain(|left| restrictions.selects(&left.service));
-    check_selection(restrictions, [&before, &table], "in the file or on the director; nothing was changed")?;
+    let program = session.program();
+    check_selection(restrictions, [&before, &table], program, "in the file or on the director; nothing was changed")?;
     let planner = planner(&desired, restrictions);
     let places = Places::new(text, &desired);
     let claims = Claims::new(session, &restrictions.ownership, planner, &before, &table, &places)?;
@@ -173,7 +203,7 @@ pub(crate) fn plan(
         Err(rejected) => {
             let line = |(command, cause): &(Command, Cause)| match places.find(command) {
                 Some(place) => format!("{place}: {cause}\n"),
-                None => format!("ipvs-cli: {}: {cause}\n", describe(command)),
+                None => format!("{program}: {}: {cause}\n", describe(command)),
             };
             Err(Trouble::Lines(rejected.refusals.iter().map(line).collect()))
         }
@@ -226,12 +256,17 @@ fn notes(session: &mut Session<'_, '_>, restrictions: &Restrictions, present: &T
 
 /// `--only` must select a service of one of these tables: one of none is a mistake in writing.
 /// `place` says where they are.
-pub(crate) fn check_selection(restrictions: &Restrictions, tables: [&Table; 2], place: &str) -> Result<(), Trouble> {
+pub(crate) fn check_selection(
+    restrictions: &Restrictions,
+    tables: [&Table; 2],
+    program: &str,
+    place: &str,
+) -> Result<(), Trouble> {
     let is_there = |selection: &&Selection| {
         tables.iter().flat_map(|table| table.services()).any(|entry| selection.contains(&entry.service().key()))
     };
     let missing = restrictions.only.iter().filter(|selection| !is_there(selection));
-    let line = |selection| format!("ipvs-cli: --only {selection}: no such service {place}\n");
+    let line = |selection| format!("{program}: --only {selection}: no such service {place}\n");
     let lines: String = missing.map(line).collect();
     if lines.is_empty() { Ok(()) } else { Err(Trouble::Lines(lines)) }
 }

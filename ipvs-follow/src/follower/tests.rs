@@ -1,10 +1,11 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io::{self, Write};
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 
 use ipvs::monitor::{Outcome, Sender};
-use ipvs::{Client, Command, Errno, Service, ServiceKey, Table};
+use ipvs::{Client, Command, Errno, Protocol, Service, ServiceKey, Table};
 
 use super::*;
 
@@ -15,7 +16,26 @@ struct World {
     follower: Follower<'static>,
     directory: tempfile::TempDir,
     log: Log,
+    names: &'static Hosts,
     now: Instant,
+}
+
+/// A resolver that knows one host, at times.
+#[derive(Default)]
+struct Hosts {
+    web1: Cell<Option<[u8; 4]>>,
+    questions: Cell<usize>,
+}
+
+impl Names for Hosts {
+    fn host(&self, name: &[u8], _: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
+        self.questions.set(self.questions.get() + 1);
+        self.web1.get().filter(|_| name == b"web1").map(Ipv4Addr::from)
+    }
+
+    fn port(&self, _: &[u8], _: Protocol) -> Option<u16> {
+        None
+    }
 }
 
 #[derive(Clone, Default)]
@@ -41,6 +61,10 @@ fn rules(marks: &[u32]) -> String {
 
 impl World {
     fn new(limits: Limits, state: bool) -> Self {
+        Self::of("shop.rules", limits, state)
+    }
+
+    fn of(source: &str, limits: Limits, state: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let ignored = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         signal_hook::flag::register(signal_hook::consts::SIGIO, ignored).unwrap();
@@ -50,15 +74,16 @@ impl World {
             fs::create_dir(&path).unwrap();
             &*Box::leak(path.into_boxed_path())
         });
+        let names: &Hosts = Box::leak(Box::default());
         let follower = Follower::new(
-            Files::new(&directory.path().join("shop.rules")).unwrap(),
+            Files::new(&directory.path().join(source)).unwrap(),
             Director::with(Client::fake(Table::new())),
             limits,
-            Surroundings { state_directory, proc: None },
+            Surroundings { state_directory, proc: None, names },
             Pace::new(RECHECK, now),
             Messages::to(Box::new(log.clone())),
         );
-        World { follower, directory, log, now }
+        World { follower, directory, log, names, now }
     }
 
     fn write(&self, text: &str) {
@@ -103,6 +128,13 @@ impl World {
         let mut marks: Vec<u32> = services.iter().map(|state| mark(state.service.key())).collect();
         marks.sort_unstable();
         marks
+    }
+
+    /// The address of each destination.
+    fn servers(&mut self) -> Vec<String> {
+        let table = self.client().table().unwrap();
+        let states = table.services().flat_map(|entry| entry.destinations());
+        states.map(|state| state.destination.address.ip().to_string()).collect()
     }
 
     /// What was said since it was last asked.
@@ -264,4 +296,113 @@ fn owners_are_kept_apart_and_one_follower_each() {
     world.write(&rules(&[2]));
     world.go_on();
     assert_eq!(world.marks(), [2, 8]);
+}
+
+#[test]
+fn a_repair_needs_no_names() {
+    let mut world = World::new(Limits::default(), false);
+    world.names.web1.set(Some([10, 0, 0, 1]));
+    world.write("-A -f 1 -s rr\n-a -f 1 -r web1\n");
+    world.go_on();
+    assert_eq!((world.servers(), world.names.questions.get()), (vec!["10.0.0.1".to_owned()], 1));
+    world.said();
+    for address in [None, Some([10, 0, 0, 7])] {
+        world.names.web1.set(address);
+        world.other(&Command::Flush);
+        world.go_on();
+        let put_back = "ipvs-follow: put back: 1 service added; 1 destination added, after unknown sender: -C\n";
+        assert_eq!((world.said(), world.servers()), (put_back.to_owned(), vec!["10.0.0.1".to_owned()]));
+    }
+    assert_eq!((world.names.questions.get(), world.follower.figures.counts().drift), (1, 2));
+}
+
+#[test]
+fn another_address_is_a_change_of_the_source_at_the_interval() {
+    let mut world = World::new(Limits::default(), false);
+    let start = world.now;
+    world.names.web1.set(Some([10, 0, 0, 1]));
+    world.write("-A -f 1 -s rr\n-a -f 1 -r web1\n");
+    world.go_on();
+    world.said();
+    // It does not resolve: what was good stays, and is put back.
+    world.names.web1.set(None);
+    world.go_on();
+    assert_eq!(world.now, start + RECHECK);
+    let said = world.said();
+    assert!(said.contains("shop.rules:2: ") && said.ends_with("the last good state stays\n"), "{said}");
+    assert!(!world.follower.figures.counts().is_as_desired);
+    world.other(&Command::Flush);
+    world.go_on();
+    assert_eq!((world.said().matches("put back").count(), world.servers()), (1, vec!["10.0.0.1".to_owned()]));
+    // It is looked up again soon, and not for each repair.
+    world.names.web1.set(Some([10, 0, 0, 1]));
+    world.go_on();
+    assert!(world.now < start + RECHECK + Duration::from_secs(3), "{:?}", world.now - start);
+    assert_eq!(world.said(), "ipvs-follow: the source is as it was before\n");
+    assert!(world.follower.figures.counts().source_is_valid);
+    world.names.web1.set(Some([10, 0, 0, 7]));
+    while world.servers() == ["10.0.0.1"] {
+        world.go_on();
+    }
+    assert_eq!(world.servers(), ["10.0.0.7"]);
+    let said = world.said();
+    let expected = "/shop.rules: web1 has another address: 10.0.0.7, not 10.0.0.1: ";
+    assert!(said.contains(expected) && said.contains("1 destination added, 1 deleted"), "{said}");
+    let counts = world.follower.figures.counts().clone();
+    assert!((counts.drift, counts.is_as_desired) == (1, true), "{counts:?}");
+}
+
+/// While the new address is refused, the old one is put back, and nothing goes round in circles.
+#[test]
+fn another_address_may_be_refused() {
+    let mut world = World::new(Limits { max_deletions: Some(0), ..Limits::default() }, false);
+    world.names.web1.set(Some([10, 0, 0, 1]));
+    world.write("-A -f 1 -s rr\n-a -f 1 -r web1\n");
+    world.go_on();
+    world.names.web1.set(Some([10, 0, 0, 7]));
+    let start = world.now;
+    let mut checks = 0;
+    while world.now < start + 12 * RECHECK {
+        world.go_on();
+        checks += 1;
+    }
+    assert!((12..60).contains(&checks), "{checks}");
+    assert_eq!((world.servers(), world.said().matches("--max-deletions").count()), (vec!["10.0.0.1".to_owned()], 1));
+    world.names.web1.set(Some([10, 0, 0, 1]));
+    for _ in 0..10 {
+        world.go_on();
+    }
+    assert!(world.said().ends_with("the source is as it was before\n"));
+    assert!(world.follower.figures.counts().is_as_desired);
+}
+
+#[test]
+fn a_service_that_moves_to_another_file_is_not_deleted() {
+    let mut world = World::of("shop", Limits::default(), false);
+    let directory = world.directory.path().join("shop");
+    fs::create_dir(&directory).unwrap();
+    let write = |name: &str, marks: &[u32]| fs::write(directory.join(name), rules(marks)).unwrap();
+    write("a.rules", &[1, 2]);
+    write("b.rules", &[3]);
+    world.go_on();
+    assert_eq!(world.marks(), [1, 2, 3]);
+    world.said();
+    // Each way round, with a pause that is longer than that for a burst.
+    for (first, second) in [(("a.rules", [1].as_slice()), ("b.rules", [2, 3].as_slice())), (("a.rules", &[1, 2]), ("b.rules", &[3]))] {
+        write(first.0, first.1);
+        world.go_on();
+        write(second.0, second.1);
+        for _ in 0..5 {
+            world.go_on();
+        }
+        assert_eq!(world.marks(), [1, 2, 3]);
+        assert_eq!(world.said(), "ipvs-follow: /shop has changed: nothing to change\n");
+    }
+    // What is in no file any more goes, a little later.
+    write("b.rules", &[]);
+    let before = world.now;
+    while world.marks().len() == 3 {
+        world.go_on();
+    }
+    assert!(world.now >= before + Duration::from_secs(2), "{:?}", world.now - before);
 }

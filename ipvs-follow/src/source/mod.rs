@@ -28,7 +28,8 @@ use self::watch::Watch;
 /// A file of a directory that is gone for so long was removed, and not replaced by an editor.
 const GONE: Duration = Duration::from_secs(2);
 
-/// A file that nobody has changed for so long is whole, where the kernel can't say so.
+/// A file that nobody has changed for so long is whole, where the kernel can't say so; and a
+/// directory.
 const STILL: Duration = Duration::from_secs(2);
 
 /// How soon a file is tried again that a program writes.
@@ -93,6 +94,8 @@ pub(crate) struct Files {
     missing: BTreeMap<PathBuf, Instant>,
     /// Since when a file is as it is, where there are no leases.
     seen: BTreeMap<PathBuf, (Identity, Instant)>,
+    /// What the last reading of a directory has found, and since when it is so.
+    last: Option<(Vec<(PathBuf, Identity)>, Instant)>,
 }
 
 impl Files {
@@ -103,6 +106,7 @@ impl Files {
             names: Vec::new(),
             missing: BTreeMap::new(),
             seen: BTreeMap::new(),
+            last: None,
         })
     }
 
@@ -139,6 +143,12 @@ impl Files {
         self.watch.as_ref().map(Watch::as_fd)
     }
 
+    /// When a directory that has just changed will have been still long enough. Programs write its
+    /// files one after the other, so a service may be in no file or in two for a while.
+    pub(crate) fn still_at(&self, now: Instant) -> Option<Instant> {
+        self.last.as_ref().map(|(_, since)| *since + STILL).filter(|then| now < *then)
+    }
+
     /// Reads all of it.
     pub(crate) fn read(&mut self, now: Instant) -> Result<Vec<Source>, SourceFault> {
         for _ in 0..ATTEMPTS {
@@ -169,6 +179,10 @@ impl Files {
             return Ok(None);
         }
         self.seen.retain(|name, _| names.contains(name));
+        let found: Vec<_> = names.iter().cloned().zip(identities).collect();
+        let is_directory = names != [self.path.as_path()];
+        let since = self.last.take().filter(|(last, _)| *last == found).map_or(now, |(_, since)| since);
+        self.last = is_directory.then_some((found, since));
         self.names = names;
         self.missing.clear();
         Ok(Some(sources))

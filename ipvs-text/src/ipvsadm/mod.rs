@@ -34,7 +34,6 @@ pub use words::Words;
 /// Lends a parser that looks names up by the system's resolver, and remembers them as long as it
 /// lives.
 pub fn with_parser<T>(work: impl FnOnce(&mut Parser<'_>) -> T) -> T {
-    let posix = ["POSIXLY_CORRECT", "POSIX_ME_HARDER"].into_iter().any(|name| std::env::var_os(name).is_some());
     let mut lookup = lookup::Lookup::default();
-    work(&mut Parser::new(&mut lookup, Posix(posix)))
+    work(&mut Parser::new(&mut lookup, Posix::of_this_process()))
 }

@@ -82,6 +82,11 @@ pub fn lookup_host(name: &[u8]) -> Option<Ipv4Addr> {
     getent::address(name).unwrap_or_else(|_| files::address(name))
 }
 
+/// Is this one of the IPv4 addresses of a host?
+pub fn has_address(name: &[u8], address: Ipv4Addr) -> bool {
+    getent::has_address(name, address).unwrap_or_else(|_| files::has_address(name, address))
+}
+
 /// The port of a service, by its name or another name of it; upper and lower case count.
 pub fn lookup_port(name: &[u8], protocol: Protocol) -> Option<u16> {
     let protocol = name_of(protocol)?;
@@ -171,5 +176,6 @@ mod tests {
     fn unknown_names_are_looked_up() {
         assert_eq!(lookup_host(b"localhost"), Some(Ipv4Addr::LOCALHOST));
         assert!(Names::new().host(Ipv4Addr::LOCALHOST.into()).is_some());
+        assert!(has_address(b"localhost", Ipv4Addr::LOCALHOST) && !has_address(b"localhost", Ipv4Addr::UNSPECIFIED));
     }
 }

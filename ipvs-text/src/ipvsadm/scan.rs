@@ -12,6 +12,13 @@ use super::words::Words;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Posix(pub bool);
 
+impl Posix {
+    /// As the environment of this process says.
+    pub fn of_this_process() -> Self {
+        Posix(["POSIXLY_CORRECT", "POSIX_ME_HARDER"].into_iter().any(|name| std::env::var_os(name).is_some()))
+    }
+}
+
 /// An option of the line, with its value if it takes one.
 pub(super) type Found<'w> = (&'static Row, Option<Cow<'w, [u8]>>);
 

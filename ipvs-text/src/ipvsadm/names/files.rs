@@ -13,6 +13,10 @@ pub(super) fn address(name: &[u8]) -> Option<Ipv4Addr> {
     address_in(&read("/etc/hosts"), name)
 }
 
+pub(super) fn has_address(name: &[u8], address: Ipv4Addr) -> bool {
+    addresses_in(&read("/etc/hosts"), name).any(|other| other == address)
+}
+
 pub(super) fn ports(ports: &[u16], protocol: &str) -> Vec<(u16, Name)> {
     ports_in(&read("/etc/services"), ports, protocol)
 }
@@ -35,11 +39,14 @@ fn hosts_in(text: &[u8], asked: &[IpAddr]) -> Vec<(IpAddr, Name)> {
 }
 
 fn address_in(text: &[u8], name: &[u8]) -> Option<Ipv4Addr> {
-    let mut found = host_lines(text).filter_map(|(address, mut names)| {
+    addresses_in(text, name).next()
+}
+
+fn addresses_in(text: &[u8], name: &[u8]) -> impl Iterator<Item = Ipv4Addr> {
+    host_lines(text).filter_map(|(address, mut names)| {
         let address = ipv4_of(address)?;
         names.any(|other| other.eq_ignore_ascii_case(name)).then_some(address)
-    });
-    found.next()
+    })
 }
 
 /// As the C library: the loopback of IPv6 stands for that of IPv4.

@@ -49,8 +49,7 @@ pub(super) fn address(name: &[u8]) -> io::Result<Option<Ipv4Addr>> {
     if name.is_empty() {
         return Ok(None);
     }
-    // Also without a network, and without converting the name.
-    let answer = ask(&["--no-addrconfig", "--no-idn", "ahostsv4"], name)?;
+    let answer = ask(&ALL, name)?;
     match (answer.status, &addresses(&answer.text)[..]) {
         (FOUND, [address]) => Ok(Some(*address)),
         // `ahostsv4` sorts by distance. `hosts` keeps the order, if the host has no IPv6 address.
@@ -58,6 +57,14 @@ pub(super) fn address(name: &[u8]) -> io::Result<Option<Ipv4Addr>> {
         (FOUND | NOT_FOUND, _) => Ok(None),
         _ => address_of_older(name),
     }
+}
+
+/// All IPv4 addresses, also without a network, and without converting the name.
+const ALL: [&str; 3] = ["--no-addrconfig", "--no-idn", "ahostsv4"];
+
+/// Is this one of the IPv4 addresses of a host? An older `getent` does not know it.
+pub(super) fn has_address(name: &[u8], address: Ipv4Addr) -> io::Result<bool> {
+    Ok(!name.is_empty() && addresses(&ask(&ALL, name)?.text).contains(&address))
 }
 
 /// For an older `getent` without these options, whose `ahostsv4` finds nothing without a network.

@@ -328,6 +328,59 @@ fn drained_servers_and_weights_that_are_kept_are_left_alone() {
     world.wait_for(&[0, 2, 3]);
 }
 
+/// Names are looked up when the source is read. What moves then is a change of the source.
+#[test]
+fn a_repair_needs_no_names() {
+    let mut world = World::new();
+    let hosts = world.directory.join("hosts");
+    let name = |line: &str| fs::write(&hosts, format!("{line}\n")).unwrap();
+    name("10.0.0.1 web1");
+    world.run("mount --bind hosts /etc/hosts");
+    world.write("-A -t 192.0.2.1:80 -s wrr\n-a -t 192.0.2.1:80 -r web1:80 -m -w 3\n");
+    let mut follower = Follower::of(&world, "");
+    for line in ["", "10.0.0.7 web1"] {
+        name(line);
+        world.client.flush().unwrap();
+        let said = follower.says("put back: ");
+        assert!(said.contains("put back: 1 service added; 1 destination added"), "{said}");
+        let saved = world.run("exec $IPVS_CLI -S -n");
+        assert!(saved.contains("-r 10.0.0.1:80"), "{saved}");
+    }
+    name("");
+    follower.signal(Signal::SIGHUP);
+    follower.says("shop.rules:2: ");
+    follower.says("the last good state stays");
+    name("10.0.0.7 web1");
+    follower.signal(Signal::SIGHUP);
+    let said = follower.says("web1 has another address: 10.0.0.7, not 10.0.0.1: ");
+    assert!(said.ends_with(": 1 destination added, 1 deleted"), "{said}");
+    world.run("umount /etc/hosts");
+}
+
+/// As git and rsync write it: one file after the other.
+#[test]
+fn a_service_moves_between_two_files_of_a_directory() {
+    let mut world = World::new();
+    world.run(
+        "mkdir shop; echo '-A -f 1 -s rr' > shop/a.rules; echo '-A -f 2 -s rr' >> shop/a.rules
+         echo '-A -f 3 -s rr' > shop/b.rules",
+    );
+    let mut follower = Follower::start(ipvs_follow(), "", &world.directory.join("shop"));
+    follower.says("following ");
+    let mut monitor = ipvs::monitor::Monitor::open().unwrap();
+    world.run(
+        "echo '-A -f 1 -s rr' > shop/a.rules; sleep 0.5
+         printf -- '-A -f 2 -s rr\\n-A -f 3 -s rr\\n' > shop/b.rules; sleep 0.5
+         printf -- '-A -f 2 -s rr\\n-A -f 3 -s rr\\n-A -f 4 -s rr\\n' > shop/b.rules",
+    );
+    follower.says("has changed: 1 service added");
+    assert_eq!(world.client.table().unwrap().services().len(), 4);
+    while let Some(event) = monitor.next_before(Instant::now()).unwrap() {
+        let text = format!("{event:?}");
+        assert!(!text.contains("DeleteService"), "{text}");
+    }
+}
+
 #[test]
 fn two_followers_of_one_owner_are_refused() {
     let world = World::new();
