@@ -388,7 +388,9 @@ fn a_service_that_moves_to_another_file_is_not_deleted() {
     assert_eq!(world.marks(), [1, 2, 3]);
     world.said();
     // Each way round, with a pause that is longer than that for a burst.
-    for (first, second) in [(("a.rules", [1].as_slice()), ("b.rules", [2, 3].as_slice())), (("a.rules", &[1, 2]), ("b.rules", &[3]))] {
+    for (first, second) in
+        [(("a.rules", [1].as_slice()), ("b.rules", [2, 3].as_slice())), (("a.rules", &[1, 2]), ("b.rules", &[3]))]
+    {
         write(first.0, first.1);
         world.go_on();
         write(second.0, second.1);
