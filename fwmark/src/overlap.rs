@@ -26,10 +26,28 @@ impl MarkRule {
             && self.hook().overlaps(other.hook())
     }
 
-    /// Does this rule, as the later one, give another mark to all packets that the earlier one
+    /// Does this rule mark all packets that the other one marks?
+    ///
+    /// ```
+    /// use fwmark::{FirewallMark, MarkRule, Protocol, Traffic};
+    /// let everything = MarkRule::new("192.0.2.0/24".parse()?, FirewallMark::new(1)?);
+    /// let web = MarkRule::new("192.0.2.1".parse()?, FirewallMark::new(2)?)
+    ///     .with_traffic(Traffic::Ports(Protocol::Tcp, "80,443".parse()?));
+    /// assert!(everything.covers(&web) && !web.covers(&everything));
+    /// # Ok::<(), fwmark::InvalidValue>(())
+    /// ```
+    pub fn covers(&self, other: &MarkRule) -> bool {
+        covers(self.destination(), other.destination())
+            && covers(self.source(), other.source())
+            && self.traffic().covers(other.traffic())
+            && self.hook().covers(other.hook())
+    }
+
+    /// Does this rule, as the later one, replace the mark of all packets that the earlier one
     /// marks?
     ///
-    /// Of rules that overlap the later one decides, so the earlier one has no effect then.
+    /// The earlier one has no effect then. A later rule with a mask that leaves some of the earlier
+    /// one's bits does not override it: they make a mark together.
     ///
     /// ```
     /// use fwmark::{FirewallMark, MarkRule, Protocol, Traffic};
@@ -42,11 +60,8 @@ impl MarkRule {
     /// ```
     pub fn overrides(&self, earlier: &MarkRule) -> bool {
         let mark = earlier.set().mark().get();
-        self.set().applied_to(mark) != mark
-            && covers(self.destination(), earlier.destination())
-            && covers(self.source(), earlier.source())
-            && self.traffic().covers(earlier.traffic())
-            && self.hook().covers(earlier.hook())
+        let leaves_none = earlier.set().mask() & !self.set().mask() == 0;
+        leaves_none && self.set().applied_to(mark) != mark && self.covers(earlier)
     }
 }
 
@@ -168,6 +183,28 @@ mod tests {
             assert_eq!(later(wide).overrides(&rule(narrow)), overrides, "{wide} after {narrow}");
         }
         assert!(!rule(web).overrides(&rule(web)), "the mark stays the same");
+    }
+
+    /// Only a later rule whose mask has all bits that the earlier one writes leaves none of them.
+    #[test]
+    fn a_later_rule_overrides_an_earlier_one_only_if_its_mask_has_all_of_its_bits() {
+        let rule = |set: &str| {
+            crate::parse(&format!("iptables -t mangle -A PREROUTING -j MARK --set-xmark {set}")).unwrap().rule
+        };
+        for (later, earlier, overrides) in [
+            ("0x4/0x4", "0x2/0xffffffff", false),
+            ("0x4/0x6", "0x2/0xffffffff", false),
+            ("0x4/0xffffffff", "0x2/0x2", true),
+            ("0x4/0xffffffff", "0x2/0xffffffff", true),
+            ("0x4/0x6", "0x2/0x2", true),
+            ("0x4/0x6", "0x2/0x6", true),
+            ("0x4/0x6", "0x2/0x7", false),
+            ("0x4/0x4", "0x2/0x2", false),
+            ("0x2/0xffffffff", "0x2/0x2", false),
+        ] {
+            assert_eq!(rule(later).overrides(&rule(earlier)), overrides, "{later} after {earlier}");
+            assert!(rule(later).covers(&rule(earlier)));
+        }
     }
 
     #[test]

@@ -22,7 +22,8 @@ pub(crate) struct Looked {
 pub(crate) enum Wrong {
     /// A rule of another program conflicts.
     InTheWay(Box<fwmark::Conflict>),
-    /// The packets of the first rule get the mark of the second, which comes later.
+    /// No packet has the mark of the first rule: the second one, which comes later, replaces it or
+    /// some of its bits.
     Overridden(Box<[MarkRule; 2]>),
     /// Rules of other programs could not be read.
     Unread(String),
@@ -42,9 +43,13 @@ pub(crate) fn look(backend: &mut Backend, table: Option<&Table>) -> Result<Looke
         table.is_some_and(|table| served(table).any(|marked| marked == (rule.set().mark(), rule.family())))
     };
     for (at, rule) in rules.iter().enumerate() {
-        // Rules with masks may make a mark together, which no rule alone has.
-        let later = rules[at + 1..].iter().find(|later| later.overrides(rule));
-        let later = later.filter(|later| later.set().mask() == u32::MAX || is_served(rule));
+        // Rules with masks may make a mark together, which no rule alone has. That is only wrong if
+        // there is a service of the rule's own mark.
+        let mark = rule.set().mark().get();
+        let takes_all = |later: &&MarkRule| {
+            later.overrides(rule) || is_served(rule) && later.covers(rule) && later.set().applied_to(mark) != mark
+        };
+        let later = rules[at + 1..].iter().find(takes_all);
         wrong.extend(later.map(|later| Wrong::Overridden(Box::new([rule.clone(), later.clone()]))));
     }
     wrong.extend(survey.unread.iter().map(|error| Wrong::Unread(error.to_string())));
@@ -101,7 +106,7 @@ impl Wrong {
                 }
             }
             Wrong::Overridden(_) => {
-                let why = "where rules overlap, the later one decides, so the earlier one has no effect";
+                let why = "each rule that matches writes over the mark, the later ones last, and IPVS compares all of its bits";
                 Finding::problem("mark-overridden", what, why)
             }
             Wrong::Unread(_) => Finding::hint("rules-unread", what, "rules that are not read may mark packets, too"),

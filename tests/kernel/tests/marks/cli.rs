@@ -151,6 +151,12 @@ fn check_finds_what_is_in_the_way() -> Result<(), Lacking> {
     assert_eq!(call("mark check"), done(1, found));
     let found = &objects("findings", &call("mark check --json").stdout)[0];
     assert_eq!(found["findings"][0]["id"], json!("mark-overridden"));
+    assert_eq!(call("mark delete 11"), done(0, ""));
+    // The rules make mark 14 together, and the service of mark 10 gets none of the packets.
+    assert_eq!(call("mark add 4 tcp:127.0.0.1 --mask 0x4"), done(0, ""));
+    let found = call("mark check").stdout;
+    let expected = "the rule 10 tcp:127.0.0.1:80,443: the later rule 4 tcp:127.0.0.1 --mask 0x4 marks them all\n";
+    assert!(found.contains(&format!("no packet gets mark 10 by {expected}")), "{found}");
     Ok(())
 }
 
