@@ -12,9 +12,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ipvs::monitor::{Action, EventKind, Monitor};
 use ipvs::{
-    Client, Destination, DestinationState, Forwarding, Persistence, Scheduler, Service, ServiceKey, Timeouts, Weight,
-    drain::InUse,
+    Client, CommandKind, Destination, DestinationState, Forwarding, Persistence, Scheduler, Service, ServiceKey,
+    Timeouts, Weight, drain::InUse,
 };
 use kernel_tests::target::Target;
 use kernel_tests::{on_the_fastest_kernel, sandbox};
@@ -34,8 +35,8 @@ mod traffic;
 /// The one that goes.
 const GOES: SocketAddr = SERVERS[0];
 
-/// In a minute something is wrong.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// After this time something is wrong, on a slow machine, too.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 fn key() -> ServiceKey {
     ServiceKey::tcp(VIRTUAL)
@@ -194,8 +195,57 @@ impl World {
         }
     }
 
+    fn in_use(&mut self) -> InUse {
+        InUse::of(&self.state().unwrap())
+    }
+
+    /// Waits until no client uses the server of this service.
+    fn wait_until_unused(&mut self, key: ServiceKey) {
+        let begun = Instant::now();
+        let is_unused = |state: &DestinationState| {
+            let in_use = InUse::of(state);
+            state.destination.address != self.server || (in_use.active, in_use.inactive) == (0, 0)
+        };
+        while !self.client.destinations(&key).unwrap().iter().all(is_unused) {
+            assert!(begun.elapsed() < PATIENCE, "{key}: it is always in use");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Starts to drain and delete the server, which is in use, and holds the lock while it waits.
+    /// When nobody uses the server any more, the program asks for the lock, and this returns.
+    fn drain_up_to_the_lock(&mut self) -> (Child, File) {
+        let _ = fs::remove_file(lock_file());
+        self.end_after(100);
+        let clients = self.be_used();
+        let drain = start(&format!("{} --delete", self.line("drain")));
+        self.wait_for_weight(0);
+        let held = File::options().write(true).open(lock_file()).unwrap();
+        held.lock().unwrap();
+        self.end_after(1);
+        clients.iter().for_each(ask);
+        wait_for_open(&drain, &lock_file());
+        (drain, held)
+    }
+
     fn line(&self, subcommand: &str) -> String {
         format!("{subcommand} {} {}", word(self.key), self.server)
+    }
+}
+
+/// Waits until the program has looked at the service twice since this was called, and taken in
+/// what it saw: it looks for the third time.
+fn wait_for_looks(program: &Child, key: ServiceKey) {
+    let mut monitor = Monitor::builder().without_comparison().reads(true).open().unwrap();
+    let (end, mut seen) = (Instant::now() + PATIENCE, 0);
+    while seen < 3 {
+        assert!(Instant::now() < end, "it looks {seen} times only");
+        let Some(event) = monitor.next_before(end).unwrap() else { continue };
+        if let EventKind::Request { sender, action, .. } = event.kind {
+            let its = Action::Read { what: CommandKind::GetDestinations, service: Some(key) };
+            let is_of_program = sender.process.is_some_and(|process| process.pid == program.id());
+            seen += usize::from(is_of_program && action == its);
+        }
     }
 }
 
@@ -237,12 +287,14 @@ fn drain_continues_from_the_kernels_table() {
     let late = &schema::objects("drained", said.lines().next().unwrap_or_default())[0];
     assert_eq!((status, &late["outcome"], &late["weight_before"]), (1, &"late".into(), &3.into()), "{said}");
     assert_eq!((&late["active_connections"], &late["inactive_connections"]), (&0.into(), &1.into()), "{said}");
+    let drain = start(&world.line("drain"));
+    wait_for_looks(&drain, key);
     // Its connection ends a second after the next packet.
-    world.client.set_timeouts(Timeouts::new().with_udp(1)).unwrap();
+    world.end_after(1);
     clients.iter().for_each(ask);
     let drained =
         format!("{server} at {key}: drained; `ipvs-cli undrain {} {server}` gives it weight 3 again\n", word(key));
-    let (status, said) = run(&world.line("drain"));
+    let (status, said) = end(drain);
     assert_eq!(status, 0, "{said}");
     assert!(said.starts_with(&drained) && said.contains("a client that keeps its port keeps its server"), "{said}");
     assert_eq!(run(&world.line("undrain")), (0, format!("{server} at {key}: weight 3\n")));
@@ -254,13 +306,13 @@ fn drain_continues_from_the_kernels_table() {
 fn clients_that_may_come_back_are_waited_for() {
     let mut world = World::new(Some(600));
     world.be_used();
-    let line = format!("{} --timeout 4", world.line("drain"));
-    let (status, said) = run(&line);
+    world.wait_until_unused(world.key);
+    let (status, said) = run(&format!("{} --timeout 1", world.line("drain")));
     assert_eq!(status, 1, "{said}");
     assert!(said.contains("not drained in time: 0 active, 0 inactive, 1 persistence template;"), "{said}");
     assert!(said.contains("expire_quiescent_template=1 sends them elsewhere"), "{said}");
     fs::write("/proc/sys/net/ipv4/vs/expire_quiescent_template", "1").unwrap();
-    let (status, said) = run(&line);
+    let (status, said) = run(&world.line("drain"));
     assert_eq!(status, 0, "{said}");
     assert_eq!(world.weight(), 0);
     let (status, said) = run(&format!("undrain --all {}", world.server));
@@ -321,18 +373,20 @@ fn a_server_that_came_back_is_not_deleted() {
     let (busy, client) = world.add_busy();
     let drain = start(&format!("drain --force --delete --all {}", world.server));
     world.wait_for_weight(0);
-    // Longer than the two looks that make an unused one drained; the other keeps the program
-    // waiting.
-    thread::sleep(Duration::from_secs(3));
+    // Two looks make an unused one drained; the other keeps the program waiting.
+    wait_for_looks(&drain, world.key);
     assert_eq!(run(&world.line("undrain --quiet")), (0, String::new()));
     let _clients = world.be_used();
-    assert_eq!(InUse::of(&world.state().unwrap()).inactive, 1, "a client uses it");
+    assert_eq!(world.in_use().inactive, 1, "a client uses it");
     world.end_after(1);
     ask(&client);
     let (status, said) = end(drain);
     assert_eq!(status, 1, "{said}");
     assert!(said.contains(&format!("{} at {busy}: drained and deleted", world.server)), "{said}");
-    assert!(said.contains(&format!("{} at {}: not drained: another program", world.server, world.key)), "{said}");
+    assert!(
+        said.contains(&format!("{} at {}: not drained: it has been given weight 3 meanwhile", world.server, world.key)),
+        "{said}"
+    );
     assert_eq!(world.weight(), 3, "it is there, and in service");
 }
 
@@ -341,18 +395,19 @@ fn a_server_that_came_back_is_not_deleted() {
 fn a_server_in_use_again_is_waited_for_again() {
     let mut world = World::new(None);
     world.end_after(100);
-    let (_, client) = world.add_busy();
+    let (busy, client) = world.add_busy();
     let drain = start(&format!("drain --force --delete --all {}", world.server));
     world.wait_for_weight(0);
-    thread::sleep(Duration::from_secs(3));
+    wait_for_looks(&drain, world.key);
     world.weigh(3);
     let clients = world.be_used();
     world.weigh(0);
     world.end_after(1);
     ask(&client);
-    // The other is drained now; this one is not.
-    thread::sleep(Duration::from_secs(4));
-    assert_eq!(InUse::of(&world.state().unwrap()).inactive, 1, "not deleted");
+    world.wait_until_unused(busy);
+    // After two looks the other is drained; this one is not.
+    wait_for_looks(&drain, busy);
+    assert_eq!(world.in_use().inactive, 1, "not deleted");
     clients.iter().for_each(ask);
     let (status, said) = end(drain);
     assert_eq!((status, said.matches("drained and deleted").count()), (0, 2), "{said}");
@@ -365,20 +420,15 @@ fn a_server_in_use_again_is_waited_for_again() {
 fn a_server_that_came_back_during_the_wait_for_the_lock_is_not_deleted() {
     for (weight, message) in [(7, "it has been given weight 7 meanwhile"), (0, "drained and deleted")] {
         let mut world = World::new(None);
-        let _ = fs::remove_file(lock_file());
-        let drain = start(&format!("{} --delete", world.line("drain")));
-        world.wait_for_weight(0);
-        let held = File::options().write(true).open(lock_file()).unwrap();
-        held.lock().unwrap();
-        wait_for_open(&drain, &lock_file());
+        let (drain, held) = world.drain_up_to_the_lock();
         world.end_after(100);
         world.weigh(7);
         let clients = world.be_used();
         world.weigh(weight);
         held.unlock().unwrap();
         if weight == 0 {
-            thread::sleep(Duration::from_secs(2));
-            assert_eq!(InUse::of(&world.state().unwrap()).inactive, 1, "not deleted");
+            wait_for_looks(&drain, world.key);
+            assert!(!world.in_use().is_unused(), "not deleted");
             world.end_after(1);
             clients.iter().for_each(ask);
         }
@@ -390,22 +440,13 @@ fn a_server_that_came_back_during_the_wait_for_the_lock_is_not_deleted() {
 
 #[test]
 fn an_interrupted_drain_deletes_nothing_more() {
-    let world = World::new(None);
-    let _ = fs::remove_file(lock_file());
-    let mut client = Client::connect().unwrap();
-    let states = |client: &mut Client| client.destinations(&world.key).unwrap();
-    let drain = start(&format!("{} --delete", world.line("drain")));
-    while states(&mut client).iter().all(|state| state.destination.weight != Weight::ZERO) {
-        thread::sleep(Duration::from_millis(10));
-    }
-    let held = File::options().write(true).open(lock_file()).unwrap();
-    held.lock().unwrap();
-    wait_for_open(&drain, &lock_file());
+    let mut world = World::new(None);
+    let (drain, held) = world.drain_up_to_the_lock();
     kill(Pid::from_raw(i32::try_from(drain.id()).unwrap()), Signal::SIGINT).unwrap();
     let (status, said) = end(drain);
     assert_eq!(status, 130, "{said}");
     assert!(said.contains("drained; `ipvs-cli undrain") && said.contains("nothing more was deleted"), "{said}");
-    assert_eq!(states(&mut client).len(), 2);
+    assert_eq!(world.client.destinations(&world.key).unwrap().len(), 2);
     drop(held);
 }
 
