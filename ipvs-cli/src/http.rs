@@ -1,10 +1,17 @@
 //! A minimal HTTP server for scrapers: one request per connection, `GET` or `HEAD` of two pages.
+//!
+//! One thread does all of it, so that it works where no thread can be made. No client is waited
+//! for: each has its deadline, and the page is made when nothing else is to be done.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::ops::ControlFlow::{self, Break, Continue};
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use ipvs_text::exposition::Format;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// The page with the metrics.
 const METRICS: &str = "/metrics";
@@ -15,17 +22,34 @@ const ASKING: Duration = Duration::from_secs(5);
 /// And reads what it has asked for.
 const READING: Duration = Duration::from_secs(60);
 
+/// And closes the connection.
+const CLOSING: Duration = Duration::from_secs(1);
+
 /// A request that is longer is no scraper's.
 const LONGEST: usize = 16 << 10;
 
-/// The number of requests served at a time; more are refused.
-const TOGETHER: usize = 16;
+/// The number of clients. Who comes then takes the place of the one that has been asking for the
+/// longest.
+const CLIENTS: usize = 256;
 
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Bytes of pages that are being read. Who reads an old page loses it to a new one then.
+const KEPT: usize = 256 << 20;
+
+/// How long nobody is accepted after that has failed and no client is left to be dropped.
+const PAUSE: Duration = Duration::from_millis(100);
+
 const HTML: &str = "text/html; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 const FRONT: &str = "<!doctype html><title>IPVS metrics</title><a href=\"/metrics\">metrics</a>\n";
+
+/// A request.
+#[derive(Debug, PartialEq, Eq)]
+struct Request {
+    resource: Resource,
+    is_head: bool,
+    format: Format,
+}
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,87 +78,276 @@ pub fn listen_at(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| "must be an address with a port, such as 192.0.2.1:9875, or a port".to_owned())
 }
 
-/// Serves until the process ends. `page` makes the metrics or an error message. It is called for
-/// one scrape at a time.
+/// Serves until the process ends. `page` makes the metrics or an error message, for all who have
+/// asked for them by then: what a client gets was read after it asked.
 ///
 /// # Errors
-/// Why no connection can be accepted any more.
-pub fn serve(listener: &TcpListener, page: impl FnMut() -> Result<String, String> + Send) -> io::Error {
-    let page = std::sync::Mutex::new(page);
-    let served = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        loop {
-            let connection = match listener.accept() {
-                Ok((connection, _)) => connection,
-                // It was gone before it was met, or there are too many files for a moment.
-                Err(error) if is_passing(&error) => {
-                    thread::sleep(Duration::from_millis(10));
+/// The listener can't be used without waiting. No error of a connection ends it.
+pub fn serve(listener: &TcpListener, page: impl FnMut(Format) -> Result<Vec<u8>, String>) -> io::Error {
+    if let Err(error) = listener.set_nonblocking(true) {
+        return error;
+    }
+    let mut server = Server { listener, page, clients: Vec::new(), pages: Vec::new(), paused_until: None };
+    loop {
+        server.turn();
+    }
+}
+
+type Page = Rc<Vec<u8>>;
+
+struct Server<'l, P> {
+    listener: &'l TcpListener,
+    page: P,
+    /// As they came.
+    clients: Vec<Client>,
+    /// Those that may still be read, as they were made.
+    pages: Vec<Page>,
+    paused_until: Option<Instant>,
+}
+
+struct Client {
+    stream: TcpStream,
+    deadline: Instant,
+    state: State,
+}
+
+enum State {
+    /// What came of the request.
+    Asking(Vec<u8>),
+    /// It has asked for the metrics.
+    Waiting(Request),
+    Reading {
+        head: Vec<u8>,
+        body: Page,
+        sent: usize,
+    },
+    /// It has the answer. Closed with something unread the connection would be reset, perhaps
+    /// before the answer has arrived.
+    Closing,
+}
+
+impl<P: FnMut(Format) -> Result<Vec<u8>, String>> Server<'_, P> {
+    /// Waits until there is something to do, and does it.
+    fn turn(&mut self) {
+        let ready = self.wait();
+        // Before deadlines are looked at, as making a page may have taken longer than those.
+        let mut at = 0;
+        self.clients.retain_mut(|client| {
+            at += 1;
+            !ready.get(at).is_some_and(|ready| *ready) || client.proceed().is_continue()
+        });
+        let now = Instant::now();
+        self.clients.retain(|client| client.deadline > now || matches!(client.state, State::Waiting(_)));
+        if ready.first().is_some_and(|ready| *ready) {
+            self.accept();
+        }
+        for format in [Format::Classic, Format::OpenMetrics] {
+            self.answer(format);
+        }
+    }
+
+    /// Which of the listener and the clients can go on.
+    fn wait(&mut self) -> Vec<bool> {
+        let now = Instant::now();
+        self.paused_until = self.paused_until.filter(|until| *until > now);
+        let times = self.clients.iter().map(|client| client.deadline).chain(self.paused_until);
+        // A moment later rather than earlier, so that the time is over then.
+        let pause = times.min().map(|until| until.saturating_duration_since(now) + Duration::from_micros(1));
+        let pause = pause.and_then(|pause| Timespec::try_from(pause).ok());
+        let accepts = if self.paused_until.is_none() { PollFlags::IN } else { PollFlags::empty() };
+        let mut polled: Vec<_> = std::iter::once(PollFd::new(self.listener, accepts))
+            .chain(self.clients.iter().map(|client| PollFd::new(&client.stream, client.state.waits_for())))
+            .collect();
+        match poll(&mut polled, pause.as_ref()) {
+            Ok(_) => polled.iter().map(|polled| !polled.revents().is_empty()).collect(),
+            Err(error) => {
+                if error != rustix::io::Errno::INTR {
+                    thread::sleep(PAUSE);
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// Lets in all who are at the door.
+    fn accept(&mut self) {
+        for _ in 0..CLIENTS {
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
                     continue;
                 }
-                Err(error) => return error,
+                // Mostly too many files.
+                Err(_) => {
+                    if !self.drop_one() {
+                        self.paused_until = Some(Instant::now() + PAUSE);
+                        return;
+                    }
+                    continue;
+                }
             };
-            if served.fetch_add(1, Ordering::SeqCst) >= TOGETHER {
-                served.fetch_sub(1, Ordering::SeqCst);
+            if stream.set_nonblocking(true).is_err() {
                 continue;
             }
-            let (page, served) = (&page, &served);
-            scope.spawn(move || {
-                // Who does not wait for the answer gets none.
-                let _ = answer(connection, || {
-                    let mut page = page.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    page()
-                });
-                served.fetch_sub(1, Ordering::SeqCst);
-            });
+            if self.clients.len() >= CLIENTS {
+                self.drop_one();
+            }
+            let mut client = Client { stream, deadline: Instant::now() + ASKING, state: State::Asking(Vec::new()) };
+            // A scraper has asked by now, and then nobody takes its place.
+            if client.proceed().is_continue() {
+                self.clients.push(client);
+            }
         }
-    })
-}
+    }
 
-fn is_passing(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, Interrupted};
-    matches!(error.kind(), ConnectionAborted | Interrupted)
-        || matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
-}
+    /// Drops the client that has been asking for the longest, or else the first. Is there one?
+    fn drop_one(&mut self) -> bool {
+        let asks = |client: &Client| matches!(client.state, State::Asking(_));
+        let first = self.clients.iter().position(asks).unwrap_or(0);
+        let is_there = first < self.clients.len();
+        if is_there {
+            self.clients.remove(first);
+        }
+        is_there
+    }
 
-fn answer(mut connection: TcpStream, page: impl FnOnce() -> Result<String, String>) -> io::Result<()> {
-    connection.set_write_timeout(Some(READING))?;
-    let Some((asked, is_head)) = read(&mut connection)? else {
-        return respond(&mut connection, "400 Bad Request", PLAIN, "not a request\n", false);
-    };
-    match asked {
-        Resource::Metrics => match page() {
-            Ok(text) => respond(&mut connection, "200 OK", OPENMETRICS, &text, is_head),
-            Err(why) => respond(&mut connection, "503 Service Unavailable", PLAIN, &why, is_head),
-        },
-        Resource::Front => respond(&mut connection, "200 OK", HTML, FRONT, is_head),
-        Resource::Missing => respond(&mut connection, "404 Not Found", PLAIN, "ask for /metrics\n", is_head),
-        Resource::OtherMethod => {
-            respond(&mut connection, "405 Method Not Allowed", PLAIN, "only GET and HEAD\n", false)
+    /// Makes one page for all who wait for it in this format.
+    fn answer(&mut self, format: Format) {
+        let waits = |client: &Client| matches!(&client.state, State::Waiting(request) if request.format == format);
+        if !self.clients.iter().any(waits) {
+            return;
+        }
+        self.forget_pages();
+        let made = (self.page)(format);
+        let (status, kind, body) = match made {
+            Ok(text) => ("200 OK", format.content_type(), text),
+            Err(why) => ("503 Service Unavailable", PLAIN, why.into_bytes()),
+        };
+        let page = Rc::new(body);
+        self.pages.push(Rc::clone(&page));
+        self.clients.retain_mut(|client| match &client.state {
+            State::Waiting(request) if request.format == format => {
+                let is_head = request.is_head;
+                client.respond(status, kind, &page, is_head);
+                client.proceed().is_continue()
+            }
+            _ => true,
+        });
+    }
+
+    /// Forgets pages that nobody reads, and the oldest if there are too many.
+    fn forget_pages(&mut self) {
+        self.pages.retain(|page| Rc::strong_count(page) > 1);
+        while self.pages.iter().map(|page| page.len()).sum::<usize>() > KEPT {
+            let oldest = self.pages.remove(0);
+            self.clients
+                .retain(|client| !matches!(&client.state, State::Reading { body, .. } if Rc::ptr_eq(body, &oldest)));
         }
     }
 }
 
-/// What is asked for, and whether only its head; `None`: it is no request.
-fn read(connection: &mut TcpStream) -> io::Result<Option<(Resource, bool)>> {
-    let begun = Instant::now();
-    let mut text = Vec::new();
-    loop {
+impl State {
+    fn waits_for(&self) -> PollFlags {
+        match self {
+            State::Asking(_) | State::Closing => PollFlags::IN,
+            State::Waiting(_) => PollFlags::empty(),
+            State::Reading { .. } => PollFlags::OUT,
+        }
+    }
+}
+
+impl Client {
+    /// Does what can be done without waiting. `Break`: the connection is over.
+    fn proceed(&mut self) -> ControlFlow<()> {
+        let done = match &mut self.state {
+            State::Asking(_) => self.read(),
+            State::Waiting(_) => return Continue(()),
+            State::Reading { .. } => self.write(),
+            State::Closing => discard(&mut self.stream),
+        };
+        match done {
+            Ok(flow) => flow,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Continue(())
+            }
+            Err(_) => Break(()),
+        }
+    }
+
+    /// Reads the request.
+    fn read(&mut self) -> io::Result<ControlFlow<()>> {
+        let State::Asking(text) = &mut self.state else { return Ok(Continue(())) };
         let mut chunk = [0; 2048];
-        let left = ASKING.checked_sub(begun.elapsed()).ok_or(io::ErrorKind::TimedOut)?;
-        // A timeout of 0 means none.
-        connection.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-        let count = connection.read(&mut chunk)?;
-        text.extend_from_slice(&chunk[..count]);
-        match understood(&text) {
-            Ok(Some(asked)) => return Ok(Some(asked)),
-            Ok(None) if count > 0 && text.len() < LONGEST => {}
-            _ => return Ok(None),
-        }
+        let request = loop {
+            let count = self.stream.read(&mut chunk)?;
+            let chunk = &chunk[..count];
+            text.extend_from_slice(chunk);
+            let is_over = count == 0 || text.len() >= LONGEST;
+            // A request ends with a line, and is not looked at for each byte.
+            if !is_over && !chunk.contains(&b'\n') {
+                continue;
+            }
+            match understood(text) {
+                Ok(Some(request)) => break Some(request),
+                Ok(None) if !is_over => {}
+                _ => break None,
+            }
+        };
+        let (status, kind, body, is_head) = match request {
+            Some(request @ Request { resource: Resource::Metrics, .. }) => {
+                self.state = State::Waiting(request);
+                return Ok(Continue(()));
+            }
+            Some(Request { resource: Resource::Front, is_head, .. }) => ("200 OK", HTML, FRONT, is_head),
+            Some(Request { resource: Resource::Missing, is_head, .. }) => {
+                ("404 Not Found", PLAIN, "ask for /metrics\n", is_head)
+            }
+            Some(Request { resource: Resource::OtherMethod, .. }) => {
+                ("405 Method Not Allowed", PLAIN, "only GET and HEAD\n", false)
+            }
+            None => ("400 Bad Request", PLAIN, "not a request\n", false),
+        };
+        self.respond(status, kind, &Rc::new(body.into()), is_head);
+        self.write()
     }
+
+    /// Gives it an answer to read.
+    fn respond(&mut self, status: &str, kind: &str, body: &Page, is_head: bool) {
+        let allow = if status.starts_with("405") { "Allow: GET, HEAD\r\n" } else { "" };
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{allow}Vary: Accept\r\n\
+             X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
+        );
+        let body = if is_head { Page::default() } else { Rc::clone(body) };
+        self.deadline = Instant::now() + READING;
+        self.state = State::Reading { head: head.into_bytes(), body, sent: 0 };
+    }
+
+    /// Writes what is left of the answer. Not by `writev`, which would end the process by a signal
+    /// when the client has gone.
+    fn write(&mut self) -> io::Result<ControlFlow<()>> {
+        let State::Reading { head, body, sent } = &mut self.state else { return Ok(Continue(())) };
+        while *sent < head.len() + body.len() {
+            let left = head.get(*sent..).filter(|left| !left.is_empty()).unwrap_or_else(|| &body[*sent - head.len()..]);
+            *sent += self.stream.write(left)?;
+        }
+        self.stream.shutdown(Shutdown::Write)?;
+        self.deadline = Instant::now() + CLOSING;
+        self.state = State::Closing;
+        discard(&mut self.stream)
+    }
+}
+
+/// Reads what has come, for nothing. `Break`: that was all.
+fn discard(stream: &mut TcpStream) -> io::Result<ControlFlow<()>> {
+    let mut chunk = [0; 2048];
+    Ok(if stream.read(&mut chunk)? == 0 { Break(()) } else { Continue(()) })
 }
 
 /// `Ok(None)`: there is more to come.
-fn understood(text: &[u8]) -> Result<Option<(Resource, bool)>, httparse::Error> {
+fn understood(text: &[u8]) -> Result<Option<Request>, httparse::Error> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
     if request.parse(text)?.is_partial() {
@@ -143,44 +356,70 @@ fn understood(text: &[u8]) -> Result<Option<(Resource, bool)>, httparse::Error> 
     let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
     // As a proxy is asked, or with a question behind it.
     let path = target.split_once("://").map_or(target, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
-    let asked = match (method, path.split('?').next().unwrap_or_default()) {
+    let resource = match (method, path.split('?').next().unwrap_or_default()) {
         ("GET" | "HEAD", METRICS) => Resource::Metrics,
         ("GET" | "HEAD", "/") => Resource::Front,
         ("GET" | "HEAD", _) => Resource::Missing,
         _ => Resource::OtherMethod,
     };
-    Ok(Some((asked, method == "HEAD")))
+    let accepts = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("accept"));
+    let format = preferred(accepts.filter_map(|header| std::str::from_utf8(header.value).ok()));
+    Ok(Some(Request { resource, is_head: method == "HEAD", format }))
 }
 
-fn respond(connection: &mut TcpStream, status: &str, kind: &str, body: &str, is_head: bool) -> io::Result<()> {
-    let allow = if status.starts_with("405") { "Allow: GET, HEAD\r\n" } else { "" };
-    let length = body.len();
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{allow}X-Content-Type-Options: nosniff\r\n\
-         Connection: close\r\n\r\n"
-    );
-    connection.write_all(head.as_bytes())?;
-    if !is_head {
-        connection.write_all(body.as_bytes())?;
+/// OpenMetrics for those who name it and don't prefer the classic text.
+fn preferred<'a>(accepts: impl Iterator<Item = &'a str>) -> Format {
+    let [mut openmetrics, mut classic] = [0.0; 2];
+    for media in accepts.flat_map(|value| value.split(',')) {
+        let mut parts = media.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let [mut quality, mut version] = [None; 2];
+        for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+            match name.trim_end().to_ascii_lowercase().as_str() {
+                "q" => quality = Some(value.trim()),
+                "version" => version = Some(value.trim().trim_matches('"')),
+                _ => {}
+            }
+        }
+        let quality = quality.map_or(1.0, |text| text.parse::<f64>().unwrap_or(0.0));
+        match kind.as_str() {
+            "application/openmetrics-text" if version.is_none_or(|version| version == "1.0.0") => {
+                openmetrics = quality.max(openmetrics);
+            }
+            "text/plain" => classic = quality.max(classic),
+            _ => {}
+        }
     }
-    connection.shutdown(std::net::Shutdown::Write)?;
-    // Closed with something unread it would be reset, perhaps before the answer has arrived.
-    connection.set_read_timeout(Some(Duration::from_secs(1)))?;
-    io::copy(&mut connection.take(LONGEST as u64), &mut io::sink()).map(drop)
+    if openmetrics > 0.0 && openmetrics >= classic { Format::OpenMetrics } else { Format::Classic }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
-    /// What is answered to this.
-    fn said(request: &[u8]) -> String {
+    /// A server in a thread that ends with the test program, and how many pages it has made.
+    fn server() -> (SocketAddr, &'static AtomicUsize) {
+        let made: &AtomicUsize = Box::leak(Box::default());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let at = listener.local_addr().unwrap();
+        let page = |format| {
+            made.fetch_add(1, Ordering::SeqCst);
+            Ok(format!("{format:?}\n").into_bytes())
+        };
+        thread::spawn(move || serve(&listener, page));
+        (at, made)
+    }
+
+    fn asked(at: SocketAddr, request: &[u8]) -> TcpStream {
+        let mut client = TcpStream::connect(at).unwrap();
         client.write_all(request).unwrap();
-        client.shutdown(std::net::Shutdown::Write).unwrap();
-        let (connection, _) = listener.accept().unwrap();
-        answer(connection, || Ok("# EOF\n".to_owned())).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        client
+    }
+
+    fn answer(mut client: TcpStream) -> String {
         let mut text = String::new();
         client.read_to_string(&mut text).unwrap();
         text
@@ -203,10 +442,12 @@ mod tests {
 
     #[test]
     fn only_what_a_scraper_asks_is_answered() {
+        let (at, _) = server();
         for (request, status, body) in [
-            ("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", "200 OK", "# EOF\n"),
-            ("GET /metrics?x=1 HTTP/1.0\r\n\r\n", "200 OK", "# EOF\n"),
-            ("GET http://x:1/metrics HTTP/1.1\r\n\r\n", "200 OK", "# EOF\n"),
+            ("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", "200 OK", "Classic\n"),
+            ("GET /metrics HTTP/1.1\r\nACCEPT: application/openmetrics-text\r\n\r\n", "200 OK", "OpenMetrics\n"),
+            ("GET /metrics?x=1 HTTP/1.0\r\n\r\n", "200 OK", "Classic\n"),
+            ("GET http://x:1/metrics HTTP/1.1\r\n\r\n", "200 OK", "Classic\n"),
             ("HEAD /metrics HTTP/1.1\r\n\r\n", "200 OK", ""),
             ("GET / HTTP/1.1\r\n\r\n", "200 OK", FRONT),
             ("GET /etc/passwd HTTP/1.1\r\n\r\n", "404 Not Found", "ask for /metrics\n"),
@@ -215,12 +456,92 @@ mod tests {
             ("GET /met", "400 Bad Request", "not a request\n"),
             ("", "400 Bad Request", "not a request\n"),
         ] {
-            let text = said(request.as_bytes());
+            let text = answer(asked(at, request.as_bytes()));
             let (head, rest) = text.split_once("\r\n\r\n").unwrap();
             assert!(head.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{request:?}: {text}");
             assert_eq!(rest, body, "{request:?}");
         }
-        let long = format!("GET /metrics HTTP/1.1\r\nX: {}", "x".repeat(2 * LONGEST));
-        assert!(said(long.as_bytes()).starts_with("HTTP/1.1 400 "), "too long");
+        let long = format!("GET /metrics HTTP/1.1\r\nX: {}", "x".repeat(LONGEST));
+        assert!(answer(asked(at, &long.as_bytes()[..LONGEST])).starts_with("HTTP/1.1 400 "), "too long");
+    }
+
+    #[test]
+    fn openmetrics_is_for_those_who_ask_for_it() {
+        for (accept, format) in [
+            // Prometheus 2.42 and 3.
+            (
+                "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+              text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                Format::OpenMetrics,
+            ),
+            (
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.3",
+                Format::OpenMetrics,
+            ),
+            (
+                "application/vnd.google.protobuf;q=0.7, Application/OpenMetrics-Text ; Version=\"1.0.0\" ; Q=0.6",
+                Format::OpenMetrics,
+            ),
+            ("text/plain;version=0.0.4;q=0.6,application/openmetrics-text;version=1.0.0;q=0.5", Format::Classic),
+            ("application/openmetrics-text;version=2.0.0", Format::Classic),
+            ("application/openmetrics-text;q=0", Format::Classic),
+            ("application/openmetrics-text;q=x", Format::Classic),
+            ("*/*", Format::Classic),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", Format::Classic),
+            (";;=,,", Format::Classic),
+            ("", Format::Classic),
+        ] {
+            assert_eq!(preferred([accept].into_iter()), format, "{accept}");
+        }
+        assert_eq!(preferred(["text/plain;q=0.1", "application/openmetrics-text"].into_iter()), Format::OpenMetrics);
+    }
+
+    /// The first request holds the server back until all others have been sent.
+    #[test]
+    fn who_asks_while_a_page_is_made_shares_the_next() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        let (go, may_go) = std::sync::mpsc::channel::<()>();
+        let (began, has_begun) = std::sync::mpsc::channel();
+        let mut made = 0;
+        thread::spawn(move || {
+            serve(&listener, move |_| {
+                made += 1;
+                let _ = began.send(());
+                let _ = may_go.recv();
+                Ok(format!("{made}\n").into_bytes())
+            })
+        });
+        const ASK: &[u8] = b"GET /metrics HTTP/1.1\r\n\r\n";
+        let first = asked(at, ASK);
+        has_begun.recv().unwrap();
+        let others: Vec<_> = (0..8).map(|_| asked(at, ASK)).collect();
+        drop(go);
+        assert!(answer(first).ends_with("\r\n\r\n1\n"));
+        for other in others {
+            assert!(answer(other).ends_with("\r\n\r\n2\n"));
+        }
+    }
+
+    #[test]
+    fn slow_clients_lose_their_places() {
+        let (at, made) = server();
+        // Each has begun to ask, and there are more than places.
+        let slow: Vec<_> = (0..2 * CLIENTS)
+            .map(|_| {
+                let mut client = TcpStream::connect(at).unwrap();
+                client.write_all(b"GET /metrics HTTP/1.1\r\n").unwrap();
+                client
+            })
+            .collect();
+        assert!(answer(asked(at, b"GET /metrics HTTP/1.1\r\n\r\n")).ends_with("Classic\n"));
+        assert_eq!(made.load(Ordering::SeqCst), 1);
+        // The first was dropped, and the last can still end its request.
+        let mut rest = Vec::new();
+        let _ = (&slow[0]).read_to_end(&mut rest);
+        assert_eq!(rest, b"");
+        let mut last = slow.into_iter().next_back().unwrap();
+        last.write_all(b"\r\n").unwrap();
+        assert!(answer(last).ends_with("Classic\n"));
     }
 }

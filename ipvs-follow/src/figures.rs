@@ -1,14 +1,9 @@
-//! What the follower counts, as OpenMetrics text.
+//! What the follower counts, as text for Prometheus.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::NoLabelSet;
-use prometheus_client::encoding::{DescriptorEncoder, text};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::Registry;
+use ipvs_text::exposition::{Format, Kind, Labels, Page};
 
 /// The counts.
 #[derive(Clone, Debug, Default)]
@@ -45,55 +40,52 @@ impl Figures {
     }
 
     /// The page for a scraper.
-    pub(crate) fn page(&self) -> Result<String, fmt::Error> {
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(Page(self.counts().clone())));
-        let mut page = String::new();
-        text::encode(&mut page, &registry)?;
-        Ok(page)
-    }
-}
-
-#[derive(Debug)]
-struct Page(Counts);
-
-fn seconds(time: Option<SystemTime>) -> f64 {
-    time.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).map_or(0.0, |since| since.as_secs_f64())
-}
-
-impl Collector for Page {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let counts = &self.0;
-        let flag = |value: bool| f64::from(u8::from(value));
-        for (name, help, value) in [
+    pub(crate) fn page(&self, format: Format) -> Vec<u8> {
+        let counts = self.counts().clone();
+        let mut page = Page::new(format);
+        let version = Labels::default().with("version", &env!("CARGO_PKG_VERSION"));
+        page.family(Kind::Gauge, "ipvs_follow_build_info", "The program that writes this; always 1").count(&version, 1);
+        let none = Labels::default();
+        for (name, help, time) in [
             (
                 "ipvs_follow_source_time_seconds",
                 "When a valid source was last read; 0 is never",
-                seconds(counts.source),
+                since_1970(counts.source),
             ),
-            ("ipvs_follow_source_valid", "Whether the source can be read and is valid", flag(counts.source_is_valid)),
             (
                 "ipvs_follow_check_time_seconds",
                 "When the director was last found or made as the source says",
-                seconds(counts.check),
+                since_1970(counts.check),
             ),
-            ("ipvs_follow_change_time_seconds", "When the follower last changed the director", seconds(counts.change)),
-            ("ipvs_follow_as_desired", "Whether the director is as the source says", flag(counts.is_as_desired)),
-            ("ipvs_follow_sees_changes", "Whether changes are seen as they happen", flag(counts.sees_changes)),
-            ("ipvs_follow_hold_seconds", "How long people still hold the follower", counts.held.as_secs_f64()),
+            (
+                "ipvs_follow_change_time_seconds",
+                "When the follower last changed the director",
+                since_1970(counts.change),
+            ),
+            ("ipvs_follow_hold_seconds", "How long people still hold the follower", counts.held),
         ] {
-            encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)?;
+            page.family(Kind::Gauge, name, help).seconds(&none, time);
         }
-        for (name, help, value) in [
+        for (name, help, flag) in [
+            ("ipvs_follow_source_valid", "Whether the source can be read and is valid", counts.source_is_valid),
+            ("ipvs_follow_as_desired", "Whether the director is as the source says", counts.is_as_desired),
+            ("ipvs_follow_sees_changes", "Whether changes are seen as they happen", counts.sees_changes),
+        ] {
+            page.family(Kind::Gauge, name, help).count(&none, flag.into());
+        }
+        for (name, help, count) in [
             ("ipvs_follow_changes", "Changes of the director", counts.changes),
             ("ipvs_follow_drift", "Changes that undid what other programs had done", counts.drift),
             ("ipvs_follow_refusals", "Sources that were not made, as wrong or refused", counts.refusals),
         ] {
-            let mut counter = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            counter.encode_counter::<NoLabelSet, u64, u64>(&value, None)?;
+            page.family(Kind::Counter, name, help).count(&none, count);
         }
-        Ok(())
+        page.finish()
     }
+}
+
+fn since_1970(time: Option<SystemTime>) -> Duration {
+    time.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -105,10 +97,10 @@ mod tests {
         let figures = Figures::default();
         figures.counts().drift = 3;
         figures.counts().source = Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1500));
-        let page = figures.page().unwrap();
+        let page = String::from_utf8(figures.page(Format::OpenMetrics)).unwrap();
         assert!(page.contains("\nipvs_follow_drift_total 3\n"), "{page}");
-        assert!(page.contains("\nipvs_follow_source_time_seconds 1.5\n"), "{page}");
-        assert_eq!(page.matches("# TYPE ").count(), 10, "{page}");
+        assert!(page.contains("\nipvs_follow_source_time_seconds 1.500000\n"), "{page}");
+        assert_eq!(page.matches("# TYPE ").count(), 11, "{page}");
         assert!(page.ends_with("# EOF\n"));
     }
 }

@@ -159,7 +159,7 @@ fn serve(at: SocketAddr, figures: Figures) -> io::Result<()> {
     let at = listener.local_addr()?;
     // The port may be of interest. A closed standard output is no error.
     let _ = writeln!(Output::stdout(), "listening on http://{at}/metrics");
-    let page = move || figures.page().map_err(|error| error.to_string());
+    let page = move |format| Ok(figures.page(format));
     thread::Builder::new().name("metrics".to_owned()).spawn(move || http::serve(&listener, page))?;
     Ok(())
 }

@@ -31,6 +31,7 @@
 //! mostly runs once in a run, to be small (`Cargo.toml` of the workspace).
 
 pub mod escape;
+pub mod exposition;
 pub mod ipvsadm;
 pub mod lines;
 pub mod render;

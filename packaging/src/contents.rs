@@ -23,15 +23,19 @@ pub(crate) const NAMES: [&str; 3] = ["ipvsadm", "ipvsadm-save", "ipvsadm-restore
 const FOLLOW: &str = "keeps an IPVS director as a file or directory says";
 
 /// Files that are shipped as they stand.
-const FILES: [(&str, &str, Mode); 7] = [
+const FILES: [(&str, &str, Mode); 8] = [
     ("etc/default/ipvs-cli", include_str!("../debian/default"), Mode::Data),
     ("usr/lib/systemd/system/ipvs-cli.service", include_str!("../debian/ipvs-cli.service"), Mode::Data),
     ("usr/lib/systemd/system/ipvs-follow@.service", include_str!("../debian/ipvs-follow@.service"), Mode::Data),
+    ("usr/lib/systemd/system/ipvs-metrics.service", include_str!("../debian/ipvs-metrics.service"), Mode::Data),
     ("usr/libexec/ipvs-cli/alternatives", include_str!("../debian/alternatives"), Mode::Program),
     ("usr/libexec/ipvs-cli/rules", include_str!("../debian/rules"), Mode::Program),
     ("usr/share/doc/ipvs-cli/copyright", include_str!("../debian/copyright"), Mode::Data),
     ("usr/share/lintian/overrides/ipvs-cli", include_str!("../debian/lintian-overrides"), Mode::Data),
 ];
+
+/// What belongs to the metrics, from `docs/metrics`.
+const EXAMPLES: [&str; 3] = ["alerts.yaml", "grafana.json", "prometheus.yaml"];
 
 /// Puts all of it into a tree.
 pub(crate) fn put(package: &Package, programs: &[PathBuf], workspace: &Path, tree: &Tree) -> Result<()> {
@@ -78,5 +82,10 @@ fn put_documentation(package: &Package, workspace: &Path, tree: &Tree) -> Result
     let path = workspace.join("CHANGELOG.md");
     let changes = fs::read_to_string(&path).context(|| format!("read {}", path.display()))?;
     tree.compressed(&format!("{doc}/changelog.gz"), &changes)?;
+    for name in EXAMPLES {
+        let path = workspace.join("docs/metrics").join(name);
+        let text = fs::read(&path).context(|| format!("read {}", path.display()))?;
+        tree.file(&format!("{doc}/examples/{name}"), text, Mode::Data)?;
+    }
     tree.compressed(&format!("{doc}/changelog.Debian.gz"), &package.changelog())
 }

@@ -49,7 +49,7 @@ const FILES: [(&str, &str); 5] = [
         "The lock, the list of owners and the weights of drained real servers, a file for each network namespace.",
     ),
     ("`/proc/net/ip_vs_conn`", "The connection table, which `conns` reads."),
-    ("`/proc/net/ip_vs`, `/proc/net/ip_vs_stats`", "What `show` reads without privileges."),
+    ("`/proc/net/ip_vs`, `/proc/net/ip_vs_stats`", "What `show` and `metrics` read without privileges."),
     ("`/proc/sys/net/ipv4/vs`", "Settings of the kernel, which `drain`, `doctor` and `metrics` read."),
     ("`/dev/log`", "The system's log, for a line about each change."),
 ];

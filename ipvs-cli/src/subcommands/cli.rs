@@ -34,7 +34,7 @@ pub(super) struct Cli {
     /// Use the director of this network namespace: a name of `ip netns`, a
     /// process number, or a path
     #[arg(long, global = true, value_name = "NAMESPACE")]
-    pub(super) netns: Option<String>,
+    pub(super) netns: Vec<String>,
     /// Keep lock, owners and drained weights here, not in /run/ipvs-cli
     #[arg(long, global = true, value_name = "DIRECTORY")]
     pub(super) state_dir: Option<PathBuf>,

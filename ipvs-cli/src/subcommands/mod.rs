@@ -78,6 +78,7 @@ pub(crate) fn run(arguments: &[OsString], environment: &mut Environment<'_>, dir
     }
     let words = std::iter::once(OsStr::new("ipvs-cli")).chain(arguments.iter().map(OsString::as_os_str));
     let parsed = command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
+    let namespaces = arguments.iter().filter(|word| is_netns(word)).count();
     let is_change = parsed.as_ref().is_ok_and(|cli| output::is_change(&cli.subcommand));
     let mut out = ErrorTrackingWriter::new(&mut *environment.stdout);
     let status = {
@@ -105,7 +106,7 @@ pub(crate) fn run(arguments: &[OsString], environment: &mut Environment<'_>, dir
         let mut safe =
             Environment { stdin: &mut *environment.stdin, stdout: &mut shown, stderr: &mut messages, ..*environment };
         match parsed {
-            Ok(cli) => run_in(cli, &mut safe, director),
+            Ok(cli) => run_in(cli, namespaces, &mut safe, director),
             Err(error) => help_or_usage(error, &mut safe),
         }
     };
@@ -139,17 +140,32 @@ fn in_one_line(mut error: clap::Error) -> clap::Error {
     error
 }
 
+/// Is it that option, with or without `=`?
+fn is_netns(word: &OsStr) -> bool {
+    let rest = word.as_encoded_bytes().strip_prefix(NETNS.as_bytes());
+    rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'=')
+}
+
 /// Runs it in the network namespace that is asked for, and returns this thread to its own.
-fn run_in(cli: Cli, environment: &mut Environment<'_>, director: &mut Director) -> Exit {
+/// `namespaces` is how often one is named.
+fn run_in(cli: Cli, namespaces: usize, environment: &mut Environment<'_>, director: &mut Director) -> Exit {
     let mut refuse = |message: &dyn Display| {
         // If standard error is closed, the status is all that is left.
         let _ = writeln!(environment.stderr, "ipvs-cli: {message}");
         Exit::Trouble
     };
-    for (option, is_given) in [(NETNS, cli.netns.is_some()), (STATE_DIR, cli.state_dir.is_some())] {
+    for (option, is_given) in [(NETNS, !cli.netns.is_empty()), (STATE_DIR, cli.state_dir.is_some())] {
         if is_given && !cli.subcommand.uses_director() {
             return refuse(&format_args!("{option} has no effect here, as no director is asked: leave it out"));
         }
+    }
+    if !matches!(cli.subcommand, Subcommand::Metrics(_)) {
+        if cli.netns.len() > 1 {
+            return refuse(&format_args!("{NETNS} may be given once: only `metrics` reads several directors"));
+        }
+    } else if namespaces > cli.netns.len() {
+        // clap forgets those before the subcommand where there are some behind it.
+        return refuse(&format_args!("give each {NETNS} after `metrics`"));
     }
     if let Some(directory) = &cli.state_dir {
         // In a new directory no owner is known, so that a misspelt one would have their services
@@ -163,7 +179,9 @@ fn run_in(cli: Cli, environment: &mut Environment<'_>, director: &mut Director) 
     let state_directory = cli.state_dir.clone();
     let state_directory = state_directory.as_deref().or(environment.state_directory);
     let environment = &mut Environment { state_directory, ..environment.reborrow() };
-    let Some(name) = cli.netns.clone() else { return dispatch(cli, environment, director) };
+    // `metrics` listens in this one, whichever it reads.
+    let entered = cli.netns.first().filter(|_| !matches!(cli.subcommand, Subcommand::Metrics(_)));
+    let Some(name) = entered.cloned() else { return dispatch(cli, environment, director) };
     match name.parse::<Namespace>().and_then(|namespace| namespace.within(|| dispatch(cli, environment, director))) {
         Ok(status) => status,
         Err(error) => {
@@ -190,7 +208,9 @@ fn dispatch(cli: Cli, environment: &mut Environment<'_>, director: &mut Director
         Subcommand::Weight(weight) => {
             weight::run(&weight, &mut Session::new(environment, director, weight.common.quiet))
         }
-        Subcommand::Metrics(metrics) => metrics::run(&metrics, &mut Session::new(environment, director, false)),
+        Subcommand::Metrics(metrics) => {
+            metrics::run(&metrics, &cli.netns, &mut Session::new(environment, director, false))
+        }
         Subcommand::Monitor(watched) => monitor::run(&watched, &mut Session::new(environment, director, false)),
         Subcommand::Sync(sync) => sync::run(&sync, &mut Session::new(environment, director, false)),
         Subcommand::Top(top) => top::run(&top, &mut Session::new(environment, director, false)),

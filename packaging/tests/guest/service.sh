@@ -23,6 +23,9 @@ install_ipvs_cli
 
 unit=/usr/lib/systemd/system/ipvs-cli.service
 same 'what systemd-analyze says' "$(inside systemd-analyze verify --man=no "$unit" 2>&1)" ''
+metrics=/usr/lib/systemd/system/ipvs-metrics.service
+same 'what systemd-analyze says of the other one' "$(inside systemd-analyze verify --man=no "$metrics" 2>&1)" ''
+same 'whether metrics are served unasked' "$(inside systemctl is-enabled ipvs-metrics.service || true)" disabled
 same 'whether it is enabled' "$(inside systemctl is-enabled ipvs-cli.service)" enabled
 same 'the service by its other name' "$(inside readlink /etc/systemd/system/ipvsadm.service)" \
     /lib/systemd/system/ipvs-cli.service

@@ -69,6 +69,8 @@ fn says_that_the_module_is_missing() {
     where_modprobe_finds_it(Path::new(&loader.0));
     drop(loader);
     unload();
+    counts_connections_at_once();
+    unload();
     loads_again();
     says_which_scheduler_is_missing();
 }
@@ -142,6 +144,12 @@ fn where_modprobe_finds_it(modprobe: &Path) {
 fn loads_again() {
     let [_, listing] = &shell::with(Target::IpvsCli, Shell::table)[..] else { panic!("what is saved, and a listing") };
     assert!(listing.stdout.starts_with(b"IP Virtual Server"), "the loader is back, but: {listing:?}");
+}
+
+/// Their table is a file of the module, which is there once something has made the kernel load it.
+fn counts_connections_at_once() {
+    let said = shell::with(Target::IpvsCli, |shell| shell.type_in("ipvs-cli metrics --connections", b""));
+    assert_eq!((said.status, said.stderr.as_slice()), (Status::Exit(0), b"".as_slice()));
 }
 
 fn the_doctor_finds_it() {

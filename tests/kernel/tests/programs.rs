@@ -15,6 +15,8 @@ mod ldirectord;
 mod metrics;
 #[path = "programs/monitor.rs"]
 mod monitor;
+#[path = "programs/prometheus.rs"]
+mod prometheus;
 #[path = "programs/protocol.rs"]
 mod protocol;
 #[path = "programs/stages.rs"]

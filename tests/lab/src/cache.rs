@@ -23,7 +23,7 @@ const TOOLS_RECIPE: u32 = 2;
 /// The same, for the root directory of guests.
 const ROOT_RECIPE: u32 = 1;
 /// The same, for the programs.
-const PROGRAMS_RECIPE: u32 = 2;
+const PROGRAMS_RECIPE: u32 = 3;
 /// The same, for the Debian that packages are installed in.
 const DEBIAN_RECIPE: u32 = 1;
 /// Megabytes that one tree takes while it is made: lists, packages, and what is in them.
@@ -72,10 +72,12 @@ const ORIGINALS: [&str; 3] = ["ipvsadm", "ipvsadm-save", "ipvsadm-restore"];
 
 /// Programs that call the ipvsadm on a director, or work beside it; and what every Debian has,
 /// which is why no package says that it needs it.
-const PROGRAM_PACKAGES: [&str; 10] = [
+const PROGRAM_PACKAGES: [&str; 12] = [
     "ldirectord",
     "keepalived",
     "python3-prometheus-client",
+    "prometheus",
+    "prometheus-node-exporter",
     "ipvsadm",
     "bash",
     "coreutils",

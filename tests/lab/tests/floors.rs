@@ -87,7 +87,7 @@ const TREES: [Tree; 6] = [
         source: "ipvs-text/src",
         parent: None,
         roots: &["lib"],
-        floors: &[&["escape", "lines"], &["ipvsadm"], &["render"]],
+        floors: &[&["escape", "lines"], &["exposition", "ipvsadm"], &["render"]],
     },
     Tree {
         source: "ipvs-cli/src",

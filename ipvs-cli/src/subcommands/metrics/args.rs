@@ -8,18 +8,23 @@ use clap::Args;
 use crate::http::listen_at;
 
 const HELP: &str = "\
-Exit status: 0 written; 1 FILE can't be written, or ADDRESS is in use; 2
-wrong usage, or no access to IPVS.
+Files and standard output get Prometheus' classic text; scrapers get OpenMetrics
+if they ask for it. --netns may be given several times: each series then has a
+label `netns`, and --listen stays in the namespace where the program is started.
+
+Exit status: 0 written; 1 FILE can't be written, ADDRESS is in use, or one of
+several namespaces can't be read; 2 wrong usage, or no access to IPVS.
 
 Examples:
   ipvs-cli metrics --destinations
-  ipvs-cli metrics --output /var/lib/node_exporter/ipvs.prom
-  ipvs-cli metrics --listen 192.0.2.1:9875";
+  ipvs-cli metrics --output /var/lib/prometheus/node-exporter/ipvs.prom
+  ipvs-cli metrics --listen 192.0.2.1:9875
+  ipvs-cli metrics --netns blue --netns green --listen 9875";
 
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub(crate) struct Metrics {
-    /// Add destinations: 11 time series for each, beside the 6 of a service
+    /// Add destinations: 11 time series for each, beside the 8 of a service
     #[arg(long)]
     pub(super) destinations: bool,
     /// Add connections by protocol and state: reads the connection table

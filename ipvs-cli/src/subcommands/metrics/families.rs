@@ -1,22 +1,13 @@
 //! The metrics: names, types, help and labels, as docs/metrics.md describes them.
 //!
-//! Names that come from the kernel, such as those of interfaces, may be any bytes. OpenMetrics has
-//! no escape for control characters, so they are shown as everywhere.
-
-use std::fmt;
-use std::sync::Arc;
+//! Prometheus adds labels of a target to each series, and renames the series' own labels of the
+//! same names. So the labels that tell one series from another have names that nobody gives a
+//! target.
 
 use ipvs::{DaemonRole, DestinationState, Family, Protocol, ServiceKey, ServiceState, Statistics};
-use ipvs_text::escape;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
+use ipvs_text::exposition::{Format, Kind, Labels, Page};
 
-use super::reading::{Census, Reading};
-
-/// Writes a reading.
-#[derive(Debug, Clone)]
-pub(super) struct Families(pub(super) Arc<Reading>);
+use super::reading::Reading;
 
 /// A family with a value for each service or destination.
 type Row<T> = (&'static str, &'static str, fn(&T) -> u64);
@@ -29,183 +20,313 @@ const COUNTERS: [Row<Statistics>; 5] = [
     ("outgoing_bytes", "Bytes to clients, with masquerading", |counted| counted.bytes_out),
 ];
 
-const GAUGES: [Row<DestinationState>; 5] = [
+const GAUGES: [Row<DestinationState>; 3] = [
     ("weight", "Share of new connections; 0 takes none", |state| state.destination.weight.get().into()),
     ("active_connections", "Established connections", |state| state.active_connections.into()),
     ("inactive_connections", "Connections being set up or closed; all of UDP", |state| {
         state.inactive_connections.into()
     }),
+];
+
+/// Those that an unprivileged reading does not have.
+const PRIVILEGED_GAUGES: [Row<DestinationState>; 2] = [
     ("persistent_connections", "Clients that persistence holds here", |state| state.persistent_connections.into()),
     ("upper_threshold", "No new connections above this many; 0 is no limit", |state| {
         state.destination.upper_threshold.into()
     }),
 ];
 
-type Done = Result<(), fmt::Error>;
+const SERVICES: [Row<Vec<DestinationState>>; 2] = [
+    ("destinations", "Real servers", |all| all.len() as u64),
+    (
+        "usable_destinations",
+        "Real servers that take new connections: weight above 0, and below the upper threshold",
+        |all| all.iter().filter(|state| is_usable(state)).count() as u64,
+    ),
+];
 
-/// The labels of a series.
-type Labels = Vec<(&'static str, String)>;
+/// The kernel gives it new connections. Once a server has been at its upper threshold, it gets none
+/// until it is below the lower one, which the kernel does not show.
+fn is_usable(state: &DestinationState) -> bool {
+    let upper = state.destination.upper_threshold;
+    let connections = u64::from(state.active_connections) + u64::from(state.inactive_connections);
+    state.destination.weight.get() > 0 && (upper == 0 || connections < upper.into())
+}
 
-impl Collector for Families {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> Done {
-        let reading = &*self.0;
-        director(&mut encoder, reading)?;
-        services(&mut encoder, reading)?;
-        if reading.has_destinations {
-            destinations(&mut encoder, reading)?;
+/// A director, and the text of its labels.
+pub(super) struct Scraped {
+    base: Labels,
+    /// `None`: it can't be read.
+    reading: Option<Reading>,
+    /// One for each service, and one for each destination of each, if those are written.
+    services: Vec<Labels>,
+    destinations: Vec<Labels>,
+}
+
+impl Scraped {
+    /// `namespace`: where several directors are read.
+    pub(super) fn new(namespace: Option<&str>, reading: Option<Reading>, has_destinations: bool) -> Self {
+        let base = namespace.map_or_else(Labels::default, |name| Labels::default().with("netns", &name));
+        let all = reading.as_ref().map_or(&[][..], |reading| &reading.services);
+        let services: Vec<_> = all.iter().map(|(state, _)| service(&base, &state.service.key())).collect();
+        let mut destinations = Vec::new();
+        if has_destinations {
+            for (labels, (_, states)) in services.iter().zip(all) {
+                destinations
+                    .extend(states.iter().map(|state| labels.clone().with("destination", &state.destination.address)));
+            }
         }
-        if let Some(census) = &reading.connections {
-            connections(&mut encoder, census)?;
-        }
-        let mut took = gauge(&mut encoder, "ipvs_scrape_duration_seconds", "How long reading all of this took")?;
-        took.encode_gauge(&reading.took.as_secs_f64())
+        Scraped { base, reading, services, destinations }
+    }
+
+    fn services(&self) -> impl Iterator<Item = (&Labels, &(ServiceState, Vec<DestinationState>))> {
+        self.services.iter().zip(self.reading.iter().flat_map(|reading| &reading.services))
+    }
+
+    fn destinations(&self) -> impl Iterator<Item = (&Labels, &DestinationState)> {
+        self.destinations.iter().zip(self.reading.iter().flat_map(|reading| &reading.services).flat_map(|(_, all)| all))
+    }
+
+    fn is_privileged(&self) -> bool {
+        self.reading.as_ref().is_some_and(|reading| reading.settings.is_some())
     }
 }
 
-fn gauge<'e>(encoder: &'e mut DescriptorEncoder, name: &'e str, help: &str) -> Result<MetricEncoder<'e>, fmt::Error> {
-    encoder.encode_descriptor(name, help, None, MetricType::Gauge)
-}
-
-fn value(family: &mut MetricEncoder, labels: &impl EncodeLabelSet, value: u64) -> Done {
-    family.encode_family(labels)?.encode_gauge(&value)
-}
-
-fn director(encoder: &mut DescriptorEncoder, reading: &Reading) -> Done {
-    let mut family = gauge(encoder, "ipvs_info", "The kernel's IPVS; always 1")?;
-    value(&mut family, &[("version", reading.info.version.to_string())], 1)?;
-    let mut family = gauge(encoder, "ipvs_connection_table_buckets", "Buckets of the connection table")?;
-    family.encode_gauge(&reading.info.connection_table_size)?;
-    let mut family = gauge(encoder, "ipvs_timeout_seconds", "Timeouts of connections")?;
-    let timeouts = reading.timeouts;
-    for (kind, seconds) in [("tcp", timeouts.tcp), ("tcp_fin", timeouts.tcp_fin), ("udp", timeouts.udp)] {
-        if let Some(seconds) = seconds {
-            value(&mut family, &[("kind", kind)], seconds.into())?;
-        }
+/// Writes all of it.
+pub(super) fn write(scraped: &[Scraped], format: Format, capacity: usize) -> Vec<u8> {
+    let mut page = Page::with_capacity(format, capacity);
+    let labels = Labels::default().with("version", &env!("CARGO_PKG_VERSION"));
+    page.family(Kind::Gauge, "ipvs_cli_build_info", "The program that writes this; always 1").count(&labels, 1);
+    let mut family = page.family(Kind::Gauge, "ipvs_up", "Whether the director can be read");
+    for director in scraped {
+        family.count(&director.base, director.reading.is_some().into());
     }
-    let mut family = gauge(encoder, "ipvs_sync_daemon_running", "Whether a sync daemon of this role runs")?;
-    for role in [DaemonRole::Master, DaemonRole::Backup] {
-        let runs = reading.daemons.iter().any(|daemon| daemon.role == role);
-        value(&mut family, &[("role", role.to_string())], runs.into())?;
+    directors(&mut page, scraped);
+    services(&mut page, scraped);
+    if scraped.iter().any(|director| !director.destinations.is_empty()) {
+        destinations(&mut page, scraped);
     }
-    let mut family = gauge(encoder, "ipvs_sync_daemon_info", "The sync daemons that run; always 1")?;
-    for daemon in &reading.daemons {
-        let labels = [
-            ("role", daemon.role.to_string()),
-            ("interface", shown(daemon.interface)),
-            ("sync_id", daemon.sync_id.to_string()),
-        ];
-        value(&mut family, &labels, 1)?;
-    }
-    let mut family = gauge(encoder, "ipvs_services", "Virtual services")?;
-    family.encode_gauge(&(reading.services.len() as u64))
-}
-
-fn services(encoder: &mut DescriptorEncoder, reading: &Reading) -> Done {
-    let mut family = gauge(encoder, "ipvs_service_info", "The virtual services, taken apart; always 1")?;
-    for (state, _) in &reading.services {
-        value(&mut family, &parts(state), 1)?;
-    }
-    // Each text once, for its five series.
-    let labelled: Vec<_> = reading.services.iter().map(|(state, _)| (service(&state.service.key()), state)).collect();
-    for (name, help, of) in COUNTERS {
-        let name = format!("ipvs_service_{name}");
-        let mut family = encoder.encode_descriptor(&name, help, None, MetricType::Counter)?;
-        for (labels, state) in &labelled {
-            if let Some(statistics) = &state.statistics {
-                count(&mut family, labels, of(statistics))?;
+    connections(&mut page, scraped);
+    let readings = || scraped.iter().filter_map(|director| Some((&director.base, director.reading.as_ref()?)));
+    if readings().any(|(_, reading)| reading.changed.is_some()) {
+        let help = "When a scrape first found the director configured otherwise than the scrape before";
+        let mut family = page.family(Kind::Gauge, "ipvs_change_seen_timestamp_seconds", help);
+        for (base, reading) in readings() {
+            let since = reading.changed.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+            if let Some(since) = since {
+                family.seconds(base, since);
             }
         }
     }
-    Ok(())
+    let mut family = page.family(Kind::Gauge, "ipvs_scrape_duration_seconds", "How long reading the director took");
+    for (base, reading) in readings() {
+        family.seconds(base, reading.took);
+    }
+    page.finish()
 }
 
-fn destinations(encoder: &mut DescriptorEncoder, reading: &Reading) -> Done {
-    let labelled = || {
-        let of = |(state, all): &'_ (ServiceState, Vec<DestinationState>)| {
-            let service = state.service.key().to_string();
-            let labels = |state: &DestinationState| -> Labels {
-                vec![("service", service.clone()), ("destination", state.destination.address.to_string())]
-            };
-            all.iter().map(|state| (labels(state), *state)).collect::<Vec<_>>()
-        };
-        reading.services.iter().flat_map(of)
-    };
-    let mut family = gauge(encoder, "ipvs_destination_info", "How packets reach the destinations; always 1")?;
-    for (mut labels, state) in labelled() {
-        labels.push(("forwarding", state.destination.forwarding.to_string()));
-        value(&mut family, &labels, 1)?;
+fn directors(page: &mut Page, scraped: &[Scraped]) {
+    let readings = || scraped.iter().filter_map(|director| Some((&director.base, director.reading.as_ref()?)));
+    let settings = || readings().filter_map(|(base, reading)| Some((base, reading.settings.as_ref()?)));
+    let help = "Whether all could be read; 0 without CAP_NET_ADMIN";
+    let mut family = page.family(Kind::Gauge, "ipvs_scrape_privileged", help);
+    for (base, reading) in readings() {
+        family.count(base, reading.settings.is_some().into());
     }
-    // Each text once, for its ten series.
-    let labelled: Vec<_> = labelled().collect();
+    let mut family = page.family(Kind::Gauge, "ipvs_info", "The kernel's IPVS; always 1");
+    for (base, settings) in settings() {
+        family.count(&base.clone().with("version", &settings.info.version), 1);
+    }
+    let mut family = page.family(Kind::Gauge, "ipvs_connection_table_buckets", "Buckets of the connection table");
+    for (base, settings) in settings() {
+        family.count(base, settings.info.connection_table_size.into());
+    }
+    let mut family = page.family(Kind::Gauge, "ipvs_timeout_seconds", "Timeouts of connections");
+    for (base, settings) in settings() {
+        let timeouts = settings.timeouts;
+        for (kind, seconds) in [("tcp", timeouts.tcp), ("tcp_fin", timeouts.tcp_fin), ("udp", timeouts.udp)] {
+            if let Some(seconds) = seconds {
+                family.count(&base.clone().with("kind", &kind), seconds.into());
+            }
+        }
+    }
+    let mut family = page.family(Kind::Gauge, "ipvs_sync_daemon_running", "Whether a sync daemon of this role runs");
+    for (base, settings) in settings() {
+        for role in [DaemonRole::Master, DaemonRole::Backup] {
+            let runs = settings.daemons.iter().any(|daemon| daemon.role == role);
+            family.count(&base.clone().with("sync_role", &role), runs.into());
+        }
+    }
+    let mut family = page.family(Kind::Gauge, "ipvs_sync_daemon_info", "The sync daemons that run; always 1");
+    for (base, settings) in settings() {
+        for daemon in &settings.daemons {
+            let labels = base.clone().with("sync_role", &daemon.role).with("interface", &daemon.interface);
+            family.count(&labels.with("sync_id", &daemon.sync_id), 1);
+        }
+    }
+    let mut family = page.family(Kind::Gauge, "ipvs_services", "Virtual services");
+    for (base, reading) in readings() {
+        family.count(base, reading.services.len() as u64);
+    }
+    counters(page, "director", || readings().filter_map(|(base, reading)| Some((base, reading.totals.as_ref()?))));
+}
+
+fn services(page: &mut Page, scraped: &[Scraped]) {
+    let all = || scraped.iter().flat_map(Scraped::services);
+    let mut family = page.family(Kind::Gauge, "ipvs_service_info", "The virtual services, taken apart; always 1");
+    for director in scraped {
+        for (labels, (state, _)) in director.services() {
+            family.count(&parts(labels, state, director.is_privileged()), 1);
+        }
+    }
+    for (name, help, of) in SERVICES {
+        let mut family = page.family(Kind::Gauge, &format!("ipvs_service_{name}"), help);
+        all().for_each(|(labels, (_, destinations))| family.count(labels, of(destinations)));
+    }
+    counters(page, "service", || all().filter_map(|(labels, (state, _))| Some((labels, state.statistics.as_ref()?))));
+}
+
+fn destinations(page: &mut Page, scraped: &[Scraped]) {
+    let all = || scraped.iter().flat_map(Scraped::destinations);
+    let privileged = || scraped.iter().filter(|director| director.is_privileged()).flat_map(Scraped::destinations);
+    let help = "How packets reach the destinations; always 1";
+    let mut family = page.family(Kind::Gauge, "ipvs_destination_info", help);
+    for (labels, state) in privileged() {
+        family.count(&labels.clone().with("forwarding", &state.destination.forwarding), 1);
+    }
     for (name, help, of) in GAUGES {
-        let name = format!("ipvs_destination_{name}");
-        let mut family = gauge(encoder, &name, help)?;
-        for (labels, state) in &labelled {
-            value(&mut family, labels, of(state))?;
-        }
+        let mut family = page.family(Kind::Gauge, &format!("ipvs_destination_{name}"), help);
+        all().for_each(|(labels, state)| family.count(labels, of(state)));
     }
-    for (name, help, of) in COUNTERS {
-        let name = format!("ipvs_destination_{name}");
-        let mut family = encoder.encode_descriptor(&name, help, None, MetricType::Counter)?;
-        for (labels, state) in &labelled {
-            if let Some(statistics) = &state.statistics {
-                count(&mut family, labels, of(statistics))?;
-            }
-        }
+    for (name, help, of) in PRIVILEGED_GAUGES {
+        let mut family = page.family(Kind::Gauge, &format!("ipvs_destination_{name}"), help);
+        privileged().for_each(|(labels, state)| family.count(labels, of(state)));
     }
-    Ok(())
+    counters(page, "destination", || all().filter_map(|(labels, state)| Some((labels, state.statistics.as_ref()?))));
 }
 
-fn connections(encoder: &mut DescriptorEncoder, census: &Census) -> Done {
-    let mut family = gauge(encoder, "ipvs_connections", "Entries of the connection table that are connections")?;
-    for ((protocol, state), count) in &census.connections {
-        value(&mut family, &[("protocol", protocol_name(*protocol)), ("state", shown(state))], *count)?;
-    }
-    let mut family = gauge(encoder, "ipvs_templates", "Entries by which persistence remembers clients")?;
-    for (protocol, count) in &census.templates {
-        value(&mut family, &[("protocol", protocol_name(*protocol))], *count)?;
-    }
-    Ok(())
-}
-
-fn count(family: &mut MetricEncoder, labels: &Labels, value: u64) -> Done {
-    family.encode_family(labels)?.encode_counter::<NoLabelSet, u64, u64>(&value, None)
-}
-
-/// One label that is the service's identity: no two services have the same.
-fn service(key: &ServiceKey) -> Labels {
-    vec![("service", key.to_string())]
-}
-
-/// The same, with all labels to select by. An empty label counts as absent.
-fn parts(state: &ServiceState) -> Labels {
-    let key = state.service.key();
-    let (protocol, address, port, mark) = match key {
-        ServiceKey::Address { protocol, at } => {
-            (Some(protocol), at.ip().to_string(), at.port().to_string(), String::new())
-        }
-        ServiceKey::Mark { mark, .. } => (None, String::new(), String::new(), mark.to_string()),
+fn connections(page: &mut Page, scraped: &[Scraped]) {
+    let all = || {
+        scraped.iter().filter_map(|director| Some((&director.base, director.reading.as_ref()?.connections.as_ref()?)))
     };
+    if all().next().is_none() {
+        return;
+    }
+    let help = "Entries of the connection table that are connections";
+    let mut family = page.family(Kind::Gauge, "ipvs_connections", help);
+    for (base, census) in all() {
+        for ((protocol, state), count) in &census.connections {
+            family.count(&protocol_label(base.clone(), *protocol).with("state", state), *count);
+        }
+    }
+    let help = "Entries by which persistence remembers clients";
+    let mut family = page.family(Kind::Gauge, "ipvs_templates", help);
+    for (base, census) in all() {
+        for (protocol, count) in &census.templates {
+            family.count(&protocol_label(base.clone(), *protocol), *count);
+        }
+    }
+}
+
+/// Five families of counters.
+fn counters<'s, I: Iterator<Item = (&'s Labels, &'s Statistics)>>(page: &mut Page, of_what: &str, all: impl Fn() -> I) {
+    for (name, help, of) in COUNTERS {
+        let mut family = page.family(Kind::Counter, &format!("ipvs_{of_what}_{name}"), help);
+        all().for_each(|(labels, statistics)| family.count(labels, of(statistics)));
+    }
+}
+
+/// One label that is the service's identity: no two services of a director have the same.
+fn service(base: &Labels, key: &ServiceKey) -> Labels {
+    base.clone().with("virtual_service", key)
+}
+
+/// The same, with all labels to select by.
+fn parts(identity: &Labels, state: &ServiceState, is_privileged: bool) -> Labels {
+    let key = state.service.key();
     let family = match key.family() {
+        // The family of a mark is not shown to everybody.
+        Family::V4 if !is_privileged && matches!(key, ServiceKey::Mark { .. }) => "",
         Family::V4 => "ipv4",
         Family::V6 => "ipv6",
     };
-    let mut labels = service(&key);
-    labels.extend([
-        ("family", family.to_owned()),
-        ("protocol", protocol_name(protocol)),
-        ("address", address),
-        ("port", port),
-        ("mark", mark),
-        ("scheduler", shown(state.service.scheduler)),
-    ]);
-    labels
+    let labels = identity.clone().with("family", &family);
+    let labels = match key {
+        ServiceKey::Address { protocol, at } => {
+            protocol_label(labels, Some(protocol)).with("virtual_address", &at.ip()).with("virtual_port", &at.port())
+        }
+        ServiceKey::Mark { mark, .. } => protocol_label(labels, None).with("mark", &mark),
+    };
+    labels.with("scheduler", &state.service.scheduler)
 }
 
-fn protocol_name(protocol: Option<Protocol>) -> String {
-    protocol.map_or_else(|| "mark".to_owned(), |protocol| protocol.to_string())
+fn protocol_label(labels: Labels, protocol: Option<Protocol>) -> Labels {
+    match protocol {
+        Some(protocol) => labels.with("protocol", &protocol),
+        None => labels.with("protocol", &"mark"),
+    }
 }
 
-fn shown(name: impl fmt::Display) -> String {
-    escape::text(&name.to_string()).to_string()
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use ipvs::{Destination, Service};
+
+    use super::*;
+
+    fn server(active: u32, inactive: u32, weight: u32, upper: u32) -> DestinationState {
+        let destination = Destination::new("192.0.2.11:80".parse().unwrap())
+            .with_weight(ipvs::Weight::new(weight).unwrap())
+            .with_upper_threshold(upper);
+        let mut state = DestinationState::new(destination);
+        (state.active_connections, state.inactive_connections) = (active, inactive);
+        state
+    }
+
+    #[test]
+    fn a_server_is_usable_if_it_takes_new_connections() {
+        for (active, inactive, weight, upper, usable) in
+            [(0, 0, 1, 0, true), (9, 9, 1, 0, true), (0, 0, 0, 0, false), (1, 1, 1, 3, true), (1, 2, 1, 3, false)]
+        {
+            assert_eq!(is_usable(&server(active, inactive, weight, upper)), usable);
+        }
+    }
+
+    fn director(key: &str) -> Reading {
+        let mut state = ServiceState::new(Service::new(key.parse().unwrap()));
+        state.statistics.as_mut().unwrap().connections = 5;
+        let mut totals = Statistics::default();
+        totals.connections = 7;
+        Reading {
+            totals: Some(totals),
+            services: vec![(state, vec![server(0, 0, 1, 0)])],
+            changed: Some(UNIX_EPOCH + Duration::from_millis(1500)),
+            ..Reading::default()
+        }
+    }
+
+    /// A format that has a family in two pieces is refused.
+    #[test]
+    fn several_directors_share_each_family() {
+        let directors = [("blue", Some("mark 7")), ("green", Some("mark 7")), ("red", None)];
+        let scraped = directors.map(|(name, key)| Scraped::new(Some(name), key.map(director), true));
+        let text = String::from_utf8(write(&scraped, Format::OpenMetrics, 0)).unwrap();
+        let titles: Vec<_> = text.lines().filter(|line| line.starts_with("# TYPE ")).collect();
+        assert_eq!(titles.iter().collect::<HashSet<_>>().len(), titles.len(), "{text}");
+        for line in [
+            "ipvs_up{netns=\"green\"} 1",
+            "ipvs_up{netns=\"red\"} 0",
+            "ipvs_scrape_privileged{netns=\"blue\"} 0",
+            "ipvs_director_connections_total{netns=\"blue\"} 7",
+            "ipvs_change_seen_timestamp_seconds{netns=\"blue\"} 1.500000",
+            "ipvs_service_connections_total{netns=\"green\",virtual_service=\"mark 7\"} 5",
+            "ipvs_service_info{netns=\"blue\",virtual_service=\"mark 7\",protocol=\"mark\",mark=\"7\",scheduler=\"wlc\"} 1",
+            "ipvs_destination_weight{netns=\"green\",virtual_service=\"mark 7\",destination=\"192.0.2.11:80\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        assert!(!text.contains("upper_threshold{"), "what /proc does not show is left out: {text}");
+    }
 }

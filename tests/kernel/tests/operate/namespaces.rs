@@ -323,7 +323,10 @@ fn all_subcommands_look_there() {
     assert_eq!(there("conns --count", "").stdout, "1\n");
     assert_eq!(world.run("conns --count", "").stdout, "0\n");
     let metrics = there("metrics", "").stdout;
-    assert!(metrics.contains("ipvs_services 2\n") && metrics.contains("service=\"mark 7\""), "{metrics}");
+    assert!(
+        metrics.contains("ipvs_services{netns=\"ipvs-all\"} 2\n") && metrics.contains("service=\"mark 7\""),
+        "{metrics}"
+    );
     assert!(world.run("metrics", "").stdout.contains("ipvs_services 0\n"));
     let watched = there("watch --interval 0.1 --count 1", "").stdout;
     assert!(watched.contains("Z udp 127.0.0.10:53: ") && watched.contains("Z mark 7: "), "{watched}");

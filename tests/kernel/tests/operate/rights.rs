@@ -194,7 +194,6 @@ fn a_user_without_rights_reads_in_one_line_what_is_needed() {
         ("undrain tcp:10.0.0.1:80 127.0.0.1", ""),
         ("weight --all 127.0.0.1 3", ""),
         ("watch --count 1", ""),
-        ("metrics", ""),
         ("owners", ""),
     ] {
         let done = &run_all(&[(line, input)], &nobody)[0];
@@ -203,6 +202,10 @@ fn a_user_without_rights_reads_in_one_line_what_is_needed() {
         assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("", expected), "{line}");
         assert_eq!(done.status, 2, "{line}");
     }
+    let done = &run_all(&[("metrics", "")], &nobody)[0];
+    let note = "ipvs-cli: without CAP_NET_ADMIN there is only what /proc shows to everybody\n";
+    assert_eq!((done.status, done.stderr.as_str()), (0, note));
+    assert!(done.stdout.contains("\nipvs_scrape_privileged 0\n"), "{}", done.stdout);
     // What is wrong with the file is seen without rights.
     let wrong = &run_all(&[("apply -", "-A -f 0\n")], &nobody)[0];
     assert!(wrong.status == 1 && wrong.stderr.starts_with("standard input:1: "), "{wrong:?}");
