@@ -144,7 +144,25 @@ const BLOCKS: usize = 24;
 /// The program for IPVS with this family number, on packets of this protocol. It looks at this
 /// number of messages in a datagram; `replies` says whether replies to reads pass.
 pub(super) fn program(protocol: u32, family: u16, replies: bool, messages: usize) -> Vec<Instruction> {
-    let mut program = vec![
+    let mut program = head(protocol, family, replies);
+    let exits = walk(&mut program, family, messages);
+    let ends = [vec![step(RETURN, ALL)], cut(), behind_odd()].map(|end| {
+        let start = program.len();
+        program.extend(end);
+        start
+    });
+    for exit in exits {
+        for (jump, end) in (exit..).zip(ends) {
+            program[jump].value = u32::try_from(end - jump - 1).unwrap_or(u32::MAX);
+        }
+    }
+    program
+}
+
+/// Judges what is not a datagram of requests to IPVS. X is then where its first message starts, and
+/// [`LAST_HEADER`] the last place where one may.
+fn head(protocol: u32, family: u16, replies: bool) -> Vec<Instruction> {
+    vec![
         step(LOAD_PROTOCOL, PROTOCOL),
         branch(IF_EQUAL, protocol, 1, 0),
         step(RETURN, 0),
@@ -166,10 +184,13 @@ pub(super) fn program(protocol: u32, family: u16, replies: bool, messages: usize
         step(LOAD_BYTE, FLAGS + LOW_OF_HALF),
         branch(IF_ANY_BIT, REQUEST.into(), 1, 0),
         step(RETURN, if replies { REPLY } else { 0 }),
-        // X is where a message starts.
         step(LOAD_X, 0),
-    ];
-    // Where the jumps to the three ends stand.
+    ]
+}
+
+/// Moves X from message to message. Returns where the jumps to the three ends stand, side by side:
+/// behind the last message, at a message that is not to IPVS, at one of odd length.
+fn walk(program: &mut Vec<Instruction>, family: u16, messages: usize) -> Vec<usize> {
     let mut exits = Vec::new();
     let mut left = messages;
     while left > 0 {
@@ -198,13 +219,17 @@ pub(super) fn program(protocol: u32, family: u16, replies: bool, messages: usize
     }
     // More messages than are followed, unless this is the end.
     program.extend([step(LOAD_MEMORY, LAST_HEADER), branch(IF_AT_LEAST_X, 0, 1, 0)]);
-    let whole = program.len();
-    program.push(step(RETURN, ALL));
-    let cut = program.len();
-    program.extend([step(X_TO_A, 0), step(ADD, HEADER), step(RETURN_A, 0)]);
-    let odd = program.len();
-    program.extend([
-        // A message of another length passes, and the header behind it, at a multiple of four.
+    exits
+}
+
+/// Of the message at X, the header passes.
+fn cut() -> Vec<Instruction> {
+    vec![step(X_TO_A, 0), step(ADD, HEADER), step(RETURN_A, 0)]
+}
+
+/// A message of odd length passes, and the header behind it, at a multiple of four.
+fn behind_odd() -> Vec<Instruction> {
+    vec![
         step(LOAD_HALF_AT_X, HIGH_HALF),
         branch(IF_EQUAL, 0, 3, 0),
         step(X_TO_A, 0),
@@ -221,13 +246,7 @@ pub(super) fn program(protocol: u32, family: u16, replies: bool, messages: usize
         step(AND, !3),
         step(ADD, HEADER),
         step(RETURN_A, 0),
-    ]);
-    for at in exits {
-        for (exit, end) in [whole, cut, odd].into_iter().enumerate() {
-            program[at + exit].value = u32::try_from(end - (at + exit) - 1).unwrap_or(u32::MAX);
-        }
-    }
-    program
+    ]
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -74,38 +74,13 @@ pub(super) fn verify(options: &Verify, session: &mut Session<'_, '_>) -> Result<
         file = open(&options.master, false)?;
         &mut file
     };
-    let wrong = |name: &str, wrong: &str| Trouble::Other(format!("{name}: {wrong}"));
     let (reader, header) = Reader::new(input).map_err(|error| wrong(&master, &error))?;
     let mut summary = Summary::default();
     let mut table = Table { entries: HashMap::new(), hasher: RandomState::new() };
     let passed = match &options.backup {
-        None => {
-            let now = || Header::now().map_err(|error| Trouble::Other(error.to_string()));
-            // What comes through a pipe was read just now, whatever the other machine's clock says.
-            let age = if is_piped { Duration::ZERO } else { header.age(&now()?).unwrap_or_default() };
-            let started = Instant::now();
-            wait(ANNOUNCED.saturating_sub(age), session)?;
-            connections(session)?.filter(|entry| options.wanted.is_between(entry)).for_each(|entry| table.add(&entry));
-            age + started.elapsed()
-        }
-        Some(path) => {
-            let name = name(path);
-            let mut file = open(path, false)?;
-            let (reader, later) = Reader::new(&mut file).map_err(|error| wrong(&name, &error))?;
-            let passed = header.age(&later).unwrap_or_default();
-            if passed < ANNOUNCED {
-                let seconds = ANNOUNCED.as_secs();
-                return Err(wrong(&name, &format!("this table must be saved at least {seconds} s after {master}")));
-            }
-            for entry in reader {
-                match entry {
-                    Ok(entry) if options.wanted.is_between(&entry) => table.add(&entry),
-                    Ok(_) => {}
-                    Err(damage) => summary.damage(&name, damage),
-                }
-            }
-            passed
-        }
+        // What comes through a pipe was read just now, whatever the other machine's clock says.
+        None => read_running(options, (!is_piped).then_some(&header), &mut table, session)?,
+        Some(backup) => read_saved(options, backup, &header, &mut table, &mut summary)?,
     };
     for entry in reader {
         match entry {
@@ -134,6 +109,55 @@ pub(super) fn verify(options: &Verify, session: &mut Session<'_, '_>) -> Result<
     let is_good = summary.missing == 0 && summary.elsewhere == 0 && summary.damage.is_empty();
     let is_good = is_good && (compared > 0 || summary.skipped == 0);
     Ok(if is_good { Exit::Success } else { Exit::No })
+}
+
+/// Reads this machine's table, when the master has had the time to announce what it had. Returns
+/// how long ago the master's was saved, by its `header` if that counts.
+fn read_running(
+    options: &Verify,
+    header: Option<&Header>,
+    table: &mut Table,
+    session: &mut Session<'_, '_>,
+) -> Result<Duration, Trouble> {
+    let now = || Header::now().map_err(|error| Trouble::Other(error.to_string()));
+    let age = match header {
+        Some(header) => header.age(&now()?).unwrap_or_default(),
+        None => Duration::ZERO,
+    };
+    let started = Instant::now();
+    wait(ANNOUNCED.saturating_sub(age), session)?;
+    connections(session)?.filter(|entry| options.wanted.is_between(entry)).for_each(|entry| table.add(&entry));
+    Ok(age + started.elapsed())
+}
+
+/// The same for a table of the backup that was saved, too.
+fn read_saved(
+    options: &Verify,
+    backup: &Path,
+    header: &Header,
+    table: &mut Table,
+    summary: &mut Summary,
+) -> Result<Duration, Trouble> {
+    let name = name(backup);
+    let mut file = open(backup, false)?;
+    let (reader, later) = Reader::new(&mut file).map_err(|error| wrong(&name, &error))?;
+    let passed = header.age(&later).unwrap_or_default();
+    if passed < ANNOUNCED {
+        let (seconds, master) = (ANNOUNCED.as_secs(), self::name(&options.master));
+        return Err(wrong(&name, &format!("this table must be saved at least {seconds} s after {master}")));
+    }
+    for entry in reader {
+        match entry {
+            Ok(entry) if options.wanted.is_between(&entry) => table.add(&entry),
+            Ok(_) => {}
+            Err(damage) => summary.damage(&name, damage),
+        }
+    }
+    Ok(passed)
+}
+
+fn wrong(name: &str, wrong: &str) -> Trouble {
+    Trouble::Other(format!("{name}: {wrong}"))
 }
 
 fn name(path: &Path) -> String {

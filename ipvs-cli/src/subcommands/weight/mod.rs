@@ -4,12 +4,14 @@ mod args;
 
 use std::collections::HashMap;
 
-use ipvs::{Command, Weight};
+use ipvs::{Command, Destination, Weight};
 
 use crate::exit::Exit;
 use crate::session::json;
 use crate::session::{Session, Trouble, Wait};
-use crate::subcommands::servers::{Answer, Servers, check_zero, execute, log, named, note_refusing_services, select};
+use crate::subcommands::servers::{
+    Answer, Selected, Servers, check_zero, execute, log, named, note_refusing_services, select,
+};
 use ipvs::desired::parts::Scalar;
 
 pub(super) use args::SetWeight;
@@ -64,37 +66,48 @@ fn set(
     }
     let mut logged = Vec::new();
     for found in &selected {
-        let (key, at, before) =
-            (found.service.service.key(), found.state.destination.address, found.state.destination.weight);
-        let failed = match answered.get(&(key, at)) {
-            None | Some(Answer::Done) => None,
-            Some(Answer::Refused(reason)) => Some(("refused", "not changed", reason)),
-            Some(Answer::Unconfirmed(reason)) => Some(("unconfirmed", "it is unknown whether it was changed", reason)),
-        };
-        if let Some((outcome, what, reason)) = failed {
-            if options.json {
-                let mut fields = named(key, at, outcome);
-                fields.extend([("reason", Scalar::text(reason)), ("weight_before", before.get().into())]);
-                session.print(json::object(fields));
-            } else {
-                session.error(format!("{at} at {key}: {what}: {reason}"));
-            }
-            logged.push(format!("{at} at {key} {outcome}: {reason}"));
-            continue;
-        }
-        if options.json {
-            let mut fields = named(key, at, if before == weight { "unchanged" } else { "changed" });
-            fields.extend([("weight", weight.get().into()), ("weight_before", before.get().into())]);
-            session.print(json::object(fields));
-        } else if before == weight {
-            session.report(format!("{at} at {key}: has weight {weight}"));
-        } else {
-            session.report(format!("{at} at {key}: weight {weight}, was {before}"));
-        }
-        logged.push(format!("{at} at {key} weight {weight}, was {before}"));
+        let at = (found.service.service.key(), found.state.destination.address);
+        logged.push(report(found, weight, answered.get(&at), options.json, session));
     }
     if let Some(trouble) = trouble {
         session.finish(Err(trouble), Exit::No);
     }
     Ok((status, logged.join("; ")))
+}
+
+/// Reports what became of one server: without an answer, it had the weight before. Returns the
+/// words for the log.
+fn report(
+    found: &Selected,
+    weight: Weight,
+    answer: Option<&Answer>,
+    is_json: bool,
+    session: &mut Session<'_, '_>,
+) -> String {
+    let (key, Destination { address: at, weight: before, .. }) = (found.service.service.key(), found.state.destination);
+    let failed = match answer {
+        None | Some(Answer::Done) => None,
+        Some(Answer::Refused(reason)) => Some(("refused", "not changed", reason)),
+        Some(Answer::Unconfirmed(reason)) => Some(("unconfirmed", "it is unknown whether it was changed", reason)),
+    };
+    if let Some((outcome, what, reason)) = failed {
+        if is_json {
+            let mut fields = named(key, at, outcome);
+            fields.extend([("reason", Scalar::text(reason)), ("weight_before", before.get().into())]);
+            session.print(json::object(fields));
+        } else {
+            session.error(format!("{at} at {key}: {what}: {reason}"));
+        }
+        return format!("{at} at {key} {outcome}: {reason}");
+    }
+    if is_json {
+        let mut fields = named(key, at, if before == weight { "unchanged" } else { "changed" });
+        fields.extend([("weight", weight.get().into()), ("weight_before", before.get().into())]);
+        session.print(json::object(fields));
+    } else if before == weight {
+        session.report(format!("{at} at {key}: has weight {weight}"));
+    } else {
+        session.report(format!("{at} at {key}: weight {weight}, was {before}"));
+    }
+    format!("{at} at {key} weight {weight}, was {before}")
 }
