@@ -16,6 +16,7 @@
 //! ```
 
 mod connections;
+mod states;
 mod table;
 
 pub(crate) use self::connections::target_of;

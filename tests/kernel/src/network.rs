@@ -21,10 +21,11 @@ use std::panic::resume_unwind;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use ipvs::Family;
+use ipvs::proc::{Connection, Connections};
+use ipvs::{Family, ServiceKey};
 use nix::sched::{CloneFlags, setns};
 
-pub use client::{Answer, Conversation};
+pub use client::{Answer, Conversation, go_on};
 pub use servers::{Servers, Speaks};
 
 /// The virtual address of IPv4.
@@ -228,6 +229,19 @@ impl Machine {
         let namespace = format!("{name}-{unique}");
         let entrance = File::open(format!("/run/netns/{namespace}")).expect("it was just made");
         Machine { name: name.into(), namespace, entrance }
+    }
+
+    /// How many connections to this port its connection table has, in the state `ESTABLISHED`.
+    ///
+    /// # Panics
+    /// If the table can't be read.
+    pub fn established(&self, port: u16) -> usize {
+        let is_meant = |entry: &Connection| {
+            let is_port = matches!(entry.target, ServiceKey::Address { at, .. } if at.port() == port);
+            is_port && entry.state.as_bytes() == b"ESTABLISHED"
+        };
+        let open = || Connections::open().expect("IPVS is there").map(|entry| entry.expect("a line of the kernel"));
+        self.run(|| open().filter(is_meant).count())
     }
 
     fn be_a_director(&self, number: u16) {

@@ -15,8 +15,9 @@ use crate::subcommands::entries::services::Services;
 use crate::subcommands::entries::{self, Count, Deed, Done, Task};
 
 /// What is left to do, and what was done, for the log.
-#[derive(Debug)]
-pub(super) struct Ending {
+pub(super) struct Ending<'d> {
+    drain: &'d Drain,
+    clock: &'d Clock,
     /// When connections are ended; `None`: never, or it was done.
     at: Option<Instant>,
     pub(super) done: Vec<String>,
@@ -24,42 +25,30 @@ pub(super) struct Ending {
 
 const NOT_ENDED: &str = "no connection was ended or moved, and the weights are 0; --wait SECONDS waits longer";
 
-impl Ending {
+impl<'d> Ending<'d> {
     /// Finds out before anything is changed whether connections can be ended or moved at all.
-    pub(super) fn prepare(drain: &Drain, session: &mut Session<'_, '_>) -> Result<Self, Trouble> {
+    pub(super) fn prepare(drain: &'d Drain, clock: &'d Clock, session: &mut Session<'_, '_>) -> Result<Self, Trouble> {
         if drain.kill_after.is_some() || drain.move_udp {
             entries::check(session)?;
         }
         let at = drain.kill_after.and_then(|after| Instant::now().checked_add(after));
-        Ok(Ending { at, done: Vec::new() })
+        Ok(Ending { drain, clock, at, done: Vec::new() })
     }
 
     /// Ends what is left, once, if it is time to.
-    pub(super) fn end_if_due(
-        &mut self,
-        targets: &[Target],
-        drain: &Drain,
-        session: &mut Session<'_, '_>,
-        clock: &Clock,
-    ) -> Result<(), Trouble> {
-        if self.at.is_none_or(|at| Instant::now() < at) || clock.signal().is_some() {
+    pub(super) fn end_if_due(&mut self, targets: &[Target], session: &mut Session<'_, '_>) -> Result<(), Trouble> {
+        if self.at.is_none_or(|at| Instant::now() < at) || self.clock.signal().is_some() {
             return Ok(());
         }
         self.at = None;
         let services = Services::new(session.director.table_without_statistics()?);
         let is_wanted = |entry: &Connection| is_of(targets, &services, entry);
-        self.change(Task { deed: Deed::End, is_wanted: &is_wanted, holds: Some(&is_wanted) }, drain, session, clock)
+        self.change(Task { deed: Deed::End, is_wanted: &is_wanted, holds: Some(&is_wanted) }, session)
     }
 
     /// Gives the flows of UDP to other real servers of their services, and ends the templates of
     /// UDP services, which would bring clients back.
-    pub(super) fn move_udp(
-        &mut self,
-        targets: &[Target],
-        drain: &Drain,
-        session: &mut Session<'_, '_>,
-        clock: &Clock,
-    ) -> Result<(), Trouble> {
+    pub(super) fn move_udp(&mut self, targets: &[Target], session: &mut Session<'_, '_>) -> Result<(), Trouble> {
         let table = session.director.table_without_statistics()?;
         let others = Others::new(&table, targets);
         let services = Services::new(table);
@@ -70,18 +59,13 @@ impl Ending {
             |entry: &Connection| others.has(targets, &services, entry),
             |entry: &Connection| others.choose(targets, &services, entry),
         );
-        self.change(Task { deed: Deed::Move(&to), is_wanted: &wanted, holds: None }, drain, session, clock)?;
+        self.change(Task { deed: Deed::Move(&to), is_wanted: &wanted, holds: None }, session)?;
         let templates = |entry: &Connection| is_udp_template(entry) && others.has(targets, &services, entry);
-        self.change(Task { deed: Deed::End, is_wanted: &templates, holds: None }, drain, session, clock)
+        self.change(Task { deed: Deed::End, is_wanted: &templates, holds: None }, session)
     }
 
-    fn change(
-        &mut self,
-        task: Task<'_>,
-        drain: &Drain,
-        session: &mut Session<'_, '_>,
-        clock: &Clock,
-    ) -> Result<(), Trouble> {
+    fn change(&mut self, task: Task<'_>, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
+        let Ending { drain, clock, .. } = *self;
         let is_over = || clock.signal().is_some();
         let wait = Wait { is_over: &is_over, otherwise: NOT_ENDED, ..Wait::new(drain.common.wait) };
         let _lock = session.lock(&wait)?;

@@ -101,7 +101,7 @@ fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Re
     if drain.dry_run {
         return connections::dry_run(&targets, drain, session).map(|()| (Exit::Success, String::new()));
     }
-    let mut ending = Ending::prepare(drain, session)?;
+    let mut ending = Ending::prepare(drain, clock, session)?;
     let (notes, trouble) = quiesce(&mut targets, drain, session, clock)?;
     if !drain.keep_weight {
         note_refusing_services(&selected, session);
@@ -111,7 +111,7 @@ fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Re
         settings.notes(&targets, udp).into_iter().for_each(|note| session.note(note));
     }
     let trouble = match trouble {
-        None if drain.move_udp => ending.move_udp(&targets, drain, session, clock).err(),
+        None if drain.move_udp => ending.move_udp(&targets, session).err(),
         trouble => trouble,
     };
     let (end, trouble) = match trouble {
@@ -134,12 +134,12 @@ fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Re
 fn see_to_the_end(
     targets: &mut [Target],
     drain: &Drain,
-    ending: &mut Ending,
+    ending: &mut Ending<'_>,
     session: &mut Session<'_, '_>,
     clock: &Clock,
 ) -> (End, Option<Trouble>) {
     loop {
-        let end = match wait(targets, drain, ending, session, clock) {
+        let end = match wait(targets, ending, session, clock) {
             Ok(end) => end,
             Err(trouble) => return (End::Trouble, Some(trouble)),
         };
@@ -204,14 +204,13 @@ fn quiesce(
 /// Looks at all targets again and again, until none has to be waited for.
 fn wait(
     targets: &mut [Target],
-    drain: &Drain,
-    ending: &mut Ending,
+    ending: &mut Ending<'_>,
     session: &mut Session<'_, '_>,
     clock: &Clock,
 ) -> Result<End, Trouble> {
     while targets.iter().any(Target::is_waiting) {
         session.display.progress(|| in_a_line(targets));
-        ending.end_if_due(targets, drain, session, clock)?;
+        ending.end_if_due(targets, session)?;
         let end = clock.pause();
         // The last look is for the report.
         targets::look(targets, session, &mut |_, _| {})?;

@@ -2,44 +2,26 @@
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use ipvs::{Protocol, ServiceKey, proc::Connection};
+use ipvs::proc::{Connection, ConnectionState};
+use ipvs::{Protocol, ServiceKey};
 
 use crate::arguments::network::Network;
 use crate::arguments::number::whole;
 use crate::arguments::service;
 use crate::arguments::value::value;
 
-/// Kernel: `tcp_state_name_table`, `sctp_state_name_table`, `udp_state_name_table` and
-/// `ip_vs_state_name`.
-const STATES: [&str; 27] = [
-    "NONE",
-    "ESTABLISHED",
-    "SYN_SENT",
-    "SYN_RECV",
-    "FIN_WAIT",
-    "TIME_WAIT",
-    "CLOSE",
-    "CLOSE_WAIT",
-    "LAST_ACK",
-    "LISTEN",
-    "SYNACK",
-    "UDP",
-    "INIT1",
-    "INIT",
-    "C-SENT",
-    "C-REPLIED",
-    "C-WAIT",
-    "COOKIE",
-    "C-ECHOED",
-    "S-SENT",
-    "S-RECEIVED",
-    "S-ACK-SENT",
-    "REJECTED",
-    "CLOSED",
-    "ASSURED",
-    "ERR!",
-    "BUG!",
-];
+/// The kernel's names of all states, each once; the last two are those of no known state.
+fn states() -> Vec<&'static str> {
+    let connections = [Protocol::TCP, Protocol::UDP, Protocol::SCTP].map(|protocol| (protocol, false));
+    let mut all = Vec::new();
+    for (protocol, is_template) in connections.into_iter().chain([(Protocol::TCP, true)]) {
+        let names = ConnectionState::names(protocol, is_template);
+        let new: Vec<_> = names.iter().copied().filter(|name| !all.contains(name)).collect();
+        all.extend(new);
+    }
+    all.extend(["ERR!", "BUG!"]);
+    all
+}
 
 /// The filters. An entry must match any value of each option that is given.
 #[derive(Args, Debug, Default)]
@@ -60,7 +42,7 @@ pub(in crate::subcommands) struct Wanted {
     pub(in crate::subcommands) server: Vec<Network>,
     /// Only in this state: ESTABLISHED, SYN_RECV, TIME_WAIT, UDP, NONE ...
     #[arg(long, value_name = "STATE", value_delimiter = ',', ignore_case = true, hide_possible_values = true,
-        value_parser = PossibleValuesParser::new(STATES))]
+        value_parser = PossibleValuesParser::new(states()))]
     pub(in crate::subcommands) state: Vec<String>,
     /// Only of this protocol: tcp, udp, sctp or a number
     #[arg(long, value_name = "PROTOCOL", value_delimiter = ',', value_parser = value::<Protocol>)]

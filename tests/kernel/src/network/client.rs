@@ -1,6 +1,6 @@
 //! What clients do: each connects from an address of its own, and learns which server answered.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
@@ -54,6 +54,20 @@ impl Drop for Conversation {
     fn drop(&mut self) {
         let _ = self.connection.shutdown(Shutdown::Write);
     }
+}
+
+/// Goes on with each. Returns how many still could: a director that took over and does not know a
+/// connection has the server reset it.
+///
+/// # Panics
+/// If anything else is wrong, such as no reply.
+pub fn go_on(conversations: &mut [Conversation]) -> usize {
+    let is_alive = |conversation: &mut Conversation| match conversation.go_on() {
+        Ok(()) => true,
+        Err(error) if [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&error.kind()) => false,
+        Err(error) => panic!("{error}"),
+    };
+    conversations.iter_mut().map(|conversation| usize::from(is_alive(conversation))).sum()
 }
 
 impl Network {

@@ -2,14 +2,10 @@
 //! back with an empty table.
 
 use std::fs::File;
-use std::io::ErrorKind;
 use std::process::{Child, Stdio};
 
-use ipvs::proc::{Connection, Connections};
 use ipvs::{Client, Destination, Family, Forwarding, Protocol, Scheduler, Service, ServiceKey};
-use kernel_tests::network::{
-    Conversation, Machine, Network, Speaks, VIRTUAL4, VIRTUAL6, client, server, virtual_address,
-};
+use kernel_tests::network::{Machine, Network, Speaks, VIRTUAL4, VIRTUAL6, client, go_on, server, virtual_address};
 use kernel_tests::system::{Installation, System};
 use kernel_tests::target::Target;
 use nix::sys::signal::{Signal, kill};
@@ -81,11 +77,6 @@ fn configure(machine: &Machine, forwarding: Forwarding) {
     }
 }
 
-fn known(machine: &Machine) -> usize {
-    let is_held = |entry: &Connection| entry.state.as_bytes() == b"ESTABLISHED";
-    machine.run(|| Connections::open().unwrap().map(Result::unwrap).filter(is_held).count())
-}
-
 fn has_address(machine: &Machine) -> bool {
     let local = machine.run(|| std::fs::read_to_string("/proc/thread-self/net/fib_trie").unwrap());
     local.contains(&format!("-- {VIRTUAL4}\n"))
@@ -101,18 +92,6 @@ fn ssh(system: &System, network: &Network) {
             "#!/bin/sh\nwhile [ \"$1\" = -o ]; do shift 2; done\ncase $1 in\nroot@10.0.0.1) to={director} ;;\nroot@10.0.0.3) to={spare} ;;\n*) exit 255 ;;\nesac\nshift\nexec ip netns exec $to \"$@\"\n"
         ),
     );
-}
-
-fn go_on(conversations: &mut [Conversation]) -> usize {
-    let mut alive = 0;
-    for conversation in conversations {
-        match conversation.go_on() {
-            Ok(()) => alive += 1,
-            Err(error) if [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&error.kind()) => {}
-            Err(error) => panic!("{error}"),
-        }
-    }
-    alive
 }
 
 fn wait(system: &System, what: &str, holds: impl Fn() -> bool) {
@@ -147,7 +126,7 @@ fn story(system: &System, forwarding: Forwarding, loads: bool) -> [usize; 2] {
     for _ in 0..5 {
         assert_eq!(go_on(&mut conversations), ALL);
     }
-    wait(system, "the backup knows all", || known(spare) == ALL);
+    wait(system, "the backup knows all", || spare.established(PORT) == ALL);
 
     network.director.ip("link set eth0 down");
     let _ = kill(Pid::from_raw(first.0.id().cast_signed()), Signal::SIGKILL);

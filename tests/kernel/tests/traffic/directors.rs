@@ -2,16 +2,13 @@
 //! The figures are in docs/directors.md.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
-use ipvs::{
-    Client, Daemon, DaemonRole, Destination, Family, Protocol, Scheduler, Service, ServiceKey, proc::Connections,
-};
+use ipvs::{Client, Daemon, DaemonRole, Destination, Family, Protocol, Scheduler, Service, ServiceKey};
 use kernel_tests::network::{
-    Conversation, Machine, Network, Servers, Speaks, VIRTUAL4, client, director, server, spare, virtual_address,
+    Conversation, Machine, Network, Servers, Speaks, VIRTUAL4, client, director, go_on, server, spare, virtual_address,
 };
 
 use super::field::moved;
@@ -83,17 +80,6 @@ fn destination(number: u16) -> Destination {
     Destination::new((server(number, Family::V4), PORT).into())
 }
 
-/// The connections that a director knows of.
-fn known(machine: &Machine) -> usize {
-    machine.run(|| {
-        Connections::open()
-            .unwrap()
-            .map(Result::unwrap)
-            .filter(|known| known.state.as_bytes() == b"ESTABLISHED")
-            .count()
-    })
-}
-
 fn wait_until(what: &str, holds: impl Fn() -> bool) {
     for _try in 0..600 {
         if holds() {
@@ -102,17 +88,6 @@ fn wait_until(what: &str, holds: impl Fn() -> bool) {
         thread::sleep(Duration::from_millis(50));
     }
     panic!("not within half a minute: {what}");
-}
-
-/// Goes on with each; how many still could.
-fn go_on(conversations: &mut [Conversation]) -> usize {
-    let alive = |conversation: &mut &mut Conversation| match conversation.go_on() {
-        Ok(()) => true,
-        // The director that took over does not know the connection: its own answer.
-        Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
-        Err(error) => panic!("{error}"),
-    };
-    conversations.iter_mut().filter_map(|conversation| alive(&mut &mut *conversation).then_some(())).count()
 }
 
 fn start(director: &mut Client, role: DaemonRole) {
@@ -134,9 +109,9 @@ fn survivors_of_a_death(with_daemons: bool) -> [usize; 2] {
     for _ in 0..5 {
         assert_eq!(go_on(&mut conversations), usize::from(COUNT));
     }
-    assert_eq!(known(master), usize::from(COUNT));
+    assert_eq!(master.established(PORT), usize::from(COUNT));
     if with_daemons {
-        wait_until("the backup knows all connections", || known(backup) == usize::from(COUNT));
+        wait_until("the backup knows all connections", || backup.established(PORT) == usize::from(COUNT));
     }
     master.ip("link set eth0 down");
     backup.take_virtual_addresses();
@@ -194,7 +169,7 @@ fn survivors_of_a_departure(sloppy: &str) -> ([usize; 2], usize) {
     pair.lead_clients_to(&[one, other]);
     let mut conversations = pair.hold_many(CLIENTS);
     assert_eq!(go_on(&mut conversations), usize::from(CLIENTS));
-    let shares = pair.machines().map(known);
+    let shares = pair.machines().map(|machine| machine.established(PORT));
     pair.lead_clients_to(&[other]);
     (shares, go_on(&mut conversations))
 }

@@ -1,15 +1,14 @@
 //! A director dies, its backup goes on, and the director comes back with an empty table: who lives?
 //! docs/directors.md has the figures.
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use ipvs::proc::Connections;
 use ipvs::{Client, Daemon, DaemonRole, Destination, Family, Forwarding, Protocol, Scheduler, Service, ServiceKey};
-use kernel_tests::network::{Conversation, Machine, Network, Speaks, client, server, virtual_address};
+use kernel_tests::network::{Machine, Network, Speaks, client, go_on, server, virtual_address};
 use kernel_tests::target::Target;
 
 const LONG: u16 = 1001;
@@ -38,27 +37,6 @@ fn daemon(machine: &Machine, role: DaemonRole) {
         director.stop_daemon(running.role).unwrap();
     }
     director.start_daemon(&Daemon::new(role, "eth0".parse().unwrap()).with_sync_id(7)).unwrap();
-}
-
-fn known(machine: &Machine) -> usize {
-    let is_held = |entry: &ipvs::proc::Connection| {
-        matches!(entry.target, ServiceKey::Address { at, .. } if at.port() == LONG)
-            && entry.state.as_bytes() == b"ESTABLISHED"
-    };
-    machine.run(|| Connections::open().unwrap().map(Result::unwrap).filter(is_held).count())
-}
-
-/// Goes on with each; how many still could.
-fn go_on(conversations: &mut [Conversation]) -> usize {
-    let mut alive = 0;
-    for conversation in conversations {
-        match conversation.go_on() {
-            Ok(()) => alive += 1,
-            Err(error) if [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&error.kind()) => {}
-            Err(error) => panic!("{error}"),
-        }
-    }
-    alive
 }
 
 /// New clients are served.
@@ -101,7 +79,7 @@ fn story(forwarding: Forwarding, loads: bool) -> [usize; 2] {
     for _ in 0..5 {
         assert_eq!(go_on(&mut conversations), ALL);
     }
-    (0..600).take_while(|_| known(&spare) < ALL).for_each(|_| thread::sleep(Duration::from_millis(50)));
+    (0..600).take_while(|_| spare.established(LONG) < ALL).for_each(|_| thread::sleep(Duration::from_millis(50)));
 
     network.director.ip("link set eth0 down");
     spare.take_virtual_addresses();
@@ -116,12 +94,12 @@ fn story(forwarding: Forwarding, loads: bool) -> [usize; 2] {
     network.reboot_director();
     configure(&network.director, forwarding);
     daemon(&network.director, DaemonRole::Backup);
-    assert_eq!(known(&network.director), 0);
+    assert_eq!(network.director.established(LONG), 0);
     if loads {
         let saved = cli(&spare, "conns --save -", b"");
         let said = cli(&network.director, "conns --load -", &saved);
         assert!(said.starts_with(b"loaded 6"), "{}", String::from_utf8_lossy(&said));
-        assert_eq!(known(&network.director), ALL);
+        assert_eq!(network.director.established(LONG), ALL);
     }
     spare.give_up_addresses();
     network.director.take_virtual_addresses();
