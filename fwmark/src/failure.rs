@@ -72,7 +72,7 @@ pub enum BackendError {
     Busy,
     /// The kernel's reply is not understood.
     #[error("unexpected reply from the kernel: {0}")]
-    Answer(&'static str),
+    Reply(&'static str),
     /// Programs of iptables run in the network namespace in which the back end was opened. Entering
     /// it from another one needs `CAP_SYS_ADMIN` and `/proc`.
     #[error(transparent)]

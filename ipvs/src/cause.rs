@@ -12,8 +12,8 @@ use crate::service::{Family, ServiceKey};
 /// Why a command is refused: [`Table::explain`](crate::Table::explain),
 /// [`Client::explain`](crate::Client::explain).
 ///
-/// The kernel gives an error number, and one number for many things. A cause is one thing, and says
-/// so in a sentence.
+/// The kernel gives an error number, and one number stands for many things. A cause is one of them,
+/// and prints as a sentence. Kernel: `net/netfilter/ipvs/ip_vs_ctl.c`, `ip_vs_sync.c`.
 ///
 /// ```
 /// use ipvs::{Cause, Command, Destination, Errno, Service, Table};
@@ -48,7 +48,7 @@ pub enum Cause {
     /// One of the two is not there; the kernel has one error number for both, and could not be
     /// asked which.
     NoSuchSchedulerOrEngine(Scheduler, PersistenceEngine),
-    /// No prefix length of IPv6.
+    /// The netmask of an IPv6 service is not a prefix length of 1 to 128.
     PrefixLength(u32),
     /// The service has this destination already.
     DestinationExists {
@@ -82,16 +82,17 @@ pub enum Cause {
         /// The daemon.
         role: DaemonRole,
     },
-    /// A weight out of range.
+    /// The weight is above [`Weight::MAX`].
     Weight(Weight),
-    /// A lower threshold above the upper one.
+    /// The lower threshold is above the upper one, or there is no upper one.
     Thresholds {
         /// The lower threshold.
         lower: u32,
         /// The upper threshold.
         upper: u32,
     },
-    /// An upper threshold out of range.
+    /// The upper threshold is above 2,147,483,647, and the kernel has
+    /// [`SIGNED_UPPER_THRESHOLD`](crate::Behaviors::SIGNED_UPPER_THRESHOLD).
     UpperThreshold(u32),
     /// A GUE tunnel without a port.
     GueWithoutPort,
@@ -128,13 +129,13 @@ pub enum Cause {
     NoSuchDaemon {
         /// The role.
         role: DaemonRole,
-        /// A daemon of this role does.
+        /// The role of the daemon that does run, if there is one.
         running: Option<DaemonRole>,
     },
 }
 
 impl Cause {
-    /// What the kernel answers.
+    /// The error number with which the kernel refuses the command for this reason.
     pub fn errno(&self) -> Errno {
         match self {
             Cause::ServiceExists(_) | Cause::DestinationExists { .. } | Cause::DaemonRuns(_) => Errno::EEXIST,

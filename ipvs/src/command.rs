@@ -10,7 +10,8 @@ use crate::invalid_value::InvalidValue;
 use crate::service::{Protocol, Service, ServiceKey, without_scope_id};
 use crate::timeouts::Timeouts;
 
-/// One change to a director.
+/// One change to a director: one request of the kernel's netlink family (`IPVS_CMD_*` in
+/// `linux/ip_vs.h`).
 ///
 /// Apply it to a kernel with [`Client::execute`](crate::Client::execute), or to a value with
 /// [`Table::apply`](crate::Table::apply): both refuse the same things.
@@ -28,30 +29,36 @@ use crate::timeouts::Timeouts;
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Command {
-    /// Make a service, without destinations.
+    /// Make a service, without destinations. `EEXIST` if there is one with this key, `ENOENT` if
+    /// the kernel has no such scheduler or persistence engine.
     AddService(Service),
-    /// Replace a service's whole configuration; destinations and counters stay.
+    /// Replace a service's whole configuration; destinations, connections and counters stay.
+    /// `ESRCH` without the service, `ENOENT` as for [`AddService`](Self::AddService).
     EditService(Service),
-    /// Remove a service and its destinations.
+    /// Remove a service and its destinations. `ESRCH` without the service.
     DeleteService(ServiceKey),
-    /// Give a service another destination.
+    /// Give a service another destination. `ESRCH` without the service, `EEXIST` if it has the
+    /// destination.
     AddDestination(ServiceKey, Destination),
-    /// Replace a destination's whole configuration; connections and counters stay.
+    /// Replace a destination's whole configuration; connections and counters stay. `ESRCH` without
+    /// the service, `ENOENT` without the destination.
     EditDestination(ServiceKey, Destination),
-    /// Remove a destination. Its connections get no more packets through.
+    /// Remove a destination. Its connections get no more packets through. `ESRCH` without the
+    /// service, `ENOENT` without the destination.
     DeleteDestination(
         ServiceKey,
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::service::serialize_without_scope_id"))] SocketAddr,
     ),
-    /// Zero the counters of a service and its destinations, or of everything.
+    /// Zero the counters of a service and its destinations, or of everything. `ESRCH` without the
+    /// service.
     Zero(Option<ServiceKey>),
     /// Remove all services; timeouts and sync daemons stay.
     Flush,
-    /// Set connection timeouts.
+    /// Set connection timeouts; those that are `None` or 0 stay.
     SetTimeouts(Timeouts),
-    /// Start a sync daemon.
+    /// Start a sync daemon. `EEXIST` if one of its role runs.
     StartDaemon(Daemon),
-    /// Stop a sync daemon.
+    /// Stop a sync daemon. `ESRCH` if none of this role runs.
     StopDaemon(DaemonRole),
 }
 
@@ -88,7 +95,8 @@ impl Command {
         }
     }
 
-    /// The service that it is about, if it is about one.
+    /// The service that it changes, itself or in its destinations; `None` if it is about the whole
+    /// director.
     pub fn service_key(&self) -> Option<ServiceKey> {
         match self {
             Command::AddService(service) | Command::EditService(service) => Some(service.key()),

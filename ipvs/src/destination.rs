@@ -82,8 +82,8 @@ impl FromStr for Weight {
 bitflags::bitflags! {
     /// Checksums of a tunnel's outer header.
     ///
-    /// Empty means none (`--tun-nocsum`). Bits that this crate has no name for are carried.
-    /// Kernel: `IPVS_DEST_ATTR_TUN_FLAGS`.
+    /// Empty means none (`--tun-nocsum`). Bits without a name here stay as the
+    /// kernel gave them. Kernel: `IPVS_DEST_ATTR_TUN_FLAGS`.
     ///
     /// ```
     /// assert!(ipvs::TunnelFlags::default().is_empty());
@@ -102,7 +102,8 @@ bitflags::bitflags! {
 ///
 /// Prints and parses as `ipip`, `gre` or `gue:6080`, with flags as in `gre+checksum` and
 /// `gue:6080+remote-checksum`. What this crate has no name for is written in numbers: `type-7:0` is
-/// the kernel's type 7 without a port, `gre+0x8` has flag 8.
+/// the kernel's type 7 without a port, `gre+0x8` has flag 8. Kernel: `IPVS_DEST_ATTR_TUN_TYPE`,
+/// `_TUN_PORT` and `_TUN_FLAGS`.
 ///
 /// ```
 /// use std::num::NonZeroU16;
@@ -121,7 +122,7 @@ pub enum Tunnel {
     Ipip,
     /// Generic UDP encapsulation.
     Gue {
-        /// The destination's UDP port; without one the kernel answers
+        /// The UDP port at which the destination takes packets. The kernel refuses 0 with
         /// [`Errno::EINVAL`](crate::Errno::EINVAL).
         port: NonZeroU16,
         /// Checksums.
@@ -149,8 +150,8 @@ impl Tunnel {
     }
 }
 
-/// A tunnel that this crate has no name for, as the kernel gave it. It can be written back, but not
-/// made up.
+/// A tunnel that this crate has no name for, as the kernel gave it. It can be sent back to the
+/// kernel; only reading makes one.
 ///
 /// ```
 /// fn describe(tunnel: &ipvs::OtherTunnel) -> String {
@@ -239,12 +240,12 @@ impl FromStr for Tunnel {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Forwarding {
-    /// Network address translation (`-m`): answers come back through the director.
+    /// Network address translation (`-m`): replies come back through the director.
     Masquerade,
     /// To the director itself. The kernel does this by itself for its own addresses; ipvsadm can't
     /// ask for it.
     Local,
-    /// Wrapped into another packet (`-i`); the destination answers the client directly.
+    /// Wrapped into another packet (`-i`); the destination replies to the client directly.
     Tunnel(Tunnel),
     /// Unchanged, to the destination's link-layer address (`-g`): the destination has the virtual
     /// address too.
@@ -256,8 +257,8 @@ pub enum Forwarding {
     Reserved(ReservedForwarding),
 }
 
-/// A forwarding method without meaning, as the kernel gave it. It can be written back, but not made
-/// up.
+/// A forwarding method without meaning, as the kernel gave it. It can be sent back to the kernel;
+/// only reading makes one.
 ///
 /// ```
 /// fn show(method: ipvs::ReservedForwarding) -> u32 { method.number() }
@@ -332,7 +333,7 @@ pub struct Destination {
     /// How packets get there. An address of the service's other family needs a
     /// [`Forwarding::Tunnel`].
     pub forwarding: Forwarding,
-    /// Its share of new connections.
+    /// Its share of new connections, relative to the others of the service; 0: none.
     pub weight: Weight,
     /// No new connections above this many; 0: no limit. The kernel refuses more than 2,147,483,647
     /// ([`Errno::EINVAL`](crate::Errno::EINVAL)). Kernel: `IPVS_DEST_ATTR_U_THRESH`.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::invalid_value::InvalidValue;
 
-/// Version and size of the kernel's IPVS.
+/// Version and size of the kernel's IPVS. Kernel: `IPVS_CMD_GET_INFO`.
 ///
 /// ```
 /// use ipvs::{Client, Table};

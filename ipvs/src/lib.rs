@@ -16,7 +16,7 @@
 //!
 //! - [`Command`]: one change to a director, as a plain value;
 //! - [`Table`]: the state of a director as a value, with the kernel's rules for changing it;
-//! - [`Client`]: carries commands to a kernel and brings its table back. [`Client::fake`] is the
+//! - [`Client`]: sends commands to a kernel and reads its table. [`Client::fake`] is the
 //!   same client over an in-memory kernel, for tests and dry runs.
 //!
 //! ```
@@ -69,7 +69,7 @@
 //! [`Client::connect`] fails with [`Error::Io`] and [`std::io::ErrorKind::Unsupported`].
 //!
 //! What a kernel newer than this crate adds (schedulers, flags, protocols, tunnel types,
-//! attributes) is carried through, never an error. The source of truth is the kernel's
+//! attributes) is kept and sent back, never an error. The source of truth is the kernel's
 //! `include/uapi/linux/ip_vs.h` and `net/netfilter/ipvs/ip_vs_ctl.c`.
 
 #[cfg(not(unix))]

@@ -1,7 +1,7 @@
 //! The kernel's short names: scheduler, persistence engine, network interface.
 //!
 //! They live in fixed arrays in the kernel, so they live in fixed arrays here: no allocation for
-//! the thousands that a listing reads. The kernel puts no character set on them, so neither do we.
+//! the thousands that a listing reads. The kernel allows any bytes but NUL, and so do these types.
 
 use std::fmt;
 use std::str::FromStr;
@@ -104,9 +104,9 @@ name! {
     /// module.
     ///
     /// `rr` stands for the module `ip_vs_rr`, which the kernel loads when it is first asked for.
-    /// Any name can be carried: a kernel with another scheduler needs no new version of this crate.
-    /// The kernel answers an unknown name with [`Errno::ENOENT`](crate::Errno::ENOENT). Kernel:
-    /// `IPVS_SVC_ATTR_SCHED_NAME`.
+    /// Any name is sent as it is: a kernel with another scheduler needs no new version of this
+    /// crate. The kernel refuses an unknown name with [`Errno::ENOENT`](crate::Errno::ENOENT).
+    /// Kernel: `IPVS_SVC_ATTR_SCHED_NAME`.
     ///
     /// ```
     /// use ipvs::Scheduler;
@@ -119,34 +119,37 @@ name! {
 }
 
 impl Scheduler {
-    /// Round robin.
+    /// Round robin: each destination in turn, whatever its weight above 0.
     pub const RR: Self = Self(Name::known("rr"));
-    /// Weighted round robin.
+    /// Weighted round robin: each in turn, in proportion to the weights.
     pub const WRR: Self = Self(Name::known("wrr"));
-    /// Least connections.
+    /// Least connections, whatever the weights above 0; an active one counts as 256 inactive ones.
     pub const LC: Self = Self(Name::known("lc"));
     /// Weighted least connections: what ipvsadm takes when none is named.
     pub const WLC: Self = Self(Name::known("wlc"));
-    /// Locality-based least connections.
+    /// Locality-based least connections, for caches: packets to one address go to one destination,
+    /// until it is overloaded.
     pub const LBLC: Self = Self(Name::known("lblc"));
-    /// Locality-based least connections with replication.
+    /// The same with replication: packets to one address go to a set of destinations, which grows
+    /// when they are overloaded.
     pub const LBLCR: Self = Self(Name::known("lblcr"));
-    /// Destination hashing.
+    /// Destination hashing: by the address to which packets go.
     pub const DH: Self = Self(Name::known("dh"));
-    /// Source hashing.
+    /// Source hashing: by the client's address.
     pub const SH: Self = Self(Name::known("sh"));
-    /// Shortest expected delay.
+    /// Shortest expected delay: the least of active connections plus one, divided by the weight.
     pub const SED: Self = Self(Name::known("sed"));
-    /// Never queue.
+    /// Never queue: a destination without active connections if there is one, otherwise as
+    /// [`SED`](Self::SED).
     pub const NQ: Self = Self(Name::known("nq"));
     /// Weighted failover: the destination of the highest weight that is available.
     pub const FO: Self = Self(Name::known("fo"));
     /// Weighted overflow: fill one destination until it has more connections than its weight, then
     /// the next.
     pub const OVF: Self = Self(Name::known("ovf"));
-    /// Maglev hashing.
+    /// Maglev hashing: by the client's address, and few clients move when destinations change.
     pub const MH: Self = Self(Name::known("mh"));
-    /// Power of two choices.
+    /// Power of two choices: the less loaded of two destinations that are drawn by weight.
     pub const TWOS: Self = Self(Name::known("twos"));
     /// No scheduler: new connections are not served. (`none`, understood by the kernel itself.)
     pub const NONE: Self = Self(Name::known("none"));
@@ -190,7 +193,7 @@ name! {
 }
 
 impl PersistenceEngine {
-    /// Persistence by SIP Call-ID.
+    /// Persistence by the Call-ID of SIP over UDP: module `ip_vs_pe_sip`.
     pub const SIP: Self = Self(Name::known("sip"));
 }
 

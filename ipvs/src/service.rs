@@ -57,8 +57,8 @@ impl FromStr for Family {
 
 /// A transport protocol, by its number in the IP header.
 ///
-/// IPVS balances TCP, UDP and SCTP; other numbers are carried, so that a table which has them can
-/// be read.
+/// IPVS balances TCP, UDP and SCTP. Other numbers are allowed, so that a table which has them can
+/// be read and written back. Kernel: `IPVS_SVC_ATTR_PROTOCOL`.
 ///
 /// Prints and parses as `tcp`, `udp`, `sctp` or a number; upper case parses, too.
 ///
@@ -183,7 +183,7 @@ impl FromStr for FirewallMark {
 /// with colons in place of spaces, as in `tcp:192.0.2.1:80` and `mark:10:ipv6`, it parses, too.
 ///
 /// There will be no other kind of key without a new major version: a program that does not know it
-/// could not tell services apart. So this is one of the few enums here that a `match` may cover
+/// could not distinguish services. So this is one of the few enums here that a `match` may cover
 /// whole.
 ///
 /// ```
@@ -489,7 +489,7 @@ impl Netmask {
         }
     }
 
-    /// The mask of an IPv4 service.
+    /// The mask of an IPv4 service; `None` of one of IPv6.
     pub fn as_v4(self) -> Option<Ipv4Addr> {
         match self.0 {
             Mask::V4(mask) => Some(mask),
@@ -497,7 +497,7 @@ impl Netmask {
         }
     }
 
-    /// The prefix length of an IPv6 service.
+    /// The prefix length of an IPv6 service; `None` of one of IPv4.
     pub fn as_v6(self) -> Option<u32> {
         match self.0 {
             Mask::V4(_) => None,
@@ -543,11 +543,11 @@ bitflags::bitflags! {
     /// ```
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct SchedulerFlags: u32 {
-        /// `IP_VS_SVC_F_SCHED1`.
+        /// First of three flags whose meaning is the scheduler's: `IP_VS_SVC_F_SCHED1`.
         const FLAG_1 = 0x08;
-        /// `IP_VS_SVC_F_SCHED2`.
+        /// The second: `IP_VS_SVC_F_SCHED2`.
         const FLAG_2 = 0x10;
-        /// `IP_VS_SVC_F_SCHED3`.
+        /// The third: `IP_VS_SVC_F_SCHED3`.
         const FLAG_3 = 0x20;
         /// Scheduler `sh`: choose another destination when the one found is not available.
         const SH_FALLBACK = 0x08;
@@ -557,7 +557,7 @@ bitflags::bitflags! {
         const MH_FALLBACK = 0x08;
         /// Scheduler `mh`: the source port counts too.
         const MH_PORT = 0x10;
-        // What a newer kernel adds is carried.
+        // What a newer kernel adds is kept.
         const _ = !0;
     }
 }
@@ -600,7 +600,7 @@ pub struct FamilyMismatch {
 pub struct Service {
     key: ServiceKey,
     netmask: Netmask,
-    /// How a destination is chosen.
+    /// How the destination of a new connection is chosen.
     pub scheduler: Scheduler,
     /// Options of the scheduler.
     pub scheduler_flags: SchedulerFlags,
@@ -610,7 +610,8 @@ pub struct Service {
     /// What distinguishes clients instead of their address. Without persistence it is stored, but
     /// of no effect.
     pub engine: Option<PersistenceEngine>,
-    /// UDP: schedule every packet by itself. Kernel: `IP_VS_SVC_F_ONEPACKET`.
+    /// Each datagram of UDP is scheduled by itself, without a connection. Kernel:
+    /// `IP_VS_SVC_F_ONEPACKET`.
     pub one_packet: bool,
 }
 

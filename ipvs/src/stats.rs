@@ -3,7 +3,7 @@
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Sub};
 
-/// What a service or destination has carried since it was made or zeroed, and how fast of late.
+/// The traffic of a service or destination since it was made or zeroed, and its present rates.
 ///
 /// The kernel refreshes all of it about every two seconds (not at all while the sysctl
 /// `run_estimation` is 0). "In" is from clients to destinations, "out" the answers, which the

@@ -105,7 +105,7 @@ impl Connection {
         self.ask(Kind::GetGeneration, ANY_FAMILY, false, &Attrs::new(), &mut |_, attrs| {
             found = number(attrs, generation::ID);
         })?;
-        found.ok_or(BackendError::Answer("no generation"))
+        found.ok_or(BackendError::Reply("no generation"))
     }
 
     /// Calls `take` with the family and the attributes of each object.
@@ -135,7 +135,7 @@ impl Connection {
         loop {
             self.receive(RecvFlags::TRUNC)?;
             for reply in replies(&self.buffer) {
-                let reply = reply.ok_or(BackendError::Answer("a truncated message"))?;
+                let reply = reply.ok_or(BackendError::Reply("a truncated message"))?;
                 // The reply to an earlier request that was given up.
                 if reply.sequence != sequence {
                     continue;
@@ -176,7 +176,7 @@ impl Connection {
         let mut acknowledged = 0;
         while self.try_receive()? {
             for reply in replies(&self.buffer) {
-                match reply.ok_or(BackendError::Answer("a truncated message"))? {
+                match reply.ok_or(BackendError::Reply("a truncated message"))? {
                     reply if reply.body == Body::Ack(0) => acknowledged += 1,
                     reply => {
                         if let Body::Ack(code) = reply.body {
@@ -188,7 +188,7 @@ impl Connection {
         }
         match first_refusal {
             None if acknowledged >= transaction.steps.len() => Ok(Outcome::Done),
-            None => Err(BackendError::Answer("not all changes were acknowledged")),
+            None => Err(BackendError::Reply("not all changes were acknowledged")),
             Some((_, code)) if code == Errno::RESTART.raw_os_error() => Ok(Outcome::Outdated),
             Some((_, code)) if code == Errno::PERM.raw_os_error() => Err(BackendError::NotPermitted),
             Some((sequence, code)) => Err(BackendError::Refused {
@@ -240,7 +240,7 @@ impl Connection {
                 result => break result.map_err(refusal)?,
             }
         };
-        if length > self.buffer.len() { Err(BackendError::Answer("a datagram longer than its buffer")) } else { Ok(()) }
+        if length > self.buffer.len() { Err(BackendError::Reply("a datagram longer than its buffer")) } else { Ok(()) }
     }
 }
 

@@ -119,7 +119,8 @@ pub struct Desired {
 }
 
 impl Desired {
-    /// The table that `director` is to have. What the file is not about is as in `director`.
+    /// The table that `director` is to have. Parts that the file does not mention are as in
+    /// `director`.
     ///
     /// # Errors
     /// The commands that a kernel would refuse on that director, with their places.
@@ -217,7 +218,7 @@ fn keeps_daemon(table: &mut Table, command: &Command, director: &Table) -> bool 
     is_running
 }
 
-/// Reads a file.
+/// Reads a desired state from a text.
 ///
 /// # Errors
 /// All that is wrong with it, or the first fifty problems. An empty file is an error: it is what a

@@ -44,15 +44,15 @@ pub struct Group {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Packets {
-    /// Where they go.
+    /// Their destination address or network.
     pub address: IpNet,
     /// TCP, UDP or SCTP; `None` is every protocol.
     pub protocol: Option<Protocol>,
     /// Destination ports; empty is all of them.
     pub ports: Vec<RangeInclusive<u16>>,
-    /// Where they come from; `None` is anywhere.
+    /// Their source address or network; `None` is any.
     pub source: Option<IpNet>,
-    /// The interface that they come in by; `None` is any. A `+` at the end stands for any rest.
+    /// The interface by which they come in; `None` is any. A `+` at the end stands for any rest.
     pub interface: Option<InterfaceName>,
     /// Packets that the director itself sends, instead of those that arrive.
     pub output: bool,

@@ -179,9 +179,9 @@ impl fmt::Display for Place {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Problem {
-    /// Where.
+    /// Where it is wrong.
     pub place: Place,
-    /// What is wrong.
+    /// What is wrong, and what would be right.
     pub reason: String,
 }
 

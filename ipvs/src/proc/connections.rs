@@ -33,12 +33,12 @@ use crate::service::{Family, FirewallMark, Protocol, ServiceKey};
 pub struct Connection {
     /// Who connected. Of a template the port is 0 and the address is cut to the service's netmask.
     pub client: SocketAddr,
-    /// To what: the virtual address and its protocol; the firewall mark only in a template of a
-    /// mark's service.
+    /// What it connected to: the virtual address and its protocol; the firewall mark only in a
+    /// template of a mark's service.
     pub target: ServiceKey,
     /// Where the packets go. It may be of the other family, behind a tunnel.
     pub destination: SocketAddr,
-    /// The state of the conversation.
+    /// Its state; `NONE` or `ASSURED` of a template.
     pub state: ConnectionState,
     /// Gauge: the seconds until the kernel forgets this entry, if no packet comes.
     pub expires: u32,
@@ -72,7 +72,7 @@ pub struct EngineData {
 }
 
 /// The state of a connection by the kernel's name for it, such as `ESTABLISHED` or `SYN_RECV`;
-/// `NONE` of a template.
+/// `NONE` or `ASSURED` of a template. [`names`](Self::names) lists them.
 ///
 /// ```
 /// use ipvs::proc::{Connection, ConnectionState};
@@ -85,7 +85,7 @@ pub struct EngineData {
 pub struct ConnectionState(Name<31>);
 
 impl ConnectionState {
-    /// Of a name as the kernel has them.
+    /// The state of this name.
     pub(crate) fn from_name(name: &[u8]) -> Option<Self> {
         Name::new(name).map(Self)
     }

@@ -15,12 +15,11 @@ use crate::stats::{Rates, Statistics};
 
 /// The services and destinations of a director, as far as the kernel shows them without privileges.
 ///
-/// Netlink, which [`Client`](crate::Client) speaks, is for the privileged only. The file
-/// `/proc/net/ip_vs` may be read by all, but says less: nothing of thresholds, kinds of tunnels,
-/// persistence engines, scheduler flags and the counters of services. What it says in units of its
-/// own is handed on in these. It is written page by page while the table may change, so that an
-/// entry can be missing or there twice; [`may_be_incomplete`](Self::may_be_incomplete) says so
-/// where it is noticed.
+/// Netlink, which [`Client`](crate::Client) uses, needs `CAP_NET_ADMIN`. Every user may read the
+/// file `/proc/net/ip_vs`, but it has no thresholds, kinds of tunnels, persistence engines,
+/// scheduler flags and counters of services. Values stay in the units of the file. The kernel
+/// writes it page by page while the table may change, so an entry can be missing or there twice;
+/// [`may_be_incomplete`](Self::may_be_incomplete) says so where it is noticed.
 ///
 /// ```
 /// let text = "IP Virtual Server version 1.2.1 (size=4096)
@@ -55,19 +54,19 @@ pub struct Table {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Service {
-    /// What it takes.
+    /// Which packets it takes.
     pub takes: Key,
     /// Its scheduler.
     pub scheduler: Scheduler,
     /// Does it schedule each packet for itself? Not shown for services of IPv6.
     pub one_packet: bool,
-    /// How it holds clients.
+    /// How long clients stay with their destination; `None`: it is not persistent.
     pub persistence: Option<Persistence>,
-    /// Newest first.
+    /// Its destinations, newest first.
     pub destinations: Vec<Destination>,
 }
 
-/// What a [`Service`] takes.
+/// Which packets a [`Service`] takes.
 ///
 /// ```
 /// fn is_mark(service: &ipvs::proc::Service) -> bool {
@@ -121,7 +120,7 @@ pub struct Destination {
     pub address: SocketAddr,
     /// How packets get there.
     pub forwarding: Forwarding,
-    /// Its share of new connections.
+    /// Its share of new connections, 0 to 2,147,483,647.
     pub weight: Weight,
     /// Gauge: established connections.
     pub active_connections: u32,
@@ -183,7 +182,7 @@ impl FromStr for Forwarding {
     }
 }
 
-/// A public file that can't be read, or not be understood.
+/// A file of `/proc/net` can't be read or understood.
 ///
 /// ```
 /// let error = ipvs::proc::Table::parse("1\n2\n3\nTCP nonsense\n").unwrap_err();
@@ -205,9 +204,9 @@ pub enum Error {
     Line {
         /// The file whose form was expected: `/proc/net/ip_vs` or `/proc/net/ip_vs_stats`.
         file: &'static str,
-        /// Which, from 1.
+        /// The number of the line, counted from 1.
         line: usize,
-        /// What it says.
+        /// The line.
         text: String,
     },
 }
@@ -219,7 +218,7 @@ impl Table {
     /// Where the kernel shows it: for the network namespace of the thread that reads.
     pub const PATH: &str = "/proc/thread-self/net/ip_vs";
 
-    /// That of this thread's network namespace.
+    /// Reads the table of this thread's network namespace.
     ///
     /// # Errors
     /// See [`Error`].
@@ -258,7 +257,8 @@ impl Table {
 }
 
 /// The counters of a whole director: sums over its services, those that are gone included, since
-/// they were last zeroed. The kernel shows them without privileges, and nowhere else.
+/// they were last zeroed. Kernel: `/proc/net/ip_vs_stats`, which needs no privileges; netlink does
+/// not have them.
 ///
 /// ```no_run
 /// let total = ipvs::proc::totals()?;

@@ -9,8 +9,8 @@ bitflags::bitflags! {
     /// What an [`Entry`] is. Kernel: `IP_VS_CONN_F_*`.
     ///
     /// The low three bits ([`FORWARDING`](Self::FORWARDING)) are the forwarding method. A backup
-    /// daemon takes that of the destination instead, if it has the destination. Bits that this
-    /// crate has no name for are carried.
+    /// daemon takes that of the destination instead, if it has the destination. Bits
+    /// without a name here are kept.
     ///
     /// ```
     /// use ipvs::sync::EntryFlags;
@@ -103,16 +103,16 @@ pub struct SequenceOffsets {
 pub struct Entry {
     /// The transport protocol, 0 to 255; 0 in a template of a mark's service.
     pub protocol: Protocol,
-    /// Who connected. Of a template the port is 0 and the address is cut to the service's netmask.
+    /// The client. Of a template the port is 0 and the address is cut to the service's netmask.
     pub client: SocketAddr,
-    /// To what. In a template of a mark's service, the port is 0 and the first 32 bits of the
-    /// address are the mark.
+    /// The virtual address. In a template of a mark's service, the port is 0 and the first 32 bits
+    /// of the address are the mark.
     pub virtual_address: SocketAddr,
-    /// Where the packets go.
+    /// The real server.
     pub destination: SocketAddr,
     /// The firewall mark of the service. `None`: it has none.
     pub mark: Option<FirewallMark>,
-    /// What it is.
+    /// Forwarding method, and what kind of entry it is.
     pub flags: EntryFlags,
     /// The number of the state, which depends on the protocol: of TCP, 1 is `ESTABLISHED`. A
     /// template has its own: 0 `NONE`, 1 `ASSURED`.

@@ -40,9 +40,9 @@ mod option {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
-    /// Which directors belong together.
+    /// The sync id of the directors that belong together, 0 to 255.
     pub sync_id: u8,
-    /// At most 255.
+    /// The connections and templates, at most 255.
     pub entries: Vec<Entry>,
 }
 
@@ -213,7 +213,7 @@ pub struct Datagram {
 }
 
 impl Datagram {
-    /// An empty one, of at most `max_len` bytes. An IPv4 datagram carries at most 65,507 and a
+    /// An empty one, of at most `max_len` bytes. An IPv4 datagram has at most 65,507 and a
     /// backup daemon takes what its own `max_len` allows; more than 255 entries never fit, which
     /// are 9,188 bytes of IPv4 without options.
     pub fn new(sync_id: u8, max_len: u16) -> Self {

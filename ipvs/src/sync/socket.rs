@@ -39,12 +39,12 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// To the daemons with this interface, group, port and time to live. The socket belongs to the
-    /// network namespace of this thread.
+    /// A socket to the daemons with this interface, group, port and time to live. The socket
+    /// belongs to the network namespace of this thread.
     ///
     /// # Errors
-    /// [`io::ErrorKind::NotFound`] or `ENODEV` if there is no such interface, and what the system
-    /// says of the socket.
+    /// [`io::ErrorKind::NotFound`] or `ENODEV` if there is no such interface, and those of the
+    /// socket's system calls.
     pub fn open(daemon: &Daemon) -> io::Result<Self> {
         let group = daemon.group.unwrap_or(GROUP);
         let socket = UdpSocket::bind(SocketAddr::new(unspecified(group), 0))?;
@@ -65,10 +65,10 @@ impl Sender {
         Ok(Sender { socket })
     }
 
-    /// Sends a datagram. That it was sent does not say that a daemon has taken it.
+    /// Sends a datagram. Nothing shows whether a daemon has received it.
     ///
     /// # Errors
-    /// `ENETUNREACH` if the interface is down, and what else the system says.
+    /// `ENETUNREACH` if the interface is down, and others of `send(2)`.
     pub fn send(&self, datagram: &Datagram) -> io::Result<()> {
         self.socket.send(datagram.as_bytes()).map(drop)
     }
@@ -96,9 +96,9 @@ impl AsFd for Sender {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Received {
-    /// The address of the sender. Anybody in the network can give another one.
+    /// The address of the sender, which anybody in the network can forge.
     pub from: SocketAddr,
-    /// What it sent.
+    /// Its connections and templates.
     pub message: Message,
 }
 
@@ -112,7 +112,8 @@ pub struct Received {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReceiveError {
-    /// The system refuses, or [`Receiver::set_timeout`] is over ([`io::ErrorKind::WouldBlock`]).
+    /// A system call failed, or [`Receiver::set_timeout`] has passed
+    /// ([`io::ErrorKind::WouldBlock`]).
     #[error("sync messages can't be received")]
     Io(#[source] io::Error),
     /// A datagram that is not understood. The next one may be.
@@ -150,7 +151,8 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// From masters with this interface, group, port and sync id; of sync id 0, from all. The
+    /// A socket for messages of masters with this interface, group, port and sync id; with sync id
+    /// 0, of all. The
     /// socket belongs to the network namespace of this thread, and shares the port with a daemon of
     /// the kernel.
     ///
@@ -176,7 +178,7 @@ impl Receiver {
     /// How long [`receive`](Self::receive) waits. `None`: as long as it takes.
     ///
     /// # Errors
-    /// What the system says; zero is not allowed.
+    /// [`io::ErrorKind::InvalidInput`] for zero, and those of `setsockopt(2)`.
     pub fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.socket.set_read_timeout(timeout)
     }

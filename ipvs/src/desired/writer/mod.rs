@@ -39,8 +39,8 @@ pub struct WriteOptions<'r> {
     /// In JSON, counters, rates and connections too, and what the kernel says of itself. They are
     /// for information: reading ignores them.
     pub statistics: bool,
-    /// Only this service, if it is there. As a desired state, the text says that the director has
-    /// no other: who applies it as it is, deletes all others.
+    /// Only this service, if it is there. As a desired state, the text means that the director has
+    /// no other service: applying it as it is deletes all others.
     pub only: Option<ServiceKey>,
     /// The packets that get the marks of services: the `group` of each of these services.
     pub groups: &'r [(ServiceKey, Packets)],
