@@ -51,6 +51,7 @@ impl Compat {
             deadline,
             only: Some(PROGRAM),
             filter: self.filter.into_iter().collect(),
+            all_of_each_kernel: true,
             profiles: None,
         };
         let mut summary = Summary::default();

@@ -194,6 +194,7 @@ impl Counts {
             deadline: Duration::from_secs(3600),
             only: None,
             filter: Vec::new(),
+            all_of_each_kernel: true,
             profiles: Some(self.profiles()),
         }
     }

@@ -205,11 +205,11 @@ impl Boot<'_> {
     }
 
     /// Where the guest's memory is kept: in the host's memory, unless there is too little room (a
-    /// container's /dev/shm) for it and those that run side by side with it. A page that finds no
-    /// room kills the kernel.
+    /// container's /dev/shm) for it and those that run side by side with it, of tests on this
+    /// machine as many as of test programs. A page that finds no room kills the kernel.
     fn memory_directory(&self, otherwise: &Path) -> PathBuf {
         let shm = Path::new("/dev/shm");
-        let wanted = u64::from(self.memory) * workers::at_a_time() as u64;
+        let wanted = u64::from(self.memory) * 2 * workers::at_a_time() as u64;
         let roomy = rustix::fs::statvfs(shm).is_ok_and(|stat| {
             let free = stat.f_bavail * stat.f_frsize / (1 << 20);
             free > wanted && !stat.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC)

@@ -26,6 +26,22 @@ const NEEDS_PROGRAMS: &str = "programs";
 /// The test program that needs `ipvs-follow`.
 const NEEDS_FOLLOW: &str = "follow";
 
+/// The programs that take longest, the longest first.
+const LONG: [&str; 6] = ["operate", "programs", "hostile", "differential", "traffic", "compat"];
+
+/// Programs whose tests mostly wait for timers of the kernel, each in networks of its own: so many
+/// of their tests run at a time, though a guest has one CPU.
+const WAITING: [&str; 4] = ["traffic", "drain", "reload", "sync"];
+const TOGETHER: &str = "4";
+
+/// The kernel between the oldest and the newest.
+const BETWEEN: Kernel = Kernel::V6_12;
+
+/// Programs that do not run there unless the kernel or a test is named: the long ones, which look at
+/// the programs on a director rather than at the kernel.
+const NOT_BETWEEN: [&str; 8] =
+    ["articles", "differential", "drain", "hostile", "marks", "operate", "programs", "reload"];
+
 /// The option by which test programs show what tests print that pass.
 const SHOW_OUTPUT: &str = "--show-output";
 
@@ -40,49 +56,88 @@ pub(crate) struct Settings {
     /// Of the test programs only this one.
     pub(crate) only: Option<&'static str>,
     pub(crate) filter: Vec<String>,
+    /// Also what the oldest and the newest kernel show alone.
+    pub(crate) all_of_each_kernel: bool,
     /// Where instrumented programs write what they ran.
     pub(crate) profiles: Option<PathBuf>,
 }
 
-/// Builds the test programs and runs each on each kernel, in a guest of its own, as many at a time
-/// as there are CPUs.
+/// Builds the test programs, runs them and adds to the summary.
 pub(crate) fn check(
     workspace: &Workspace,
     kernels: &[Kernel],
     settings: &Settings,
     summary: &mut Summary,
 ) -> Result<()> {
-    let tool = Tool::IpvsCli(workspace.build_ipvs_cli()?);
-    let mut programs = workspace.build_kernel_tests()?;
-    programs.retain(|program| settings.only.is_none_or(|only| program.name == only));
-    if programs.is_empty() {
-        let name = settings.only.unwrap_or("a test program");
-        return Err(Error::Missing(PathBuf::from(format!("{name} of package kernel-tests"))));
-    }
-    let follow =
-        match programs.iter().any(|program| program.name == NEEDS_FOLLOW && is_asked_for(program, &settings.filter)) {
-            true => Some(workspace.build_ipvs_follow()?),
-            false => None,
-        };
-    let runs: Vec<_> = kernels.iter().flat_map(|kernel| programs.iter().map(|program| (*kernel, program))).collect();
-    let results = workers::each(&runs, |number, (kernel, program)| {
-        let start = Instant::now();
-        let outcome = run(*kernel, program, &tool, follow.as_deref(), settings);
-        eprintln!("lab: {} of {}: kernel {kernel}: {} has ended", number + 1, runs.len(), program.name);
-        (outcome, start.elapsed())
-    });
-    signals::check()?;
-    let mut some_ran = false;
-    for ((kernel, program), (outcome, took)) in runs.iter().zip(results) {
-        let outcome = outcome?;
-        some_ran |= !matches!(outcome, Outcome::Skipped(_));
-        summary.add(format!("kernel {kernel}: {}", program.name), outcome, took);
-    }
-    if !some_ran {
-        let why = format!("no test has {:?} in its name", settings.filter.join(" "));
-        summary.add("tests on the kernels", Outcome::Failed(why), Duration::ZERO);
-    }
+    let guests = Guests::build(workspace, kernels, settings)?;
+    guests.run()?.into_iter().for_each(|ended| summary.add(ended.name, ended.outcome, ended.took));
     Ok(())
+}
+
+/// Test programs, and the kernels to run them on.
+pub(crate) struct Guests<'s> {
+    settings: &'s Settings,
+    tool: Tool,
+    follow: Option<PathBuf>,
+    runs: Vec<(Kernel, TestBinary)>,
+}
+
+/// How a program ended.
+pub(crate) struct Ended {
+    pub(crate) name: String,
+    pub(crate) outcome: Outcome,
+    pub(crate) took: Duration,
+}
+
+impl<'s> Guests<'s> {
+    /// Builds the test programs.
+    pub(crate) fn build(workspace: &Workspace, kernels: &[Kernel], settings: &'s Settings) -> Result<Self> {
+        let tool = Tool::IpvsCli(workspace.build_ipvs_cli()?);
+        let mut programs = workspace.build_kernel_tests()?;
+        programs.retain(|program| settings.only.is_none_or(|only| program.name == only));
+        if programs.is_empty() {
+            let name = settings.only.unwrap_or("a test program");
+            return Err(Error::Missing(PathBuf::from(format!("{name} of package kernel-tests"))));
+        }
+        let needs_follow = |program: &TestBinary| program.name == NEEDS_FOLLOW;
+        let follow =
+            match programs.iter().any(|program| needs_follow(program) && is_asked_for(program, &settings.filter)) {
+                true => Some(workspace.build_ipvs_follow()?),
+                false => None,
+            };
+        let mut runs: Vec<_> =
+            kernels.iter().flat_map(|kernel| programs.iter().map(|program| (*kernel, program.clone()))).collect();
+        runs.retain(|(kernel, program)| settings.all_of_each_kernel || is_essential(*kernel, &program.name));
+        // At the end no long one runs alone.
+        runs.sort_by_key(|(_, program)| LONG.iter().position(|long| program.name == *long).unwrap_or(LONG.len()));
+        Ok(Self { settings, tool, follow, runs })
+    }
+
+    /// Runs each program on each kernel, in a guest of its own, as many at a time as there are CPUs.
+    pub(crate) fn run(&self) -> Result<Vec<Ended>> {
+        let results = workers::each(&self.runs, |number, (kernel, program)| {
+            let start = Instant::now();
+            let outcome = run(*kernel, program, &self.tool, self.follow.as_deref(), self.settings);
+            eprintln!("lab: {} of {}: kernel {kernel}: {} has ended", number + 1, self.runs.len(), program.name);
+            (outcome, start.elapsed())
+        });
+        signals::check()?;
+        let mut all = Vec::new();
+        for ((kernel, program), (outcome, took)) in self.runs.iter().zip(results) {
+            all.push(Ended { name: format!("kernel {kernel}: {}", program.name), outcome: outcome?, took });
+        }
+        if all.iter().all(|ended| matches!(ended.outcome, Outcome::Skipped(_))) {
+            let why = format!("no test has {:?} in its name", self.settings.filter.join(" "));
+            let outcome = Outcome::Failed(why);
+            all.push(Ended { name: "tests on the kernels".into(), outcome, took: Duration::ZERO });
+        }
+        Ok(all)
+    }
+}
+
+/// Whether the program runs on the kernel although nobody has named it.
+fn is_essential(kernel: Kernel, program: &str) -> bool {
+    kernel != BETWEEN || !NOT_BETWEEN.contains(&program)
 }
 
 /// Whether the user asked for any of the program's tests. If not, it needs no guest, and nothing to
@@ -156,6 +211,9 @@ fn attempt(
     if let Some(follow) = follow.filter(|_| program.name == NEEDS_FOLLOW) {
         stage.keep(follow);
         stage.set("IPVS_FOLLOW", follow.display().to_string());
+    }
+    if WAITING.contains(&&*program.name) {
+        stage.set("RUST_TEST_THREADS", TOGETHER);
     }
     stage.keep(&program.path);
     stage.set("CARGO_MANIFEST_DIR", program.package.display().to_string());
@@ -270,6 +328,15 @@ mod tests {
         assert_eq!(settled(&["a panic"], &passed), Outcome::Passed(message.into()));
         let message = "the kernel died twice: a panic; an oops";
         assert_eq!(settled(&["a panic", "an oops"], &passed), Outcome::Failed(message.into()));
+    }
+
+    #[test]
+    fn the_oldest_and_the_newest_kernel_run_everything() {
+        for program in NOT_BETWEEN {
+            let kernels = Kernel::ALL.into_iter().filter(|kernel| is_essential(*kernel, program));
+            assert_eq!(Vec::from_iter(kernels), [Kernel::V6_1, Kernel::V7_2], "{program}");
+        }
+        assert!(Kernel::ALL.into_iter().all(|kernel| is_essential(kernel, "client")));
     }
 
     #[test]

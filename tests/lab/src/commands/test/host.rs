@@ -42,7 +42,7 @@ pub(crate) fn require_programs(workspace: &Workspace) -> Result<()> {
     packages::require_programs()
 }
 
-/// Runs them all, with their output as it comes.
+/// Runs them, the tests apart, with their output as it comes.
 pub(crate) fn check(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
     let cargo = |arguments: &[&str]| {
         let mut command = workspace.cargo();
@@ -65,7 +65,16 @@ pub(crate) fn check(workspace: &Workspace, summary: &mut Summary) -> Result<()> 
     fuzz_targets(workspace, summary)?;
     codec(workspace, summary)?;
     dependencies(workspace, summary)?;
-    the_book(workspace, summary)?;
+    the_book(workspace, summary)
+}
+
+/// Runs the tests that need no guest, or guests of their own.
+pub(crate) fn tests(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
+    let cargo = |arguments: &[&str]| {
+        let mut command = workspace.cargo();
+        command.args(arguments);
+        command
+    };
     run(
         summary,
         "tests on this machine",

@@ -6,11 +6,11 @@ pub(super) mod guests;
 mod host;
 pub(super) mod summary;
 
-use std::{process::ExitCode, time::Duration};
+use std::{process::ExitCode, thread, time::Duration};
 
 use clap::Args;
 
-use self::summary::Summary;
+use self::{guests::Guests, summary::Summary};
 use crate::{cache::Cache, error::Result, kernel::Kernel, workspace::Workspace};
 
 /// Arguments of `cargo lab test`.
@@ -46,6 +46,8 @@ impl Test {
         if !self.only_guest {
             host::require_programs(&workspace)?;
         }
+        // Who names a kernel or a test means all of it.
+        let all_of_each_kernel = !self.kernel.is_empty() || !self.filter.is_empty();
         let kernels = if self.kernel.is_empty() { Kernel::ALL.to_vec() } else { self.kernel };
         // The lab's own tests, which run on this machine, boot every kernel.
         Cache::open()?.ensure(if self.only_guest { &kernels } else { &Kernel::ALL })?;
@@ -53,17 +55,29 @@ impl Test {
         if !self.only_guest {
             host::check(&workspace, &mut summary)?;
         }
-        if !self.only_host {
-            let deadline = Duration::from_secs(self.timeout);
-            let settings = guests::Settings {
-                memory: self.memory,
-                env: self.env,
-                deadline,
-                only: None,
-                filter: self.filter,
-                profiles: None,
-            };
-            guests::check(&workspace, &kernels, &settings, &mut summary)?;
+        let settings = guests::Settings {
+            memory: self.memory,
+            env: self.env,
+            deadline: Duration::from_secs(self.timeout),
+            only: None,
+            filter: self.filter,
+            all_of_each_kernel,
+            profiles: None,
+        };
+        match (self.only_host, self.only_guest) {
+            (true, _) => host::tests(&workspace, &mut summary)?,
+            (_, true) => guests::check(&workspace, &kernels, &settings, &mut summary)?,
+            // Either has times in which it only waits.
+            _ => {
+                let guests = Guests::build(&workspace, &kernels, &settings)?;
+                let (here, there) = thread::scope(|scope| {
+                    let there = scope.spawn(|| guests.run());
+                    (host::tests(&workspace, &mut summary), there.join())
+                });
+                here?;
+                let there = there.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+                there.into_iter().for_each(|ended| summary.add(ended.name, ended.outcome, ended.took));
+            }
         }
         print!("\n{summary}");
         Ok(if summary.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
