@@ -57,6 +57,8 @@ pub(super) struct Processes {
 #[derive(Debug)]
 struct Known {
     process: Process,
+    /// It has not run a program of its own since it was forked.
+    is_forked: bool,
     /// `/proc/PID/stat` up to the parent's number, and when the process began.
     identity: Vec<u8>,
     descriptor: PathBuf,
@@ -109,8 +111,8 @@ impl Processes {
             return None;
         }
         let entries = fs::read_dir(&self.root).ok()?.flatten();
-        let mut pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let found = pids.find_map(|pid| self.known(pid, link, SETTLED));
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let found = chosen(pids.filter_map(|pid| self.known(pid, link, SETTLED)));
         let now = Instant::now();
         let pause: Duration = (now - begun).saturating_mul(SHARE);
         self.rested = now + pause;
@@ -127,7 +129,8 @@ impl Processes {
             return None;
         }
         let process = self.describe(pid, &stat);
-        Some(Known { process, identity: identity(&stat), descriptor, link: link.to_owned() })
+        let is_forked = is_forked(&stat);
+        Some(Known { process, is_forked, identity: identity(&stat), descriptor, link: link.to_owned() })
     }
 
     fn read(&self, pid: u32, file: &str) -> Option<Vec<u8>> {
@@ -139,8 +142,8 @@ impl Processes {
     /// port id.
     fn had_begun(&self, stat: &[u8], before: Duration) -> bool {
         let (Some(age), Some(begun)) = (self.age, number(stat, BEGUN)) else { return true };
-        let is_forked = number(stat, FLAGS).is_some_and(|flags| flags & FORKED_ONLY != 0);
-        let sent = since_boot().saturating_sub(age).saturating_sub(if is_forked { before } else { Duration::ZERO });
+        let before = if is_forked(stat) { before } else { Duration::ZERO };
+        let sent = since_boot().saturating_sub(age).saturating_sub(before);
         // Both are rounded down.
         u128::from(begun) <= sent.as_millis() / MILLISECONDS
     }
@@ -198,6 +201,23 @@ impl Names for Processes {
 #[cfg(not(target_os = "linux"))]
 fn since_boot() -> Duration {
     Duration::ZERO
+}
+
+/// Of the processes that have a socket, the first that runs a program of its own. A child that does
+/// not yet, which may take long on a busy machine, has all sockets of its parent.
+fn chosen(holders: impl Iterator<Item = Known>) -> Option<Known> {
+    let mut forked = None;
+    for holder in holders {
+        if !holder.is_forked {
+            return Some(holder);
+        }
+        forked.get_or_insert(holder);
+    }
+    forked
+}
+
+fn is_forked(stat: &[u8]) -> bool {
+    number(stat, FLAGS).is_some_and(|flags| flags & FORKED_ONLY != 0)
 }
 
 fn is_link(path: &Path, to: &Path) -> bool {
@@ -263,6 +283,20 @@ mod tests {
         for (flags, before, has_begun) in [(0x40, SETTLED, false), (0x40, Duration::ZERO, true), (0, SETTLED, true)] {
             assert_eq!(processes.had_begun(&forked(flags), before), has_begun, "{flags:#x}");
         }
+    }
+
+    #[test]
+    fn a_child_that_runs_no_program_of_its_own_yet_has_the_sockets_of_its_parent() {
+        let holder = |pid, is_forked| {
+            let process = Process::new(pid, "x");
+            Known { process, is_forked, identity: Vec::new(), descriptor: PathBuf::new(), link: PathBuf::new() }
+        };
+        let chosen = |holders: &[(u32, bool)]| {
+            chosen(holders.iter().map(|(pid, is_forked)| holder(*pid, *is_forked))).map(|known| known.process.pid)
+        };
+        assert_eq!(chosen(&[(1, true), (2, true), (3, false), (4, false)]), Some(3));
+        assert_eq!(chosen(&[(1, true), (2, true)]), Some(1));
+        assert_eq!(chosen(&[]), None);
     }
 
     #[test]
