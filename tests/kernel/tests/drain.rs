@@ -77,7 +77,7 @@ fn remove_under_load(remove: impl FnOnce() + Send) -> Report {
         add(&mut client, Service::new(key()), &SERVERS);
         // A cut connection is to fail soon.
         fs::write("/proc/sys/net/ipv4/vs/expire_nodest_conn", "1").unwrap();
-        let clients = Clients::start(&network, (0..30).map(|number| Duration::from_millis(1500 + number * 50)));
+        let clients = Clients::start(&network, (0..30).map(|number| Duration::from_millis(4000 + number * 100)));
         clients.wait_for_new(20);
         remove();
         clients.wait_for_new(20);

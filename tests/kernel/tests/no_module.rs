@@ -31,7 +31,7 @@ static MACHINE: Mutex<()> = Mutex::new(());
 const LOADER: &str = "/proc/sys/kernel/modprobe";
 
 /// How long the network namespaces of earlier tests, which use the module, may take to vanish.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 const NO_MODULE: &str = "Can't initialize ipvs: Protocol not available\n\
      Are you sure that IP Virtual Server is built in the kernel or as module?\n";

@@ -90,7 +90,7 @@ fn what_a_master_announces_is_printed() {
         let path = format!("/proc/{}/net/udp", child.id());
         let listens = || fs::read_to_string(&path).unwrap().matches(":2328 00000000:0000 ").count() == sockets;
         // That of the sender has the group as its remote address.
-        (0..500).take_while(|_| !listens()).for_each(|_| thread::sleep(Duration::from_millis(20)));
+        (0..3000).take_while(|_| !listens()).for_each(|_| thread::sleep(Duration::from_millis(20)));
         sender.send(&Datagram::new(6, 1400)).unwrap();
         sender.send(&datagram).unwrap();
         child.wait_with_output().unwrap().into()

@@ -24,7 +24,7 @@ const PORT: u16 = 8848;
 const ANNOUNCED: &str = "2 100";
 
 /// Nothing takes so long. The master collects entries for two seconds.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 struct World {
     network: Network,

@@ -45,7 +45,7 @@ fn a_receiver_receives_what_is_sent_to_its_group_and_sync_id_once() {
     for group in GROUPS {
         let daemon = daemon(group);
         let mut receiver = Receiver::open(&daemon).unwrap();
-        receiver.set_timeout(Some(Duration::from_secs(10))).unwrap();
+        receiver.set_timeout(Some(Duration::from_secs(60))).unwrap();
         let sender = Sender::open(&daemon).unwrap();
         sender.send(&datagram(8)).unwrap();
         for sent in [9, 9] {
@@ -70,7 +70,7 @@ fn so_does_an_asynchronous_one() {
             let sender = AsyncSender::open(&daemon).unwrap();
             sender.send(&datagram(8)).await.unwrap();
             sender.send(&datagram(9)).await.unwrap();
-            let received = tokio::time::timeout(Duration::from_secs(10), receiver.receive()).await.unwrap().unwrap();
+            let received = tokio::time::timeout(Duration::from_secs(60), receiver.receive()).await.unwrap().unwrap();
             assert_eq!(received.message.encode().unwrap(), datagram(9).as_bytes(), "{group:?}");
         }
     });

@@ -65,7 +65,7 @@ impl World {
         let mut expected: Vec<_> = expected.to_vec();
         expected.sort_by_key(text);
         let mut shown = Vec::new();
-        for _ in 0..100 {
+        for _ in 0..1200 {
             shown = Connections::open().unwrap().map(Result::unwrap).collect::<Vec<_>>();
             shown.sort_by_key(text);
             if shown.len() == expected.len() {
@@ -203,6 +203,6 @@ fn an_entry_with_another_destination_takes_the_place_of_one_unless_it_is_inactiv
     active.flags = EntryFlags::empty();
     world.send(&[active]);
     let shows_moved = || Connections::open().unwrap().any(|shown| shown.unwrap().destination == other);
-    (0..100).take_while(|_| !shows_moved()).for_each(|_| thread::sleep(Duration::from_millis(50)));
+    (0..1200).take_while(|_| !shows_moved()).for_each(|_| thread::sleep(Duration::from_millis(50)));
     world.shows(&[moved, later]);
 }

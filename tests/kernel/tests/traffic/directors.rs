@@ -81,13 +81,13 @@ fn destination(number: u16) -> Destination {
 }
 
 fn wait_until(what: &str, holds: impl Fn() -> bool) {
-    for _try in 0..600 {
+    for _try in 0..2400 {
         if holds() {
             return;
         }
         thread::sleep(Duration::from_millis(50));
     }
-    panic!("not within half a minute: {what}");
+    panic!("not within two minutes: {what}");
 }
 
 fn start(director: &mut Client, role: DaemonRole) {

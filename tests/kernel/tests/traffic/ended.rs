@@ -87,7 +87,11 @@ fn a_connection_that_is_ended_is_reset_and_no_other_one() {
 }
 
 /// Asks, and says who has answered, if anybody has.
-fn ask(socket: &UdpSocket) -> Option<String> {
+/// Where an answer is expected.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn ask(socket: &UdpSocket, patience: Duration) -> Option<String> {
+    socket.set_read_timeout(Some(patience)).unwrap();
     socket.send(b"?").unwrap();
     let mut buffer = [0; 256];
     let length = socket.recv(&mut buffer).ok()?;
@@ -107,17 +111,16 @@ fn a_flow_of_udp_whose_server_is_dead_is_answered_again_when_it_was_moved() {
             let from: IpAddr = client(Family::V4, 1, 1);
             let socket = UdpSocket::bind(SocketAddr::new(from, 40_001)).unwrap();
             socket.connect(virtual_address(Family::V4, PORT)).unwrap();
-            socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
             socket
         });
-        let first = ask(&socket).expect("both live");
+        let first = ask(&socket, PATIENCE).expect("both live");
         let [dead, alive] = if first == "rs1" { [1, 2] } else { [2, 1] };
         network.servers[usize::from(dead) - 1].ip("link set eth0 down");
-        assert_eq!(ask(&socket), None, "it stays with the dead server");
+        assert_eq!(ask(&socket, Duration::from_secs(2)), None, "it stays with the dead server");
         let [dead, alive_at] = [dead, alive].map(|number| server(number, Family::V4));
         let moved = cli(&network, &format!("conns --move-to {alive_at} --server {dead}"));
         assert_eq!(moved, "moved 1 connection and 0 templates\n");
-        assert_eq!(ask(&socket), Some(format!("rs{alive}")), "{:?}", entries(&network));
+        assert_eq!(ask(&socket, PATIENCE), Some(format!("rs{alive}")), "{:?}", entries(&network));
     }
 }
 

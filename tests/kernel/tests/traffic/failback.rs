@@ -79,7 +79,7 @@ fn story(forwarding: Forwarding, loads: bool) -> [usize; 2] {
     for _ in 0..5 {
         assert_eq!(go_on(&mut conversations), ALL);
     }
-    (0..600).take_while(|_| spare.established(LONG) < ALL).for_each(|_| thread::sleep(Duration::from_millis(50)));
+    (0..2400).take_while(|_| spare.established(LONG) < ALL).for_each(|_| thread::sleep(Duration::from_millis(50)));
 
     network.director.ip("link set eth0 down");
     spare.take_virtual_addresses();

@@ -90,7 +90,7 @@ impl Field {
 
     /// Waits until the director counts this many established connections.
     pub(crate) fn wait_for_active(&mut self, key: &ServiceKey, expected: usize) {
-        for _try in 0..600 {
+        for _try in 0..2400 {
             let states = self.director.destinations(key).unwrap();
             if states.iter().map(|state| state.active_connections as usize).sum::<usize>() == expected {
                 return;
