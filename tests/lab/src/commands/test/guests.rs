@@ -31,7 +31,7 @@ const LONG: [&str; 6] = ["operate", "programs", "hostile", "differential", "traf
 
 /// Programs whose tests mostly wait for timers of the kernel, each in networks of its own: so many
 /// of their tests run at a time, though a guest has one CPU.
-const WAITING: [&str; 4] = ["traffic", "drain", "reload", "sync"];
+const WAITING: [&str; 3] = ["traffic", "drain", "sync"];
 const TOGETHER: &str = "4";
 
 /// The kernel between the oldest and the newest.

@@ -65,21 +65,22 @@ pub(crate) fn check(workspace: &Workspace, summary: &mut Summary) -> Result<()> 
     fuzz_targets(workspace, summary)?;
     codec(workspace, summary)?;
     dependencies(workspace, summary)?;
-    the_book(workspace, summary)
+    the_book(workspace, summary)?;
+    // What runs beside guests leaves the compiler's memory to them.
+    run(summary, "tests compile", cargo(&[TESTS, &["--no-run"]].concat()))
 }
 
-/// Runs the tests that need no guest, or guests of their own.
+/// The tests that need no guest, or guests of their own.
+const TESTS: &[&str] = &["test", "--quiet", "--workspace", "--all-features", "--exclude", "kernel-tests"];
+
+/// Runs the tests on this machine.
 pub(crate) fn tests(workspace: &Workspace, summary: &mut Summary) -> Result<()> {
     let cargo = |arguments: &[&str]| {
         let mut command = workspace.cargo();
         command.args(arguments);
         command
     };
-    run(
-        summary,
-        "tests on this machine",
-        cargo(&["test", "--quiet", "--workspace", "--all-features", "--exclude", "kernel-tests"]),
-    )?;
+    run(summary, "tests on this machine", cargo(TESTS))?;
     marks(cargo(&["test", "--quiet", "-p", "kernel-tests", "--test", "marks"]), summary)?;
     let names = ["fake::", "every_difference_is_documented"];
     let mut without_kernel = cargo(&["test", "--quiet", "-p", "kernel-tests", "--"]);
