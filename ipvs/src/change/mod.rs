@@ -19,6 +19,7 @@
 // `engine.rs` makes the attempts, `undo.rs` undoes them, `outcome.rs` has progress, results and
 // errors.
 mod engine;
+mod others;
 mod outcome;
 mod part;
 pub(crate) mod plan;

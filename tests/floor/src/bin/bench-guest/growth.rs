@@ -5,7 +5,7 @@ use std::{path::Path, thread};
 
 use crate::{
     Plan,
-    measure::{RESIZE, SETTLE, is_same, tell_wrong},
+    measure::{RESIZE, SETTLE, is_same, report_wrong},
     memory::{self, Words},
     program::run,
     world::{Rules, in_own_network},
@@ -23,7 +23,7 @@ pub(crate) fn measure(plan: &Plan) -> Result<bool, String> {
         in_own_network(|| bench.by_commands(&rules))?;
         // What was deleted stays in its network, and slows it down.
         in_own_network(|| bench.by_apply(&rules))?;
-        in_own_network(|| bench.tell_memory("memory", &memory::of_apply(&rules.table)))?;
+        in_own_network(|| bench.report_memory("memory", &memory::of_apply(&rules.table)))?;
         right &= bench.right;
     }
     Ok(right)
@@ -46,7 +46,7 @@ impl Bench<'_> {
             let listed = self.time(operation, words, "")?;
             self.compare(operation, &(TITLES + table.lines().count()).to_string(), &listed.lines().count().to_string());
         }
-        self.tell_memory("list-memory", &[(&["-L", "-n"], "")])?;
+        self.report_memory("list-memory", &[(&["-L", "-n"], "")])?;
         self.time("add", &rules.additions[0].split(' ').collect::<Vec<_>>(), "")?;
         self.time("zero", &["-Z"], "")?;
         self.time("clear", &["-C"], "")?;
@@ -82,7 +82,7 @@ impl Bench<'_> {
         Ok((run.took.as_nanos(), run.stdout))
     }
 
-    fn tell_memory(&mut self, operation: &str, runs: &[Words<'_>]) -> Result<(), String> {
+    fn report_memory(&mut self, operation: &str, runs: &[Words<'_>]) -> Result<(), String> {
         self.right &= memory::report(operation, self.tool, self.program, runs);
         Ok(())
     }
@@ -92,7 +92,7 @@ impl Bench<'_> {
     }
 
     fn wrong(&mut self, operation: &str, what: &str) {
-        tell_wrong(operation, self.tool, what);
+        report_wrong(operation, self.tool, what);
         self.right = false;
     }
 }

@@ -9,7 +9,7 @@ use ipvs::{
 };
 
 use crate::{
-    measure::{Expected, SETTLE, is_table, tell_wrong},
+    measure::{Expected, SETTLE, is_table, report_wrong},
     world::{Edit, edits, server, service},
 };
 
@@ -86,7 +86,7 @@ fn time(
     let took = start.elapsed();
     println!("figure {operation} library {}", took.as_nanos() / commands.len() as u128);
     if let Some(refusal) = outcomes.into_iter().find_map(Result::err) {
-        tell_wrong(operation, "library", &refusal.to_string());
+        report_wrong(operation, "library", &refusal.to_string());
         return Ok(false);
     }
     is_table(operation, "library", reference, expected)

@@ -163,7 +163,7 @@ impl Bench<'_> {
     }
 
     fn wrong(&mut self, operation: &str, what: &str) {
-        tell_wrong(operation, self.tool, what);
+        report_wrong(operation, self.tool, what);
         self.right = false;
     }
 }
@@ -180,12 +180,12 @@ pub(crate) fn is_table(operation: &str, tool: &str, reference: &Path, expected: 
 pub(crate) fn is_same(operation: &str, tool: &str, expected: &str, got: &str) -> bool {
     let difference = difference(expected, got);
     if let Some(difference) = &difference {
-        tell_wrong(operation, tool, difference);
+        report_wrong(operation, tool, difference);
     }
     difference.is_none()
 }
 
-pub(crate) fn tell_wrong(operation: &str, tool: &str, what: &str) {
+pub(crate) fn report_wrong(operation: &str, tool: &str, what: &str) {
     println!("wrong {operation} {tool}: {what}");
 }
 

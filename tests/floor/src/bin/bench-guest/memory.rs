@@ -11,7 +11,7 @@ use std::{
 
 use nix::sys::resource::{UsageWho, getrusage};
 
-use crate::{measure::tell_wrong, program::run};
+use crate::{measure::report_wrong, program::run};
 
 /// In place of a plan: run what follows, and print the most memory that it had in use.
 pub(crate) const PEAK: &str = "peak";
@@ -38,7 +38,7 @@ pub(crate) fn report(operation: &str, tool: &str, program: &Path, runs: &[Words<
     let most: Result<u64, String> = runs.iter().try_fold(0, |most, run| Ok(kilobytes(program, *run)?.max(most)));
     match &most {
         Ok(most) => println!("kilobytes {operation} {tool} {most}"),
-        Err(why) => tell_wrong(operation, tool, why),
+        Err(why) => report_wrong(operation, tool, why),
     }
     most.is_ok()
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    measure::{Expected, SETTLE, is_table, tell_wrong},
+    measure::{Expected, SETTLE, is_table, report_wrong},
     program::run,
     world::Rules,
 };
@@ -42,7 +42,7 @@ impl Peer {
             Ok(took) if run.status.success() && run.stderr.is_empty() => println!("figure {operation} {NAME} {took}"),
             _ => {
                 let said = run.stderr.lines().last().unwrap_or_default();
-                tell_wrong(operation, NAME, &format!("{}, stderr: {said}", run.status));
+                report_wrong(operation, NAME, &format!("{}, stderr: {said}", run.status));
                 return Ok(false);
             }
         }

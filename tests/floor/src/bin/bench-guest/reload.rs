@@ -5,7 +5,7 @@ use std::{fs, path::Path, thread, time::Duration};
 
 use crate::{
     Plan, Reload, library,
-    measure::{RESIZE, SETTLE, is_same, tell_wrong},
+    measure::{RESIZE, SETTLE, is_same, report_wrong},
     memory,
     program::{Run, run},
     world::{Rules, in_own_network, server, service},
@@ -173,7 +173,7 @@ impl Bench<'_> {
     }
 
     fn wrong(&mut self, operation: &str, tool: &str, what: &str) {
-        tell_wrong(operation, tool, what);
+        report_wrong(operation, tool, what);
         self.right = false;
     }
 }

@@ -19,7 +19,7 @@ use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use crate::{
     Plan,
-    measure::{SETTLE, tell_wrong},
+    measure::{SETTLE, report_wrong},
     program::run,
     world::{Rules, in_own_network},
 };
@@ -146,7 +146,7 @@ impl Watching {
         // Accepted ones begin with two spaces.
         let seen = text.lines().filter(|line| line.starts_with("  ")).count();
         if seen != changes {
-            tell_wrong("watched", name, &format!("{seen} of {changes} changes were seen"));
+            report_wrong("watched", name, &format!("{seen} of {changes} changes were seen"));
         }
         Ok(seen == changes)
     }
