@@ -69,7 +69,7 @@ fn run(command: &mut Command) {
 /// Changes the table ten times under load.
 fn reload_under_load(way: Way) -> Report {
     let network = Network::build();
-    let directory = env::temp_dir().join(format!("reload-{}", std::process::id()));
+    let directory = env::temp_dir().join(format!("reload-{way:?}-{}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();
     let services = env::var("RELOAD_SERVICES").map_or(300, |text| text.parse().unwrap());
     let files = [0, 1].map(|version| {

@@ -37,8 +37,8 @@ const TOGETHER: &str = "4";
 /// The kernel between the oldest and the newest.
 const BETWEEN: Kernel = Kernel::V6_12;
 
-/// Programs that do not run there unless the kernel or a test is named: the long ones, which look at
-/// the programs on a director rather than at the kernel.
+/// Programs that do not run there unless the kernel or a test is named: the long ones, which look
+/// at the programs on a director rather than at the kernel.
 const NOT_BETWEEN: [&str; 8] =
     ["articles", "differential", "drain", "hostile", "marks", "operate", "programs", "reload"];
 
@@ -113,7 +113,8 @@ impl<'s> Guests<'s> {
         Ok(Self { settings, tool, follow, runs })
     }
 
-    /// Runs each program on each kernel, in a guest of its own, as many at a time as there are CPUs.
+    /// Runs each program on each kernel, in a guest of its own, as many at a time as there are
+    /// CPUs.
     pub(crate) fn run(&self) -> Result<Vec<Ended>> {
         let results = workers::each(&self.runs, |number, (kernel, program)| {
             let start = Instant::now();
