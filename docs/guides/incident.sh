@@ -49,7 +49,7 @@ on director ipvs-cli diff shop.toml
 
 say "Which server do they hang at?"
 on director ipvs-cli conns --state SYN_RECV --by server
-[[ $shown == *"$RIP2:80" ]] || wrong "they should hang at the second real server"
+[[ $shown == *"$RIP2:80"$'\n'* ]] || wrong "they should hang at the second real server"
 
 say "Take it out of service."
 fails director ipvs-cli drain --all "$RIP2" --timeout 1

@@ -29,6 +29,7 @@ pub mod director;
 mod dropin;
 pub mod env;
 mod exit;
+mod hint;
 pub mod http;
 pub mod io;
 pub mod manual;

@@ -26,7 +26,7 @@ pub fn run(argv: &[OsString], environment: &mut Environment<'_>, director: &mut 
     let exit = match file_name(program) {
         b"ipvsadm" => dropin::ipvsadm(program, arguments, environment, director),
         b"ipvsadm-save" => dropin::ipvsadm_save(arguments, environment, director),
-        b"ipvsadm-restore" => dropin::ipvsadm_restore(environment, director),
+        b"ipvsadm-restore" => dropin::ipvsadm_restore(arguments, environment, director),
         _ => ipvs_cli(program, arguments, environment, director),
     };
     exit.into()

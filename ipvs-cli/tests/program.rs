@@ -148,7 +148,7 @@ fn a_terminal_shows_which_part_is_wrong() {
     let text = "illegal virtual server address[:port] specified\n";
     assert_eq!(director.run("ipvsadm -A -t 912.168.0.1"), done(2, "", text));
     director.hints = || true;
-    let hint = "hint: `912.168.0.1': `912' is not a number from 0 to 255\n";
+    let hint = "hint: '912.168.0.1': '912' is not a number from 0 to 255\n";
     assert_eq!(director.run("ipvsadm -A -t 912.168.0.1"), done(2, "", &format!("{text}{hint}")));
 }
 
@@ -193,15 +193,15 @@ fn a_terminal_shows_the_line_of_a_file() {
     director.must("ipvsadm -C");
     director.hints = || true;
     let expected = "No such service\n\
-                hint: line 3: `-D -f 2': there is no service mark 2\n\
+                hint: line 3: '-D -f 2': there is no service mark 2\n\
                 -Q: unknown option\n\
-                hint: line 4: `-L -Q'\n\
+                hint: line 4: '-L -Q'\n\
                 Numerical result out of range\n\
-                hint: line 5: `-a -f 1 -r 192.0.2.11 -x 1 -y 2': the lower threshold, 2, is above the upper one, 1\n\
+                hint: line 5: '-a -f 1 -r 192.0.2.11 -x 1 -y 2': the lower threshold, 2, is above the upper one, 1\n\
                 Illegal 'weight' option with the 'add-service' command\n\
-                hint: line 6: `-A -f 1 -w 5': -w goes with add-server, edit-server\n";
+                hint: line 6: '-A -f 1 -w 5': leave out '-w 5': it goes with -a, -e\n";
     assert_eq!(director.feed("ipvsadm -R", input), done(2, "", expected));
-    let expected = "No such service\nhint: line 3: `-L -f 9': there is no service mark 9\n";
+    let expected = "No such service\nhint: line 3: '-L -f 9': there is no service mark 9\n";
     assert_eq!(director.feed("ipvsadm-restore", b"# saved\n-A -f 1\n-L -f 9\n-A -f 2\n"), done(1, "", expected));
 }
 
@@ -215,7 +215,7 @@ fn not_each_of_many_refusals_is_explained() {
         (status, count("No such service\n"), count("hint: line "), count("no service mark 1")),
         (255, 1000, 1000, 10)
     );
-    assert!(stderr.ends_with("\nhint: line 1000: `-D -f 1'\n"), "{stderr}");
+    assert!(stderr.ends_with("\nhint: line 1000: '-D -f 1'\n"), "{stderr}");
 }
 
 #[test]

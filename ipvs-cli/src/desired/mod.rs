@@ -28,6 +28,8 @@ use ipvs::desired::{self as state, Problem, Problems, Source};
 use ipvs::{Command, Table};
 use ipvs_text::ipvsadm::Parser;
 
+use crate::hint::{self, first_line};
+
 pub use group::{Group, groups_of};
 
 /// The contents of a desired state.
@@ -97,12 +99,16 @@ pub fn read_for(director: &Table, name: &str, text: Vec<u8>, parser: &mut Parser
 
 pub(crate) fn understand(source: &Source, director: &Table, parser: &mut Parser<'_>) -> Result<Desired, Vec<Problem>> {
     let mut problems = Problems::default();
-    let desired = match first_word(source.text()) {
+    if let Some(what) = hint::file(source.text()) {
+        problems.add(source.place(0), what);
+        return Err(problems.into());
+    }
+    let desired = match first_line(source.text()) {
         None => {
             problems.add(source.place(0), EMPTY);
             Desired::default()
         }
-        Some(word) if is_command(word) => {
+        Some(line) if is_rule(line) => {
             Desired { state: rules::read(source, director, parser, &mut problems), groups: Vec::new() }
         }
         Some(_) => {
@@ -138,19 +144,23 @@ pub(crate) fn understand_all(
 
 /// Is the text rules, and not TOML or JSON?
 pub(crate) fn is_rules(source: &Source) -> bool {
-    first_word(source.text()).is_some_and(is_command)
+    first_line(source.text()).is_some_and(is_rule)
 }
 
-/// The first word that is not in a comment.
-fn first_word(text: &[u8]) -> Option<&[u8]> {
-    let mut lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
-    let line = lines.find(|line| !line.is_empty() && line[0] != b'#')?;
-    line.split(u8::is_ascii_whitespace).next()
-}
-
-/// Does a line of rules start with the word? Dashes may be those of a word processor.
-fn is_command(word: &[u8]) -> bool {
-    matches!(word, [b'-', ..] | [0xe2, 0x80, 0x90..=0x95, ..] | [0xe2, 0x88, 0x92, ..] | b"ipvsadm")
+/// Is the line one of rules? Dashes may be those of a word processor, and the program may stand
+/// before them, as in a script: `sudo /sbin/ipvsadm -A`.
+fn is_rule(line: &[u8]) -> bool {
+    let is_option = |word: &&[u8]| matches!(word, [b'-', ..] | [0xe2, 0x80, 0x90..=0x95, ..] | [0xe2, 0x88, 0x92, ..]);
+    let is_program = |word: &[u8]| {
+        let name = word.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        name == b"ipvsadm" || name == b"ipvs-cli" || name.eq_ignore_ascii_case(b"$ipvsadm")
+    };
+    let words: Vec<&[u8]> = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect();
+    match words.iter().position(is_option) {
+        Some(0) => true,
+        Some(first) => words[..first].iter().any(|word| is_program(word)),
+        None => words.first().is_some_and(|word| *word == b"ipvsadm"),
+    }
 }
 
 /// An empty file is an error: a program that failed leaves one behind.

@@ -2,10 +2,10 @@
 
 use ipvs::desired::{Desired, Located, Problems, Source};
 use ipvs::{Command, DaemonRole, Table};
-use ipvs_text::ipvsadm::hint;
 use ipvs_text::ipvsadm::{Invocation, Parser, Usage, Words};
 
 use super::same;
+use crate::hint;
 
 /// Services that the text has exactly as the director would save them are not parsed.
 pub(super) fn read(source: &Source, director: &Table, parser: &mut Parser<'_>, problems: &mut Problems) -> Desired {
@@ -70,8 +70,7 @@ impl RulesReader<'_> {
         match parsed {
             Ok(Invocation::Change(command)) => self.change(start, command),
             Ok(other) => Err(no_change(&other)),
-            Err(Usage::NoCommand) => Err(no_command(words)),
-            Err(usage) => Err(describe(&usage)),
+            Err(usage) => Err(describe(&usage, words, parser)),
         }
     }
 
@@ -105,9 +104,19 @@ impl RulesReader<'_> {
 }
 
 /// ipvsadm's message and the hint.
-fn describe(usage: &Usage) -> String {
-    let sentence = usage.to_string();
-    match hint::usage(usage) {
+fn describe(usage: &Usage, words: &Words, parser: &mut Parser<'_>) -> String {
+    let first = words.get(0).unwrap_or_default();
+    let sentence = match usage {
+        Usage::NoCommand if first.starts_with(b"#") => {
+            return "a comment must have its '#' at the beginning of the line".to_owned();
+        }
+        Usage::NoCommand => {
+            let first = String::from_utf8_lossy(first);
+            format!("'{first}' is not a command of ipvsadm: a line must start with one, {COMMANDS}")
+        }
+        usage => usage.to_string(),
+    };
+    match hint::usage(words, usage, parser) {
         Some(hint) => format!("{}; {hint}", sentence.trim_end()),
         None => sentence.trim_end().to_owned(),
     }
@@ -124,18 +133,6 @@ fn no_change(invocation: &Invocation) -> String {
         Invocation::Version | Invocation::Change(_) => "-v shows the version",
     };
     format!("{command}: a desired state must have only commands that change something, {COMMANDS}")
-}
-
-fn no_command(words: &Words) -> String {
-    let first = words.get(0).unwrap_or_default();
-    if first.starts_with(b"#") {
-        return "a comment must have its '#' at the beginning of the line".to_owned();
-    }
-    let is_daemon = matches!(first, b"--start-daemon" | b"--stop-daemon");
-    if is_daemon {
-        return format!("'{}' needs 'master' or 'backup' after it", String::from_utf8_lossy(first));
-    }
-    format!("'{}' is not a command of ipvsadm: a line must start with one, {COMMANDS}", String::from_utf8_lossy(first))
 }
 
 const COMMANDS: &str = "such as -A, -a, -C, --set or --start-daemon";

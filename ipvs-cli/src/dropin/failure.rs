@@ -4,19 +4,23 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use ipvs::{Cause, Errno, Error, Report};
-use ipvs_text::ipvsadm::Usage;
-use ipvs_text::ipvsadm::hint::{self, Place};
-use ipvs_text::ipvsadm::refused;
+use ipvs_text::ipvsadm::{Parser, Usage, Words, refused};
 
 use crate::director::{has_raw_sockets, is_unavailable};
 use crate::env::Environment;
 use crate::exit::Exit;
+use crate::hint::{self, Place};
 
 /// Why a command line was not carried out.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// Wrong usage.
-    Usage(Usage),
+    Usage {
+        /// What is wrong.
+        usage: Usage,
+        /// What would mend it, if that is known.
+        hint: Option<String>,
+    },
     /// No IPVS, or no permission to use it.
     Unavailable(Error),
     /// The kernel refused a change, or its reply was lost.
@@ -52,6 +56,12 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// A line that was not understood; with a hint if a person reads the messages.
+    pub(crate) fn usage(usage: Usage, words: &Words, parser: &mut Parser<'_>, hints: fn() -> bool) -> Self {
+        let hint = if hints() { hint::usage(words, &usage, parser) } else { None };
+        Failure::Usage { usage, hint }
+    }
+
     /// A change that failed.
     pub(crate) fn change(error: Error) -> Self {
         if is_unavailable(&error) { Failure::Unavailable(error) } else { Failure::Change { error, cause: None } }
@@ -98,8 +108,8 @@ impl Failure {
     /// The exit status.
     fn exit(&self) -> Exit {
         match self {
-            Failure::Usage(usage) if usage.exit_status() == u8::from(Exit::Refused) => Exit::Refused,
-            Failure::Usage(_) | Failure::Unavailable(_) => Exit::Trouble,
+            Failure::Usage { usage, .. } if usage.exit_status() == u8::from(Exit::Refused) => Exit::Refused,
+            Failure::Usage { .. } | Failure::Unavailable(_) => Exit::Trouble,
             Failure::Change { .. } | Failure::Lost { .. } | Failure::Busy(_) => Exit::Refused,
             Failure::Read { .. } | Failure::File { .. } => Exit::No,
         }
@@ -114,10 +124,10 @@ impl Failure {
     }
 
     /// What ipvsadm's message leaves open.
-    fn hint(&self) -> Option<String> {
+    fn hint(&self) -> Option<&str> {
         match self {
-            Failure::Usage(usage) => hint::usage(usage),
-            Failure::Change { cause, .. } | Failure::Read { cause, .. } => cause.clone(),
+            Failure::Usage { hint, .. } => hint.as_deref(),
+            Failure::Change { cause, .. } | Failure::Read { cause, .. } => cause.as_deref(),
             Failure::Unavailable(_) | Failure::Lost { .. } | Failure::Busy(_) | Failure::File { .. } => None,
         }
     }
@@ -126,7 +136,7 @@ impl Failure {
     fn write(&self, out: &mut dyn Write, program: &[u8], hint: Option<&str>) -> io::Result<()> {
         let mut text = Vec::new();
         match self {
-            Failure::Usage(usage) => usage.write(&mut text, program)?,
+            Failure::Usage { usage, .. } => usage.write(&mut text, program)?,
             Failure::Unavailable(error) => {
                 writeln!(text, "Can't initialize ipvs: {}", why_unavailable(error, has_raw_sockets))?;
                 text.extend_from_slice(b"Are you sure that IP Virtual Server is built in the kernel or as module?\n");

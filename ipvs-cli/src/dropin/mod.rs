@@ -13,8 +13,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use ipvs::{Client, Command};
-use ipvs_text::escape::EscapingWriter;
-use ipvs_text::ipvsadm::hint::edit::{self, Typed};
+use ipvs_text::escape::{self, EscapingWriter};
+use ipvs_text::ipvsadm::edit::{self, Typed};
 use ipvs_text::ipvsadm::names::Names;
 use ipvs_text::ipvsadm::request::{ListRequest, Listed};
 use ipvs_text::ipvsadm::{Invocation, Parser, Usage, help, with_parser};
@@ -54,9 +54,10 @@ pub(crate) fn ipvsadm(
                 perform(program, &invocation, environment, director, &mut Names::default()).map(|()| Exit::Success)
             }
             // Without IPVS, ipvsadm reports that instead.
-            Err(usage) => {
-                director.client().and_then(Client::info).map_err(Failure::Unavailable).and(Err(Failure::Usage(usage)))
-            }
+            Err(usage) => match director.client().and_then(Client::info) {
+                Ok(_) => Err(Failure::usage(usage, &words, parser, environment.hints)),
+                Err(error) => Err(Failure::Unavailable(error)),
+            },
         };
         result.unwrap_or_else(|failure| failure.report(None, program, environment))
     })
@@ -84,8 +85,9 @@ fn change(
 /// `ipvsadm-save` is a shell script in ipvsadm: it knows `-n` and ignores words.
 pub(crate) fn ipvsadm_save(arguments: &[OsString], environment: &mut Environment<'_>, director: &mut Director) -> Exit {
     let mut numeric = false;
+    warn_of_unread("ipvsadm-save writes to standard output and ignores words", arguments, environment);
     for argument in arguments.iter().map(|argument| argument.as_bytes()) {
-        numeric |= argument == b"-n";
+        numeric |= argument == b"-n" || !argument.is_ascii() && is_pasted_numeric(argument, environment);
         if argument.first() == Some(&b'-') && argument != b"-n" {
             let _ = environment.stderr.write_all(SAVE_HELP);
             return Exit::No;
@@ -98,12 +100,42 @@ pub(crate) fn ipvsadm_save(arguments: &[OsString], environment: &mut Environment
     }
 }
 
+/// `–n`, with the dash of a word processor, is read as elsewhere.
+fn is_pasted_numeric(argument: &[u8], environment: &mut Environment<'_>) -> bool {
+    with_parser(|parser| {
+        let is_numeric =
+            parser.parse(&[b"-S", argument].into_iter().collect()) == Ok(Invocation::Save { numeric: true });
+        if is_numeric {
+            print_warnings(parser, environment);
+        }
+        is_numeric
+    })
+}
+
+/// Warns of arguments that the scripts ignore, as those of ipvsadm do, but that were meant to be
+/// read: names of files, and what a shell would have taken. systemd's `ExecStart` has no shell.
+fn warn_of_unread(what: &str, arguments: &[OsString], environment: &mut Environment<'_>) {
+    let is_meant =
+        |argument: &&OsString| matches!(argument.as_bytes(), [b'<' | b'>' | b'|', ..]) || Path::new(argument).is_file();
+    let unread: Vec<_> =
+        arguments.iter().filter(is_meant).map(|word| format!("'{}'", escape::bytes(word.as_bytes()))).collect();
+    if !unread.is_empty() {
+        let text = format!("warning: {what}: {} has no effect\n", unread.join(" "));
+        let _ = environment.stderr.write_all(text.as_bytes());
+    }
+}
+
 const SAVE_HELP: &[u8] = b"ipvsadm-save: Script to save the IPVS table to stdout.
    With the -n option, prints out the table in numeric format.
 ";
 
 /// `ipvsadm-restore` ignores its arguments.
-pub(crate) fn ipvsadm_restore(environment: &mut Environment<'_>, director: &mut Director) -> Exit {
+pub(crate) fn ipvsadm_restore(
+    arguments: &[OsString],
+    environment: &mut Environment<'_>,
+    director: &mut Director,
+) -> Exit {
+    warn_of_unread("ipvsadm-restore reads standard input and ignores words", arguments, environment);
     with_parser(|parser| {
         let result = script::restore(SCRIPTS_PROGRAM, environment, director, parser);
         review_notes(environment, director);
@@ -141,7 +173,7 @@ pub(crate) fn perform(
         }
         Invocation::List(request) => listing::list(director, environment.connections, stdout, request, names),
         Invocation::Save { numeric } => listing::save(director, stdout, *numeric, names),
-        Invocation::Restore => Err(Failure::Usage(Usage::NoCommand)),
+        Invocation::Restore => Err(Failure::Usage { usage: Usage::NoCommand, hint: None }),
         // As everywhere, errors of writing are ignored.
         Invocation::Help => help::write(stdout, program).or(Ok(())),
         Invocation::Version => help::write_version(stdout, program).or(Ok(())),

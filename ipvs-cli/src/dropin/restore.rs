@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 
 use ipvs::{Cause, Command, Errno, Outcome, Pipeline};
-use ipvs_text::ipvsadm::hint::Place;
 use ipvs_text::ipvsadm::names::Names;
 use ipvs_text::ipvsadm::{Invocation, Parser, Usage, Words};
 use ipvs_text::lines::{LineReader, NextLine};
@@ -16,6 +15,7 @@ use crate::director::Director;
 use crate::dropin::failure::Failure;
 use crate::env::Environment;
 use crate::exit::Exit;
+use crate::hint::Place;
 
 /// The program that reads the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub(crate) fn restore(
         let client = director.client().map_err(Failure::change)?;
         let invocation = match reader.changes(&mut client.pipeline())? {
             Next::Other(invocation) => invocation,
-            Next::UsageError(usage) => return Ok(reader.report_line(&Failure::Usage(usage))),
+            Next::UsageError(usage) => return Ok(reader.report_usage(usage)),
             Next::Eof => return Ok(reader.status),
         };
         if let Err(failure) = super::perform(program, &invocation, reader.environment, director, &mut Names::default())
@@ -123,7 +123,7 @@ impl ScriptReader<'_, '_, '_> {
                     if usage.ends_restore() {
                         return Ok(Next::UsageError(usage.clone()));
                     }
-                    self.status = self.report_line(&Failure::Usage(usage.clone()));
+                    self.status = self.report_usage(usage.clone());
                 }
             }
         }
@@ -208,6 +208,12 @@ impl ScriptReader<'_, '_, '_> {
                 }
             };
         }
+    }
+
+    /// Reports that the last line was not understood; returns the exit status.
+    fn report_usage(&mut self, usage: Usage) -> Exit {
+        let failure = Failure::usage(usage, &self.words, self.parser, self.environment.hints);
+        self.report_line(&failure)
     }
 
     /// Reports a failure of the last line; returns the exit status.

@@ -196,7 +196,7 @@ impl Notes {
 /// A line of the file: `tcp:192.0.2.1:80 192.0.2.11:80 3`.
 fn parse(line: &str) -> Option<((ServiceKey, SocketAddr), Weight)> {
     let mut words = line.split(' ');
-    let service = service::parse(words.next()?).ok()?;
+    let service = words.next()?.parse().ok()?;
     let (server, weight) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     words.next().is_none().then_some(((service, server), weight))
 }

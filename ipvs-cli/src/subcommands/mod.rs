@@ -26,6 +26,7 @@ mod restore;
 mod servers;
 mod show;
 mod sync;
+mod tips;
 mod top;
 mod undrain;
 mod watch;
@@ -44,6 +45,7 @@ use ipvs_text::escape::{self, EscapingWriter};
 use self::args::Notation;
 use self::cli::{Cli, Subcommand};
 use self::output::{ColoredLines, ErrorTrackingWriter};
+use crate::arguments::service;
 use crate::director::Director;
 use crate::env::Environment;
 use crate::env::broken_pipe;
@@ -76,6 +78,7 @@ pub(crate) fn run(arguments: &[OsString], environment: &mut Environment<'_>, dir
     if environment.owns_process {
         broken_pipe::die_on_broken_pipe();
     }
+    let arguments = service::joined(arguments);
     let words = std::iter::once(OsStr::new("ipvs-cli")).chain(arguments.iter().map(OsString::as_os_str));
     let parsed = command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
     let namespaces = arguments.iter().filter(|word| is_netns(word)).count();
@@ -107,7 +110,7 @@ pub(crate) fn run(arguments: &[OsString], environment: &mut Environment<'_>, dir
             Environment { stdin: &mut *environment.stdin, stdout: &mut shown, stderr: &mut messages, ..*environment };
         match parsed {
             Ok(cli) => run_in(cli, namespaces, &mut safe, director),
-            Err(error) => help_or_usage(error, &mut safe),
+            Err(error) => help_or_usage(tips::add(error, &arguments), &mut safe),
         }
     };
     let Some(error) = out.end() else { return status };

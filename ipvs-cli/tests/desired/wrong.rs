@@ -21,13 +21,10 @@ fn rules() {
 #[test]
 fn other_bytes_than_text_are_refused() {
     for (text, expected) in [
-        (
-            &b"-A -t 192.0.2.1:80\n-A -t \xff:80\n"[..],
-            "2: illegal virtual server address[:port] specified; `\\xff:80': no host `\\xff' with an IPv4 address is known",
-        ),
+        (&b"-A -t 192.0.2.1:80\n-A -t \xff:80\n"[..], "2: illegal virtual server address[:port] specified"),
         (
             b"-A -t 192.0.2.1:80\n-a\0b -f 1\n",
-            "2: You need to supply the 'real-server' option for the 'add-server' command; that is -r",
+            "2: You need to supply the 'real-server' option for the 'add-server' command; add one, as in '-r 192.0.2.11'",
         ),
     ] {
         assert_eq!(reports(&problems(text)).first().map(String::as_str), Some(expected), "{}", text.escape_ascii());

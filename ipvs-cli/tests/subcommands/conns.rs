@@ -87,7 +87,7 @@ fn a_state_that_no_kernel_has_is_refused_with_those_that_there_are() {
 fn connections_are_counted_by_a_shared_field() {
     shows(
         "--by client",
-        "CONNECTIONS  TEMPLATES  CLIENT\n          7          3  127.0.0.1\n          5          3  ::1\n",
+        "CONNECTIONS  TEMPLATES  CLIENT\n          7          3  127.0.0.1\n          5          3  ::1\n         12          6  total of 2 groups\n",
     );
     shows(
         "--by state",
@@ -97,17 +97,58 @@ fn connections_are_counted_by_a_shared_field() {
           2          0  ESTABLISHED
           1          0  CLOSE
           1          0  INIT1
+         12          6  total of 5 groups
 ",
     );
     shows(
         "--by server --limit 1 --protocol udp",
-        "CONNECTIONS  TEMPLATES  SERVER\n          1          1  127.0.0.10:53\n",
+        "CONNECTIONS  TEMPLATES  SERVER\n          1          1  127.0.0.10:53\n          8          4  total of 9 groups\n",
     );
     shows(
         "--by protocol --json --templates",
         "{\"version\": 1, \"protocol\": \"udp\", \"connections\": 0, \"templates\": 4}\n{\"version\": 1, \"protocol\": \"mark\", \"connections\": 0, \"templates\": 2}\n",
     );
     shows("--json --count", "{\"version\": 1, \"connections\": 12, \"templates\": 6}\n");
+}
+
+#[test]
+fn connections_are_counted_by_several_fields_at_once() {
+    shows(
+        "--by client,state --no-templates",
+        "\
+CONNECTIONS  TEMPLATES  CLIENT          STATE
+          4          0  127.0.0.1       UDP
+          4          0  ::1             UDP
+          1          0  127.0.0.1       CLOSE
+          1          0  127.0.0.1       ESTABLISHED
+          1          0  127.0.0.1       INIT1
+          1          0  ::1             ESTABLISHED
+         12          0  total of 6 groups
+",
+    );
+    shows(
+        "--by state,client --sort client --reverse --limit 3 --no-templates",
+        "\
+CONNECTIONS  TEMPLATES  STATE       CLIENT
+          1          0  ESTABLISHED ::1
+          4          0  UDP         ::1
+          1          0  INIT1       127.0.0.1
+         12          0  total of 6 groups
+",
+    );
+    shows(
+        "--by protocol,client --json --state close",
+        "{\"version\": 1, \"protocol\": \"tcp\", \"client\": \"127.0.0.1\", \"connections\": 1, \"templates\": 0}\n",
+    );
+    for (options, wrong) in [
+        ("--by client,client", "--by has 'client' twice"),
+        ("--by client --sort expires", "--sort must be one of the keys of --by, client; "),
+        ("--by client,server --sort state", "--sort must be one of the keys of --by, client, server; "),
+    ] {
+        let refused = Director::new().feed(&format!("ipvs-cli conns --from - {options}"), &table());
+        assert_eq!((refused.status, refused.stdout.as_str()), (2, ""), "{options}");
+        assert!(refused.stderr.contains(wrong), "{options}: {}", refused.stderr);
+    }
 }
 
 #[test]

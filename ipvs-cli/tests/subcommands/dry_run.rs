@@ -63,7 +63,7 @@ dry run, nothing was sent: 1 destination edited
         "",
         2,
         nothing,
-        "invalid fwmark value `0' specified\nhint: a firewall mark is a decimal number from 1 to 4294967295\n",
+        "invalid fwmark value `0' specified\nhint: '0': a firewall mark is a decimal number from 1 to 4294967295\n",
     );
 }
 
@@ -72,7 +72,7 @@ fn of_a_stream_of_them_with_each_refusal_and_its_line() {
     let mut director = Director::new();
     director.must("ipvsadm -A -f 1");
     let lines = "~ -A -f 1: -s wlc -> rr\ndry run, nothing was sent: 1 service edited\n";
-    let refused = "No such service\nhint: line 2: `-D -f 3': there is no service mark 3\n";
+    let refused = "No such service\nhint: line 2: '-D -f 3': there is no service mark 3\n";
     changes_nothing(
         &mut director,
         "ipvs-cli --dry-run -R",

@@ -14,6 +14,7 @@ mod help;
 mod json;
 mod manual;
 mod metrics;
+mod mistakes;
 mod modules;
 mod monitor;
 mod offline;

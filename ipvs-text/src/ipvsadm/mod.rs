@@ -1,10 +1,10 @@
 //! The language of ipvsadm: from words to what they ask for.
 
 mod addresses;
+pub mod edit;
 mod finish;
 pub mod grammar;
 pub mod help;
-pub mod hint;
 mod line;
 mod lookup;
 pub mod manual;

@@ -10,7 +10,7 @@ use super::scan::{Posix, Scanner};
 use super::usage::Usage;
 use super::value::Resolve;
 use super::words::Words;
-use crate::ipvsadm::hint::edit::Typed;
+use crate::ipvsadm::edit::Typed;
 use crate::ipvsadm::request::ListRequest;
 
 /// What a command line asks for.

@@ -143,7 +143,11 @@ impl<'w> Scanner<'w> {
                         warnings.push(Warning::dash(word, lead));
                         return Some(lead);
                     }
-                    None => self.plain_word(word),
+                    None => match word {
+                        [b'-', b'-', name @ ..] => return Some(Lead::Long(name)),
+                        [b'-', letters @ ..] if !letters.is_empty() => return Some(Lead::Bundle(letters)),
+                        _ => self.plain_word(word),
+                    },
                 },
             }
         }

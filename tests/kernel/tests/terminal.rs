@@ -53,9 +53,9 @@ const REFUSED: [(&str, &str, &[&str]); 14] = [
         "a master daemon runs already, on lo with sync id 9",
         &["--start-daemon master --mcast-interface lo --syncid 9"],
     ),
-    ("-A -t 912.168.0.1:80", "`912.168.0.1:80': `912' is not a number from 0 to 255", &[]),
-    ("-A -t 10.0.0.1", "give a port, as in 192.0.2.1:80; only with -p a service can be for all ports", &[]),
-    ("-A -6 -f 1", "-6 says of what family a firewall mark is, and stands behind it, as in -f 10 -6", &[]),
+    ("-A -t 912.168.0.1:80", "'912.168.0.1:80': '912' is not a number from 0 to 255", &[]),
+    ("-A -t 10.0.0.1", "'10.0.0.1' has no port: it is written as in '10.0.0.1:80', or add '-p' for all ports", &[]),
+    ("-A -6 -f 1", "the mark comes before '-6': write the line as '-A -f 1 -6'", &[]),
     ("-A -f 1 -Q", "", &[]),
 ];
 
@@ -81,9 +81,9 @@ fn restore_names_the_line() {
                         -A -f 0\n\
                         -A -f 1\n";
     let hints = [
-        "line 2: `-D -f 7': there is no service mark 7",
-        "line 5: `-a -t 10.0.0.1:80 -r 127.0.0.1:80': tcp 10.0.0.1:80 has a destination 127.0.0.1:80 already",
-        "line 6: `-A -f 0': a firewall mark is a decimal number from 1 to 4294967295",
+        \"line 2: '-D -f 7': there is no service mark 7",
+        \"line 5: '-a -t 10.0.0.1:80 -r 127.0.0.1:80': tcp 10.0.0.1:80 has a destination 127.0.0.1:80 already",
+        \"line 6: '-A -f 0': '0': a firewall mark is a decimal number from 1 to 4294967295",
     ];
     let ipvsadm = said(Target::Ipvsadm, Sink::Terminal, &[], "-R", FILE);
     let messages: Vec<_> = ipvsadm.lines().collect();

@@ -97,7 +97,7 @@ const TREES: [Tree; 6] = [
         floors: &[
             &["exit", "http"],
             &["io"],
-            &["env", "arguments"],
+            &["env", "arguments", "hint"],
             &["completions", "manual"],
             &["desired"],
             &["state"],
@@ -117,7 +117,7 @@ const TREES: [Tree; 6] = [
     Tree {
         source: "ipvs-cli/src",
         parent: Some("subcommands"),
-        roots: &["mod", "cli", "output"],
+        roots: &["mod", "cli", "output", "tips"],
         floors: &[
             // What several subcommands share.
             &["args", "entries", "servers", "live", "findings"],

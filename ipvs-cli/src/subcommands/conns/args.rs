@@ -19,6 +19,7 @@ Examples:
   ipvs-cli conns --service tcp:192.0.2.1:80 --state ESTABLISHED
   ipvs-cli conns --client 203.0.113.0/24 --sort expires --limit 20
   ipvs-cli conns --by server
+  ipvs-cli conns --by client,server --limit 10
   ipvs-cli conns --save connections; ipvs-cli conns --load connections
   ssh peer ipvs-cli conns --save - | ipvs-cli conns --load -
   ipvs-cli conns --kill --client 203.0.113.9 --dry-run
@@ -30,8 +31,8 @@ pub(crate) struct Conns {
     #[command(flatten)]
     pub(super) wanted: Wanted,
     /// Sort by KEY instead of the kernel's order; takes memory for all that is
-    /// shown, which --limit bounds
-    #[arg(long, value_name = "KEY", conflicts_with_all = ["by", "count"])]
+    /// shown, which --limit bounds. With --by, one of its keys
+    #[arg(long, value_name = "KEY", conflicts_with = "count")]
     pub(super) sort: Option<Sort>,
     /// Reverse the order
     #[arg(long)]
@@ -40,9 +41,10 @@ pub(crate) struct Conns {
     #[arg(long, value_name = "NUMBER", conflicts_with = "count", allow_negative_numbers = true,
         value_parser = whole::<usize>(0, u32::MAX))]
     pub(super) limit: Option<usize>,
-    /// Count by KEY, the most frequent first
-    #[arg(long, value_name = "KEY")]
-    pub(super) by: Option<By>,
+    /// Count by KEY, or by several at once (`client,server`), the most frequent
+    /// first, with a total
+    #[arg(long, value_name = "KEY", value_delimiter = ',')]
+    pub(super) by: Vec<By>,
     /// Show only the number, including persistence templates
     #[arg(long, conflicts_with = "by")]
     pub(super) count: bool,
@@ -90,6 +92,29 @@ impl Conns {
     /// Does it change the kernel's table?
     pub(in crate::subcommands) fn is_change(&self) -> bool {
         !self.dry_run && (self.load.is_some() || self.kill || self.move_to.is_some())
+    }
+
+    /// By which of the keys groups are sorted; `None` without `--sort`.
+    ///
+    /// # Errors
+    /// What is wrong with the keys.
+    pub(super) fn grouping(&self) -> Result<Option<usize>, String> {
+        if let Some(twice) = (1..self.by.len()).find(|at| self.by[..*at].contains(&self.by[*at])) {
+            return Err(format!("--by has '{}' twice", self.by[twice].name()));
+        }
+        let Some(sort) = self.sort.filter(|_| !self.by.is_empty()) else { return Ok(None) };
+        let of = |by: &By| match (sort, by) {
+            (Sort::Client, By::Client) | (Sort::Service, By::Service) | (Sort::Server, By::Server) => true,
+            (sort, by) => sort == Sort::State && *by == By::State,
+        };
+        let place = self.by.iter().position(of).ok_or_else(|| {
+            let keys: Vec<_> = self.by.iter().map(|by| by.name()).collect();
+            format!(
+                "--sort must be one of the keys of --by, {}; without --sort the most frequent come first",
+                keys.join(", ")
+            )
+        })?;
+        Ok(Some(place))
     }
 }
 
@@ -145,4 +170,17 @@ pub(super) enum By {
     Server,
     State,
     Protocol,
+}
+
+impl By {
+    /// As it is written.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            By::Client => "client",
+            By::Service => "service",
+            By::Server => "server",
+            By::State => "state",
+            By::Protocol => "protocol",
+        }
+    }
 }

@@ -40,7 +40,10 @@ pub(super) fn run(conns: &Conns, session: &mut Session<'_, '_>) -> Exit {
         (.., Some(server)) => end::move_to(conns, server, session),
         _ if conns.kill => end::kill(conns, session),
         _ if conns.guard => guard(session),
-        _ => read(conns, session),
+        _ => match conns.grouping() {
+            Ok(by) => read(conns, by, session),
+            Err(wrong) => return session.finish(Err(Trouble::Other(wrong)), Exit::Trouble),
+        },
     };
     session.finish(done, Exit::No)
 }
@@ -54,15 +57,15 @@ fn guard(session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     session.guard(&Wait::new(PATIENCE)).map(|_| Exit::Success)
 }
 
-fn read(conns: &Conns, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
+fn read(conns: &Conns, sort: Option<usize>, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     let path = conns.from.clone().unwrap_or_else(|| session.environment.connections.to_owned());
     let mut damage = Damage::default();
     if path.as_os_str() == "-" {
         let mut input = BufReader::with_capacity(CHUNK, &mut *session.environment.stdin);
-        show(conns, &mut input, &mut *session.environment.stdout, &mut damage);
+        show(conns, sort, &mut input, &mut *session.environment.stdout, &mut damage);
     } else {
         let mut input = open(&path, conns.from.is_none())?;
-        show(conns, &mut input, &mut *session.environment.stdout, &mut damage);
+        show(conns, sort, &mut input, &mut *session.environment.stdout, &mut damage);
     }
     damage.report(&path, session)
 }
@@ -93,19 +96,19 @@ impl Damage {
 }
 
 /// Errors of writing end it, and are reported at the end.
-fn show(conns: &Conns, input: &mut dyn BufRead, out: &mut dyn Write, damage: &mut Damage) {
+fn show(conns: &Conns, by: Option<usize>, input: &mut dyn BufRead, out: &mut dyn Write, damage: &mut Damage) {
     let understood = Connections::new(input).filter_map(|entry| entry.map_err(|error| damage.note(error)).ok());
     let mut wanted = understood.filter(|connection| conns.wanted.has(connection));
     let mut writer = Writer { json: conns.json, out };
-    let _ = match (conns.by, conns.sort) {
+    let _ = match conns.sort {
         _ if conns.count => writer.count(&mut wanted),
-        (Some(_), _) => writer.groups(conns, &mut wanted),
-        (None, Some(sort)) => {
+        _ if !conns.by.is_empty() => writer.groups(conns, by, &mut wanted),
+        Some(sort) => {
             let mut first = First::new(sort, conns.reverse, conns.limit);
             wanted.for_each(|connection| first.add(connection));
             writer.rows(&mut first.ordered().into_iter())
         }
-        (None, None) => writer.rows(&mut wanted.take(conns.limit.unwrap_or(usize::MAX))),
+        None => writer.rows(&mut wanted.take(conns.limit.unwrap_or(usize::MAX))),
     };
 }
 
@@ -129,17 +132,22 @@ impl<'w> Writer<'w> {
         lines.flush()
     }
 
-    fn groups(&mut self, conns: &Conns, connections: Entries<'_>) -> io::Result<()> {
-        let Some(by) = conns.by else { return Ok(()) };
+    fn groups(&mut self, conns: &Conns, sort: Option<usize>, connections: Entries<'_>) -> io::Result<()> {
+        let by = conns.by.as_slice();
         let mut groups = Groups::default();
         connections.for_each(|connection| groups.add(by, &connection));
+        let (number, total) = groups.total();
         let json = self.json;
         let mut lines = self.lines(|line| group::titles(line, by))?;
-        for (group, count) in groups.ordered(conns.reverse).into_iter().take(conns.limit.unwrap_or(usize::MAX)) {
+        let ordered = groups.ordered(sort, conns.reverse);
+        for (group, count) in ordered.into_iter().take(conns.limit.unwrap_or(usize::MAX)) {
             lines.line(|line| match json {
-                true => into(line, group::fields(by, group, count)),
-                false => group::text(line, group, count),
+                true => into(line, group::fields(by, &group, count)),
+                false => group::text(line, by, &group, count),
             })?;
+        }
+        if !json {
+            lines.line(|line| group::total(line, number, total))?;
         }
         lines.flush()
     }

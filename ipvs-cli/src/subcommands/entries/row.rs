@@ -6,9 +6,9 @@ use ipvs_text::render::address::{endpoint, numeric};
 use ipvs_text::render::number::{decimal, left};
 
 /// The widths of the columns: an IPv4 address with its port, and with its protocol.
-const ENDPOINT: usize = 21;
-const SERVICE: usize = 26;
-const STATE: usize = 11;
+pub(in crate::subcommands) const ENDPOINT: usize = 21;
+pub(in crate::subcommands) const SERVICE: usize = 26;
+pub(in crate::subcommands) const STATE: usize = 11;
 const EXPIRES: usize = 7;
 
 pub(in crate::subcommands) fn titles(line: &mut Vec<u8>) {

@@ -58,9 +58,11 @@ fn run_lines(
     director: &mut Director,
 ) -> Exit {
     if restore.manner.dry_run {
-        return dropin::try_out(environment, director, dropin::ipvsadm_restore);
+        return dropin::try_out(environment, director, |environment, director| {
+            dropin::ipvsadm_restore(&[], environment, director)
+        });
     }
-    let status = dropin::ipvsadm_restore(environment, director);
+    let status = dropin::ipvsadm_restore(&[], environment, director);
     let (outcome, detail) = match status {
         Exit::Success => (LogOutcome::Done, "line by line".to_owned()),
         _ => (LogOutcome::Failed, format!("line by line, exit status {}; part of it may be done", u8::from(status))),

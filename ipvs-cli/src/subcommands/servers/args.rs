@@ -14,11 +14,11 @@ pub(in crate::subcommands) struct Servers {
     #[arg(value_name = "SERVICE", value_parser = service::parse, required_unless_present = "all")]
     pub(in crate::subcommands) service: Option<ServiceKey>,
     /// Its real servers: an address, which means all its ports, or an address
-    /// with a port, or a network
-    #[arg(value_name = "SERVER", required_unless_present = "all")]
+    /// with a port, a network, or the name of a host
+    #[arg(value_name = "SERVER", required_unless_present = "all", value_parser = service::server)]
     pub(in crate::subcommands) servers: Vec<Network>,
     /// This real server in all services; may be given several times
-    #[arg(long, value_name = "SERVER", conflicts_with_all = ["service", "servers"])]
+    #[arg(long, value_name = "SERVER", conflicts_with_all = ["service", "servers"], value_parser = service::server)]
     pub(in crate::subcommands) all: Vec<Network>,
 }
 

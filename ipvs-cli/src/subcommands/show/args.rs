@@ -30,6 +30,7 @@ pub(in crate::subcommands) struct Show {
     #[arg(long, requires = "notation", conflicts_with_all = ["rules", "service"])]
     pub(in crate::subcommands) daemons: bool,
     /// Add counters, rates and connections
-    #[arg(long, requires = "json")]
+    // `requires` alone is waived where `json` can't be given.
+    #[arg(long, requires = "json", conflicts_with_all = ["toml", "rules"])]
     pub(in crate::subcommands) statistics: bool,
 }

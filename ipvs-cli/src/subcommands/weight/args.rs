@@ -26,7 +26,7 @@ pub(in crate::subcommands) struct SetWeight {
     #[arg(value_name = "SERVICE SERVER... WEIGHT", required = true)]
     words: Vec<String>,
     /// This real server in all services; may be given several times
-    #[arg(long, value_name = "SERVER")]
+    #[arg(long, value_name = "SERVER", value_parser = service::server)]
     all: Vec<Network>,
     /// Set weight 0 where new clients will be refused: by the scheduler, or as no
     /// other real server has a weight
@@ -61,7 +61,7 @@ impl SetWeight {
             ([], false) => (None, rest),
             _ => return Err(format!("expected {expected}")),
         };
-        let server = |word: &String| word.parse().map_err(|forms| format!("SERVER '{word}' {forms}"));
+        let server = |word: &String| service::server(word).map_err(|forms| format!("SERVER '{word}' {forms}"));
         let servers = servers.iter().map(server).collect::<Result<_, _>>()?;
         Ok((Servers { service, servers, all: self.all.clone() }, weight))
     }

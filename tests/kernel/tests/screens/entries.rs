@@ -52,7 +52,7 @@ fn conns_reads_what_the_kernel_writes() {
     assert_eq!(
         String::from_utf8(by_server).unwrap(),
         format!(
-            "CONNECTIONS  TEMPLATES  SERVER\n{half:>11}          0  127.0.0.1:5300\n{half:>11}          0  127.0.0.2:5300\n"
+            "CONNECTIONS  TEMPLATES  SERVER\n{half:>11}          0  127.0.0.1:5300\n{half:>11}          0  127.0.0.2:5300\n{entries:>11}          0  total of 2 groups\n"
         )
     );
     let (shown, all) = conns("");

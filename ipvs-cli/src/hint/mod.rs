@@ -1,18 +1,23 @@
-//! What is printed on a terminal in addition, where ipvsadm's own message leaves open what is
-//! wrong, or in which line.
+//! What is said in addition, where ipvsadm's own message leaves open what is wrong, or in which
+//! line.
+//!
+//! A hint is checked: it says what to change, and the parser takes the line with that change. A
+//! line that nothing here would mend has none.
 
 mod address;
-pub mod edit;
+mod foreign;
+mod line;
 mod usage;
+mod values;
 
-use crate::escape;
-use crate::ipvsadm::Words;
+use ipvs_text::escape;
+use ipvs_text::ipvsadm::{Parser, Usage, Words};
 
-pub use usage::usage;
+pub(crate) use foreign::{file, first_line};
 
 /// A line of `-R`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// Its number, from 1.
     number: u64,
     text: String,
@@ -23,7 +28,7 @@ impl Place {
     const LONGEST: usize = 200;
 
     /// The line with this number and these words.
-    pub fn new(number: u64, words: &Words) -> Self {
+    pub(crate) fn new(number: u64, words: &Words) -> Self {
         let mut text = Vec::new();
         for word in (0..words.len()).map_while(|at| words.get(at)) {
             if text.len() > Self::LONGEST {
@@ -37,13 +42,20 @@ impl Place {
 }
 
 /// The line that follows the message, if there is something to add.
-pub fn line(place: Option<&Place>, hint: Option<String>) -> Option<String> {
+pub(crate) fn line(place: Option<&Place>, hint: Option<&str>) -> Option<String> {
     match (place, hint) {
         (None, None) => None,
         (None, Some(hint)) => Some(format!("hint: {hint}")),
-        (Some(Place { number, text }), None) => Some(format!("hint: line {number}: `{text}'")),
-        (Some(Place { number, text }), Some(hint)) => Some(format!("hint: line {number}: `{text}': {hint}")),
+        (Some(Place { number, text }), None) => Some(format!("hint: line {number}: '{text}'")),
+        (Some(Place { number, text }), Some(hint)) => Some(format!("hint: line {number}: '{text}': {hint}")),
     }
+}
+
+/// What would mend a line that was not understood. It asks for no names.
+pub(crate) fn usage(words: &Words, usage: &Usage, parser: &mut Parser<'_>) -> Option<String> {
+    let words: Vec<Vec<u8>> = (0..words.len()).filter_map(|at| words.get(at)).map(<[u8]>::to_vec).collect();
+    // What is one fault is found before one of two.
+    [0, 1].into_iter().find_map(|others| usage::hint(&words, usage, &mut line::Check::new(parser, usage, others)))
 }
 
 /// As much of it as is of use on a terminal, and nothing that the terminal would obey.
@@ -68,9 +80,9 @@ mod tests {
     #[test]
     fn a_line_is_named_with_or_without_a_cause() {
         let place = place(b"ipvsadm  -D -f 1\r");
-        assert_eq!(line(Some(&place), None).unwrap(), "hint: line 17: `-D -f 1'");
-        assert_eq!(line(Some(&place), Some("why".into())).unwrap(), "hint: line 17: `-D -f 1': why");
-        assert_eq!(line(None, Some("why".into())).unwrap(), "hint: why");
+        assert_eq!(line(Some(&place), None).unwrap(), "hint: line 17: '-D -f 1'");
+        assert_eq!(line(Some(&place), Some("why")).unwrap(), "hint: line 17: '-D -f 1': why");
+        assert_eq!(line(None, Some("why")).unwrap(), "hint: why");
         assert_eq!(line(None, None), None);
     }
 
