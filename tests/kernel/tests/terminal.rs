@@ -81,9 +81,9 @@ fn restore_names_the_line() {
                         -A -f 0\n\
                         -A -f 1\n";
     let hints = [
-        \"line 2: '-D -f 7': there is no service mark 7",
-        \"line 5: '-a -t 10.0.0.1:80 -r 127.0.0.1:80': tcp 10.0.0.1:80 has a destination 127.0.0.1:80 already",
-        \"line 6: '-A -f 0': '0': a firewall mark is a decimal number from 1 to 4294967295",
+        "line 2: '-D -f 7': there is no service mark 7",
+        "line 5: '-a -t 10.0.0.1:80 -r 127.0.0.1:80': tcp 10.0.0.1:80 has a destination 127.0.0.1:80 already",
+        "line 6: '-A -f 0': '0': a firewall mark is a decimal number from 1 to 4294967295",
     ];
     let ipvsadm = said(Target::Ipvsadm, Sink::Terminal, &[], "-R", FILE);
     let messages: Vec<_> = ipvsadm.lines().collect();
