@@ -84,7 +84,7 @@ impl Limits {
     }
 }
 
-/// May the kernel answer so to a request whose number is not, or not any more, that of the family?
+/// May the kernel reply so to a request whose number is not, or not any more, that of the family?
 /// Without any family it is `ENOENT`; one that has got the number since knows neither the command
 /// nor its attributes.
 pub(crate) fn may_have_missed(errno: Errno) -> bool {
@@ -199,7 +199,7 @@ impl Window {
     /// May the kernel leave the last request unanswered, though it carried it out?
     ///
     /// Before Linux 7 it does so when a sync daemon is stopped before its thread has run: the stop
-    /// ends in `EINTR`, which netlink does not report. All answers are there when the send returns,
+    /// ends in `EINTR`, which netlink does not report. All replies are there when the send returns,
     /// so nothing waiting then means this.
     pub(crate) fn may_end_in_silence(&self) -> bool {
         self.commands.last() == Some(&CommandKind::StopDaemon)
@@ -211,7 +211,7 @@ impl Window {
         for message in wire::messages(datagram) {
             let (header, body) = message?;
             let index = header.sequence.wrapping_sub(self.first) as usize;
-            // Anything else answers an earlier call that gave up waiting.
+            // Anything else is a reply to an earlier call that gave up waiting.
             if let (Body::Ack(code), Some(command)) = (body, self.commands.get(index)) {
                 if code != 0 {
                     self.outcomes[index] = Err(Refusal { command: *command, errno: Errno::new(code) });
@@ -237,7 +237,7 @@ impl Window {
     }
 }
 
-/// A request that is answered by messages: a dump, or a single one.
+/// A request whose reply has messages: a dump, or a single one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Query {
     sequence: u32,
@@ -252,7 +252,7 @@ impl Query {
         Query { sequence, dump: false, kind: CommandKind::ResolveFamily }
     }
 
-    /// Is it answered until it says that it is done?
+    /// Does its reply go on until one message says that it is done?
     pub(crate) fn is_dump(&self) -> bool {
         self.dump
     }
@@ -265,13 +265,13 @@ impl Query {
         Query { sequence, dump, kind: read.kind() }
     }
 
-    /// Takes a datagram of the kernel in; `take` gets the attributes of each message that answers.
+    /// Takes a datagram of the kernel in; `take` gets the attributes of each message of the reply.
     #[inline]
     pub(crate) fn feed(&self, datagram: &[u8], take: &mut dyn FnMut(&[u8])) -> Result<Progress, Error> {
         for message in wire::messages(datagram) {
             let (header, body) = message?;
             if header.sequence != self.sequence {
-                continue; // answers an earlier call that gave up waiting
+                continue; // a reply to an earlier call that gave up waiting
             }
             match body {
                 Body::Family { attrs, .. } => take(attrs),
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_to_other_calls_are_passed_over() {
+    fn replies_to_other_calls_are_passed_over() {
         let mut window = window(1);
         assert_eq!(window.feed(&error(99, 1)).unwrap(), Progress::More);
         assert_eq!(window.feed(&error(101, 1)).unwrap(), Progress::More);

@@ -37,7 +37,7 @@ pub(crate) struct Fake {
     /// The number of the family, which changes when the module is loaded again; 0 without the
     /// module.
     family: Arc<AtomicU16>,
-    /// The kernel of the table, which answers what a table does not show.
+    /// The kernel of the table, which knows what a table does not show.
     original: Option<Original>,
     replies: VecDeque<Reply>,
     #[cfg(test)]
@@ -148,7 +148,7 @@ impl Fake {
     }
 
     /// `probe` asks the kernel that the table is of for what decides over a command, and notes the
-    /// answers in the table.
+    /// replies in the table.
     pub(crate) fn with_original(table: Table, probe: impl FnMut(&mut Table, &Command) + Send + 'static) -> Self {
         Fake { original: Some(Original(Arc::new(Mutex::new(probe)))), ..Self::new(table) }
     }
@@ -345,7 +345,7 @@ impl Fake {
         }
     }
 
-    /// Answers a question of the older interface, in the question's place. `cargo lab bench
+    /// Replies to a question of the older interface, in the question's place. `cargo lab bench
     /// --yields` finds it by its name.
     #[inline(never)]
     pub(crate) fn ask(&mut self, option: i32, buffer: &mut [u8]) -> Result<(), Errno> {
@@ -511,7 +511,7 @@ impl Datagram {
     }
 }
 
-/// What the kernel answers to a message that it can't understand.
+/// The error number for a message that the kernel can't understand.
 fn errno_of(error: WireError) -> Errno {
     match error {
         WireError::Value { attribute, .. } if attribute.ends_with("_AF") || attribute.ends_with("ADDR_FAMILY") => {

@@ -34,7 +34,7 @@ pub type Outcome = Result<(), Refusal>;
 pub struct Refusal {
     /// What was asked.
     pub command: CommandKind,
-    /// What the kernel answered.
+    /// The kernel's error number.
     pub errno: Errno,
 }
 

@@ -108,10 +108,10 @@ impl Table {
     /// [`Error::Refused`] with [`Errno::EPERM`] without `CAP_NET_ADMIN` in the user namespace that
     /// owns this network namespace, and with [`Errno::EOPNOTSUPP`] on a processor for which the
     /// layout of its structures is not known (x86 of 32 bits); with what else the kernel has
-    /// against a socket or an answer, such as too many open files, or too little memory.
+    /// against a socket or a reply, such as too many open files, or too little memory.
     /// [`Error::ModuleMissing`] if the kernel has no IPVS, or has not loaded it yet;
     /// [`Error::Unstable`] if services or destinations kept changing; [`Error::Decode`] if an
-    /// answer makes no sense.
+    /// reply makes no sense.
     pub fn read() -> Result<Self, Error> {
         let older = Self::ask(ask_older().map_err(|errno| failed(CommandKind::GetInfo, errno))?)?;
         Ok(Table { table: older.table.with_behaviors(Behaviors::of_running_version()), ..older })
@@ -132,7 +132,7 @@ impl Table {
         })
     }
 
-    /// `ask` is given an option and a question, in whose place the answer comes.
+    /// `ask` is given an option and a question, in whose place the reply comes.
     fn ask(mut ask: impl FnMut(i32, &mut [u8]) -> Result<(), Errno>) -> Result<Self, Error> {
         if !sockopt::IS_KNOWN {
             return Err(failed(CommandKind::GetInfo, Errno::EOPNOTSUPP));
@@ -314,7 +314,7 @@ fn ask_count(
 }
 
 /// One round: how many destinations a service has, unless that is known, and those of IPv4. If one
-/// is behind a tunnel, `tunnel` is what that is taken for; without it, the answer makes no sense.
+/// is behind a tunnel, `tunnel` is what that is taken for; without it, the reply makes no sense.
 fn ask_destinations(
     buffer: &mut Vec<u8>,
     key: &ServiceKey,

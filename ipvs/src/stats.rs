@@ -6,7 +6,7 @@ use std::ops::{Add, AddAssign, Sub};
 /// The traffic of a service or destination since it was made or zeroed, and its present rates.
 ///
 /// The kernel refreshes all of it about every two seconds (not at all while the sysctl
-/// `run_estimation` is 0). "In" is from clients to destinations, "out" the answers, which the
+/// `run_estimation` is 0). "In" is from clients to destinations, "out" the replies, which the
 /// director sees with masquerading only. Kernel: `IPVS_SVC_ATTR_STATS64`, `IPVS_DEST_ATTR_STATS64`.
 ///
 /// ```

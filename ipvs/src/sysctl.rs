@@ -234,7 +234,7 @@ sysctls! {
     LblcrExpiration "lblcr_expiration" Number ALWAYS;
     /// A destination behind NAT that can't be reached is reported to the client by ICMP.
     NatIcmpSend "nat_icmp_send" Switch ALWAYS;
-    /// Packets too long for a tunnel are answered by ICMP in place of being cut. Default 1.
+    /// Packets too long for a tunnel are refused by ICMP in place of being cut. Default 1.
     PmtuDisc "pmtu_disc" Switch ALWAYS;
     /// Counters are refreshed and rates estimated. Default 1.
     RunEstimation "run_estimation" Switch ALWAYS;
@@ -247,7 +247,7 @@ sysctls! {
     SloppySctp "sloppy_sctp" Switch ALWAYS;
     /// A connection of TCP may begin with any packet, so that another director can take over.
     SloppyTcp "sloppy_tcp" Switch ALWAYS;
-    /// Answers of NAT are routed anew by their new source address. Default 1.
+    /// Replies of NAT are routed anew by their new source address. Default 1.
     SnatReroute "snat_reroute" Switch ALWAYS;
     /// How densely the table of services may be filled before it grows: a power of 2, -8 to 8.
     /// Default -3.

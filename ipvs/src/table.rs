@@ -171,7 +171,7 @@ impl TableEntry {
 /// Of schedulers and persistence engines there are three kinds. Those of the Linux tree are there
 /// ([`with_module`](Self::with_module) and [`without_module`](Self::without_module) say what else).
 /// Of a table that was read, all others, and `twos`, which some distributions leave out, are known
-/// to be there if a service uses them; what the kernel answered when it was asked
+/// to be there if a service uses them; what the kernel said when it was asked
 /// ([`Client::probe`](crate::Client::probe)) is there or is not; and what nobody has asked it for
 /// is not refused, but left to the kernel.
 ///
@@ -475,7 +475,7 @@ impl Table {
     /// Change it as the kernel would.
     ///
     /// # Errors
-    /// What the kernel would answer; the table is then unchanged. [`explain`](Self::explain) says
+    /// What the kernel would reply; the table is then unchanged. [`explain`](Self::explain) says
     /// why.
     pub fn apply(&mut self, command: &Command) -> Result<(), Refusal> {
         let command = command.without_scope_ids();

@@ -44,7 +44,7 @@ use crate::wire::Detail;
 /// for a thread that others share, use `tokio::task::spawn_blocking` with a blocking client.
 ///
 /// **Futures may be dropped**, by `tokio::select!` or a timeout: the client can be used on, and no
-/// late answer is taken for another's. A change whose future was dropped may have been carried out
+/// late reply is taken for another's. A change whose future was dropped may have been carried out
 /// or not, as one whose connection broke; read the table to know.
 ///
 /// ```
@@ -87,7 +87,7 @@ impl Waiting {
 }
 
 impl Waiting {
-    /// Over a link whose answers are there at once, or never.
+    /// Over a link whose replies are there at once, or never.
     pub(crate) fn at_once(link: Link) -> Self {
         Waiting { link, deadline: DEADLINE, readiness: None }
     }
@@ -102,7 +102,7 @@ impl Transport for Waiting {
         // Not after it: a datagram that was taken would be lost with a future that is dropped here.
         self.yield_now().await;
         let Waiting { link, deadline, readiness } = self;
-        // Mostly the answer is there when the question is sent.
+        // Mostly the reply is there when the question is sent.
         if link.try_receive(buffer)? {
             return Ok(());
         }
@@ -504,24 +504,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_deadline_passes_without_an_answer() {
+    async fn a_deadline_passes_without_a_reply() {
         let deadline = Duration::from_millis(20);
         let error = waiting(deadline).receive(&mut Vec::new()).await.unwrap_err();
         assert!(matches!(error, Error::Deadline(passed) if passed == deadline), "{error}");
     }
 
     #[tokio::test]
-    async fn an_answer_that_comes_later_is_waited_for() {
+    async fn a_reply_that_comes_later_is_waited_for() {
         let mut transport = waiting(Duration::from_secs(100));
         let socket = transport.link.readiness().unwrap().unwrap();
-        let (mut question, mut answer) = (Vec::new(), Vec::new());
+        let (mut question, mut reply) = (Vec::new(), Vec::new());
         Query::resolve(&mut question, 1);
-        let (received, ()) = tokio::join!(transport.receive(&mut answer), async {
+        let (received, ()) = tokio::join!(transport.receive(&mut reply), async {
             tokio::task::yield_now().await;
             send(socket.as_fd(), &question, SendFlags::empty()).unwrap();
         });
         received.unwrap();
-        assert!(!answer.is_empty());
+        assert!(!reply.is_empty());
     }
 
     #[test]

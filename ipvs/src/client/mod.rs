@@ -140,7 +140,7 @@ impl Client {
     pub fn dry_run(self, table: Table) -> Self {
         let mut original = self;
         let probe = move |table: &mut Table, command: &Command| {
-            // What can't be asked is not refused: the kernel itself will answer.
+            // What can't be asked is not refused: the kernel itself will reply.
             let _ = original.probe(table, [command]);
         };
         let link = Link::Fake(Box::new(Fake::with_original(table, probe)));
@@ -239,7 +239,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`Error::OutcomeUnknown`] has the outcomes of the commands that were answered before the
+    /// [`Error::OutcomeUnknown`] has the outcomes of the commands whose replies came before the
     /// exchange failed. With any other error nothing was changed.
     pub fn execute_all<'c>(&mut self, commands: impl IntoIterator<Item = &'c Command>) -> Result<Vec<Outcome>, Error> {
         block_on_ready(self.session.execute_all(commands))

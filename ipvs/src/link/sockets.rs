@@ -29,7 +29,7 @@ pub(crate) struct Sockets {
     datagrams: Datagrams,
     older: Older,
     deadline: Duration,
-    /// How long to wait for an answer, if the socket's own timeout could not be set.
+    /// How long to wait for a reply, if the socket's own timeout could not be set.
     patience: Option<Duration>,
 }
 
@@ -63,7 +63,7 @@ impl Sockets {
         Self::open_in(deadline, &Namespace::of_socket(self.netlink.as_fd())?)
     }
 
-    /// Nobody but the kernel can answer.
+    /// Nobody but the kernel can reply.
     pub(super) fn open(deadline: Duration) -> Result<Self, Error> {
         let netlink = Socket::new(NETLINK_GENERIC)?;
         // An unconnected socket takes datagrams from any administrator of this network, such as
@@ -159,7 +159,7 @@ impl Sockets {
 }
 
 /// Questions to the older interface in this thread's network namespace: each is an option and a
-/// buffer, in which the answer comes.
+/// buffer, in which the reply comes.
 pub(crate) fn ask_older() -> Result<impl FnMut(i32, &mut [u8]) -> Result<(), Errno>, Errno> {
     let socket = datagram_socket()?;
     Ok(move |option, buffer: &mut [u8]| getsockopt(socket.as_fd(), libc::IPPROTO_IP, option, buffer))

@@ -61,13 +61,13 @@ impl Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// A program sent a request, and the kernel answered it.
+    /// A program sent a request, and the kernel carried it out or refused it.
     Request {
         /// Which program.
         sender: Sender,
         /// What it asked for.
         action: Action,
-        /// What the kernel answered.
+        /// What became of it.
         outcome: Outcome,
     },
     /// The table differs from what the requests made of it. This command makes the same difference.
@@ -81,7 +81,7 @@ pub enum EventKind {
     /// another kind in its datagram. Changes that they were about follow as
     /// [`Found`](Self::Found).
     Lost {
-        /// How many packets. Each is a datagram of requests, a request, or an answer.
+        /// How many packets. Each is a datagram of requests, a request, or a reply.
         packets: u32,
     },
     /// The module `ip_vs` was unloaded. All services, destinations and sync daemons are gone.
@@ -146,7 +146,7 @@ impl Action {
     }
 }
 
-/// What the kernel answered to a request.
+/// What became of a request.
 ///
 /// ```
 /// use ipvs::{Errno, monitor::Outcome};
@@ -159,8 +159,8 @@ pub enum Outcome {
     Accepted,
     /// It refused the request, and changed nothing.
     Refused(Errno),
-    /// The monitor does not know: the answer was lost, the program asked for no acknowledgement, or
-    /// several programs sent equal requests, whose answers can't be distinguished.
+    /// The monitor does not know: the reply was lost, the program asked for no acknowledgement, or
+    /// several programs sent equal requests, whose replies can't be distinguished.
     Unknown,
 }
 
@@ -187,8 +187,8 @@ impl fmt::Display for Outcome {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Sender {
-    /// The port id of the program's netlink socket, as the kernel's answer has it; `None` if there
-    /// was no answer, or it is not certain to which of several equal requests it belongs.
+    /// The port id of the program's netlink socket, as the kernel's reply has it; `None` if there
+    /// was no reply, or it is not certain to which of several equal requests it belongs.
     ///
     /// For the first netlink socket of a process it is usually the process id, but a program may
     /// choose any other.

@@ -2,7 +2,7 @@
 //!
 //! IPVS sends no notifications. But Linux can show all of netlink's datagrams on a device of the
 //! kind `nlmon`. A [`Monitor`] makes such a device, has the kernel pass only the datagrams to and
-//! from IPVS, decodes them, and pairs each request with its answer.
+//! from IPVS, decodes them, and pairs each request with its acknowledgement.
 //!
 //! ```no_run
 //! use ipvs::monitor::{EventKind, Monitor};
@@ -299,13 +299,13 @@ impl Monitor {
         self.tap.is_some()
     }
 
-    /// Is it certain that what it takes for the kernel's answers was sent by the kernel?
+    /// Is it certain that what it takes for the kernel's replies was sent by the kernel?
     ///
     /// If not, any user who has a process in the network namespace can make a refused request look
     /// accepted, and can have it look like another program's. It takes a device that the monitor
     /// made itself, and the kernel modules `sch_ingress` and `cls_bpf`. Even then, a program with
-    /// `CAP_NET_ADMIN` in the user namespace that owns the network namespace can forge answers.
-    pub fn proves_answers(&self) -> bool {
+    /// `CAP_NET_ADMIN` in the user namespace that owns the network namespace can forge replies.
+    pub fn proves_replies(&self) -> bool {
         self.tap.as_ref().is_some_and(Tap::has_gate)
     }
 

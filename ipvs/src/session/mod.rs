@@ -3,7 +3,7 @@
 //! The only thing that is waited for is the next datagram, in [`Transport::receive`]. Everything
 //! else runs through: the kernel carries requests out while they are sent. A future of these may be
 //! dropped at any time: what it leaves behind is either gone with it ([`Session::flush`]) or noted
-//! ([`Session::drain_stale_replies`]), and answers that come late are passed over by their number.
+//! ([`Session::drain_stale_replies`]), and replies that come late are passed over by their number.
 
 mod explain;
 mod probe;
@@ -46,7 +46,7 @@ struct State {
     reply: Vec<u8>,
     /// A dump that was not read to its end: the kernel begins no other before.
     unfinished: Option<Query>,
-    /// A conversation broke off, and left answers that wait to be received.
+    /// A conversation broke off, and left replies that wait to be received.
     has_stale_replies: bool,
 }
 
@@ -261,7 +261,7 @@ impl<C: Transport> Session<C> {
         self.one(&Read::Info, wire::decode_info).await
     }
 
-    /// A read that is answered by one message.
+    /// A read whose reply is one message.
     pub(crate) async fn one<T>(
         &mut self,
         read: &Read,
@@ -291,22 +291,22 @@ impl<C: Transport> Session<C> {
         read: &Read,
         mut take: impl FnMut(Received<'_>) -> Result<(), WireError>,
     ) -> Result<(), Error> {
-        let answered = self.query_once(datagrams, read, &mut take).await;
-        match &answered {
+        let replied = self.query_once(datagrams, read, &mut take).await;
+        match &replied {
             Err(Error::Refused(refusal)) if may_have_missed(refusal.errno) => {
                 if self.has_moved().await? {
                     self.query_once(datagrams, read, take).await
                 } else {
-                    answered
+                    replied
                 }
             }
             Err(Error::Decode(_)) => {
-                // Another family may have answered. Part of it was taken, so the next call is the
-                // one to do better.
+                // The reply may be that of another family. Part of it was taken, so the next call
+                // is the one to do better.
                 let _ = self.has_moved().await;
-                answered
+                replied
             }
-            _ => answered,
+            _ => replied,
         }
     }
 
@@ -322,7 +322,7 @@ impl<C: Transport> Session<C> {
         self.send_query(datagrams, query, take).await
     }
 
-    /// Sends a question; `take` gets each message that answers.
+    /// Sends a question; `take` gets each message of the reply.
     async fn send_query(
         &mut self,
         datagrams: Datagrams,
@@ -336,16 +336,16 @@ impl<C: Transport> Session<C> {
             self.state.unfinished = None;
             return Err(error);
         }
-        let answered = self.receive_answer(query, take).await;
-        self.state.has_stale_replies |= answered.is_err();
-        if matches!(answered, Err(Error::Deadline(_))) {
+        let received = self.receive_reply(query, take).await;
+        self.state.has_stale_replies |= received.is_err();
+        if matches!(received, Err(Error::Deadline(_))) {
             // It does not go on, and shall not keep the next call waiting, too.
             self.state.unfinished = None;
         }
-        answered
+        received
     }
 
-    async fn receive_answer(
+    async fn receive_reply(
         &mut self,
         query: Query,
         mut take: impl FnMut(Received<'_>) -> Result<(), WireError>,

@@ -276,7 +276,7 @@ impl<C: Transport> Session<C> {
     }
 
     /// The service with its destinations; `None` if there is none. The kernel is asked for this one
-    /// alone. If it goes between the two questions, it is read without destinations: the answers
+    /// alone. If it goes between the two questions, it is read without destinations: the replies
     /// are then as old as the last question, and no older.
     pub(crate) async fn entry(&mut self, key: &ServiceKey, detail: Detail) -> Result<Option<TableEntry>, Error> {
         let Some(state) = self.service_if_there(key, detail).await? else { return Ok(None) };
@@ -305,7 +305,7 @@ impl<C: Transport> Session<C> {
         entry
     }
 
-    /// The destinations of a service, and whether it is known to be there: netlink answers alike
+    /// The destinations of a service, and whether it is known to be there: netlink replies alike
     /// for one without destinations and for one that does not exist.
     async fn destinations_if_there(
         &mut self,

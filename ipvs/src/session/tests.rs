@@ -21,7 +21,7 @@ impl Transport for Hesitant {
 
     async fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<(), Error> {
         self.yield_now().await;
-        assert!(self.0.try_receive(buffer)?, "the in-memory kernel answers at once");
+        assert!(self.0.try_receive(buffer)?, "the in-memory kernel replies at once");
         Ok(())
     }
 
@@ -104,7 +104,7 @@ fn what_drains_a_dump_may_be_dropped_too() {
 }
 
 #[test]
-fn late_answers_are_nobody_elses() {
+fn late_replies_are_nobody_elses() {
     let table = director(3, 0);
     let key = |n: u32| format!("mark {n}").parse().unwrap();
     let mut session = core(&table);
@@ -170,7 +170,7 @@ fn a_client_goes_on_when_the_module_was_loaded_again() {
     kernel.reload(0x21);
     client.execute(&mark(1)).unwrap();
     kernel.reload(0x22);
-    // More than one window; of the answers that nothing was carried out, none is left for later.
+    // More than one window; of the replies that nothing was carried out, none is left for later.
     let many: Vec<_> = (1..=300).map(mark).collect();
     let outcomes = client.execute_all(&many).unwrap();
     assert!(outcomes.len() == 300 && outcomes.iter().all(Result::is_ok));
@@ -251,7 +251,7 @@ fn questions_between_pushes_leave_the_outcomes_in_order() {
             session.enqueue(command);
             if asked >> at & 1 == 1 {
                 poll(session.explain(&mark(1), Errno::EEXIST), ALWAYS).unwrap().unwrap();
-                // Dropped: its answer comes while the outcomes are waited for.
+                // Dropped: its reply comes while the outcomes are waited for.
                 assert!(poll(session.service(&"mark 99".parse().unwrap()), 1).is_none());
             }
         }

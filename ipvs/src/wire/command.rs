@@ -27,7 +27,7 @@ pub(crate) enum Read {
 }
 
 impl Read {
-    /// Is it answered by a dump, rather than by one message?
+    /// Is the reply a dump, rather than one message?
     pub(crate) fn is_dump(&self) -> bool {
         matches!(self, Read::Services | Read::Destinations(_) | Read::Daemons)
     }
@@ -50,7 +50,7 @@ pub(crate) fn encode_resolve(out: &mut Vec<u8>, sequence: u32) {
     emit(out, header, CTRL_CMD_GETFAMILY, |out| out.name(CTRL_ATTR_FAMILY_NAME, FAMILY_NAME));
 }
 
-/// The number of the family, from the controller's answer.
+/// The number of the family, from the controller's reply.
 pub(crate) fn decode_family_id(bytes: &[u8]) -> Result<u16, WireError> {
     for attr in attrs(bytes) {
         let attr = attr?;
@@ -61,7 +61,7 @@ pub(crate) fn decode_family_id(bytes: &[u8]) -> Result<u16, WireError> {
     Err(WireError::Missing("CTRL_ATTR_FAMILY_ID"))
 }
 
-/// The controller's answer: for the in-memory kernel.
+/// The controller's reply: for the in-memory kernel.
 pub(crate) fn encode_family_id(out: &mut Vec<u8>, sequence: u32, id: u16) {
     let header = Header { family: GENL_ID_CTRL, flags: 0, sequence };
     emit(out, header, CTRL_CMD_NEWFAMILY, |out| {

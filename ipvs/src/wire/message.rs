@@ -24,7 +24,7 @@ pub(crate) struct Header {
 pub(crate) const REPLY: u16 = NLM_F_MULTIPART;
 
 impl Header {
-    /// A request that is answered only when it fails.
+    /// A request that gets a reply only if it fails.
     pub(crate) fn request(family: u16, sequence: u32) -> Self {
         Header { family, flags: NLM_F_REQUEST, sequence }
     }

@@ -128,7 +128,7 @@ pub enum WireError {
     /// A message of this type was not expected.
     #[error("an unexpected netlink message of type {0}")]
     Unexpected(u16),
-    /// The answer to this option of `getsockopt` is not what the kernel writes.
-    #[error("the answer to {0} makes no sense")]
+    /// The reply to this option of `getsockopt` is not what the kernel writes.
+    #[error("the reply to {0} makes no sense")]
     Nonsense(&'static str),
 }

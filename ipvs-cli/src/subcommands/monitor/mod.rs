@@ -103,7 +103,7 @@ fn open(watched: &Watched, session: &mut Session<'_, '_>) -> Result<Monitor, Tro
         }
         opened => {
             let monitor = opened.map_err(|error| trouble(&error))?;
-            if !monitor.proves_answers() {
+            if !monitor.proves_replies() {
                 let why = match watched.device {
                     Some(_) => "a device that is not its own",
                     None => "no kernel modules sch_ingress and cls_bpf",

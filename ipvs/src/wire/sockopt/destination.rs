@@ -39,22 +39,22 @@ pub(crate) fn ask_destinations(buffer: &mut Vec<u8>, key: &ServiceKey, room: usi
     put_key(buffer, key)
 }
 
-/// The destinations of an answer. This interface does not show the kinds of tunnels: `tunnel` is
+/// The destinations of a reply. This interface does not show the kinds of tunnels: `tunnel` is
 /// what they are taken for; without it, `None` is returned if there is one.
-pub(crate) fn destinations(answer: &[u8], detail: Detail, tunnel: Option<Tunnel>) -> Option<Vec<DestinationState>> {
+pub(crate) fn destinations(reply: &[u8], detail: Detail, tunnel: Option<Tunnel>) -> Option<Vec<DestinationState>> {
     // A loop of its own for each: listings of large tables are mostly this one.
     match detail {
-        Detail::Statistics => decode_all(answer, tunnel, |entry| Some(statistics::decode(&entry[STATISTICS_40..]))),
-        Detail::NoStatistics => decode_all(answer, tunnel, |_| None),
+        Detail::Statistics => decode_all(reply, tunnel, |entry| Some(statistics::decode(&entry[STATISTICS_40..]))),
+        Detail::NoStatistics => decode_all(reply, tunnel, |_| None),
     }
 }
 
 fn decode_all(
-    answer: &[u8],
+    reply: &[u8],
     tunnel: Option<Tunnel>,
     statistics: impl Fn(&[u8]) -> Option<Statistics>,
 ) -> Option<Vec<DestinationState>> {
-    let entries = answer.get(ENTRIES_24..)?.chunks_exact(SIZE);
+    let entries = reply.get(ENTRIES_24..)?.chunks_exact(SIZE);
     let mut all = Vec::with_capacity(entries.len());
     for entry in entries.take_while(|entry| entry[ADDRESS_0..][..4] != [0; 4]) {
         all.push(DestinationState { statistics: statistics(entry), ..decode(entry, tunnel)? });

@@ -39,8 +39,8 @@ pub(crate) fn ask_info(buffer: &mut Vec<u8>) {
 }
 
 /// Version and size, and how many services of IPv4 there are.
-pub(crate) fn info(answer: &[u8]) -> Option<(Info, usize)> {
-    let number = |at: usize| answer.get(at..at + 4).map(NativeEndian::read_u32);
+pub(crate) fn info(reply: &[u8]) -> Option<(Info, usize)> {
+    let number = |at: usize| reply.get(at..at + 4).map(NativeEndian::read_u32);
     let info = Info {
         version: Version::from_code(number(information::VERSION_0)?),
         connection_table_size: number(information::CONNECTION_TABLE_4)?,
@@ -60,9 +60,9 @@ pub(crate) fn ask_timeouts(buffer: &mut Vec<u8>) {
 }
 
 /// The timeouts; those of a protocol that the kernel was built without are 0 here.
-pub(crate) fn timeouts(answer: &[u8]) -> Option<Timeouts> {
+pub(crate) fn timeouts(reply: &[u8]) -> Option<Timeouts> {
     let seconds = |at: usize| {
-        let seconds = answer.get(at..at + 4).map(NativeEndian::read_u32)?;
+        let seconds = reply.get(at..at + 4).map(NativeEndian::read_u32)?;
         Some((seconds != 0).then_some(seconds))
     };
     Some(Timeouts {
@@ -85,10 +85,10 @@ pub(crate) fn ask_daemons(buffer: &mut Vec<u8>) {
 }
 
 /// The sync daemons that run, master first: role, interface and sync id, and nothing else.
-pub(crate) fn daemons(answer: &[u8]) -> Option<Vec<Daemon>> {
+pub(crate) fn daemons(reply: &[u8]) -> Option<Vec<Daemon>> {
     let mut all = Vec::new();
     for (at, (role, state)) in DAEMONS.into_iter().enumerate() {
-        let entry = answer.get(at * daemon::SIZE..(at + 1) * daemon::SIZE)?;
+        let entry = reply.get(at * daemon::SIZE..(at + 1) * daemon::SIZE)?;
         if NativeEndian::read_u32(&entry[daemon::STATE_0..]) != state {
             continue;
         }
@@ -112,7 +112,7 @@ pub(crate) fn put_daemons(buffer: &mut [u8], running: &[Daemon]) {
     }
 }
 
-/// Is it as long as the answer to this will be?
+/// Is it as long as the reply to this will be?
 pub(super) fn is_whole(option: i32, question: &[u8]) -> bool {
     question.len()
         == match option {

@@ -1,15 +1,15 @@
 //! The older interface of the kernel, `getsockopt`: fixed structures in place of attributes.
 //!
 //! It says less (IPv4 only, no persistence engines, no kinds of tunnels, counters of 32 bits), but
-//! costs the kernel a tenth, and it answers root of a user namespace, whom netlink refuses. A
+//! costs the kernel a tenth, and it serves root of a user namespace, whom netlink refuses. A
 //! listing without statistics needs of it how many destinations a service has, and the
 //! destinations; [`sockopt::Table`](crate::sockopt::Table) needs the rest, too.
 //!
-//! One file a noun, with both ways: questions and answers for us, and what the kernel makes of them
-//! for the in-memory one. The numbers in the names of fields are their places in the structures of
-//! `include/uapi/linux/ip_vs.h`. An answer comes in the question's place. The kernel does not say
-//! how much of a table it has written; what it has not is 0: where a destination would have its
-//! address, or, as a mark's service has none, all of a service.
+//! One file a noun, with both ways: questions and replies for the client, and what the kernel makes
+//! of them for the in-memory one. The numbers in the names of fields are their places in the
+//! structures of `include/uapi/linux/ip_vs.h`. A reply comes in the question's place. The kernel
+//! does not say how much of a table it has written; what it has not is 0: where a destination would
+//! have its address, or, as a mark's service has none, all of a service.
 
 mod destination;
 mod director;

@@ -34,8 +34,8 @@ pub(crate) fn ask_service(buffer: &mut Vec<u8>, key: &ServiceKey) -> bool {
 }
 
 /// How many destinations the service has, those of the other family included.
-pub(crate) fn destination_count(answer: &[u8]) -> Option<usize> {
-    let count = answer.get(DESTINATIONS_44..SIZE).map(NativeEndian::read_u32)?;
+pub(crate) fn destination_count(reply: &[u8]) -> Option<usize> {
+    let count = reply.get(DESTINATIONS_44..SIZE).map(NativeEndian::read_u32)?;
     usize::try_from(count).ok()
 }
 
@@ -47,15 +47,15 @@ pub(crate) fn ask_services(buffer: &mut Vec<u8>, room: usize) -> bool {
     true
 }
 
-/// The services of an answer, without persistence engines. `None` if it is none.
-pub(crate) fn services(answer: &[u8]) -> Option<Vec<ServiceState>> {
-    written(answer.get(ENTRIES_8..)?, SIZE).map(decode).collect()
+/// The services of a reply, without persistence engines. `None` if it is none.
+pub(crate) fn services(reply: &[u8]) -> Option<Vec<ServiceState>> {
+    written(reply.get(ENTRIES_8..)?, SIZE).map(decode).collect()
 }
 
-/// The identities of the services of an answer, and how many destinations each has, those of the
+/// The identities of the services of a reply, and how many destinations each has, those of the
 /// other family included. `None` if it is none.
-pub(crate) fn service_counts(answer: &[u8]) -> Option<Vec<(ServiceKey, usize)>> {
-    let entries = answer.get(ENTRIES_8..)?;
+pub(crate) fn service_counts(reply: &[u8]) -> Option<Vec<(ServiceKey, usize)>> {
+    let entries = reply.get(ENTRIES_8..)?;
     let mut counts = Vec::with_capacity(entries.len() / SIZE);
     for entry in written(entries, SIZE) {
         counts.push((key(entry)?, destination_count(entry)?));

@@ -15,7 +15,7 @@ use crate::{
     SchedulerFlags, Service, Statistics, Timeouts, Version, strategies,
 };
 
-// What Linux 6.1 on x86_64 answers after
+// What Linux 6.1 on x86_64 replies after
 // ipvsadm -A -t 10.0.0.1:80 -s rr
 // ipvsadm -a -t 10.0.0.1:80 -r 127.0.0.1:8080 -m -w 5 -x 10 -y 3
 // ipvsadm -a -t 10.0.0.1:80 -r 127.0.0.2 -g -w 0
@@ -32,7 +32,7 @@ const DESTINATIONS: &str = "\
     00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000\
     00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
 
-// What it answers after
+// What it replies after
 // ipvsadm --set 800 100 200
 // ipvsadm -A -t 10.0.0.1:80 -s sh -b sh-port -p 300 -M 255.255.255.0
 // ipvsadm -A -f 7 -s wlc
@@ -72,19 +72,19 @@ fn the_numbers_of_questions() {
 }
 
 #[test]
-fn a_kernels_answers() {
+fn a_kernels_replies() {
     let key = "tcp 10.0.0.1:80".parse().unwrap();
-    let answer = unhex(SERVICE);
-    assert_eq!(Question::read(GET_SERVICE, &answer), Some(Question::Service(key)));
-    assert_eq!(destination_count(&answer), Some(2));
-    let answer = unhex(DESTINATIONS);
+    let reply = unhex(SERVICE);
+    assert_eq!(Question::read(GET_SERVICE, &reply), Some(Question::Service(key)));
+    assert_eq!(destination_count(&reply), Some(2));
+    let reply = unhex(DESTINATIONS);
     let asked = question(|buffer| ask_destinations(buffer, &key, 3)).unwrap();
-    assert_eq!((asked.len(), &asked[..24]), (answer.len(), &answer[..24]));
+    assert_eq!((asked.len(), &asked[..24]), (reply.len(), &reply[..24]));
     let quiesced = Destination::new("127.0.0.2:80".parse().unwrap()).with_weight(Weight::ZERO);
     let mut expected = [quiesced, limited("127.0.0.1:8080")].map(DestinationState::new).to_vec();
-    assert_eq!(destinations(&answer, Detail::Statistics, None), Some(expected.clone()));
+    assert_eq!(destinations(&reply, Detail::Statistics, None), Some(expected.clone()));
     expected.iter_mut().for_each(|state| state.statistics = None);
-    assert_eq!(destinations(&answer, Detail::NoStatistics, None), Some(expected));
+    assert_eq!(destinations(&reply, Detail::NoStatistics, None), Some(expected));
 }
 
 fn limited(at: &str) -> Destination {
@@ -195,7 +195,7 @@ fn only_ipv4_can_be_asked_about() {
 }
 
 #[test]
-fn short_answers_are_no_answers() {
+fn short_replies_are_no_replies() {
     assert_eq!(destination_count(&[0; 103]), None);
     assert_eq!(destinations(&[0; 23], Detail::Statistics, None), None);
     assert_eq!(destinations(&[0; 24 + 95], Detail::Statistics, None), Some(Vec::new()));
@@ -206,9 +206,9 @@ fn short_answers_are_no_answers() {
 
 #[test]
 fn a_daemon_without_an_interface_is_no_daemon() {
-    let mut answer = unhex(DAEMONS);
-    answer[24 + 4] = 0;
-    assert_eq!(daemons(&answer), None);
+    let mut reply = unhex(DAEMONS);
+    reply[24 + 4] = 0;
+    assert_eq!(daemons(&reply), None);
 }
 
 /// As the reply has them: the lower 32 bits.
@@ -252,7 +252,7 @@ proptest! {
     }
 
     #[test]
-    fn answers_tell_what_is_there(states in vec(strategies::destination_state(), 0..9), room in 0..12usize) {
+    fn replies_tell_what_is_there(states in vec(strategies::destination_state(), 0..9), room in 0..12usize) {
         let key = "mark 1".parse().unwrap();
         let mut buffer = question(|buffer| ask_destinations(buffer, &key, room)).unwrap();
         let here: Vec<_> = states.into_iter()

@@ -104,7 +104,7 @@ fn no_user_can_forge_an_answer() {
     let open = || Monitor::builder().without_comparison();
     let mut gated = open().open().unwrap();
     let mut open = open().device(InterfaceName::new("nlmon7").unwrap()).open().unwrap();
-    assert!(gated.proves_answers() && !open.proves_answers());
+    assert!(gated.proves_replies() && !open.proves_replies());
     let victim = socket();
     let mut address = SocketAddr::new(0, 0);
     victim.get_address(&mut address).unwrap();

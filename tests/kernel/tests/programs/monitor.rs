@@ -150,7 +150,7 @@ fn watch(system: &System) {
     let has_pyroute2 = std::path::Path::new(PYROUTE2).exists();
     let rounds = (changes - 4 * services - 6 * few) / 12;
     let mut monitor = Monitor::builder().without_comparison().open().unwrap();
-    assert!(monitor.proves_answers());
+    assert!(monitor.proves_replies());
     let mut watched = Watched::default();
     let written: Vec<(Changes, Vec<u32>)> = thread::scope(|scope| {
         type Work = fn(&System, &str, &[(Command, Outcome)]) -> Vec<u32>;
