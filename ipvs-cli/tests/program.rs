@@ -390,3 +390,38 @@ fn an_input_that_cannot_be_read_is_reported() {
     let (status, said) = typed(false, [Ok("-D -f 1\n"), Err(is_directory)]);
     assert_eq!((status, said.last().unwrap().as_str()), (1, "No such service\nstandard input: Is a directory\n"));
 }
+
+#[test]
+fn a_limit_that_ends_before_connections_are_killed_is_refused() {
+    let mut director = Director::new();
+    let refused = "ipvs-cli: --kill-after 600 would end nothing, as --timeout 60 is not longer\n";
+    let line = "ipvs-cli drain --kill-after 600 --timeout 60 --all 192.0.2.11";
+    assert_eq!(director.run(line), done(2, "", refused));
+    assert!(director.run(&line.replace("600", "60")).stderr.contains("is not longer"));
+    assert!(!director.run(&line.replace("600", "59")).stderr.contains("is not longer"));
+}
+
+#[test]
+fn wrong_words_are_refused_with_what_is_expected() {
+    let mut director = Director::new();
+    for (line, expected) in [
+        ("--state-dir /tmp -C", "ipvs-cli: only subcommands have --netns and --state-dir; "),
+        ("--netns=blue --state-dir=/tmp -L -n", "ipvs-cli: only subcommands have --netns and --state-dir; "),
+        ("--state-dir /tmp show -C", "error: unexpected argument '-C' found"),
+        ("diff - -", "ipvs-cli: only one of FILE and NEW can be `-`\n"),
+        ("sync verify - -", "ipvs-cli: only one of MASTER and BACKUP can be `-`\n"),
+        ("weight --all 192.0.2.11 -1", "ipvs-cli: WEIGHT must be a number from 0 to 2147483647, not '-1'\n"),
+        (
+            "sync listen --interface lo --group 192.0.2.1",
+            "error: invalid value '192.0.2.1' for '--group <ADDRESS>': must be a multicast address, such as",
+        ),
+        (
+            "conns --all",
+            "error: the following required arguments were not provided:\n  <--save <FILE>|--load <FILE>|--kill|--move-to <SERVER>>\n",
+        ),
+    ] {
+        let Done { status, stdout, stderr } = director.run(&format!("ipvs-cli {line}"));
+        assert_eq!((status, &*stdout), (2, ""), "{line}");
+        assert!(stderr.starts_with(expected), "{line}: {stderr}");
+    }
+}

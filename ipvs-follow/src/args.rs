@@ -1,13 +1,16 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ipvs::owners::Owner;
 use ipvs_cli::http::listen_at;
-use ipvs_cli::keep::Limits;
+use ipvs_cli::keep::{self, Limits};
 
 const HELP: &str = "\
 SOURCE is a file with a desired state (rules of ipvsadm, TOML or JSON), or a
@@ -17,7 +20,7 @@ good state stays.
 
 Exit status: 0 ended by SIGTERM or SIGINT, the director stays as it is; 1
 another program follows already, or the hold can't be kept; 2 wrong usage, or no
-access to IPVS.
+access to IPVS. `hold` and `release` are about all followers of this director.
 
 Examples:
   ipvs-follow --owner shop --max-deletions 5 /etc/ipvs/shop.toml
@@ -28,6 +31,9 @@ Examples:
 #[derive(Parser, Debug)]
 #[command(name = "ipvs-follow", version, after_help = HELP, max_term_width = 80)]
 #[command(subcommand_negates_reqs = true)]
+#[command(override_usage = "ipvs-follow [OPTIONS] SOURCE
+       ipvs-follow hold [--reason TEXT] TIME
+       ipvs-follow release")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) act: Option<Act>,
@@ -48,6 +54,38 @@ pub(crate) struct Cli {
     pub(crate) wait: Duration,
 }
 
+impl Cli {
+    /// Parses these words, the program's name included.
+    ///
+    /// # Errors
+    /// What is wrong with them, or the help.
+    pub(crate) fn parse_words(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = Cli::command();
+        let matches = command.try_get_matches_from_mut(words)?;
+        if let Some(act) = matches.subcommand_name() {
+            let of_following = Options::augment_args(clap::Command::new(""))
+                .get_arguments()
+                .map(clap::Arg::get_id)
+                .cloned()
+                .collect::<Vec<_>>();
+            let is_given = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+            if let Some(id) = of_following.iter().find(is_given) {
+                let text = format!(
+                    "'--{}' is for following a SOURCE: `{act}` is about all followers of this director",
+                    id.as_str().replace('_', "-")
+                );
+                return Err(command.error(ErrorKind::ArgumentConflict, text));
+            }
+            if matches.contains_id("source") {
+                return Err(
+                    command.error(ErrorKind::ArgumentConflict, format!("a SOURCE and '{act}' can't be used together"))
+                );
+            }
+        }
+        Cli::from_arg_matches(&matches)
+    }
+}
+
 /// The options, for a manual page.
 ///
 /// ```
@@ -61,7 +99,7 @@ pub fn command() -> clap::Command {
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
     /// Delete only what this owner applied before; refuse what others have
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = keep::owner)]
     owner: Option<Owner>,
     /// Take over services of the source that others own or nobody owns
     #[arg(long)]
@@ -70,10 +108,10 @@ pub(crate) struct Options {
     #[arg(long)]
     keep_weights: bool,
     /// Change nothing if more than N services and destinations would go
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count)]
     max_deletions: Option<usize>,
     /// Read source and director again after TIME, even if nothing is seen to change
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = recheck)]
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = from_a_second)]
     pub(crate) recheck: Duration,
     /// Serve http://ADDRESS/metrics: an address with a port, or a port, which
     /// then only this machine can reach
@@ -93,7 +131,7 @@ pub(crate) enum Act {
     /// Keep all followers of this director from changing it, for TIME
     Hold {
         /// How long, such as 90s, 30m or 2h
-        #[arg(value_name = "TIME", value_parser = period)]
+        #[arg(value_name = "TIME", value_parser = from_a_second)]
         time: Duration,
         /// Say why, for those who look at the follower
         #[arg(long, value_name = "TEXT", default_value = "")]
@@ -120,11 +158,31 @@ fn period(text: &str) -> Result<Duration, String> {
     time.ok_or_else(|| "must be a time, such as 90s, 30m, 2h or 1d".to_owned())
 }
 
-fn recheck(text: &str) -> Result<Duration, String> {
-    period(text)?
-        .checked_sub(Duration::from_secs(1))
-        .map(|_| period(text))
-        .unwrap_or_else(|| Err("must be at least 1s".to_owned()))
+fn count(text: &str) -> Result<usize, String> {
+    let expected = |_| format!("must be a whole number from 0 to {}", u32::MAX);
+    text.parse::<u32>().map_err(expected).map(|count| count as usize)
+}
+
+/// A year is as good as for ever, and no clock ends before it is over.
+const LONGEST: Duration = Duration::from_secs(365 * 86400);
+
+fn from_a_second(text: &str) -> Result<Duration, String> {
+    let time = period(text)?;
+    let is_allowed = (Duration::from_secs(1)..=LONGEST).contains(&time);
+    if is_allowed { Ok(time) } else { Err("must be from 1s to 365d".to_owned()) }
+}
+
+/// A time in words that [`period`] reads: `1h30m`.
+pub(crate) fn written(time: Duration) -> String {
+    let mut left = time.as_secs();
+    let mut text = String::new();
+    for (seconds, unit) in [(86400, 'd'), (3600, 'h'), (60, 'm'), (1, 's')] {
+        if left >= seconds {
+            text += &format!("{}{unit}", left / seconds);
+            left %= seconds;
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -144,18 +202,33 @@ mod tests {
         for text in ["", "m", "1w", "-1s", "inf", "nan", "1 m", "1e400s"] {
             assert!(period(text).is_err(), "{text}");
         }
-        assert!(recheck("0.5").is_err());
-        assert_eq!(recheck("1s"), Ok(Duration::from_secs(1)));
+        for text in ["0", "0.5", "366d", "300000000000d"] {
+            assert_eq!(from_a_second(text), Err("must be from 1s to 365d".to_owned()), "{text}");
+        }
+        for (text, same) in [("1s", "1s"), ("90m", "1h30m"), ("365d", "365d"), ("90061", "1d1h1m1s")] {
+            assert_eq!(from_a_second(text).map(written), Ok(same.to_owned()));
+        }
     }
 
     #[test]
     fn a_source_and_the_words_for_a_hold_are_distinguished() {
-        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        let parse = |line: &str| Cli::parse_words(line.split(' ').map(OsString::from));
         let cli = parse("ipvs-follow --owner shop --max-deletions 5 shop.toml").unwrap();
         assert_eq!((cli.source, cli.act.is_none()), (Some("shop.toml".into()), true));
         let cli = parse("ipvs-follow --netns lb hold 30m").unwrap();
         assert!(matches!(cli.act, Some(Act::Hold { time, .. }) if time == Duration::from_secs(1800)));
         assert!(parse("ipvs-follow").is_err(), "a source is needed");
         assert!(parse("ipvs-follow hold").is_err());
+        let error = parse("ipvs-follow --max-deletions -3 shop.toml").unwrap_err().to_string();
+        assert!(error.contains("must be a whole number from 0 to 4294967295"), "{error}");
+        for (line, wrong) in [
+            ("--owner shop hold 1m", "'--owner' is for following"),
+            ("--recheck 5m hold 1m", "'--recheck' is for following"),
+            ("--keep-weights release", "'--keep-weights' is for following"),
+            ("shop.toml hold 1m", "a SOURCE and 'hold'"),
+        ] {
+            let error = parse(&format!("ipvs-follow {line}")).unwrap_err().to_string();
+            assert!(error.contains(wrong) && error.contains("Usage: ipvs-follow [OPTIONS] SOURCE\n"), "{error}");
+        }
     }
 }

@@ -387,15 +387,10 @@ impl<'s> Follower<'s> {
 
     fn fault(&mut self, fault: Fault, now: Instant) {
         self.figures.counts().is_as_desired = false;
-        let reason = match fault {
-            Fault::Held(hold) => return self.held(&hold, now),
-            Fault::Source(reason)
-            | Fault::Refused(reason)
-            | Fault::Busy(reason)
-            | Fault::Kernel(reason)
-            | Fault::Between(reason) => reason,
-        };
-        self.messages.holds(Topic::Director, Level::Warning, &reason);
+        if let Fault::Held(hold) = fault {
+            return self.held(&hold, now);
+        }
+        self.messages.holds(Topic::Director, Level::Warning, &fault.reason());
         self.pace.failed(now);
     }
 }

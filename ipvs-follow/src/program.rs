@@ -11,19 +11,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use ipvs::Report;
 use ipvs::monitor::Monitor;
 use ipvs::netns::Namespace;
-use ipvs::{Client, Report};
 use ipvs_cli::director::Director;
 use ipvs_cli::http;
 use ipvs_cli::io::Output;
-use ipvs_cli::keep::{self, Hold, SystemNames};
+use ipvs_cli::keep::{self, Fault, Hold, SystemNames};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGIO, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 
-use crate::args::{Act, Cli, Options};
+use crate::args::{Act, Cli, Options, written};
 use crate::figures::Figures;
 use crate::follower::{Follower, Surroundings};
 use crate::messages::{Level, Messages, Topic};
@@ -48,7 +47,7 @@ const NO: u8 = 1;
 /// assert_eq!(ipvs_follow::run(["ipvs-follow", "--help"].map(Into::into)), 0);
 /// ```
 pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(words) {
+    let cli = match Cli::parse_words(words) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -66,7 +65,6 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
     let surroundings =
         Surroundings { state_directory: Some(state_directory), proc: Some(Path::new("/proc")), names: &SystemNames };
     let act = |messages: Messages| match (&cli.act, &cli.source) {
-        (Some(_), Some(_)) => Err((TROUBLE, "a source and a hold at once: one of them".to_owned())),
         (Some(act), _) => make(act, surroundings, cli.wait),
         (None, Some(source)) => follow(source, &cli.options, surroundings, cli.wait, messages),
         (None, None) => Err((TROUBLE, "name a SOURCE".to_owned())),
@@ -94,10 +92,29 @@ type Ending = Result<(), (u8, String)>;
 fn make(act: &Act, surroundings: Surroundings<'_>, wait: Duration) -> Ending {
     let mut director = Director::of_this_machine();
     let (done, _) = surroundings.with(&mut director, |keeper| match act {
-        Act::Hold { time, reason } => keeper.hold(&Hold { left: *time, reason: reason.clone() }, wait),
-        Act::Release => keeper.release(wait),
+        Act::Hold { time, reason } => {
+            let followers = keeper.hold(&Hold { left: *time, reason: reason.clone() }, wait)?;
+            let who = match followers {
+                0 => "no follower runs here".to_owned(),
+                1 => "1 follower changes nothing until then".to_owned(),
+                count => format!("{count} followers change nothing until then"),
+            };
+            Ok(format!("held for {}: {who}", written(*time)))
+        }
+        Act::Release => keeper.release(wait).map(|was_held| match was_held {
+            true => "released".to_owned(),
+            false => "there was no hold".to_owned(),
+        }),
     });
-    done.map_err(|reason| (NO, reason))
+    match done {
+        Ok(text) => {
+            // A closed standard output is no error.
+            let _ = writeln!(Output::stdout(), "{text}");
+            Ok(())
+        }
+        Err(Fault::Kernel(reason)) => Err((TROUBLE, reason)),
+        Err(fault) => Err((NO, fault.reason())),
+    }
 }
 
 /// Signals, noted by flags, and a socket that becomes readable with each.
@@ -140,7 +157,7 @@ fn follow(
     let limits = options.limits(wait);
     let mut director = Director::of_this_machine();
     let owner = limits.owner.clone();
-    director.client().and_then(Client::info).map_err(|error| trouble(Report::new(&error).to_string()))?;
+    keep::check_access(&mut director).map_err(trouble)?;
     let (following, _) = surroundings.with(&mut director, |keeper| keeper.follow(owner.as_ref()));
     let _following = following.map_err(|reason| (NO, reason))?;
     let source = Files::new(source).map_err(|error| trouble(format!("{}: {error}", source.display())))?;

@@ -55,6 +55,13 @@ impl StoredLedger {
     /// Reads the file and drops claims on services that `present`, the whole table, lacks. No file:
     /// no owners.
     pub(crate) fn read(session: &Session<'_, '_>, present: &Table) -> Result<Self, Trouble> {
+        let mut stored = Self::unchecked(session)?;
+        stored.ledger.prune(present);
+        Ok(stored)
+    }
+
+    /// As [`read`](Self::read), with the claims on services that may be gone.
+    pub(crate) fn unchecked(session: &Session<'_, '_>) -> Result<Self, Trouble> {
         let Some(directory) = session.environment.state_directory else { return Ok(Self::default()) };
         let name = state::file_name(KIND);
         let path = directory.join(&name);
@@ -74,9 +81,17 @@ impl StoredLedger {
                 _ => return Err(damaged(1, state::NO_EPOCH.to_owned())),
             }
         }
-        let mut ledger = written.clone();
-        ledger.prune(present);
-        Ok(StoredLedger { directory: Some(directory.to_owned()), written, ledger })
+        Ok(StoredLedger { directory: Some(directory.to_owned()), ledger: written.clone(), written })
+    }
+
+    /// Are there claims on services that are gone? A run that was killed leaves them behind.
+    pub(crate) fn has_stale_claims(&self) -> bool {
+        self.ledger != self.written
+    }
+
+    /// Writes the ledger without these claims. The caller holds the lock.
+    pub(crate) fn give_up_stale_claims(&mut self) -> Result<(), Trouble> {
+        self.store(self.ledger.clone())
     }
 
     /// Writes the ledger if the file differs.

@@ -29,11 +29,12 @@ use std::time::Duration;
 use ipvs::change::{DirectorState, Planner};
 use ipvs::desired::Source;
 use ipvs::owners::Owner;
-use ipvs::{Command, Protocol, Service, ServiceKey, Table};
+use ipvs::{Client, Command, Protocol, Service, ServiceKey, Table};
 use ipvs_text::escape;
 use ipvs_text::ipvsadm::value::Resolve;
 use ipvs_text::ipvsadm::{Parser, Posix, names};
 
+use crate::arguments::value::value;
 use crate::change::apply::{self, Made};
 use crate::change::args::Restrictions;
 use crate::change::claims::Ownership;
@@ -100,6 +101,20 @@ pub enum Fault {
     Held(Hold),
     /// The change is half made, or not recorded: it is to be tried again.
     Between(String),
+}
+
+impl Fault {
+    /// Why, in words.
+    pub fn reason(self) -> String {
+        match self {
+            Fault::Source(reason)
+            | Fault::Refused(reason)
+            | Fault::Busy(reason)
+            | Fault::Kernel(reason)
+            | Fault::Between(reason) => reason,
+            Fault::Held(hold) => format!("held: {}", hold.reason),
+        }
+    }
 }
 
 /// The state that a director was brought to, and what of it is kept.
@@ -294,6 +309,9 @@ impl State {
     }
 }
 
+/// The lock of a follower, which an owner's name may follow.
+pub(crate) const FOLLOW: &str = "follow";
+
 /// That no other program follows a source for the same owner here. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Following {
@@ -364,7 +382,7 @@ impl Keeper<'_, '_> {
     /// Who follows already, or why that is unknown.
     pub fn follow(&self, owner: Option<&Owner>) -> Result<Option<Following>, String> {
         let Some(directory) = self.environment.state_directory else { return Ok(None) };
-        let kind = owner.map_or_else(|| "follow".to_owned(), |owner| format!("follow-{owner}"));
+        let kind = owner.map_or_else(|| FOLLOW.to_owned(), |owner| format!("{FOLLOW}-{owner}"));
         let of = owner.map_or_else(String::new, |owner| format!(" for the owner {owner}"));
         match Lock::take_other(directory, &kind) {
             Ok(lock) => Ok(Some(Following { _lock: lock })),
@@ -374,30 +392,55 @@ impl Keeper<'_, '_> {
     }
 
     /// Keeps followers from changing the director. When this returns, no change is under way.
+    /// Returns how many followers there are.
     ///
     /// # Errors
     /// Why not.
-    pub fn hold(&mut self, hold: &Hold, wait: Duration) -> Result<(), String> {
-        self.under_lock(wait, |directory| hold.write(directory))
+    pub fn hold(&mut self, hold: &Hold, wait: Duration) -> Result<usize, Fault> {
+        self.under_lock(wait, |directory| {
+            hold.write(directory)?;
+            Ok(Lock::holders(directory, FOLLOW).len())
+        })
     }
 
-    /// Ends a hold.
+    /// Ends a hold. Returns whether there was one.
     ///
     /// # Errors
     /// Why not.
-    pub fn release(&mut self, wait: Duration) -> Result<(), String> {
-        self.under_lock(wait, Hold::remove)
+    pub fn release(&mut self, wait: Duration) -> Result<bool, Fault> {
+        self.under_lock(wait, |directory| {
+            let held = Hold::read(directory)?;
+            Hold::remove(directory)?;
+            Ok(held.is_some())
+        })
     }
 
-    fn under_lock(&mut self, wait: Duration, act: impl FnOnce(&Path) -> Result<(), FileError>) -> Result<(), String> {
+    fn under_lock<T>(&mut self, wait: Duration, act: impl FnOnce(&Path) -> Result<T, FileError>) -> Result<T, Fault> {
         let Some(directory) = self.environment.state_directory else {
-            return Err("a hold needs a state directory: name one by --state-dir".to_owned());
+            return Err(Fault::Refused("a hold needs a state directory: name one by --state-dir".to_owned()));
         };
         let session = &mut Session::new(self.environment, self.director, false);
-        let guard = session.guard(&Wait::new(wait));
-        let _guard = guard.map_err(|trouble| trouble.text().trim_end().to_owned())?;
-        act(directory).map_err(|error| error.to_string())
+        let program = session.program();
+        let _guard = session.guard(&Wait::new(wait)).map_err(|trouble| fault(trouble, program, Fault::Busy))?;
+        act(directory).map_err(|error| Fault::Refused(error.to_string()))
     }
+}
+
+/// Reads the name of an owner. The error fits behind the name of an option.
+///
+/// # Errors
+/// What is expected.
+pub fn owner(text: &str) -> Result<Owner, String> {
+    value(text)
+}
+
+/// Is there IPVS, and may this process change it?
+///
+/// # Errors
+/// Why not, as `ipvs-cli` says it.
+pub fn check_access(director: &mut Director) -> Result<(), String> {
+    let asked = director.client().and_then(Client::info);
+    asked.map(drop).map_err(|error| Trouble::Kernel(error).text().trim_end().to_owned())
 }
 
 /// Is a state directory that a person named there, and can it be used?
@@ -434,7 +477,6 @@ fn fault(trouble: Trouble, program: &str, otherwise: fn(String) -> Fault) -> Fau
 mod tests {
     use std::cell::Cell;
 
-    use ipvs::Client;
     use ipvs_text::ipvsadm::with_parser;
 
     use super::*;

@@ -71,7 +71,32 @@ impl Lock {
 
     /// Takes another lock of this network namespace, if it is free.
     pub(crate) fn take_other(directory: &Path, kind: &str) -> Result<Self, Denied> {
-        Self::take_at(&directory.join(state::file_name(kind)), Some(Instant::now()), &mut |_| false)
+        // Longer than `holders` takes, which has it for a moment.
+        let until = Instant::now() + Duration::from_millis(200);
+        Self::take_at(&directory.join(state::file_name(kind)), Some(until), &mut |_| true)
+    }
+
+    /// The other locks of this network namespace whose kind begins with this, and is the same or
+    /// goes on with `-`: the rest of the kind, and who has the lock now.
+    pub(crate) fn holders(directory: &Path, kind: &str) -> Vec<(String, Holder)> {
+        let start = state::file_name(kind);
+        let names = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let mut held = Vec::new();
+        for name in names {
+            let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(&start)) else { continue };
+            let owner = rest.strip_prefix('-').unwrap_or(rest);
+            if !rest.is_empty() && owner.len() == rest.len() {
+                continue;
+            }
+            let Ok(mut file) = File::open(directory.join(&name)) else { continue };
+            match file.try_lock_shared() {
+                Err(TryLockError::WouldBlock) => held.push((owner.to_owned(), holder(&mut file))),
+                Ok(()) => _ = file.unlock(),
+                Err(TryLockError::Error(_)) => {}
+            }
+        }
+        held.sort_by(|(one, _), (other, _)| one.cmp(other));
+        held
     }
 
     fn take_at(path: &Path, until: Option<Instant>, waiting: &mut dyn FnMut(&Holder) -> bool) -> Result<Self, Denied> {
@@ -188,6 +213,20 @@ mod tests {
         assert!(holder.to_string().starts_with(&format!("process {} (", std::process::id())), "{holder}");
         drop(first);
         place.take(now).unwrap();
+    }
+
+    #[test]
+    fn holders_are_named_and_not_disturbed() {
+        let place = Place::new("others");
+        let directory = place.0.parent().unwrap();
+        let owners = || Lock::holders(directory, "follow").into_iter().map(|(owner, _)| owner).collect::<Vec<_>>();
+        assert!(owners().is_empty());
+        let locks = ["follow", "follow-shop", "following"].map(|kind| Lock::take_other(directory, kind).unwrap());
+        assert_eq!(owners(), ["", "shop"]);
+        let Err(Denied::Held(_)) = Lock::take_other(directory, "follow") else { panic!("it is held") };
+        drop(locks);
+        assert!(owners().is_empty());
+        Lock::take_other(directory, "follow").unwrap();
     }
 
     #[test]

@@ -43,7 +43,8 @@ pub(super) struct Cli {
 const LANGUAGE: &str = "\
 ipvs-cli also takes every command line of ipvsadm: `ipvs-cli -h` lists the
 options. --dry-run before one shows what it would change. Installed under the
-name ipvsadm, ipvsadm-save or ipvsadm-restore, it is that program.
+name ipvsadm, ipvsadm-save or ipvsadm-restore, it is that program. A program of
+its own, ipvs-follow, keeps a director as a file says.
 
 Examples:
   ipvs-cli show

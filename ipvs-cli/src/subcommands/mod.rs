@@ -36,7 +36,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::io::Write;
 
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 use ipvs::Report;
 use ipvs::netns::Namespace;
@@ -110,6 +110,10 @@ pub(crate) fn run(arguments: &[OsString], environment: &mut Environment<'_>, dir
             Environment { stdin: &mut *environment.stdin, stdout: &mut shown, stderr: &mut messages, ..*environment };
         match parsed {
             Ok(cli) => run_in(cli, namespaces, &mut safe, director),
+            Err(error) if error.kind() == ErrorKind::UnknownArgument && is_of_ipvsadm(&arguments) => {
+                let _ = safe.stderr.write_all(NOT_OF_IPVSADM.as_bytes());
+                Exit::Trouble
+            }
             Err(error) => help_or_usage(tips::add(error, &arguments), &mut safe),
         }
     };
@@ -117,6 +121,22 @@ pub(crate) fn run(arguments: &[OsString], environment: &mut Environment<'_>, dir
     // If standard error fails, too, nothing is left to report it.
     let _ = writeln!(environment.stderr, "ipvs-cli: standard output: {error}");
     if is_change { status } else { Exit::Trouble }
+}
+
+const NOT_OF_IPVSADM: &str = "ipvs-cli: only subcommands have --netns and --state-dir; `ip netns exec` runs \
+    any other command in a network namespace\n";
+
+/// Does an option that is no subcommand's follow those that are before each subcommand?
+fn is_of_ipvsadm(arguments: &[OsString]) -> bool {
+    let mut words = arguments.iter().map(|word| word.to_str().unwrap_or_default());
+    while let Some(word) = words.next() {
+        match word.split_once('=').map_or(word, |(option, _)| option) {
+            NETNS | STATE_DIR if word.contains('=') => {}
+            NETNS | STATE_DIR => _ = words.next(),
+            option => return option.starts_with('-'),
+        }
+    }
+    false
 }
 
 /// The help that was asked for, or what is wrong with the command line.

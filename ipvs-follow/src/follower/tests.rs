@@ -252,7 +252,15 @@ fn a_hold_keeps_the_follower_away_until_it_is_over() {
     let hold = Hold { left: Duration::from_secs(3600), reason: "new card".to_owned() };
     let surroundings = world.follower.surroundings;
     let director = &mut Director::with(Client::fake(Table::new()));
-    surroundings.with(director, |keeper| keeper.hold(&hold, Duration::ZERO)).0.unwrap();
+    let hold = |count| {
+        let followers = surroundings.with(director, |keeper| keeper.hold(&hold, Duration::ZERO)).0.unwrap();
+        assert_eq!(followers, count);
+    };
+    let following = surroundings.with(&mut Director::with(Client::fake(Table::new())), |keeper| keeper.follow(None));
+    let mut hold = hold;
+    hold(1);
+    drop(following);
+    hold(0);
     world.said();
     world.other(&Command::Flush);
     world.write(&rules(&[1, 2]));
@@ -262,7 +270,10 @@ fn a_hold_keeps_the_follower_away_until_it_is_over() {
     assert_eq!(world.marks(), [0_u32; 0]);
     assert_eq!(world.said(), "ipvs-follow: held by `ipvs-follow hold`: new card; `ipvs-follow release` ends it\n");
     assert!(world.follower.figures.counts().held > Duration::from_secs(3500));
-    surroundings.with(director, |keeper| keeper.release(Duration::ZERO)).0.unwrap();
+    for was_held in [true, false] {
+        let released = surroundings.with(director, |keeper| keeper.release(Duration::ZERO)).0.unwrap();
+        assert_eq!(released, was_held);
+    }
     world.go_on();
     assert_eq!(world.marks(), [1, 2]);
     assert!(world.said().starts_with("ipvs-follow: the hold is over\n"));
@@ -292,7 +303,11 @@ fn owners_are_kept_apart_and_one_follower_each() {
     world.write(&rules(&[2, 8]));
     world.go_on();
     assert_eq!(world.marks(), [1, 2, 8], "what nobody owns is not taken over");
-    assert!(world.said().contains("shop.rules:3: "), "with its place");
+    let said = world.said();
+    assert!(said.contains("shop.rules:3: "), "with its place: {said}");
+    let end =
+        "ipvs-follow: nothing was changed; --take takes these services over\nipvs-follow: the last good state stays\n";
+    assert!(said.ends_with(end), "{said}");
     world.write(&rules(&[2]));
     world.go_on();
     assert_eq!(world.marks(), [2, 8]);

@@ -301,6 +301,15 @@ where
                 others.swap_remove(&key);
             }
         }
+        // Those of IPv6. What a dump leaves out is asked for.
+        if others.len() > FEW {
+            let present = self.session.some_services().await?;
+            let mut paced = self.session.paced();
+            for key in present {
+                paced.step(1).await;
+                others.swap_remove(&key);
+            }
+        }
         for key in others {
             if self.session.service_if_there(&key, Detail::NoStatistics).await?.is_none() {
                 return Ok(false);

@@ -74,6 +74,27 @@ fn what_exists_already_is_compared_without_another_plan() {
     assert_eq!(asked, 2, "to compare, and at the end");
 }
 
+/// They are read together, not one by one.
+#[test]
+fn other_services_of_ipv6_are_read_in_a_dump() {
+    let all = |ports: std::ops::RangeInclusive<u16>| {
+        let mut table = Table::new();
+        for port in ports {
+            let key = ServiceKey::tcp(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], port));
+            table.apply(&Command::AddService(Service::new(key))).unwrap();
+        }
+        table
+    };
+    let (before, desired) = (all(2..=MANY), all(1..=MANY));
+    let change = Change::prepare(before.clone(), desired, Planner::new()).unwrap();
+    let kernel = Fake::new(before);
+    let witness = kernel.another();
+    change.apply(&mut client_of(Link::Fake(Box::new(kernel))), |_| ControlFlow::Continue(())).unwrap();
+    let events = witness.log.events();
+    let asked = events.iter().filter(|(_, event)| matches!(event, Event::AskedService(_))).count();
+    assert!(asked <= 2 * CHECK, "{asked} of {MANY}");
+}
+
 #[test]
 fn a_change_that_sends_nothing_asks_nothing() {
     let table = table(1..=2, 0);

@@ -139,6 +139,19 @@ impl<C: Transport> Session<C> {
         Ok(services)
     }
 
+    /// The services that one dump shows: it may leave some out that are there.
+    pub(crate) async fn some_services(&mut self) -> Result<Vec<ServiceKey>, Error> {
+        let mut keys = Vec::new();
+        let take = |received: Received<'_>| {
+            if let Received::Message(attrs) = received {
+                keys.push(wire::decode_service(attrs, Detail::NoStatistics)?.service.key());
+            }
+            Ok(())
+        };
+        self.query_in(Datagrams::Long, &Read::Services, take).await?;
+        Ok(keys)
+    }
+
     async fn dump_services(&mut self, detail: Detail, number: usize) -> Result<Dump<ServiceState>, Error> {
         self.dump(&Read::Services, number, |attrs| wire::decode_service(attrs, detail)).await
     }

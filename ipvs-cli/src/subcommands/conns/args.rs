@@ -82,7 +82,7 @@ pub(crate) struct Conns {
     #[arg(long, requires = DEEDS)]
     pub(super) yes: bool,
     /// Wait for the end of standard input, then undo what a killed ipvs-cli left
-    #[arg(long, hide = true, group = DEEDS)]
+    #[arg(long, hide = true)]
     pub(super) guard: bool,
     #[command(flatten)]
     pub(in crate::subcommands) common: ChangeArgs,

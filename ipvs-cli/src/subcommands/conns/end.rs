@@ -1,5 +1,6 @@
 //! `--kill` and `--move-to`: ends entries of the kernel's table, or gives them another real server.
 
+use ipvs::Client;
 use ipvs::proc::Connection;
 
 use super::args::{Conns, NewServer};
@@ -28,9 +29,17 @@ fn run(conns: &Conns, name: &'static str, task: Task<'_>, session: &mut Session<
         return Ok(Exit::Trouble);
     }
     let (verb, question) = if matches!(task.deed, Deed::End) { ("end", "End") } else { ("move", "Move") };
+    if !conns.dry_run {
+        // Also where there is nothing to do: without rights, that is not known to be so.
+        session.director.client().and_then(Client::info)?;
+    }
     let count = task.count(session)?;
-    if conns.dry_run || count.total() == 0 {
+    if conns.dry_run {
         session.report(format!("would {verb} {}", count.words()));
+        return Ok(Exit::Success);
+    }
+    if count.total() == 0 {
+        session.report(format!("nothing to {verb}"));
         return Ok(Exit::Success);
     }
     if count.total() > 1

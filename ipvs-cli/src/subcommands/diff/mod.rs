@@ -14,12 +14,16 @@ use crate::change::offline::{self, Comparison};
 use crate::change::prepare;
 use crate::change::summary::Summary;
 use crate::exit::Exit;
-use crate::session::Session;
+use crate::session::{Session, Trouble};
 
 pub(super) use args::Diff;
 
 pub(super) fn run(diff: &Diff, session: &mut Session<'_, '_>) -> Exit {
     if let Some(new) = &diff.new {
+        if [&diff.wanted.file, new].into_iter().all(|file| file.as_os_str() == "-") {
+            let wrong = Trouble::Other("only one of FILE and NEW can be `-`".to_owned());
+            return session.finish(Err(wrong), Exit::Trouble);
+        }
         let compared = offline::compare(session, &diff.wanted.file, new, &diff.wanted.restrictions);
         let done = compared.map(|Comparison { before, plan, marks }| show(session, diff, &before, &plan, &marks));
         return session.finish(done, Exit::Trouble);

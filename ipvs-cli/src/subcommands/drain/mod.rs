@@ -21,7 +21,7 @@ use crate::exit::Exit;
 use crate::session::guard::ChangeGuard;
 use crate::session::{Session, Trouble, Wait};
 use crate::state::notes::Notes;
-use crate::subcommands::servers::{Answer, check_zero, execute, log, note_refusing_services, select};
+use crate::subcommands::servers::{Answer, check_zero, execute, log, note_followers, note_refusing_services, select};
 
 pub(super) use args::Drain;
 
@@ -34,6 +34,13 @@ const BLINK: Duration = Duration::from_millis(50);
 const NOT_DELETED: &str = "nothing more was deleted, and the weights are 0; --wait SECONDS waits longer";
 
 pub(super) fn run(drain: &Drain, session: &mut Session<'_, '_>) -> Exit {
+    if let (Some(kill_after), Some(timeout)) = (drain.kill_after, drain.timeout)
+        && kill_after >= timeout
+    {
+        let [kill_after, timeout] = [kill_after, timeout].map(|time| time.as_secs_f64());
+        let wrong = format!("--kill-after {kill_after} would end nothing, as --timeout {timeout} is not longer");
+        return session.finish(Err(Trouble::Other(wrong)), Exit::Trouble);
+    }
     // Also while it waits, so that the weights can be reported.
     let mut guard = ChangeGuard::new(None);
     guard.protect(session.environment);
@@ -106,19 +113,25 @@ fn drain_them(drain: &Drain, session: &mut Session<'_, '_>, clock: &Clock) -> Re
     if !drain.keep_weight {
         note_refusing_services(&selected, session);
     }
+    let trouble = match trouble {
+        None if drain.move_udp => {
+            let moved = ending.move_udp(&targets, session);
+            moved.and_then(|()| targets::look(&mut targets, session, &mut |_, _| {}).map(drop)).err()
+        }
+        trouble => trouble,
+    };
     if targets.iter().any(|target| !target.in_use.is_unused()) {
         let udp = session.director.client().and_then(ipvs::Client::timeouts).ok().and_then(|timeouts| timeouts.udp);
         settings.notes(&targets, udp).into_iter().for_each(|note| session.note(note));
     }
-    let trouble = match trouble {
-        None if drain.move_udp => ending.move_udp(&targets, session).err(),
-        trouble => trouble,
-    };
     let (end, trouble) = match trouble {
         None => see_to_the_end(&mut targets, drain, &mut ending, session, clock),
         trouble => (End::Trouble, trouble),
     };
     let (status, mut logged) = report::report(&targets, drain, &notes, end, session);
+    let deleted: Vec<_> =
+        targets.iter().filter(|target| target.is_deleted).map(|target| target.drain.service()).collect();
+    note_followers(&deleted, false, session);
     ending.done.iter().for_each(|done| logged += &format!("; {done}"));
     match trouble {
         None => Ok((status, logged)),

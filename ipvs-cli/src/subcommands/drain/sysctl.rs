@@ -41,7 +41,7 @@ impl Settings {
         }
         let is_udp =
             |target: &Target| matches!(target.drain.service(), ServiceKey::Address { protocol: Protocol::UDP, .. });
-        if targets.iter().any(is_udp) {
+        if targets.iter().any(|target| is_udp(target) && !target.in_use.is_unused()) {
             let ends =
                 udp_timeout.map_or_else(String::new, |seconds| format!(", and ends {seconds} s after its last packet"));
             notes.push(format!("UDP: a client that keeps its port keeps its server{ends}; --timeout bounds it"));

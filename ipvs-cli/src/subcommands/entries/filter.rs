@@ -94,11 +94,15 @@ impl Wanted {
 
     /// Is it between those that are wanted, whatever it is and its state?
     pub(in crate::subcommands) fn is_between(&self, connection: &Connection) -> bool {
-        let Wanted { client, vip, service, server, protocol, .. } = self;
+        self.is_to_service(connection) && any(&self.server, |network| network.contains(connection.destination))
+    }
+
+    /// As [`is_between`](Self::is_between), whatever its real server.
+    pub(in crate::subcommands) fn is_to_service(&self, connection: &Connection) -> bool {
+        let Wanted { client, vip, service, protocol, .. } = self;
         any(client, |network| network.contains(connection.client))
             && any(vip, |network| is_at(network, &connection.target))
             && any(service, |key| *key == connection.target)
-            && any(server, |network| network.contains(connection.destination))
             && any(protocol, |protocol| protocol_of(connection) == Some(*protocol))
     }
 }

@@ -241,6 +241,27 @@ impl<'r> Reader<'r> {
         damage.map(|damage| Err(Damage::End(damage)))
     }
 
+    /// What is wrong behind the last line: nothing may stand there.
+    fn rest(&mut self) -> Option<String> {
+        let (mut lines, mut is_in_line) = (0_u64, false);
+        loop {
+            let length = match self.input.fill_buf() {
+                Ok([]) => break,
+                Ok(bytes) => {
+                    lines += memchr::memchr_iter(b'\n', bytes).count() as u64;
+                    is_in_line = bytes.last() != Some(&b'\n');
+                    bytes.len()
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Some(error.to_string()),
+            };
+            self.input.consume(length);
+        }
+        lines += u64::from(is_in_line);
+        (lines > 0)
+            .then(|| format!("lines behind the line `{END}`, {lines}, are left out: are these two files in one?"))
+    }
+
     /// The last line, if it is one and fits what was read.
     fn last_line(&self) -> Option<Result<(), String>> {
         let mut words = std::str::from_utf8(&self.line).ok()?.strip_prefix(END)?.split_ascii_whitespace();
@@ -267,7 +288,8 @@ impl Iterator for Reader<'_> {
             return self.end(Some(format!("line {}: {error}", self.number)));
         }
         if let Some(end) = self.last_line() {
-            return self.end(end.err());
+            let damage = end.err().or_else(|| self.rest());
+            return self.end(damage);
         }
         // Nothing, or half a line.
         if self.line.last() != Some(&b'\n') {
@@ -284,6 +306,21 @@ impl Iterator for Reader<'_> {
             None => damage("an entry is expected".to_owned()),
         })
     }
+}
+
+/// A file with these lines of the kernel, saved then.
+#[cfg(test)]
+pub(in crate::subcommands) fn file(lines: &[&str], time: u64, boot: &str, uptime: u64) -> String {
+    let (time, uptime) = (Duration::from_secs(time), Duration::from_secs(uptime));
+    let mut text = Vec::new();
+    let mut writer =
+        Writer::new(&mut text, &Header { time, boot: boot.into(), uptime, kernel: "6.12".into() }).unwrap();
+    for line in lines {
+        let entry = Connections::new(line.as_bytes()).next().unwrap().unwrap();
+        writer.entry(&entry, entry.expires).unwrap();
+    }
+    writer.finish().unwrap();
+    String::from_utf8(text).unwrap()
 }
 
 #[cfg(test)]
@@ -368,6 +405,9 @@ UDP CB007109 0000 C0000201 13C4 0A010001 13C4 NONE             59 sip 12345@exam
         let removed = text.replacen("IP_51 CB007109 9C41 C0000201 0050 0A010001 1F90 NONE              1\n", "", 1);
         let count = "the file has 6 entries, and its last line says 7";
         assert_eq!(problems(&removed), [Damage::End(count.into())]);
+        let rest = "lines behind the line `end`, 9, are left out: are these two files in one?";
+        assert_eq!(problems(&text.repeat(2)), [Damage::End(rest.into())]);
+        assert_eq!(problems(&format!("{text}x")), [Damage::End(rest.replace('9', "1"))]);
         let damaged = text.replacen("TCP CB007109", "TCP CB0071\u{0}9", 1);
         let found = problems(&damaged);
         assert!(

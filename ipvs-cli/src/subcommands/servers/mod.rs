@@ -9,9 +9,13 @@ use std::net::SocketAddr;
 use ipvs::desired::parts::{Fields, Scalar};
 use ipvs::{Command, DestinationState, Errno, Error, Report, ServiceKey, Weight};
 
+use crate::change::claims::StoredLedger;
+use crate::change::keep;
 use crate::exit::Exit;
 use crate::session::journal::{LogOutcome, Logging, Record};
 use crate::session::{Session, Trouble};
+use crate::state::hold::Hold;
+use crate::state::lock::Lock;
 
 pub(super) use args::Servers;
 pub(super) use select::{Reading, Selected, select};
@@ -57,6 +61,27 @@ pub(super) fn check_zero(selected: &[Selected], otherwise: &str) -> Result<(), T
 pub(super) fn note_refusing_services(selected: &[Selected], session: &mut Session<'_, '_>) {
     for key in left_without_servers(selected) {
         session.note(format!("{key} has no other real server with a weight: its new clients are refused"));
+    }
+}
+
+/// Names the followers that put back what was changed of these services, unless a person holds
+/// them.
+pub(super) fn note_followers(services: &[ServiceKey], is_weight: bool, session: &mut Session<'_, '_>) {
+    let Some(directory) = session.environment.state_directory else { return };
+    let followers = if services.is_empty() { Vec::new() } else { Lock::holders(directory, keep::FOLLOW) };
+    if followers.is_empty() || matches!(Hold::read(directory), Ok(Some(_))) {
+        return;
+    }
+    let owners = StoredLedger::unchecked(session).map(|stored| stored.ledger).unwrap_or_default();
+    for (owner, follower) in followers {
+        let is_its = |key: &ServiceKey| owners.owner(key).map_or("", |owner| owner.as_str()) == owner;
+        let keeps_weights = is_weight && follower.to_string().contains(" --keep-weights");
+        if services.iter().any(is_its) && !keeps_weights {
+            session.note(format!(
+                "ipvs-follow puts it back: {follower} follows a source here; change the source, or `ipvs-follow hold` \
+                 it first"
+            ));
+        }
     }
 }
 

@@ -46,6 +46,11 @@ Examples:
   ipvs-cli sync listen
   ipvs-cli sync listen --interface eth0 --sync-id 7 --json";
 
+fn multicast(text: &str) -> Result<IpAddr, &'static str> {
+    let group = text.parse().ok().filter(IpAddr::is_multicast);
+    group.ok_or("must be a multicast address, such as 224.0.0.81 or ff02::81")
+}
+
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum Task {
     /// Find what a backup director has not learned from its master
@@ -61,7 +66,8 @@ pub(super) struct Verify {
     /// The master's table, from `conns --save`; `-` is standard input
     #[arg(value_name = "MASTER")]
     pub(super) master: PathBuf,
-    /// The backup's table, saved later; without it, that of this director
+    /// The backup's table, saved later; without it, that of this director; `-` is
+    /// standard input
     #[arg(value_name = "BACKUP")]
     pub(super) backup: Option<PathBuf>,
     #[command(flatten)]
@@ -77,7 +83,7 @@ pub(super) struct Listen {
     #[arg(long, value_name = "INTERFACE")]
     pub(super) interface: Option<InterfaceName>,
     /// Multicast group [default: 224.0.0.81]
-    #[arg(long, value_name = "ADDRESS", requires = "interface")]
+    #[arg(long, value_name = "ADDRESS", requires = "interface", value_parser = multicast)]
     pub(super) group: Option<IpAddr>,
     /// UDP port [default: 8848]
     #[arg(long, value_name = "PORT", requires = "interface", allow_negative_numbers = true,

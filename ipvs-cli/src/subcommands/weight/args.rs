@@ -23,7 +23,7 @@ Examples:
 pub(in crate::subcommands) struct SetWeight {
     /// The service, its real servers and their new weight: an address means all
     /// its ports; a network means all real servers in it
-    #[arg(value_name = "SERVICE SERVER... WEIGHT", required = true)]
+    #[arg(value_name = "SERVICE SERVER... WEIGHT", required = true, allow_negative_numbers = true)]
     words: Vec<String>,
     /// This real server in all services; may be given several times
     #[arg(long, value_name = "SERVER", value_parser = service::server)]

@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::session::json;
 use crate::session::{Session, Trouble, Wait};
 use crate::subcommands::servers::{
-    Answer, Selected, Servers, check_zero, execute, log, named, note_refusing_services, select,
+    Answer, Selected, Servers, check_zero, execute, log, named, note_followers, note_refusing_services, select,
 };
 use ipvs::desired::parts::Scalar;
 
@@ -69,6 +69,9 @@ fn set(
         let at = (found.service.service.key(), found.state.destination.address);
         logged.push(report(found, weight, answered.get(&at), options.json, session));
     }
+    let changed: Vec<_> =
+        answered.into_iter().filter(|(_, answer)| *answer == Answer::Done).map(|((key, _), _)| key).collect();
+    note_followers(&changed, true, session);
     if let Some(trouble) = trouble {
         session.finish(Err(trouble), Exit::No);
     }

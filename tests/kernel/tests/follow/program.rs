@@ -60,10 +60,12 @@ impl World {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn ipvs_cli(&self, arguments: &str) {
+    /// What it wrote to standard error.
+    fn ipvs_cli(&self, arguments: &str) -> String {
         let mut command = Program::new(Target::IpvsCli.program().unwrap());
         let output = command.args(arguments.split(' ')).output().unwrap();
         assert!(output.status.success(), "{arguments}: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
     }
 }
 
@@ -382,6 +384,41 @@ fn a_service_moves_between_two_files_of_a_directory() {
 }
 
 #[test]
+fn who_changes_what_is_followed_learns_that_it_is_put_back() {
+    let mut world = World::new();
+    world.write(&rules(&[3, 4, 5]));
+    let mut follower = Follower::of(&world, "--owner shop");
+    let hint = format!("ipvs-cli: ipvs-follow puts it back: process {} (", follower.child.id());
+    let said = world.ipvs_cli("weight tcp:192.0.2.1:80 10.0.0.1 9");
+    assert!(said.contains(&hint) && said.ends_with("`ipvs-follow hold` it first\n"), "{said}");
+    follower.says("put back: ");
+    let said = world.ipvs_cli("drain --delete tcp:192.0.2.1:80 10.0.0.1");
+    assert_eq!(said.matches(&hint).count(), 1, "{said}");
+    follower.says("put back: ");
+    // Nothing is said of what stays: another weight as before, a drained server, another owner's.
+    let silent = [
+        "weight tcp:192.0.2.1:80 10.0.0.2 4",
+        "drain tcp:192.0.2.1:80 10.0.0.2",
+        "undrain tcp:192.0.2.1:80 10.0.0.2",
+        "weight mark:9 10.0.0.1 7",
+    ];
+    world.ipvs_cli("-A -f 9 -s wrr");
+    world.ipvs_cli("-a -f 9 -r 10.0.0.1 -m -w 2");
+    for arguments in silent {
+        assert!(!world.ipvs_cli(arguments).contains("ipvs-follow"), "{arguments}");
+    }
+    // And nobody puts it back while a person holds the follower, or when it has ended.
+    assert!(ipvs_follow().args(["hold", "1h"]).status().unwrap().success());
+    assert!(!world.ipvs_cli("weight tcp:192.0.2.1:80 10.0.0.3 9").contains("ipvs-follow"));
+    assert!(ipvs_follow().arg("release").status().unwrap().success());
+    follower.says("put back: ");
+    drop(follower);
+    assert!(!world.ipvs_cli("weight tcp:192.0.2.1:80 10.0.0.3 9").contains("ipvs-follow"));
+    let _follower = Follower::of(&world, "--owner shop --keep-weights");
+    assert!(!world.ipvs_cli("weight tcp:192.0.2.1:80 10.0.0.3 8").contains("ipvs-follow"));
+}
+
+#[test]
 fn two_followers_of_one_owner_are_refused() {
     let world = World::new();
     world.write("-A -f 1 -s rr\n");
@@ -402,8 +439,13 @@ fn a_hold_lasts_until_it_is_released() {
     let mut world = World::new();
     world.write(&rules(&[1]));
     let mut follower = Follower::of(&world, "");
-    let hold = |words: &[&str]| assert!(ipvs_follow().args(words).status().unwrap().success());
-    hold(&["hold", "1h", "--reason", "new card"]);
+    let hold = |words: &[&str]| {
+        let output = ipvs_follow().args(words).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = hold(&["hold", "1h", "--reason", "new card"]);
+    assert_eq!(said, "held for 1h: 1 follower changes nothing until then\n");
     world.write(&rules(&[2]));
     follower.says("held by `ipvs-follow hold`: new card");
     world.client.flush().unwrap();
@@ -411,8 +453,9 @@ fn a_hold_lasts_until_it_is_released() {
     follower.says("SIGHUP");
     thread::sleep(Duration::from_millis(1500));
     assert_eq!(world.weights(), [0_u32; 0]);
-    hold(&["release"]);
+    assert_eq!(hold(&["release"]), "released\n");
     follower.says("the hold is over");
+    assert_eq!(hold(&["release"]), "there was no hold\n");
     world.wait_for(&[2]);
     // One that is over ends by itself.
     hold(&["hold", "2s"]);

@@ -56,6 +56,9 @@ fn drain_moves_udp_and_ends_what_is_left_exactly_as_the_dry_run_says() {
         assert!(done.stdout.contains(&expected), "{done:?}, not {expected}");
     }
     assert_eq!(done.stdout.matches(": drained; ").count(), 4, "{done:?}");
+    assert!(!done.stderr.contains("UDP: a client that keeps its port"), "they were moved: {done:?}");
+    let nothing = run("conns --kill --yes --client 198.51.100.1", "");
+    assert_eq!((nothing.status, &*nothing.stdout), (0, "nothing to end\n"), "{nothing:?}");
     // Each of these services has one other real server.
     let moved = flows.into_iter().cloned().map(|mut entry| {
         entry.destination.set_ip("127.0.0.2".parse().unwrap());

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use std::time::Duration;
 use ipvs::{Client, Command, Scheduler, Service, ServiceKey};
 use kernel_tests::target::Target;
 
-use super::world::{Done, World, ipvs_cli, program, run, start};
+use super::world::{Done, World, calls, ipvs_cli, program, run, start};
 
 const OWNERS: u16 = 8;
 /// Services that each owner has for itself, and those that all of them ask for now and then.
@@ -78,6 +80,39 @@ fn owners_that_cannot_be_written_after_a_change_are_an_error() {
     assert_eq!((done.status, done.stdout.as_str()), (1, ""), "{done:?}");
     assert!(done.stderr.starts_with("ipvs-cli: nothing was changed: the list of owners "), "{done:?}");
     assert_eq!(world.client.service(&key(1)).unwrap().service.scheduler, Scheduler::WLC);
+}
+
+/// Services are claimed before they are added. What a killed run has claimed and not added has no
+/// owner, and another program may add it.
+#[test]
+fn a_claim_without_a_service_is_given_up() {
+    let mut world = World::new();
+    let rules = "-A -t 192.0.2.1:1 -s rr\n";
+    let file = format!("/run/ipvs-cli/{}.owners", fs::metadata("/proc/thread-self/ns/net").unwrap().ino());
+    let is_claimed = || fs::read_to_string(&file).is_ok_and(|text| text.contains("192.0.2.1:1"));
+    let all = calls(&world, "sendto", "apply --owner shop -", rules);
+    let mut killed_between = [0; 2];
+    for (at, way) in (1..=all).flat_map(|at| [(at, 0), (at, 1)]) {
+        world.client.flush().unwrap();
+        assert_eq!(world.run("apply --owner shop -", "-C\n").status, 0);
+        assert!(!is_claimed());
+        let killed = world.injecting(&format!("sendto:signal=SIGKILL:when={at}"), "apply --owner shop -", rules);
+        assert_eq!(killed.status, 128 + 9, "{at}: {killed:?}");
+        if !is_claimed() || !world.client.services().unwrap().is_empty() {
+            continue;
+        }
+        killed_between[way] += 1;
+        // Any next change gives it up, and so does a listing.
+        match way {
+            0 => assert_eq!(world.run("apply --owner mail -", "-A -f 1\n").status, 0),
+            _ => assert_eq!(world.run("owners", "").stdout, "OWNER  SERVICE\n"),
+        }
+        assert!(!is_claimed(), "{at}");
+        assert_eq!(world.run("-A -t 192.0.2.1:1 -s rr", "").status, 0);
+        let refused = world.run("apply --owner shop -", rules);
+        assert!(refused.status == 1 && refused.stderr.contains("is there and has no owner"), "{refused:?}");
+    }
+    assert!(killed_between.iter().all(|count| *count >= 1), "at one of {all}");
 }
 
 /// Who may change the director but not look into root's directory would take owned and drained
@@ -186,4 +221,36 @@ fn eight_owners_that_are_killed_leave_nothing_behind_and_touch_nothing_foreign()
     let there: BTreeSet<_> = world.client.services().unwrap().iter().map(|state| state.service.key()).collect();
     assert_eq!(there, expected.keys().copied().chain((0..3).map(|number| key(foreign(number)))).collect());
     world.client.execute(&Command::Flush).unwrap();
+}
+
+/// It can be read, and no change is made without a place for what is known of it.
+#[test]
+fn a_named_directory_that_is_read_only_is_for_reading() {
+    let mut world = World::new();
+    let rules = "-A -t 192.0.2.1:1 -s wrr\n-a -t 192.0.2.1:1 -r 10.0.0.1 -m -w 3\n";
+    assert_eq!(world.run("apply -", rules).status, 0);
+    let before = world.client.table().unwrap();
+    let inside = |arguments: &str| -> Done {
+        let mut command = std::process::Command::new("unshare");
+        command.args([
+            "--mount",
+            "sh",
+            "-ec",
+            "mount -t tmpfs -o ro,mode=700 none /mnt; exec \"$0\" --state-dir /mnt $1",
+        ]);
+        command.arg(program()).arg(arguments);
+        world.start(command, rules).wait_with_output().unwrap().into()
+    };
+    for arguments in ["show", "owners", "diff -", "check -", "apply --dry-run -", "drain --dry-run --all 10.0.0.1"] {
+        let done = inside(arguments);
+        assert_eq!((done.status, &*done.stderr), (0, ""), "{arguments}: {done:?}");
+    }
+    let refused = "ipvs-cli: --state-dir /mnt: Read-only file system (os error 30); nothing was changed\n";
+    for arguments in
+        ["apply -", "restore", "weight --all 10.0.0.1 5", "drain --force --all 10.0.0.1", "undrain --all 10.0.0.1"]
+    {
+        let done = inside(arguments);
+        assert_eq!((done.status, &*done.stdout, &*done.stderr), (2, "", refused), "{arguments}");
+    }
+    assert_eq!(world.client.table().unwrap(), before);
 }

@@ -195,6 +195,7 @@ fn a_user_without_rights_reads_in_one_line_what_is_needed() {
         ("weight --all 127.0.0.1 3", ""),
         ("watch --count 1", ""),
         ("owners", ""),
+        ("conns --kill --all --yes", ""),
     ] {
         let done = &run_all(&[(line, input)], &nobody)[0];
         let expected =

@@ -307,3 +307,24 @@ fn without_rates(entry: &TableEntry) -> (ServiceState, Vec<DestinationState>) {
     destinations.iter_mut().for_each(|state| calm(&mut state.statistics));
     (state, destinations)
 }
+
+/// As in a rootless container with a read-only file system: marks need no right to IPVS, and no
+/// lock.
+#[test]
+fn marks_need_no_state_directory() {
+    let _world = World::new();
+    let inside = |script: &str| -> Done {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--net", "--mount", "sh", "-ec"]);
+        command.arg(format!("mount -t tmpfs -o ro none /run; cli={}; {script}", program().display()));
+        start(command, "").wait_with_output().unwrap().into()
+    };
+    let done = inside("$cli mark add 10 tcp:192.0.2.1:80,443; $cli mark list; $cli mark delete 10; $cli mark list");
+    assert_eq!((done.status, done.stdout.matches("tcp:192.0.2.1:80,443").count()), (0, 1), "{done:?}");
+    let unlocked = "ipvs-cli: /run/ipvs-cli: Read-only file system (os error 30); going on without a lock against";
+    assert!(done.stderr.lines().count() == 2 && done.stderr.lines().all(|line| line.starts_with(unlocked)), "{done:?}");
+    // One that was named must do what it was named for.
+    let done = inside("$cli --state-dir /run mark list; $cli --state-dir /run mark add 10 tcp:192.0.2.1:80");
+    let refused = "ipvs-cli: --state-dir /run: Read-only file system (os error 30); nothing was changed\n";
+    assert_eq!((done.status, &*done.stdout, &*done.stderr), (2, "", refused));
+}
