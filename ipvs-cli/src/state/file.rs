@@ -194,14 +194,18 @@ impl StateDirectory {
     /// [`FileError::UnsafeDirectory`] if another user owns it or may write to it.
     pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
         let failed = |error: Errno| FileError::io(path, error);
-        match fs::mkdir(path, Mode::RWXU) {
+        let made = fs::mkdir(path, Mode::RWXU);
+        match made {
             Ok(()) | Err(Errno::EXIST) => {}
             // On a read-only file system the directory may exist; `open` finds out.
             Err(Errno::ROFS | Errno::ACCESS) => {}
             Err(error) => return Err(failed(error)),
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = fs::open(path, flags, Mode::empty()).map_err(failed)?;
+        let directory = fs::open(path, flags, Mode::empty()).map_err(|error| match made {
+            Err(cause) if error == Errno::NOENT => failed(cause),
+            _ => failed(error),
+        })?;
         let stat = fs::fstat(&directory).map_err(failed)?;
         let others = Mode::WGRP | Mode::WOTH;
         let reason = if stat.st_uid != 0 && stat.st_uid != rustix::process::geteuid().as_raw() {

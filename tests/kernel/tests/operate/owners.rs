@@ -241,7 +241,7 @@ fn a_named_directory_that_is_read_only_is_for_reading() {
         command.arg(program()).arg(arguments);
         world.start(command, rules).wait_with_output().unwrap().into()
     };
-    for arguments in ["show", "owners", "diff -", "check -", "apply --dry-run -", "drain --dry-run --all 10.0.0.1"] {
+    for arguments in ["show", "owners", "diff -", "apply --dry-run -", "drain --dry-run --force --all 10.0.0.1"] {
         let done = inside(arguments);
         assert_eq!((done.status, &*done.stderr), (0, ""), "{arguments}: {done:?}");
     }

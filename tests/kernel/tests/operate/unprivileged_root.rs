@@ -312,11 +312,17 @@ fn without_rates(entry: &TableEntry) -> (ServiceState, Vec<DestinationState>) {
 /// lock.
 #[test]
 fn marks_need_no_state_directory() {
-    let _world = World::new();
+    let world = World::new();
+    // The kernel loads modules only for root of the machine.
+    for address in ["192.0.2.1", "[2001:db8::1]"] {
+        let done = world.run(&format!("mark add 10 any:{address}"), "");
+        assert_eq!(done.status, 0, "{done:?}");
+    }
     let inside = |script: &str| -> Done {
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-root-user", "--net", "--mount", "sh", "-ec"]);
-        command.arg(format!("mount -t tmpfs -o ro none /run; cli={}; {script}", program().display()));
+        let lock = "export XTABLES_LOCKFILE=/tmp/xtables-rootless.lock";
+        command.arg(format!("{lock}; mount -t tmpfs -o ro,mode=755 none /run; cli={}; {script}", program().display()));
         start(command, "").wait_with_output().unwrap().into()
     };
     let done = inside("$cli mark add 10 tcp:192.0.2.1:80,443; $cli mark list; $cli mark delete 10; $cli mark list");
