@@ -385,7 +385,7 @@ fn a_service_moves_between_two_files_of_a_directory() {
 
 #[test]
 fn who_changes_what_is_followed_learns_that_it_is_put_back() {
-    let mut world = World::new();
+    let world = World::new();
     world.write(&rules(&[3, 4, 5]));
     let mut follower = Follower::of(&world, "--owner shop");
     let hint = format!("ipvs-cli: ipvs-follow puts it back: process {} (", follower.child.id());
