@@ -508,8 +508,8 @@ fn numbers(text: &str) -> Option<(u64, u64)> {
     Some((least.parse().ok()?, most.parse().ok()?))
 }
 
-/// The line with these words, or this part of a word, in another form: where it stands last as whole
-/// words, else where it stands last.
+/// The line with these words, or this part of a word, in another form: where it stands last as
+/// whole words, else where it stands last.
 fn replaced(line: &str, old: &str, new: &str) -> String {
     // A line of a file may have more spaces than are shown.
     let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
