@@ -107,7 +107,7 @@ pub(crate) struct SequenceNumbers(u32);
 
 impl SequenceNumbers {
     /// Begins at another number in each process, unless the system does not randomize addresses. So
-    /// programs that watch netlink can tell the requests of processes apart, and no other user can
+    /// programs that watch netlink can distinguish the requests of processes, and no other user can
     /// guess the numbers.
     pub(crate) fn of_this_process() -> Self {
         let place = 0_u8;

@@ -123,7 +123,7 @@ impl Client {
     /// try changes out before they are made.
     ///
     /// Unlike that of [`fake`](Self::fake), it asks the kernel of this client for what a table does
-    /// not tell: [`probe`](Self::probe).
+    /// not have: [`probe`](Self::probe).
     ///
     /// ```
     /// use ipvs::{Client, Scheduler, Service, Table};

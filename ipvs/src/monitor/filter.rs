@@ -9,9 +9,9 @@
 //! It is classic BPF, which needs no privilege of its own. It has no loops, so the walk over the
 //! messages is written out.
 //!
-//! A packet socket can't tell in which direction a datagram went, and any user may send a message
-//! that looks like an answer to the kernel, which ignores it. So another program, the gate, drops
-//! such datagrams on the way through the device.
+//! A packet socket does not show in which direction a datagram went, and any user may send a
+//! message that looks like an answer to the kernel, which ignores it. So another program, the gate,
+//! drops such datagrams on the way through the device.
 
 use crate::exchange::MAX_WINDOW;
 use crate::wire::layout::{ANSWER, ERROR, FLAGS, HEADER, KIND, REPEATED, REPLY, REQUEST};

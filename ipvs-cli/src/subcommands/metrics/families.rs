@@ -1,7 +1,7 @@
 //! The metrics: names, types, help and labels, as docs/metrics.md describes them.
 //!
 //! Prometheus adds labels of a target to each series, and renames the series' own labels of the
-//! same names. So the labels that tell one series from another have names that nobody gives a
+//! same names. So the labels that distinguish series have names that nobody gives a
 //! target.
 
 use ipvs::{DaemonRole, DestinationState, Family, Protocol, ServiceKey, ServiceState, Statistics};

@@ -29,9 +29,9 @@ const NEEDS_FOLLOW: &str = "follow";
 /// The programs that take longest, the longest first.
 const LONG: [&str; 6] = ["operate", "programs", "hostile", "differential", "traffic", "compat"];
 
-/// Programs whose tests mostly wait for timers of the kernel, each in networks of its own: so many
-/// of their tests run at a time, though a guest has one CPU.
+/// Programs whose tests mostly wait for timers of the kernel, each in networks of its own.
 const WAITING: [&str; 3] = ["traffic", "drain", "sync"];
+/// How many of their tests run at a time, though a guest has one CPU.
 const TOGETHER: &str = "4";
 
 /// The kernel between the oldest and the newest.
