@@ -149,8 +149,10 @@ impl<'o> EscapingWriter<'o> {
 
 impl Write for EscapingWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Most of what is written, such as the text of `metrics`, needs no more than this.
-        if bytes.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t')) {
+        // Most of what is written, such as the 57 MB of a large director's `metrics`, needs no more
+        // than this. Without a branch for each byte, many are compared at once.
+        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\n' | b'\t');
+        if bytes.chunks(64).all(|some| some.iter().fold(true, |are_plain, byte| are_plain & is_plain(byte))) {
             return self.out.write(bytes);
         }
         let passes = |char| matches!(char, '\n' | '\t');
