@@ -334,10 +334,13 @@ fn replay(
         let last_by_other = |key: &EntryKey, history: &History| {
             history.get(key).and_then(|touches| touches.last().copied()).filter(|touch| touch.who == Who::Other)
         };
-        // Was there at first, or was made by this change.
+        // Was there at the reading that the command was planned from, or was made by this change since.
+        let read = events[..at].iter().rposition(|event| *event == (CHANGE, Event::ReadServices)).unwrap_or(0);
+        let done = events[..read].iter().filter(|(_, event)| matches!(event, Event::Done(_))).count();
         let is_own = |key: &EntryKey| {
-            let mut touches = history.get(key).into_iter().flatten();
-            initial.contains_key(key) || touches.any(|touch| touch.who == Who::Forward && touch.is_new)
+            let mut touches = history.get(key).into_iter().flatten().filter(|touch| touch.at >= read);
+            tables[done].service(&key.service).is_some()
+                || touches.any(|touch| touch.who == Who::Forward && touch.is_new)
         };
         if let (Who::Forward, true, Some(service)) = (who, case.leaves_others, command.service_key()) {
             let taken = match command {
@@ -613,4 +616,39 @@ fn cases() -> u32 {
 fn no_work_of_another_writer_is_lost_and_reports_are_true() {
     let config = Config { cases: cases(), max_shrink_iters: 20_000, failure_persistence: None, ..Config::default() };
     TestRunner::new(config).run(&case(), |case| law(&case)).unwrap();
+}
+
+/// What is sent with a service arrives where another writer has made the service a moment before,
+/// also after this change had made it once. It is undone.
+#[test]
+fn a_service_that_another_writer_makes_again_is_not_taken() {
+    let key: ServiceKey = "mark 1 ipv6".parse().unwrap();
+    let server = Destination::new("192.0.2.11:80".parse().unwrap()).with_weight(Weight::ZERO);
+    let tunnel = crate::Forwarding::Tunnel(crate::Tunnel::Ipip);
+    let udp = "udp 192.0.2.1:80".parse().unwrap();
+    let mut desired = Table::new();
+    for command in [
+        Command::AddService(Service::new(udp)),
+        Command::AddDestination(udp, server.with_forwarding(crate::Forwarding::Masquerade)),
+        Command::AddService(Service::new(key)),
+        Command::AddDestination(key, server.with_forwarding(tunnel)),
+        Command::AddService(Service::new("tcp 192.0.2.1:80".parse().unwrap())),
+    ] {
+        desired.apply(&command).unwrap();
+    }
+    for again in 6..40 {
+        let case = Case {
+            before: Table::new(),
+            desired: desired.clone(),
+            window: 2,
+            acts: vec![(5, Act::Any(Command::Flush)), (again, Act::Meddle(0, Meddling::ReplaceService))],
+            interrupt: None,
+            hook_fails: false,
+            only_services: false,
+            keep_weights: false,
+            leaves_others: true,
+            max_deletions: None,
+        };
+        law(&case).unwrap();
+    }
 }
