@@ -17,6 +17,7 @@ use super::mark::Marks;
 use super::metrics::Metrics;
 use super::monitor::Watched;
 use super::owners::Owners;
+use super::report::Report;
 use super::restore::Restore;
 use super::show::Show;
 use super::sync::Sync;
@@ -91,6 +92,8 @@ pub(super) enum Subcommand {
     Mark(Marks),
     /// Find what keeps packets from their service, and the commands that mend it
     Doctor(Doctor),
+    /// Write what others need to find a fault into one archive
+    Report(Report),
     /// Print the completions of command lines for a shell
     Completions(Completions),
     /// Write the manual pages into a directory

@@ -22,6 +22,7 @@ mod metrics;
 mod monitor;
 mod output;
 mod owners;
+mod report;
 mod restore;
 mod servers;
 mod show;
@@ -239,6 +240,7 @@ fn dispatch(cli: Cli, environment: &mut Environment<'_>, director: &mut Director
         Subcommand::Top(top) => top::run(&top, &mut Session::new(environment, director, false)),
         Subcommand::Watch(watch) => watch::run(&watch, &mut Session::new(environment, director, false)),
         Subcommand::Restore(restore) => restore::run(&restore, environment, director),
+        Subcommand::Report(report) => report::run(&report, &mut Session::new(environment, director, false), run),
         Subcommand::Doctor(doctor) => doctor::run(&doctor, &mut Session::new(environment, director, false)),
         Subcommand::Owners(owners) => owners::run(&owners, &mut Session::new(environment, director, false)),
         Subcommand::Completions(completions) => {

@@ -150,7 +150,8 @@ fn every_subcommand_that_prints_data_is_documented() {
     }
     for (name, command) in commands {
         let has_json = command.get_arguments().any(|argument| argument.get_long() == Some("json"));
-        let without = ["metrics", "top", "check", "mark", "mark add", "mark delete", "sync", "completions", "man"];
+        let without =
+            ["metrics", "top", "check", "mark", "mark add", "mark delete", "sync", "completions", "man", "report"];
         assert_ne!(has_json, without.contains(&name.as_str()), "{name}");
         let documented = page.contains(&format!("`{name} --json"));
         assert_eq!(has_json, documented, "docs/json.md, {name}");

@@ -20,6 +20,7 @@ mod monitor;
 mod offline;
 mod options;
 mod owners;
+mod report;
 mod restrictions;
 mod schema;
 mod unwritten;

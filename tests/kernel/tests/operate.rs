@@ -16,6 +16,7 @@ mod operate {
     mod outside;
     mod owners;
     mod race;
+    mod report;
     mod rights;
     mod round_trips;
     mod signals;

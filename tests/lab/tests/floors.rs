@@ -135,6 +135,7 @@ const TREES: [Tree; 6] = [
                 "metrics",
                 "monitor",
                 "owners",
+                "report",
                 "restore",
                 "show",
                 "sync",
