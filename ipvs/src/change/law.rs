@@ -334,7 +334,8 @@ fn replay(
         let last_by_other = |key: &EntryKey, history: &History| {
             history.get(key).and_then(|touches| touches.last().copied()).filter(|touch| touch.who == Who::Other)
         };
-        // Was there at the reading that the command was planned from, or was made by this change since.
+        // It was there at the reading that the command was planned from, or this change has made it
+        // since.
         let read = events[..at].iter().rposition(|event| *event == (CHANGE, Event::ReadServices)).unwrap_or(0);
         let done = events[..read].iter().filter(|(_, event)| matches!(event, Event::Done(_))).count();
         let is_own = |key: &EntryKey| {
