@@ -316,6 +316,10 @@ fn marks_need_no_state_directory() {
     // The kernel loads modules only for root of the machine.
     for address in ["192.0.2.1", "[2001:db8::1]"] {
         let done = world.run(&format!("mark add 10 any:{address}"), "");
+        if done.stderr.starts_with("ipvs-cli: nftables and iptables can't be used here: ") {
+            println!("not tested: {}", done.stderr.trim_end());
+            return;
+        }
         assert_eq!(done.status, 0, "{done:?}");
     }
     let inside = |script: &str| -> Done {
