@@ -2,6 +2,7 @@
 
 pub mod behaviors;
 pub mod case;
+pub mod connection_table;
 pub mod contents;
 pub mod diff;
 mod directors;

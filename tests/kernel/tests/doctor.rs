@@ -3,10 +3,13 @@
 
 use std::ffi::OsString;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
+use ipvs::{Family, Protocol};
 use ipvs_cli::director::Director;
 use ipvs_cli::env::Environment;
-use kernel_tests::network::{Machine, Network};
+use kernel_tests::network::{Machine, Network, Speaks, client, virtual_address};
 use kernel_tests::on_the_fastest_kernel;
 use serde_json::Value;
 
@@ -116,6 +119,64 @@ fn directors() {
         shell(director, break_it);
         assert!(ids(&doctor(director, "")).contains(&expected), "{expected} after {break_it}");
     }
+}
+
+#[test]
+fn sync_daemons_of_two_directors() {
+    if is_elsewhere() {
+        return;
+    }
+    let network = Network::build_with_spare(1);
+    let (director, spare) = (&network.director, network.spare.as_ref().expect("a second one"));
+    for machine in [director, spare] {
+        shell(machine, "sysctl -wq net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0");
+        let services = "'-A -t 10.0.0.100:1001 -p 60' '-a -t 10.0.0.100:1001 -r 10.0.0.11 -g'";
+        shell(machine, &format!("printf '%s\\n' {services} | ipvsadm -R"));
+    }
+    let file = |name: &str| std::env::temp_dir().join(format!("doctor-{name}-{}", std::process::id()));
+    let [of_master, of_backup] = ["master", "backup"].map(file);
+    for (machine, role, path) in [(director, "master", &of_master), (spare, "backup", &of_backup)] {
+        shell(machine, &format!("ipvsadm --start-daemon {role} --mcast-interface eth0 --syncid 7"));
+        shell(machine, &format!("ipvs-cli show --toml --daemons > {}", path.display()));
+    }
+    let beside = |path: &std::path::Path| format!("--peer {}", path.display());
+    for (expected, options) in [
+        ("sync-id", "--syncid 8"),
+        ("sync-group", "--syncid 7 --mcast-port 9000"),
+        ("sync-group", "--syncid 7 --mcast-group 239.1.1.1"),
+        ("sync-maxlen", "--syncid 7 --sync-maxlen 1024"),
+    ] {
+        let start = |role: &str| {
+            format!("ipvsadm --stop-daemon {role}; ipvsadm --start-daemon {role} --mcast-interface eth0 {options}")
+        };
+        broken_found_and_mended(spare, &beside(&of_master), expected, &start("backup"));
+        if expected != "sync-maxlen" {
+            broken_found_and_mended(director, &beside(&of_backup), expected, &start("master"));
+        }
+    }
+    broken_found_and_mended(spare, &beside(&of_master), "sync-one-sided", "ipvsadm --stop-daemon backup");
+    broken_found_and_mended(spare, "", "backup-only", "sysctl -wq net.ipv4.vs.backup_only=1");
+    broken_found_and_mended(director, "", "sync-version", "sysctl -wq net.ipv4.vs.sync_version=0");
+    broken_found_and_mended(director, "", "sync-persist-mode", "sysctl -wq net.ipv4.vs.sync_persist_mode=1");
+    // All is as it should be.
+    let known = |machine: &Machine| machine.run(|| ipvs::proc::Connections::open().expect("it is there").count());
+    let (from, to) = (client(Family::V4, 1, 1), virtual_address(Family::V4, 1001));
+    let _servers = network.serve(&[(1001, Speaks::Greeting(Protocol::TCP))]);
+    let mut conversation = network.hold(Protocol::TCP, from, to).expect("it is served");
+    (0..5).for_each(|_| conversation.go_on().expect("it goes on"));
+    (0..500).take_while(|_| known(spare) < 2).for_each(|_| thread::sleep(Duration::from_millis(50)));
+    assert_eq!(known(spare), 2, "a connection and its template");
+    // A director that has the virtual address, forwards nothing.
+    spare.take_virtual_addresses();
+    shell(spare, "sysctl -wq net.ipv4.vs.backup_only=1");
+    let found = doctor(spare, "");
+    assert!(found.iter().any(|found| found.id == "backup-only" && found.is_problem), "{found:?}");
+
+    let other = "ip link add other type veth peer name end; ip link set other up; ip address add 10.8.0.1/24 dev other";
+    let move_it = "ipvsadm --stop-daemon master; ipvsadm --start-daemon master --mcast-interface other";
+    shell(director, &format!("{other}; {move_it}"));
+    broken_found_and_mended(director, "", "sync-interface", "ip link set other down");
+    [of_master, of_backup].iter().for_each(|path| std::fs::remove_file(path).expect("it was written"));
 }
 
 #[test]

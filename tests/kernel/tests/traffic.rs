@@ -2,6 +2,7 @@
 //! whom.
 
 mod traffic {
+    mod announced;
     mod counts;
     mod directors;
     mod draining;

@@ -56,7 +56,9 @@ fn run(conns: &Conns, name: &'static str, task: Task<'_>, session: &mut Session<
     let mut done = Done::default();
     let result = task.run(count, session, &is_over, &mut done);
     let detail = done.words(task.deed);
-    session.report(&detail);
+    if result.is_ok() || done.has_begun() {
+        session.report(&detail);
+    }
     done.report_left(task.deed, session);
     let is_complete = result.is_ok() && done.is_complete();
     let outcome = if is_complete { LogOutcome::Done } else { LogOutcome::Failed };

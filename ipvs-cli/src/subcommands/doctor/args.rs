@@ -1,6 +1,7 @@
 //! The options of `doctor`.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use ipvs::Family;
@@ -16,6 +17,10 @@ pub(in crate::subcommands) struct Doctor {
     /// Print as JSON
     #[arg(long)]
     pub(super) json: bool,
+    /// Compare the sync daemons with those of the other director, from its
+    /// `ipvs-cli show --toml --daemons`; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "real_server")]
+    pub(super) peer: Option<PathBuf>,
     /// Examine this machine as a real server of the virtual address VIP
     #[arg(long, value_name = "VIP", value_parser = address)]
     pub(super) real_server: Option<IpAddr>,
@@ -57,6 +62,7 @@ be examined.
 
 Examples:
   ipvs-cli doctor
+  ssh peer ipvs-cli show --toml --daemons | ipvs-cli doctor --peer -
   ipvs-cli doctor --real-server 192.0.2.1
   ipvs-cli doctor --real-server 192.0.2.1 --forwarding tunnel --tunnel gue";
 

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use fwmark::{Hook, MarkRule};
-use ipvs::{DaemonRole, Forwarding, Scheduler, ServiceKey, Table, Weight};
+use ipvs::{Daemon, DaemonRole, Forwarding, Scheduler, ServiceKey, Table, Weight};
 use ipvs_text::escape::ShellCommand;
 
 use super::machine::{LinkKind, Machine, Route, host, of_link, sysctl};
+use super::sync_daemons;
 use crate::subcommands::findings::Finding;
 use crate::subcommands::findings::marks::Wrong;
 use crate::subcommands::servers::scheduler::{Cure, cure};
@@ -22,6 +23,8 @@ pub(super) struct Director {
     /// The mark rules of ipvs-cli, and what is wrong with marks.
     pub(super) rules: Vec<MarkRule>,
     pub(super) marks: Vec<Wrong>,
+    /// The sync daemons of the other director, if they are known.
+    pub(super) peer: Option<Vec<Daemon>>,
 }
 
 /// That there is no IPVS, for this reason.
@@ -49,11 +52,12 @@ pub(super) fn judge(director: &Director) -> Vec<Finding> {
     found.extend(reverse_path(director));
     found.extend(redirects(director));
     found.extend(connections(director));
+    found.extend(sync_daemons::judge(director));
     found
 }
 
 /// The addresses that clients connect to, with the mark that their packets have.
-fn virtual_addresses(table: &Table, rules: &[MarkRule]) -> BTreeSet<(IpAddr, u32)> {
+pub(super) fn virtual_addresses(table: &Table, rules: &[MarkRule]) -> BTreeSet<(IpAddr, u32)> {
     let mut all = BTreeSet::new();
     for entry in table.services() {
         match entry.service().key() {

@@ -20,7 +20,11 @@ fn address(text: &str, prefix: u8, link: u32) -> Address {
 fn table(lines: &str) -> Table {
     let mut names = ipvs_text::ipvsadm::value::NoNames;
     let mut parser = ipvs_text::ipvsadm::Parser::new(&mut names, ipvs_text::ipvsadm::Posix(false));
-    crate::desired::read("test", lines.into(), &mut parser).unwrap().state.table(&Table::new()).unwrap()
+    crate::desired::read("test", lines.into(), &mut parser)
+        .unwrap()
+        .state
+        .table(&Table::new().on_unknown_kernel())
+        .unwrap()
 }
 
 /// A director with these services and no fault: two interfaces, the virtual address, real servers.
@@ -48,7 +52,7 @@ fn director(lines: &str) -> Director {
     for (path, value) in [("net/ipv4/ip_forward", 1), (NODEST, 1), (QUIESCENT, 1), (CONNTRACK, 1)] {
         machine.settings.set(path, value);
     }
-    Director { machine, table: table(lines), schedulers: None, rules: Vec::new(), marks: Vec::new() }
+    Director { machine, table: table(lines), schedulers: None, rules: Vec::new(), marks: Vec::new(), peer: None }
 }
 
 const NAT: &str = "-A -t 192.0.2.1:80 -p 60\n-a -t 192.0.2.1:80 -r 10.0.0.11 -m\n";
@@ -204,4 +208,86 @@ fn a_hash_that_leads_to_weight_0_is_found() {
     assert_eq!(of(&MH.replace("-m\n", "-m -w 0\n")), [""; 0], "another finding's matter");
     assert_eq!(of(&MH.replace("mh -p 60 -b mh-port", "dh")), [""]);
     assert_eq!(of(&MH.replace("mh -p 60 -b mh-port", "wrr")), [""; 0]);
+}
+
+const PERSISTENT: &str = "-A -t 192.0.2.1:80 -p 60\n-a -t 192.0.2.1:80 -r 10.0.0.11 -g\n";
+const MASTER: &str = "--start-daemon master --mcast-interface eth0 --syncid 7 --sync-maxlen 1472\n";
+const BACKUP: &str = "--start-daemon backup --mcast-interface eth0 --syncid 7 --sync-maxlen 1472\n";
+
+#[test]
+fn a_sync_daemon_needs_its_interface() {
+    for daemon in [MASTER, BACKUP] {
+        let mut director = director(&format!("{DIRECT}{daemon}"));
+        assert_eq!(found(&director), []);
+        director.machine.links[1].is_up = false;
+        one(&director, "sync-interface", "ip link set dev eth0 up");
+        director.machine.links[1].name = "eth7".to_owned();
+        one(&director, "sync-interface", "");
+    }
+    let loopback = director(&format!("{DIRECT}{}", MASTER.replace("eth0", "lo")));
+    assert_eq!(judge(&loopback)[0].level, Level::Hint);
+}
+
+#[test]
+fn a_director_that_forwards_nothing_is_found() {
+    let mut director = director(&format!("{DIRECT}{BACKUP}"));
+    director.machine.settings.set(sync_daemons::BACKUP_ONLY, 1);
+    one(&director, "backup-only", "sysctl -w net.ipv4.vs.backup_only=0");
+    assert_eq!(judge(&director)[0].level, Level::Problem);
+    director.table = table(&format!("{DIRECT}{MASTER}"));
+    assert_eq!(judge(&director)[0].level, Level::Hint, "it counts only beside a backup daemon");
+}
+
+#[test]
+fn what_a_master_does_not_announce_is_found() {
+    let set = |lines: &str, settings: &[(&str, i64)]| {
+        let mut director = director(lines);
+        settings.iter().for_each(|(path, value)| director.machine.settings.set(*path, *value));
+        found(&director).into_iter().map(|(id, _)| id).collect::<Vec<_>>()
+    };
+    let old = (sync_daemons::VERSION, 0);
+    let templates_only = (sync_daemons::PERSIST_MODE, 1);
+    let persistent = format!("{PERSISTENT}{MASTER}");
+    assert_eq!(set(&persistent, &[old, templates_only]), ["sync-version", "sync-persist-mode"]);
+    assert_eq!(set(&format!("{DIRECT}{MASTER}"), &[templates_only]), [""; 0], "nothing is persistent");
+    assert_eq!(set(&format!("{PERSISTENT}{BACKUP}"), &[old, templates_only]), [""; 0], "a backup announces nothing");
+}
+
+#[test]
+fn daemons_that_do_not_receive_each_other_are_made_to() {
+    let compare = |own: &str, peer: &str| {
+        let mut director = director(&format!("{DIRECT}{own}"));
+        director.peer = Some(table(&format!("{DIRECT}{peer}")).daemons().to_vec());
+        found(&director)
+    };
+    let stop_and_start = |role: &str, options: &str| {
+        format!("ipvsadm --stop-daemon {role}; ipvsadm --start-daemon {role} --mcast-interface eth0 {options}")
+    };
+    for (own, peer) in [(MASTER, BACKUP), (BACKUP, MASTER), (BACKUP, &MASTER.replace("1472", "1000"))] {
+        assert_eq!(compare(own, peer), [], "{own}{peer}");
+    }
+    let both = format!("{MASTER}{BACKUP}");
+    assert_eq!(compare(&both, &both), [], "each is the other's backup");
+    assert_eq!(compare(MASTER, &BACKUP.replace("syncid 7", "syncid 0")), [], "it takes from all");
+    assert_eq!(compare(MASTER, &BACKUP.replace("eth0", "eth1")), [("sync-network", String::new())]);
+    for (changed, by, id, options) in [
+        ("syncid 7", "syncid 8", "sync-id", "--syncid 8 --sync-maxlen 1472"),
+        ("eth0", "eth0 --mcast-port 9000", "sync-group", "--syncid 7 --sync-maxlen 1472 --mcast-port 9000"),
+        ("eth0", "eth0 --mcast-group 239.1.1.1", "sync-group", "--syncid 7 --sync-maxlen 1472 --mcast-group 239.1.1.1"),
+        ("1472", "8972", "sync-maxlen", "--syncid 7 --sync-maxlen 8972"),
+    ] {
+        let expected = [(id, stop_and_start("backup", options))];
+        assert_eq!(compare(BACKUP, &MASTER.replace(changed, by)), expected, "{by}");
+        if id != "sync-maxlen" {
+            assert_eq!(compare(MASTER, &BACKUP.replace(changed, by)), [(id, stop_and_start("master", options))]);
+        }
+    }
+    let smaller = stop_and_start("master", "--syncid 7 --sync-maxlen 1024");
+    assert_eq!(compare(MASTER, &BACKUP.replace("1472", "1024")), [("sync-maxlen", smaller)]);
+    assert_eq!(compare(MASTER, MASTER).len(), 2, "neither is a backup");
+    let backup = "ipvsadm --start-daemon backup --mcast-interface eth0 --syncid 7 --sync-maxlen 1472";
+    assert_eq!(compare("", MASTER), [("sync-one-sided", backup.to_owned())]);
+    for none in ["", BACKUP] {
+        assert_eq!(compare(none, none), [("sync-one-sided", String::new())], "nobody announces");
+    }
 }

@@ -9,15 +9,19 @@ use rustix::system::uname;
 
 use super::machine::{Machine, Settings, of_link};
 use super::rtnetlink::Connection;
+use super::sync_daemons::{BACKUP_ONLY, PERSIST_MODE, VERSION};
 
 /// What is looked at for each interface, and for all.
 const OF_LINKS: [&str; 4] = ["rp_filter", "arp_ignore", "arp_announce", "send_redirects"];
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 9] = [
     "net/ipv4/ip_forward",
     "net/ipv6/conf/all/forwarding",
     "net/ipv4/vs/conntrack",
     "net/ipv4/vs/expire_nodest_conn",
     "net/ipv4/vs/expire_quiescent_template",
+    BACKUP_ONLY,
+    PERSIST_MODE,
+    VERSION,
     "net/netfilter/nf_conntrack_max",
 ];
 

@@ -1,6 +1,6 @@
 //! `doctor`: what keeps packets from being balanced here, and the commands that mend it.
 //!
-//! `gather` reads facts from the kernel, `director` and `real_server` judge them.
+//! `gather` reads facts from the kernel; `director`, `sync_daemons` and `real_server` judge them.
 
 mod args;
 mod director;
@@ -8,12 +8,16 @@ mod gather;
 mod machine;
 mod real_server;
 mod rtnetlink;
+mod sync_daemons;
+
+use std::path::Path;
 
 use fwmark::{Backend, BackendError, Owner};
-use ipvs::Error;
+use ipvs::{Daemon, Error};
 
 use self::director::Director;
 use self::real_server::Role;
+use crate::change::offline::File;
 use crate::exit::Exit;
 use crate::session::{Session, Trouble};
 use crate::subcommands::findings::marks as check;
@@ -27,7 +31,7 @@ pub(super) fn run(doctor: &Doctor, session: &mut Session<'_, '_>) -> Exit {
             Ok(role) => real_server(&role).map(|found| ("real-server", found)),
             Err(wrong) => Err(Trouble::Other(wrong.to_owned())),
         },
-        None => director(session).map(|found| ("director", found)),
+        None => director(doctor.peer.as_deref(), session).map(|found| ("director", found)),
     };
     let done = done.map(|(role, found)| report(doctor.json, role, &found, session));
     session.finish(done, Exit::Trouble)
@@ -53,7 +57,14 @@ fn real_server(role: &Role) -> Result<Vec<Finding>, Trouble> {
     Ok(sorted(real_server::judge(role, &machine)))
 }
 
-fn director(session: &mut Session<'_, '_>) -> Result<Vec<Finding>, Trouble> {
+fn peer(file: &Path, session: &mut Session<'_, '_>) -> Result<Vec<Daemon>, Trouble> {
+    let File { text, desired, table } = File::read(session, file, false)?;
+    sync_daemons::of_peer(&table, desired.state.scope)
+        .map_err(|wrong| Trouble::Other(format!("{}: {wrong}", text.name())))
+}
+
+fn director(other: Option<&Path>, session: &mut Session<'_, '_>) -> Result<Vec<Finding>, Trouble> {
+    let peer = other.map(|file| peer(file, session)).transpose()?;
     session.progress("reading the director's table");
     let table = match session.director.table() {
         Ok(table) => table,
@@ -70,7 +81,7 @@ fn director(session: &mut Session<'_, '_>) -> Result<Vec<Finding>, Trouble> {
         };
     session.progress("looking at the network");
     let machine = gather::machine(director::asked(&table, &rules)).map_err(unseen)?;
-    let director = Director { machine, table, schedulers: gather::schedulers(), rules, marks };
+    let director = Director { machine, table, schedulers: gather::schedulers(), rules, marks, peer };
     Ok(sorted(director::judge(&director)))
 }
 

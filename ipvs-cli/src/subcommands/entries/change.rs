@@ -261,6 +261,10 @@ impl Done {
         self.left.total() == 0 && self.reasons.is_empty() && !self.is_interrupted
     }
 
+    pub(in crate::subcommands) fn has_begun(&self) -> bool {
+        self.done.total() > 0
+    }
+
     /// What was done.
     pub(in crate::subcommands) fn words(&self, deed: Deed<'_>) -> String {
         let verb = if matches!(deed, Deed::End) { "ended" } else { "moved" };
@@ -276,18 +280,26 @@ impl Done {
             session.error("a signal came before all were tried; the same command goes on");
         }
         let Count { connections, templates } = self.left;
+        let of = |count: u64, one: &str| match count {
+            1 => format!("1 {one} is"),
+            _ => format!("{count} {one}s are"),
+        };
         match deed {
             Deed::End if connections > 0 => session.error(format!(
-                "{connections} connections are there still: packets came meanwhile. A flow of UDP with packets can't be \
-                 ended, but `conns --move-to` gives it another real server"
+                "packets came meanwhile, so {} still there. A flow of UDP with packets can't be ended; `conns --move-to` \
+                 gives it another real server",
+                of(connections, "connection")
             )),
             Deed::Move(_) if connections > 0 => {
-                session.error(format!("{connections} flows are with their old real server still"));
+                session.error(format!("{} still with the old real server", of(connections, "flow")));
             }
             _ => {}
         }
         if templates > 0 {
-            session.error(format!("{templates} templates are there still: connections use them, and must end first"));
+            session.error(format!(
+                "connections use templates, so {} still there. `conns --kill` without `--templates` ends both",
+                of(templates, "template")
+            ));
         }
     }
 }

@@ -2,95 +2,36 @@
 //! sync daemons.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::fs;
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use ipvs::proc::{Connection, Connections};
-use ipvs::{
-    Client, Daemon, DaemonRole, Destination, Forwarding, InterfaceName, Persistence, PersistenceEngine, Scheduler,
-    Service, ServiceKey, Tunnel,
-};
-
+use ipvs::{Client, Daemon, DaemonRole, Destination, Forwarding, InterfaceName, ServiceKey, Tunnel};
+use kernel_tests::{connection_table, on_the_fastest_kernel};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::world::{Done, World, calls, run, scratch};
+use super::world::{Done, World, calls, ipvs_cli, run, scratch, start};
 
 /// A director whose services take what [`table`] has.
 pub(super) fn director() -> World {
     let mut world = World::new();
-    for (key, servers) in [
-        ("tcp 192.0.2.1:80", ["127.0.0.1:80", "127.0.0.2:80"]),
-        ("udp 192.0.2.1:53", ["127.0.0.1:53", "127.0.0.2:53"]),
-        ("udp 192.0.2.1:5060", ["127.0.0.1:5060", "127.0.0.2:5060"]),
-        ("sctp 192.0.2.1:2904", ["127.0.0.1:2904", "127.0.0.2:2904"]),
-        ("tcp [2001:db8::1]:443", ["[::1]:443", "[2001:db8::12]:443"]),
-        ("mark 7", ["127.0.0.3:0", "127.0.0.4:0"]),
-    ] {
-        let key: ServiceKey = key.parse().unwrap();
-        let mut service =
-            Service::new(key).with_scheduler(Scheduler::RR).with_persistence(Persistence::new(600).unwrap());
-        if key.to_string().ends_with(":5060") {
-            service = service.with_engine(PersistenceEngine::SIP);
-        }
-        world.client.add_service(&service).unwrap();
-        for server in servers {
-            // The kernel takes no foreign address of IPv6 without a route to it.
-            let server = Destination::new(server.parse().unwrap()).with_forwarding(Forwarding::Masquerade);
-            world.client.add_destination(&key, &server).unwrap();
-        }
-    }
+    connection_table::configure(&mut world.client).unwrap();
     world
 }
 
 /// This number of entries of each kind, as a file of `--save` has them.
 pub(super) fn table(count: u32) -> Vec<String> {
-    const STATES: [&str; 4] = ["ESTABLISHED", "TIME_WAIT", "FIN_WAIT", "SYN_RECV"];
-    let mut lines = Vec::new();
-    for number in 0..count {
-        let (client, port) = (0x0A01_0000 + number / 100, 1024 + number % 100 * 7);
-        let (server, expires) = (1 + number % 2, 1000 + number % 500);
-        let state = STATES[number as usize / 3 % 4];
-        lines.push(match number % 10 {
-            0 => format!("UDP {client:08X} {port:04X} C0000201 0035 7F00000{server} 0035 UDP         {expires:7}"),
-            1 => format!("UDP {client:08X} 0000 C0000201 13C4 7F00000{server} 13C4 NONE        {expires:7} sip {number}@example.net"),
-            2 => format!("SCTP {client:08X} {port:04X} C0000201 0B58 7F00000{server} 0B58 ESTABLISHED {expires:7}"),
-            3 => format!(
-                "TCP 2001:0db8:0000:0000:0000:0000:{:04x}:{:04x} {port:04X} 2001:0db8:0000:0000:0000:0000:0000:0001 01BB \
-                 0000:0000:0000:0000:0000:0000:0000:0001 01BB {state:<11} {expires:7}",
-                number >> 16,
-                number & 0xffff
-            ),
-            // The mark's service is found by the real server.
-            4 => format!("TCP {client:08X} {port:04X} C0000209 0050 7F00000{} 0050 {state:<11} {expires:7}", server + 2),
-            5 => format!("IP  {:08X} 0000 00000007 0000 7F000003 0000 NONE        {expires:7}", 0x0A02_0000 + number),
-            6 => format!("UDP {:08X} 0000 C0000201 0035 7F00000{server} 0035 NONE        {expires:7}", 0x0A02_0000 + number),
-            _ => format!("TCP {client:08X} {port:04X} C0000201 0050 7F00000{server} 0050 {state:<11} {expires:7}"),
-        });
-    }
-    lines
-}
-
-fn seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    (0..count).map(|number| connection_table::line(number, 1000 + number % 500)).collect()
 }
 
 /// A file of `--save`, saved some seconds ago in another boot.
 pub(super) fn file(lines: &[String], age: u64) -> String {
-    let mut text = format!("ipvs-connections 1 time={} boot=another uptime=9 kernel=6.1.0\n", seconds() - age);
-    let mut checksum = 0xcbf2_9ce4_8422_2325u64;
-    for line in lines {
-        let line = format!("{line}\n");
-        for byte in line.bytes() {
-            checksum = (checksum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-        text += &line;
-    }
-    writeln!(text, "end {} {checksum:016x}", lines.len()).unwrap();
-    text
+    let mut text = Vec::new();
+    connection_table::write(&mut text, lines.iter().cloned(), age).unwrap();
+    String::from_utf8(text).unwrap()
 }
 
 pub(super) fn parse(line: &str) -> Connection {
@@ -152,7 +93,7 @@ fn what_was_saved_comes_back_as_it_was() {
     let before = some_daemons(&mut world);
     let path = scratch("saved");
     fs::write(&path, file(&lines, 100)).unwrap();
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let done = run(&format!("conns --load {path}"), "");
     println!("{count} entries loaded in {} ms", started.elapsed().as_millis());
     let expected = entries(lines.iter().map(|line| {
@@ -298,20 +239,11 @@ fn a_backup_daemon_that_another_program_starts_meanwhile_stays() {
     // Stopped at each point, while another program starts its own.
     let (mut started, mut loaded) = (0, 0);
     for at in (1..=all).step_by(3) {
-        let mut command = super::world::strace(&[&format!("inject=sendto:signal=SIGSTOP:when={at}")], "/dev/null");
-        command.arg(super::world::program()).args(["conns", "--load", "-"]);
-        let mut child = world.start(command, &text);
-        // It may have ended, if it had less to send this time.
-        (0..100).take_while(|_| !is_stopped_for_good()).for_each(|_| thread::sleep(Duration::from_millis(20)));
-        let is_started = world.client.start_daemon(&daemon).is_ok();
+        let mut is_started = false;
+        let done = stopped_at(at, "conns --load -", &text, || {
+            is_started = world.client.start_daemon(&daemon).is_ok();
+        });
         started += usize::from(is_started);
-        while child.try_wait().unwrap().is_none() {
-            for pid in stopped() {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        let done: Done = child.wait_with_output().unwrap().into();
         loaded += usize::from(done.status == 0);
         let expected = if is_started { 1 } else { 0 };
         assert_eq!(daemons(&mut world.client).len(), expected, "{at}: {done:?}");
@@ -321,6 +253,39 @@ fn a_backup_daemon_that_another_program_starts_meanwhile_stays() {
         }
     }
     assert!(started > 2 && loaded > 2, "{started} {loaded}");
+}
+
+/// Runs the program, and does this while it is stopped before its system call `sendto` of this
+/// number.
+fn stopped_at(at: usize, arguments: &str, input: &str, meanwhile: impl FnOnce()) -> Done {
+    let mut command = super::world::strace(&[&format!("inject=sendto:signal=SIGSTOP:when={at}")], "/dev/null");
+    command.arg(super::world::program()).args(arguments.split(' '));
+    let mut child = start(command, input);
+    // It may have ended, if it had less to send this time.
+    (0..100).take_while(|_| !is_stopped_for_good()).for_each(|_| thread::sleep(Duration::from_millis(20)));
+    meanwhile();
+    while child.try_wait().unwrap().is_none() {
+        for pid in stopped() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    child.wait_with_output().unwrap().into()
+}
+
+/// Which of its system calls `sendto` send datagrams to a sync daemon.
+fn datagrams(arguments: &str, input: &str) -> Vec<usize> {
+    let log = scratch("datagrams");
+    let mut command = super::world::strace(&["trace=sendto"], &log);
+    command.arg(super::world::program()).args(arguments.split(' '));
+    start(command, input).wait_with_output().unwrap();
+    let text = fs::read_to_string(&log).unwrap();
+    fs::remove_file(&log).unwrap();
+    let own = text.split(' ').next().unwrap().to_owned();
+    let calls = text.lines().filter(|line| line.starts_with(&own) && line.contains("sendto("));
+    // strace shows messages of netlink as structures.
+    let is_datagram = |line: &str| line.split_once(", ").is_some_and(|(_, rest)| rest.starts_with('"'));
+    (1..).zip(calls).filter(|(_, line)| is_datagram(line)).map(|(number, _)| number).collect()
 }
 
 /// The processes of the program that are stopped, by a signal or by strace between two system
@@ -347,7 +312,9 @@ fn is_stopped_for_good() -> bool {
 fn exactly_the_chosen_entries_end() {
     let mut world = director();
     let before = some_daemons(&mut world);
-    let lines = table(10_000);
+    // To show a table takes Linux before 7 the longer the larger it is.
+    let lines = table(if on_the_fastest_kernel() { 100_000 } else { 10_000 });
+    let started = Instant::now();
     assert_eq!(run("conns --load -", &file(&lines, 0)).status, 0);
     let of_server = |line: &&String| parse(line).destination.ip() == std::net::Ipv4Addr::new(127, 0, 0, 2);
     let chosen = lines.iter().filter(of_server).count();
@@ -360,7 +327,8 @@ fn exactly_the_chosen_entries_end() {
     assert_eq!(done, Done { status: 0, stdout: format!("ended {words}\n"), stderr: String::new() });
     thread::sleep(Duration::from_secs(2));
     let kept = entries(lines.iter().filter(|line| !of_server(line)).map(|line| parse(line)));
-    assert_same(&shown(), &kept, 600);
+    let shown_then = shown();
+    assert_same(&shown_then, &kept, u32::try_from(started.elapsed().as_secs()).unwrap() + 2);
     let done = run("conns --kill --templates --service mark:7", "");
     let marks = lines.iter().filter(|line| line.starts_with("IP ")).count();
     assert_eq!(done.stdout, format!("ended 0 connections and {marks} templates\n"), "{done:?}");
@@ -399,4 +367,189 @@ fn flows_of_udp_move_to_another_real_server_of_their_service() {
     assert!(done.status == 1 && done.stderr.contains("udp 192.0.2.1:53 has no real server 127.0.0.77:53"), "{done:?}");
     assert_same(&shown(), &expected, 600);
     assert_daemons(&mut world, &[]);
+}
+
+fn tool(program: &str, arguments: &str) -> String {
+    let output = Command::new(program).args(arguments.split(' ')).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn what_is_lost_on_the_way_is_sent_again() {
+    if !on_the_fastest_kernel() {
+        return;
+    }
+    let mut world = director();
+    let lines = table(20_000);
+    let before = some_daemons(&mut world);
+    tool("tc", "qdisc add dev lo clsact");
+    tool("tc", "filter add dev lo ingress protocol ip matchall action pass random determ drop 10");
+    let dropped = || {
+        let shown = tool("tc", "-s filter show dev lo ingress");
+        let (_, rest) = shown.split_once("(dropped ").unwrap();
+        rest.split(',').next().unwrap().parse::<usize>().unwrap()
+    };
+    let started = Instant::now();
+    let done = run("conns --load -", &file(&lines, 0));
+    assert!(done.status == 0 && done.stdout.ends_with(" have expired; 0 not loaded\n"), "{done:?}");
+    let of_load = dropped();
+    assert!(of_load > 3, "{of_load}");
+    let expected = entries(lines.iter().map(|line| parse(line)));
+    assert_same(&shown(), &expected, u32::try_from(started.elapsed().as_secs()).unwrap() + 2);
+    let done = run("conns --kill --server 127.0.0.2", "");
+    assert_eq!((done.status, &*done.stderr), (0, ""), "{done:?}");
+    assert!(dropped() > of_load);
+    let kept = lines.iter().map(|line| parse(line)).filter(|entry| entry.destination.ip().to_string() != "127.0.0.2");
+    assert_same(&shown(), &entries(kept), 600);
+    assert_daemons(&mut world, &before);
+}
+
+/// A datagram is larger than the kernel's smallest buffer.
+#[test]
+fn the_smallest_receive_buffer_is_large_enough() {
+    let mut world = director();
+    fs::write("/proc/sys/net/ipv4/vs/sync_sock_size", "1").unwrap();
+    let lines = table(20_000);
+    let done = run("conns --load -", &file(&lines, 0));
+    assert_eq!((done.status, &*done.stderr), (0, ""), "{done:?}");
+    assert_same(&shown(), &entries(lines.iter().map(|line| parse(line))), 600);
+    assert_daemons(&mut world, &[]);
+}
+
+#[test]
+fn a_loopback_that_goes_down_midway_is_reported() {
+    if !on_the_fastest_kernel() {
+        return;
+    }
+    let mut world = director();
+    let before = some_daemons(&mut world);
+    let text = file(&table(3000), 0);
+    let datagrams = datagrams("conns --load -", &text);
+    run("conns --kill --all", "");
+    // The first one, which has no entries, shows whether the loopback is up.
+    let at = datagrams[datagrams.len() / 2];
+    let done = stopped_at(at, "conns --load -", &text, || _ = tool("ip", "link set lo down"));
+    assert!(done.status == 1 && done.stderr.starts_with("ipvs-cli: the loopback interface: "), "{done:?}");
+    tool("ip", "link set lo up");
+    assert_daemons(&mut world, &before);
+    let done = run("conns --load -", &text);
+    assert_eq!((done.status, shown().len()), (0, 3000), "{done:?}");
+}
+
+#[test]
+fn without_rights_nothing_is_changed_and_it_is_said_why() {
+    if !on_the_fastest_kernel() {
+        return;
+    }
+    let mut world = director();
+    let before = some_daemons(&mut world);
+    let text = file(&table(200), 0);
+    assert_eq!(run("conns --load - --protocol udp", &text).status, 0);
+    let table = shown();
+    let without: [&[&str]; 3] = [
+        &["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"],
+        &["setpriv", "--reuid", "65534", "--clear-groups"],
+        &["unshare", "-U", "-r"],
+    ];
+    let lines = [
+        "conns --load -",
+        "conns --kill --all",
+        "conns --move-to 127.0.0.2 --all",
+        "drain udp:192.0.2.1:53 127.0.0.1 --kill-after 0",
+    ];
+    for (who, line) in without.iter().flat_map(|who| lines.map(|line| (who, line))) {
+        let mut command = Command::new(who[0]);
+        command.args(&who[1..]).arg(super::world::program()).args(line.split(' '));
+        let done: Done = start(command, &text).wait_with_output().unwrap().into();
+        let said = "Permission denied (you must be root)";
+        assert!(done.status == 2 && done.stderr.contains(said), "{who:?} {line}: {done:?}");
+        assert!(done.stdout.is_empty(), "{who:?} {line}: {done:?}");
+    }
+    assert_same(&shown(), &table, 600);
+    assert_daemons(&mut world, &before);
+}
+
+#[test]
+fn the_daemons_are_as_they_were_wherever_it_is_killed_while_it_ends_and_moves() {
+    if !on_the_fastest_kernel() {
+        return;
+    }
+    let mut world = director();
+    let text = file(&table(20), 0);
+    let before = some_daemons(&mut world);
+    let load = || assert_eq!(run("conns --load -", &text).status, 0);
+    for line in ["conns --kill --all", "conns --move-to 127.0.0.2 --all"] {
+        load();
+        let all = calls(&world, "sendto", line, "");
+        assert!(all > 5, "{line}: {all}");
+        for at in (1..=all).step_by(2) {
+            load();
+            let done = world.injecting(&format!("sendto:signal=SIGKILL:when={at}"), line, "");
+            assert!([0, 128 + 9].contains(&done.status), "{line}: {at}: {done:?}");
+            assert_eq!(run("weight tcp:192.0.2.1:80 127.0.0.1 1", "").status, 0);
+            assert_daemons(&mut world, &before);
+        }
+    }
+}
+
+/// `conns --kill`, stopped while its backup daemon runs, and its guard.
+fn while_its_daemon_runs(world: &mut World, before: &[Daemon]) -> (std::process::Child, Pid) {
+    for _ in 0..5 {
+        let child = start(ipvs_cli("conns --kill --server 127.0.0.1"), "");
+        let pid = Pid::from_raw(child.id().cast_signed());
+        let is_as_before = |world: &mut World| daemons(&mut world.client).iter().all(|daemon| before.contains(daemon));
+        let is_running = || fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+        while is_running() && is_as_before(world) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        kill(pid, Signal::SIGSTOP).unwrap();
+        if let Some(guard) = guard_of(pid).filter(|_| !is_as_before(world)) {
+            return (child, guard);
+        }
+        // It was faster.
+        let _ = kill(pid, Signal::SIGCONT);
+        child.wait_with_output().unwrap();
+        let text = file(&table(100), 0);
+        assert_eq!(run("conns --load -", &text).status, 0);
+    }
+    panic!("its daemon was never seen");
+}
+
+fn guard_of(parent: Pid) -> Option<Pid> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().into_string().ok()?.parse::<i32>().ok());
+    let is_guard = |pid: &i32| {
+        let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        read("cmdline").contains("--guard") && read("status").contains(&format!("PPid:\t{parent}\n"))
+    };
+    pids.into_iter().find(is_guard).map(Pid::from_raw)
+}
+
+#[test]
+fn a_killed_one_is_put_right_by_its_guard_or_by_the_next() {
+    let mut world = director();
+    let before = some_daemons(&mut world);
+    let text = file(&table(100), 0);
+    assert_eq!(run("conns --load -", &text).status, 0);
+    let (mut child, _) = while_its_daemon_runs(&mut world, &before);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let number = std::os::unix::fs::MetadataExt::ino(&fs::metadata("/proc/thread-self/ns/net").unwrap());
+    let note = format!("/run/ipvs-cli/{number}.daemon");
+    (0..1000).take_while(|_| fs::exists(&note).unwrap()).for_each(|_| thread::sleep(Duration::from_millis(20)));
+    assert_daemons(&mut world, &before);
+
+    assert_eq!(run("conns --load -", &text).status, 0);
+    let (mut child, guard) = while_its_daemon_runs(&mut world, &before);
+    kill(guard, Signal::SIGKILL).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(fs::exists(&note).unwrap());
+    assert_ne!(daemons(&mut world.client), before, "nobody was left who could");
+    let done = run("weight tcp:192.0.2.1:80 127.0.0.1 1", "");
+    let said = "ipvs-cli: an earlier ipvs-cli was killed while its backup sync daemon ran: it is stopped, and that of lo \
+                runs again\n";
+    assert_eq!((done.status, &*done.stderr), (0, said), "{done:?}");
+    assert_daemons(&mut world, &before);
 }

@@ -3,14 +3,16 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::process::Command;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use ipvs::{
     Client, Destination, Family, Forwarding, Persistence, Protocol, Scheduler, Service, ServiceKey, Tunnel,
     proc::Connections,
 };
-use kernel_tests::network::{Network, Speaks, client, server, virtual_address};
+use kernel_tests::network::{Conversation, Network, Speaks, client, server, virtual_address};
 use kernel_tests::target::Target;
 
 use super::forwarding::unwrap_ip;
@@ -40,14 +42,37 @@ fn director(
 }
 
 /// `ipvs-cli` on the director.
+fn run(network: &Network, line: &str) -> Output {
+    network.director.run(|| Command::new(Target::IpvsCli.program().unwrap()).args(line.split(' ')).output().unwrap())
+}
+
 #[track_caller]
 fn cli(network: &Network, line: &str) -> String {
-    let output = network
-        .director
-        .run(|| Command::new(Target::IpvsCli.program().unwrap()).args(line.split(' ')).output().unwrap());
+    let output = run(network, line);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{line}: {text}{}", String::from_utf8_lossy(&output.stderr));
     text
+}
+
+/// What it could not do.
+#[track_caller]
+fn fails(network: &Network, line: &str) -> String {
+    let output = run(network, line);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{line}: {}{text}", String::from_utf8_lossy(&output.stdout));
+    text
+}
+
+/// Until this holds of the entries.
+#[track_caller]
+fn wait_until(network: &Network, holds: impl Fn(&[String]) -> bool) {
+    for _ in 0..1000 {
+        if holds(&entries(network)) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{:#?}", entries(network));
 }
 
 fn entries(network: &Network) -> Vec<String> {
@@ -55,6 +80,11 @@ fn entries(network: &Network) -> Vec<String> {
         let show = |entry: ipvs::proc::Connection| format!("{} {} {}", entry.client, entry.destination, entry.state);
         Connections::open().unwrap().map(|entry| show(entry.unwrap())).collect()
     })
+}
+
+/// How an address begins in [`entries`].
+fn shown(ip: IpAddr) -> String {
+    if ip.is_ipv6() { format!("[{ip}]:") } else { format!("{ip}:") }
 }
 
 #[test]
@@ -71,15 +101,25 @@ fn a_connection_that_is_ended_is_reset_and_no_other_one() {
         for family in [Family::V4, Family::V6] {
             director(&network, Protocol::TCP, family, forwarding, false);
             let to = virtual_address(family, PORT);
-            let [mut ended, mut other] =
-                [1, 2].map(|host| network.hold(Protocol::TCP, client(family, 1, host), to).unwrap());
-            let from = client(family, 1, 1);
-            assert_eq!(cli(&network, &format!("conns --kill --client {from}")), "ended 1 connection and 0 templates\n");
-            let error = ended.go_on().unwrap_err();
-            assert!(
-                [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&error.kind()),
-                "{forwarding}: {error}"
-            );
+            let hold = |host| network.hold(Protocol::TCP, client(family, 1, host), to).unwrap();
+            let [mut ended, mut later, mut other] = [1, 2, 3].map(hold);
+            let [from, from_later] = [1, 2].map(|host| client(family, 1, host));
+            let kill = format!("conns --kill --client {from} --client {from_later}");
+            let is_reset = |conversation: &mut Conversation, when: &str| {
+                let error = conversation.go_on().unwrap_err();
+                let resets = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+                assert!(resets.contains(&error.kind()), "{forwarding}, {when}: {error}");
+            };
+            thread::scope(|scope| {
+                let killing = scope.spawn(|| cli(&network, &kill));
+                // For a second, there is one without a real server.
+                let is_there = |entry: &String| entry.starts_with(&shown(from)) && entry.ends_with(" ESTABLISHED");
+                wait_until(&network, |entries| !entries.iter().any(is_there));
+                is_reset(&mut ended, "at once");
+                assert_eq!(killing.join().unwrap(), "ended 2 connections and 0 templates\n");
+            });
+            wait_until(&network, |entries| !entries.iter().any(|entry| entry.starts_with(&shown(from_later))));
+            is_reset(&mut later, "when the entry is gone");
             other.go_on().unwrap();
             network.ask(Protocol::TCP, from, to).unwrap();
         }
@@ -98,6 +138,16 @@ fn ask(socket: &UdpSocket, patience: Duration) -> Option<String> {
     Some(String::from_utf8_lossy(&buffer[..length]).split(' ').next()?.to_owned())
 }
 
+/// A client that keeps its port.
+fn udp(network: &Network) -> UdpSocket {
+    network.client.run(|| {
+        let from: IpAddr = client(Family::V4, 1, 1);
+        let socket = UdpSocket::bind(SocketAddr::new(from, 40_001)).unwrap();
+        socket.connect(virtual_address(Family::V4, PORT)).unwrap();
+        socket
+    })
+}
+
 #[test]
 fn a_flow_of_udp_whose_server_is_dead_is_answered_again_when_it_was_moved() {
     for forwarding in [Forwarding::DirectRoute, Forwarding::Masquerade] {
@@ -107,12 +157,7 @@ fn a_flow_of_udp_whose_server_is_dead_is_answered_again_when_it_was_moved() {
             network.answer_through_director();
         }
         director(&network, Protocol::UDP, Family::V4, forwarding, false);
-        let socket = network.client.run(|| {
-            let from: IpAddr = client(Family::V4, 1, 1);
-            let socket = UdpSocket::bind(SocketAddr::new(from, 40_001)).unwrap();
-            socket.connect(virtual_address(Family::V4, PORT)).unwrap();
-            socket
-        });
+        let socket = udp(&network);
         let first = ask(&socket, PATIENCE).expect("both live");
         let [dead, alive] = if first == "rs1" { [1, 2] } else { [2, 1] };
         network.servers[usize::from(dead) - 1].ip("link set eth0 down");
@@ -122,6 +167,87 @@ fn a_flow_of_udp_whose_server_is_dead_is_answered_again_when_it_was_moved() {
         assert_eq!(moved, "moved 1 connection and 0 templates\n");
         assert_eq!(ask(&socket, PATIENCE), Some(format!("rs{alive}")), "{:?}", entries(&network));
     }
+}
+
+#[test]
+fn a_flow_of_udp_that_is_not_moved_stays_with_its_dead_server_until_the_timeout() {
+    let network = Network::build(2);
+    let _servers = network.serve(&[(PORT, Speaks::Greeting(Protocol::UDP))]);
+    let key = director(&network, Protocol::UDP, Family::V4, Forwarding::DirectRoute, false);
+    cli(&network, "--set 0 0 8");
+    let socket = udp(&network);
+    let first = ask(&socket, PATIENCE).expect("both live");
+    let [dead, alive] = if first == "rs1" { [1, 2] } else { [2, 1] };
+    network.servers[usize::from(dead) - 1].ip("link set eth0 down");
+    // As a health checker does.
+    let at = SocketAddr::new(server(dead, Family::V4), PORT);
+    let mut kernel = network.director.run(|| Client::connect().unwrap());
+    let gone = Destination::new(at).with_weight(ipvs::Weight::ZERO);
+    kernel.edit_destination(&key, &gone.with_forwarding(Forwarding::DirectRoute)).unwrap();
+    for _ in 0..2 {
+        assert_eq!(ask(&socket, Duration::from_millis(500)), None, "each packet renews the entry");
+        assert!(entries(&network)[0].contains(&at.to_string()), "{:?}", entries(&network));
+    }
+    wait_until(&network, |entries| entries.is_empty());
+    assert_eq!(ask(&socket, PATIENCE), Some(format!("rs{alive}")));
+}
+
+#[test]
+fn a_flow_of_udp_ends_if_no_packet_comes() {
+    let network = Network::build(2);
+    let _servers = network.serve(&[(PORT, Speaks::Greeting(Protocol::UDP))]);
+    director(&network, Protocol::UDP, Family::V4, Forwarding::DirectRoute, false);
+    let socket = udp(&network);
+    let first = ask(&socket, PATIENCE).expect("both live");
+    let kill = format!("conns --kill --client {}", client(Family::V4, 1, 1));
+    assert_eq!(cli(&network, &kill), "ended 1 connection and 0 templates\n");
+    let next = ask(&socket, PATIENCE).expect("it is scheduled anew");
+    assert_ne!(next, first, "in turn");
+    let is_over = AtomicBool::new(false);
+    let said = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let _ = socket.send(b"?");
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let said = fails(&network, &kill);
+        is_over.store(true, Ordering::Relaxed);
+        said
+    });
+    assert!(said.starts_with("ipvs-cli: packets came meanwhile, so 1 connection is still there."), "{said}");
+    socket.set_nonblocking(true).unwrap();
+    // Until the last of what was answered meanwhile is read.
+    while socket.recv(&mut [0; 256]).is_ok() {}
+    socket.set_nonblocking(false).unwrap();
+    assert_eq!(ask(&socket, PATIENCE), Some(next), "its entry was never gone");
+}
+
+#[test]
+fn a_client_whose_template_is_deleted_gets_the_schedulers_choice() {
+    let network = Network::build(2);
+    let _servers = network.serve(&[(PORT, Speaks::Greeting(Protocol::TCP))]);
+    network.answer_through_director();
+    director(&network, Protocol::TCP, Family::V4, Forwarding::Masquerade, true);
+    let [one, other] = [1, 2].map(|host| client(Family::V4, 1, host));
+    let to = virtual_address(Family::V4, PORT);
+    let ask = |from| network.ask(Protocol::TCP, from, to).unwrap().server;
+    let before = [ask(one), ask(other)];
+    assert_eq!([ask(one), ask(other)], before, "they are remembered");
+    let is_over = |entry: &String| entry.ends_with(" TIME_WAIT") || entry.contains(":0 ");
+    let kill = format!("conns --kill --templates --client {one}");
+    // While a connection uses it, it stays.
+    let mut held = network.hold(Protocol::TCP, one, to).unwrap();
+    let said = fails(&network, &kill);
+    assert!(said.starts_with("ipvs-cli: connections use templates, so 1 template is still there."), "{said}");
+    held.go_on().unwrap();
+    drop(held);
+    wait_until(&network, |entries| entries.iter().all(is_over));
+    assert_eq!(cli(&network, &kill), "ended 0 connections and 1 template\n", "{:?}", entries(&network));
+    // Next is the turn of the server that it had; an unknown client takes it.
+    let third = ask(client(Family::V4, 1, 3));
+    assert_ne!(ask(one), third, "the next in turn, not the one that was remembered: {before:?}");
+    assert_eq!(ask(other), before[1], "nobody else is forgotten");
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub(crate) mod codec;
 mod connections;
 mod growth;
 pub(crate) mod initrd;
+mod load;
 pub(crate) mod machines;
 pub(crate) mod pc;
 pub(crate) mod peer;
@@ -75,13 +76,18 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "ENTRIES", num_args = 0..=1, require_equals = true, default_missing_value = "1000000",
         conflicts_with_all = OF_KERNELS)]
     connections: Option<u32>,
+    /// Measure `ipvs-cli conns --load` instead, of N entries, without and with packets that are lost;
+    /// some minutes [default: 1000000; default kernel: 7.2]
+    #[arg(long, value_name = "ENTRIES", num_args = 0..=1, require_equals = true, default_missing_value = "1000000",
+        conflicts_with_all = &OF_KERNELS[1..])]
+    load: Option<u32>,
     /// Count the instructions instead that the library spends on writing and on reading one service
     /// and one destination
-    #[arg(long, conflicts_with = "connections", conflicts_with_all = OF_KERNELS)]
+    #[arg(long, conflicts_with_all = ["connections", "load"], conflicts_with_all = OF_KERNELS)]
     codec: bool,
     /// Count the instructions instead between any two yields of the asynchronous client, with
     /// 10,000 services of 5 destinations and with one service of 10,000; some minutes
-    #[arg(long, conflicts_with_all = ["connections", "codec"], conflicts_with_all = OF_KERNELS)]
+    #[arg(long, conflicts_with_all = ["connections", "load", "codec"], conflicts_with_all = OF_KERNELS)]
     yields: bool,
 }
 
@@ -166,6 +172,9 @@ impl Bench {
         }
         if self.growth {
             return growth::run(&self, &cache, &kernels, &programs.only_ipvs_cli());
+        }
+        if let Some(entries) = self.load {
+            return load::run(&self, entries, &kernels, &programs.only_ipvs_cli());
         }
         if self.watched {
             return watched::run(&self, &cache, &kernels, &programs);

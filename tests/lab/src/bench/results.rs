@@ -43,6 +43,19 @@ pub(super) const GROWTH_OPERATIONS: [&str; 11] =
 /// Those of a restore beside a monitor.
 pub(super) const WATCHED_OPERATIONS: [&str; 5] = ["bare", "bare-own", "watched", "watched-own", "monitor-own"];
 
+/// Those of loading a connection table.
+const LOAD_OPERATIONS: [&str; 9] = [
+    "load",
+    "load-sending",
+    "load-reading",
+    "load-memory",
+    "load-lossy",
+    "load-lossy-sending",
+    "load-lossy-reading",
+    "load-lossy-memory",
+    "load-lost",
+];
+
 /// Everything of one run.
 #[derive(Debug, Default)]
 pub(super) struct Results {
@@ -112,10 +125,15 @@ impl Results {
 fn figure(text: &str) -> Option<((String, String), u64)> {
     let mut words = text.split_ascii_whitespace();
     let (operation, tool, number) = (words.next()?, words.next()?, words.next()?);
-    let known = [&OPERATIONS[..], &INSIDE_OPERATIONS, &RELOAD_OPERATIONS, &GROWTH_OPERATIONS, &WATCHED_OPERATIONS]
-        .iter()
-        .any(|known| known.contains(&operation))
-        && words.next().is_none();
+    let all = [
+        &OPERATIONS[..],
+        &INSIDE_OPERATIONS,
+        &RELOAD_OPERATIONS,
+        &GROWTH_OPERATIONS,
+        &WATCHED_OPERATIONS,
+        &LOAD_OPERATIONS,
+    ];
+    let known = all.iter().any(|known| known.contains(&operation)) && words.next().is_none();
     known.then_some(((operation.to_owned(), tool.to_owned()), number.parse().ok()?))
 }
 

@@ -3,7 +3,7 @@
 
 use std::{path::Path, time::Duration};
 
-use super::{Programs, Workload, results::Results};
+use super::{Programs, Size, Workload, results::Results};
 use crate::{
     cache::Cache,
     cli::GuestOptions,
@@ -15,11 +15,13 @@ use crate::{
 
 const DEADLINE: Duration = Duration::from_secs(1800);
 const MEMORY: u32 = 1024;
+/// A million connections take half of it.
+const MEMORY_OF_CONNECTIONS: u32 = 2048;
 
 /// Wall time, in nanoseconds.
 pub(super) fn measure(kernel: Kernel, programs: &Programs, workload: &Workload) -> Result<Results> {
     eprintln!("lab: kernel {kernel}, {}: wall time in user-mode Linux …", workload.size);
-    run(kernel, programs, programs.arguments(workload))
+    run(kernel, programs, programs.arguments(workload), MEMORY)
 }
 
 /// System calls, counted by strace.
@@ -28,11 +30,22 @@ pub(super) fn count_calls(kernel: Kernel, programs: &Programs, workload: &Worklo
     let strace = Cache::open()?.tools().join("lab-bin/strace");
     let mut arguments = programs.arguments(workload);
     arguments.push(format!("strace={}", strace.display()));
-    run(kernel, programs, arguments)
+    run(kernel, programs, arguments, MEMORY)
 }
 
-fn run(kernel: Kernel, programs: &Programs, arguments: Vec<String>) -> Result<Results> {
-    let options = GuestOptions { kernel: Some(kernel), memory: MEMORY, env: Vec::new() };
+/// A connection table of this number of entries is loaded.
+pub(super) fn load(kernel: Kernel, programs: &Programs, entries: u32) -> Result<Results> {
+    eprintln!("lab: kernel {kernel}, {entries} entries: wall time in user-mode Linux …");
+    // Of services it has its own.
+    let size = Size { services: 1, destinations: 1 };
+    let workload = Workload { size, rounds: 1, additions: 0, reload: None, growth: false, watched: false };
+    let mut arguments = programs.arguments(&workload);
+    arguments.push(format!("load={entries}"));
+    run(kernel, programs, arguments, MEMORY_OF_CONNECTIONS)
+}
+
+fn run(kernel: Kernel, programs: &Programs, arguments: Vec<String>, memory: u32) -> Result<Results> {
+    let options = GuestOptions { kernel: Some(kernel), memory, env: Vec::new() };
     let mut stage = Stage::new(&options, &Tool::Ipvsadm)?;
     stage.keep(&programs.guest);
     programs.tools.iter().for_each(|(_, program)| stage.keep(program));

@@ -17,6 +17,7 @@
 mod calls;
 mod growth;
 mod library;
+mod load;
 mod machine;
 mod measure;
 mod memory;
@@ -58,6 +59,8 @@ struct Plan {
     watched: bool,
     /// Makes network devices, for that.
     ip: Option<PathBuf>,
+    /// Measures how a connection table of this number of entries is loaded; see [`load`].
+    load: Option<u32>,
     /// Loads modules; only an emulated PC, which has nothing yet, needs it.
     modprobe: Option<PathBuf>,
 }
@@ -72,7 +75,7 @@ enum Reload {
 }
 
 const USAGE: &str = "bench-guest size=SERVICESxDESTINATIONS rounds=N additions=N reference=PROGRAM [reload=short|whole] [growth=yes] \
-                     [watched=yes ip=PROGRAM] [strace=PROGRAM] [modprobe=PROGRAM] [peer=PYTHON:DIRECTORY] tool=NAME:PROGRAM…";
+                     [watched=yes ip=PROGRAM] [load=ENTRIES] [strace=PROGRAM] [modprobe=PROGRAM] [peer=PYTHON:DIRECTORY] tool=NAME:PROGRAM…";
 
 fn main() -> ExitCode {
     if process::id() == 1 {
@@ -99,6 +102,7 @@ fn work(plan: &Plan) -> Result<bool, String> {
         (Some(strace), _) => calls::count(plan, strace),
         (None, Some(which)) => reload::measure(plan, which),
         (None, None) if plan.growth => growth::measure(plan),
+        (None, None) if plan.load.is_some() => load::measure(plan, plan.load.unwrap_or_default()),
         (None, None) if plan.watched => watched::measure(plan, plan.ip.as_deref().ok_or("ip=PROGRAM is missing")?),
         (None, None) => measure::measure(plan),
     }
@@ -143,6 +147,7 @@ impl Plan {
             "reload" if value == "whole" => self.reload = Some(Reload::Whole),
             "growth" => self.growth = value == "yes",
             "watched" => self.watched = value == "yes",
+            "load" => self.load = Some(value.parse().ok()?),
             "ip" => self.ip = Some(path(value)?),
             "strace" => self.strace = Some(path(value)?),
             "modprobe" => self.modprobe = Some(path(value)?),
