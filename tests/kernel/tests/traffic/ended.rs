@@ -194,9 +194,18 @@ fn a_flow_of_udp_that_is_not_moved_stays_with_its_dead_server_until_the_timeout(
 
 #[test]
 fn a_flow_of_udp_ends_if_no_packet_comes() {
+    for forwarding in [Forwarding::DirectRoute, Forwarding::Masquerade] {
+        flow_ends_if_no_packet_comes(forwarding);
+    }
+}
+
+fn flow_ends_if_no_packet_comes(forwarding: Forwarding) {
     let network = Network::build(2);
     let _servers = network.serve(&[(PORT, Speaks::Greeting(Protocol::UDP))]);
-    director(&network, Protocol::UDP, Family::V4, Forwarding::DirectRoute, false);
+    if forwarding == Forwarding::Masquerade {
+        network.answer_through_director();
+    }
+    director(&network, Protocol::UDP, Family::V4, forwarding, false);
     let socket = udp(&network);
     let first = ask(&socket, PATIENCE).expect("both live");
     let kill = format!("conns --kill --client {}", client(Family::V4, 1, 1));
