@@ -54,12 +54,11 @@ fn cli(network: &Network, line: &str) -> String {
     text
 }
 
-/// What it could not do.
+/// What it said that it could not do.
 #[track_caller]
-fn fails(network: &Network, line: &str) -> String {
-    let output = run(network, line);
+fn failure(output: Output) -> String {
     let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{line}: {}{text}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(output.status.code(), Some(1), "{}{text}", String::from_utf8_lossy(&output.stdout));
     text
 }
 
@@ -213,17 +212,18 @@ fn flow_ends_if_no_packet_comes(forwarding: Forwarding) {
     let next = ask(&socket, PATIENCE).expect("it is scheduled anew");
     assert_ne!(next, first, "in turn");
     let is_over = AtomicBool::new(false);
-    let said = thread::scope(|scope| {
+    let output = thread::scope(|scope| {
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
                 let _ = socket.send(b"?");
                 thread::sleep(Duration::from_millis(20));
             }
         });
-        let said = fails(&network, &kill);
+        let output = run(&network, &kill);
         is_over.store(true, Ordering::Relaxed);
-        said
+        output
     });
+    let said = failure(output);
     assert!(said.starts_with("ipvs-cli: packets came meanwhile, so 1 connection is still there."), "{said}");
     socket.set_nonblocking(true).unwrap();
     // Until the last of what was answered meanwhile is read.
@@ -247,7 +247,7 @@ fn a_client_whose_template_is_deleted_gets_the_schedulers_choice() {
     let kill = format!("conns --kill --templates --client {one}");
     // While a connection uses it, it stays.
     let mut held = network.hold(Protocol::TCP, one, to).unwrap();
-    let said = fails(&network, &kill);
+    let said = failure(run(&network, &kill));
     assert!(said.starts_with("ipvs-cli: connections use templates, so 1 template is still there."), "{said}");
     held.go_on().unwrap();
     drop(held);
