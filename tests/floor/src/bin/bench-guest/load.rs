@@ -17,7 +17,7 @@ use std::{
 use ipvs::{Client, proc::Connection, proc::Connections};
 use kernel_tests::connection_table;
 
-use crate::{Plan, measure::tell_wrong, program::run, world::in_own_network};
+use crate::{Plan, measure::report_wrong, program::run, world::in_own_network};
 
 /// Longer than it takes.
 const EXPIRES: u32 = 20_000;
@@ -68,7 +68,7 @@ impl Load<'_> {
         let _ = child.stdout.take().ok_or("no pipe")?.read_to_string(&mut said);
         let mut right = child.wait().is_ok_and(|status| status.success()) && said.ends_with("; 0 not loaded\n");
         if !right {
-            tell_wrong(name, self.tool, said.trim_end());
+            report_wrong(name, self.tool, said.trim_end());
         }
         println!("figure {name} {} {}", self.tool, took.as_nanos());
         println!("figure {name}-sending {} {}", self.tool, sending.as_nanos());
@@ -80,7 +80,7 @@ impl Load<'_> {
         }
         println!("progress {}: {name}, each entry is compared", self.tool);
         if let Err(what) = self.compare(started) {
-            tell_wrong(name, self.tool, &what);
+            report_wrong(name, self.tool, &what);
             right = false;
         }
         Ok(right)
