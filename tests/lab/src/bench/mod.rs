@@ -76,8 +76,8 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "ENTRIES", num_args = 0..=1, require_equals = true, default_missing_value = "1000000",
         conflicts_with_all = OF_KERNELS)]
     connections: Option<u32>,
-    /// Measure `ipvs-cli conns --load` instead, of N entries, without and with packets that are lost;
-    /// some minutes [default: 1000000; default kernel: 7.2]
+    /// Measure `ipvs-cli conns --load` instead, of N entries, without and with packets that are
+    /// lost; some minutes [default: 1000000; default kernel: 7.2]
     #[arg(long, value_name = "ENTRIES", num_args = 0..=1, require_equals = true, default_missing_value = "1000000",
         conflicts_with_all = &OF_KERNELS[1..])]
     load: Option<u32>,
