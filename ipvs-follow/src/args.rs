@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
@@ -12,11 +13,14 @@ use ipvs::owners::Owner;
 use ipvs_cli::http::listen_at;
 use ipvs_cli::keep::{self, Limits};
 
+use crate::etcd::{Access, Address, Host};
+
 const HELP: &str = "\
-SOURCE is a file with a desired state (rules of ipvsadm, TOML or JSON), or a
-directory: its files *.rules, *.toml and *.json are one state together. A source
-that can't be read, is wrong, empty or half written changes nothing: the last
-good state stays.
+SOURCE is a file with a desired state (rules of ipvsadm, TOML or JSON), a
+directory: its files *.rules, *.toml and *.json are one state together, or
+etcd://HOST:PORT,HOST:PORT/PREFIX (etcds:// with TLS): the state that the fleet
+is to hold there. A source that can't be read, is wrong, empty or half written
+changes nothing: the last good state stays.
 
 Exit status: 0 ended by SIGTERM or SIGINT, the director stays as it is; 1
 another program follows already, or the hold can't be kept; 2 wrong usage, or no
@@ -24,22 +28,28 @@ access to IPVS. `hold` and `release` are about all followers of this director.
 
 Examples:
   ipvs-follow --owner shop --max-deletions 5 /etc/ipvs/shop.toml
+  ipvs-follow --cacert ca.pem etcds://etcd1,etcd2,etcd3/ipvs/shop
+  ipvs-follow fleet --cacert ca.pem etcds://etcd1,etcd2,etcd3/ipvs/shop
   ipvs-follow hold 30m --reason 'new network card'
   ipvs-follow release";
 
-/// Keep an IPVS director as a file or directory says
+/// Keep an IPVS director as a file, a directory or etcd says
 #[derive(Parser, Debug)]
 #[command(name = "ipvs-follow", version, after_help = HELP, max_term_width = 80)]
 #[command(subcommand_negates_reqs = true)]
 #[command(override_usage = "ipvs-follow [OPTIONS] SOURCE
        ipvs-follow hold [--reason TEXT] TIME
-       ipvs-follow release")]
+       ipvs-follow release
+       ipvs-follow fleet [OPTIONS] SOURCE
+       ipvs-follow fleet push|current|rollback|canary …")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) act: Option<Act>,
-    /// What the director is to hold: a file or a directory
+    /// What the director is to hold: a file, a directory or a prefix in etcd
     #[arg(required = true, value_name = "SOURCE")]
-    pub(crate) source: Option<PathBuf>,
+    pub(crate) source: Option<SourceName>,
+    #[command(flatten)]
+    pub(crate) access: Access,
     #[command(flatten)]
     pub(crate) options: Options,
     /// Use the director of this network namespace: a name of `ip netns`, a
@@ -71,7 +81,7 @@ impl Cli {
             let is_given = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
             if let Some(id) = of_following.iter().find(is_given) {
                 let text = format!(
-                    "'--{}' is for following a SOURCE: `{act}` is about all followers of this director",
+                    "'--{}' is for following a SOURCE: `{act}` follows none",
                     id.as_str().replace('_', "-")
                 );
                 return Err(command.error(ErrorKind::ArgumentConflict, text));
@@ -83,6 +93,24 @@ impl Cli {
             }
         }
         Cli::from_arg_matches(&matches)
+    }
+}
+
+/// What was named as the source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SourceName {
+    Path(PathBuf),
+    Etcd(Address),
+}
+
+impl FromStr for SourceName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match Address::is_meant(text) {
+            true => text.parse().map(SourceName::Etcd),
+            false => Ok(SourceName::Path(text.into())),
+        }
     }
 }
 
@@ -117,6 +145,12 @@ pub(crate) struct Options {
     /// then only this machine can reach
     #[arg(long, value_name = "ADDRESS", value_parser = listen_at)]
     pub(crate) listen: Option<SocketAddr>,
+    /// Be this director of the fleet [default: the machine's name]
+    #[arg(long, value_name = "HOST", help_heading = "etcd")]
+    pub(crate) host: Option<Host>,
+    /// Count as gone after TIME without a sign of life
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = lease, help_heading = "etcd")]
+    pub(crate) lease: Duration,
 }
 
 impl Options {
@@ -139,6 +173,78 @@ pub(crate) enum Act {
     },
     /// End a hold
     Release,
+    /// Show the directors of a fleet, or change what they are to hold
+    Fleet(Fleet),
+}
+
+const FLEET: &str = "\
+Exit status: 0 each director holds what it is to hold, or the change was made; 1
+one of them does not, or the change is refused; 2 wrong usage, or etcd can't be
+reached.
+
+Examples, with SOURCE=etcds://etcd1,etcd2,etcd3/ipvs/shop:
+  ipvs-follow fleet $SOURCE --expect lb1,lb2,lb3
+  number=$(ipvs-follow fleet push $SOURCE shop.toml)
+  ipvs-follow fleet canary $SOURCE lb3 $number
+  ipvs-follow fleet $SOURCE --within 30s
+  ipvs-follow fleet current $SOURCE $number
+  ipvs-follow fleet canary $SOURCE lb3 --remove
+  ipvs-follow fleet rollback $SOURCE";
+
+/// A fleet in etcd.
+#[derive(clap::Args, Debug)]
+#[command(subcommand_negates_reqs = true, after_help = FLEET)]
+pub(crate) struct Fleet {
+    #[command(subcommand)]
+    pub(crate) act: Option<FleetAct>,
+    /// etcd://HOST:PORT,HOST:PORT/PREFIX, or etcds://… with TLS
+    #[arg(required = true, value_name = "SOURCE")]
+    pub(crate) source: Option<Address>,
+    /// These directors must be there
+    #[arg(long, value_name = "HOST,…", value_delimiter = ',')]
+    pub(crate) expect: Vec<Host>,
+    /// Wait at most TIME until each director holds what it is to hold
+    #[arg(long, value_name = "TIME", value_parser = period)]
+    pub(crate) within: Option<Duration>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum FleetAct {
+    /// Check a desired state and store it as the next generation; print its number
+    Push {
+        #[arg(value_name = "SOURCE")]
+        source: Address,
+        /// The file; `-` is standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Let all directors without a canary hold this generation
+    Current {
+        #[arg(value_name = "SOURCE")]
+        source: Address,
+        #[arg(value_name = "N")]
+        number: u64,
+    },
+    /// Let all directors without a canary hold what they held before
+    Rollback {
+        #[arg(value_name = "SOURCE")]
+        source: Address,
+    },
+    /// Let one director hold this generation, whatever the others hold
+    Canary {
+        #[arg(value_name = "SOURCE")]
+        source: Address,
+        #[arg(value_name = "HOST")]
+        host: Host,
+        #[arg(value_name = "N", required_unless_present = "remove", conflicts_with = "remove")]
+        number: Option<u64>,
+        /// Let it hold what the others hold
+        #[arg(long)]
+        remove: bool,
+    },
 }
 
 /// Reads a time: a number of seconds, or of `s`, `m`, `h` or `d`.
@@ -183,6 +289,19 @@ pub(crate) fn written(time: Duration) -> String {
         }
     }
     text
+    }
+}
+
+fn lease(text: &str) -> Result<Duration, String> {
+    let least = Duration::from_secs(3);
+    period(text).and_then(|time| if time < least { Err("must be at least 3s".to_owned()) } else { Ok(time) })
+}
+
+fn recheck(text: &str) -> Result<Duration, String> {
+    period(text)?
+        .checked_sub(Duration::from_secs(1))
+        .map(|_| period(text))
+        .unwrap_or_else(|| Err("must be at least 1s".to_owned()))
 }
 
 #[cfg(test)]
@@ -214,7 +333,7 @@ mod tests {
     fn a_source_and_the_words_for_a_hold_are_distinguished() {
         let parse = |line: &str| Cli::parse_words(line.split(' ').map(OsString::from));
         let cli = parse("ipvs-follow --owner shop --max-deletions 5 shop.toml").unwrap();
-        assert_eq!((cli.source, cli.act.is_none()), (Some("shop.toml".into()), true));
+        assert_eq!((cli.source, cli.act.is_none()), (Some(SourceName::Path("shop.toml".into())), true));
         let cli = parse("ipvs-follow --netns lb hold 30m").unwrap();
         assert!(matches!(cli.act, Some(Act::Hold { time, .. }) if time == Duration::from_secs(1800)));
         assert!(parse("ipvs-follow").is_err(), "a source is needed");
@@ -229,6 +348,41 @@ mod tests {
         ] {
             let error = parse(&format!("ipvs-follow {line}")).unwrap_err().to_string();
             assert!(error.contains(wrong) && error.contains("Usage: ipvs-follow [OPTIONS] SOURCE\n"), "{error}");
+    }
+}
+
+        let cli = parse("ipvs-follow --cacert ca.pem etcds://lb1/ipvs").unwrap();
+        assert!(matches!(cli.source, Some(SourceName::Etcd(address)) if address.is_encrypted));
+        assert!(parse("ipvs-follow etcd://lb1").is_err(), "without a prefix");
+    }
+
+    #[test]
+    fn a_fleet_is_shown_or_changed() {
+        let parse = |line: &str| match Cli::try_parse_from(line.split(' ')).map(|cli| cli.act) {
+            Ok(Some(Act::Fleet(fleet))) => Ok(fleet),
+            other => Err(format!("{other:?}")),
+        };
+        let fleet = parse("ipvs-follow fleet etcd://lb1/ipvs --expect a,b --cacert ca.pem").unwrap();
+        assert_eq!((fleet.act.is_none(), fleet.expect.len()), (true, 2));
+        for line in [
+            "push etcd://lb1/ipvs -",
+            "current etcd://lb1/ipvs 7",
+            "rollback etcd://lb1/ipvs",
+            "canary etcd://lb1/ipvs lb2 7",
+            "--cacert ca.pem push etcd://lb1/ipvs x",
+            "canary etcd://lb1/ipvs lb2 --remove",
+        ] {
+            assert!(parse(&format!("ipvs-follow fleet {line}")).unwrap().act.is_some(), "{line}");
+        }
+        for line in [
+            "",
+            "/etc/ipvs",
+            "push etcd://lb1/ipvs",
+            "canary etcd://lb1/ipvs lb2",
+            "canary etcd://lb1/ipvs lb2 7 --remove",
+            "current etcd://lb1/ipvs x",
+        ] {
+            assert!(parse(&format!("ipvs-follow fleet {line}")).is_err(), "{line}");
         }
     }
 }

@@ -7,14 +7,16 @@ use ipvs::desired::Source;
 use ipvs::monitor::{Action, Event, EventKind, Outcome};
 use ipvs_cli::director::Director;
 use ipvs_cli::env::Environment;
-use ipvs_cli::escape;
 use ipvs_cli::keep::{self, Fault, Hold, Keeper, Kept, Limits, Names, Standing, State, Unread};
+use ipvs_cli::render;
+use ring::digest::{SHA256, digest};
 
+use crate::etcd::Status;
 use crate::figures::Figures;
 use crate::messages::{Level, Messages, Topic};
 use crate::pace::Pace;
 use crate::service::Service;
-use crate::source::{Files, SourceFault};
+use crate::source::{Followed, SourceFault};
 use crate::who::Suspects;
 
 /// How often a hold is looked at, as a person may end it early.
@@ -56,7 +58,7 @@ fn notes(stderr: &[u8]) -> String {
 
 /// Keeps a director as a source says.
 pub(crate) struct Follower<'s> {
-    pub(crate) source: Files,
+    pub(crate) source: Followed,
     pub(crate) director: Director,
     pub(crate) pace: Pace,
     pub(crate) messages: Messages,
@@ -78,7 +80,7 @@ pub(crate) struct Follower<'s> {
 
 impl<'s> Follower<'s> {
     pub(crate) fn new(
-        source: Files,
+        source: Followed,
         director: Director,
         limits: Limits,
         surroundings: Surroundings<'s>,
@@ -132,6 +134,27 @@ impl<'s> Follower<'s> {
 
     /// Makes what is due. `is_over` ends a wait for another program, or for names.
     pub(crate) fn check(&mut self, now: Instant, is_over: &dyn Fn() -> bool) {
+        self.make(now, is_over);
+        self.report();
+    }
+
+    /// Lets the fleet know how this director is.
+    fn report(&mut self) {
+        let Followed::Etcd(etcd) = &mut self.source else { return };
+        let counts = self.figures.counts().clone();
+        let text = self.good.as_ref().and_then(|good| good.sources().first());
+        let reason = self.messages.worst().and_then(|text| text.lines().next());
+        etcd.report(Status {
+            generation: text.and_then(|text| etcd.generation(text.name())),
+            holds: self.standing.as_ref().map(hash).unwrap_or_default(),
+            is_as_desired: counts.is_as_desired,
+            reason: reason.unwrap_or_default().to_owned(),
+            drift: counts.drift,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        });
+    }
+
+    fn make(&mut self, now: Instant, is_over: &dyn Fn() -> bool) {
         match self.hold() {
             Ok(None) => {}
             Ok(Some(hold)) => return self.held(&hold, now),
@@ -224,7 +247,7 @@ impl<'s> Follower<'s> {
             Some(_) => None,
             None => {
                 let before = known.or(self.good.as_ref());
-                match State::read(&texts, before, self.surroundings.names, is_over) {
+                match self.source.understand(&texts, before, self.surroundings.names, is_over) {
                     Ok(state) => Some(state),
                     Err(unread) => return Err(self.unread(texts, unread, now)),
                 }
@@ -325,14 +348,14 @@ impl<'s> Follower<'s> {
 
     /// The director is as the source says now.
     fn made(&mut self, next: State, kept: Kept, now: Instant) {
-        let path = escape::path(self.source.path()).to_string();
+        let name = self.source.name();
         let text = match &self.good {
-            None => format!("following {path}: {}", kept.summary),
+            None => format!("following {name}: {}", kept.summary),
             Some(good) => match &next.renamed_since(good)[..] {
                 renamed @ [_, ..] if next.is_of(good.sources()) => {
-                    format!("{path}: {}: {}", renamed.join(", "), kept.summary)
+                    format!("{name}: {}: {}", renamed.join(", "), kept.summary)
                 }
-                _ => format!("{path} has changed: {}", kept.summary),
+                _ => format!("{name} has changed: {}", kept.summary),
             },
         };
         self.good = Some(next);
@@ -393,6 +416,17 @@ impl<'s> Follower<'s> {
         self.messages.holds(Topic::Director, Level::Warning, &fault.reason());
         self.pace.failed(now);
     }
+}
+
+/// Of the table as rules. It does not depend on the order in which they were added.
+fn hash(standing: &Standing) -> String {
+    let mut rules = Vec::new();
+    // Memory takes all.
+    let _ = render::save::table(&mut rules, standing.table(), None);
+    let mut lines: Vec<&[u8]> = rules.split(|byte| *byte == b'\n').collect();
+    lines.sort_unstable();
+    let digest = digest(&SHA256, &lines.join(&b'\n'));
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn are_same(one: &[Source], other: &[Source]) -> bool {

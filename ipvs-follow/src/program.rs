@@ -22,12 +22,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGIO, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 
-use crate::args::{Act, Cli, Options, written};
+use crate::args::{Act, Cli, Options, SourceName, written};
+use crate::etcd::{Access, Host};
 use crate::figures::Figures;
+use crate::fleet;
 use crate::follower::{Follower, Surroundings};
 use crate::messages::{Level, Messages, Topic};
 use crate::pace::Pace;
-use crate::source::Files;
+use crate::source::{Etcd, Files, Followed, Membership};
 
 /// The directory of locks, owners and holds: that of `ipvs-cli`.
 const STATE: &str = "/run/ipvs-cli";
@@ -36,10 +38,10 @@ const STATE: &str = "/run/ipvs-cli";
 const BURST: usize = 10_000;
 
 /// Wrong usage, or no access to IPVS.
-const TROUBLE: u8 = 2;
+pub(crate) const TROUBLE: u8 = 2;
 
 /// What was asked for can't be done now.
-const NO: u8 = 1;
+pub(crate) const NO: u8 = 1;
 
 /// Runs the program with these words, its name included. Returns the exit status.
 ///
@@ -64,17 +66,26 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
     let state_directory = cli.state_dir.as_deref().unwrap_or(Path::new(STATE));
     let surroundings =
         Surroundings { state_directory: Some(state_directory), proc: Some(Path::new("/proc")), names: &SystemNames };
-    let act = |messages: Messages| match (&cli.act, &cli.source) {
-        (Some(act), _) => make(act, surroundings, cli.wait),
-        (None, Some(source)) => follow(source, &cli.options, surroundings, cli.wait, messages),
-        (None, None) => Err((TROUBLE, "name a SOURCE".to_owned())),
-    };
-    let done = match &cli.netns {
-        None => act(messages),
-        Some(name) => match name.parse::<Namespace>().and_then(|namespace| namespace.within(|| act(messages))) {
+    let within = |act: &mut dyn FnMut() -> Ending| match &cli.netns {
+        None => act(),
+        Some(name) => match name.parse::<Namespace>().and_then(|namespace| namespace.within(act)) {
             Ok(done) => done,
             Err(error) => Err((TROUBLE, Report::new(&error).to_string())),
         },
+    };
+    let done = match (&cli.act, &cli.source) {
+        (Some(_), Some(_)) => Err((TROUBLE, "a source and a subcommand at once: one of them".to_owned())),
+        (Some(Act::Fleet(fleet)), _) => fleet::run(fleet, &cli.access),
+        (Some(act), _) => within(&mut || make(act, surroundings, cli.wait)),
+        (None, Some(source)) => {
+            // Outside of the director's network namespace, which may have no way to etcd.
+            let mut opened = Some((open_source(source, &cli.options, &cli.access), messages));
+            within(&mut || match opened.take() {
+                Some((source, messages)) => follow(source?, &cli.options, surroundings, cli.wait, messages),
+                None => Ok(()),
+            })
+        }
+        (None, None) => Err((TROUBLE, "name a SOURCE".to_owned())),
     };
     match done {
         Ok(()) => 0,
@@ -86,7 +97,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 /// An exit status, and why.
-type Ending = Result<(), (u8, String)>;
+pub(crate) type Ending = Result<(), (u8, String)>;
 
 /// Begins or ends a hold.
 fn make(act: &Act, surroundings: Surroundings<'_>, wait: Duration) -> Ending {
@@ -105,6 +116,7 @@ fn make(act: &Act, surroundings: Surroundings<'_>, wait: Duration) -> Ending {
             true => "released".to_owned(),
             false => "there was no hold".to_owned(),
         }),
+        Act::Fleet(_) => Ok(String::new()),
     });
     match done {
         Ok(text) => {
@@ -145,8 +157,37 @@ impl Signals {
     }
 }
 
+fn open_source(name: &SourceName, options: &Options, access: &Access) -> Result<Followed, (u8, String)> {
+    let trouble = |reason: String| (TROUBLE, reason);
+    match name {
+        SourceName::Path(_) if !access.is_empty() || options.host.is_some() => {
+            Err(trouble("--cacert, --cert, --key, --user and --host need a source in etcd".to_owned()))
+        }
+        SourceName::Path(path) => {
+            let files = Files::new(path).map_err(|error| trouble(format!("{}: {error}", path.display())))?;
+            Ok(Followed::Files(files))
+        }
+        SourceName::Etcd(address) => {
+            let client = access.client(address).map_err(trouble)?;
+            let host = match &options.host {
+                Some(host) => host.clone(),
+                None => machine().map_err(|reason| trouble(format!("{reason}: name this director by --host")))?,
+            };
+            let membership = Membership { host, lease: options.lease };
+            let opened = Etcd::open(address.clone(), client, membership);
+            opened.map(Followed::Etcd).map_err(|error| trouble(format!("cannot read etcd: {error}")))
+        }
+    }
+}
+
+fn machine() -> Result<Host, String> {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy();
+    name.parse().map_err(|reason| format!("the machine's name '{name}' {reason}"))
+}
+
 fn follow(
-    source: &Path,
+    source: Followed,
     options: &Options,
     surroundings: Surroundings<'_>,
     wait: Duration,
@@ -160,7 +201,6 @@ fn follow(
     keep::check_access(&mut director).map_err(trouble)?;
     let (following, _) = surroundings.with(&mut director, |keeper| keeper.follow(owner.as_ref()));
     let _following = following.map_err(|reason| (NO, reason))?;
-    let source = Files::new(source).map_err(|error| trouble(format!("{}: {error}", source.display())))?;
     let pace = Pace::new(options.recheck, Instant::now());
     let mut follower = Follower::new(source, director, limits, surroundings, pace, messages);
     if let Some(at) = options.listen {
@@ -194,6 +234,7 @@ fn watch(follower: &mut Follower<'_>, signals: &Signals, recheck: Duration) {
         signals.take();
         if signals.reload.swap(false, Ordering::SeqCst) {
             follower.messages.say(Level::Notice, "SIGHUP: reading the source and the director again");
+            follower.source.reload();
             follower.pace.reload(now);
         }
         if follower.source.has_changed() {

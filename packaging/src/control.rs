@@ -35,7 +35,7 @@ Description: command line of IPVS, the Linux kernel's load balancer
  scripts run unchanged. It is faster, and says more on a terminal when something
  is wrong.
  .
- ipvs-follow keeps a director as a file or a directory says, and puts back what
+ ipvs-follow keeps a director as a file or a key in etcd says, and puts back what
  other programs change.
  .
  The commands ipvsadm, ipvsadm-save and ipvsadm-restore become alternatives.

@@ -27,19 +27,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use ipvs::change::{DirectorState, Planner};
-use ipvs::desired::Source;
+use ipvs::desired::{Located, Source};
 use ipvs::owners::Owner;
 use ipvs::{Client, Command, Protocol, Service, ServiceKey, Table};
 use ipvs_text::escape;
-use ipvs_text::ipvsadm::value::Resolve;
+use ipvs_text::ipvsadm::value::{NoNames, Resolve};
 use ipvs_text::ipvsadm::{Parser, Posix, names};
 
 use crate::arguments::value::value;
 use crate::change::apply::{self, Made};
 use crate::change::args::Restrictions;
 use crate::change::claims::Ownership;
-use crate::change::prepare::{self, Text};
-use crate::change::summary::Summary;
+use crate::change::prepare::{self, Text, empty_director};
+use crate::change::summary::{Summary, counted};
 use crate::director::Director;
 use crate::env::Environment;
 use crate::session::{Session, Trouble, Wait};
@@ -127,6 +127,11 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// What the director holds, other owners' services included.
+    pub fn table(&self) -> &Table {
+        &self.desired
+    }
+
     /// Does the director differ from what it is to be after this command of another program?
     ///
     /// Decided without asking the director, so it may be wrong if other commands went before.
@@ -265,6 +270,40 @@ impl State {
             reason: trouble.text().trim_end().to_owned(),
             is_for_names: found.hosts.values().any(Option::is_none) || found.ports.values().any(Option::is_none),
         })
+    }
+
+    /// Reads sources that many directors share: they may have neither names, which each could find
+    /// to be another address, nor sync daemons, which belong to one director. Returns what they
+    /// have, too, in a few words.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    ///
+    /// ```
+    /// use ipvs::desired::Source;
+    /// use ipvs_cli::keep::State;
+    ///
+    /// let read = |text: &str| State::read_shared(&[Source::new("shop.rules", text)]);
+    /// assert_eq!(read("-A -t 192.0.2.1:80 -s rr\n").unwrap().1, "1 service, 0 destinations");
+    /// assert!(read("-A -t localhost:80 -s rr\n").is_err());
+    /// assert!(read("--start-daemon master --mcast-interface eth0\n").is_err());
+    /// ```
+    pub fn read_shared(sources: &[Source]) -> Result<(Self, String), Unread> {
+        let mut names = NoNames;
+        let mut parser = Parser::new(&mut names, Posix(false));
+        let unread = |reason: &str| Unread { reason: reason.trim_end().to_owned(), is_for_names: false };
+        let failed = |trouble: Trouble| unread(&trouble.text());
+        let text = Text::of(sources, &mut parser).map_err(failed)?;
+        let desired = text.understand(&empty_director(), &mut parser).map_err(failed)?;
+        let is_daemon = |command: &Command| matches!(command, Command::StartDaemon(_) | Command::StopDaemon(_));
+        if let Some(located) = desired.state.commands.iter().find(|located| is_daemon(&located.command)) {
+            return Err(unread(&format!("{}: a state of several directors must not have sync daemons", located.place)));
+        }
+        let is_destination = |located: &&Located| matches!(located.command, Command::AddDestination(..));
+        let destinations = desired.state.commands.iter().filter(is_destination).count();
+        let contents =
+            format!("{}, {}", counted(text.services().count(), "service"), counted(destinations, "destination"));
+        Ok((State { text, found: Found::default() }, contents))
     }
 
     /// Was it read from these sources?

@@ -8,6 +8,7 @@ use ipvs::monitor::{Outcome, Sender};
 use ipvs::{Client, Command, Errno, Protocol, Service, ServiceKey, Table};
 
 use super::*;
+use crate::source::Files;
 
 const RECHECK: Duration = Duration::from_secs(300);
 
@@ -76,7 +77,7 @@ impl World {
         });
         let names: &Hosts = Box::leak(Box::default());
         let follower = Follower::new(
-            Files::new(&directory.path().join(source)).unwrap(),
+            Followed::Files(Files::new(&directory.path().join(source)).unwrap()),
             Director::with(Client::fake(Table::new())),
             limits,
             Surroundings { state_directory, proc: None, names },

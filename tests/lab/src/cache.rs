@@ -153,6 +153,11 @@ impl Cache {
         self.dir.join(format!("programs-13.{RECIPE}"))
     }
 
+    /// Debian's etcd and etcdctl, for the tests of a fleet.
+    pub(crate) fn etcd(&self) -> PathBuf {
+        self.dir.join(format!("etcd.{RECIPE}"))
+    }
+
     /// Debian 13's Rust, to be run in place. Programs are linked by this machine's `cc`.
     pub(crate) fn old_rust(&self) -> PathBuf {
         self.dir.join(format!("rust-13.{RECIPE}"))
@@ -209,6 +214,26 @@ impl Cache {
         for (suite, packages, home) in releases.iter().filter(|(_, _, home)| !home.exists()) {
             self.require_room()?;
             Tree::unpack(&Session::open(*suite, &self.dir)?, packages, home)?.merge_usr()?.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Fetches etcd, which only the tests of a fleet need, if it is missing.
+    pub(crate) fn ensure_etcd(&self) -> Result<()> {
+        if self.etcd().exists() {
+            return Ok(());
+        }
+        let _lock = self.begin()?;
+        if !self.etcd().exists() {
+            self.require_room()?;
+            let archives = tempfile::Builder::new()
+                .prefix("debs-")
+                .tempdir_in(&self.dir)
+                .context(|| format!("make a directory in {}", self.dir.display()))?;
+            // Guests have the C library, and no users to be added.
+            let session = Session::open(Suite::Bookworm, &self.dir)?;
+            let debs = session.download_alone(&["etcd-server", "etcd-client"], archives.path())?;
+            Tree::of_files(&debs, &self.etcd())?.settle()?;
         }
         Ok(())
     }

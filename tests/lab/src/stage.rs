@@ -103,6 +103,13 @@ impl Stage {
         Ok(())
     }
 
+    /// Gives the job etcd and etcdctl: `LAB_ETCD` is the directory with both.
+    pub(crate) fn bring_etcd(&mut self) -> Result<()> {
+        self.cache.ensure_etcd()?;
+        self.set("LAB_ETCD", self.cache.etcd().join("usr/bin").display().to_string());
+        Ok(())
+    }
+
     /// Gives the job a small Debian in which dpkg works: `LAB_DEBIAN` is the directory.
     pub(crate) fn bring_debian(&mut self) -> Result<()> {
         self.cache.ensure_debian()?;

@@ -92,7 +92,7 @@ fn rules(weights: &[u32]) -> String {
 }
 
 fn ipvs_follow() -> Program {
-    Program::new(std::env::var_os("IPVS_FOLLOW").expect("set IPVS_FOLLOW to the path of the ipvs-follow to be tested"))
+    Program::new(super::ipvs_follow())
 }
 
 /// A follower. Dropped, it is killed.

@@ -210,6 +210,7 @@ fn attempt(
         stage.bring_programs()?;
     }
     if let Some(follow) = follow.filter(|_| program.name == NEEDS_FOLLOW) {
+        stage.bring_etcd()?;
         stage.keep(follow);
         stage.set("IPVS_FOLLOW", follow.display().to_string());
     }

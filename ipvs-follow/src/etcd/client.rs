@@ -1,0 +1,387 @@
+//! Requests and their answers.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use ipvs_cli::escape;
+use rustls::crypto::ring;
+use serde_json::{Value, json};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, BodyReader};
+
+use super::Address;
+
+/// A member that does not accept a connection for so long is not there.
+const CONNECTING: Duration = Duration::from_secs(2);
+
+/// The longest request. A member without a leader answers after that.
+const ANSWERING: Duration = Duration::from_secs(5);
+
+/// The same of one that has a whole state in it.
+const TRANSFERRING: Duration = Duration::from_secs(60);
+
+/// A watch is opened again after so long, so that one whose other end is gone does not last.
+pub(crate) const WATCHING: Duration = Duration::from_secs(60);
+
+/// No answer is longer: all statuses of a large fleet, or one state in base64.
+const LONGEST: u64 = 64 << 20;
+
+/// What gRPC calls an error that another member, or the same one later, may not have: deadline
+/// exceeded, internal, unavailable.
+const PASSING: [i64; 3] = [4, 13, 14];
+const UNAUTHENTICATED: i64 = 16;
+const OUT_OF_RANGE: i64 = 11;
+
+/// How etcd is reached.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct Access {
+    /// Trust etcd if a certificate of this file signed its own (etcds://)
+    #[arg(long, global = true, value_name = "FILE", help_heading = "etcd")]
+    pub(crate) cacert: Option<PathBuf>,
+    /// Show etcd this certificate
+    #[arg(long, global = true, value_name = "FILE", requires = "key", help_heading = "etcd")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The key of the certificate
+    #[arg(long, global = true, value_name = "FILE", requires = "cert", help_heading = "etcd")]
+    pub(crate) key: Option<PathBuf>,
+    /// Be this user of etcd
+    #[arg(long, global = true, value_name = "NAME", requires = "password_file", help_heading = "etcd")]
+    pub(crate) user: Option<String>,
+    /// The user's password: the first line of this file
+    #[arg(long, global = true, value_name = "FILE", requires = "user", help_heading = "etcd")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+impl Access {
+    pub(crate) fn is_empty(&self) -> bool {
+        let Access { cacert, cert, key, user, password_file } = self;
+        [cacert, cert, key, password_file].iter().all(|file| file.is_none()) && user.is_none()
+    }
+
+    /// A client of this cluster. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// A file can't be read, or the options do not fit the address.
+    pub(crate) fn client(&self, address: &Address) -> Result<Client, String> {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            // etcd is a machine of the same site. A proxy in the environment is meant for others.
+            .proxy(None)
+            .max_redirects(0)
+            .timeout_connect(Some(CONNECTING));
+        let config = match address.is_encrypted {
+            true => config.https_only(true).tls_config(self.tls()?),
+            false if self.cacert.is_some() || self.cert.is_some() => {
+                return Err("--cacert, --cert and --key need TLS: write etcds:// in place of etcd://".to_owned());
+            }
+            false if self.user.is_some() && !address.endpoints.iter().all(|endpoint| is_local(endpoint)) => {
+                return Err("a password needs TLS: write etcds:// in place of etcd://".to_owned());
+            }
+            false => config,
+        };
+        let login = match (&self.user, &self.password_file) {
+            (Some(user), Some(file)) => Some(Login { user: user.clone(), password: password(file)? }),
+            _ => None,
+        };
+        let scheme = if address.is_encrypted { "https" } else { "http" };
+        let endpoints = address.endpoints.iter().map(|endpoint| format!("{scheme}://{endpoint}")).collect();
+        Ok(Client { agent: config.build().into(), endpoints, at: 0, login, token: None })
+    }
+
+    fn tls(&self) -> Result<TlsConfig, String> {
+        let Some(cacert) = &self.cacert else {
+            return Err("etcds:// needs --cacert FILE, with the certificate that signed etcd's".to_owned());
+        };
+        let authorities = certificates(cacert)?;
+        let client = match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => {
+                let read = PrivateKey::from_pem(&read(key)?);
+                let read = read.map_err(|_| format!("{}: it must have a private key in PEM", escape::path(key)))?;
+                Some(ClientCert::new_with_certs(&certificates(cert)?, read))
+            }
+            _ => None,
+        };
+        Ok(TlsConfig::builder()
+            .root_certs(RootCerts::new_with_certs(&authorities))
+            .client_cert(client)
+            .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+            .build())
+    }
+}
+
+fn is_local(endpoint: &str) -> bool {
+    ["127.", "[::1]:", "localhost:"].iter().any(|start| endpoint.starts_with(start))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    fs::read(file).map_err(|error| format!("{}: {error}", escape::path(file)))
+}
+
+fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, String> {
+    let text = read(file)?;
+    let certificates: Vec<_> = parse_pem(&text)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    match certificates.is_empty() {
+        true => Err(format!("{}: it must have a certificate in PEM", escape::path(file))),
+        false => Ok(certificates),
+    }
+}
+
+fn password(file: &Path) -> Result<String, String> {
+    let text = String::from_utf8(read(file)?).map_err(|_| format!("{}: it must be UTF-8", escape::path(file)))?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(line.to_owned()),
+        _ => Err(format!("{}: the first line must be the password", escape::path(file))),
+    }
+}
+
+#[derive(Clone)]
+struct Login {
+    user: String,
+    password: String,
+}
+
+/// Why a request was not carried out, or is not known to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum EtcdError {
+    /// No member answers, or none has a leader: each with its reason.
+    Unreachable(String),
+    /// etcd refuses it.
+    Refused(String),
+    /// A revision that was asked for is no longer kept.
+    Compacted,
+}
+
+impl std::fmt::Display for EtcdError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            EtcdError::Unreachable(reason) => write!(f, "etcd cannot be reached: {reason}"),
+            EtcdError::Refused(reason) => write!(f, "etcd refuses the request: {reason}"),
+            EtcdError::Compacted => f.write_str("etcd has compacted the revision that was read"),
+        }
+    }
+}
+
+/// Of one member.
+enum Failure {
+    /// Of the way to it.
+    Member(String),
+    /// Its answer.
+    Answer { code: i64, message: String },
+}
+
+/// The members of a cluster, one of which is asked until it fails.
+#[derive(Clone)]
+pub(crate) struct Client {
+    agent: Agent,
+    endpoints: Vec<String>,
+    at: usize,
+    login: Option<Login>,
+    /// Of a login; etcd forgets it after some minutes.
+    token: Option<String>,
+}
+
+impl Client {
+    /// Sends a request, to one member after the other until one answers.
+    ///
+    /// After an error, it may have been carried out all the same.
+    pub(crate) fn ask(&mut self, path: &str, body: &Value) -> Result<Value, EtcdError> {
+        self.ask_within(path, body, ANSWERING)
+    }
+
+    /// The same of a request that has a state in it, or in its answer.
+    pub(crate) fn transfer(&mut self, path: &str, body: &Value) -> Result<Value, EtcdError> {
+        self.ask_within(path, body, TRANSFERRING)
+    }
+
+    fn ask_within(&mut self, path: &str, body: &Value, limit: Duration) -> Result<Value, EtcdError> {
+        let mut reasons: Vec<String> = Vec::new();
+        let mut may_log_in = true;
+        // Twice, if there is one only: it may have closed the connection that was kept.
+        let mut left = self.endpoints.len().max(2);
+        while left > 0 {
+            let failure = match self.log_in().and_then(|()| self.send(path, body, limit)) {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            match failure {
+                Failure::Answer { code, message }
+                    if may_log_in
+                        && self.token.is_some()
+                        && (code == UNAUTHENTICATED || message.contains("auth store is old")) =>
+                {
+                    (self.token, may_log_in) = (None, false);
+                    continue;
+                }
+                Failure::Answer { code: OUT_OF_RANGE, .. } => return Err(EtcdError::Compacted),
+                Failure::Answer { code, message } if !PASSING.contains(&code) => {
+                    return Err(EtcdError::Refused(message));
+                }
+                Failure::Answer { message, .. } | Failure::Member(message) => {
+                    let reason = format!("{}: {message}", self.endpoints[self.at]);
+                    if !reasons.contains(&reason) {
+                        reasons.push(reason);
+                    }
+                }
+            }
+            self.at = (self.at + 1) % self.endpoints.len();
+            left -= 1;
+        }
+        Err(EtcdError::Unreachable(reasons.join("; ")))
+    }
+
+    /// Notices changes of keys from `from` to before `to`, after this revision, at the member that
+    /// answered last. It lasts at most for the time `limit`, or one minute.
+    pub(crate) fn watch(&self, from: &str, to: &str, revision: i64, limit: Duration) -> Result<Watch, String> {
+        let request =
+            json!({"key": encode(from), "range_end": encode(to), "start_revision": (revision + 1).to_string()});
+        let mut post = self.agent.post(format!("{}/v3/watch", self.endpoints[self.at]));
+        if let Some(token) = &self.token {
+            post = post.header("Authorization", token);
+        }
+        // The watch ends if this member loses its leader.
+        let post = post.header("Grpc-Metadata-hasleader", "true");
+        let post = post.config().timeout_recv_response(Some(ANSWERING));
+        let post = post.timeout_recv_body(Some(limit.min(WATCHING))).build();
+        let response = post.send(json!({"create_request": request}).to_string()).map_err(|error| error.to_string())?;
+        let reader = response.into_body().into_with_config().limit(u64::MAX).reader();
+        let mut watch = Watch { lines: BufReader::new(reader) };
+        // That it was created.
+        watch.next().map(|_| watch)
+    }
+
+    fn log_in(&mut self) -> Result<(), Failure> {
+        let Some(Login { user, password }) = self.login.clone().filter(|_| self.token.is_none()) else { return Ok(()) };
+        let answer = self.send("/v3/auth/authenticate", &json!({"name": user, "password": password}), ANSWERING)?;
+        self.token = Some(answer["token"].as_str().unwrap_or_default().to_owned());
+        Ok(())
+    }
+
+    fn send(&self, path: &str, body: &Value, limit: Duration) -> Result<Value, Failure> {
+        let member = |error: ureq::Error| Failure::Member(error.to_string());
+        let mut post = self.agent.post(format!("{}{path}", self.endpoints[self.at]));
+        if let Some(token) = &self.token {
+            post = post.header("Authorization", token);
+        }
+        let post = post.config().timeout_global(Some(limit)).build();
+        let mut response = post.send(body.to_string()).map_err(member)?;
+        let status = response.status();
+        let mut text = response.body_mut().with_config().limit(LONGEST).reader();
+        let mut bytes = Vec::new();
+        // Of a stream, such as that of a lease, the first answer is of interest.
+        text.read_to_end(&mut bytes).map_err(|error| Failure::Member(error.to_string()))?;
+        let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let Ok(answer) = serde_json::from_slice::<Value>(first) else {
+            return Err(Failure::Member(format!("it does not answer as etcd 3.4 or later does: HTTP status {status}")));
+        };
+        let error = if answer["error"].is_object() { &answer["error"] } else { &answer };
+        let message = error["message"].as_str().or(error["error"].as_str());
+        match message {
+            Some(message) => {
+                let code = if error["grpc_code"].is_null() { &error["code"] } else { &error["grpc_code"] };
+                Err(Failure::Answer { code: integer(code), message: message.to_owned() })
+            }
+            None if !status.is_success() => Err(Failure::Member(format!("HTTP status {status}"))),
+            None => Ok(answer),
+        }
+    }
+}
+
+/// A stream of changes.
+pub(crate) struct Watch {
+    lines: BufReader<BodyReader<'static>>,
+}
+
+impl Watch {
+    /// Waits for the next change, for some time. What it is has to be read.
+    ///
+    /// # Errors
+    /// Why the watch is over.
+    pub(crate) fn next(&mut self) -> Result<(), String> {
+        let mut line = Vec::new();
+        self.lines.read_until(b'\n', &mut line).map_err(|error| error.to_string())?;
+        let answer: Value = serde_json::from_slice(&line).map_err(|_| "the connection was closed".to_owned())?;
+        let (result, error) = (&answer["result"], &answer["error"]);
+        match error["message"].as_str() {
+            Some(message) => Err(message.to_owned()),
+            None if integer(&result["compact_revision"]) > 0 => Err("the revision was compacted".to_owned()),
+            None if result["canceled"] == true => {
+                Err(result["cancel_reason"].as_str().unwrap_or("etcd has ended it").to_owned())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// A key and its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) value: Vec<u8>,
+    /// When it was last written.
+    pub(crate) revision: i64,
+}
+
+impl Entry {
+    /// Those of a range's answer.
+    pub(crate) fn all(answer: &Value) -> Vec<Self> {
+        let entry = |entry: &Value| Entry {
+            key: String::from_utf8_lossy(&decode(&entry["key"])).into_owned(),
+            value: decode(&entry["value"]),
+            revision: integer(&entry["mod_revision"]),
+        };
+        answer["kvs"].as_array().into_iter().flatten().map(entry).collect()
+    }
+
+    /// Those of each range of a transaction's answer.
+    pub(crate) fn of_each(answer: &Value) -> Vec<Vec<Self>> {
+        let responses = answer["responses"].as_array().into_iter().flatten();
+        responses.map(|response| Entry::all(&response["response_range"])).collect()
+    }
+}
+
+/// Numbers of 64 bits are strings, and 0 is left out.
+pub(crate) fn integer(value: &Value) -> i64 {
+    value.as_str().and_then(|text| text.parse().ok()).or_else(|| value.as_i64()).unwrap_or(0)
+}
+
+fn encode(text: &str) -> String {
+    BASE64_STANDARD.encode(text)
+}
+
+fn decode(value: &Value) -> Vec<u8> {
+    BASE64_STANDARD.decode(value.as_str().unwrap_or_default()).unwrap_or_default()
+}
+
+/// Reads a key, or with `to` all keys before that. A part of a transaction.
+pub(crate) fn range(key: &str, to: Option<&str>) -> Value {
+    json!({"request_range": {"key": encode(key), "range_end": to.map(encode).unwrap_or_default()}})
+}
+
+/// Writes a key. A part of a transaction.
+pub(crate) fn put(key: &str, value: &[u8]) -> Value {
+    json!({"request_put": {"key": encode(key), "value": BASE64_STANDARD.encode(value)}})
+}
+
+/// Removes a key. A part of a transaction.
+pub(crate) fn remove(key: &str) -> Value {
+    json!({"request_delete_range": {"key": encode(key)}})
+}
+
+/// A transaction is made only if the key was last written then; 0: if it is not there.
+pub(crate) fn compare(key: &str, revision: i64) -> Value {
+    json!({"key": encode(key), "target": "MOD", "result": "EQUAL", "mod_revision": revision.to_string()})
+}
+
+/// A transaction is made only if the key is not there.
+pub(crate) fn absent(key: &str) -> Value {
+    compare(key, 0)
+}

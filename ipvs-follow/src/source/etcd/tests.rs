@@ -1,0 +1,167 @@
+use std::thread;
+
+use super::*;
+use crate::etcd::{Access, Fake};
+
+const RULES: &str = "-C\n-A -f 1 -s rr\n";
+
+/// `current` points to generation 1.
+fn fleet() -> Fake {
+    let fake = Fake::start();
+    fake.change(|store| {
+        store.put("/ipvs/generations/1", RULES);
+        store.put("/ipvs/current", "1");
+    });
+    fake
+}
+
+fn follow(fake: &Fake, lease: u64) -> Etcd {
+    let client = Access::default().client(&fake.address).unwrap();
+    let membership = Membership { host: "lb1".parse().unwrap(), lease: Duration::from_secs(lease) };
+    Etcd::open(fake.address.clone(), client, membership).unwrap()
+}
+
+/// What it hands over, once that is so.
+fn until<T>(etcd: &mut Etcd, mut is_so: impl FnMut(&Result<Vec<Source>, SourceFault>) -> Option<T>) -> T {
+    loop {
+        if let Some(found) = is_so(&etcd.read(Instant::now())) {
+            return found;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until it hands over this generation.
+fn reads(etcd: &mut Etcd, number: u64) {
+    let key = format!("/ipvs/generations/{number}");
+    until(etcd, |read| matches!(read, Ok(texts) if texts[0].name() == key).then_some(()));
+}
+
+/// Waits until it says that this is wrong.
+fn refuses(etcd: &mut Etcd, part: &str) {
+    until(etcd, |read| matches!(read, Err(SourceFault::Wrong(reason)) if reason.contains(part)).then_some(()));
+}
+
+#[test]
+fn pointers_are_followed_as_they_change() {
+    let fake = fleet();
+    // One heartbeat in an hour: all changes are seen by the watch.
+    let mut etcd = follow(&fake, 3 * 3600);
+    reads(&mut etcd, 1);
+    assert!(etcd.has_changed() && !etcd.has_changed());
+    // Until the watch is open, a change would be missed for an hour; so it is made again.
+    let change = |etcd: &mut Etcd, number: u64, change: &dyn Fn(&mut crate::etcd::Store)| {
+        let key = format!("/ipvs/generations/{number}");
+        until(etcd, |read| {
+            fake.change(change);
+            thread::sleep(Duration::from_millis(20));
+            matches!(read, Ok(texts) if texts[0].name() == key).then_some(())
+        });
+    };
+    fake.change(|store| store.put("/ipvs/generations/2", "-C\n"));
+    change(&mut etcd, 2, &|store| store.put("/ipvs/current", "2"));
+    change(&mut etcd, 1, &|store| store.put("/ipvs/canary/lb1", "1"));
+    assert!(etcd.name().ends_with("/ipvs (generation 1, canary)"), "{}", etcd.name());
+    change(&mut etcd, 2, &|store| store.remove("/ipvs/canary/lb1"));
+    assert!(etcd.remarks().is_ok());
+}
+
+#[test]
+fn what_is_no_state_is_said_and_the_next_state_is_read() {
+    let fake = fleet();
+    let mut etcd = follow(&fake, 3);
+    reads(&mut etcd, 1);
+    for (pointer, reason) in [
+        ("7", "/ipvs/generations/7 does not exist in etcd, but /ipvs/current points to it"),
+        ("seven", "/ipvs/current: the value must be the number of a generation"),
+        ("2", "/ipvs/generations/2: the value is empty"),
+    ] {
+        fake.change(|store| {
+            store.put("/ipvs/generations/2", "");
+            store.put("/ipvs/current", pointer);
+        });
+        refuses(&mut etcd, reason);
+    }
+    fake.change(|store| store.keys.clear());
+    refuses(&mut etcd, "/ipvs/current does not exist in etcd");
+    fake.change(|store| {
+        store.put("/ipvs/generations/3", RULES);
+        store.put("/ipvs/current", "3");
+    });
+    reads(&mut etcd, 3);
+}
+
+#[test]
+fn a_silent_etcd_is_unfinished_and_not_wrong() {
+    let fake = fleet();
+    let mut etcd = follow(&fake, 3);
+    reads(&mut etcd, 1);
+    fake.change(|store| store.is_silent = true);
+    let reason = until(&mut etcd, |read| match read {
+        Err(SourceFault::Unfinished { reason, .. }) => Some(reason.clone()),
+        _ => None,
+    });
+    assert!(reason.contains("no leader"), "{reason}");
+    fake.change(|store| store.is_silent = false);
+    reads(&mut etcd, 1);
+}
+
+#[test]
+fn a_cluster_that_lost_its_past_is_followed_when_a_person_says_so() {
+    let restored = |fake: &Fake| {
+        fake.change(|store| {
+            store.revision = 1;
+            store.keys.clear();
+            store.put("/ipvs/generations/1", "-C\n");
+            store.put("/ipvs/current", "1");
+        });
+    };
+    let fake = fleet();
+    fake.change(|store| store.revision = 90);
+    let mut etcd = follow(&fake, 3);
+    reads(&mut etcd, 1);
+    restored(&fake);
+    refuses(&mut etcd, "its revision was 90, and is 3");
+    assert!(etcd.remarks().unwrap_err().contains("restored"));
+    // A pointer that is written again.
+    fake.change(|store| store.put("/ipvs/current", "1"));
+    reads(&mut etcd, 1);
+    assert!(etcd.remarks().is_ok());
+    // Another cluster, and a reload.
+    fake.change(|store| {
+        store.cluster = 2;
+        store.put("/ipvs/generations/1", RULES);
+    });
+    refuses(&mut etcd, "its cluster id was 1, and is 2");
+    etcd.reload();
+    reads(&mut etcd, 1);
+}
+
+#[test]
+fn a_restored_cluster_with_the_same_state_is_only_remarked_on() {
+    let fake = fleet();
+    let mut etcd = follow(&fake, 3);
+    reads(&mut etcd, 1);
+    fake.change(|store| store.cluster = 2);
+    while etcd.remarks().is_ok() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    reads(&mut etcd, 1);
+}
+
+#[test]
+fn a_status_is_written_and_a_state_is_transferred_once() {
+    let fake = fleet();
+    let mut etcd = follow(&fake, 3);
+    reads(&mut etcd, 1);
+    let status = Status { generation: etcd.generation("/ipvs/generations/1"), ..Status::default() };
+    etcd.report(status.clone());
+    let written = || fake.store().keys.get("/ipvs/status/lb1").map(|(value, _)| Status::from_json(value));
+    while written().is_none() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(written(), Some(status));
+    // Some heartbeats of one second.
+    thread::sleep(Duration::from_millis(2500));
+    assert_eq!(fake.store().transfers, 1);
+}
