@@ -18,7 +18,7 @@ use crate::etcd::{
     Access, Address, Client, Entry, EtcdError, Host, Keys, Status, absent, compare, generation, integer, put, range,
     remove,
 };
-use crate::program::{Ending, NO, TROUBLE};
+use crate::exit::{Ending, NO, TROUBLE};
 use crate::source::complete;
 
 /// etcd takes requests of 1.5 MiB (`--max-request-bytes`). The key and the rest of the transaction

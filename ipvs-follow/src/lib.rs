@@ -27,6 +27,7 @@
 
 mod args;
 mod etcd;
+mod exit;
 mod figures;
 mod fleet;
 mod follower;

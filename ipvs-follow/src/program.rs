@@ -24,6 +24,7 @@ use signal_hook::{flag, low_level::pipe};
 
 use crate::args::{Act, Cli, Options, SourceName, written};
 use crate::etcd::{Access, Host};
+use crate::exit::{Ending, NO, TROUBLE};
 use crate::figures::Figures;
 use crate::fleet;
 use crate::follower::{Follower, Surroundings};
@@ -36,12 +37,6 @@ const STATE: &str = "/run/ipvs-cli";
 
 /// At most this many events are taken in before anything else is looked at.
 const BURST: usize = 10_000;
-
-/// Wrong usage, or no access to IPVS.
-pub(crate) const TROUBLE: u8 = 2;
-
-/// What was asked for can't be done now.
-pub(crate) const NO: u8 = 1;
 
 /// Runs the program with these words, its name included. Returns the exit status.
 ///
@@ -95,9 +90,6 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
         }
     }
 }
-
-/// An exit status, and why.
-pub(crate) type Ending = Result<(), (u8, String)>;
 
 /// Begins or ends a hold.
 fn make(act: &Act, surroundings: Surroundings<'_>, wait: Duration) -> Ending {

@@ -112,7 +112,12 @@ const TREES: [Tree; 6] = [
         source: "ipvs-follow/src",
         parent: None,
         roots: &["lib", "main"],
-        floors: &[&["args", "figures", "messages", "pace", "service", "source", "who"], &["follower"], &["program"]],
+        floors: &[
+            &["etcd", "exit", "figures", "messages", "pace", "service", "who"],
+            &["args", "source"],
+            &["fleet", "follower"],
+            &["program"],
+        ],
     },
     Tree {
         source: "ipvs-cli/src",

@@ -1,5 +1,5 @@
 //! A fleet on etcd: what each of three directors holds after each thing that happens to a fleet.
-//! docs/rollout.md has the figures.
+//! docs/etcd.md has the figures.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
