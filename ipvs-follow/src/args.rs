@@ -80,10 +80,8 @@ impl Cli {
                 .collect::<Vec<_>>();
             let is_given = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
             if let Some(id) = of_following.iter().find(is_given) {
-                let text = format!(
-                    "'--{}' is for following a SOURCE: `{act}` follows none",
-                    id.as_str().replace('_', "-")
-                );
+                let text =
+                    format!("'--{}' is for following a SOURCE: `{act}` follows none", id.as_str().replace('_', "-"));
                 return Err(command.error(ErrorKind::ArgumentConflict, text));
             }
             if matches.contains_id("source") {
@@ -289,19 +287,11 @@ pub(crate) fn written(time: Duration) -> String {
         }
     }
     text
-    }
 }
 
 fn lease(text: &str) -> Result<Duration, String> {
     let least = Duration::from_secs(3);
-    period(text).and_then(|time| if time < least { Err("must be at least 3s".to_owned()) } else { Ok(time) })
-}
-
-fn recheck(text: &str) -> Result<Duration, String> {
-    period(text)?
-        .checked_sub(Duration::from_secs(1))
-        .map(|_| period(text))
-        .unwrap_or_else(|| Err("must be at least 1s".to_owned()))
+    from_a_second(text).and_then(|time| if time < least { Err("must be at least 3s".to_owned()) } else { Ok(time) })
 }
 
 #[cfg(test)]
@@ -348,9 +338,7 @@ mod tests {
         ] {
             let error = parse(&format!("ipvs-follow {line}")).unwrap_err().to_string();
             assert!(error.contains(wrong) && error.contains("Usage: ipvs-follow [OPTIONS] SOURCE\n"), "{error}");
-    }
-}
-
+        }
         let cli = parse("ipvs-follow --cacert ca.pem etcds://lb1/ipvs").unwrap();
         assert!(matches!(cli.source, Some(SourceName::Etcd(address)) if address.is_encrypted));
         assert!(parse("ipvs-follow etcd://lb1").is_err(), "without a prefix");
