@@ -222,9 +222,11 @@ impl World {
         self.wait_for_weight(0);
         let held = File::options().write(true).open(lock_file()).unwrap();
         held.lock().unwrap();
+        // It had the lock for its note. It closes the file after that has been unlocked.
+        wait_until_open(&drain, &lock_file(), false);
         self.end_after(1);
         clients.iter().for_each(ask);
-        wait_for_open(&drain, &lock_file());
+        wait_until_open(&drain, &lock_file(), true);
         (drain, held)
     }
 
@@ -351,15 +353,15 @@ fn lock_file() -> PathBuf {
     PathBuf::from(format!("/run/ipvs-cli/{number}.lock"))
 }
 
-/// Waits until the program has the file open.
-fn wait_for_open(program: &Child, file: &Path) {
+/// Waits until the program has the file open, or has it open no more.
+fn wait_until_open(program: &Child, file: &Path, open: bool) {
     let begun = Instant::now();
     let is_open = || {
         let open = fs::read_dir(format!("/proc/{}/fd", program.id())).unwrap().flatten();
         open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|open| open == file)
     };
-    while !is_open() {
-        assert!(begun.elapsed() < PATIENCE, "{} is never opened", file.display());
+    while is_open() != open {
+        assert!(begun.elapsed() < PATIENCE, "{} is open for ever, or never", file.display());
         thread::sleep(Duration::from_millis(10));
     }
 }
