@@ -35,8 +35,8 @@ Description: command line of IPVS, the Linux kernel's load balancer
  scripts run unchanged. It is faster, and says more on a terminal when something
  is wrong.
  .
- ipvs-follow keeps a director as a file or a key in etcd says, and puts back what
- other programs change.
+ ipvs-follow keeps a director as a file or a key in etcd says, and puts back
+ what other programs change.
  .
  The commands ipvsadm, ipvsadm-save and ipvsadm-restore become alternatives.
  With the package ipvsadm installed, both are there, update-alternatives chooses
