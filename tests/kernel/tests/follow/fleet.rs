@@ -256,7 +256,9 @@ fn a_fleet_holds_what_its_pointers_say() {
     assert_eq!(fleet.push(&state(3)), 5);
     fleet.must("current SOURCE 5");
     followers[1].says("etcd cannot be reached");
-    until("the others have theirs", || [0, 2].iter().all(|&index| weights(&mut fleet.directors[index]) == [3; 3]));
+    until("the other two have the generation", || {
+        [0, 2].iter().all(|&index| weights(&mut fleet.directors[index]) == [3; 3])
+    });
     fleet.hold([3, 1, 3]);
     let answer = fleet.refused("SOURCE --expect lb1,lb2,lb3 --json");
     assert!(answer.contains("not every director"), "{answer}");

@@ -25,7 +25,7 @@ const EXPIRES: u32 = 20_000;
 const SLACK: u64 = 2;
 const BLINK: Duration = Duration::from_millis(10);
 
-/// Loads a table of so many entries. Gives whether all was right.
+/// Loads a table of this number of entries. Gives whether all was right.
 pub(crate) fn measure(plan: &Plan, entries: u32) -> Result<bool, String> {
     let mut right = true;
     for (tool, program) in &plan.tools {
