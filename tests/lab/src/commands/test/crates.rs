@@ -31,18 +31,6 @@ pub(super) fn package(workspace: &Workspace) -> Command {
     command
 }
 
-/// An error if the lock file of a package has another project's package.
-pub(super) fn check_lock_files(workspace: &Workspace) -> Result<()> {
-    for name in members() {
-        let path = target(workspace).join("package").join(&name).join("Cargo.lock");
-        let lock = fs::read_to_string(&path).context(|| format!("read {}", path.display()))?;
-        if has_package(&lock, FOREIGN) {
-            return Err(Error::ForeignPackage { package: FOREIGN, lock: path });
-        }
-    }
-    Ok(())
-}
-
 fn target(workspace: &Workspace) -> PathBuf {
     workspace.root().join("target")
 }
@@ -77,6 +65,18 @@ impl Crates {
         let lock = directory.path().join("Cargo.lock");
         fs::copy(workspace.root().join("Cargo.lock"), &lock).context(|| format!("write {}", lock.display()))?;
         Ok(Self { directory })
+    }
+
+    /// An error if the lock file of a package has another project's package.
+    pub(super) fn check_lock_files(&self) -> Result<()> {
+        for name in members() {
+            let path = self.directory.path().join(name).join("Cargo.lock");
+            let lock = fs::read_to_string(&path).context(|| format!("read {}", path.display()))?;
+            if has_package(&lock, FOREIGN) {
+                return Err(Error::ForeignPackage { package: FOREIGN, lock: path });
+            }
+        }
+        Ok(())
     }
 
     /// Compiles one of them, with its default features only.

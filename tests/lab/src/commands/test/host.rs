@@ -166,9 +166,6 @@ fn published_crates(workspace: &Workspace, summary: &mut Summary) -> Result<()> 
     if !judge(summary, name, crates::package(workspace), String::new())? {
         return Ok(());
     }
-    if let Err(error) = crates::check_lock_files(workspace) {
-        summary.add("lock files of the packages", Outcome::Failed(error.to_string()), Duration::ZERO);
-    }
     let crates = match Crates::unpack(workspace) {
         Ok(crates) => crates,
         Err(error) => {
@@ -176,6 +173,9 @@ fn published_crates(workspace: &Workspace, summary: &mut Summary) -> Result<()> 
             return Ok(());
         }
     };
+    if let Err(error) = crates.check_lock_files() {
+        summary.add("lock files of the packages", Outcome::Failed(error.to_string()), Duration::ZERO);
+    }
     for published in PUBLISHED {
         let name = format!("{} from its package", published.package);
         run(summary, &name, crates.check_alone(workspace, published.package))?;
