@@ -1,11 +1,11 @@
 //! Real servers that echo, a stream of short connections, and long ones that are used all the time.
 
-use std::fmt;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use crate::network::{Network, ask, connect};
 
@@ -23,19 +23,22 @@ pub(crate) struct Report {
     longest_wait: Duration,
     /// The service's own count of them.
     pub(crate) counted: u64,
+    /// What became of those that failed, and after how long.
+    errors: Vec<String>,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { short_made, short_failed, long_held, long_cut, counted, .. } = self;
+        let Report { short_made, short_failed, long_held, long_cut, counted, errors, .. } = self;
         let total = short_made + long_held;
         let wait = self.longest_wait.as_millis();
         write!(
             f,
             "{short_failed} of {} short connections failed, {long_cut} of {} long ones were cut (longest wait {wait} ms), \
-             {counted} of {total} counted",
+             {counted} of {total} counted{}",
             short_made + short_failed,
             long_held + long_cut,
+            errors.iter().map(|error| format!("; {error}")).collect::<String>(),
         )
     }
 }
@@ -50,8 +53,8 @@ struct Counters {
 /// The load, running.
 pub(crate) struct Clients {
     counters: Arc<Counters>,
-    short: JoinHandle<()>,
-    long: Vec<JoinHandle<(bool, Duration)>>,
+    short: JoinHandle<Vec<String>>,
+    long: Vec<JoinHandle<End>>,
 }
 
 impl Clients {
@@ -81,50 +84,70 @@ impl Clients {
     /// Ends the load.
     pub(crate) fn stop(self) -> Report {
         self.counters.stop.store(true, Relaxed);
-        self.short.join().unwrap();
+        let mut errors = self.short.join().unwrap();
         let long: Vec<_> = self.long.into_iter().map(|thread| thread.join().unwrap()).collect();
-        let long_held = long.iter().filter(|(held, _)| *held).count() as u64;
+        let long_held = long.iter().filter(|end| end.error.is_none()).count() as u64;
+        errors.extend(long.iter().filter_map(|end| end.error.clone()));
         Report {
             short_made: self.counters.made.load(Relaxed),
             short_failed: self.counters.failed.load(Relaxed),
             long_held,
             long_cut: long.len() as u64 - long_held,
-            longest_wait: long.iter().map(|(_, wait)| *wait).max().unwrap_or_default(),
+            longest_wait: long.iter().map(|end| end.longest_wait).max().unwrap_or_default(),
             counted: 0,
+            errors,
         }
     }
 }
 
-/// One short connection after the other.
-fn stream(counters: &Counters) {
+/// One short connection after the other. Gives the errors.
+fn stream(counters: &Counters) -> Vec<String> {
     let once = || {
-        let mut connection = connect()?;
-        ask(&mut connection)?;
-        connection.shutdown(Shutdown::Both)
+        let step = |what: &'static str| move |error: io::Error| (what, error);
+        let mut connection = connect().map_err(step("connect"))?;
+        ask(&mut connection).map_err(step("echo"))?;
+        connection.shutdown(Shutdown::Both).map_err(step("close"))
     };
+    let mut errors = Vec::new();
     while !counters.stop.load(Relaxed) {
+        let began = Instant::now();
         match once() {
             Ok(()) => counters.made.fetch_add(1, Relaxed),
-            Err(_) => counters.failed.fetch_add(1, Relaxed),
+            Err((what, error)) => {
+                errors.push(failure(what, &error, began));
+                counters.failed.fetch_add(1, Relaxed)
+            }
         };
     }
+    errors
 }
 
-/// Uses one connection until it fails or shall stop: whether it lasted, and its longest wait.
-fn hold(counters: &Arc<Counters>) -> JoinHandle<(bool, Duration)> {
+fn failure(what: &str, error: &io::Error, began: Instant) -> String {
+    format!("{what}: {error} after {} ms", began.elapsed().as_millis())
+}
+
+/// How a long connection ended.
+struct End {
+    /// Why before it should.
+    error: Option<String>,
+    longest_wait: Duration,
+}
+
+/// Uses one connection until it fails or shall stop.
+fn hold(counters: &Arc<Counters>) -> JoinHandle<End> {
     let counters = Arc::clone(counters);
     let mut connection = connect().unwrap();
     ask(&mut connection).unwrap();
     thread::spawn(move || {
-        let mut longest = Duration::ZERO;
+        let mut longest_wait = Duration::ZERO;
         while !counters.stop.load(Relaxed) {
             let asked = Instant::now();
-            if ask(&mut connection).is_err() {
-                return (false, longest);
+            if let Err(error) = ask(&mut connection) {
+                return End { error: Some(failure("long one", &error, asked)), longest_wait };
             }
-            longest = longest.max(asked.elapsed());
+            longest_wait = longest_wait.max(asked.elapsed());
             thread::sleep(Duration::from_millis(200));
         }
-        (true, longest)
+        End { error: None, longest_wait }
     })
 }
