@@ -12,6 +12,9 @@ use crate::network::{Network, ask, connect};
 /// The number of connections that stay open.
 const LONG: usize = 20;
 
+/// How many errors a report shows.
+const SHOWN: usize = 3;
+
 /// What became of the connections.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -38,7 +41,7 @@ impl fmt::Display for Report {
              {counted} of {total} counted{}",
             short_made + short_failed,
             long_held + long_cut,
-            errors.iter().map(|error| format!("; {error}")).collect::<String>(),
+            errors.iter().take(SHOWN).map(|error| format!("; {error}")).collect::<String>(),
         )
     }
 }
