@@ -82,7 +82,8 @@ impl std::error::Error for FileError {}
 /// Replaces the file: readers see the old text or the new one, also after a crash.
 ///
 /// An existing file keeps its permissions, and its owner if this user may change it; a new one gets
-/// `mode`.
+/// `mode`. If `mode` lets nobody else read it, it gets that and this user in any case: another user
+/// may have laid the file there to read what comes.
 ///
 /// # Errors
 /// [`FileError::NotRegular`] for a device, a FIFO, a socket, a symbolic link or a directory. After
@@ -159,6 +160,7 @@ fn fill(
 ) -> io::Result<()> {
     const PERMISSIONS: RawMode = 0o777;
     text(&mut file)?;
+    let old = old.filter(|_| mode & 0o077 != 0);
     if let Some(old) = old {
         // Only root may do this. A failure is no reason not to write.
         let _ = fs::fchown(&file, Some(Uid::from_raw(old.st_uid)), Some(Gid::from_raw(old.st_gid)));
@@ -359,6 +361,8 @@ mod tests {
         write(&file, b"two", 0o644).unwrap();
         assert_eq!(std::fs::read(&file).unwrap(), b"two");
         assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o640, "not setuid");
+        write(&file, b"secret", 0o600).unwrap();
+        assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o600, "whoever made the file");
         assert_eq!(place.names(), ["file"]);
     }
 

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -106,7 +106,12 @@ pub(super) fn run(report: &Report, session: &mut Session<'_, '_>, run: Run) -> E
         for (name, words) in PROGRAMS {
             session.progress(name);
             match of_program(words) {
-                Ok(text) => parts.add(name, &text, Form::Text),
+                Ok((text, status)) => {
+                    if !status.success() {
+                        parts.miss(&format!("{}: {status}", words.join(" ")));
+                    }
+                    parts.add(name, &text, Form::Text);
+                }
                 Err(error) => parts.miss(&format!("{}: {error}", words.join(" "))),
             }
         }
@@ -186,25 +191,28 @@ fn of_subcommand(words: &[&str], session: &mut Session<'_, '_>, run: Run) -> (Ve
     (stdout, status.into())
 }
 
-/// Both streams of a program in one text.
-fn of_program(words: &[&str]) -> io::Result<Vec<u8>> {
+/// Both streams of a program in one text, and its status.
+fn of_program(words: &[&str]) -> io::Result<(Vec<u8>, ExitStatus)> {
     let mut file = File::from(memfd_create("ipvs-report", MemfdFlags::CLOEXEC)?);
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file.try_clone()?);
     let mut child = command.spawn()?;
     let end = Instant::now() + PATIENCE;
-    while child.try_wait()?.is_none() {
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
         if Instant::now() > end {
             child.kill()?;
             child.wait()?;
             return Err(io::ErrorKind::TimedOut.into());
         }
         thread::sleep(Duration::from_millis(5));
-    }
+    };
     let mut text = Vec::new();
     file.rewind()?;
     file.read_to_end(&mut text)?;
-    Ok(text)
+    Ok((text, status))
 }
 
 /// As sysctl(8) prints them.
@@ -232,5 +240,17 @@ fn add_settings(path: &Path, text: &mut String) {
                 *text += &format!("{} = {}\n", escape::path(name), value.trim_end());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_says_is_kept_with_its_status() {
+        let (text, status) = of_program(&["sh", "-c", "echo one; echo two >&2; exit 3"]).unwrap();
+        assert_eq!((text.as_slice(), status.code()), (&b"one\ntwo\n"[..], Some(3)));
+        assert!(of_program(&["/nowhere/ip"]).is_err());
     }
 }

@@ -3,7 +3,6 @@
 //! Two addresses whose first n bits are the same get addresses whose first n bits are the same, so
 //! that networks, routes and neighbours still fit together.
 
-use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -23,7 +22,8 @@ pub(super) enum Form {
 #[derive(Debug)]
 pub(super) struct Pseudonyms {
     keys: RandomState,
-    host: String,
+    /// The host's name, and what of it stands before the domain.
+    hosts: Vec<String>,
 }
 
 /// The name of every host.
@@ -32,7 +32,11 @@ const HOST: &str = "director";
 impl Pseudonyms {
     /// `host` is the name that nobody shall read.
     pub(super) fn new(host: &str) -> Self {
-        Pseudonyms { keys: RandomState::new(), host: host.to_owned() }
+        let short = host.split('.').next().unwrap_or_default();
+        let mut hosts: Vec<_> = [host, short].map(str::to_owned).into();
+        hosts.dedup();
+        hosts.retain(|host| !host.is_empty() && host != HOST);
+        Pseudonyms { keys: RandomState::new(), hosts }
     }
 
     /// Each of the bits behind the first ones is changed or not, as the bits before it say.
@@ -121,6 +125,9 @@ impl Pseudonyms {
 
     /// The same text with pseudonyms.
     pub(super) fn text(&self, text: &str, form: Form) -> String {
+        let text = self.hosts.iter().fold(text.to_owned(), |text, host| without(host, &text));
+        let text = self.without_hardware_names(&text);
+        let text = text.as_str();
         let of_line = match form {
             Form::Text | Form::Hexadecimal => return self.words(text, form),
             Form::Routes => Self::route,
@@ -132,10 +139,9 @@ impl Pseudonyms {
 
     /// The same for a text that has addresses anywhere.
     fn words(&self, text: &str, form: Form) -> String {
-        let text = self.without_host(text);
         let is_part = |char: char| char.is_ascii_hexdigit() || matches!(char, ':' | '.');
         let mut changed = String::with_capacity(text.len());
-        let mut rest = text.as_str();
+        let mut rest = text;
         while let Some(start) = rest.find(is_part) {
             let (before, from) = rest.split_at(start);
             let (run, after) = from.split_at(from.find(|char| !is_part(char)).unwrap_or(from.len()));
@@ -203,38 +209,57 @@ impl Pseudonyms {
                 _ => {}
             }
         }
-        let bytes: Option<Vec<u8>> = word
-            .split(':')
-            .map(|pair| if pair.len() == 2 { u8::from_str_radix(pair, 16).ok() } else { None })
-            .collect();
-        let hardware = self.hardware(&bytes.filter(|bytes| bytes.len() >= 6)?);
-        let mut text = String::new();
-        for (number, byte) in hardware.iter().enumerate() {
-            // Writing to a string does not fail.
-            let _ = write!(text, "{}{byte:02x}", if number > 0 { ":" } else { "" });
+        // A bridge's priority stands before its hardware address.
+        if let Some((priority, address)) = word.split_once('.') {
+            let is_priority = priority.len() == 4 && priority.bytes().all(|byte| byte.is_ascii_hexdigit());
+            return is_priority.then(|| self.hardware_text(address))?.map(|address| format!("{priority}.{address}"));
         }
-        Some(text)
+        self.hardware_text(word)
     }
 
-    /// Without the name of the host, where it is a word of its own.
-    fn without_host(&self, text: &str) -> String {
-        if self.host.is_empty() || self.host == HOST {
-            return text.to_owned();
-        }
-        let is_part = |char: char| char.is_alphanumeric() || matches!(char, '_' | '-');
+    /// What stands for a hardware address; `None`: it is none. Some programs leave out leading
+    /// zeros.
+    fn hardware_text(&self, word: &str) -> Option<String> {
+        let byte = |pair: &str| u8::from_str_radix(pair, 16).ok().filter(|_| pair.len() <= 2);
+        let bytes: Option<Vec<u8>> = word.split(':').map(byte).collect();
+        let hardware = self.hardware(&bytes.filter(|bytes| bytes.len() >= 6)?);
+        Some(hardware.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))
+    }
+
+    /// Without hardware addresses in interfaces' names: udev names them `enx525400123456`.
+    fn without_hardware_names(&self, text: &str) -> String {
+        const START: &str = "enx";
         let mut changed = String::with_capacity(text.len());
         let mut rest = text;
-        while let Some(at) = rest.find(&self.host) {
-            let (before, from) = rest.split_at(at);
-            let after = &from[self.host.len()..];
+        while let Some(at) = rest.find(START) {
+            let (before, name) = rest.split_at(at + START.len());
             changed.push_str(before);
-            let stands_alone = !changed.ends_with(is_part) && !after.starts_with(is_part);
-            changed.push_str(if stands_alone { HOST } else { &self.host });
-            rest = after;
+            rest = name;
+            let end = name.find(|char: char| !char.is_ascii_alphanumeric()).unwrap_or(name.len());
+            let Some(address) = u64::from_str_radix(&name[..end], 16).ok().filter(|_| end == 12) else { continue };
+            self.hardware(&address.to_be_bytes()[2..]).iter().for_each(|byte| changed.push_str(&format!("{byte:02x}")));
+            rest = &name[end..];
         }
         changed.push_str(rest);
         changed
     }
+}
+
+/// Without this name of the host, where it is a word of its own.
+fn without(host: &str, text: &str) -> String {
+    let is_part = |char: char| char.is_alphanumeric() || matches!(char, '_' | '-');
+    let mut changed = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(host) {
+        let (before, from) = rest.split_at(at);
+        let after = &from[host.len()..];
+        changed.push_str(before);
+        let stands_alone = !changed.ends_with(is_part) && !after.starts_with(is_part);
+        changed.push_str(if stands_alone { HOST } else { host });
+        rest = after;
+    }
+    changed.push_str(rest);
+    changed
 }
 
 /// The number in `/24` at the start.
@@ -313,6 +338,33 @@ mod tests {
         assert_eq!(pseudonyms.text("link/ether 52:54:00:12:34:56 brd", Form::Text), hardware);
         assert!(pseudonyms.text("10.1.2.0/24", Form::Text).ends_with(".0/24"));
         assert!(!pseudonyms.text("10.1.2.3/24", Form::Text).contains("10.1.2."));
+    }
+
+    #[test]
+    fn no_hardware_address_is_left_in_other_forms() {
+        let pseudonyms = pseudonyms();
+        let hardware = pseudonyms.text("52:54:00:02:34:56", Form::Text);
+        for (text, form, expected) in [
+            ("bridge_id 8000.52:54:0:2:34:56 root", Form::Text, format!("bridge_id 8000.{hardware} root")),
+            ("altname enx525400023456\n", Form::Text, format!("altname enx{}\n", hardware.replace(':', ""))),
+            ("dev enx525400023456.7", Form::Text, format!("dev enx{}.7", hardware.replace(':', ""))),
+            (
+                "enx525400023456\t00000000\t00000000\t0003\t0\t0\t0\t00000000\t0\t0\t0\n",
+                Form::Routes,
+                format!("enx{}\t00000000\t00000000\t0003\t0\t0\t0\t00000000\t0\t0\t0\n", hardware.replace(':', "")),
+            ),
+            ("enx52540002345 enx5254000234567 enxx enx", Form::Text, "enx52540002345 enx5254000234567 enxx enx".into()),
+        ] {
+            assert_eq!(pseudonyms.text(text, form), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_host_has_no_name_with_or_without_its_domain() {
+        let pseudonyms = Pseudonyms::new("lb1.shop.example");
+        let text = "lb1.shop.example[7] lb1: on lb1-old";
+        assert_eq!(pseudonyms.text(text, Form::Text), "director[7] director: on lb1-old");
+        assert_eq!(Pseudonyms::new("").text(text, Form::Text), text);
     }
 
     proptest! {
