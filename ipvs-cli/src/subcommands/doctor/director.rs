@@ -75,7 +75,7 @@ pub(super) fn virtual_addresses(table: &Table, rules: &[MarkRule]) -> BTreeSet<(
     all
 }
 
-fn destinations(table: &Table) -> impl Iterator<Item = (ServiceKey, IpAddr, Forwarding)> + '_ {
+pub(super) fn destinations(table: &Table) -> impl Iterator<Item = (ServiceKey, IpAddr, Forwarding)> + '_ {
     table.services().flat_map(|entry| {
         let key = entry.service().key();
         entry.destinations().map(move |state| (key, state.destination.address.ip(), state.destination.forwarding))
@@ -106,12 +106,11 @@ fn virtual_addresses_are_here(director: &Director) -> Vec<Finding> {
         let add = ["ip", "address", "add", &host, "dev", home(machine, ip)];
         let add = ShellCommand::new(add.iter().chain(options));
         let what = format!("the virtual address {ip} is not on this machine");
-        let finding = if is_backup {
-            Finding::hint("vip-absent", what, "a backup director gets it when it takes over")
-        } else {
-            Finding::problem("vip-absent", what, "IPVS sees only packets that are for this machine")
-        };
-        finding.mended_by([add])
+        if is_backup {
+            // Added now, it would be on two directors.
+            return Finding::hint("vip-absent", what, "a backup director gets it when it takes over");
+        }
+        Finding::problem("vip-absent", what, "IPVS sees only packets that are for this machine").mended_by([add])
     };
     ips.into_iter().map(finding).collect()
 }

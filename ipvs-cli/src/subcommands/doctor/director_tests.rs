@@ -236,6 +236,25 @@ fn a_director_that_forwards_nothing_is_found() {
     assert_eq!(judge(&director)[0].level, Level::Problem);
     director.table = table(&format!("{DIRECT}{MASTER}"));
     assert_eq!(judge(&director)[0].level, Level::Hint, "it counts only beside a backup daemon");
+    // Each director is a real server of the other one: this is what it is for.
+    director.table = table(&format!("{DIRECT}-a -t 192.0.2.1:80 -r 192.0.2.9 -g\n{BACKUP}"));
+    director.machine.routes.insert((ip("192.0.2.9"), 0), Route::Local);
+    one(&director, "backup-only", "");
+    assert_eq!(judge(&director)[0].level, Level::Hint);
+}
+
+/// Nothing that is printed takes the address from the active director, or ends forwarding here.
+#[test]
+fn a_backup_is_not_made_to_take_over() {
+    let mut backup = director(&format!("{DIRECT}{BACKUP}"));
+    backup.machine.routes.insert((ip(VIP), 0), Route::Out { link: 2, gateway: None });
+    one(&backup, "vip-absent", "");
+    assert_eq!(judge(&backup)[0].level, Level::Hint);
+    let mut without_daemon = director(DIRECT);
+    without_daemon.peer = Some(table(&format!("{DIRECT}{MASTER}")).daemons().to_vec());
+    without_daemon.machine.settings.set(sync_daemons::BACKUP_ONLY, 1);
+    let backup_only = ("backup-only", "sysctl -w net.ipv4.vs.backup_only=0".to_owned());
+    assert_eq!(found(&without_daemon), [backup_only, ("sync-one-sided", String::new())]);
 }
 
 #[test]

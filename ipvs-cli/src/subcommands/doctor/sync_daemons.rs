@@ -6,7 +6,7 @@ use ipvs::desired::Scope;
 use ipvs::{Daemon, DaemonRole, Table};
 use ipvs_text::escape::ShellCommand;
 
-use super::director::{Director, virtual_addresses};
+use super::director::{Director, destinations, virtual_addresses};
 use super::machine::{LinkKind, Route, sysctl};
 use crate::subcommands::findings::Finding;
 
@@ -40,7 +40,7 @@ pub(super) fn judge(director: &Director) -> Vec<Finding> {
         found.extend(announcements(director));
     }
     if let Some(peer) = &director.peer {
-        found.extend(pair(daemons, peer));
+        found.extend(pair(director, peer));
     }
     found
 }
@@ -80,6 +80,13 @@ fn backup_only(director: &Director) -> Option<Finding> {
     let Director { machine, table, .. } = director;
     if machine.settings.get(BACKUP_ONLY) != Some(1) {
         return None;
+    }
+    // With 0, two directors that are each other's real servers send packets to and fro.
+    if destinations(table).any(|(_, ip, _)| *machine.route(ip, 0) == Route::Local) {
+        let what = "net.ipv4.vs.backup_only is 1, and this director is a real server, too";
+        let why = "while a backup sync daemon runs, this director forwards nothing, and takes what the other director \
+            sends it for its own";
+        return Some(Finding::hint("backup-only", what, why));
     }
     let is_here = virtual_addresses(table, &director.rules)
         .into_iter()
@@ -126,7 +133,9 @@ fn announcements(director: &Director) -> Vec<Finding> {
 }
 
 /// Does each receive what the other one sends?
-fn pair(own: &[Daemon], peer: &[Daemon]) -> Vec<Finding> {
+fn pair(director: &Director, peer: &[Daemon]) -> Vec<Finding> {
+    let own = director.table.daemons();
+    let is_backup_only = director.machine.settings.get(BACKUP_ONLY) == Some(1);
     let [master, backup] = [DaemonRole::Master, DaemonRole::Backup];
     let mut found = Vec::new();
     if [own, peer].iter().all(|daemons| has(daemons, master).is_none()) {
@@ -139,20 +148,21 @@ fn pair(own: &[Daemon], peer: &[Daemon]) -> Vec<Finding> {
     {
         match (sender, receiver) {
             (None, _) => {}
-            (Some(sender), None) => found.push(one_sided(sender, own, is_sender)),
+            (Some(sender), None) => found.push(one_sided(sender, own, is_sender, is_backup_only)),
             (Some(sender), Some(receiver)) => found.extend(unheard(sender, receiver, is_sender)),
         }
     }
     found
 }
 
-fn one_sided(sender: &Daemon, own: &[Daemon], is_sender: bool) -> Finding {
+fn one_sided(sender: &Daemon, own: &[Daemon], is_sender: bool, is_backup_only: bool) -> Finding {
     let (here, there) = if is_sender { ("this", "the other") } else { ("the other", "this") };
     let what =
         format!("{here} director has a master sync daemon, and {there} one has no backup sync daemon that receives it");
     let why = format!("{there} director does not learn the connections, and cuts them when it takes over");
     let finding = Finding::problem("sync-one-sided", what, why);
-    if is_sender {
+    // With backup_only, a backup daemon would end all forwarding here.
+    if is_sender || is_backup_only {
         return finding;
     }
     let mut missing = *sender;
