@@ -354,7 +354,7 @@ impl Summary {
             session.error(format!("not loaded: {} did not appear in the table, after {ATTEMPTS} attempts", self.lost));
         }
         if self.left > 0 {
-            session.error(format!("not loaded: what is left of the file, after a signal; `--load {name}` goes on"));
+            session.error("not loaded: what is left of the file, after a signal; loading it again goes on".to_owned());
         }
         let prefix = if conns.dry_run { "would have " } else { "" };
         session.report(format!("{prefix}{}", self.in_a_line()));
