@@ -99,7 +99,8 @@ impl Desk {
                 note(&format!("generation {newest} has this text already: {contents}"));
                 return print(&format!("{newest}\n"));
             }
-            let (number, key) = (newest + 1, self.keys.generation(newest + 1));
+            let number = newest.checked_add(1).ok_or_else(|| no("there is no number above the newest generation"))?;
+            let key = self.keys.generation(number);
             if self.change(&[absent(&key)], &[put(&key, &text)])? {
                 note(&format!("generation {number}: {contents}"));
                 return print(&format!("{number}\n"));
@@ -339,7 +340,8 @@ impl State {
             let wanted = format!("{}{}", shown(line.wanted), if line.is_canary { "*" } else { "" });
             let (holds, table, drift) = match line.status {
                 Some(status) => {
-                    (shown(status.generation), status.holds.chars().take(12).collect(), status.drift.to_string())
+                    let holds: String = status.holds.chars().take(12).collect();
+                    (shown(status.generation), escape::text(&holds).to_string(), status.drift.to_string())
                 }
                 None => ("-".to_owned(), "-".to_owned(), "-".to_owned()),
             };
@@ -438,6 +440,14 @@ mod tests {
     }
 
     #[test]
+    fn a_status_does_not_write_to_the_terminal() {
+        let hostile = json!({"generation": 7, "holds": "\x1b[2J\u{9b}0m", "reason": "\x1b]0;x\x07"}).to_string();
+        let state = state(&[("current", "7"), ("status/lb1", &hostile)]);
+        let text = state.to_text(&state.directors(&[]));
+        assert!(!text.contains(['\x1b', '\u{9b}', '\x07']), "{text:?}");
+    }
+
+    #[test]
     fn what_is_no_state_is_refused_before_etcd_is_asked() {
         let address: Address = "etcd://127.0.0.1:1/ipvs".parse().unwrap();
         let client = Access::default().client(&address).unwrap();
@@ -496,6 +506,9 @@ mod tests {
             assert_eq!(desk.set_canary(&host, number).unwrap_err().0, NO);
         }
         assert_eq!(value("/ipvs/current").unwrap(), "1");
+        fake.change(|store| store.put(&format!("/ipvs/generations/{}", u64::MAX), "-C\n"));
+        std::fs::write(&file, "-C\n-A -f 2 -s rr\n").unwrap();
+        assert_eq!(desk.push(&file).unwrap_err().0, NO, "no number is left");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,8 +114,10 @@ impl Access {
     }
 }
 
+/// A name that only begins like an address of this machine may be that of another.
 fn is_local(endpoint: &str) -> bool {
-    ["127.", "[::1]:", "localhost:"].iter().any(|start| endpoint.starts_with(start))
+    let is_loopback = |at: SocketAddr| at.ip().is_loopback();
+    endpoint.starts_with("localhost:") || endpoint.parse().is_ok_and(is_loopback)
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, String> {
@@ -384,4 +387,26 @@ pub(crate) fn compare(key: &str, revision: i64) -> Value {
 /// A transaction is made only if the key is not there.
 pub(crate) fn absent(key: &str) -> Value {
     compare(key, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_leaves_this_machine_only_encrypted() {
+        let access = Access { user: Some("me".into()), password_file: Some("/nowhere".into()), ..Access::default() };
+        for (endpoint, reason) in [
+            ("127.0.0.1", "/nowhere"),
+            ("[::1]:4001", "/nowhere"),
+            ("localhost", "/nowhere"),
+            ("127.lb1.example", "needs TLS"),
+            ("localhost.example", "needs TLS"),
+            ("127.0.0.1,lb1", "needs TLS"),
+        ] {
+            let address = format!("etcd://{endpoint}/ipvs").parse().unwrap();
+            let error = access.client(&address).err().unwrap();
+            assert!(error.contains(reason), "{endpoint}: {error}");
+        }
+    }
 }

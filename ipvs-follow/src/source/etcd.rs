@@ -32,6 +32,9 @@ const AGAIN: Duration = Duration::from_secs(6);
 /// A watch that ends sooner is not opened again before the next heartbeat.
 const SHORT: Duration = Duration::from_secs(5);
 
+/// An etcd that did not answer is asked again after this, however long a lease lasts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
 /// A state may be compacted between two readings.
 const ATTEMPTS: usize = 3;
 
@@ -274,7 +277,7 @@ impl Reader {
                     EtcdError::Unreachable(_) | EtcdError::Compacted => Trouble::Silent(error.to_string()),
                 };
                 self.hand_over(|latest| latest.read = Some(Err(trouble)));
-                Duration::from_secs(2_u64.saturating_pow(self.failures - 1)).min(self.heartbeat())
+                pause(self.failures).min(self.heartbeat())
             }
         }
     }
@@ -447,6 +450,11 @@ impl Reader {
         self.lease = Some(lease);
         Ok(())
     }
+}
+
+/// After this many readings in a row that failed.
+fn pause(failures: u32) -> Duration {
+    Duration::from_secs(2_u64.saturating_pow(failures - 1)).min(LONGEST_PAUSE)
 }
 
 const WATCH: &str = "etcd is read at each heartbeat only, as it can't be watched";

@@ -165,3 +165,8 @@ fn a_status_is_written_and_a_state_is_transferred_once() {
     thread::sleep(Duration::from_millis(2500));
     assert_eq!(fake.store().transfers, 1);
 }
+
+#[test]
+fn an_etcd_that_was_away_for_long_is_found_soon_again() {
+    assert_eq!([1, 2, 3, 40].map(pause), [1, 2, 4, 30].map(Duration::from_secs));
+}
