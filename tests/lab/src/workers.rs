@@ -1,4 +1,4 @@
-//! Work side by side, as much at a time as there are processors.
+//! Work side by side, mostly as much at a time as there are processors.
 
 use std::{
     num::NonZero,
@@ -14,9 +14,19 @@ pub(crate) fn at_a_time() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
+/// How many guests that run tests: for half of their time, most wait for timers.
+pub(crate) fn guests_at_a_time() -> usize {
+    at_a_time() + at_a_time().div_ceil(2)
+}
+
 /// Does something with each item, and gives the results in the items' order.
 pub(crate) fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(usize, &T) -> R + Sync) -> Vec<R> {
-    let workers = at_a_time().min(items.len());
+    some(at_a_time(), items, work)
+}
+
+/// The same with this number of items at a time.
+pub(crate) fn some<T: Sync, R: Send>(at_a_time: usize, items: &[T], work: impl Fn(usize, &T) -> R + Sync) -> Vec<R> {
+    let workers = at_a_time.min(items.len());
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
     thread::scope(|scope| {

@@ -209,7 +209,8 @@ impl Boot<'_> {
     /// machine as many as of test programs. A page that finds no room kills the kernel.
     fn memory_directory(&self, otherwise: &Path) -> PathBuf {
         let shm = Path::new("/dev/shm");
-        let wanted = u64::from(self.memory) * 2 * workers::at_a_time() as u64;
+        let at_a_time = workers::guests_at_a_time() + workers::at_a_time();
+        let wanted = u64::from(self.memory) * at_a_time as u64;
         let roomy = rustix::fs::statvfs(shm).is_ok_and(|stat| {
             let free = stat.f_bavail * stat.f_frsize / (1 << 20);
             free > wanted && !stat.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC)

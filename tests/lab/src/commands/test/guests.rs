@@ -113,10 +113,9 @@ impl<'s> Guests<'s> {
         Ok(Self { settings, tool, follow, runs })
     }
 
-    /// Runs each program on each kernel, in a guest of its own, as many at a time as there are
-    /// CPUs.
+    /// Runs each program on each kernel, in a guest of its own, some at a time.
     pub(crate) fn run(&self) -> Result<Vec<Ended>> {
-        let results = workers::each(&self.runs, |number, (kernel, program)| {
+        let results = workers::some(workers::guests_at_a_time(), &self.runs, |number, (kernel, program)| {
             let start = Instant::now();
             let outcome = run(*kernel, program, &self.tool, self.follow.as_deref(), self.settings);
             eprintln!("lab: {} of {}: kernel {kernel}: {} has ended", number + 1, self.runs.len(), program.name);
