@@ -29,8 +29,15 @@ const STALLED: usize = 5;
 /// How many attempts there are at most.
 const MOST: usize = 20;
 
-/// How many services are asked for one by one rather than all in one call.
+/// How many services are asked for one by one, whether they are there, rather than all in one call,
+/// if it is not known how many there are.
 const FEW: usize = 64;
+
+/// To ask for one service alone takes as long as this number of services in a reading of all.
+const ALONE: usize = 5;
+
+/// And as long as this number in a call that copies which services there are.
+const COPIED: usize = 10;
 
 /// An entry as it was read before the command that changed it was planned.
 #[derive(Debug)]
@@ -247,7 +254,7 @@ where
     /// Is everything as desired? All that this change has sent a command about is read; of the
     /// other services, whether they are there.
     async fn is_settled(&mut self, when: When) -> Result<bool, Error> {
-        let ChangeRef { desired, planner, .. } = self.change;
+        let ChangeRef { before, desired, planner, .. } = self.change;
         let Journal { commands, unacknowledged, .. } = &self.journal;
         let unacknowledged = unacknowledged.iter().map(|(command, _)| command);
         let mut changed: IndexSet<ServiceKey, RandomState> =
@@ -267,21 +274,83 @@ where
                 return Ok(false);
             }
         }
+        // How many services there are, if a plan is about all of them.
+        let count = planner.part_of(desired).is_none().then(|| desired.services().len().max(before.services().len()));
+        if count.is_some_and(|count| changed.len().saturating_mul(ALONE) > count) {
+            match self.is_settled_in_all(&changed, when).await {
+                // Other writers keep it from being whole. One service alone always is.
+                Err(Error::Unstable) => {}
+                settled => return settled,
+            }
+        }
         for key in &changed {
             let present = self.session.entry(key, Detail::NoStatistics).await?;
-            let mut paced = self.session.paced();
-            let rest = planner.rest_of(present.as_ref(), desired.service(key), when, &mut paced).await;
-            let is_done =
-                rest.is_empty() || self.change.is_left_to_others(&rest, present.as_ref(), &self.made, &mut paced).await;
-            if !is_done {
+            if !self.is_service_settled(key, present.as_ref(), when).await {
                 return Ok(false);
             }
         }
-        self.are_others_there(&changed).await
+        self.are_others_there(&changed, count).await
     }
 
-    /// Are all desired services there, beside these?
-    async fn are_others_there(&mut self, changed: &IndexSet<ServiceKey, RandomState>) -> Result<bool, Error> {
+    /// The same by a reading of all services.
+    async fn is_settled_in_all(
+        &mut self,
+        changed: &IndexSet<ServiceKey, RandomState>,
+        when: When,
+    ) -> Result<bool, Error> {
+        let ChangeRef { desired, planner, .. } = self.change;
+        let (services, mut counts) = self.session.listed_services().await?;
+        let mut not_read = changed.clone();
+        let mut paced = self.session.paced();
+        for entry in desired.services() {
+            paced.step(1).await;
+            let key = entry.service().key();
+            if !changed.contains(&key) && planner.concerns_service(&key) {
+                not_read.insert(key);
+            }
+        }
+        for state in &services {
+            self.session.transport.yield_now().await;
+            let key = state.service.key();
+            not_read.swap_remove(&key);
+            if !changed.contains(&key) {
+                continue;
+            }
+            let present = self.session.entry_of(*state, Detail::NoStatistics, counts.as_mut()).await?;
+            if !self.is_service_settled(&key, present.as_ref(), when).await {
+                return Ok(false);
+            }
+        }
+        for key in not_read {
+            if !self.is_service_settled(&key, None, when).await {
+                return Ok(false);
+            }
+        }
+        for (key, destinations) in self.session.verify(counts).await? {
+            let Some(state) = services.iter().find(|state| state.service.key() == key) else { continue };
+            let present = self.session.entry_with(*state, destinations).await;
+            if !self.is_service_settled(&key, Some(&present), when).await {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Is this service as desired, but for what is left to other writers?
+    async fn is_service_settled(&mut self, key: &ServiceKey, present: Option<&TableEntry>, when: When) -> bool {
+        let ChangeRef { desired, planner, .. } = self.change;
+        let mut paced = self.session.paced();
+        let rest = planner.rest_of(present, desired.service(key), when, &mut paced).await;
+        rest.is_empty() || self.change.is_left_to_others(&rest, present, &self.made, &mut paced).await
+    }
+
+    /// Are all desired services there, beside these? `count`: about how many there are, if that is
+    /// known.
+    async fn are_others_there(
+        &mut self,
+        changed: &IndexSet<ServiceKey, RandomState>,
+        count: Option<usize>,
+    ) -> Result<bool, Error> {
         let ChangeRef { desired, planner, .. } = self.change;
         let mut others: IndexSet<ServiceKey, RandomState> =
             IndexSet::with_capacity_and_hasher(desired.services().len(), RandomState::default());
@@ -293,7 +362,8 @@ where
                 others.insert(key);
             }
         }
-        if others.len() > FEW {
+        let many = count.map_or(FEW, |count| count / COPIED);
+        if others.len() > many {
             let present = self.session.ask_service_counts(desired.services().len()).await.unwrap_or_default();
             let mut paced = self.session.paced();
             for (key, _) in present {

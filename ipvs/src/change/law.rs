@@ -285,6 +285,13 @@ struct Touch {
 
 type History = BTreeMap<EntryKey, Vec<Touch>>;
 
+/// When the last reading of a table began, from which the change was planned again: services are
+/// read first, and the version of IPVS last. A reading that only confirms a result has no version.
+fn planned_from(events: &[(usize, Event)]) -> Option<usize> {
+    let end = events.iter().rposition(|event| *event == (CHANGE, Event::AskedInfo))?;
+    events[..end].iter().rposition(|event| *event == (CHANGE, Event::ReadServices))
+}
+
 /// Goes through what happened in order. Checks each step of the change against what another writer
 /// did before it.
 fn replay(
@@ -336,7 +343,7 @@ fn replay(
         };
         // It was there at the reading that the command was planned from, or this change has made it
         // since.
-        let read = events[..at].iter().rposition(|event| *event == (CHANGE, Event::ReadServices)).unwrap_or(0);
+        let read = planned_from(&events[..at]).unwrap_or(0);
         let done = events[..read].iter().filter(|(_, event)| matches!(event, Event::Done(_))).count();
         let is_own = |key: &EntryKey| {
             let mut touches = history.get(key).into_iter().flatten().filter(|touch| touch.at >= read);
@@ -483,8 +490,7 @@ fn judge(
     let initial = entries(&case.before);
     match result {
         Ok(applied) => {
-            let read = events.iter().rposition(|(socket, event)| *socket == CHANGE && *event == Event::ReadServices);
-            let since = read.filter(|_| applied.attempts > 1).unwrap_or(0);
+            let since = planned_from(events).filter(|_| applied.attempts > 1).unwrap_or(0);
             for command in planner.clone().only_services().plan(&end, &case.desired).commands() {
                 let key = command.service_key().unwrap();
                 prop_assert!(is_other_since(key, since), "{command:?} is missing, and no other writer has undone it");

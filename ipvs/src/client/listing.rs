@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::service::ServiceKey;
 use crate::session::{Counts, block_on_ready};
 use crate::table::{DestinationState, ServiceState};
+use crate::wire::Detail;
 
 /// A reading without statistics that keeps no table: all services, and then the destinations of
 /// each when they are asked for.
@@ -51,20 +52,19 @@ impl<'c> Listing<'c> {
     /// # Errors
     /// As [`Client::destinations_without_statistics`].
     pub fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<DestinationState>, Error> {
-        match &mut self.counts {
-            Some(counts) => block_on_ready(self.client.session.listed_destinations(key, counts)),
-            None => self.client.destinations_without_statistics(key),
-        }
+        let Listing { client, counts } = self;
+        block_on_ready(client.session.listed_destinations(key, Detail::NoStatistics, counts.as_mut()))
     }
 
     /// Asks whether what was returned is whole: whether the destinations of each service had all
-    /// that existed during all of this listing.
+    /// that existed during all of this listing. Of those that were not asked for, nothing is said.
     ///
     /// # Errors
     /// [`Error::Unstable`] if one of IPv6 may be missing in a service of IPv4, because others were
     /// added or deleted there meanwhile: read it again. See [`Error`] for the rest.
     pub fn finish(self) -> Result<(), Error> {
-        self.counts.map_or(Ok(()), |counts| block_on_ready(self.client.session.verify(counts)))
+        let hidden = block_on_ready(self.client.session.verify(self.counts))?;
+        if hidden.is_empty() { Ok(()) } else { Err(Error::Unstable) }
     }
 }
 

@@ -421,7 +421,9 @@ impl Client {
     }
 
     /// As [`table`](Self::table), but without [`Statistics`](crate::Statistics): it takes less
-    /// work, and is enough to [`plan`](crate::change::plan()) a change.
+    /// work, and is enough to [`plan`](crate::change::plan()) a change. As in a [`Listing`], one
+    /// case is not excluded: a service of IPv4 has destinations of IPv6, and as many of IPv4 are
+    /// added before its destinations are read, and deleted before the reading ends.
     ///
     /// ```
     /// use ipvs::{Client, Table};

@@ -22,6 +22,8 @@ pub(crate) enum Event {
     ReadServices,
     AskedService(ServiceKey),
     AskedDestinations(ServiceKey),
+    /// The version of IPVS was asked for.
+    AskedInfo,
 }
 
 impl Log {
@@ -38,6 +40,7 @@ impl Log {
         match request {
             Request::Read(Read::Services) => self.push(Event::ReadServices),
             Request::Read(Read::Service(key)) => self.push(Event::AskedService(*key)),
+            Request::Read(Read::Info) => self.push(Event::AskedInfo),
             Request::Read(Read::Destinations(key)) => self.push(Event::AskedDestinations(*key)),
             _ => {}
         }

@@ -300,7 +300,12 @@ fn after_a_loss_the_next_call_is_answered() {
     let error = block_on_ready(world.session.services(Detail::Statistics)).unwrap_err();
     assert!(matches!(error, Error::RepliesLost), "{error}");
     block_on_ready(world.session.execute(&Command::DeleteService(key(3)))).unwrap();
-    assert_eq!(world.truth().services().len(), 197);
+    // All of a dump is lost, its end too.
+    world.go_wrong([None, Some(Fault::Lost)]);
+    let error = block_on_ready(world.session.services(Detail::Statistics)).unwrap_err();
+    assert!(matches!(error, Error::RepliesLost), "{error}");
+    block_on_ready(world.session.execute(&Command::DeleteService(key(4)))).unwrap();
+    assert_eq!(world.truth().services().len(), 196);
 }
 
 #[test]

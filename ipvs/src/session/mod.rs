@@ -376,15 +376,18 @@ impl<C: Transport> Session<C> {
             self.discard_waiting();
         }
         while self.state.unfinished.is_some() {
-            if let Err(error) = self.transport.receive(&mut self.state.reply).await {
-                self.state.has_stale_replies = true;
-                if matches!(error, Error::Deadline(_)) {
-                    // The kernel does not continue it. Later calls must not wait for it again.
+            match self.transport.receive(&mut self.state.reply).await {
+                Ok(()) => self.end_dump(),
+                // The kernel does not continue it. What comes late is discarded.
+                Err(Error::Deadline(_)) => {
                     self.state.unfinished = None;
+                    self.state.has_stale_replies = true;
                 }
-                return Err(error);
+                Err(error) => {
+                    self.state.has_stale_replies = true;
+                    return Err(error);
+                }
             }
-            self.end_dump();
         }
         Ok(())
     }

@@ -38,16 +38,24 @@ use crate::wire::{self, Detail, Read, WireError};
 pub(crate) struct Counts {
     /// In the kernel's order.
     all: Vec<(ServiceKey, usize)>,
-    /// Those that destinations may be, or were, compared with, and nothing else.
-    relied_on: HashMap<ServiceKey, usize, RandomState>,
+    /// Those that destinations may be compared with, and whether they were.
+    trusted: HashMap<ServiceKey, (usize, bool), RandomState>,
     /// One was seen that has destinations of IPv6, too: others may have.
     is_mixed: bool,
 }
 
 impl Counts {
-    fn new(all: Vec<(ServiceKey, usize)>) -> Self {
-        let relied_on = all.iter().copied().collect();
-        Counts { all, relied_on, is_mixed: false }
+    /// The count to compare the destinations of a service with.
+    fn rely_on(&mut self, key: &ServiceKey) -> Option<usize> {
+        let (count, is_relied_on) = self.trusted.get_mut(key).filter(|_| !self.is_mixed)?;
+        *is_relied_on = true;
+        Some(*count)
+    }
+
+    /// A dump has shown the destinations of a service.
+    fn note_dump(&mut self, key: &ServiceKey, destinations: &[DestinationState]) {
+        self.trusted.remove(key);
+        self.is_mixed |= destinations.iter().any(|state| state.destination.family() != key.family());
     }
 }
 
@@ -216,8 +224,8 @@ impl<C: Transport> Session<C> {
         None
     }
 
-    /// The services for a listing, without statistics, and the numbers of their destinations, if
-    /// that costs less than to ask for the number of each again.
+    /// All services, without statistics, and the numbers of their destinations, if that costs less
+    /// than to ask for the number of each.
     pub(crate) async fn listed_services(&mut self) -> Result<(Vec<ServiceState>, Option<Counts>), Error> {
         /// To copy the counts of this number of services costs what it costs to ask two questions
         /// more about one.
@@ -227,50 +235,46 @@ impl<C: Transport> Session<C> {
             None => self.ask_service_counts(services.len()).await,
             counts => counts,
         };
-        let counts = counts.filter(|counts| {
-            let with_destinations = counts.iter().filter(|(_, count)| *count > 0).count();
-            with_destinations.saturating_mul(WORTH) > counts.len()
-        });
-        Ok((services, counts.map(Counts::new)))
+        let Some(all) = counts else { return Ok((services, None)) };
+        let with_destinations = all.iter().filter(|(_, count)| *count > 0).count();
+        if with_destinations.saturating_mul(WORTH) <= all.len() {
+            return Ok((services, None));
+        }
+        let mut trusted = HashMap::with_capacity_and_hasher(all.len(), RandomState::default());
+        let mut paced = self.paced();
+        for (key, count) in &all {
+            paced.step(1).await;
+            trusted.insert(*key, (*count, false));
+        }
+        Ok((services, Some(Counts { all, trusted, is_mixed: false })))
     }
 
-    /// The destinations of a listed service, without statistics.
-    pub(crate) async fn listed_destinations(
+    /// Were the destinations that were compared with these counts all? Where a service has more or
+    /// fewer now, one of IPv6 may have been hidden by one of IPv4 that was added. Returns the
+    /// services where it may have been, with the destinations that they have now.
+    pub(crate) async fn verify(
         &mut self,
-        key: &ServiceKey,
-        counts: &mut Counts,
-    ) -> Result<Vec<DestinationState>, Error> {
-        let count = counts.relied_on.get(key).copied().filter(|_| !counts.is_mixed);
-        if let Some(destinations) = self.ask_destinations(key, count).await {
-            return Ok(destinations);
+        counts: Option<Counts>,
+    ) -> Result<Vec<(ServiceKey, Vec<DestinationState>)>, Error> {
+        let mut hidden = Vec::new();
+        let Some(counts) = counts else { return Ok(hidden) };
+        // If it can't be asked any more, each may have changed.
+        let now = self.ask_service_counts(counts.all.len()).await;
+        if now.as_ref() == Some(&counts.all) {
+            return Ok(hidden);
         }
-        counts.relied_on.remove(key);
-        let (destinations, _) = self.dump_destinations(key, Detail::NoStatistics).await?;
-        let is_other = |state: &DestinationState| Family::of(state.destination.address.ip()) != key.family();
-        counts.is_mixed |= destinations.iter().any(is_other);
-        Ok(destinations)
-    }
-
-    /// Are the listed destinations all? Where a service has more or fewer now, one of IPv6 may have
-    /// been hidden by one of IPv4 that was added.
-    ///
-    /// # Errors
-    /// [`Error::Unstable`] if there is one.
-    pub(crate) async fn verify(&mut self, counts: Counts) -> Result<(), Error> {
-        let now = self.ask_service_counts(counts.all.len()).await.ok_or(Error::Unstable)?;
-        if now == counts.all {
-            return Ok(());
-        }
+        let now = now.unwrap_or_else(|| counts.all.iter().map(|(key, _)| (*key, usize::MAX)).collect());
         for (key, count) in now {
-            if counts.relied_on.get(&key).is_none_or(|before| *before == count) {
+            self.transport.yield_now().await;
+            if counts.trusted.get(&key).is_none_or(|(before, is_relied_on)| *before == count || !is_relied_on) {
                 continue;
             }
             let (destinations, _) = self.dump_destinations(&key, Detail::NoStatistics).await?;
             if destinations.iter().any(|state| state.destination.address.is_ipv6()) {
-                return Err(Error::Unstable);
+                hidden.push((key, destinations));
             }
         }
-        Ok(())
+        Ok(hidden)
     }
 
     pub(crate) async fn service(&mut self, key: &ServiceKey) -> Result<ServiceState, Error> {
@@ -297,10 +301,15 @@ impl<C: Transport> Session<C> {
         Ok(Some(self.entry_with(state, destinations).await))
     }
 
-    /// A service of a dump with its destinations; `None` if it has gone since.
-    async fn entry_of(&mut self, state: ServiceState, detail: Detail) -> Result<Option<TableEntry>, Error> {
+    /// A service of a reading with its destinations; `None` if it has gone since.
+    pub(crate) async fn entry_of(
+        &mut self,
+        state: ServiceState,
+        detail: Detail,
+        counts: Option<&mut Counts>,
+    ) -> Result<Option<TableEntry>, Error> {
         let key = state.service.key();
-        let (destinations, is_there) = self.destinations_if_there(&key, detail).await?;
+        let (destinations, is_there) = self.destinations_if_there(&key, detail, counts).await?;
         if !is_there && self.service_if_there(&key, detail).await?.is_none() {
             return Ok(None);
         }
@@ -308,7 +317,7 @@ impl<C: Transport> Session<C> {
     }
 
     /// The service with these destinations, in the kernel's order.
-    async fn entry_with(&mut self, state: ServiceState, destinations: Vec<DestinationState>) -> TableEntry {
+    pub(crate) async fn entry_with(&mut self, state: ServiceState, destinations: Vec<DestinationState>) -> TableEntry {
         let mut entry = TableEntry::with_room(state, destinations.len());
         let mut paced = self.paced();
         for state in destinations.into_iter().rev() {
@@ -324,13 +333,19 @@ impl<C: Transport> Session<C> {
         &mut self,
         key: &ServiceKey,
         detail: Detail,
+        mut counts: Option<&mut Counts>,
     ) -> Result<(Vec<DestinationState>, bool), Error> {
         if detail == Detail::NoStatistics {
-            if let Some(destinations) = self.ask_destinations(key, None).await {
+            let count = counts.as_deref_mut().and_then(|counts| counts.rely_on(key));
+            if let Some(destinations) = self.ask_destinations(key, count).await {
                 return Ok((destinations, true));
             }
         }
-        self.dump_destinations(key, detail).await
+        let dumped = self.dump_destinations(key, detail).await?;
+        if let Some(counts) = counts {
+            counts.note_dump(key, &dumped.0);
+        }
+        Ok(dumped)
     }
 
     /// The same by netlink.
@@ -369,7 +384,17 @@ impl<C: Transport> Session<C> {
         key: &ServiceKey,
         detail: Detail,
     ) -> Result<Vec<DestinationState>, Error> {
-        Ok(self.destinations_if_there(key, detail).await?.0)
+        self.listed_destinations(key, detail, None).await
+    }
+
+    /// The destinations of a service of a reading.
+    pub(crate) async fn listed_destinations(
+        &mut self,
+        key: &ServiceKey,
+        detail: Detail,
+        counts: Option<&mut Counts>,
+    ) -> Result<Vec<DestinationState>, Error> {
+        Ok(self.destinations_if_there(key, detail, counts).await?.0)
     }
 
     /// By the older interface; `None` if that does not know all of it, or refuses, for whatever
@@ -395,10 +420,19 @@ impl<C: Transport> Session<C> {
     }
 
     pub(crate) async fn table(&mut self, detail: Detail) -> Result<Table, Error> {
-        let mut entries = Vec::new();
-        for state in self.services(detail).await? {
+        let (services, mut counts) = match detail {
+            Detail::NoStatistics => self.listed_services().await?,
+            Detail::Statistics => (self.services(detail).await?, None),
+        };
+        let mut entries = Vec::with_capacity(services.len());
+        for state in services {
             self.transport.yield_now().await;
-            entries.extend(self.entry_of(state, detail).await?);
+            entries.extend(self.entry_of(state, detail, counts.as_mut()).await?);
+        }
+        for (key, destinations) in self.verify(counts).await? {
+            if let Some(entry) = entries.iter_mut().find(|entry| entry.service().key() == key) {
+                *entry = self.entry_with(*entry.state(), destinations).await;
+            }
         }
         let (timeouts, daemons, info) = (self.timeouts().await?, self.daemons().await?, self.info().await?);
         let table = Table::read(Vec::new(), timeouts, daemons, info).with_behaviors(self.transport.link().behaviors());
