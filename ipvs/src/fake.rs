@@ -333,11 +333,11 @@ impl Fake {
                 self.reply(|out| wire::encode_error(out, header.sequence, Errno::ENOENT.raw()));
                 continue;
             }
-            let answer = wire::decode_request(&header, command, attrs)
+            let outcome = wire::decode_request(&header, command, attrs)
                 .map_err(errno_of)
                 .and_then(|request| request.ok_or(Errno::EOPNOTSUPP))
                 .and_then(|request| self.run(&header, request));
-            match answer {
+            match outcome {
                 Err(errno) => self.reply(|out| wire::encode_error(out, header.sequence, errno.raw())),
                 Ok(()) if header.wants_ack() => self.reply(|out| wire::encode_ack(out, header.sequence)),
                 Ok(()) => {}
@@ -537,8 +537,8 @@ mod tests {
             fake.receive(&mut reply).unwrap();
             let (_, body) = wire::messages(&reply).next().unwrap().unwrap();
             let Body::Ack(code) = body else { panic!("{name}: {body:?}") };
-            let answer = if code == 0 { "ok".into() } else { format!("{:?}", Errno::new(code)) };
-            assert_eq!(answer, errno.split(" where ").next().unwrap(), "{name}");
+            let outcome = if code == 0 { "ok".into() } else { format!("{:?}", Errno::new(code)) };
+            assert_eq!(outcome, errno.split(" where ").next().unwrap(), "{name}");
         }
     }
 

@@ -58,7 +58,7 @@ fn written_and_read(change: &Command) -> Command {
 /// Sends this number of commands at once, and then takes these datagrams as the kernel's replies.
 ///
 /// Law: each command has one outcome, whatever the kernel says.
-pub fn answer_commands<'d>(count: u8, answers: impl IntoIterator<Item = &'d [u8]>) {
+pub fn commands_with_replies<'d>(count: u8, replies: impl IntoIterator<Item = &'d [u8]>) {
     let (mut window, mut numbers) = (Window::default(), SequenceNumbers::default());
     for _ in 0..count {
         window.push(FAMILY, &mut numbers, &Command::Flush);
@@ -67,8 +67,8 @@ pub fn answer_commands<'d>(count: u8, answers: impl IntoIterator<Item = &'d [u8]
         return;
     }
     window.datagram();
-    for answer in answers {
-        match window.feed(answer) {
+    for reply in replies {
+        match window.feed(reply) {
             Ok(Progress::More) => {}
             Ok(Progress::Done) => break,
             Err(error) => return assert!(matches!(error, Error::Decode(_)), "{error:?}"),
@@ -78,16 +78,16 @@ pub fn answer_commands<'d>(count: u8, answers: impl IntoIterator<Item = &'d [u8]
     assert!(window.is_empty());
 }
 
-/// Asks for a table, and then takes these datagrams for the kernel's answers.
+/// Asks for a table, and then takes these datagrams as the kernel's replies.
 ///
 /// Law: an error is a refusal or a fault of the bytes.
-pub fn answer_query<'d>(answers: impl IntoIterator<Item = &'d [u8]>) {
+pub fn query_with_replies<'d>(replies: impl IntoIterator<Item = &'d [u8]>) {
     let query = Query::read(&mut Vec::new(), FAMILY, 1, &Read::Services);
     let mut take = |attrs: &[u8]| {
         let _ = wire::decode_service(attrs, Detail::Statistics);
     };
-    for answer in answers {
-        match query.feed(answer, &mut take) {
+    for reply in replies {
+        match query.feed(reply, &mut take) {
             Ok(Progress::More) => {}
             Ok(Progress::Done) => return,
             Err(error) => return assert!(matches!(error, Error::Decode(_) | Error::Refused(_)), "{error:?}"),
@@ -95,12 +95,12 @@ pub fn answer_query<'d>(answers: impl IntoIterator<Item = &'d [u8]>) {
     }
 }
 
-/// Sends a datagram to the in-memory kernel and returns its answers.
+/// Sends a datagram to the in-memory kernel and returns its replies.
 ///
-/// Law: what it took in and what it answers, we can read.
+/// Law: the library can decode the replies, and the table that the datagram made.
 pub fn serve(datagram: &[u8]) -> Vec<Vec<u8>> {
     let mut fake = Fake::new(Table::new());
-    let answers = send(&mut fake, datagram);
+    let replies = send(&mut fake, datagram);
     let mut keys = Vec::new();
     dump(&mut fake, &Read::Services, &mut |attrs| {
         keys.push(wire::decode_service(attrs, Detail::Statistics).unwrap().service.key())
@@ -113,29 +113,29 @@ pub fn serve(datagram: &[u8]) -> Vec<Vec<u8>> {
     dump(&mut fake, &Read::Daemons, &mut |attrs| {
         wire::decode_daemon(attrs).unwrap();
     });
-    answers
+    replies
 }
 
 fn send(fake: &mut Fake, datagram: &[u8]) -> Vec<Vec<u8>> {
     fake.send(datagram).unwrap();
-    let mut answers = Vec::new();
-    let mut answer = Vec::new();
-    while fake.receive(&mut answer).is_ok() {
-        answers.push(std::mem::take(&mut answer));
+    let mut replies = Vec::new();
+    let mut reply = Vec::new();
+    while fake.receive(&mut reply).is_ok() {
+        replies.push(std::mem::take(&mut reply));
     }
-    for answer in &answers {
-        for message in wire::messages(answer) {
+    for reply in &replies {
+        for message in wire::messages(reply) {
             message.unwrap();
         }
     }
-    answers
+    replies
 }
 
 fn dump(fake: &mut Fake, read: &Read, take: &mut dyn FnMut(&[u8])) {
     let mut request = Vec::new();
     wire::encode_read(&mut request, Header::dump(FAMILY, 1), read);
-    for answer in send(fake, &request) {
-        for message in wire::messages(&answer) {
+    for reply in send(fake, &request) {
+        for message in wire::messages(&reply) {
             match message.unwrap() {
                 (_, Body::Family { attrs, .. }) => take(attrs),
                 (_, body) => assert_eq!(body, Body::Done(0)),
@@ -144,34 +144,33 @@ fn dump(fake: &mut Fake, read: &Read, take: &mut dyn FnMut(&[u8])) {
     }
 }
 
-/// Takes these bytes for what the kernel answers through the older interface, and for what it is
-/// asked.
+/// Takes these bytes as a reply of `getsockopt`, and as a request.
 ///
-/// Laws: a question is about what it was written for; services, destinations and daemons that are
+/// Laws: a request names what it was written for; services, destinations and daemons that are
 /// read are the same when they are written and read again.
-pub fn older_answer(bytes: &[u8]) {
-    older_question(bytes);
+pub fn sockopt_reply(bytes: &[u8]) {
+    sockopt_request(bytes);
     let _ = (sockopt::destination_count(bytes), sockopt::info(bytes), sockopt::timeouts(bytes));
-    let mut answer = Vec::new();
+    let mut reply = Vec::new();
     if let Some(read) = sockopt::services(bytes) {
-        assert!(sockopt::ask_services(&mut answer, read.len() + 1));
-        sockopt::put_services(&mut answer, read.iter().map(|state| (state, 0)));
-        assert_eq!(sockopt::services(&answer), Some(read));
+        assert!(sockopt::ask_services(&mut reply, read.len() + 1));
+        sockopt::put_services(&mut reply, read.iter().map(|state| (state, 0)));
+        assert_eq!(sockopt::services(&reply), Some(read));
     }
     let tunnel = Some(Tunnel::Ipip);
     if let Some(read) = sockopt::destinations(bytes, Detail::Statistics, tunnel) {
-        assert!(sockopt::ask_destinations(&mut answer, &"mark 1".parse().unwrap(), read.len() + 1));
-        sockopt::put_destinations(&mut answer, read.iter());
-        assert_eq!(sockopt::destinations(&answer, Detail::Statistics, tunnel), Some(read));
+        assert!(sockopt::ask_destinations(&mut reply, &"mark 1".parse().unwrap(), read.len() + 1));
+        sockopt::put_destinations(&mut reply, read.iter());
+        assert_eq!(sockopt::destinations(&reply, Detail::Statistics, tunnel), Some(read));
     }
     if let Some(read) = sockopt::daemons(bytes) {
-        sockopt::ask_daemons(&mut answer);
-        sockopt::put_daemons(&mut answer, &read);
-        assert_eq!(sockopt::daemons(&answer), Some(read));
+        sockopt::ask_daemons(&mut reply);
+        sockopt::put_daemons(&mut reply, &read);
+        assert_eq!(sockopt::daemons(&reply), Some(read));
     }
 }
 
-fn older_question(bytes: &[u8]) {
+fn sockopt_request(bytes: &[u8]) {
     for option in sockopt::GET_INFO..=sockopt::GET_DAEMONS {
         let Some(read) = Question::read(option, bytes) else { continue };
         let mut question = Vec::new();

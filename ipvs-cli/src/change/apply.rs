@@ -28,31 +28,7 @@ pub(crate) fn change(
     restrictions: &Restrictions,
     manner: &Manner,
 ) -> Result<Exit, Trouble> {
-    // A limit that the clock can't represent is none.
-    let mut deadline = manner.timeout.and_then(|limit| Instant::now().checked_add(limit));
-    let mut approved = Vec::new();
-    // The lock is held until the end, except while the user is asked.
-    let (mut prepared, summary, mut guard) = loop {
-        let wait = Wait { check: &|| text.check(), ..Wait::new(manner.patience()) };
-        let guard = if manner.dry_run { ChangeGuard::new(None) } else { session.guard(&wait)? };
-        let approved_only = may_ask(session, manner).then_some(&approved);
-        let limit = |planner| limit(planner, approved_only, manner.max_deletions);
-        let prepared = prepare::plan(session, &text, restrictions, limit)?;
-        let summary = Summary::of(prepared.change.before(), prepared.change.plan().commands());
-        let summary = summary.with_marks(&prepared.marks).with_drained(&prepared.left_drained);
-        if !manner.dry_run {
-            check_deletions(&summary, manner.max_deletions)?;
-        }
-        if !asks(session, &summary, &approved, manner) {
-            break (prepared, summary, guard);
-        }
-        drop(guard);
-        if !confirm(session, &summary)? {
-            return Err(Trouble::Other("nothing was changed".to_owned()));
-        }
-        approved = summary.deleted_services;
-        deadline = manner.timeout.and_then(|limit| Instant::now().checked_add(limit));
-    };
+    let Agreed { mut prepared, summary, mut guard, deadline } = agree(session, &text, restrictions, manner)?;
     if manner.dry_run {
         show(session, &prepared, manner.json);
         check_deletions(&summary, manner.max_deletions)?;
@@ -85,6 +61,47 @@ pub(crate) fn change(
             }
             Ok(error.exit())
         }
+    }
+}
+
+/// A change that may be made.
+struct Agreed {
+    prepared: Prepared,
+    summary: Summary,
+    guard: ChangeGuard,
+    deadline: Option<Instant>,
+}
+
+/// Plans the change, and asks the user about deleted services until no other ones are deleted. The
+/// lock is held from then on, but not while the user is asked.
+fn agree(
+    session: &mut Session<'_, '_>,
+    text: &Text,
+    restrictions: &Restrictions,
+    manner: &Manner,
+) -> Result<Agreed, Trouble> {
+    let mut approved = Vec::new();
+    loop {
+        // A limit that the clock can't represent is none.
+        let deadline = manner.timeout.and_then(|limit| Instant::now().checked_add(limit));
+        let wait = Wait { check: &|| text.check(), ..Wait::new(manner.patience()) };
+        let guard = if manner.dry_run { ChangeGuard::new(None) } else { session.guard(&wait)? };
+        let approved_only = may_ask(session, manner).then_some(&approved);
+        let limit = |planner| limit(planner, approved_only, manner.max_deletions);
+        let prepared = prepare::plan(session, text, restrictions, limit)?;
+        let summary = Summary::of(prepared.change.before(), prepared.change.plan().commands());
+        let summary = summary.with_marks(&prepared.marks).with_drained(&prepared.left_drained);
+        if !manner.dry_run {
+            check_deletions(&summary, manner.max_deletions)?;
+        }
+        if !asks(session, &summary, &approved, manner) {
+            return Ok(Agreed { prepared, summary, guard, deadline });
+        }
+        drop(guard);
+        if !confirm(session, &summary)? {
+            return Err(Trouble::Other("nothing was changed".to_owned()));
+        }
+        approved = summary.deleted_services;
     }
 }
 

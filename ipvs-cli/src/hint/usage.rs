@@ -28,12 +28,7 @@ pub(super) fn hint(text: &Text, usage: &Usage, check: &mut Check<'_, '_>) -> Opt
         Usage::NoCommand => no_command(text, check),
         Usage::UnknownOption(word) => respelled(text, word, check),
         Usage::NoValue(word) => no_value(text, word, check),
-        Usage::UnwantedValue(word) => {
-            let bare = word.split(|byte| *byte == b'=').next().unwrap_or_default();
-            let at = place(text, word)?;
-            let is_mended = check.mends(&with(text, at..at + 1, &[bare]));
-            is_mended.then(|| format!("write '{}' instead of {}", show(bare), quoted(&text[at..=at])))
-        }
+        Usage::UnwantedValue(word) => without_value(text, word, check),
         Usage::SecondCommand(word) => second_command(text, word, check),
         Usage::Multiple(slot) => {
             let or = left_out(text, &options_of(text, slot.name()), check)?;
@@ -49,11 +44,7 @@ pub(super) fn hint(text: &Text, usage: &Usage, check: &mut Check<'_, '_>) -> Opt
         Usage::Group(_, word) => value(text, "mcast-group", Some(word), check),
         Usage::Flag(how, word) => flag(text, how, word, check),
         Usage::Ipv6BeforeMark => ipv6_before_mark(text, check),
-        Usage::TooFewTimeouts => {
-            const SET: [&[u8]; 4] = [b"--set", b"900", b"120", b"300"];
-            let says = "write the line as '--set 900 120 300': seconds for TCP, for TCP after a FIN, and for UDP; 0 leaves one as it is";
-            check.mends(&with(&Text::new(), 0..0, &SET)).then(|| says.to_owned())
-        }
+        Usage::TooFewTimeouts => timeouts(check),
         Usage::Needed { option, .. } => needed(text, option, check),
         Usage::NotAllowed { option, .. } => not_allowed(text, option, check),
         Usage::Conflict { option, other, .. } => {
@@ -212,6 +203,21 @@ fn no_value(text: &Text, word: &[u8], check: &mut Check<'_, '_>) -> Option<Strin
     let is_mended = check.mends(&with(text, at + 1..at + 1, &[sample.as_bytes()]));
     is_mended
         .then(|| format!("a value follows {}: it is written as in '{} {sample}'", quoted(&text[at..=at]), show(word)))
+}
+
+/// `--numeric=yes` is `--numeric`.
+fn without_value(text: &Text, word: &[u8], check: &mut Check<'_, '_>) -> Option<String> {
+    let bare = word.split(|byte| *byte == b'=').next().unwrap_or_default();
+    let at = place(text, word)?;
+    let is_mended = check.mends(&with(text, at..at + 1, &[bare]));
+    is_mended.then(|| format!("write '{}' instead of {}", show(bare), quoted(&text[at..=at])))
+}
+
+fn timeouts(check: &mut Check<'_, '_>) -> Option<String> {
+    const SET: [&[u8]; 4] = [b"--set", b"900", b"120", b"300"];
+    let says = "write the line as '--set 900 120 300': seconds for TCP, for TCP after a FIN, and for UDP; 0 leaves one \
+                as it is";
+    check.mends(&with(&Text::new(), 0..0, &SET)).then(|| says.to_owned())
 }
 
 fn second_command(text: &Text, word: &[u8], check: &mut Check<'_, '_>) -> Option<String> {

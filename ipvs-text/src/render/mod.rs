@@ -9,9 +9,9 @@ pub mod daemon;
 pub mod list;
 pub mod number;
 pub mod order;
-pub mod public;
 pub mod save;
 pub mod timeouts;
+pub mod unprivileged;
 
 #[cfg(test)]
 mod samples;

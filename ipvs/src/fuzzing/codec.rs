@@ -1,5 +1,5 @@
 //! The codec with nothing around it, for the program `tests/codec`, whose instructions are counted:
-//! what a client does with commands until they are sent, and with answers once they have come.
+//! what a client does with commands until they are sent, and with replies once they have come.
 
 use super::FAMILY;
 use crate::command::Command;
@@ -9,7 +9,7 @@ use crate::service::ServiceKey;
 use crate::table::{DestinationState, ServiceState};
 use crate::wire::{self, Detail, Read, WireError, sockopt};
 
-/// The number of a question, and of its answers.
+/// The number of a request, and of its reply.
 const SEQUENCE: u32 = 1;
 
 /// Commands that are sent together.
@@ -87,12 +87,12 @@ impl Dump {
     }
 }
 
-/// The services that `getsockopt` has answered with, as a reader of an older table gets them.
-pub fn older_services(answer: &[u8]) -> Option<Vec<ServiceState>> {
-    sockopt::services(answer)
+/// The services in a reply of `getsockopt`, as `sockopt::Table` gets them.
+pub fn sockopt_services(reply: &[u8]) -> Option<Vec<ServiceState>> {
+    sockopt::services(reply)
 }
 
-/// The destinations that `getsockopt` has answered with, as a listing without statistics gets them.
-pub fn older_destinations(answer: &[u8]) -> Option<Vec<DestinationState>> {
-    sockopt::destinations(answer, Detail::NoStatistics, None)
+/// The destinations in a reply of `getsockopt`, as a listing without statistics gets them.
+pub fn sockopt_destinations(reply: &[u8]) -> Option<Vec<DestinationState>> {
+    sockopt::destinations(reply, Detail::NoStatistics, None)
 }

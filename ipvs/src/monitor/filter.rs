@@ -4,17 +4,18 @@
 //! An nlmon device shows all netlink traffic of its network namespace, keys of WireGuard and IPsec
 //! included. This program is attached before the socket gets its first packet. Of a datagram of
 //! requests it passes the messages to IPVS up to the first that is not, of which only the header
-//! passes; of an answer to IPVS, both headers; of a reply, its headers.
+//! passes; of the kernel's acknowledgement of such a message, both headers; of a reply, its
+//! headers.
 //!
 //! It is classic BPF, which needs no privilege of its own. It has no loops, so the walk over the
 //! messages is written out.
 //!
 //! A packet socket does not show in which direction a datagram went, and any user may send a
-//! message that looks like an answer to the kernel, which ignores it. So another program, the gate,
-//! drops such datagrams on the way through the device.
+//! message that looks like an acknowledgement to the kernel, which ignores it. So another program,
+//! the gate, drops such datagrams on the way through the device.
 
 use crate::exchange::MAX_WINDOW;
-use crate::wire::layout::{ANSWER, ERROR, FLAGS, HEADER, KIND, REPEATED, REPLY, REQUEST};
+use crate::wire::layout::{ACKNOWLEDGEMENT, ERROR, FLAGS, HEADER, KIND, REPEATED, REPLY, REQUEST};
 
 /// An instruction as the kernel takes it, `struct sock_filter`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +178,7 @@ fn head(protocol: u32, family: u16, replies: bool) -> Vec<Instruction> {
         branch(IF_EQUAL, half(ERROR), 0, 4),
         step(LOAD_HALF, REPEATED + KIND),
         branch(IF_EQUAL, half(family), 0, 1),
-        step(RETURN, ANSWER),
+        step(RETURN, ACKNOWLEDGEMENT),
         step(RETURN, 0),
         branch(IF_EQUAL, half(family), 1, 0),
         step(RETURN, 0),
@@ -287,14 +288,14 @@ mod tests {
         message
     }
 
-    fn answer(family: u16) -> Vec<u8> {
-        let mut answer = Vec::new();
-        wire::encode_error(&mut answer, 9, 22);
+    fn acknowledgement(family: u16) -> Vec<u8> {
+        let mut message = Vec::new();
+        wire::encode_error(&mut message, 9, 22);
         let request = secret(family);
-        answer.truncate(20);
-        answer.extend_from_slice(&request);
-        answer[0] = u8::try_from(answer.len()).unwrap();
-        answer
+        message.truncate(20);
+        message.extend_from_slice(&request);
+        message[0] = u8::try_from(message.len()).unwrap();
+        message
     }
 
     fn holds_secret(bytes: &[u8]) -> bool {
@@ -371,11 +372,11 @@ mod tests {
     }
 
     #[test]
-    fn of_answers_and_replies_the_headers_pass() {
-        let passed = passes(false, &answer(FAMILY)).unwrap();
-        assert_eq!(passed, answer(FAMILY)[..36]);
+    fn of_acknowledgements_and_replies_the_headers_pass() {
+        let passed = passes(false, &acknowledgement(FAMILY)).unwrap();
+        assert_eq!(passed, acknowledgement(FAMILY)[..36]);
         for family in [FAMILY + 1, 0x10, 2, 3] {
-            assert_eq!(passes(true, &answer(family)), None, "{family}");
+            assert_eq!(passes(true, &acknowledgement(family)), None, "{family}");
         }
         // The end of a dump does not say whose it is.
         let mut done = Vec::new();

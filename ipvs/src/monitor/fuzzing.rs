@@ -20,7 +20,7 @@ impl Names for Nobody {
 
 /// Takes these packets for those of an nlmon device.
 ///
-/// Law: each request but a reading is reported once, whatever answers it.
+/// Law: each request but a reading is reported once, whatever the acknowledgements.
 pub fn watch<'d>(packets: impl IntoIterator<Item = &'d [u8]>) {
     let mut now = Now { time: SystemTime::UNIX_EPOCH, instant: Instant::now() };
     let mut watcher = Watcher::new(FAMILY, true, Some(Duration::from_secs(60)), Nobody);

@@ -1,12 +1,15 @@
-//! Which answer belongs to which request.
+//! Which acknowledgement belongs to which request.
 //!
-//! A request carries the port id that its program wrote, often 0; the answer carries the true one,
-//! and repeats the header of the request. So an answer belongs to the request with the same header,
-//! and has its port. If several pending datagrams have such a request, answers are kept until there
-//! are as many as requests: if all are equal, that is the outcome of each.
+//! An acknowledgement is the kernel's `NLMSG_ERROR`: a refusal, or 0.
+//!
+//! A request carries the port id that its program wrote, often 0. The acknowledgement carries the
+//! true one, and repeats the header of the request. So an acknowledgement belongs to the request
+//! with the same header, and has its port. If several pending datagrams have such a request,
+//! acknowledgements are kept until there are as many as requests: if all are equal, that is the
+//! outcome of each.
 //!
 //! Any user may send a copy of another program's request, which the kernel refuses. If the program
-//! wrote its port id, an answer to another process's port is of such a copy.
+//! wrote its port id, an acknowledgement to another process's port belongs to such a copy.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
@@ -28,18 +31,20 @@ pub(super) trait Names {
 /// How long to wait for an acknowledgement. The kernel may load a module first.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long to wait for an answer that comes only if the request is refused.
+/// How long to wait for the refusal of a request that asks for no acknowledgement.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// How long what is complete waits for earlier requests that were answered, perhaps: for the order.
+/// How long a complete datagram waits for earlier ones that may be complete, too: events keep the
+/// order of the requests.
 const ORDER: Duration = Duration::from_millis(100);
 
-/// More datagrams, and requests in them, are never under way: a program waits for its answer. Any
-/// user can send a flood of requests, which must neither fill the memory nor take long to search.
+/// The most datagrams, and requests in them, that are under way. Programs wait for
+/// acknowledgements, so there are never more. Any user can send a flood of requests, which must
+/// neither fill the memory nor take long to search.
 const MOST: usize = 1024;
 const MOST_REQUESTS: usize = 16 * 1024;
 
-/// No more requests with one header, nor answers that wait for another one, are compared.
+/// The most requests with one header, and acknowledgements with one header, that are compared.
 const MOST_EQUAL: usize = 256;
 
 #[derive(Debug)]
@@ -48,8 +53,8 @@ struct Datagram {
     number: u64,
     time: SystemTime,
     arrived: Instant,
-    /// The port that the program wrote, and what had it then: the process may be gone when the
-    /// answer comes.
+    /// The port that the program wrote, and the process that had it then: it may be gone when the
+    /// acknowledgement comes.
     claimed: Option<(u32, Option<Process>)>,
     sender: Sender,
     messages: Vec<Message>,
@@ -65,8 +70,8 @@ struct Message {
 }
 
 impl Message {
-    /// Was it answered in a way that takes `CAP_NET_ADMIN`? Before the kernel looks for that, it
-    /// may say `EOPNOTSUPP`.
+    /// Does the outcome show that the program has `CAP_NET_ADMIN`? `EOPNOTSUPP` does not: the
+    /// kernel refuses with it before it checks that.
     fn proves_privilege(&self) -> bool {
         match (self.outcome, &self.action) {
             (Some(Outcome::Accepted), _) => true,
@@ -78,7 +83,7 @@ impl Message {
     }
 }
 
-/// An answer that belongs to one of several requests.
+/// An acknowledgement that belongs to one of several requests.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     port: u32,
@@ -103,20 +108,20 @@ pub(super) struct Pairing {
     count: u64,
     /// How many requests they have.
     requests: usize,
-    /// The numbers of the datagrams that have unanswered requests with this header: the oldest
+    /// The numbers of the datagrams that have pending requests with this header: the oldest
     /// first, and each as often as it has such requests.
     open: HashMap<Envelope, Vec<u64>>,
     /// The oldest first.
     waiting: VecDeque<Waiting>,
-    /// Readings that are to be acknowledged, whether anybody wants to see them or not.
+    /// Readings that ask for an acknowledgement, also if readings are not reported.
     readings: VecDeque<Envelope>,
-    /// Packets were dropped, and those that come may have been queued before that.
+    /// Packets were dropped, and the next ones may have been queued before that.
     is_doubtful: bool,
     complete: Vec<Datagram>,
 }
 
 impl Datagram {
-    fn unanswered(&mut self, request: &Envelope) -> Option<&mut Message> {
+    fn pending(&mut self, request: &Envelope) -> Option<&mut Message> {
         self.messages.iter_mut().find(|message| message.envelope == *request && message.outcome.is_none())
     }
 
@@ -142,15 +147,15 @@ impl Datagram {
         self.sender = Sender { port: Some(port), process };
     }
 
-    /// Each request with its outcome. One without an answer was carried out if a later one was
-    /// answered, and it asked for none. But a refusal may be missing because the program's buffer
-    /// was full, which a user without privileges can bring about: so the later answer must be one
-    /// that only a privileged program gets.
+    /// Each request with its outcome. A request that asked for no acknowledgement and got none was
+    /// carried out if a later one was acknowledged. But a refusal may be missing because the
+    /// program's buffer was full, which an unprivileged user can bring about: so the later
+    /// acknowledgement must be one that only a privileged program gets.
     fn paired(self) -> impl Iterator<Item = Paired> {
-        let answered = self.messages.iter().rposition(Message::proves_privilege).unwrap_or(0);
+        let acknowledged = self.messages.iter().rposition(Message::proves_privilege).unwrap_or(0);
         let Datagram { time, sender, messages, is_doubtful, .. } = self;
         messages.into_iter().enumerate().map(move |(place, message)| {
-            let is_silent = place < answered && !message.envelope.wants_ack() && !is_doubtful;
+            let is_silent = place < acknowledged && !message.envelope.wants_ack() && !is_doubtful;
             let inferred = if is_silent { Outcome::Accepted } else { Outcome::Unknown };
             let outcome = message.outcome.unwrap_or(inferred);
             Paired { time, sender: sender.clone(), action: message.action, outcome }
@@ -197,7 +202,7 @@ impl Pairing {
         });
     }
 
-    /// Notes a reading that is to be acknowledged: that is explained then.
+    /// Notes a reading that asks for an acknowledgement, which has an explanation then.
     pub(super) fn reading(&mut self, request: Envelope) {
         if self.readings.len() >= MOST {
             self.readings.pop_front();
@@ -205,8 +210,8 @@ impl Pairing {
         self.readings.push_back(request);
     }
 
-    /// Takes the kernel's answer in. Was its request seen?
-    pub(super) fn answer(&mut self, port: u32, request: Envelope, errno: i32, names: &mut impl Names) -> bool {
+    /// Takes an acknowledgement in. Was its request seen?
+    pub(super) fn acknowledgement(&mut self, port: u32, request: Envelope, errno: i32, names: &mut impl Names) -> bool {
         let reading = self.readings.iter().rposition(|reading| *reading == request);
         let is_of_reading = reading.and_then(|place| self.readings.remove(place)).is_some();
         if self.is_of_copy(port, &request, names) {
@@ -255,26 +260,26 @@ impl Pairing {
         }
     }
 
-    /// Packets were dropped: from what is missing, nothing follows. That is so for what still is
-    /// in the queue, too, since those that were dropped would have been behind it.
+    /// Packets were dropped, so nothing follows from a missing acknowledgement. That holds for the
+    /// datagrams that are still in the queue, too: the dropped packets would have been behind them.
     pub(super) fn doubt(&mut self) {
         self.is_doubtful = true;
         self.datagrams.iter_mut().chain(&mut self.complete).for_each(|datagram| datagram.is_doubtful = true);
     }
 
-    /// The queue was empty after the last packet that was dropped.
+    /// The queue was empty after the last dropped packet.
     pub(super) fn trust(&mut self) {
         self.is_doubtful = false;
     }
 
-    /// Gives those up that have waited too long.
+    /// Gives up the datagrams that have waited too long.
     pub(super) fn expire(&mut self, now: Instant) {
         let is_over = |datagram: &&Datagram| datagram.deadline() <= now;
         let over: Vec<_> = self.datagrams.iter().filter(is_over).map(|datagram| datagram.number).collect();
         over.into_iter().for_each(|number| self.give_up(number));
     }
 
-    /// When the next must be given up.
+    /// When the next datagram must be given up.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.datagrams.iter().map(Datagram::deadline).min()
     }
@@ -288,8 +293,8 @@ impl Pairing {
             } else if self.waiting.is_empty() {
                 place += 1;
             } else {
-                // An answer that waits may be to an earlier request: those are to be reported in
-                // their order.
+                // A waiting acknowledgement may belong to an earlier request. Requests are reported
+                // in their order.
                 break;
             }
         }
@@ -305,7 +310,7 @@ impl Pairing {
         self.datagrams.binary_search_by_key(&number, |datagram| datagram.number).ok()
     }
 
-    /// The datagrams that have an unanswered request of this kind, the oldest first.
+    /// The datagrams that have an pending request of this kind, the oldest first.
     fn expecting(&self, request: &Envelope) -> impl Iterator<Item = &Datagram> {
         let numbers = self.open.get(request).map(Vec::as_slice).unwrap_or_default();
         // Equal ones of the same datagram stand side by side.
@@ -313,13 +318,13 @@ impl Pairing {
         numbers.filter_map(|number| self.datagrams.get(self.place(number)?))
     }
 
-    /// Those of them that an answer to another program may belong to.
+    /// Those of them whose sender is not known: an acknowledgement may belong to each.
     fn rivals(&self, request: &Envelope) -> Vec<u64> {
         let rivals = self.expecting(request).filter(|datagram| datagram.sender.port.is_none());
         rivals.map(|datagram| datagram.number).collect()
     }
 
-    /// Is it an answer to another process's copy of a request that waits?
+    /// Does the acknowledgement belong to another process's copy of a pending request?
     fn is_of_copy(&self, port: u32, request: &Envelope, names: &mut impl Names) -> bool {
         if [0, port].contains(&request.port) {
             return false;
@@ -330,7 +335,7 @@ impl Pairing {
         owner.is_some_and(|owner| names.process(port).is_none_or(|process| process.pid != owner))
     }
 
-    /// A request of this datagram expects no answer any more.
+    /// A request of this datagram expects no acknowledgement any more.
     fn close(&mut self, number: u64, request: &Envelope) {
         let Some(numbers) = self.open.get_mut(request) else { return };
         if let Some(place) = numbers.iter().position(|other| *other == number) {
@@ -344,7 +349,7 @@ impl Pairing {
     /// Gives a request its outcome.
     fn set(&mut self, number: u64, request: &Envelope, outcome: Outcome) {
         let Some(place) = self.place(number) else { return };
-        if let Some(message) = self.datagrams[place].unanswered(request) {
+        if let Some(message) = self.datagrams[place].pending(request) {
             message.outcome = Some(outcome);
             self.close(number, request);
         }
@@ -353,8 +358,8 @@ impl Pairing {
         }
     }
 
-    /// The kinds of a datagram's requests for which answers are kept. When its sender is known, it
-    /// is nobody's rival any more.
+    /// The headers of a datagram's requests for which acknowledgements are kept. When its sender is
+    /// known, it is no rival any more, and they may become certain.
     fn waiting_for(&self, number: u64) -> Vec<Envelope> {
         let datagram = self.place(number).and_then(|place| self.datagrams.get(place));
         let messages = datagram.map(|datagram| &*datagram.messages).unwrap_or_default();
@@ -362,8 +367,8 @@ impl Pairing {
         self.waiting.iter().map(|waiting| waiting.request).filter(is_its).collect()
     }
 
-    /// Gives answers of these kinds that were kept to their requests, as far as that is certain,
-    /// and those that become certain by that.
+    /// Assigns kept acknowledgements with these headers to their requests, as far as that is
+    /// certain, and those that become certain by that.
     fn assign(&mut self, mut kinds: Vec<Envelope>, names: &mut impl Names) {
         let mut finished = Vec::new();
         while let Some(request) = kinds.pop() {
@@ -371,22 +376,22 @@ impl Pairing {
             let Some(&Waiting { port, outcome, .. }) = equal().next() else { continue };
             let (count, rivals) = (equal().count(), self.rivals(&request));
             match *rivals {
-                // The only one: its sender is known now, and other answers to that are its own,
-                // too.
+                // The only one. Its sender is known now, and other acknowledgements to that port
+                // belong to it, too.
                 [number] if count == 1 => {
                     let Some(place) = self.place(number) else { continue };
                     let datagram = &mut self.datagrams[place];
                     datagram.belongs_to(port, names);
-                    let mut answered = Vec::new();
+                    let mut acknowledged = Vec::new();
                     self.waiting.retain(|waiting| {
                         let own = Some(waiting).filter(|waiting| waiting.port == port);
-                        let message = own.and_then(|waiting| datagram.unanswered(&waiting.request));
+                        let message = own.and_then(|waiting| datagram.pending(&waiting.request));
                         let is_own = message.map(|message| message.outcome = Some(waiting.outcome)).is_some();
-                        answered.extend(Some(waiting.request).filter(|_| is_own));
+                        acknowledged.extend(Some(waiting.request).filter(|_| is_own));
                         !is_own
                     });
                     finished.extend(Some(number).filter(|_| datagram.is_complete()));
-                    answered.iter().for_each(|request| self.close(number, request));
+                    acknowledged.iter().for_each(|request| self.close(number, request));
                     kinds.extend(self.waiting_for(number));
                 }
                 _ if count >= rivals.len() => {
@@ -408,7 +413,7 @@ impl Pairing {
         for number in self.rivals(request) {
             let Some(place) = self.place(number) else { continue };
             let datagram = &mut self.datagrams[place];
-            if let Some(message) = datagram.unanswered(request) {
+            if let Some(message) = datagram.pending(request) {
                 message.outcome = Some(outcome);
             }
             finished.extend(Some(number).filter(|_| datagram.is_complete()));
@@ -416,8 +421,8 @@ impl Pairing {
         }
     }
 
-    /// These datagrams expect no more answers. Of answers that may be their own, or another's,
-    /// nothing is certain any more.
+    /// These datagrams expect no more acknowledgements. What may belong to them or to another
+    /// datagram is not certain any more.
     fn finish(&mut self, mut numbers: Vec<u64>) {
         while let Some(number) = numbers.pop() {
             let Some(place) = self.place(number) else { continue };

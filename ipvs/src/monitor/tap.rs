@@ -228,7 +228,7 @@ impl Routes {
         Ok(Routes { socket, sequence: 0 })
     }
 
-    /// Sends a request, and takes what answers it.
+    /// Sends a request, and receives its acknowledgement.
     fn ask(&mut self, write: impl FnOnce(&mut Vec<u8>, u32), mut take: impl FnMut(&[u8])) -> Result<(), io::Error> {
         self.sequence += 1;
         let mut request = Vec::new();

@@ -85,17 +85,17 @@ impl Program {
         let begun = outcomes.len();
         outcomes.extend(commands.iter().map(|command| (*command, Outcome::Accepted)));
         let mut packets = vec![datagram];
-        let mut answer = Vec::new();
-        while self.kernel.receive(&mut answer).is_ok() {
+        let mut message = Vec::new();
+        while self.kernel.receive(&mut message).is_ok() {
             // The in-memory kernel has no ports, and does not repeat requests.
-            let sequence = u32::from_ne_bytes(answer[8..12].try_into().unwrap());
-            let errno = -i32::from_ne_bytes(answer[16..20].try_into().unwrap());
+            let sequence = u32::from_ne_bytes(message[8..12].try_into().unwrap());
+            let errno = -i32::from_ne_bytes(message[16..20].try_into().unwrap());
             if errno != 0 {
                 outcomes[begun + (sequence - first) as usize].1 = Outcome::Refused(Errno::new(errno));
             }
-            answer[12..16].copy_from_slice(&self.port.to_ne_bytes());
-            answer[20..36].copy_from_slice(&headers[&sequence]);
-            packets.push(std::mem::take(&mut answer));
+            message[12..16].copy_from_slice(&self.port.to_ne_bytes());
+            message[20..36].copy_from_slice(&headers[&sequence]);
+            packets.push(std::mem::take(&mut message));
         }
         packets
     }
@@ -175,12 +175,12 @@ fn of_silence_while_packets_are_dropped_nothing_follows() {
     assert_eq!(seen.last().unwrap().kind, EventKind::Lost { packets: 1 });
 }
 
-/// An answer with another errno, to another port.
-fn altered(answer: &[u8], port: u32, errno: Errno) -> Vec<u8> {
-    let mut answer = answer.to_vec();
-    answer[12..16].copy_from_slice(&port.to_ne_bytes());
-    answer[16..20].copy_from_slice(&(-errno.raw()).to_ne_bytes());
-    answer
+/// An acknowledgement with another errno, to another port.
+fn altered(message: &[u8], port: u32, errno: Errno) -> Vec<u8> {
+    let mut message = message.to_vec();
+    message[12..16].copy_from_slice(&port.to_ne_bytes());
+    message[16..20].copy_from_slice(&(-errno.raw()).to_ne_bytes());
+    message
 }
 
 /// A user whose buffer is full gets only the last refusal.
@@ -200,7 +200,7 @@ fn silence_before_a_refusal_that_anybody_gets_proves_nothing() {
 /// Any user can send a copy of a request, behind a message of another family so that the filter
 /// hides it.
 #[test]
-fn an_answer_to_another_programs_copy_is_passed_over() {
+fn an_acknowledgement_of_another_programs_copy_is_passed_over() {
     let mut watcher = watcher();
     let packets = Program::new(&Fake::new(Table::new()), 7, LIBNL).send(&[add(1)]);
     watcher.packet(&packets[0], at(0));
@@ -213,7 +213,7 @@ fn an_answer_to_another_programs_copy_is_passed_over() {
 }
 
 #[test]
-fn a_request_without_an_answer_is_given_up() {
+fn a_request_without_an_acknowledgement_is_given_up() {
     let kernel = Fake::new(Table::new());
     let mut watcher = watcher();
     let packets = Program::new(&kernel, 7, LIBNL).send(&[add(1)]);
@@ -338,17 +338,17 @@ fn a_flood_of_refused_requests_delays_no_other() {
     let mut watcher = watcher();
     let kernel = Fake::new(Table::new());
     let packets = Program::new(&kernel, 7, Style { all: true, ..BATCH }).send(&[Command::Flush; MESSAGES]);
-    let (datagram, answers) = packets.split_first().unwrap();
+    let (datagram, acknowledgements) = packets.split_first().unwrap();
     let mut victim = Program::new(&kernel, 9, Style { sequence: 100_000, ..LIBNL });
     let mut seen = 0;
     for round in 0..ROUNDS {
         for _ in 0..3 {
             watcher.packet(datagram, at(0));
         }
-        // The first sockets get fewer answers than the last.
+        // The first sockets get fewer acknowledgements than the last.
         for port in [21, 22, 23] {
-            for answer in answers.iter().skip(30 * (23 - port) as usize) {
-                watcher.packet(&altered(answer, port, Errno::EPERM), at(0));
+            for message in acknowledgements.iter().skip(30 * (23 - port) as usize) {
+                watcher.packet(&altered(message, port, Errno::EPERM), at(0));
             }
         }
         let is_change = round % 30 == 29;
@@ -476,7 +476,7 @@ fn every_change_of_any_programs_is_seen_once_with_its_outcome() {
             .collect();
         let mut order = order.iter().cycle();
         loop {
-            // A program sends when its last datagram is answered.
+            // A program sends when its last datagram was acknowledged.
             for (program, chunks, packets, outcomes) in &mut running {
                 if packets.is_empty() {
                     packets.extend(chunks.next().map(|chunk| program.send_for(chunk, outcomes)).unwrap_or_default());

@@ -43,7 +43,7 @@ pub(super) struct Watcher<N> {
     events: VecDeque<Event>,
     /// Requests that the filter cut off.
     cut: u32,
-    /// Requests that were not seen, but were carried out: answers say that.
+    /// Requests that were not seen, but were acknowledged as carried out.
     unseen: u32,
     /// Did more packets wait than a burst takes?
     is_behind: bool,
@@ -128,8 +128,8 @@ impl<N: Names> Watcher<N> {
                     self.pairing.requests(requests, (now.time, now.instant), &mut self.names);
                 }
             }
-            Observed::Answer { port, request, errno } => {
-                let is_explained = self.pairing.answer(port, request, errno, &mut self.names);
+            Observed::Acknowledgement { port, request, errno } => {
+                let is_explained = self.pairing.acknowledgement(port, request, errno, &mut self.names);
                 // Anybody can have a refusal sent, or an acknowledgement of what is no request.
                 if !is_explained && errno == 0 && request.is_request() {
                     self.unseen += 1;
@@ -178,7 +178,7 @@ impl<N: Names> Watcher<N> {
             self.model.iter_mut().filter(|_| outcome == Outcome::Accepted).for_each(|model| model.hurry(now.instant));
         }
         let is_own = sender.process.as_ref().is_some_and(|process| process.pid == self.own);
-        // A reading that nothing answers may be the monitor's own.
+        // A reading without a reply may be the monitor's own.
         let is_wanted = self.reads && !is_own && outcome != Outcome::Unknown;
         if is_wanted || !matches!(action, Action::Read { .. }) {
             self.events.push_back(Event { time, kind: EventKind::Request { sender, action, outcome } });

@@ -10,15 +10,15 @@ use super::command::{Request, decode_request};
 use super::message::{Body, NLMSG_ERROR, NLMSG_HEADER, messages};
 use super::{FAMILY_NAME, WireError, decode_family_id};
 
-/// The header of a message. The kernel's answer repeats that of the request, bit by bit.
+/// The header of a message. An acknowledgement repeats that of the request, bit by bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Envelope {
     length: u32,
     kind: u16,
     flags: u16,
     pub(crate) sequence: u32,
-    /// In a request: what the program wrote, which may be 0 or wrong. In an answer: the port id of
-    /// the program's socket.
+    /// In a request: what the program wrote, which may be 0 or wrong. In an acknowledgement: the
+    /// port id of the program's socket.
     pub(crate) port: u32,
 }
 
@@ -42,7 +42,7 @@ impl Envelope {
         self.flags & NLM_F_ACK != 0
     }
 
-    /// Is it answered by a dump, which is not acknowledged?
+    /// Is the reply a dump, which is not acknowledged?
     pub(crate) fn is_dump(&self) -> bool {
         self.flags & NLM_F_DUMP == NLM_F_DUMP
     }
@@ -53,9 +53,9 @@ impl Envelope {
 pub(crate) enum Observed<'a> {
     /// A program's requests to IPVS.
     Requests(Requests<'a>),
-    /// The kernel's acknowledgement of a request, or its refusal: a positive errno.
-    Answer { port: u32, request: Envelope, errno: i32 },
-    /// A message that answers a read.
+    /// The kernel's acknowledgement of a request: a positive errno if it was refused, else 0.
+    Acknowledgement { port: u32, request: Envelope, errno: i32 },
+    /// A part of the reply to a reading.
     Reply { port: u32, sequence: u32 },
     /// Nothing that concerns IPVS.
     Foreign,
@@ -68,7 +68,9 @@ pub(crate) fn observe(packet: &[u8], family: u16) -> Observed<'_> {
         let payload = &packet[NLMSG_HEADER..];
         let request = payload.get(4..).and_then(Envelope::parse).filter(|request| request.kind == family);
         return match (error_code(payload), request) {
-            (Some(code), Some(request)) => Observed::Answer { port: first.port, request, errno: code.wrapping_neg() },
+            (Some(code), Some(request)) => {
+                Observed::Acknowledgement { port: first.port, request, errno: code.wrapping_neg() }
+            }
             _ => Observed::Foreign,
         };
     }
@@ -159,10 +161,11 @@ pub(crate) mod layout {
     pub(crate) const FLAGS: u32 = 6;
     pub(crate) const REQUEST: u16 = super::NLM_F_REQUEST;
     pub(crate) const ERROR: u16 = super::NLMSG_ERROR;
-    /// In an answer, the header of its request, behind the error number.
+    /// In an acknowledgement: the header of its request, behind the error number.
     pub(crate) const REPEATED: u32 = HEADER + 4;
-    /// What is left of an answer: its header, the error number, and the header of its request.
-    pub(crate) const ANSWER: u32 = REPEATED + HEADER;
+    /// What is left of an acknowledgement: its header, the error number, and the header of its
+    /// request.
+    pub(crate) const ACKNOWLEDGEMENT: u32 = REPEATED + HEADER;
     /// What is left of a reply: its header, and that of generic netlink.
     pub(crate) const REPLY: u32 = HEADER + netlink_packet_generic::constants::GENL_HDRLEN as u32;
 }
@@ -209,17 +212,17 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_of_ipvs_if_its_request_was() {
+    fn an_acknowledgement_is_of_ipvs_if_its_request_was() {
         let mut request = Vec::new();
         wire::encode_change(&mut request, Header { family: FAMILY, flags: 5, sequence: 7 }, &Command::Flush);
         for (family, is_shown) in [(FAMILY, true), (FAMILY + 1, false)] {
             request[4] = family.to_ne_bytes()[0];
             request[5] = family.to_ne_bytes()[1];
-            let mut answer = Vec::new();
-            wire::encode_error(&mut answer, 7, 17);
-            answer[20..36].copy_from_slice(&request[..16]);
-            match observe(&answer, FAMILY) {
-                Observed::Answer { request, errno: 17, .. } => {
+            let mut message = Vec::new();
+            wire::encode_error(&mut message, 7, 17);
+            message[20..36].copy_from_slice(&request[..16]);
+            match observe(&message, FAMILY) {
+                Observed::Acknowledgement { request, errno: 17, .. } => {
                     assert!(is_shown && request.wants_ack() && request.sequence == 7);
                 }
                 other => assert!(!is_shown && matches!(other, Observed::Foreign), "{other:?}"),

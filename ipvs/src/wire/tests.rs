@@ -205,24 +205,24 @@ fn what_a_newer_kernel_adds_is_no_error() {
     assert_eq!(decode_service(&reply[4..], Detail::Statistics).unwrap(), state);
 }
 
-/// A receiver would wait for what never comes, or take what nobody asked for as the answer to its
+/// A receiver would wait for what never comes, or take what nobody asked for as the reply to its
 /// next question.
 #[test]
 fn only_who_asks_is_acknowledged() {
     let mut change = Vec::new();
     encode_change(&mut change, Header::request(crate::fake::FAMILY, 1), &Command::Flush);
-    let answers = |change: &[u8]| {
+    let acknowledgements = |change: &[u8]| {
         let mut fake = crate::fake::Fake::new(crate::Table::new());
         fake.send(change).unwrap();
-        let mut answer = Vec::new();
-        let received = fake.receive(&mut answer).ok()?;
-        assert_eq!(received, answer.len());
-        Some(messages(&answer).map(|answer| answer.unwrap().1 == Body::Ack(0)).collect())
+        let mut reply = Vec::new();
+        let received = fake.receive(&mut reply).ok()?;
+        assert_eq!(received, reply.len());
+        Some(messages(&reply).map(|message| message.unwrap().1 == Body::Ack(0)).collect())
     };
-    assert_eq!(answers(&change), None::<Vec<bool>>);
+    assert_eq!(acknowledgements(&change), None::<Vec<bool>>);
     for _ in 0..2 {
         request_ack(&mut change);
-        assert_eq!(answers(&change), Some(vec![true]), "asked again, it is still asked for");
+        assert_eq!(acknowledgements(&change), Some(vec![true]), "asked again, it is still asked for");
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use ipvs::fuzzing::codec::{Dump, Requests, older_destinations, older_services};
+use ipvs::fuzzing::codec::{Dump, Requests, sockopt_destinations, sockopt_services};
 use ipvs::{
     Command, Destination, DestinationState, Forwarding, Persistence, Scheduler, Service, ServiceKey, ServiceState,
     Statistics, Tunnel, TunnelFlags, Weight,
@@ -29,21 +29,21 @@ pub(crate) const ALL: [Operation; 10] = [
     Operation { name: "decode-service-no-statistics", run: |rounds| decode_services(false, rounds) },
     Operation { name: "decode-destination", run: |rounds| decode_destinations(true, rounds) },
     Operation { name: "decode-destination-no-statistics", run: |rounds| decode_destinations(false, rounds) },
-    Operation { name: "getsockopt-service", run: decode_older_services },
-    Operation { name: "getsockopt-destination", run: decode_older_destinations },
+    Operation { name: "getsockopt-service", run: decode_sockopt_services },
+    Operation { name: "getsockopt-destination", run: decode_sockopt_destinations },
 ];
 
-// What Linux 7.2 of Debian on x86_64 answers after
+// What Linux 7.2 of Debian on x86_64 replies after
 // ipvsadm -A -t 10.0.0.1:80 -s rr
 // ipvsadm -a -t 10.0.0.1:80 -r 127.0.0.1:8080 -m -w 5 -x 10
 const SERVICE: &[u8] = include_bytes!("../../../fuzz/seeds/wire_decode/linux-7.2-amd64-services");
 const DESTINATION: &[u8] = include_bytes!("../../../fuzz/seeds/wire_decode/linux-7.2-amd64-destinations");
-const OLDER_SERVICE: &[u8] = include_bytes!("../../../fuzz/seeds/older_answers/linux-7.2-amd64-services");
-const OLDER_DESTINATION: &[u8] = include_bytes!("../../../fuzz/seeds/older_answers/linux-7.2-amd64-destinations");
+const SOCKOPT_SERVICE: &[u8] = include_bytes!("../../../fuzz/seeds/sockopt_replies/linux-7.2-amd64-services");
+const SOCKOPT_DESTINATION: &[u8] = include_bytes!("../../../fuzz/seeds/sockopt_replies/linux-7.2-amd64-destinations");
 
-/// Where the entries of an older answer begin.
-const OLDER_SERVICES_FROM: usize = 8;
-const OLDER_DESTINATIONS_FROM: usize = 24;
+/// Where the entries of a reply of `getsockopt` begin.
+const SOCKOPT_SERVICES_FROM: usize = 8;
+const SOCKOPT_DESTINATIONS_FROM: usize = 24;
 
 fn key() -> ServiceKey {
     "tcp 10.0.0.1:80".parse().expect("a service's identity")
@@ -116,26 +116,26 @@ fn decode_destinations(with_statistics: bool, rounds: u32) {
     }
 }
 
-fn decode_older_services(rounds: u32) {
-    let answer = older_answer(OLDER_SERVICE, OLDER_SERVICES_FROM);
-    assert_eq!(older_services(&answer), Some(vec![ServiceState::new(web()); TOGETHER]));
+fn decode_sockopt_services(rounds: u32) {
+    let reply = sockopt_reply(SOCKOPT_SERVICE, SOCKOPT_SERVICES_FROM);
+    assert_eq!(sockopt_services(&reply), Some(vec![ServiceState::new(web()); TOGETHER]));
     for _ in 0..rounds {
-        black_box(older_services(black_box(&answer)));
+        black_box(sockopt_services(black_box(&reply)));
     }
 }
 
-fn decode_older_destinations(rounds: u32) {
-    let answer = older_answer(OLDER_DESTINATION, OLDER_DESTINATIONS_FROM);
+fn decode_sockopt_destinations(rounds: u32) {
+    let reply = sockopt_reply(SOCKOPT_DESTINATION, SOCKOPT_DESTINATIONS_FROM);
     let mut state = DestinationState::new(destination(Forwarding::Masquerade));
     state.statistics = None;
-    assert_eq!(older_destinations(&answer), Some(vec![state; TOGETHER]));
+    assert_eq!(sockopt_destinations(&reply), Some(vec![state; TOGETHER]));
     for _ in 0..rounds {
-        black_box(older_destinations(black_box(&answer)));
+        black_box(sockopt_destinations(black_box(&reply)));
     }
 }
 
 /// A table of many, made of one with a single entry.
-fn older_answer(one: &[u8], entries_from: usize) -> Vec<u8> {
+fn sockopt_reply(one: &[u8], entries_from: usize) -> Vec<u8> {
     let (header, entry) = one.split_at(entries_from);
     [header, &entry.repeat(TOGETHER)].concat()
 }

@@ -55,6 +55,8 @@ struct Identity {
     engine: Option<EngineData>,
 }
 
+type Entries = HashMap<Identity, Connection>;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::subcommands) struct Count {
     pub(in crate::subcommands) connections: u64,
@@ -64,6 +66,12 @@ pub(in crate::subcommands) struct Count {
 impl Count {
     pub(in crate::subcommands) fn add(&mut self, connection: &Connection) {
         if connection.is_template() { self.templates += 1 } else { self.connections += 1 }
+    }
+
+    fn of<'e>(entries: impl IntoIterator<Item = &'e Connection>) -> Self {
+        let mut count = Count::default();
+        entries.into_iter().for_each(|entry| count.add(entry));
+        count
     }
 
     pub(in crate::subcommands) fn total(self) -> u64 {
@@ -127,21 +135,15 @@ impl Task<'_> {
         let parts = count.total().div_ceil(PART);
         let hasher = RandomState::new();
         for part in 0..parts {
-            let mut meant: HashMap<Identity, Connection> = HashMap::new();
-            for entry in connections(session)?.filter(|entry| self.is_meant(entry)) {
-                let identity = identity(&entry);
-                if hasher.hash_one(&identity) % parts == part {
-                    meant.insert(identity, entry);
-                }
-            }
+            let is_in_part = |identity: &Identity| hasher.hash_one(identity) % parts == part;
+            let mut meant = self.meant(is_in_part, session)?;
             if let Deed::Move(to) = self.deed {
                 meant.retain(|_, entry| {
                     let bound = services.bind(&moved(entry, to));
                     bound.map_err(|why| *done.reasons.entry(why.to_string()).or_default() += 1).is_ok()
                 });
             }
-            let mut all = Count::default();
-            meant.values().for_each(|entry| all.add(entry));
+            let all = Count::of(meant.values());
             for _ in 0..ATTEMPTS {
                 if meant.is_empty() || is_over() {
                     break;
@@ -154,29 +156,21 @@ impl Task<'_> {
                 if matches!(self.deed, Deed::End) {
                     thread::sleep(SETTLED);
                 }
-                // What is there still, with its real server.
-                let mut left = HashMap::new();
-                for entry in connections(session)? {
-                    let identity = identity(&entry);
-                    let Some(sent) = meant.get(&identity) else { continue };
-                    if sent.destination == entry.destination {
-                        left.insert(identity, entry);
-                    }
-                }
-                meant = left;
+                meant = unchanged(&meant, session)?;
             }
-            let mut left = Count::default();
-            meant.values().for_each(|entry| left.add(entry));
-            done.left.connections += left.connections;
-            done.left.templates += left.templates;
-            done.done.connections += all.connections - left.connections;
-            done.done.templates += all.templates - left.templates;
+            done.add(all, Count::of(meant.values()));
             if is_over() {
                 done.is_interrupted = true;
                 break;
             }
         }
         Ok(injector.finish()?)
+    }
+
+    /// The entries of a part that are to be changed.
+    fn meant(&self, is_in_part: impl Fn(&Identity) -> bool, session: &Session<'_, '_>) -> Result<Entries, Trouble> {
+        let meant = connections(session)?.filter(|entry| self.is_meant(entry)).map(|entry| (identity(&entry), entry));
+        Ok(meant.filter(|(identity, _)| is_in_part(identity)).collect())
     }
 
     fn send(&self, entry: &Connection, services: &Services, injector: &mut Injector) -> Result<(), Trouble> {
@@ -227,6 +221,18 @@ fn end_what_is_over(
     Ok(injector.flush()?)
 }
 
+/// Those of the sent entries that are still in the table with their real server.
+fn unchanged(sent: &Entries, session: &Session<'_, '_>) -> Result<Entries, Trouble> {
+    let mut unchanged = HashMap::new();
+    for entry in connections(session)? {
+        let identity = identity(&entry);
+        if sent.get(&identity).is_some_and(|sent| sent.destination == entry.destination) {
+            unchanged.insert(identity, entry);
+        }
+    }
+    Ok(unchanged)
+}
+
 fn identity(entry: &Connection) -> Identity {
     let Connection { client, target, engine, .. } = entry;
     Identity { client: *client, target: *target, engine: engine.clone() }
@@ -257,6 +263,14 @@ fn nobody(client: SocketAddr) -> SocketAddr {
 }
 
 impl Done {
+    /// Adds the outcome of a part.
+    fn add(&mut self, all: Count, left: Count) {
+        self.left.connections += left.connections;
+        self.left.templates += left.templates;
+        self.done.connections += all.connections - left.connections;
+        self.done.templates += all.templates - left.templates;
+    }
+
     pub(in crate::subcommands) fn is_complete(&self) -> bool {
         self.left.total() == 0 && self.reasons.is_empty() && !self.is_interrupted
     }

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use ipvs::{Error, Report, ServiceKey, proc, sockopt};
-use ipvs_text::render::public::LEAVES_OUT;
+use ipvs_text::render::unprivileged::LEAVES_OUT;
 
 /// What can be known of a director without privileges in the initial user namespace.
 #[derive(Debug)]
 pub(super) struct PartialView {
-    pub(super) older: sockopt::Table,
+    pub(super) sockopt: sockopt::Table,
     /// Or why nothing is known of that.
     pub(super) of_ipv6: Result<OfIpv6, String>,
 }
@@ -43,28 +43,28 @@ impl PartialView {
         let mut before = None;
         let mut leaves_out = false;
         for _attempt in 1..ATTEMPTS {
-            let (older, public) = read()?;
-            let public = match public {
-                Ok(public) => public,
-                Err(error) => return Ok(PartialView { older, of_ipv6: Err(Report::new(&error).to_string()) }),
+            let (sockopt, proc) = read()?;
+            let proc = match proc {
+                Ok(proc) => proc,
+                Err(error) => return Ok(PartialView { sockopt, of_ipv6: Err(Report::new(&error).to_string()) }),
             };
-            leaves_out = public.may_be_incomplete;
-            let now = (of_older(&older), of_public(&public));
+            leaves_out = proc.may_be_incomplete;
+            let now = (of_sockopt(&sockopt), of_proc(&proc));
             if !leaves_out && agree(&now.0, &now.1) && before.as_ref() == Some(&now) {
-                return Ok(PartialView { older, of_ipv6: Ok(OfIpv6::of(public, &now.0, &now.1)) });
+                return Ok(PartialView { sockopt, of_ipv6: Ok(OfIpv6::of(proc, &now.0, &now.1)) });
             }
             before = Some(now);
         }
-        let (older, _) = read()?;
+        let (sockopt, _) = read()?;
         let why = if leaves_out { LEAVES_OUT } else { "the director kept changing while it was read" };
-        Ok(PartialView { older, of_ipv6: Err(why.to_owned()) })
+        Ok(PartialView { sockopt, of_ipv6: Err(why.to_owned()) })
     }
 }
 
 impl OfIpv6 {
-    fn of(public: proc::Table, of_sockopt: &Counts, of_proc: &Counts) -> Self {
+    fn of(proc: proc::Table, of_sockopt: &Counts, of_proc: &Counts) -> Self {
         let mut of_ipv6 = OfIpv6::default();
-        for mut service in public.services {
+        for mut service in proc.services {
             if !of_sockopt.contains_key(&service.takes) {
                 of_ipv6.services.push(service);
             } else if of_proc[&service.takes].services > 1 {
@@ -89,17 +89,17 @@ struct Count {
     destinations: usize,
 }
 
-fn of_older(older: &sockopt::Table) -> Counts {
-    let services = older.table.services();
+fn of_sockopt(sockopt: &sockopt::Table) -> Counts {
+    let services = sockopt.table.services();
     let mut counts = counts(services.map(|entry| (takes(entry.service().key()), entry.destinations().len())));
-    for (key, count) in &older.ipv6_destinations {
+    for (key, count) in &sockopt.ipv6_destinations {
         counts.entry(takes(*key)).or_default().destinations += count;
     }
     counts
 }
 
-fn of_public(public: &proc::Table) -> Counts {
-    counts(public.services.iter().map(|service| (service.takes, service.destinations.len())))
+fn of_proc(proc: &proc::Table) -> Counts {
+    counts(proc.services.iter().map(|service| (service.takes, service.destinations.len())))
 }
 
 fn counts(services: impl Iterator<Item = (proc::Key, usize)>) -> Counts {
@@ -142,7 +142,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    const PUBLIC: &str = "a
+    const PROC: &str = "a
 b
 c
 FWM  00000007 wlc
@@ -155,7 +155,7 @@ TCP  0A000001:0050 rr
 UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc
 ";
 
-    fn older() -> sockopt::Table {
+    fn sockopt_table() -> sockopt::Table {
         let web = "tcp 10.0.0.1:80".parse().unwrap();
         let server = Destination::new("10.0.0.2:80".parse().unwrap()).with_forwarding(Forwarding::Tunnel(Tunnel::Ipip));
         let mut table = Table::new();
@@ -166,42 +166,42 @@ UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc
         ] {
             table.apply(&command).unwrap();
         }
-        let mut older = sockopt::Table::new(table);
-        older.ipv6_destinations.push((web, 1));
-        older
+        let mut sockopt = sockopt::Table::new(table);
+        sockopt.ipv6_destinations.push((web, 1));
+        sockopt
     }
 
     pub(in super::super) fn known() -> PartialView {
-        PartialView::read_until_stable(|| Ok((older(), proc::Table::parse(PUBLIC)))).unwrap()
+        PartialView::read_until_stable(|| Ok((sockopt_table(), proc::Table::parse(PROC)))).unwrap()
     }
 
     /// Read so, and then always like the last of these; how often.
     fn read_until_stable(readings: &[(sockopt::Table, &str)]) -> (PartialView, usize) {
         let mut read = 0;
         let known = PartialView::read_until_stable(|| {
-            let (older, public) = &readings[read.min(readings.len() - 1)];
+            let (sockopt, proc) = &readings[read.min(readings.len() - 1)];
             read += 1;
-            Ok((older.clone(), proc::Table::parse(public)))
+            Ok((sockopt.clone(), proc::Table::parse(proc)))
         });
         (known.unwrap(), read)
     }
 
     fn without(line: &str) -> String {
-        PUBLIC.lines().filter(|there| !there.starts_with(line)).map(|line| format!("{line}\n")).collect()
+        PROC.lines().filter(|there| !there.starts_with(line)).map(|line| format!("{line}\n")).collect()
     }
 
     #[test]
     fn two_readings_must_be_the_same() {
-        let (known, read) = read_until_stable(&[(older(), PUBLIC)]);
-        assert_eq!((known.older, read), (older(), 2));
+        let (known, read) = read_until_stable(&[(sockopt_table(), PROC)]);
+        assert_eq!((known.sockopt, read), (sockopt_table(), 2));
         let lost = without("UDP");
-        let (known, read) = read_until_stable(&[(older(), lost.as_str()), (older(), PUBLIC)]);
+        let (known, read) = read_until_stable(&[(sockopt_table(), lost.as_str()), (sockopt_table(), PROC)]);
         assert_eq!((known.of_ipv6.unwrap().services.len(), read), (2, 3));
         // The IPv4 service was deleted between the two readings.
-        let mut gone = older();
+        let mut gone = sockopt_table();
         gone.table.apply(&Command::DeleteService("mark 7".parse().unwrap())).unwrap();
-        let left = PUBLIC.replacen("FWM  00000007 wlc\nFWM  00000008", "FWM  00000008", 1);
-        let (known, read) = read_until_stable(&[(older(), left.as_str()), (gone, left.as_str())]);
+        let left = PROC.replacen("FWM  00000007 wlc\nFWM  00000008", "FWM  00000008", 1);
+        let (known, read) = read_until_stable(&[(sockopt_table(), left.as_str()), (gone, left.as_str())]);
         let of_ipv6 = known.of_ipv6.unwrap();
         assert_eq!((of_ipv6.services.len(), of_ipv6.either.len(), read), (3, 0, 3));
     }
@@ -211,32 +211,32 @@ UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc
         let mut readings = 0;
         let known = PartialView::read_until_stable(|| {
             readings += 1;
-            let mut public = proc::Table::parse(PUBLIC).unwrap();
-            public.may_be_incomplete = readings < 3;
-            Ok((older(), Ok(public)))
+            let mut proc = proc::Table::parse(PROC).unwrap();
+            proc.may_be_incomplete = readings < 3;
+            Ok((sockopt_table(), Ok(proc)))
         });
         assert_eq!((known.unwrap().of_ipv6.unwrap().services.len(), readings), (2, 3));
         let known = PartialView::read_until_stable(|| {
-            let mut public = proc::Table::parse(PUBLIC).unwrap();
-            public.may_be_incomplete = true;
-            Ok((older(), Ok(public)))
+            let mut proc = proc::Table::parse(PROC).unwrap();
+            proc.may_be_incomplete = true;
+            Ok((sockopt_table(), Ok(proc)))
         });
         assert_eq!(known.unwrap().of_ipv6.unwrap_err(), LEAVES_OUT);
     }
 
     #[test]
     fn readings_that_disagree_are_not_used() {
-        let twice = format!("{PUBLIC}UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc\n");
-        let more = format!("{PUBLIC}TCP  0A000009:0050 rr\n");
-        let thrice = format!("{PUBLIC}FWM  00000007 wlc\n");
-        let other = PUBLIC.replacen("FWM  00000007", "FWM  00000009", 2);
-        let none = PUBLIC.replace("FWM  00000007", "FWM  00000008");
+        let twice = format!("{PROC}UDP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0035 wlc\n");
+        let more = format!("{PROC}TCP  0A000009:0050 rr\n");
+        let thrice = format!("{PROC}FWM  00000007 wlc\n");
+        let other = PROC.replacen("FWM  00000007", "FWM  00000009", 2);
+        let none = PROC.replace("FWM  00000007", "FWM  00000008");
         for torn in [without("TCP"), without("  -> 0A"), none, other, twice, more, thrice] {
-            let (known, read) = read_until_stable(&[(older(), torn.as_str())]);
+            let (known, read) = read_until_stable(&[(sockopt_table(), torn.as_str())]);
             assert!(known.of_ipv6.is_err_and(|why| why.contains("kept changing")), "{torn}");
-            assert_eq!((known.older, read), (older(), ATTEMPTS));
+            assert_eq!((known.sockopt, read), (sockopt_table(), ATTEMPTS));
         }
-        let (known, read) = read_until_stable(&[(older(), "a\nb\nc\nnonsense\n")]);
+        let (known, read) = read_until_stable(&[(sockopt_table(), "a\nb\nc\nnonsense\n")]);
         assert!(known.of_ipv6.is_err_and(|why| why.contains("line 4")));
         assert_eq!(read, 1);
     }

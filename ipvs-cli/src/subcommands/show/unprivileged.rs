@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 
 use ipvs::{Client, Errno, Error, Family, ServiceKey, Table, proc};
-use ipvs_text::render::public::{self, LEAVES_OUT};
+use ipvs_text::render::unprivileged::{self, LEAVES_OUT};
 
 use super::args::Show;
 use super::partial_view::{OfIpv6, PartialView};
@@ -29,17 +29,17 @@ pub(super) fn list(refused: Error, only: Option<ServiceKey>, session: &mut Sessi
     }
     let is_of_ipv4 = only.is_none_or(|key| key.family() == Family::V4);
     if is_of_ipv4 && let Some(known) = known()? {
-        super::must_hold(&known.older.table, only)?;
+        super::must_hold(&known.sockopt.table, only)?;
         return list_known(known, only, session);
     }
     let Ok(table) = proc::Table::read() else { return Err(Trouble::Kernel(refused)) };
-    if let Some(key) = only.filter(|key| !table.services.iter().any(|service| public::is(service, key))) {
+    if let Some(key) = only.filter(|key| !table.services.iter().any(|service| unprivileged::is(service, key))) {
         let caution = if table.may_be_incomplete { format!(": {LEAVES_OUT}") } else { String::new() };
         return Err(Trouble::Other(format!("/proc/net/ip_vs has no service {key}{caution}")));
     }
     let total = proc::totals().ok();
     // Errors of writing are reported at the end.
-    public::list(session.environment.stdout, &table, total.as_ref(), only.as_ref()).or(Ok(()))
+    unprivileged::list(session.environment.stdout, &table, total.as_ref(), only.as_ref()).or(Ok(()))
 }
 
 /// The table, if it is complete, and remarks about it.
@@ -57,8 +57,8 @@ pub(super) fn table(
     if !unknown.is_empty() {
         return Err(Trouble::Lines(incomplete(&unknown)));
     }
-    let remarks = remarks(&known.older.table, show, only);
-    Ok((known.older.table, remarks))
+    let remarks = remarks(&known.sockopt.table, show, only);
+    Ok((known.sockopt.table, remarks))
 }
 
 fn is_all_that_is_lacking(refused: &Error, session: &Session<'_, '_>) -> bool {
@@ -84,10 +84,10 @@ fn if_allowed<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
 }
 
 fn list_known(known: PartialView, only: Option<ServiceKey>, session: &mut Session<'_, '_>) -> Result<(), Trouble> {
-    let mut director = Director::with(Client::fake(known.older.table));
+    let mut director = Director::with(Client::fake(known.sockopt.table));
     let out = &mut *session.environment.stdout;
     // Errors of writing are reported at the end.
-    let _ = out.write_all(ORIGIN.as_bytes()).and_then(|()| public::totals(out, proc::totals().ok().as_ref()));
+    let _ = out.write_all(ORIGIN.as_bytes()).and_then(|()| unprivileged::totals(out, proc::totals().ok().as_ref()));
     super::list(&mut director, out, only)?;
     match known.of_ipv6 {
         Ok(of_ipv6) => write(&of_ipv6, out, only).or(Ok(())),
@@ -101,11 +101,11 @@ fn list_known(known: PartialView, only: Option<ServiceKey>, session: &mut Sessio
 fn write(of_ipv6: &OfIpv6, out: &mut dyn Write, only: Option<ServiceKey>) -> io::Result<()> {
     let sure = of_ipv6.destinations.iter().chain(&of_ipv6.services);
     for (title, services) in [(OF_IPV6, sure.collect::<Vec<_>>()), (EITHER, of_ipv6.either.iter().collect())] {
-        let wanted = services.into_iter().filter(|service| only.is_none_or(|key| public::is(service, &key)));
+        let wanted = services.into_iter().filter(|service| only.is_none_or(|key| unprivileged::is(service, &key)));
         let wanted: Vec<_> = wanted.collect();
         if !wanted.is_empty() {
             out.write_all(title.as_bytes())?;
-            public::services(out, wanted)?;
+            unprivileged::services(out, wanted)?;
         }
     }
     Ok(())
@@ -114,9 +114,9 @@ fn write(of_ipv6: &OfIpv6, out: &mut dyn Write, only: Option<ServiceKey>) -> io:
 /// What getsockopt leaves out of the selected services. What it never has is in [`remarks`].
 fn unknown(known: &PartialView, only: Option<ServiceKey>) -> Vec<String> {
     let is_wanted = |key: &ServiceKey| only.is_none_or(|only| only == *key);
-    let tunnels = known.older.tunnels().filter(|(key, _)| is_wanted(key));
+    let tunnels = known.sockopt.tunnels().filter(|(key, _)| is_wanted(key));
     let mut unknown: Vec<_> = tunnels.map(|(key, at)| format!("the kind of the tunnel from {key} to {at}")).collect();
-    let others = known.older.ipv6_destinations.iter().filter(|(key, _)| is_wanted(key));
+    let others = known.sockopt.ipv6_destinations.iter().filter(|(key, _)| is_wanted(key));
     unknown.extend(others.map(|(key, count)| format!("{count} of the destinations of {key}, which are of IPv6")));
     match &known.of_ipv6 {
         _ if only.is_some_and(|key| key.family() == Family::V4) => {}

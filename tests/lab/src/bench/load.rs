@@ -19,7 +19,7 @@ pub(super) fn run(bench: &Bench, entries: u32, kernels: &[Kernel], programs: &Pr
 }
 
 fn table(kernel: Kernel, entries: u32, results: &Results) -> String {
-    let release = results.kernel().map_or_else(|| kernel.to_string(), str::to_owned);
+    let release = results.release(kernel);
     let mut out = format!("\nLinux {release}, {entries} entries\n");
     out += &format!(
         "{:<12}{:>10}{:>12}{:>16}{:>14}{:>10}{:>8}\n",
@@ -34,10 +34,7 @@ fn table(kernel: Kernel, entries: u32, results: &Results) -> String {
         let (rate, megabytes) = (f64::from(entries) / sending, kilobytes as f64 / 1024.0);
         out += &format!("{name:<12}{all:>10.1}{sending:>12.1}{rate:>16.0}{reading:>14.1}{megabytes:>10.1}{lost:>8}\n");
     }
-    for complaint in results.complaints() {
-        out += &format!("WRONG: {complaint}\n");
-    }
-    out
+    out + &results.complaint_lines()
 }
 
 #[cfg(test)]

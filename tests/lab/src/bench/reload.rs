@@ -126,7 +126,7 @@ fn figures(row: &Row, results: &Results) -> Option<(u64, u64)> {
 
 fn table(section: &Section) -> String {
     let Section { kernel, size, clock, results } = section;
-    let release = results.kernel().map(str::to_owned).unwrap_or_else(|| kernel.to_string());
+    let release = results.release(*kernel);
     let mut out = format!("\nLinux {release}, {size}, {}\n", clock.title());
     let _ = writeln!(out, "{:<32}{:>12}{:>18}{:>12}{:>10}", "", "ipvs-cli", "beside", "", "ratio");
     for row in &ROWS {
@@ -139,10 +139,7 @@ fn table(section: &Section) -> String {
     if let Some(memory) = results.median("memory", "ipvs-cli") {
         let _ = writeln!(out, "most memory in use: {memory} kB{}", verdict(memory as f64, MEMORY as f64));
     }
-    for complaint in results.complaints() {
-        let _ = writeln!(out, "WRONG: {complaint}");
-    }
-    out
+    out + &results.complaint_lines()
 }
 
 fn target(row: &Row, clock: Clock) -> Option<f64> {

@@ -58,7 +58,7 @@ fn rows(section: &Section) -> impl Iterator<Item = Row> {
 /// The table, and whatever was wrong.
 pub(super) fn table(section: &Section) -> String {
     let Section { kernel, size, clock, results } = section;
-    let release = results.kernel().map(str::to_owned).unwrap_or_else(|| kernel.to_string());
+    let release = results.release(*kernel);
     let mut out = format!("\nLinux {release}, {size}, {}\n", clock.title());
     let _ = write!(out, "{:<28}{:>10}{:>10}{:>10}", "", "ipvsadm", "ipvs-cli", "floor");
     let _ = writeln!(out, "{:>10}{:>8}{}", "ipvs-cli", "floor", if clock.has_target() { "  at most" } else { "" });
@@ -77,10 +77,7 @@ pub(super) fn table(section: &Section) -> String {
             let _ = writeln!(out, "{:<28}{pyroute2:>20}{:>10}{ratio:>8.4}", "  the same by pyroute2", "");
         }
     }
-    for complaint in results.complaints() {
-        let _ = writeln!(out, "WRONG: {complaint}");
-    }
-    out
+    out + &results.complaint_lines()
 }
 
 /// What a command costs in a program that has a library inside, in instructions.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::kernel::Kernel;
+
 /// The operations, in the report's order. The names are `bench-guest`'s.
 pub(super) const OPERATIONS: [&str; 12] = [
     "restore",
@@ -102,6 +104,11 @@ impl Results {
         self.kernel.as_deref()
     }
 
+    /// The same, or the kernel that was to be measured.
+    pub(super) fn release(&self, kernel: Kernel) -> String {
+        self.kernel().map_or_else(|| kernel.to_string(), str::to_owned)
+    }
+
     /// Whether it came to its end, and everything was as the reference says.
     pub(super) fn is_right(&self) -> bool {
         self.status == Some(0) && self.wrong.is_empty()
@@ -111,6 +118,11 @@ impl Results {
     pub(super) fn complaints(&self) -> Vec<String> {
         let unfinished = (self.status.is_none()).then(|| "the guest did not come to its end".to_owned());
         self.wrong.iter().cloned().chain(unfinished).collect()
+    }
+
+    /// A line for each of them.
+    pub(super) fn complaint_lines(&self) -> String {
+        self.complaints().iter().map(|complaint| format!("WRONG: {complaint}\n")).collect()
     }
 
     /// The middle of all figures of a tool's operation.

@@ -26,7 +26,7 @@ pub(super) fn run(bench: &Bench, cache: &Cache, kernels: &[Kernel], programs: &P
 }
 
 fn table(kernel: Kernel, size: Size, results: &Results) -> String {
-    let release = results.kernel().map_or_else(|| kernel.to_string(), str::to_owned);
+    let release = results.release(kernel);
     let mut out = format!("\nLinux {release}, {size}, million instructions; of ipvsadm, a tenth of the services\n");
     out += &format!(
         "{:<14}{:>14}{:>14}{:>8}  {:>14}{:>14}\n",
@@ -43,10 +43,7 @@ fn table(kernel: Kernel, size: Size, results: &Results) -> String {
             "{tool:<14}{bare:>14.1}{watched:>14.1}{ratio:>8.3}  {all:>14.3}{monitor:>14.1}  at most {AT_MOST} {verdict}\n"
         );
     }
-    for complaint in results.complaints() {
-        out += &format!("WRONG: {complaint}\n");
-    }
-    out
+    out + &results.complaint_lines()
 }
 
 #[cfg(test)]

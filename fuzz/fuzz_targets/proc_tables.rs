@@ -1,4 +1,4 @@
-//! The files for everybody, `/proc/net/ip_vs` and `ip_vs_stats`: each line is understood, or named.
+//! `/proc/net/ip_vs` and `ip_vs_stats`: each line is read, or named in the error.
 
 #![no_main]
 
