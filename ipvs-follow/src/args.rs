@@ -17,14 +17,14 @@ use crate::etcd::{Access, Address, Host};
 
 const HELP: &str = "\
 SOURCE is a file with a desired state (rules of ipvsadm, TOML or JSON), a
-directory: its files *.rules, *.toml and *.json are one state together, or
-etcd://HOST:PORT,HOST:PORT/PREFIX (etcds:// with TLS): the state that the fleet
-is to hold there. A source that can't be read, is wrong, empty or half written
-changes nothing: the last good state stays.
+directory, whose files *.rules, *.toml and *.json are one state together, or
+etcd://HOST:PORT,HOST:PORT/PREFIX (etcds:// with TLS), the state of a fleet. A
+source that can't be read, is wrong, empty or half written changes nothing: the
+last good state stays.
 
 Exit status: 0 ended by SIGTERM or SIGINT, the director stays as it is; 1
 another program follows already, or the hold can't be kept; 2 wrong usage, or no
-access to IPVS. `hold` and `release` are about all followers of this director.
+access to IPVS. `hold` and `release` apply to all followers of this director.
 
 Examples:
   ipvs-follow --owner shop --max-deletions 5 /etc/ipvs/shop.toml
@@ -45,7 +45,7 @@ Examples:
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) act: Option<Act>,
-    /// What the director is to hold: a file, a directory or a prefix in etcd
+    /// The desired state: a file, a directory or a prefix in etcd
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) source: Option<SourceName>,
     #[command(flatten)]
@@ -124,29 +124,30 @@ pub fn command() -> clap::Command {
 /// How a source is followed.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
-    /// Delete only what this owner applied before; refuse what others have
+    /// Delete only services that this owner applied before; fail if the
+    /// source has services of others
     #[arg(long, value_name = "NAME", value_parser = keep::owner)]
     owner: Option<Owner>,
-    /// Take over services of the source that others own or nobody owns
+    /// Take over services of the source that have another owner or none
     #[arg(long)]
     take: bool,
-    /// Leave the weights of destinations that are there as they are
+    /// Do not change the weights of existing destinations
     #[arg(long)]
     keep_weights: bool,
-    /// Change nothing if more than N services and destinations would go
+    /// Change nothing if more than N services and destinations would be deleted
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count)]
     max_deletions: Option<usize>,
-    /// Read source and director again after TIME, even if nothing is seen to change
+    /// Read source and director again after TIME, even if no change was seen
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = from_a_second)]
     pub(crate) recheck: Duration,
     /// Serve http://ADDRESS/metrics: an address with a port, or a port, which
     /// then only this machine can reach
     #[arg(long, value_name = "ADDRESS", value_parser = listen_at)]
     pub(crate) listen: Option<SocketAddr>,
-    /// Be this director of the fleet [default: the machine's name]
+    /// The director's name in the fleet [default: the machine's name]
     #[arg(long, value_name = "HOST", help_heading = "etcd")]
     pub(crate) host: Option<Host>,
-    /// Count as gone after TIME without a sign of life
+    /// Time after which the fleet counts a silent director as missing
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = lease, help_heading = "etcd")]
     pub(crate) lease: Duration,
 }
@@ -165,19 +166,19 @@ pub(crate) enum Act {
         /// How long, such as 90s, 30m or 2h
         #[arg(value_name = "TIME", value_parser = from_a_second)]
         time: Duration,
-        /// Say why, for those who look at the follower
+        /// The reason, which the followers report
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
     },
     /// End a hold
     Release,
-    /// Show the directors of a fleet, or change what they are to hold
+    /// Show the directors of a fleet, or change their desired state
     Fleet(Fleet),
 }
 
 const FLEET: &str = "\
-Exit status: 0 each director holds what it is to hold, or the change was made; 1
-one of them does not, or the change is refused; 2 wrong usage, or etcd can't be
+Exit status: 0 each director has its generation, or the change was made; 1 a
+director has not, or the change was refused; 2 wrong usage, or etcd can't be
 reached.
 
 Examples, with SOURCE=etcds://etcd1,etcd2,etcd3/ipvs/shop:
@@ -198,10 +199,10 @@ pub(crate) struct Fleet {
     /// etcd://HOST:PORT,HOST:PORT/PREFIX, or etcds://… with TLS
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) source: Option<Address>,
-    /// These directors must be there
+    /// Fail if one of these directors is missing
     #[arg(long, value_name = "HOST,…", value_delimiter = ',')]
     pub(crate) expect: Vec<Host>,
-    /// Wait at most TIME until each director holds what it is to hold
+    /// Wait at most TIME until each director has its generation
     #[arg(long, value_name = "TIME", value_parser = period)]
     pub(crate) within: Option<Duration>,
     /// Print JSON
@@ -219,19 +220,19 @@ pub(crate) enum FleetAct {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Let all directors without a canary hold this generation
+    /// Select the generation of all directors without a canary
     Current {
         #[arg(value_name = "SOURCE")]
         source: Address,
         #[arg(value_name = "N")]
         number: u64,
     },
-    /// Let all directors without a canary hold what they held before
+    /// Select the generation before the current one
     Rollback {
         #[arg(value_name = "SOURCE")]
         source: Address,
     },
-    /// Let one director hold this generation, whatever the others hold
+    /// Select the generation of one director, as a canary
     Canary {
         #[arg(value_name = "SOURCE")]
         source: Address,
@@ -239,7 +240,7 @@ pub(crate) enum FleetAct {
         host: Host,
         #[arg(value_name = "N", required_unless_present = "remove", conflicts_with = "remove")]
         number: Option<u64>,
-        /// Let it hold what the others hold
+        /// Give it the generation of the others again
         #[arg(long)]
         remove: bool,
     },

@@ -24,7 +24,7 @@ pub(crate) struct DesiredArgs {
 /// What of the difference is left alone.
 #[derive(Args, Debug, Default)]
 pub(crate) struct Restrictions {
-    /// Leave the weights of destinations that are there as they are
+    /// Do not change the weights of existing destinations
     #[arg(long)]
     pub(crate) keep_weights: bool,
     /// Only add what is missing; neither edit nor delete
@@ -59,7 +59,7 @@ pub(crate) struct Manner {
     /// Show what would change, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Change nothing if more than N services and destinations would go
+    /// Change nothing if more than N services and destinations would be deleted
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>(0, u32::MAX))]
     pub(crate) max_deletions: Option<usize>,
     /// Do not ask on a terminal before services are deleted

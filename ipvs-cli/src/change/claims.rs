@@ -25,7 +25,8 @@ const KIND: &str = "owners";
 /// The owner of a change.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Ownership {
-    /// Delete only what this owner applied before; refuse what others have
+    /// Delete only services that this owner applied before; fail if the file
+    /// has services of others
     #[arg(long, value_name = "NAME", value_parser = value::<Owner>)]
     pub(crate) owner: Option<Owner>,
     /// Take over services of the file that have another owner or none

@@ -56,13 +56,14 @@ pub use crate::state::hold::Hold;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Delete only what this owner applied before; refuse what others have.
+    /// Delete only services that this owner applied before; fail if the file
+    /// has services of others.
     pub owner: Option<Owner>,
     /// Take over services that others own or nobody owns.
     pub take: bool,
-    /// Leave the weights of destinations that are there as they are.
+    /// Do not change the weights of existing destinations.
     pub keep_weights: bool,
-    /// Change nothing if more services and destinations would go.
+    /// Change nothing if more services and destinations would be deleted.
     pub max_deletions: Option<usize>,
     /// How long to wait for another program that is changing the director.
     pub wait: Duration,

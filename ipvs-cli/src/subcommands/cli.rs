@@ -56,7 +56,7 @@ Examples:
 
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum Subcommand {
-    /// Bring the director to the state that a file describes, by the smallest change
+    /// Make the director as a file says, by the smallest change
     Apply(Apply),
     /// Show what `apply` would change, or how two files differ
     Diff(Diff),
@@ -64,7 +64,7 @@ pub(super) enum Subcommand {
     Check(Check),
     /// Write a file in another notation, without a director
     Convert(Convert),
-    /// Show what the director holds
+    /// Show services and real servers, also as rules, TOML or JSON
     Show(Show),
     /// Show the connection table, entry by entry or counted
     Conns(Conns),
@@ -84,7 +84,7 @@ pub(super) enum Subcommand {
     Undrain(Undrain),
     /// Set the weight of real servers, and change nothing else
     Weight(SetWeight),
-    /// Replace the table by what a file describes: all of it, or nothing
+    /// Replace the table by the state in a file, all of it or nothing
     Restore(Restore),
     /// Show which services have an owner: who applied them with `apply --owner`
     Owners(Owners),
@@ -92,7 +92,7 @@ pub(super) enum Subcommand {
     Mark(Marks),
     /// Find what keeps packets from their service, and the commands that mend it
     Doctor(Doctor),
-    /// Write what others need to find a fault into one archive
+    /// Write an archive for a support case: table, settings, findings, journal
     Report(Report),
     /// Print the completions of command lines for a shell
     Completions(Completions),

@@ -57,7 +57,7 @@ pub(crate) struct Conns {
     /// Save the table to FILE, or to standard output (`-`)
     #[arg(long, value_name = "FILE", conflicts_with_all = SHOWING, group = DEEDS)]
     pub(super) save: Option<PathBuf>,
-    /// Bring back what --save has saved; `-` is standard input
+    /// Load the entries that --save has saved; `-` is standard input
     ///
     /// Entries that the table has stay as they are.
     #[arg(long, value_name = "FILE", conflicts_with_all = SHOWING, group = DEEDS)]

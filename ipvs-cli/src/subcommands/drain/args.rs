@@ -9,10 +9,10 @@ use crate::change::args::ChangeArgs;
 use crate::subcommands::servers::Servers;
 
 const HELP: &str = "\
-Exit status: 0 drained; 1 not drained, or not in time: what was set to weight 0
-stays there, and the command can be run again; 2 wrong usage, or no access to
-IPVS; 3 the kernel could not be asked what became of it: run it again; 128 +
-signal: interrupted, as for 1.
+Exit status: 0 drained; 1 not drained, or not in time: weights that were set to
+0 stay 0, and you can run the command again; 2 wrong usage, or no access to
+IPVS; 3 the outcome is unknown, as the kernel could not be asked: run it again;
+128 + signal: interrupted, as for 1.
 
 Examples:
   ipvs-cli drain tcp:192.0.2.1:80 192.0.2.11
@@ -52,7 +52,7 @@ pub(in crate::subcommands) struct Drain {
     /// Show what would be set to weight 0, moved and ended, and change nothing
     #[arg(long, conflicts_with = "json")]
     pub(in crate::subcommands) dry_run: bool,
-    /// Print as JSON what became of each: an object on each line
+    /// Print the outcome for each server as JSON, an object on each line
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]

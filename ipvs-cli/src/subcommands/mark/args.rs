@@ -60,7 +60,7 @@ Examples:
 
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum Task {
-    /// Mark packets, besides those that are marked already
+    /// Add rules that mark packets
     #[command(after_help = ADD_EXAMPLES)]
     Add(Add),
     /// List the rules, as arguments of add

@@ -8,9 +8,9 @@ use clap::Args;
 use crate::http::listen_at;
 
 const HELP: &str = "\
-Files and standard output get Prometheus' classic text; scrapers get OpenMetrics
-if they ask for it. --netns may be given several times: each series then has a
-label `netns`, and --listen stays in the namespace where the program is started.
+Files and standard output have Prometheus' classic text format; scrapers that
+ask for OpenMetrics get that. With --netns, which is repeatable, each series has
+a label `netns`. The port of --listen is in the namespace of the caller.
 
 Exit status: 0 written; 1 FILE can't be written, ADDRESS is in use, or one of
 several namespaces can't be read; 2 wrong usage, or no access to IPVS.
@@ -30,7 +30,7 @@ pub(crate) struct Metrics {
     /// Add connections by protocol and state: reads the connection table
     #[arg(long)]
     pub(super) connections: bool,
-    /// Write to FILE as a whole, for node_exporter's textfile collector
+    /// Replace FILE in one step, for node_exporter's textfile collector
     #[arg(long, value_name = "FILE", conflicts_with = "listen")]
     pub(super) output: Option<PathBuf>,
     /// Serve http://ADDRESS/metrics: an address with a port, or a port, which

@@ -12,9 +12,9 @@ use crate::arguments::service;
 use crate::arguments::value::value;
 
 const HELP: &str = "\
-It shows changes by netlink as they happen. Other changes are found by comparing
-the table at intervals, and are marked. It makes a network device of the kind
-nlmon, which goes when it ends.
+Changes by netlink are shown as they happen. Other changes are found by
+comparing the table at intervals, and are marked. While it runs, `monitor` has a
+network device of type nlmon.
 
 Exit status: 0 ended by a signal, a closed pipe or --count, or FILE is printed;
 1 FILE can't be read; 2 wrong usage, or no access to IPVS.
@@ -60,7 +60,7 @@ pub(crate) struct Watched {
     #[arg(long, value_name = "SECONDS", default_value = "60", allow_negative_numbers = true,
         value_parser = seconds, conflicts_with = "replay")]
     pub(super) compare: Duration,
-    /// Use this nlmon device, which is there and up
+    /// Use this nlmon device, which must exist and be up
     #[arg(long, value_name = "INTERFACE", conflicts_with = "replay", value_parser = value::<InterfaceName>)]
     pub(super) device: Option<InterfaceName>,
 }

@@ -23,10 +23,10 @@ Examples:
   ipvs-cli sync listen --interface eth0";
 
 const VERIFY: &str = "\
-What the master has had for ten seconds must be in the backup's table. So the
-backup's table is read, or must have been saved, at least ten seconds later.
-Connections that are being set up are not compared; a flow of fewer packets than
-net.ipv4.vs.sync_threshold says was not announced, and is missing.
+Each connection of the master must be in the backup's table ten seconds later.
+The backup's table is read then, or must have been saved then. Connections that
+are being set up are not compared. A flow of fewer packets than
+net.ipv4.vs.sync_threshold was not announced, and is reported as missing.
 
 Exit status: 0 all of it is there; 1 something is missing or has another real
 server, or a file can't be read as a whole; 2 wrong usage, or no access to IPVS.
@@ -37,8 +37,8 @@ Examples:
   ipvs-cli sync verify --json saved-on-master saved-on-backup";
 
 const LISTEN: &str = "\
-The sync daemon of this director's own master is not received: listen on the
-backup, or on any machine of its network. Needs no privileges with --interface.
+A machine does not receive its own master daemon: listen on the backup, or on
+another machine in its network. With --interface, no privileges are needed.
 
 Exit status: 0 ended by a signal, a closed pipe or --count; 2 trouble.
 

@@ -8,8 +8,8 @@ use crate::subcommands::servers::Servers;
 
 const HELP: &str = "\
 Exit status: 0 done; 1 a weight is not known, or was refused; 2 wrong usage, or
-no access to IPVS; 3 the kernel could not be asked what became of it: run it
-again.
+no access to IPVS; 3 the outcome is unknown, as the kernel could not be asked:
+run it again.
 
 Examples:
   ipvs-cli undrain tcp:192.0.2.1:80 192.0.2.11
@@ -25,7 +25,7 @@ pub(in crate::subcommands) struct Undrain {
     /// Set this weight instead of the one that `drain` noted
     #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true, value_parser = weight_of_use)]
     pub(super) weight: Option<Weight>,
-    /// Print as JSON what became of each: an object on each line
+    /// Print the outcome for each server as JSON, an object on each line
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]

@@ -10,7 +10,8 @@ use crate::subcommands::servers::Servers;
 
 const HELP: &str = "\
 Exit status: 0 done; 1 not done, or not all of it; 2 wrong usage, or no access
-to IPVS; 3 the kernel could not be asked what became of it: run it again.
+to IPVS; 3 the outcome is unknown, as the kernel could not be asked: run it
+again.
 
 Examples:
   ipvs-cli weight tcp:192.0.2.1:80 192.0.2.11 192.0.2.12:8080 5
@@ -32,7 +33,7 @@ pub(in crate::subcommands) struct SetWeight {
     /// other real server has a weight
     #[arg(long)]
     pub(super) force: bool,
-    /// Print as JSON what became of each: an object on each line
+    /// Print the outcome for each server as JSON, an object on each line
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
