@@ -292,7 +292,7 @@ fn take_events(follower: &mut Follower<'_>, monitor: &mut Monitor, now: Instant)
         match monitor.next_before(now) {
             Ok(Some(event)) => follower.saw(&event, now),
             Ok(None) => return true,
-            Err(error) if error.is_passing() => {}
+            Err(error) if error.is_transient() => {}
             Err(error) => {
                 follower.messages.holds(Topic::Monitor, Level::Warning, &Report::new(&error).to_string());
                 // Something may have been missed.

@@ -8,7 +8,7 @@ use ipvs::monitor::{Event, EventKind, Monitor, MonitorError};
 fn main() -> Result<(), Box<dyn Error>> {
     // Without nlmon, differences between readings are all that can be seen.
     let monitor = match Monitor::open() {
-        Err(MonitorError::NlmonMissing) => Monitor::builder().poll_only(),
+        Err(MonitorError::NlmonMissing) => Monitor::builder().open_polling(),
         opened => opened,
     };
     run(monitor?, &mut io::stdout())
@@ -30,7 +30,7 @@ pub(crate) fn run(
                 EventKind::Lost { packets } => writeln!(out, "{packets} packets were lost")?,
                 other => writeln!(out, "{other:?}")?,
             },
-            Err(error) if error.is_passing() => eprintln!("{error}"),
+            Err(error) if error.is_transient() => eprintln!("{error}"),
             Err(error) => return Err(error.into()),
         }
     }

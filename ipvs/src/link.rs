@@ -22,7 +22,7 @@ mod sockets;
 mod sockets;
 
 use sockets::Sockets;
-pub(crate) use sockets::ask_older;
+pub(crate) use sockets::open_sockopt;
 
 #[derive(Debug)]
 pub(crate) enum Link {

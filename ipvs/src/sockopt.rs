@@ -19,7 +19,7 @@ use crate::errno::Errno;
 use crate::error::Error;
 use crate::info::Info;
 use crate::kernel::Behaviors;
-use crate::link::ask_older;
+use crate::link::open_sockopt;
 use crate::refusal::Refusal;
 use crate::service::ServiceKey;
 use crate::table::{self, DestinationState, ServiceState, TableEntry, has_one_twice};
@@ -53,14 +53,14 @@ use crate::wire::{Detail, WireError, sockopt};
 ///     Ok(table) => table,
 ///     // In a rootless container.
 ///     Err(Error::Refused(refusal)) if refusal.errno == Errno::EPERM => {
-///         let older = sockopt::Table::read()?;
-///         for (service, count) in &older.ipv6_destinations {
+///         let partial = sockopt::Table::read()?;
+///         for (service, count) in &partial.ipv6_destinations {
 ///             println!("{service} has {count} destinations of IPv6 besides");
 ///         }
-///         for (service, server) in older.tunnels() {
+///         for (service, server) in partial.tunnels() {
 ///             println!("{service}: the kind of the tunnel to {server} is not known");
 ///         }
-///         older.table
+///         partial.table
 ///     }
 ///     Err(error) => return Err(error),
 /// };
@@ -110,18 +110,18 @@ impl Table {
     /// layout of its structures is not known (x86 of 32 bits); with what else the kernel has
     /// against a socket or a reply, such as too many open files, or too little memory.
     /// [`Error::ModuleMissing`] if the kernel has no IPVS, or has not loaded it yet;
-    /// [`Error::Unstable`] if services or destinations kept changing; [`Error::Decode`] if an
-    /// reply makes no sense.
+    /// [`Error::Unstable`] if services or destinations kept changing; [`Error::Decode`] if a
+    /// reply is not what the kernel writes.
     pub fn read() -> Result<Self, Error> {
-        let older = Self::ask(ask_older().map_err(|errno| failed(CommandKind::GetInfo, errno))?)?;
-        Ok(Table { table: older.table.with_behaviors(Behaviors::of_running_version()), ..older })
+        let partial = Self::ask(open_sockopt().map_err(|errno| failed(CommandKind::GetInfo, errno))?)?;
+        Ok(Table { table: partial.table.with_behaviors(Behaviors::of_running_version()), ..partial })
     }
 
     /// Destinations behind tunnels, of unknown kinds.
     ///
     /// ```
-    /// fn is_sure(older: &ipvs::sockopt::Table) -> bool {
-    ///     older.ipv6_destinations.is_empty() && older.tunnels().next().is_none()
+    /// fn is_sure(partial: &ipvs::sockopt::Table) -> bool {
+    ///     partial.ipv6_destinations.is_empty() && partial.tunnels().next().is_none()
     /// }
     /// ```
     pub fn tunnels(&self) -> impl Iterator<Item = (ServiceKey, SocketAddr)> {
@@ -161,7 +161,7 @@ impl Table {
 }
 
 fn nonsense(option: &'static str) -> Error {
-    WireError::Nonsense(option).into()
+    WireError::InvalidReply(option).into()
 }
 
 /// A number of entries that no kernel has.
@@ -314,7 +314,7 @@ fn ask_count(
 }
 
 /// One round: how many destinations a service has, unless that is known, and those of IPv4. If one
-/// is behind a tunnel, `tunnel` is what that is taken for; without it, the reply makes no sense.
+/// is behind a tunnel, `tunnel` is what that is taken for; without it, the reply is an error.
 fn ask_destinations(
     buffer: &mut Vec<u8>,
     key: &ServiceKey,

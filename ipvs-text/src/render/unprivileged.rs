@@ -41,13 +41,13 @@ pub fn totals(out: &mut dyn Write, total: Option<&Statistics>) -> io::Result<()>
 
 /// The services in order.
 pub fn services(out: &mut dyn Write, mut listed: Vec<&proc::Service>) -> io::Result<()> {
-    listed.sort_unstable_by_key(|service| order(&service.takes));
+    listed.sort_unstable_by_key(|service| order(&service.key));
     listed.into_iter().try_for_each(|listed| service(out, listed))
 }
 
 /// The family of a mark is unknown: both are shown.
 pub fn is(service: &proc::Service, key: &ServiceKey) -> bool {
-    match (service.takes, *key) {
+    match (service.key, *key) {
         (proc::Key::Address { protocol, at }, ServiceKey::Address { protocol: wanted, at: there }) => {
             (protocol, at) == (wanted, there)
         }
@@ -56,15 +56,15 @@ pub fn is(service: &proc::Service, key: &ServiceKey) -> bool {
     }
 }
 
-fn order(takes: &proc::Key) -> impl Ord + use<> {
-    match *takes {
+fn order(key: &proc::Key) -> impl Ord + use<> {
+    match *key {
         proc::Key::Address { protocol, at } => (0, protocol.number(), Some(at), 0),
         proc::Key::Mark(mark) => (1, 0, None, mark.get()),
     }
 }
 
 fn service(out: &mut dyn Write, listed: &proc::Service) -> io::Result<()> {
-    match listed.takes {
+    match listed.key {
         proc::Key::Address { protocol, at } => {
             let protocol = protocol.to_string().to_uppercase();
             write!(out, "{protocol:<4} {at} {}", listed.scheduler)?;
@@ -75,7 +75,7 @@ fn service(out: &mut dyn Write, listed: &proc::Service) -> io::Result<()> {
         out.write_all(b" ops")?;
     }
     if let Some(held) = listed.persistence {
-        write!(out, " persistent {} ticks{}", held.ticks, mask(&listed.takes, held))?;
+        write!(out, " persistent {} ticks{}", held.ticks, mask(&listed.key, held))?;
     }
     out.write_all(b"\n")?;
     listed.destinations.iter().try_for_each(|server| {
@@ -93,8 +93,8 @@ fn service(out: &mut dyn Write, listed: &proc::Service) -> io::Result<()> {
 
 /// The netmask of persistence, if it is not for single clients. The family of a mark's netmask is
 /// unknown.
-fn mask(takes: &proc::Key, held: proc::Persistence) -> String {
-    match takes {
+fn mask(key: &proc::Key, held: proc::Persistence) -> String {
+    match key {
         proc::Key::Address { at, .. } if at.is_ipv6() && held.netmask == 128 << 24 => String::new(),
         proc::Key::Address { at, .. } if at.is_ipv6() => format!(" mask {}", held.netmask >> 24),
         _ if held.netmask == u32::MAX => String::new(),

@@ -62,6 +62,6 @@ impl Sockets {
     }
 }
 
-pub(crate) fn ask_older() -> Result<impl FnMut(i32, &mut [u8]) -> Result<(), Errno>, Errno> {
+pub(crate) fn open_sockopt() -> Result<impl FnMut(i32, &mut [u8]) -> Result<(), Errno>, Errno> {
     Err::<fn(i32, &mut [u8]) -> Result<(), Errno>, _>(Errno::EOPNOTSUPP)
 }

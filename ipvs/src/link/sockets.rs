@@ -160,7 +160,7 @@ impl Sockets {
 
 /// Questions to the older interface in this thread's network namespace: each is an option and a
 /// buffer, in which the reply comes.
-pub(crate) fn ask_older() -> Result<impl FnMut(i32, &mut [u8]) -> Result<(), Errno>, Errno> {
+pub(crate) fn open_sockopt() -> Result<impl FnMut(i32, &mut [u8]) -> Result<(), Errno>, Errno> {
     let socket = datagram_socket()?;
     Ok(move |option, buffer: &mut [u8]| getsockopt(socket.as_fd(), libc::IPPROTO_IP, option, buffer))
 }

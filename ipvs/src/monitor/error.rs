@@ -12,7 +12,7 @@ use crate::netns::NamespaceError;
 /// ```
 /// use ipvs::monitor::{Monitor, MonitorError};
 /// let monitor = match Monitor::open() {
-///     Err(MonitorError::NlmonMissing) => Monitor::builder().poll_only(),
+///     Err(MonitorError::NlmonMissing) => Monitor::builder().open_polling(),
 ///     opened => opened,
 /// };
 /// ```
@@ -123,8 +123,8 @@ impl MonitorError {
         }
     }
 
-    /// Can the monitor be used on?
-    pub fn is_passing(&self) -> bool {
+    /// Does the monitor continue after this error?
+    pub fn is_transient(&self) -> bool {
         matches!(self, MonitorError::Client(_))
     }
 }

@@ -210,7 +210,7 @@ impl MonitorBuilder {
     /// ```no_run
     /// use std::time::Duration;
     /// use ipvs::monitor::{EventKind, Monitor};
-    /// for event in Monitor::builder().compare_every(Duration::from_secs(5)).poll_only()? {
+    /// for event in Monitor::builder().compare_every(Duration::from_secs(5)).open_polling()? {
     ///     if let EventKind::Found(command) = event?.kind {
     ///         println!("found: {command}");
     ///     }
@@ -220,7 +220,7 @@ impl MonitorBuilder {
     ///
     /// # Errors
     /// [`MonitorError::NotReadable`], or [`Client`](MonitorError::Client).
-    pub fn poll_only(self) -> Result<Monitor, MonitorError> {
+    pub fn open_polling(self) -> Result<Monitor, MonitorError> {
         let mut builder = Client::builder();
         if let Some(namespace) = self.namespace.clone() {
             builder = builder.namespace(namespace);
@@ -228,7 +228,7 @@ impl MonitorBuilder {
         self.poll(builder.connect()?)
     }
 
-    /// As [`poll_only`](Self::poll_only), of this client's director.
+    /// As [`open_polling`](Self::open_polling), of this client's director.
     pub(crate) fn poll(self, client: Client) -> Result<Monitor, MonitorError> {
         let interval = self.interval.unwrap_or(INTERVAL);
         let watcher = Watcher::new(client.family(), false, Some(interval), Processes::new());
@@ -241,7 +241,7 @@ impl MonitorBuilder {
 /// Watches a director: an iterator over its [`Event`]s, which waits for each.
 ///
 /// It is `Send`, and drops its device when it is dropped. An error ends the iteration, unless
-/// [`MonitorError::is_passing`] says that the monitor goes on.
+/// [`MonitorError::is_transient`] says that the monitor goes on.
 ///
 /// ```no_run
 /// use std::time::{Duration, Instant};
@@ -289,7 +289,7 @@ impl Monitor {
     ///
     /// ```no_run
     /// use ipvs::monitor::Monitor;
-    /// let monitor = Monitor::open().or_else(|_| Monitor::builder().poll_only())?;
+    /// let monitor = Monitor::open().or_else(|_| Monitor::builder().open_polling())?;
     /// if !monitor.sees_netlink() {
     ///     eprintln!("only the differences between readings are seen");
     /// }
@@ -451,7 +451,7 @@ impl Iterator for Monitor {
                 Ok(Some(event)) => return Some(Ok(event)),
                 Ok(None) => {}
                 Err(error) => {
-                    self.is_over = !error.is_passing();
+                    self.is_over = !error.is_transient();
                     return Some(Err(error));
                 }
             }

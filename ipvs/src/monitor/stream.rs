@@ -158,7 +158,7 @@ impl Stream for AsyncMonitor {
             Ok(Poll::Ready(event)) => Poll::Ready(Some(Ok(event))),
             Ok(Poll::Pending) => Poll::Pending,
             Err(error) => {
-                self.is_over = !error.is_passing();
+                self.is_over = !error.is_transient();
                 Poll::Ready(Some(Err(error)))
             }
         }

@@ -54,8 +54,8 @@ pub struct Table {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Service {
-    /// Which packets it takes.
-    pub takes: Key,
+    /// The packets that it gets.
+    pub key: Key,
     /// Its scheduler.
     pub scheduler: Scheduler,
     /// Does it schedule each packet for itself? Not shown for services of IPv6.
@@ -66,11 +66,11 @@ pub struct Service {
     pub destinations: Vec<Destination>,
 }
 
-/// Which packets a [`Service`] takes.
+/// The packets that a [`Service`] gets.
 ///
 /// ```
 /// fn is_mark(service: &ipvs::proc::Service) -> bool {
-///     matches!(service.takes, ipvs::proc::Key::Mark(_))
+///     matches!(service.key, ipvs::proc::Key::Mark(_))
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -299,12 +299,12 @@ pub(crate) fn parse_totals(text: &str) -> Result<Statistics, Error> {
 fn service(line: &str) -> Option<Service> {
     let mut words = line.split_ascii_whitespace();
     let (kind, what) = (words.next()?, words.next()?);
-    let takes = match kind {
+    let key = match kind {
         "FWM" => Key::Mark(FirewallMark::new(u32::from_str_radix(what, 16).ok()?).ok()?),
         _ => Key::Address { protocol: protocol(kind)?, at: address(what)? },
     };
     let mut service = Service {
-        takes,
+        key,
         scheduler: Scheduler::new(words.next()?).ok()?,
         one_packet: false,
         persistence: None,
@@ -390,7 +390,7 @@ FWM  00000007 wlc
     #[test]
     fn a_kernels_table() {
         let table = Table::parse(KERNELS).unwrap();
-        let takes: Vec<_> = table.services.iter().map(|service| service.takes).collect();
+        let keys: Vec<_> = table.services.iter().map(|service| service.key).collect();
         let at = |protocol, at: &str| Key::Address { protocol, at: at.parse().unwrap() };
         let mark = Key::Mark(FirewallMark::new(7).unwrap());
         let expected = [
@@ -400,7 +400,7 @@ FWM  00000007 wlc
             mark,
             mark,
         ];
-        assert_eq!(takes, expected);
+        assert_eq!(keys, expected);
         assert_eq!(table.services[0].persistence, Some(Persistence { ticks: 10000, netmask: 64 << 24 }));
         assert_eq!(
             table.services.iter().map(|service| service.one_packet).collect::<Vec<_>>(),

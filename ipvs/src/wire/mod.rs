@@ -129,6 +129,6 @@ pub enum WireError {
     #[error("an unexpected netlink message of type {0}")]
     Unexpected(u16),
     /// The reply to this option of `getsockopt` is not what the kernel writes.
-    #[error("the reply to {0} makes no sense")]
-    Nonsense(&'static str),
+    #[error("the reply to {0} is not what the kernel writes")]
+    InvalidReply(&'static str),
 }

@@ -96,7 +96,7 @@ impl Reading {
     fn unprivileged(refused: Error) -> Result<Self, Trouble> {
         let Ok(table) = proc::Table::read() else { return Err(Trouble::Kernel(refused)) };
         let services = table.services.into_iter().map(|service| {
-            let key = match service.takes {
+            let key = match service.key {
                 proc::Key::Address { protocol, at } => ServiceKey::Address { protocol, at },
                 proc::Key::Mark(mark) => ServiceKey::Mark { mark, family: Family::V4 },
             };

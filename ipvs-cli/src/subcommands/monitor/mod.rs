@@ -58,7 +58,7 @@ fn watch(watched: &Watched, session: &mut Session<'_, '_>) -> Result<(), Trouble
                 }
                 continue;
             }
-            Err(error) if error.is_passing() => {
+            Err(error) if error.is_transient() => {
                 session.note(Report::new(&error));
                 continue;
             }
@@ -99,7 +99,7 @@ fn open(watched: &Watched, session: &mut Session<'_, '_>) -> Result<Monitor, Tro
                 "{}; the table is compared at intervals instead, which shows neither who changes it nor what is refused",
                 Report::new(&error)
             ));
-            builder.poll_only().map_err(|error| trouble(&error))
+            builder.open_polling().map_err(|error| trouble(&error))
         }
         opened => {
             let monitor = opened.map_err(|error| trouble(&error))?;

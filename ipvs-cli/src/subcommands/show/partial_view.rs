@@ -65,9 +65,9 @@ impl OfIpv6 {
     fn of(proc: proc::Table, of_sockopt: &Counts, of_proc: &Counts) -> Self {
         let mut of_ipv6 = OfIpv6::default();
         for mut service in proc.services {
-            if !of_sockopt.contains_key(&service.takes) {
+            if !of_sockopt.contains_key(&service.key) {
                 of_ipv6.services.push(service);
-            } else if of_proc[&service.takes].services > 1 {
+            } else if of_proc[&service.key].services > 1 {
                 of_ipv6.either.push(service);
             } else {
                 service.destinations.retain(|server| server.address.is_ipv6());
@@ -91,15 +91,15 @@ struct Count {
 
 fn of_sockopt(sockopt: &sockopt::Table) -> Counts {
     let services = sockopt.table.services();
-    let mut counts = counts(services.map(|entry| (takes(entry.service().key()), entry.destinations().len())));
+    let mut counts = counts(services.map(|entry| (proc_key(entry.service().key()), entry.destinations().len())));
     for (key, count) in &sockopt.ipv6_destinations {
-        counts.entry(takes(*key)).or_default().destinations += count;
+        counts.entry(proc_key(*key)).or_default().destinations += count;
     }
     counts
 }
 
 fn of_proc(proc: &proc::Table) -> Counts {
-    counts(proc.services.iter().map(|service| (service.takes, service.destinations.len())))
+    counts(proc.services.iter().map(|service| (service.key, service.destinations.len())))
 }
 
 fn counts(services: impl Iterator<Item = (proc::Key, usize)>) -> Counts {
@@ -112,7 +112,7 @@ fn counts(services: impl Iterator<Item = (proc::Key, usize)>) -> Counts {
     counts
 }
 
-fn takes(key: ServiceKey) -> proc::Key {
+fn proc_key(key: ServiceKey) -> proc::Key {
     match key {
         ServiceKey::Address { protocol, at } => proc::Key::Address { protocol, at },
         ServiceKey::Mark { mark, .. } => proc::Key::Mark(mark),

@@ -122,7 +122,7 @@ fn unknown(known: &PartialView, only: Option<ServiceKey>) -> Vec<String> {
         _ if only.is_some_and(|key| key.family() == Family::V4) => {}
         Ok(of_ipv6) => {
             let mut named = HashSet::new();
-            let services = of_ipv6.services.iter().chain(&of_ipv6.either).map(|service| key_of_ipv6(service.takes));
+            let services = of_ipv6.services.iter().chain(&of_ipv6.either).map(|service| key_of_ipv6(service.key));
             let services = services.filter(|key| is_wanted(key) && named.insert(*key));
             unknown.extend(services.map(|key| format!("the service {key}")));
         }
@@ -131,8 +131,8 @@ fn unknown(known: &PartialView, only: Option<ServiceKey>) -> Vec<String> {
     unknown
 }
 
-fn key_of_ipv6(takes: proc::Key) -> ServiceKey {
-    match takes {
+fn key_of_ipv6(key: proc::Key) -> ServiceKey {
+    match key {
         proc::Key::Address { protocol, at } => ServiceKey::Address { protocol, at },
         proc::Key::Mark(mark) => ServiceKey::Mark { mark, family: Family::V6 },
     }

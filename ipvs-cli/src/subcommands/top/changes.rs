@@ -66,7 +66,7 @@ impl Changes {
                         return;
                     }
                 }
-                Err(error) if error.is_passing() => {}
+                Err(error) if error.is_transient() => {}
                 Err(_) => return,
             }
         }

@@ -302,7 +302,7 @@ fn a_missing_capability_is_named() {
         thread::spawn(check).join().unwrap();
     }
     // Polling takes what reading takes.
-    let mut monitor = Monitor::builder().compare_every(Duration::from_millis(100)).poll_only().unwrap();
+    let mut monitor = Monitor::builder().compare_every(Duration::from_millis(100)).open_polling().unwrap();
     let mut client = Client::connect().unwrap();
     client.execute(&add(1)).unwrap();
     assert_eq!(next(&mut monitor, 1)[0].kind, EventKind::Found(add(1)));

@@ -72,7 +72,7 @@ fn the_public_table_has_all_services_and_the_totals_are_there() {
     assert_eq!(world.run("apply --quiet -", RULES).status, 0);
     let public = proc::Table::read().unwrap();
     assert_eq!(public.services.len(), 4);
-    assert_eq!(public.services.iter().filter(|service| matches!(service.takes, proc::Key::Mark(_))).count(), 1);
+    assert_eq!(public.services.iter().filter(|service| matches!(service.key, proc::Key::Mark(_))).count(), 1);
     assert_eq!(ipvs::proc::totals().unwrap().connections, 0);
 }
 
