@@ -1,7 +1,7 @@
 //! A minimal HTTP server for scrapers: one request per connection, `GET` or `HEAD` of two pages.
 //!
-//! One thread does all of it, so that it works where no thread can be made. No client is waited
-//! for: each has its deadline, and the page is made when nothing else is to be done.
+//! One thread serves all clients, so that it works where no thread can be started. It never waits
+//! for one client: each has a deadline, and a page is made when no client can continue.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -16,26 +16,27 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 /// The page with the metrics.
 const METRICS: &str = "/metrics";
 
-/// A scraper asks at once.
+/// How long a client may take to send its request.
 const ASKING: Duration = Duration::from_secs(5);
 
-/// And reads what it has asked for.
+/// How long a client may take to read the response.
 const READING: Duration = Duration::from_secs(60);
 
-/// And closes the connection.
+/// How long a client may take to close the connection.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// A request that is longer is no scraper's.
+/// The longest request, in bytes.
 const LONGEST: usize = 16 << 10;
 
-/// The number of clients. Who comes then takes the place of the one that has been asking for the
-/// longest.
+/// The most connections. One more replaces the one that has been sending its request for the
+/// longest time.
 const CLIENTS: usize = 256;
 
-/// Bytes of pages that are being read. Who reads an old page loses it to a new one then.
+/// The most bytes of pages that clients are reading. Beyond it, the clients of the oldest page are
+/// dropped.
 const KEPT: usize = 256 << 20;
 
-/// How long nobody is accepted after that has failed and no client is left to be dropped.
+/// How long no connection is accepted after an error, if no client is left to be dropped.
 const PAUSE: Duration = Duration::from_millis(100);
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -51,18 +52,18 @@ struct Request {
     format: Format,
 }
 
-/// What is asked for.
+/// The path of a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Resource {
     Metrics,
     Front,
-    /// Not there.
+    /// A path that does not exist.
     Missing,
-    /// Not `GET` or `HEAD`.
+    /// Any path, with a method other than `GET` and `HEAD`.
     OtherMethod,
 }
 
-/// Reads where to serve: an address with a port, or a port, which then only this machine can reach.
+/// Parses the address to serve at: an address with a port, or a port of the loopback address.
 ///
 /// # Errors
 /// What is expected.
@@ -78,11 +79,11 @@ pub fn listen_at(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| "must be an address with a port, such as 192.0.2.1:9875, or a port".to_owned())
 }
 
-/// Serves until the process ends. `page` makes the metrics or an error message, for all who have
-/// asked for them by then: what a client gets was read after it asked.
+/// Serves until the process ends. `page` makes the metrics or an error message, for all clients
+/// whose requests have arrived by then: no client gets a page that was made before its request.
 ///
 /// # Errors
-/// The listener can't be used without waiting. No error of a connection ends it.
+/// The listener can't be made non-blocking. No error of a connection ends the server.
 pub fn serve(listener: &TcpListener, page: impl FnMut(Format) -> Result<Vec<u8>, String>) -> io::Error {
     if let Err(error) = listener.set_nonblocking(true) {
         return error;
@@ -98,9 +99,9 @@ type Page = Rc<Vec<u8>>;
 struct Server<'l, P> {
     listener: &'l TcpListener,
     page: P,
-    /// As they came.
+    /// In the order in which they connected.
     clients: Vec<Client>,
-    /// Those that may still be read, as they were made.
+    /// Pages that clients may be reading, the oldest first.
     pages: Vec<Page>,
     paused_until: Option<Instant>,
 }
@@ -112,17 +113,17 @@ struct Client {
 }
 
 enum State {
-    /// What came of the request.
+    /// The request, as far as it was received.
     Asking(Vec<u8>),
-    /// It has asked for the metrics.
+    /// It waits for a page of metrics.
     Waiting(Request),
     Reading {
         head: Vec<u8>,
         body: Page,
         sent: usize,
     },
-    /// It has the answer. Closed with something unread the connection would be reset, perhaps
-    /// before the answer has arrived.
+    /// The response is sent. The kernel resets a connection that is closed with unread data,
+    /// perhaps before the response has arrived. So the rest is read first.
     Closing,
 }
 
@@ -130,7 +131,8 @@ impl<P: FnMut(Format) -> Result<Vec<u8>, String>> Server<'_, P> {
     /// Waits until there is something to do, and does it.
     fn turn(&mut self) {
         let ready = self.wait();
-        // Before deadlines are looked at, as making a page may have taken longer than those.
+        // Before deadlines are checked, because making a page may have taken longer than a
+        // deadline.
         let mut at = 0;
         self.clients.retain_mut(|client| {
             at += 1;
@@ -146,12 +148,12 @@ impl<P: FnMut(Format) -> Result<Vec<u8>, String>> Server<'_, P> {
         }
     }
 
-    /// Which of the listener and the clients can go on.
+    /// Which of the listener and the clients are ready.
     fn wait(&mut self) -> Vec<bool> {
         let now = Instant::now();
         self.paused_until = self.paused_until.filter(|until| *until > now);
         let times = self.clients.iter().map(|client| client.deadline).chain(self.paused_until);
-        // A moment later rather than earlier, so that the time is over then.
+        // Rounded up, so that the deadline has passed when `poll` returns.
         let pause = times.min().map(|until| until.saturating_duration_since(now) + Duration::from_micros(1));
         let pause = pause.and_then(|pause| Timespec::try_from(pause).ok());
         let accepts = if self.paused_until.is_none() { PollFlags::IN } else { PollFlags::empty() };
@@ -169,7 +171,7 @@ impl<P: FnMut(Format) -> Result<Vec<u8>, String>> Server<'_, P> {
         }
     }
 
-    /// Lets in all who are at the door.
+    /// Accepts all waiting connections.
     fn accept(&mut self) {
         for _ in 0..CLIENTS {
             let stream = match self.listener.accept() {
@@ -178,7 +180,7 @@ impl<P: FnMut(Format) -> Result<Vec<u8>, String>> Server<'_, P> {
                 Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
                     continue;
                 }
-                // Mostly too many files.
+                // Usually too many open files.
                 Err(_) => {
                     if !self.drop_one() {
                         self.paused_until = Some(Instant::now() + PAUSE);
@@ -194,14 +196,15 @@ impl<P: FnMut(Format) -> Result<Vec<u8>, String>> Server<'_, P> {
                 self.drop_one();
             }
             let mut client = Client { stream, deadline: Instant::now() + ASKING, state: State::Asking(Vec::new()) };
-            // A scraper has asked by now, and then nobody takes its place.
+            // A scraper has sent its request by now, and is not replaced after that.
             if client.proceed().is_continue() {
                 self.clients.push(client);
             }
         }
     }
 
-    /// Drops the client that has been asking for the longest, or else the first. Is there one?
+    /// Drops the client that has been sending its request for the longest time, or else the first.
+    /// Returns false if there is no client.
     fn drop_one(&mut self) -> bool {
         let asks = |client: &Client| matches!(client.state, State::Asking(_));
         let first = self.clients.iter().position(asks).unwrap_or(0);
@@ -212,7 +215,7 @@ impl<P: FnMut(Format) -> Result<Vec<u8>, String>> Server<'_, P> {
         is_there
     }
 
-    /// Makes one page for all who wait for it in this format.
+    /// Makes one page for all clients that wait for this format.
     fn answer(&mut self, format: Format) {
         let waits = |client: &Client| matches!(&client.state, State::Waiting(request) if request.format == format);
         if !self.clients.iter().any(waits) {
@@ -236,7 +239,7 @@ impl<P: FnMut(Format) -> Result<Vec<u8>, String>> Server<'_, P> {
         });
     }
 
-    /// Forgets pages that nobody reads, and the oldest if there are too many.
+    /// Drops pages without readers, and the oldest pages if there are too many.
     fn forget_pages(&mut self) {
         self.pages.retain(|page| Rc::strong_count(page) > 1);
         while self.pages.iter().map(|page| page.len()).sum::<usize>() > KEPT {
@@ -258,7 +261,7 @@ impl State {
 }
 
 impl Client {
-    /// Does what can be done without waiting. `Break`: the connection is over.
+    /// Continues as far as possible without blocking. `Break`: the connection has ended.
     fn proceed(&mut self) -> ControlFlow<()> {
         let done = match &mut self.state {
             State::Asking(_) => self.read(),
@@ -284,11 +287,11 @@ impl Client {
             let chunk = &chunk[..count];
             text.extend_from_slice(chunk);
             let is_over = count == 0 || text.len() >= LONGEST;
-            // A request ends with a line, and is not looked at for each byte.
+            // A request ends with a newline, so it is not parsed after every byte.
             if !is_over && !chunk.contains(&b'\n') {
                 continue;
             }
-            match understood(text) {
+            match parse(text) {
                 Ok(Some(request)) => break Some(request),
                 Ok(None) if !is_over => {}
                 _ => break None,
@@ -312,7 +315,7 @@ impl Client {
         self.write()
     }
 
-    /// Gives it an answer to read.
+    /// Prepares a response.
     fn respond(&mut self, status: &str, kind: &str, body: &Page, is_head: bool) {
         let allow = if status.starts_with("405") { "Allow: GET, HEAD\r\n" } else { "" };
         let length = body.len();
@@ -325,8 +328,8 @@ impl Client {
         self.state = State::Reading { head: head.into_bytes(), body, sent: 0 };
     }
 
-    /// Writes what is left of the answer. Not by `writev`, which would end the process by a signal
-    /// when the client has gone.
+    /// Writes the rest of the response. Not by `writev`, which raises SIGPIPE if the client has
+    /// gone.
     fn write(&mut self) -> io::Result<ControlFlow<()>> {
         let State::Reading { head, body, sent } = &mut self.state else { return Ok(Continue(())) };
         while *sent < head.len() + body.len() {
@@ -340,21 +343,21 @@ impl Client {
     }
 }
 
-/// Reads what has come, for nothing. `Break`: that was all.
+/// Reads and discards what the client has sent. `Break`: the client has closed the connection.
 fn discard(stream: &mut TcpStream) -> io::Result<ControlFlow<()>> {
     let mut chunk = [0; 2048];
     Ok(if stream.read(&mut chunk)? == 0 { Break(()) } else { Continue(()) })
 }
 
-/// `Ok(None)`: there is more to come.
-fn understood(text: &[u8]) -> Result<Option<Request>, httparse::Error> {
+/// Parses a request. `Ok(None)`: it is incomplete.
+fn parse(text: &[u8]) -> Result<Option<Request>, httparse::Error> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
     if request.parse(text)?.is_partial() {
         return Ok(None);
     }
     let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
-    // As a proxy is asked, or with a question behind it.
+    // The target may be a whole URL, as for a proxy, and may have a query.
     let path = target.split_once("://").map_or(target, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
     let resource = match (method, path.split('?').next().unwrap_or_default()) {
         ("GET" | "HEAD", METRICS) => Resource::Metrics,
@@ -367,7 +370,7 @@ fn understood(text: &[u8]) -> Result<Option<Request>, httparse::Error> {
     Ok(Some(Request { resource, is_head: method == "HEAD", format }))
 }
 
-/// OpenMetrics for those who name it and don't prefer the classic text.
+/// OpenMetrics if the client names it and does not prefer the classic format.
 fn preferred<'a>(accepts: impl Iterator<Item = &'a str>) -> Format {
     let [mut openmetrics, mut classic] = [0.0; 2];
     for media in accepts.flat_map(|value| value.split(',')) {
@@ -426,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_alone_is_of_this_machine_alone() {
+    fn a_port_alone_is_on_the_loopback() {
         for (text, at) in [
             ("9875", "127.0.0.1:9875"),
             (":9875", "127.0.0.1:9875"),
@@ -441,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_scraper_asks_is_answered() {
+    fn each_request_has_its_status() {
         let (at, _) = server();
         for (request, status, body) in [
             ("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", "200 OK", "Classic\n"),
@@ -466,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn openmetrics_is_for_those_who_ask_for_it() {
+    fn openmetrics_is_served_on_request() {
         for (accept, format) in [
             // Prometheus 2.42 and 3.
             (
@@ -496,9 +499,9 @@ mod tests {
         assert_eq!(preferred(["text/plain;q=0.1", "application/openmetrics-text"].into_iter()), Format::OpenMetrics);
     }
 
-    /// The first request holds the server back until all others have been sent.
+    /// The first page is made when all other requests have been sent.
     #[test]
-    fn who_asks_while_a_page_is_made_shares_the_next() {
+    fn requests_during_a_page_share_the_next() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
         let (go, may_go) = std::sync::mpsc::channel::<()>();

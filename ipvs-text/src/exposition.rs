@@ -21,14 +21,14 @@ use crate::escape;
 /// A form of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Prometheus' text format 0.0.4: node_exporter's textfile collector reads no other.
+    /// Prometheus' text format 0.0.4, the only one that node_exporter's textfile collector reads.
     Classic,
     /// OpenMetrics 1.0.0.
     OpenMetrics,
 }
 
 impl Format {
-    /// What an HTTP answer calls it.
+    /// The value of the header `Content-Type`.
     pub fn content_type(self) -> &'static str {
         match self {
             Format::Classic => "text/plain; version=0.0.4; charset=utf-8",
@@ -37,24 +37,25 @@ impl Format {
     }
 }
 
-/// What the values of a family are.
+/// The type of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// They go up and down.
+    /// Its values go up and down.
     Gauge,
-    /// They only go up. The names of its series end in `_total`.
+    /// Its values only go up. The names of its series end in `_total`.
     Counter,
 }
 
-/// The labels of a series, as text that several series can share.
+/// The labels of a series, already formatted: several series can share them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels(String);
 
 impl Labels {
-    /// The same and one more. An empty value is left out, as it means that there is no such label.
+    /// Adds a label. An empty value is left out: in Prometheus it means that there is no such
+    /// label.
     ///
-    /// Neither format can write control characters, and names that come from the kernel may have
-    /// them, so they are shown as escapes, as everywhere.
+    /// Names from the kernel may have control characters, which neither format can represent. They
+    /// are written as escapes, as in all other output.
     #[must_use]
     pub fn with(mut self, name: &str, value: &dyn Display) -> Self {
         let start = self.0.len();
@@ -78,7 +79,7 @@ impl Labels {
     }
 }
 
-/// A text in the making. Families must not come twice.
+/// A page that is being written. A family must not be added twice.
 #[derive(Debug)]
 pub struct Page {
     text: Vec<u8>,
@@ -86,24 +87,23 @@ pub struct Page {
 }
 
 impl Page {
-    /// An empty one.
+    /// An empty page.
     pub fn new(format: Format) -> Self {
         Self::with_capacity(format, 0)
     }
 
-    /// The same, for a text of about this many bytes.
+    /// An empty page with room for this number of bytes.
     pub fn with_capacity(format: Format, bytes: usize) -> Self {
         Page { text: Vec::with_capacity(bytes), format }
     }
 
-    /// Begins a family. The name has no `_total` at its end, and neither name nor help anything to
-    /// be escaped.
+    /// Begins a family. `name` must not end in `_total`. `name` and `help` must not need escapes.
     pub fn family(&mut self, kind: Kind, name: &str, help: &str) -> Family<'_> {
         let (kind, end) = match kind {
             Kind::Gauge => ("gauge", ""),
             Kind::Counter => ("counter", "_total"),
         };
-        // OpenMetrics names a family of counters without the end that its series have.
+        // In OpenMetrics, the name of a counter family does not have the `_total` of its series.
         let title_end = if self.format == Format::Classic { end } else { "" };
         // Writing to a vector does not fail.
         let _ = write!(self.text, "# HELP {name}{title_end} {help}\n# TYPE {name}{title_end} {kind}\n");
@@ -144,7 +144,7 @@ impl Family<'_> {
         self.text.push(b'\n');
     }
 
-    /// Adds a series with a time in seconds: a span, or since 1970.
+    /// Adds a series with a duration, or a time since 1970, in seconds.
     pub fn seconds(&mut self, labels: &Labels, value: Duration) {
         self.series(labels);
         // Writing to a vector does not fail.
