@@ -35,9 +35,9 @@ ip netns exec $D sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'
 ip netns exec $C sh -c 'echo 1 > /proc/sys/net/ipv4/tcp_tw_reuse; echo 10000 65000 > /proc/sys/net/ipv4/ip_local_port_range'
 ";
 
-/// A connection that waits this long for its echo is lost: longer than a busy machine leaves a guest
-/// without a processor, after which all the guest's timers end at once. A director without the
-/// service refuses within milliseconds.
+/// A connection that waits this long for its echo is lost: longer than a busy machine leaves a
+/// guest without a processor, after which all the guest's timers end at once. A director without
+/// the service refuses within milliseconds.
 const LOST: Duration = Duration::from_secs(240);
 
 /// The namespaces; gone when it is dropped.
