@@ -77,11 +77,11 @@ on() {
     ' sh "$root" "$workspace" "$cargo_home" "$rustup_home" "$cache" "$@"
 }
 
-# One line for each test and each check, without the times.
+# One line for each test and each check, without the times and what a test has measured.
 results() {
-    awk '/^==== / { head = $0 }
-         /^test .* \.\.\. / || /^test result: / { sub(/; finished in .*/, ""); print head ": " $0 }
-         /^(ok|FAILED|skipped) / { sub(/ +[0-9.]+ s( |$)/, " "); print }' "$1" | LC_ALL=C sort
+    awk '/^==== / { head = $0; if (/^==== kernel/) { head = $2 " " $3 " " $4; sub(/:?$/, ":", head) } }
+         /^test .* \.\.\. / || /^test result: / { sub(/; finished in .*/, ""); print head " " $0 }
+         /^(ok|FAILED|skipped) / { sub(/ +[0-9.]+ s( |$)/, " "); sub(/;.*/, ""); print }' "$1" | LC_ALL=C sort
 }
 
 mkdir -p "$machines"

@@ -4,6 +4,7 @@
 //! Prints what it measures; the figures are in docs/performance.md.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -120,6 +121,17 @@ fn plain_deletion_cuts() {
     assert!(report.long_cut > 0, "{report}");
 }
 
+/// A process that another test starts meanwhile has a copy of each socket until it has become its
+/// program, also of one that was closed.
+fn bind(address: &str) -> UdpSocket {
+    loop {
+        match UdpSocket::bind(address) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => thread::sleep(Duration::from_millis(5)),
+            bound => return bound.unwrap(),
+        }
+    }
+}
+
 fn word(key: ServiceKey) -> String {
     key.to_string().replace(' ', ":")
 }
@@ -150,7 +162,7 @@ impl World {
     /// Sends datagrams from two clients; each server has one then.
     fn be_used(&self) -> [UdpSocket; 2] {
         ["127.0.0.21:4000", "127.0.0.22:4000"].map(|from| {
-            let socket = UdpSocket::bind(from).unwrap();
+            let socket = bind(from);
             socket.connect("127.0.0.10:53").unwrap();
             ask(&socket);
             socket

@@ -108,8 +108,7 @@ fn what_was_saved_comes_back_as_it_was() {
          expired; 0 not loaded\n"
     );
     assert_eq!(done, Done { status: 0, stdout: summary, stderr: String::new() });
-    let passed = u32::try_from(started.elapsed().as_secs()).unwrap();
-    assert_same(&shown(), &expected, passed + 2);
+    assert_same(&shown(), &expected, u32::try_from(started.elapsed().as_secs()).unwrap() + 2);
     assert_daemons(&mut world, &before);
     // Saved and loaded again, nothing is to be done.
     let again = scratch("again");
