@@ -146,7 +146,8 @@ fn core(staying: &Staying, seed: u64, events: Vec<Event>) -> Session<Blocking> {
     let mut fake = Fake::new(staying.table());
     fake.world().seed = Some(seed);
     let mut events = events.into_iter().cycle();
-    // One added and later one deleted can hide one of IPv6: docs/kernels.md. So none is deleted there.
+    // One added and later one deleted can hide one of IPv6: docs/kernels.md. So none is deleted
+    // there.
     let is_mixed = staying.is_mixed;
     let mut added = 0;
     fake.others = Some(Others(Box::new(move |world| match events.next().unwrap_or(Event::Nothing) {
