@@ -1,4 +1,4 @@
-//! `cargo lab bench --watched`: what it costs a program that restores a table that
+//! `cargo lab bench --watched`: what it costs a program that changes all weights of a table that
 //! `ipvs-cli monitor` runs, beside an nlmon device whose packets are dropped.
 
 use std::process::ExitCode;
