@@ -27,6 +27,8 @@ make_machine() {
     [[ ! -d $root ]] || return 0
     rm -rf "$new"
     debootstrap --variant=minbase --include="$needed" bookworm "$new" "$mirror"
+    # Crates are fetched as on this machine: by its name servers, and by an authority that only it may know.
+    cp /etc/ssl/certs/ca-certificates.crt "$new/etc/ssl/certs/"
     if [[ $1 == full ]]; then
         printf '#!/bin/sh\nexit 101\n' >"$new/usr/sbin/policy-rc.d" && chmod +x "$new/usr/sbin/policy-rc.d"
         cp /etc/resolv.conf "$new/etc/resolv.conf"
@@ -43,7 +45,7 @@ disturb() {
     printf '192.0.2.66 localhost www app1.example.net\n127.0.0.1 another\n' >"$root/etc/hosts"
     printf 'hosts: mdns4_minimal [NOTFOUND=return] resolve dns myhostname\nservices: db\nprotocols: db\npasswd: db\n' >"$root/etc/nsswitch.conf"
     rm -f "$root/etc/resolv.conf" # systemd makes it a link
-    printf 'nameserver 192.0.2.53\nsearch example.net\noptions timeout:1 attempts:1\n' >"$root/etc/resolv.conf"
+    { cat /etc/resolv.conf && printf 'search example.net\noptions timeout:1 attempts:1\n'; } >"$root/etc/resolv.conf"
     printf 'http 8080/tcp\nhttps 8443/tcp\n' >"$root/etc/services"
     printf 'another 6 tcp\n' >"$root/etc/protocols"
     printf 'AUTO=true\nDAEMON=master\nIFACE=eth7\n' >"$root/etc/default/ipvsadm"
