@@ -110,8 +110,13 @@ impl Desk {
     }
 
     fn set_current(&mut self, number: u64) -> Ending {
-        self.check(number)?;
         let state = self.state()?;
+        self.point(&state, number)
+    }
+
+    /// Sets the pointer, unless another person has since this state.
+    fn point(&mut self, state: &State, number: u64) -> Ending {
+        self.check(number)?;
         let (current, text) = (self.keys.current(), number.to_string());
         let mut puts = vec![put(&current, text.as_bytes())];
         if let Some(before) = state.current.filter(|before| *before != number) {
@@ -130,9 +135,10 @@ impl Desk {
     }
 
     fn roll_back(&mut self) -> Ending {
-        let previous = self.state()?.previous;
-        let number = previous.ok_or_else(|| no("there was no other generation before: name one by `fleet current`"))?;
-        self.set_current(number)
+        let state = self.state()?;
+        let number =
+            state.previous.ok_or_else(|| no("there was no other generation before: name one by `fleet current`"))?;
+        self.point(&state, number)
     }
 
     fn set_canary(&mut self, host: &Host, number: u64) -> Ending {
@@ -495,6 +501,10 @@ mod tests {
         assert_eq!((value("/ipvs/current").unwrap(), value("/ipvs/previous").unwrap()), ("2".into(), "1".into()));
         desk.roll_back().unwrap();
         assert_eq!((value("/ipvs/current").unwrap(), value("/ipvs/previous").unwrap()), ("1".into(), "2".into()));
+        let seen = desk.state().unwrap();
+        desk.set_current(2).unwrap();
+        assert_eq!(desk.point(&seen, 2).unwrap_err().0, NO, "another person was faster");
+        desk.set_current(1).unwrap();
         let host = "lb1".parse().unwrap();
         desk.set_canary(&host, 2).unwrap();
         assert_eq!(value("/ipvs/canary/lb1").unwrap(), "2");

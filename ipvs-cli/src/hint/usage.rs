@@ -44,7 +44,7 @@ pub(super) fn hint(text: &Text, usage: &Usage, check: &mut Check<'_, '_>) -> Opt
         Usage::Group(_, word) => value(text, "mcast-group", Some(word), check),
         Usage::Flag(how, word) => flag(text, how, word, check),
         Usage::Ipv6BeforeMark => ipv6_before_mark(text, check),
-        Usage::TooFewTimeouts => timeouts(check),
+        Usage::TooFewTimeouts => timeouts(text, check),
         Usage::Needed { option, .. } => needed(text, option, check),
         Usage::NotAllowed { option, .. } => not_allowed(text, option, check),
         Usage::Conflict { option, other, .. } => {
@@ -213,11 +213,13 @@ fn without_value(text: &Text, word: &[u8], check: &mut Check<'_, '_>) -> Option<
     is_mended.then(|| format!("write '{}' instead of {}", show(bare), quoted(&text[at..=at])))
 }
 
-fn timeouts(check: &mut Check<'_, '_>) -> Option<String> {
-    const SET: [&[u8]; 4] = [b"--set", b"900", b"120", b"300"];
-    let says = "write the line as '--set 900 120 300': seconds for TCP, for TCP after a FIN, and for UDP; 0 leaves one \
-                as it is";
-    check.mends(&with(&Text::new(), 0..0, &SET)).then(|| says.to_owned())
+/// What was not typed stays as it is on the director.
+fn timeouts(text: &Text, check: &mut Check<'_, '_>) -> Option<String> {
+    let words = text.iter().flat_map(|word| word.split(|letter| *letter == b',')).filter(|word| !word.is_empty());
+    let mut line: Text = words.map(<[u8]>::to_vec).collect();
+    line.resize(line.len().max(4), b"0".to_vec());
+    let says = "seconds for TCP, for TCP after a FIN, and for UDP; 0 leaves one as it is";
+    check.mends(&line).then(|| format!("write the line as {}: {says}", quoted(&line)))
 }
 
 fn second_command(text: &Text, word: &[u8], check: &mut Check<'_, '_>) -> Option<String> {
