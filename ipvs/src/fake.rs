@@ -365,6 +365,8 @@ impl Fake {
                 sockopt::put_info(buffer, table.info(), table.services().filter(is_listed).count());
             }
             Question::Services => {
+                #[cfg(test)]
+                self.log.push(Event::AskedServices);
                 // In the order of a dump.
                 let all = world.places().into_iter().flatten();
                 sockopt::put_services(buffer, all.map(|entry| (entry.state(), entry.destinations().len())));

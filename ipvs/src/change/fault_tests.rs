@@ -401,6 +401,19 @@ fn one_lost_reply_does_not_end_a_change() {
     }
 }
 
+/// All services are read at the end, as most were changed.
+#[test]
+fn a_service_that_was_not_changed_is_missed_when_all_are_read() {
+    let (from, to) = (table(&[(1, &[(11, 1)])]), table(&[(1, &[(11, 1)]), (2, &[]), (3, &[])]));
+    let (mut client, mut other) = watched(&from, 0, &[], |requests, third| {
+        if matches!(requests, [Request::Change(Command::AddService(service))] if service.key() == key(3)) {
+            third.delete_service(&key(1)).unwrap();
+        }
+    });
+    let applied = change(&from, &to).apply(&mut client, |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!((applied.attempts, servers(&mut other, 1)), (2, vec![(11, 1)]), "{applied:?}");
+}
+
 /// While what was changed is read: another writer adds a destination of IPv6 and takes one of IPv4,
 /// which comes back as soon as the destinations were counted. So there are as many of IPv4 as were
 /// counted of both.

@@ -20,6 +20,8 @@ pub(crate) enum Event {
     Done(Command),
     /// All services were read.
     ReadServices,
+    /// All services of IPv4 were asked for by the older interface.
+    AskedServices,
     AskedService(ServiceKey),
     AskedDestinations(ServiceKey),
     /// The version of IPVS was asked for.
