@@ -322,6 +322,7 @@ where
             }
         }
         for key in not_read {
+            self.session.transport.yield_now().await;
             if !self.is_service_settled(&key, None, when).await {
                 return Ok(false);
             }
