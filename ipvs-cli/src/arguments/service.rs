@@ -160,7 +160,6 @@ mod tests {
             ("FWM:10", "mark 10"),
             ("-t 192.0.2.1:80", "tcp 192.0.2.1:80"),
             ("--fwmark-service 10 -6", "mark 10 ipv6"),
-            ("-t localhost:80", "tcp 127.0.0.1:80"),
         ] {
             assert_eq!(parse(text).unwrap().to_string(), is);
             assert_eq!(parse(&word(&is.parse().unwrap())).unwrap().to_string(), is);
@@ -195,10 +194,13 @@ mod tests {
 
     #[test]
     fn a_server_may_have_a_name() {
-        for (text, is) in
-            [("localhost", "127.0.0.1"), ("localhost:80", "127.0.0.1:80"), ("192.0.2.0/24", "192.0.2.0/24")]
-        {
-            assert_eq!(server(text).unwrap().to_string(), is);
+        assert_eq!(server("192.0.2.0/24").unwrap().to_string(), "192.0.2.0/24");
+        // What it is called differs from machine to machine, and some have no name at all.
+        let addresses = std::net::ToSocketAddrs::to_socket_addrs(&("localhost", 80)).into_iter().flatten();
+        if let Some(address) = { addresses }.find(|address| address.is_ipv4()) {
+            assert_eq!(server("localhost").unwrap().to_string(), address.ip().to_string());
+            assert_eq!(server("localhost:80").unwrap().to_string(), address.to_string());
+            assert_eq!(parse("-t localhost:80").unwrap().to_string(), format!("tcp {address}"));
         }
         assert!(server("192.0.2.300").is_err());
     }

@@ -249,6 +249,9 @@ impl Cache {
             let tree = Tree::unpack(&Session::open(Suite::Trixie, &self.dir)?, &["rustc", "cargo"], &self.old_rust())?;
             let tree = tree.without(&C_COMPILER);
             tree.expose("lab-bin", &["rustc", "rustdoc", "cargo"], &self.tools())?;
+            // Where LLVM's library looks for its own libraries, and nowhere else.
+            let beside = tree.path().join("usr/lib/lib");
+            symlink("x86_64-linux-gnu", &beside).context(|| format!("link {}", beside.display()))?;
             tree.settle()?;
         }
         Ok(())

@@ -107,7 +107,8 @@ fn create_table(name: &str) {
 
 /// What the program nft prints for these arguments; in the lab, it is Debian's.
 fn nft(input: &str) -> Result<String, Lacking> {
-    match Command::new("nft").arg(input).output() {
+    // Protocols by their numbers: their names are the machine's.
+    match Command::new("nft").args(["--numeric-protocol", input]).output() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Lacking("there is no program nft".to_owned())),
         output => {
             let output = output.expect("it can be run");
