@@ -362,7 +362,7 @@ mod tests {
         assert_eq!(std::fs::read(&file).unwrap(), b"two");
         assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o640, "not setuid");
         write(&file, b"secret", 0o600).unwrap();
-        assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o600, "whoever made the file");
+        assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o600, "also if another user made the file");
         assert_eq!(place.names(), ["file"]);
     }
 
