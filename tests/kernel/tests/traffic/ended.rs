@@ -12,7 +12,7 @@ use ipvs::{
     Client, Destination, Family, Forwarding, Persistence, Protocol, Scheduler, Service, ServiceKey, Tunnel,
     proc::Connections,
 };
-use kernel_tests::network::{Conversation, Network, Speaks, client, server, virtual_address};
+use kernel_tests::network::{Conversation, Network, Servers, Speaks, client, server, virtual_address};
 use kernel_tests::target::Target;
 
 use super::forwarding::unwrap_ip;
@@ -125,70 +125,86 @@ fn a_connection_that_is_ended_is_reset_and_no_other_one() {
     }
 }
 
-/// Asks, and says who has answered, if anybody has.
-/// Where an answer is expected.
+/// How long to wait where a reply is expected.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn ask(socket: &UdpSocket, patience: Duration) -> Option<String> {
-    socket.set_read_timeout(Some(patience)).unwrap();
-    socket.send(b"?").unwrap();
-    let mut buffer = [0; 256];
-    let length = socket.recv(&mut buffer).ok()?;
-    Some(String::from_utf8_lossy(&buffer[..length]).split(' ').next()?.to_owned())
+/// A director with two real servers, and a UDP client that keeps its port and has got a reply.
+struct Flow {
+    network: Network,
+    _servers: Servers,
+    service: ServiceKey,
+    socket: UdpSocket,
+    /// The server that replied.
+    first: String,
 }
 
-/// A client that keeps its port.
-fn udp(network: &Network) -> UdpSocket {
-    network.client.run(|| {
-        let from: IpAddr = client(Family::V4, 1, 1);
-        let socket = UdpSocket::bind(SocketAddr::new(from, 40_001)).unwrap();
-        socket.connect(virtual_address(Family::V4, PORT)).unwrap();
-        socket
-    })
+impl Flow {
+    fn begin(forwarding: Forwarding) -> Self {
+        let network = Network::build(2);
+        let servers = network.serve(&[(PORT, Speaks::Greeting(Protocol::UDP))]);
+        if forwarding == Forwarding::Masquerade {
+            network.answer_through_director();
+        }
+        let service = director(&network, Protocol::UDP, Family::V4, forwarding, false);
+        let socket = network.client.run(|| {
+            let from: IpAddr = client(Family::V4, 1, 1);
+            let socket = UdpSocket::bind(SocketAddr::new(from, 40_001)).unwrap();
+            socket.connect(virtual_address(Family::V4, PORT)).unwrap();
+            socket
+        });
+        let mut flow = Flow { network, _servers: servers, service, socket, first: String::new() };
+        flow.first = flow.ask(PATIENCE).expect("both live");
+        flow
+    }
+
+    /// Sends a packet. Which server replies within this time?
+    fn ask(&self, patience: Duration) -> Option<String> {
+        self.socket.set_read_timeout(Some(patience)).unwrap();
+        self.socket.send(b"?").unwrap();
+        let mut buffer = [0; 256];
+        let length = self.socket.recv(&mut buffer).ok()?;
+        Some(String::from_utf8_lossy(&buffer[..length]).split(' ').next()?.to_owned())
+    }
+
+    /// Takes the first server off the network. Returns its number, and that of the other one.
+    fn kill_first(&self) -> [u16; 2] {
+        let [dead, alive] = if self.first == "rs1" { [1, 2] } else { [2, 1] };
+        self.network.servers[usize::from(dead) - 1].ip("link set eth0 down");
+        [dead, alive]
+    }
 }
 
 #[test]
 fn a_flow_of_udp_whose_server_is_dead_is_answered_again_when_it_was_moved() {
     for forwarding in [Forwarding::DirectRoute, Forwarding::Masquerade] {
-        let network = Network::build(2);
-        let _servers = network.serve(&[(PORT, Speaks::Greeting(Protocol::UDP))]);
-        if forwarding == Forwarding::Masquerade {
-            network.answer_through_director();
-        }
-        director(&network, Protocol::UDP, Family::V4, forwarding, false);
-        let socket = udp(&network);
-        let first = ask(&socket, PATIENCE).expect("both live");
-        let [dead, alive] = if first == "rs1" { [1, 2] } else { [2, 1] };
-        network.servers[usize::from(dead) - 1].ip("link set eth0 down");
-        assert_eq!(ask(&socket, Duration::from_secs(2)), None, "it stays with the dead server");
+        let flow = Flow::begin(forwarding);
+        let [dead, alive] = flow.kill_first();
+        assert_eq!(flow.ask(Duration::from_secs(2)), None, "it stays with the dead server");
         let [dead, alive_at] = [dead, alive].map(|number| server(number, Family::V4));
-        let moved = cli(&network, &format!("conns --move-to {alive_at} --server {dead}"));
+        let moved = cli(&flow.network, &format!("conns --move-to {alive_at} --server {dead}"));
         assert_eq!(moved, "moved 1 connection and 0 templates\n");
-        assert_eq!(ask(&socket, PATIENCE), Some(format!("rs{alive}")), "{:?}", entries(&network));
+        assert_eq!(flow.ask(PATIENCE), Some(format!("rs{alive}")), "{:?}", entries(&flow.network));
     }
 }
 
 #[test]
 fn a_flow_of_udp_that_is_not_moved_stays_with_its_dead_server_until_the_timeout() {
-    let network = Network::build(2);
-    let _servers = network.serve(&[(PORT, Speaks::Greeting(Protocol::UDP))]);
-    let key = director(&network, Protocol::UDP, Family::V4, Forwarding::DirectRoute, false);
-    cli(&network, "--set 0 0 8");
-    let socket = udp(&network);
-    let first = ask(&socket, PATIENCE).expect("both live");
-    let [dead, alive] = if first == "rs1" { [1, 2] } else { [2, 1] };
-    network.servers[usize::from(dead) - 1].ip("link set eth0 down");
+    let flow = Flow::begin(Forwarding::DirectRoute);
+    let network = &flow.network;
+    // The next packet gives the entry this timeout.
+    cli(network, "--set 0 0 8");
+    let [dead, alive] = flow.kill_first();
     // As a health checker does.
     let at = SocketAddr::new(server(dead, Family::V4), PORT);
     let mut kernel = network.director.run(|| Client::connect().unwrap());
     let gone = Destination::new(at).with_weight(ipvs::Weight::ZERO);
-    kernel.edit_destination(&key, &gone.with_forwarding(Forwarding::DirectRoute)).unwrap();
+    kernel.edit_destination(&flow.service, &gone.with_forwarding(Forwarding::DirectRoute)).unwrap();
     for _ in 0..2 {
-        assert_eq!(ask(&socket, Duration::from_millis(500)), None, "each packet renews the entry");
-        assert!(entries(&network)[0].contains(&at.to_string()), "{:?}", entries(&network));
+        assert_eq!(flow.ask(Duration::from_millis(500)), None, "each packet renews the entry");
+        assert!(entries(network)[0].contains(&at.to_string()), "{:?}", entries(network));
     }
-    wait_until(&network, |entries| entries.is_empty());
-    assert_eq!(ask(&socket, PATIENCE), Some(format!("rs{alive}")));
+    wait_until(network, |entries| entries.is_empty());
+    assert_eq!(flow.ask(PATIENCE), Some(format!("rs{alive}")));
 }
 
 #[test]
@@ -199,18 +215,12 @@ fn a_flow_of_udp_ends_if_no_packet_comes() {
 }
 
 fn flow_ends_if_no_packet_comes(forwarding: Forwarding) {
-    let network = Network::build(2);
-    let _servers = network.serve(&[(PORT, Speaks::Greeting(Protocol::UDP))]);
-    if forwarding == Forwarding::Masquerade {
-        network.answer_through_director();
-    }
-    director(&network, Protocol::UDP, Family::V4, forwarding, false);
-    let socket = udp(&network);
-    let first = ask(&socket, PATIENCE).expect("both live");
+    let flow = Flow::begin(forwarding);
+    let Flow { network, socket, .. } = &flow;
     let kill = format!("conns --kill --client {}", client(Family::V4, 1, 1));
-    assert_eq!(cli(&network, &kill), "ended 1 connection and 0 templates\n");
-    let next = ask(&socket, PATIENCE).expect("it is scheduled anew");
-    assert_ne!(next, first, "in turn");
+    assert_eq!(cli(network, &kill), "ended 1 connection and 0 templates\n");
+    let next = flow.ask(PATIENCE).expect("it is scheduled anew");
+    assert_ne!(next, flow.first, "in turn");
     let is_over = AtomicBool::new(false);
     let output = thread::scope(|scope| {
         scope.spawn(|| {
@@ -219,17 +229,17 @@ fn flow_ends_if_no_packet_comes(forwarding: Forwarding) {
                 thread::sleep(Duration::from_millis(20));
             }
         });
-        let output = run(&network, &kill);
+        let output = run(network, &kill);
         is_over.store(true, Ordering::Relaxed);
         output
     });
     let said = failure(output);
     assert!(said.starts_with("ipvs-cli: packets came meanwhile, so 1 connection is still there."), "{said}");
     socket.set_nonblocking(true).unwrap();
-    // Until the last of what was answered meanwhile is read.
+    // Replies to those packets.
     while socket.recv(&mut [0; 256]).is_ok() {}
     socket.set_nonblocking(false).unwrap();
-    assert_eq!(ask(&socket, PATIENCE), Some(next), "its entry was never gone");
+    assert_eq!(flow.ask(PATIENCE), Some(next), "its entry was never gone");
 }
 
 #[test]

@@ -68,8 +68,8 @@ pub(crate) struct Bench {
     /// destinations of one; a quarter of an hour [default kernel: 7.2]
     #[arg(long, conflicts_with = "reload")]
     growth: bool,
-    /// Measure instead what it costs a program that changes all weights that `ipvs-cli monitor` runs
-    /// [default size: 10000x10]
+    /// Measure instead what it costs a program that changes all weights that `ipvs-cli monitor`
+    /// runs [default size: 10000x10]
     #[arg(long, conflicts_with_all = ["reload", "growth", "peers"])]
     watched: bool,
     /// Measure `ipvs-cli conns' instead, on a made-up table of N entries [default: 1000000]
