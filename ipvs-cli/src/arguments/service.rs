@@ -193,15 +193,8 @@ mod tests {
     }
 
     #[test]
-    fn a_server_may_have_a_name() {
+    fn a_server_is_an_address_or_a_network() {
         assert_eq!(server("192.0.2.0/24").unwrap().to_string(), "192.0.2.0/24");
-        // What it is called differs from machine to machine, and some have no name at all.
-        let addresses = std::net::ToSocketAddrs::to_socket_addrs(&("localhost", 80)).into_iter().flatten();
-        if let Some(address) = { addresses }.find(|address| address.is_ipv4()) {
-            assert_eq!(server("localhost").unwrap().to_string(), address.ip().to_string());
-            assert_eq!(server("localhost:80").unwrap().to_string(), address.to_string());
-            assert_eq!(parse("-t localhost:80").unwrap().to_string(), format!("tcp {address}"));
-        }
         assert!(server("192.0.2.300").is_err());
     }
 }

@@ -178,7 +178,8 @@ pub trait Names {
 ///
 /// ```
 /// use ipvs_cli::keep::{Names, SystemNames};
-/// assert_eq!(SystemNames.host(b"localhost", None), Some([127, 0, 0, 1].into()));
+/// // A name works like this, too, where the machine knows it.
+/// assert_eq!(SystemNames.host(b"192.0.2.1", None), Some([192, 0, 2, 1].into()));
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemNames;
