@@ -37,7 +37,7 @@ fn methods(directory: &Path, of: &str, found: &mut BTreeSet<String>) {
 
 fn methods_of(name: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    methods(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), name, &mut found);
+    methods(Path::new("src"), name, &mut found);
     found
 }
 
