@@ -1,7 +1,7 @@
 //! What it costs a program that the director is watched while it changes all weights of a table.
 //!
-//! Additions would not do: what one costs depends by a quarter on how the kernel's allocator of
-//! memory for each processor was used before.
+//! Additions would not do: what one costs differs by a quarter between places in a run, with and
+//! without a watcher.
 
 use std::{
     fs,
