@@ -61,7 +61,8 @@ impl Stage {
         keep.push(Workspace::find()?.root().to_owned());
         link(&this, &bin.join("lab"))?;
         if let Tool::IpvsCli(binary) = tool {
-            // A copy, because users in the guest can't pass through a home directory of this machine.
+            // A copy, because users in the guest can't pass through a home directory of this
+            // machine.
             let copy = bin.join("ipvs-cli");
             fs::copy(binary, &copy).context(|| format!("copy {} to {}", binary.display(), copy.display()))?;
             for name in ["ipvsadm", "ipvsadm-save", "ipvsadm-restore"] {

@@ -58,7 +58,9 @@ impl Crates {
         let members = members();
         for name in &members {
             let archive = target(workspace).join("package").join(format!("{name}.crate"));
-            packages::run(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(directory.path()))?;
+            // With the time of now: all files of a package have one time, by which cargo would take
+            // what it compiled from the last run's package for this one's.
+            packages::run(Command::new("tar").arg("-xzmf").arg(&archive).arg("-C").arg(directory.path()))?;
         }
         let manifest = directory.path().join("Cargo.toml");
         fs::write(&manifest, manifest_of(&members)).context(|| format!("write {}", manifest.display()))?;
@@ -117,8 +119,8 @@ impl Crates {
         command
     }
 
-    /// cargo in their workspace. It keeps the dependencies that it compiled; the packages are in a
-    /// new directory each time, so that they are compiled anew.
+    /// cargo in their workspace. It keeps the dependencies that it compiled; the packages are
+    /// compiled anew each time.
     fn cargo(&self, workspace: &Workspace) -> Command {
         let mut command = workspace.cargo();
         command.current_dir(self.directory.path()).env("CARGO_INCREMENTAL", "0");
