@@ -7,6 +7,8 @@
 
 #[path = "marks/cli.rs"]
 mod cli;
+#[path = "marks/fence.rs"]
+mod fence;
 #[path = "marks/iptables.rs"]
 mod iptables;
 #[path = "marks/measure.rs"]
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         ("nft", nft::TESTS, false),
         ("iptables", iptables::TESTS, false),
         ("cli", cli::TESTS, false),
+        ("fence", fence::TESTS, false),
         ("measure", measure::TESTS, true),
     ];
     let tests = all.iter().flat_map(|(group, tests, is_ignored)| {

@@ -26,7 +26,7 @@ use crate::session::journal::{LogOutcome, Record};
 use crate::session::{Session, Trouble, Wait};
 use crate::subcommands::entries::saved::{Damage, Header, Reader};
 use crate::subcommands::entries::services::{Services, Unbound};
-use crate::subcommands::entries::{CHUNK, Count, connections, start};
+use crate::subcommands::entries::{CHUNK, Count, each, start};
 
 /// The most that is under way at a time: some 40 MB, and no more before the map would have to grow.
 const BATCH: usize = (1 << 18) / 8 * 7;
@@ -215,20 +215,19 @@ impl Load<'_> {
 
     /// Takes out what the table has.
     fn compare(&mut self, session: &mut Session<'_, '_>, summary: &mut Summary) -> Result<(), Trouble> {
-        for connection in connections(session)? {
+        each(session, |connection| {
             let is_template = connection.is_template();
             // What can't be sent is no entry of the file.
-            let Ok(entry) = Entry::try_from(&connection) else { continue };
+            let Ok(entry) = Entry::try_from(&connection) else { return };
             let (identity, shown) = split(entry);
-            let Some(rest) = self.batch.remove(&identity) else { continue };
+            let Some(rest) = self.batch.remove(&identity) else { return };
             match rest.sent {
                 0 if rest.destination == shown.destination => summary.present += 1,
                 _ if rest.destination != shown.destination => summary.elsewhere += 1,
                 _ if is_template => summary.templates += 1,
                 _ => summary.connections += 1,
             }
-        }
-        Ok(())
+        })
     }
 
     /// Sends what is left.

@@ -1,11 +1,10 @@
 //! `--save`: the connection table in a file, to be brought back by `--load`.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufRead, BufWriter, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use ipvs::proc::Connections;
+use ipvs::proc::{Connections, ConnectionsError};
 use ipvs_text::escape;
 
 use super::Damage;
@@ -14,14 +13,14 @@ use crate::exit::Exit;
 use crate::session::{Session, Trouble};
 use crate::state::file;
 use crate::subcommands::entries::saved::{Header, Writer};
-use crate::subcommands::entries::{CHUNK, open};
+use crate::subcommands::entries::{CHUNK, whole};
 
 /// This number of entries has the same age: the kernel writes some hundred at a time.
 const OF_ONE_AGE: u64 = 128;
 
 pub(super) fn save(conns: &Conns, to: &Path, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     let table = session.environment.connections.to_owned();
-    let mut input = open(&table, true)?;
+    let mut input = whole(&table)?;
     let mut damage = Damage::default();
     let saved = if to.as_os_str() == "-" {
         write(conns, &mut input, &mut *session.environment.stdout, &mut damage)
@@ -42,20 +41,28 @@ pub(super) fn save(conns: &Conns, to: &Path, session: &mut Session<'_, '_>) -> R
     damage.report(&table, session)
 }
 
-fn write(
-    conns: &Conns,
-    input: &mut io::BufReader<File>,
-    output: &mut dyn Write,
-    damage: &mut Damage,
-) -> io::Result<u64> {
+fn write(conns: &Conns, input: &mut dyn BufRead, output: &mut dyn Write, damage: &mut Damage) -> io::Result<u64> {
     let started = Instant::now();
     let mut writer = Writer::new(output, &Header::now()?)?;
     let mut passed = 0;
-    let entries = Connections::new(input).filter_map(|entry| entry.map_err(|error| damage.note(error)).ok());
-    for (number, connection) in (0u64..).zip(entries.filter(|connection| conns.wanted.has(connection))) {
+    let mut number = 0u64;
+    for connection in Connections::new(input) {
+        let connection = match connection {
+            Ok(connection) if conns.wanted.has(&connection) => connection,
+            Ok(_) => continue,
+            // What is missing would be lost: no file rather than a part of one.
+            Err(ConnectionsError::Read { source, .. }) => {
+                return Err(io::Error::new(source.kind(), format!("the connection table can't be read: {source}")));
+            }
+            Err(error) => {
+                damage.note(error);
+                continue;
+            }
+        };
         if number.is_multiple_of(OF_ONE_AGE) {
             passed = u32::try_from(started.elapsed().as_secs()).unwrap_or(u32::MAX);
         }
+        number += 1;
         writer.entry(&connection, connection.expires.saturating_add(passed))?;
     }
     writer.finish()

@@ -16,7 +16,7 @@ use ipvs::proc::{Connection, EngineData};
 use ipvs::sync::{Entry, EntryFlags};
 
 use super::services::Services;
-use super::{connections, start};
+use super::{each, start};
 use crate::director::injection::Injector;
 use crate::session::{Session, Trouble};
 
@@ -102,7 +102,11 @@ impl Task<'_> {
     /// The entries that it would change now.
     pub(in crate::subcommands) fn count(&self, session: &Session<'_, '_>) -> Result<Count, Trouble> {
         let mut count = Count::default();
-        connections(session)?.filter(|entry| self.is_meant(entry)).for_each(|entry| count.add(&entry));
+        each(session, |entry| {
+            if self.is_meant(&entry) {
+                count.add(&entry);
+            }
+        })?;
         Ok(count)
     }
 
@@ -169,8 +173,14 @@ impl Task<'_> {
 
     /// The entries of a part that are to be changed.
     fn meant(&self, is_in_part: impl Fn(&Identity) -> bool, session: &Session<'_, '_>) -> Result<Entries, Trouble> {
-        let meant = connections(session)?.filter(|entry| self.is_meant(entry)).map(|entry| (identity(&entry), entry));
-        Ok(meant.filter(|(identity, _)| is_in_part(identity)).collect())
+        let mut meant = Entries::new();
+        each(session, |entry| {
+            let identity = identity(&entry);
+            if self.is_meant(&entry) && is_in_part(&identity) {
+                meant.insert(identity, entry);
+            }
+        })?;
+        Ok(meant)
     }
 
     fn send(&self, entry: &Connection, services: &Services, injector: &mut Injector) -> Result<(), Trouble> {
@@ -212,24 +222,30 @@ fn end_what_is_over(
 ) -> Result<(), Trouble> {
     const OVER: [&[u8]; 3] = [b"TIME_WAIT", b"CLOSE", b"CLOSED"];
     let is_over = |entry: &Connection| OVER.contains(&entry.state.as_bytes()) && !entry.is_template();
-    for entry in connections(session)?.filter(|entry| is_over(entry) && holds(entry)) {
-        if let Ok(mut sent) = Entry::try_from(&entry) {
+    let mut pushed = Ok(());
+    each(session, |entry| {
+        if is_over(&entry)
+            && holds(&entry)
+            && pushed.is_ok()
+            && let Ok(mut sent) = Entry::try_from(&entry)
+        {
             sent.timeout = 1;
-            injector.push(&sent)?;
+            pushed = injector.push(&sent);
         }
-    }
+    })?;
+    pushed?;
     Ok(injector.flush()?)
 }
 
 /// Those of the sent entries that are still in the table with their real server.
 fn unchanged(sent: &Entries, session: &Session<'_, '_>) -> Result<Entries, Trouble> {
     let mut unchanged = HashMap::new();
-    for entry in connections(session)? {
+    each(session, |entry| {
         let identity = identity(&entry);
         if sent.get(&identity).is_some_and(|sent| sent.destination == entry.destination) {
             unchanged.insert(identity, entry);
         }
-    }
+    })?;
     Ok(unchanged)
 }
 

@@ -1,19 +1,22 @@
 //! Entries of the connection table, for the subcommands that show, save, change or compare them.
 //!
 //! `filter` selects, `row` writes, `saved` is the file, and `services` finds what an entry belongs
-//! to. `change` ends and moves them through [`Injector`].
+//! to. `change` ends and moves them through [`Injector`]. `whole` reads the kernel's table for those
+//! to whom a missing line means something.
 
 mod change;
 mod filter;
 pub(super) mod row;
 pub(super) mod saved;
 pub(super) mod services;
+mod whole;
 
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::Path;
 
-use ipvs::proc::{Connection, Connections};
+use ipvs::Report;
+use ipvs::proc::{Connection, Connections, ConnectionsError};
 use ipvs_text::escape;
 
 use crate::director::injection::{self, Injector};
@@ -21,6 +24,7 @@ use crate::session::{Session, Trouble};
 
 pub(super) use change::{Count, Deed, Done, Task};
 pub(super) use filter::{Wanted, protocol_of};
+pub(super) use whole::Whole;
 
 /// How much is read at a time.
 pub(super) const CHUNK: usize = 64 << 10;
@@ -31,9 +35,22 @@ pub(super) fn open(path: &Path, is_kernels: bool) -> Result<BufReader<File>, Tro
     Ok(BufReader::with_capacity(CHUNK, file))
 }
 
-/// The entries of the kernel's table, as far as they are understood.
-pub(super) fn connections(session: &Session<'_, '_>) -> Result<impl Iterator<Item = Connection> + use<>, Trouble> {
-    Ok(Connections::new(open(session.environment.connections, true)?).filter_map(Result::ok))
+/// The kernel's table, without a gap.
+pub(super) fn whole(path: &Path) -> Result<Whole<File>, Trouble> {
+    Whole::open(path).map_err(|error| unreadable(path, true, &error))
+}
+
+/// Each entry of the kernel's table that is understood.
+pub(super) fn each(session: &Session<'_, '_>, mut act: impl FnMut(Connection)) -> Result<(), Trouble> {
+    let path = session.environment.connections;
+    for connection in Connections::new(whole(path)?) {
+        match connection {
+            Ok(connection) => act(connection),
+            Err(ConnectionsError::Line { .. }) => {}
+            Err(error) => return Err(Trouble::Other(format!("{}: {}", escape::path(path), Report::new(&error)))),
+        }
+    }
+    Ok(())
 }
 
 fn unreadable(path: &Path, is_kernels: bool, error: &io::Error) -> Trouble {

@@ -21,7 +21,7 @@ use crate::exit::Exit;
 use crate::session::json;
 use crate::session::{Session, Trouble};
 use crate::subcommands::entries::saved::{Damage, Header, Reader};
-use crate::subcommands::entries::{Wanted, connections, open, row};
+use crate::subcommands::entries::{Wanted, each, open, row};
 
 /// How long the master may take to announce an entry: it waits up to two seconds for more.
 const ANNOUNCED: Duration = Duration::from_secs(10);
@@ -136,7 +136,7 @@ fn read_running(
     };
     let started = Instant::now();
     wait(ANNOUNCED.saturating_sub(age), session)?;
-    connections(session)?.for_each(|entry| found.add(&entry, &options.wanted));
+    each(session, |entry| found.add(&entry, &options.wanted))?;
     Ok(age + started.elapsed())
 }
 

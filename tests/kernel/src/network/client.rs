@@ -76,6 +76,14 @@ impl Network {
     /// # Errors
     /// No connection, or no greeting.
     pub fn hold(&self, protocol: Protocol, from: IpAddr, to: SocketAddr) -> io::Result<Conversation> {
+        self.hold_from(protocol, SocketAddr::new(from, 0), to)
+    }
+
+    /// The same from this port.
+    ///
+    /// # Errors
+    /// As [`hold`](Self::hold).
+    pub fn hold_from(&self, protocol: Protocol, from: SocketAddr, to: SocketAddr) -> io::Result<Conversation> {
         self.client.run(|| {
             let connection = stream(protocol, from, to)?;
             let mut line = String::new();
@@ -102,7 +110,7 @@ impl Network {
     /// No answer, or one of somebody else.
     pub fn fetch(&self, from: IpAddr, to: SocketAddr, site: Option<&Site>) -> io::Result<Answer> {
         self.client.run(|| {
-            let connection = stream(Protocol::TCP, from, to)?;
+            let connection = stream(Protocol::TCP, SocketAddr::new(from, 0), to)?;
             let asked = connection.local_addr()?;
             let text = match site {
                 None => lab_web::fetch(connection, "shop")?,
@@ -126,8 +134,8 @@ pub(super) fn open(protocol: Protocol, at: SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-fn stream(protocol: Protocol, from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
-    let socket = open(protocol, SocketAddr::new(from, 0))?;
+fn stream(protocol: Protocol, from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = open(protocol, from)?;
     // It is what limits a connect.
     setsockopt(&socket, sockopt::SendTimeout, &TimeVal::seconds(PATIENCE.as_secs().cast_signed()))?;
     connect(socket.as_raw_fd(), &SockaddrStorage::from(to))?;

@@ -15,7 +15,7 @@ use ipvs::{
 use kernel_tests::network::{Conversation, Network, Servers, Speaks, client, server, virtual_address};
 use kernel_tests::target::Target;
 
-use super::forwarding::unwrap_ip;
+use super::forwarding::{modules, unwrap_ip};
 
 const PORT: u16 = 1001;
 
@@ -88,26 +88,42 @@ fn shown(ip: IpAddr) -> String {
 
 #[test]
 fn a_connection_that_is_ended_is_reset_and_no_other_one() {
+    connections_that_are_ended(Protocol::TCP, &[ErrorKind::ConnectionReset, ErrorKind::BrokenPipe]);
+}
+
+#[test]
+fn an_association_of_sctp_that_is_ended_is_aborted_and_no_other_one() {
+    if modules(&["sctp"]) {
+        connections_that_are_ended(Protocol::SCTP, &[ErrorKind::ConnectionReset, ErrorKind::BrokenPipe]);
+    }
+}
+
+fn connections_that_are_ended(protocol: Protocol, resets: &[ErrorKind]) {
     for forwarding in [Forwarding::DirectRoute, Forwarding::Masquerade, Forwarding::Tunnel(Tunnel::Ipip)] {
         let network = Network::build(2);
         if matches!(forwarding, Forwarding::Tunnel(_)) && !unwrap_ip(&network) {
             continue;
         }
-        let _servers = network.serve(&[(PORT, Speaks::Greeting(Protocol::TCP))]);
+        let _servers = network.serve(&[(PORT, Speaks::Greeting(protocol))]);
         if forwarding == Forwarding::Masquerade {
             network.answer_through_director();
         }
         for family in [Family::V4, Family::V6] {
-            director(&network, Protocol::TCP, family, forwarding, false);
+            director(&network, protocol, family, forwarding, false);
             let to = virtual_address(family, PORT);
-            let hold = |host| network.hold(Protocol::TCP, client(family, 1, host), to).unwrap();
+            let hold = |host| network.hold(protocol, client(family, 1, host), to).unwrap();
             let [mut ended, mut later, mut other] = [1, 2, 3].map(hold);
             let [from, from_later] = [1, 2].map(|host| client(family, 1, host));
             let kill = format!("conns --kill --client {from} --client {from_later}");
+            // Ends it, and begins anew from the same port.
             let is_reset = |conversation: &mut Conversation, when: &str| {
                 let error = conversation.go_on().unwrap_err();
-                let resets = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
                 assert!(resets.contains(&error.kind()), "{forwarding}, {when}: {error}");
+                conversation.answer.asked
+            };
+            let again = |from: SocketAddr, when: &str| {
+                let anew = network.hold_from(protocol, from, to).and_then(|mut conversation| conversation.go_on());
+                anew.unwrap_or_else(|error| panic!("{forwarding}, from the same port {when}: {error}"));
             };
             thread::scope(|scope| {
                 let killing = scope.spawn(|| cli(&network, &kill));
@@ -118,11 +134,34 @@ fn a_connection_that_is_ended_is_reset_and_no_other_one() {
                 assert_eq!(killing.join().unwrap(), "ended 2 connections and 0 templates\n");
             });
             wait_until(&network, |entries| !entries.iter().any(|entry| entry.starts_with(&shown(from_later))));
-            is_reset(&mut later, "when the entry is gone");
+            let port = is_reset(&mut later, "when the entry is gone");
+            drop(later);
+            again(port, "when the entry is gone");
             other.go_on().unwrap();
-            network.ask(Protocol::TCP, from, to).unwrap();
+            network.ask(protocol, from, to).unwrap();
         }
     }
+}
+
+#[test]
+fn a_new_connection_from_the_port_of_one_that_is_being_ended_is_scheduled() {
+    let network = Network::build(2);
+    let _servers = network.serve(&[(PORT, Speaks::Greeting(Protocol::TCP))]);
+    director(&network, Protocol::TCP, Family::V4, Forwarding::DirectRoute, false);
+    let (from, to) = (client(Family::V4, 1, 1), virtual_address(Family::V4, PORT));
+    let mut ended = network.hold(Protocol::TCP, from, to).unwrap();
+    thread::scope(|scope| {
+        let kill = format!("conns --kill --client {from}");
+        let network = &network;
+        let killing = scope.spawn(move || cli(network, &kill));
+        wait_until(network, |entries| !entries.iter().any(|entry| entry.ends_with(" ESTABLISHED")));
+        ended.go_on().unwrap_err();
+        let port = ended.answer.asked;
+        drop(ended);
+        let mut anew = network.hold_from(Protocol::TCP, port, to).unwrap();
+        assert_eq!(killing.join().unwrap(), "ended 1 connection and 0 templates\n");
+        anew.go_on().unwrap();
+    });
 }
 
 /// How long to wait where a reply is expected.

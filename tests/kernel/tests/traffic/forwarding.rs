@@ -29,7 +29,7 @@ struct Scene {
 }
 
 /// Whether the kernel has these modules; says so if not.
-fn modules(names: &[&str]) -> bool {
+pub(super) fn modules(names: &[&str]) -> bool {
     names.iter().all(|name| {
         let there = Command::new("modprobe").arg(name).output().is_ok_and(|output| output.status.success());
         if !there {

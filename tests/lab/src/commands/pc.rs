@@ -33,7 +33,7 @@ use crate::{
 const DEADLINE: Duration = Duration::from_secs(900);
 const TESTS: &str = "marks";
 const PROGRAMS: [&str; 2] = ["ip", "nft"];
-const MODULES: [&str; 6] = ["ip_vs", "ip_vs_rr", "ip_vs_wlc", "nf_tables", "nft_ct", "nft_hash"];
+const MODULES: [&str; 7] = ["ip_vs", "ip_vs_rr", "ip_vs_wlc", "nf_tables", "nft_ct", "nft_hash", "veth"];
 /// The kernel puts parameters that it does not know into its process 1's environment: which test
 /// program, and where the tools are.
 const TESTS_VARIABLE: &str = "IPVS_LAB_PC_TESTS";
