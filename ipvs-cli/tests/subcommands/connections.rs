@@ -106,5 +106,8 @@ fn what_can_not_be_written_or_read_is_named() {
     let file = director.file("kept", "as it was");
     director.connections = "/proc/self/mem".into();
     let said = director.run(&format!("ipvs-cli conns --save {file}"));
-    assert_eq!(said.status, 1, "{said:?}");
+    assert!(said.status == 1 && said.stderr.contains("the connection table can't be read: "), "{said:?}");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "as it was");
+    let said = director.run("ipvs-cli conns --kill --all --dry-run");
+    assert!(said.status != 0 && said.stdout.is_empty(), "{said:?}");
 }

@@ -22,10 +22,10 @@ const PAGE: usize = 4096;
 const LONGEST_LINE: usize = 512;
 
 /// The number of entries, given out last, that are recognized.
-const REMEMBERED: usize = 4096;
+const REMEMBERED: usize = 1 << 14;
 
-/// How often a reading goes back, which takes as long as to read all before that place.
-const RETURNS: u32 = 256;
+/// How often a reading goes back without a new entry, or to the start.
+const RETURNS: u32 = 64;
 
 /// How often the table may get another size while it is read.
 const SIZES: u32 = 16;
@@ -42,8 +42,10 @@ pub(in crate::subcommands) struct Whole<F> {
     /// What is given out, and how much of it was taken.
     out: Vec<u8>,
     taken: usize,
+    has_title: bool,
     is_over: bool,
     returns: u32,
+    starts: u32,
     sizes: u32,
     size: Size,
 }
@@ -85,8 +87,10 @@ impl<F: Read + Seek> Whole<F> {
             buffer: vec![0; PAGE],
             out: Vec::new(),
             taken: 0,
+            has_title: false,
             is_over: false,
             returns: 0,
+            starts: 0,
             sizes: 0,
             size,
         }
@@ -121,7 +125,13 @@ impl<F: Read + Seek> Whole<F> {
         let mut shares = reading.is_at_start;
         let mut keys = Vec::new();
         for line in text.split_inclusive(|byte| *byte == b'\n') {
-            if std::mem::take(&mut reading.is_midway) || line.starts_with(b"Pro ") {
+            if std::mem::take(&mut reading.is_midway) {
+                continue;
+            }
+            if line.starts_with(b"Pro ") {
+                if !std::mem::replace(&mut self.has_title, true) {
+                    self.out.extend_from_slice(line);
+                }
                 continue;
             }
             let key = self.remembered.key(line);
@@ -135,11 +145,13 @@ impl<F: Read + Seek> Whole<F> {
         }
         if !shares {
             self.out.clear();
+            reading.go_back(length)?;
             self.returns += 1;
-            if self.returns > RETURNS {
+            self.starts += u32::from(reading.is_at_start);
+            if self.returns.max(self.starts) > RETURNS {
                 return Err(io::Error::other("the table changes faster than it can be read"));
             }
-            return reading.go_back(length);
+            return Ok(());
         }
         (reading.is_at_start, reading.back) = (false, 0);
         if keys.is_empty() {
@@ -147,6 +159,7 @@ impl<F: Read + Seek> Whole<F> {
         } else {
             reading.behind = 0;
             other.behind += self.out.len();
+            self.returns = 0;
         }
         keys.into_iter().for_each(|key| self.remembered.add(key));
         if is_end {
@@ -396,7 +409,9 @@ mod tests {
     fn read_all(mut whole: Whole<Shown>) -> Vec<String> {
         let mut text = String::new();
         whole.read_to_string(&mut text).unwrap();
-        text.split_inclusive('\n').map(str::to_owned).collect()
+        let mut lines = text.split_inclusive('\n').map(str::to_owned);
+        assert!(lines.next().unwrap().starts_with("Pro FromIP "));
+        lines.collect()
     }
 
     #[test]

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ipvs::proc::{Connection, Connections};
+use ipvs::sync::{Datagram, Entry, Sender};
 use ipvs::{Client, Daemon, DaemonRole, Destination, Forwarding, InterfaceName, ServiceKey, Tunnel};
 use kernel_tests::{connection_table, on_the_fastest_kernel};
 use nix::sys::signal::{Signal, kill};
@@ -122,6 +124,51 @@ fn what_was_saved_comes_back_as_it_was() {
     assert_eq!(done, Done { status: 0, stdout: summary, stderr: String::new() });
     fs::remove_file(path).unwrap();
     fs::remove_file(again).unwrap();
+}
+
+/// Of which each is there for a second or two: what `cat` shows lacks some of the others now and
+/// then.
+fn come_and_go(is_over: &AtomicBool) {
+    let daemon = Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK);
+    let sender = Sender::open(&daemon).unwrap();
+    for number in (0..u32::MAX).step_by(20).take_while(|_| !is_over.load(Ordering::Relaxed)) {
+        let mut datagram = Datagram::new(5, 1472);
+        for number in number..number + 20 {
+            let line = format!(
+                "TCP {:08X} 9C40 C0000201 0050 7F000001 0050 CLOSE {}",
+                0x0B00_0000 + number % 0x10_0000,
+                1 + number % 3
+            );
+            assert!(datagram.push(&Entry::try_from(&parse(&line)).unwrap()).unwrap());
+        }
+        sender.send(&datagram).unwrap();
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn what_is_there_is_saved_while_other_entries_come_and_go() {
+    let mut world = director();
+    let lines = table(3000);
+    assert_eq!(run("conns --load -", &file(&lines, 0)).status, 0);
+    let staying = entries(lines.iter().map(|line| parse(line)));
+    world.client.start_daemon(&Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK)).unwrap();
+    let is_over = AtomicBool::new(false);
+    let saved: Vec<_> = thread::scope(|scope| {
+        scope.spawn(|| come_and_go(&is_over));
+        thread::sleep(Duration::from_secs(3));
+        let saved = (0..10).map(|_| run("conns --save -", "")).collect();
+        is_over.store(true, Ordering::Relaxed);
+        saved
+    });
+    for done in saved {
+        assert_eq!((done.status, &*done.stderr), (0, ""));
+        let lines =
+            done.stdout.lines().filter(|line| !line.starts_with("ipvs-connections ") && !line.starts_with("end "));
+        let saved = entries(lines.map(parse));
+        let missing: Vec<_> = staying.keys().filter(|entry| !saved.contains_key(*entry)).collect();
+        assert!(missing.is_empty(), "{missing:#?}");
+    }
 }
 
 #[test]
