@@ -337,8 +337,10 @@ mod tests {
     /// A table that changes each time that it is read.
     struct Changing {
         entries: Vec<String>,
-        change: Box<dyn FnMut(&mut Vec<String>)>,
+        change: Change,
     }
+
+    type Change = Box<dyn FnMut(&mut Vec<String>)>;
 
     impl Read for Shown {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
