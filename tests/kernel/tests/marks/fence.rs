@@ -2,7 +2,7 @@
 //! director and each machine of the network reach it; with them only the peer does.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 use std::{io, thread};
@@ -116,7 +116,7 @@ fn hosts(last: u8) -> Vec<u8> {
 
 fn daemon(client: &mut Client, interface: &str, group: (Ipv4Addr, u16)) -> Result<(), Lacking> {
     let interface: InterfaceName = interface.parse().expect("a name");
-    let daemon = Daemon::new(DaemonRole::Backup, interface).with_group(group.0.into()).with_port(group.1);
+    let daemon = Daemon::new(DaemonRole::Backup, interface).with_group(IpAddr::from(group.0)).with_port(group.1);
     client.start_daemon(&daemon).map_err(|error| Lacking(error.to_string()))
 }
 
