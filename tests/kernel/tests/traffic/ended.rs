@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipvs::{
     Client, Destination, Family, Forwarding, Persistence, Protocol, Scheduler, Service, ServiceKey, Tunnel,
@@ -122,7 +122,17 @@ fn connections_that_are_ended(protocol: Protocol, resets: &[ErrorKind]) {
                 conversation.answer.asked
             };
             let again = |from: SocketAddr, when: &str| {
-                let anew = network.hold_from(protocol, from, to).and_then(|mut conversation| conversation.go_on());
+                // The kernel frees the port of an association of SCTP some time after its socket.
+                let end = Instant::now() + PATIENCE;
+                let anew = loop {
+                    match network.hold_from(protocol, from, to) {
+                        Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < end => {
+                            thread::sleep(Duration::from_millis(100));
+                        }
+                        anew => break anew,
+                    }
+                };
+                let anew = anew.and_then(|mut conversation| conversation.go_on());
                 anew.unwrap_or_else(|error| panic!("{forwarding}, from the same port {when}: {error}"));
             };
             thread::scope(|scope| {
