@@ -76,21 +76,19 @@ impl Network {
     /// # Errors
     /// No connection, or no greeting.
     pub fn hold(&self, protocol: Protocol, from: IpAddr, to: SocketAddr) -> io::Result<Conversation> {
-        self.hold_from(protocol, SocketAddr::new(from, 0), to)
+        let connection = self.connect(protocol, SocketAddr::new(from, 0), to)?;
+        let mut line = String::new();
+        BufReader::new(&connection).read_line(&mut line)?;
+        let answer = answer(&line, connection.local_addr()?)?;
+        Ok(Conversation { answer, connection })
     }
 
-    /// The same from this port.
+    /// Connects from this port.
     ///
     /// # Errors
-    /// As [`hold`](Self::hold).
-    pub fn hold_from(&self, protocol: Protocol, from: SocketAddr, to: SocketAddr) -> io::Result<Conversation> {
-        self.client.run(|| {
-            let connection = stream(protocol, from, to)?;
-            let mut line = String::new();
-            BufReader::new(&connection).read_line(&mut line)?;
-            let answer = answer(&line, connection.local_addr()?)?;
-            Ok(Conversation { answer, connection })
-        })
+    /// The port is in use, or nobody answers.
+    pub fn connect(&self, protocol: Protocol, from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
+        self.client.run(|| stream(protocol, from, to))
     }
 
     /// Asks a port that greets, once.

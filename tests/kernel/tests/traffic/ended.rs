@@ -1,7 +1,7 @@
 //! What a client meets whose connection `ipvs-cli conns` has ended or moved. docs/connections.md
 //! says it.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ipvs::{
-    Client, Destination, Family, Forwarding, Persistence, Protocol, Scheduler, Service, ServiceKey, Tunnel,
+    Client, Destination, Family, Forwarding, Persistence, Protocol, Scheduler, Service, ServiceKey, Tunnel, Weight,
     proc::Connections,
 };
 use kernel_tests::network::{Conversation, Network, Servers, Speaks, client, server, virtual_address};
@@ -109,47 +109,83 @@ fn connections_that_are_ended(protocol: Protocol, resets: &[ErrorKind]) {
             network.answer_through_director();
         }
         for family in [Family::V4, Family::V6] {
-            director(&network, protocol, family, forwarding, false);
+            let key = director(&network, protocol, family, forwarding, false);
             let to = virtual_address(family, PORT);
             let hold = |host| network.hold(protocol, client(family, 1, host), to).unwrap();
             let [mut ended, mut later, mut other] = [1, 2, 3].map(hold);
             let [from, from_later] = [1, 2].map(|host| client(family, 1, host));
             let kill = format!("conns --kill --client {from} --client {from_later}");
-            // Ends it, and begins anew from the same port.
             let is_reset = |conversation: &mut Conversation, when: &str| {
                 let error = conversation.go_on().unwrap_err();
                 assert!(resets.contains(&error.kind()), "{forwarding}, {when}: {error}");
                 conversation.answer.asked
             };
-            let again = |from: SocketAddr, when: &str| {
-                // The kernel frees the port of an association of SCTP some time after its socket.
-                let end = Instant::now() + PATIENCE;
-                let anew = loop {
-                    match network.hold_from(protocol, from, to) {
-                        Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < end => {
-                            thread::sleep(Duration::from_millis(100));
-                        }
-                        anew => break anew,
-                    }
-                };
-                let anew = anew.and_then(|mut conversation| conversation.go_on());
-                anew.unwrap_or_else(|error| panic!("{forwarding}, from the same port {when}: {error}"));
-            };
-            thread::scope(|scope| {
+            let port = thread::scope(|scope| {
                 let killing = scope.spawn(|| cli(&network, &kill));
                 // For a second, there is one without a real server.
                 let is_there = |entry: &String| entry.starts_with(&shown(from)) && entry.ends_with(" ESTABLISHED");
                 wait_until(&network, |entries| !entries.iter().any(is_there));
-                is_reset(&mut ended, "at once");
+                let port = is_reset(&mut ended, "at once");
                 assert_eq!(killing.join().unwrap(), "ended 2 connections and 0 templates\n");
+                port
             });
             wait_until(&network, |entries| !entries.iter().any(|entry| entry.starts_with(&shown(from_later))));
-            let port = is_reset(&mut later, "when the entry is gone");
-            drop(later);
-            again(port, "when the entry is gone");
+            let port_later = is_reset(&mut later, "when the entry is gone");
+            let [server, server_later] = [&ended, &later].map(|conversation| conversation.answer.server.clone());
+            assert_ne!(server, server_later, "in turn");
+            drop((ended, later));
+
+            // That of `later` still has its side of it.
+            prefer(&network, &key, forwarding, &server_later);
+            let begins = begin_again(&network, protocol, port_later, to);
+            let is_restart = protocol == Protocol::SCTP;
+            assert_eq!(begins, if is_restart { Begins::Restarted } else { Begins::New }, "{forwarding}, same server");
+            let begins = begin_again(&network, protocol, port, to);
+            assert_eq!(begins, Begins::New, "{forwarding}, other server than {server}");
             other.go_on().unwrap();
             network.ask(protocol, from, to).unwrap();
         }
+    }
+}
+
+/// New connections go to this real server.
+fn prefer(network: &Network, service: &ServiceKey, forwarding: Forwarding, name: &str) {
+    let mut kernel = network.director.run(|| Client::connect().unwrap());
+    for number in 1..=2 {
+        let weight = if name == format!("rs{number}") { Weight::new(1).unwrap() } else { Weight::ZERO };
+        let at = SocketAddr::new(server(number, service.family()), PORT);
+        let server = Destination::new(at).with_forwarding(forwarding).with_weight(weight);
+        kernel.edit_destination(service, &server).unwrap();
+    }
+}
+
+/// What a connection is to the program on the real server.
+#[derive(Debug, PartialEq, Eq)]
+enum Begins {
+    New,
+    /// The kernel goes on with the old association (RFC 9260, 5.2.4): the program is not asked.
+    Restarted,
+}
+
+/// Connects from the port of a connection that was ended.
+fn begin_again(network: &Network, protocol: Protocol, from: SocketAddr, to: SocketAddr) -> Begins {
+    // The kernel frees the port of an association of SCTP some time after its socket.
+    let end = Instant::now() + PATIENCE;
+    let mut stream = loop {
+        match network.connect(protocol, from, to) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < end => {
+                thread::sleep(Duration::from_millis(100));
+            }
+            connected => break connected.unwrap_or_else(|error| panic!("{from}: {error}")),
+        }
+    };
+    let mut first = [0];
+    stream.write_all(b".").and_then(|()| stream.read_exact(&mut first)).unwrap();
+    // Its greeting, or what the program repeats that has greeted before.
+    match first {
+        [b'r'] => Begins::New,
+        [b'.'] => Begins::Restarted,
+        [other] => panic!("{other}"),
     }
 }
 
@@ -168,9 +204,8 @@ fn a_new_connection_from_the_port_of_one_that_is_being_ended_is_scheduled() {
         ended.go_on().unwrap_err();
         let port = ended.answer.asked;
         drop(ended);
-        let mut anew = network.hold_from(Protocol::TCP, port, to).unwrap();
+        assert_eq!(begin_again(network, Protocol::TCP, port, to), Begins::New);
         assert_eq!(killing.join().unwrap(), "ended 1 connection and 0 templates\n");
-        anew.go_on().unwrap();
     });
 }
 
