@@ -2,6 +2,7 @@
 //! virtual machines.
 
 use std::{
+    ffi::OsStr,
     fs,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -18,15 +19,15 @@ use crate::{
 /// Grows when the way in which these trees are made changes.
 const RECIPE: u32 = 1;
 /// The same, for the kernels.
-const KERNEL_RECIPE: u32 = 2;
+const KERNEL_RECIPE: u32 = 3;
 const EMULATOR: &str = "qemu-system-x86_64";
 const KERNEL_PACKAGE: &str = "linux-image-cloud-amd64";
 /// Where packages have their modules, before and after Debian merged /lib into /usr/lib.
 const MODULE_DIRS: [&str; 2] = ["lib/modules", "usr/lib/modules"];
 /// What IPVS needs is below these.
 const MODULES_KEPT: [&str; 3] = ["net", "lib", "crypto"];
-/// And of network drivers, what a monitor needs.
-const DRIVER_KEPT: &str = "nlmon.ko";
+/// And of network drivers, what a monitor and a second machine need.
+const DRIVERS_KEPT: [&str; 2] = ["nlmon.ko", "veth.ko"];
 /// What the emulator's packages have and nothing here uses.
 const SUPERFLUOUS: [&str; 4] = ["usr/libexec", "usr/bin/qemu-system-i386", "usr/lib/ipxe", "usr/share/iso-codes"];
 
@@ -98,7 +99,9 @@ fn keep_modules(tree: &Path) -> Result<PathBuf> {
     fs::create_dir_all(kept.parent().unwrap_or(tree)).context(|| format!("make {}", kept.display()))?;
     rename(&packaged, &kept)?;
     for driver in entries(&kept.join("kernel/drivers/net"))? {
-        if let Some(name) = driver.file_name().filter(|name| name.to_string_lossy().starts_with(DRIVER_KEPT)) {
+        // They may be compressed.
+        let is_kept = |name: &&OsStr| DRIVERS_KEPT.iter().any(|kept| name.to_string_lossy().starts_with(kept));
+        if let Some(name) = driver.file_name().filter(is_kept) {
             rename(&driver, &kept.join("kernel/net").join(name))?;
         }
     }
