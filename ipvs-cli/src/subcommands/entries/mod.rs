@@ -1,8 +1,8 @@
 //! Entries of the connection table, for the subcommands that show, save, change or compare them.
 //!
 //! `filter` selects, `row` writes, `saved` is the file, and `services` finds what an entry belongs
-//! to. `change` ends and moves them through [`Injector`]. `whole` reads the kernel's table for those
-//! to whom a missing line means something.
+//! to. `change` ends and moves them through [`Injector`]. `whole` reads the kernel's table where no
+//! entry may be missing.
 
 mod change;
 mod filter;

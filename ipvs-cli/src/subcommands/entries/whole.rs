@@ -3,9 +3,9 @@
 //! The kernel shows one page at a time, and finds the next one by counting entries: from the start
 //! of the table, also those of other network namespaces, or since Linux 6.17 from the start of a
 //! bucket (`ip_vs_conn_array`). For each entry before that place which ends between two pages, one
-//! entry is left out. So the table is read twice at once, half a page apart. Two pages that share an
-//! entry leave out none between them, as the order of entries stays; where they share none, one of
-//! the readings goes back.
+//! entry is left out. So the table is read twice at once, half a page apart. Two pages that share
+//! an entry leave out none between them, as the order of entries stays; where they share none, one
+//! of the readings goes back.
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::{self, File};

@@ -16,9 +16,17 @@ use rustix::process::Uid;
 use super::world::{Lacking, Test};
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
-    ("iptables_keeps_all_but_the_peer_out", || check("iptables", &["iptables", "iptables-legacy"], &["-S INPUT"])),
-    ("nft_keeps_all_but_the_peer_out", || check("nft", &["nft"], &TABLE)),
+    ("iptables_keeps_all_but_the_peer_out", iptables_keeps_all_but_the_peer_out),
+    ("nft_keeps_all_but_the_peer_out", nft_keeps_all_but_the_peer_out),
 ];
+
+fn iptables_keeps_all_but_the_peer_out() -> Result<(), Lacking> {
+    check("iptables", &["iptables", "iptables-legacy"], &["-S INPUT"])
+}
+
+fn nft_keeps_all_but_the_peer_out() -> Result<(), Lacking> {
+    check("nft", &["nft"], &TABLE)
+}
 
 const PAGE: &str = include_str!("../../../../docs/security.md");
 /// What the page's lines of nft take for granted.
