@@ -29,6 +29,7 @@ pub mod director;
 mod dropin;
 pub mod env;
 mod exit;
+pub mod foreign;
 mod hint;
 pub mod http;
 pub mod io;

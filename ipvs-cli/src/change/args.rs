@@ -9,7 +9,21 @@ use ipvs::ServiceKey;
 use super::claims::Ownership;
 use crate::arguments::number::{seconds, whole};
 use crate::arguments::service::Selection;
+use crate::foreign::Format;
 use crate::session::journal::Logging;
+
+/// What program a file is of.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ForeignArgs {
+    /// FILE is a configuration of this program: the state while all its checks
+    /// succeed
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) from: Option<Format>,
+    /// The word that keepalived compares with conditions such as @main; without
+    /// it, the host's name up to a dot
+    #[arg(long, value_name = "ID", requires = "from")]
+    pub(crate) config_id: Option<String>,
+}
 
 /// What is desired.
 #[derive(Args, Debug)]

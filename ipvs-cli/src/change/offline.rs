@@ -6,7 +6,7 @@ use ipvs::desired::Problem;
 use ipvs::{Cause, Table, change::Plan};
 use ipvs_text::ipvsadm::with_parser;
 
-use crate::change::args::Restrictions;
+use crate::change::args::{ForeignArgs, Restrictions};
 use crate::change::marks::MarkChange;
 use crate::change::prepare::{Text, check_selection, empty_director, planner};
 use crate::desired::Desired;
@@ -25,8 +25,10 @@ pub(crate) fn compare(
     old: &Path,
     new: &Path,
     restrictions: &Restrictions,
+    foreign: &ForeignArgs,
 ) -> Result<Comparison, Trouble> {
-    let old = File::read(session, old, false)?;
+    let old = Text::read_from(session, old, foreign)?;
+    let old = File::of(session, old, false)?;
     let text = Text::read(session, new)?;
     let mut desired = with_parser(|parser| text.understand(&old.table, parser))?;
     if restrictions.services_only {
@@ -51,6 +53,10 @@ pub(crate) struct File {
 impl File {
     pub(crate) fn read(session: &mut Session<'_, '_>, file: &Path, services_only: bool) -> Result<Self, Trouble> {
         let text = Text::read(session, file)?;
+        Self::of(session, text, services_only)
+    }
+
+    pub(crate) fn of(session: &mut Session<'_, '_>, text: Text, services_only: bool) -> Result<Self, Trouble> {
         let mut desired = with_parser(|parser| text.understand(&empty_director(), parser))?;
         if services_only {
             desired.keep_services_only();

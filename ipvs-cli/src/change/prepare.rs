@@ -4,22 +4,23 @@ use std::cell::OnceCell;
 use std::fs::File;
 use std::path::Path;
 
-use ipvs::desired::{Place, Source};
+use ipvs::desired::{Place, Problem, Source};
 use ipvs::{
     Cause, Command, ServiceKey, Table,
     change::{Change, Plan, Planner},
 };
 use ipvs_text::escape;
 use ipvs_text::ipvsadm::Parser;
-use ipvs_text::ipvsadm::with_parser;
+use ipvs_text::ipvsadm::{with_names, with_parser};
 
 use crate::arguments::service::Selection;
-use crate::change::args::{DesiredArgs, Restrictions};
+use crate::change::args::{DesiredArgs, ForeignArgs, Restrictions};
 use crate::change::claims::Claims;
 use crate::change::drained::{LeftDrained, keep_drained};
 use crate::change::marks::{MarkChange, is_about_marks};
 use crate::change::summary::counted;
 use crate::desired::{self, Desired};
+use crate::foreign::{self, Foreign, Surroundings, SystemFiles};
 use crate::io::{FileInput, read_whole};
 use crate::session::{Session, Trouble};
 use crate::state::notes::Notes;
@@ -46,6 +47,8 @@ pub(crate) struct Text {
     path: Option<String>,
     /// Rules replace all services, even if they name none.
     pub(crate) replaces_services: bool,
+    /// What another program's configuration has and a desired state has not.
+    pub(crate) notes: Vec<Problem>,
 }
 
 impl Text {
@@ -62,12 +65,32 @@ impl Text {
             read.map_err(|error| Trouble::Other(format!("{name}: {error}")))?;
             (name, Some(absolute(file)))
         };
-        Ok(Text { sources: vec![Source::new(&name, text)], understood: None, path, replaces_services: false })
+        Ok(Text { sources: vec![Source::new(&name, text)], understood: None, path, replaces_services: false, notes: Vec::new() })
+    }
+
+    /// As [`read`](Self::read), of another program's configuration if the options name one.
+    pub(crate) fn read_from(session: &mut Session<'_, '_>, file: &Path, foreign: &ForeignArgs) -> Result<Self, Trouble> {
+        let mut text = Text::read(session, file)?;
+        let Some(format) = foreign.from else { return Ok(text) };
+        let host = rustix::system::uname();
+        let host = host.nodename().to_string_lossy();
+        let config_id = foreign.config_id.as_deref().unwrap_or_else(|| host.split('.').next().unwrap_or_default());
+        let path = if file == Path::new("-") { Path::new("") } else { file };
+        let read = with_names(|names| {
+            let surroundings = Surroundings { path, files: &SystemFiles, names, config_id };
+            foreign::read(format, &text.sources[0], surroundings)
+        });
+        let Foreign { desired, notes } = read.map_err(Trouble::Problems)?;
+        session.warnings(&notes);
+        text.understood = Some(Desired { state: desired, groups: Vec::new() });
+        text.notes = notes;
+        Ok(text)
     }
 
     /// Texts that are understood now, once and for all: names keep the addresses that they have.
     pub(super) fn of(sources: &[Source], parser: &mut Parser<'_>) -> Result<Self, Trouble> {
-        let mut text = Text { sources: sources.to_vec(), understood: None, path: None, replaces_services: false };
+        let sources = sources.to_vec();
+        let mut text = Text { sources, understood: None, path: None, replaces_services: false, notes: Vec::new() };
         let desired = text.understand(&empty_director(), parser)?;
         desired.state.table(&empty_director())?;
         text.understood = Some(desired);
@@ -293,8 +316,12 @@ fn mark_change(
 }
 
 /// As [`Text::read`] and [`plan`].
-pub(crate) fn prepare(session: &mut Session<'_, '_>, wanted: &DesiredArgs) -> Result<Prepared, Trouble> {
-    let text = Text::read(session, &wanted.file)?;
+pub(crate) fn prepare(
+    session: &mut Session<'_, '_>,
+    wanted: &DesiredArgs,
+    foreign: &ForeignArgs,
+) -> Result<Prepared, Trouble> {
+    let text = Text::read_from(session, &wanted.file, foreign)?;
     plan(session, &text, &wanted.restrictions, |planner| planner)
 }
 

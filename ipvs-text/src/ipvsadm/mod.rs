@@ -31,8 +31,12 @@ pub use scan::Posix;
 pub use usage::Usage;
 pub use words::Words;
 
-/// Lends a parser that looks names up by the system's resolver, and remembers them as long as it
-/// lives.
+/// Lends what looks names up by the system's resolver, and remembers them as long as it lives.
+pub fn with_names<T>(work: impl FnOnce(&mut dyn value::Resolve) -> T) -> T {
+    work(&mut lookup::Lookup::default())
+}
+
+/// As [`with_names`], with a parser around them.
 pub fn with_parser<T>(work: impl FnOnce(&mut Parser<'_>) -> T) -> T {
     let mut lookup = lookup::Lookup::default();
     work(&mut Parser::new(&mut lookup, Posix::of_this_process()))

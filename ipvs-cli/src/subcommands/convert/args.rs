@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::change::args::ForeignArgs;
 use crate::subcommands::args::NotationArgs;
 
 const HELP: &str = "\
@@ -12,7 +13,8 @@ wrong usage.
 
 Examples:
   ipvs-cli convert --toml /etc/ipvsadm.rules > shop.toml
-  ipvs-cli convert --rules shop.json";
+  ipvs-cli convert --rules shop.json
+  ipvs-cli convert --from keepalived --toml keepalived.conf > shop.toml";
 
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
@@ -22,6 +24,8 @@ pub(in crate::subcommands) struct Convert {
     pub(in crate::subcommands) file: PathBuf,
     #[command(flatten)]
     pub(in crate::subcommands) notation: NotationArgs,
+    #[command(flatten)]
+    pub(in crate::subcommands) foreign: ForeignArgs,
     /// Leave out timeouts and sync daemons
     #[arg(long)]
     pub(in crate::subcommands) services_only: bool,

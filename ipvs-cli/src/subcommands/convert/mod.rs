@@ -7,11 +7,12 @@ use std::io::Write;
 use ipvs::change::plan;
 use ipvs::desired::{Problem, Scope, WriteOptions, write_json, write_toml};
 use ipvs::{Command, DaemonRole, Timeouts};
+use ipvs_text::escape;
 use ipvs_text::ipvsadm::with_parser;
 use ipvs_text::render;
 
 use crate::change::offline::File;
-use crate::change::prepare::empty_director;
+use crate::change::prepare::{Text, empty_director};
 use crate::desired::groups_of;
 use crate::exit::Exit;
 use crate::session::{Session, Trouble};
@@ -20,7 +21,9 @@ use crate::subcommands::args::Notation;
 pub(super) use args::Convert;
 
 pub(super) fn run(convert: &Convert, session: &mut Session<'_, '_>) -> Exit {
-    let done = File::read(session, &convert.file, convert.services_only).and_then(|file| {
+    let done = Text::read_from(session, &convert.file, &convert.foreign)
+        .and_then(|text| File::of(session, text, convert.services_only));
+    let done = done.and_then(|file| {
         let text = file.written(convert)?;
         session.display.end();
         // An error of writing is reported at the end of the run.
@@ -47,7 +50,11 @@ impl File {
         let groups = self.desired.groups.iter().flat_map(|group| groups_of(&group.rules)).collect::<Vec<_>>();
         let mut options = WriteOptions::default();
         (options.parts, options.timeouts, options.groups) = (self.desired.state.scope, Some(self.timeouts()), &groups);
-        let mut text = Vec::new();
+        let mut text = match convert.notation.get() {
+            // It has no comments.
+            Some(Notation::Json) => Vec::new(),
+            _ => self.text.notes.iter().flat_map(|note| format!("# {}\n", escape::text(&note.to_string())).into_bytes()).collect(),
+        };
         let written = match convert.notation.get() {
             Some(Notation::Json) => write_json(&mut text, &self.table, options),
             Some(Notation::Toml) => write_toml(&mut text, &self.table, options),

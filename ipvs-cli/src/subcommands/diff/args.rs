@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::change::args::DesiredArgs;
+use crate::change::args::{DesiredArgs, ForeignArgs};
 
 const HELP: &str = "\
 Exit status: 0 nothing differs; 1 something does; 2 trouble.
@@ -12,13 +12,16 @@ Exit status: 0 nothing differs; 1 something does; 2 trouble.
 Examples:
   ipvs-cli diff shop.toml
   ipvs-cli diff --rules shop.toml
-  ipvs-cli diff yesterday.toml today.toml";
+  ipvs-cli diff yesterday.toml today.toml
+  ipvs-cli diff --from keepalived /etc/keepalived/keepalived.conf";
 
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub(crate) struct Diff {
     #[command(flatten)]
     pub(crate) wanted: DesiredArgs,
+    #[command(flatten)]
+    pub(crate) foreign: ForeignArgs,
     /// A second file: show what changes from FILE to NEW; no director is asked
     #[arg(value_name = "NEW", conflicts_with_all = ["owner", "take", "undrain"])]
     pub(crate) new: Option<PathBuf>,

@@ -24,11 +24,11 @@ pub(super) fn run(diff: &Diff, session: &mut Session<'_, '_>) -> Exit {
             let wrong = Trouble::Other("only one of FILE and NEW can be `-`".to_owned());
             return session.finish(Err(wrong), Exit::Trouble);
         }
-        let compared = offline::compare(session, &diff.wanted.file, new, &diff.wanted.restrictions);
+        let compared = offline::compare(session, &diff.wanted.file, new, &diff.wanted.restrictions, &diff.foreign);
         let done = compared.map(|Comparison { before, plan, marks }| show(session, diff, &before, &plan, &marks));
         return session.finish(done, Exit::Trouble);
     }
-    let done = prepare::prepare(session, &diff.wanted).map(|prepared| {
+    let done = prepare::prepare(session, &diff.wanted, &diff.foreign).map(|prepared| {
         let change = &prepared.change;
         let status = show(session, diff, change.before(), change.plan(), &prepared.marks);
         show_drained(session, &prepared.left_drained, diff.json);

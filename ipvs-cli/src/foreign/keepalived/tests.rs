@@ -1,0 +1,104 @@
+use super::super::{Files, Format, Surroundings, read};
+use ipvs::desired::{Problem, Source};
+use ipvs_text::ipvsadm::value::NoNames;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Files in memory.
+#[derive(Debug)]
+struct InMemory(&'static [(&'static str, &'static str)]);
+
+impl Files for InMemory {
+    fn matching(&self, directory: &Path, pattern: &str) -> Vec<PathBuf> {
+        let wanted = directory.join(pattern);
+        self.0.iter().map(|(name, _)| PathBuf::from(name)).filter(|path| *path == wanted).collect()
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let found = self.0.iter().find(|(name, _)| Path::new(name) == path);
+        found.map(|(_, text)| text.as_bytes().to_vec()).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+fn with(files: &InMemory, config_id: &str, text: &str) -> Result<String, String> {
+    let surroundings = Surroundings { path: Path::new("k.conf"), files, names: &mut NoNames, config_id };
+    let lines = |problems: Vec<Problem>| problems.iter().map(|problem| format!("{problem}\n")).collect::<String>();
+    let read = read(Format::Keepalived, &Source::new("k.conf", text), surroundings).map_err(lines)?;
+    let notes = read.notes.iter().map(|note| format!("# {note}\n"));
+    Ok(read.desired.commands.iter().map(|located| format!("{}\n", located.command)).chain(notes).collect())
+}
+
+fn commands(text: &str) -> Result<String, String> {
+    with(&InMemory(&[]), "main", text)
+}
+
+#[test]
+fn parameters_sequences_lists_and_conditions() {
+    let text = "$P=10.0\n$N=3\n$RS= \\\nreal_server ${P}.0.${N} 80 { \\\n  weight ${N} \\\n}\n\
+        @main virtual_server ${P}.0.1 $N {\n@other virtual_server 10.9.9.9 80 {\n protocol TCP # TCP\n lb_algo rr!x\n\
+        $RS\n$N=4\n$RS\n~SEQ(N, 5, 6) $RS\n@^main $RS\n}\n\
+        virtual_server_group G {\n ~LST({A, B}, {1,2}, {3,4}) ~SEQx(C, 9, 10) 10.${A}.${B}.${C} 8\n}\n";
+    let written = commands(text).unwrap_err();
+    assert!(written.starts_with("k.conf:18: a group's line must be"), "10.1.2.a is no address: {written}");
+    let written = commands(&text.replace("SEQx", "SEQ")).unwrap();
+    let expected = "-A -t 10.0.0.1:3 -s rr\n\
+        -a -t 10.0.0.1:3 -r 10.0.0.3:80 -m -w 3\n\
+        -a -t 10.0.0.1:3 -r 10.0.0.4:80 -m -w 4\n\
+        -a -t 10.0.0.1:3 -r 10.0.0.5:80 -m -w 5\n\
+        -a -t 10.0.0.1:3 -r 10.0.0.6:80 -m -w 6\n";
+    assert_eq!(written, expected);
+}
+
+#[test]
+fn included_files_are_read_where_they_stand() {
+    let files = InMemory(&[
+        ("conf.d/rs.conf", "real_server 10.0.0.3 80 {\n weight 2\n}\ninclude more.conf\n"),
+        ("conf.d/more.conf", "real_server 10.0.0.4 80 {\n}\n"),
+        ("loop.conf", "include loop2.conf\n"),
+        ("loop2.conf", "include loop.conf\n"),
+    ]);
+    let text = "virtual_server 10.0.0.1 80 {\n protocol TCP\n include conf.d/{rs,none}.conf\n}\n";
+    let expected = "-A -t 10.0.0.1:80 -s wlc\n\
+        -a -t 10.0.0.1:80 -r 10.0.0.3:80 -m -w 2\n\
+        -a -t 10.0.0.1:80 -r 10.0.0.4:80 -m -w 1\n\
+        # k.conf:3: include conf.d/none.conf: no such file, so keepalived reads nothing here\n";
+    assert_eq!(with(&files, "", text).unwrap(), expected);
+    let wrong = with(&files, "", "include loop.conf\n").unwrap_err();
+    assert_eq!(wrong, "loop2.conf:1: include: loop.conf includes itself\n");
+}
+
+/// What keepalived itself misreads is refused where it stands.
+#[test]
+fn what_cannot_be_known_is_an_error_with_its_place() {
+    let server = "virtual_server 10.0.0.1 80 {\n protocol TCP\n real_server 10.0.0.3 80 {\n }\n}\n";
+    for (line, part) in [
+        ("virtual_server 10.0.0.1 {\n}\n}\n", "closes nothing"),
+        ("virtual_server 10.0.0.1 80\n", "'{' is missing"),
+        ("virtual_server 10.0.0.1 80 {\n weight \"3\n}\n", "closing '\"'"),
+        ("virtual_server 10.0.0.300 80 {\n}\n", "an IP address"),
+        ("virtual_server 10.0.0.1 80 {\n nonsense {\n }\n}\n", "end the outer block"),
+        ("virtual_server 10.0.0.1 ${PORT} {\n}\n", "'PORT' is not defined"),
+        ("virtual_server 10.0.0.1 ${_RANDOM 1 9} {\n}\n", "random"),
+        ("virtual_server 10.0.0.1 80 {\n", "missing at the end"),
+        ("global_defs {\n nftables_ipvs\n}\n", "nftables_ipvs"),
+        ("lb_algo \\\n rr\n", "continues only definitions"),
+        ("$A=${A}x\nx ${A}\n", "too deeply"),
+    ] {
+        let wrong = commands(line).unwrap_err();
+        assert!(wrong.contains(part) && wrong.starts_with("k.conf:"), "{line}: {wrong}");
+    }
+    let twice = commands(&server.repeat(2)).unwrap_err();
+    assert!(twice.starts_with("k.conf:6: the service tcp 10.0.0.1:80 is there twice"), "{twice}");
+}
+
+#[test]
+fn a_hostile_text_costs_little() {
+    let bomb = "$A=${B}${B}\n$B=${C}${C}\n$C=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n".to_owned();
+    for text in [
+        bomb + "~SEQ(N, 1, 9223372036854775807) ~SEQ(M, 1, 9223372036854775807) ${A}\n",
+        "virtual_server_group G {\n ::/0 80\n}\nvirtual_server group G {\n real_server ::1 80 {\n }\n}\n".to_owned(),
+        "a {\n".repeat(100_000),
+    ] {
+        assert!(commands(&text).is_err());
+    }
+}
