@@ -65,11 +65,21 @@ impl Text {
             read.map_err(|error| Trouble::Other(format!("{name}: {error}")))?;
             (name, Some(absolute(file)))
         };
-        Ok(Text { sources: vec![Source::new(&name, text)], understood: None, path, replaces_services: false, notes: Vec::new() })
+        Ok(Text {
+            sources: vec![Source::new(&name, text)],
+            understood: None,
+            path,
+            replaces_services: false,
+            notes: Vec::new(),
+        })
     }
 
     /// As [`read`](Self::read), of another program's configuration if the options name one.
-    pub(crate) fn read_from(session: &mut Session<'_, '_>, file: &Path, foreign: &ForeignArgs) -> Result<Self, Trouble> {
+    pub(crate) fn read_from(
+        session: &mut Session<'_, '_>,
+        file: &Path,
+        foreign: &ForeignArgs,
+    ) -> Result<Self, Trouble> {
         let mut text = Text::read(session, file)?;
         let Some(format) = foreign.from else { return Ok(text) };
         let host = rustix::system::uname();

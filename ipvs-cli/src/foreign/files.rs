@@ -53,7 +53,8 @@ impl Files for SystemFiles {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         // A FIFO without a writer would keep a blocking call for ever.
-        let file = File::from(rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?);
+        let file =
+            File::from(rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?);
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("it is not a regular file"));
         }
@@ -151,6 +152,8 @@ mod tests {
     fn only_regular_files_are_read() {
         let error = SystemFiles.read(Path::new("/dev/null")).unwrap_err();
         assert_eq!(error.to_string(), "it is not a regular file");
-        assert!(SystemFiles.read(Path::new(file!())).is_err() || SystemFiles.matching(Path::new("/"), "no/*").is_empty());
+        assert!(
+            SystemFiles.read(Path::new(file!())).is_err() || SystemFiles.matching(Path::new("/"), "no/*").is_empty()
+        );
     }
 }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipvs::desired::{Place, Source};
 use ipvs::{
-    Destination, Family, FirewallMark, Forwarding, Netmask, Persistence, Protocol, Scheduler, Service, ServiceKey, Tunnel,
-    Weight,
+    Destination, Family, FirewallMark, Forwarding, Netmask, Persistence, Protocol, Scheduler, Service, ServiceKey,
+    Tunnel, Weight,
 };
 use ipvs_text::ipvsadm::value::{self, Resolve};
 
@@ -14,7 +14,7 @@ use super::Output;
 
 /// Reads a configuration.
 pub(super) fn read(source: &Source, names: &mut dyn Resolve, output: &mut Output) {
-    let mut reader = Reader { names, output, section: None, is_skipped: false, seen: BTreeSet::new() };
+    let mut reader = Reader { names, output, section: None, fallback: None, is_skipped: false, seen: BTreeSet::new() };
     let (text, mut start) = (source.text(), 0);
     while start < text.len() && !reader.output.is_full() {
         let line = text[start..].split(|&byte| byte == b'\n').next().unwrap_or_default();
@@ -28,6 +28,8 @@ struct Reader<'r> {
     names: &'r mut dyn Resolve,
     output: &'r mut Output,
     section: Option<Section>,
+    /// The fallback of services that have none of their own.
+    fallback: Option<Place>,
     /// The lines of a virtual service that is wrong itself.
     is_skipped: bool,
     seen: BTreeSet<String>,
@@ -47,6 +49,7 @@ struct Section {
     netmask: Option<(Place, String)>,
     one_packet: bool,
     is_off: Option<Place>,
+    fallback: Option<Place>,
 }
 
 const CHECKS: &str = "real servers are checked by ldirectord only; all are taken as up";
@@ -123,9 +126,14 @@ impl Reader<'_> {
                     netmask: None,
                     one_packet: false,
                     is_off: None,
+                    fallback: self.fallback.clone(),
                 });
             }
-            "fallback" | "fallback6" | "fallbackcommand" => fallback(key, value, place, self.output),
+            "fallback" | "fallback6" => {
+                self.fallback = Some(place.clone());
+                fallback(key, value, place, self.output);
+            }
+            "fallbackcommand" => fallback(key, value, place, self.output),
             "execute" => {
                 let reason = "another ldirectord is started for that configuration, which has services of its own";
                 self.output.note(place, format!("execute = {value}: {reason}"));
@@ -151,6 +159,10 @@ impl Reader<'_> {
         if let Some(place) = &section.is_off {
             self.output.note(place, "checktype = off: ldirectord activates no real server");
             return;
+        }
+        if let Some(place) = section.fallback.as_ref().filter(|_| section.servers.is_empty()) {
+            let reason = format!("{key} has no real server: ldirectord has the fallback in the table");
+            self.output.problem(place, reason);
         }
         let mut addresses = BTreeSet::new();
         for (place, text) in &section.servers {
@@ -219,7 +231,9 @@ impl Reader<'_> {
         if let Some((place, text)) = &section.persistence {
             match text.parse().ok().and_then(|seconds| Persistence::new(seconds).ok()) {
                 Some(persistence) => service.persistence = Some(persistence),
-                None => self.output.problem(place, format!("persistent must be from 1 to {} seconds", Persistence::MAX)),
+                None => {
+                    self.output.problem(place, format!("persistent must be from 1 to {} seconds", Persistence::MAX))
+                }
             }
         }
         if let Some((place, text)) = &section.netmask {
@@ -229,7 +243,9 @@ impl Reader<'_> {
             };
             match netmask.and_then(|netmask| service.with_netmask(netmask).ok()) {
                 Some(with) => service = with,
-                None => self.output.problem(place, "netmask must be one such as 255.255.255.0, or for IPv6 a length from 1 to 128"),
+                None => self
+                    .output
+                    .problem(place, "netmask must be one such as 255.255.255.0, or for IPv6 a length from 1 to 128"),
             }
         }
         service
@@ -268,10 +284,10 @@ impl Reader<'_> {
         };
         let destination = |address: IpAddr| {
             let port = match key {
+                // Only masquerading can change the port.
+                _ if forwarding == Forwarding::Masquerade => port,
                 ServiceKey::Mark { .. } => 0,
-                // Only masquerading to another machine can change the port.
-                ServiceKey::Address { at, .. } if forwarding != Forwarding::Masquerade || address.is_loopback() => at.port(),
-                ServiceKey::Address { .. } => port,
+                ServiceKey::Address { at, .. } => at.port(),
             };
             Destination::new(SocketAddr::new(address, port))
                 .with_forwarding(forwarding)
@@ -327,7 +343,11 @@ fn of_section(section: &mut Section, key: &str, value: &str, place: &Place, outp
             section.is_off = (value == "off").then(|| place.clone());
             output.remark(place, "checktype", CHECKS);
         }
-        "fallback" | "fallback6" | "fallbackcommand" => fallback(key, value, place, output),
+        "fallback" | "fallback6" => {
+            section.fallback = Some(place.clone());
+            fallback(key, value, place, output);
+        }
+        "fallbackcommand" => fallback(key, value, place, output),
         key if OF_CHECKS.contains(&key) || OF_MESSAGES.contains(&key) => {}
         key => output.problem(place, format!("'{key}' is not a directive of a virtual service of ldirectord")),
     }
@@ -344,8 +364,11 @@ mod tests {
     use ipvs_text::ipvsadm::value::NoNames;
 
     fn commands(text: &str) -> Result<String, String> {
-        let surroundings = Surroundings { path: std::path::Path::new("l.cf"), files: &NoFiles, names: &mut NoNames, config_id: "" };
-        let lines = |problems: Vec<ipvs::desired::Problem>| problems.iter().map(|problem| format!("{problem}\n")).collect::<String>();
+        let surroundings =
+            Surroundings { path: std::path::Path::new("l.cf"), files: &NoFiles, names: &mut NoNames, config_id: "" };
+        let lines = |problems: Vec<ipvs::desired::Problem>| {
+            problems.iter().map(|problem| format!("{problem}\n")).collect::<String>()
+        };
         let read = read(Format::Ldirectord, &Source::new("l.cf", text), surroundings).map_err(lines)?;
         let notes = read.notes.iter().map(|note| format!("# {note}\n"));
         Ok(read.desired.commands.iter().map(|located| format!("{}\n", located.command)).chain(notes).collect())

@@ -175,3 +175,73 @@ fn convert_refuses_what_a_notation_cannot_say() {
     assert_eq!(director.feed("ipvs-cli convert -", SHOP).status, 2);
     assert_eq!(director.feed("ipvs-cli convert --json --toml -", SHOP).status, 2);
 }
+
+const KEEPALIVED: &str = "virtual_server 192.0.2.1 80 {\n lb_algo wrr\n protocol TCP\n sorry_server 127.0.0.1 80\n \
+    include servers.conf\n}\n";
+const SERVERS: &str = "real_server 192.0.2.11 80 {\n weight 3\n TCP_CHECK {\n }\n}\nreal_server 192.0.2.12 80 {\n weight 2\n \
+    TCP_CHECK {\n }\n}\n";
+
+#[test]
+fn convert_and_diff_read_a_configuration_of_keepalived() {
+    let mut director = elsewhere();
+    let file = director.file("keepalived.conf", KEEPALIVED);
+    let servers = director.file("servers.conf", SERVERS);
+    let sorry = format!(
+        "{file}:4: {}sorry_server 127.0.0.1 80: only keepalived puts it in place of real servers that are down\n",
+        "warning: "
+    );
+    let check = "TCP_CHECK: real servers are checked by keepalived only; all are taken as up (and 1 more)\n";
+    let warnings = format!("{sorry}{servers}:3: warning: {check}");
+    let rules = "-C\n-A -t 192.0.2.1:80 -s wrr\n-a -t 192.0.2.1:80 -r 192.0.2.11:80 -m -w 3\n\
+        -a -t 192.0.2.1:80 -r 192.0.2.12:80 -m -w 2\n";
+    let comments: String = warnings.lines().map(|line| format!("# {}\n", line.replace("warning: ", ""))).collect();
+    let converted = director.run(&format!("ipvs-cli convert --from keepalived --rules {file}"));
+    assert_eq!(converted, done(0, &format!("{comments}{rules}"), &warnings));
+    let toml = director.run(&format!("ipvs-cli convert --from keepalived --toml {file}"));
+    assert!(toml.status == 0 && toml.stdout.starts_with(&comments), "{toml:?}");
+    // The director has what was converted, but for a weight.
+    let mut holder = Director::new();
+    assert_eq!(holder.feed("ipvs-cli apply -", &toml.stdout).status, 0);
+    let diff = format!("ipvs-cli diff --rules --from keepalived {file}");
+    assert_eq!(holder.run(&diff), done(0, "", &warnings));
+    holder.must("ipvsadm -e -t 192.0.2.1:80 -r 192.0.2.12:80 -m -w 7");
+    let changed = "- -a -t 192.0.2.1:80 -r 192.0.2.12:80 -m -w 7\n+ -a -t 192.0.2.1:80 -r 192.0.2.12:80 -m -w 2\n";
+    assert_eq!(holder.run(&diff), done(1, changed, &warnings));
+}
+
+#[test]
+fn conditions_are_compared_with_the_given_id() {
+    let mut director = elsewhere();
+    let text = "@left virtual_server fwmark 1 {\n@right virtual_server fwmark 2 {\n real_server 192.0.2.11 {\n }\n}\n";
+    for (id, mark) in [("left", "-f 1"), ("right", "-f 2")] {
+        let line = format!("ipvs-cli convert --from keepalived --config-id {id} --rules -");
+        let converted = director.feed(&line, text);
+        assert!(converted.status == 0 && converted.stdout.contains(mark), "{id}: {converted:?}");
+    }
+    assert_eq!(director.feed("ipvs-cli convert --config-id left --rules -", text).status, 2);
+}
+
+#[test]
+fn an_included_fifo_or_missing_file_keeps_nothing_waiting() {
+    let mut director = elsewhere();
+    let text = "include /dev/null\n";
+    let refused = director.feed("ipvs-cli convert --from keepalived --toml -", text);
+    let reason = "standard input:1: include: /dev/null: it is not a regular file\n";
+    assert_eq!(refused, done(1, "", reason));
+    let missing = director.feed("ipvs-cli convert --from keepalived --rules -", "include /no/such/*.conf\n");
+    assert!(missing.status == 0 && missing.stderr.contains("no such file"), "{missing:?}");
+}
+
+#[test]
+fn convert_reads_a_configuration_of_ldirectord() {
+    let mut director = elsewhere();
+    let text = "virtual = 192.0.2.1:80\n\treal = 192.0.2.11:80 masq 3\n\tfallback = 127.0.0.1:80 gate\n";
+    let converted = director.feed("ipvs-cli convert --from ldirectord --rules -", text);
+    let note = "fallback = 127.0.0.1:80 gate: only ldirectord puts it in place of real servers that are down";
+    let rules = "-C\n-A -t 192.0.2.1:80 -s wrr\n-a -t 192.0.2.1:80 -r 192.0.2.11:80 -m -w 3\n";
+    let stdout = format!("# standard input:3: {note}\n{rules}");
+    assert_eq!(converted, done(0, &stdout, &format!("standard input:3: warning: {note}\n")));
+    let wrong = director.feed("ipvs-cli convert --from ldirectord --rules -", "virtual = 192.0.2.1:80\n\tcolour = 1\n");
+    assert_eq!((wrong.status, wrong.stdout.as_str()), (1, ""));
+    assert!(wrong.stderr.starts_with("standard input:2: "), "{}", wrong.stderr);
+}

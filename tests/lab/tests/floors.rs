@@ -56,7 +56,7 @@ const TREES: [Tree; 6] = [
             &["change"],
             &["client"],
             &["monitor"],
-            &["desired", "foreign"],
+            &["desired"],
             &["owners"],
             &["fuzzing"],
         ],

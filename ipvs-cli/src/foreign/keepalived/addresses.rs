@@ -27,7 +27,8 @@ impl Range {
                 }
             };
             let is_same_family = first.is_ipv4() == last.is_ipv4();
-            let count = bits(last).checked_sub(bits(first)).filter(|&more| is_same_family && more > 0)?.checked_add(1)?;
+            let count =
+                bits(last).checked_sub(bits(first)).filter(|&more| is_same_family && more > 0)?.checked_add(1)?;
             return Some(Range { first, count });
         }
         if let Some((first, prefix)) = text.split_once('/') {

@@ -48,6 +48,7 @@ pub(super) struct Virtual {
     pub(super) protocol: Option<Protocol>,
     pub(super) one_packet: Option<Place>,
     pub(super) family: Option<Family>,
+    pub(super) sorry: Option<Place>,
     pub(super) servers: Vec<Real>,
 }
 
@@ -156,7 +157,8 @@ impl Blocks {
     pub(super) fn end(mut self, source: &Source, output: &mut Output) -> Configuration {
         self.flush(output);
         if !self.open.is_empty() {
-            output.problem(&source.line(source.text().len()), format!("{} '}}' are missing at the end", self.open.len()));
+            output
+                .problem(&source.line(source.text().len()), format!("{} '}}' are missing at the end", self.open.len()));
         }
         self.done
     }
@@ -221,6 +223,7 @@ impl Blocks {
                     protocol: None,
                     one_packet: None,
                     family: None,
+                    sorry: None,
                     servers: Vec::new(),
                 });
                 return Block::Virtual;
@@ -239,7 +242,8 @@ impl Blocks {
 
     fn real_server(&mut self, words: &[String], place: &Place, output: &mut Output) -> Block {
         let address = words.get(1).and_then(|text| text.parse::<IpAddr>().ok());
-        let port = words.get(2).map_or(Some(0), |text| whole(text, 0..=65535).and_then(|port| u16::try_from(port).ok()));
+        let port =
+            words.get(2).map_or(Some(0), |text| whole(text, 0..=65535).and_then(|port| u16::try_from(port).ok()));
         let (Some(address), Some(port)) = (address, port) else {
             output.problem(place, "real_server must have an IP address and, perhaps, the number of a port");
             return Block::Skipped;
@@ -306,7 +310,10 @@ impl Blocks {
                 mark.zip(family).map(|(mark, family)| Entry::Mark(mark, family))
             }
             text => {
-                let port = words.get(1).map_or(Some(0), |text| whole(text, 0..=65535)).and_then(|port| u16::try_from(port).ok());
+                let port = words
+                    .get(1)
+                    .map_or(Some(0), |text| whole(text, 0..=65535))
+                    .and_then(|port| u16::try_from(port).ok());
                 Range::parse(text).zip(port).map(|(range, port)| Entry::Addresses(range, port))
             }
         };
@@ -327,7 +334,9 @@ impl Blocks {
         match (word, value) {
             ("lvs_sched" | "lb_algo", Some(name)) => match SCHEDULERS.contains(&name) {
                 true => service.scheduler = Some(name.to_owned()),
-                false => output.note(place, format!("{word}: keepalived does not know the scheduler {name}, and ignores it")),
+                false => {
+                    output.note(place, format!("{word}: keepalived does not know the scheduler {name}, and ignores it"))
+                }
             },
             ("lvs_method" | "lb_kind", Some(_)) => {
                 used = words.len();
@@ -349,7 +358,10 @@ impl Blocks {
                 };
                 match scheduler {
                     Some(name) if service.scheduler.as_deref() != Some(name) => {
-                        output.note(place, format!("{word}: keepalived ignores it, as it does not follow `lvs_sched {name}`"));
+                        output.note(
+                            place,
+                            format!("{word}: keepalived ignores it, as it does not follow `lvs_sched {name}`"),
+                        );
                     }
                     _ => service.flags |= flag,
                 }
@@ -373,6 +385,7 @@ impl Blocks {
             ("ip_family", _) => output.problem(place, "ip_family must be inet or inet6"),
             ("sorry_server", Some(_)) => {
                 used = words.len();
+                service.sorry = Some(place.clone());
                 let reason = "only keepalived puts it in place of real servers that are down";
                 output.note(place, format!("{}: {reason}", words.join(" ")));
             }
@@ -459,7 +472,9 @@ fn forwarding(words: &[String]) -> Option<Forwarding> {
             match (kind, port) {
                 ("ipip", None) if flags.is_empty() => Some(Forwarding::Tunnel(Tunnel::Ipip)),
                 ("gue", Some(port)) => Some(Forwarding::Tunnel(Tunnel::Gue { port, flags })),
-                ("gre", None) if flags != TunnelFlags::REMOTE_CHECKSUM => Some(Forwarding::Tunnel(Tunnel::Gre { flags })),
+                ("gre", None) if flags != TunnelFlags::REMOTE_CHECKSUM => {
+                    Some(Forwarding::Tunnel(Tunnel::Gre { flags }))
+                }
                 _ => None,
             }
         }
@@ -475,13 +490,18 @@ fn whole(text: &str, range: RangeInclusive<u32>) -> Option<u32> {
 
 /// In a virtual or real server, its `}` would be taken for that of the server.
 fn unknown_block(word: &str, place: &Place, output: &mut Output) -> Block {
-    output.problem(place, format!("keepalived does not know the block {word} here, and would end the outer block with it"));
+    output.problem(
+        place,
+        format!("keepalived does not know the block {word} here, and would end the outer block with it"),
+    );
     Block::Skipped
 }
 
 fn at_the_top_alone(words: &[String], place: &Place, output: &mut Output) {
     match words[0].as_str() {
-        word @ ("virtual_server" | "virtual_server_group") => output.problem(place, format!("'{{' is missing behind {word}")),
+        word @ ("virtual_server" | "virtual_server_group") => {
+            output.problem(place, format!("'{{' is missing behind {word}"))
+        }
         word @ ("net_namespace" | "net_namespace_ipvs") => namespace(word, place, output),
         "instance" | "use_pid_dir" | "linkbeat_use_polling" | "namespace_with_ipsets" | "child_wait_time" => {}
         word => output.remark(place, word, "keepalived does not know this word here, and ignores it"),

@@ -48,7 +48,12 @@ pub(super) struct Lines<'l> {
 }
 
 impl<'l> Lines<'l> {
-    pub(super) fn new(files: &'l dyn Files, config_id: &'l str, sink: &'l mut dyn Sink, output: &'l mut Output) -> Self {
+    pub(super) fn new(
+        files: &'l dyn Files,
+        config_id: &'l str,
+        sink: &'l mut dyn Sink,
+        output: &'l mut Output,
+    ) -> Self {
         Lines { files, config_id, sink, output, values: BTreeMap::new(), open: Vec::new(), budget: LONGEST }
     }
 

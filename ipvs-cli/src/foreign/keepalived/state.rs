@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use ipvs::{
-    Command, Destination, Family, FirewallMark, Forwarding, Netmask, Persistence, PersistenceEngine, Protocol, Scheduler,
-    Service, ServiceKey, Weight,
+    Command, Destination, Family, FirewallMark, Forwarding, Netmask, Persistence, PersistenceEngine, Protocol,
+    Scheduler, Service, ServiceKey, Weight,
 };
 
 use super::super::Output;
@@ -28,8 +28,13 @@ pub(super) fn write(configuration: &Configuration, output: &mut Output) {
         if output.is_full() {
             return;
         }
-        Writer { service, output, seen: &mut seen, family: None, persistence: service.persistence }.write(&groups);
+        Writer { service, output, seen: &mut seen, family: None, persistence: persistence(service) }.write(&groups);
     }
+}
+
+/// A granularity alone makes a service persistent.
+fn persistence(service: &Virtual) -> Option<u32> {
+    service.persistence.or_else(|| service.granularity.as_ref().map(|_| DEFAULT_PERSISTENCE))
 }
 
 struct Writer<'w> {
@@ -50,6 +55,11 @@ impl Writer<'_> {
             let reason = "keepalived ignores a virtual_server without a real_server";
             return self.output.note(&service.place, format!("virtual_server {}: {reason}", service.name));
         }
+        if let Some(place) = service.sorry.as_ref().filter(|_| service.servers.iter().all(|server| server.weight == 0))
+        {
+            let reason = "all real servers have the weight 0: keepalived has the sorry server in the table";
+            return self.output.problem(place, reason);
+        }
         let is_v6 = |server: &Real| server.address.is_ipv6();
         let all_are = |is_v6_wanted: bool| service.servers.iter().all(|server| is_v6(server) == is_v6_wanted);
         self.family = match (all_are(false), all_are(true)) {
@@ -57,7 +67,8 @@ impl Writer<'_> {
             (_, true) => Some(Family::V6),
             _ => None,
         };
-        let all_are_tunnels = service.servers.iter().all(|server| matches!(self.forwarding(server), Forwarding::Tunnel(_)));
+        let all_are_tunnels =
+            service.servers.iter().all(|server| matches!(self.forwarding(server), Forwarding::Tunnel(_)));
         match &service.key {
             Key::Address(address, port) => {
                 if service.family.is_some_and(|family| family != Family::of(*address)) {
@@ -79,7 +90,8 @@ impl Writer<'_> {
             }
             Key::Group(name) => match groups.get(name.as_str()) {
                 None => {
-                    let reason = format!("virtual_server group {name}: there is no such group, so keepalived ignores it");
+                    let reason =
+                        format!("virtual_server group {name}: there is no such group, so keepalived ignores it");
                     self.output.note(&service.place, reason);
                 }
                 Some(group) => self.group(group),
@@ -89,7 +101,10 @@ impl Writer<'_> {
 
     fn group(&mut self, group: &Group) {
         let is_family = |family: Family| {
-            group.entries.iter().any(|(_, entry)| matches!(entry, Entry::Addresses(range, _) if Family::of(range.first) == family))
+            group
+                .entries
+                .iter()
+                .any(|(_, entry)| matches!(entry, Entry::Addresses(range, _) if Family::of(range.first) == family))
         };
         let has_mark_without_family = group.entries.iter().any(|(_, entry)| matches!(entry, Entry::Mark(_, None)));
         if is_family(Family::V4) && is_family(Family::V6) && has_mark_without_family {
@@ -172,7 +187,10 @@ impl Writer<'_> {
         if let Some(place) = given.one_packet.as_ref().filter(|_| !takes_one_packet) {
             self.output.remark(place, "ops", "keepalived ignores it but for UDP and marks");
         }
-        if let Some(name) = &given.engine {
+        if given.engine.is_some() && service.persistence.is_none() {
+            self.output.note(&given.place, "persistence_engine: keepalived ignores it without persistence");
+        }
+        if let Some(name) = given.engine.as_ref().filter(|_| service.persistence.is_some()) {
             match PersistenceEngine::new(name) {
                 Ok(engine) => service.engine = Some(engine),
                 Err(error) => self.output.problem(&given.place, format!("persistence_engine: {error}")),
@@ -216,13 +234,14 @@ impl Writer<'_> {
     }
 
     /// Only masquerading can change the port.
-    fn port(&mut self, key: ServiceKey, port: u16, server: &Real, forwarding: Forwarding) -> u16 {
+    fn port(&self, key: ServiceKey, port: u16, server: &Real, forwarding: Forwarding) -> u16 {
         let is_mark = matches!(key, ServiceKey::Mark { .. });
         match forwarding {
             Forwarding::Masquerade if server.port != 0 => server.port,
+            // A single service gives its port to servers without one, a group does not.
+            Forwarding::Masquerade if matches!(self.service.key, Key::Group(_)) => 0,
             _ if is_mark => 0,
             _ => port,
         }
     }
 }
-

@@ -102,3 +102,119 @@ fn a_hostile_text_costs_little() {
         assert!(commands(&text).is_err());
     }
 }
+
+/// What both keepalived 2.2.7 and 2.3.3 made of the same text in a guest.
+#[test]
+fn ports_persistence_and_families_are_those_of_keepalived() {
+    let text = "virtual_server 10.0.1.1 {\n protocol TCP\n real_server 10.0.0.2 {\n }\n real_server 10.0.0.3 80 {\n }\n}\n\
+        virtual_server 10.0.1.2 80 {\n protocol TCP\n lvs_method DR\n real_server 10.0.0.2 8080 {\n }\n real_server 10.0.0.3 {\n }\n}\n\
+        virtual_server 10.0.1.3 80 {\n protocol TCP\n real_server 10.0.0.2 {\n }\n real_server 10.0.0.3 8080 {\n }\n}\n\
+        virtual_server 10.0.1.7 80 { protocol TCP\n lb_algo rr lb_kind DR\n real_server 10.0.0.2 80 { weight 3 inhibit_on_failure }\n \
+        real_server 10.0.0.4 80 {}\n real_server 10.0.0.5 80 {\n } real_server 10.0.0.6 80 {\n }\n}\n\
+        virtual_server 10.0.1.11 80 {\n protocol TCP\n persistence_granularity 255.255.255.0\n real_server 10.0.0.2 80 {\n }\n}\n\
+        virtual_server_group G7 {\n 10.0.7.1 80\n 10.0.7.2\n}\nvirtual_server group G7 {\n protocol TCP\n persistence_timeout 7\n \
+        real_server 10.0.0.3 {\n }\n}\n\
+        virtual_server fwmark 7 {\n real_server 10.0.0.2 80 {\n }\n real_server 10.0.0.3 {\n }\n}\n\
+        virtual_server fwmark 8 {\n real_server 2001:db8::1 80 {\n }\n}\n\
+        virtual_server fwmark 24 {\n lvs_method TUN\n ip_family inet6\n real_server 10.0.0.2 80 {\n }\n}\n\
+        virtual_server fwmark 25 {\n lvs_method TUN\n real_server 10.0.0.2 80 {\n }\n real_server 2001:db8::2 80 {\n }\n}\n\
+        virtual_server fwmark 27 {\n ops\n real_server 10.0.0.2 80 {\n }\n real_server 2001:db8::2 80 {\n }\n}\n";
+    let expected = "\
+        -A -t 10.0.1.1:0 -s wlc -p 360\n\
+        -a -t 10.0.1.1:0 -r 10.0.0.2:0 -m -w 1\n\
+        -a -t 10.0.1.1:0 -r 10.0.0.3:80 -m -w 1\n\
+        -A -t 10.0.1.2:80 -s wlc\n\
+        -a -t 10.0.1.2:80 -r 10.0.0.2:80 -g -w 1\n\
+        -a -t 10.0.1.2:80 -r 10.0.0.3:80 -g -w 1\n\
+        -A -t 10.0.1.3:80 -s wlc\n\
+        -a -t 10.0.1.3:80 -r 10.0.0.2:80 -m -w 1\n\
+        -a -t 10.0.1.3:80 -r 10.0.0.3:8080 -m -w 1\n\
+        -A -t 10.0.1.7:80 -s rr\n\
+        -a -t 10.0.1.7:80 -r 10.0.0.2:80 -m -w 3\n\
+        -a -t 10.0.1.7:80 -r 10.0.0.4:80 -m -w 1\n\
+        -a -t 10.0.1.7:80 -r 10.0.0.5:80 -m -w 1\n\
+        -a -t 10.0.1.7:80 -r 10.0.0.6:80 -m -w 1\n\
+        -A -t 10.0.1.11:80 -s wlc -p 360 -M 255.255.255.0\n\
+        -a -t 10.0.1.11:80 -r 10.0.0.2:80 -m -w 1\n\
+        -A -t 10.0.7.1:80 -s wlc -p 7\n\
+        -a -t 10.0.7.1:80 -r 10.0.0.3:0 -m -w 1\n\
+        -A -t 10.0.7.2:0 -s wlc -p 7\n\
+        -a -t 10.0.7.2:0 -r 10.0.0.3:0 -m -w 1\n\
+        -A -f 7 -s wlc\n\
+        -a -f 7 -r 10.0.0.2:80 -m -w 1\n\
+        -a -f 7 -r 10.0.0.3:0 -m -w 1\n\
+        -A -f 8 -6 -s wlc\n\
+        -a -f 8 -6 -r [2001:db8::1]:80 -m -w 1\n\
+        -A -f 24 -6 -s wlc\n\
+        -a -f 24 -6 -r 10.0.0.2:0 -i -w 1 --tun-type ipip\n\
+        -A -f 25 -s wlc\n\
+        -a -f 25 -r 10.0.0.2:0 -i -w 1 --tun-type ipip\n\
+        -a -f 25 -r [2001:db8::2]:0 -i -w 1 --tun-type ipip\n\
+        -A -f 27 -s wlc -o\n\
+        -a -f 27 -r 10.0.0.2:80 -m -w 1\n";
+    let written = commands(text).unwrap();
+    let rules: String = written.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+    assert_eq!(rules, expected);
+}
+
+mod properties {
+    use super::*;
+    use crate::foreign::NoFiles;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    /// Pieces of both languages, and arbitrary bytes.
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            proptest::sample::select(vec![
+                "virtual_server ",
+                "real_server ",
+                "10.0.0.1 80 ",
+                "fwmark 7 ",
+                "group G ",
+                "{\n",
+                "}\n",
+                "\n",
+                "$A=",
+                "$A ",
+                "${A}",
+                "\\\n",
+                "\"",
+                "#",
+                "!",
+                "@a ",
+                "@^a ",
+                "~SEQ(A, 1, 3) ",
+                "~LST({A,B}, {1,2}) ",
+                "include *.conf\n",
+                "virtual_server_group G {\n",
+                "10.0.0.0/28 80\n",
+                "weight 3\n",
+                "lvs_method TUN type gue port 6080\n",
+                "virtual = 192.0.2.1:80\n",
+                "\treal = 192.0.2.1->192.0.2.9:80 masq 3\n",
+                "\tprotocol = fwm\n",
+                "virtual6 = 7\n",
+            ])
+            .prop_map(|piece| piece.as_bytes().to_vec()),
+            vec(any::<u8>(), 0..4),
+        ];
+        vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        /// Any text is a state, which is written and has its places in it, or has problems.
+        #[test]
+        fn no_text_makes_a_reader_panic(text in text()) {
+            for format in [Format::Keepalived, Format::Ldirectord] {
+                let source = Source::new("text", text.clone());
+                let surroundings =
+                    Surroundings { path: Path::new("text"), files: &NoFiles, names: &mut NoNames, config_id: "a" };
+                match read(format, &source, surroundings) {
+                    Ok(read) => drop(read.desired.table(&ipvs::Table::new())),
+                    Err(problems) => prop_assert!(!problems.is_empty()),
+                }
+            }
+        }
+    }
+}

@@ -53,7 +53,12 @@ impl File {
         let mut text = match convert.notation.get() {
             // It has no comments.
             Some(Notation::Json) => Vec::new(),
-            _ => self.text.notes.iter().flat_map(|note| format!("# {}\n", escape::text(&note.to_string())).into_bytes()).collect(),
+            _ => self
+                .text
+                .notes
+                .iter()
+                .flat_map(|note| format!("# {}\n", escape::text(&note.to_string())).into_bytes())
+                .collect(),
         };
         let written = match convert.notation.get() {
             Some(Notation::Json) => write_json(&mut text, &self.table, options),
