@@ -87,7 +87,7 @@ impl Text {
         let config_id = foreign.config_id.as_deref().unwrap_or_else(|| host.split('.').next().unwrap_or_default());
         let path = if file == Path::new("-") { Path::new("") } else { file };
         let read = with_names(|names| {
-            let surroundings = Surroundings { path, files: &SystemFiles, names, config_id };
+            let surroundings = Surroundings { path, files: &SystemFiles::default(), names, config_id };
             foreign::read(format, &text.sources[0], surroundings)
         });
         let Foreign { desired, notes } = read.map_err(Trouble::Problems)?;

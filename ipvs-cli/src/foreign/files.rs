@@ -1,5 +1,6 @@
 //! The files that a configuration includes.
 
+use std::cell::Cell;
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -12,7 +13,10 @@ use crate::io::{FileInput, read_whole};
 /// Where included files come from.
 pub trait Files: Debug {
     /// The files that match a pattern of `glob(7)`, sorted; all paths are looked up in `directory`.
-    fn matching(&self, directory: &Path, pattern: &str) -> Vec<PathBuf>;
+    ///
+    /// # Errors
+    /// Too many directory entries would have to be looked at.
+    fn matching(&self, directory: &Path, pattern: &str) -> io::Result<Vec<PathBuf>>;
 
     /// The contents of a file.
     ///
@@ -26,8 +30,8 @@ pub trait Files: Debug {
 pub struct NoFiles;
 
 impl Files for NoFiles {
-    fn matching(&self, _: &Path, _: &str) -> Vec<PathBuf> {
-        Vec::new()
+    fn matching(&self, _: &Path, _: &str) -> io::Result<Vec<PathBuf>> {
+        Ok(Vec::new())
     }
 
     fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
@@ -35,20 +39,58 @@ impl Files for NoFiles {
     }
 }
 
-/// The files of this system.
-#[derive(Clone, Copy, Debug)]
-pub struct SystemFiles;
+/// The files of this system. It looks at two million directory entries and then no more: patterns
+/// such as `*/../*/../*` have no end otherwise.
+#[derive(Clone, Debug)]
+pub struct SystemFiles {
+    entries_left: Cell<usize>,
+}
 
-/// A directory with more is not one of configurations.
-const MOST: usize = 10_000;
+impl Default for SystemFiles {
+    fn default() -> Self {
+        SystemFiles { entries_left: Cell::new(2_000_000) }
+    }
+}
+
+impl SystemFiles {
+    /// The entries of a directory whose names match, sorted.
+    fn entries(&self, parent: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
+        if !pattern.contains(['*', '?', '[', '\\']) {
+            self.spend(1)?;
+            let path = parent.join(pattern);
+            return Ok(if path.exists() { vec![path] } else { Vec::new() });
+        }
+        let mut paths = Vec::new();
+        for entry in parent.read_dir().into_iter().flatten().flatten() {
+            // A long pattern takes long to compare.
+            self.spend(1 + pattern.len() / 8)?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if (!name.starts_with('.') || pattern.starts_with('.')) && matches(pattern, &name) {
+                paths.push(entry.path());
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
+    fn spend(&self, entries: usize) -> io::Result<()> {
+        let left = self.entries_left.get().checked_sub(entries);
+        self.entries_left.set(left.unwrap_or(0));
+        left.map(drop).ok_or_else(|| io::Error::other("it makes too many directory entries to look at"))
+    }
+}
 
 impl Files for SystemFiles {
-    fn matching(&self, directory: &Path, pattern: &str) -> Vec<PathBuf> {
+    fn matching(&self, directory: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
         let mut found = vec![if pattern.starts_with('/') { PathBuf::from("/") } else { directory.to_owned() }];
         for part in pattern.split('/').filter(|part| !part.is_empty()) {
-            found = found.into_iter().flat_map(|parent| entries(parent, part)).take(MOST).collect();
+            let mut next = Vec::new();
+            for parent in found {
+                next.append(&mut self.entries(&parent, part)?);
+            }
+            found = next;
         }
-        found
+        Ok(found)
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -62,20 +104,6 @@ impl Files for SystemFiles {
         read_whole(&mut FileInput(file), &mut text)?;
         Ok(text)
     }
-}
-
-/// The entries of a directory whose names match, sorted.
-fn entries(parent: PathBuf, pattern: &str) -> Vec<PathBuf> {
-    if !pattern.contains(['*', '?', '[', '\\']) {
-        let path = parent.join(pattern);
-        return if path.exists() { vec![path] } else { Vec::new() };
-    }
-    let listed = parent.read_dir().into_iter().flatten().flatten().take(MOST);
-    let is_matching = |name: &str| (!name.starts_with('.') || pattern.starts_with('.')) && matches(pattern, name);
-    let names = listed.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| is_matching(name));
-    let mut paths: Vec<_> = names.map(|name| parent.join(name)).collect();
-    paths.sort();
-    paths
 }
 
 /// Does a name match a pattern with `*`, `?`, `[a-z]` and `[!a-z]`?
@@ -150,10 +178,20 @@ mod tests {
 
     #[test]
     fn only_regular_files_are_read() {
-        let error = SystemFiles.read(Path::new("/dev/null")).unwrap_err();
+        let files = SystemFiles::default();
+        let error = files.read(Path::new("/dev/null")).unwrap_err();
         assert_eq!(error.to_string(), "it is not a regular file");
-        assert!(
-            SystemFiles.read(Path::new(file!())).is_err() || SystemFiles.matching(Path::new("/"), "no/*").is_empty()
-        );
+        assert!(files.read(Path::new("/")).is_err() && files.read(Path::new("/no/such")).is_err());
+        let this = Path::new(env!("CARGO_MANIFEST_DIR"));
+        assert_eq!(files.matching(this, "src/foreign/f?les.r[s]").unwrap(), [this.join("src/foreign/files.rs")]);
+        assert!(files.matching(this, "src/no-such/*").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_pattern_without_end_is_refused() {
+        let files = SystemFiles { entries_left: Cell::new(10_000) };
+        let this = Path::new(env!("CARGO_MANIFEST_DIR"));
+        assert!(files.matching(this, &"*/../".repeat(100)).is_err());
+        assert!(files.matching(this, "src").is_err(), "nothing is looked at any more");
     }
 }

@@ -92,6 +92,9 @@ const OF_MESSAGES: [&str; 10] = [
 
 impl Reader<'_> {
     fn line(&mut self, line: &str, place: &Place) {
+        if line.contains('\0') {
+            return self.output.problem(place, "there is a NUL in this line");
+        }
         let line = line.trim_end();
         let content = line.trim_start();
         if content.is_empty() || content.starts_with('#') {
@@ -386,7 +389,7 @@ mod tests {
             -a -t 192.0.2.1:80 -r 192.0.2.12:8080 -m -w 3 -x 100 -y 10\n\
             -a -t 192.0.2.1:80 -r 192.0.2.13:80 -g -w 1\n\
             -A -f 7 -s sh\n\
-            -a -f 7 -r 192.0.2.11:0 -i -w 2\n\
+            -a -f 7 -r 192.0.2.11:0 -i -w 2 --tun-type ipip\n\
             -A -u [2001:db8::1]:53 -s wrr -o\n\
             -a -u [2001:db8::1]:53 -r [2001:db8::11]:53 -m -w 1\n\
             # l.cf:6: fallback = 127.0.0.1:80 gate: only ldirectord puts it in place of real servers that are down\n";

@@ -8,6 +8,7 @@ mod files;
 mod keepalived;
 mod ldirectord;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use ipvs::desired::{Desired, Located, Place, Problem, Problems, Source};
@@ -77,21 +78,18 @@ pub fn read(format: Format, source: &Source, surroundings: Surroundings<'_>) -> 
 /// More services and destinations than any director has, and a bound for the memory that ranges of
 /// addresses take.
 const MOST: usize = 1 << 20;
+/// Nobody reads more, and the line number of each is counted anew.
+const MOST_NOTES: usize = 1000;
 
 /// What a reader has found.
 #[derive(Debug, Default)]
 struct Output {
     foreign: Foreign,
     problems: Problems,
-    /// Words that were remarked upon: the place of their note, and how often they occurred.
-    remarks: Vec<Remark>,
-}
-
-#[derive(Debug)]
-struct Remark {
-    word: String,
-    note: usize,
-    count: usize,
+    /// Words that were remarked upon: the index of their note, and how often they occurred.
+    remarks: BTreeMap<String, (usize, usize)>,
+    /// Notes beyond the most.
+    omitted: usize,
 }
 
 impl Output {
@@ -102,19 +100,23 @@ impl Output {
 
     /// Something has no counterpart.
     fn note(&mut self, place: &Place, reason: impl Into<String>) {
-        self.foreign.notes.push(Problem { place: place.clone(), reason: reason.into() });
+        match self.foreign.notes.len() {
+            MOST_NOTES.. => self.omitted += 1,
+            _ => self.foreign.notes.push(Problem { place: place.clone(), reason: reason.into() }),
+        }
     }
 
     /// As [`note`](Self::note), of a word that may occur thousands of times: once, with the number
     /// of the others.
     fn remark(&mut self, place: &Place, word: &str, reason: &str) {
-        match self.remarks.iter_mut().find(|remark| remark.word == word) {
-            Some(remark) => remark.count += 1,
-            None => {
-                self.remarks.push(Remark { word: word.to_owned(), note: self.foreign.notes.len(), count: 1 });
-                self.note(place, format!("{word}: {reason}"));
-            }
+        if let Some((_, count)) = self.remarks.get_mut(word) {
+            *count += 1;
+            return;
         }
+        if self.foreign.notes.len() < MOST_NOTES {
+            self.remarks.insert(word.to_owned(), (self.foreign.notes.len(), 1));
+        }
+        self.note(place, format!("{word}: {reason}"));
     }
 
     fn command(&mut self, place: &Place, command: Command) {
@@ -137,12 +139,16 @@ impl Output {
     }
 
     fn finish(mut self) -> Result<Foreign, Vec<Problem>> {
-        for Remark { note, count, .. } in self.remarks.iter().filter(|remark| remark.count > 1) {
+        for (note, count) in self.remarks.values().filter(|(_, count)| *count > 1) {
             let reason = &mut self.foreign.notes[*note].reason;
             *reason += &match count - 1 {
                 1 => " (and 1 more)".to_owned(),
                 others => format!(" (and {others} more)"),
             };
+        }
+        if let Some(last) = self.foreign.notes.last().filter(|_| self.omitted > 0) {
+            let reason = format!("{} more warnings are left out", self.omitted);
+            self.foreign.notes.push(Problem { place: last.place.clone(), reason });
         }
         self.foreign.desired.scope.services = true;
         self.problems.or(self.foreign).map_err(Vec::from)

@@ -29,8 +29,12 @@ pub(super) trait Sink {
 const DEEPEST_FILE: usize = 16;
 /// Values within values, and sequences within sequences.
 const DEEPEST_VALUE: usize = 32;
-/// Bytes of all lines after replacement: a bound for memory and time.
+/// Bytes of all lines, and of each as often as a value is put into it: a bound for memory and time.
 const LONGEST: usize = 64 << 20;
+/// What a line that a sequence or a value of several lines makes counts for, and an included file.
+const REPEATED: usize = 256;
+/// Bytes of the path of a file.
+const LONGEST_PATH: usize = 4096;
 /// Bytes of one line after replacement.
 const LONGEST_LINE: usize = 1 << 20;
 
@@ -43,7 +47,7 @@ pub(super) struct Lines<'l> {
     pub(super) values: BTreeMap<String, String>,
     /// Files that are being read, the innermost last.
     pub(super) open: Vec<PathBuf>,
-    /// How many bytes the lines may still have.
+    /// How many bytes may still be read.
     pub(super) budget: usize,
 }
 
@@ -69,6 +73,10 @@ impl<'l> Lines<'l> {
             let place = source.line(start);
             start += line.len() + 1;
             let line = String::from_utf8_lossy(line);
+            if line.contains('\0') {
+                self.output.problem(&place, "there is a NUL in this line");
+                continue;
+            }
             let line = without_comment(&line).trim();
             let (line, goes_on) = line.strip_suffix('\\').map_or((line, false), |line| (line.trim_end(), true));
             if let Some((name, mut value)) = unfinished.take() {
@@ -111,6 +119,9 @@ impl<'l> Lines<'l> {
         if pattern.is_empty() {
             return self.output.problem(place, "include: the name of a file is missing");
         }
+        if pattern.len() > LONGEST_PATH {
+            return self.output.problem(place, format!("include: this is longer than {LONGEST_PATH} bytes"));
+        }
         if self.open.len() >= DEEPEST_FILE {
             let reason = format!("include: files are included {DEEPEST_FILE} deep, and here it stops");
             return self.output.problem(place, reason);
@@ -120,11 +131,18 @@ impl<'l> Lines<'l> {
         };
         for pattern in patterns {
             let directory = self.directory().to_owned();
-            let found = self.files.matching(&directory, &pattern);
+            self.spend(REPEATED, place);
+            let found = match self.files.matching(&directory, &pattern) {
+                Ok(found) => found,
+                Err(error) => return self.output.problem(place, format!("include {pattern}: {error}")),
+            };
             if found.is_empty() {
                 self.output.note(place, format!("include {pattern}: no such file, so keepalived reads nothing here"));
             }
             for path in found {
+                if self.is_over() {
+                    return;
+                }
                 self.include_file(place, path);
             }
         }
@@ -137,10 +155,7 @@ impl<'l> Lines<'l> {
         }
         match self.files.read(&path) {
             Ok(text) => {
-                self.budget = self.budget.saturating_sub(text.len());
-                if self.budget == 0 {
-                    return self.too_long(place);
-                }
+                self.spend(REPEATED, place);
                 self.file(&Source::new(shown, text), path);
             }
             Err(error) => self.output.problem(place, format!("include: {shown}: {error}")),
@@ -152,17 +167,21 @@ impl<'l> Lines<'l> {
         self.open.last().and_then(|path| path.parent()).unwrap_or(Path::new(""))
     }
 
-    fn too_long(&mut self, place: &Place) {
-        self.budget = 0;
-        self.output.problem(place, "the configuration has more than 64 MiB from here on");
+    fn spend(&mut self, bytes: usize, place: &Place) {
+        if self.budget > 0 {
+            self.budget = self.budget.saturating_sub(bytes);
+            if self.budget == 0 {
+                self.output.problem(place, "with all that is included and repeated, there are more than 64 MiB");
+            }
+        }
     }
 
     /// A line of a file or of a parameter's value.
     fn line(&mut self, line: &str, place: &Place, depth: usize) {
         let mut line = line.trim();
-        self.budget = self.budget.saturating_sub(line.len() + 1);
-        if self.budget == 0 {
-            return self.too_long(place);
+        self.spend(line.len() + if depth == 0 { 1 } else { REPEATED }, place);
+        if self.is_over() {
+            return;
         }
         if depth > DEEPEST_VALUE || line.len() > LONGEST_LINE {
             return self.output.problem(place, "parameters contain one another too deeply or grow too long");
@@ -185,7 +204,10 @@ impl<'l> Lines<'l> {
             self.values.insert(name.to_owned(), value.to_owned());
             return;
         }
-        match self.replaced(line) {
+        let replaced = self.replaced(line);
+        // It costs as much as the line is long for each value.
+        self.spend(replaced.as_ref().map_or(0, |(_, cost)| *cost), place);
+        match replaced.map(|(replaced, _)| replaced) {
             Err(reason) => self.output.problem(place, reason),
             Ok(replaced) if replaced.contains('\n') => {
                 for part in replaced.split('\n') {
@@ -207,7 +229,8 @@ impl<'l> Lines<'l> {
         let is_wrong = "this must be ~SEQ(NAME, first, step, last) or ~LST(NAME, value, …) and a line";
         let Some((head, rest)) = line.split_once(')') else { return self.output.problem(place, is_wrong) };
         let Some((kind, arguments)) = head.split_once('(') else { return self.output.problem(place, is_wrong) };
-        let Ok(arguments) = self.replaced(arguments) else { return self.output.problem(place, is_wrong) };
+        let Ok((arguments, cost)) = self.replaced(arguments) else { return self.output.problem(place, is_wrong) };
+        self.spend(cost, place);
         let arguments = split_list(&arguments);
         let Some((name, values)) = arguments.split_first() else { return self.output.problem(place, is_wrong) };
         let names = group(name);
@@ -244,12 +267,11 @@ impl<'l> Lines<'l> {
         }
     }
 
-    /// The line with the values of its parameters. It ends at the first value that has several
-    /// lines, as these may define what follows.
-    fn replaced(&self, line: &str) -> Result<String, String> {
+    /// The line with the values of its parameters, and how many bytes were moved for it. It ends at
+    /// the first value that has several lines, as these may define what follows.
+    fn replaced(&self, line: &str) -> Result<(String, usize), String> {
         let mut line = line.to_owned();
-        let mut from = 0;
-        let mut replacements = 0;
+        let (mut from, mut replacements, mut cost) = (0, 0, 0);
         while let Some(at) = line[from..].find('$').map(|at| from + at) {
             let Some((name, end)) = parameter(&line, at) else {
                 from = at + 1;
@@ -272,12 +294,13 @@ impl<'l> Lines<'l> {
                 return Err("parameters contain one another too deeply or grow too long".to_owned());
             }
             line.replace_range(at..end, &value);
+            cost += line.len();
             if value.contains('\n') {
-                return Ok(line);
+                break;
             }
             from = at;
         }
-        Ok(line)
+        Ok((line, cost))
     }
 
     /// Words and braces of a line without parameters.

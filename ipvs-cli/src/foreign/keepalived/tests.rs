@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 struct InMemory(&'static [(&'static str, &'static str)]);
 
 impl Files for InMemory {
-    fn matching(&self, directory: &Path, pattern: &str) -> Vec<PathBuf> {
+    fn matching(&self, directory: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
         let wanted = directory.join(pattern);
-        self.0.iter().map(|(name, _)| PathBuf::from(name)).filter(|path| *path == wanted).collect()
+        Ok(self.0.iter().map(|(name, _)| PathBuf::from(name)).filter(|path| *path == wanted).collect())
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -98,9 +98,36 @@ fn a_hostile_text_costs_little() {
         bomb + "~SEQ(N, 1, 9223372036854775807) ~SEQ(M, 1, 9223372036854775807) ${A}\n",
         "virtual_server_group G {\n ::/0 80\n}\nvirtual_server group G {\n real_server ::1 80 {\n }\n}\n".to_owned(),
         "a {\n".repeat(100_000),
+        "virtual_server 10.0.0.1 80 {\n protocol T\0CP\n}\n".to_owned(),
+        format!("include {}\n", "*/".repeat(4000)),
+        "$A=\\\n x \\\n ${A} \\\n ${A}\n$A\n".to_owned(),
     ] {
-        assert!(commands(&text).is_err());
+        assert!(commands(&text).is_err(), "{}", &text[..text.len().min(60)]);
     }
+}
+
+#[test]
+fn included_files_that_include_each_other_end() {
+    let files = InMemory(&[("a", "include b\ninclude ./b\n"), ("b", "include a\ninclude ./a\n"), ("./b", "include a\n")]);
+    let wrong = with(&files, "", "include a\n").unwrap_err();
+    assert!(wrong.lines().next().is_some_and(|line| line.ends_with("includes itself")), "{wrong}");
+}
+
+#[test]
+fn many_notes_are_counted() {
+    let missing = "include no-such\n".repeat(100_000);
+    let notes = commands(&missing).unwrap();
+    assert_eq!(notes.lines().count(), 1001);
+    assert!(notes.ends_with(": 99000 more warnings are left out\n"));
+    let unknown: String = (0..100_000).map(|number| format!("unknown{number}\n")).collect();
+    assert_eq!(commands(&unknown).unwrap().lines().count(), 1001);
+}
+
+#[test]
+fn line_ends_of_other_systems_and_other_encodings_are_read() {
+    let text = "virtual_server 10.0.0.1 80 {\r\n protocol TCP\r\n real_server 10.0.0.3 80 {\r\n }\r\n}\r\n# \u{e9}\n";
+    let expected = "-A -t 10.0.0.1:80 -s wlc\n-a -t 10.0.0.1:80 -r 10.0.0.3:80 -m -w 1\n";
+    assert_eq!(commands(text).unwrap(), expected);
 }
 
 /// What both keepalived 2.2.7 and 2.3.3 made of the same text in a guest.
