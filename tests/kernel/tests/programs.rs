@@ -3,6 +3,8 @@
 
 #[path = "programs/beside_apply.rs"]
 mod beside_apply;
+#[path = "programs/convert.rs"]
+mod convert;
 #[path = "programs/failover.rs"]
 mod failover;
 #[path = "programs/init_script.rs"]

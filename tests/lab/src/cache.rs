@@ -23,7 +23,9 @@ const TOOLS_RECIPE: u32 = 2;
 /// The same, for the root directory of guests.
 const ROOT_RECIPE: u32 = 1;
 /// The same, for the programs.
-const PROGRAMS_RECIPE: u32 = 3;
+const PROGRAMS_RECIPE: u32 = 4;
+/// The same of [`Cache::next_programs`].
+const NEXT_PROGRAMS_RECIPE: u32 = 2;
 /// The same, for the Debian that packages are installed in.
 const DEBIAN_RECIPE: u32 = 1;
 /// Megabytes that one tree takes while it is made: lists, packages, and what is in them.
@@ -150,7 +152,7 @@ impl Cache {
 
     /// The same of Debian 13.
     pub(crate) fn next_programs(&self) -> PathBuf {
-        self.dir.join(format!("programs-13.{RECIPE}"))
+        self.dir.join(format!("programs-13.{NEXT_PROGRAMS_RECIPE}"))
     }
 
     /// Debian's etcd and etcdctl, for the tests of a fleet.

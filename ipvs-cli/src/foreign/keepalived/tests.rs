@@ -108,7 +108,8 @@ fn a_hostile_text_costs_little() {
 
 #[test]
 fn included_files_that_include_each_other_end() {
-    let files = InMemory(&[("a", "include b\ninclude ./b\n"), ("b", "include a\ninclude ./a\n"), ("./b", "include a\n")]);
+    let files =
+        InMemory(&[("a", "include b\ninclude ./b\n"), ("b", "include a\ninclude ./a\n"), ("./b", "include a\n")]);
     let wrong = with(&files, "", "include a\n").unwrap_err();
     assert!(wrong.lines().next().is_some_and(|line| line.ends_with("includes itself")), "{wrong}");
 }

@@ -217,9 +217,17 @@ pub(crate) struct Daemon(Child);
 impl Daemon {
     /// Only its checkers: what there is to know of VRRP has nothing to do with IPVS.
     pub(crate) fn start(system: &System) -> Self {
+        Self::start_with(system, &[])
+    }
+
+    pub(crate) fn start_with(system: &System, options: &[&str]) -> Self {
         let log = File::create(LOG).unwrap_or_else(|error| panic!("{LOG}: {error}"));
         let mut command = system.command("/usr/sbin/keepalived");
-        command.args(["--dont-fork", "--log-console", "--log-detail", "--check"]).stdout(Stdio::null()).stderr(log);
+        command
+            .args(["--dont-fork", "--log-console", "--log-detail", "--check"])
+            .args(options)
+            .stdout(Stdio::null())
+            .stderr(log);
         Self(command.spawn().unwrap_or_else(|error| panic!("keepalived: {error}")))
     }
 

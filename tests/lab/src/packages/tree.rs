@@ -19,8 +19,9 @@ use crate::{
 /// Directories of commands, in the order in which a shell would look.
 const COMMAND_DIRS: [&str; 4] = ["usr/sbin", "usr/bin", "sbin", "bin"];
 /// Documentation that nobody reads in a cache.
-const SUPERFLUOUS: [&str; 5] =
-    ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/info"];
+const SUPERFLUOUS: [&str; 4] = ["usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/info"];
+/// Packages whose documentation has sample configurations, which tests read.
+const SAMPLES: [&str; 2] = ["keepalived", "ldirectord"];
 
 /// Directories that are links into `usr` on an installed system, though packages still name them.
 const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
@@ -38,7 +39,13 @@ impl Tree {
     pub(crate) fn unpack(session: &Session, packages: &[&str], home: &Path) -> Result<Self> {
         let archives = directory_beside(home, "debs-")?;
         let debs = session.download(packages, archives.path())?;
-        Ok(Self::of_files(&debs, home)?.without(&SUPERFLUOUS))
+        let tree = Self::of_files(&debs, home)?.without(&SUPERFLUOUS);
+        for document in fs::read_dir(tree.path().join("usr/share/doc")).into_iter().flatten().flatten() {
+            if !SAMPLES.iter().any(|name| document.file_name() == *name) {
+                let _ = fs::remove_dir_all(document.path());
+            }
+        }
+        Ok(tree)
     }
 
     /// Unpacks package files that are here already.
