@@ -1,4 +1,5 @@
-//! A configuration of ldirectord: it is a state, whose places are in the text, or it is wrong somewhere.
+//! A configuration of ldirectord: it is a state, whose places are in the text, or it is wrong
+//! somewhere.
 
 #![no_main]
 

@@ -60,7 +60,8 @@ pub struct Surroundings<'s> {
 /// use ipvs_cli::foreign::{self, Format, NoFiles, Surroundings};
 /// use ipvs_cli::ipvsadm::value::NoNames;
 ///
-/// let source = Source::new("ldirectord.cf", "virtual = 192.0.2.1:80\n\treal = 192.0.2.11:80 masq\n");
+/// let text = "virtual = 192.0.2.1:80\n\treal = 192.0.2.11:80 masq\n";
+/// let source = Source::new("ldirectord.cf", text);
 /// let path = Path::new("ldirectord.cf");
 /// let surroundings = Surroundings { path, files: &NoFiles, names: &mut NoNames, config_id: "" };
 /// let read = foreign::read(Format::Ldirectord, &source, surroundings).unwrap();
