@@ -287,10 +287,9 @@ impl Reader<'_> {
         };
         let destination = |address: IpAddr| {
             let port = match key {
-                // Only masquerading can change the port.
-                _ if forwarding == Forwarding::Masquerade => port,
-                ServiceKey::Mark { .. } => 0,
-                ServiceKey::Address { at, .. } => at.port(),
+                // Only masquerading can change the port. ipvsadm leaves that of a mark as it is.
+                ServiceKey::Address { at, .. } if forwarding != Forwarding::Masquerade => at.port(),
+                _ => port,
             };
             Destination::new(SocketAddr::new(address, port))
                 .with_forwarding(forwarding)
@@ -381,7 +380,7 @@ mod tests {
     fn services_and_real_servers_are_read() {
         let text = "checktimeout=3\n# comment\nvirtual=192.0.2.1:80\n\treal=192.0.2.11->192.0.2.12:8080 masq 3 l:10 u:100\n\
             \x20   real=192.0.2.13:8080 gate\n\tfallback=127.0.0.1:80 gate\n\tpersistent=300\n\tnetmask=255.255.255.0\n\
-            virtual = 7\n\treal = 192.0.2.11 ipip 2 \".a.html\", \"alive\"\n\tscheduler = sh\n\
+            virtual = 7\n\treal = 192.0.2.11 ipip 2 \".a.html\", \"alive\"\n\treal = 192.0.2.12:80 gate\n\tscheduler = sh\n\
             virtual6 = [2001:db8::1]:53\n\treal6 = [2001:db8::11]:53 masq\n\tops = yes\n";
         let expected = "\
             -A -t 192.0.2.1:80 -s wrr -p 300 -M 255.255.255.0\n\
@@ -390,6 +389,7 @@ mod tests {
             -a -t 192.0.2.1:80 -r 192.0.2.13:80 -g -w 1\n\
             -A -f 7 -s sh\n\
             -a -f 7 -r 192.0.2.11:0 -i -w 2 --tun-type ipip\n\
+            -a -f 7 -r 192.0.2.12:80 -g -w 1\n\
             -A -u [2001:db8::1]:53 -s wrr -o\n\
             -a -u [2001:db8::1]:53 -r [2001:db8::11]:53 -m -w 1\n\
             # l.cf:6: fallback = 127.0.0.1:80 gate: only ldirectord puts it in place of real servers that are down\n";
