@@ -5,11 +5,12 @@
 //! rules that `convert` prints. Checks succeed, or are left out where that has the same effect.
 //!
 //! `CONVERT_FILES` says how many configurations are generated, with forty services each, and has
-//! all samples read; without it, there are one for each program and a few samples.
+//! all samples read; without it, there is one for each program, on one kernel.
 
 use crate::keepalived::{CONFIGURED, Daemon, LOG};
 use crate::web::Web;
 use kernel_tests::case::{Status, Transcript};
+use kernel_tests::on_the_fastest_kernel;
 use kernel_tests::system::{Installation, OBSERVER, Release, System};
 use kernel_tests::target::Target;
 use std::fmt::Write;
@@ -21,7 +22,8 @@ const DIRECTORY: &str = "/etc/keepalived/conf.d";
 const LDIRECTORD: &str = "/etc/ha.d/ldirectord.cf";
 const SERVICES: u32 = 40;
 /// Each of ldirectord's commands is a Perl program's look at the whole table.
-const FEW_SERVICES: u32 = 10;
+const FEW_SERVICES: u32 = 5;
+const GLANCE: &str = "/proc/thread-self/net/ip_vs";
 const NO_NUMBER: &str = "CONVERT_FILES must be a number";
 
 /// The last service of each configuration: once it is there, all others are.
@@ -41,11 +43,14 @@ fn keepalived_of_debian_13_makes_the_predicted_table() {
 
 #[test]
 fn ldirectord_makes_the_predicted_table() {
+    if is_elsewhere() {
+        return;
+    }
     System::on(Installation::of(Target::IpvsCli), |system| {
         prepare(system);
         system.write("/etc/hosts", "127.0.0.1 localhost\n192.0.2.81 sql01\n192.0.2.82 sql02\n192.0.2.83 sql03\n");
         let mut compared = 0;
-        for (number, sample) in samples_of_ldirectord(system).iter().enumerate().take(files().map_or(3, |_| usize::MAX))
+        for (number, sample) in samples_of_ldirectord(system).iter().enumerate().take(files().map_or(1, |_| usize::MAX))
         {
             compare_ldirectord(system, &format!("sample {number}"), &format!("{sample}{LAST_OF_LDIRECTORD}"));
             compared += 1;
@@ -60,6 +65,14 @@ fn ldirectord_makes_the_predicted_table() {
     });
 }
 
+fn is_elsewhere() -> bool {
+    let is_elsewhere = files().is_none() && !on_the_fastest_kernel();
+    if is_elsewhere {
+        println!("skipped: the prediction depends on no kernel");
+    }
+    is_elsewhere
+}
+
 fn files() -> Option<u32> {
     std::env::var("CONVERT_FILES").ok().map(|text| text.parse().expect(NO_NUMBER))
 }
@@ -71,13 +84,15 @@ fn prepare(system: &System) {
 }
 
 fn of_keepalived(release: Release) {
+    if is_elsewhere() {
+        return;
+    }
     System::of(release, Installation::of(Target::IpvsCli), |system| {
         prepare(system);
         let _checked = Web::serve("0.0.0.0:9", "alive");
         let mut compared = 0;
-        let few = ["fwmark", "virtual_server_group"];
         for (name, text) in samples_of_keepalived() {
-            if files().is_some() || few.iter().any(|few| name.ends_with(few)) {
+            if files().is_some() {
                 compare_keepalived(
                     system,
                     &name,
@@ -182,7 +197,14 @@ fn seen(system: &System) -> String {
 }
 
 fn wait(system: &System, name: &str, predicted: &str, log: &str, text: &str) {
-    let found = system.wait_for(|| (seen(system) == predicted).then_some(()));
+    // The original is a program, and seldom asked: when a glance at the table shows no change.
+    let (mut glance, mut looks) = (None, 0u8);
+    let found = system.wait_for(|| {
+        let before = glance.replace(system.read(GLANCE));
+        looks = looks.wrapping_add(1);
+        let is_quiet = glance == before || looks.is_multiple_of(16);
+        (is_quiet && seen(system) == predicted).then_some(())
+    });
     if found.is_none() {
         let now = seen(system);
         let only = |these: &str, those: &str| {
