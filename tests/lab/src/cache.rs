@@ -186,8 +186,18 @@ impl Cache {
     /// Fetches what is missing for these kernels. Several labs may ask at once: one works, the
     /// others wait.
     pub(crate) fn ensure(&self, kernels: &[Kernel]) -> Result<()> {
+        match self.ensure_available(kernels)?.pop() {
+            Some((_, gone)) => Err(gone),
+            None => Ok(()),
+        }
+    }
+
+    /// The same, but that the mirror no longer has a kernel is no failure: returns those kernels,
+    /// and why they are missing.
+    pub(crate) fn ensure_available(&self, kernels: &[Kernel]) -> Result<Vec<(Kernel, Error)>> {
+        let mut gone = Vec::new();
         if self.missing(kernels).is_empty() && self.tools().exists() && self.root().exists() {
-            return Ok(());
+            return Ok(gone);
         }
         let _lock = self.begin()?;
         let mut sessions = BTreeMap::new();
@@ -198,9 +208,14 @@ impl Cache {
             packages::root::make(self.session(&mut sessions, Suite::Bookworm)?, &self.root())?;
         }
         for kernel in self.missing(kernels) {
-            self.make_kernel(kernel, self.session(&mut sessions, kernel.suite())?)?;
+            let made =
+                self.session(&mut sessions, kernel.suite()).and_then(|session| self.make_kernel(kernel, session));
+            match made {
+                Err(error @ Error::Gone { .. }) => gone.push((kernel, error)),
+                made => made?,
+            }
         }
-        Ok(())
+        Ok(gone)
     }
 
     /// Fetches the programs of both releases, which most jobs can do without, if they are missing.

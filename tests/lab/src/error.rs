@@ -77,6 +77,20 @@ pub(crate) enum Error {
         mirror: String,
     },
 
+    /// A mirror drops a release when nobody maintains it any more.
+    #[error(
+        "{mirror} no longer has {what} of Debian {suite}. A mirror that keeps old releases: \
+         IPVS_LAB_MIRROR=http://MIRROR/debian cargo lab …"
+    )]
+    Gone {
+        /// Packages.
+        what: String,
+        /// The release's name.
+        suite: &'static str,
+        /// The mirror's address.
+        mirror: String,
+    },
+
     /// A disk is too full to begin.
     #[error(
         "{dir} has {free} MB free, {needed} MB are needed. Make room, or put the lab's files elsewhere: IPVS_LAB=/another/dir cargo lab …"

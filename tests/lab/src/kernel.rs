@@ -7,6 +7,9 @@ use clap::ValueEnum;
 /// A kernel the lab can boot, named by its series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Kernel {
+    /// Long-term kernel of Debian bullseye, which mirrors drop one day.
+    #[value(name = "5.10")]
+    V5_10,
     /// Long-term kernel of Debian bookworm.
     #[value(name = "6.1")]
     V6_1,
@@ -20,11 +23,12 @@ pub(crate) enum Kernel {
 
 impl Kernel {
     /// All kernels, oldest first.
-    pub(crate) const ALL: [Self; 3] = [Self::V6_1, Self::V6_12, Self::V7_2];
+    pub(crate) const ALL: [Self; 4] = [Self::V5_10, Self::V6_1, Self::V6_12, Self::V7_2];
 
     /// The series, as `--kernel` and the guest's `LAB_KERNEL` spell it.
     pub(crate) fn series(self) -> &'static str {
         match self {
+            Self::V5_10 => "5.10",
             Self::V6_1 => "6.1",
             Self::V6_12 => "6.12",
             Self::V7_2 => "7.2",
@@ -34,10 +38,17 @@ impl Kernel {
     /// The Debian release whose package `user-mode-linux` is this kernel.
     pub(crate) fn suite(self) -> Suite {
         match self {
+            Self::V5_10 => Suite::Bullseye,
             Self::V6_1 => Suite::Bookworm,
             Self::V6_12 => Suite::Trixie,
             Self::V7_2 => Suite::Sid,
         }
+    }
+
+    /// Whether the kernel loads the module `ip_vs` when a program asks for IPVS. Linux 5.10 knows no
+    /// module by that name of a protocol: it has to be loaded before.
+    pub(crate) fn loads_ipvs_itself(self) -> bool {
+        self > Self::V5_10
     }
 
     /// Whether `iptables-legacy` works: Debian builds newer kernels without the old tables.
@@ -61,6 +72,8 @@ impl fmt::Display for Kernel {
 /// A Debian release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Suite {
+    /// Debian 11: kernel 5.10.
+    Bullseye,
     /// Debian 12: kernel 6.1 and all tools.
     Bookworm,
     /// Debian 13: kernel 6.12.
@@ -73,6 +86,7 @@ impl Suite {
     /// The name in the archive.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Bullseye => "bullseye",
             Self::Bookworm => "bookworm",
             Self::Trixie => "trixie",
             Self::Sid => "sid",

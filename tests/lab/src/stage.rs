@@ -146,6 +146,7 @@ impl Stage {
             keep: visible(&self.keep, &self.cache.root()),
             writable: self.writable.clone(),
             modprobe: self.cache.kernel(self.kernel).join("lab-bin/modprobe"),
+            modules: if self.kernel.loads_ipvs_itself() { Vec::new() } else { vec!["ip_vs".into()] },
             streams,
         };
         let boot = Boot {

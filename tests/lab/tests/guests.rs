@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
     path::Path,
     process::{Child, Command, Output, Stdio},
     thread,
@@ -286,4 +287,57 @@ fn a_lab_that_is_killed_takes_its_guest_along() {
 fn send(to: &Child, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(to.id()).unwrap()).unwrap();
     kill_process(pid, signal).unwrap();
+}
+
+/// Answers each request that there is no such file, as a mirror does from which a release has
+/// gone.
+fn empty_mirror() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let mut stream = BufReader::new(stream);
+                let mut line = String::new();
+                while stream.read_line(&mut line).is_ok_and(|length| length > 0) {
+                    if line.ends_with("\r\n\r\n") || line == "\r\n" {
+                        let _ = stream.get_mut().write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+                    }
+                    line.clear();
+                }
+            });
+        }
+    });
+    format!("http://{address}/debian")
+}
+
+#[test]
+fn a_kernel_that_the_mirror_no_longer_has_is_reported() {
+    let home = tempfile::tempdir().unwrap();
+    let cache = home.path().join("cache");
+    fs::create_dir(&cache).unwrap();
+    // All but one kernel is there.
+    let setup = Command::new(env!("CARGO_BIN_EXE_lab")).arg("setup").output().unwrap();
+    let said = String::from_utf8(setup.stdout).unwrap();
+    let first = said.lines().find_map(|line| line.strip_prefix("tools: ")).unwrap();
+    let whole = Path::new(first).parent().unwrap();
+    for entry in fs::read_dir(whole).unwrap().flatten() {
+        let name = entry.file_name();
+        if !name.to_string_lossy().starts_with("kernel-5.10") && entry.path().is_dir() {
+            std::os::unix::fs::symlink(entry.path(), cache.join(name)).unwrap();
+        }
+    }
+    let lab = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
+        command.args(arguments).env("IPVS_LAB", &cache).env("IPVS_LAB_MIRROR", empty_mirror());
+        let output = command.env("no_proxy", "127.0.0.1").output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (is_good, said, complaints) = lab(&["setup"]);
+    assert!(is_good, "{complaints}");
+    assert!(complaints.contains("lab: no kernel 5.10: http://127.0.0.1:"), "{complaints}");
+    assert!(complaints.contains("/debian no longer has any package of Debian bullseye. A mirror"), "{complaints}");
+    assert!(said.contains("kernel 6.1: ") && !said.contains("kernel 5.10: "), "{said}");
+    let (is_good, _, complaints) = lab(&["setup", "--kernel", "5.10"]);
+    assert!(!is_good && complaints.contains("no longer has any package of Debian bullseye"), "{complaints}");
 }

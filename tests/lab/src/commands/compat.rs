@@ -7,9 +7,10 @@ use clap::Args;
 
 use super::test::{
     guests::{self, Settings},
+    kernels,
     summary::Summary,
 };
-use crate::{cache::Cache, error::Result, kernel::Kernel, workspace::Workspace};
+use crate::{error::Result, kernel::Kernel, workspace::Workspace};
 
 /// The test program of package kernel-tests that does it.
 const PROGRAM: &str = "differential";
@@ -40,8 +41,8 @@ impl Compat {
     /// Runs it on each kernel, and sums up.
     pub(crate) fn run(self) -> Result<ExitCode> {
         let workspace = Workspace::find()?;
-        let kernels = if self.kernel.is_empty() { Kernel::ALL.to_vec() } else { self.kernel };
-        Cache::open()?.ensure(&kernels)?;
+        let mut summary = Summary::default();
+        let kernels = kernels(self.kernel, &mut summary)?;
         let number = |name, number| format!("COMPAT_{name}={number}");
         let env = vec![number("SEED", self.seed), number("COUNT", self.count), "COMPAT_PAIRS=all".into()];
         let deadline = Duration::from_secs(self.timeout);
@@ -54,7 +55,6 @@ impl Compat {
             all_of_each_kernel: true,
             profiles: None,
         };
-        let mut summary = Summary::default();
         guests::check(&workspace, &kernels, &settings, &mut summary)?;
         print!("\n{summary}");
         Ok(if summary.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -17,8 +17,15 @@ pub(crate) struct Setup {
 impl Setup {
     /// Fetches what is missing.
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let kernels = if self.kernel.is_empty() { Kernel::ALL.to_vec() } else { self.kernel };
         let cache = Cache::open()?;
+        let mut kernels = self.kernel;
+        if kernels.is_empty() {
+            kernels = Kernel::ALL.to_vec();
+            for (gone, why) in cache.ensure_available(&kernels)? {
+                eprintln!("lab: no kernel {gone}: {why}");
+                kernels.retain(|kernel| *kernel != gone);
+            }
+        }
         cache.ensure(&kernels)?;
         for kernel in kernels {
             cache.register_shim(kernel)?;

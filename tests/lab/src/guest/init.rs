@@ -88,28 +88,55 @@ fn run(job: &Job) -> Result<u8> {
 /// Has the kernel load modules by the lab's program: there is no other.
 fn use_modprobe(job: &Job) -> Result<()> {
     let setting = "/proc/sys/kernel/modprobe";
-    fs::write(setting, job.modprobe.as_os_str().as_encoded_bytes()).context(|| format!("write {setting}"))
+    fs::write(setting, job.modprobe.as_os_str().as_encoded_bytes()).context(|| format!("write {setting}"))?;
+    job.modules.iter().try_for_each(|module| crate::packages::run(Command::new(&job.modprobe).arg(module)))
 }
 
-/// Makes the lab's small Debian the root directory, with a layer in memory over it, in which paths
-/// of this machine get their places. This machine's own root file system is gone then.
+/// Makes the root directory of what the lab's small Debian has and what this machine has at the
+/// paths to keep. This machine's own root file system is gone then.
 fn enter_root(job: &Job) -> Result<()> {
-    let base = Shown::hold(&job.root)?;
-    crate::packages::run(Command::new(&job.modprobe).arg("overlay"))?;
+    let root = Path::new("/tmp/root");
     mount_at("tmpfs", "/tmp")?;
-    for path in ["/tmp/base", "/tmp/upper", "/tmp/work", "/tmp/root"] {
-        fs::create_dir(path).context(|| format!("make {path}"))?;
-    }
-    base.put_at(Path::new("/tmp/base")).context(|| format!("show {}", job.root.display()))?;
-    let layers = c"lowerdir=/tmp/base,upperdir=/tmp/upper,workdir=/tmp/work";
-    mount("overlay", "/tmp/root", "overlay", MountFlags::empty(), layers).context(|| "mount the root".into())?;
+    fs::create_dir(root).context(|| format!("make {}", root.display()))?;
+    mount_at("tmpfs", "/tmp/root")?;
+    show_inside(&job.root, Path::new("/"), root, &job.keep)?;
     let change = || -> io::Result<()> {
-        env::set_current_dir("/tmp/root")?;
+        env::set_current_dir(root)?;
         pivot_root(".", ".")?; // the old one is over the new one now
         unmount(".", UnmountFlags::DETACH)?;
         env::set_current_dir("/")
     };
     change().context(|| "change the root directory".into())
+}
+
+/// Shows what is in `base`/`path` at the same path of `root`. A directory in which there is a path
+/// to keep is one in memory, as the kernel can't make that path's place in `base`. (It could in a
+/// layer over it, but Linux 5.10 opens no file of hostfs through a layer.)
+fn show_inside(base: &Path, path: &Path, root: &Path, keep: &[PathBuf]) -> Result<()> {
+    let of = |tree: &Path, path: &Path| tree.join(path.strip_prefix("/").unwrap_or(path));
+    let directory = of(base, path);
+    let entries = fs::read_dir(&directory).context(|| format!("read {}", directory.display()))?;
+    for entry in entries.flatten() {
+        let path = path.join(entry.file_name());
+        let (from, to) = (entry.path(), of(root, &path));
+        let show = || -> io::Result<bool> {
+            let kind = entry.metadata()?;
+            if kind.is_symlink() {
+                symlink(fs::read_link(&from)?, &to)?;
+            } else if kind.is_dir() && keep.iter().any(|kept| kept.starts_with(&path)) {
+                fs::create_dir(&to)?;
+                fs::set_permissions(&to, kind.permissions())?;
+                return Ok(true);
+            } else {
+                Shown::hold(&from).map_err(io::Error::other)?.put_at(&to)?;
+            }
+            Ok(false)
+        };
+        if show().context(|| format!("show {}", from.display()))? {
+            show_inside(base, &path, root, keep)?;
+        }
+    }
+    Ok(())
 }
 
 fn mount_system() -> Result<()> {

@@ -33,6 +33,8 @@ pub(crate) struct Job {
     pub(crate) writable: Option<PathBuf>,
     /// The program the kernel calls to load modules.
     pub(crate) modprobe: PathBuf,
+    /// Modules that are loaded before it starts.
+    pub(crate) modules: Vec<String>,
     /// How the program's standard streams are laid.
     pub(crate) streams: Streams,
 }

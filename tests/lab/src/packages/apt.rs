@@ -22,6 +22,11 @@ use crate::{
 const KEYRINGS: [&str; 2] =
     ["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
 
+/// What apt-get says of a release that the mirror does not have.
+const NO_RELEASE: &str = "does not have a Release file";
+/// And of a package.
+const NO_PACKAGE: &str = "Unable to locate package";
+
 /// The package lists of one Debian release, gone again when dropped.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -44,8 +49,22 @@ impl Session {
         let session = Self { suite, mirror, dir };
         eprintln!("lab: fetching the package list of Debian {} (about 10 MB) …", suite.name());
         let status = session.apt_get(&["update"], parent)?;
+        if !status.success() && session.is_gone(&["update"], NO_RELEASE)? {
+            return Err(session.gone("any package"));
+        }
         session.check(status, "fetching the package list")?;
         Ok(session)
+    }
+
+    /// Whether apt-get says this when it is run again: its first words went to the terminal.
+    fn is_gone(&self, arguments: &[&str], message: &str) -> Result<bool> {
+        let output = self.command().args(arguments).output().context(|| "run apt-get".into())?;
+        Ok(String::from_utf8_lossy(&output.stderr).contains(message))
+    }
+
+    fn gone(&self, what: &str) -> Error {
+        let (suite, mirror) = (self.suite.name(), self.mirror.clone());
+        Error::Gone { what: what.into(), suite, mirror }
     }
 
     /// Downloads the packages and all they depend on, libc included, into `dir`.
@@ -77,6 +96,9 @@ impl Session {
         command.args(["--print-uris", "--yes", "-qq", "install"]).args(packages);
         let output = command.output().context(|| "run apt-get".into())?;
         if !output.status.success() {
+            if String::from_utf8_lossy(&output.stderr).contains(NO_PACKAGE) {
+                return Err(self.gone(&packages.join(", ")));
+            }
             eprint!("{}", String::from_utf8_lossy(&output.stderr));
             self.check(output.status, &format!("looking for {}", packages.join(", ")))?;
         }
@@ -186,6 +208,7 @@ Dir::Cache "{place}/cache"; Dir::Log "{place}";
 APT::Architecture "amd64"; APT::Architectures {{ "amd64"; }};
 APT::Install-Recommends "false"; APT::Sandbox::User ""; APT::Update::Error-Mode "any";
 Acquire::Languages "none"; Acquire::Retries "2"; Acquire::Check-Valid-Until "false"; Debug::NoLocking "true";
+Acquire::http::Proxy::127.0.0.1 "DIRECT"; Acquire::http::Proxy::localhost "DIRECT";
 "#
     );
     write(&dir.join("apt.conf"), &format!("{}{own}", host_transport_settings()?))

@@ -33,11 +33,17 @@ impl<'a> Patcher<'a> {
     /// live in `home`.
     pub(crate) fn adopt(&self, program: &Path, tree: &Path, home: &Path) -> Result<()> {
         let (inside, _) = loader(tree)?;
+        // DT_RPATH, unlike its successor, also serves the libraries' own dependencies and dlopen.
+        self.patch(&["--force-rpath", "--set-rpath", &library_path(home)], program)?;
+        // At once with the path, patchelf would put the dynamic section of kernel 5.10 into a page
+        // that can't be written.
+        self.patch(&["--set-interpreter", &home.join(inside).display().to_string()], program)
+    }
+
+    fn patch(&self, arguments: &[&str], program: &Path) -> Result<()> {
         let mut command = Command::new(&self.loader);
         command.arg("--library-path").arg(library_path(self.tree)).arg(self.tree.join("usr/bin/patchelf"));
-        // DT_RPATH, unlike its successor, also serves the libraries' own dependencies and dlopen.
-        command.arg("--force-rpath").arg("--set-rpath").arg(library_path(home));
-        run(command.arg("--set-interpreter").arg(home.join(inside)).arg(program))
+        run(command.args(arguments).arg(program))
     }
 }
 

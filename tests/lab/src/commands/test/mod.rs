@@ -10,7 +10,10 @@ use std::{process::ExitCode, thread, time::Duration};
 
 use clap::Args;
 
-use self::{guests::Guests, summary::Summary};
+use self::{
+    guests::Guests,
+    summary::{Outcome, Summary},
+};
 use crate::{cache::Cache, error::Result, kernel::Kernel, workspace::Workspace};
 
 /// Arguments of `cargo lab test`.
@@ -48,10 +51,12 @@ impl Test {
         }
         // Who names a kernel or a test means all of it.
         let all_of_each_kernel = !self.kernel.is_empty() || !self.filter.is_empty();
-        let kernels = if self.kernel.is_empty() { Kernel::ALL.to_vec() } else { self.kernel };
-        // The lab's own tests, which run on this machine, boot every kernel.
-        Cache::open()?.ensure(if self.only_guest { &kernels } else { &Kernel::ALL })?;
         let mut summary = Summary::default();
+        let kernels = kernels(self.kernel, &mut summary)?;
+        if !self.only_guest {
+            // The lab's own tests, which run on this machine, boot every kernel.
+            Cache::open()?.ensure_available(&Kernel::ALL)?;
+        }
         if !self.only_guest {
             host::check(&workspace, &mut summary)?;
         }
@@ -82,4 +87,19 @@ impl Test {
         print!("\n{summary}");
         Ok(if summary.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// The kernels that were asked for, or all; the summary says which of all the mirror no longer has.
+pub(super) fn kernels(asked_for: Vec<Kernel>, summary: &mut Summary) -> Result<Vec<Kernel>> {
+    let cache = Cache::open()?;
+    if !asked_for.is_empty() {
+        cache.ensure(&asked_for)?;
+        return Ok(asked_for);
+    }
+    let mut kernels = Kernel::ALL.to_vec();
+    for (gone, why) in cache.ensure_available(&kernels)? {
+        kernels.retain(|kernel| *kernel != gone);
+        summary.add(format!("kernel {gone}"), Outcome::Skipped(why.to_string()), Duration::ZERO);
+    }
+    Ok(kernels)
 }
