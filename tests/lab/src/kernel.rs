@@ -45,8 +45,8 @@ impl Kernel {
         }
     }
 
-    /// Whether the kernel loads the module `ip_vs` when a program asks for IPVS. Linux 5.10 knows no
-    /// module by that name of a protocol: it has to be loaded before.
+    /// Whether the kernel loads the module `ip_vs` when a program asks for IPVS. That of Linux 5.10
+    /// does not say that it is what the program asks for.
     pub(crate) fn loads_ipvs_itself(self) -> bool {
         self > Self::V5_10
     }
