@@ -60,6 +60,9 @@ pub(crate) struct Fake {
     /// How many requests a datagram has at most.
     #[cfg(test)]
     pub(crate) window: usize,
+    /// More calls than this are a loop without an end.
+    #[cfg(test)]
+    pub(crate) most_calls: usize,
     #[cfg(test)]
     calls: usize,
 }
@@ -128,10 +131,6 @@ impl std::fmt::Debug for Others {
     }
 }
 
-/// More calls than this are a loop without an end.
-#[cfg(test)]
-const CALLS: usize = 20_000;
-
 /// A datagram that waits to be received.
 #[derive(Debug)]
 struct Reply {
@@ -171,6 +170,8 @@ impl Fake {
             others: None,
             #[cfg(test)]
             window: usize::MAX,
+            #[cfg(test)]
+            most_calls: 20_000,
             #[cfg(test)]
             calls: 0,
         }
@@ -221,7 +222,7 @@ impl Fake {
         #[cfg(test)]
         {
             self.calls += 1;
-            assert!(self.calls < CALLS, "it does not end");
+            assert!(self.calls < self.most_calls, "it does not end");
         }
         self.script().faults.pop_front().flatten()
     }

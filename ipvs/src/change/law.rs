@@ -10,14 +10,14 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 
 use super::engine::is_made;
 use super::*;
 use crate::change::plan::laws;
 use crate::client::Client;
-use crate::fake::Fake;
 use crate::fake::log::Event;
+use crate::fake::{Fake, Fault};
 use crate::link::Link;
 use crate::table::DestinationState;
 use crate::wire::{self, Body, Read, Request};
@@ -192,8 +192,10 @@ fn meddle(how: Meddling, key: ServiceKey, command: Option<Command>) -> Vec<Comma
     }
 }
 
-/// A client of a kernel beside which another writer works.
-fn contended(case: &Case) -> (Client, Fake) {
+/// A client of a kernel beside which another writer works, and with whose calls this goes wrong.
+fn contended(case: &Case, faults: &[Option<Fault>]) -> (Client, Fake) {
+    /// Calls to connect.
+    const CONNECT: usize = 2;
     let kernel = Fake::new(case.before.clone());
     let (witness, other) = (kernel.of_another_program(), kernel.of_another_program());
     let mut link = kernel;
@@ -222,6 +224,7 @@ fn contended(case: &Case) -> (Client, Fake) {
         call += 1;
     };
     link.script().writer = Some(Box::new(write));
+    link.script().faults = std::iter::repeat_n(None, CONNECT).chain(faults.iter().copied()).collect();
     (client_of(Link::Fake(Box::new(link))), witness)
 }
 
@@ -435,9 +438,18 @@ fn replay(
 }
 
 fn law(case: &Case) -> Result<(), TestCaseError> {
+    of_a_change(case, &[], judge)
+}
+
+/// Makes the change of a case while this goes wrong with its calls, and has the result judged.
+fn of_a_change(
+    case: &Case,
+    faults: &[Option<Fault>],
+    judge: impl Fn(&Case, &Planner, &Result<Applied, ChangeError>, Fake, &[Phase], &[(usize, Event)]) -> TestCaseResult,
+) -> TestCaseResult {
     let planner = case.planner();
     let Ok(change) = Change::prepare(case.before.clone(), case.desired.clone(), planner.clone()) else { return Ok(()) };
-    let (mut client, witness) = contended(case);
+    let (mut client, witness) = contended(case, faults);
     let (mut calls, mut hooks) = (0, Vec::new());
     let hook = |phase| {
         hooks.push(phase);
@@ -623,6 +635,92 @@ fn cases() -> u32 {
 fn no_work_of_another_writer_is_lost_and_reports_are_true() {
     let config = Config { cases: cases(), max_shrink_iters: 20_000, failure_persistence: None, ..Config::default() };
     TestRunner::new(config).run(&case(), |case| law(&case)).unwrap();
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    prop::sample::select(vec![
+        Fault::Lost,
+        Fault::Vanished,
+        Fault::Late,
+        Fault::Twice,
+        Fault::Fails(crate::Errno::ENOBUFS),
+        Fault::Fails(crate::Errno::EINTR),
+        Fault::Truncated(20),
+        Fault::ShortSend,
+        Fault::Stale(crate::Errno::EEXIST),
+    ])
+}
+
+/// As [`judge`], as far as it holds if replies were lost.
+fn judge_losses(
+    case: &Case,
+    planner: &Planner,
+    result: &Result<Applied, ChangeError>,
+    _: Fake,
+    _: &[Phase],
+    events: &[(usize, Event)],
+) -> Result<(), TestCaseError> {
+    let (mut tables, mut own, mut others) = (vec![case.before.clone()], Vec::new(), BTreeSet::new());
+    for (socket, event) in events {
+        let Event::Done(command) = event else { continue };
+        let mut table = tables.last().unwrap().clone();
+        if *socket == CHANGE {
+            own.push(*command);
+        } else {
+            match command.service_key() {
+                Some(key) => drop(others.insert(key)),
+                None => others.extend(table.services().map(|entry| entry.service().key())),
+            }
+        }
+        table.apply(command).unwrap();
+        tables.push(table);
+    }
+    let end = tables.last().unwrap();
+    let is_other = |command: &Command| command.service_key().is_some_and(|key| others.contains(&key));
+    let (reported, unacknowledged) = match result {
+        Ok(applied) => (applied.commands.clone(), applied.unacknowledged.clone()),
+        Err(error) => (
+            [&error.report.applied[..], &error.report.undone[..]].concat(),
+            error.report.kept.iter().map(|kept| kept.command).collect(),
+        ),
+    };
+    let mut done = own.iter();
+    for command in &reported {
+        prop_assert!(done.any(|done| done == command), "{command:?} is reported, and was not carried out");
+    }
+    match result {
+        Ok(applied) => {
+            for command in planner.clone().only_services().plan(end, &case.desired).commands() {
+                prop_assert!(is_other(command), "{command:?} is missing, and no other writer has undone it");
+            }
+            let unreported =
+                own.iter().filter(|command| !reported.contains(command) && !unacknowledged.contains(command));
+            for command in unreported {
+                prop_assert!(is_other(command) || command.service_key().is_none(), "{command:?} is not reported");
+            }
+            was_as_desired(case, planner, applied, events, &tables)?;
+        }
+        Err(error) if error.state == DirectorState::Unknown => {}
+        Err(error) => {
+            let (initial, end) = (entries(&case.before), entries(end));
+            let is_kept =
+                |key: &EntryKey| error.report.kept.iter().any(|kept| entry_of(&kept.command).as_ref() == Some(key));
+            for key in initial.keys().chain(end.keys()) {
+                if !others.contains(&key.service) && !is_kept(key) && !is_kept(&EntryKey::service(key.service)) {
+                    prop_assert_eq!(end.get(key), initial.get(key), "{} is not as it was", key);
+                }
+            }
+            prop_assert_eq!(error.state == DirectorState::Partial, !error.report.kept.is_empty());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn reports_are_true_where_replies_are_lost() {
+    let config = Config { cases: cases(), max_shrink_iters: 20_000, failure_persistence: None, ..Config::default() };
+    let faults = vec(option::weighted(0.06, fault()), 0..150);
+    TestRunner::new(config).run(&(case(), faults), |(case, faults)| of_a_change(&case, &faults, judge_losses)).unwrap();
 }
 
 /// What is sent with a service arrives where another writer has made the service a moment before,

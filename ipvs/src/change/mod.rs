@@ -259,6 +259,9 @@ mod tests;
 mod law;
 
 #[cfg(test)]
+mod reading_laws;
+
+#[cfg(test)]
 mod fault_tests;
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ mod transport;
 use std::io::ErrorKind;
 
 pub(crate) use self::reading::Counts;
+#[cfg(test)]
+pub(crate) use self::reading::laws as reading_laws;
 pub(crate) use self::transport::{Blocking, NoTasks, Pace, Paced, Transport, block_on_ready};
 
 use crate::command::Command;

@@ -454,4 +454,4 @@ impl<C: Transport> Session<C> {
 
 #[cfg(test)]
 #[path = "reading_laws.rs"]
-mod laws;
+pub(crate) mod laws;
