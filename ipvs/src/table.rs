@@ -522,10 +522,13 @@ impl Table {
     }
 
     fn set_timeouts(&mut self, wanted: &Timeouts) {
-        let given = |seconds: Option<u32>| seconds.filter(|seconds| *seconds != 0);
-        self.timeouts.tcp = given(wanted.tcp).or(self.timeouts.tcp);
-        self.timeouts.tcp_fin = given(wanted.tcp_fin).or(self.timeouts.tcp_fin);
-        self.timeouts.udp = given(wanted.udp).or(self.timeouts.udp);
+        // One that the kernel has not, it has not afterwards either.
+        let set = |now: &mut Option<u32>, wanted: Option<u32>| {
+            *now = now.map(|now| wanted.filter(|seconds| *seconds != 0).unwrap_or(now));
+        };
+        set(&mut self.timeouts.tcp, wanted.tcp);
+        set(&mut self.timeouts.tcp_fin, wanted.tcp_fin);
+        set(&mut self.timeouts.udp, wanted.udp);
     }
 
     fn start_daemon(&mut self, daemon: &Daemon) {

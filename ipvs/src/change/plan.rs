@@ -591,7 +591,9 @@ impl Planner {
 
     /// The commands that turn `current` into `desired`, as far as the restrictions let them.
     ///
-    /// What `desired` does not say about a sync daemon (`None`) may be anything. A restricted plan
+    /// What `desired` does not say about a sync daemon (`None`) may be anything, and a timeout that
+    /// `current` has not (`None`), as the kernel was built without its protocol, stays so: the
+    /// kernel would acknowledge a change of it, and do nothing. A restricted plan
     /// may hold commands that are refused, if what it leaves is in their way: try it on a copy of
     /// `current`.
     pub fn plan(&self, current: &Table, desired: &Table) -> Plan {
@@ -793,9 +795,11 @@ pub(crate) fn is_usable(destination: &Destination) -> bool {
     destination.weight.get() > 0
 }
 
-/// The timeouts that differ, if any does.
+/// The timeouts that differ, if any does. One that the kernel has not can't be set.
 pub(crate) fn timeouts(current: Timeouts, desired: Timeouts) -> Option<Timeouts> {
-    let differing = |current: Option<u32>, desired: Option<u32>| desired.filter(|_| desired != current);
+    let differing = |current: Option<u32>, desired: Option<u32>| {
+        desired.filter(|desired| current.is_some_and(|current| current != *desired))
+    };
     let change = Timeouts {
         tcp: differing(current.tcp, desired.tcp),
         tcp_fin: differing(current.tcp_fin, desired.tcp_fin),

@@ -612,3 +612,16 @@ fn nothing_is_deleted_before_what_was_added_is_there() {
         assert!(is_as(&mut client, &table([2], 1)), "{act}");
     }
 }
+
+/// A kernel without UDP acknowledges a timeout of it, and does nothing.
+#[test]
+fn a_timeout_that_the_kernel_has_not_is_no_difference() {
+    let timeouts = crate::Timeouts::new().with_tcp(900).with_tcp_fin(120);
+    let mut client = Client::fake(Table::read(Vec::new(), timeouts, Vec::new(), Table::new().info()));
+    let mut desired = Table::new();
+    desired.apply(&Command::SetTimeouts(timeouts.with_tcp(60).with_udp(60))).unwrap();
+    let applied = client.reconcile(&desired, &Planner::new()).unwrap();
+    assert_eq!(applied.commands, [Command::SetTimeouts(crate::Timeouts::new().with_tcp(60))]);
+    client.set_timeouts(crate::Timeouts::new().with_udp(60)).unwrap();
+    assert_eq!(client.timeouts().unwrap(), timeouts.with_tcp(60));
+}
