@@ -290,9 +290,7 @@ impl Cache {
 
     /// Begins to fill the cache: nobody else does, and nothing half made is left.
     fn begin(&self) -> Result<File> {
-        if env::consts::ARCH != "x86_64" {
-            return Err(Error::Architecture(env::consts::ARCH));
-        }
+        packages::require_machine()?;
         let lock = self.lock()?;
         // All users of a guest read what is made now.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));

@@ -15,9 +15,16 @@ pub(crate) enum Error {
         source: io::Error,
     },
 
-    /// User-mode Linux is packaged for one architecture only.
-    #[error("the lab's kernels exist for x86_64 Linux only, this machine is {0}")]
-    Architecture(&'static str),
+    /// The lab can't run on this machine.
+    #[error(
+        "this machine lacks what the lab needs:\n{}\nWithout it, these tests run on any machine with Rust: \
+         cargo test -p linux-ipvs -p fwmark -p ipvs-text -p ipvs-cli -p ipvs-follow",
+        list(missing)
+    )]
+    Machine {
+        /// Each thing, and where it is to be had.
+        missing: Vec<String>,
+    },
 
     /// A program the lab needs on the host is not installed.
     #[error("the program `{program}` is not installed. It {purpose}. On Debian and Ubuntu: apt-get install {package}")]
@@ -150,6 +157,11 @@ pub(crate) enum Error {
     /// Ctrl-C, or the terminal went away.
     #[error("interrupted")]
     Interrupted,
+}
+
+/// A line for each.
+fn list(missing: &[String]) -> String {
+    missing.iter().map(|thing| format!("  - {thing}")).collect::<Vec<_>>().join("\n")
 }
 
 /// The lab's results.

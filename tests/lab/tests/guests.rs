@@ -341,3 +341,20 @@ fn a_kernel_that_the_mirror_no_longer_has_is_reported() {
     let (is_good, _, complaints) = lab(&["setup", "--kernel", "5.10"]);
     assert!(!is_good && complaints.contains("no longer has any package of Debian bullseye"), "{complaints}");
 }
+
+#[test]
+fn all_that_a_machine_lacks_is_said_at_once() {
+    let cache = tempfile::tempdir().unwrap();
+    for arguments in [&["demo"][..], &["test", "--only-host"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
+        command.args(arguments).env("IPVS_LAB", cache.path());
+        command.env("PATH", cache.path()); // without a program
+        let output = command.output().unwrap();
+        let said = text(&output.stderr);
+        assert!(!output.status.success());
+        for package in ["apt", "dpkg", "tar", "gzip", "coreutils"] {
+            assert!(said.contains(&format!(", of Debian's package {package}\n")), "{said}");
+        }
+        assert!(said.contains("these tests run on any machine with Rust: cargo test -p linux-ipvs"), "{said}");
+    }
+}

@@ -38,7 +38,7 @@ pub(crate) struct Session {
 impl Session {
     /// Fetches the release's package list into a new directory inside `parent`.
     pub(crate) fn open(suite: Suite, parent: &Path) -> Result<Self> {
-        require_programs()?;
+        require_machine()?;
         let mirror = mirror::find()?;
         let keyring = keyring()?;
         let dir = tempfile::Builder::new()
@@ -160,21 +160,40 @@ pub(crate) fn unpack(deb: &Path, into: &Path) -> Result<()> {
     super::tree::run(command.arg("--extract").arg(deb).arg(into))
 }
 
-/// An error for the first of the programs that is missing.
-pub(crate) fn require_programs() -> Result<()> {
-    let missing = |program, package| Error::MissingProgram {
-        program,
-        package,
-        purpose: "fetches, unpacks or builds Debian packages: the lab's kernels and tools, and this project's own",
-    };
-    for (program, package) in
-        [("apt-get", "apt"), ("dpkg-deb", "dpkg"), ("tar", "tar"), ("gzip", "gzip"), ("md5sum", "coreutils")]
-    {
-        if !is_program(program) {
-            return Err(missing(program, package));
-        }
+/// Programs, and the packages that have them.
+const PROGRAMS: [(&str, &str); 5] =
+    [("apt-get", "apt"), ("dpkg-deb", "dpkg"), ("tar", "tar"), ("gzip", "gzip"), ("md5sum", "coreutils")];
+
+/// An error with everything that this machine lacks to fetch packages, and the lab's kernels.
+pub(crate) fn require_machine() -> Result<()> {
+    require(missing())
+}
+
+/// The same, with what else is missing.
+pub(crate) fn require(missing: Vec<String>) -> Result<()> {
+    if missing.is_empty() { Ok(()) } else { Err(Error::Machine { missing }) }
+}
+
+/// What this machine lacks to fetch packages.
+pub(crate) fn missing() -> Vec<String> {
+    let mut missing = Vec::new();
+    if env::consts::ARCH != "x86_64" {
+        missing.push(format!(
+            "an x86_64 processor: Debian has the lab's kernels for no other, and this is {}",
+            env::consts::ARCH
+        ));
     }
-    Ok(())
+    let programs = PROGRAMS.iter().filter(|(program, _)| !is_program(program));
+    missing.extend(programs.map(|(program, package)| format!("the program {program}, of Debian's package {package}")));
+    if keyring().is_err() {
+        missing.push(format!("Debian's archive keys, {}: the package debian-archive-keyring", KEYRINGS[0]));
+    }
+    if is_program("apt-get") && matches!(mirror::find(), Err(Error::NoMirror)) {
+        missing.push(
+            "a Debian mirror, which apt's configuration does not name: IPVS_LAB_MIRROR=http://MIRROR/debian".into(),
+        );
+    }
+    missing
 }
 
 /// Whether PATH has such a program.

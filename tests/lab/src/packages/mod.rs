@@ -8,5 +8,5 @@ pub(crate) mod root;
 pub(crate) mod system;
 mod tree;
 
-pub(crate) use apt::{Session, is_program, require_programs};
+pub(crate) use apt::{Session, is_program, missing, require, require_machine};
 pub(crate) use tree::{Tree, output, run};

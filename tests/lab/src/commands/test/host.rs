@@ -31,15 +31,16 @@ const MINIMUM_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 /// compiled this program.
 const COMPONENTS: [(&str, &str); 2] = [("fmt", "rustfmt"), ("clippy", "clippy")];
 
-/// An error for the first program that is missing, before anything is compiled.
-pub(crate) fn require_programs(workspace: &Workspace) -> Result<()> {
+/// An error with everything that is missing, before anything is compiled.
+pub(crate) fn require_machine(workspace: &Workspace) -> Result<()> {
+    let mut missing = packages::missing();
     for (command, component) in COMPONENTS {
         let output = workspace.cargo().args([command, "--version"]).output().context(|| "run cargo".into())?;
         if !output.status.success() {
-            return Err(Error::MissingComponent(component));
+            missing.push(format!("Rust's component {component}: rustup component add {component}"));
         }
     }
-    packages::require_programs()
+    packages::require(missing)
 }
 
 /// Runs them, the tests apart, with their output as it comes.

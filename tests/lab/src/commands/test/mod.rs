@@ -47,7 +47,7 @@ impl Test {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let workspace = Workspace::find()?;
         if !self.only_guest {
-            host::require_programs(&workspace)?;
+            host::require_machine(&workspace)?;
         }
         // Who names a kernel or a test means all of it.
         let all_of_each_kernel = !self.kernel.is_empty() || !self.filter.is_empty();
@@ -56,8 +56,6 @@ impl Test {
         if !self.only_guest {
             // The lab's own tests, which run on this machine, boot every kernel.
             Cache::open()?.ensure_available(&Kernel::ALL)?;
-        }
-        if !self.only_guest {
             host::check(&workspace, &mut summary)?;
         }
         let settings = guests::Settings {
