@@ -54,6 +54,10 @@ pub(in crate::subcommands) struct Doctor {
     #[arg(long, value_name = "PORT", requires = "real_server", allow_negative_numbers = true,
         value_parser = whole::<u16>(1, 65535))]
     pub(super) udp: Option<u16>,
+    /// Port of a TCP server
+    #[arg(long, value_name = "PORT", requires = "real_server", allow_negative_numbers = true,
+        value_parser = whole::<u16>(1, 65535))]
+    pub(super) tcp: Option<u16>,
 }
 
 const HELP: &str = "\
@@ -109,7 +113,8 @@ impl Doctor {
             (_, _, Some(_), _) => return Err("--tunnel-port needs --forwarding tunnel --tunnel gue"),
             (.., true) => return Err("--checksum needs --forwarding tunnel --tunnel gre"),
         };
-        Ok(Role { vip, method, client: self.client, udp: self.udp, director: self.director })
+        let Doctor { client, udp, tcp, director, .. } = *self;
+        Ok(Role { vip, method, client, udp, tcp, director })
     }
 
     /// The family of a tunnel's outer packets.

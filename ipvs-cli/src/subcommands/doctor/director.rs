@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use fwmark::{Hook, MarkRule};
-use ipvs::{Daemon, DaemonRole, Forwarding, Scheduler, ServiceKey, Table, Weight};
+use ipvs::{Daemon, DaemonRole, Forwarding, Protocol, ServiceKey, Table, Weight};
 use ipvs_text::escape::ShellCommand;
 
-use super::machine::{LinkKind, Machine, Route, host, of_link, sysctl};
-use super::sync_daemons;
-use crate::subcommands::findings::Finding;
+use super::firewall::{self, Firewall};
+use super::machine::{LinkKind, Machine, Route, accept_ra, host, of_link, sysctl};
+use super::traffic::Traffic;
+use super::{silent, sync_daemons};
 use crate::subcommands::findings::marks::Wrong;
+use crate::subcommands::findings::{Finding, Remedy};
 use crate::subcommands::servers::scheduler::{Cure, cure};
 
 /// What is known of a director.
@@ -18,11 +20,12 @@ use crate::subcommands::servers::scheduler::{Cure, cure};
 pub(super) struct Director {
     pub(super) machine: Machine,
     pub(super) table: Table,
-    /// The schedulers that the kernel has or can load, by name; `None` if that is unknown.
-    pub(super) schedulers: Option<BTreeSet<String>>,
     /// The mark rules of ipvs-cli, and what is wrong with marks.
     pub(super) rules: Vec<MarkRule>,
     pub(super) marks: Vec<Wrong>,
+    /// Its connections; `None` if they could not be read.
+    pub(super) traffic: Option<Traffic>,
+    pub(super) firewalls: Vec<Firewall>,
     /// The sync daemons of the other director, if they are known.
     pub(super) peer: Option<Vec<Daemon>>,
 }
@@ -30,7 +33,7 @@ pub(super) struct Director {
 /// That there is no IPVS, for this reason.
 pub(super) fn no_ipvs(reason: &str) -> Finding {
     Finding::problem("no-ipvs", reason, "without it, no service is balanced")
-        .mended_by([ShellCommand::new(["modprobe", "ip_vs"])])
+        .mended_by(Remedy::LoadIpvs, [ShellCommand::new(["modprobe", "ip_vs"])])
 }
 
 /// Of which addresses, with which marks, the doctor needs to know where packets go.
@@ -41,9 +44,13 @@ pub(super) fn asked(table: &Table, rules: &[MarkRule]) -> Vec<(IpAddr, u32)> {
 
 pub(super) fn judge(director: &Director) -> Vec<Finding> {
     let mut found = Vec::new();
-    found.extend(schedulers(director));
+    found.extend(links_down(director));
     found.extend(virtual_addresses_are_here(director));
+    found.extend(loopback_addresses(director));
     found.extend(forwarding(director));
+    found.extend(firewall::judge(director));
+    found.extend(silent::judge(director));
+    found.extend(own_servers(director));
     found.extend(real_servers(director));
     found.extend(tunnel_sources(director));
     found.extend(without_destinations(director));
@@ -52,6 +59,9 @@ pub(super) fn judge(director: &Director) -> Vec<Finding> {
     found.extend(reverse_path(director));
     found.extend(redirects(director));
     found.extend(connections(director));
+    found.extend(persistence_differs(director));
+    found.extend(silent::one_flow(director));
+    found.extend(estimation(director));
     found.extend(sync_daemons::judge(director));
     found
 }
@@ -82,14 +92,62 @@ pub(super) fn destinations(table: &Table) -> impl Iterator<Item = (ServiceKey, I
     })
 }
 
-fn schedulers(director: &Director) -> Option<Finding> {
-    let available = director.schedulers.as_ref()?;
-    let is_missing = |name: &String| !available.contains(name);
-    let missing: Vec<_> = Scheduler::IN_TREE.iter().map(ToString::to_string).filter(is_missing).collect();
-    let why = "services can't use them; a service without a scheduler gets wlc. Distributions may keep them in another package of \
-        the same kernel";
-    let what = format!("this kernel has no module of these schedulers: {}", missing.join(", "));
-    (!missing.is_empty()).then(|| Finding::hint("schedulers-missing", what, why))
+/// An interface that is down, in a network where services or real servers are.
+fn links_down(director: &Director) -> Vec<Finding> {
+    let machine = &director.machine;
+    let ips: BTreeSet<IpAddr> = asked(&director.table, &director.rules).into_iter().map(|(ip, _)| ip).collect();
+    let is_used = |link: &&super::machine::Link| {
+        let own = machine.addresses.iter().filter(|address| address.link == link.index);
+        let networks = own.filter_map(|address| fwmark::Network::new(address.ip, address.prefix).ok());
+        networks.into_iter().any(|network| ips.iter().any(|ip| network.contains(*ip)))
+    };
+    machine.down().filter(is_used).map(|link| link_down(&link.name)).collect()
+}
+
+pub(super) fn link_down(name: &str) -> Finding {
+    let up = ShellCommand::new(["ip", "link", "set", "dev", name, "up"]);
+    let what = format!("the interface {name} is down");
+    Finding::problem("link-down", what, "its addresses are there, and no packet comes or goes")
+        .mended_by(Remedy::LinkUp, [up])
+}
+
+/// Only this machine itself can connect to an address of the loopback, and no reply of another
+/// machine comes back to it.
+fn loopback_addresses(director: &Director) -> Vec<Finding> {
+    let is_remote = |ip: IpAddr| *director.machine.route(ip, 0) != Route::Local;
+    let finding = |entry: &ipvs::TableEntry| {
+        let key = entry.service().key();
+        let ServiceKey::Address { at, .. } = key else { return None };
+        let remote = entry.destinations().map(|state| state.destination.address.ip()).find(|ip| is_remote(*ip))?;
+        let what = format!("{key} is an address of the loopback, and its real server {remote} is another machine");
+        let why =
+            "only this machine can connect to it, and other machines take packets from 127.0.0.1 or ::1 for forged";
+        at.ip().is_loopback().then(|| Finding::problem("vip-loopback", what, why))
+    };
+    director.table.services().filter_map(finding).collect()
+}
+
+/// Real servers that are this machine itself.
+fn own_servers(director: &Director) -> Vec<Finding> {
+    let machine = &director.machine;
+    let mut found = Vec::new();
+    for entry in director.table.services() {
+        let key = entry.service().key();
+        let ServiceKey::Address { protocol: Protocol::TCP, at } = key else { continue };
+        for state in entry.destinations().filter(|state| state.destination.weight != Weight::ZERO) {
+            let server = state.destination.address;
+            // Only NAT changes where the packets go.
+            let asked = if state.destination.forwarding == Forwarding::Masquerade { server } else { at };
+            if *machine.route(server.ip(), 0) == Route::Local
+                && asked.port() != 0
+                && !machine.listens(asked.ip(), asked.port())
+            {
+                let what = format!("the real server {server} of {key} is this machine, and nothing listens at {asked}");
+                found.push(Finding::problem("own-server", what, "connections that it gets are refused"));
+            }
+        }
+    }
+    found
 }
 
 fn virtual_addresses_are_here(director: &Director) -> Vec<Finding> {
@@ -106,11 +164,12 @@ fn virtual_addresses_are_here(director: &Director) -> Vec<Finding> {
         let add = ["ip", "address", "add", &host, "dev", home(machine, ip)];
         let add = ShellCommand::new(add.iter().chain(options));
         let what = format!("the virtual address {ip} is not on this machine");
-        if is_backup {
+        if is_backup || machine.runs_vrrp {
             // Added now, it would be on two directors.
             return Finding::hint("vip-absent", what, "a backup director gets it when it takes over");
         }
-        Finding::problem("vip-absent", what, "IPVS sees only packets that are for this machine").mended_by([add])
+        Finding::problem("vip-absent", what, "IPVS sees only packets that are for this machine")
+            .mended_by(Remedy::AddAddress, [add])
     };
     ips.into_iter().map(finding).collect()
 }
@@ -130,16 +189,27 @@ fn home(machine: &Machine, ip: IpAddr) -> &str {
 
 fn forwarding(director: &Director) -> Vec<Finding> {
     let families = [(false, "IPv4", "net/ipv4/ip_forward"), (true, "IPv6", "net/ipv6/conf/all/forwarding")];
-    let is_used = |of_v6: bool| {
-        destinations(&director.table).any(|(_, ip, how)| how == Forwarding::Masquerade && ip.is_ipv6() == of_v6)
-    };
+    // What this machine serves itself is not forwarded.
+    let is_forwarded =
+        |ip: IpAddr, how| how == Forwarding::Masquerade && *director.machine.route(ip, 0) != Route::Local;
+    let is_used =
+        |of_v6: bool| destinations(&director.table).any(|(_, ip, how)| is_forwarded(ip, how) && ip.is_ipv6() == of_v6);
     let off = families
         .into_iter()
         .filter(|(of_v6, _, path)| is_used(*of_v6) && director.machine.settings.get(path) == Some(0));
     off.map(|(_, family, path)| {
         let what = format!("{} is 0, and there are NAT destinations of {family}", path.replace('/', "."));
         let why = "replies of real servers are not forwarded to clients";
-        Finding::problem("forwarding-off", what, why).mended_by(sysctl([(path, 1)]))
+        let finding = Finding::problem("forwarding-off", what, why);
+        if path.contains("ipv4") {
+            return finding.mended_by(Remedy::ForwardIpv4, sysctl([(path, 1)]));
+        }
+        // A router of IPv6 ignores the advertisements of others, and loses the default route that
+        // it has from them.
+        let wires = director.machine.wires().map(|link| accept_ra(&link.name));
+        let of_hosts: Vec<String> = wires.filter(|path| director.machine.settings.get(path) == Some(1)).collect();
+        let settings = of_hosts.iter().map(|path| (path.as_str(), 2)).chain([(path, 1)]);
+        finding.mended_by(Remedy::ForwardIpv6, sysctl(settings))
     })
     .collect()
 }
@@ -185,7 +255,7 @@ fn tunnel_sources(director: &Director) -> Vec<Finding> {
         let network = format!("{ip}/{}", address.prefix);
         let change = ["ip", "address", "change", &network, "dev", link, "preferred_lft", "0"];
         let change = ShellCommand::new(change);
-        Finding::problem("vip-as-source", what, why).mended_by([change])
+        Finding::problem("vip-as-source", what, why).mended_by(Remedy::DeprecateAddress, [change])
     };
     preferred.map(finding).collect()
 }
@@ -218,7 +288,9 @@ fn hashed_to_weight_0(director: &Director) -> Vec<Finding> {
             format!("{key} refuses some clients: it has {servers} of weight 0 and scheduler {}", service.scheduler);
         let why = "the hash still leads clients to a destination of weight 0, and they are refused";
         found.push(match cure {
-            Cure::Fallback(command) => Finding::problem("hashed-to-weight-0", what, why).mended_by([command]),
+            Cure::Fallback(command) => {
+                Finding::problem("hashed-to-weight-0", what, why).mended_by(Remedy::HashFallback, [command])
+            }
             Cure::OtherScheduler => {
                 let why = format!("{why}; {} has no fallback, so it takes another scheduler", service.scheduler);
                 Finding::problem("hashed-to-weight-0", what, why)
@@ -239,8 +311,10 @@ fn reverse_path(director: &Director) -> Option<Finding> {
     let what = format!("rp_filter is strict on {}", strict.join(", "));
     let why = "a packet is dropped if replies to its sender would leave by another interface; with several networks, that may \
         happen to clients or real servers";
-    let all = of_link("all", "rp_filter");
-    Some(Finding::hint("rp-filter-strict", what, why).mended_by(sysctl([(all.as_str(), 2)])))
+    // Not that of all interfaces: it would switch the check on where it is off, as for a tunnel.
+    let own: Vec<String> = strict.iter().map(|link| of_link(link, "rp_filter")).collect();
+    let loose = sysctl(own.iter().map(|path| (path.as_str(), 2)));
+    Some(Finding::hint("rp-filter-strict", what, why).mended_by(Remedy::LooseReversePath, loose))
 }
 
 /// NAT on one wire: redirects show clients or real servers a path past the director.
@@ -265,7 +339,8 @@ fn redirects(director: &Director) -> Vec<Finding> {
         let why = "redirects show the real servers a shorter path to clients, past the director, and clients then get \
             replies from an unknown address";
         let (all, own) = (of_link("all", "send_redirects"), of_link(name, "send_redirects"));
-        Finding::hint("redirects", what, why).mended_by(sysctl([(all.as_str(), 0), (own.as_str(), 0)]))
+        let off = sysctl([(all.as_str(), 0), (own.as_str(), 0)]);
+        Finding::hint("redirects", what, why).mended_by(Remedy::NoRedirects, off)
     };
     redirecting.map(finding).collect()
 }
@@ -277,30 +352,91 @@ const CONNTRACK: &str = "net/ipv4/vs/conntrack";
 fn connections(director: &Director) -> Vec<Finding> {
     let settings = &director.machine.settings;
     let is_off = |path: &str| settings.get(path) == Some(0);
-    let hint = |path: &'static str, id, why| {
+    let hint = |path: &'static str, id, remedy, why| {
         let what = format!("{} is 0", path.replace('/', "."));
-        Finding::hint(id, what, why).mended_by(sysctl([(path, 1)]))
+        Finding::hint(id, what, why).mended_by(remedy, sysctl([(path, 1)]))
     };
     let mut found = Vec::new();
     if is_off(NODEST) && destinations(&director.table).next().is_some() {
         let why = "when a real server is deleted, packets of its connections are dropped silently until they time out; with 1 the \
             connections are ended, and clients connect again";
-        found.push(hint(NODEST, "expire-nodest-conn", why));
+        found.push(hint(NODEST, "expire-nodest-conn", Remedy::ExpireNodest, why));
     }
     let is_persistent = director.table.services().any(|entry| entry.service().persistence.is_some());
     if is_off(QUIESCENT) && is_persistent {
         let why =
             "a client with a persistence template stays with a real server whose weight is 0; with 1 it gets another";
-        found.push(hint(QUIESCENT, "expire-quiescent-template", why));
+        found.push(hint(QUIESCENT, "expire-quiescent-template", Remedy::ExpireQuiescent, why));
     }
     let is_nat = destinations(&director.table).any(|(_, _, how)| how == Forwarding::Masquerade);
     let has_conntrack = settings.get("net/netfilter/nf_conntrack_max").is_some();
     if is_off(CONNTRACK) && is_nat && has_conntrack {
         let why = "connection tracking does not see connections of NAT, so firewall rules that match their state or translate \
             addresses do not apply to them";
-        found.push(hint(CONNTRACK, "conntrack-off", why));
+        found.push(hint(CONNTRACK, "conntrack-off", Remedy::TrackConnections, why));
     }
     found
+}
+
+/// A site of HTTP and HTTPS: clients go from one port to the other.
+fn persistence_differs(director: &Director) -> Vec<Finding> {
+    const WEB: [u16; 4] = [80, 443, 8080, 8443];
+    let web = |entry: &&ipvs::TableEntry| matches!(entry.service().key(), ServiceKey::Address { protocol: Protocol::TCP, at } if WEB.contains(&at.port()));
+    let servers = |entry: &ipvs::TableEntry| -> BTreeSet<IpAddr> {
+        entry.destinations().map(|state| state.destination.address.ip()).collect()
+    };
+    let ip = |entry: &ipvs::TableEntry| match entry.service().key() {
+        ServiceKey::Address { at, .. } => Some(at.ip()),
+        ServiceKey::Mark { .. } => None,
+    };
+    let is_persistent = |entry: &ipvs::TableEntry| entry.service().persistence.is_some();
+    let (with, without): (Vec<_>, Vec<_>) =
+        director.table.services().filter(web).partition(|entry| is_persistent(entry));
+    let mut by_ip = std::collections::BTreeMap::new();
+    with.iter().for_each(|entry| {
+        by_ip.entry(ip(entry)).or_insert(*entry);
+    });
+    let mut found = Vec::new();
+    for entry in without {
+        let Some(other) = by_ip.get(&ip(entry)) else { continue };
+        if servers(entry).len() > 1 && servers(entry) == servers(other) {
+            let (key, other) = (entry.service().key(), other.service().key());
+            let what = format!("{other} is persistent, and {key} of the same real servers is not");
+            let why = "a client of both may have two real servers. One service of a mark for both ports gives it one: \
+                `ipvs-cli help mark`";
+            found.push(Finding::hint("persistence-differs", what, why));
+        }
+    }
+    found
+}
+
+pub(super) const RUN_ESTIMATION: &str = "net/ipv4/vs/run_estimation";
+/// Kernels that have it estimate in threads of their own; older ones in a timer.
+pub(super) const ESTIMATION_THREADS: &str = "net/ipv4/vs/est_nice";
+/// So many entries hold up an old kernel's packets noticeably.
+const MANY_ENTRIES: usize = 5000;
+
+fn estimation(director: &Director) -> Option<Finding> {
+    let settings = &director.machine.settings;
+    let entries: usize = director.table.services().map(|entry| 1 + entry.destinations().len()).sum();
+    match settings.get(RUN_ESTIMATION)? {
+        0 if entries > 0 => {
+            let what = "net.ipv4.vs.run_estimation is 0";
+            let why = "counters and rates stand still, so nothing that is judged by them can be found";
+            let on = sysctl([(RUN_ESTIMATION, 1)]);
+            Some(Finding::hint("estimation-off", what, why).mended_by(Remedy::RunEstimation, on))
+        }
+        0 => None,
+        _ if entries >= MANY_ENTRIES && settings.get(ESTIMATION_THREADS).is_none() => {
+            let what = format!(
+                "every two seconds this kernel adds up the counters of {entries} services and real servers at once"
+            );
+            let why = "meanwhile one processor forwards no packets; kernels from 6.2 on do it in threads, bit by bit";
+            let off = sysctl([(RUN_ESTIMATION, 0)]);
+            Some(Finding::hint("estimation-cost", what, why).mended_by(Remedy::StopEstimation, off))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]

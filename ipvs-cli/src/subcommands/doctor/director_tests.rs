@@ -1,5 +1,5 @@
 use super::super::machine::joined;
-use super::super::machine::{Address, Link};
+use super::super::machine::{Address, Link, Neighbour, NeighbourAnswer};
 use super::*;
 use crate::subcommands::findings::Level;
 
@@ -14,7 +14,7 @@ fn link(index: u32, name: &str, kind: LinkKind) -> Link {
 }
 
 fn address(text: &str, prefix: u8, link: u32) -> Address {
-    Address { ip: ip(text), prefix, link, is_deprecated: false }
+    Address { ip: ip(text), prefix, link, is_deprecated: false, is_secondary: false }
 }
 
 fn table(lines: &str) -> Table {
@@ -52,7 +52,8 @@ fn director(lines: &str) -> Director {
     for (path, value) in [("net/ipv4/ip_forward", 1), (NODEST, 1), (QUIESCENT, 1), (CONNTRACK, 1)] {
         machine.settings.set(path, value);
     }
-    Director { machine, table: table(lines), schedulers: None, rules: Vec::new(), marks: Vec::new(), peer: None }
+    let (rules, marks, firewalls) = (Vec::new(), Vec::new(), Vec::new());
+    Director { machine, table: table(lines), rules, marks, peer: None, traffic: None, firewalls }
 }
 
 const NAT: &str = "-A -t 192.0.2.1:80 -p 60\n-a -t 192.0.2.1:80 -r 10.0.0.11 -m\n";
@@ -61,7 +62,11 @@ const TUNNEL6: &str = "-A -t [2001:db8::1]:80\n-a -t [2001:db8::1]:80 -r 2001:db
 
 /// The ids of what is found, and what mends it.
 fn found(director: &Director) -> Vec<(&'static str, String)> {
-    judge(director).into_iter().map(|finding| (finding.id, joined(&finding.mend))).collect()
+    judge(director).into_iter().map(|finding| (finding.id, mended(&finding))).collect()
+}
+
+fn mended(finding: &Finding) -> String {
+    finding.mend.as_ref().map_or_else(String::new, |mend| joined(&mend.commands))
 }
 
 fn one(director: &Director, id: &str, mend: &str) {
@@ -88,6 +93,141 @@ fn nat_needs_forwarding_and_other_methods_do_not() {
 }
 
 #[test]
+fn what_the_director_serves_itself_needs_no_forwarding() {
+    let mut local = director(NAT);
+    local.machine.settings.set("net/ipv4/ip_forward", 0);
+    local.machine.routes.insert((ip("10.0.0.11"), 0), Route::Local);
+    one(&local, "own-server", "");
+    local.machine.tcp = vec![(ip("0.0.0.0"), 80)];
+    assert_eq!(found(&local), []);
+}
+
+#[test]
+fn a_router_of_ipv6_keeps_its_default_route() {
+    let mut director = director("-A -t [2001:db8::1]:80\n-a -t [2001:db8::1]:80 -r 2001:db8::11 -m\n");
+    director.machine.settings.set("net/ipv6/conf/all/forwarding", 0);
+    director.machine.settings.set(accept_ra("eth0"), 1);
+    one(&director, "forwarding-off", "sysctl -w net.ipv6.conf.eth0.accept_ra=2 net.ipv6.conf.all.forwarding=1");
+}
+
+/// Three clients wait at one real server, and the other one serves.
+const TWO: &str = "-A -t 192.0.2.1:80 -s rr\n-a -t 192.0.2.1:80 -r 10.0.0.11 -g\n-a -t 192.0.2.1:80 -r 10.0.0.12 -g\n";
+const WAITING: &str = "\
+TCP C6336401 9C41 C0000201 0050 0A00000B 0050 SYN_RECV    57
+TCP C6336401 9C42 C0000201 0050 0A00000B 0050 SYN_RECV    57
+TCP C6336402 9C43 C0000201 0050 0A00000B 0050 SYN_RECV    57
+TCP C6336402 9C44 C0000201 0050 0A00000C 0050 ESTABLISHED 899
+";
+
+fn with_traffic(lines: &str, entries: &str) -> Director {
+    Director { traffic: Some(Traffic::parse(entries)), ..director(lines) }
+}
+
+fn causes(director: &Director, id: &str) -> Vec<&'static str> {
+    let found = judge(director);
+    let finding = found.iter().find(|finding| finding.id == id).unwrap_or_else(|| panic!("no {id}: {found:?}"));
+    finding.causes.iter().map(|cause| cause.id).collect()
+}
+
+#[test]
+fn a_real_server_that_answers_nobody_is_found_by_its_connections() {
+    let silent = with_traffic(TWO, WAITING);
+    assert_eq!(causes(&silent, "no-answer"), ["address", "server", "way-back"]);
+    let look = judge(&silent)[0].look.clone().unwrap();
+    assert_eq!(look, "on 10.0.0.11: ipvs-cli doctor --real-server 192.0.2.1 --client 198.51.100.1 --tcp 80");
+    let two_wait = WAITING.split_once('\n').unwrap().1;
+    assert_eq!(found(&with_traffic(TWO, two_wait)), [], "two are everyday life");
+    let three: String = WAITING.lines().take(3).map(|line| format!("{line}\n")).collect();
+    let all = format!("{three}{}", three.replace("0A00000B", "0A00000C"));
+    let of_all = judge(&with_traffic(TWO, &all));
+    assert!(of_all.len() == 2 && of_all[0].why.contains("all real servers"), "{of_all:?}");
+    let before = WAITING.lines().last().unwrap().replace("0A00000C", "0A00000B");
+    let since = format!("{WAITING}{before}");
+    assert_eq!(found(&with_traffic(TWO, &since)), [], "it answers again");
+    let served = since.replace("0A00000B 0050 ESTABLISHED 899", "0A00000B 0050 ESTABLISHED 600");
+    assert_eq!(causes(&with_traffic(TWO, &served), "no-answer").len(), 3, "it served before, and the other one does");
+    let sticky = TWO.replace("rr", "rr -p 60");
+    let one_client = served.replace("C6336402", "C6336401");
+    assert_eq!(found(&with_traffic(&sticky, &one_client)), [], "it is the client that has it in common");
+    let quiesced = TWO.replace("10.0.0.11 -g", "10.0.0.11 -g -w 0");
+    assert_eq!(found(&with_traffic(&quiesced, WAITING)), [], "no client is sent there any more");
+}
+
+#[test]
+fn only_connections_that_still_wait_count() {
+    let later = Traffic::parse(&WAITING.replace("9C41", "9C61")).since(&Traffic::parse(WAITING));
+    let director = Director { traffic: Some(later), ..director(TWO) };
+    assert_eq!(found(&director), []);
+}
+
+#[test]
+fn causes_depend_on_the_method() {
+    let nat = with_traffic(&TWO.replace("-g", "-m"), WAITING);
+    assert_eq!(causes(&nat, "no-answer"), ["way-back", "server"], "no packet came back");
+    let tunnel = with_traffic(&TWO.replace("-g", "-i"), WAITING);
+    assert_eq!(causes(&tunnel, "no-answer"), ["tunnel", "address", "server"]);
+    let reset = with_traffic(&TWO.replace("-g", "-m"), &WAITING.replace("SYN_RECV   ", "CLOSE      "));
+    assert_eq!(judge(&reset)[0].id, "refused");
+}
+
+#[test]
+fn a_neighbour_that_does_not_answer_is_the_cause() {
+    let mut director = with_traffic(TWO, WAITING);
+    let neighbour = |answer, age| Neighbour { ip: ip("10.0.0.11"), link: 3, answer, age };
+    for (answer, age, level) in [
+        (NeighbourAnswer::Missing, 3, Level::Problem),
+        (NeighbourAnswer::Awaited, 0, Level::Problem),
+        (NeighbourAnswer::Missing, 3600, Level::Hint),
+    ] {
+        director.machine.neighbours = vec![neighbour(answer, age)];
+        assert_eq!(
+            judge(&director).iter().map(|finding| (finding.id, finding.level)).collect::<Vec<_>>(),
+            [("no-neighbour", level)]
+        );
+    }
+    director.machine.neighbours = vec![neighbour(NeighbourAnswer::Came, 0)];
+    assert_eq!(judge(&director)[0].id, "no-answer");
+}
+
+#[test]
+fn persistence_of_one_web_port_is_known() {
+    let https = TWO.replace(":80", ":443");
+    assert_eq!(found(&director(&format!("{TWO}{https}"))), []);
+    one(&director(&format!("{TWO}{}", https.replace("rr", "rr -p 60"))), "persistence-differs", "");
+    let other = https.replace("rr", "rr -p 60").replace("0.12", "0.13");
+    let found = found(&director(&format!("{TWO}{other}")));
+    assert!(found.iter().all(|(id, _)| *id != "persistence-differs"), "other real servers: {found:?}");
+}
+
+#[test]
+fn a_virtual_address_of_the_loopback_serves_this_machine_only() {
+    let mut director = director(&TWO.replace("192.0.2.1", "127.0.0.1"));
+    director.machine.routes.insert((ip("127.0.0.1"), 0), Route::Local);
+    one(&director, "vip-loopback", "");
+}
+
+#[test]
+fn an_interface_that_is_down_is_named() {
+    let mut director = director(DIRECT);
+    director.machine.links[2].is_up = false;
+    one(&director, "link-down", "ip link set dev eth1 up");
+}
+
+#[test]
+fn estimation_that_is_off_or_holds_up_packets_is_known() {
+    let mut director = director(DIRECT);
+    director.machine.settings.set(RUN_ESTIMATION, 0);
+    one(&director, "estimation-off", "sysctl -w net.ipv4.vs.run_estimation=1");
+    director.machine.settings.set(RUN_ESTIMATION, 1);
+    let many: String =
+        (1..=2500).map(|port| format!("-A -t 192.0.2.1:{port}\n-a -t 192.0.2.1:{port} -r 10.0.0.11 -g\n")).collect();
+    director.table = table(&many);
+    one(&director, "estimation-cost", "sysctl -w net.ipv4.vs.run_estimation=0");
+    director.machine.settings.set(ESTIMATION_THREADS, 0);
+    assert_eq!(found(&director), []);
+}
+
+#[test]
 fn a_virtual_address_is_on_the_director() {
     let mut absent = director(DIRECT);
     absent.machine.routes.insert((ip(VIP), 0), Route::Out { link: 2, gateway: None });
@@ -96,6 +236,15 @@ fn a_virtual_address_is_on_the_director() {
 
     absent.table = table(&format!("{DIRECT}--start-daemon backup --mcast-interface lo\n"));
     assert_eq!(judge(&absent)[0].level, Level::Hint, "the other one has it");
+}
+
+#[test]
+fn a_standby_of_vrrp_is_not_made_to_take_the_address() {
+    let mut standby = director(DIRECT);
+    standby.machine.routes.insert((ip(VIP), 0), Route::Out { link: 2, gateway: None });
+    standby.machine.runs_vrrp = true;
+    one(&standby, "vip-absent", "");
+    assert_eq!(judge(&standby)[0].level, Level::Hint);
 }
 
 #[test]
@@ -142,7 +291,7 @@ fn a_service_needs_a_destination_with_weight() {
 fn a_strict_reverse_path_matters_with_two_wires() {
     let mut director = director(DIRECT);
     director.machine.settings.set(of_link("eth1", "rp_filter"), 1);
-    one(&director, "rp-filter-strict", "sysctl -w net.ipv4.conf.all.rp_filter=2");
+    one(&director, "rp-filter-strict", "sysctl -w net.ipv4.conf.eth1.rp_filter=2");
     director.machine.settings.set(of_link("all", "rp_filter"), 2);
     assert_eq!(found(&director), []);
     director.machine.settings.set(of_link("all", "rp_filter"), 1);
@@ -174,24 +323,11 @@ fn settings_of_connections_are_hints() {
 }
 
 #[test]
-fn missing_schedulers_are_named() {
-    let mut director = director(DIRECT);
-    let all: BTreeSet<String> = Scheduler::IN_TREE.iter().map(ToString::to_string).collect();
-    director.schedulers = Some(all.clone());
-    assert_eq!(found(&director), []);
-    director.schedulers = Some(all.into_iter().filter(|name| name != "mh" && name != "wlc").collect());
-    let findings = judge(&director);
-    assert!(findings.len() == 1 && findings[0].what.contains("wlc") && findings[0].what.contains("mh"), "{findings:?}");
-    assert!(!findings[0].what.contains("lblc"), "{findings:?}");
-}
-
-#[test]
-fn findings_about_marks_have_a_command_that_mends_them() {
+fn findings_about_marks_suggest_no_command_that_refuses_clients() {
     let (mark, family) = (ipvs::FirewallMark::new(10).unwrap(), ipvs::Family::V6);
     let mut director = director(DIRECT);
     director.marks = vec![Wrong::NoService(mark, family), Wrong::NoRule(mark, family)];
-    let expected =
-        [("mark-without-service", "ipvsadm -A -f 10 -6".to_owned()), ("service-without-rule", String::new())];
+    let expected = [("mark-without-service", String::new()), ("service-without-rule", String::new())];
     assert_eq!(found(&director), expected);
 }
 

@@ -1,19 +1,17 @@
 //! Facts of this machine: the only place that asks the kernel for them.
 
-use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::{fs, io};
 
-use rustix::system::uname;
-
-use super::machine::{Machine, Settings, of_link};
+use super::director::{ESTIMATION_THREADS, RUN_ESTIMATION};
+use super::machine::{Machine, Settings, accept_ra, of_link};
 use super::rtnetlink::Connection;
 use super::sync_daemons::{BACKUP_ONLY, PERSIST_MODE, VERSION};
 
 /// What is looked at for each interface, and for all.
 const OF_LINKS: [&str; 4] = ["rp_filter", "arp_ignore", "arp_announce", "send_redirects"];
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 11] = [
     "net/ipv4/ip_forward",
     "net/ipv6/conf/all/forwarding",
     "net/ipv4/vs/conntrack",
@@ -23,6 +21,8 @@ const OTHERS: [&str; 9] = [
     PERSIST_MODE,
     VERSION,
     "net/netfilter/nf_conntrack_max",
+    RUN_ESTIMATION,
+    ESTIMATION_THREADS,
 ];
 
 /// The network of this thread's namespace, with the way to these addresses with these marks.
@@ -33,7 +33,11 @@ pub(super) fn machine(asked: impl IntoIterator<Item = (IpAddr, u32)>) -> io::Res
         settings: settings(links.iter().map(|link| link.name.as_str())),
         addresses: kernel.addresses()?,
         links,
-        udp: udp(),
+        udp: sockets(["udp", "udp6"], NOT_CONNECTED),
+        tcp: sockets(["tcp", "tcp6"], LISTENS),
+        neighbours: kernel.neighbours()?,
+        // Of raw sockets the port is the protocol.
+        runs_vrrp: sockets(["raw", "raw6"], NOT_CONNECTED).iter().any(|(_, protocol)| *protocol == VRRP),
         ..Machine::default()
     };
     for (to, mark) in asked {
@@ -45,9 +49,11 @@ pub(super) fn machine(asked: impl IntoIterator<Item = (IpAddr, u32)>) -> io::Res
 }
 
 fn settings<'n>(links: impl Iterator<Item = &'n str>) -> Settings {
-    let of_links = links.chain(["all"]).flat_map(|link| OF_LINKS.map(|name| of_link(link, name)));
+    let names: Vec<&str> = links.collect();
+    let of_links = names.iter().copied().chain(["all"]).flat_map(|link| OF_LINKS.map(|name| of_link(link, name)));
     let mut settings = Settings::default();
-    for path in OTHERS.map(str::to_owned).into_iter().chain(of_links) {
+    let accept = names.iter().map(|link| accept_ra(link));
+    for path in OTHERS.map(str::to_owned).into_iter().chain(of_links).chain(accept) {
         let value = fs::read_to_string(format!("/proc/sys/{path}")).ok();
         if let Some(value) = value.and_then(|text| text.trim().parse().ok()) {
             settings.set(path, value);
@@ -56,16 +62,21 @@ fn settings<'n>(links: impl Iterator<Item = &'n str>) -> Settings {
     settings
 }
 
-/// The addresses and ports of the UDP sockets that are not connected.
-fn udp() -> Vec<(IpAddr, u16)> {
-    let files = ["/proc/thread-self/net/udp", "/proc/thread-self/net/udp6"];
-    let texts: Vec<String> = files.iter().filter_map(|file| fs::read_to_string(file).ok()).collect();
-    texts.iter().flat_map(|text| text.lines().skip(1).filter_map(udp_socket)).collect()
+/// The number of the protocol VRRP.
+const VRRP: u16 = 112;
+
+/// States of sockets, as the kernel writes them: `TCP_CLOSE` of UDP, `TCP_LISTEN`.
+const NOT_CONNECTED: &str = "07";
+const LISTENS: &str = "0A";
+
+/// The addresses and ports of the sockets in a state.
+fn sockets(files: [&str; 2], wanted: &str) -> Vec<(IpAddr, u16)> {
+    let texts = files.map(|file| fs::read_to_string(format!("/proc/thread-self/net/{file}")).unwrap_or_default());
+    texts.iter().flat_map(|text| text.lines().skip(1).filter_map(|line| socket(line, wanted))).collect()
 }
 
-/// `  12: 0100007F:0035 00000000:0000 07 …`: the second column, if the socket is not connected.
-fn udp_socket(line: &str) -> Option<(IpAddr, u16)> {
-    const NOT_CONNECTED: &str = "07";
+/// `  12: 0100007F:0035 00000000:0000 07 …`: the second column, if the fourth is the state.
+fn socket(line: &str, wanted: &str) -> Option<(IpAddr, u16)> {
     let mut columns = line.split_ascii_whitespace();
     let (local, _, state) = (columns.nth(1)?, columns.next()?, columns.next()?);
     let (address, port) = local.split_once(':')?;
@@ -80,24 +91,12 @@ fn udp_socket(line: &str) -> Option<(IpAddr, u16)> {
         }
     };
     let port = u16::from_str_radix(port, 16).ok()?;
-    (state == NOT_CONNECTED).then_some((ip, port))
+    (state == wanted).then_some((ip, port))
 }
 
 /// Four bytes of an address: a word in the machine's order, as digits.
 fn word(digits: &str) -> Option<[u8; 4]> {
     u32::from_str_radix(digits, 16).ok().map(u32::to_ne_bytes)
-}
-
-/// The schedulers that the kernel has loaded, or can; none if its modules can't be seen.
-pub(super) fn schedulers() -> Option<BTreeSet<String>> {
-    let release = uname().release().to_string_lossy().into_owned();
-    let list = |name: &str| fs::read_to_string(format!("/lib/modules/{release}/{name}")).ok();
-    let (modules, built_in) = (list("modules.dep")?, list("modules.builtin").unwrap_or_default());
-    let loaded = fs::read_to_string("/proc/modules").unwrap_or_default();
-    let files = modules.lines().chain(built_in.lines()).filter_map(|line| line.split(':').next()?.rsplit('/').next());
-    let loaded = loaded.lines().filter_map(|line| line.split(' ').next());
-    let names = files.chain(loaded).filter_map(|name| name.split('.').next()?.strip_prefix("ip_vs_"));
-    Some(names.map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -108,13 +107,13 @@ mod tests {
     #[cfg(target_endian = "little")]
     fn sockets_are_read() {
         let v4 = "  614: 0100007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000   101        0 1 2 0 0";
-        assert_eq!(udp_socket(v4), Some(([127, 0, 0, 1].into(), 53)));
+        assert_eq!(socket(v4, NOT_CONNECTED), Some(([127, 0, 0, 1].into(), 53)));
         let v6 =
             " 1: 00000000000000000000000001000000:17C0 00000000000000000000000000000000:0000 07 0:0 00:0 0 0 0 1 2 0 0";
-        assert_eq!(udp_socket(v6), Some((Ipv6Addr::LOCALHOST.into(), 6080)));
-        assert_eq!(udp_socket(&v4.replace(" 07 ", " 01 ")), None, "connected");
+        assert_eq!(socket(v6, NOT_CONNECTED), Some((Ipv6Addr::LOCALHOST.into(), 6080)));
+        assert_eq!(socket(&v4.replace(" 07 ", " 01 "), NOT_CONNECTED), None, "connected");
         for damaged in ["", "1:", "1: x:1 y 07", "1: 0100007:0035 0:0 07"] {
-            assert_eq!(udp_socket(damaged), None, "{damaged}");
+            assert_eq!(socket(damaged, NOT_CONNECTED), None, "{damaged}");
         }
     }
 

@@ -15,6 +15,11 @@ pub(super) struct Machine {
     pub(super) routes: BTreeMap<(IpAddr, u32), Route>,
     /// UDP sockets that wait for packets: at which address and port.
     pub(super) udp: Vec<(IpAddr, u16)>,
+    /// TCP sockets that listen: at which address and port.
+    pub(super) tcp: Vec<(IpAddr, u16)>,
+    pub(super) neighbours: Vec<Neighbour>,
+    /// A program speaks VRRP, as keepalived does: addresses move between machines.
+    pub(super) runs_vrrp: bool,
 }
 
 /// A network interface.
@@ -56,6 +61,27 @@ pub(super) struct Address {
     pub(super) link: u32,
     /// Not taken for packets of the machine's own.
     pub(super) is_deprecated: bool,
+    /// IPv4: deleted with the first address of its network, unless `promote_secondaries` is 1.
+    pub(super) is_secondary: bool,
+}
+
+/// What the kernel knows of a machine on the same network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Neighbour {
+    pub(super) ip: IpAddr,
+    pub(super) link: u32,
+    pub(super) answer: NeighbourAnswer,
+    /// Seconds since the kernel last changed this.
+    pub(super) age: u32,
+}
+
+/// How a machine answered when it was asked for its address, by ARP or neighbour discovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NeighbourAnswer {
+    Came,
+    /// It was asked, and the kernel waits.
+    Awaited,
+    Missing,
 }
 
 /// Where packets go.
@@ -98,6 +124,11 @@ pub(super) fn of_link(link: &str, name: &str) -> String {
     format!("net/ipv4/conf/{link}/{name}")
 }
 
+/// The path of whether an interface takes router advertisements.
+pub(super) fn accept_ra(link: &str) -> String {
+    format!("net/ipv6/conf/{link}/accept_ra")
+}
+
 /// The commands that set them.
 pub(super) fn sysctl<'p>(settings: impl IntoIterator<Item = (&'p str, i64)>) -> Vec<ShellCommand> {
     // In a name, sysctl takes `=` for the end of it, and `*` for anything.
@@ -134,6 +165,26 @@ impl Machine {
     /// The addresses that are this one: it may be on several interfaces.
     pub(super) fn places_of(&self, ip: IpAddr) -> impl Iterator<Item = &Address> {
         self.addresses.iter().filter(move |address| address.ip == ip)
+    }
+
+    /// What is known of the next machine on the way to an address.
+    pub(super) fn next_hop(&self, to: IpAddr) -> Option<&Neighbour> {
+        let Route::Out { link, gateway } = self.route(to, 0) else { return None };
+        let hop = gateway.unwrap_or(to);
+        self.neighbours.iter().find(|neighbour| neighbour.ip == hop && neighbour.link == *link)
+    }
+
+    /// Whether a TCP socket listens that takes connections to this address.
+    pub(super) fn listens(&self, ip: IpAddr, port: u16) -> bool {
+        // A socket of IPv6 for all addresses also takes IPv4, unless it says otherwise.
+        let takes = |at: &IpAddr| *at == ip || at.is_unspecified() && (at.is_ipv6() || ip.is_ipv4());
+        self.tcp.iter().any(|(at, of)| *of == port && takes(at))
+    }
+
+    /// Interfaces with addresses and neighbours that are down.
+    pub(super) fn down(&self) -> impl Iterator<Item = &Link> {
+        let has_address = |link: &&Link| self.addresses.iter().any(|address| address.link == link.index);
+        self.links.iter().filter(|link| !link.is_up && link.kind == LinkKind::Wire).filter(has_address)
     }
 
     /// Interfaces that are up and have neighbours.

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::machine::{Link, LinkKind, Machine, Route, host, of_link, sysctl, whole};
-use crate::subcommands::findings::Finding;
+use super::director::link_down;
+use super::machine::{Address, Link, LinkKind, Machine, Route, host, of_link, sysctl, whole};
+use crate::subcommands::findings::{Finding, Remedy};
 use ipvs::Family;
 use ipvs_text::escape::ShellCommand;
 
@@ -16,6 +17,8 @@ pub(super) struct Role {
     pub(super) client: Option<IpAddr>,
     /// The port of a UDP server.
     pub(super) udp: Option<u16>,
+    /// The port of a TCP server.
+    pub(super) tcp: Option<u16>,
     pub(super) director: Option<IpAddr>,
 }
 
@@ -40,7 +43,7 @@ pub(super) fn asked(role: &Role) -> Vec<(IpAddr, u32)> {
 }
 
 pub(super) fn judge(role: &Role, machine: &Machine) -> Vec<Finding> {
-    let mut found = Vec::new();
+    let mut found: Vec<Finding> = machine.down().map(|link| link_down(&link.name)).collect();
     if role.method != Method::Masquerade {
         found.extend(virtual_address(role.vip, machine));
         found.extend(loopback(machine));
@@ -52,6 +55,7 @@ pub(super) fn judge(role: &Role, machine: &Machine) -> Vec<Finding> {
     if let Method::Tunnel(wrapping, over) = role.method {
         found.extend(tunnel(role, wrapping, over, machine));
     }
+    found.extend(role.tcp.and_then(|port| tcp_server(role, port, machine)));
     found.extend(role.client.and_then(|client| way_back(role, client, machine)));
     found
 }
@@ -63,18 +67,22 @@ fn virtual_address(vip: IpAddr, machine: &Machine) -> Vec<Finding> {
     if places.is_empty() && *machine.route(vip, 0) != Route::Local {
         let what = format!("the virtual address {vip} is not on this machine");
         let why = "packets for this address arrive, and are dropped or forwarded unless this machine has it";
-        return vec![Finding::problem("vip-absent", what, why).mended_by([add])];
+        return vec![Finding::problem("vip-absent", what, why).mended_by(Remedy::AddToLoopback, [add])];
     }
     let is_right = |link: &Link, prefix: u8| link.kind != LinkKind::Wire && prefix == whole(vip);
-    let placed = places.into_iter().filter_map(|place| Some((machine.link(place.link)?, place.prefix)));
-    let (right, wrong): (Vec<_>, Vec<_>) = placed.partition(|(link, prefix)| is_right(link, *prefix));
+    let placed = places.into_iter().filter_map(|place| Some((machine.link(place.link)?, place)));
+    let (right, wrong): (Vec<_>, Vec<_>) = placed.partition(|(link, place)| is_right(link, place.prefix));
     // An address that is there can't be added again, and one of several commands adds it.
     let mut missing = right.is_empty().then_some(add);
     let mut found = Vec::new();
-    for (link, prefix) in wrong {
-        let network = format!("{vip}/{prefix}");
+    for (link, place) in wrong {
+        let network = format!("{vip}/{}", place.prefix);
         let remove = ShellCommand::new(["ip", "address", "del", &network, "dev", &link.name]);
-        let mend = [remove].into_iter().chain(missing.take());
+        let keep = keep_others(place, link, machine);
+        // An interface has an address of IPv6 once only. Otherwise it is always somewhere.
+        let is_last = vip.is_ipv6() && link.kind == LinkKind::Loopback;
+        let (first, last) = if is_last { (None, missing.take()) } else { (missing.take(), None) };
+        let mend: Vec<_> = first.into_iter().chain(keep).chain([remove]).chain(last).collect();
         let (id, what, why) = if link.kind == LinkKind::Wire {
             let what = format!("the virtual address {vip} is on {}, where other machines ask for it", link.name);
             ("vip-on-wire", what, "this machine answers ARP requests for it, so clients come here, past the director")
@@ -84,42 +92,60 @@ fn virtual_address(vip: IpAddr, machine: &Machine) -> Vec<Finding> {
                 "then all addresses of that network are this machine's, and packets for its neighbours never leave it";
             ("vip-prefix", what, why)
         };
-        found.push(Finding::problem(id, what, why).mended_by(mend));
+        found.push(Finding::problem(id, what, why).mended_by(Remedy::MoveToLoopback, mend));
     }
     found
+}
+
+/// With the first address of a network the kernel deletes the others, unless it is asked not to.
+fn keep_others(place: &Address, link: &Link, machine: &Machine) -> Vec<ShellCommand> {
+    let is_beside = |other: &&Address| {
+        let network = fwmark::Network::new(place.ip, place.prefix);
+        other.is_secondary
+            && other.link == place.link
+            && other.prefix == place.prefix
+            && other.ip != place.ip
+            && network.is_ok_and(|network| network.contains(other.ip))
+    };
+    if place.is_secondary || !machine.addresses.iter().any(|other| is_beside(&other)) {
+        return Vec::new();
+    }
+    sysctl([(of_link(&link.name, "promote_secondaries").as_str(), 1)])
 }
 
 fn loopback(machine: &Machine) -> Option<Finding> {
     let down = machine.links.iter().find(|link| link.kind == LinkKind::Loopback && !link.is_up)?;
     let what = format!("the loopback interface {} is down", down.name);
     let up = ShellCommand::new(["ip", "link", "set", "dev", &down.name, "up"]);
-    Some(Finding::problem("loopback-down", what, "its addresses are not served").mended_by([up]))
+    Some(Finding::problem("loopback-down", what, "its addresses are not served").mended_by(Remedy::LinkUp, [up]))
 }
 
 /// Addresses of other interfaces are not announced on the wire.
 fn neighbours(machine: &Machine) -> Vec<Finding> {
     let rules = [
         (
+            Remedy::ArpIgnore,
             "arp-ignore",
             "arp_ignore",
             1,
             "it answers ARP requests for the virtual address, so clients come here, past the director",
         ),
         (
+            Remedy::ArpAnnounce,
             "arp-announce",
             "arp_announce",
             2,
             "its ARP requests have the virtual address as their source, so neighbours send its packets here",
         ),
     ];
-    let finding = |(id, name, wanted, why): (&'static str, &str, i64, &'static str)| {
+    let finding = |(remedy, id, name, wanted, why): (Remedy, &'static str, &str, i64, &'static str)| {
         let value = |link: &Link| machine.settings.larger(&link.name, name);
         let wrong = machine.wires().filter(|link| value(link).is_some_and(|value| value < wanted));
         let wrong: Vec<&str> = wrong.map(|link| link.name.as_str()).collect();
         let what = format!("{name} is less than {wanted} on {}", wrong.join(", "));
         let all = of_link("all", name);
         let mend = sysctl([(all.as_str(), wanted)]);
-        (!wrong.is_empty()).then(|| Finding::problem(id, what, why).mended_by(mend))
+        (!wrong.is_empty()).then(|| Finding::problem(id, what, why).mended_by(remedy, mend))
     };
     rules.into_iter().filter_map(finding).collect()
 }
@@ -135,7 +161,30 @@ fn udp_server(vip: IpAddr, port: u16, machine: &Machine) -> Option<Finding> {
     let is_bound = at_port.any(|ip| ip == vip);
     let what = format!("the UDP server at port {port} is not bound to {vip}");
     let find = ShellCommand::new(["ss", "-lunp", &format!("sport = :{port}")]);
-    (!is_bound).then(|| Finding::hint("udp-server", what, why).mended_by([find]))
+    (!is_bound).then(|| Finding::hint("udp-server", what, why).look(find.to_string()))
+}
+
+/// Whether connections find somebody who listens: with NAT at an address of this machine, otherwise
+/// at the virtual one.
+fn tcp_server(role: &Role, port: u16, machine: &Machine) -> Option<Finding> {
+    let listens = match role.method {
+        Method::Masquerade => {
+            let is_own = |address: &&Address| !address.ip.is_loopback() && address.ip.is_ipv4() == role.vip.is_ipv4();
+            machine.addresses.iter().filter(is_own).any(|address| machine.listens(address.ip, port))
+        }
+        _ => machine.listens(role.vip, port),
+    };
+    let elsewhere: Vec<String> =
+        machine.tcp.iter().filter(|(_, at)| *at == port).map(|(ip, _)| ip.to_string()).collect();
+    let what = match elsewhere.as_slice() {
+        [] => format!("no TCP server listens at port {port}"),
+        _ if role.method == Method::Masquerade => {
+            format!("the TCP server at port {port} listens only at {}", elsewhere.join(", "))
+        }
+        _ => format!("the TCP server at port {port} listens only at {}, not at {}", elsewhere.join(", "), role.vip),
+    };
+    let find = ShellCommand::new(["ss", "-ltnp", &format!("sport = :{port}")]).to_string();
+    (!listens).then(|| Finding::problem("tcp-server", what, "connections of clients are refused").look(find))
 }
 
 /// What unwraps packets.
@@ -168,11 +217,11 @@ fn tunnel(role: &Role, wrapping: Wrapping, over: Family, machine: &Machine) -> V
     if devices.is_empty() {
         let what = format!("no tunnel device of the kind {} is up", unwrapper.name.trim_end_matches('0'));
         let why = "packets arrive wrapped, and nothing unwraps them";
-        found.push(Finding::problem("tunnel-device", what, why).mended_by(bring_up(
-            &unwrapper,
-            wrapping,
-            role.director,
-        )));
+        let finding = Finding::problem("tunnel-device", what, why);
+        found.push(match bring_up(&unwrapper, wrapping, role.director, machine) {
+            Some(commands) => finding.mended_by(Remedy::TunnelDevice, commands),
+            None => finding.look("--director ADDRESS of the director, for the commands"),
+        });
         return found;
     }
     if let Wrapping::Gre { checksum } = wrapping {
@@ -183,7 +232,9 @@ fn tunnel(role: &Role, wrapping: Wrapping, over: Family, machine: &Machine) -> V
         let name = &devices[0].name;
         let what = format!("the tunnel device {name} does not unwrap {}", if wanted == 4 { "IPv4" } else { "IPv6" });
         let mend = ShellCommand::new(["ip", "link", "set", "dev", name, "type", "ip6tnl", "mode", "any"]);
-        found.push(Finding::problem("tunnel-mode", what, "such packets are dropped").mended_by([mend]));
+        found.push(
+            Finding::problem("tunnel-mode", what, "such packets are dropped").mended_by(Remedy::TunnelMode, [mend]),
+        );
     }
     if inner == Family::V4 {
         found.extend(devices.iter().filter_map(|link| reverse_path(&link.name, machine)));
@@ -199,22 +250,33 @@ fn gue_port(port: u16, over: Family, machine: &Machine) -> Option<Finding> {
     let what = format!("nothing unwraps GUE at UDP port {port}");
     let mend = [ShellCommand::new(["modprobe", module]), ShellCommand::new(add.into_iter().chain(option))];
     let why = "packets arrive wrapped in UDP for this port";
-    (!is_open).then(|| Finding::problem("gue-port", what, why).mended_by(mend))
+    (!is_open).then(|| Finding::problem("gue-port", what, why).mended_by(Remedy::GuePort, mend))
 }
 
-fn bring_up(unwrapper: &Unwrapper, wrapping: Wrapping, director: Option<IpAddr>) -> Vec<ShellCommand> {
+/// None if the commands would need to know the director.
+fn bring_up(
+    unwrapper: &Unwrapper,
+    wrapping: Wrapping,
+    director: Option<IpAddr>,
+    machine: &Machine,
+) -> Option<Vec<ShellCommand>> {
     let name = unwrapper.name;
     let load = ShellCommand::new(["modprobe", unwrapper.module]);
     let Wrapping::Gre { checksum } = wrapping else {
         let mode = ["ip", "link", "set", "dev", name, "type", "ip6tnl", "mode", "any"];
         let mode = (unwrapper.kind == LinkKind::Ip6Tunnel).then(|| ShellCommand::new(mode));
         let up = ShellCommand::new(["ip", "link", "set", "dev", name, "up"]);
-        return [load].into_iter().chain(mode).chain([up]).collect();
+        return Some([load].into_iter().chain(mode).chain([up]).collect());
     };
-    let director = director.map_or_else(|| "DIRECTOR".to_owned(), |ip| ip.to_string());
+    // The module makes one of its own, which takes no checksums.
+    let is_made = |link: &&Link| link.kind == unwrapper.kind && link.name != format!("{name}0");
+    if let Some(down) = machine.links.iter().find(is_made) {
+        return Some(vec![ShellCommand::new(["ip", "link", "set", "dev", &down.name, "up"])]);
+    }
+    let director = director?.to_string();
     let add = ["ip", "link", "add", "lvs", "type", name, "remote", &director];
     let add = ShellCommand::new(add.into_iter().chain(checksum.then_some("csum")));
-    vec![load, add, ShellCommand::new(["ip", "link", "set", "dev", "lvs", "up"])]
+    Some(vec![load, add, ShellCommand::new(["ip", "link", "set", "dev", "lvs", "up"])])
 }
 
 /// `csum` here and `--tun-csum` there go together.
@@ -229,7 +291,8 @@ fn gre_checksum(unwrapper: &Unwrapper, devices: &[&Link], checksum: bool) -> Opt
         (format!("{name} takes only packets with a checksum, and the director sends none"), "nocsum")
     };
     let mend = ShellCommand::new(["ip", "link", "set", "dev", name, "type", unwrapper.name, option]);
-    Some(Finding::problem("gre-checksum", what, "the kernel drops packets of the other kind").mended_by([mend]))
+    let why = "the kernel drops packets of the other kind";
+    Some(Finding::problem("gre-checksum", what, why).mended_by(Remedy::GreChecksum, [mend]))
 }
 
 fn reverse_path(link: &str, machine: &Machine) -> Option<Finding> {
@@ -237,27 +300,41 @@ fn reverse_path(link: &str, machine: &Machine) -> Option<Finding> {
     let what = format!("rp_filter is {value} on {link} (the larger one of {link} and 'all' counts)");
     let why = "clients' packets come out of a tunnel that does not lead to the clients, and are dropped; even the loose check (2) \
         drops them, as the device has no address";
-    let (all, own) = (of_link("all", "rp_filter"), of_link(link, "rp_filter"));
-    let mend = sysctl([(all.as_str(), 0), (own.as_str(), 0)]);
-    Some(Finding::problem("rp-filter-tunnel", what, why).mended_by(mend))
+    // The other interfaces keep the check that they have by the value of all.
+    let all = of_link("all", "rp_filter");
+    let mut values: Vec<(String, i64)> = Vec::new();
+    if let Some(value) = machine.settings.get(&all).filter(|value| *value != 0) {
+        let others =
+            machine.links.iter().filter(|other| other.name != link).map(|other| of_link(&other.name, "rp_filter"));
+        values.extend(
+            others.filter(|path| machine.settings.get(path).is_some_and(|own| own < value)).map(|path| (path, value)),
+        );
+        values.push((all, 0));
+    }
+    values.push((of_link(link, "rp_filter"), 0));
+    let mend = sysctl(values.iter().map(|(path, value)| (path.as_str(), *value)));
+    Some(Finding::problem("rp-filter-tunnel", what, why).mended_by(Remedy::TunnelReversePath, mend))
 }
 
 /// Answers get to the client: with NAT through the director, who has to turn them back.
 fn way_back(role: &Role, client: IpAddr, machine: &Machine) -> Option<Finding> {
-    let via = |gateway: Option<IpAddr>| {
-        let gateway = gateway.map_or_else(|| "GATEWAY".to_owned(), |ip| ip.to_string());
-        ShellCommand::new(["ip", "route", "replace", &host(client), "via", &gateway])
+    let mended = |finding: Finding, gateway: Option<IpAddr>| match gateway {
+        Some(gateway) => {
+            let via = ["ip", "route", "replace", &host(client), "via", &gateway.to_string()];
+            finding.mended_by(Remedy::Route, [ShellCommand::new(via)])
+        }
+        None => finding.look("the default route: ip route"),
     };
     match (machine.route(client, 0), role.method) {
         (Route::Nowhere, method) => {
             let gateway = role.director.filter(|_| method == Method::Masquerade);
             let what = format!("there is no route to the client {client}");
-            Some(Finding::problem("no-route", what, "replies do not reach it").mended_by([via(gateway)]))
+            Some(mended(Finding::problem("no-route", what, "replies do not reach it"), gateway))
         }
         (Route::Out { gateway, .. }, Method::Masquerade) if *gateway != role.director => {
             let what = format!("replies to {client} do not go through the director");
             let why = "with NAT the director puts the virtual address back into replies; a client drops replies from other addresses";
-            Some(Finding::problem("way-back", what, why).mended_by([via(role.director)]))
+            Some(mended(Finding::problem("way-back", what, why), role.director))
         }
         _ => None,
     }

@@ -11,7 +11,7 @@ fn link(index: u32, name: &str, kind: LinkKind) -> Link {
 }
 
 fn role(method: Method) -> Role {
-    Role { vip: VIP, method, client: Some(CLIENT), udp: None, director: Some(DIRECTOR) }
+    Role { vip: VIP, method, client: Some(CLIENT), udp: None, tcp: None, director: Some(DIRECTOR) }
 }
 
 const IPIP: Method = Method::Tunnel(Wrapping::Ipip, Family::V4);
@@ -24,7 +24,7 @@ fn server() -> Machine {
             link(2, "eth0", LinkKind::Wire),
             link(3, "tunl0", LinkKind::Ipip),
         ],
-        addresses: vec![Address { ip: VIP, prefix: 32, link: 1, is_deprecated: false }],
+        addresses: vec![Address { ip: VIP, prefix: 32, link: 1, is_deprecated: false, is_secondary: false }],
         ..Machine::default()
     };
     machine.routes.insert((VIP, 0), Route::Local);
@@ -36,7 +36,8 @@ fn server() -> Machine {
 }
 
 fn found(role: &Role, machine: &Machine) -> Vec<(&'static str, String)> {
-    judge(role, machine).into_iter().map(|finding| (finding.id, joined(&finding.mend))).collect()
+    let mended = |finding: &Finding| finding.mend.as_ref().map_or_else(String::new, |mend| joined(&mend.commands));
+    judge(role, machine).into_iter().map(|finding| (finding.id, mended(&finding))).collect()
 }
 
 /// What one change of the facts makes found.
@@ -66,14 +67,27 @@ fn the_virtual_address_is_a_host_of_the_loopback() {
     assert_eq!(absent, one("vip-absent", "ip address add 192.0.2.1/32 dev lo"));
     assert_eq!(
         after(Method::DirectRoute, |machine| machine.addresses[0].prefix = 24),
-        one("vip-prefix", "ip address del 192.0.2.1/24 dev lo; ip address add 192.0.2.1/32 dev lo")
+        one("vip-prefix", "ip address add 192.0.2.1/32 dev lo; ip address del 192.0.2.1/24 dev lo")
     );
     assert_eq!(
         after(Method::DirectRoute, |machine| machine.addresses[0].link = 2),
-        one("vip-on-wire", "ip address del 192.0.2.1/32 dev eth0; ip address add 192.0.2.1/32 dev lo")
+        one("vip-on-wire", "ip address add 192.0.2.1/32 dev lo; ip address del 192.0.2.1/32 dev eth0")
     );
     assert_eq!(after(Method::DirectRoute, |machine| machine.addresses[0].link = 3), [], "a tunnel has no neighbours");
-    let also = |link, prefix| Address { ip: VIP, prefix, link, is_deprecated: false };
+    let beside = Address { ip: [192, 0, 2, 11].into(), prefix: 24, link: 2, is_deprecated: false, is_secondary: true };
+    assert_eq!(
+        after(Method::DirectRoute, |machine| {
+            (machine.addresses[0].link, machine.addresses[0].prefix) = (2, 24);
+            machine.addresses.push(beside);
+        }),
+        one(
+            "vip-on-wire",
+            "ip address add 192.0.2.1/32 dev lo; sysctl -w net.ipv4.conf.eth0.promote_secondaries=1; \
+             ip address del 192.0.2.1/24 dev eth0"
+        ),
+        "the machine keeps its own address"
+    );
+    let also = |link, prefix| Address { ip: VIP, prefix, link, is_deprecated: false, is_secondary: false };
     assert_eq!(
         after(Method::DirectRoute, |machine| machine.addresses.push(also(2, 32))),
         one("vip-on-wire", "ip address del 192.0.2.1/32 dev eth0"),
@@ -82,7 +96,7 @@ fn the_virtual_address_is_a_host_of_the_loopback() {
     assert_eq!(
         after(Method::DirectRoute, |machine| machine.addresses = vec![also(1, 24), also(2, 32)]),
         [
-            ("vip-prefix", "ip address del 192.0.2.1/24 dev lo; ip address add 192.0.2.1/32 dev lo".to_owned()),
+            ("vip-prefix", "ip address add 192.0.2.1/32 dev lo; ip address del 192.0.2.1/24 dev lo".to_owned()),
             ("vip-on-wire", "ip address del 192.0.2.1/32 dev eth0".to_owned()),
         ],
         "it is added once"
@@ -111,7 +125,7 @@ fn arp_settings_do_not_matter_for_ipv6() {
     let mut machine = server();
     machine.settings = Default::default();
     machine.settings.set(of_link("eth0", "arp_ignore"), 0);
-    machine.addresses = vec![Address { ip: vip, prefix: 128, link: 1, is_deprecated: false }];
+    machine.addresses = vec![Address { ip: vip, prefix: 128, link: 1, is_deprecated: false, is_secondary: false }];
     machine.routes.insert((vip, 0), Route::Local);
     assert_eq!(found(&Role { vip, ..role(Method::DirectRoute) }, &machine), []);
 }
@@ -124,8 +138,14 @@ fn a_tunnel_needs_a_device_without_a_reverse_path_check() {
     );
     assert_eq!(
         after(IPIP, |machine| machine.settings.set(of_link("tunl0", "rp_filter"), 2)),
-        one("rp-filter-tunnel", "sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.tunl0.rp_filter=0")
+        one("rp-filter-tunnel", "sysctl -w net.ipv4.conf.tunl0.rp_filter=0")
     );
+    let all = after(IPIP, |machine| {
+        [("all", 1), ("eth0", 0), ("tunl0", 0)]
+            .map(|(link, value)| machine.settings.set(of_link(link, "rp_filter"), value));
+    });
+    let kept = "sysctl -w net.ipv4.conf.eth0.rp_filter=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.tunl0.rp_filter=0";
+    assert_eq!(all, one("rp-filter-tunnel", kept), "other interfaces keep their check");
 }
 
 #[test]
@@ -154,7 +174,7 @@ fn each_tunnel_has_its_device() {
         ),
     ] {
         let mut machine = server();
-        machine.addresses.push(Address { ip: v6, prefix: 128, link: 1, is_deprecated: false });
+        machine.addresses.push(Address { ip: v6, prefix: 128, link: 1, is_deprecated: false, is_secondary: false });
         let found = found(&Role { vip, ..role(Method::Tunnel(wrapping, over)) }, &machine);
         assert_eq!(found, one("tunnel-device", mend), "{wrapping:?} {over:?}");
     }
@@ -207,12 +227,37 @@ fn a_udp_server_is_bound_to_the_virtual_address() {
 #[test]
 fn answers_reach_the_client_and_with_nat_by_the_director() {
     let to_client = |machine: &mut Machine, route| machine.routes.extend([((CLIENT, 0), route)]);
-    assert_eq!(
-        after(Method::DirectRoute, |machine| to_client(machine, Route::Nowhere)),
-        one("no-route", "ip route replace 198.51.100.1/32 via GATEWAY")
-    );
+    assert_eq!(after(Method::DirectRoute, |machine| to_client(machine, Route::Nowhere)), one("no-route", ""));
     let through_director = one("way-back", "ip route replace 198.51.100.1/32 via 10.0.0.1");
     assert_eq!(after(Method::Masquerade, |_| {}), through_director);
     let by_director = Route::Out { link: 2, gateway: Some(DIRECTOR) };
     assert_eq!(after(Method::Masquerade, |machine| to_client(machine, by_director)), []);
+}
+
+#[test]
+fn a_tcp_server_listens_where_clients_ask() {
+    let ids = |method, listening: &[IpAddr]| {
+        let mut machine = server();
+        machine.addresses.push(Address { ip: [10, 0, 0, 11].into(), ..machine.addresses[0].clone() });
+        machine.routes.insert((CLIENT, 0), Route::Out { link: 2, gateway: Some(DIRECTOR) });
+        machine.tcp = listening.iter().map(|ip| (*ip, 80)).collect();
+        found(&Role { tcp: Some(80), ..role(method) }, &machine)
+    };
+    let (any6, own): (IpAddr, IpAddr) = ("::".parse().unwrap(), [10, 0, 0, 11].into());
+    let wrong = one("tcp-server", "");
+    for method in [Method::DirectRoute, IPIP] {
+        assert_eq!([ids(method, &[any6]), ids(method, &[VIP])], [[], []]);
+        assert_eq!([ids(method, &[]), ids(method, &[own])], [wrong.clone(), wrong.clone()]);
+    }
+    assert_eq!([ids(Method::Masquerade, &[own]), ids(Method::Masquerade, &[[0; 4].into()])], [[], []]);
+    assert_eq!(ids(Method::Masquerade, &[[127, 0, 0, 1].into()]), wrong);
+}
+
+#[test]
+fn an_interface_that_is_down_is_named() {
+    let down = after(Method::DirectRoute, |machine| {
+        machine.links[1].is_up = false;
+        machine.addresses.push(Address { ip: [10, 0, 0, 11].into(), link: 2, ..machine.addresses[0].clone() });
+    });
+    assert_eq!(down, one("link-down", "ip link set dev eth0 up"));
 }

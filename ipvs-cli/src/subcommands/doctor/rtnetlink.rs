@@ -8,7 +8,7 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
-use super::machine::{Address, Link, LinkKind, Route};
+use super::machine::{Address, Link, LinkKind, Neighbour, NeighbourAnswer, Route};
 
 /// A reply is queued when `send` returns. This only bounds a lost one.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -41,6 +41,11 @@ impl Connection {
     pub(super) fn addresses(&mut self) -> io::Result<Vec<Address>> {
         let answers = self.ask(libc::RTM_GETADDR, true, &[0; 8])?;
         Ok(answers.iter().filter_map(|body| address(body)).collect())
+    }
+
+    pub(super) fn neighbours(&mut self) -> io::Result<Vec<Neighbour>> {
+        let answers = self.ask(libc::RTM_GETNEIGH, true, &[0; 12])?;
+        Ok(answers.iter().filter_map(|body| neighbour(body)).collect())
     }
 
     /// Where a packet of this machine's own with this mark would go.
@@ -172,7 +177,22 @@ fn address(body: &[u8]) -> Option<Address> {
         prefix: *body.get(1)?,
         link: u32_at(body, 4)?,
         is_deprecated: flags & libc::IFA_F_DEPRECATED != 0,
+        is_secondary: body.first() == Some(&(libc::AF_INET as u8)) && flags & libc::IFA_F_SECONDARY != 0,
     })
+}
+
+/// `struct ndmsg` and its attributes. None of what needs no answer: groups, the machine itself.
+fn neighbour(body: &[u8]) -> Option<Neighbour> {
+    let attributes = body.get(12..)?;
+    let answer = match u16_at(body, 8)? {
+        libc::NUD_FAILED => NeighbourAnswer::Missing,
+        libc::NUD_INCOMPLETE => NeighbourAnswer::Awaited,
+        libc::NUD_REACHABLE | libc::NUD_STALE | libc::NUD_DELAY | libc::NUD_PROBE => NeighbourAnswer::Came,
+        _ => return None,
+    };
+    // The third word of `struct nda_cacheinfo`, in hundredths of a second.
+    let age = find(attributes, libc::NDA_CACHEINFO).and_then(|value| u32_at(value, 8)).unwrap_or_default() / 100;
+    Some(Neighbour { ip: ip(find(attributes, libc::NDA_DST)?)?, link: u32_at(body, 4)?, answer, age })
 }
 
 /// `struct rtmsg` and its attributes.
@@ -250,7 +270,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..96)) {
-            let _ = (link(&bytes), address(&bytes), route(&bytes), refusal(&bytes));
+            let _ = (link(&bytes), address(&bytes), route(&bytes), neighbour(&bytes), refusal(&bytes));
             prop_assert!(messages(&bytes).count() <= bytes.len() / HEADER);
         }
     }

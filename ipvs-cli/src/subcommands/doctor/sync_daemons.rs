@@ -8,7 +8,7 @@ use ipvs_text::escape::ShellCommand;
 
 use super::director::{Director, destinations, virtual_addresses};
 use super::machine::{LinkKind, Route, sysctl};
-use crate::subcommands::findings::Finding;
+use crate::subcommands::findings::{Finding, Remedy};
 
 pub(super) const BACKUP_ONLY: &str = "net/ipv4/vs/backup_only";
 pub(super) const PERSIST_MODE: &str = "net/ipv4/vs/sync_persist_mode";
@@ -65,7 +65,7 @@ fn interface(director: &Director, daemon: &Daemon) -> Option<Finding> {
         Some(link) if !link.is_up => {
             let what = format!("the {role} sync daemon uses the interface {name}, which is down");
             let up = ShellCommand::new(["ip", "link", "set", "dev", &name, "up"]);
-            Some(Finding::problem("sync-interface", what, why).mended_by([up]))
+            Some(Finding::problem("sync-interface", what, why).mended_by(Remedy::LinkUp, [up]))
         }
         Some(link) if link.kind == LinkKind::Loopback => {
             let what = format!("the {role} sync daemon uses the loopback, which no other machine reaches");
@@ -102,7 +102,7 @@ fn backup_only(director: &Director) -> Option<Finding> {
             or move connections. It is meant for directors that are real servers, too";
         Finding::hint("backup-only", what, why)
     };
-    Some(finding.mended_by(sysctl([(BACKUP_ONLY, 0)])))
+    Some(finding.mended_by(Remedy::BackupOnlyOff, sysctl([(BACKUP_ONLY, 0)])))
 }
 
 /// Kernel: `ip_vs_sync_conn`, `ip_vs_sync_conn_needed`.
@@ -119,15 +119,15 @@ fn announcements(director: &Director) -> Vec<Finding> {
             "the master sync daemon announces neither IPv6, nor marks, nor the data of persistence engines: such connections \
              and templates are lost when the backup takes over"
         };
-        found.push(
-            Finding::problem("sync-version", "net.ipv4.vs.sync_version is 0", why).mended_by(sysctl([(VERSION, 1)])),
-        );
+        let finding = Finding::problem("sync-version", "net.ipv4.vs.sync_version is 0", why);
+        found.push(finding.mended_by(Remedy::SyncVersion, sysctl([(VERSION, 1)])));
     }
     if is_of_templates_only {
         let what = "net.ipv4.vs.sync_persist_mode is 1, and there are persistent services";
         let why = "the master sync daemon announces their templates, but not their connections, which are cut when the \
             backup takes over";
-        found.push(Finding::hint("sync-persist-mode", what, why).mended_by(sysctl([(PERSIST_MODE, 0)])));
+        let finding = Finding::hint("sync-persist-mode", what, why);
+        found.push(finding.mended_by(Remedy::SyncAll, sysctl([(PERSIST_MODE, 0)])));
     }
     found
 }
@@ -169,7 +169,7 @@ fn one_sided(sender: &Daemon, own: &[Daemon], is_sender: bool, is_backup_only: b
     missing.role = DaemonRole::Backup;
     // The name of the other machine's interface says little if this one's master has another.
     missing.interface = has(own, DaemonRole::Master).map_or(sender.interface, |daemon| daemon.interface);
-    finding.mended_by([start(&missing)])
+    finding.mended_by(Remedy::StartDaemon, [start(&missing)])
 }
 
 fn unheard(sender: &Daemon, receiver: &Daemon, is_sender: bool) -> Vec<Finding> {
@@ -180,7 +180,7 @@ fn unheard(sender: &Daemon, receiver: &Daemon, is_sender: bool) -> Vec<Finding> 
         let stop = ShellCommand::new(["ipvsadm".to_owned(), "--stop-daemon".to_owned(), own.role.to_string()]);
         let mut same = *other;
         (same.role, same.interface) = (own.role, own.interface);
-        found.push(Finding::problem(id, what, why).mended_by([stop, start(&same)]));
+        found.push(Finding::problem(id, what, why).mended_by(Remedy::RestartDaemon, [stop, start(&same)]));
     };
     let group =
         |daemon: &Daemon| format!("group {} port {}", daemon.group.unwrap_or(GROUP), daemon.port.unwrap_or(PORT));

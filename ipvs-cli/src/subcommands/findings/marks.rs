@@ -6,7 +6,6 @@ use std::fmt;
 use fwmark::Conflict as InTheWay;
 use fwmark::{Backend, BackendError, Effect, MarkRule, Survey};
 use ipvs::{Family, FirewallMark, ServiceKey, Table};
-use ipvs_text::escape::ShellCommand;
 
 use super::Finding;
 use crate::arguments::packets::written;
@@ -110,9 +109,10 @@ impl Wrong {
                 Finding::problem("mark-overridden", what, why)
             }
             Wrong::Unread(_) => Finding::hint("rules-unread", what, "rules that are not read may mark packets, too"),
-            Wrong::NoService(mark, family) => {
-                let why = "packets with this mark are not balanced by a service of a mark";
-                Finding::problem("mark-without-service", what, why).mended_by([add_service(*mark, *family)])
+            Wrong::NoService(..) => {
+                let why = "IPVS takes such packets to the service of their address and port; without one, this machine takes them \
+                    for itself. A service of the mark refuses them until it has real servers, so add both at once";
+                Finding::hint("mark-without-service", what, why)
             }
             Wrong::NoRule(mark, _) => {
                 let why = format!("`ipvs-cli mark add {mark} tcp:ADDRESS:PORTS` gives it to packets");
@@ -134,7 +134,7 @@ impl fmt::Display for Wrong {
             Wrong::Unread(error) => write!(f, "not checked: {error}"),
             Wrong::NoService(mark, family) => {
                 let name = name(*family);
-                write!(f, "mark {mark} has no service for {name}: {} adds one", add_service(*mark, *family))
+                write!(f, "mark {mark} has no service for {name}")
             }
             Wrong::NoRule(mark, family) => {
                 let name = name(*family);
@@ -149,10 +149,4 @@ const fn name(family: Family) -> &'static str {
         Family::V4 => "IPv4",
         Family::V6 => "IPv6",
     }
-}
-
-/// The command that makes a service of a mark.
-pub(crate) fn add_service(mark: FirewallMark, family: Family) -> ShellCommand {
-    let option = (family == Family::V6).then_some("-6");
-    ShellCommand::new(["ipvsadm", "-A", "-f", &mark.to_string()].into_iter().chain(option))
 }

@@ -7,7 +7,7 @@ use super::trouble;
 use crate::exit::Exit;
 use crate::session::{Session, Trouble};
 use crate::subcommands::findings::marks::{Wrong, look};
-use crate::subcommands::findings::{Finding, write_json};
+use crate::subcommands::findings::{Finding, Looked, write_json};
 
 /// Reports what was found, as lines or JSON. Returns the exit status.
 pub(super) fn check(backend: &mut Backend, is_json: bool, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
@@ -20,7 +20,8 @@ pub(super) fn check(backend: &mut Backend, is_json: bool, session: &mut Session<
         let found: Vec<Finding> = wrong.iter().map(Wrong::finding).collect();
         session.display.end();
         // Errors of writing are reported at the end.
-        let _ = write_json(session.environment.stdout, "marks", &found);
+        let looked = Looked { at: vec!["rules that set marks".to_owned()], not_at: Vec::new() };
+        let _ = write_json(session.environment.stdout, "marks", &looked, &found);
     } else {
         wrong.iter().for_each(|line| session.report(line));
     }

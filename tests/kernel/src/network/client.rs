@@ -91,6 +91,11 @@ impl Network {
         self.client.run(|| stream(protocol, from, to))
     }
 
+    /// Tries to connect, and gives up after this time.
+    pub fn attempt(&self, from: IpAddr, to: SocketAddr, patience: Duration) -> bool {
+        self.client.run(|| connect_within(Protocol::TCP, SocketAddr::new(from, 0), to, patience).is_ok())
+    }
+
     /// Asks a port that greets, once.
     ///
     /// # Errors
@@ -133,9 +138,14 @@ pub(super) fn open(protocol: Protocol, at: SocketAddr) -> io::Result<OwnedFd> {
 }
 
 fn stream(protocol: Protocol, from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    connect_within(protocol, from, to, PATIENCE)
+}
+
+fn connect_within(protocol: Protocol, from: SocketAddr, to: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
     let socket = open(protocol, from)?;
     // It is what limits a connect.
-    setsockopt(&socket, sockopt::SendTimeout, &TimeVal::seconds(PATIENCE.as_secs().cast_signed()))?;
+    let patience = TimeVal::milliseconds(i64::try_from(patience.as_millis()).unwrap_or(i64::MAX));
+    setsockopt(&socket, sockopt::SendTimeout, &patience)?;
     connect(socket.as_raw_fd(), &SockaddrStorage::from(to))?;
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE))?;

@@ -128,7 +128,7 @@ fn check_finds_what_is_in_the_way() -> Result<(), Lacking> {
     assert_eq!(call("mark add 10 tcp:127.0.0.1:80,443"), done(0, ""));
     assert_eq!(call("mark check"), done(0, ""));
     assert_eq!(call("mark add 11 tcp:[::1]:80"), done(0, ""));
-    assert_eq!(call("mark check"), done(1, "mark 11 has no service for IPv6: ipvsadm -A -f 11 -6 adds one\n"));
+    assert_eq!(call("mark check"), done(1, "mark 11 has no service for IPv6\n"));
     let answer = call("mark check --json");
     let found = &objects("findings", &answer.stdout)[0];
     assert_eq!(

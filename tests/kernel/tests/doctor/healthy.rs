@@ -1,0 +1,32 @@
+//! Sites without a fault: the doctor has no problem to report, however often it looks.
+
+use super::super::{Found, doctor};
+use super::sites::{KINDS, Kind, Site};
+
+/// How often each site is looked at. The target is 100: `DOCTOR_LOOKS=100`.
+fn looks() -> usize {
+    std::env::var("DOCTOR_LOOKS").map_or(2, |text| text.parse().expect("a number"))
+}
+
+fn no_problem(kind: Kind) {
+    let Some(site) = Site::build(kind) else { return };
+    let problems = |found: Vec<Found>| found.into_iter().filter(|found| found.is_problem).collect::<Vec<_>>();
+    for look in 0..looks() {
+        // Before, while and after there are connections.
+        if look % 2 == 1 {
+            site.works(2).unwrap_or_else(|error| panic!("{}: {error}", kind.name));
+        }
+        let found = problems(doctor(&site.network.director, ""));
+        assert!(found.is_empty(), "{}: {found:?}", kind.name);
+        for server in &site.network.servers {
+            let found = problems(doctor(server, &kind.role()));
+            assert!(found.is_empty(), "{} {}: {found:?}", kind.name, server.name);
+        }
+    }
+    println!("{}: no problem in {} looks", kind.name, looks());
+}
+
+#[test]
+fn healthy_sites_have_no_problem() {
+    KINDS.into_iter().for_each(no_problem);
+}
