@@ -2,14 +2,14 @@
 //! judged.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use ipvs::{Family, Forwarding, Protocol, ServiceKey, Weight};
 use ipvs_text::escape::ShellCommand;
 
 use super::director::Director;
-use super::machine::Route;
+use super::machine::{Route, whole};
 use crate::subcommands::findings::{Finding, Remedy};
 
 /// What one program of iptables has.
@@ -30,23 +30,22 @@ struct Table {
 
 /// The rules of both families, of each variant of iptables that is here.
 pub(super) fn read() -> Vec<Firewall> {
-    let mut all: Vec<(String, Firewall)> = Vec::new();
+    let mut all: Vec<Firewall> = Vec::new();
     for (family, program) in [(Family::V4, "iptables"), (Family::V6, "ip6tables")] {
         for variant in ["", "-legacy", "-nft"] {
             let program = format!("{program}{variant}");
             let mut save = Command::new(format!("{program}-save"));
             let output = save.stdin(Stdio::null()).stderr(Stdio::null()).output();
-            let Some(text) = output.ok().filter(|output| output.status.success()) else { continue };
-            let text = String::from_utf8_lossy(&text.stdout).into_owned();
-            let rules: String = text.lines().filter(|line| !line.starts_with('#')).collect();
+            let Some(output) = output.ok().filter(|output| output.status.success()) else { continue };
+            let tables = parse(&String::from_utf8_lossy(&output.stdout));
             // The plain name is one of the variants.
-            if rules.is_empty() || all.iter().any(|(known, other)| *known == rules && other.family == family) {
-                continue;
+            let is_known = all.iter().any(|other| other.family == family && other.tables == tables);
+            if !tables.is_empty() && !is_known {
+                all.push(Firewall { program, family, tables });
             }
-            all.push((rules, Firewall { program, family, tables: parse(&text) }));
         }
     }
-    all.into_iter().map(|(_, firewall)| firewall).collect()
+    all
 }
 
 fn parse(text: &str) -> BTreeMap<String, Table> {
@@ -188,10 +187,9 @@ fn matches(rule: &[String], (protocol, at): (Protocol, SocketAddr)) -> Option<bo
 }
 
 fn network(text: &str) -> Option<fwmark::Network> {
-    let whole = |ip: IpAddr| if ip.is_ipv4() { 32 } else { 128 };
     let (ip, prefix) = match text.split_once('/') {
         Some((ip, prefix)) => (ip.parse().ok()?, prefix.parse().ok()?),
-        None => text.parse().map(|ip: IpAddr| (ip, whole(ip))).ok()?,
+        None => text.parse().map(|ip| (ip, whole(ip))).ok()?,
     };
     fwmark::Network::new(ip, prefix).ok()
 }

@@ -183,7 +183,7 @@ impl Machine {
 
     /// Interfaces with addresses and neighbours that are down.
     pub(super) fn down(&self) -> impl Iterator<Item = &Link> {
-        let has_address = |link: &&Link| self.addresses.iter().any(|address| address.link == link.index);
+        let has_address = move |link: &&Link| self.addresses.iter().any(|address| address.link == link.index);
         self.links.iter().filter(|link| !link.is_up && link.kind == LinkKind::Wire).filter(has_address)
     }
 

@@ -102,14 +102,17 @@ fn is_spread(entry: &TableEntry, server: &Server<'_>) -> bool {
 /// The real servers that no machine of the network answers for.
 fn absent_neighbours(director: &Director, found: &mut Vec<Finding>) -> BTreeSet<IpAddr> {
     let machine = &director.machine;
-    let mut absent = BTreeSet::new();
+    let (mut reported, mut absent) = (BTreeSet::new(), BTreeSet::new());
     for entry in director.table.services() {
         for server in servers(director, entry) {
             let ip = server.destination.address.ip();
             let Some(hop) = machine.next_hop(ip).filter(|hop| hop.answer != NeighbourAnswer::Came) else { continue };
             let is_now = hop.answer == NeighbourAnswer::Awaited || hop.age < RECENT;
-            if !absent.insert(ip) {
+            if !reported.insert(ip) {
                 continue;
+            }
+            if is_now {
+                absent.insert(ip);
             }
             let asked = if hop.ip == ip { String::new() } else { format!(", the router {}", hop.ip) };
             let link = machine.name_of(hop.link);

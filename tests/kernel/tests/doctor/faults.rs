@@ -33,11 +33,25 @@ struct Fault {
     clients: u8,
 }
 
-const fn fault(kind: &'static str, at: At, break_it: &'static str, director: &'static str, server: &'static str, remedies: &'static [&'static str]) -> Fault {
+const fn fault(
+    kind: &'static str,
+    at: At,
+    break_it: &'static str,
+    director: &'static str,
+    server: &'static str,
+    remedies: &'static [&'static str],
+) -> Fault {
     Fault { kind, at, break_it, director, server, remedies, undo: "", clients: 4 }
 }
 
-const fn named(kind: &'static str, at: At, break_it: &'static str, director: &'static str, server: &'static str, undo: &'static str) -> Fault {
+const fn named(
+    kind: &'static str,
+    at: At,
+    break_it: &'static str,
+    director: &'static str,
+    server: &'static str,
+    undo: &'static str,
+) -> Fault {
     Fault { kind, at, break_it, director, server, remedies: &[], undo, clients: 4 }
 }
 
@@ -49,67 +63,228 @@ const fn of_one_client(fault: Fault) -> Fault {
 const FAULTS: &[Fault] = &[
     // Direct routing: the director.
     fault("dr", Director, "ip address del 10.0.0.100/32 dev eth0", "vip-absent", "", &["add-address"]),
-    fault("dr", Director, "ipvsadm -E -t 10.0.0.100:1001 -s mh; ipvsadm -e -t 10.0.0.100:1001 -r 10.0.0.11:1001 -g -w 0", "hashed-to-weight-0", "", &["hash-fallback"]),
-    named("dr", Director, "ip route add unreachable 10.0.0.11/32", "no-route", "", "ip route del unreachable 10.0.0.11/32"),
-    named("dr", Director, "ip route add 10.0.0.11/32 via 10.0.0.12", "not-a-neighbour", "", "ip route del 10.0.0.11/32 via 10.0.0.12"),
-    named("dr", Director, "for server in 11 12; do ipvsadm -e -t 10.0.0.100:1001 -r 10.0.0.$server:1001 -g -w 0; done", "no-destination", "", "for server in 11 12; do ipvsadm -e -t 10.0.0.100:1001 -r 10.0.0.$server:1001 -g -w 1; done"),
-    named("dr", Director, "ipvsadm -a -t 10.0.0.100:1001 -r 10.0.0.77:1001 -g", "no-neighbour", "", "ipvsadm -d -t 10.0.0.100:1001 -r 10.0.0.77:1001"),
-    fault("dr", Director, "modprobe iptable_nat; iptables-legacy -t nat -A PREROUTING -d 10.0.0.100/32 -p tcp -m tcp --dport 1001 -j DNAT --to-destination 10.0.0.99:1", "nat-rule", "", &["delete-nat-rule"]),
-    fault("dr", Director, "iptables-legacy -t nat -N KUBE-SVC; iptables-legacy -t nat -N KUBE-SEP; iptables-legacy -t nat -A PREROUTING -m comment --comment \"kube's \\\"portals\\\"\" -j KUBE-SVC; iptables-legacy -t nat -A KUBE-SVC -d 10.0.0.100/32 -p tcp -m comment --comment web -m tcp --dport 1001 -j KUBE-SEP; iptables-legacy -t nat -A KUBE-SEP -p tcp -m tcp -j DNAT --to-destination 10.0.0.99:1", "nat-rule", "", &["delete-nat-rule"]),
+    fault(
+        "dr",
+        Director,
+        "ipvsadm -E -t 10.0.0.100:1001 -s mh; ipvsadm -e -t 10.0.0.100:1001 -r 10.0.0.11:1001 -g -w 0",
+        "hashed-to-weight-0",
+        "",
+        &["hash-fallback"],
+    ),
+    named(
+        "dr",
+        Director,
+        "ip route add unreachable 10.0.0.11/32",
+        "no-route",
+        "",
+        "ip route del unreachable 10.0.0.11/32",
+    ),
+    named(
+        "dr",
+        Director,
+        "ip route add 10.0.0.11/32 via 10.0.0.12",
+        "not-a-neighbour",
+        "",
+        "ip route del 10.0.0.11/32 via 10.0.0.12",
+    ),
+    named(
+        "dr",
+        Director,
+        "for server in 11 12; do ipvsadm -e -t 10.0.0.100:1001 -r 10.0.0.$server:1001 -g -w 0; done",
+        "no-destination",
+        "",
+        "for server in 11 12; do ipvsadm -e -t 10.0.0.100:1001 -r 10.0.0.$server:1001 -g -w 1; done",
+    ),
+    named(
+        "dr",
+        Director,
+        "ipvsadm -a -t 10.0.0.100:1001 -r 10.0.0.77:1001 -g",
+        "no-neighbour",
+        "",
+        "ipvsadm -d -t 10.0.0.100:1001 -r 10.0.0.77:1001",
+    ),
+    fault(
+        "dr",
+        Director,
+        "modprobe iptable_nat; iptables-legacy -t nat -A PREROUTING -d 10.0.0.100/32 -p tcp -m tcp --dport 1001 -j DNAT --to-destination 10.0.0.99:1",
+        "nat-rule",
+        "",
+        &["delete-nat-rule"],
+    ),
+    fault(
+        "dr",
+        Director,
+        "iptables-legacy -t nat -N KUBE-SVC; iptables-legacy -t nat -N KUBE-SEP; iptables-legacy -t nat -A PREROUTING -m comment --comment \"kube's \\\"portals\\\"\" -j KUBE-SVC; iptables-legacy -t nat -A KUBE-SVC -d 10.0.0.100/32 -p tcp -m comment --comment web -m tcp --dport 1001 -j KUBE-SEP; iptables-legacy -t nat -A KUBE-SEP -p tcp -m tcp -j DNAT --to-destination 10.0.0.99:1",
+        "nat-rule",
+        "",
+        &["delete-nat-rule"],
+    ),
     // Direct routing: a real server.
     fault("dr", Server, "ip address del 10.0.0.100/32 dev lo", "address", "vip-absent", &["add-to-loopback"]),
     fault("dr", Server, "ip link set lo down", "address", "loopback-down", &["link-up"]),
-    fault("dr", Server, "ip address del 10.0.0.100/32 dev lo; ip address add 10.0.0.100/24 dev eth0", "", "vip-on-wire", &["move-to-loopback"]),
-    fault("dr", Server, "ip address del 10.0.0.100/32 dev lo; ip address del 10.0.0.11/24 dev eth0; ip address add 10.0.0.100/24 dev eth0; ip address add 10.0.0.11/24 dev eth0; ip route replace 10.1.0.0/16 via 10.0.0.2", "", "vip-on-wire", &["move-to-loopback"]),
-    fault("dr", Server, "ip address del 10.0.0.100/32 dev lo; ip address add 10.0.0.100/24 dev lo", "no-neighbour way-back address", "vip-prefix", &["move-to-loopback"]),
+    fault(
+        "dr",
+        Server,
+        "ip address del 10.0.0.100/32 dev lo; ip address add 10.0.0.100/24 dev eth0",
+        "",
+        "vip-on-wire",
+        &["move-to-loopback"],
+    ),
+    fault(
+        "dr",
+        Server,
+        "ip address del 10.0.0.100/32 dev lo; ip address del 10.0.0.11/24 dev eth0; ip address add 10.0.0.100/24 dev eth0; ip address add 10.0.0.11/24 dev eth0; ip route replace 10.1.0.0/16 via 10.0.0.2",
+        "",
+        "vip-on-wire",
+        &["move-to-loopback"],
+    ),
+    fault(
+        "dr",
+        Server,
+        "ip address del 10.0.0.100/32 dev lo; ip address add 10.0.0.100/24 dev lo",
+        "no-neighbour way-back address",
+        "vip-prefix",
+        &["move-to-loopback"],
+    ),
     fault("dr", Server, "sysctl -wq net.ipv4.conf.all.arp_ignore=0", "", "arp-ignore", &["arp-ignore"]),
     fault("dr", Server, "sysctl -wq net.ipv4.conf.all.arp_announce=1", "", "arp-announce", &["arp-announce"]),
     named("dr", Server, "ip route del 10.1.0.0/16", "way-back", "no-route", "ip route add 10.1.0.0/16 via 10.0.0.2"),
     // Without replies to ARP, a neighbour that was known is asked again.
-    named("dr", Server, "ip address del 10.0.0.11/24 dev eth0; ip address add 10.0.0.78/24 dev eth0; ip route replace 10.1.0.0/16 via 10.0.0.2", "no-neighbour", "", "ip address del 10.0.0.78/24 dev eth0; ip address add 10.0.0.11/24 dev eth0; ip route replace 10.1.0.0/16 via 10.0.0.2"),
+    named(
+        "dr",
+        Server,
+        "ip address del 10.0.0.11/24 dev eth0; ip address add 10.0.0.78/24 dev eth0; ip route replace 10.1.0.0/16 via 10.0.0.2",
+        "no-neighbour",
+        "",
+        "ip address del 10.0.0.78/24 dev eth0; ip address add 10.0.0.11/24 dev eth0; ip route replace 10.1.0.0/16 via 10.0.0.2",
+    ),
     // The same over IPv6.
     fault("dr6", Director, "ip address del fd00::100/128 dev eth0", "vip-absent", "", &["add-address"]),
     fault("dr6", Server, "ip address del fd00::100/128 dev lo", "address", "vip-absent", &["add-to-loopback"]),
     fault("dr6", Server, "ip link set lo down", "address", "loopback-down", &["link-up", "add-to-loopback"]),
-    fault("dr6", Server, "ip address del fd00::100/128 dev lo; ip address add fd00::100/64 dev eth0 nodad", "", "vip-on-wire", &["move-to-loopback"]),
-    fault("dr6", Server, "ip address del fd00::100/128 dev lo; ip address add fd00::100/64 dev lo nodad", "", "vip-prefix", &["move-to-loopback"]),
+    fault(
+        "dr6",
+        Server,
+        "ip address del fd00::100/128 dev lo; ip address add fd00::100/64 dev eth0 nodad",
+        "",
+        "vip-on-wire",
+        &["move-to-loopback"],
+    ),
+    fault(
+        "dr6",
+        Server,
+        "ip address del fd00::100/128 dev lo; ip address add fd00::100/64 dev lo nodad",
+        "",
+        "vip-prefix",
+        &["move-to-loopback"],
+    ),
     named("dr6", Server, "ip route del fd01::/16", "way-back", "no-route", "ip route add fd01::/16 via fd00::2"),
     // NAT.
     fault("nat", Director, "ip address del 10.0.0.100/32 dev eth0", "vip-absent", "", &["add-address"]),
     fault("nat", Director, "sysctl -wq net.ipv4.ip_forward=0", "forwarding-off", "", &["forward-ipv4"]),
     fault("nat", Director, "iptables-legacy -P FORWARD DROP", "forward-policy", "", &["accept-forwarded"]),
-    fault("nat", Director, "iptables-legacy -A FORWARD -j LOG; iptables-legacy -A FORWARD -j REJECT", "forward-policy", "", &["accept-forwarded"]),
-    of_one_client(fault("nat", Server, "ip route replace 10.1.0.0/16 via 10.0.0.2", "way-back", "way-back", &["route"])),
+    fault(
+        "nat",
+        Director,
+        "iptables-legacy -A FORWARD -j LOG; iptables-legacy -A FORWARD -j REJECT",
+        "forward-policy",
+        "",
+        &["accept-forwarded"],
+    ),
+    of_one_client(fault(
+        "nat",
+        Server,
+        "ip route replace 10.1.0.0/16 via 10.0.0.2",
+        "way-back",
+        "way-back",
+        &["route"],
+    )),
     of_one_client(fault("nat", Server, "ip route del 10.1.0.0/16", "way-back", "no-route", &["route"])),
-    named("nat", Director, "ipvsadm -d -t 10.0.0.100:1001 -r 10.0.0.11:1001; ipvsadm -a -t 10.0.0.100:1001 -r 10.0.0.11:1002 -m", "refused", "", "ipvsadm -d -t 10.0.0.100:1001 -r 10.0.0.11:1002; ipvsadm -a -t 10.0.0.100:1001 -r 10.0.0.11:1001 -m"),
+    named(
+        "nat",
+        Director,
+        "ipvsadm -d -t 10.0.0.100:1001 -r 10.0.0.11:1001; ipvsadm -a -t 10.0.0.100:1001 -r 10.0.0.11:1002 -m",
+        "refused",
+        "",
+        "ipvsadm -d -t 10.0.0.100:1001 -r 10.0.0.11:1002; ipvsadm -a -t 10.0.0.100:1001 -r 10.0.0.11:1001 -m",
+    ),
     fault("nat6", Director, "ip address del fd00::100/128 dev eth0", "vip-absent", "", &["add-address"]),
     fault("nat6", Director, "sysctl -wq net.ipv6.conf.all.forwarding=0", "forwarding-off", "", &["forward-ipv6"]),
     of_one_client(fault("nat6", Server, "ip route replace fd01::/16 via fd00::2", "way-back", "way-back", &["route"])),
     of_one_client(fault("nat6", Server, "ip route del fd01::/16", "way-back", "no-route", &["route"])),
     // Tunnels.
     fault("ipip", Server, "ip link set tunl0 down", "tunnel", "tunnel-device", &["tunnel-device"]),
-    fault("ipip", Server, "sysctl -wq net.ipv4.conf.tunl0.rp_filter=1", "tunnel", "rp-filter-tunnel", &["tunnel-rp-filter"]),
-    fault("ipip", Server, "sysctl -wq net.ipv4.conf.all.rp_filter=1", "tunnel", "rp-filter-tunnel", &["tunnel-rp-filter"]),
+    fault(
+        "ipip",
+        Server,
+        "sysctl -wq net.ipv4.conf.tunl0.rp_filter=1",
+        "tunnel",
+        "rp-filter-tunnel",
+        &["tunnel-rp-filter"],
+    ),
+    fault(
+        "ipip",
+        Server,
+        "sysctl -wq net.ipv4.conf.all.rp_filter=1",
+        "tunnel",
+        "rp-filter-tunnel",
+        &["tunnel-rp-filter"],
+    ),
     fault("ipip", Server, "ip address del 10.0.0.100/32 dev lo", "address", "vip-absent", &["add-to-loopback"]),
     named("ipip", Server, "ip route del 10.1.0.0/16", "server", "no-route", "ip route add 10.1.0.0/16 via 10.0.0.2"),
     fault("gue", Server, "ip fou del port 6080", "tunnel", "gue-port", &["gue-port"]),
-    fault("gue", Director, "ipvsadm -e -t 10.0.0.100:1001 -r 10.0.0.11:1001 -i --tun-type gue --tun-port 7000 --tun-nocsum", "tunnel", "gue-port", &["gue-port"]),
+    fault(
+        "gue",
+        Director,
+        "ipvsadm -e -t 10.0.0.100:1001 -r 10.0.0.11:1001 -i --tun-type gue --tun-port 7000 --tun-nocsum",
+        "tunnel",
+        "gue-port",
+        &["gue-port"],
+    ),
     fault("gue", Server, "ip link set tunl0 down", "tunnel", "tunnel-device", &["tunnel-device"]),
     fault("gre", Server, "ip link del lvs", "tunnel", "tunnel-device", &["tunnel-device"]),
     fault("gre", Server, "ip link set lvs down", "tunnel", "tunnel-device", &["tunnel-device"]),
     fault("gre", Server, "ip link set lvs type gre csum", "tunnel", "gre-checksum", &["gre-checksum"]),
-    fault("gre", Director, "ipvsadm -e -t 10.0.0.100:1001 -r 10.0.0.11:1001 -i --tun-type gre --tun-csum", "tunnel", "gre-checksum", &["gre-checksum"]),
+    fault(
+        "gre",
+        Director,
+        "ipvsadm -e -t 10.0.0.100:1001 -r 10.0.0.11:1001 -i --tun-type gre --tun-csum",
+        "tunnel",
+        "gre-checksum",
+        &["gre-checksum"],
+    ),
     fault("ip6ip6", Server, "ip link set ip6tnl0 down", "tunnel", "tunnel-device", &["tunnel-device"]),
     fault("ip6ip6", Server, "ip link set ip6tnl0 type ip6tnl mode ipip6", "tunnel", "tunnel-mode", &["tunnel-mode"]),
     fault("ip6ip6", Server, "ip address del fd00::100/128 dev lo", "address", "vip-absent", &["add-to-loopback"]),
-    fault("ip6ip6", Director, "ip address change fd00::100/128 dev eth0 preferred_lft forever", "vip-as-source", "", &["deprecate-address"]),
+    fault(
+        "ip6ip6",
+        Director,
+        "ip address change fd00::100/128 dev eth0 preferred_lft forever",
+        "vip-as-source",
+        "",
+        &["deprecate-address"],
+    ),
     // Others.
     fault("anycast", Director, "ip address del 10.0.0.100/32 dev lo", "vip-absent", "", &["add-address"]),
     fault("mark", Director, "ip address del 10.0.0.100/32 dev eth0", "vip-absent", "", &["add-address"]),
-    named("mark", Director, "ipvs-cli mark delete 10", "service-without-rule", "", "ipvs-cli mark add 10 tcp:10.0.0.100:1001"),
+    named(
+        "mark",
+        Director,
+        "ipvs-cli mark delete 10",
+        "service-without-rule",
+        "",
+        "ipvs-cli mark add 10 tcp:10.0.0.100:1001",
+    ),
     fault("mark", Server, "ip address del 10.0.0.100/32 dev lo", "address", "vip-absent", &["add-to-loopback"]),
     fault("local", Director, "ip address del 10.0.0.100/32 dev eth0", "vip-absent", "", &["add-address"]),
-    named("local", Director, "ipvsadm -d -t 10.0.0.100:1001 -r 10.0.0.1:1001; ipvsadm -a -t 10.0.0.100:1001 -r 10.0.0.1:1002 -m", "own-server", "", "ipvsadm -d -t 10.0.0.100:1001 -r 10.0.0.1:1002; ipvsadm -a -t 10.0.0.100:1001 -r 10.0.0.1:1001 -m"),
+    named(
+        "local",
+        Director,
+        "ipvsadm -d -t 10.0.0.100:1001 -r 10.0.0.1:1001; ipvsadm -a -t 10.0.0.100:1001 -r 10.0.0.1:1002 -m",
+        "own-server",
+        "",
+        "ipvsadm -d -t 10.0.0.100:1001 -r 10.0.0.1:1002; ipvsadm -a -t 10.0.0.100:1001 -r 10.0.0.1:1001 -m",
+    ),
 ];
 
 /// Which of the faults: all with `DOCTOR_FAULTS=all`, otherwise each eighth.
@@ -128,7 +303,10 @@ fn faults_are_found_and_mended() {
     let mut count = 0;
     for (number, fault) in FAULTS.iter().enumerate().filter(|(number, _)| is_due(*number)) {
         // Debian's Linux 7.2 has no tables of iptables-legacy.
-        if fault.break_it.contains("iptables-legacy") && kernel_tests::on_the_fastest_kernel() && !kernel_tests::on_one_kernel() {
+        if fault.break_it.contains("iptables-legacy")
+            && kernel_tests::on_the_fastest_kernel()
+            && !kernel_tests::on_one_kernel()
+        {
             continue;
         }
         let Some(site) = Site::build(Kind::named(fault.kind)) else { continue };
@@ -157,7 +335,10 @@ fn found_and_mended(site: &Site, fault: &Fault) -> Result<String, String> {
     for _ in 0..2 {
         mend(site, &doctor(&site.network.director, ""), &site.network.director, &mut done);
         // What the director suggests to run on the real server.
-        let look = seen.iter().filter_map(|found| found.look.as_deref()).find_map(|look| look.strip_prefix("on 10.0.0.11: ipvs-cli doctor "));
+        let look = seen
+            .iter()
+            .filter_map(|found| found.look.as_deref())
+            .find_map(|look| look.strip_prefix("on 10.0.0.11: ipvs-cli doctor "));
         let role = look.map_or_else(|| site.kind.role(), str::to_owned);
         if server.is_empty() || role.contains("CLIENT") {
             continue;
@@ -178,7 +359,8 @@ fn found_and_mended(site: &Site, fault: &Fault) -> Result<String, String> {
     }
     site.network.forget_neighbours();
     site.works(*clients).map_err(|error| format!("after {done:?}: {error}"))?;
-    let problems: Vec<Found> = doctor(&site.network.director, "").into_iter().filter(|found| found.is_problem).collect();
+    let problems: Vec<Found> =
+        doctor(&site.network.director, "").into_iter().filter(|found| found.is_problem).collect();
     if problems.is_empty() { Ok(format!("{done:?}")) } else { Err(format!("afterwards: {problems:?}")) }
 }
 
@@ -208,10 +390,20 @@ fn each_remedy_is_carried_out() {
     let listed: BTreeSet<&str> = rows.filter_map(|row| row.split('`').nth(1)).collect();
     let elsewhere = [
         // `directors` in doctor.rs.
-        "loose-rp-filter", "no-redirects", "expire-nodest", "expire-quiescent", "track-connections", "one-packet",
-        "run-estimation", "stop-estimation",
+        "loose-rp-filter",
+        "no-redirects",
+        "expire-nodest",
+        "expire-quiescent",
+        "track-connections",
+        "one-packet",
+        "run-estimation",
+        "stop-estimation",
         // `sync_daemons_of_two_directors`.
-        "backup-only-off", "sync-version", "sync-all", "start-daemon", "restart-daemon",
+        "backup-only-off",
+        "sync-version",
+        "sync-all",
+        "start-daemon",
+        "restart-daemon",
         // tests/kernel/tests/no_module.rs.
         "load-ipvs",
     ];

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipvs::{Family, Protocol};
 use kernel_tests::network::{Machine, Network, Servers, Speaks, client, virtual_address};
 
-use super::shell;
+use super::super::shell;
 
 pub(crate) const PORT: u16 = 1001;
 /// What a fault may need: an attempt to connect ends after this time.
@@ -96,8 +96,13 @@ pub(crate) const KINDS: [Kind; 12] = [
     Kind { name: "mark", method: "-g", ..NOTHING },
     // The director is the only real server.
     Kind { name: "local", method: "-m", director: "sysctl -wq net.ipv4.ip_forward=0", ..NOTHING },
-    Kind { name: "nat-persistent", method: "-m", role: "--forwarding masquerade --director 10.0.0.1",
-        server: "ip route replace 10.1.0.0/16 via 10.0.0.1", ..NOTHING },
+    Kind {
+        name: "nat-persistent",
+        method: "-m",
+        role: "--forwarding masquerade --director 10.0.0.1",
+        server: "ip route replace 10.1.0.0/16 via 10.0.0.1",
+        ..NOTHING
+    },
 ];
 
 impl Kind {
@@ -135,14 +140,19 @@ impl Site {
             let run = || std::process::Command::new("sh").args(["-ec", commands]).output().expect("a shell");
             machine.run(run).status.success()
         };
-        let modules = kind.modules.split_ascii_whitespace().all(|module| can(&network.director, &format!("modprobe {module}")));
-        let marks = kind.name != "mark" || network.director.run(|| fwmark::Backend::detect(fwmark::Owner::default())).is_ok();
+        let modules =
+            kind.modules.split_ascii_whitespace().all(|module| can(&network.director, &format!("modprobe {module}")));
+        let marks =
+            kind.name != "mark" || network.director.run(|| fwmark::Backend::detect(fwmark::Owner::default())).is_ok();
         if !modules || !marks {
             println!("not tested: this kernel can't have a site of the kind {}", kind.name);
             return None;
         }
         for machine in network.servers.iter().chain([&network.director]) {
-            shell(machine, "sysctl -wq net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0");
+            shell(
+                machine,
+                "sysctl -wq net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0",
+            );
         }
         let at = kind.vip();
         let service = match kind.name {
