@@ -160,30 +160,38 @@ fn virtual_addresses_are_here(director: &Director) -> Vec<Finding> {
     let finding = |ip: IpAddr| {
         // There at once, and never the source of the director's own packets.
         let options: &[&str] = if ip.is_ipv6() { &["nodad", "preferred_lft", "0"] } else { &[] };
-        let host = host(ip);
-        let add = ["ip", "address", "add", &host, "dev", home(machine, ip)];
-        let add = ShellCommand::new(add.iter().chain(options));
         let what = format!("the virtual address {ip} is not on this machine");
         if is_backup || machine.runs_vrrp {
             // Added now, it would be on two directors.
             return Finding::hint("vip-absent", what, "a backup director gets it when it takes over");
         }
-        Finding::problem("vip-absent", what, "IPVS sees only packets that are for this machine")
-            .mended_by(Remedy::AddAddress, [add])
+        let finding = Finding::problem("vip-absent", what, "IPVS sees only packets that are for this machine");
+        match home(machine, ip) {
+            // Added here, it would be on two machines.
+            _ if machine.has_neighbour(ip) => {
+                finding.look(format!("at the machine that has it: ip neighbour show {ip}"))
+            }
+            Some(home) => {
+                let host = host(ip);
+                let add = ["ip", "address", "add", &host, "dev", home];
+                finding.mended_by(Remedy::AddAddress, [ShellCommand::new(add.iter().chain(options))])
+            }
+            None => finding.look("at the interfaces of this machine, none of which is up and has neighbours: ip link"),
+        }
     };
     ips.into_iter().map(finding).collect()
 }
 
-/// The interface that an address belongs to: that of its network, or any.
-fn home(machine: &Machine, ip: IpAddr) -> &str {
+/// The interface that an address belongs to: that of its network, or any that has neighbours.
+fn home(machine: &Machine, ip: IpAddr) -> Option<&str> {
     let is_near = |address: &&super::machine::Address| {
         let network = fwmark::Network::new(address.ip, address.prefix);
         let is_wire = machine.link(address.link).is_some_and(|link| link.kind == LinkKind::Wire);
         is_wire && network.is_ok_and(|network| network.contains(ip))
     };
     match machine.addresses.iter().find(is_near) {
-        Some(address) => machine.name_of(address.link),
-        None => machine.wires().next().map_or("eth0", |link| &link.name),
+        Some(address) => Some(machine.name_of(address.link)),
+        None => machine.wires().next().map(|link| &*link.name),
     }
 }
 

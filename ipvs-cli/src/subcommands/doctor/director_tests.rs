@@ -235,6 +235,16 @@ fn a_virtual_address_is_on_the_director() {
     one(&absent, "vip-absent", "ip address add 192.0.2.1/32 dev eth0");
     assert_eq!(judge(&absent)[0].level, Level::Problem);
 
+    // No command puts the address on a second machine, or on an interface that is not there.
+    let seen = Neighbour { ip: ip(VIP), link: 2, answer: NeighbourAnswer::Came, age: 1 };
+    let mut elsewhere = absent.clone();
+    elsewhere.machine.neighbours = vec![seen];
+    one(&elsewhere, "vip-absent", "");
+    let mut without_wires = absent.clone();
+    without_wires.machine.links.truncate(1);
+    without_wires.machine.addresses.clear();
+    one(&without_wires, "vip-absent", "");
+
     absent.table = table(&format!("{DIRECT}--start-daemon backup --mcast-interface lo\n"));
     assert_eq!(judge(&absent)[0].level, Level::Hint, "the other one has it");
 }
@@ -265,7 +275,7 @@ fn direct_routing_reaches_neighbours_only() {
         (NAT, Route::Out { link: 3, gateway: Some(ip("10.0.0.254")) }, None),
         (DIRECT, Route::Nowhere, Some("no-route")),
         (NAT, Route::Nowhere, Some("no-route")),
-        (DIRECT, Route::Local, None),
+        (DIRECT, Route::Local, Some("own-server")),
     ] {
         let mut director = director(lines);
         director.machine.routes.insert((ip("10.0.0.11"), 0), route);
@@ -377,6 +387,7 @@ fn a_director_that_forwards_nothing_is_found() {
     // Each director is a real server of the other one: this is what it is for.
     director.table = table(&format!("{DIRECT}-a -t 192.0.2.1:80 -r 192.0.2.9 -g\n{BACKUP}"));
     director.machine.routes.insert((ip("192.0.2.9"), 0), Route::Local);
+    director.machine.tcp = vec![(ip(VIP), 80)];
     one(&director, "backup-only", "");
     assert_eq!(judge(&director)[0].level, Level::Hint);
 }

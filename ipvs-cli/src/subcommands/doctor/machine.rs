@@ -167,6 +167,11 @@ impl Machine {
         self.addresses.iter().filter(move |address| address.ip == ip)
     }
 
+    /// Whether another machine of the network has answered for this address.
+    pub(super) fn has_neighbour(&self, ip: IpAddr) -> bool {
+        self.neighbours.iter().any(|neighbour| neighbour.ip == ip && neighbour.answer == NeighbourAnswer::Came)
+    }
+
     /// What is known of the next machine on the way to an address.
     pub(super) fn next_hop(&self, to: IpAddr) -> Option<&Neighbour> {
         let Route::Out { link, gateway } = self.route(to, 0) else { return None };

@@ -141,8 +141,9 @@ fn a_tunnel_needs_a_device_without_a_reverse_path_check() {
         one("rp-filter-tunnel", "sysctl -w net.ipv4.conf.tunl0.rp_filter=0")
     );
     let all = after(IPIP, |machine| {
-        [("all", 1), ("eth0", 0), ("tunl0", 0)]
-            .map(|(link, value)| machine.settings.set(of_link(link, "rp_filter"), value));
+        for (link, value) in [("all", 1), ("eth0", 0), ("tunl0", 0)] {
+            machine.settings.set(of_link(link, "rp_filter"), value);
+        }
     });
     let kept = "sysctl -w net.ipv4.conf.eth0.rp_filter=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.tunl0.rp_filter=0";
     assert_eq!(all, one("rp-filter-tunnel", kept), "other interfaces keep their check");
