@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use ipvs_text::exposition::Format;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 /// The page with the metrics.
 const METRICS: &str = "/metrics";
@@ -36,7 +37,7 @@ const CLIENTS: usize = 256;
 /// dropped.
 const KEPT: usize = 256 << 20;
 
-/// How long no connection is accepted after an error, if no client is left to be dropped.
+/// How long no connection is accepted after an error that dropping a client does not mend.
 const PAUSE: Duration = Duration::from_millis(100);
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -163,7 +164,7 @@ impl<P: FnMut(Format) -> Result<Vec<u8>, String>> Server<'_, P> {
         match poll(&mut polled, pause.as_ref()) {
             Ok(_) => polled.iter().map(|polled| !polled.revents().is_empty()).collect(),
             Err(error) => {
-                if error != rustix::io::Errno::INTR {
+                if error != Errno::INTR {
                     thread::sleep(PAUSE);
                 }
                 Vec::new()
@@ -180,13 +181,13 @@ impl<P: FnMut(Format) -> Result<Vec<u8>, String>> Server<'_, P> {
                 Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
                     continue;
                 }
-                // Usually too many open files.
-                Err(_) => {
-                    if !self.drop_one() {
-                        self.paused_until = Some(Instant::now() + PAUSE);
-                        return;
+                Err(error) => {
+                    // A dropped client makes room. It does not help against a refusal, such as of SELinux.
+                    if is_out_of_room(&error) && self.drop_one() {
+                        continue;
                     }
-                    continue;
+                    self.paused_until = Some(Instant::now() + PAUSE);
+                    return;
                 }
             };
             if stream.set_nonblocking(true).is_err() {
@@ -248,6 +249,12 @@ impl<P: FnMut(Format) -> Result<Vec<u8>, String>> Server<'_, P> {
                 .retain(|client| !matches!(&client.state, State::Reading { body, .. } if Rc::ptr_eq(body, &oldest)));
         }
     }
+}
+
+/// Too many open files, or no memory.
+fn is_out_of_room(error: &io::Error) -> bool {
+    let error = Errno::from_io_error(error);
+    error.is_some_and(|error| [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].contains(&error))
 }
 
 impl State {

@@ -85,16 +85,6 @@ impl StoredLedger {
         Ok(StoredLedger { directory: Some(directory.to_owned()), ledger: written.clone(), written })
     }
 
-    /// Are there claims on services that are gone? A run that was killed leaves them behind.
-    pub(crate) fn has_stale_claims(&self) -> bool {
-        self.ledger != self.written
-    }
-
-    /// Writes the ledger without these claims. The caller holds the lock.
-    pub(crate) fn give_up_stale_claims(&mut self) -> Result<(), Trouble> {
-        self.store(self.ledger.clone())
-    }
-
     /// Writes the ledger if the file differs.
     fn store(&mut self, ledger: Ledger) -> Result<(), Trouble> {
         if ledger == self.written {

@@ -264,11 +264,6 @@ impl<'a, 's> Session<'a, 's> {
         }
     }
 
-    /// Takes the lock of this director if it is free, and says nothing if not.
-    pub(crate) fn lock_at_once(&self) -> Option<Lock> {
-        self.try_lock(self.environment.state_directory?, &Wait::new(Duration::ZERO)).ok()
-    }
-
     /// Makes the sync daemons as a run that was killed had found them.
     fn recover(&mut self, directory: &Path) -> Result<(), Trouble> {
         if !DaemonNote::may_be_there(directory) {

@@ -109,6 +109,8 @@ fn directors() {
          '-A -t [fd00::100]:80' '-a -t [fd00::100]:80 -r fd00::11 -i' | ipvsadm -R",
     );
     shell(director, "sysctl -wq net.ipv4.vs.expire_nodest_conn=1 net.ipv4.vs.expire_quiescent_template=1");
+    // Where connections are tracked at all.
+    shell(director, "modprobe nf_conntrack; sysctl -wq net.ipv4.vs.conntrack=1");
     let problems: Vec<Found> = doctor(director, "").into_iter().filter(|found| found.is_problem).collect();
     assert!(problems.is_empty(), "{problems:?}");
     for (expected, break_it) in [
@@ -117,6 +119,7 @@ fn directors() {
         ("vip-absent", "ip address del fd00::100/128 dev eth0"),
         ("vip-as-source", "ip address change fd00::100/128 dev eth0 preferred_lft forever"),
         ("expire-nodest-conn", "sysctl -wq net.ipv4.vs.expire_nodest_conn=0"),
+        ("conntrack-off", "sysctl -wq net.ipv4.vs.conntrack=0"),
         ("estimation-off", "sysctl -wq net.ipv4.vs.run_estimation=0"),
         ("expire-quiescent-template", "sysctl -wq net.ipv4.vs.expire_quiescent_template=0"),
         ("redirects", "sysctl -wq net.ipv4.conf.eth0.send_redirects=1 net.ipv4.conf.all.send_redirects=1"),
@@ -135,6 +138,68 @@ fn directors() {
         shell(director, break_it);
         assert!(ids(&doctor(director, "")).contains(&expected), "{expected} after {break_it}");
     }
+}
+
+/// Older kernels add up all counters in a timer; then it is one command to stop it, and none starts
+/// it again.
+#[test]
+fn estimation_of_many_services() {
+    let network = Network::build(1);
+    let director = &network.director;
+    let service = "-A -t 10.0.0.100:&\\n-a -t 10.0.0.100:& -r 10.0.0.11:& -g";
+    shell(director, &format!("seq 1 2500 | sed 's/.*/{service}/' | ipvsadm -R"));
+    let found = doctor(director, "");
+    let costly = found.iter().find(|found| found.id == "estimation-cost");
+    let has_threads = director.run(|| std::path::Path::new("/proc/sys/net/ipv4/vs/est_nice").exists());
+    assert_eq!(costly.is_none(), has_threads, "{:?}", ids(&found));
+    if let Some(costly) = costly {
+        shell(director, &costly.mend.join("\n"));
+        let after = doctor(director, "");
+        assert!(!ids(&after).contains(&"estimation-cost"));
+        let off = after.iter().find(|found| found.id == "estimation-off").expect("it is known");
+        assert_eq!(off.mend, [""; 0]);
+    }
+}
+
+/// A flow of UDP goes to one real server. After the command, each packet is scheduled.
+#[test]
+fn one_flow_of_udp_is_spread() {
+    if is_elsewhere() {
+        return;
+    }
+    let network = Network::build(2);
+    let director = &network.director;
+    let service = "-u 10.0.0.100:1002";
+    shell(director, &format!("ipvsadm -A {service} -s rr"));
+    (11..13).for_each(|server| shell(director, &format!("ipvsadm -a {service} -r 10.0.0.{server}:1002 -g")));
+    let send = || {
+        let socket = network.client.run(|| std::net::UdpSocket::bind("10.1.0.1:0").expect("an address of the client"));
+        (0..60).for_each(|_| assert_eq!(socket.send_to(b"x", "10.0.0.100:1002").expect("it is sent"), 1));
+    };
+    send();
+    // The kernel adds up counters every two seconds.
+    let until = |is_done: &dyn Fn() -> bool| {
+        (0..200).any(|_| {
+            let done = is_done();
+            if !done {
+                thread::sleep(Duration::from_millis(100));
+            }
+            done
+        })
+    };
+    assert!(until(&|| ids(&doctor(director, "")).contains(&"one-flow")));
+    let found = doctor(director, "");
+    let one = found.iter().find(|found| found.id == "one-flow").expect("it was found");
+    assert_eq!(one.remedy.as_deref(), Some("one-packet"));
+    shell(director, &one.mend.join("\n"));
+    send();
+    let least = || {
+        let table = director.run(|| ipvs::Client::connect().and_then(|mut client| client.table()).expect("a table"));
+        let entry = table.services().next().expect("one service");
+        entry.destinations().map(|state| state.statistics.expect("counters").packets_in).min()
+    };
+    assert!(until(&|| least() >= Some(30)), "{:?}", least());
+    assert!(!ids(&doctor(director, "")).contains(&"one-flow"));
 }
 
 #[test]

@@ -427,15 +427,17 @@ const MANY_ENTRIES: usize = 5000;
 fn estimation(director: &Director) -> Option<Finding> {
     let settings = &director.machine.settings;
     let entries: usize = director.table.services().map(|entry| 1 + entry.destinations().len()).sum();
+    let is_costly = entries >= MANY_ENTRIES && settings.get(ESTIMATION_THREADS).is_none();
     match settings.get(RUN_ESTIMATION)? {
         0 if entries > 0 => {
             let what = "net.ipv4.vs.run_estimation is 0";
             let why = "counters and rates stand still, so nothing that is judged by them can be found";
+            let finding = Finding::hint("estimation-off", what, why);
             let on = sysctl([(RUN_ESTIMATION, 1)]);
-            Some(Finding::hint("estimation-off", what, why).mended_by(Remedy::RunEstimation, on))
+            Some(if is_costly { finding } else { finding.mended_by(Remedy::RunEstimation, on) })
         }
         0 => None,
-        _ if entries >= MANY_ENTRIES && settings.get(ESTIMATION_THREADS).is_none() => {
+        _ if is_costly => {
             let what = format!(
                 "every two seconds this kernel adds up the counters of {entries} services and real servers at once"
             );

@@ -224,6 +224,9 @@ fn estimation_that_is_off_or_holds_up_packets_is_known() {
         (1..=2500).map(|port| format!("-A -t 192.0.2.1:{port}\n-a -t 192.0.2.1:{port} -r 10.0.0.11 -g\n")).collect();
     director.table = table(&many);
     one(&director, "estimation-cost", "sysctl -w net.ipv4.vs.run_estimation=0");
+    director.machine.settings.set(RUN_ESTIMATION, 0);
+    one(&director, "estimation-off", "");
+    director.machine.settings.set(RUN_ESTIMATION, 1);
     director.machine.settings.set(ESTIMATION_THREADS, 0);
     assert_eq!(found(&director), []);
 }

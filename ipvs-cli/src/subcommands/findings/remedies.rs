@@ -37,7 +37,7 @@ remedies! {
     TrackConnections "track-connections" "each connection takes an entry of connection tracking, each packet takes longer, and rules that match states may drop connections that are open now"
     AcceptForwarded "accept-forwarded" "the firewall lets pass what these real servers send from these ports"
     DeleteNatRule "delete-nat-rule" "new connections go to IPVS and no longer where the rule sent them; the program that made the rule may make it again"
-    OnePacket "one-packet" "each packet is balanced by itself, so packets of one client go to several real servers"
+    OnePacket "one-packet" "each packet is balanced by itself, so packets of one client go to several real servers; a flow that goes on keeps its real server until it pauses for the UDP timeout"
     RunEstimation "run-estimation" "the kernel adds up all counters every two seconds"
     StopEstimation "stop-estimation" "counters and rates of services and real servers stand still in all programs"
     LinkUp "link-up" ""

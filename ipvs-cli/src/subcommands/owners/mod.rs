@@ -17,25 +17,10 @@ pub(super) fn run(owners: &Owners, session: &mut Session<'_, '_>) -> Exit {
     session.finish(done, Exit::No)
 }
 
-/// The owners, without those of services that are gone. If their claims can be written, they are
-/// given up: another program may add such a service again, and it would have an owner.
-fn read(session: &mut Session<'_, '_>) -> Result<StoredLedger, Trouble> {
-    let table = session.director.table_without_statistics()?;
-    let mut stored = StoredLedger::read(session, &table)?;
-    // A run that changes the director claims services before they are there.
-    if stored.has_stale_claims()
-        && let Some(_lock) = session.lock_at_once()
-    {
-        let table = session.director.table_without_statistics()?;
-        stored = StoredLedger::read(session, &table)?;
-        // It is a list that was asked for.
-        let _ = stored.give_up_stale_claims();
-    }
-    Ok(stored)
-}
-
 fn list(owners: &Owners, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
-    let stored = read(session)?;
+    let table = session.director.table_without_statistics()?;
+    // Without those of services that are gone. A change gives up their claims: a list changes nothing.
+    let stored = StoredLedger::read(session, &table)?;
     let width = stored.ledger.claims().map(|(_, claim)| claim.owner().as_str().len()).fold(5, usize::max);
     if !owners.json {
         session.print(format_args!("{:width$}  SERVICE", "OWNER"));

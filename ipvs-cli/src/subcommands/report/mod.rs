@@ -6,13 +6,13 @@ mod pseudonyms;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ipvs_text::escape;
+use ipvs_text::escape::{self, EscapingWriter};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::system::uname;
 
@@ -61,7 +61,7 @@ const PROGRAMS: [(&str, &[&str]); 11] = [
 /// What the kernel and the system show.
 const FILES: [(&str, Form); 11] = [
     ("proc/version", Form::Text),
-    ("proc/modules", Form::Text),
+    (MODULES, Form::Text),
     ("proc/thread-self/net/ip_vs", Form::Hexadecimal),
     ("proc/thread-self/net/ip_vs_stats", Form::Text),
     ("proc/thread-self/net/ip_vs_stats_percpu", Form::Text),
@@ -72,6 +72,8 @@ const FILES: [(&str, Form); 11] = [
     ("proc/thread-self/net/snmp", Form::Text),
     ("etc/os-release", Form::Text),
 ];
+
+const MODULES: &str = "proc/modules";
 
 /// Where settings of the kernel are that matter to a director.
 const SETTINGS: [&str; 6] = [
@@ -110,14 +112,17 @@ pub(super) fn run(report: &Report, session: &mut Session<'_, '_>, run: Run) -> E
                     if !status.success() {
                         parts.miss(&format!("{}: {status}", words.join(" ")));
                     }
-                    parts.add(name, &text, Form::Text);
+                    parts.add(name, &shown(&text), Form::Text);
                 }
                 Err(error) => parts.miss(&format!("{}: {error}", words.join(" "))),
             }
         }
         for (path, form) in FILES {
             match fs::read(Path::new("/").join(path)) {
-                Ok(text) => parts.add(&path.replace("thread-self/", ""), &text, form),
+                Ok(text) => {
+                    let text = if path == MODULES { without_addresses(&text) } else { shown(&text) };
+                    parts.add(&path.replace("thread-self/", ""), &text, form);
+                }
                 Err(error) => parts.miss(&format!("/{path}: {error}")),
             }
         }
@@ -215,6 +220,21 @@ fn of_program(words: &[&str]) -> io::Result<(Vec<u8>, ExitStatus)> {
     Ok((text, status))
 }
 
+/// Names of interfaces and rules may have characters that a terminal obeys: they are shown as escapes.
+fn shown(text: &[u8]) -> Vec<u8> {
+    let mut shown = Vec::with_capacity(text.len());
+    // Writing to memory does not fail.
+    let _ = EscapingWriter::new(&mut shown).write_all(text);
+    shown
+}
+
+/// Lines of `/proc/modules` without where modules are in memory: attacks on the kernel need that.
+fn without_addresses(modules: &[u8]) -> Vec<u8> {
+    let modules = String::from_utf8_lossy(modules);
+    let line = |line: &str| line.split(' ').filter(|word| !word.starts_with("0x")).collect::<Vec<_>>().join(" ") + "\n";
+    modules.lines().map(line).collect::<String>().into_bytes()
+}
+
 /// As sysctl(8) prints them.
 fn settings() -> String {
     let mut text = String::new();
@@ -252,5 +272,12 @@ mod tests {
         let (text, status) = of_program(&["sh", "-c", "echo one; echo two >&2; exit 3"]).unwrap();
         assert_eq!((text.as_slice(), status.code()), (&b"one\ntwo\n"[..], Some(3)));
         assert!(of_program(&["/nowhere/ip"]).is_err());
+    }
+
+    #[test]
+    fn what_a_terminal_obeys_and_where_modules_are_is_left_out() {
+        assert_eq!(shown(b"2: a\x1b]0;x\x07: <UP>\n\tlink\n"), b"2: a\\x1b]0;x\\x07: <UP>\n\tlink\n");
+        let modules = b"ip_vs_rr 12288 1 - Live 0xffffffffc0a3e000\nfou 16384 0 - Live 0xffffffffc0a31000 (OE)\n";
+        assert_eq!(without_addresses(modules), b"ip_vs_rr 12288 1 - Live\nfou 16384 0 - Live (OE)\n");
     }
 }

@@ -395,8 +395,9 @@ fn each_remedy_is_carried_out() {
         "expire-nodest",
         "expire-quiescent",
         "track-connections",
-        "one-packet",
         "run-estimation",
+        // `one_flow_of_udp_is_spread`, `estimation_of_many_services`.
+        "one-packet",
         "stop-estimation",
         // `sync_daemons_of_two_directors`.
         "backup-only-off",

@@ -1,7 +1,8 @@
 //! What the program touches outside of itself: ports and files.
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 
 use super::world::{World, program, scratch, strace};
@@ -59,6 +60,36 @@ fn only_metrics_listen_opens_a_port() {
     child.wait().unwrap();
     let is_listening = |line: &str| line.split_ascii_whitespace().nth(3) == Some("0A");
     assert_eq!(sockets.lines().filter(|line| is_listening(line)).count(), 1, "{sockets}");
+}
+
+/// A security module may refuse to accept connections. Clients that are there are served all the
+/// same, and others when it no longer does.
+#[test]
+fn a_refusal_to_accept_drops_no_client() {
+    let world = World::new();
+    // The second call and some more, of which the second is the one that finds no further client.
+    let mut command = strace(&["trace=accept4", "inject=accept4:error=EPERM:when=2..5"], "/dev/null");
+    // So that it is the program itself that is ended below.
+    command.arg("-D").arg(program()).args(["metrics", "--listen", "0"]);
+    let mut child = world.start(command, "");
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let at = line.trim_end().strip_prefix("listening on http://").and_then(|rest| rest.strip_suffix("/metrics"));
+    let at = at.unwrap_or_else(|| panic!("{line}"));
+    let ask = |connection: &mut TcpStream| connection.write_all(b"GET / HTTP/1.1\r\n");
+    let mut first = TcpStream::connect(at).unwrap();
+    ask(&mut first).unwrap();
+    let mut second = TcpStream::connect(at).unwrap();
+    ask(&mut second).unwrap();
+    // The one that is accepted last is served first: by then all refusals were.
+    for mut client in [second, first] {
+        client.write_all(b"\r\n").unwrap();
+        let mut response = String::new();
+        client.read_to_string(&mut response).unwrap();
+        assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response:?}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

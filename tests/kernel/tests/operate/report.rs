@@ -54,7 +54,8 @@ fn an_anonymous_report_has_no_address_left_and_keeps_what_belongs_together() {
     sh("ip link set lo up; ip link add eth7 type veth peer name eth8
         ip link set eth7 up; ip link set eth8 up
         ip address add 10.77.1.1/24 dev eth7; ip address add 2001:db8:77::1/64 dev eth7 nodad
-        ip route add 198.51.100.0/24 via 10.77.1.254");
+        ip route add 198.51.100.0/24 via 10.77.1.254
+        ip link add \"$(printf 'a\\033]0;x')\" type dummy");
     sh(&format!(
         "ip neighbour add 10.77.1.11 lladdr {HARDWARE} dev eth7
         ip neighbour add 2001:db8:77::11 lladdr {HARDWARE} dev eth7"
@@ -94,6 +95,9 @@ fn an_anonymous_report_has_no_address_left_and_keeps_what_belongs_together() {
         assert_eq!(gateway.to_bits() >> 8, network);
         assert!(text("sysctl").contains("\nnet/ipv4/vs/conntrack = ") || text("sysctl").starts_with("net/ipv4/vs/"));
         assert!(!text("sysctl").contains("stable_secret"));
+        // No name of an interface reaches the terminal of a reader as a command.
+        assert!(text("ip-link").contains("a\\x1b]0;x"), "{}", text("ip-link"));
+        assert!(all.iter().all(|(_, text)| !text.contains('\u{1b}')));
         // What must be gone is there where nothing is changed.
         for original in ORIGINALS {
             let found: Vec<_> = all.iter().filter(|(_, text)| text.contains(original)).map(|(path, _)| path).collect();
