@@ -352,7 +352,7 @@ fn real_servers_of_tunnels() {
     let tunnel = |vip: &str, rest: &str| format!("--real-server {vip} --forwarding tunnel {rest}");
     shell(
         server,
-        "ip link set tunl0 up; ip link set sit0 up; ip link set ip6tnl0 type ip6tnl mode any; ip link set ip6tnl0 up;
+        "ip link set tunl0 up; ip link set sit0 up; ip -6 tunnel change ip6tnl0 mode any; ip link set ip6tnl0 up;
          sysctl -wq net.ipv4.conf.tunl0.rp_filter=0 net.ipv4.conf.ip6tnl0.rp_filter=0; ip fou add port 6080 gue;
          ip link add lvs type gre remote 10.0.0.1 csum; ip link set lvs up; sysctl -wq net.ipv4.conf.lvs.rp_filter=0",
     );
@@ -361,7 +361,7 @@ fn real_servers_of_tunnels() {
         (tunnel(v4, ""), "tunnel-device", "ip link set tunl0 down"),
         (tunnel(v4, ""), "rp-filter-tunnel", "sysctl -wq net.ipv4.conf.tunl0.rp_filter=2"),
         (tunnel(v6, ""), "tunnel-device", "ip link set sit0 down"),
-        (tunnel(v4, "--over ipv6"), "tunnel-mode", "ip link set ip6tnl0 type ip6tnl mode ip6ip6"),
+        (tunnel(v4, "--over ipv6"), "tunnel-mode", "ip -6 tunnel change ip6tnl0 mode ip6ip6"),
         (tunnel(v6, "--over ipv6"), "tunnel-device", "ip link set ip6tnl0 down"),
         (tunnel(v4, "--tunnel gue"), "gue-port", "ip fou del port 6080"),
         (tunnel(v4, "--tunnel gre --checksum"), "gre-checksum", "ip link set lvs type gre nocsum"),

@@ -231,9 +231,9 @@ fn tunnel(role: &Role, wrapping: Wrapping, over: Family, machine: &Machine) -> V
     if unwrapper.kind == LinkKind::Ip6Tunnel && !devices.iter().any(|link| [0, wanted].contains(&link.protocol)) {
         let name = &devices[0].name;
         let what = format!("the tunnel device {name} does not unwrap {}", if wanted == 4 { "IPv4" } else { "IPv6" });
-        let mend = ShellCommand::new(["ip", "link", "set", "dev", name, "type", "ip6tnl", "mode", "any"]);
         found.push(
-            Finding::problem("tunnel-mode", what, "such packets are dropped").mended_by(Remedy::TunnelMode, [mend]),
+            Finding::problem("tunnel-mode", what, "such packets are dropped")
+                .mended_by(Remedy::TunnelMode, [unwrap_all(name)]),
         );
     }
     if inner == Family::V4 {
@@ -263,8 +263,7 @@ fn bring_up(
     let name = unwrapper.name;
     let load = ShellCommand::new(["modprobe", unwrapper.module]);
     let Wrapping::Gre { checksum } = wrapping else {
-        let mode = ["ip", "link", "set", "dev", name, "type", "ip6tnl", "mode", "any"];
-        let mode = (unwrapper.kind == LinkKind::Ip6Tunnel).then(|| ShellCommand::new(mode));
+        let mode = (unwrapper.kind == LinkKind::Ip6Tunnel).then(|| unwrap_all(name));
         let up = ShellCommand::new(["ip", "link", "set", "dev", name, "up"]);
         return Some([load].into_iter().chain(mode).chain([up]).collect());
     };
@@ -277,6 +276,11 @@ fn bring_up(
     let add = ["ip", "link", "add", "lvs", "type", name, "remote", &director];
     let add = ShellCommand::new(add.into_iter().chain(checksum.then_some("csum")));
     Some(vec![load, add, ShellCommand::new(["ip", "link", "set", "dev", "lvs", "up"])])
+}
+
+/// Not by `ip link`: Linux 6.1 refuses it for the device that the module makes.
+fn unwrap_all(device: &str) -> ShellCommand {
+    ShellCommand::new(["ip", "-6", "tunnel", "change", "name", device, "mode", "any"])
 }
 
 /// `csum` here and `--tun-csum` there go together.

@@ -159,7 +159,7 @@ fn each_tunnel_has_its_device() {
             VIP,
             Wrapping::Ipip,
             Family::V6,
-            "modprobe ip6_tunnel; ip link set dev ip6tnl0 type ip6tnl mode any; ip link set dev ip6tnl0 up",
+            "modprobe ip6_tunnel; ip -6 tunnel change name ip6tnl0 mode any; ip link set dev ip6tnl0 up",
         ),
         (
             VIP,
@@ -210,7 +210,7 @@ fn a_device_of_ipv6_unwraps_the_protocol() {
     };
     assert_eq!(with(0), []);
     assert_eq!(with(4), []);
-    assert_eq!(with(41), one("tunnel-mode", "ip link set dev ip6tnl0 type ip6tnl mode any"));
+    assert_eq!(with(41), one("tunnel-mode", "ip -6 tunnel change name ip6tnl0 mode any"));
 }
 
 #[test]

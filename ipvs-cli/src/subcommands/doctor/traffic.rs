@@ -1,7 +1,8 @@
 //! What the connection table shows of each real server: evidence, as plain values.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 
 use ipvs::proc::{Connection, Connections, ConnectionsError};
 use ipvs::{Protocol, ServiceKey, Timeouts};
@@ -12,18 +13,16 @@ const CLIENTS: usize = 1000;
 /// The connections of a director, by real server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Traffic {
-    /// All entries of the table.
-    pub(super) entries: usize,
     timeouts: Timeouts,
-    flows: BTreeMap<IpAddr, Vec<Flow>>,
+    /// By real server and virtual address; of each protocol, if a port has several.
+    flows: BTreeMap<(SocketAddr, SocketAddr), Vec<Flow>>,
 }
 
 /// The connections from one virtual address and port to one real server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Flow {
     pub(super) target: SocketAddr,
-    pub(super) protocol: Protocol,
-    pub(super) destination: SocketAddr,
+    protocol: Protocol,
     /// TCP clients that began a connection which is not established.
     pub(super) opening: BTreeSet<SocketAddr>,
     /// How many seconds ago the last of them sent a packet.
@@ -47,25 +46,13 @@ impl Traffic {
     }
 
     pub(super) fn add(&mut self, connection: &Connection) {
-        self.entries += 1;
         let ServiceKey::Address { protocol, at: target } = connection.target else { return };
         if connection.is_template() {
             return;
         }
-        let destination = connection.destination;
-        let flows = self.flows.entry(destination.ip()).or_default();
-        let is_same = |flow: &Flow| (flow.target, flow.protocol, flow.destination) == (target, protocol, destination);
-        let at = flows.iter().position(is_same).unwrap_or_else(|| {
-            flows.push(Flow {
-                target,
-                protocol,
-                destination,
-                opening: BTreeSet::new(),
-                opened: u32::MAX,
-                answered: u32::MAX,
-                reset: 0,
-                others: 0,
-            });
+        let flows = self.flows.entry((connection.destination, target)).or_default();
+        let at = flows.iter().position(|flow| flow.protocol == protocol).unwrap_or_else(|| {
+            flows.push(Flow::new(target, protocol));
             flows.len() - 1
         });
         let flow = &mut flows[at];
@@ -93,32 +80,47 @@ impl Traffic {
     /// The same, where only clients count as opening that already were so in an earlier look.
     #[must_use]
     pub(super) fn since(mut self, earlier: &Traffic) -> Self {
-        for flow in self.flows.values_mut().flatten() {
-            let same = |old: &&Flow| {
-                (old.target, old.protocol, old.destination) == (flow.target, flow.protocol, flow.destination)
-            };
-            let old = earlier.flows.get(&flow.destination.ip()).and_then(|flows| flows.iter().find(same));
-            flow.opening.retain(|client| old.is_some_and(|old| old.opening.contains(client)));
+        for (key, flows) in &mut self.flows {
+            let old = earlier.flows.get(key);
+            for flow in flows {
+                let old = old.and_then(|old| old.iter().find(|old| old.protocol == flow.protocol));
+                flow.opening.retain(|client| old.is_some_and(|old| old.opening.contains(client)));
+            }
         }
         self
     }
 
     /// The connections of a service to one of its real servers.
     pub(super) fn of(&self, key: ServiceKey, destination: SocketAddr) -> impl Iterator<Item = &Flow> {
-        let is_of = move |flow: &&Flow| {
-            let is_target = match key {
-                ServiceKey::Address { protocol, at } => {
-                    protocol == flow.protocol
-                        && at.ip() == flow.target.ip()
-                        && [0, flow.target.port()].contains(&at.port())
-                }
-                // The table has only the address; another service of the same real server may share it.
-                ServiceKey::Mark { .. } => true,
-            };
-            is_target && [0, flow.destination.port()].contains(&destination.port())
+        let target = match key {
+            ServiceKey::Address { at, .. } => ports(at),
+            // The table has only the address; another service of the same real server may share it.
+            ServiceKey::Mark { .. } => {
+                let (first, last) = (Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::from_bits(u128::MAX).into());
+                SocketAddr::new(first, 0)..=SocketAddr::new(last, u16::MAX)
+            }
         };
-        self.flows.get(&destination.ip()).into_iter().flatten().filter(is_of)
+        let servers = ports(destination);
+        let all = self.flows.range((*servers.start(), *target.start())..=(*servers.end(), *target.end()));
+        let is_of = move |flow: &&Flow| match key {
+            ServiceKey::Address { protocol, .. } => protocol == flow.protocol && target.contains(&flow.target),
+            ServiceKey::Mark { .. } => true,
+        };
+        all.flat_map(|(_, flows)| flows).filter(is_of)
     }
+}
+
+impl Flow {
+    fn new(target: SocketAddr, protocol: Protocol) -> Self {
+        let (opened, answered) = (u32::MAX, u32::MAX);
+        Flow { target, protocol, opening: BTreeSet::new(), opened, answered, reset: 0, others: 0 }
+    }
+}
+
+/// An address with its port, or with any port if that is 0.
+fn ports(at: SocketAddr) -> RangeInclusive<SocketAddr> {
+    let last = if at.port() == 0 { u16::MAX } else { at.port() };
+    at..=SocketAddr::new(at.ip(), last)
 }
 
 /// For how many seconds the kernel keeps a TCP connection of this state after a packet:

@@ -81,7 +81,7 @@ pub(crate) const KINDS: [Kind; 12] = [
         family: Family::V6,
         method: "-i",
         role: "--forwarding tunnel --over ipv6",
-        server: "ip link set ip6tnl0 type ip6tnl mode any; ip link set ip6tnl0 up",
+        server: "ip -6 tunnel change ip6tnl0 mode any; ip link set ip6tnl0 up",
         modules: "ip6_tunnel",
         ..NOTHING
     },
