@@ -311,7 +311,7 @@ fn is_due(number: usize) -> bool {
     match chosen.as_deref() {
         Ok("all") => true,
         Ok(text) => text.split(',').any(|text| text.parse() == Ok(number)),
-        Err(_) => kernel_tests::on_one_kernel() && number % 16 == 0,
+        Err(_) => kernel_tests::on_one_kernel() && number.is_multiple_of(16),
     }
 }
 
