@@ -182,7 +182,7 @@ impl<P: FnMut(Format) -> Result<Vec<u8>, String>> Server<'_, P> {
                     continue;
                 }
                 Err(error) => {
-                    // A dropped client makes room. It does not help against a refusal, such as of SELinux.
+                    // A dropped client makes room. A refusal, such as of SELinux, needs none.
                     if is_out_of_room(&error) && self.drop_one() {
                         continue;
                     }

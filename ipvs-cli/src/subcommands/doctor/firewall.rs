@@ -126,7 +126,7 @@ impl Firewall {
                 "DNAT" | "REDIRECT" => Some((rule, is_certain)),
                 "ACCEPT" | "RETURN" if is_certain => return None,
                 other => self.takes(other, service, depth + 1).map(|(inner, also)| {
-                    // Which of them is about the service: the outer one, if it names an address or a port.
+                    // The outer one is about the service if it names an address or a port.
                     let is_specific = ["-d", "--dport", "--dports"].iter().any(|option| value(rule, option).is_some());
                     (if is_specific { rule } else { inner }, is_certain && also)
                 }),

@@ -1,7 +1,8 @@
 //! `doctor`: what keeps packets from being balanced here, and the commands that mend it.
 //!
-//! Evidence is read from the kernel by `gather`, `rtnetlink`, `traffic` and `firewall`, and is plain values of `machine`,
-//! `traffic` and `firewall`. `director`, `silent`, `sync_daemons` and `real_server` judge it: what they say are findings.
+//! Evidence is read from the kernel by `gather`, `rtnetlink`, `traffic` and `firewall`, and is plain
+//! values of `machine`, `traffic` and `firewall`. `director`, `silent`, `sync_daemons` and
+//! `real_server` judge it: what they say are findings.
 
 mod args;
 mod director;
@@ -121,8 +122,8 @@ fn director(other: Option<&Path>, session: &mut Session<'_, '_>) -> Result<Seen,
     Ok((looked(&director, not_at), sorted(director::judge(&director))))
 }
 
-/// Whether what was seen may be over in a moment: connections that are being set up, neighbours that
-/// are being asked.
+/// Whether what was seen may be over in a moment: connections that are being set up, neighbours
+/// that are being asked.
 fn is_suspicious(director: &Director) -> bool {
     let is_awaited = |neighbour: &Neighbour| neighbour.answer == NeighbourAnswer::Awaited;
     director.traffic.as_ref().is_some_and(Traffic::is_suspicious) || director.machine.neighbours.iter().any(is_awaited)

@@ -117,7 +117,8 @@ fn loopback(machine: &Machine) -> Option<Finding> {
     let down = machine.links.iter().find(|link| link.kind == LinkKind::Loopback && !link.is_up)?;
     let what = format!("the loopback interface {} is down", down.name);
     let up = ShellCommand::new(["ip", "link", "set", "dev", &down.name, "up"]);
-    Some(Finding::problem("loopback-down", what, "its addresses are not served").mended_by(Remedy::LinkUp, [up]))
+    let why = "programs of this machine do not reach each other, and it loses its addresses of IPv6";
+    Some(Finding::problem("loopback-down", what, why).mended_by(Remedy::LinkUp, [up]))
 }
 
 /// Addresses of other interfaces are not announced on the wire.

@@ -2,7 +2,7 @@
 
 macro_rules! remedies {
     ($($variant:ident $name:literal $cost:literal)*) => {
-        /// A way to mend: docs/doctor.md lists them, and tests/kernel/tests/doctor.rs carries out each.
+        /// A way to mend: docs/doctor.md lists them, tests/kernel/tests/doctor.rs carries out each.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Remedy { $($variant),* }
 

@@ -19,7 +19,7 @@ pub(super) fn run(owners: &Owners, session: &mut Session<'_, '_>) -> Exit {
 
 fn list(owners: &Owners, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     let table = session.director.table_without_statistics()?;
-    // Without those of services that are gone. A change gives up their claims: a list changes nothing.
+    // Without those of services that are gone. A change gives up their claims; this does not.
     let stored = StoredLedger::read(session, &table)?;
     let width = stored.ledger.claims().map(|(_, claim)| claim.owner().as_str().len()).fold(5, usize::max);
     if !owners.json {

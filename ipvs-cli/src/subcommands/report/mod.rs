@@ -220,7 +220,7 @@ fn of_program(words: &[&str]) -> io::Result<(Vec<u8>, ExitStatus)> {
     Ok((text, status))
 }
 
-/// Names of interfaces and rules may have characters that a terminal obeys: they are shown as escapes.
+/// Names of interfaces and rules may have characters that a terminal obeys: escapes show them.
 fn shown(text: &[u8]) -> Vec<u8> {
     let mut shown = Vec::with_capacity(text.len());
     // Writing to memory does not fail.

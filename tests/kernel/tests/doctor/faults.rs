@@ -121,7 +121,8 @@ const FAULTS: &[Fault] = &[
     ),
     // Direct routing: a real server.
     fault("dr", Server, "ip address del 10.0.0.100/32 dev lo", "address", "vip-absent", &["add-to-loopback"]),
-    fault("dr", Server, "ip link set lo down", "address", "loopback-down", &["link-up"]),
+    // Its addresses of IPv4 are still served.
+    fault("dr", Server, "ip link set lo down", "", "loopback-down", &["link-up"]),
     fault(
         "dr",
         Server,
@@ -142,7 +143,7 @@ const FAULTS: &[Fault] = &[
         "dr",
         Server,
         "ip address del 10.0.0.100/32 dev lo; ip address add 10.0.0.100/24 dev lo",
-        "no-neighbour way-back address",
+        "",
         "vip-prefix",
         &["move-to-loopback"],
     ),
@@ -304,8 +305,8 @@ const FAULTS: &[Fault] = &[
     ),
 ];
 
-/// Which of the faults: all with `DOCTOR_FAULTS=all`, or those of the numbers in it. Otherwise some,
-/// as each waits for clients that give up.
+/// Which of the faults: all with `DOCTOR_FAULTS=all`, or those of the numbers in it. Otherwise
+/// some, as each waits for clients that give up.
 fn is_due(number: usize) -> bool {
     let chosen = std::env::var("DOCTOR_FAULTS");
     match chosen.as_deref() {

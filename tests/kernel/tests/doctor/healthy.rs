@@ -3,7 +3,7 @@
 use super::super::{Found, doctor};
 use super::sites::{KINDS, Kind, Site};
 
-/// How often each site is looked at, with `DOCTOR_LOOKS=100`. Otherwise some sites are looked at twice.
+/// How often each site is looked at, with `DOCTOR_LOOKS=100`. Otherwise some are looked at twice.
 fn looks() -> Option<usize> {
     std::env::var("DOCTOR_LOOKS").ok().map(|text| text.parse().expect("a number"))
 }
