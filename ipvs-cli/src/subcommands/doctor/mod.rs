@@ -1,8 +1,8 @@
 //! `doctor`: what keeps packets from being balanced here, and the commands that mend it.
 //!
-//! Evidence is read from the kernel by `gather`, `rtnetlink`, `traffic` and `firewall`, and is plain
-//! values of `machine`, `traffic` and `firewall`. `director`, `silent`, `sync_daemons` and
-//! `real_server` judge it: what they say are findings.
+//! `gather`, `rtnetlink`, `traffic` and `firewall` read evidence from the kernel. It is plain values
+//! of `machine`, `traffic` and `firewall`, which `director`, `silent`, `sync_daemons` and
+//! `real_server` judge: what they say are findings.
 
 mod args;
 mod director;
