@@ -1,7 +1,7 @@
 //! `doctor`: what keeps packets from being balanced here, and the commands that mend it.
 //!
-//! `gather`, `rtnetlink`, `traffic` and `firewall` read evidence from the kernel. It is plain values
-//! of `machine`, `traffic` and `firewall`, which `director`, `silent`, `sync_daemons` and
+//! `gather`, `rtnetlink`, `traffic` and `firewall` read evidence from the kernel. It is plain
+//! values of `machine`, `traffic` and `firewall`, which `director`, `silent`, `sync_daemons` and
 //! `real_server` judge: what they say are findings.
 
 mod args;
