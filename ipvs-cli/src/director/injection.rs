@@ -7,14 +7,15 @@
 
 use std::fmt;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipvs::sync::{Datagram, Entry, Sender};
+use ipvs::sync::{Datagram, Entry, ReceiveError, Receiver, Sender};
 use ipvs::sysctl::{Sysctl, SysctlValue, Sysctls};
 use ipvs::{Client, Daemon, DaemonRole, Errno, Error, InterfaceName, Report};
 use ipvs_text::escape;
@@ -31,6 +32,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The option of `conns` that makes a process a guard.
 const GUARD: &str = "--guard";
+
+/// How long a datagram may take by the loopback, and how often one is sent before any has come.
+const ON_THE_WAY: Duration = Duration::from_millis(400);
+const PROBES: usize = 5;
 
 /// How often another program may start or stop the backup daemon just then.
 const ATTEMPTS: usize = 3;
@@ -85,9 +90,10 @@ impl Injector {
     /// Starts the daemon. The note goes to `directory`; `proc` is `/proc`.
     pub(crate) fn start(client: &Client, directory: &Path, proc: &Path) -> Result<Self, InjectionError> {
         let temporary = of_chance()?;
-        let datagram = Datagram::new(temporary.sync_id as u8, LONGEST);
-        let sender = sender(&temporary, &datagram)?;
         let mut client = client.try_clone()?;
+        forwards(&mut client)?;
+        let sender = sender(&temporary)?;
+        let datagram = Datagram::new(temporary.sync_id as u8, LONGEST);
         let guard = Guard::start(directory, proc);
         let note = begin(&mut client, directory, temporary)?;
         let (directory, sockets) = (directory.to_owned(), proc.join("thread-self/net/udp"));
@@ -192,26 +198,75 @@ impl Guard {
 
 /// Finds out whether such a daemon could do its work, and starts none.
 pub(crate) fn check(client: &mut Client) -> Result<(), InjectionError> {
-    sender(&of_chance()?, &Datagram::new(0, LONGEST))?;
+    forwards(client)?;
+    sender(&of_chance()?)?;
     mixed_families(client).map_or(Ok(()), Err)
 }
 
-fn sender(daemon: &Daemon, empty: &Datagram) -> Result<Sender, InjectionError> {
-    if Sysctls::new().get(Sysctl::BackupOnly).is_ok_and(|value| value == SysctlValue::Number(1)) {
-        return Err(InjectionError::Other(
-            "backup_only=1: this director would forward no packet while the backup sync daemon runs that connections \
-             are changed by; nothing was changed. `sysctl -w net.ipv4.vs.backup_only=0` ends that"
-                .to_owned(),
-        ));
+/// Does this director forward packets while a backup daemon runs?
+fn forwards(client: &mut Client) -> Result<(), InjectionError> {
+    if !Sysctls::new().get(Sysctl::BackupOnly).is_ok_and(|value| value == SysctlValue::Number(1)) {
+        return Ok(());
     }
-    // No daemon has this group yet: it shows whether the loopback is up.
-    let sender = Sender::open(daemon).and_then(|sender| sender.send(empty).map(|()| sender));
-    sender.map_err(|error| {
+    let table = client.table_without_statistics()?;
+    let servers = table.services().flat_map(|entry| entry.destinations());
+    let own = servers.map(|state| state.destination.address.ip()).find(|ip| is_local(*ip));
+    // With 0, two directors that are each other's real servers send packets to and fro.
+    let remedy = match (own, backup(client)?) {
+        (None, _) => "None of the real servers is this machine: `sysctl -w net.ipv4.vs.backup_only=0` allows the \
+            command"
+            .to_owned(),
+        (Some(ip), None) => format!(
+            "Keep the setting, as this director seems to be a real server, too ({ip}). While no backup sync daemon \
+             runs, it has no effect: set it to 0 for this command, and to 1 before such a daemon is started"
+        ),
+        (Some(ip), Some(_)) => format!(
+            "Keep the setting, as this director seems to be a real server, too ({ip}): with 0 it would schedule again \
+             what another director sends to it"
+        ),
+    };
+    Err(InjectionError::Other(format!(
+        "backup_only=1: this director forwards no packet while a backup sync daemon runs, by which connections are \
+         changed; nothing was changed. {remedy}"
+    )))
+}
+
+/// Also true with `ip_nonlocal_bind`: then it is not known.
+fn is_local(ip: IpAddr) -> bool {
+    UdpSocket::bind((ip, 0)).is_ok()
+}
+
+/// By the loopback, which has let a datagram pass.
+fn sender(daemon: &Daemon) -> Result<Sender, InjectionError> {
+    probe(daemon).map_err(|error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::NetworkUnreachable => ". `ip link set lo up` brings it up",
+            io::ErrorKind::PermissionDenied | io::ErrorKind::TimedOut => {
+                ". The firewall must accept UDP to 239.192.0.0/14 on lo"
+            }
+            _ => "",
+        };
         InjectionError::Other(format!(
-            "nothing can be sent to the loopback interface, by which connections are changed: {error}; nothing was \
-             changed. `ip link set lo up` brings it up"
+            "nothing can be sent by the loopback interface, by which connections are changed: {error}; nothing was \
+             changed{remedy}"
         ))
     })
+}
+
+fn probe(daemon: &Daemon) -> io::Result<Sender> {
+    let sender = Sender::open(daemon)?;
+    // No daemon has this group yet.
+    let mut receiver = Receiver::open(daemon)?;
+    receiver.set_timeout(Some(ON_THE_WAY))?;
+    for _ in 0..PROBES {
+        sender.send(&Datagram::new(daemon.sync_id as u8, LONGEST))?;
+        match receiver.receive() {
+            Err(ReceiveError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(ReceiveError::Io(error)) => return Err(error),
+            _ => return Ok(sender),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, "what is sent does not arrive"))
 }
 
 /// Makes the daemons as a killed program had found them. Was there anything to do?

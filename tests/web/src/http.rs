@@ -1,32 +1,58 @@
-//! HTTP 1.0 on any stream: one question, one answer, the end.
+//! HTTP on any stream: one request on a connection (1.0), or many (1.1).
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-/// Reads one request and answers it with one line of text.
+/// Reads requests, and answers each with one line of text, until the client needs no more.
 ///
 /// # Errors
 /// The connection broke.
 pub fn answer(connection: impl Read + Write, text: &str) -> io::Result<()> {
     let mut connection = BufReader::new(connection);
-    // The request ends with an empty line; closing before it is read would reset the connection.
     loop {
-        let mut line = String::new();
-        if connection.read_line(&mut line)? == 0 || line.trim_end().is_empty() {
-            break;
+        // The request ends with an empty line; closing before it is read would reset the connection.
+        let mut request = String::new();
+        loop {
+            let line = request.len();
+            if connection.read_line(&mut request)? == 0 {
+                return Ok(());
+            }
+            if request[line..].trim_end().is_empty() {
+                break;
+            }
+        }
+        let is_kept = request.lines().next().is_some_and(|line| line.ends_with("HTTP/1.1"))
+            && !request.lines().any(|line| line.to_ascii_lowercase().starts_with("connection: close"));
+        let (version, length) = (if is_kept { "1.1" } else { "1.0" }, text.len() + 1);
+        let answer = connection.get_mut();
+        write!(
+            answer,
+            "HTTP/{version} 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{text}\n"
+        )?;
+        answer.flush()?;
+        if !is_kept {
+            return Ok(());
         }
     }
-    let length = text.len() + 1;
-    let answer = connection.get_mut();
-    write!(answer, "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{text}\n")?;
-    answer.flush()
 }
 
 /// Asks once, and gives the answer's body.
 ///
 /// # Errors
 /// The connection broke, or this is no good answer.
-pub fn fetch(mut connection: impl Read + Write, host: &str) -> io::Result<String> {
-    connection.write_all(format!("GET / HTTP/1.0\r\nHost: {host}\r\n\r\n").as_bytes())?;
+pub fn fetch(connection: impl Read + Write, host: &str) -> io::Result<String> {
+    request(connection, "1.0", host)
+}
+
+/// The same on a connection that is kept for more.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn fetch_and_keep(connection: impl Read + Write, host: &str) -> io::Result<String> {
+    request(connection, "1.1", host)
+}
+
+fn request(mut connection: impl Read + Write, version: &str, host: &str) -> io::Result<String> {
+    connection.write_all(format!("GET / HTTP/{version}\r\nHost: {host}\r\n\r\n").as_bytes())?;
     connection.flush()?;
     let (mut reader, mut head, mut length) = (BufReader::new(connection), String::new(), 0);
     while !head.ends_with("\r\n\r\n") {
@@ -41,7 +67,7 @@ pub fn fetch(mut connection: impl Read + Write, host: &str) -> io::Result<String
     let mut body = String::new();
     // Not to the end: a server that closes need not say so in TLS.
     reader.take(length).read_to_string(&mut body)?;
-    if head.starts_with("HTTP/1.0 200 ") && body.len() as u64 == length {
+    if head.starts_with(&format!("HTTP/{version} 200 ")) && body.len() as u64 == length {
         return Ok(body);
     }
     Err(io::Error::other(format!("unexpected answer {head:?} {body:?}")))
@@ -59,6 +85,19 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let server = thread::spawn(move || answer(listener.accept().unwrap().0, "rs1"));
         assert_eq!(fetch(TcpStream::connect(address).unwrap(), "rs").unwrap(), "rs1\n");
+        server.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_connection_is_kept_for_more_requests() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || answer(listener.accept().unwrap().0, "rs1"));
+        let connection = TcpStream::connect(address).unwrap();
+        for _ in 0..3 {
+            assert_eq!(fetch_and_keep(&connection, "rs").unwrap(), "rs1\n");
+        }
+        drop(connection);
         server.join().unwrap().unwrap();
     }
 

@@ -22,5 +22,5 @@
 mod http;
 mod tls;
 
-pub use http::{answer, fetch};
+pub use http::{answer, fetch, fetch_and_keep};
 pub use tls::{Client, Connection, Server, Site, TlsError};

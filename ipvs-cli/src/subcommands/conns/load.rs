@@ -164,15 +164,15 @@ fn run(
     Ok(turn.signal())
 }
 
-impl Load<'_> {
-    /// Seconds since the file was saved.
-    fn passed(&self) -> u64 {
-        self.age + self.started.elapsed().as_secs()
-    }
+/// Seconds since the file was saved.
+fn passed_since(age: u64, started: Instant) -> u64 {
+    age + started.elapsed().as_secs()
+}
 
+impl Load<'_> {
     /// Reads entries, until the batch is full or the file at its end.
     fn fill(&mut self, services: &Services, summary: &mut Summary) {
-        let passed = self.passed();
+        let passed = passed_since(self.age, self.started);
         while self.batch.len() < BATCH {
             let connection = match self.reader.next() {
                 None => return,
@@ -237,7 +237,6 @@ impl Load<'_> {
         is_over: &dyn Fn() -> bool,
         summary: &mut Summary,
     ) -> Result<(), Trouble> {
-        let passed = self.passed();
         let Some(injector) = injector else {
             // A dry run.
             for (identity, _) in self.batch.drain() {
@@ -245,10 +244,14 @@ impl Load<'_> {
             }
             return Ok(());
         };
-        let mut gone = Vec::new();
+        let (mut gone, mut passed) = (Vec::new(), 0);
         for (number, (identity, rest)) in self.batch.iter_mut().enumerate() {
-            if number % 1024 == 0 && is_over() {
-                break;
+            if number % 64 == 0 {
+                if is_over() {
+                    break;
+                }
+                // To send a batch may take seconds.
+                passed = passed_since(self.age, self.started);
             }
             let left = u64::from(rest.expires).saturating_sub(passed);
             if left == 0 || rest.sent == ATTEMPTS {

@@ -33,14 +33,20 @@ pub struct Conversation {
     /// Who is at the other end.
     pub answer: Answer,
     connection: TcpStream,
+    is_http: bool,
 }
 
 impl Conversation {
-    /// Sends something, and receives it repeated.
+    /// Sends something, and receives it repeated; or fetches the page again by HTTP.
     ///
     /// # Errors
     /// The connection was cut, or nobody answers.
     pub fn go_on(&mut self) -> io::Result<()> {
+        if self.is_http {
+            let text = lab_web::fetch_and_keep(&self.connection, "shop")?;
+            let answer = answer(&text, self.answer.asked)?;
+            return if answer == self.answer { Ok(()) } else { Err(io::Error::other(format!("{answer:?}"))) };
+        }
         let said = [b'.'];
         let mut heard = [0];
         self.connection.write_all(&said)?;
@@ -80,7 +86,17 @@ impl Network {
         let mut line = String::new();
         BufReader::new(&connection).read_line(&mut line)?;
         let answer = answer(&line, connection.local_addr()?)?;
-        Ok(Conversation { answer, connection })
+        Ok(Conversation { answer, connection, is_http: false })
+    }
+
+    /// Fetches a page by HTTP, and holds the connection for more.
+    ///
+    /// # Errors
+    /// No connection, or no answer.
+    pub fn hold_http(&self, from: IpAddr, to: SocketAddr) -> io::Result<Conversation> {
+        let connection = self.connect(Protocol::TCP, SocketAddr::new(from, 0), to)?;
+        let answer = answer(&lab_web::fetch_and_keep(&connection, "shop")?, connection.local_addr()?)?;
+        Ok(Conversation { answer, connection, is_http: true })
     }
 
     /// Connects from this port.

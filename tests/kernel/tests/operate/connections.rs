@@ -237,7 +237,15 @@ fn where_no_daemon_can_run_nothing_is_changed_and_it_is_said_why() {
         assert_eq!(shown().len(), 0);
     };
     fs::write("/proc/sys/net/ipv4/vs/backup_only", "1").unwrap();
-    refused("backup_only=1: this director would forward no packet");
+    refused("(127.0.0.1). While no backup sync daemon runs, it has no effect: set it to 0 for this command");
+    let backup = Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK).with_sync_id(5);
+    world.client.start_daemon(&backup).unwrap();
+    refused("(127.0.0.1): with 0 it would schedule again what another director sends to it");
+    world.client.stop_daemon(DaemonRole::Backup).unwrap();
+    assert!(!run("conns --load -", &text).stderr.contains("sysctl"));
+    world.client.flush().unwrap();
+    assert!(run("conns --load - --unbound", &text).stderr.contains("None of the real servers is this machine: `sysctl"));
+    connection_table::configure(&mut world.client).unwrap();
     fs::write("/proc/sys/net/ipv4/vs/backup_only", "0").unwrap();
     let key: ServiceKey = "tcp 192.0.2.1:80".parse().unwrap();
     let other = Destination::new("[::1]:80".parse().unwrap()).with_forwarding(Forwarding::Tunnel(Tunnel::Ipip));
@@ -247,6 +255,12 @@ fn where_no_daemon_can_run_nothing_is_changed_and_it_is_said_why() {
     assert!(Command::new("ip").args(["link", "set", "lo", "down"]).status().unwrap().success());
     refused("`ip link set lo up` brings it up");
     assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
+    if on_the_fastest_kernel() {
+        tool("tc", "qdisc add dev lo clsact");
+        tool("tc", "filter add dev lo ingress protocol ip matchall action drop");
+        refused("what is sent does not arrive; nothing was changed. The firewall must accept UDP");
+        tool("tc", "qdisc delete dev lo clsact");
+    }
     assert_daemons(&mut world, &[]);
     assert_eq!(run("conns --load -", &text).status, 0);
     assert_daemons(&mut world, &[]);
@@ -274,6 +288,28 @@ fn the_daemons_are_as_they_were_whatever_signal_came() {
             assert_daemons(&mut world, &before);
         }
     }
+}
+
+#[test]
+fn the_time_that_it_takes_to_send_is_taken_off_the_timers() {
+    let mut world = director();
+    let lines = table(6000);
+    let text = file(&lines, 0);
+    let started = Instant::now();
+    let sent = datagrams("conns --load -", &text);
+    let half = sent[sent.len() / 2];
+    assert_eq!(run("conns --kill --all", "").status, 0);
+    let done = stopped_at(half, "conns --load -", &text, || thread::sleep(Duration::from_secs(6)));
+    assert_eq!(done.status, 0, "{done:?}");
+    let passed = u32::try_from(started.elapsed().as_secs()).unwrap();
+    let shown = shown();
+    assert_eq!(shown.len(), lines.len());
+    let expected = entries(lines.iter().map(|line| parse(line)));
+    let late = |(entry, whole): (&String, &u32)| shown[entry] + passed > whole + 3;
+    let late = expected.iter().filter(|entry| late(*entry)).count();
+    // What was in the datagram, or about to be.
+    assert!(late < 512, "{late}");
+    assert_daemons(&mut world, &[]);
 }
 
 #[test]
@@ -359,7 +395,8 @@ fn exactly_the_chosen_entries_end() {
     let mut world = director();
     let before = some_daemons(&mut world);
     // To show a table takes Linux before 7 the longer the larger it is.
-    let lines = table(if on_the_fastest_kernel() { 100_000 } else { 10_000 });
+    let usual = if on_the_fastest_kernel() { 100_000 } else { 10_000 };
+    let lines = table(std::env::var("CONNS_ENTRIES").map_or(usual, |text| text.parse().unwrap()));
     let started = Instant::now();
     assert_eq!(run("conns --load -", &file(&lines, 0)).status, 0);
     let of_server = |line: &&String| parse(line).destination.ip() == std::net::Ipv4Addr::new(127, 0, 0, 2);

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::process::{Child, Stdio};
 
-use ipvs::{Client, Destination, Family, Forwarding, Protocol, Scheduler, Service, ServiceKey};
+use ipvs::{Client, Destination, Family, Forwarding, Scheduler, Service, ServiceKey};
 use kernel_tests::network::{Machine, Network, Speaks, VIRTUAL4, VIRTUAL6, client, go_on, server, virtual_address};
 use kernel_tests::system::{Installation, System};
 use kernel_tests::target::Target;
@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 const PAGE: &str = include_str!("../../../../docs/failover.md");
-const PORT: u16 = 1001;
+const PORT: u16 = 80;
 const SERVERS: u16 = 4;
 /// Of each family.
 const CLIENTS: u8 = 30;
@@ -104,7 +104,7 @@ fn wait(system: &System, what: &str, holds: impl Fn() -> bool) {
 fn story(system: &System, forwarding: Forwarding, loads: bool) -> [usize; 2] {
     system.sh("ln -sf ipvsadm /usr/sbin/ipvs-cli; rm -f /run/loaded-*");
     let mut network = Network::build_with_spare(SERVERS);
-    let _servers = network.serve(&[(PORT, Speaks::Greeting(Protocol::TCP))]);
+    let _servers = network.serve(&[(PORT, Speaks::Http)]);
     network.director.ip(&format!("address delete {VIRTUAL4}/32 dev eth0\naddress delete {VIRTUAL6}/128 dev eth0"));
     if forwarding == Forwarding::Masquerade {
         network.answer_through_gateway();
@@ -120,7 +120,7 @@ fn story(system: &System, forwarding: Forwarding, loads: bool) -> [usize; 2] {
     // While it loads, it misses what is announced.
     wait(system, "the second has loaded", || !loads || std::fs::exists("/run/loaded-spare").unwrap());
     wait(system, "both have daemons", || has_daemon(&network.director) && has_daemon(spare));
-    let hold = |(family, host)| network.hold(Protocol::TCP, client(family, 1, host), virtual_address(family, PORT));
+    let hold = |(family, host)| network.hold_http(client(family, 1, host), virtual_address(family, PORT));
     let clients = FAMILIES.into_iter().flat_map(|family| (1..=CLIENTS).map(move |host| (family, host)));
     let mut conversations: Vec<_> = clients.map(|client| hold(client).unwrap()).collect();
     for _ in 0..5 {

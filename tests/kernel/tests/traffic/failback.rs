@@ -1,4 +1,5 @@
-//! A director dies, its backup goes on, and the director comes back with an empty table: who lives?
+//! A director dies, its backup goes on, and the director comes back with an empty table: which
+//! connections of HTTP go on?
 //! docs/directors.md has the figures.
 
 use std::io::Write;
@@ -7,11 +8,11 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use ipvs::{Client, Daemon, DaemonRole, Destination, Family, Forwarding, Protocol, Scheduler, Service, ServiceKey};
+use ipvs::{Client, Daemon, DaemonRole, Destination, Family, Forwarding, Scheduler, Service, ServiceKey};
 use kernel_tests::network::{Machine, Network, Speaks, client, go_on, server, virtual_address};
 use kernel_tests::target::Target;
 
-const LONG: u16 = 1001;
+const LONG: u16 = 8080;
 const WEB: u16 = 80;
 const SERVERS: u16 = 4;
 /// Of each family.
@@ -62,7 +63,7 @@ fn cli(machine: &Machine, line: &str, input: &[u8]) -> Vec<u8> {
 /// How many go on after the director has died, and after it is back.
 fn story(forwarding: Forwarding, loads: bool) -> [usize; 2] {
     let mut network = Network::build_with_spare(SERVERS);
-    let _servers = network.serve(&[(LONG, Speaks::Greeting(Protocol::TCP)), (WEB, Speaks::Http)]);
+    let _servers = network.serve(&[(LONG, Speaks::Http), (WEB, Speaks::Http)]);
     network.director.take_gateway();
     if forwarding == Forwarding::Masquerade {
         network.answer_through_gateway();
@@ -73,7 +74,7 @@ fn story(forwarding: Forwarding, loads: bool) -> [usize; 2] {
     }
     daemon(&network.director, DaemonRole::Master);
     daemon(&spare, DaemonRole::Backup);
-    let hold = |(family, host)| network.hold(Protocol::TCP, client(family, 1, host), virtual_address(family, LONG));
+    let hold = |(family, host)| network.hold_http(client(family, 1, host), virtual_address(family, LONG));
     let clients = FAMILIES.into_iter().flat_map(|family| (1..=CLIENTS).map(move |host| (family, host)));
     let mut conversations: Vec<_> = clients.map(|client| hold(client).unwrap()).collect();
     for _ in 0..5 {
