@@ -34,7 +34,7 @@ fn a_dry_run_counts_what_would_be_loaded() {
     let saved = director.run("ipvs-cli conns --save -").stdout;
     assert!(saved.starts_with("ipvs-connections 1 time=") && saved.lines().count() == 5, "{saved}");
     let not = "ipvs-cli: not loaded: 1 of: tcp 192.0.2.1:80 has no real server 192.0.2.13:80\n\
-               ipvs-cli: --unbound loads what has no real server here: it is forwarded by masquerading\n";
+               ipvs-cli: add these services and real servers first; --unbound loads the entries without them, and the kernel forwards them by NAT\n";
     let there = "would have loaded 0 connections and 0 templates; 2 were there, 0 with another real server; 0 have \
                  expired; 1 not loaded\n";
     assert_eq!(director.feed("ipvs-cli conns --load - --dry-run", &saved), done(1, there, not));

@@ -136,32 +136,9 @@ fn run(
     });
     let age = age.as_secs();
     let mut load = Load { conns, reader, age, started: Instant::now(), batch: HashMap::new() };
-    // The first batch is read before another ipvs-cli is kept waiting: it may come from the
-    // network.
-    let mut services = Services::new(session.director.table_without_statistics()?);
-    load.fill(&services, summary);
-    let mut turn = if conns.dry_run { ChangeGuard::new(None) } else { session.guard(&Wait::new(conns.common.wait))? };
-    if !load.batch.is_empty() && !conns.dry_run {
-        turn.protect(session.environment);
-    }
-    let is_over = || turn.signal().is_some();
-    let mut injector = None;
-    while !load.batch.is_empty() && !is_over() {
-        load.compare(session, summary)?;
-        // If the table has all of it, no daemon is touched.
-        if injector.is_none() && !conns.dry_run && !load.batch.is_empty() {
-            services = Services::new(session.director.table_without_statistics()?);
-            injector = Some(start(session)?);
-        }
-        load.send(injector.as_mut(), &is_over, summary)?;
-        session.display.progress(|| format!("loading connections: {}", summary.in_a_line()));
-        load.fill(&services, summary);
-    }
-    if let Some(injector) = injector {
-        injector.finish()?;
-    }
+    let done = load.run(session, summary);
     summary.left = load.batch.len() as u64;
-    Ok(turn.signal())
+    done
 }
 
 /// Seconds since the file was saved.
@@ -170,6 +147,36 @@ fn passed_since(age: u64, started: Instant) -> u64 {
 }
 
 impl Load<'_> {
+    fn run(&mut self, session: &mut Session<'_, '_>, summary: &mut Summary) -> Result<Option<i32>, Trouble> {
+        let is_dry = self.conns.dry_run;
+        // The first batch is read before another ipvs-cli is kept waiting: it may come from the
+        // network.
+        let mut services = Services::new(session.director.table_without_statistics()?);
+        self.fill(&services, summary);
+        let mut turn =
+            if is_dry { ChangeGuard::new(None) } else { session.guard(&Wait::new(self.conns.common.wait))? };
+        if !self.batch.is_empty() && !is_dry {
+            turn.protect(session.environment);
+        }
+        let is_over = || turn.signal().is_some();
+        let mut injector = None;
+        while !self.batch.is_empty() && !is_over() {
+            self.compare(session, summary)?;
+            // If the table has all of it, no daemon is touched.
+            if injector.is_none() && !is_dry && !self.batch.is_empty() {
+                services = Services::new(session.director.table_without_statistics()?);
+                injector = Some(start(session)?);
+            }
+            self.send(injector.as_mut(), &is_over, summary)?;
+            session.display.progress(|| format!("loading connections: {}", summary.in_a_line()));
+            self.fill(&services, summary);
+        }
+        if let Some(injector) = injector {
+            injector.finish()?;
+        }
+        Ok(turn.signal())
+    }
+
     /// Reads entries, until the batch is full or the file at its end.
     fn fill(&mut self, services: &Services, summary: &mut Summary) {
         let passed = passed_since(self.age, self.started);
@@ -286,7 +293,7 @@ struct Summary {
     expired: u64,
     unbound: u64,
     lost: u64,
-    /// Not tried, as a signal came.
+    /// Not tried, or not known to be loaded: a signal came, or a fault.
     left: u64,
     /// Why entries were not loaded, and how many.
     reasons: BTreeMap<String, u64>,
@@ -324,7 +331,7 @@ impl Summary {
     fn in_a_line(&self) -> String {
         let Summary { connections, templates, present, elsewhere, expired, .. } = *self;
         let loaded = Count { connections, templates }.words();
-        let failed = self.reasons.values().sum::<u64>() + self.more + self.lost;
+        let failed = self.reasons.values().sum::<u64>() + self.more + self.lost + self.left;
         format!(
             "loaded {loaded}; {present} were there, {elsewhere} with another \
              real server; {expired} have expired; {failed} not loaded"
@@ -350,13 +357,13 @@ impl Summary {
             session.error(format!("not loaded: {} for more reasons", self.more));
         }
         if self.unbound > 0 {
-            session.note("--unbound loads what has no real server here: it is forwarded by masquerading");
+            session.note("add these services and real servers first; --unbound loads the entries without them, and the kernel forwards them by NAT");
         }
         if self.lost > 0 {
             session.error(format!("not loaded: {} did not appear in the table, after {ATTEMPTS} attempts", self.lost));
         }
         if self.left > 0 {
-            session.error("not loaded: what is left of the file, after a signal; loading it again goes on".to_owned());
+            session.error("not loaded: what is left of the file; loading it again continues");
         }
         let prefix = if conns.dry_run { "would have " } else { "" };
         session.report(format!("{prefix}{}", self.in_a_line()));
