@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 pub fn answer(connection: impl Read + Write, text: &str) -> io::Result<()> {
     let mut connection = BufReader::new(connection);
     loop {
-        // The request ends with an empty line; closing before it is read would reset the connection.
+        // A request ends with an empty line; to close before it is read would reset the connection.
         let mut request = String::new();
         loop {
             let line = request.len();
