@@ -31,7 +31,7 @@ fn healthy_sites_have_no_problem() {
     match looks() {
         Some(looks) => KINDS.into_iter().for_each(|kind| no_problem(kind, looks)),
         None if kernel_tests::on_one_kernel() => {
-            ["dr", "nat6", "gue"].into_iter().for_each(|name| no_problem(Kind::named(name), 2));
+            ["dr", "nat6"].into_iter().for_each(|name| no_problem(Kind::named(name), 2));
         }
         None => println!("tested on one kernel"),
     }
