@@ -23,8 +23,11 @@ pub(super) fn save(conns: &Conns, to: &Path, session: &mut Session<'_, '_>) -> R
     let mut input = whole(&table)?;
     let mut damage = Damage::default();
     let saved = if to.as_os_str() == "-" {
-        write(conns, &mut input, &mut *session.environment.stdout, &mut damage)
-            .map_err(|error| Trouble::Other(format!("standard output: {error}")))?
+        match write(conns, &mut input, &mut *session.environment.stdout, &mut damage) {
+            // An error of writing is reported at the end of the run. That of the table has a text.
+            Err(error) if error.get_ref().is_none() => return Ok(Exit::No),
+            written => written.map_err(|error| Trouble::Other(error.to_string()))?,
+        }
     } else {
         let mut saved = 0;
         // Who may read it learns who the clients are.

@@ -294,7 +294,7 @@ impl Iterator for Reader<'_> {
         // Nothing, or half a line.
         if self.line.last() != Some(&b'\n') {
             return self
-                .end(Some(format!("the file is cut off after {} entries: its last line is missing", self.entries)));
+                .end(Some(format!("the file is cut off after entry {}: its last line is missing", self.entries)));
         }
         self.checksum.add(&self.line);
         self.entries += 1;
@@ -396,7 +396,7 @@ UDP CB007109 0000 C0000201 13C4 0A010001 13C4 NONE             59 sip 12345@exam
         let problems =
             |text: &str| -> Vec<Damage> { read(text).unwrap().1.into_iter().filter_map(Result::err).collect() };
         let (whole, _) = text.split_at(text.find("end ").unwrap());
-        let cut = "the file is cut off after 7 entries: its last line is missing";
+        let cut = "the file is cut off after entry 7: its last line is missing";
         assert_eq!(problems(whole), [Damage::End(cut.into())]);
         assert_eq!(problems(&whole[..whole.len() - 1]), [Damage::End(cut.replace('7', "6"))], "within a line");
         let changed = text.replacen("CB007109 9C41 C0000201", "CB007109 9C42 C0000201", 1);
