@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -41,7 +42,7 @@ Examples:
        ipvs-follow hold [--reason TEXT] TIME
        ipvs-follow release
        ipvs-follow fleet [OPTIONS] SOURCE
-       ipvs-follow fleet push|current|rollback|canary …")]
+       ipvs-follow fleet push|current|rollback|canary|prune …")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) act: Option<Act>,
@@ -150,6 +151,10 @@ pub(crate) struct Options {
     /// Time after which the fleet counts a silent director as missing
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = lease, help_heading = "etcd")]
     pub(crate) lease: Duration,
+    /// Keep a copy of the last good state here, to start from while etcd can't be
+    /// read; it deletes nothing, or at most what --max-deletions says
+    #[arg(long, value_name = "FILE", help_heading = "etcd")]
+    pub(crate) copy: Option<PathBuf>,
 }
 
 impl Options {
@@ -188,7 +193,8 @@ Examples, with SOURCE=etcds://etcd1,etcd2,etcd3/ipvs/shop:
   ipvs-follow fleet $SOURCE --within 30s
   ipvs-follow fleet current $SOURCE $number
   ipvs-follow fleet canary $SOURCE lb3 --remove
-  ipvs-follow fleet rollback $SOURCE";
+  ipvs-follow fleet rollback $SOURCE
+  ipvs-follow fleet prune $SOURCE --keep 20";
 
 /// A fleet in etcd.
 #[derive(clap::Args, Debug)]
@@ -243,6 +249,14 @@ pub(crate) enum FleetAct {
         /// Give it the generation of the others again
         #[arg(long)]
         remove: bool,
+    },
+    /// Remove old generations that no pointer and no director has
+    Prune {
+        #[arg(value_name = "SOURCE")]
+        source: Address,
+        /// Keep the N newest, in any case
+        #[arg(long, value_name = "N")]
+        keep: NonZeroUsize,
     },
 }
 
@@ -360,6 +374,7 @@ mod tests {
             "canary etcd://lb1/ipvs lb2 7",
             "--cacert ca.pem push etcd://lb1/ipvs x",
             "canary etcd://lb1/ipvs lb2 --remove",
+            "prune etcd://lb1/ipvs --keep 20",
         ] {
             assert!(parse(&format!("ipvs-follow fleet {line}")).unwrap().act.is_some(), "{line}");
         }
@@ -370,6 +385,8 @@ mod tests {
             "canary etcd://lb1/ipvs lb2",
             "canary etcd://lb1/ipvs lb2 7 --remove",
             "current etcd://lb1/ipvs x",
+            "prune etcd://lb1/ipvs",
+            "prune etcd://lb1/ipvs --keep 0",
         ] {
             assert!(parse(&format!("ipvs-follow fleet {line}")).is_err(), "{line}");
         }

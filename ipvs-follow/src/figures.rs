@@ -26,6 +26,9 @@ pub(crate) struct Counts {
     pub(crate) is_as_desired: bool,
     /// Are other programs' changes seen when they happen?
     pub(crate) sees_changes: bool,
+    /// When the copy was confirmed that the director holds, as the source can't be read; `None`: it
+    /// holds none.
+    pub(crate) copy: Option<SystemTime>,
     /// How long a hold still lasts.
     pub(crate) held: Duration,
 }
@@ -61,6 +64,11 @@ impl Figures {
                 "ipvs_follow_change_time_seconds",
                 "When the follower last changed the director",
                 since_1970(counts.change),
+            ),
+            (
+                "ipvs_follow_copy_time_seconds",
+                "When the copy was confirmed that the director holds; 0: it holds no copy",
+                since_1970(counts.copy),
             ),
             ("ipvs_follow_hold_seconds", "How long people still hold the follower", counts.held),
         ] {
@@ -100,7 +108,7 @@ mod tests {
         let page = String::from_utf8(figures.page(Format::OpenMetrics)).unwrap();
         assert!(page.contains("\nipvs_follow_drift_total 3\n"), "{page}");
         assert!(page.contains("\nipvs_follow_source_time_seconds 1.500000\n"), "{page}");
-        assert_eq!(page.matches("# TYPE ").count(), 11, "{page}");
+        assert_eq!(page.matches("# TYPE ").count(), 12, "{page}");
         assert!(page.ends_with("# EOF\n"));
     }
 }

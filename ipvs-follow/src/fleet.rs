@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::Path;
+use std::slice;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,7 +18,7 @@ use serde_json::{Value, json};
 use crate::args::{Fleet, FleetAct};
 use crate::etcd::{
     Access, Address, Client, Entry, EtcdError, Host, Keys, Status, absent, compare, generation, integer, put, range,
-    remove,
+    remove, unchanged,
 };
 use crate::exit::{Ending, NO, TROUBLE};
 use crate::source::complete;
@@ -27,6 +29,9 @@ const MOST: usize = (3 << 19) - 1024;
 
 /// How often another person may push at the same time.
 const ATTEMPTS: usize = 10;
+
+/// etcd takes transactions of 128 changes (`--max-txn-ops`).
+const AT_ONCE: usize = 100;
 
 /// A watch that fails is tried again after this.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -64,6 +69,7 @@ pub(crate) fn run(fleet: &Fleet, access: &Access) -> Ending {
             open(source)?.set_canary(host, *number)
         }
         (Some(FleetAct::Canary { source, host, number: None, .. }), _) => open(source)?.remove_canary(host),
+        (Some(FleetAct::Prune { source, keep }), _) => open(source)?.prune(*keep),
     }
 }
 
@@ -101,7 +107,8 @@ impl Desk {
             }
             let number = newest.checked_add(1).ok_or_else(|| no("there is no number above the newest generation"))?;
             let key = self.keys.generation(number);
-            if self.change(&[absent(&key)], &[put(&key, &text)])? {
+            let body = json!({"compare": [absent(&key)], "success": [put(&key, &text)]});
+            if Self::changed(self.client.transfer("/v3/kv/txn", &body))? {
                 note(&format!("generation {number}: {contents}"));
                 return print(&format!("{number}\n"));
             }
@@ -122,7 +129,8 @@ impl Desk {
         if let Some(before) = state.current.filter(|before| *before != number) {
             puts.push(put(&self.keys.previous(), before.to_string().as_bytes()));
         }
-        if !self.change(&[compare(&current, state.pointed)], &puts)? {
+        // Or it was done, and the answer was lost.
+        if !self.change(&[compare(&current, state.pointed)], &puts)? && self.state()?.current != Some(number) {
             return Err(no("another person has just set it: look at the fleet, and try again"));
         }
         let before = state.current.map_or("none".to_owned(), |before| before.to_string());
@@ -142,8 +150,8 @@ impl Desk {
     }
 
     fn set_canary(&mut self, host: &Host, number: u64) -> Ending {
-        self.check(number)?;
         let state = self.state()?;
+        self.check(number)?;
         self.change(&[], &[put(&self.keys.canary(host), number.to_string().as_bytes())])?;
         note(&format!("{host}: generation {number}, whatever the others hold"));
         if !state.statuses.contains_key(host) {
@@ -162,6 +170,26 @@ impl Desk {
         Ok(())
     }
 
+    /// Removes all generations but the newest, and those that a pointer or a director has.
+    fn prune(&mut self, keep: NonZeroUsize) -> Ending {
+        let state = self.state()?;
+        let canaries = state.canaries.values().copied();
+        let held = state.statuses.values().map(|status| status.generation);
+        let used: BTreeSet<u64> = canaries.chain(held).chain([state.current, state.previous]).flatten().collect();
+        let old = state.generations.iter().rev().skip(keep.get()).filter(|number| !used.contains(number));
+        let old: Vec<u64> = old.copied().collect();
+        let pointers = unchanged(&self.keys.pointers(), state.revision);
+        for some in old.chunks(AT_ONCE) {
+            let removals: Vec<Value> = some.iter().map(|number| remove(&self.keys.generation(*number))).collect();
+            if !self.change(slice::from_ref(&pointers), &removals)? {
+                return Err(no("another person has just set a pointer: look at the fleet, and try again"));
+            }
+        }
+        let (removed, left) = (old.len(), state.generations.len() - old.len());
+        note(&format!("generations removed: {removed}, left: {left}"));
+        Ok(())
+    }
+
     /// Refuses a generation that no director would make.
     fn check(&mut self, number: u64) -> Ending {
         let text = self.text(number)?;
@@ -176,10 +204,15 @@ impl Desk {
         entry.map(|entry| entry.value).ok_or_else(|| no(format!("there is no generation {number}: {key}")))
     }
 
-    /// Makes a transaction. Was the state as it was compared to?
+    /// Makes a small transaction, perhaps twice. Was the state as it was compared to? A second one
+    /// finds the work of the first.
     fn change(&mut self, compared: &[Value], changes: &[Value]) -> Result<bool, Failed> {
-        let body = json!({"compare": compared, "success": changes});
-        match self.client.transfer("/v3/kv/txn", &body) {
+        let answer = self.client.ask("/v3/kv/txn", &json!({"compare": compared, "success": changes}));
+        Self::changed(answer)
+    }
+
+    fn changed(answer: Result<Value, EtcdError>) -> Result<bool, Failed> {
+        match answer {
             Ok(answer) => Ok(answer["succeeded"] == true),
             Err(EtcdError::Refused(reason)) => Err(no(format!("etcd refuses it: {reason}"))),
             Err(error) => Err((TROUBLE, format!("{error}; it may have been done all the same: look at the fleet"))),
@@ -404,6 +437,7 @@ mod tests {
             reason: reason.to_owned(),
             drift: 2,
             version: "0.1.0".to_owned(),
+            machine: "rack7".to_owned(),
         };
         status.to_json().to_string()
     }
@@ -519,6 +553,30 @@ mod tests {
         fake.change(|store| store.put(&format!("/ipvs/generations/{}", u64::MAX), "-C\n"));
         std::fs::write(&file, "-C\n-A -f 2 -s rr\n").unwrap();
         assert_eq!(desk.push(&file).unwrap_err().0, NO, "no number is left");
+    }
+
+    #[test]
+    fn old_generations_are_pruned_but_for_those_in_use() {
+        let fake = crate::etcd::Fake::start();
+        let client = Access::default().client(&fake.address).unwrap();
+        let mut desk = Desk { client, keys: Keys::new("/ipvs") };
+        fake.change(|store| {
+            (1..=300).for_each(|number| store.put(&format!("/ipvs/generations/{number}"), "-C\n"));
+            for (key, value) in [("current", "7"), ("previous", "3"), ("canary/lb1", "150")] {
+                store.put(&format!("/ipvs/{key}"), value);
+            }
+            store.put("/ipvs/status/lb2", status(99, true, ""));
+        });
+        let generations = |desk: &mut Desk| Vec::from_iter(desk.state().unwrap().generations);
+        desk.prune(NonZeroUsize::new(2).unwrap()).unwrap();
+        assert_eq!(generations(&mut desk), [3, 7, 99, 150, 299, 300]);
+        desk.prune(NonZeroUsize::MIN).unwrap();
+        assert_eq!(generations(&mut desk), [3, 7, 99, 150, 300]);
+        // A pointer that is set at that moment may be to one of them.
+        let pointers = unchanged(&desk.keys.pointers(), desk.state().unwrap().revision);
+        fake.change(|store| store.put("/ipvs/canary/lb3", "3"));
+        assert!(!desk.change(&[pointers], &[remove("/ipvs/generations/3")]).unwrap());
+        assert_eq!(generations(&mut desk), [3, 7, 99, 150, 300]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::figures::Figures;
 use crate::messages::{Level, Messages, Topic};
 use crate::pace::Pace;
 use crate::service::Service;
-use crate::source::{Followed, SourceFault};
+use crate::source::{Followed, OldState, SourceFault};
 use crate::who::Suspects;
 
 /// How often a hold is looked at, as a person may end it early.
@@ -76,6 +76,15 @@ pub(crate) struct Follower<'s> {
     suspects: Suspects,
     /// Since when the source has been unfinished.
     unfinished: Option<Instant>,
+    /// What the director was or is to be made of, if that is a copy, as the source can't be read.
+    copy: Option<OldCopy>,
+}
+
+/// What a director is made of if its source can't be read.
+struct OldCopy {
+    /// In words, with its age.
+    name: String,
+    confirmed: SystemTime,
 }
 
 impl<'s> Follower<'s> {
@@ -102,6 +111,7 @@ impl<'s> Follower<'s> {
             standing: None,
             suspects: Suspects::default(),
             unfinished: None,
+            copy: None,
         }
     }
 
@@ -151,6 +161,7 @@ impl<'s> Follower<'s> {
             reason: reason.unwrap_or_default().to_owned(),
             drift: counts.drift,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            machine: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         });
     }
 
@@ -222,8 +233,36 @@ impl<'s> Follower<'s> {
         };
         self.figures.counts().source_is_valid = fault.is_ok();
         match fault {
-            Ok(()) => {}
-            Err(reason) => self.refuse(&reason),
+            Ok(()) => {
+                if self.copy.take().is_some() {
+                    self.messages.over(Topic::Copy);
+                    self.figures.counts().copy = None;
+                    // As far as it was refused for being a copy.
+                    self.pace.next_at(None);
+                }
+            }
+            Err(reason) => {
+                self.take_copy();
+                self.refuse(&reason);
+            }
+        }
+    }
+
+    /// If there has been nothing to go by since the start, the director is to hold what it held
+    /// last.
+    fn take_copy(&mut self) {
+        let Followed::Etcd(etcd) = &self.source else { return };
+        let Some(old) = etcd.copy().filter(|_| self.good.is_none() && self.next.is_none()) else { return };
+        let OldState { source, name, confirmed } = old;
+        match self.source.understand(&[source], None, self.surroundings.names, &|| true) {
+            Ok(state) => {
+                (self.next, self.copy) = (Some(state), Some(OldCopy { name, confirmed }));
+                self.pace.next_at(None);
+            }
+            Err(unread) => {
+                let text = format!("{name} is not used: {}", unread.reason);
+                self.messages.holds(Topic::Copy, Level::Warning, &text);
+            }
         }
     }
 
@@ -297,6 +336,7 @@ impl<'s> Follower<'s> {
     /// Says why the source is not made, once.
     fn refuse(&mut self, reason: &str) {
         let stays = match (&self.good, reason.contains("nothing was changed")) {
+            _ if self.copy.is_some() => "",
             (Some(_), _) => "\nthe last good state stays",
             (None, false) => "\nnothing is changed",
             (None, true) => "",
@@ -316,7 +356,13 @@ impl<'s> Follower<'s> {
                 Ok(kept) => return self.made(next, kept, now),
                 Err(Fault::Source(reason) | Fault::Refused(reason)) => {
                     self.next = Some(next);
-                    self.refuse(&reason);
+                    match &self.copy {
+                        Some(copy) => {
+                            let text = format!("{} is not made: {reason}", copy.name);
+                            self.messages.holds(Topic::Copy, Level::Warning, &text);
+                        }
+                        None => self.refuse(&reason),
+                    }
                     self.pace.refused(now);
                     self.figures.counts().is_as_desired = false;
                 }
@@ -349,6 +395,15 @@ impl<'s> Follower<'s> {
     /// The director is as the source says now.
     fn made(&mut self, next: State, kept: Kept, now: Instant) {
         let name = self.source.name();
+        if let Some(copy) = &self.copy {
+            let text = format!("made of {}: {}", copy.name, kept.summary);
+            self.figures.counts().copy = Some(copy.confirmed);
+            self.good = Some(next);
+            self.pace.next_at(None);
+            self.kept(kept, now, false);
+            self.messages.holds(Topic::Copy, Level::Warning, &text);
+            return;
+        }
         let text = match &self.good {
             None => format!("following {name}: {}", kept.summary),
             Some(good) => match &next.renamed_since(good)[..] {
@@ -367,8 +422,13 @@ impl<'s> Follower<'s> {
     }
 
     fn keep(&mut self, state: &State, is_over: &dyn Fn() -> bool) -> Result<Kept, Fault> {
-        let Follower { surroundings, director, limits, messages, .. } = self;
-        let (kept, notes) = surroundings.with(director, |keeper| keeper.keep(state, limits, is_over));
+        let Follower { surroundings, director, messages, .. } = self;
+        let mut limits = self.limits.clone();
+        if self.copy.is_some() {
+            // What is missing in it may be newer.
+            limits.max_deletions.get_or_insert(0);
+        }
+        let (kept, notes) = surroundings.with(director, |keeper| keeper.keep(state, &limits, is_over));
         match notes.is_empty() {
             true => _ = messages.over(Topic::Notes),
             false => _ = messages.holds(Topic::Notes, Level::Notice, &notes),
@@ -405,6 +465,17 @@ impl<'s> Follower<'s> {
         if kept.is_changed {
             counts.changes += 1;
             counts.change = Some(SystemTime::now());
+        }
+        let is_as_desired = counts.is_as_desired;
+        drop(counts);
+        if let (true, Followed::Etcd(etcd), Some(good)) = (is_as_desired, &mut self.source, &self.good) {
+            match good.sources().first().map_or(Ok(()), |source| etcd.keep_copy(source)) {
+                Ok(()) => _ = self.messages.over(Topic::Copy),
+                Err(reason) => {
+                    let text = format!("the copy can't be kept: {reason}");
+                    self.messages.holds(Topic::Copy, Level::Warning, &text);
+                }
+            }
         }
     }
 

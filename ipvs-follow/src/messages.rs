@@ -20,6 +20,8 @@ pub(crate) enum Level {
 /// What a lasting message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Topic {
+    /// The director holds a copy, or there is none.
+    Copy,
     /// The source can't be read, or is wrong.
     Source,
     /// The source can't be watched.

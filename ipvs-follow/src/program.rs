@@ -152,8 +152,8 @@ impl Signals {
 fn open_source(name: &SourceName, options: &Options, access: &Access) -> Result<Followed, (u8, String)> {
     let trouble = |reason: String| (TROUBLE, reason);
     match name {
-        SourceName::Path(_) if !access.is_empty() || options.host.is_some() => {
-            Err(trouble("--cacert, --cert, --key, --user and --host need a source in etcd".to_owned()))
+        SourceName::Path(_) if !access.is_empty() || options.host.is_some() || options.copy.is_some() => {
+            Err(trouble("--cacert, --cert, --key, --user, --host and --copy need a source in etcd".to_owned()))
         }
         SourceName::Path(path) => {
             let files = Files::new(path).map_err(|error| trouble(format!("{}: {error}", path.display())))?;
@@ -166,7 +166,7 @@ fn open_source(name: &SourceName, options: &Options, access: &Access) -> Result<
                 None => machine().map_err(|reason| trouble(format!("{reason}: name this director by --host")))?,
             };
             let membership = Membership { host, lease: options.lease };
-            let opened = Etcd::open(address.clone(), client, membership);
+            let opened = Etcd::open(address.clone(), client, membership, options.copy.clone());
             opened.map(Followed::Etcd).map_err(|error| trouble(format!("cannot read etcd: {error}")))
         }
     }

@@ -494,6 +494,33 @@ pub fn check_state_directory(path: &Path) -> Result<(), String> {
     StateDirectory::check(path, true).map_err(|error| error.to_string())
 }
 
+/// Reads a file of a directory that only root and the user who runs this can write to. `None`: there
+/// is no such file.
+///
+/// # Errors
+/// Why it can't be read, or should not be.
+pub fn read_private(path: &Path) -> Result<Option<String>, String> {
+    let (directory, name) = place(path)?;
+    StateDirectory::read_if_there(directory, name).map_err(|error| error.to_string())
+}
+
+/// Replaces such a file in one step, and creates the directory if only the last component of its
+/// path is missing. Readers see the old text or the new one, also after a crash.
+///
+/// # Errors
+/// Why not. The file is as it was then.
+pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
+    let (directory, name) = place(path)?;
+    let written = StateDirectory::open(directory).and_then(|directory| directory.write(name, text));
+    written.map_err(|error| error.to_string())
+}
+
+fn place(path: &Path) -> Result<(&Path, &str), String> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let directory = path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    directory.zip(name).ok_or_else(|| format!("{}: it must name a file", escape::path(path)))
+}
+
 /// The hold that there is.
 ///
 /// # Errors

@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use ipvs_cli::escape;
@@ -16,11 +17,21 @@ use ureq::{Agent, BodyReader};
 
 use super::Address;
 
-/// A member that does not accept a connection for so long is not there.
+/// A member that does not accept a connection for so long is not there, unless all are slow.
 const CONNECTING: Duration = Duration::from_secs(2);
 
-/// The longest request. A member without a leader answers after that.
-const ANSWERING: Duration = Duration::from_secs(5);
+/// How long a member may take to answer, before the next is asked. One that has lost its leader
+/// does not know it at first, and answers when another is elected, or never. If no member answers,
+/// all of them get twice the time, up to [`MOST_PATIENCE`].
+const PATIENCE: Duration = Duration::from_secs(1);
+const MOST_PATIENCE: Duration = Duration::from_secs(8);
+
+/// Members that are there and do not answer are asked again for as long. By etcd's defaults, an
+/// election takes one to two seconds.
+const ENOUGH: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
+
+/// The pause after all members have said that they have no leader.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The same of one that has a whole state in it.
 const TRANSFERRING: Duration = Duration::from_secs(60);
@@ -36,6 +47,9 @@ const LONGEST: u64 = 64 << 20;
 const PASSING: [i64; 3] = [4, 13, 14];
 const UNAUTHENTICATED: i64 = 16;
 const OUT_OF_RANGE: i64 = 11;
+
+/// Asks a member to refuse what it can't do without a leader.
+const HAS_LEADER: (&str, &str) = ("Grpc-Metadata-hasleader", "true");
 
 /// How etcd is reached.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -90,7 +104,7 @@ impl Access {
         };
         let scheme = if address.is_encrypted { "https" } else { "http" };
         let endpoints = address.endpoints.iter().map(|endpoint| format!("{scheme}://{endpoint}")).collect();
-        Ok(Client { agent: config.build().into(), endpoints, at: 0, login, token: None })
+        Ok(Client { agent: config.build().into(), endpoints, at: 0, patience: PATIENCE, login, token: None })
     }
 
     fn tls(&self) -> Result<TlsConfig, String> {
@@ -176,9 +190,24 @@ impl std::fmt::Display for EtcdError {
 /// Of one member.
 enum Failure {
     /// Of the way to it.
-    Member(String),
+    Member { message: String, is_late: bool },
     /// Its answer.
     Answer { code: i64, message: String },
+}
+
+/// Of all members.
+struct Failures {
+    error: EtcdError,
+    /// Another leader may be elected.
+    may_pass: bool,
+    /// Has one of them not answered in time?
+    is_late: bool,
+}
+
+impl From<EtcdError> for Failures {
+    fn from(error: EtcdError) -> Self {
+        Failures { error, may_pass: false, is_late: false }
+    }
 }
 
 /// The members of a cluster, one of which is asked until it fails.
@@ -187,35 +216,61 @@ pub(crate) struct Client {
     agent: Agent,
     endpoints: Vec<String>,
     at: usize,
+    /// How long each may take to answer.
+    patience: Duration,
     login: Option<Login>,
     /// Of a login; etcd forgets it after some minutes.
     token: Option<String>,
 }
 
 impl Client {
-    /// Sends a request, to one member after the other until one answers.
+    /// Sends a request, to one member after the other until one answers. While they elect a leader,
+    /// all of them are asked again.
     ///
-    /// After an error, it may have been carried out all the same.
+    /// It may be carried out twice, and after an error, it may have been carried out all the same.
     pub(crate) fn ask(&mut self, path: &str, body: &Value) -> Result<Value, EtcdError> {
-        self.ask_within(path, body, ANSWERING)
+        let end = Instant::now() + ENOUGH;
+        loop {
+            let asked = Instant::now();
+            match self.ask_each(path, body, self.patience) {
+                Ok(answer) => {
+                    if asked.elapsed() < self.patience / 4 {
+                        self.patience = (self.patience / 2).max(PATIENCE);
+                    }
+                    return Ok(answer);
+                }
+                Err(Failures { error, may_pass, is_late }) => {
+                    if is_late {
+                        self.patience = (self.patience * 2).min(MOST_PATIENCE);
+                    }
+                    if !may_pass || Instant::now() > end {
+                        return Err(error);
+                    }
+                    if !is_late {
+                        thread::sleep(PAUSE);
+                    }
+                }
+            }
+        }
     }
 
-    /// The same of a request that has a state in it, or in its answer.
+    /// The same of a request that has a state in it, or in its answer, which may take its time. It
+    /// goes to the member that has answered a smaller one before.
     pub(crate) fn transfer(&mut self, path: &str, body: &Value) -> Result<Value, EtcdError> {
-        self.ask_within(path, body, TRANSFERRING)
+        self.ask_each(path, body, TRANSFERRING).map_err(|failures| failures.error)
     }
 
-    fn ask_within(&mut self, path: &str, body: &Value, limit: Duration) -> Result<Value, EtcdError> {
+    fn ask_each(&mut self, path: &str, body: &Value, limit: Duration) -> Result<Value, Failures> {
         let mut reasons: Vec<String> = Vec::new();
-        let mut may_log_in = true;
+        let (mut may_log_in, mut may_pass, mut is_any_late) = (true, false, false);
         // Twice, if there is one only: it may have closed the connection that was kept.
         let mut left = self.endpoints.len().max(2);
         while left > 0 {
-            let failure = match self.log_in().and_then(|()| self.send(path, body, limit)) {
+            let failure = match self.log_in(limit).and_then(|()| self.send(path, body, limit)) {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            match failure {
+            let message = match failure {
                 Failure::Answer { code, message }
                     if may_log_in
                         && self.token.is_some()
@@ -224,21 +279,27 @@ impl Client {
                     (self.token, may_log_in) = (None, false);
                     continue;
                 }
-                Failure::Answer { code: OUT_OF_RANGE, .. } => return Err(EtcdError::Compacted),
+                Failure::Answer { code: OUT_OF_RANGE, .. } => return Err(EtcdError::Compacted.into()),
                 Failure::Answer { code, message } if !PASSING.contains(&code) => {
-                    return Err(EtcdError::Refused(message));
+                    return Err(EtcdError::Refused(message).into());
                 }
-                Failure::Answer { message, .. } | Failure::Member(message) => {
-                    let reason = format!("{}: {message}", self.endpoints[self.at]);
-                    if !reasons.contains(&reason) {
-                        reasons.push(reason);
-                    }
+                Failure::Answer { message, .. } => {
+                    may_pass = true;
+                    message
                 }
+                Failure::Member { message, is_late } => {
+                    (may_pass, is_any_late) = (may_pass || is_late, is_any_late || is_late);
+                    message
+                }
+            };
+            let reason = format!("{}: {message}", self.endpoints[self.at]);
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
             }
             self.at = (self.at + 1) % self.endpoints.len();
             left -= 1;
         }
-        Err(EtcdError::Unreachable(reasons.join("; ")))
+        Err(Failures { error: EtcdError::Unreachable(reasons.join("; ")), may_pass, is_late: is_any_late })
     }
 
     /// Notices changes of keys from `from` to before `to`, after this revision, at the member that
@@ -251,8 +312,8 @@ impl Client {
             post = post.header("Authorization", token);
         }
         // The watch ends if this member loses its leader.
-        let post = post.header("Grpc-Metadata-hasleader", "true");
-        let post = post.config().timeout_recv_response(Some(ANSWERING));
+        let post = post.header(HAS_LEADER.0, HAS_LEADER.1);
+        let post = post.config().timeout_recv_response(Some(MOST_PATIENCE));
         let post = post.timeout_recv_body(Some(limit.min(WATCHING))).build();
         let response = post.send(json!({"create_request": request}).to_string()).map_err(|error| error.to_string())?;
         let reader = response.into_body().into_with_config().limit(u64::MAX).reader();
@@ -261,29 +322,37 @@ impl Client {
         watch.next().map(|_| watch)
     }
 
-    fn log_in(&mut self) -> Result<(), Failure> {
+    fn log_in(&mut self, limit: Duration) -> Result<(), Failure> {
         let Some(Login { user, password }) = self.login.clone().filter(|_| self.token.is_none()) else { return Ok(()) };
-        let answer = self.send("/v3/auth/authenticate", &json!({"name": user, "password": password}), ANSWERING)?;
+        let answer = self.send("/v3/auth/authenticate", &json!({"name": user, "password": password}), limit)?;
         self.token = Some(answer["token"].as_str().unwrap_or_default().to_owned());
         Ok(())
     }
 
     fn send(&self, path: &str, body: &Value, limit: Duration) -> Result<Value, Failure> {
-        let member = |error: ureq::Error| Failure::Member(error.to_string());
+        let member = |error: ureq::Error| Failure::Member {
+            message: error.to_string(),
+            is_late: matches!(error, ureq::Error::Timeout(_)),
+        };
+        let other = |message: String| Failure::Member { message, is_late: false };
         let mut post = self.agent.post(format!("{}{path}", self.endpoints[self.at]));
         if let Some(token) = &self.token {
             post = post.header("Authorization", token);
         }
-        let post = post.config().timeout_global(Some(limit)).build();
+        // One without a leader says so at once, if it knows it.
+        let post = post.header(HAS_LEADER.0, HAS_LEADER.1);
+        let connecting = limit.clamp(CONNECTING, MOST_PATIENCE);
+        let config = post.config().timeout_connect(Some(connecting)).timeout_recv_response(Some(limit));
+        let post = config.timeout_global(Some(connecting + 2 * limit)).build();
         let mut response = post.send(body.to_string()).map_err(member)?;
         let status = response.status();
         let mut text = response.body_mut().with_config().limit(LONGEST).reader();
         let mut bytes = Vec::new();
         // Of a stream, such as that of a lease, the first answer is of interest.
-        text.read_to_end(&mut bytes).map_err(|error| Failure::Member(error.to_string()))?;
+        text.read_to_end(&mut bytes).map_err(|error| member(error.into()))?;
         let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let Ok(answer) = serde_json::from_slice::<Value>(first) else {
-            return Err(Failure::Member(format!("it does not answer as etcd 3.4 or later does: HTTP status {status}")));
+            return Err(other(format!("it does not answer as etcd 3.4 or later does: HTTP status {status}")));
         };
         let error = if answer["error"].is_object() { &answer["error"] } else { &answer };
         let message = error["message"].as_str().or(error["error"].as_str());
@@ -292,7 +361,7 @@ impl Client {
                 let code = if error["grpc_code"].is_null() { &error["code"] } else { &error["grpc_code"] };
                 Err(Failure::Answer { code: integer(code), message: message.to_owned() })
             }
-            None if !status.is_success() => Err(Failure::Member(format!("HTTP status {status}"))),
+            None if !status.is_success() => Err(other(format!("HTTP status {status}"))),
             None => Ok(answer),
         }
     }
@@ -331,6 +400,8 @@ pub(crate) struct Entry {
     pub(crate) value: Vec<u8>,
     /// When it was last written.
     pub(crate) revision: i64,
+    /// The lease that it goes with; 0 is none.
+    pub(crate) lease: i64,
 }
 
 impl Entry {
@@ -340,6 +411,7 @@ impl Entry {
             key: String::from_utf8_lossy(&decode(&entry["key"])).into_owned(),
             value: decode(&entry["value"]),
             revision: integer(&entry["mod_revision"]),
+            lease: integer(&entry["lease"]),
         };
         answer["kvs"].as_array().into_iter().flatten().map(entry).collect()
     }
@@ -384,6 +456,12 @@ pub(crate) fn compare(key: &str, revision: i64) -> Value {
     json!({"key": encode(key), "target": "MOD", "result": "EQUAL", "mod_revision": revision.to_string()})
 }
 
+/// A transaction is made only if no key from the first to before the second was written since.
+pub(crate) fn unchanged((from, to): &(String, String), revision: i64) -> Value {
+    let later = (revision + 1).to_string();
+    json!({"key": encode(from), "range_end": encode(to), "target": "MOD", "result": "LESS", "mod_revision": later})
+}
+
 /// A transaction is made only if the key is not there.
 pub(crate) fn absent(key: &str) -> Value {
     compare(key, 0)
@@ -392,6 +470,9 @@ pub(crate) fn absent(key: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::etcd::Fake;
+
+    const RANGES: &str = "/v3/kv/txn";
 
     #[test]
     fn a_password_leaves_this_machine_only_encrypted() {
@@ -408,5 +489,41 @@ mod tests {
             let error = access.client(&address).err().unwrap();
             assert!(error.contains(reason), "{endpoint}: {error}");
         }
+    }
+
+    #[test]
+    fn a_member_that_does_not_answer_is_passed_over() {
+        let (stuck, other) = (Fake::start(), Fake::start());
+        stuck.change(|store| store.is_stuck = true);
+        let mut address = stuck.address.clone();
+        address.endpoints.extend(other.address.endpoints.clone());
+        let mut client = Access::default().client(&address).unwrap();
+        client.ask(RANGES, &json!({})).unwrap();
+        assert_eq!((client.at, client.patience), (1, PATIENCE));
+        // Nobody answers in time: the next time there is more of it.
+        other.change(|store| store.is_stuck = true);
+        let error = client.ask(RANGES, &json!({})).unwrap_err();
+        assert!(matches!(error, EtcdError::Unreachable(_)), "{error}");
+        assert!(client.patience > PATIENCE);
+        other.change(|store| store.is_stuck = false);
+        for _ in 0..8 {
+            client.ask(RANGES, &json!({})).unwrap();
+        }
+        assert_eq!((client.at, client.patience), (1, PATIENCE));
+    }
+
+    #[test]
+    fn members_without_a_leader_are_asked_until_they_have_one() {
+        let fake = Fake::start();
+        fake.change(|store| store.is_silent = true);
+        let mut client = Access::default().client(&fake.address).unwrap();
+        thread::scope(|scope| {
+            let asked = scope.spawn(|| client.ask(RANGES, &json!({})));
+            while fake.store().refusals < 2 {
+                thread::yield_now();
+            }
+            fake.change(|store| store.is_silent = false);
+            asked.join().unwrap().unwrap();
+        });
     }
 }

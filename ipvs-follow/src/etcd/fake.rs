@@ -18,8 +18,16 @@ pub(crate) struct Store {
     pub(crate) keys: BTreeMap<String, (Vec<u8>, i64)>,
     /// It answers as a member without a leader does.
     pub(crate) is_silent: bool,
+    /// How often it has.
+    pub(crate) refusals: usize,
+    /// It answers nothing at all.
+    pub(crate) is_stuck: bool,
     /// How often a whole state was read.
     pub(crate) transfers: usize,
+    /// The keys that go with a lease.
+    leases: BTreeMap<String, i64>,
+    /// How many leases there were.
+    granted: i64,
 }
 
 impl Store {
@@ -42,7 +50,9 @@ impl Store {
         let is_in = |key: &String| if to.is_empty() { *key == from } else { (&from..&to).contains(&key) };
         let entry = |(key, (value, revision)): (&String, &(Vec<u8>, i64))| {
             let value = if asked["keys_only"] == true { "".to_owned() } else { BASE64_STANDARD.encode(value) };
-            json!({"key": BASE64_STANDARD.encode(key), "value": value, "mod_revision": revision.to_string()})
+            let lease = self.leases.get(key).copied().unwrap_or(0).to_string();
+            let key = BASE64_STANDARD.encode(key);
+            json!({"key": key, "value": value, "mod_revision": revision.to_string(), "lease": lease})
         };
         let found: Vec<Value> = self.keys.iter().filter(|(key, _)| is_in(key)).map(entry).collect();
         json!({"header": self.header(), "kvs": found})
@@ -51,6 +61,7 @@ impl Store {
     fn answer(&mut self, path: &str, body: &Value) -> Value {
         match path {
             _ if self.is_silent => {
+                self.refusals += 1;
                 json!({"error": "etcdserver: no leader", "code": 14, "message": "etcdserver: no leader"})
             }
             "/v3/kv/range" => {
@@ -59,12 +70,17 @@ impl Store {
             }
             "/v3/kv/put" => {
                 self.put(&text(&body["key"]), bytes(&body["value"]));
+                self.leases.insert(text(&body["key"]), integer(&body["lease"]));
                 json!({"header": self.header()})
             }
             "/v3/kv/txn" => {
                 let is_met = |compare: &Value| {
-                    let revision = self.keys.get(&text(&compare["key"])).map_or(0, |(_, revision)| *revision);
-                    integer(&compare["mod_revision"]) == revision
+                    let expected = integer(&compare["mod_revision"]);
+                    if compare["result"] == "LESS" {
+                        let (from, to) = (text(&compare["key"]), text(&compare["range_end"]));
+                        return self.keys.range(from..to).all(|(_, (_, revision))| *revision < expected);
+                    }
+                    self.keys.get(&text(&compare["key"])).map_or(0, |(_, revision)| *revision) == expected
                 };
                 if !body["compare"].as_array().into_iter().flatten().all(is_met) {
                     return json!({"header": self.header()});
@@ -82,7 +98,10 @@ impl Store {
                 }
                 json!({"header": self.header(), "succeeded": true, "responses": responses})
             }
-            "/v3/lease/grant" => json!({"ID": "77", "TTL": body["TTL"]}),
+            "/v3/lease/grant" => {
+                self.granted += 1;
+                json!({"ID": self.granted.to_string(), "TTL": body["TTL"]})
+            }
             "/v3/lease/keepalive" => json!({"result": {"ID": body["ID"], "TTL": "30"}}),
             _ => panic!("{path}"),
         }
@@ -162,7 +181,12 @@ fn serve(connection: &TcpStream, shared: &(Mutex<Store>, Condvar)) -> std::io::R
                 say("{\"result\":{\"events\":[{}]}}\n")?;
             }
         }
-        let answer = shared.0.lock().unwrap().answer(path, &body).to_string();
+        let mut store = shared.0.lock().unwrap();
+        while store.is_stuck {
+            store = shared.1.wait(store).unwrap();
+        }
+        let answer = store.answer(path, &body).to_string();
+        drop(store);
         write!(out, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{answer}", answer.len())?;
     }
 }

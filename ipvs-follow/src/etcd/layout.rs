@@ -112,14 +112,16 @@ pub(crate) struct Status {
     pub(crate) drift: u64,
     /// Of `ipvs-follow`.
     pub(crate) version: String,
+    /// The machine's name, which need not be that of the director.
+    pub(crate) machine: String,
 }
 
 impl Status {
     pub(crate) fn to_json(&self) -> Value {
-        let Status { generation, holds, is_as_desired, reason, drift, version } = self;
+        let Status { generation, holds, is_as_desired, reason, drift, version, machine } = self;
         json!({
             "generation": generation, "holds": holds, "as_desired": is_as_desired, "reason": reason,
-            "drift": drift, "version": version,
+            "drift": drift, "version": version, "machine": machine,
         })
     }
 
@@ -134,6 +136,7 @@ impl Status {
             reason: text("reason"),
             drift: value["drift"].as_u64().unwrap_or(0),
             version: text("version"),
+            machine: text("machine"),
         }
     }
 }

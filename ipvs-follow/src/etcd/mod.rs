@@ -10,7 +10,9 @@ mod fake;
 mod layout;
 
 pub(crate) use address::Address;
-pub(crate) use client::{Access, Client, Entry, EtcdError, WATCHING, absent, compare, integer, put, range, remove};
+pub(crate) use client::{
+    Access, Client, Entry, EtcdError, WATCHING, absent, compare, integer, put, range, remove, unchanged,
+};
 pub(crate) use layout::{Host, Keys, Status, generation};
 
 #[cfg(test)]

@@ -424,3 +424,75 @@ fn a_service_that_moves_to_another_file_is_not_deleted() {
     }
     assert!(world.now >= before + Duration::from_secs(2), "{:?}", world.now - before);
 }
+
+/// A boot while etcd can't be reached.
+#[test]
+fn a_director_starts_from_a_copy() {
+    use crate::etcd::{Access, Fake};
+    use crate::source::{Etcd, Membership};
+
+    let fake = Fake::start();
+    fake.change(|store| {
+        store.put("/ipvs/generations/1", rules(&[1, 2]));
+        store.put("/ipvs/generations/2", rules(&[1, 2, 3]));
+        store.put("/ipvs/current", "1");
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let boot = |limits: Limits| {
+        let client = Access::default().client(&fake.address).unwrap();
+        let membership = Membership { host: "lb1".parse().unwrap(), lease: Duration::from_secs(3) };
+        let copy = Some(directory.path().join("copy"));
+        let mut world = World::new(limits, false);
+        world.follower.source = Followed::Etcd(Etcd::open(fake.address.clone(), client, membership, copy).unwrap());
+        world
+    };
+    // The clock of the test is faster than that of the thread that reads etcd.
+    let until = |world: &mut World, part: &str| {
+        let mut said = String::new();
+        while !said.contains(part) {
+            std::thread::sleep(Duration::from_millis(5));
+            world.now += Duration::from_secs(1);
+            world.go_on();
+            said += &world.said();
+        }
+        said
+    };
+    let mut world = boot(Limits::default());
+    until(&mut world, "following etcd://");
+    assert_eq!(world.marks(), [1, 2]);
+
+    fake.change(|store| store.is_silent = true);
+    let mut world = boot(Limits::default());
+    let said = until(&mut world, "made of the copy of generation 1, which etcd confirmed last ");
+    assert!(said.ends_with(": 2 services added\n"), "{said}");
+    assert_eq!(world.marks(), [1, 2]);
+    {
+        let counts = world.follower.figures.counts();
+        assert!(counts.copy.is_some() && !counts.is_as_desired && !counts.source_is_valid);
+    }
+    // What others change is put back, as far as nothing is deleted for that.
+    world.other(&Command::DeleteService(key(2)));
+    until(&mut world, "put back: 1 service added");
+
+    // What is there may be newer than the copy.
+    let mut newer = boot(Limits::default());
+    newer.client().add_service(&Service::new(key(9))).unwrap();
+    let said = until(&mut newer, "is not made: ");
+    assert!(said.contains("--max-deletions is 0"), "{said}");
+    assert_eq!(newer.marks(), [9]);
+    let mut allowed = boot(Limits { max_deletions: Some(1), ..Limits::default() });
+    allowed.client().add_service(&Service::new(key(9))).unwrap();
+    until(&mut allowed, "made of the copy of generation 1");
+    assert_eq!(allowed.marks(), [1, 2]);
+
+    // etcd is back, with another state.
+    fake.change(|store| {
+        store.is_silent = false;
+        store.put("/ipvs/current", "2");
+    });
+    until(&mut world, "(generation 2) has changed: 1 service added");
+    assert_eq!(world.marks(), [1, 2, 3]);
+    assert_eq!(world.follower.figures.counts().copy, None);
+    until(&mut newer, "following etcd://");
+    assert_eq!(newer.marks(), [1, 2, 3], "which is no copy");
+}

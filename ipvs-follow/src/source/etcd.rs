@@ -9,20 +9,25 @@
 //!
 //! A cluster with another id, or with a lower revision than before, was restored or made anew. What
 //! it says is not followed until a person writes a pointer or asks for a reload.
+//!
+//! Of two directors with one name, each finds that the other has written its status.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use ipvs::desired::Source;
 use serde_json::json;
 
 use super::SourceFault;
+use super::copy::{Copied, Copy};
+use crate::args::written;
 use crate::etcd::{Address, Client, Entry, EtcdError, Host, Keys, Status, WATCHING, generation, integer, put, range};
 
 /// How soon the follower looks again at an etcd that does not answer. It is woken before, when that
@@ -53,6 +58,10 @@ struct Snapshot {
     key: String,
     is_canary: bool,
     text: Vec<u8>,
+    /// The cluster's id.
+    cluster: String,
+    /// When the pointer was written.
+    revision: i64,
 }
 
 /// Why nothing was.
@@ -83,6 +92,14 @@ enum Order {
     Over(u64, String),
 }
 
+/// What a director held last, of a copy.
+pub(crate) struct OldState {
+    pub(crate) source: Source,
+    /// In words, with its age.
+    pub(crate) name: String,
+    pub(crate) confirmed: SystemTime,
+}
+
 /// A fleet's state that is followed.
 pub(crate) struct Etcd {
     address: Address,
@@ -93,17 +110,29 @@ pub(crate) struct Etcd {
     reported: Option<Status>,
     /// The last snapshot that was read, for its name.
     at: Option<(u64, bool)>,
+    copy: Option<Copy>,
 }
 
 impl Etcd {
     /// Begins to read.
-    pub(crate) fn open(address: Address, client: Client, membership: Membership) -> io::Result<Self> {
+    ///
+    /// A copy that can't be used is a remark.
+    pub(crate) fn open(
+        address: Address,
+        client: Client,
+        membership: Membership,
+        copy: Option<PathBuf>,
+    ) -> io::Result<Self> {
         let (wake, woken) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         woken.set_nonblocking(true)?;
         let (orders, received) = mpsc::channel();
-        let latest = Arc::new(Mutex::new(Latest::default()));
         let keys = Keys::new(&address.prefix);
+        let copy = copy.map(|path| Copy::open(path, |key| keys.name("generations", key).is_some()));
+        let (copy, read) = copy.map_or((None, Ok(())), |(copy, read)| (Some(copy), read));
+        let remarks = read.err().map(|reason| format!("{COPY}: {reason}")).into_iter().collect();
+        let latest = Arc::new(Mutex::new(Latest { read: None, remarks }));
+        let copied = copy.as_ref().and_then(Copy::copied);
         let reader = Reader {
             client,
             keys: keys.clone(),
@@ -111,18 +140,19 @@ impl Etcd {
             orders: orders.clone(),
             latest: Arc::clone(&latest),
             wake: woken,
-            known: None,
+            known: copied.map(|copied| (copied.cluster.clone(), copied.revision)),
             distrust: None,
             failures: 0,
             watch: None,
             watches: 0,
             lease: None,
             status: None,
-            last: None,
+            namesakes: 0,
+            last: copied.map(|copied| copied.text.clone().into_bytes()),
             kept: None,
         };
         thread::Builder::new().name("etcd".to_owned()).spawn(move || reader.run(&received))?;
-        Ok(Etcd { address, keys, latest, orders, wake, reported: None, at: None })
+        Ok(Etcd { address, keys, latest, orders, wake, reported: None, at: None, copy })
     }
 
     pub(super) fn name(&self) -> String {
@@ -155,7 +185,7 @@ impl Etcd {
         let read = lock(&self.latest).read.clone();
         let again = now + AGAIN;
         match read {
-            Some(Ok(Snapshot { key, is_canary, text })) => {
+            Some(Ok(Snapshot { key, is_canary, text, .. })) => {
                 self.at = self.generation(&key).map(|number| (number, is_canary));
                 if text.is_empty() {
                     return Err(format!("{key}: the value is empty").into());
@@ -171,6 +201,41 @@ impl Etcd {
     /// The number of a generation that was read as this text.
     pub(crate) fn generation(&self, key: &str) -> Option<u64> {
         self.keys.name("generations", key).and_then(|number| generation(number.as_bytes()))
+    }
+
+    /// The state that the director held last, according to the copy.
+    pub(crate) fn copy(&self) -> Option<OldState> {
+        let copy = self.copy.as_ref()?;
+        let (source, confirmed) = (copy.source()?, copy.confirmed()?);
+        let number = self.generation(source.name()).map_or_else(String::new, |number| number.to_string());
+        let age = match confirmed.elapsed() {
+            Ok(age) if age.as_secs() > 0 => format!("{} ago", written(age)),
+            Ok(_) => "just now".to_owned(),
+            Err(_) => "at a time that has not come yet".to_owned(),
+        };
+        let name = format!("the copy of generation {number}, which etcd confirmed last {age}");
+        Some(OldState { source, name, confirmed })
+    }
+
+    /// The director holds this text of a generation, as etcd says. Copies it.
+    ///
+    /// # Errors
+    /// Why there is no copy.
+    pub(crate) fn keep_copy(&mut self, source: &Source) -> Result<(), String> {
+        let Some(copy) = &mut self.copy else { return Ok(()) };
+        let copied = match &lock(&self.latest).read {
+            Some(Ok(Snapshot { key, text, cluster, revision, .. }))
+                if key == source.name() && text == source.text() =>
+            {
+                let text = String::from_utf8(text.clone()).map_err(|_| "the state is not UTF-8".to_owned())?;
+                Copied { key: key.clone(), text, cluster: cluster.clone(), revision: *revision }
+            }
+            // It has changed by now, and will be made.
+            _ => return Ok(()),
+        };
+        copy.keep(copied)?;
+        lock(&self.latest).remarks.retain(|remark| !remark.starts_with(COPY));
+        Ok(())
     }
 
     pub(super) fn reload(&self) {
@@ -212,8 +277,10 @@ struct Reader {
     /// The number of the watch that is open, and since when.
     watch: Option<(u64, Instant)>,
     watches: u64,
-    lease: Option<String>,
+    lease: Option<i64>,
     status: Option<Status>,
+    /// How many heartbeats in a row another has written the status.
+    namesakes: u32,
     /// The last state that was handed over.
     last: Option<Vec<u8>>,
     /// The generation that was read last, so that it is not transferred at each heartbeat.
@@ -314,7 +381,8 @@ impl Reader {
     fn read_once(&mut self) -> Result<(Result<Snapshot, Trouble>, i64), EtcdError> {
         let wrong = |reason: String| Err(Trouble::Wrong(reason));
         let (canary, current) = (self.keys.canary(&self.membership.host), self.keys.current());
-        let mut ranges = vec![range(&canary, None), range(&current, None)];
+        let status = self.keys.status(&self.membership.host);
+        let mut ranges = vec![range(&canary, None), range(&current, None), range(&status, None)];
         if let Some(kept) = &self.kept {
             let mut unread = range(&kept.key, None);
             unread["request_range"]["keys_only"] = true.into();
@@ -322,8 +390,10 @@ impl Reader {
         }
         let answer = self.client.ask("/v3/kv/txn", &json!({"success": ranges}))?;
         let revision = integer(&answer["header"]["revision"]);
-        self.compare(answer["header"]["cluster_id"].as_str().unwrap_or_default(), revision);
+        let cluster = answer["header"]["cluster_id"].as_str().unwrap_or_default();
+        self.compare(cluster, revision);
         let found = Entry::of_each(&answer);
+        self.look_for_namesake(found.get(2).and_then(|found| found.first()));
         let Some(pointer) = found.iter().take(2).flatten().next() else {
             return Ok((wrong(format!("{current} does not exist in etcd")), revision));
         };
@@ -332,7 +402,7 @@ impl Reader {
             return Ok((wrong(reason), revision));
         };
         let key = self.keys.generation(number);
-        let is_kept = |kept: &Entry| kept.key == key && found.get(2).is_some_and(|now| is_same(now, kept));
+        let is_kept = |kept: &Entry| kept.key == key && found.get(3).is_some_and(|now| is_same(now, kept));
         if !self.kept.as_ref().is_some_and(is_kept) {
             let mut asked = range(&key, None)["request_range"].take();
             asked["revision"] = revision.to_string().into();
@@ -343,8 +413,32 @@ impl Reader {
             let reason = format!("{key} does not exist in etcd, but {} points to it", pointer.key);
             return Ok((wrong(reason), revision));
         };
-        let snapshot = Snapshot { is_canary: pointer.key == canary, key, text: state.value.clone() };
+        let (is_canary, text, cluster) = (pointer.key == canary, state.value.clone(), cluster.to_owned());
+        let snapshot = Snapshot { key, is_canary, text, cluster, revision: pointer.revision };
         Ok((self.trusted(snapshot, pointer), revision))
+    }
+
+    /// Does another write this director's status? Once may have been a request of its own that took
+    /// its time.
+    fn look_for_namesake(&mut self, written: Option<&Entry>) {
+        let Some(lease) = self.lease else { return };
+        let Some(other) = written.filter(|written| written.lease != lease) else {
+            self.namesakes = 0;
+            self.remark(NAMESAKE, None);
+            if written.is_none() {
+                // A person has deleted it.
+                self.put_status();
+            }
+            return;
+        };
+        self.namesakes += 1;
+        if self.namesakes >= 2 {
+            let machine = Status::from_json(&other.value).machine;
+            let reason = format!("'{machine}' writes its status, too: give each director a --host of its own");
+            self.remark(NAMESAKE, Some(&reason));
+        }
+        // The other one is to notice it, too.
+        self.put_status();
     }
 
     /// Is this the cluster of before, with all that it held?
@@ -413,8 +507,8 @@ impl Reader {
 
     /// Keeps the status alive.
     fn renew(&mut self) {
-        let Some(lease) = &self.lease else { return self.put_status() };
-        let answer = self.client.ask("/v3/lease/keepalive", &json!({"ID": lease}));
+        let Some(lease) = self.lease else { return self.put_status() };
+        let answer = self.client.ask("/v3/lease/keepalive", &json!({"ID": lease.to_string()}));
         match answer {
             Ok(answer) if integer(&answer["result"]["TTL"]) > 0 => {}
             // It is over, or of another cluster.
@@ -428,6 +522,12 @@ impl Reader {
 
     fn put_status(&mut self) {
         let Some(status) = &self.status else { return };
+        let mut status = status.clone();
+        if self.namesakes >= 2 {
+            // Which of them the status is of, nobody knows.
+            status.is_as_desired = false;
+            status.reason = format!("{NAMESAKE}, '{}' one of them", status.machine);
+        }
         let text = status.to_json().to_string();
         let done = self.put_text(&text);
         let reason = done.err().map(|error| error.to_string());
@@ -440,11 +540,11 @@ impl Reader {
             None => {
                 let seconds = self.membership.lease.as_secs();
                 let answer = self.client.ask("/v3/lease/grant", &json!({"TTL": seconds.to_string()}))?;
-                answer["ID"].as_str().unwrap_or_default().to_owned()
+                integer(&answer["ID"])
             }
         };
         let mut request = put(&self.keys.status(&self.membership.host), text.as_bytes())["request_put"].take();
-        request["lease"] = lease.clone().into();
+        request["lease"] = lease.to_string().into();
         // After an error, a new lease: this one may be over.
         self.client.ask("/v3/kv/put", &request)?;
         self.lease = Some(lease);
@@ -459,6 +559,8 @@ fn pause(failures: u32) -> Duration {
 
 const WATCH: &str = "etcd is read at each heartbeat only, as it can't be watched";
 const STATUS: &str = "this director's status can't be written";
+const NAMESAKE: &str = "several directors of the fleet have this name";
+const COPY: &str = "there is no copy to start from";
 const RESTORED: &str = "etcd was restored or made anew";
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Where the desired state comes from: a file or a directory of files, or a key in etcd.
 
+mod copy;
 mod etcd;
 mod files;
 
@@ -10,7 +11,7 @@ use ipvs::desired::Source;
 use ipvs_cli::escape;
 use ipvs_cli::keep::{Names, State, Unread};
 
-pub(crate) use self::etcd::{Etcd, Membership};
+pub(crate) use self::etcd::{Etcd, Membership, OldState};
 pub(crate) use self::files::{Files, complete};
 
 /// Why there is nothing to go by now.

@@ -18,7 +18,7 @@ fn fleet() -> Fake {
 fn follow(fake: &Fake, lease: u64) -> Etcd {
     let client = Access::default().client(&fake.address).unwrap();
     let membership = Membership { host: "lb1".parse().unwrap(), lease: Duration::from_secs(lease) };
-    Etcd::open(fake.address.clone(), client, membership).unwrap()
+    Etcd::open(fake.address.clone(), client, membership, None).unwrap()
 }
 
 /// What it hands over, once that is so.
@@ -169,4 +169,51 @@ fn a_status_is_written_and_a_state_is_transferred_once() {
 #[test]
 fn an_etcd_that_was_away_for_long_is_found_soon_again() {
     assert_eq!([1, 2, 3, 40].map(pause), [1, 2, 4, 30].map(Duration::from_secs));
+}
+
+#[test]
+fn two_directors_with_one_name_notice_each_other() {
+    let fake = fleet();
+    let (mut one, mut other) = (follow(&fake, 3), follow(&fake, 3));
+    let status = |machine: &str| Status { is_as_desired: true, machine: machine.to_owned(), ..Status::default() };
+    one.report(status("rack1"));
+    other.report(status("rack2"));
+    for (etcd, machine) in [(&mut one, "'rack2' writes"), (&mut other, "'rack1' writes")] {
+        while !matches!(etcd.remarks(), Err(remark) if remark.contains(machine)) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        reads(etcd, 1);
+    }
+    let written = Status::from_json(&fake.store().keys["/ipvs/status/lb1"].0);
+    assert!(!written.is_as_desired && written.reason.starts_with(NAMESAKE), "{written:?}");
+}
+
+/// By a follower that was not there then, but has a copy.
+#[test]
+fn a_cluster_that_lost_its_past_is_noticed_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let fake = fleet();
+    let start = || {
+        let client = Access::default().client(&fake.address).unwrap();
+        let membership = Membership { host: "lb1".parse().unwrap(), lease: Duration::from_secs(3) };
+        Etcd::open(fake.address.clone(), client, membership, Some(directory.path().join("copy"))).unwrap()
+    };
+    let mut etcd = start();
+    assert!(etcd.copy().is_none());
+    reads(&mut etcd, 1);
+    let read = etcd.read(Instant::now()).unwrap();
+    etcd.keep_copy(&read[0]).unwrap();
+    let old = etcd.copy().unwrap();
+    assert!(old.name.starts_with("the copy of generation 1, which etcd confirmed last "), "{}", old.name);
+    assert_eq!((old.source.name(), old.source.text()), ("/ipvs/generations/1", RULES.as_bytes()));
+    reads(&mut start(), 1);
+    fake.change(|store| {
+        store.cluster = 2;
+        store.put("/ipvs/generations/1", "-C\n");
+    });
+    let mut later = start();
+    refuses(&mut later, "its cluster id was 1, and is 2");
+    assert_eq!(later.copy().unwrap().source.text(), RULES.as_bytes());
+    fake.change(|store| store.put("/ipvs/current", "1"));
+    reads(&mut later, 1);
 }

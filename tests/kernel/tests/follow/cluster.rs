@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Program, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -43,8 +44,10 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) fn build() -> Self {
+        static CLUSTERS: AtomicUsize = AtomicUsize::new(0);
         sandbox::enter_network_and_mounts().unwrap_or_else(|error| panic!("{error}"));
-        let directory = std::env::temp_dir().join(format!("fleet-{}", std::process::id()));
+        let number = CLUSTERS.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("fleet-{}-{number}", std::process::id()));
         fs::create_dir(&directory).unwrap();
         let cluster = Cluster { directory, members: [None, None, None], has_users: false };
         // etcd reserves 64 MB for each file of its log, which takes no memory on a ramfs.
