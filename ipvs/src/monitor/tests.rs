@@ -375,6 +375,29 @@ fn a_flood_of_refused_requests_delays_no_other() {
     assert_eq!(seen + changes(&mut watcher).len(), ROUNDS as usize * 3 * MESSAGES);
 }
 
+/// Two equal requests, of which one is answered, keep a later change back for 100 ms: the answer
+/// may be to either.
+#[test]
+fn what_is_complete_waits_for_earlier_requests_for_100_ms_at_most() {
+    let mut watcher = watcher();
+    let kernel = Fake::new(Table::new());
+    let packets = Program::new(&kernel, 7, BATCH).send(&[Command::Flush]);
+    let [datagram, answer] = &packets[..] else { panic!("{packets:?}") };
+    let start = at(0);
+    let after = |milliseconds| Now { instant: start.instant + Duration::from_millis(milliseconds), ..start };
+    watcher.packet(datagram, start);
+    watcher.packet(datagram, start);
+    watcher.packet(answer, start);
+    for packet in Program::new(&kernel, 9, LIBNL).send(&[add(1)]) {
+        watcher.packet(&packet, start);
+    }
+    for (milliseconds, expected) in [(0, vec![]), (99, vec![]), (100, vec![(Some(9), add(1), Outcome::Accepted)])] {
+        assert_eq!(watcher.deadline(), Some(after(100).instant));
+        watcher.settle(0, false, after(milliseconds));
+        assert_eq!(changes(&mut watcher), expected, "{milliseconds}");
+    }
+}
+
 /// While packets come faster than they are taken, the table is compared all the same.
 #[test]
 fn a_reading_is_compared_when_all_that_was_queued_is_taken() {
@@ -398,6 +421,50 @@ fn a_reading_is_compared_when_all_that_was_queued_is_taken() {
         assert_eq!(events(&mut watcher).pop().map(|event| event.kind), Some(EventKind::Found(add(1))));
         assert!(watcher.wants_table(at(122)));
     }
+}
+
+/// Real programs on real kernels.
+#[test]
+fn golden_packets_are_the_commands_that_were_typed() {
+    let mut lines = include_str!("golden.txt").lines().filter(|line| !line.starts_with('#'));
+    for expected in [
+        &["-A -t 192.0.2.1:80 -s rr"][..],
+        &["EEXIST -A -t 192.0.2.1:80 -s wlc"],
+        &["-a -t 192.0.2.1:80 -r 198.51.100.1:8080 -m -w 5"],
+        &["ENOENT -e -t 192.0.2.1:80 -r 198.51.100.2:80 -g -w 1"],
+        &["-A -t [2001:db8::1]:443 -s wlc -p 300"],
+        &["--set 60 0 0"],
+        &["-Z"],
+        &["ESRCH -D -t 192.0.2.1:81"],
+        &[
+            "-A -f 1 -s wlc",
+            "EEXIST -A -f 1 -s wlc",
+            "-a -f 1 -r 198.51.100.9:0 -i -w 1 --tun-type ipip",
+            "ESRCH -a -f 2 -r 198.51.100.9:0 -g -w 1",
+            "-E -f 1 -s sed",
+        ],
+        &["-C"],
+    ] {
+        let (typed, packets) = lines.next().unwrap().split_once(" => ").unwrap();
+        let mut watcher = Watcher::new(0x1f, false, None, Everybody);
+        let now = at(0);
+        for packet in packets.split(' ') {
+            let byte = |place| u8::from_str_radix(&packet[place..place + 2], 16).unwrap();
+            let packet: Vec<u8> = (0..packet.len()).step_by(2).map(byte).collect();
+            watcher.packet(&packet, now);
+        }
+        watcher.settle(0, false, now);
+        let rule = |(port, command, outcome): (Option<u32>, Command, Outcome)| {
+            assert_eq!(port, Some(7), "{typed}");
+            match outcome {
+                Outcome::Accepted => command.to_string(),
+                Outcome::Refused(errno) => format!("{errno:?} {command}"),
+                Outcome::Unknown => format!("unknown {command}"),
+            }
+        };
+        assert_eq!(changes(&mut watcher).into_iter().map(rule).collect::<Vec<_>>(), expected, "{typed}");
+    }
+    assert_eq!(lines.next(), None);
 }
 
 /// Two programs that number their requests alike, as `ipvs-cli` does from 1 on, at the same moment.

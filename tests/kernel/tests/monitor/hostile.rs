@@ -45,7 +45,7 @@ fn socket() -> Socket {
 }
 
 /// The number of the IPVS family, which the controller gives everybody.
-fn family() -> u16 {
+pub(super) fn family() -> u16 {
     let mut message = header(28, 0x10, REQUEST, 1, 0);
     message.extend([3, 1, 0, 0]);
     message.extend(9_u16.to_ne_bytes());
