@@ -537,7 +537,8 @@ mod tests {
         assert_eq!((value("/ipvs/current").unwrap(), value("/ipvs/previous").unwrap()), ("1".into(), "2".into()));
         let seen = desk.state().unwrap();
         desk.set_current(2).unwrap();
-        assert_eq!(desk.point(&seen, 2).unwrap_err().0, NO, "another person was faster");
+        assert_eq!(desk.point(&seen, 1).unwrap_err().0, NO, "another person was faster");
+        desk.point(&seen, 2).unwrap();
         desk.set_current(1).unwrap();
         let host = "lb1".parse().unwrap();
         desk.set_canary(&host, 2).unwrap();
