@@ -324,7 +324,9 @@ impl Client {
 
     fn log_in(&mut self, limit: Duration) -> Result<(), Failure> {
         let Some(Login { user, password }) = self.login.clone().filter(|_| self.token.is_none()) else { return Ok(()) };
-        let answer = self.send("/v3/auth/authenticate", &json!({"name": user, "password": password}), limit)?;
+        // A member hashes the password slowly on purpose, and again for each request that was given up.
+        let body = json!({"name": user, "password": password});
+        let answer = self.send("/v3/auth/authenticate", &body, 3 * limit)?;
         self.token = Some(answer["token"].as_str().unwrap_or_default().to_owned());
         Ok(())
     }
@@ -362,6 +364,11 @@ impl Client {
                 Err(Failure::Answer { code: integer(code), message: message.to_owned() })
             }
             None if !status.is_success() => Err(other(format!("HTTP status {status}"))),
+            // A proxy's, of which nothing may be concluded.
+            None if answer["header"].is_null() && answer["result"]["header"].is_null() => Err(other(format!(
+                "the answer is not one of etcd: {}",
+                String::from_utf8_lossy(&first[..first.len().min(80)])
+            ))),
             None => Ok(answer),
         }
     }

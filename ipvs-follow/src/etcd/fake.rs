@@ -22,6 +22,10 @@ pub(crate) struct Store {
     pub(crate) refusals: usize,
     /// It answers nothing at all.
     pub(crate) is_stuck: bool,
+    /// All leases are over when the next key is written.
+    pub(crate) are_leases_over: bool,
+    /// Not it answers, but another server.
+    pub(crate) is_a_proxy: bool,
     /// How often a whole state was read.
     pub(crate) transfers: usize,
     /// The keys that go with a lease.
@@ -60,6 +64,7 @@ impl Store {
 
     fn answer(&mut self, path: &str, body: &Value) -> Value {
         match path {
+            _ if self.is_a_proxy => json!({}),
             _ if self.is_silent => {
                 self.refusals += 1;
                 json!({"error": "etcdserver: no leader", "code": 14, "message": "etcdserver: no leader"})
@@ -67,6 +72,11 @@ impl Store {
             "/v3/kv/range" => {
                 self.transfers += 1;
                 self.range(body)
+            }
+            "/v3/kv/put" if self.are_leases_over && integer(&body["lease"]) <= self.granted => {
+                self.are_leases_over = false;
+                let message = "etcdserver: requested lease not found";
+                json!({"error": message, "code": 5, "message": message})
             }
             "/v3/kv/put" => {
                 self.put(&text(&body["key"]), bytes(&body["value"]));
@@ -100,9 +110,9 @@ impl Store {
             }
             "/v3/lease/grant" => {
                 self.granted += 1;
-                json!({"ID": self.granted.to_string(), "TTL": body["TTL"]})
+                json!({"header": self.header(), "ID": self.granted.to_string(), "TTL": body["TTL"]})
             }
-            "/v3/lease/keepalive" => json!({"result": {"ID": body["ID"], "TTL": "30"}}),
+            "/v3/lease/keepalive" => json!({"result": {"header": self.header(), "ID": body["ID"], "TTL": "30"}}),
             _ => panic!("{path}"),
         }
     }

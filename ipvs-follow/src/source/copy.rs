@@ -1,10 +1,11 @@
 //! A copy on disk of the state that was made last: what a follower starts from while etcd can't be
 //! read.
 //!
-//! It is the memory of an earlier follower. So it also says of which cluster it is, and a restored
-//! etcd is noticed by a follower that starts after that. The file's time is when the director was
-//! last as etcd says.
+//! It is the memory of an earlier follower. So it also says of which cluster it is and what that had
+//! then, and a restored etcd is noticed by a follower that starts after that. The file's time is
+//! when the director was last as etcd says.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -13,16 +14,45 @@ use ipvs::desired::Source;
 use ipvs_cli::{escape, keep};
 use serde_json::{Value, json};
 
+/// What a cluster had when it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Past {
+    /// The cluster's id.
+    pub(super) cluster: String,
+    /// Its revision then.
+    pub(super) revision: i64,
+    /// The pointers that there were, and the revision at which each was written.
+    pub(super) pointers: BTreeMap<String, i64>,
+}
+
+impl Past {
+    /// Why this is not the same cluster at the same or a later revision.
+    ///
+    /// A cluster that is restored from a backup has the same id, if it has the same members, and
+    /// soon the same revision. But a pointer of the backup is older than the earlier reading, which
+    /// did not find it.
+    pub(super) fn is_not_after(&self, before: &Past) -> Option<String> {
+        let Past { cluster, revision, pointers } = before;
+        if *cluster != self.cluster {
+            return Some(format!("its cluster id was {cluster}, and is {}", self.cluster));
+        }
+        if *revision > self.revision {
+            return Some(format!("its revision was {revision}, and is {}", self.revision));
+        }
+        let is_new = |(key, at): &(&String, &i64)| *at <= revision && pointers.get(*key) != Some(*at);
+        let (key, at) = self.pointers.iter().find(is_new)?;
+        Some(format!("{key} was written at revision {at}, but was not so at revision {revision}"))
+    }
+}
+
 /// What a copy has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Copied {
     /// The generation's key.
     pub(super) key: String,
     pub(super) text: String,
-    /// The cluster's id.
-    pub(super) cluster: String,
-    /// When the pointer to it was written.
-    pub(super) revision: i64,
+    /// Of the last reading before it was written.
+    pub(super) past: Past,
 }
 
 /// The file of a copy.
@@ -73,8 +103,10 @@ impl Copy {
         if is_there && touch().is_ok() {
             return Ok(());
         }
-        let Copied { key, text, cluster, revision } = &copied;
-        let json = json!({"version": 1, "key": key, "cluster": cluster, "revision": revision, "text": text});
+        let Copied { key, text, past: Past { cluster, revision, pointers } } = &copied;
+        let json = json!({
+            "version": 1, "key": key, "cluster": cluster, "revision": revision, "pointers": pointers, "text": text,
+        });
         let written = keep::write_private(&self.path, &format!("{json}\n"));
         self.copied = Some(copied).filter(|_| written.is_ok());
         written.map_err(|reason| match fs::remove_file(&self.path) {
@@ -91,7 +123,9 @@ fn read(path: &Path) -> Result<Option<Copied>, String> {
     let string = |name: &str| value[name].as_str().map(str::to_owned);
     let copied = || {
         let revision = value["revision"].as_i64().filter(|_| value["version"] == 1)?;
-        Some(Copied { key: string("key")?, text: string("text")?, cluster: string("cluster")?, revision })
+        let pointers = value["pointers"].as_object()?.iter().map(|(key, at)| Some((key.clone(), at.as_i64()?)));
+        let past = Past { cluster: string("cluster")?, revision, pointers: pointers.collect::<Option<_>>()? };
+        Some(Copied { key: string("key")?, text: string("text")?, past })
     };
     copied().map(Some).ok_or_else(damaged)
 }
@@ -104,7 +138,39 @@ mod tests {
 
     fn copied(number: u32) -> Copied {
         let (key, text) = (format!("/ipvs/generations/{number}"), format!("-C\n-A -f {number} -s rr\n"));
-        Copied { key, text, cluster: "17".to_owned(), revision: 5 }
+        let pointers = BTreeMap::from([("/ipvs/current".to_owned(), 5)]);
+        Copied { key, text, past: Past { cluster: "17".to_owned(), revision: 7, pointers } }
+    }
+
+    #[test]
+    fn a_past_that_was_rewritten_is_noticed() {
+        let past = |cluster: u8, revision, pointers: &[(&str, i64)]| Past {
+            cluster: cluster.to_string(),
+            revision,
+            pointers: pointers.iter().map(|(key, at)| ((*key).to_owned(), *at)).collect(),
+        };
+        let before = past(1, 90, &[("canary", 80), ("current", 70)]);
+        for later in [
+            past(1, 90, &[("canary", 80), ("current", 70)]),
+            past(1, 95, &[("canary", 80), ("current", 91)]),
+            past(1, 95, &[("canary", 95)]),
+            past(1, 95, &[("current", 70)]),
+            past(1, 95, &[]),
+        ] {
+            assert_eq!(later.is_not_after(&before), None, "{later:?}");
+        }
+        for (other, reason) in [
+            (past(2, 95, &[]), "its cluster id was 1, and is 2"),
+            (past(1, 89, &[]), "its revision was 90, and is 89"),
+            (past(1, 95, &[("current", 60)]), "current was written at revision 60, but was not so at revision 90"),
+            (past(1, 95, &[("current", 90)]), "current was written at revision 90, but"),
+            (past(1, 95, &[("canary", 79), ("current", 70)]), "canary was written at revision 79, but"),
+        ] {
+            let found = other.is_not_after(&before).unwrap();
+            assert!(found.starts_with(reason), "{found}");
+        }
+        let without_canary = past(1, 90, &[("current", 70)]);
+        assert!(before.is_not_after(&without_canary).is_some());
     }
 
     #[test]

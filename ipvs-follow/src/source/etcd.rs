@@ -7,8 +7,9 @@
 //! confirms. A watch says when to read again; what it says is not used. So compaction, a lost
 //! leader or lost events cost time only: everything is read again at each heartbeat.
 //!
-//! A cluster with another id, or with a lower revision than before, was restored or made anew. What
-//! it says is not followed until a person writes a pointer or asks for a reload.
+//! A cluster was restored or made anew if it has another id, a lower revision than before, or a
+//! pointer that is older than the last reading and was not there then. What it says is not followed
+//! until a person writes a pointer or asks for a reload.
 //!
 //! Of two directors with one name, each finds that the other has written its status.
 
@@ -26,7 +27,7 @@ use ipvs::desired::Source;
 use serde_json::json;
 
 use super::SourceFault;
-use super::copy::{Copied, Copy};
+use super::copy::{Copied, Copy, Past};
 use crate::args::written;
 use crate::etcd::{Address, Client, Entry, EtcdError, Host, Keys, Status, WATCHING, generation, integer, put, range};
 
@@ -58,10 +59,6 @@ struct Snapshot {
     key: String,
     is_canary: bool,
     text: Vec<u8>,
-    /// The cluster's id.
-    cluster: String,
-    /// When the pointer was written.
-    revision: i64,
 }
 
 /// Why nothing was.
@@ -78,6 +75,8 @@ enum Trouble {
 struct Latest {
     /// `None`: nothing yet.
     read: Option<Result<Snapshot, Trouble>>,
+    /// Of the same reading.
+    past: Option<Past>,
     /// What else is wrong.
     remarks: BTreeSet<String>,
 }
@@ -131,7 +130,7 @@ impl Etcd {
         let copy = copy.map(|path| Copy::open(path, |key| keys.name("generations", key).is_some()));
         let (copy, read) = copy.map_or((None, Ok(())), |(copy, read)| (Some(copy), read));
         let remarks = read.err().map(|reason| format!("{COPY}: {reason}")).into_iter().collect();
-        let latest = Arc::new(Mutex::new(Latest { read: None, remarks }));
+        let latest = Arc::new(Mutex::new(Latest { remarks, ..Latest::default() }));
         let copied = copy.as_ref().and_then(Copy::copied);
         let reader = Reader {
             client,
@@ -140,7 +139,7 @@ impl Etcd {
             orders: orders.clone(),
             latest: Arc::clone(&latest),
             wake: woken,
-            known: copied.map(|copied| (copied.cluster.clone(), copied.revision)),
+            known: copied.map(|copied| copied.past.clone()),
             distrust: None,
             failures: 0,
             watch: None,
@@ -223,12 +222,11 @@ impl Etcd {
     /// Why there is no copy.
     pub(crate) fn keep_copy(&mut self, source: &Source) -> Result<(), String> {
         let Some(copy) = &mut self.copy else { return Ok(()) };
-        let copied = match &lock(&self.latest).read {
-            Some(Ok(Snapshot { key, text, cluster, revision, .. }))
-                if key == source.name() && text == source.text() =>
-            {
-                let text = String::from_utf8(text.clone()).map_err(|_| "the state is not UTF-8".to_owned())?;
-                Copied { key: key.clone(), text, cluster: cluster.clone(), revision: *revision }
+        let latest = lock(&self.latest).clone();
+        let copied = match (latest.read, latest.past) {
+            (Some(Ok(Snapshot { key, text, .. })), Some(past)) if key == source.name() && text == source.text() => {
+                let text = String::from_utf8(text).map_err(|_| "the state is not UTF-8".to_owned())?;
+                Copied { key, text, past }
             }
             // It has changed by now, and will be made.
             _ => return Ok(()),
@@ -268,8 +266,8 @@ struct Reader {
     orders: Sender<Order>,
     latest: Arc<Mutex<Latest>>,
     wake: UnixStream,
-    /// The cluster's id, and its last revision.
-    known: Option<(String, i64)>,
+    /// Of the last reading.
+    known: Option<Past>,
     /// Since this revision a cluster answers that has lost its past, and why that is known.
     distrust: Option<(i64, String)>,
     /// Readings that failed in a row.
@@ -330,15 +328,16 @@ impl Reader {
         match self.read() {
             Ok((read, revision)) => {
                 self.failures = 0;
-                self.hand_over(|latest| latest.read = Some(read));
+                self.hand_over(|latest| (latest.read, latest.past) = (Some(read), self.known.clone()));
                 self.open_watch(revision);
                 self.renew();
                 self.heartbeat()
             }
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
-                // The watch may be at a member that is cut off.
-                self.watch = None;
+                // The watch may be at a member that is cut off. Until etcd is back, it may be restored,
+                // and number another state as the one that was transferred.
+                (self.watch, self.kept) = (None, None);
                 let trouble = match error {
                     EtcdError::Refused(_) => Trouble::Wrong(error.to_string()),
                     EtcdError::Unreachable(_) | EtcdError::Compacted => Trouble::Silent(error.to_string()),
@@ -352,9 +351,10 @@ impl Reader {
     /// Changes what is handed over, and wakes the follower if it is different then.
     fn hand_over(&self, change: impl FnOnce(&mut Latest)) {
         let mut latest = lock(&self.latest);
-        let before = latest.clone();
+        let (read, remarks) = (latest.read.clone(), latest.remarks.clone());
         change(&mut latest);
-        if *latest != before {
+        // The revision is another one whenever anything is written.
+        if (&latest.read, &latest.remarks) != (&read, &remarks) {
             // If it is full, the follower is awake.
             let _ = (&self.wake).write(&[0]);
         }
@@ -391,10 +391,15 @@ impl Reader {
         let answer = self.client.ask("/v3/kv/txn", &json!({"success": ranges}))?;
         let revision = integer(&answer["header"]["revision"]);
         let cluster = answer["header"]["cluster_id"].as_str().unwrap_or_default();
-        self.compare(cluster, revision);
         let found = Entry::of_each(&answer);
+        let pointers: Vec<&Entry> = found.iter().take(2).flatten().collect();
+        self.compare(Past {
+            cluster: cluster.to_owned(),
+            revision,
+            pointers: pointers.iter().map(|pointer| (pointer.key.clone(), pointer.revision)).collect(),
+        });
         self.look_for_namesake(found.get(2).and_then(|found| found.first()));
-        let Some(pointer) = found.iter().take(2).flatten().next() else {
+        let Some(pointer) = pointers.first() else {
             return Ok((wrong(format!("{current} does not exist in etcd")), revision));
         };
         let Some(number) = generation(&pointer.value) else {
@@ -413,8 +418,7 @@ impl Reader {
             let reason = format!("{key} does not exist in etcd, but {} points to it", pointer.key);
             return Ok((wrong(reason), revision));
         };
-        let (is_canary, text, cluster) = (pointer.key == canary, state.value.clone(), cluster.to_owned());
-        let snapshot = Snapshot { key, is_canary, text, cluster, revision: pointer.revision };
+        let snapshot = Snapshot { key, is_canary: pointer.key == canary, text: state.value.clone() };
         Ok((self.trusted(snapshot, pointer), revision))
     }
 
@@ -442,17 +446,12 @@ impl Reader {
     }
 
     /// Is this the cluster of before, with all that it held?
-    fn compare(&mut self, id: &str, revision: i64) {
-        let reason = match &self.known {
-            Some((known, _)) if known != id => format!("its cluster id was {known}, and is {id}"),
-            Some((_, last)) if *last > revision => format!("its revision was {last}, and is {revision}"),
-            _ => String::new(),
-        };
-        if !reason.is_empty() {
-            self.distrust = Some((revision, reason));
+    fn compare(&mut self, now: Past) {
+        if let Some(reason) = self.known.as_ref().and_then(|before| now.is_not_after(before)) {
+            self.distrust = Some((now.revision, reason));
             self.kept = None;
         }
-        self.known = Some((id.to_owned(), revision));
+        self.known = Some(now);
     }
 
     /// Refuses a state of a restored cluster that nobody has confirmed.
@@ -535,17 +534,19 @@ impl Reader {
     }
 
     fn put_text(&mut self, text: &str) -> Result<(), EtcdError> {
-        let lease = match self.lease.take() {
-            Some(lease) => lease,
-            None => {
-                let seconds = self.membership.lease.as_secs();
-                let answer = self.client.ask("/v3/lease/grant", &json!({"TTL": seconds.to_string()}))?;
-                integer(&answer["ID"])
-            }
-        };
+        // After an error, a new lease: this one may be over, as after a time without etcd.
+        match self.lease.take().map(|lease| self.put_under(text, lease)) {
+            None | Some(Err(EtcdError::Refused(_))) => {}
+            Some(done) => return done,
+        }
+        let seconds = self.membership.lease.as_secs();
+        let answer = self.client.ask("/v3/lease/grant", &json!({"TTL": seconds.to_string()}))?;
+        self.put_under(text, integer(&answer["ID"]))
+    }
+
+    fn put_under(&mut self, text: &str, lease: i64) -> Result<(), EtcdError> {
         let mut request = put(&self.keys.status(&self.membership.host), text.as_bytes())["request_put"].take();
         request["lease"] = lease.to_string().into();
-        // After an error, a new lease: this one may be over.
         self.client.ask("/v3/kv/put", &request)?;
         self.lease = Some(lease);
         Ok(())

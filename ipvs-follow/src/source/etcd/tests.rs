@@ -137,6 +137,68 @@ fn a_cluster_that_lost_its_past_is_followed_when_a_person_says_so() {
     reads(&mut etcd, 1);
 }
 
+/// By a follower that was cut off all the while: etcd has the same id and a higher revision.
+#[test]
+fn a_restored_cluster_whose_revision_has_caught_up_is_noticed() {
+    let fake = fleet();
+    fake.change(|store| {
+        store.put("/ipvs/generations/2", "-C\n-A -f 2 -s rr\n");
+        store.put("/ipvs/current", "2");
+    });
+    let mut etcd = follow(&fake, 3);
+    reads(&mut etcd, 2);
+    fake.change(|store| {
+        store.remove("/ipvs/generations/2");
+        store.keys.insert("/ipvs/current".to_owned(), (b"1".to_vec(), 2));
+    });
+    refuses(&mut etcd, "/ipvs/current was written at revision 2, but was not so at revision 4");
+    // Not only at first.
+    thread::sleep(Duration::from_millis(1500));
+    refuses(&mut etcd, "/ipvs/current was written at revision 2, but was not so at revision 4");
+    fake.change(|store| store.put("/ipvs/current", "1"));
+    reads(&mut etcd, 1);
+    assert!(etcd.remarks().is_ok());
+}
+
+/// Of the same number, written at the same revision.
+#[test]
+fn another_state_is_transferred_after_etcd_was_away() {
+    let fake = fleet();
+    let mut etcd = follow(&fake, 3);
+    reads(&mut etcd, 1);
+    fake.change(|store| store.is_silent = true);
+    until(&mut etcd, |read| matches!(read, Err(SourceFault::Unfinished { .. })).then_some(()));
+    fake.change(|store| {
+        let revision = store.keys["/ipvs/generations/1"].1;
+        store.keys.insert("/ipvs/generations/1".to_owned(), (b"-C\n".to_vec(), revision));
+        store.put("/ipvs/current", "1");
+        store.is_silent = false;
+    });
+    until(&mut etcd, |read| matches!(read, Ok(texts) if texts[0].text() == b"-C\n").then_some(()));
+}
+
+/// As that of a proxy in front of etcd.
+#[test]
+fn an_answer_without_a_header_is_not_of_another_cluster() {
+    let fake = fleet();
+    let mut etcd = follow(&fake, 3);
+    reads(&mut etcd, 1);
+    fake.change(|store| store.is_a_proxy = true);
+    let reason = until(&mut etcd, |read| match read {
+        Err(SourceFault::Unfinished { reason, .. }) => Some(reason.clone()),
+        Err(SourceFault::Wrong(reason)) => panic!("{reason}"),
+        Ok(_) => None,
+    });
+    assert!(reason.contains("the answer is not one of etcd"), "{reason}");
+    fake.change(|store| {
+        store.is_a_proxy = false;
+        store.put("/ipvs/generations/2", "-C\n");
+        store.put("/ipvs/current", "2");
+    });
+    reads(&mut etcd, 2);
+    assert!(etcd.remarks().is_ok(), "{:?}", etcd.remarks());
+}
+
 #[test]
 fn a_restored_cluster_with_the_same_state_is_only_remarked_on() {
     let fake = fleet();
@@ -164,6 +226,25 @@ fn a_status_is_written_and_a_state_is_transferred_once() {
     // Some heartbeats of one second.
     thread::sleep(Duration::from_millis(2500));
     assert_eq!(fake.store().transfers, 1);
+}
+
+/// As after a time without etcd.
+#[test]
+fn a_status_is_written_under_another_lease_if_the_old_one_is_over() {
+    let fake = fleet();
+    let mut etcd = follow(&fake, 3 * 3600);
+    reads(&mut etcd, 1);
+    let report = |etcd: &mut Etcd, drift: u64| {
+        etcd.report(Status { drift, ..Status::default() });
+        while fake.store().keys.get("/ipvs/status/lb1").is_none_or(|(value, _)| Status::from_json(value).drift != drift)
+        {
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert!(etcd.remarks().is_ok(), "{:?}", etcd.remarks());
+    };
+    report(&mut etcd, 1);
+    fake.change(|store| store.are_leases_over = true);
+    report(&mut etcd, 2);
 }
 
 #[test]
@@ -214,6 +295,13 @@ fn a_cluster_that_lost_its_past_is_noticed_after_a_restart() {
     let mut later = start();
     refuses(&mut later, "its cluster id was 1, and is 2");
     assert_eq!(later.copy().unwrap().source.text(), RULES.as_bytes());
+    // The same cluster, with a pointer of a backup, and all that was written since.
+    fake.change(|store| {
+        (store.cluster, store.revision) = (1, 90);
+        store.keys.insert("/ipvs/current".to_owned(), (b"1".to_vec(), 1));
+    });
+    let mut later = start();
+    refuses(&mut later, "/ipvs/current was written at revision 1, but was not so at revision 2");
     fake.change(|store| store.put("/ipvs/current", "1"));
     reads(&mut later, 1);
 }

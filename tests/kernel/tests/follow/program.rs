@@ -7,8 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, IoSliceMut, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command as Program, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -502,12 +501,12 @@ fn nothing_is_read_while_nothing_changes() {
 #[test]
 fn the_service_manager_learns_when_the_director_is_ready() {
     let mut world = World::new();
-    // As systemd's: an abstract address, and messages of the main process only.
-    let name = format!("follow-{}", std::process::id());
-    let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    let path = world.directory.join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    // As systemd, which takes messages of the main process only.
     setsockopt(&manager, PassCred, &true).unwrap();
     let mut program = ipvs_follow();
-    program.env("NOTIFY_SOCKET", format!("@{name}")).env("WATCHDOG_USEC", "200000");
+    program.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000");
     let follower = Follower::start(program, "", &world.file());
     let main = follower.child.id();
     let message_with = |part: &str| loop {
@@ -536,7 +535,7 @@ fn the_service_manager_learns_when_the_director_is_ready() {
     assert!(!devices.contains("ipvsmon"), "{devices}");
     // The signs of life that a manager wants of another process are not given.
     let mut program = ipvs_follow();
-    program.env("NOTIFY_SOCKET", format!("@{name}")).env("WATCHDOG_USEC", "200000").env("WATCHDOG_PID", "1");
+    program.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000").env("WATCHDOG_PID", "1");
     let follower = Follower::start(program, "", &world.file());
     let mut all = String::new();
     while !all.contains("STOPPING=1") {
@@ -596,27 +595,6 @@ fn figures_are_served() {
     for line in ["ipvs_follow_as_desired 1", "ipvs_follow_sees_changes 1", "ipvs_follow_changes_total 1"] {
         assert!(page.lines().any(|other| other == line), "{line}: {page}");
     }
-}
-
-/// Prints how long it takes from another program's deletion to the repair: the median of several.
-/// Each follower is a new one, as later repairs of the same wait on purpose.
-#[test]
-fn the_reaction_to_a_deletion_is_measured() {
-    let mut world = World::new();
-    world.write(&rules(&[1]));
-    let mut times: Vec<_> = (0..9)
-        .map(|_| {
-            let mut follower = Follower::of(&world, "");
-            let started = Instant::now();
-            world.client.flush().unwrap();
-            world.wait_for(&[1]);
-            let time = started.elapsed();
-            follower.says("put back: ");
-            time
-        })
-        .collect();
-    times.sort_unstable();
-    println!("figures: a deletion was undone after {} ms", times[times.len() / 2].as_millis());
 }
 
 /// Neither a check nor a hold depends on what time it is.
