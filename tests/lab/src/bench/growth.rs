@@ -22,7 +22,7 @@ pub(super) fn run(bench: &Bench, cache: &Cache, kernels: &[Kernel], programs: &P
     for &kernel in kernels {
         let mut measured = Vec::new();
         for &size in sizes {
-            let workload = Workload { size, rounds: 1, additions: 0, reload: None, growth: true, watched: false };
+            let workload = Workload { size, rounds: 1, additions: 0, reload: None, growth: true, watched: None };
             let results = pc::measure(cache, kernel, programs, &workload)?;
             right &= results.is_right();
             print!("{}", lines(kernel, size, &results));

@@ -68,8 +68,9 @@ pub(crate) struct Bench {
     /// destinations of one; a quarter of an hour [default kernel: 7.2]
     #[arg(long, conflicts_with = "reload")]
     growth: bool,
-    /// Measure instead what it costs a program that changes all weights that `ipvs-cli monitor`
-    /// runs [default size: 10000x10]
+    /// Measure instead what it costs a program that restores a table and changes all its weights
+    /// that `ipvs-cli monitor` runs, and how soon `ipvs-follow` undoes a deletion [default size:
+    /// 10000x10]
     #[arg(long, conflicts_with_all = ["reload", "growth", "peers"])]
     watched: bool,
     /// Measure `ipvs-cli conns' instead, on a made-up table of N entries [default: 1000000]
@@ -118,6 +119,8 @@ struct Programs {
     tools: Vec<(&'static str, PathBuf)>,
     /// Measured on the emulated PC only.
     peer: Option<Peer>,
+    /// `ipvs-follow`; measured with `--watched` only.
+    follow: Option<PathBuf>,
 }
 
 /// What `bench-guest` is to do.
@@ -128,7 +131,16 @@ struct Workload {
     additions: u32,
     reload: Option<Reload>,
     growth: bool,
-    watched: bool,
+    watched: Option<Watcher>,
+}
+
+/// Who watches while a tool is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watcher {
+    /// A device whose packets are dropped.
+    Bare,
+    /// `ipvs-cli monitor`.
+    Monitor,
 }
 
 /// How much of a reload is measured.
@@ -166,7 +178,8 @@ impl Bench {
         let cache = Cache::open()?;
         cache.ensure(&kernels)?;
         machines::ensure(&cache, &kernels)?;
-        let mut programs = Programs::build(&Workspace::find()?, &cache)?;
+        let workspace = Workspace::find()?;
+        let mut programs = Programs::build(&workspace, &cache)?;
         if self.reload {
             return reload::run(&self, &cache, &kernels, &programs);
         }
@@ -177,6 +190,7 @@ impl Bench {
             return load::run(&self, entries, &kernels, &programs.only_ipvs_cli());
         }
         if self.watched {
+            programs.follow = Some(workspace.build_ipvs_follow()?);
             return watched::run(&self, &cache, &kernels, &programs);
         }
         if self.peers {
@@ -229,7 +243,7 @@ impl Bench {
                 sections.push(Section { kernel, size: workload.size, clock: Clock::Wall, results });
             }
             let workload =
-                Workload { size: CALLS_SIZE, rounds: 1, additions: 1, reload: None, growth: false, watched: false };
+                Workload { size: CALLS_SIZE, rounds: 1, additions: 1, reload: None, growth: false, watched: None };
             let results = uml::count_calls(kernel, programs, &workload)?;
             sections.push(Section { kernel, size: CALLS_SIZE, clock: Clock::Calls, results });
         }
@@ -246,7 +260,7 @@ impl Bench {
         let (rounds, additions) = if self.quick { (1, 5) } else { (3, 15) };
         sizes
             .into_iter()
-            .map(|size| Workload { size, rounds, additions, reload: None, growth: false, watched: false })
+            .map(|size| Workload { size, rounds, additions, reload: None, growth: false, watched: None })
             .collect()
     }
 }
@@ -261,7 +275,7 @@ impl Programs {
         let ipvs_cli = workspace.build_ipvs_cli()?;
         let ipvsadm = cache.ipvsadm();
         let tools = vec![("ipvs-cli", ipvs_cli), ("ipvsadm", ipvsadm.clone()), ("floor", find("floor")?)];
-        Ok(Self { guest: find("bench-guest")?, ipvsadm, tools, peer: None })
+        Ok(Self { guest: find("bench-guest")?, ipvsadm, tools, peer: None, follow: None })
     }
 
     fn only_ipvs_cli(mut self) -> Self {
@@ -271,7 +285,7 @@ impl Programs {
 
     /// Arguments for `bench-guest`.
     fn arguments(&self, workload: &Workload) -> Vec<String> {
-        let Workload { size, rounds, additions, reload, growth, watched } = workload;
+        let Workload { size, rounds, additions, reload, growth, watched } = *workload;
         let fixed = [
             format!("size={size}"),
             format!("rounds={rounds}"),
@@ -281,8 +295,11 @@ impl Programs {
         let tools = self.tools.iter().map(|(name, program)| format!("tool={name}:{}", program.display()));
         let reload = reload.map(|which| format!("reload={}", if which == Reload::Whole { "whole" } else { "short" }));
         let growth = growth.then(|| "growth=yes".to_owned());
-        let watched = watched.then(|| "watched=yes".to_owned());
-        fixed.into_iter().chain(tools).chain(reload).chain(growth).chain(watched).collect()
+        let follow = self.follow.as_ref().filter(|_| watched == Some(Watcher::Monitor));
+        let follow = follow.map(|program| format!("follow={}", program.display()));
+        let name = |watcher| if watcher == Watcher::Bare { "bare" } else { "monitor" };
+        let watched = watched.map(|watcher| format!("watched={}", name(watcher)));
+        fixed.into_iter().chain(tools).chain(reload).chain(growth).chain(watched).chain(follow).collect()
     }
 }
 

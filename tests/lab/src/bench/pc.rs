@@ -44,7 +44,7 @@ pub(super) fn measure(cache: &Cache, kernel: Kernel, programs: &Programs, worklo
 fn root_file_system(cache: &Cache, kernel: Kernel, programs: &Programs) -> Result<Initrd> {
     let mut initrd = Initrd::default();
     initrd.add_copy(&programs.guest, Path::new("/init"))?;
-    for (_, program) in &programs.tools {
+    for program in programs.tools.iter().map(|(_, program)| program).chain(&programs.follow) {
         initrd.add_program(program)?;
     }
     initrd.add_program(&machines::modprobe(cache))?;

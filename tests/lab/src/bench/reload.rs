@@ -115,7 +115,7 @@ fn workloads(bench: &Bench, usual: Size, reload: Reload) -> Vec<Workload> {
     let sizes = if bench.size.is_empty() { vec![usual] } else { bench.size.clone() };
     sizes
         .into_iter()
-        .map(|size| Workload { size, rounds: 1, additions: 0, reload: Some(reload), growth: false, watched: false })
+        .map(|size| Workload { size, rounds: 1, additions: 0, reload: Some(reload), growth: false, watched: None })
         .collect()
 }
 

@@ -42,8 +42,8 @@ pub(super) const RELOAD_OPERATIONS: [&str; 11] = [
 pub(super) const GROWTH_OPERATIONS: [&str; 11] =
     ["restore", "save", "list", "list-all", "add", "zero", "clear", "fill", "apply-same", "list-memory", "memory"];
 
-/// Those of a restore beside a monitor.
-pub(super) const WATCHED_OPERATIONS: [&str; 5] = ["bare", "bare-own", "watched", "watched-own", "monitor-own"];
+/// Those of what is watched.
+pub(super) const WATCHED_OPERATIONS: [&str; 5] = ["restore-own", "edit-own", "monitor-own", "reaction-one", "reaction"];
 
 /// Those of loading a connection table.
 const LOAD_OPERATIONS: [&str; 9] = [
@@ -127,9 +127,14 @@ impl Results {
 
     /// The middle of all figures of a tool's operation.
     pub(super) fn median(&self, operation: &str, tool: &str) -> Option<u64> {
-        let mut figures = self.figures.get(&(operation.to_owned(), tool.to_owned()))?.clone();
+        let mut figures = self.all(operation, tool).to_vec();
         figures.sort_unstable();
         figures.get(figures.len() / 2).copied()
+    }
+
+    /// All figures of a tool's operation, in the order in which they were measured.
+    pub(super) fn all(&self, operation: &str, tool: &str) -> &[u64] {
+        self.figures.get(&(operation.to_owned(), tool.to_owned())).map_or(&[], Vec::as_slice)
     }
 }
 

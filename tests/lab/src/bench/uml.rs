@@ -38,7 +38,7 @@ pub(super) fn load(kernel: Kernel, programs: &Programs, entries: u32) -> Result<
     eprintln!("lab: kernel {kernel}, {entries} entries: wall time in user-mode Linux …");
     // Of services it has its own.
     let size = Size { services: 1, destinations: 1 };
-    let workload = Workload { size, rounds: 1, additions: 0, reload: None, growth: false, watched: false };
+    let workload = Workload { size, rounds: 1, additions: 0, reload: None, growth: false, watched: None };
     let mut arguments = programs.arguments(&workload);
     arguments.push(format!("load={entries}"));
     run(kernel, programs, arguments, MEMORY_OF_CONNECTIONS)

@@ -33,6 +33,8 @@ use std::{
     process::{self, ExitCode},
 };
 
+use watched::Watcher;
+
 /// What one run is to do, from the command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Plan {
@@ -55,10 +57,12 @@ struct Plan {
     growth: bool,
     /// A library of another language, whose commands are counted as those of `ipvs-cli` are.
     peer: Option<peer::Peer>,
-    /// Measures what it costs the tools that they are watched; see [`watched`].
-    watched: bool,
+    /// Measures what it costs the tools that they are watched so; see [`watched`].
+    watched: Option<Watcher>,
     /// Makes network devices, for that.
     ip: Option<PathBuf>,
+    /// Measures how soon this `ipvs-follow` undoes a deletion, after that.
+    follow: Option<PathBuf>,
     /// Measures how a connection table of this number of entries is loaded; see [`load`].
     load: Option<u32>,
     /// Loads modules; only an emulated PC, which has nothing yet, needs it.
@@ -75,7 +79,7 @@ enum Reload {
 }
 
 const USAGE: &str = "bench-guest size=SERVICESxDESTINATIONS rounds=N additions=N reference=PROGRAM [reload=short|whole] [growth=yes] \
-                     [watched=yes ip=PROGRAM] [load=ENTRIES] [strace=PROGRAM] [modprobe=PROGRAM] [peer=PYTHON:DIRECTORY] tool=NAME:PROGRAM…";
+                     [watched=bare|monitor ip=PROGRAM [follow=PROGRAM]] [load=ENTRIES] [strace=PROGRAM] [modprobe=PROGRAM] [peer=PYTHON:DIRECTORY] tool=NAME:PROGRAM…";
 
 fn main() -> ExitCode {
     if process::id() == 1 {
@@ -98,13 +102,13 @@ fn work(plan: &Plan) -> Result<bool, String> {
     }
     let release = fs::read_to_string("/proc/sys/kernel/osrelease");
     println!("kernel {}", release.map_err(|error| format!("cannot read the kernel's release: {error}"))?.trim_end());
-    match (&plan.strace, plan.reload) {
-        (Some(strace), _) => calls::count(plan, strace),
-        (None, Some(which)) => reload::measure(plan, which),
-        (None, None) if plan.growth => growth::measure(plan),
-        (None, None) if plan.load.is_some() => load::measure(plan, plan.load.unwrap_or_default()),
-        (None, None) if plan.watched => watched::measure(plan, plan.ip.as_deref().ok_or("ip=PROGRAM is missing")?),
-        (None, None) => measure::measure(plan),
+    match (&plan.strace, plan.reload, plan.watched) {
+        (Some(strace), ..) => calls::count(plan, strace),
+        (None, Some(which), _) => reload::measure(plan, which),
+        (None, None, Some(watcher)) => watched::measure(plan, watcher),
+        (None, None, None) if plan.growth => growth::measure(plan),
+        (None, None, None) if plan.load.is_some() => load::measure(plan, plan.load.unwrap_or_default()),
+        (None, None, None) => measure::measure(plan),
     }
 }
 
@@ -146,9 +150,11 @@ impl Plan {
             "reload" if value == "short" => self.reload = Some(Reload::Short),
             "reload" if value == "whole" => self.reload = Some(Reload::Whole),
             "growth" => self.growth = value == "yes",
-            "watched" => self.watched = value == "yes",
+            "watched" if value == "bare" => self.watched = Some(Watcher::Bare),
+            "watched" if value == "monitor" => self.watched = Some(Watcher::Monitor),
             "load" => self.load = Some(value.parse().ok()?),
             "ip" => self.ip = Some(path(value)?),
+            "follow" => self.follow = Some(path(value)?),
             "strace" => self.strace = Some(path(value)?),
             "modprobe" => self.modprobe = Some(path(value)?),
             "peer" => {
