@@ -167,7 +167,7 @@ fn open_source(name: &SourceName, options: &Options, access: &Access) -> Result<
             };
             let membership = Membership { host, lease: options.lease };
             let opened = Etcd::open(address.clone(), client, membership, options.copy.clone());
-            opened.map(Followed::Etcd).map_err(|error| trouble(format!("cannot read etcd: {error}")))
+            opened.map(Box::new).map(Followed::Etcd).map_err(|error| trouble(format!("cannot read etcd: {error}")))
         }
     }
 }

@@ -494,8 +494,8 @@ pub fn check_state_directory(path: &Path) -> Result<(), String> {
     StateDirectory::check(path, true).map_err(|error| error.to_string())
 }
 
-/// Reads a file of a directory that only root and the user who runs this can write to. `None`: there
-/// is no such file.
+/// Reads a file of a directory that only root and the user who runs this can write to. `None`:
+/// there is no such file.
 ///
 /// # Errors
 /// Why it can't be read, or should not be.

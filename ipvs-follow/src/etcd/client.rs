@@ -324,7 +324,7 @@ impl Client {
 
     fn log_in(&mut self, limit: Duration) -> Result<(), Failure> {
         let Some(Login { user, password }) = self.login.clone().filter(|_| self.token.is_none()) else { return Ok(()) };
-        // A member hashes the password slowly on purpose, and again for each request that was given up.
+        // A member takes its time to hash a password, also for a request that was given up.
         let body = json!({"name": user, "password": password});
         let answer = self.send("/v3/auth/authenticate", &body, 3 * limit)?;
         self.token = Some(answer["token"].as_str().unwrap_or_default().to_owned());

@@ -443,7 +443,8 @@ fn a_director_starts_from_a_copy() {
         let membership = Membership { host: "lb1".parse().unwrap(), lease: Duration::from_secs(3) };
         let copy = Some(directory.path().join("copy"));
         let mut world = World::new(limits, false);
-        world.follower.source = Followed::Etcd(Etcd::open(fake.address.clone(), client, membership, copy).unwrap());
+        world.follower.source =
+            Followed::Etcd(Box::new(Etcd::open(fake.address.clone(), client, membership, copy).unwrap()));
         world
     };
     // The clock of the test is faster than that of the thread that reads etcd.

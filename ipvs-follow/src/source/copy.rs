@@ -1,9 +1,9 @@
 //! A copy on disk of the state that was made last: what a follower starts from while etcd can't be
 //! read.
 //!
-//! It is the memory of an earlier follower. So it also says of which cluster it is and what that had
-//! then, and a restored etcd is noticed by a follower that starts after that. The file's time is
-//! when the director was last as etcd says.
+//! It is the memory of an earlier follower. So it also says of which cluster it is and what that
+//! had then, and a restored etcd is noticed by a follower that starts after that. The file's time
+//! is when the director was last as etcd says.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

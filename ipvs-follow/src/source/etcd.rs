@@ -335,8 +335,8 @@ impl Reader {
             }
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
-                // The watch may be at a member that is cut off. Until etcd is back, it may be restored,
-                // and number another state as the one that was transferred.
+                // The watch may be at a member that is cut off. Before etcd is back, it may be
+                // restored, and have another state of the number that was transferred.
                 (self.watch, self.kept) = (None, None);
                 let trouble = match error {
                     EtcdError::Refused(_) => Trouble::Wrong(error.to_string()),

@@ -37,7 +37,7 @@ impl From<String> for SourceFault {
 /// A source that is followed.
 pub(crate) enum Followed {
     Files(Files),
-    Etcd(Etcd),
+    Etcd(Box<Etcd>),
 }
 
 impl Followed {

@@ -114,7 +114,8 @@ const TREES: [Tree; 6] = [
         roots: &["lib", "main"],
         floors: &[
             &["etcd", "exit", "figures", "messages", "pace", "service", "who"],
-            &["args", "source"],
+            &["args"],
+            &["source"],
             &["fleet", "follower"],
             &["program"],
         ],

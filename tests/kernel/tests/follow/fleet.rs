@@ -142,8 +142,11 @@ impl Fleet {
         let (follow, etcd) = (ipvs_follow(), std::env::var("LAB_ETCD").unwrap());
         let directory = Path::new(&follow).parent().unwrap().display();
         let mut script = format!("exec 2>&1; set -e; PATH=$PATH:{etcd}:{directory}\n");
-        // A cluster on a busy machine elects a leader now and then.
+        // A cluster on a busy machine elects a leader now and then. Then a command is typed again.
         script += "export ETCDCTL_COMMAND_TIMEOUT=300s ETCDCTL_DIAL_TIMEOUT=300s\n";
+        script += "ipvs-follow() { until ask \"$@\"; do :; done; cat said >&2; cat printed; return $(cat status); }\n";
+        script += "ask() { command ipvs-follow \"$@\" >printed 2>said && echo 0 >status || echo $? >status
+                   ! grep -q '^ipvs-follow: etcd cannot be reached' said; }\n";
         // What the page has set before.
         script += "export ETCDCTL_API=3 ETCDCTL_CACERT=ca.pem ETCDCTL_ENDPOINTS=https://10.0.0.11:2379\n";
         for (command, _) in commands {

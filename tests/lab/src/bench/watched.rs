@@ -111,7 +111,7 @@ mod tests {
             &lines([1_000_000, 2_000_000, 3_000_000]),
             &lines([1_050_000, 2_040_000, 3_600_000]),
         );
-        assert!(text.contains("2.0           2.0   1.050  1.020 to 1.200        1.050  at most 1.1 met\n"), "{text}");
+        assert!(text.contains("2.0           2.0   1.050  1.020 to 1.200       1.050  at most 1.1 met\n"), "{text}");
         assert!(text.contains("pauses included: 2.0 with 1x10, 0.0 with 10x10\n"), "{text}");
     }
 }
