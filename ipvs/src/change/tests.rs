@@ -625,3 +625,20 @@ fn a_timeout_that_the_kernel_has_not_is_no_difference() {
     client.set_timeouts(crate::Timeouts::new().with_udp(60)).unwrap();
     assert_eq!(client.timeouts().unwrap(), timeouts.with_tcp(60));
 }
+
+/// No kernel has both, but two readings of one may have.
+#[test]
+fn a_daemon_beside_an_added_destination_of_another_family_is_foreseen() {
+    let key: ServiceKey = "mark 1".parse().unwrap();
+    let mixed =
+        Destination::new("[2001:db8::1]:0".parse().unwrap()).with_forwarding(Forwarding::Tunnel(crate::Tunnel::Ipip));
+    let mut table = Table::new();
+    table.apply(&Command::AddService(Service::new(key))).unwrap();
+    table.apply(&Command::AddDestination(key, mixed)).unwrap();
+    let daemon = crate::Daemon::new(crate::DaemonRole::Master, crate::InterfaceName::LOOPBACK);
+    let services = table.services().cloned().collect();
+    let desired = Table::read(services, table.timeouts(), vec![daemon], table.info());
+    let rejected = Change::prepare(Table::new(), desired, Planner::new()).unwrap_err();
+    let expected = Cause::DaemonBesideMixedFamilies { service: key, at: mixed.address };
+    assert_eq!(rejected.refusals, [(Command::StartDaemon(daemon), expected)]);
+}
