@@ -181,10 +181,12 @@ impl Site {
 
     /// Whether each of this number of clients gets a reply, twice. Waits for late packets.
     pub(crate) fn works(&self, clients: u8) -> io::Result<()> {
-        for host in (1..=clients).flat_map(|host| [host, host]) {
-            self.network.ask(Protocol::TCP, client(self.kind.family, 1, host), self.kind.vip())?;
-        }
-        Ok(())
+        (1..=clients).try_for_each(|host| self.serves(client(self.kind.family, 1, host)))
+    }
+
+    /// The same of one client.
+    pub(crate) fn serves(&self, client: IpAddr) -> io::Result<()> {
+        (0..2).try_for_each(|_| self.network.ask(Protocol::TCP, client, self.kind.vip()).map(drop))
     }
 
     /// Clients that try to connect, and give up soon.
