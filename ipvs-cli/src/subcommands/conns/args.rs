@@ -10,6 +10,7 @@ use ipvs::proc::Connection;
 use crate::arguments::number::whole;
 use crate::change::args::ChangeArgs;
 use crate::subcommands::entries::Wanted;
+use crate::subcommands::entries::order::Sort;
 
 const HELP: &str = "\
 Exit status: 0 done; 1 the table or a file can't be read, or not all of it was
@@ -150,16 +151,6 @@ impl FromStr for NewServer {
             text.parse().map_err(|_| "must be an address, with or without a port: 192.0.2.1, [2001:db8::1]:53")?;
         Ok(NewServer { address: at.ip(), port: Some(at.port()) })
     }
-}
-
-/// An order.
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sort {
-    Client,
-    Service,
-    Server,
-    State,
-    Expires,
 }
 
 /// What connections may have in common.

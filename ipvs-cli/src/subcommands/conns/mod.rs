@@ -1,6 +1,6 @@
 //! `conns`: the connection table, one entry at a time, so that millions need no memory.
 //!
-//! `group` counts, `order` sorts. The parser is the library's. `save` and `load` carry the table
+//! `group` counts. The parser is the library's. `save` and `load` carry the table
 //! over a reboot; `end` ends entries and moves them. What `drain` and `sync` need, too, is in
 //! `entries`.
 
@@ -8,7 +8,6 @@ mod args;
 mod end;
 mod group;
 mod load;
-mod order;
 mod save;
 
 use std::io::{self, BufRead, BufReader, Write};
@@ -22,10 +21,10 @@ use ipvs_text::escape;
 use ipvs_text::render::Lines;
 
 use self::group::Groups;
-use self::order::First;
 use crate::exit::Exit;
 use crate::session::json;
 use crate::session::{Session, Trouble, Wait};
+use crate::subcommands::entries::order::First;
 use crate::subcommands::entries::{CHUNK, Count, open, row};
 
 pub(super) use args::Conns;

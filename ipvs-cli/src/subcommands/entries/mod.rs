@@ -1,11 +1,12 @@
 //! Entries of the connection table, for the subcommands that show, save, change or compare them.
 //!
-//! `filter` selects, `row` writes, `saved` is the file, and `services` finds what an entry belongs
-//! to. `change` ends and moves them through [`Injector`]. `whole` reads the kernel's table where no
-//! entry may be missing.
+//! `filter` selects, `order` sorts, `row` writes, `saved` is the file, and `services` finds what an
+//! entry belongs to. `change` ends and moves them through [`Injector`]. `whole` reads the kernel's
+//! table where no entry may be missing.
 
 mod change;
 mod filter;
+pub(super) mod order;
 pub(super) mod row;
 pub(super) mod saved;
 pub(super) mod services;

@@ -1,23 +1,28 @@
 //! Draws the screen of `top`. Only what fits is looked at.
 
-use ipvs::{DestinationState, Forwarding, proc::Connection};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use ipvs::{DestinationState, Forwarding, ServiceKey, Weight, proc::Connection};
 use ipvs_text::escape;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::{Modifier, Style};
+use ratatui::style::{Color, Modifier, Style};
 
-use super::model::{Column, Model, Row};
-use super::reader::Details;
+use super::model::{Column, Model, Pane, Prompt, Row, SORTS};
+use super::reader::{Details, InUse, STATES, is_full};
 use crate::subcommands::live::{PerSecond, Window, short};
 
 /// What is to be seen beside the model.
 pub(super) struct Scene<'s> {
     pub(super) details: Option<&'s Details>,
+    /// How the destinations of the services on the screen are.
+    pub(super) in_use: &'s HashMap<ServiceKey, InUse>,
     /// The last change of the director, in a line.
     pub(super) change: Option<&'s str>,
-    pub(super) rates: &'s Window<(ipvs::ServiceKey, std::net::SocketAddr)>,
-    /// What is wrong, in a line.
+    pub(super) rates: &'s Window<(ServiceKey, SocketAddr)>,
+    /// What is wrong, or what became of a change, in a line.
     pub(super) trouble: Option<&'s str>,
     /// The terminal can show the little curves.
     pub(super) is_unicode: bool,
@@ -27,40 +32,84 @@ const PLAIN: Style = Style::new();
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 const INVERSE: Style = Style::new().add_modifier(Modifier::REVERSED);
 const FAINT: Style = Style::new().add_modifier(Modifier::DIM);
+/// Clients are refused, or get no answer.
+const BAD: Style = Style::new().fg(Color::Red);
+/// A server takes no new clients.
+const ODD: Style = Style::new().fg(Color::Yellow);
 
 /// The title, the heads of columns, and the keys.
 const FRAME_LINES: u16 = 3;
 /// With fewer lines there are no details.
-const ENOUGH_FOR_DETAILS: u16 = 12;
+const ENOUGH_FOR_DETAILS: u16 = 10;
 
-/// The names of services have what others leave, but not less, nor more than the longest needs.
-const NAME: std::ops::RangeInclusive<usize> = 24..=50;
+/// Names have what others leave, but not less, nor more than the longest needs.
+const NAME: std::ops::RangeInclusive<usize> = 14..=50;
+/// The curve at the end of a service, with a space.
+const CURVE: usize = 10;
 
-const COLUMNS: [(Column, &str, usize); 6] = [
-    (Column::Service, "SERVICE", 0),
-    (Column::Connections, "CONN/s", 7),
-    (Column::PacketsIn, "PKT/s IN", 9),
-    (Column::PacketsOut, "OUT", 6),
-    (Column::BytesIn, "B/s IN", 8),
-    (Column::BytesOut, "OUT", 6),
+const KEYS: &str = "q quit  ? help  ↑↓ select  s sort  / filter  c conns  v states  Tab servers";
+const KEYS_ASCII: &str = "q quit  ? help  j k select  s sort  / filter  c conns  v states  Tab servers";
+
+const HELP: [&str; 15] = [
+    "arrows, j k, PageUp, PageDown, Home, End   select",
+    "s S   sort by the next or previous column",
+    "r     reverse the order",
+    "/     show only lines with all words; Esc: all again",
+    "Enter hide or show the lower part",
+    "c     connections; v: connections by server and state",
+    "Tab   go to the lower part, and back: the keys above are for it",
+    "w     set the weight of the selected server",
+    "d     drain it: weight 0, connections go on",
+    "u     give a drained server its weight back",
+    "space pause    Ctrl-L draw again    q quit",
+    "UP    servers that take new clients, of all",
+    "red   no server takes new clients, or a server is full",
+    "      (at its upper threshold) or silent (gets packets,",
+    "      sends none; NAT); yellow: a server has weight 0",
 ];
 
-/// All but the name, with the scheduler and a short curve.
-const OTHERS: usize = {
-    let (mut all, mut at) = (15, 1);
-    while at < COLUMNS.len() {
-        all += 1 + COLUMNS[at].2;
-        at += 1;
+/// The heads of a column, and its width. It is there if the screen is at least `needs` wide.
+struct Cell {
+    width: usize,
+    needs: u16,
+    text: String,
+}
+
+fn cell(width: usize, needs: u16, text: impl Into<String>) -> Cell {
+    Cell { width, needs, text: text.into() }
+}
+
+/// A line of a table: its first column takes what the others leave.
+fn line(lead: &str, first: &str, cells: &[Cell], reserve: usize, width: u16) -> String {
+    let shown = || cells.iter().filter(|cell| width >= cell.needs);
+    let others: usize = shown().map(|cell| cell.width + 1).sum();
+    let room = usize::from(width).saturating_sub(others + reserve + lead.len()).clamp(*NAME.start(), *NAME.end());
+    let mut text = format!("{lead}{}", fitting(first, room));
+    for cell in shown() {
+        text += &format!(" {:>1$}", cell.text, cell.width);
     }
-    all
-};
+    text
+}
 
-const KEYS: &str = "q quit  ↑↓ select  s sort  r reverse  / filter  ⏎ details  c conns  space pause";
-const KEYS_ASCII: &str = "q quit  j k select  s sort  r reverse  / filter  Enter details  c conns";
+/// Exactly so wide. Of an address that does not fit, the port stays.
+fn fitting(text: &str, width: usize) -> String {
+    if text.len() <= width {
+        return format!("{text:<width$}");
+    }
+    let port = text.rfind(':').filter(|colon| text.len() - colon <= 6 && text.is_ascii()).unwrap_or(text.len());
+    let tail = if text[..port].ends_with(']') { &text[port - 1..] } else { &text[port..] };
+    let head: String = text.chars().take(width.saturating_sub(tail.len() + 1)).collect();
+    format!("{head}~{tail}")
+}
 
-/// How many lines the destinations and connections have.
+/// How many lines the lower part has.
 pub(super) fn lines_for_details(height: u16, model: &Model) -> u16 {
     if model.shows_details && height >= ENOUGH_FOR_DETAILS { (height - FRAME_LINES) * 2 / 5 } else { 0 }
+}
+
+/// How many services fit beside it.
+pub(super) fn lines_for_services(height: u16, model: &Model) -> u16 {
+    (height + 1).saturating_sub(FRAME_LINES + lines_for_details(height, model))
 }
 
 pub(super) fn draw(frame: &mut Frame<'_>, model: &mut Model, scene: &Scene<'_>) {
@@ -71,19 +120,24 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &mut Model, scene: &Scene<'_>) 
     }
     let details = lines_for_details(area.height, model);
     put(buffer, area, 0, &title(model), BOLD);
-    heads(buffer, area, model);
+    put(buffer, area, 1, &heads(model, area.width), BOLD);
     // The last change is above the keys.
     let change = scene.change.filter(|_| area.height > FRAME_LINES + 1);
     let above = area.height - 1 - u16::from(change.is_some());
     let lines = above + 1 - FRAME_LINES - details;
-    for (line, (row, is_selected)) in (2..).zip(model.visible(lines.into())) {
-        put(
-            buffer,
-            area,
-            line,
-            &service(row, area.width.into(), scene.is_unicode),
-            if is_selected { INVERSE } else { PLAIN },
-        );
+    if model.counts().0 == 0 && model.is_read() {
+        put(buffer, area, 2, "no services: `ipvs-cli apply FILE` makes those of a file", PLAIN);
+    }
+    let is_focused = model.is_focused;
+    for (number, (row, is_selected)) in (2..).zip(model.visible(lines.into())) {
+        let in_use = scene.in_use.get(&row.key);
+        let style = match in_use {
+            Some(InUse { up: 0, .. }) => BAD,
+            Some(InUse { up, total, .. }) if up < total => ODD,
+            _ => PLAIN,
+        };
+        let style = if is_selected { style.patch(if is_focused { BOLD } else { INVERSE }) } else { style };
+        put(buffer, area, number, &service(row, in_use, area.width, scene.is_unicode), style);
     }
     if details > 0 {
         let place = Rect { y: area.y + above - details, height: details, ..area };
@@ -92,7 +146,14 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &mut Model, scene: &Scene<'_>) 
     if let Some(change) = change {
         put(buffer, area, above, change, PLAIN);
     }
-    put(buffer, area, area.height - 1, &bottom(model, scene), FAINT);
+    if model.shows_help {
+        let first = area.height.saturating_sub(HELP.len() as u16 + 1).min(2);
+        for (number, text) in (first..area.height - 1).zip(HELP) {
+            put(buffer, area, number, &format!(" {text}"), PLAIN);
+        }
+    }
+    let bottom = bottom(model, scene);
+    put(buffer, area, area.height - 1, &bottom, if model.prompt.is_some() { BOLD } else { FAINT });
 }
 
 /// A line, cut at the right edge and filled up to it, so that its style goes all the way.
@@ -117,41 +178,45 @@ fn title(model: &Model) -> String {
     )
 }
 
+/// Of a service: what is sorted by is the column.
+const COLUMNS: [(Option<Column>, &str, usize, u16); 9] = [
+    (None, "SCHED", 5, 100),
+    (None, "UP", 5, 0),
+    (None, "ACTIVE", 6, 34),
+    (None, "INACT", 6, 50),
+    (Some(Column::Connections), "CONN/s", 7, 60),
+    (Some(Column::PacketsIn), "PKT/s IN", 9, 110),
+    (Some(Column::PacketsOut), "OUT", 6, 110),
+    (Some(Column::BytesIn), "B/s IN", 8, 70),
+    (Some(Column::BytesOut), "OUT", 6, 78),
+];
+
 /// The one that is sorted by has an arrow.
-fn heads(buffer: &mut Buffer, area: Rect, model: &Model) {
-    let mut text = String::new();
-    for (column, head, width) in COLUMNS {
-        let arrow = match (column == model.sort, model.reverse) {
-            (false, _) => "",
-            (true, false) => "v",
-            (true, true) => "^",
-        };
-        let head = format!("{head}{arrow}");
-        text += &match column {
-            Column::Service => format!("{} SCHED", fitting(&head, name_width(area.width.into()))),
-            _ => format!(" {head:>width$}"),
-        };
-    }
-    put(buffer, area, 1, &text, BOLD);
+fn heads(model: &Model, width: u16) -> String {
+    let arrow = |column: Option<Column>| match (column == Some(model.sort), model.reverse) {
+        (false, _) => "",
+        (true, false) => "v",
+        (true, true) => "^",
+    };
+    let cells = COLUMNS.map(|(column, head, width, needs)| cell(width, needs, format!("{head}{}", arrow(column))));
+    line("", &format!("SERVICE{}", arrow(Some(Column::Service))), &cells, CURVE, width)
 }
 
-fn name_width(width: usize) -> usize {
-    width.saturating_sub(OTHERS).clamp(*NAME.start(), *NAME.end())
-}
-
-/// Exactly so wide. What does not fit ends with a mark.
-fn fitting(text: &str, width: usize) -> String {
-    if text.len() <= width { format!("{text:<width$}") } else { format!("{:.*}~", width - 1, text) }
-}
-
-fn service(row: &Row, room: usize, is_unicode: bool) -> String {
+fn service(row: &Row, in_use: Option<&InUse>, width: u16, is_unicode: bool) -> String {
     let Row { name, scheduler, rates, history, .. } = row;
-    let mut text = format!("{} {scheduler:<5}", fitting(name, name_width(room)));
-    for (column, _, width) in &COLUMNS[1..] {
-        let rate = rates.map_or_else(|| "-".to_owned(), |rates| short(column.of(rates)));
-        text += &format!(" {rate:>width$}");
-    }
-    let room = room.saturating_sub(text.len() + 1);
+    let known = |of: fn(&InUse) -> String| in_use.map_or_else(|| "-".to_owned(), of);
+    let cells = COLUMNS.map(|(column, head, width, needs)| {
+        let text = match (column, head) {
+            (Some(column), _) => rates.map_or_else(|| "-".to_owned(), |rates| short(column.of(rates))),
+            (None, "SCHED") => scheduler.clone(),
+            (None, "UP") => known(|in_use| format!("{}/{}", in_use.up, in_use.total)),
+            (None, "ACTIVE") => known(|in_use| short(in_use.active as f64)),
+            (None, _) => known(|in_use| short(in_use.inactive as f64)),
+        };
+        cell(width, needs, text)
+    });
+    let text = line("", name, &cells, CURVE, width);
+    let room = usize::from(width).saturating_sub(text.len() + 1);
     text + " " + &curve(history.iter().copied().skip(history.len().saturating_sub(room)), is_unicode)
 }
 
@@ -168,40 +233,90 @@ fn curve(values: impl DoubleEndedIterator<Item = f64> + Clone, is_unicode: bool)
     values.map(letter).collect()
 }
 
-fn draw_details(buffer: &mut Buffer, area: Rect, model: &Model, scene: &Scene<'_>) {
+fn draw_details(buffer: &mut Buffer, area: Rect, model: &mut Model, scene: &Scene<'_>) {
     let Some(key) = model.selected() else { return };
     let Some(details) = scene.details.filter(|details| details.key == key) else {
         return put(buffer, area, 0, &format!("-- {key}"), BOLD);
     };
-    let lines = match &details.connections {
-        Some(listed) if model.shows_connections => {
-            let trouble = listed.trouble.clone().unwrap_or_else(|| format!("{} entries", listed.total));
-            let head = format!("-- {key}: {trouble}");
-            let head = format!("{head:<48} STATE       EXPIRES SERVER");
-            std::iter::once(head).chain(listed.some.iter().map(connection)).collect::<Vec<_>>()
+    let width = area.width;
+    let room = usize::from(area.height.saturating_sub(1));
+    let name = key.to_string();
+    let selected = model.is_focused.then_some(model.pane_at);
+    // The selected line stays in sight.
+    let first = model.pane_at.saturating_sub(room.saturating_sub(1));
+    let mut lines: Vec<(String, Style)> = Vec::new();
+    let (head, first) = match (model.pane, &details.connections, &details.states) {
+        (Pane::Connections, Some(listed), _) => {
+            let counted = match &listed.trouble {
+                Some(trouble) => trouble.clone(),
+                None if listed.matching as u64 == listed.total => format!("{} entries", listed.total),
+                None => format!("{} of {} entries", listed.matching, listed.total),
+            };
+            lines.extend(listed.some.iter().map(|entry| (connection(entry, width), PLAIN)));
+            let heads =
+                [("SERVER", 1), ("STATE", 2), ("EXPIRES", 3)].map(|(head, sort)| (head, sort_arrow(model, sort)));
+            let [server, state, expires] = heads.map(|(head, arrow)| format!("{head}{arrow}"));
+            let first = format!("{name}: {counted}{}", sort_arrow(model, 0));
+            (line("-- ", &first, &connection_cells(&server, &state, &expires, width), 0, width), listed.first)
+        }
+        (Pane::States, _, Some(states)) => {
+            let heads = STATES.into_iter().chain(["OTHER"]).map(|head| head.to_owned());
+            let cells = |texts: Vec<String>| -> Vec<Cell> {
+                texts
+                    .into_iter()
+                    .zip([11, 8, 8, 9, 6])
+                    .zip([0, 44, 60, 50, 66])
+                    .map(|((text, width), needs)| cell(width, needs, text))
+                    .collect()
+            };
+            let row = |(server, counts): (&SocketAddr, &[u64; 5])| {
+                let is_stuck = counts[0] == 0 && counts[1] > 0;
+                let counts = counts.iter().map(|count| short(*count as f64)).collect();
+                (line("   ", &server.to_string(), &cells(counts), 0, width), if is_stuck { BAD } else { PLAIN })
+            };
+            lines.extend(states.of.iter().skip(first).take(room).map(row));
+            let trouble = states.trouble.as_ref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
+            (line("-- ", &format!("{name}{trouble}"), &cells(heads.collect()), 0, width), first)
         }
         _ => {
-            let head = fitting(&format!("-- {key}"), 29);
-            let head = format!(
-                "{head} {:<7} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6}",
-                "FORWARD", "WEIGHT", "ACTIVE", "INACT", "PERS", "CONN/s", "B/s IN"
-            );
-            let rates = |state: &DestinationState| scene.rates.rates(&(key, state.destination.address));
-            let shown = details.destinations.iter().take(area.height.into());
-            std::iter::once(head)
-                .chain(shown.map(|state| {
-                    let is_drained = details.drained.contains(&state.destination.address);
-                    destination(state, is_drained, rates(state))
-                }))
-                .collect()
+            let shown = details.destinations.iter().skip(first).take(room);
+            lines.extend(shown.map(|state| {
+                let at = state.destination.address;
+                let rates = scene.rates.rates(&(key, at));
+                destination(state, details.drained.contains(&at), rates, width)
+            }));
+            let heads = ["FORWARD", "WEIGHT", "ACTIVE", "INACT", "PERS", "CONN/s", "B/s IN"].map(str::to_owned);
+            (line("-- ", &name, &server_cells(heads), 0, width), first)
         }
     };
-    for (line, text) in (0..area.height).zip(lines) {
-        put(buffer, area, line, &text, if line == 0 { BOLD } else { PLAIN });
+    put(buffer, area, 0, &head, BOLD);
+    for (number, (text, style)) in (0..room).zip(lines) {
+        let style = if selected == Some(first + number) { style.patch(INVERSE) } else { style };
+        put(buffer, area, number as u16 + 1, &text, style);
     }
 }
 
-fn destination(state: &DestinationState, is_drained: bool, rates: Option<PerSecond>) -> String {
+fn sort_arrow(model: &Model, place: usize) -> &'static str {
+    match (SORTS[model.pane_sort] == SORTS[place], model.pane_reverse) {
+        (false, _) => "",
+        (true, false) => "v",
+        (true, true) => "^",
+    }
+}
+
+fn server_cells([forward, weight, active, inactive, templates, connections, bytes]: [String; 7]) -> [Cell; 7] {
+    [
+        cell(7, 56, forward),
+        cell(6, 0, weight),
+        cell(6, 36, active),
+        cell(6, 48, inactive),
+        cell(6, 76, templates),
+        cell(6, 64, connections),
+        cell(6, 72, bytes),
+    ]
+}
+
+fn destination(state: &DestinationState, is_drained: bool, rates: Option<PerSecond>, width: u16) -> (String, Style) {
     let forwarding = match state.destination.forwarding {
         Forwarding::Masquerade => "masq",
         Forwarding::DirectRoute => "route",
@@ -210,36 +325,68 @@ fn destination(state: &DestinationState, is_drained: bool, rates: Option<PerSeco
         Forwarding::Bypass => "bypass",
         _ => "?",
     };
+    // The replies of other kinds of forwarding do not come by here.
+    let is_silent = state.destination.forwarding == Forwarding::Masquerade
+        && rates.is_some_and(|rates| rates.packets_in >= 1.0 && rates.packets_out == 0.0);
     let rate = |of: fn(&PerSecond) -> f64| rates.as_ref().map_or_else(|| "-".to_owned(), |rates| short(of(rates)));
-    format!(
-        "   {:<26} {forwarding:<7} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6}",
-        state.destination.address.to_string(),
-        if is_drained { "drain".to_owned() } else { state.destination.weight.to_string() },
-        state.active_connections,
-        state.inactive_connections,
-        state.persistent_connections,
+    let (weight, style) = match state.destination.weight {
+        _ if is_drained => ("drain".to_owned(), ODD),
+        Weight::ZERO => ("0".to_owned(), ODD),
+        _ if is_full(state) => ("full".to_owned(), BAD),
+        _ if is_silent => ("silent".to_owned(), BAD),
+        weight => (weight.to_string(), PLAIN),
+    };
+    let cells = server_cells([
+        forwarding.to_owned(),
+        weight,
+        state.active_connections.to_string(),
+        state.inactive_connections.to_string(),
+        state.persistent_connections.to_string(),
         rate(|rates| rates.connections),
         rate(|rates| rates.bytes_in),
-    )
+    ]);
+    (line("   ", &state.destination.address.to_string(), &cells, 0, width), style)
 }
 
-fn connection(connection: &Connection) -> String {
+/// The server has half of what two columns leave.
+fn connection_cells(server: &str, state: &str, expires: &str, width: u16) -> [Cell; 3] {
+    let room = (usize::from(width).saturating_sub(26) / 2).clamp(14, 47);
+    [
+        Cell { width: 11, needs: 0, text: format!("{state:<11}") },
+        cell(8, 60, expires),
+        Cell { width: room, needs: 46, text: fitting(server, room) },
+    ]
+}
+
+fn connection(connection: &Connection, width: u16) -> String {
     let client = if connection.is_template() {
         format!("{} (template)", connection.client.ip())
     } else {
         connection.client.to_string()
     };
     let Connection { state, expires, destination, .. } = connection;
-    format!("   {client:<45} {state:<11} {expires:>7} {destination}")
+    let cells = connection_cells(&destination.to_string(), &state.to_string(), &expires.to_string(), width);
+    line("   ", &client, &cells, 0, width)
 }
 
 fn bottom(model: &Model, scene: &Scene<'_>) -> String {
-    match scene.trouble {
-        Some(trouble) => trouble.to_owned(),
-        None if model.is_writing => format!("filter: {}_", model.filter),
-        None if !model.filter.is_empty() => format!("filter: {}   (/ changes it, Esc takes it away)", model.filter),
-        None if scene.is_unicode => KEYS.to_owned(),
-        None => KEYS_ASCII.to_owned(),
+    let filter = if model.is_focused { &model.pane_filter } else { &model.filter };
+    match &model.prompt {
+        Some(Prompt::Weight(_, server, written)) => return format!("weight of {server}: {written}_   (Esc: as it is)"),
+        Some(Prompt::Sure(deed)) => return deed.question(),
+        None => {}
+    }
+    match (model.note, scene.trouble) {
+        (Some(note), _) => note.to_owned(),
+        (None, Some(trouble)) => trouble.to_owned(),
+        _ if model.shows_help => "any key goes on".to_owned(),
+        _ if model.is_writing => format!("filter: {filter}_"),
+        _ if !filter.is_empty() => format!("filter: {filter}   (/ changes it, Esc takes it away)"),
+        _ if model.is_focused => {
+            "Tab back  w weight  d drain  u undrain  s sort  / filter  c conns  v states  ? help".to_owned()
+        }
+        _ if scene.is_unicode => KEYS.to_owned(),
+        _ => KEYS_ASCII.to_owned(),
     }
 }
 
@@ -247,17 +394,17 @@ fn bottom(model: &Model, scene: &Scene<'_>) -> String {
 mod tests {
     use std::time::Duration;
 
-    use ipvs::{Destination, Service, ServiceKey, ServiceState, Statistics, Weight, proc::Connections};
+    use ipvs::{Destination, Service, ServiceState, Statistics, proc::Connections};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
     use super::super::model::Wish;
-    use super::super::reader::Listed;
+    use super::super::reader::{Listed, States};
     use super::*;
 
     /// Services 1 to `count`: number N had 7 N connections per second, in the end 14 N.
     fn model(services: u32) -> Model {
-        let mut model = Model::new();
+        let mut model = Model::new(false);
         for (second, factor) in [(0, 0), (2, 2), (4, 6)] {
             let services: Vec<_> = (1..=services)
                 .map(|number| {
@@ -279,12 +426,32 @@ mod tests {
 
     fn details(key: ServiceKey) -> Details {
         let state = |host: u8| {
-            let server = Destination::new(std::net::SocketAddr::from(([192, 0, 2, host], 8080)));
+            let server = Destination::new(SocketAddr::from(([192, 0, 2, host], 8080)));
             let mut state = DestinationState::new(server.with_weight(Weight::new(host.into()).unwrap()));
             state.active_connections = 1200;
             state
         };
-        Details { key, destinations: (1..=20).map(state).collect(), drained: Vec::new(), connections: None }
+        let destinations = (1..=20).map(state).collect();
+        Details { key, destinations, drained: Vec::new(), connections: None, states: None }
+    }
+
+    /// The text of each line, and the colors that are on it.
+    fn screen_of(model: &mut Model, scene: &Scene<'_>, width: u16, height: u16) -> Vec<(String, Vec<Color>)> {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| draw(frame, model, scene)).unwrap();
+        let buffer = terminal.backend().buffer();
+        let line = |y| {
+            let mut colors: Vec<Color> =
+                (0..width).map(|x| buffer[(x, y)].fg).filter(|color| *color != Color::Reset).collect();
+            colors.dedup();
+            let text = (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
+            (text.trim_end().to_owned(), colors)
+        };
+        (0..height).map(line).collect()
+    }
+
+    fn in_use_of(details: Option<&Details>) -> HashMap<ServiceKey, InUse> {
+        details.map(|details| (details.key, InUse::of(&details.destinations))).into_iter().collect()
     }
 
     fn screen(model: &mut Model, details: Option<&Details>, width: u16, height: u16) -> Vec<String> {
@@ -298,47 +465,110 @@ mod tests {
         width: u16,
         height: u16,
     ) -> Vec<String> {
-        let scene = Scene { details, change, rates: &Window::new(), trouble: None, is_unicode: true };
-        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| draw(frame, model, &scene)).unwrap();
-        let buffer = terminal.backend().buffer();
-        let line = |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned();
-        (0..height).map(line).collect()
+        let (in_use, rates) = (in_use_of(details), Window::new());
+        let scene = Scene { details, in_use: &in_use, change, rates: &rates, trouble: None, is_unicode: true };
+        screen_of(model, &scene, width, height).into_iter().map(|(text, _)| text).collect()
     }
 
     #[test]
     fn everything_has_its_place() {
         let mut model = model(10_000);
         let details = details("tcp 10.0.40.0:80".parse().unwrap());
-        assert_eq!(screen(&mut model, Some(&details), 80, 24), include_str!("screen.txt").lines().collect::<Vec<_>>());
+        for (width, height, expected) in [
+            (40, 10, include_str!("screen-40x10.txt")),
+            (80, 24, include_str!("screen-80x24.txt")),
+            (132, 43, include_str!("screen-132x43.txt")),
+        ] {
+            let shown = screen(&mut model, Some(&details), width, height).join("\n");
+            if shown != expected.trim_end() {
+                std::fs::write(std::env::temp_dir().join(format!("screen-{width}x{height}.txt")), format!("{shown}\n"))
+                    .unwrap();
+            }
+            assert_eq!(shown, expected.trim_end(), "{width}x{height}");
+        }
     }
 
+    /// What takes no new clients, and what gives no answer, in words and in colors.
     #[test]
-    fn a_drained_destination_differs_from_one_of_weight_0() {
+    fn trouble_is_seen() {
         let mut model = model(1);
-        let mut details = details("tcp 10.0.0.1:80".parse().unwrap());
+        let key = "tcp 10.0.0.1:80".parse().unwrap();
+        let mut details = details(key);
+        details.destinations.truncate(5);
+        let servers = &mut details.destinations;
+        servers.iter_mut().for_each(|state| state.destination.forwarding = Forwarding::Masquerade);
+        servers[0].destination.weight = Weight::ZERO;
+        servers[1].destination.weight = Weight::ZERO;
+        servers[2].destination.upper_threshold = 1200;
+        details.drained = vec![servers[1].destination.address];
+        let mut rates = Window::new();
+        for second in 0..3u64 {
+            let counted = servers.iter().enumerate().map(|(at, state)| {
+                let mut counted = Statistics::default();
+                counted.packets_in = 10 * second;
+                counted.packets_out = if at == 3 { 0 } else { 10 * second };
+                ((key, state.destination.address), counted)
+            });
+            rates.look(Duration::from_secs(second), counted);
+        }
+        let shown = |model: &mut Model, details: &Details| {
+            let in_use = in_use_of(Some(details));
+            let scene = Scene {
+                details: Some(details),
+                in_use: &in_use,
+                change: None,
+                rates: &rates,
+                trouble: None,
+                is_unicode: true,
+            };
+            screen_of(model, &scene, 80, 24)
+        };
+        let lines = shown(&mut model, &details);
+        let service = &lines[2];
+        assert!(service.0.contains(" 2/5 ") && service.1 == [Color::Yellow], "{service:?}");
+        let servers: Vec<_> = lines.iter().filter(|(text, _)| text.contains("192.0.2.")).collect();
+        let expected = [
+            ("0", Some(Color::Yellow)),
+            ("drain", Some(Color::Yellow)),
+            ("full", Some(Color::Red)),
+            ("silent", Some(Color::Red)),
+            ("5", None),
+        ];
+        for ((text, colors), (weight, color)) in servers.iter().zip(expected) {
+            assert_eq!(text.split_whitespace().nth(2), Some(weight), "{text}");
+            assert_eq!(colors.first().copied(), color, "{text}");
+        }
         details.destinations.truncate(3);
-        details.destinations.iter_mut().for_each(|state| state.destination.weight = Weight::ZERO);
-        details.drained = vec![details.destinations[1].destination.address];
-        let lines = screen(&mut model, Some(&details), 80, 24);
-        let weights: Vec<_> = lines
-            .iter()
-            .filter(|line| line.contains("192.0.2."))
-            .map(|line| line.split_whitespace().nth(2).unwrap())
-            .collect();
-        assert_eq!(weights, ["0", "drain", "0"]);
+        let lines = shown(&mut model, &details);
+        assert!(lines[2].0.contains(" 0/3 ") && lines[2].1 == [Color::Red], "{:?}", lines[2]);
+        details.destinations.clear();
+        let lines = shown(&mut model, &details);
+        assert!(lines[2].0.contains(" 0/0 ") && lines[2].1 == [Color::Red], "{:?}", lines[2]);
     }
 
     #[test]
     fn other_sizes_do_no_harm() {
         let mut model = model(30);
         let details = details("tcp 10.0.0.1:80".parse().unwrap());
-        for (width, height) in [(1, 1), (20, 3), (20, 11), (20, 12), (80, 5), (200, 60), (80, 1), (5, 50)] {
-            let lines = screen(&mut model, Some(&details), width, height);
-            assert_eq!(lines.len(), usize::from(height));
+        for wish in [Wish::Details, Wish::Details, Wish::Connections, Wish::States, Wish::Focus, Wish::Help] {
+            model.wish(wish);
+            for (width, height) in [(1, 1), (20, 3), (20, 11), (20, 12), (80, 5), (200, 60), (80, 1), (5, 50)] {
+                let lines = screen(&mut model, Some(&details), width, height);
+                assert_eq!(lines.len(), usize::from(height));
+            }
         }
+        model.wish(Wish::Escape);
+        model.wish(Wish::Escape);
         let wide = screen(&mut model, None, 120, 40);
         assert!(wide.last().unwrap().starts_with("q quit"), "{wide:?}");
+    }
+
+    #[test]
+    fn a_director_without_services_says_so() {
+        let mut model = Model::new(false);
+        assert!(screen(&mut model, None, 80, 24)[2].is_empty());
+        model.look(Duration::ZERO, &[]);
+        assert!(screen(&mut model, None, 80, 24)[2].starts_with("no services: "));
     }
 
     #[test]
@@ -347,18 +577,47 @@ mod tests {
         let table = "TCP CB007109 9C41 0A000001 0050 C000020B 1F90 ESTABLISHED     899\n";
         let some = Connections::new(table.as_bytes()).map(Result::unwrap).collect();
         let mut details = details(key);
-        details.connections = Some(Listed { total: 1, some, trouble: None });
+        details.connections = Some(Listed { total: 7, matching: 1, first: 0, some, trouble: None });
         let mut model = model(1);
         model.wish(Wish::Connections);
         let lines = screen(&mut model, Some(&details), 100, 24);
-        let at = lines.iter().position(|line| line.starts_with("-- tcp 10.0.0.1:80: 1 entries")).unwrap();
-        assert!(lines[at].ends_with("STATE       EXPIRES SERVER"), "{}", lines[at]);
-        assert_eq!(
-            lines[at + 1],
-            "   203.0.113.9:40001                             ESTABLISHED     899 192.0.2.11:8080"
-        );
+        let at = lines.iter().position(|line| line.starts_with("-- tcp 10.0.0.1:80: 1 of 7 entriesv")).unwrap();
+        assert_eq!(lines[at].split_whitespace().skip(7).collect::<Vec<_>>(), ["STATE", "EXPIRES", "SERVER"]);
+        let words: Vec<_> = lines[at + 1].split_whitespace().collect();
+        assert_eq!(words, ["203.0.113.9:40001", "ESTABLISHED", "899", "192.0.2.11:8080"]);
         model.wish(Wish::Details);
         assert!(!screen(&mut model, Some(&details), 100, 24).iter().any(|line| line.starts_with("--")));
+    }
+
+    #[test]
+    fn states_are_counted_by_server() {
+        let key: ServiceKey = "tcp 10.0.0.1:80".parse().unwrap();
+        let mut details = details(key);
+        let mut states = States::default();
+        states.of.insert("192.0.2.11:80".parse().unwrap(), [3, 1, 0, 2, 0]);
+        states.of.insert("192.0.2.12:80".parse().unwrap(), [0, 60, 0, 0, 0]);
+        details.states = Some(states);
+        let mut model = model(1);
+        model.wish(Wish::States);
+        let (in_use, rates) = (HashMap::new(), Window::new());
+        let scene = Scene {
+            details: Some(&details),
+            in_use: &in_use,
+            change: None,
+            rates: &rates,
+            trouble: None,
+            is_unicode: true,
+        };
+        let lines = screen_of(&mut model, &scene, 80, 24);
+        let at = lines.iter().position(|(text, _)| text.starts_with("-- ")).unwrap();
+        let words = |at: usize| lines[at].0.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(words(at), "-- tcp 10.0.0.1:80 ESTABLISHED SYN_RECV FIN_WAIT TIME_WAIT OTHER");
+        assert_eq!((words(at + 1).as_str(), lines[at + 1].1.len()), ("192.0.2.11:80 3 1 0 2 0", 0));
+        assert_eq!(
+            (words(at + 2).as_str(), lines[at + 2].1[0]),
+            ("192.0.2.12:80 0 60 0 0 0", Color::Red),
+            "nobody answers"
+        );
     }
 
     #[test]
@@ -376,6 +635,18 @@ mod tests {
             assert_eq!(lines.iter().any(|line| line.starts_with("-- ")), height >= ENOUGH_FOR_DETAILS);
         }
         assert!(screen_after(&mut model, None, Some(change), 80, 4).iter().all(|line| !line.contains("last change")));
+    }
+
+    #[test]
+    fn an_address_that_is_cut_keeps_its_port() {
+        for (text, width, cut) in [
+            ("tcp [2001:db8:0:1:2:3:4:5]:443", 24, "tcp [2001:db8:0:1:~]:443"),
+            ("[2001:db8::11]:8080", 19, "[2001:db8::11]:8080"),
+            ("192.0.2.111:65535", 14, "192.0.2~:65535"),
+            ("2001:db8:0:1:2:3:4:5 (template)", 14, "2001:db8:0:1:~"),
+        ] {
+            assert_eq!(fitting(text, width), cut);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use ratatui::crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers};
 
-use super::model::Wish;
+use super::model::{Mode, Wish};
 
 /// What a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +13,8 @@ pub(super) enum Pressed {
     Nothing,
 }
 
-/// `is_writing`: letters go into the filter. A page has `page` lines.
-pub(super) fn pressed(event: &Event, is_writing: bool, page: usize) -> Pressed {
+/// A page has `page` lines.
+pub(super) fn pressed(event: &Event, mode: Mode, page: usize) -> Pressed {
     let Event::Key(key) = event else { return Pressed::Nothing };
     if key.kind == KeyEventKind::Release {
         return Pressed::Nothing;
@@ -26,30 +26,41 @@ pub(super) fn pressed(event: &Event, is_writing: bool, page: usize) -> Pressed {
             _ => Pressed::Nothing,
         };
     }
-    let wish = match (key.code, is_writing) {
-        (KeyCode::Up, _) => Wish::Up(1),
-        (KeyCode::Down, _) => Wish::Down(1),
-        (KeyCode::PageUp, _) => Wish::Up(page),
-        (KeyCode::PageDown, _) => Wish::Down(page),
-        (KeyCode::Home, _) => Wish::First,
-        (KeyCode::End, _) => Wish::Last,
-        (KeyCode::Esc, _) => Wish::Escape,
-        (KeyCode::Enter, true) => Wish::Enter,
-        (KeyCode::Backspace, true) => Wish::Backspace,
-        (KeyCode::Char(letter), true) => Wish::Letter(letter),
-        (KeyCode::Enter, false) => Wish::Details,
-        (KeyCode::Char('q'), false) => return Pressed::Quit,
-        (KeyCode::Char('k'), false) => Wish::Up(1),
-        (KeyCode::Char('j'), false) => Wish::Down(1),
-        (KeyCode::Char('g'), false) => Wish::First,
-        (KeyCode::Char('G'), false) => Wish::Last,
-        (KeyCode::Char('s' | '>'), false) => Wish::NextColumn,
-        (KeyCode::Char('S' | '<'), false) => Wish::PreviousColumn,
-        (KeyCode::Char('r'), false) => Wish::Reverse,
-        (KeyCode::Char(' '), false) => Wish::Pause,
-        (KeyCode::Char('c'), false) => Wish::Connections,
-        (KeyCode::Char('/'), false) => Wish::Filter,
+    Pressed::Wish(match (mode, key.code) {
+        // Any other key is a no.
+        (Mode::Asking, KeyCode::Char('y' | 'Y')) => Wish::Yes,
+        (Mode::Asking | Mode::Help, _) => Wish::Escape,
+        (_, KeyCode::Up) => Wish::Up(1),
+        (_, KeyCode::Down) => Wish::Down(1),
+        (_, KeyCode::PageUp) => Wish::Up(page),
+        (_, KeyCode::PageDown) => Wish::Down(page),
+        (_, KeyCode::Home) => Wish::First,
+        (_, KeyCode::End) => Wish::Last,
+        (_, KeyCode::Esc) => Wish::Escape,
+        (Mode::Writing, KeyCode::Enter) => Wish::Enter,
+        (Mode::Writing, KeyCode::Backspace) => Wish::Backspace,
+        (Mode::Writing, KeyCode::Char(letter)) => Wish::Letter(letter),
+        (Mode::Keys, KeyCode::Enter) => Wish::Details,
+        (Mode::Keys, KeyCode::Tab) => Wish::Focus,
+        (Mode::Keys, KeyCode::Char(letter)) => match letter {
+            'q' => return Pressed::Quit,
+            'k' => Wish::Up(1),
+            'j' => Wish::Down(1),
+            'g' => Wish::First,
+            'G' => Wish::Last,
+            's' | '>' => Wish::NextColumn,
+            'S' | '<' => Wish::PreviousColumn,
+            'r' => Wish::Reverse,
+            ' ' => Wish::Pause,
+            'c' => Wish::Connections,
+            'v' => Wish::States,
+            '/' => Wish::Filter,
+            '?' | 'h' => Wish::Help,
+            'w' => Wish::Weight,
+            'd' => Wish::Drain,
+            'u' => Wish::Undrain,
+            _ => return Pressed::Nothing,
+        },
         _ => return Pressed::Nothing,
-    };
-    Pressed::Wish(wish)
+    })
 }

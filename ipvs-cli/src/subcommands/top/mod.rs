@@ -1,17 +1,20 @@
 //! `top`: services and their rates on a terminal.
 //!
 //! `model` is the content, `draw` its look, `reader` reads the kernel, `keys` maps keys, `screen`
-//! is the terminal, `changes` watches other programs.
+//! is the terminal, `changes` watches other programs, `deed` changes a real server.
 
 mod args;
 mod changes;
+mod deed;
 mod draw;
 mod keys;
 mod model;
 mod reader;
 mod screen;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,8 +25,8 @@ use ratatui::crossterm::event::{self, Event};
 use self::changes::Changes;
 use self::draw::Scene;
 use self::keys::Pressed;
-use self::model::Model;
-use self::reader::{Details, Reading, Wanted};
+use self::model::{Model, Pane, SORTS};
+use self::reader::{Details, InUse, Page, Reading, Wanted};
 use self::screen::Screen;
 use crate::env::hangup::end_with_terminal;
 use crate::env::signals::Signals;
@@ -56,6 +59,13 @@ fn show(top: &Top, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     // A kernel without IPVS is reported before the screen is taken.
     let client = session.director.client()?;
     client.info()?;
+    if let Some(key) = top.service
+        && let Err(error) = client.service(&key)
+    {
+        let is_missing = error.errno() == Some(ipvs::Errno::ESRCH);
+        let missing = || Trouble::Other(format!("there is no service {key}"));
+        return Err(if is_missing { missing() } else { error.into() });
+    }
     let begun = Instant::now();
     let changes = Changes::watch();
     let at_hangup = changes.clone();
@@ -63,9 +73,11 @@ fn show(top: &Top, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
     let done = thread::scope(|scope| {
         let (ask, asked) = mpsc::channel();
         let (answer, answers) = mpsc::channel();
-        scope.spawn(move || reader::serve(client, connections, state_directory, begun, &asked, &answer));
+        let only = top.service;
+        scope.spawn(move || reader::serve(client, connections, state_directory, only, begun, &asked, &answer));
         let mut screen = Screen::take().map_err(failed)?;
-        let mut view = View::new(top.interval, begun, ask, answers, changes.clone());
+        let mut view = View::new(top, begun, ask, answers, changes.clone());
+        view.state_directory = state_directory.map(Into::into);
         let done = view.run(&mut screen, signals.as_ref());
         drop(screen);
         done.map_err(failed)
@@ -78,9 +90,15 @@ fn show(top: &Top, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
 struct View {
     model: Model,
     details: Option<Details>,
+    /// How the destinations of the services on the screen are.
+    in_use: HashMap<ServiceKey, InUse>,
     rates: Window<(ServiceKey, SocketAddr)>,
     changes: Changes,
     trouble: Option<String>,
+    /// A change that was begun, and what became of the last one.
+    deed: Option<Receiver<String>>,
+    said: Option<String>,
+    state_directory: Option<PathBuf>,
     is_unicode: bool,
     interval: Duration,
     begun: Instant,
@@ -96,20 +114,24 @@ struct View {
 
 impl View {
     fn new(
-        interval: Duration,
+        top: &Top,
         begun: Instant,
         ask: Sender<Wanted>,
         answers: Receiver<Result<Reading, Error>>,
         changes: Changes,
     ) -> Self {
         View {
-            model: Model::new(),
+            model: Model::new(top.read_only),
             details: None,
+            in_use: HashMap::new(),
             rates: Window::new(),
             changes,
             trouble: None,
+            deed: None,
+            said: None,
+            state_directory: None,
             is_unicode: screen::is_unicode(),
-            interval,
+            interval: top.interval,
             begun,
             due: Duration::ZERO,
             is_reading: false,
@@ -127,7 +149,7 @@ impl View {
             if is_stale {
                 self.draw(screen)?;
             }
-            is_stale = self.receive() | self.changes.last().1;
+            is_stale = self.receive() | self.changes.last().1 | self.hear();
             if let Some(signal) = signals.and_then(Signals::received) {
                 return Ok(Exit::Signal(signal));
             }
@@ -149,10 +171,20 @@ impl View {
         if self.is_reading || !is_due && !self.wants_details {
             return;
         }
-        let lines = draw::lines_for_details(height, &self.model);
+        let lines: usize = draw::lines_for_details(height, &self.model).into();
+        let visible = self.model.keys_in_sight(draw::lines_for_services(height, &self.model).into());
         let details = self.model.selected().filter(|_| lines > 0);
-        let connections = self.model.shows_connections.then_some(lines.into());
-        self.is_reading = self.ask.send(Wanted { services: is_due, details, connections }).is_ok();
+        let model = &self.model;
+        let page = || Page {
+            first: model.pane_at.saturating_sub(lines.saturating_sub(2)),
+            lines: lines.saturating_sub(1),
+            sort: SORTS[model.pane_sort],
+            reverse: model.pane_reverse,
+            words: model.pane_filter.split_whitespace().map(str::to_lowercase).collect(),
+        };
+        let connections = (model.pane == Pane::Connections).then(page);
+        let states = model.pane == Pane::States;
+        self.is_reading = self.ask.send(Wanted { services: is_due, visible, details, connections, states }).is_ok();
         self.wants_details = false;
         if is_due {
             self.due = self.begun.elapsed() + self.interval;
@@ -180,17 +212,34 @@ impl View {
         if let Some(services) = &reading.services {
             self.model.look(reading.at, services);
         }
+        let destinations = &reading.destinations;
+        self.in_use = destinations.iter().map(|(key, found)| (*key, InUse::of(found))).collect();
         if let Some(details) = reading.details {
-            if self.details.as_ref().is_none_or(|earlier| earlier.key != details.key) {
-                self.rates = Window::new();
+            if reading.services.is_some() {
+                let counters = details.destinations.iter();
+                let counters =
+                    counters.filter_map(|state| Some(((details.key, state.destination.address), state.statistics?)));
+                self.rates.look(reading.at, counters);
             }
-            let counters = details.destinations.iter();
-            let counters =
-                counters.filter_map(|state| Some(((details.key, state.destination.address), state.statistics?)));
-            self.rates.look(reading.at, counters);
+            self.model.servers = details.destinations.iter().map(|state| state.destination.address).collect();
+            let lines = match (&details.connections, &details.states) {
+                (Some(listed), _) => listed.matching,
+                (_, Some(states)) => states.of.len(),
+                _ => details.destinations.len(),
+            };
+            self.model.look_at_pane(lines);
             self.details = Some(details);
         }
+        // Those that were sorted to other places come to sight with the next reading.
+        self.wants_details |= reading.services.is_some() && self.in_use.is_empty();
         self.wants_details |= self.model.selected() != before;
+    }
+
+    /// What became of the change that was begun. Returns whether the screen changes.
+    fn hear(&mut self) -> bool {
+        let Some(said) = self.deed.as_ref().and_then(|deed| deed.try_recv().ok()) else { return false };
+        (self.said, self.deed, self.wants_details) = (Some(said), None, true);
+        true
     }
 
     fn draw(&mut self, screen: &mut Screen) -> std::io::Result<()> {
@@ -198,8 +247,9 @@ impl View {
         let scene = Scene {
             change: change.as_deref(),
             details: self.details.as_ref(),
+            in_use: &self.in_use,
             rates: &self.rates,
-            trouble: self.trouble.as_deref(),
+            trouble: self.said.as_deref().or(self.trouble.as_deref()),
             is_unicode: self.is_unicode,
         };
         screen.draw(|frame| draw::draw(frame, &mut self.model, &scene))
@@ -208,14 +258,17 @@ impl View {
     /// Handles a key. Returns whether it quits.
     fn obey(&mut self, event: Event, screen: &mut Screen) -> std::io::Result<bool> {
         let page = usize::from(screen.height()?.saturating_sub(3));
-        match keys::pressed(&event, self.model.is_writing, page) {
+        match keys::pressed(&event, self.model.mode(), page) {
             Pressed::Quit => return Ok(true),
             Pressed::Redraw => screen.clear()?,
             Pressed::Wish(wish) => {
-                let before = (self.model.selected(), self.model.shows_details, self.model.shows_connections);
-                self.model.wish(wish);
-                self.wants_details |=
-                    before != (self.model.selected(), self.model.shows_details, self.model.shows_connections);
+                self.said = None;
+                if let Some(deed) = self.model.wish(wish) {
+                    self.deed = Some(deed.start(self.state_directory.clone()));
+                    self.said = Some("at work ...".to_owned());
+                }
+                // What is in sight or in the lower part may be another now.
+                self.wants_details = true;
             }
             Pressed::Nothing => {}
         }

@@ -1,10 +1,12 @@
 //! What `top` shows: services, their order and rates, and the selected one. No terminal here.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use ipvs::{ServiceKey, ServiceState};
+use ipvs::{ServiceKey, ServiceState, Weight};
 
+use crate::subcommands::entries::order::Sort;
 use crate::subcommands::live::{PerSecond, Window};
 
 /// The number of readings in the small curve.
@@ -74,6 +76,15 @@ pub(super) enum Wish {
     Pause,
     Details,
     Connections,
+    States,
+    /// The keys that select go to the lower part, or back.
+    Focus,
+    Help,
+    Weight,
+    Drain,
+    Undrain,
+    /// The question is answered with yes.
+    Yes,
     /// Begin to write a filter.
     Filter,
     Letter(char),
@@ -83,6 +94,51 @@ pub(super) enum Wish {
     /// Away with the filter.
     Escape,
 }
+
+/// What the lower part shows of the selected service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pane {
+    Servers,
+    Connections,
+    /// Connections by server and state.
+    States,
+}
+
+/// A change of a real server that a key asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Deed {
+    pub(super) service: ServiceKey,
+    pub(super) server: SocketAddr,
+    pub(super) what: Change,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Weight(Weight),
+    Drain,
+    Undrain,
+}
+
+/// What is asked below.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Prompt {
+    /// For a weight, of which this is written.
+    Weight(ServiceKey, SocketAddr, String),
+    /// Whether it is meant.
+    Sure(Deed),
+}
+
+/// What letters are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Keys,
+    Writing,
+    Asking,
+    Help,
+}
+
+/// The orders of connections.
+pub(super) const SORTS: [Sort; 4] = [Sort::Client, Sort::Server, Sort::State, Sort::Expires];
 
 #[derive(Debug)]
 pub(super) struct Model {
@@ -98,7 +154,25 @@ pub(super) struct Model {
     pub(super) is_writing: bool,
     pub(super) is_paused: bool,
     pub(super) shows_details: bool,
-    pub(super) shows_connections: bool,
+    pub(super) pane: Pane,
+    /// Keys that select are for the lower part.
+    pub(super) is_focused: bool,
+    /// The selected line of the lower part, and how many it has.
+    pub(super) pane_at: usize,
+    pub(super) pane_lines: usize,
+    /// The place in [`SORTS`].
+    pub(super) pane_sort: usize,
+    pub(super) pane_reverse: bool,
+    pub(super) pane_filter: String,
+    /// The real servers of the selected service.
+    pub(super) servers: Vec<SocketAddr>,
+    pub(super) prompt: Option<Prompt>,
+    pub(super) shows_help: bool,
+    /// Nothing can be changed.
+    is_read_only: bool,
+    is_read: bool,
+    /// Why a key did nothing.
+    pub(super) note: Option<&'static str>,
     selected: Option<ServiceKey>,
     /// Nobody has chosen it: it is the first, whichever that is.
     is_first: bool,
@@ -108,7 +182,7 @@ pub(super) struct Model {
 }
 
 impl Model {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(is_read_only: bool) -> Self {
         Model {
             rows: Vec::new(),
             order: Vec::new(),
@@ -119,7 +193,19 @@ impl Model {
             is_writing: false,
             is_paused: false,
             shows_details: true,
-            shows_connections: false,
+            pane: Pane::Servers,
+            is_focused: false,
+            pane_at: 0,
+            pane_lines: 0,
+            pane_sort: 0,
+            pane_reverse: false,
+            pane_filter: String::new(),
+            servers: Vec::new(),
+            prompt: None,
+            shows_help: false,
+            is_read_only,
+            is_read: false,
+            note: None,
             selected: None,
             is_first: true,
             top: 0,
@@ -132,6 +218,7 @@ impl Model {
         self.window.look(at, services.iter().filter_map(|state| Some((state.service.key(), state.statistics?))));
         let mut known: HashMap<ServiceKey, Row> = self.rows.drain(..).map(|row| (row.key, row)).collect();
         self.total = PerSecond::default();
+        self.is_read = true;
         for state in services {
             let key = state.service.key();
             let mut row = known.remove(&key).unwrap_or_else(|| Row::new(key));
@@ -142,7 +229,113 @@ impl Model {
         self.arrange();
     }
 
-    pub(super) fn wish(&mut self, wish: Wish) {
+    pub(super) fn mode(&self) -> Mode {
+        match self.prompt {
+            _ if self.shows_help => Mode::Help,
+            Some(Prompt::Weight(..)) => Mode::Writing,
+            Some(Prompt::Sure(_)) => Mode::Asking,
+            None if self.is_writing => Mode::Writing,
+            None => Mode::Keys,
+        }
+    }
+
+    /// Obeys. Returns the change that was asked for and affirmed.
+    pub(super) fn wish(&mut self, wish: Wish) -> Option<Deed> {
+        self.note = None;
+        if std::mem::take(&mut self.shows_help) {
+            return None;
+        }
+        if let Some(prompt) = self.prompt.take() {
+            return self.answer(prompt, wish);
+        }
+        match wish {
+            Wish::Help => self.shows_help = true,
+            Wish::Focus => self.is_focused = !self.is_focused && self.shows_details,
+            Wish::Connections => self.show(Pane::Connections),
+            Wish::States => self.show(Pane::States),
+            Wish::Weight | Wish::Drain | Wish::Undrain => self.ask(wish),
+            wish if self.is_focused => self.wish_of_pane(wish),
+            wish => self.wish_of_services(wish),
+        }
+        None
+    }
+
+    /// Shows it in the lower part, or the real servers again.
+    fn show(&mut self, pane: Pane) {
+        self.pane = if self.pane == pane { Pane::Servers } else { pane };
+        self.shows_details = true;
+        (self.pane_at, self.pane_lines) = (0, 0);
+    }
+
+    fn ask(&mut self, wish: Wish) {
+        let server = self.servers.get(self.pane_at).filter(|_| self.is_focused && self.pane == Pane::Servers);
+        let (Some(service), Some(server)) = (self.selected, server.copied()) else {
+            self.note = Some("Tab goes to the real servers; select one there");
+            return;
+        };
+        if self.is_read_only {
+            self.note = Some("--read-only: nothing is changed from here");
+            return;
+        }
+        let sure = |what| Prompt::Sure(Deed { service, server, what });
+        self.prompt = Some(match wish {
+            Wish::Drain => sure(Change::Drain),
+            Wish::Undrain => sure(Change::Undrain),
+            _ => Prompt::Weight(service, server, String::new()),
+        });
+    }
+
+    fn answer(&mut self, prompt: Prompt, wish: Wish) -> Option<Deed> {
+        match (prompt, wish) {
+            (Prompt::Sure(deed), Wish::Yes) => return Some(deed),
+            (Prompt::Sure(_), _) | (_, Wish::Escape) => self.note = Some("nothing was changed"),
+            (Prompt::Weight(service, server, written), Wish::Enter) => match written.parse() {
+                Ok(weight) => {
+                    self.prompt = Some(Prompt::Sure(Deed { service, server, what: Change::Weight(weight) }));
+                }
+                Err(_) => self.note = Some("a weight is a whole number from 0 to 2147483647; nothing was changed"),
+            },
+            (Prompt::Weight(service, server, mut written), wish) => {
+                match wish {
+                    Wish::Letter(letter) => written.push(letter),
+                    Wish::Backspace => drop(written.pop()),
+                    _ => {}
+                }
+                self.prompt = Some(Prompt::Weight(service, server, written));
+            }
+        }
+        None
+    }
+
+    fn wish_of_pane(&mut self, wish: Wish) {
+        let last = self.pane_lines.saturating_sub(1);
+        match wish {
+            Wish::Up(steps) => self.pane_at = self.pane_at.saturating_sub(steps),
+            Wish::Down(steps) => self.pane_at = self.pane_at.saturating_add(steps).min(last),
+            Wish::First => self.pane_at = 0,
+            Wish::Last => self.pane_at = last,
+            Wish::NextColumn => self.pane_sort = (self.pane_sort + 1) % SORTS.len(),
+            Wish::PreviousColumn => self.pane_sort = (self.pane_sort + SORTS.len() - 1) % SORTS.len(),
+            Wish::Reverse => self.pane_reverse = !self.pane_reverse,
+            Wish::Pause => self.is_paused = !self.is_paused,
+            Wish::Details => (self.shows_details, self.is_focused) = (false, false),
+            Wish::Filter => self.is_writing = true,
+            Wish::Letter(letter) => self.pane_filter.push(letter),
+            Wish::Backspace => drop(self.pane_filter.pop()),
+            Wish::Enter => self.is_writing = false,
+            Wish::Escape if self.is_writing || !self.pane_filter.is_empty() => {
+                self.is_writing = false;
+                self.pane_filter.clear();
+            }
+            Wish::Escape => self.is_focused = false,
+            _ => {}
+        }
+        if matches!(wish, Wish::Letter(_) | Wish::Backspace | Wish::Escape) {
+            self.pane_at = 0;
+        }
+    }
+
+    fn wish_of_services(&mut self, wish: Wish) {
         let at = self.position();
         self.is_first = match wish {
             Wish::First => true,
@@ -159,7 +352,6 @@ impl Model {
             Wish::Reverse => self.reverse = !self.reverse,
             Wish::Pause => self.is_paused = !self.is_paused,
             Wish::Details => self.shows_details = !self.shows_details,
-            Wish::Connections => self.shows_connections = !self.shows_connections,
             Wish::Filter => self.is_writing = true,
             Wish::Letter(letter) => self.filter.push(letter),
             Wish::Backspace => drop(self.filter.pop()),
@@ -168,10 +360,17 @@ impl Model {
                 self.is_writing = false;
                 self.filter.clear();
             }
+            _ => {}
         }
         if !matches!(wish, Wish::Up(_) | Wish::Down(_) | Wish::First | Wish::Last) {
             self.arrange();
         }
+    }
+
+    /// The lower part has this number of lines now.
+    pub(super) fn look_at_pane(&mut self, lines: usize) {
+        self.pane_lines = lines;
+        self.pane_at = self.pane_at.min(lines.saturating_sub(1));
     }
 
     /// Those on a screen of this number of lines: the selected one is among them.
@@ -184,6 +383,16 @@ impl Model {
         let rows = &self.rows;
         let shown = self.order.iter().skip(self.top).take(lines);
         shown.map(move |place| &rows[*place]).map(move |row| (row, Some(row.key) == selected))
+    }
+
+    /// The services that a screen of this number of lines shows.
+    pub(super) fn keys_in_sight(&mut self, lines: usize) -> Vec<ServiceKey> {
+        self.visible(lines).map(|(row, _)| row.key).collect()
+    }
+
+    /// Was the director read?
+    pub(super) fn is_read(&self) -> bool {
+        self.is_read
     }
 
     pub(super) fn selected(&self) -> Option<ServiceKey> {
@@ -202,7 +411,12 @@ impl Model {
 
     fn select(&mut self, place: usize) {
         let place = place.min(self.order.len().saturating_sub(1));
-        self.selected = self.order.get(place).map(|place| self.rows[*place].key);
+        let selected = self.order.get(place).map(|place| self.rows[*place].key);
+        if selected != self.selected {
+            (self.pane_at, self.pane_lines) = (0, 0);
+            self.servers.clear();
+        }
+        self.selected = selected;
     }
 
     /// Filters and sorts. The selected service stays selected; if it is gone, the one at its place
@@ -268,7 +482,7 @@ mod tests {
 
     /// Three services: 10, 30 and 20 connections a second.
     fn model() -> Model {
-        let mut model = Model::new();
+        let mut model = Model::new(false);
         for (second, factor) in [(0, 0), (1, 1)] {
             let services = [("tcp 192.0.2.1:80", 10), ("udp 192.0.2.2:53", 30), ("mark 7", 20)]
                 .map(|(name, rate)| state(name, rate * factor));
@@ -321,10 +535,10 @@ mod tests {
         let mut model = model();
         model.wish(Wish::Last);
         model.wish(Wish::Filter);
-        "192.0.2 UDP".chars().for_each(|letter| model.wish(Wish::Letter(letter)));
+        "192.0.2 UDP".chars().for_each(|letter| drop(model.wish(Wish::Letter(letter))));
         assert_eq!(shown(&mut model, 9), "*udp 192.0.2.2:53");
         assert_eq!((model.counts(), model.is_writing), ((3, 1), true));
-        (0..4).for_each(|_| model.wish(Wish::Backspace));
+        (0..4).for_each(|_| drop(model.wish(Wish::Backspace)));
         model.wish(Wish::Enter);
         assert_eq!((model.counts(), model.is_writing), ((3, 2), false));
         model.wish(Wish::Escape);
@@ -333,8 +547,75 @@ mod tests {
     }
 
     #[test]
+    fn a_change_takes_a_selected_server_and_a_yes() {
+        let mut model = model();
+        let (one, other): (SocketAddr, SocketAddr) =
+            ("192.0.2.11:80".parse().unwrap(), "192.0.2.12:80".parse().unwrap());
+        model.servers = vec![one, other];
+        model.look_at_pane(2);
+        assert_eq!((model.wish(Wish::Drain), model.note.is_some()), (None, true), "no server is selected");
+        model.wish(Wish::Focus);
+        model.wish(Wish::Down(9));
+        let service = model.selected().unwrap();
+        for (wish, what) in [(Wish::Drain, Change::Drain), (Wish::Undrain, Change::Undrain)] {
+            assert_eq!((model.wish(wish), model.mode()), (None, Mode::Asking));
+            assert_eq!(model.wish(Wish::Yes), Some(Deed { service, server: other, what }));
+            model.wish(wish);
+            assert_eq!(
+                (model.wish(Wish::Escape), model.mode(), model.note),
+                (None, Mode::Keys, Some("nothing was changed"))
+            );
+        }
+        model.wish(Wish::Weight);
+        "57".chars().for_each(|letter| drop(model.wish(Wish::Letter(letter))));
+        model.wish(Wish::Backspace);
+        assert_eq!((model.wish(Wish::Enter), model.mode()), (None, Mode::Asking));
+        let what = Change::Weight(Weight::new(5).unwrap());
+        assert_eq!(model.wish(Wish::Yes), Some(Deed { service, server: other, what }));
+        model.wish(Wish::Weight);
+        model.wish(Wish::Letter('x'));
+        assert_eq!((model.wish(Wish::Enter), model.mode()), (None, Mode::Keys));
+        assert!(model.note.unwrap().contains("a whole number"));
+        model.is_read_only = true;
+        for wish in [Wish::Drain, Wish::Undrain, Wish::Weight] {
+            assert_eq!((model.wish(wish), model.prompt.clone()), (None, None));
+            assert!(model.note.unwrap().contains("--read-only"));
+        }
+    }
+
+    /// The keys that select, sort and filter services do so with connections, where those are.
+    #[test]
+    fn the_lower_part_is_scrolled_sorted_and_filtered() {
+        let mut model = model();
+        let before = shown(&mut model, 9);
+        model.wish(Wish::Connections);
+        model.look_at_pane(100);
+        model.wish(Wish::Focus);
+        model.wish(Wish::Down(60));
+        model.wish(Wish::NextColumn);
+        model.wish(Wish::Reverse);
+        assert_eq!((model.pane_at, SORTS[model.pane_sort], model.pane_reverse), (60, Sort::Server, true));
+        model.wish(Wish::Last);
+        assert_eq!(model.pane_at, 99);
+        model.look_at_pane(10);
+        assert_eq!(model.pane_at, 9, "there are fewer now");
+        model.wish(Wish::Filter);
+        model.wish(Wish::Letter('8'));
+        assert_eq!((model.pane_at, model.pane_filter.as_str(), model.filter.as_str()), (0, "8", ""));
+        model.wish(Wish::Enter);
+        model.wish(Wish::Escape);
+        assert_eq!((model.pane_filter.as_str(), model.is_focused), ("", true));
+        model.wish(Wish::Escape);
+        assert!(!model.is_focused);
+        assert_eq!(shown(&mut model, 9), before);
+        model.wish(Wish::Help);
+        assert_eq!((model.mode(), model.wish(Wish::Reverse), model.mode()), (Mode::Help, None, Mode::Keys));
+        assert_eq!(shown(&mut model, 9), before, "a key ends the help, and does nothing else");
+    }
+
+    #[test]
     fn history_is_of_late() {
-        let mut model = Model::new();
+        let mut model = Model::new(false);
         for second in 0..40 {
             model.look(Duration::from_secs(second), &[state("mark 7", second * 3)]);
         }

@@ -1,14 +1,23 @@
-//! `--sort`: the connections that come first in an order.
+//! The connections that come first in an order, for `conns --sort` and for `top`.
 
 use std::cmp::Ordering;
 
+use clap::ValueEnum;
 use ipvs::proc::Connection;
 
-use super::args::Sort;
+/// An order.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::subcommands) enum Sort {
+    Client,
+    Service,
+    Server,
+    State,
+    Expires,
+}
 
 /// Keeps all entries, or the first ones: at most twice the limit in memory.
 #[derive(Debug)]
-pub(super) struct First {
+pub(in crate::subcommands) struct First {
     sort: Sort,
     reverse: bool,
     limit: usize,
@@ -16,18 +25,18 @@ pub(super) struct First {
 }
 
 impl First {
-    pub(super) fn new(sort: Sort, reverse: bool, limit: Option<usize>) -> Self {
+    pub(in crate::subcommands) fn new(sort: Sort, reverse: bool, limit: Option<usize>) -> Self {
         First { sort, reverse, limit: limit.unwrap_or(usize::MAX), held: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, connection: Connection) {
+    pub(in crate::subcommands) fn add(&mut self, connection: Connection) {
         self.held.push(connection);
         if self.held.len() / 2 >= self.limit.max(512) {
             self.cut();
         }
     }
 
-    pub(super) fn ordered(mut self) -> Vec<Connection> {
+    pub(in crate::subcommands) fn ordered(mut self) -> Vec<Connection> {
         self.cut();
         self.held
     }
