@@ -78,8 +78,21 @@ fn top_is_drawn_and_obeys() {
         text.lines().count() == 8 && !text.contains("--") && text.lines().last().unwrap().starts_with("q quit")
     });
     top.resize(40, 120);
-    let large = top.wait(|text| text.lines().count() == 40 && text.contains("space pause"));
-    assert!(large.lines().nth(1).unwrap().starts_with(&format!("{:<50} SCHED", "SERVICEv")), "{large}");
+    let large = top.wait(|text| text.lines().count() == 40 && text.contains("q quit"));
+    assert!(large.lines().nth(1).unwrap().starts_with(&format!("{:<43} SCHED", "SERVICEv")), "{large}");
+    top.press("?");
+    top.wait(|text| text.contains("set the weight of the selected server") && text.contains("any key goes on"));
+    top.press("x");
+    top.wait(|text| !text.contains("any key goes on") && text.contains("q quit"));
+    for (height, width, expected) in
+        [(10, 40, include_str!("screens/top-40x10.txt")), (43, 132, include_str!("screens/top-132x43.txt"))]
+    {
+        top.resize(height, width);
+        top.wait(|text| text.lines().count() == usize::from(height));
+        top.press("g");
+        let expected = expected.trim_end();
+        assert_eq!(top.wait(|text| text == expected || text.contains("panic")), expected, "{height}x{width}");
+    }
     top.resize(1, 10);
     top.wait(|text| text.trim() == "too small");
     top.resize(24, 80);
@@ -91,6 +104,65 @@ fn top_is_drawn_and_obeys() {
     top.press("q");
     let (status, is_restored) = top.end();
     assert!(status.success() && is_restored, "{status}");
+}
+
+/// By the subcommands, which hold the lock and note what was drained; after a question.
+#[test]
+fn top_sets_weights_and_drains() {
+    if is_elsewhere() {
+        return;
+    }
+    let mut client = director(SERVICES.map(str::to_owned), 2);
+    let key: ServiceKey = SERVICES[0].parse().unwrap();
+    let mut weights = || -> Vec<u32> {
+        let mut found = client.destinations(&key).unwrap();
+        found.sort_by_key(|state| state.destination.address);
+        found.iter().map(|state| state.destination.weight.get()).collect()
+    };
+    let weight_of_second = |text: &str, weight: &str| {
+        let line = text.lines().find(|line| line.contains("127.0.0.2:5300"));
+        line.is_some_and(|line| line.split_whitespace().nth(2) == Some(weight))
+    };
+    let mut top = Terminal::start("top --interval 0.2", 24, 80);
+    top.press("S");
+    top.wait(|text| text.contains("-- tcp 192.0.2.1:80") && weight_of_second(text, "1"));
+    top.press("d");
+    top.wait(|text| text.contains("Tab goes to the real servers"));
+    top.press("\tj");
+    top.wait(|text| text.contains("Tab back"));
+    top.press("w");
+    top.wait(|text| text.contains("weight of 127.0.0.2:5300: _"));
+    top.press("7\r");
+    top.wait(|text| text.contains("set weight 7 of 127.0.0.2:5300 at tcp 192.0.2.1:80? y/N"));
+    top.press("n");
+    top.wait(|text| text.contains("nothing was changed"));
+    assert_eq!(weights(), [1, 1]);
+    top.press("w7\ry");
+    top.wait(|text| weight_of_second(text, "7"));
+    assert_eq!(weights(), [1, 7]);
+    top.press("d");
+    top.wait(|text| text.contains("drain 127.0.0.2:5300 at tcp 192.0.2.1:80: weight 0, connections go on? y/N"));
+    top.press("y");
+    let drained = top.wait(|text| weight_of_second(text, "drain"));
+    assert!(drained.contains("tcp 192.0.2.1:80             1/2"), "{drained}");
+    assert_eq!(weights(), [1, 0]);
+    top.press("uy");
+    top.wait(|text| weight_of_second(text, "7"));
+    assert_eq!(weights(), [1, 7]);
+    top.press("q");
+    assert!(top.end().0.success());
+    let mut reader = Terminal::start("top --interval 0.2 --read-only tcp:192.0.2.1:80", 24, 80);
+    reader.wait(|text| text.contains("ipvs  1 services") && weight_of_second(text, "7"));
+    for key in ["\td", "w", "u"] {
+        reader.press(key);
+        reader.wait(|text| text.contains("--read-only: nothing is changed from here"));
+    }
+    reader.press("q");
+    assert!(reader.end().0.success());
+    assert_eq!(weights(), [1, 7]);
+    let missing = Terminal::start("top tcp:192.0.2.1:81", 24, 80);
+    missing.wait(|text| text.contains("there is no service tcp 192.0.2.1:81"));
+    assert_eq!(missing.end().0.code(), Some(1));
 }
 
 /// Without the right to watch netlink it is as ever.
@@ -326,6 +398,25 @@ fn connections_are_seen() {
         ["127.0.0.21:4001", "127.0.0.22:4002", "127.0.0.23:4003"].iter().all(|client| seen.contains(client)),
         "{seen}"
     );
+    for port in 5001..=5040 {
+        let socket = UdpSocket::bind(("127.0.0.24", port)).unwrap();
+        socket.send_to(b"?", "127.0.0.10:53").unwrap();
+        server.recv(&mut [0; 8]).unwrap();
+    }
+    // To the last, and back to the first by the reverse order.
+    top.press("\tG");
+    top.wait(|text| text.contains(": 43 entries"));
+    top.press("G");
+    top.wait(|text| text.contains("127.0.0.24:5040") && !text.contains("127.0.0.21:4001"));
+    top.press("r");
+    top.wait(|text| text.contains("127.0.0.21:4001") && !text.contains("127.0.0.24:5040"));
+    top.press("/5033");
+    let found = top.wait(|text| text.contains(": 1 of 43 entries"));
+    assert!(found.contains("127.0.0.24:5033") && !found.contains("4001"), "{found}");
+    top.press("\x1bv");
+    let states = top.wait(|text| text.contains("SYN_RECV") && text.contains("127.0.0.1:5300"));
+    let line = states.lines().find(|line| line.contains("127.0.0.1:5300")).unwrap();
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["127.0.0.1:5300", "0", "0", "0", "0", "43"]);
     top.press("q");
     assert!(top.end().0.success());
 }

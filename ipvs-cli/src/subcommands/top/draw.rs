@@ -44,8 +44,9 @@ const ENOUGH_FOR_DETAILS: u16 = 10;
 
 /// Names have what others leave, but not less, nor more than the longest needs.
 const NAME: std::ops::RangeInclusive<usize> = 14..=50;
-/// The curve at the end of a service, with a space.
+/// The curve at the end of a service, with a space, if the screen is wide enough.
 const CURVE: usize = 10;
+const ENOUGH_FOR_CURVES: u16 = 60;
 
 const KEYS: &str = "q quit  ? help  ↑↓ select  s sort  / filter  c conns  v states  Tab servers";
 const KEYS_ASCII: &str = "q quit  ? help  j k select  s sort  / filter  c conns  v states  Tab servers";
@@ -199,7 +200,11 @@ fn heads(model: &Model, width: u16) -> String {
         (true, true) => "^",
     };
     let cells = COLUMNS.map(|(column, head, width, needs)| cell(width, needs, format!("{head}{}", arrow(column))));
-    line("", &format!("SERVICE{}", arrow(Some(Column::Service))), &cells, CURVE, width)
+    line("", &format!("SERVICE{}", arrow(Some(Column::Service))), &cells, curve_of(width), width)
+}
+
+fn curve_of(width: u16) -> usize {
+    if width >= ENOUGH_FOR_CURVES { CURVE } else { 0 }
 }
 
 fn service(row: &Row, in_use: Option<&InUse>, width: u16, is_unicode: bool) -> String {
@@ -215,7 +220,7 @@ fn service(row: &Row, in_use: Option<&InUse>, width: u16, is_unicode: bool) -> S
         };
         cell(width, needs, text)
     });
-    let text = line("", name, &cells, CURVE, width);
+    let text = line("", name, &cells, curve_of(width), width);
     let room = usize::from(width).saturating_sub(text.len() + 1);
     text + " " + &curve(history.iter().copied().skip(history.len().saturating_sub(room)), is_unicode)
 }
@@ -480,10 +485,6 @@ mod tests {
             (132, 43, include_str!("screen-132x43.txt")),
         ] {
             let shown = screen(&mut model, Some(&details), width, height).join("\n");
-            if shown != expected.trim_end() {
-                std::fs::write(std::env::temp_dir().join(format!("screen-{width}x{height}.txt")), format!("{shown}\n"))
-                    .unwrap();
-            }
             assert_eq!(shown, expected.trim_end(), "{width}x{height}");
         }
     }

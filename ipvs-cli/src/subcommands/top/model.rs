@@ -535,10 +535,14 @@ mod tests {
         let mut model = model();
         model.wish(Wish::Last);
         model.wish(Wish::Filter);
-        "192.0.2 UDP".chars().for_each(|letter| drop(model.wish(Wish::Letter(letter))));
+        for letter in "192.0.2 UDP".chars() {
+            model.wish(Wish::Letter(letter));
+        }
         assert_eq!(shown(&mut model, 9), "*udp 192.0.2.2:53");
         assert_eq!((model.counts(), model.is_writing), ((3, 1), true));
-        (0..4).for_each(|_| drop(model.wish(Wish::Backspace)));
+        for _ in 0..4 {
+            model.wish(Wish::Backspace);
+        }
         model.wish(Wish::Enter);
         assert_eq!((model.counts(), model.is_writing), ((3, 2), false));
         model.wish(Wish::Escape);
@@ -567,7 +571,9 @@ mod tests {
             );
         }
         model.wish(Wish::Weight);
-        "57".chars().for_each(|letter| drop(model.wish(Wish::Letter(letter))));
+        for letter in ['5', '7'] {
+            model.wish(Wish::Letter(letter));
+        }
         model.wish(Wish::Backspace);
         assert_eq!((model.wish(Wish::Enter), model.mode()), (None, Mode::Asking));
         let what = Change::Weight(Weight::new(5).unwrap());
