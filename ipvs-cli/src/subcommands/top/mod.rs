@@ -77,7 +77,8 @@ fn show(top: &Top, session: &mut Session<'_, '_>) -> Result<Exit, Trouble> {
         scope.spawn(move || reader::serve(client, connections, state_directory, only, begun, &asked, &answer));
         let mut screen = Screen::take().map_err(failed)?;
         let mut view = View::new(top, begun, ask, answers, changes.clone());
-        view.state_directory = state_directory.map(Into::into);
+        // The default one may have to be made, which `--state-dir` does not do.
+        view.state_directory = state_directory.filter(|directory| directory.is_dir()).map(Into::into);
         let done = view.run(&mut screen, signals.as_ref());
         drop(screen);
         done.map_err(failed)
