@@ -19,6 +19,7 @@ const INK: &str = "#e6edf3";
 const FAINT: &str = "#9198a1";
 const RED: &str = "#ff7b72";
 const GREEN: &str = "#7ee787";
+const YELLOW: &str = "#e3b341";
 
 /// How letters look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,6 +115,7 @@ fn draw_piece(svg: &mut String, row: u16, column: u16, piece: &str, look: Look) 
         Look { faint: true, .. } => style += &format!(r#" fill="{FAINT}""#),
         Look { color: Color::Idx(1), .. } => style += &format!(r#" fill="{RED}""#),
         Look { color: Color::Idx(2), .. } => style += &format!(r#" fill="{GREEN}""#),
+        Look { color: Color::Idx(3), .. } => style += &format!(r#" fill="{YELLOW}""#),
         _ => {}
     }
     let (baseline, length, drawn) = (y + 0.75 * HEIGHT, width(drawn), escaped(drawn));
