@@ -112,6 +112,7 @@ impl Writer<'_> {
             return self.output.problem(&group.place, reason);
         }
         self.imply_persistence(group.entries.iter().any(|(_, entry)| matches!(entry, Entry::Addresses(_, 0))));
+        let of_addresses = [Family::V4, Family::V6].into_iter().find(|family| is_family(*family));
         for (_, entry) in &group.entries {
             match entry {
                 Entry::Addresses(range, port) => {
@@ -123,7 +124,7 @@ impl Writer<'_> {
                     }
                 }
                 Entry::Mark(mark, family) => {
-                    let family = family.or(self.service.family).or(self.family);
+                    let family = family.or(of_addresses).or(self.service.family).or(self.family);
                     self.mark(*mark, family.unwrap_or(Family::V4));
                 }
             }

@@ -185,6 +185,20 @@ fn ports_persistence_and_families_are_those_of_keepalived() {
     assert_eq!(rules, expected);
 }
 
+/// What keepalived 2.2.7 makes of it: real servers say nothing of a mark beside addresses.
+#[test]
+fn a_mark_without_family_has_that_of_the_addresses_of_its_group() {
+    let text = "virtual_server_group G {\n fwmark 9\n 2001:db8::10 80\n}\nvirtual_server group G {\n protocol TCP\n lvs_method TUN\n \
+        real_server 10.0.0.2 80 {\n }\n real_server 2001:db8::2 80 {\n }\n}\n";
+    let expected = "-A -f 9 -6 -s wlc\n\
+        -a -f 9 -6 -r 10.0.0.2:0 -i -w 1 --tun-type ipip\n\
+        -a -f 9 -6 -r [2001:db8::2]:0 -i -w 1 --tun-type ipip\n\
+        -A -t [2001:db8::10]:80 -s wlc\n\
+        -a -t [2001:db8::10]:80 -r 10.0.0.2:80 -i -w 1 --tun-type ipip\n\
+        -a -t [2001:db8::10]:80 -r [2001:db8::2]:80 -i -w 1 --tun-type ipip\n";
+    assert_eq!(commands(text).unwrap(), expected);
+}
+
 mod properties {
     use super::*;
     use crate::foreign::NoFiles;

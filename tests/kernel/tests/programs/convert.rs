@@ -303,7 +303,9 @@ impl Dice {
     fn keepalived(&mut self, system: &System) -> String {
         let _ = fs::remove_dir_all(DIRECTORY);
         fs::create_dir(DIRECTORY).unwrap_or_else(|error| panic!("{DIRECTORY}: {error}"));
-        let mut text = String::from("# generated\nglobal_defs {\n\trouter_id test ! a comment\n");
+        let mut text = String::from(
+            "# generated\nglobal_defs {\n\trouter_id test ! a comment\n\tscript_user root\n\tenable_script_security\n",
+        );
         if self.one_in(4) {
             let _ =
                 writeln!(text, "\tlvs_timeouts tcp {} tcpfin {} udp {}", 60 + self.below(900), 9 + self.below(90), 30);
