@@ -1,5 +1,5 @@
-//! A change from the screen: done by `weight`, `drain` and `undrain`, with their locks, notes, checks
-//! and log.
+//! A change from the screen: done by `weight`, `drain` and `undrain`, with their locks, notes,
+//! checks and log.
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
