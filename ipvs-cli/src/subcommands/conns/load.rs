@@ -181,6 +181,9 @@ impl Load<'_> {
     /// Reads entries, until the batch is full or the file at its end.
     fn fill(&mut self, services: &Services, summary: &mut Summary) {
         let passed = passed_since(self.age, self.started);
+        // What was taken out has left marks, for which the map would grow to twice its size.
+        let left: Vec<_> = self.batch.drain().collect();
+        self.batch.extend(left);
         while self.batch.len() < BATCH {
             let connection = match self.reader.next() {
                 None => return,
