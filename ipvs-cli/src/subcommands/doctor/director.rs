@@ -421,7 +421,7 @@ fn persistence_differs(director: &Director) -> Vec<Finding> {
 pub(super) const RUN_ESTIMATION: &str = "net/ipv4/vs/run_estimation";
 /// Kernels that have it estimate in threads of their own; older ones in a timer.
 pub(super) const ESTIMATION_THREADS: &str = "net/ipv4/vs/est_nice";
-/// So many entries hold up an old kernel's packets noticeably.
+/// The number of entries from which an old kernel delays packets noticeably.
 const MANY_ENTRIES: usize = 5000;
 
 fn estimation(director: &Director) -> Option<Finding> {

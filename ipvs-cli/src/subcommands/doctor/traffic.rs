@@ -72,7 +72,7 @@ impl Traffic {
         }
     }
 
-    /// Whether some real server has so many connections being set up that a second look is due.
+    /// Whether a real server has enough connections being set up for a second look.
     pub(super) fn is_suspicious(&self) -> bool {
         self.flows.values().flatten().any(|flow| flow.opening.len() >= super::silent::ENOUGH)
     }

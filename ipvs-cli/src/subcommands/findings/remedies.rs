@@ -53,7 +53,7 @@ remedies! {
     GuePort "gue-port" ""
     TunnelDevice "tunnel-device" ""
     TunnelMode "tunnel-mode" ""
-    TunnelReversePath "tunnel-rp-filter" "packets out of the tunnel are taken whoever sent them; the other interfaces keep their check"
+    TunnelReversePath "tunnel-rp-filter" "packets from the tunnel are accepted from any source; the other interfaces keep their check"
     GreChecksum "gre-checksum" "the tunnel refuses packets of the other kind, which another director may send"
     Route "route" "it is for this client only; for all of them, change the default route"
 }
