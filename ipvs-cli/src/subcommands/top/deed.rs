@@ -41,7 +41,8 @@ impl Deed {
         if let Some(directory) = state_directory {
             command.arg("--state-dir").arg(directory);
         }
-        thread::spawn(move || {
+        let unstarted = sender.clone();
+        let started = thread::Builder::new().name("deed".to_owned()).spawn(move || {
             let said = match command.output() {
                 Ok(output) => {
                     let text = [output.stderr, output.stdout].concat();
@@ -52,6 +53,9 @@ impl Deed {
             // Without a screen nobody reads it.
             let _ = sender.send(said);
         });
+        if let Err(error) = started {
+            let _ = unstarted.send(format!("nothing was changed: no thread can be made: {error}"));
+        }
         receiver
     }
 }

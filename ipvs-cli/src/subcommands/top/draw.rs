@@ -26,6 +26,8 @@ pub(super) struct Scene<'s> {
     pub(super) trouble: Option<&'s str>,
     /// The terminal can show the little curves.
     pub(super) is_unicode: bool,
+    /// No other service is shown.
+    pub(super) only: Option<ServiceKey>,
 }
 
 const PLAIN: Style = Style::new();
@@ -103,9 +105,13 @@ fn fitting(text: &str, width: usize) -> String {
     format!("{head}~{tail}")
 }
 
+pub(super) fn has_room_for_details(height: u16) -> bool {
+    height >= ENOUGH_FOR_DETAILS
+}
+
 /// How many lines the lower part has.
 pub(super) fn lines_for_details(height: u16, model: &Model) -> u16 {
-    if model.shows_details && height >= ENOUGH_FOR_DETAILS { (height - FRAME_LINES) * 2 / 5 } else { 0 }
+    if model.shows_details && has_room_for_details(height) { (height - FRAME_LINES) * 2 / 5 } else { 0 }
 }
 
 /// How many services fit beside it.
@@ -127,7 +133,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &mut Model, scene: &Scene<'_>) 
     let above = area.height - 1 - u16::from(change.is_some());
     let lines = above + 1 - FRAME_LINES - details;
     if model.counts().0 == 0 && model.is_read() {
-        put(buffer, area, 2, "no services: `ipvs-cli apply FILE` makes those of a file", PLAIN);
+        let text = match scene.only {
+            Some(key) => format!("there is no service {key} any more"),
+            None => "no services: `ipvs-cli apply FILE` makes those of a file".to_owned(),
+        };
+        put(buffer, area, 2, &text, PLAIN);
     }
     let is_focused = model.is_focused;
     for (number, (row, is_selected)) in (2..).zip(model.visible(lines.into())) {
@@ -246,6 +256,7 @@ fn draw_details(buffer: &mut Buffer, area: Rect, model: &mut Model, scene: &Scen
     let width = area.width;
     let room = usize::from(area.height.saturating_sub(1));
     let name = key.to_string();
+    let is_mark = matches!(key, ServiceKey::Mark { .. });
     let selected = model.is_focused.then_some(model.pane_at);
     // The selected line stays in sight.
     let first = model.pane_at.saturating_sub(room.saturating_sub(1));
@@ -254,6 +265,8 @@ fn draw_details(buffer: &mut Buffer, area: Rect, model: &mut Model, scene: &Scen
         (Pane::Connections, Some(listed), _) => {
             let counted = match &listed.trouble {
                 Some(trouble) => trouble.clone(),
+                // The kernel shows no mark of a connection.
+                None if is_mark => format!("{} of {} templates", listed.matching, listed.total),
                 None if listed.matching as u64 == listed.total => format!("{} entries", listed.total),
                 None => format!("{} of {} entries", listed.matching, listed.total),
             };
@@ -280,7 +293,11 @@ fn draw_details(buffer: &mut Buffer, area: Rect, model: &mut Model, scene: &Scen
                 (line("   ", &server.to_string(), &cells(counts), 0, width), if is_stuck { BAD } else { PLAIN })
             };
             lines.extend(states.of.iter().skip(first).take(room).map(row));
-            let trouble = states.trouble.as_ref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
+            let trouble = match &states.trouble {
+                Some(trouble) => format!(": {trouble}"),
+                None if is_mark => ": the kernel shows no mark of a connection".to_owned(),
+                None => String::new(),
+            };
             (line("-- ", &format!("{name}{trouble}"), &cells(heads.collect()), 0, width), first)
         }
         _ => {
@@ -471,7 +488,8 @@ mod tests {
         height: u16,
     ) -> Vec<String> {
         let (in_use, rates) = (in_use_of(details), Window::new());
-        let scene = Scene { details, in_use: &in_use, change, rates: &rates, trouble: None, is_unicode: true };
+        let scene =
+            Scene { details, in_use: &in_use, change, rates: &rates, trouble: None, is_unicode: true, only: None };
         screen_of(model, &scene, width, height).into_iter().map(|(text, _)| text).collect()
     }
 
@@ -521,6 +539,7 @@ mod tests {
                 rates: &rates,
                 trouble: None,
                 is_unicode: true,
+                only: None,
             };
             screen_of(model, &scene, 80, 24)
         };
@@ -570,6 +589,17 @@ mod tests {
         assert!(screen(&mut model, None, 80, 24)[2].is_empty());
         model.look(Duration::ZERO, &[]);
         assert!(screen(&mut model, None, 80, 24)[2].starts_with("no services: "));
+        let (in_use, rates, only) = (HashMap::new(), Window::new(), "mark 7".parse().ok());
+        let scene = Scene {
+            details: None,
+            in_use: &in_use,
+            change: None,
+            rates: &rates,
+            trouble: None,
+            is_unicode: true,
+            only,
+        };
+        assert_eq!(screen_of(&mut model, &scene, 80, 24)[2].0, "there is no service mark 7 any more");
     }
 
     #[test]
@@ -591,6 +621,24 @@ mod tests {
     }
 
     #[test]
+    fn of_a_mark_only_templates_are_known() {
+        let key: ServiceKey = "mark 7".parse().unwrap();
+        let mut model = Model::new(false);
+        model.look(Duration::ZERO, &[ServiceState::new(Service::new(key))]);
+        let mut details = details(key);
+        details.connections = Some(Listed { total: 2, matching: 1, ..Listed::default() });
+        details.states = Some(States::default());
+        for (wish, head) in [
+            (Wish::Connections, "-- mark 7: 1 of 2 templates"),
+            (Wish::States, "-- mark 7: the kernel shows no mark of a connection"),
+        ] {
+            model.wish(wish);
+            let lines = screen(&mut model, Some(&details), 132, 24);
+            assert!(lines.iter().any(|line| line.starts_with(head)), "{lines:?}");
+        }
+    }
+
+    #[test]
     fn states_are_counted_by_server() {
         let key: ServiceKey = "tcp 10.0.0.1:80".parse().unwrap();
         let mut details = details(key);
@@ -608,6 +656,7 @@ mod tests {
             rates: &rates,
             trouble: None,
             is_unicode: true,
+            only: None,
         };
         let lines = screen_of(&mut model, &scene, 80, 24);
         let at = lines.iter().position(|(text, _)| text.starts_with("-- ")).unwrap();

@@ -15,7 +15,7 @@ mod screen;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -101,6 +101,8 @@ struct View {
     said: Option<String>,
     state_directory: Option<PathBuf>,
     is_unicode: bool,
+    /// No other service is shown.
+    only: Option<ServiceKey>,
     interval: Duration,
     begun: Instant,
     /// When to look at all services again.
@@ -132,6 +134,7 @@ impl View {
             said: None,
             state_directory: None,
             is_unicode: screen::is_unicode(),
+            only: top.service,
             interval: top.interval,
             begun,
             due: Duration::ZERO,
@@ -172,6 +175,7 @@ impl View {
         if self.is_reading || !is_due && !self.wants_details {
             return;
         }
+        self.model.look_at_room(draw::has_room_for_details(height));
         let lines: usize = draw::lines_for_details(height, &self.model).into();
         let visible = self.model.keys_in_sight(draw::lines_for_services(height, &self.model).into());
         let details = self.model.selected().filter(|_| lines > 0);
@@ -222,7 +226,8 @@ impl View {
                     counters.filter_map(|state| Some(((details.key, state.destination.address), state.statistics?)));
                 self.rates.look(reading.at, counters);
             }
-            self.model.servers = details.destinations.iter().map(|state| state.destination.address).collect();
+            let servers = details.destinations.iter().map(|state| state.destination.address).collect();
+            self.model.look_at_servers(details.key, servers);
             let lines = match (&details.connections, &details.states) {
                 (Some(listed), _) => listed.matching,
                 (_, Some(states)) => states.of.len(),
@@ -238,19 +243,26 @@ impl View {
 
     /// What became of the change that was begun. Returns whether the screen changes.
     fn hear(&mut self) -> bool {
-        let Some(said) = self.deed.as_ref().and_then(|deed| deed.try_recv().ok()) else { return false };
+        let Some(deed) = &self.deed else { return false };
+        let said = match deed.try_recv() {
+            Ok(said) => said,
+            Err(TryRecvError::Empty) => return false,
+            Err(TryRecvError::Disconnected) => "what became of the change is unknown".to_owned(),
+        };
         (self.said, self.deed, self.wants_details) = (Some(said), None, true);
         true
     }
 
     fn draw(&mut self, screen: &mut Screen) -> std::io::Result<()> {
         let (change, _) = self.changes.last();
+        let at_work = self.deed.as_ref().map(|_| "at work ...");
         let scene = Scene {
             change: change.as_deref(),
             details: self.details.as_ref(),
             in_use: &self.in_use,
             rates: &self.rates,
-            trouble: self.said.as_deref().or(self.trouble.as_deref()),
+            trouble: self.said.as_deref().or(at_work).or(self.trouble.as_deref()),
+            only: self.only,
             is_unicode: self.is_unicode,
         };
         screen.draw(|frame| draw::draw(frame, &mut self.model, &scene))
@@ -264,9 +276,12 @@ impl View {
             Pressed::Redraw => screen.clear()?,
             Pressed::Wish(wish) => {
                 self.said = None;
-                if let Some(deed) = self.model.wish(wish) {
-                    self.deed = Some(deed.start(self.state_directory.clone()));
-                    self.said = Some("at work ...".to_owned());
+                match self.model.wish(wish) {
+                    Some(_) if self.deed.is_some() => {
+                        self.said = Some("nothing was changed: the change before is still at work".to_owned());
+                    }
+                    Some(deed) => self.deed = Some(deed.start(self.state_directory.clone())),
+                    None => {}
                 }
                 // What is in sight or in the lower part may be another now.
                 self.wants_details = true;

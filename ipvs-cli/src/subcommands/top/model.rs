@@ -165,7 +165,9 @@ pub(super) struct Model {
     pub(super) pane_reverse: bool,
     pub(super) pane_filter: String,
     /// The real servers of the selected service.
-    pub(super) servers: Vec<SocketAddr>,
+    servers: Vec<SocketAddr>,
+    /// The screen has room for the lower part.
+    has_pane: bool,
     pub(super) prompt: Option<Prompt>,
     pub(super) shows_help: bool,
     /// Nothing can be changed.
@@ -201,6 +203,7 @@ impl Model {
             pane_reverse: false,
             pane_filter: String::new(),
             servers: Vec::new(),
+            has_pane: true,
             prompt: None,
             shows_help: false,
             is_read_only,
@@ -250,7 +253,11 @@ impl Model {
         }
         match wish {
             Wish::Help => self.shows_help = true,
-            Wish::Focus => self.is_focused = !self.is_focused && self.shows_details,
+            Wish::Focus => {
+                self.is_focused = !self.is_focused && self.shows_details && self.has_pane;
+                // The service whose real servers are chosen from stays that one.
+                self.is_first = false;
+            }
             Wish::Connections => self.show(Pane::Connections),
             Wish::States => self.show(Pane::States),
             Wish::Weight | Wish::Drain | Wish::Undrain => self.ask(wish),
@@ -310,6 +317,11 @@ impl Model {
     fn wish_of_pane(&mut self, wish: Wish) {
         let last = self.pane_lines.saturating_sub(1);
         match wish {
+            Wish::NextColumn | Wish::PreviousColumn | Wish::Reverse | Wish::Filter
+                if self.pane != Pane::Connections =>
+            {
+                self.note = Some("only connections are sorted and filtered: c shows them");
+            }
             Wish::Up(steps) => self.pane_at = self.pane_at.saturating_sub(steps),
             Wish::Down(steps) => self.pane_at = self.pane_at.saturating_add(steps).min(last),
             Wish::First => self.pane_at = 0,
@@ -371,6 +383,28 @@ impl Model {
     pub(super) fn look_at_pane(&mut self, lines: usize) {
         self.pane_lines = lines;
         self.pane_at = self.pane_at.min(lines.saturating_sub(1));
+    }
+
+    /// The real servers of a service that were read. The selected one stays selected.
+    pub(super) fn look_at_servers(&mut self, service: ServiceKey, servers: Vec<SocketAddr>) {
+        // Another service may have been selected since they were asked for.
+        if self.selected != Some(service) {
+            return;
+        }
+        if self.is_focused
+            && self.pane == Pane::Servers
+            && let Some(selected) = self.servers.get(self.pane_at)
+            && let Some(place) = servers.iter().position(|server| server == selected)
+        {
+            self.pane_at = place;
+        }
+        self.servers = servers;
+    }
+
+    /// Whether the screen has room for the lower part.
+    pub(super) fn look_at_room(&mut self, has_pane: bool) {
+        self.has_pane = has_pane;
+        self.is_focused &= has_pane;
     }
 
     /// Those on a screen of this number of lines: the selected one is among them.
@@ -555,7 +589,7 @@ mod tests {
         let mut model = model();
         let (one, other): (SocketAddr, SocketAddr) =
             ("192.0.2.11:80".parse().unwrap(), "192.0.2.12:80".parse().unwrap());
-        model.servers = vec![one, other];
+        model.look_at_servers(model.selected().unwrap(), vec![one, other]);
         model.look_at_pane(2);
         assert_eq!((model.wish(Wish::Drain), model.note.is_some()), (None, true), "no server is selected");
         model.wish(Wish::Focus);
@@ -587,6 +621,59 @@ mod tests {
             assert_eq!((model.wish(wish), model.prompt.clone()), (None, None));
             assert!(model.note.unwrap().contains("--read-only"));
         }
+    }
+
+    /// Between two keys the screen may change.
+    #[test]
+    fn a_change_is_of_the_server_that_was_selected() {
+        let mut model = model();
+        let [one, two, three] = ["192.0.2.11:80", "192.0.2.12:80", "192.0.2.13:80"].map(|at| at.parse().unwrap());
+        let service = model.selected().unwrap();
+        let drained = |model: &mut Model| {
+            model.wish(Wish::Drain);
+            model.wish(Wish::Yes).map(|deed| (deed.service, deed.server))
+        };
+        model.look_at_servers(service, vec![one, two, three]);
+        model.look_at_pane(3);
+        model.wish(Wish::Focus);
+        // Another service has the most connections now.
+        let services = [state("tcp 192.0.2.1:80", 1000), state("udp 192.0.2.2:53", 30), state("mark 7", 20)];
+        model.look(Duration::from_secs(2), &services);
+        assert_eq!(model.selected(), Some(service), "whose servers have the keys");
+        model.wish(Wish::Down(1));
+        assert_eq!(drained(&mut model), Some((service, two)));
+        // Another program has deleted the first.
+        model.look_at_servers(service, vec![two, three]);
+        model.look_at_pane(2);
+        assert_eq!(drained(&mut model), Some((service, two)));
+        // What was read of one service comes when another is selected.
+        model.wish(Wish::Focus);
+        model.wish(Wish::First);
+        model.look_at_servers(service, vec![two, three]);
+        model.wish(Wish::Focus);
+        assert_eq!(drained(&mut model), None);
+    }
+
+    #[test]
+    fn without_room_the_lower_part_has_no_keys() {
+        let mut model = model();
+        model.wish(Wish::Focus);
+        assert!(model.is_focused);
+        model.look_at_room(false);
+        assert!(!model.is_focused);
+        model.wish(Wish::Focus);
+        assert!(!model.is_focused);
+    }
+
+    #[test]
+    fn only_connections_are_sorted_and_filtered() {
+        let mut model = model();
+        model.wish(Wish::Focus);
+        for wish in [Wish::NextColumn, Wish::PreviousColumn, Wish::Reverse, Wish::Filter] {
+            model.wish(wish);
+            assert!(model.note.is_some_and(|note| note.contains("c shows them")), "{wish:?}");
+        }
+        assert_eq!((model.mode(), model.pane_sort, model.pane_reverse), (Mode::Keys, 0, false));
     }
 
     /// The keys that select, sort and filter services do so with connections, where those are.
