@@ -397,6 +397,14 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_without_services_is_an_error() {
+        for text in ["", "# nothing\n", "checktimeout = 3\n"] {
+            let wrong = commands(text).unwrap_err();
+            assert!(wrong.starts_with("l.cf:1: there is no virtual server"), "{text}: {wrong}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_has_its_place() {
         let text = "virtul = 192.0.2.1:80\nvirtual = 192.0.2.1\n\treal = 192.0.2.9:80 masq\nvirtual = 192.0.2.2:80\n\treal = 192.0.2.9:80 nat\n";
         let wrong = commands(text).unwrap_err();

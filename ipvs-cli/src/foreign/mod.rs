@@ -51,7 +51,7 @@ pub struct Surroundings<'s> {
 /// Reads a configuration.
 ///
 /// # Errors
-/// All problems, or the first fifty.
+/// All problems, or the first fifty; and that there is no service, which would clear a director.
 ///
 /// ```
 /// use std::path::Path;
@@ -73,7 +73,7 @@ pub fn read(format: Format, source: &Source, surroundings: Surroundings<'_>) -> 
         Format::Keepalived => keepalived::read(source, surroundings, &mut output),
         Format::Ldirectord => ldirectord::read(source, surroundings.names, &mut output),
     }
-    output.finish()
+    output.finish(&source.line(0))
 }
 
 /// More services and destinations than any director has, and a bound for the memory that ranges of
@@ -81,6 +81,10 @@ pub fn read(format: Format, source: &Source, surroundings: Surroundings<'_>) -> 
 const MOST: usize = 1 << 20;
 /// Nobody reads more, and the line number of each is counted anew.
 const MOST_NOTES: usize = 1000;
+
+/// As of an empty desired state.
+const NO_SERVICE: &str = "there is no virtual server with real servers in this configuration. For a director without \
+    services write `-C`, or `version = 1` and `services = []`";
 
 /// What a reader has found.
 #[derive(Debug, Default)]
@@ -139,7 +143,8 @@ impl Output {
         self.problems.is_full() || self.foreign.desired.commands.len() >= MOST
     }
 
-    fn finish(mut self) -> Result<Foreign, Vec<Problem>> {
+    /// `start` is the place of what concerns all of the text.
+    fn finish(mut self, start: &Place) -> Result<Foreign, Vec<Problem>> {
         for (note, count) in self.remarks.values().filter(|(_, count)| *count > 1) {
             let reason = &mut self.foreign.notes[*note].reason;
             *reason += &match count - 1 {
@@ -150,6 +155,12 @@ impl Output {
         if let Some(last) = self.foreign.notes.last().filter(|_| self.omitted > 0) {
             let reason = format!("{} more warnings are left out", self.omitted);
             self.foreign.notes.push(Problem { place: last.place.clone(), reason });
+        }
+        let is_service = |located: &Located| matches!(located.command, Command::AddService(_));
+        if self.problems.iter().next().is_none() && !self.foreign.desired.commands.iter().any(is_service) {
+            // Applied, it would clear the director: an empty file may be what a failed program left.
+            self.problems.add(start.clone(), NO_SERVICE);
+            self.foreign.notes.drain(..).for_each(|note| self.problems.add(note.place, note.reason));
         }
         self.foreign.desired.scope.services = true;
         self.problems.or(self.foreign).map_err(Vec::from)

@@ -229,7 +229,7 @@ fn an_included_fifo_or_missing_file_keeps_nothing_waiting() {
     let reason = "standard input:1: include: /dev/null: it is not a regular file\n";
     assert_eq!(refused, done(1, "", reason));
     let missing = director.feed("ipvs-cli convert --from keepalived --rules -", "include /no/such/*.conf\n");
-    assert!(missing.status == 0 && missing.stderr.contains("no such file"), "{missing:?}");
+    assert!(missing.status == 1 && missing.stderr.contains("no such file"), "{missing:?}");
 }
 
 #[test]

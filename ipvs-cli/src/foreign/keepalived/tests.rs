@@ -116,12 +116,26 @@ fn included_files_that_include_each_other_end() {
 
 #[test]
 fn many_notes_are_counted() {
+    const SERVICE: &str = "virtual_server fwmark 1 {\n real_server 10.0.0.2 {\n }\n}\n";
+    let rules = commands(SERVICE).unwrap().lines().count();
     let missing = "include no-such\n".repeat(100_000);
-    let notes = commands(&missing).unwrap();
-    assert_eq!(notes.lines().count(), 1001);
+    let notes = commands(&(SERVICE.to_owned() + &missing)).unwrap();
+    assert_eq!(notes.lines().count(), rules + 1001);
     assert!(notes.ends_with(": 99000 more warnings are left out\n"));
     let unknown: String = (0..100_000).map(|number| format!("unknown{number}\n")).collect();
-    assert_eq!(commands(&unknown).unwrap().lines().count(), 1001);
+    assert_eq!(commands(&(SERVICE.to_owned() + &unknown)).unwrap().lines().count(), rules + 1001);
+}
+
+/// Applied, it would remove all services.
+#[test]
+fn a_configuration_without_services_is_an_error() {
+    for text in ["", "# nothing\n", "vrrp_instance A {\n}\n", "include no-such\n", "virtual_server 10.0.0.1 80 {\n}\n"]
+    {
+        let wrong = commands(text).unwrap_err();
+        assert!(wrong.starts_with("k.conf:1: there is no virtual server with real servers"), "{text}: {wrong}");
+    }
+    let reasons = commands("\ninclude no-such\n").unwrap_err();
+    assert!(reasons.contains("\nk.conf:2: include no-such: no such file"), "{reasons}");
 }
 
 #[test]
