@@ -76,8 +76,11 @@ impl Table {
         if entry.destination(&destination.address).is_some() {
             return Err(Cause::DestinationExists { service: *key, at: destination.address });
         }
-        let ip = destination.address.ip();
-        if may_be_destination(ip) { Ok(()) } else { Err(Cause::NotAHost(ip)) }
+        match destination.address.ip() {
+            ip if !may_be_destination(ip) => Err(Cause::NotAHost(ip)),
+            IpAddr::V4(_) if self.has_no_network() => Err(Cause::NoNetwork),
+            _ => Ok(()),
+        }
     }
 
     /// What adding and editing have in common.

@@ -204,6 +204,8 @@ pub struct Table {
     modules: Modules,
     /// Those that are there; `None` where it isn't known, and any will do.
     interfaces: Option<Vec<Interface>>,
+    /// The network namespace has no address yet, so no address of IPv4 is a host's.
+    has_no_network: bool,
 }
 
 /// The schedulers and persistence engines of a table's kernel.
@@ -239,6 +241,7 @@ impl Default for Table {
             behaviors: Behaviors::default(),
             modules: Modules { known: BTreeMap::new(), are_of_tree: true },
             interfaces: Some(vec![Interface::LOOPBACK]),
+            has_no_network: false,
         }
     }
 }
@@ -366,6 +369,14 @@ impl Table {
         self.behaviors.set(behavior, has_it);
     }
 
+    pub(crate) fn has_no_network(&self) -> bool {
+        self.has_no_network
+    }
+
+    pub(crate) fn learn_network(&mut self, is_there: bool) {
+        self.has_no_network = !is_there;
+    }
+
     /// What a service of it uses is there, and stays known when the service goes.
     fn note_modules(&mut self, service: &Service) {
         for module in service.modules() {
@@ -407,6 +418,7 @@ impl Table {
             info: self.info,
             behaviors: self.behaviors,
             modules: self.modules.clone(),
+            has_no_network: self.has_no_network,
         }
     }
 

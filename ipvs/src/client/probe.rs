@@ -55,8 +55,10 @@ fn probe_in_new_network() -> Result<Behaviors, Error> {
 impl Client {
     /// Asks the kernel for what decides over these commands and is in no table: whether it has
     /// their schedulers and persistence engines, of those that the table [does not know
-    /// about](Table), and whether it refuses upper thresholds above 2,147,483,647. The replies
-    /// become part of the table, which then refuses what the kernel would refuse.
+    /// about](Table), whether it refuses upper thresholds above 2,147,483,647, and, if the table
+    /// has no service yet, whether the network namespace has an address, without which the kernel
+    /// takes no destination of IPv4. The replies become part of the table, which then refuses what
+    /// the kernel would refuse.
     ///
     /// This changes nothing but that the kernel loads a module that it is asked for. Where the
     /// kernel can't be asked (it has no IPVS for IPv6, or there is no service yet to ask about

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::cause::Cause;
 use crate::command::Command;
 use crate::destination::Destination;
 use crate::errno::Errno;
 use crate::error::Error;
 use crate::kernel::Behaviors;
 use crate::name::{Module, Scheduler};
+use crate::netns::NamespaceError;
 use crate::service::{Family, Netmask, Protocol, Service, ServiceKey};
 use crate::session::{Session, Transport};
 use crate::table::Table;
@@ -22,13 +24,25 @@ impl<C: Transport> Session<C> {
         table: &mut Table,
         commands: impl IntoIterator<Item = &'c Command>,
     ) -> Result<(), Error> {
-        let (mut modules, mut has_high_threshold) = (BTreeSet::new(), false);
+        let (mut modules, mut has_high_threshold, mut server) = (BTreeSet::new(), false, None);
         let mut paced = self.paced();
         for command in commands {
             paced.step(1).await;
             let needed = command.service().into_iter().flat_map(Service::modules);
             modules.extend(needed.filter(|module| table.has_module(*module).is_none()));
             has_high_threshold |= is_high_threshold(command);
+            if let Command::AddDestination(_, Destination { address: SocketAddr::V4(address), .. }) = command {
+                server = Some(*address.ip());
+            }
+        }
+        // With a service, there most probably is a network.
+        if let Some(server) = server.filter(|_| table.services().next().is_none()) {
+            let why_not = self.transport.link().why_no_host(server);
+            // If it can't be asked, the kernel decides when it is told to add the destination.
+            if let Err(error @ NamespaceError::Leave { .. }) = why_not {
+                return Err(error.into());
+            }
+            table.learn_network(!matches!(why_not, Ok(Some(Cause::NoNetwork))));
         }
         self.probe_modules(table, modules).await?;
         let service = table.services().next().map(|entry| entry.service().key());

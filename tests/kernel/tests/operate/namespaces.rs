@@ -281,15 +281,21 @@ fn a_refusal_is_explained_by_the_network_of_the_client() {
 #[test]
 fn a_namespace_without_an_address_is_named_as_the_reason() {
     let _world = World::new();
-    for (before, status) in [("true", 1), ("ip link set lo up", 0)] {
-        let script = format!("{before} && exec {} apply -", program().display());
+    for (before, status, how) in [
+        ("true", 1, "apply"),
+        ("true", 1, "apply --dry-run"),
+        ("true", 1, "diff"),
+        ("ip link set lo up", 0, "apply --dry-run"),
+        ("ip link set lo up", 0, "apply"),
+    ] {
+        let script = format!("{before} && exec {} {how} -", program().display());
         let mut command = Command::new("unshare");
         command.args(["-n", "sh", "-c", &script]);
         let rules = "-A -t 192.0.2.1:80\n-a -t 192.0.2.1:80 -r 192.0.2.11 -m\n";
         let done: Done = start(command, rules).wait_with_output().unwrap().into();
         assert_eq!(done.status, status, "{}", done.stderr);
         let said = "standard input:2: this network namespace has no address yet, so the kernel takes no destination: \
-            `ip link set lo up` first; ";
+            `ip link set lo up` first";
         assert_eq!(done.stderr.starts_with(said), status == 1, "{}", done.stderr);
     }
 }
