@@ -178,7 +178,20 @@ pub(crate) fn perform(
         Invocation::Help => help::write(stdout, program).or(Ok(())),
         Invocation::Version => help::write_version(stdout, program).or(Ok(())),
     };
+    if matches!(invocation, Invocation::Save { numeric: false }) && result.is_ok() && (environment.hints)() {
+        hint_at_names(names, environment);
+    }
     result.map_err(|failure| explained(failure, invocation, director, environment.hints))
+}
+
+/// What was saved with names that mean something else when they are read.
+fn hint_at_names(names: &Names, environment: &mut Environment<'_>) {
+    // The saved lines come first; an error of writing is ignored, as everywhere.
+    let _ = environment.stdout.flush();
+    for reason in names.unrestorable() {
+        let hint = format!("hint: this makes another table when it is restored: {reason}; `-S -n` writes numbers\n");
+        let _ = environment.stderr.write_all(hint.as_bytes());
+    }
 }
 
 /// Drops the notes of `drain` that this edit or deletion has made void. Not for additions: `-a`

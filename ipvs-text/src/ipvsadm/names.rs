@@ -12,6 +12,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipvs::Protocol;
 
+use crate::escape;
+
 /// A name is a few bytes in any encoding.
 type Name = Box<[u8]>;
 
@@ -23,12 +25,14 @@ const AT_ONCE: usize = 500;
 pub struct Names {
     hosts: BTreeMap<IpAddr, Option<Name>>,
     ports: BTreeMap<(Protocol, u16), Option<Name>>,
+    /// The first address and port that was too long to be written whole.
+    cut: Option<Name>,
 }
 
 impl Names {
     /// Knows no names yet.
     pub const fn new() -> Self {
-        Names { hosts: BTreeMap::new(), ports: BTreeMap::new() }
+        Names { hosts: BTreeMap::new(), ports: BTreeMap::new(), cut: None }
     }
 
     /// The first name of the host of this address.
@@ -66,6 +70,33 @@ impl Names {
         }
     }
 
+    pub(crate) fn note_cut(&mut self, text: &[u8]) {
+        self.cut.get_or_insert_with(|| text.into());
+    }
+
+    /// Why rules that were written with these names make another table: a sentence for each kind of
+    /// fault, with its first instance.
+    pub fn unrestorable(&self) -> Vec<String> {
+        let named = || self.hosts.iter().filter_map(|(address, name)| Some((*address, name.as_deref()?)));
+        let mut first_of: BTreeMap<&[u8], IpAddr> = BTreeMap::new();
+        let shared = named().filter(|(address, _)| address.is_ipv4()).find_map(|(address, name)| {
+            let first = *first_of.entry(name).or_insert(address);
+            (first != address).then_some((first, address, name))
+        });
+        let shared = shared.map(|(one, other, name)| {
+            let name = escape::bytes(name);
+            format!("{one} and {other} are both written as '{name}', which is read as one address")
+        });
+        let six = named().find(|(address, _)| address.is_ipv6()).map(|(address, name)| {
+            let name = escape::bytes(name);
+            format!("{address} is written as '[{name}]', and names are read as addresses of IPv4 only")
+        });
+        let cut = self.cut.as_deref().map(|text| {
+            format!("'{}' is cut after {} characters, as ipvsadm cuts it", escape::bytes(text), text.len())
+        });
+        shared.into_iter().chain(six).chain(cut).collect()
+    }
+
     /// Names that are not looked up; an empty one means that there is none.
     #[cfg(test)]
     pub(crate) fn known(hosts: &[(&str, &str)], ports: &[(Protocol, u16, &str)]) -> Self {
@@ -73,6 +104,7 @@ impl Names {
         Names {
             hosts: hosts.iter().map(|&(address, text)| (address.parse().unwrap(), name(text))).collect(),
             ports: ports.iter().map(|&(protocol, port, text)| ((protocol, port), name(text))).collect(),
+            cut: None,
         }
     }
 }

@@ -33,7 +33,10 @@ fn named(line: &mut Vec<u8>, at: SocketAddr, protocol: Option<Protocol>, names: 
         Some(name) => line.extend_from_slice(name),
         None => decimal(line, at.port()),
     }
-    line.truncate(start + LONGEST);
+    if line.len() > start + LONGEST {
+        line.truncate(start + LONGEST);
+        names.note_cut(&line[start..]);
+    }
 }
 
 /// As [`endpoint`], but an address of IPv4 is cut to the column's width.
@@ -67,6 +70,34 @@ mod tests {
             shown("[2001:db8::14]:80", Some(Protocol::TCP)),
             "[six-name-that-is-longer-than-all-that-a-listing-can-hold-a"
         );
+    }
+
+    #[test]
+    fn names_that_mean_other_addresses_when_they_are_read_are_known() {
+        let found = |hosts: &[(&str, &str)]| {
+            let mut names = Names::known(hosts, &[(Protocol::TCP, 80, "http")]);
+            for (address, _) in hosts {
+                let at = SocketAddr::new(address.parse().unwrap(), 80);
+                endpoint(&mut Vec::new(), at, Some(Protocol::TCP), Some(&mut names));
+            }
+            names.unrestorable()
+        };
+        assert!(found(&[("192.0.2.1", "www.example.net"), ("192.0.2.2", ""), ("2001:db8::1", "")]).is_empty());
+        let shared = found(&[("192.0.2.1", "www.example.net"), ("192.0.2.2", "www.example.net")]);
+        assert_eq!(
+            shared,
+            ["192.0.2.1 and 192.0.2.2 are both written as 'www.example.net', which is read as one address"]
+        );
+        let six = found(&[("192.0.2.1", "both.example.net"), ("2001:db8::1", "both.example.net")]);
+        assert_eq!(
+            six,
+            ["2001:db8::1 is written as '[both.example.net]', and names are read as addresses of IPv4 only"]
+        );
+        let long = format!("{}.example.net", "a".repeat(45));
+        let cut = found(&[("192.0.2.1", &long)]);
+        assert_eq!(cut, [format!("'{long}:h' is cut after {LONGEST} characters, as ipvsadm cuts it")]);
+        assert!(found(&[("192.0.2.1", &long[3..])]).is_empty(), "it just fits");
+        assert!(found(&[("192.0.2.1", "\x1b[2J"), ("192.0.2.2", "\x1b[2J")])[0].contains("\\x1b"));
     }
 
     #[test]
