@@ -324,7 +324,8 @@ fn clients_that_may_come_back_are_waited_for() {
     let (status, said) = run(&format!("{} --timeout 1", world.line("drain")));
     assert_eq!(status, 1, "{said}");
     assert!(said.contains("not drained in time: 0 active, 0 inactive, 1 persistence template;"), "{said}");
-    assert!(said.contains("expire_quiescent_template=1 sends them elsewhere"), "{said}");
+    assert!(said.contains("--kill-after ends what is left at this server alone"), "{said}");
+    assert!(said.contains("expire_quiescent_template=1 sends them elsewhere, and does so in all services"), "{said}");
     fs::write("/proc/sys/net/ipv4/vs/expire_quiescent_template", "1").unwrap();
     let (status, said) = run(&world.line("drain"));
     assert_eq!(status, 0, "{said}");

@@ -36,7 +36,8 @@ impl Settings {
         if let Some(seconds) = persistence.filter(|_| !self.expire_quiescent_template) {
             notes.push(format!(
                 "the service is persistent: clients that it knows still come, and are waited for until {seconds} s after their \
-                 last connection; sysctl net.ipv4.vs.expire_quiescent_template=1 sends them elsewhere"
+                 last connection; --kill-after ends what is left at this server alone; sysctl \
+                 net.ipv4.vs.expire_quiescent_template=1 sends them elsewhere, and does so in all services"
             ));
         }
         let is_udp =
@@ -48,7 +49,8 @@ impl Settings {
         }
         if !self.ports_count_as_new {
             notes.push(
-                "a client that uses a port again stays with its server; sysctl net.ipv4.vs.conn_reuse_mode=1 sends it elsewhere"
+                "a client that uses a port again stays with its server; --kill-after ends what is left at this server \
+                 alone; sysctl net.ipv4.vs.conn_reuse_mode=1 sends it elsewhere, and does so in all services"
                     .to_owned(),
             );
         }

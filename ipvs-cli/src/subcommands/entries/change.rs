@@ -316,8 +316,9 @@ impl Done {
         };
         match deed {
             Deed::End if connections > 0 => session.error(format!(
-                "packets came meanwhile, so {} still there. A flow of UDP with packets can't be ended; `conns --move-to` \
-                 gives it another real server",
+                "sent {ATTEMPTS} times, but {} still there: packets came meanwhile, or what was sent to the kernel was \
+                 lost. The same command tries again. A flow of UDP with packets can't be ended; `conns --move-to` gives \
+                 it another real server",
                 of(connections, "connection")
             )),
             Deed::Move(_) if connections > 0 => {
