@@ -195,9 +195,12 @@ fn of_subcommand(command: &clap::Command, general: &[&clap::Arg]) -> Command {
     let name = Choice { letters: Vec::new(), long: command.get_name().to_owned(), summary: about, value: None };
     let tasks: Vec<&clap::Command> = command.get_subcommands().collect();
     let of_tasks = tasks.iter().flat_map(|task| task.get_arguments());
+    let is_hidden =
+        |one: &clap::Arg| command.get_arguments().any(|own| own.get_id() == one.get_id() && own.is_hide_set());
     let all = command.get_arguments().chain(of_tasks).chain(general.iter().copied());
     let mut options: Vec<Choice> = Vec::new();
-    for choice in all.filter(|argument| !argument.is_positional()).filter_map(of_argument) {
+    let shown = all.filter(|argument| !argument.is_positional() && !is_hidden(argument));
+    for choice in shown.filter_map(of_argument) {
         if !options.iter().any(|other| other.long == choice.long) {
             options.push(choice);
         }
@@ -278,6 +281,10 @@ mod tests {
             let mark = table.commands.iter().find(|command| command.name.long == "mark").unwrap();
             assert!(mark.tasks().unwrap().split(' ').any(|name| name == task));
             assert_eq!(options(&table, "mark").iter().filter(|name| *name == option).count(), 1, "{option}");
+        }
+        for offline in ["check", "convert", "completions", "man"] {
+            let options = options(&table, offline);
+            assert!(!options.iter().any(|name| name == "--netns" || name == "--state-dir"), "{offline}: {options:?}");
         }
         let diff = table.commands.iter().find(|command| command.name.long == "diff").unwrap();
         assert_eq!(diff.words.iter().map(|value| &value.values).collect::<Vec<_>>(), [&Values::Files, &Values::Files]);

@@ -39,9 +39,9 @@ pub(super) fn own_forms(root: &Command) -> Vec<String> {
 pub(super) fn describe(roff: &mut Roff, root: &Command) {
     for (name, command) in all(root) {
         roff.part(&name);
-        describe_own(roff, &command, |_| true);
+        describe_own(roff, &command, |argument| !argument.is_hide_set());
     }
-    roff.part("Options of all of them");
+    roff.part("Options of all that ask a director");
     describe_arguments(roff, root.get_arguments().filter(|argument| argument.is_global_set()));
 }
 
@@ -117,7 +117,8 @@ mod tests {
                 forms.iter().any(|form| form.starts_with(&name)),
                 !command.has_subcommands() || ["mark", "sync"].contains(&&*name)
             );
-            for long in command.get_arguments().filter_map(Arg::get_long).chain(["netns"]) {
+            let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
+            for long in shown.filter_map(Arg::get_long).chain(["netns"]) {
                 assert!(page.contains(&format!("\\-\\-{}", long.replace('-', "\\-"))), "{long}");
             }
         }

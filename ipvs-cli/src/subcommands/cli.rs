@@ -100,6 +100,9 @@ pub(super) enum Subcommand {
     Man(Man),
 }
 
+/// The subcommands that never ask a director.
+pub(super) const OFFLINE: [&str; 4] = ["check", "convert", "completions", "man"];
+
 impl Subcommand {
     /// Does it read or change a director, or the firewall beside it?
     pub(super) fn uses_director(&self) -> bool {

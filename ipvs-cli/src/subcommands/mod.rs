@@ -44,7 +44,7 @@ use ipvs::netns::Namespace;
 use ipvs_text::escape::{self, EscapingWriter};
 
 use self::args::Notation;
-use self::cli::{Cli, Subcommand};
+use self::cli::{Cli, OFFLINE, Subcommand};
 use self::output::{ColoredLines, ErrorTrackingWriter};
 use crate::arguments::service;
 use crate::director::Director;
@@ -71,7 +71,14 @@ pub(crate) const DRY_RUN: &str = "--dry-run";
 /// assert!(command.render_long_help().to_string().contains("apply"));
 /// ```
 pub fn command() -> clap::Command {
-    Cli::command()
+    let command = Cli::command();
+    // Where the options of all subcommands have no effect, they are refused with the reason, and
+    // not shown.
+    let general: Vec<_> = command.get_arguments().filter(|argument| argument.is_global_set()).cloned().collect();
+    let hidden: Vec<_> = general.into_iter().map(|argument| argument.hide(true)).collect();
+    OFFLINE
+        .iter()
+        .fold(command, |command, name| command.mut_subcommand(name, |offline| offline.args(hidden.iter().cloned())))
 }
 
 /// Runs a subcommand; `arguments` are those after the program's name. Returns the exit status.
@@ -79,7 +86,11 @@ pub(crate) fn run(arguments: &[OsString], environment: &mut Environment<'_>, dir
     if environment.owns_process {
         broken_pipe::die_on_broken_pipe();
     }
-    let arguments = service::joined(arguments);
+    let mut arguments = service::joined(arguments);
+    if arguments.first().is_some_and(|word| word == "help") {
+        // clap's `help` takes the names of subcommands only.
+        arguments.retain(|word| word != "--help" && word != "-h");
+    }
     let words = std::iter::once(OsStr::new("ipvs-cli")).chain(arguments.iter().map(OsString::as_os_str));
     let parsed = command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
     let namespaces = arguments.iter().filter(|word| is_netns(word)).count();

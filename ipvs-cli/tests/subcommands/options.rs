@@ -67,6 +67,11 @@ fn options_of_a_tunnel_need_a_tunnel() {
 fn where_no_director_is_asked_none_can_be_named() {
     let mut director = Director::new();
     let file = director.file("shop.rules", SHOP);
+    for name in ["check", "convert", "completions", "man"] {
+        let help = director.run(&format!("ipvs-cli {name} --help")).stdout;
+        assert!(!help.contains("--netns") && !help.contains("--state-dir"), "{help}");
+    }
+    assert!(director.run("ipvs-cli diff --help").stdout.contains("--netns"));
     for line in [
         format!("check {file}"),
         format!("convert --toml {file}"),
@@ -81,6 +86,17 @@ fn where_no_director_is_asked_none_can_be_named() {
             assert_eq!(director.run(&format!("ipvs-cli {line} {option}")), done(2, "", &said), "{line}");
         }
     }
+}
+
+#[test]
+fn help_has_help() {
+    let mut director = Director::new();
+    let help = director.run("ipvs-cli help").stdout;
+    assert!(help.contains("Usage: ipvs-cli"), "{help}");
+    for line in ["help --help", "help -h"] {
+        assert_eq!(director.run(&format!("ipvs-cli {line}")), done(0, &help, ""), "{line}");
+    }
+    assert_eq!(director.run("ipvs-cli help drain --help"), director.run("ipvs-cli help drain"));
 }
 
 #[test]
