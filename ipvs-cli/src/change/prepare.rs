@@ -1,7 +1,8 @@
 //! From a file to the change that it asks for. Only reads.
 
 use std::cell::OnceCell;
-use std::fs::File;
+use std::fs::{self, File};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use ipvs::desired::{Place, Problem, Source};
@@ -61,6 +62,9 @@ impl Text {
             ("standard input".to_owned(), None)
         } else {
             let name = escape::path(file).to_string();
+            if fs::metadata(file).is_ok_and(|found| found.file_type().is_fifo()) {
+                session.progress(&format!("waiting for a program that writes into {name}, which is a FIFO"));
+            }
             let read = File::open(file).and_then(|file| read_whole(&mut FileInput(file), &mut text));
             read.map_err(|error| Trouble::Other(format!("{name}: {error}")))?;
             (name, Some(absolute(file)))

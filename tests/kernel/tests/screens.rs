@@ -3,7 +3,9 @@
 //! Prints what refreshing costs; the figures are in docs/performance.md. `TOP_SERVICES` makes the
 //! table larger.
 
+use std::fs::File;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -163,6 +165,50 @@ fn top_sets_weights_and_drains() {
     let missing = Terminal::start("top tcp:192.0.2.1:81", 24, 80);
     missing.wait(|text| text.contains("there is no service tcp 192.0.2.1:81"));
     assert_eq!(missing.end().0.code(), Some(1));
+}
+
+/// Between the question and the end, another program is at work.
+#[test]
+fn top_reports_what_kept_a_change() {
+    if is_elsewhere() {
+        return;
+    }
+    let mut client = director(SERVICES.map(str::to_owned), 2);
+    std::fs::create_dir_all("/run/ipvs-cli").unwrap();
+    let namespace = std::fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
+    let lock = File::create(format!("/run/ipvs-cli/{namespace}.lock")).unwrap();
+    lock.lock().unwrap();
+    let mut top = Terminal::start("top --interval 0.2 tcp:192.0.2.1:80", 24, 80);
+    top.wait(|text| text.contains("127.0.0.2:5300"));
+    top.press("\tjw7\ry");
+    top.wait(|text| text.contains("at work ..."));
+    top.press("dy");
+    top.wait(|text| text.contains("nothing was changed: the change before is still at work"));
+    drop(lock);
+    top.wait(|text| text.contains("127.0.0.2:5300 at tcp 192.0.2.1:80: weight 7, was 1"));
+    top.press("d");
+    top.wait(|text| text.contains("drain 127.0.0.2:5300 at tcp 192.0.2.1:80: weight 0, connections go on? y/N"));
+    client.delete_service(&SERVICES[0].parse().unwrap()).unwrap();
+    top.wait(|text| text.contains("there is no service tcp 192.0.2.1:80 any more"));
+    top.press("y");
+    top.wait(|text| text.trim_end().ends_with("there is no service tcp 192.0.2.1:80"));
+    top.press("q");
+    assert!(top.end().0.success());
+}
+
+#[test]
+fn what_is_awaited_of_a_fifo_is_said() {
+    if is_elsewhere() {
+        return;
+    }
+    director(SERVICES.map(str::to_owned), 2);
+    let fifo = "/tmp/desired.fifo";
+    nix::unistd::mkfifo(fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let apply = Terminal::start(&format!("apply --dry-run --only mark:7 {fifo}"), 24, 132);
+    apply.wait(|text| text.contains("waiting for a program that writes into /tmp/desired.fifo, which is a FIFO"));
+    std::fs::write(fifo, "-A -f 7 -s rr\n").unwrap();
+    apply.wait(|text| text.contains("deleted") && !text.contains("waiting for"));
+    assert!(apply.end().0.success());
 }
 
 /// Without the right to watch netlink it is as ever.
