@@ -75,8 +75,9 @@ use crate::table::Table;
 /// - **A success was looked at.** After the last command, each service that the change sent a
 ///   command about is read again, with its destinations; so are timeouts and sync daemons if they
 ///   were changed. Of the other desired services, it is asked whether they are there. If another
-///   writer has undone any of this, with `ipvsadm -C` for example, the change is planned again. The
-///   same is read before the deletions begin, so that everything that is to be there is there. What
+///   writer has undone any of this, with `ipvsadm -C` for example, the change is planned again. If
+///   the change adds or edits something before it deletes, the same is read before the deletions
+///   begin, so that everything that is to be there is there. What
 ///   another writer changes once it was read, or of a service that the change sent nothing about,
 ///   is left to the next change, as what it changes after the end is. So are services that it adds.
 ///   A change that has nothing to send reads nothing again.
