@@ -158,7 +158,7 @@ impl Output {
         }
         let is_service = |located: &Located| matches!(located.command, Command::AddService(_));
         if self.problems.iter().next().is_none() && !self.foreign.desired.commands.iter().any(is_service) {
-            // Applied, it would clear the director: an empty file may be what a failed program left.
+            // Applied, it would clear the director, and a failed program leaves an empty file.
             self.problems.add(start.clone(), NO_SERVICE);
             self.foreign.notes.drain(..).for_each(|note| self.problems.add(note.place, note.reason));
         }
