@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::daemon::{Daemon, DaemonRole};
-use crate::destination::Weight;
+use crate::destination::{Tunnel, Weight};
 use crate::errno::Errno;
 use crate::name::{InterfaceName, Module, PersistenceEngine, Scheduler};
 use crate::service::{Family, ServiceKey};
@@ -121,6 +121,16 @@ pub enum Cause {
         /// Its group; the kernel's default, if that is not given.
         group: Option<IpAddr>,
     },
+    /// The kernel takes the command, but does not know tunnels of this kind, and would make an
+    /// `ipip` tunnel: see [`Behaviors::TUNNEL_KINDS`](crate::Behaviors::TUNNEL_KINDS).
+    TunnelIgnored {
+        /// The service.
+        service: ServiceKey,
+        /// The destination.
+        at: SocketAddr,
+        /// The tunnel that was asked for.
+        tunnel: Tunnel,
+    },
     /// The interface has no address to send from.
     NoAddress(InterfaceName),
     /// A sync daemon of this role runs already: this one.
@@ -136,12 +146,16 @@ pub enum Cause {
 
 impl Cause {
     /// The error number with which the kernel refuses the command for this reason.
+    ///
+    /// Of [`TunnelIgnored`](Self::TunnelIgnored), where it refuses nothing,
+    /// [`Errno::EOPNOTSUPP`].
     pub fn errno(&self) -> Errno {
         match self {
             Cause::ServiceExists(_) | Cause::DestinationExists { .. } | Cause::DaemonRuns(_) => Errno::EEXIST,
             Cause::NoSuchService { .. } | Cause::NoSuchDaemon { .. } => Errno::ESRCH,
             Cause::NoSuchScheduler(_) | Cause::NoSuchEngine(_) | Cause::NoSuchSchedulerOrEngine(..) => Errno::ENOENT,
             Cause::NoSuchDestination { .. } => Errno::ENOENT,
+            Cause::TunnelIgnored { .. } => Errno::EOPNOTSUPP,
             Cause::NoSuchInterface(_) => Errno::ENODEV,
             Cause::NoRoute { .. } => Errno::ENETUNREACH,
             Cause::NoAddress(_) => Errno::EADDRNOTAVAIL,
@@ -205,6 +219,11 @@ impl fmt::Display for Cause {
             }
             Cause::UpperThreshold(upper) => write!(f, "an upper threshold is 0 to {}, not {upper}", i32::MAX),
             Cause::GueWithoutPort => f.write_str("a GUE tunnel needs a port, 1 to 65535"),
+            Cause::TunnelIgnored { service, at, tunnel } => write!(
+                f,
+                "this kernel ignores the kind of a tunnel, as Linux before 5.2 does: {at} of {service} would be \
+                 behind ipip, not {tunnel}"
+            ),
             Cause::NotAHost(address) => write!(f, "{address} is {}, and a destination is one host", kind_of(*address)),
             Cause::NoNetwork => f.write_str(
                 "this network namespace has no address yet, so the kernel takes no destination: `ip link set lo up` first",

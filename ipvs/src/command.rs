@@ -117,6 +117,14 @@ impl Command {
         }
     }
 
+    /// The configuration of a destination, if it brings one.
+    pub(crate) fn destination(&self) -> Option<&Destination> {
+        match self {
+            Command::AddDestination(_, destination) | Command::EditDestination(_, destination) => Some(destination),
+            _ => None,
+        }
+    }
+
     /// Which change it is.
     pub fn kind(&self) -> CommandKind {
         match self {

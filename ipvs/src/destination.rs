@@ -362,6 +362,23 @@ impl Destination {
         Family::of(self.address.ip())
     }
 
+    /// What a kernel without [`Behaviors::TUNNEL_KINDS`](crate::Behaviors::TUNNEL_KINDS) makes of
+    /// it.
+    pub(crate) fn without_tunnel_kind(&self) -> Self {
+        match self.tunnel_with_kind() {
+            Some(_) => self.with_forwarding(Forwarding::Tunnel(Tunnel::Ipip)),
+            None => *self,
+        }
+    }
+
+    /// Its tunnel, if that is not the one kind that every kernel knows.
+    pub(crate) fn tunnel_with_kind(&self) -> Option<Tunnel> {
+        match self.forwarding {
+            Forwarding::Tunnel(tunnel) if tunnel != Tunnel::Ipip => Some(tunnel),
+            _ => None,
+        }
+    }
+
     /// The same destination with this forwarding method.
     #[must_use]
     pub fn with_forwarding(self, forwarding: Forwarding) -> Self {

@@ -30,15 +30,19 @@ bitflags::bitflags! {
         /// namespace, and grows: before,
         /// [`connection_table_size`](crate::Info::connection_table_size) is 0.
         const CONNECTION_TABLE_ON_DEMAND = 2;
+        /// The kind, port and flags of a [`Tunnel`](crate::Tunnel) are kept. A kernel without this
+        /// takes the command, ignores them, and makes an `ipip` tunnel. (`ip_vs_genl_parse_dest`.)
+        const TUNNEL_KINDS = 4;
     }
 }
 
 impl Behaviors {
     /// The first release of Linux that is known to have each; a stable release of an older series
     /// may have it, too.
-    const SINCE: [(Self, KernelVersion); 2] = [
+    const SINCE: [(Self, KernelVersion); 3] = [
         (Self::SIGNED_UPPER_THRESHOLD, KernelVersion { major: 7, minor: 2 }),
         (Self::CONNECTION_TABLE_ON_DEMAND, KernelVersion { major: 7, minor: 2 }),
+        (Self::TUNNEL_KINDS, KernelVersion { major: 5, minor: 2 }),
     ];
 
     /// What [`KernelVersion::running`] is known for; nothing is asked.
@@ -143,9 +147,12 @@ mod tests {
 
     #[test]
     fn a_version_is_the_default_of_its_behaviors() {
-        for (version, expected) in
-            [("6.1", "none"), ("7.1", "none"), ("7.2", "signed-upper-threshold connection-table-on-demand")]
-        {
+        for (version, expected) in [
+            ("5.1", "none"),
+            ("6.1", "tunnel-kinds"),
+            ("7.1", "tunnel-kinds"),
+            ("7.2", "signed-upper-threshold connection-table-on-demand tunnel-kinds"),
+        ] {
             let behaviors: Behaviors = version.parse::<KernelVersion>().unwrap().into();
             assert_eq!((behaviors.to_string().as_str(), expected.parse()), (expected, Ok(behaviors)), "{version}");
         }

@@ -89,10 +89,12 @@ impl Link {
 
     /// What the Linux at the other end does, as far as that is known without asking it.
     pub(crate) fn behaviors(&self) -> Behaviors {
-        match self {
+        let known = match self {
             Link::Kernel(_) => Behaviors::of_running_version(),
             Link::Fake(fake) => fake.behaviors(),
-        }
+        };
+        // Vendors have taken it over, so a version must not keep a tunnel from being asked for.
+        known | Behaviors::TUNNEL_KINDS
     }
 
     /// How much can wait, to be sent and of replies. Prepares for many of them: a refusal shall not

@@ -12,7 +12,8 @@ use crate::table::{Table, TableEntry};
 use crate::timeouts::Timeouts;
 
 impl Table {
-    /// Why the kernel would refuse this command: `None` if it would not.
+    /// Why the kernel would refuse this command, or carry it out otherwise than asked: `None` if it
+    /// would do what it says.
     ///
     /// ```
     /// use ipvs::{Cause, Command, Service, Table};
@@ -26,7 +27,23 @@ impl Table {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn explain(&self, command: &Command) -> Option<Cause> {
-        Some(self.with_near(self.check(&command.without_scope_ids()).err()?))
+        let command = command.without_scope_ids();
+        match self.check(&command) {
+            Ok(()) => self.ignored(&command),
+            Err(cause) => Some(self.with_near(cause)),
+        }
+    }
+
+    /// What the kernel would carry out without a value that it does not know.
+    fn ignored(&self, command: &Command) -> Option<Cause> {
+        match command {
+            Command::AddDestination(service, destination) | Command::EditDestination(service, destination) => {
+                let tunnel = destination.tunnel_with_kind()?;
+                let cause = Cause::TunnelIgnored { service: *service, at: destination.address, tunnel };
+                (!self.behaviors().contains(Behaviors::TUNNEL_KINDS)).then_some(cause)
+            }
+            _ => None,
+        }
     }
 
     /// Would the kernel carry this command out? If not, why; what is near is not looked for.
@@ -157,7 +174,11 @@ fn check_numbers(destination: &Destination, behaviors: Behaviors) -> Result<(), 
     }
     match destination.forwarding {
         // Of its type it has no other port than 0.
-        Forwarding::Tunnel(Tunnel::Other(other)) if other.kind() == 1 => Err(Cause::GueWithoutPort),
+        Forwarding::Tunnel(Tunnel::Other(other))
+            if other.kind() == 1 && behaviors.contains(Behaviors::TUNNEL_KINDS) =>
+        {
+            Err(Cause::GueWithoutPort)
+        }
         _ => Ok(()),
     }
 }

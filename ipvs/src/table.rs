@@ -507,14 +507,20 @@ impl Table {
                 self.change(&service.key(), |entry| entry.state.service = *service);
             }
             Command::DeleteService(key) => drop(self.services.shift_remove(key)),
-            Command::AddDestination(key, destination) => self.change(key, |entry| {
-                entry.destinations.insert(At(destination.address), DestinationState::new(*destination));
-            }),
-            Command::EditDestination(key, destination) => self.change(key, |entry| {
-                if let Some(state) = entry.destinations.get_mut(&At(destination.address)) {
-                    state.destination = *destination;
-                }
-            }),
+            Command::AddDestination(key, destination) => {
+                let kept = self.kept_of(destination);
+                self.change(key, |entry| {
+                    entry.destinations.insert(At(kept.address), DestinationState::new(kept));
+                });
+            }
+            Command::EditDestination(key, destination) => {
+                let kept = self.kept_of(destination);
+                self.change(key, |entry| {
+                    if let Some(state) = entry.destinations.get_mut(&At(kept.address)) {
+                        state.destination = kept;
+                    }
+                });
+            }
             Command::DeleteDestination(key, at) => self.change(key, |entry| {
                 entry.destinations.shift_remove(&At(*at));
             }),
@@ -525,6 +531,11 @@ impl Table {
             Command::StartDaemon(daemon) => self.start_daemon(daemon),
             Command::StopDaemon(role) => self.daemons.retain(|daemon| daemon.role != *role),
         }
+    }
+
+    /// What the kernel makes of a destination.
+    fn kept_of(&self, destination: &Destination) -> Destination {
+        if self.behaviors.contains(Behaviors::TUNNEL_KINDS) { *destination } else { destination.without_tunnel_kind() }
     }
 
     fn change(&mut self, key: &ServiceKey, how: impl FnOnce(&mut Entry)) {

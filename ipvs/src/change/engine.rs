@@ -16,6 +16,7 @@ use crate::daemon::Daemon;
 use crate::destination::Destination;
 use crate::errno::Errno;
 use crate::error::Error;
+use crate::kernel::Behaviors;
 use crate::refusal::Refusal;
 use crate::service::{Family, ServiceKey};
 use crate::session::{Session, Transport};
@@ -180,7 +181,7 @@ where
                 Sent::Disturbed => None,
                 Sent::Broken(error) => Some(error),
             };
-            let present = match self.session.table_for(planner, desired).await {
+            let mut present = match self.session.table_for(planner, desired).await {
                 Ok(present) => present,
                 Err(error) => return Err(StopReason::Failed(broken.unwrap_or(error))),
             };
@@ -189,6 +190,7 @@ where
             self.journal.unacknowledged.retain(|(command, _)| is_carried_out(command, &present));
             self.made.retain(|key| present.service(key).is_some());
             let plan = planner.plan_paced(&present, desired, &mut self.session.paced()).await;
+            self.learn_what_is_ignored(&plan, &mut present).await?;
             stalled = if plan.commands().len() < least { 0 } else { stalled + 1 };
             least = least.min(plan.commands().len());
             let (mut others, mut is_about_others) = (Vec::new(), false);
@@ -210,6 +212,37 @@ where
             self.session.paced().discard(present).await;
             sent = attempted?;
         }
+    }
+
+    /// Stops the change if the kernel acknowledged a value that it ignores. The version of the
+    /// kernel does not say so, and without a service it could not be asked before.
+    async fn learn_what_is_ignored(&mut self, plan: &Plan, present: &mut Table) -> Result<(), StopReason> {
+        let mut suspected = None;
+        let mut paced = self.session.paced();
+        for command in plan.commands() {
+            paced.step(1).await;
+            let entry = command.service_key().and_then(|key| present.service(&key));
+            if let Some(entry) = entry.filter(|entry| may_be_ignored(command, entry)) {
+                suspected = Some(entry.service().key());
+                break;
+            }
+        }
+        let Some(service) = suspected else { return Ok(()) };
+        match self.session.has_tunnel_kinds(&service).await {
+            Ok(Some(false)) => {}
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(StopReason::Failed(error)),
+        }
+        present.learn_behavior(Behaviors::TUNNEL_KINDS, false);
+        let mut paced = self.session.paced();
+        for command in &mut self.journal.commands {
+            paced.step(1).await;
+            // What the kernel has made of it is this change's own work, and is undone.
+            if let Command::AddDestination(_, made) | Command::EditDestination(_, made) = command {
+                *made = made.without_tunnel_kind();
+            }
+        }
+        try_out(present, plan, &mut self.session.paced()).await.map_err(StopReason::Rejected)
     }
 
     /// Sends a plan. Its second part goes only when all of the first is done, the hook has
@@ -342,7 +375,10 @@ where
         let ChangeRef { desired, planner, .. } = self.change;
         let mut paced = self.session.paced();
         let rest = planner.rest_of(present, desired.service(key), when, &mut paced).await;
-        rest.is_empty() || self.change.is_left_to_others(&rest, present, &self.made, &mut paced).await
+        let is_ignored = |entry| rest.iter().any(|command| may_be_ignored(command, entry));
+        rest.is_empty()
+            || !present.is_some_and(is_ignored)
+                && self.change.is_left_to_others(&rest, present, &self.made, &mut paced).await
     }
 
     /// Are all desired services there, beside these? `count`: about how many there are, if that is
@@ -726,6 +762,15 @@ fn missing(command: &Command, present: &Table) -> Option<Errno> {
         }
         _ => None,
     }
+}
+
+/// Is this what a kernel shows that ignores a value of the command?
+fn may_be_ignored(command: &Command, entry: &TableEntry) -> bool {
+    let wanted = command.destination().filter(|wanted| wanted.tunnel_with_kind().is_some());
+    wanted.is_some_and(|wanted| {
+        let present = entry.destination(&wanted.address).map(|state| state.destination.forwarding);
+        present == Some(wanted.without_tunnel_kind().forwarding)
+    })
 }
 
 /// Does the table hold what the command makes?

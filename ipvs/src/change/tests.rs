@@ -213,6 +213,75 @@ fn a_refusal_for_good_stops_at_once_and_is_undone() {
     assert!(is_as(&mut client, &from));
 }
 
+/// A kernel that ignores kinds of tunnels, with these services; and what is desired: three services
+/// with a destination behind gue each.
+fn without_tunnel_kinds(from: Table) -> (Client, Table) {
+    let kinds = crate::Behaviors::TUNNEL_KINDS;
+    let client = Client::fake(from.with_behaviors(crate::Behaviors::all() - kinds));
+    let mut to = table(1..=3, 1);
+    for n in 1..=3 {
+        to.apply(&Command::AddDestination(key(n), behind_gue())).unwrap();
+    }
+    (client, to)
+}
+
+fn behind_gue() -> Destination {
+    server(13).with_forwarding(Forwarding::Tunnel("gue:6080".parse().unwrap()))
+}
+
+fn is_about_tunnel(rejected: &Rejected) -> bool {
+    let [_, (Command::AddDestination(..) | Command::EditDestination(..), cause), _] = rejected.refusals[..] else {
+        return false;
+    };
+    matches!(cause, Cause::TunnelIgnored { at, .. } if at == behind_gue().address)
+}
+
+/// Before any service is there, the kernel can't be asked. What it makes is read back.
+#[test]
+fn an_ignored_kind_of_tunnel_is_found_out_and_undone() {
+    for is_owners in [false, true] {
+        let (mut client, to) = without_tunnel_kinds(Table::new());
+        let planner = if is_owners { Planner::new().leaving_others() } else { Planner::new() };
+        let error = match client.reconcile(&to, &planner) {
+            Err(ReconcileError::Change(error)) => error,
+            other => panic!("{other:?}"),
+        };
+        let StopReason::Rejected(rejected) = &error.reason else { panic!("{error}") };
+        assert!(is_about_tunnel(rejected), "{rejected}");
+        assert!(error.to_string().contains("192.0.2.13:80 of mark 1 would be behind ipip, not gue:6080"), "{error}");
+        assert_eq!((error.state, error.report.attempts), (DirectorState::Undone, 1), "{error}");
+        assert!(is_as(&mut client, &Table::new()));
+    }
+}
+
+#[test]
+fn an_ignored_kind_of_tunnel_is_rejected_before_anything_is_sent_if_a_service_is_there() {
+    let from = table([1], 1);
+    let (mut client, to) = without_tunnel_kinds(from.clone());
+    for _ in 0..2 {
+        let rejected = match client.reconcile(&to, &Planner::new()) {
+            Err(ReconcileError::Rejected(rejected)) => rejected,
+            other => panic!("{other:?}"),
+        };
+        assert!(is_about_tunnel(&rejected), "{rejected}");
+        assert!(is_as(&mut client, &from));
+    }
+    // Of what only another writer changes the kernel is not accused.
+    let mut newer = Client::fake(from);
+    let mut other = newer.try_clone().unwrap();
+    let change = Change::prepare(newer.table().unwrap(), to.clone(), Planner::new()).unwrap();
+    let mut is_first = true;
+    let made = change.apply(&mut newer, |progress| {
+        if progress.done == progress.total && std::mem::take(&mut is_first) {
+            let ipip = behind_gue().with_forwarding(Forwarding::Tunnel(crate::Tunnel::Ipip));
+            other.edit_destination(&key(1), &ipip).unwrap();
+        }
+        ControlFlow::Continue(())
+    });
+    assert_eq!(made.map(|applied| applied.attempts).unwrap(), 1 + usize::from(!is_first));
+    assert!(is_as(&mut newer, &to));
+}
+
 #[test]
 fn foreseeable_refusals_are_reported_before_anything_is_sent() {
     let mut from = Table::new();

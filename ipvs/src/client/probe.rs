@@ -49,20 +49,23 @@ fn probe_in_new_network() -> Result<Behaviors, Error> {
     if let Some(is_signed) = block_on_ready(client.session.has_signed_upper_threshold(&service.key()))? {
         behaviors.set(Behaviors::SIGNED_UPPER_THRESHOLD, is_signed);
     }
+    if let Some(are_kept) = block_on_ready(client.session.has_tunnel_kinds(&service.key()))? {
+        behaviors.set(Behaviors::TUNNEL_KINDS, are_kept);
+    }
     Ok(behaviors)
 }
 
 impl Client {
     /// Asks the kernel for what decides over these commands and is in no table: whether it has
     /// their schedulers and persistence engines, of those that the table [does not know
-    /// about](Table), whether it refuses upper thresholds above 2,147,483,647, and, if the table
-    /// has no service yet, whether the network namespace has an address, without which the kernel
-    /// takes no destination of IPv4. The replies become part of the table, which then refuses what
-    /// the kernel would refuse.
+    /// about](Table), whether it refuses upper thresholds above 2,147,483,647, whether it keeps
+    /// kinds of tunnels, and, if the table has no service yet, whether the network namespace has an
+    /// address, without which the kernel takes no destination of IPv4. The replies become part of
+    /// the table, which then refuses what the kernel would refuse.
     ///
     /// This changes nothing but that the kernel loads a module that it is asked for. Where the
     /// kernel can't be asked (it has no IPVS for IPv6, or there is no service yet to ask about
-    /// thresholds), the table stays as it was. What is plainly known costs no request.
+    /// thresholds and tunnels), the table stays as it was. What is plainly known costs no request.
     ///
     /// ```
     /// use ipvs::{Client, Command, Scheduler, Service, Table};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::cause::Cause;
 use crate::command::Command;
-use crate::destination::Destination;
+use crate::destination::{Destination, Forwarding, Tunnel, TunnelFlags};
 use crate::errno::Errno;
 use crate::error::Error;
 use crate::kernel::Behaviors;
@@ -24,13 +24,15 @@ impl<C: Transport> Session<C> {
         table: &mut Table,
         commands: impl IntoIterator<Item = &'c Command>,
     ) -> Result<(), Error> {
-        let (mut modules, mut has_high_threshold, mut server) = (BTreeSet::new(), false, None);
+        let (mut modules, mut has_high_threshold, mut has_tunnel_kind) = (BTreeSet::new(), false, false);
+        let mut server = None;
         let mut paced = self.paced();
         for command in commands {
             paced.step(1).await;
             let needed = command.service().into_iter().flat_map(Service::modules);
             modules.extend(needed.filter(|module| table.has_module(*module).is_none()));
-            has_high_threshold |= is_high_threshold(command);
+            has_high_threshold |= command.destination().is_some_and(|asked| asked.upper_threshold > i32::MAX as u32);
+            has_tunnel_kind |= command.destination().is_some_and(|asked| asked.tunnel_with_kind().is_some());
             if let Command::AddDestination(_, Destination { address: SocketAddr::V4(address), .. }) = command {
                 server = Some(*address.ip());
             }
@@ -46,9 +48,15 @@ impl<C: Transport> Session<C> {
         }
         self.probe_modules(table, modules).await?;
         let service = table.services().next().map(|entry| entry.service().key());
-        if let Some(service) = service.filter(|_| has_high_threshold) {
+        let Some(service) = service else { return Ok(()) };
+        if has_high_threshold {
             if let Some(is_signed) = self.has_signed_upper_threshold(&service).await? {
                 table.learn_behavior(Behaviors::SIGNED_UPPER_THRESHOLD, is_signed);
+            }
+        }
+        if has_tunnel_kind {
+            if let Some(are_kept) = self.has_tunnel_kinds(&service).await? {
+                table.learn_behavior(Behaviors::TUNNEL_KINDS, are_kept);
             }
         }
         Ok(())
@@ -102,31 +110,38 @@ impl<C: Transport> Session<C> {
 
     /// Is an upper threshold above 2,147,483,647 refused? `None`: not known, as without this
     /// service.
-    ///
-    /// The kernel checks the numbers of a destination that is to be edited before it looks for it,
-    /// and there is none at 0.0.0.0 or :: because it refuses to add such a one: the request can't
-    /// change anything.
     pub(crate) async fn has_signed_upper_threshold(&mut self, service: &ServiceKey) -> Result<Option<bool>, Error> {
+        self.refuses_edit(service, |nowhere| Destination { upper_threshold: 1 << 31, ..nowhere }).await
+    }
+
+    /// Does the kernel know kinds of tunnels, and so refuse gue without a port? `None`: not known,
+    /// as without this service.
+    pub(crate) async fn has_tunnel_kinds(&mut self, service: &ServiceKey) -> Result<Option<bool>, Error> {
+        const GUE: u8 = 1;
+        let without_port = Tunnel::from_numbers(GUE, 0, TunnelFlags::empty());
+        self.refuses_edit(service, |nowhere| nowhere.with_forwarding(Forwarding::Tunnel(without_port))).await
+    }
+
+    /// Does the kernel refuse the values of this destination with `EINVAL`?
+    ///
+    /// It checks them before it looks for the destination to be edited, and there is none at
+    /// 0.0.0.0 or :: because it refuses to add such a one: the request can't change anything.
+    async fn refuses_edit(
+        &mut self,
+        service: &ServiceKey,
+        asked: impl FnOnce(Destination) -> Destination,
+    ) -> Result<Option<bool>, Error> {
         let nowhere: IpAddr = match service.family() {
             Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
             Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
         };
-        let asked = Destination { upper_threshold: 1 << 31, ..Destination::new((nowhere, 0).into()) };
+        let asked = asked(Destination::new((nowhere, 0).into()));
         let outcome = self.try_command(&Command::EditDestination(*service, asked)).await?;
         Ok(match outcome.err().map(|refusal| refusal.errno) {
             Some(Errno::EINVAL) => Some(true),
             Some(Errno::ENOENT) => Some(false),
             _ => None,
         })
-    }
-}
-
-fn is_high_threshold(command: &Command) -> bool {
-    match command {
-        Command::AddDestination(_, destination) | Command::EditDestination(_, destination) => {
-            destination.upper_threshold > i32::MAX as u32
-        }
-        _ => false,
     }
 }
 

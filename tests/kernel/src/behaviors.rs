@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use ipvs::{Behaviors, KernelVersion, sysctl::Sysctl};
 
 /// Each behaviour, and what is said of a kernel that has it, and of one that has not.
-const SENTENCES: [(Behaviors, &str, &str); 2] = [
+const SENTENCES: [(Behaviors, &str, &str); 3] = [
     (
         Behaviors::SIGNED_UPPER_THRESHOLD,
         "upper thresholds above 2^31-1 are refused",
@@ -17,6 +17,7 @@ const SENTENCES: [(Behaviors, &str, &str); 2] = [
         "the connection table is made on demand",
         "the connection table is always there",
     ),
+    (Behaviors::TUNNEL_KINDS, "kinds of tunnels are kept", "kinds of tunnels are ignored"),
 ];
 
 /// What this kernel does.
