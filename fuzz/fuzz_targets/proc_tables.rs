@@ -1,4 +1,4 @@
-//! `/proc/net/ip_vs` and `ip_vs_stats`: each line is read, or named in the error.
+//! `/proc/net/ip_vs`, `ip_vs_stats` and `ip_vs_status`: each line is read, or named in the error.
 
 #![no_main]
 
@@ -18,6 +18,9 @@ fuzz_target!(|text: &str| {
         Err(error) => check(text, error),
     }
     if let Err(error) = ipvs::fuzzing::totals(text) {
+        check(text, error);
+    }
+    if let Err(error) = proc::Status::parse(text) {
         check(text, error);
     }
 });

@@ -548,13 +548,12 @@ mod tests {
     fn request(dump: bool, hex: &str) -> Vec<u8> {
         const REQUEST_ACK: u16 = 5;
         const DUMP: u16 = 0x300;
-        let body = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap());
         let mut message = Vec::new();
         message.extend((16 + hex.len() as u32 / 2).to_ne_bytes());
         message.extend(FAMILY.to_ne_bytes());
         message.extend((REQUEST_ACK | if dump { DUMP } else { 0 }).to_ne_bytes());
         message.extend([0; 8]);
-        message.extend(body);
+        message.extend(wire::tests::recorded(hex));
         message
     }
 }

@@ -237,7 +237,7 @@ sysctls! {
     /// Packets too long for a tunnel are refused by ICMP in place of being cut. Default 1.
     PmtuDisc "pmtu_disc" Switch ALWAYS;
     /// Counters are refreshed and rates estimated. Default 1.
-    RunEstimation "run_estimation" Switch ALWAYS;
+    RunEstimation "run_estimation" Switch version(5, 16);
     /// ICMP packets that belong to no connection are scheduled, too.
     ScheduleIcmp "schedule_icmp" Switch ALWAYS;
     /// Defence against half-open TCP connections by shorter timeouts: 0 never, 1 and 2 when memory

@@ -2,7 +2,7 @@
 //!
 //! [`Client`](crate::Client) needs `CAP_NET_ADMIN`. Without it, [`Table::read`] shows services and
 //! destinations as far as `/proc/net/ip_vs` has them, and [`totals`] what the whole director
-//! counted. [`Connections`] reads the connection table, which netlink does not have.
+//! counted. [`Status`] says how full the kernel's tables are. [`Connections`] reads the connection table, which netlink does not have.
 //!
 //! ```no_run
 //! use ipvs::proc::Connections;
@@ -17,10 +17,12 @@
 
 mod connections;
 mod states;
+mod status;
 mod table;
 
 pub(crate) use self::connections::target_of;
 pub use self::connections::{Connection, ConnectionState, Connections, ConnectionsError, EngineData};
+pub use self::status::{HashTable, Status};
 #[cfg(fuzzing)]
 pub(crate) use self::table::parse_totals;
 pub use self::table::{Destination, Error, Forwarding, Key, Persistence, Service, Table, totals};

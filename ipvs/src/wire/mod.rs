@@ -24,7 +24,7 @@ mod allocation_tests;
 #[cfg(test)]
 mod reply_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use command::{
     Read, Request, decode_family_id, decode_request, encode_change, encode_family_id, encode_read, encode_resolve,

@@ -2,7 +2,7 @@
 
 use super::attr::{Writer, attrs};
 use super::message::emit;
-use super::tests::unhex;
+use super::tests::recorded;
 use super::*;
 use crate::stats::Rates;
 use crate::table::{DestinationState, ServiceState};
@@ -27,19 +27,19 @@ const DESTINATION: &str = "050100007c010200140001007f000001000000000000000000000
 
 #[test]
 fn a_kernels_info() {
-    let info = decode_info(&unhex(INFO)[4..]).unwrap();
+    let info = decode_info(&recorded(INFO)[4..]).unwrap();
     assert_eq!((info.version.to_string().as_str(), info.connection_table_size), ("1.2.1", 4096));
 }
 
 #[test]
 fn a_kernels_service() {
-    let state = decode_service(&unhex(SERVICE)[4..], Detail::Statistics).unwrap();
+    let state = decode_service(&recorded(SERVICE)[4..], Detail::Statistics).unwrap();
     assert_eq!(state, ServiceState::new(Service::new("tcp 10.0.0.1:80".parse().unwrap())));
 }
 
 #[test]
 fn a_kernels_destination() {
-    let state = decode_destination(&unhex(DESTINATION)[4..], Family::V4, Detail::Statistics).unwrap();
+    let state = decode_destination(&recorded(DESTINATION)[4..], Family::V4, Detail::Statistics).unwrap();
     assert_eq!(state, DestinationState::new(Destination::new("127.0.0.1:80".parse().unwrap())));
 }
 
@@ -73,11 +73,11 @@ fn the_in_memory_kernel_tells_what_a_kernel_tells() {
         kinds
     };
     let state = ServiceState::new(Service::new("tcp 10.0.0.1:80".parse().unwrap()));
-    assert_eq!(sorted(&reply(|out| encode_service(out, header(), &state))), sorted(&unhex(SERVICE)));
+    assert_eq!(sorted(&reply(|out| encode_service(out, header(), &state))), sorted(&recorded(SERVICE)));
     for forwarding in [Forwarding::DirectRoute, Forwarding::Masquerade, Forwarding::Tunnel(Tunnel::Ipip)] {
         let destination = Destination::new("127.0.0.1:80".parse().unwrap()).with_forwarding(forwarding);
         let encoded = reply(|out| encode_destination(out, header(), &DestinationState::new(destination)));
-        assert_eq!(sorted(&encoded), sorted(&unhex(DESTINATION)), "{forwarding:?}");
+        assert_eq!(sorted(&encoded), sorted(&recorded(DESTINATION)), "{forwarding:?}");
     }
 }
 

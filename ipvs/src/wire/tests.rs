@@ -122,11 +122,60 @@ fn golden() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     let lines = GOLDEN.lines().filter(|line| !line.starts_with('#'));
     lines.map(|line| {
         let (typed, hex) = line.split_once(" => ").unwrap();
-        (typed, unhex(hex))
+        (typed, recorded(hex))
     })
 }
 
-pub(super) fn unhex(hex: &str) -> Vec<u8> {
+/// A message after its netlink header that was recorded on x86_64, as it would be on this machine:
+/// the first byte of a number is the lowest there.
+pub(crate) fn recorded(hex: &str) -> Vec<u8> {
+    let mut message = unhex(hex);
+    if cfg!(target_endian = "big") {
+        let (header, attributes) = message.split_at_mut(4);
+        // Only of a reply about the director is each attribute a number.
+        let nest = if header[0] == 14 { Nest::Numbers } else { Nest::Top };
+        turn(attributes, nest);
+    }
+    message
+}
+
+/// Where an attribute is, which decides what it holds.
+#[derive(Clone, Copy)]
+enum Nest {
+    Top,
+    Service { is_v6: bool },
+    Destination,
+    Daemon,
+    Numbers,
+}
+
+/// Turns the numbers around, except those in network byte order.
+fn turn(mut attributes: &mut [u8], nest: Nest) {
+    while attributes.len() >= 4 {
+        let [length, kind] = [0, 2].map(|at| u16::from_le_bytes([attributes[at], attributes[at + 1]]));
+        attributes[..2].reverse();
+        attributes[2..4].reverse();
+        let end = usize::from(length).clamp(4, attributes.len());
+        let value = &mut attributes[4..end];
+        match (nest, kind & 0x3fff) {
+            (Nest::Top, 1) => {
+                let is_v6 = value.get(..6) == Some(&[6, 0, 1, 0, 10, 0]);
+                turn(value, Nest::Service { is_v6 });
+            }
+            (Nest::Top, 2) => turn(value, Nest::Destination),
+            (Nest::Top, 3) => turn(value, Nest::Daemon),
+            (Nest::Service { .. }, 10 | 12) | (Nest::Destination, 10 | 12) => turn(value, Nest::Numbers),
+            (Nest::Service { .. }, 3 | 4 | 6 | 11) | (Nest::Service { is_v6: false }, 9) => {}
+            (Nest::Service { .. }, 7) => value.chunks_mut(4).for_each(<[u8]>::reverse),
+            (Nest::Destination, 1 | 2 | 14) | (Nest::Daemon, 2 | 5 | 6) => {}
+            _ => value.reverse(),
+        }
+        let next = end.next_multiple_of(4).min(attributes.len());
+        attributes = &mut attributes[next..];
+    }
+}
+
+pub(crate) fn unhex(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 

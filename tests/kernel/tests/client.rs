@@ -12,7 +12,7 @@ mod blocking;
 use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
 
-use ipvs::{Behaviors, Client, Command, Error, Service, netns::NamespaceError};
+use ipvs::{Behaviors, Client, Command, Error, KernelVersion, Service, netns::NamespaceError, proc::Status};
 use kernel_tests::sandbox;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
 use rustix::thread::CapabilitySet;
@@ -69,9 +69,27 @@ fn kernel_behaviors_are_probed_beside_the_director() {
     assert_eq!(client.table().unwrap(), before);
     assert_eq!(std::fs::read_link("/proc/thread-self/ns/net").unwrap(), namespace);
     assert_eq!(Behaviors::probe().unwrap(), probed);
+    assert!(probed.contains(Behaviors::TUNNEL_KINDS), "as every kernel that is tested");
     let mut capabilities = rustix::thread::capabilities(None).unwrap();
     capabilities.effective.remove(CapabilitySet::SYS_ADMIN);
     rustix::thread::set_capabilities(None, capabilities).unwrap();
     let refused = Behaviors::probe().unwrap_err();
     assert!(matches!(refused, Error::Namespace(NamespaceError::Create(_))), "{refused}");
+}
+
+#[test]
+fn the_status_of_the_kernels_tables_is_read() {
+    sandbox::enter_network().unwrap();
+    let mut client = Client::connect().unwrap();
+    let Some(before) = Status::read().unwrap() else {
+        assert!(KernelVersion::running() < KernelVersion { major: 7, minor: 2 });
+        return;
+    };
+    assert_eq!(before, Status::default());
+    for mark in 1..=40 {
+        client.add_service(&Service::new(format!("mark {mark}").parse().unwrap())).unwrap();
+    }
+    let status = Status::read().unwrap().unwrap();
+    assert_eq!((status.services.entries, status.connections.entries), (40, 0));
+    assert!(status.services.longest() > 0 && status.services.buckets > 0 && status.connections.buckets > 0);
 }

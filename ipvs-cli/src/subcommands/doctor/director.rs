@@ -62,6 +62,7 @@ pub(super) fn judge(director: &Director) -> Vec<Finding> {
     found.extend(persistence_differs(director));
     found.extend(silent::one_flow(director));
     found.extend(estimation(director));
+    found.extend(connection_table(director));
     found.extend(sync_daemons::judge(director));
     found
 }
@@ -386,6 +387,26 @@ fn connections(director: &Director) -> Vec<Finding> {
     found
 }
 
+/// The table of connections is nearly full, or slow.
+fn connection_table(director: &Director) -> Vec<Finding> {
+    let Some(table) = director.machine.connection_table else { return Vec::new() };
+    let mut found = Vec::new();
+    let limit = director.machine.settings.get(CONN_MAX).filter(|limit| *limit > 0);
+    if let Some(limit) = limit.filter(|limit| i64::from(table.entries) * 10 >= limit * 9) {
+        let what = format!("there are {} connections, and at most {limit}: net.ipv4.vs.conn_max", table.entries);
+        let why = "beyond it new connections are dropped; a higher limit takes memory";
+        found.push(Finding::hint("connections-near-limit", what, why));
+    }
+    let [empty, .., longest] = table.chains;
+    let used = table.buckets.saturating_sub(empty);
+    if longest > 0 && u64::from(longest) * 10 >= u64::from(used) {
+        let what = format!("{longest} of {used} buckets of the connection table have 7 entries or more");
+        let why = "a packet's connection is searched among them; with a higher net.ipv4.vs.conn_lfactor there are more buckets";
+        found.push(Finding::hint("long-chains", what, why));
+    }
+    found
+}
+
 /// A site of HTTP and HTTPS: clients go from one port to the other.
 fn persistence_differs(director: &Director) -> Vec<Finding> {
     const WEB: [u16; 4] = [80, 443, 8080, 8443];
@@ -418,6 +439,7 @@ fn persistence_differs(director: &Director) -> Vec<Finding> {
     found
 }
 
+pub(super) const CONN_MAX: &str = "net/ipv4/vs/conn_max";
 pub(super) const RUN_ESTIMATION: &str = "net/ipv4/vs/run_estimation";
 /// Kernels that have it estimate in threads of their own; older ones in a timer.
 pub(super) const ESTIMATION_THREADS: &str = "net/ipv4/vs/est_nice";

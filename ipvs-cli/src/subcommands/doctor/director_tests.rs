@@ -462,3 +462,18 @@ fn daemons_that_do_not_receive_each_other_are_made_to() {
         assert_eq!(compare(none, none), [("sync-one-sided", String::new())], "nobody announces");
     }
 }
+
+#[test]
+fn a_connection_table_that_is_nearly_full_or_slow_is_known() {
+    let with = |text: &str, limit| {
+        let mut director = director(DIRECT);
+        director.machine.connection_table = Some(ipvs::proc::Status::parse(text).unwrap().connections);
+        director.machine.settings.set(CONN_MAX, limit);
+        director
+    };
+    let short = "Conns:\t90\nConn buckets:\t256 (8 bits, lfactor 1)\nConn buckets empty:\t200 (1%)\nConn buckets len-7:\t5 (9%)\n";
+    one(&with(short, 100), "connections-near-limit", "");
+    one(&with(&short.replace("90", "89").replace("len-7:\t5", "len-7:\t6"), 100), "long-chains", "");
+    assert_eq!(found(&with(&short.replace("90", "89").replace("len-7:\t5", "len-7:\t4"), 100)), []);
+    assert_eq!(found(&with(&short.replace("len-7:\t5", "len-7:\t4"), 0)), [], "0 is no limit");
+}

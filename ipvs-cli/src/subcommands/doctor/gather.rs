@@ -4,14 +4,16 @@ use std::collections::btree_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::{fs, io};
 
-use super::director::{ESTIMATION_THREADS, RUN_ESTIMATION};
+use ipvs::proc::Status;
+
+use super::director::{CONN_MAX, ESTIMATION_THREADS, RUN_ESTIMATION};
 use super::machine::{Machine, Settings, accept_ra, of_link};
 use super::rtnetlink::Connection;
 use super::sync_daemons::{BACKUP_ONLY, PERSIST_MODE, VERSION};
 
 /// What is looked at for each interface, and for all.
 const OF_LINKS: [&str; 4] = ["rp_filter", "arp_ignore", "arp_announce", "send_redirects"];
-const OTHERS: [&str; 11] = [
+const OTHERS: [&str; 12] = [
     "net/ipv4/ip_forward",
     "net/ipv6/conf/all/forwarding",
     "net/ipv4/vs/conntrack",
@@ -23,6 +25,7 @@ const OTHERS: [&str; 11] = [
     "net/netfilter/nf_conntrack_max",
     RUN_ESTIMATION,
     ESTIMATION_THREADS,
+    CONN_MAX,
 ];
 
 /// The network of this thread's namespace, with the way to these addresses with these marks.
@@ -38,6 +41,7 @@ pub(super) fn machine(asked: impl IntoIterator<Item = (IpAddr, u32)>) -> io::Res
         neighbours: kernel.neighbours()?,
         // Of raw sockets the port is the protocol.
         runs_vrrp: sockets(["raw", "raw6"], NOT_CONNECTED).iter().any(|(_, protocol)| *protocol == VRRP),
+        connection_table: Status::read().ok().flatten().map(|status| status.connections),
         ..Machine::default()
     };
     for (to, mark) in asked {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use ipvs::proc::HashTable;
 use ipvs_text::escape::ShellCommand;
 
 /// The network of a machine, as far as the doctor looks at it.
@@ -20,6 +21,8 @@ pub(super) struct Machine {
     pub(super) neighbours: Vec<Neighbour>,
     /// A program speaks VRRP, as keepalived does: addresses move between machines.
     pub(super) runs_vrrp: bool,
+    /// How full the table of connections is, where the kernel shows that.
+    pub(super) connection_table: Option<HashTable>,
 }
 
 /// A network interface.

@@ -141,6 +141,15 @@ fn directors(page: &mut Page, scraped: &[Scraped]) {
     for (base, settings) in settings() {
         family.count(base, settings.info.connection_table_size.into());
     }
+    let filled = || readings().filter_map(|(base, reading)| Some((base, reading.status?.connections)));
+    if filled().next().is_some() {
+        let help = "Entries of the connection table: connections and persistence templates";
+        let mut family = page.family(Kind::Gauge, "ipvs_connection_table_entries", help);
+        filled().for_each(|(base, table)| family.count(base, table.entries.into()));
+        let help = "Entries of the fullest bucket of the connection table; 7 is 7 or more";
+        let mut family = page.family(Kind::Gauge, "ipvs_connection_table_longest_chain", help);
+        filled().for_each(|(base, table)| family.count(base, table.longest() as u64));
+    }
     let mut family = page.family(Kind::Gauge, "ipvs_timeout_seconds", "Timeouts of connections");
     for (base, settings) in settings() {
         let timeouts = settings.timeouts;
@@ -272,7 +281,7 @@ mod tests {
     use std::collections::HashSet;
     use std::time::{Duration, UNIX_EPOCH};
 
-    use ipvs::{Destination, Service};
+    use ipvs::{Destination, Service, proc::Status};
 
     use super::*;
 
@@ -301,6 +310,7 @@ mod tests {
         totals.connections = 7;
         Reading {
             totals: Some(totals),
+            status: Status::parse("Conns:\t3\nConn buckets len-2:\t1 (100%)\n").ok(),
             services: vec![(state, vec![server(0, 0, 1, 0)])],
             changed: Some(UNIX_EPOCH + Duration::from_millis(1500)),
             ..Reading::default()
@@ -320,6 +330,8 @@ mod tests {
             "ipvs_up{netns=\"red\"} 0",
             "ipvs_scrape_privileged{netns=\"blue\"} 0",
             "ipvs_director_connections_total{netns=\"blue\"} 7",
+            "ipvs_connection_table_entries{netns=\"blue\"} 3",
+            "ipvs_connection_table_longest_chain{netns=\"blue\"} 2",
             "ipvs_change_seen_timestamp_seconds{netns=\"blue\"} 1.500000",
             "ipvs_service_connections_total{netns=\"green\",virtual_service=\"mark 7\"} 5",
             "ipvs_service_info{netns=\"blue\",virtual_service=\"mark 7\",protocol=\"mark\",mark=\"7\",scheduler=\"wlc\"} 1",

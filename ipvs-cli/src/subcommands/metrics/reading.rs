@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ipvs::{
     Client, Daemon, Destination, DestinationState, Error, Family, Forwarding, Info, Protocol, Report, Service,
     ServiceKey, ServiceState, Statistics, Timeouts, Tunnel,
-    proc::{self, ConnectionState, Connections},
+    proc::{self, ConnectionState, Connections, Status},
 };
 use ipvs_text::escape;
 
@@ -25,6 +25,8 @@ pub(super) struct Reading {
     pub(super) settings: Option<Settings>,
     /// The counters of the whole director, where there is `/proc`.
     pub(super) totals: Option<Statistics>,
+    /// How full the kernel's tables are, where it shows that.
+    pub(super) status: Option<Status>,
     /// By identity; destinations by address.
     pub(super) services: Vec<(ServiceState, Vec<DestinationState>)>,
     pub(super) connections: Option<Census>,
@@ -71,6 +73,7 @@ impl Reading {
         }
         // After the module has been loaded.
         reading.totals = if proc { proc::totals().ok() } else { None };
+        reading.status = if proc { Status::read().ok().flatten() } else { None };
         reading.connections = options.connections.then(|| Census::take(connections)).transpose()?;
         reading.took = begun.elapsed();
         Ok(reading)

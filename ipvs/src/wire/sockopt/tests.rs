@@ -64,6 +64,47 @@ const TIMEOUTS: &str = "2003000064000000c8000000";
 const DAEMONS: &str = "\
     000000000000000000000000000000000000000000000000020000006c6f000000000000000000000000000009000000";
 
+// The words of the structures: `h` is a number of 16 bits and two bytes between, `w` one of 32 bits,
+// `q` one of 64, and `r` four bytes of something else, or in network byte order.
+const STATISTICS_WORDS: &str = "wwwrqqwwwwwr";
+const SERVICE_WORDS: &str = "hrrwrrrrwwrw";
+const DESTINATION_WORDS: &str = "rrwwwwwwwr";
+
+/// A recorded reply as the kernel of this machine would write it: words at its beginning, then as
+/// many times as they fit those of an entry.
+fn recorded(hex: &str, beginning: &str, entry: &str) -> Vec<u8> {
+    let mut reply = unhex(hex);
+    let mut words = beginning.chars().chain(entry.chars().cycle());
+    let mut rest = reply.as_mut_slice();
+    while !rest.is_empty() {
+        let kind = words.next().unwrap();
+        let (number, length) = match kind {
+            'h' => (2, 4),
+            'w' => (4, 4),
+            'q' => (8, 8),
+            _ => (0, 4),
+        };
+        let (word, after) = rest.split_at_mut(length);
+        if cfg!(target_endian = "big") {
+            word[..number].reverse();
+        }
+        rest = after;
+    }
+    reply
+}
+
+fn recorded_services(hex: &str, beginning: &str) -> Vec<u8> {
+    recorded(hex, beginning, &[SERVICE_WORDS, STATISTICS_WORDS].concat())
+}
+
+fn recorded_destinations(hex: &str) -> Vec<u8> {
+    recorded(hex, "hrrwwr", &[DESTINATION_WORDS, STATISTICS_WORDS].concat())
+}
+
+fn recorded_daemons() -> Vec<u8> {
+    recorded(DAEMONS, "", "wrrrrw")
+}
+
 /// As a C compiler finds them in `linux/ip_vs.h`.
 #[test]
 fn the_numbers_of_questions() {
@@ -74,10 +115,10 @@ fn the_numbers_of_questions() {
 #[test]
 fn a_kernels_replies() {
     let key = "tcp 10.0.0.1:80".parse().unwrap();
-    let reply = unhex(SERVICE);
+    let reply = recorded_services(SERVICE, "");
     assert_eq!(Question::read(GET_SERVICE, &reply), Some(Question::Service(key)));
     assert_eq!(destination_count(&reply), Some(2));
-    let reply = unhex(DESTINATIONS);
+    let reply = recorded_destinations(DESTINATIONS);
     let asked = question(|buffer| ask_destinations(buffer, &key, 3)).unwrap();
     assert_eq!((asked.len(), &asked[..24]), (reply.len(), &reply[..24]));
     let quiesced = Destination::new("127.0.0.2:80".parse().unwrap()).with_weight(Weight::ZERO);
@@ -115,23 +156,23 @@ fn a_kernels_services() {
     let marked = Service::new("mark 7".parse().unwrap());
     let mut expected = [web, names, marked].map(ServiceState::new);
     expected[1].statistics = Some(one_packet());
-    assert_eq!(services(&unhex(SERVICES)), Some(expected.to_vec()));
+    assert_eq!(services(&recorded_services(SERVICES, "wr")), Some(expected.to_vec()));
     let server =
         DestinationState { statistics: Some(one_packet()), ..DestinationState::new(limited("127.0.0.1:5353")) };
-    assert_eq!(destinations(&unhex(COUNTED), Detail::Statistics, None), Some(vec![server]));
+    assert_eq!(destinations(&recorded_destinations(COUNTED), Detail::Statistics, None), Some(vec![server]));
     let mut written = question(|buffer| ask_services(buffer, 4)).unwrap();
     put_services(&mut written, expected.iter().zip([0, 1, 0]));
-    assert_eq!(written, unhex(SERVICES));
+    assert_eq!(written, recorded_services(SERVICES, "wr"));
 }
 
 #[test]
 fn what_a_kernel_says_of_the_whole_director() {
     let version = Version { major: 1, minor: 2, patch: 1 };
-    assert_eq!(info(&unhex(INFO)), Some((Info { version, connection_table_size: 4096 }, 3)));
+    assert_eq!(info(&recorded(INFO, "", "w")), Some((Info { version, connection_table_size: 4096 }, 3)));
     let expected = Timeouts { tcp: Some(800), tcp_fin: Some(100), udp: Some(200) };
-    assert_eq!(timeouts(&unhex(TIMEOUTS)), Some(expected));
+    assert_eq!(timeouts(&recorded(TIMEOUTS, "", "w")), Some(expected));
     let backup = Daemon { sync_id: 9, ..Daemon::new(DaemonRole::Backup, InterfaceName::LOOPBACK) };
-    assert_eq!(daemons(&unhex(DAEMONS)), Some(vec![backup]));
+    assert_eq!(daemons(&recorded_daemons()), Some(vec![backup]));
 }
 
 /// No traffic makes all of them differ.
@@ -146,14 +187,16 @@ fn each_number_has_its_place() {
         rates: Rates { connections: 0x06, packets_in: 0x07, packets_out: 0x08, bytes_in: 0x09, bytes_out: 0x0a },
     };
     // As `struct ip_vs_stats_user` has them.
-    let bytes = unhex(
+    let bytes = recorded(
         "01000000020000000300000000000000\
          0000000004000000\
          0000000005000000\
          060000000700000008000000090000000a00000000000000",
+        STATISTICS_WORDS,
+        "",
     );
     let mut service = question(|buffer| ask_services(buffer, 1)).unwrap();
-    service[8 + 12] = 7;
+    service[8 + 12..][..4].copy_from_slice(&7_u32.to_ne_bytes());
     service[8 + 48..].copy_from_slice(&bytes);
     assert_eq!(services(&service).unwrap()[0].statistics, Some(expected));
     let mut server = question(|buffer| ask_destinations(buffer, &"mark 7".parse().unwrap(), 1)).unwrap();
@@ -206,7 +249,7 @@ fn short_replies_are_no_replies() {
 
 #[test]
 fn a_daemon_without_an_interface_is_no_daemon() {
-    let mut reply = unhex(DAEMONS);
+    let mut reply = recorded_daemons();
     reply[24 + 4] = 0;
     assert_eq!(daemons(&reply), None);
 }
