@@ -96,23 +96,38 @@ impl Copy {
     /// The director holds this, as etcd says.
     ///
     /// # Errors
-    /// Why there is no copy of it. There is no older one either, which would be made in its place.
+    /// Why there is no copy of it. There is none of another state either, which would be made in its
+    /// place. Or another program writes to the file, too.
     pub(super) fn keep(&mut self, copied: Copied) -> Result<(), String> {
-        let is_there = self.copied.as_ref() == Some(&copied);
+        let there = read(&self.path);
+        let holds = |wanted: Option<&Copied>| matches!(&there, Ok(there) if there.as_ref() == wanted);
+        let is_disturbed = self.copied.is_some() && !holds(self.copied.as_ref()) && !holds(None);
         let touch = || File::options().write(true).open(&self.path)?.set_modified(SystemTime::now());
-        if is_there && touch().is_ok() {
+        if holds(Some(&copied)) && !is_disturbed && touch().is_ok() {
             return Ok(());
         }
         let Copied { key, text, past: Past { cluster, revision, pointers } } = &copied;
         let json = json!({
             "version": 1, "key": key, "cluster": cluster, "revision": revision, "pointers": pointers, "text": text,
         });
-        let written = keep::write_private(&self.path, &format!("{json}\n"));
-        self.copied = Some(copied).filter(|_| written.is_ok());
-        written.map_err(|reason| match fs::remove_file(&self.path) {
-            Err(error) if self.path.exists() => format!("{reason}; and an old copy stays: {error}"),
-            _ => reason,
-        })
+        if let Err(reason) = keep::write_private(&self.path, &format!("{json}\n")) {
+            if self.copied.as_ref().is_some_and(|old| (&old.key, &old.text) == (key, text)) {
+                return Err(reason);
+            }
+            self.copied = None;
+            return Err(match fs::remove_file(&self.path) {
+                Err(error) if self.path.exists() => format!("{reason}; and an old copy stays: {error}"),
+                _ => reason,
+            });
+        }
+        self.copied = Some(copied);
+        match is_disturbed {
+            false => Ok(()),
+            true => Err(format!(
+                "{}: another program has written to it: give each follower a --copy of its own",
+                escape::path(&self.path)
+            )),
+        }
     }
 }
 
@@ -224,5 +239,42 @@ mod tests {
         fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o777)).unwrap();
         assert!(copy.keep(copied(6)).unwrap_err().contains("others may write to it"));
         assert!(!path.exists() && copy.copied().is_none());
+    }
+
+    /// Its time does not advance.
+    #[test]
+    fn a_copy_of_the_same_state_stays_if_a_newer_one_can_not_be_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("shop");
+        let (mut copy, _) = Copy::open(path.clone(), |_| true);
+        copy.keep(copied(4)).unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let mut later = copied(4);
+        later.past.revision += 1;
+        fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        assert!(copy.keep(later.clone()).unwrap_err().contains("others may write to it"));
+        assert_eq!((copy.copied(), copy.confirmed()), (Some(&copied(4)), Some(SystemTime::UNIX_EPOCH)));
+        fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o700)).unwrap();
+        copy.keep(later.clone()).unwrap();
+        assert_eq!(Copy::open(path, |_| true).0.copied(), Some(&later));
+    }
+
+    #[test]
+    fn followers_with_one_copy_notice_each_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("shop");
+        let open = |prefix: &'static str| Copy::open(path.clone(), move |key| key.starts_with(prefix)).0;
+        let (mut one, mut other) = (open("/ipvs/"), open("/other/"));
+        one.keep(copied(4)).unwrap();
+        other.keep(Copied { key: "/other/generations/4".to_owned(), ..copied(4) }).unwrap();
+        let error = one.keep(copied(4)).unwrap_err();
+        assert!(error.contains("another program has written to it"), "{error}");
+        assert_eq!(open("/ipvs/").copied(), Some(&copied(4)));
+        one.keep(copied(4)).unwrap();
+        fs::write(&path, "{}").unwrap();
+        one.keep(copied(4)).unwrap_err();
+        // A person who removes it wants a new one.
+        fs::remove_file(&path).unwrap();
+        one.keep(copied(4)).unwrap();
     }
 }

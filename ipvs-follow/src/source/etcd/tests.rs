@@ -265,8 +265,11 @@ fn two_directors_with_one_name_notice_each_other() {
         }
         reads(etcd, 1);
     }
-    let written = Status::from_json(&fake.store().keys["/ipvs/status/lb1"].0);
-    assert!(!written.is_as_desired && written.reason.starts_with(NAMESAKE), "{written:?}");
+    let written = || Status::from_json(&fake.store().keys["/ipvs/status/lb1"].0);
+    while !written().reason.starts_with(NAMESAKE) {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(!written().is_as_desired);
 }
 
 /// By a follower that was not there then, but has a copy.
