@@ -101,7 +101,7 @@ impl Desk {
         let contents = contents(&name, &text)?;
         for _ in 0..ATTEMPTS {
             let newest = self.state()?.generations.last().copied().unwrap_or(0);
-            if newest > 0 && self.text(newest)? == text {
+            if newest > 0 && self.generation(newest)?.value == text {
                 note(&format!("generation {newest} has this text already: {contents}"));
                 return print(&format!("{newest}\n"));
             }
@@ -123,15 +123,18 @@ impl Desk {
 
     /// Sets the pointer, unless another person has since this state.
     fn point(&mut self, state: &State, number: u64) -> Ending {
-        self.check(number)?;
+        let is_there = self.check(number)?;
         let (current, text) = (self.keys.current(), number.to_string());
         let mut puts = vec![put(&current, text.as_bytes())];
         if let Some(before) = state.current.filter(|before| *before != number) {
             puts.push(put(&self.keys.previous(), before.to_string().as_bytes()));
         }
         // Or it was done, and the answer was lost.
-        if !self.change(&[compare(&current, state.pointed)], &puts)? && self.state()?.current != Some(number) {
-            return Err(no("another person has just set it: look at the fleet, and try again"));
+        let compared = [compare(&current, state.pointed), is_there];
+        if !self.change(&compared, &puts)? && self.state()?.current != Some(number) {
+            return Err(no(
+                "another person has just set it, or removed the generation: look at the fleet, and try again",
+            ));
         }
         let before = state.current.map_or("none".to_owned(), |before| before.to_string());
         note(&format!("current generation: {number} (was {before})"));
@@ -151,8 +154,10 @@ impl Desk {
 
     fn set_canary(&mut self, host: &Host, number: u64) -> Ending {
         let state = self.state()?;
-        self.check(number)?;
-        self.change(&[], &[put(&self.keys.canary(host), number.to_string().as_bytes())])?;
+        let is_there = self.check(number)?;
+        if !self.change(&[is_there], &[put(&self.keys.canary(host), number.to_string().as_bytes())])? {
+            return Err(no(format!("another person has just removed generation {number}")));
+        }
         note(&format!("{host}: generation {number}, whatever the others hold"));
         if !state.statuses.contains_key(host) {
             note(&format!("{host} gives no sign of life: no follower with this name uses the fleet now"));
@@ -190,18 +195,19 @@ impl Desk {
         Ok(())
     }
 
-    /// Refuses a generation that no director would make.
-    fn check(&mut self, number: u64) -> Ending {
-        let text = self.text(number)?;
-        contents(&self.keys.generation(number), &text).map(drop)
+    /// Refuses a generation that no director would make. A transaction that compares this is made
+    /// only if the generation is still there, as `prune` may remove it.
+    fn check(&mut self, number: u64) -> Result<Value, Failed> {
+        let Entry { key, value, revision, .. } = self.generation(number)?;
+        contents(&key, &value)?;
+        Ok(compare(&key, revision))
     }
 
-    /// A generation's text.
-    fn text(&mut self, number: u64) -> Result<Vec<u8>, Failed> {
+    fn generation(&mut self, number: u64) -> Result<Entry, Failed> {
         let key = self.keys.generation(number);
         let asked = range(&key, None)["request_range"].take();
         let entry = Entry::all(&self.client.transfer("/v3/kv/range", &asked)?).into_iter().next();
-        entry.map(|entry| entry.value).ok_or_else(|| no(format!("there is no generation {number}: {key}")))
+        entry.ok_or_else(|| no(format!("there is no generation {number}: {key}")))
     }
 
     /// Makes a small transaction, perhaps twice. Was the state as it was compared to? A second one
@@ -578,6 +584,19 @@ mod tests {
         fake.change(|store| store.put("/ipvs/canary/lb3", "3"));
         assert!(!desk.change(&[pointers], &[remove("/ipvs/generations/3")]).unwrap());
         assert_eq!(generations(&mut desk), [3, 7, 99, 150, 300]);
+    }
+
+    /// By `prune`, while nobody points to it yet.
+    #[test]
+    fn a_generation_that_is_removed_meanwhile_is_not_pointed_to() {
+        let fake = crate::etcd::Fake::start();
+        let client = Access::default().client(&fake.address).unwrap();
+        let mut desk = Desk { client, keys: Keys::new("/ipvs") };
+        fake.change(|store| store.put("/ipvs/generations/1", "-C\n"));
+        let there = desk.check(1).unwrap();
+        assert!(desk.change(slice::from_ref(&there), &[put("/ipvs/current", b"1")]).unwrap());
+        fake.change(|store| store.remove("/ipvs/generations/1"));
+        assert!(!desk.change(&[there], &[put("/ipvs/current", b"1")]).unwrap());
     }
 
     #[test]
