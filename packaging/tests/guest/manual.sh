@@ -15,3 +15,8 @@ done
 inside mandb --quiet --create 2>/dev/null || fail 'mandb'
 inside man 8 ipvsadm 2>/dev/null | grep -q 'Goes with -A and -E' || fail 'ipvsadm(8) does not say which commands take -s'
 inside whatis ipvsadm | grep -q 'load balancer' || fail "whatis says: $(inside whatis ipvsadm)"
+# The pages that its services name.
+for page in $(sed -n 's/^Documentation=//p' "$system"/usr/lib/systemd/system/ipvs-*.service); do
+    name=${page#man:}
+    inside man --where 8 "${name%(8)}" >/dev/null 2>&1 || fail "a service names $page, which is not in the package"
+done
