@@ -99,11 +99,12 @@ impl Copy {
     /// Why there is no copy of it. There is none of another state either, which would be made in its
     /// place. Or another program writes to the file, too.
     pub(super) fn keep(&mut self, copied: Copied) -> Result<(), String> {
-        let there = read(&self.path);
-        let holds = |wanted: Option<&Copied>| matches!(&there, Ok(there) if there.as_ref() == wanted);
-        let is_disturbed = self.copied.is_some() && !holds(self.copied.as_ref()) && !holds(None);
+        // What is no copy is not replaced.
+        let there = read(&self.path).inspect_err(|_| self.copied = None)?;
+        let is_disturbed = self.copied.is_some() && there.is_some() && there != self.copied;
         let touch = || File::options().write(true).open(&self.path)?.set_modified(SystemTime::now());
-        if holds(Some(&copied)) && !is_disturbed && touch().is_ok() {
+        if !is_disturbed && there.as_ref() == Some(&copied) && touch().is_ok() {
+            self.copied = there;
             return Ok(());
         }
         let Copied { key, text, past: Past { cluster, revision, pointers } } = &copied;
@@ -111,14 +112,11 @@ impl Copy {
             "version": 1, "key": key, "cluster": cluster, "revision": revision, "pointers": pointers, "text": text,
         });
         if let Err(reason) = keep::write_private(&self.path, &format!("{json}\n")) {
-            if self.copied.as_ref().is_some_and(|old| (&old.key, &old.text) == (key, text)) {
-                return Err(reason);
-            }
-            self.copied = None;
-            return Err(match fs::remove_file(&self.path) {
-                Err(error) if self.path.exists() => format!("{reason}; and an old copy stays: {error}"),
-                _ => reason,
-            });
+            self.copied = there.filter(|old| (&old.key, &old.text) == (key, text));
+            return match self.copied.is_none().then(|| fs::remove_file(&self.path)) {
+                Some(Err(error)) if self.path.exists() => Err(format!("{reason}; and an old copy stays: {error}")),
+                _ => Err(reason),
+            };
         }
         self.copied = Some(copied);
         match is_disturbed {
@@ -132,8 +130,9 @@ impl Copy {
 }
 
 fn read(path: &Path) -> Result<Option<Copied>, String> {
-    let Some(text) = keep::read_private(path)? else { return Ok(None) };
-    let damaged = || format!("{}: it is no copy that this version has written", escape::path(path));
+    let Some(text) = keep::read_private(path)?.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let name = escape::path(path);
+    let damaged = || format!("{name}: it is no copy that this version has written: remove it, or name another file");
     let value: Value = serde_json::from_str(&text).map_err(|_| damaged())?;
     let string = |name: &str| value[name].as_str().map(str::to_owned);
     let copied = || {
@@ -147,7 +146,8 @@ fn read(path: &Path) -> Result<Option<Copied>, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::os::unix::net::UnixListener;
 
     use super::*;
 
@@ -215,29 +215,31 @@ mod tests {
         let (mut copy, _) = Copy::open(path.clone(), |_| true);
         copy.keep(copied(4)).unwrap();
         let whole = fs::read_to_string(&path).unwrap();
-        for wrong in ["", &whole[..whole.len() / 2], "{}", &whole.replace("\"version\":1", "\"version\":2")] {
+        for wrong in ["\n", &whole[..whole.len() / 2], "{}", &whole.replace("\"version\":1", "\"version\":2")] {
             fs::write(&path, wrong).unwrap();
             let (copy, read) = Copy::open(path.clone(), |_| true);
             assert!(copy.copied().is_none() && read.unwrap_err().contains("it is no copy"), "{wrong}");
         }
     }
 
+    /// A copy in a file that can be read and removed, but not replaced: the name is too long for the
+    /// one beside it.
+    fn unwritable(directory: &Path, number: u32) -> (PathBuf, Copy) {
+        let (short, path) = (directory.join("shop"), directory.join("x".repeat(250)));
+        Copy::open(short.clone(), |_| true).0.keep(copied(number)).unwrap();
+        fs::copy(&short, &path).unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let (copy, _) = Copy::open(path.clone(), |_| true);
+        assert_eq!(copy.copied(), Some(&copied(number)));
+        (path, copy)
+    }
+
     /// The old one would be made at the next start, in place of what was made since.
     #[test]
     fn a_copy_that_can_not_be_written_leaves_no_older_one() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("shop");
-        let (mut copy, _) = Copy::open(path.clone(), |_| true);
-        copy.keep(copied(4)).unwrap();
-        fs::remove_file(&path).unwrap();
-        fs::create_dir(&path).unwrap();
-        assert!(copy.keep(copied(5)).unwrap_err().contains("a directory"));
-        assert_eq!(copy.copied(), None);
-        fs::remove_dir(&path).unwrap();
-        copy.keep(copied(5)).unwrap();
-        // A directory that others may write to is not written to.
-        fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o777)).unwrap();
-        assert!(copy.keep(copied(6)).unwrap_err().contains("others may write to it"));
+        let (path, mut copy) = unwritable(directory.path(), 4);
+        assert!(copy.keep(copied(5)).unwrap_err().contains("too long"));
         assert!(!path.exists() && copy.copied().is_none());
     }
 
@@ -245,18 +247,50 @@ mod tests {
     #[test]
     fn a_copy_of_the_same_state_stays_if_a_newer_one_can_not_be_written() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("shop");
-        let (mut copy, _) = Copy::open(path.clone(), |_| true);
-        copy.keep(copied(4)).unwrap();
-        File::options().write(true).open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let (path, mut copy) = unwritable(directory.path(), 4);
         let mut later = copied(4);
         later.past.revision += 1;
-        fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o777)).unwrap();
-        assert!(copy.keep(later.clone()).unwrap_err().contains("others may write to it"));
+        assert!(copy.keep(later.clone()).unwrap_err().contains("too long"));
         assert_eq!((copy.copied(), copy.confirmed()), (Some(&copied(4)), Some(SystemTime::UNIX_EPOCH)));
+        assert_eq!(Copy::open(path, |_| true).0.copied(), Some(&copied(4)));
+    }
+
+    #[test]
+    fn what_is_no_copy_is_neither_replaced_nor_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("shop.toml"), "version = 1\nservices = []\n").unwrap();
+        symlink("shop.toml", path("link")).unwrap();
+        symlink("nowhere", path("dangling")).unwrap();
+        fs::create_dir(path("directory")).unwrap();
+        let _socket = UnixListener::bind(path("socket")).unwrap();
+        for (name, reason) in [
+            ("shop.toml", "it is no copy"),
+            ("link", "a symbolic link"),
+            ("dangling", "a symbolic link"),
+            ("directory", "a directory"),
+            ("socket", "socket"),
+        ] {
+            let before = fs::symlink_metadata(path(name)).unwrap();
+            let (mut copy, read) = Copy::open(path(name), |_| true);
+            assert!(read.is_err());
+            for number in [4, 5] {
+                let error = copy.keep(copied(number)).unwrap_err();
+                assert!(error.contains(reason), "{error}");
+            }
+            assert_eq!(copy.copied(), None);
+            assert_eq!(fs::symlink_metadata(path(name)).unwrap().ino(), before.ino(), "{name}");
+        }
+        assert_eq!(fs::read_to_string(path("shop.toml")).unwrap(), "version = 1\nservices = []\n");
+        // A directory that others may write to is neither read nor written to.
+        fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        let (mut copy, _) = Copy::open(path("new"), |_| true);
+        assert!(copy.keep(copied(4)).unwrap_err().contains("others may write to it"));
         fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o700)).unwrap();
-        copy.keep(later.clone()).unwrap();
-        assert_eq!(Copy::open(path, |_| true).0.copied(), Some(&later));
+        copy.keep(copied(4)).unwrap();
+        // Nothing is lost with an empty file.
+        fs::write(path("new"), "").unwrap();
+        copy.keep(copied(4)).unwrap();
     }
 
     #[test]
@@ -271,8 +305,6 @@ mod tests {
         assert!(error.contains("another program has written to it"), "{error}");
         assert_eq!(open("/ipvs/").copied(), Some(&copied(4)));
         one.keep(copied(4)).unwrap();
-        fs::write(&path, "{}").unwrap();
-        one.keep(copied(4)).unwrap_err();
         // A person who removes it wants a new one.
         fs::remove_file(&path).unwrap();
         one.keep(copied(4)).unwrap();
