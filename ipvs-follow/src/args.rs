@@ -14,7 +14,7 @@ use ipvs::owners::Owner;
 use ipvs_cli::http::listen_at;
 use ipvs_cli::keep::{self, Limits};
 
-use crate::etcd::{Access, Address, Host};
+use crate::etcd::{Access, Address, Host, generation};
 
 const HELP: &str = "\
 SOURCE is a file with a desired state (rules of ipvsadm, TOML or JSON), a
@@ -80,6 +80,14 @@ impl Cli {
                 .cloned()
                 .collect::<Vec<_>>();
             let is_given = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+            let ignored: &[&str] = match act {
+                "fleet" => &["netns", "state_dir", "wait"],
+                _ => &["cacert", "cert", "key", "user", "password_file"],
+            };
+            if let Some(id) = ignored.iter().find(|id| matches.value_source(id) == Some(ValueSource::CommandLine)) {
+                let text = format!("'--{}' does not go with `{act}`", id.replace('_', "-"));
+                return Err(command.error(ErrorKind::ArgumentConflict, text));
+            }
             if let Some(id) = of_following.iter().find(is_given) {
                 let text =
                     format!("'--{}' is for following a SOURCE: `{act}` follows none", id.as_str().replace('_', "-"));
@@ -220,6 +228,7 @@ pub(crate) struct Fleet {
 pub(crate) enum FleetAct {
     /// Check a desired state and store it as the next generation; print its number
     Push {
+        /// etcd://HOST:PORT,HOST:PORT/PREFIX, or etcds://… with TLS
         #[arg(value_name = "SOURCE")]
         source: Address,
         /// The file; `-` is standard input
@@ -228,23 +237,29 @@ pub(crate) enum FleetAct {
     },
     /// Select the generation of all directors without a canary
     Current {
+        /// etcd://HOST:PORT,HOST:PORT/PREFIX, or etcds://… with TLS
         #[arg(value_name = "SOURCE")]
         source: Address,
-        #[arg(value_name = "N")]
+        /// The number that `push` printed
+        #[arg(value_name = "N", value_parser = number)]
         number: u64,
     },
     /// Select the generation before the current one
     Rollback {
+        /// etcd://HOST:PORT,HOST:PORT/PREFIX, or etcds://… with TLS
         #[arg(value_name = "SOURCE")]
         source: Address,
     },
     /// Select the generation of one director, as a canary
     Canary {
+        /// etcd://HOST:PORT,HOST:PORT/PREFIX, or etcds://… with TLS
         #[arg(value_name = "SOURCE")]
         source: Address,
+        /// The director's name, as `fleet SOURCE` shows it
         #[arg(value_name = "HOST")]
         host: Host,
-        #[arg(value_name = "N", required_unless_present = "remove", conflicts_with = "remove")]
+        /// The number that `push` printed
+        #[arg(value_name = "N", value_parser = number, required_unless_present = "remove", conflicts_with = "remove")]
         number: Option<u64>,
         /// Give it the generation of the others again
         #[arg(long)]
@@ -252,12 +267,18 @@ pub(crate) enum FleetAct {
     },
     /// Remove old generations that no pointer and no director has
     Prune {
+        /// etcd://HOST:PORT,HOST:PORT/PREFIX, or etcds://… with TLS
         #[arg(value_name = "SOURCE")]
         source: Address,
         /// Keep the N newest, in any case
         #[arg(long, value_name = "N")]
         keep: NonZeroUsize,
     },
+}
+
+/// Reads the number of a generation.
+fn number(text: &str) -> Result<u64, String> {
+    generation(text.as_bytes()).ok_or_else(|| "must be the number of a generation, such as 7".to_owned())
 }
 
 /// Reads a time: a number of seconds, or of `s`, `m`, `h` or `d`.
@@ -350,6 +371,9 @@ mod tests {
             ("--recheck 5m hold 1m", "'--recheck' is for following"),
             ("--keep-weights release", "'--keep-weights' is for following"),
             ("shop.toml hold 1m", "a SOURCE and 'hold'"),
+            ("fleet etcd://lb1/ipvs --netns lb", "'--netns' does not go with `fleet`"),
+            ("--wait 3 fleet push etcd://lb1/ipvs x", "'--wait' does not go with `fleet`"),
+            ("hold 1m --cacert ca.pem", "'--cacert' does not go with `hold`"),
         ] {
             let error = parse(&format!("ipvs-follow {line}")).unwrap_err().to_string();
             assert!(error.contains(wrong) && error.contains("Usage: ipvs-follow [OPTIONS] SOURCE\n"), "{error}");
@@ -385,6 +409,8 @@ mod tests {
             "canary etcd://lb1/ipvs lb2",
             "canary etcd://lb1/ipvs lb2 7 --remove",
             "current etcd://lb1/ipvs x",
+            "current etcd://lb1/ipvs 0",
+            "canary etcd://lb1/ipvs lb2 07",
             "prune etcd://lb1/ipvs",
             "prune etcd://lb1/ipvs --keep 0",
         ] {

@@ -241,6 +241,10 @@ impl Client {
                 }
                 Err(Failures { error, may_pass, is_late }) => {
                     if is_late {
+                        if self.patience > PATIENCE {
+                            // A restored cluster waits for a login that is not in its log.
+                            self.token = None;
+                        }
                         self.patience = (self.patience * 2).min(MOST_PATIENCE);
                     }
                     if !may_pass || Instant::now() > end {
@@ -517,6 +521,22 @@ mod tests {
             client.ask(RANGES, &json!({})).unwrap();
         }
         assert_eq!((client.at, client.patience), (1, PATIENCE));
+    }
+
+    /// A restored cluster waits for the login of a token that it will never have.
+    #[test]
+    fn a_client_logs_in_again_at_a_cluster_that_does_not_answer() {
+        let fake = Fake::start();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&file, "secret\n").unwrap();
+        let access =
+            Access { user: Some("me".into()), password_file: Some(file.path().to_owned()), ..Access::default() };
+        let mut client = access.client(&fake.address).unwrap();
+        fake.change(|store| store.logins = 90);
+        client.ask(RANGES, &json!({})).unwrap();
+        fake.change(|store| store.logins = 3);
+        assert!((0..3).any(|_| client.ask(RANGES, &json!({})).is_ok()));
+        assert_eq!(client.token.as_deref(), Some("4"));
     }
 
     #[test]

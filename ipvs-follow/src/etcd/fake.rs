@@ -28,6 +28,8 @@ pub(crate) struct Store {
     pub(crate) is_a_proxy: bool,
     /// How often a whole state was read.
     pub(crate) transfers: usize,
+    /// The place of the last login in the cluster's log.
+    pub(crate) logins: u64,
     /// The keys that go with a lease.
     leases: BTreeMap<String, i64>,
     /// How many leases there were.
@@ -108,6 +110,10 @@ impl Store {
                 }
                 json!({"header": self.header(), "succeeded": true, "responses": responses})
             }
+            "/v3/auth/authenticate" => {
+                self.logins += 1;
+                json!({"header": self.header(), "token": self.logins.to_string()})
+            }
             "/v3/lease/grant" => {
                 self.granted += 1;
                 json!({"header": self.header(), "ID": self.granted.to_string(), "TTL": body["TTL"]})
@@ -163,7 +169,7 @@ fn serve(connection: &TcpStream, shared: &(Mutex<Store>, Condvar)) -> std::io::R
     let mut reader = BufReader::new(connection);
     let mut out = connection;
     loop {
-        let (mut first, mut length) = (String::new(), 0);
+        let (mut first, mut length, mut token) = (String::new(), 0, 0);
         if reader.read_line(&mut first)? == 0 {
             return Ok(());
         }
@@ -172,6 +178,9 @@ fn serve(connection: &TcpStream, shared: &(Mutex<Store>, Condvar)) -> std::io::R
             reader.read_line(&mut line)?;
             if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
                 length = value.trim().parse().unwrap();
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("authorization:") {
+                token = value.trim().parse().unwrap();
             }
             if line.trim().is_empty() {
                 break;
@@ -192,7 +201,8 @@ fn serve(connection: &TcpStream, shared: &(Mutex<Store>, Condvar)) -> std::io::R
             }
         }
         let mut store = shared.0.lock().unwrap();
-        while store.is_stuck {
+        // A login that is not in the log yet is waited for.
+        while store.is_stuck || token > store.logins {
             store = shared.1.wait(store).unwrap();
         }
         let answer = store.answer(path, &body).to_string();
