@@ -1,5 +1,6 @@
 //! One check: read the source, bring the director to it, say what is different.
 
+use std::mem::replace;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -231,9 +232,13 @@ impl<'s> Follower<'s> {
                 Err(reason)
             }
         };
-        self.figures.counts().source_is_valid = fault.is_ok();
+        let was_valid = replace(&mut self.figures.counts().source_is_valid, fault.is_ok());
         match fault {
             Ok(()) => {
+                if !was_valid {
+                    // If it was looked at meanwhile, it was not as desired.
+                    self.pace.director_now(now);
+                }
                 if self.copy.take().is_some() {
                     self.messages.over(Topic::Copy);
                     self.figures.counts().copy = None;

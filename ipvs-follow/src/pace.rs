@@ -132,6 +132,11 @@ impl Pace {
         self.source_at(now);
     }
 
+    /// The director is to be looked at now.
+    pub(crate) fn director_now(&mut self, now: Instant) {
+        self.director = self.director.min(now);
+    }
+
     /// Another program has disturbed the director. What it does again and again is undone later
     /// each time.
     pub(crate) fn disturbed(&mut self, now: Instant) {

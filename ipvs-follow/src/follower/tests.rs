@@ -425,6 +425,26 @@ fn a_service_that_moves_to_another_file_is_not_deleted() {
     assert!(world.now >= before + Duration::from_secs(2), "{:?}", world.now - before);
 }
 
+/// The director was looked at while the source was wrong, and was not as desired then.
+#[test]
+fn a_source_that_is_right_again_does_not_wait_for_the_interval() {
+    let mut world = World::new(Limits::default(), false);
+    let is_as_desired = |world: &World| world.follower.figures.counts().is_as_desired;
+    world.write(&rules(&[1]));
+    world.go_on();
+    assert!(is_as_desired(&world));
+    world.write("nonsense\n");
+    while is_as_desired(&world) {
+        world.go_on();
+    }
+    let before = world.now;
+    world.write(&rules(&[1]));
+    while !is_as_desired(&world) {
+        world.go_on();
+    }
+    assert!(world.now < before + RECHECK / 2, "{:?}", world.now - before);
+}
+
 /// A boot while etcd can't be reached.
 #[test]
 fn a_director_starts_from_a_copy() {

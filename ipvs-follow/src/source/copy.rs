@@ -96,8 +96,8 @@ impl Copy {
     /// The director holds this, as etcd says.
     ///
     /// # Errors
-    /// Why there is no copy of it. There is none of another state either, which would be made in its
-    /// place. Or another program writes to the file, too.
+    /// Why there is no copy of it. There is none of another state either, which would be made in
+    /// its place. Or another program writes to the file, too.
     pub(super) fn keep(&mut self, copied: Copied) -> Result<(), String> {
         // What is no copy is not replaced.
         let there = read(&self.path).inspect_err(|_| self.copied = None)?;
@@ -222,8 +222,8 @@ mod tests {
         }
     }
 
-    /// A copy in a file that can be read and removed, but not replaced: the name is too long for the
-    /// one beside it.
+    /// A copy in a file that can be read and removed, but not replaced: the name is too long for
+    /// the one beside it.
     fn unwritable(directory: &Path, number: u32) -> (PathBuf, Copy) {
         let (short, path) = (directory.join("shop"), directory.join("x".repeat(250)));
         Copy::open(short.clone(), |_| true).0.keep(copied(number)).unwrap();
