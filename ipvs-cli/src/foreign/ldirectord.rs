@@ -95,11 +95,16 @@ impl Reader<'_> {
         if line.contains('\0') {
             return self.output.problem(place, "there is a NUL in this line");
         }
-        let line = line.trim_end();
-        let content = line.trim_start();
-        if content.is_empty() || content.starts_with('#') {
+        if line.trim_start().starts_with('#') {
             return;
         }
+        if line.trim().is_empty() {
+            self.end_section();
+            self.is_skipped = false;
+            return;
+        }
+        let line = line.split('#').next().unwrap_or_default().trim_end();
+        let content = line.trim_start();
         let is_indented = line.starts_with('\t') || line.starts_with("    ");
         let (key, value) = content.split_once('=').unwrap_or((content, ""));
         let (key, value) = (key.trim(), value.trim());
@@ -111,7 +116,9 @@ impl Reader<'_> {
         match &mut self.section {
             Some(section) => of_section(section, key, value, place, self.output),
             None if self.is_skipped => {}
-            None => self.output.problem(place, "an indented line must follow `virtual = …`"),
+            None => self
+                .output
+                .problem(place, "an indented line must follow `virtual = …`, and an empty line ends a virtual service"),
         }
     }
 
@@ -394,6 +401,24 @@ mod tests {
             -a -u [2001:db8::1]:53 -r [2001:db8::11]:53 -m -w 1\n\
             # l.cf:6: fallback = 127.0.0.1:80 gate: only ldirectord puts it in place of real servers that are down\n";
         assert_eq!(commands(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_comment_may_follow_a_value() {
+        let text = "virtual = 192.0.2.1:80 # web\n\tscheduler = rr # in turn\n\t# first\n\treal = 192.0.2.11:80 masq 3 # 7\n\
+            # later\n\treal = 192.0.2.12:80 masq\n\tchecktype = on # none\n";
+        let expected = "-A -t 192.0.2.1:80 -s rr\n-a -t 192.0.2.1:80 -r 192.0.2.11:80 -m -w 3\n\
+            -a -t 192.0.2.1:80 -r 192.0.2.12:80 -m -w 1\n";
+        let written = commands(text).unwrap();
+        assert!(written.starts_with(expected), "{written}");
+    }
+
+    /// ldirectord refuses the file.
+    #[test]
+    fn an_empty_line_ends_a_virtual_service() {
+        let wrong = commands("virtual = 192.0.2.1:80\n\n\treal = 192.0.2.11:80 masq\n").unwrap_err();
+        assert!(wrong.starts_with("l.cf:3: ") && wrong.contains("an empty line ends"), "{wrong}");
+        assert!(commands("virtual = 192.0.2.1:80\n\treal = 192.0.2.11:80 masq\n\nvirtual = 7\n").is_ok());
     }
 
     #[test]
