@@ -19,6 +19,7 @@ const SHORT: Duration = Duration::from_millis(1200);
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) family: Family,
+    protocol: Protocol,
     /// The options of `ipvsadm -a`.
     method: &'static str,
     /// For the real servers, beyond `--real-server VIP --client CLIENT`.
@@ -30,11 +31,19 @@ pub(crate) struct Kind {
     modules: &'static str,
 }
 
-const NOTHING: Kind =
-    Kind { name: "", family: Family::V4, method: "", role: "", director: "", server: "", modules: "" };
+const NOTHING: Kind = Kind {
+    name: "",
+    family: Family::V4,
+    protocol: Protocol::TCP,
+    method: "",
+    role: "",
+    director: "",
+    server: "",
+    modules: "",
+};
 
 /// The kinds. Addresses are those of `kernel_tests::network`.
-pub(crate) const KINDS: [Kind; 12] = [
+pub(crate) const KINDS: [Kind; 18] = [
     Kind { name: "dr", method: "-g", ..NOTHING },
     Kind { name: "dr6", family: Family::V6, method: "-g", ..NOTHING },
     Kind {
@@ -94,6 +103,53 @@ pub(crate) const KINDS: [Kind; 12] = [
     },
     // Of services by mark; where no firewall can mark packets, there is none.
     Kind { name: "mark", method: "-g", ..NOTHING },
+    Kind { name: "udp", protocol: Protocol::UDP, method: "-g", ..NOTHING },
+    Kind {
+        name: "udp-nat",
+        protocol: Protocol::UDP,
+        method: "-m",
+        role: "--forwarding masquerade --director 10.0.0.1",
+        server: "ip route replace 10.1.0.0/16 via 10.0.0.1",
+        ..NOTHING
+    },
+    Kind {
+        name: "udp6-nat",
+        family: Family::V6,
+        protocol: Protocol::UDP,
+        method: "-m",
+        role: "--forwarding masquerade --director fd00::1",
+        server: "ip route replace fd01::/16 via fd00::1",
+        ..NOTHING
+    },
+    Kind {
+        name: "sctp-nat",
+        protocol: Protocol::SCTP,
+        method: "-m",
+        role: "--forwarding masquerade --director 10.0.0.1",
+        server: "ip route replace 10.1.0.0/16 via 10.0.0.1",
+        modules: "sctp",
+        ..NOTHING
+    },
+    // No machine but the clients' has an address of IPv4.
+    Kind {
+        name: "only6",
+        family: Family::V6,
+        method: "-g",
+        director: "ip -4 address flush dev eth0",
+        server: "ip -4 address flush dev eth0; ip address del 10.0.0.100/32 dev lo",
+        ..NOTHING
+    },
+    // As kube-proxy has virtual addresses: on an interface that is always down.
+    Kind {
+        name: "kubernetes",
+        method: "-m",
+        role: "--forwarding masquerade --director 10.0.0.1",
+        director: "ip link add kube-ipvs0 type dummy; ip address del 10.0.0.100/32 dev eth0; \
+            ip address add 10.0.0.100/32 dev kube-ipvs0",
+        server: "ip route replace 10.1.0.0/16 via 10.0.0.1",
+        modules: "dummy",
+        ..NOTHING
+    },
     // The director is the only real server.
     Kind { name: "local", method: "-m", director: "sysctl -wq net.ipv4.ip_forward=0", ..NOTHING },
     Kind {
@@ -121,7 +177,12 @@ impl Kind {
 
     /// The options of `doctor` on a real server.
     pub(crate) fn role(&self) -> String {
-        format!("--real-server {} --client {} --tcp {PORT} {}", self.vip().ip(), self.client(), self.role)
+        let port = match self.protocol {
+            Protocol::UDP => format!("--udp {PORT}"),
+            Protocol::SCTP => String::new(),
+            _ => format!("--tcp {PORT}"),
+        };
+        format!("--real-server {} --client {} {port} {}", self.vip().ip(), self.client(), self.role)
     }
 }
 
@@ -157,6 +218,8 @@ impl Site {
         let at = kind.vip();
         let service = match kind.name {
             "mark" => "-f 10".to_owned(),
+            _ if kind.protocol == Protocol::UDP => format!("-u {at}"),
+            _ if kind.protocol == Protocol::SCTP => format!("--sctp-service {at}"),
             _ => format!("-t {at}"),
         };
         let persistence = if kind.name == "nat-persistent" { "-p 60" } else { "" };
@@ -175,7 +238,7 @@ impl Site {
             shell(&network.director, &format!("ipvs-cli mark add 10 tcp:{at}"));
         }
         network.servers.iter().filter(|_| !kind.server.is_empty()).for_each(|server| shell(server, kind.server));
-        let servers = network.serve(&[(PORT, Speaks::Greeting(Protocol::TCP))]);
+        let servers = network.serve(&[(PORT, Speaks::Greeting(kind.protocol))]);
         Some(Site { kind, network, _servers: servers })
     }
 
@@ -186,7 +249,7 @@ impl Site {
 
     /// The same of one client.
     pub(crate) fn serves(&self, client: IpAddr) -> io::Result<()> {
-        (0..2).try_for_each(|_| self.network.ask(Protocol::TCP, client, self.kind.vip()).map(drop))
+        (0..2).try_for_each(|_| self.network.ask(self.kind.protocol, client, self.kind.vip()).map(drop))
     }
 
     /// Clients that try to connect, and give up soon.
