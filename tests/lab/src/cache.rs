@@ -318,7 +318,7 @@ impl Cache {
         let entries = fs::read_dir(&self.dir).context(|| format!("read {}", self.dir.display()))?;
         for entry in entries.flatten() {
             let name = entry.file_name();
-            if ["apt-", "debs-", "tree-"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            if ["debs-", "tree-"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }

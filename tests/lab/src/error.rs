@@ -57,31 +57,28 @@ pub(crate) enum Error {
         lock: PathBuf,
     },
 
-    /// The host's package manager names no Debian mirror.
-    #[error(
-        "no Debian mirror is known: this machine's apt configuration has none. \
-         Name one: IPVS_LAB_MIRROR=http://MIRROR/debian cargo lab …"
-    )]
+    /// Nobody names a Debian mirror.
+    #[error("no Debian mirror is known. Name one: IPVS_LAB_MIRROR=http://MIRROR/debian cargo lab …")]
     NoMirror,
 
-    /// Packages cannot be verified.
+    /// A mirror can't be reached.
     #[error(
-        "Debian's archive keys are missing ({0}), packages could not be verified. Install the package debian-archive-keyring"
+        "cannot fetch {url}: {source}. Is the network up? Another mirror: IPVS_LAB_MIRROR=http://MIRROR/debian cargo lab …"
     )]
-    NoKeyring(PathBuf),
+    Transport {
+        /// The file's address.
+        url: String,
+        /// What went wrong.
+        source: Box<ureq::Error>,
+    },
 
-    /// apt failed; its own messages are already on the terminal.
-    #[error(
-        "{what} failed ({status}); apt's messages are above. Is the network up, and {mirror} reachable? \
-         Another mirror: IPVS_LAB_MIRROR=http://MIRROR/debian cargo lab …"
-    )]
-    Download {
-        /// Which download.
-        what: String,
-        /// How apt ended.
-        status: ExitStatus,
-        /// The mirror's address.
-        mirror: String,
+    /// What a mirror sent is not what Debian has made.
+    #[error("{url} is refused: {why}")]
+    Refused {
+        /// The file's address.
+        url: String,
+        /// The reason.
+        why: crate::packages::Refusal,
     },
 
     /// A mirror drops a release when nobody maintains it any more.

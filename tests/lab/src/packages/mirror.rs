@@ -1,18 +1,59 @@
-//! Which Debian mirror to use: the one that the host uses, unless the user names one.
+//! Which Debian mirror to use, and how to reach it: as the machine's apt does, if it has one, unless
+//! the user says otherwise.
 
 use std::{env, process::Command};
 
+use super::is_program;
 use crate::error::{Context, Error, Result};
 
 /// Debian's releases by name. Names such as "stable" are left out: other publishers use them, too.
 const RELEASES: [&str; 5] = ["bullseye", "bookworm", "trixie", "forky", "sid"];
 
-/// The mirror's address.
-pub(super) fn find() -> Result<String> {
-    match env::var("IPVS_LAB_MIRROR") {
-        Ok(mirror) if !mirror.is_empty() => Ok(mirror),
-        _ => pick(&sources(true)?, &sources(false)?).ok_or(Error::NoMirror),
-    }
+/// A mirror.
+#[derive(Debug, Default)]
+pub(super) struct Mirror {
+    pub(super) address: String,
+    /// Its proxy, where apt has one. Else the environment may name one.
+    pub(super) proxy: Option<String>,
+    /// Whether a release that has expired is good enough: mirrors lag behind.
+    pub(super) accept_expired: bool,
+}
+
+/// The mirror that `IPVS_LAB_MIRROR` names, else the one of this machine's apt.
+pub(super) fn find() -> Result<Mirror> {
+    let named = env::var("IPVS_LAB_MIRROR").ok().filter(|mirror| !mirror.is_empty());
+    let settings = if is_program("apt-config") { settings()? } else { String::new() };
+    let address = match named {
+        Some(mirror) => mirror,
+        None if is_program("apt-get") => pick(&sources(true)?, &sources(false)?).ok_or(Error::NoMirror)?,
+        None => return Err(Error::NoMirror),
+    };
+    let is_lax = env::var("IPVS_LAB_EXPIRED").is_ok_and(|value| value == "accept")
+        || ["false", "0", "no"].iter().any(|no| setting(&settings, "Check-Valid-Until") == Some(no));
+    Ok(Mirror { proxy: proxy(&settings, &address), accept_expired: is_lax, address })
+}
+
+/// The proxy for this mirror: of its host, else of its protocol.
+fn proxy(settings: &str, address: &str) -> Option<String> {
+    let (scheme, rest) = address.split_once("://")?;
+    let host = rest.split([':', '/']).next()?;
+    let names = [format!("{scheme}::Proxy::{host}"), format!("{scheme}::Proxy"), "http::Proxy".to_owned()];
+    let found = names.iter().find_map(|name| setting(settings, name))?;
+    Some(found.to_owned()).filter(|proxy| proxy != "DIRECT")
+}
+
+/// A value in what apt-config prints: `Acquire::http::Proxy "http://…";`.
+fn setting<'a>(settings: &'a str, name: &str) -> Option<&'a str> {
+    let values = settings.lines().filter_map(|line| {
+        let value = line.strip_prefix("Acquire::")?.strip_prefix(name)?.strip_prefix(" \"")?;
+        value.strip_suffix("\";").filter(|value| !value.is_empty())
+    });
+    values.last()
+}
+
+fn settings() -> Result<String> {
+    let output = Command::new("apt-config").args(["dump", "Acquire"]).output().context(|| "run apt-config".into())?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The host's package sources, one a line: origin, label, release, component, address. Origin and
@@ -62,7 +103,7 @@ impl<'a> Source<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::pick;
+    use super::{pick, proxy, setting};
 
     #[test]
     fn the_hosts_debian_mirror_wins_over_other_sources() {
@@ -84,5 +125,17 @@ mod tests {
     fn a_host_without_debian_has_no_mirror() {
         let ubuntu = "Ubuntu|Ubuntu|noble|main|http://c.test/ubuntu/\n";
         assert_eq!(pick(ubuntu, ubuntu), None);
+    }
+
+    #[test]
+    fn the_proxy_is_that_of_apt() {
+        let settings = "Acquire::http \"\";\nAcquire::http::Proxy \"http://proxy.test:3128\";\n\
+                        Acquire::http::Proxy::near.test \"DIRECT\";\nAcquire::Check-Valid-Until \"false\";\n";
+        let proxy = |address| proxy(settings, address);
+        assert_eq!(proxy("http://a.test/debian").as_deref(), Some("http://proxy.test:3128"));
+        assert_eq!(proxy("https://a.test/debian").as_deref(), Some("http://proxy.test:3128"));
+        assert_eq!(proxy("http://near.test:80/debian"), None);
+        assert_eq!(setting(settings, "Check-Valid-Until"), Some("false"));
+        assert_eq!(setting("", "http::Proxy"), None);
     }
 }

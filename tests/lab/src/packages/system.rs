@@ -7,11 +7,10 @@ use std::{
     io::Write,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
-use super::{Session, Tree, tree::directory_beside};
-use crate::error::{Context, Error, Result};
+use super::{Session, Tree, deb, tree::directory_beside};
+use crate::error::{Context, Result};
 
 /// What every Debian has.
 const BASE: [&str; 29] = [
@@ -96,7 +95,7 @@ fn register(debs: &[PathBuf], root: &Path) -> Result<()> {
     let path = database.join("status");
     let mut status = fs::File::create(&path).context(|| format!("write {}", path.display()))?;
     for deb in debs {
-        let control = text_of(Command::new("dpkg-deb").arg("--field").arg(deb))?;
+        let control = deb::control(deb)?;
         let entry = format!("Status: install ok installed\n{}\n\n", control.trim_end());
         status.write_all(entry.as_bytes()).context(|| format!("write {}", path.display()))?;
         let list = database.join("info").join(format!("{}.list", list_name(&control)));
@@ -118,19 +117,7 @@ fn list_name(control: &str) -> String {
 
 /// The paths in a package, as dpkg lists them: `/.`, `/usr`, `/usr/bin`.
 fn files(deb: &Path) -> Result<String> {
-    let mut unpack = Command::new("dpkg-deb");
-    let unpacked = unpack.arg("--fsys-tarfile").arg(deb).stdout(Stdio::piped()).spawn();
-    let mut unpacked = unpacked.context(|| "run dpkg-deb".into())?;
-    let mut tar = Command::new("tar");
-    if let Some(archive) = unpacked.stdout.take() {
-        tar.stdin(archive);
-    }
-    let names = text_of(tar.arg("--list"))?;
-    let status = unpacked.wait().context(|| "run dpkg-deb".into())?;
-    if !status.success() {
-        return Err(Error::Command { command: format!("{unpack:?}"), status, output: String::new() });
-    }
-    Ok(names.lines().map(|name| format!("{}\n", listed(name))).collect())
+    Ok(deb::names(deb)?.iter().map(|name| format!("{}\n", listed(name))).collect())
 }
 
 /// tar's `./usr/` is dpkg's `/usr`.
@@ -140,16 +127,6 @@ fn listed(name: &str) -> &str {
         "" => "/.",
         path => path,
     }
-}
-
-fn text_of(command: &mut Command) -> Result<String> {
-    let what = format!("{command:?}");
-    let output = command.output().context(|| format!("run {what}"))?;
-    if !output.status.success() {
-        let said = format!("\n{}", String::from_utf8_lossy(&output.stderr).trim_end());
-        return Err(Error::Command { command: what, status: output.status, output: said });
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Users and groups, and which distribution this is.

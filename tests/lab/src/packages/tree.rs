@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{Session, apt, elf};
+use super::{Session, deb, elf};
 use crate::{
     error::{Context, Error, Result},
     signals,
@@ -51,7 +51,7 @@ impl Tree {
     /// Unpacks package files that are here already.
     pub(crate) fn of_files(debs: &[PathBuf], home: &Path) -> Result<Self> {
         let dir = directory_beside(home, "tree-")?;
-        debs.iter().try_for_each(|deb| apt::unpack(deb, dir.path()))?;
+        debs.iter().try_for_each(|deb| deb::unpack(deb, dir.path()))?;
         Ok(Self { dir, home: home.to_owned() })
     }
 
