@@ -14,7 +14,7 @@ mirror=${IPVS_LAB_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created
 cache=${IPVS_LAB:-${XDG_CACHE_HOME:-$HOME/.cache}/ipvs-lab}
 cargo_home=${CARGO_HOME:-$HOME/.cargo} rustup_home=${RUSTUP_HOME:-$HOME/.rustup}
 
-needed=gcc,g++,libc6-dev,ca-certificates,debian-archive-keyring
+needed=gcc,g++,libc6-dev,ca-certificates
 others=(
     kmod ipvsadm iptables nftables keepalived ldirectord iproute2 systemd dbus cron rsyslog locales locales-all
     libnss-mdns libnss-myhostname libnss-resolve network-manager dnsmasq docker.io openssh-server apache2 cups

@@ -19,8 +19,8 @@ const AFTER_HELP: &str = "\
 A guest's root directory is a small Debian. Of this machine it sees, read-only,
 the workspace, the current directory, the script with its directory, and files
 named as arguments. Kernels, root directory and tools come from Debian's packages
-at first use and are kept in $IPVS_LAB (else ~/.cache/ipvs-lab); IPVS_LAB_MIRROR
-names another Debian mirror than this machine's own.";
+at first use and are kept in $IPVS_LAB (else ~/.cache/ipvs-lab). IPVS_LAB_MIRROR
+names a Debian mirror, where this machine's apt has none.";
 
 /// The subcommands: a module of `commands` each.
 #[derive(Debug, Subcommand)]

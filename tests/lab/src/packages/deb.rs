@@ -22,7 +22,8 @@ pub(crate) fn unpack(deb: &Path, into: &Path) -> Result<()> {
             let mut entry = entry?;
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
             let kind = entry.header().entry_type();
-            let is_known = matches!(kind, EntryType::Regular | EntryType::Directory | EntryType::Symlink | EntryType::Link);
+            let is_known =
+                matches!(kind, EntryType::Regular | EntryType::Directory | EntryType::Symlink | EntryType::Link);
             if !is_known || !entry.unpack_in(into)? {
                 return Ok(Err(Refusal::Entry(name)));
             }

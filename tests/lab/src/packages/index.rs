@@ -102,7 +102,9 @@ impl Index {
                 }
             }
             let Some(need) = open.pop_front() else { return Ok(chosen) };
-            let is_met = |name: &String| known.contains(name.as_str()) || chosen.iter().any(|package| package.provides.contains(name));
+            let is_met = |name: &String| {
+                known.contains(name.as_str()) || chosen.iter().any(|package| package.provides.contains(name))
+            };
             if !need.iter().any(is_met) {
                 let found = need.iter().find_map(|name| self.best(name));
                 certain.push_back(found.ok_or(need.first().map_or("", String::as_str))?);
@@ -146,7 +148,8 @@ impl Package {
         }
         let size = field("Size")?.parse().map_err(|_| Refusal::Malformed("Size"))?;
         let sha256 = unhex(field("SHA256")?).ok_or(Refusal::Malformed("SHA256"))?;
-        let list = |name: &str| fields.get(name).map_or("", String::as_str).split(',').filter(|need| !need.trim().is_empty());
+        let list =
+            |name: &str| fields.get(name).map_or("", String::as_str).split(',').filter(|need| !need.trim().is_empty());
         let needs = ["Pre-Depends", "Depends"].into_iter().flat_map(list);
         let importance = fields.get("Priority").and_then(|value| PRIORITIES.iter().position(|name| name == value));
         Ok(Self {
@@ -194,7 +197,11 @@ mod tests {
     #[test]
     fn a_package_comes_with_all_that_it_needs() {
         let index = index(&[
-            ("bash", "5", "Pre-Depends: libc6 (>= 2.36)\nDepends: awk, base (>= 2) | other\nDescription: a shell\n Depends: nothing"),
+            (
+                "bash",
+                "5",
+                "Pre-Depends: libc6 (>= 2.36)\nDepends: awk, base (>= 2) | other\nDescription: a shell\n Depends: nothing",
+            ),
             ("libc6", "2.36-9+deb12u1", "Depends: bash"),
             ("base", "3", ""),
             ("mawk", "1", "Priority: required\nProvides: awk (= 3), x"),

@@ -108,9 +108,7 @@ pub(super) fn remember(release: &Release, note: &Path) -> Result<Result<(), Refu
         fs::create_dir_all(directory)?;
         let mut file = tempfile::NamedTempFile::new_in(directory)?;
         writeln!(file, "{}", release.date)?;
-        file.persist(note)
-            .map(drop)
-            .map_err(|error| error.error)
+        file.persist(note).map(drop).map_err(|error| error.error)
     };
     write().context(|| format!("write {}", note.display()))?;
     Ok(Ok(()))
@@ -146,9 +144,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let note = directory.path().join("releases/sid");
         let release = |day: &str| Release::parse(&TEXT.replace("Date: Fri, 30", day)).unwrap();
-        for (day, is_good) in
-            [("Date: Fri, 30", true), ("Date: Fri, 30", true), ("Date: Thu, 29", false), ("Date: Sat, 31", true), ("Date: Fri, 30", false)]
-        {
+        for (day, is_good) in [
+            ("Date: Fri, 30", true),
+            ("Date: Fri, 30", true),
+            ("Date: Thu, 29", false),
+            ("Date: Sat, 31", true),
+            ("Date: Fri, 30", false),
+        ] {
             assert_eq!(remember(&release(day), &note).unwrap().is_ok(), is_good, "{day}");
         }
     }

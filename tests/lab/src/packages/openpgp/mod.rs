@@ -13,8 +13,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-pub(super) use keys::{Key, debian};
 use keys::{Fingerprint, Hash, hex};
+pub(super) use keys::{Key, debian};
 use reader::{Bytes, dearmor, packets};
 
 const BEGIN: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
@@ -51,7 +51,11 @@ impl fmt::Display for Distrust {
         match self {
             Self::NotSigned => f.write_str("it is not a text with a signature"),
             Self::UnknownKeys(keys) => {
-                write!(f, "it is signed by {} only: tests/lab/keys/README.md says which keys are trusted", keys.join(", "))
+                write!(
+                    f,
+                    "it is signed by {} only: tests/lab/keys/README.md says which keys are trusted",
+                    keys.join(", ")
+                )
             }
             Self::BadSignature(key) => write!(f, "it is not what the key {key} has signed"),
             Self::ExpiredKey(key) => {

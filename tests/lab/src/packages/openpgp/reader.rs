@@ -52,7 +52,9 @@ impl<'a> Bytes<'a> {
         let (tag, length) = match head {
             0xc0.. => (head & 0x3f, self.length()?),
             // The older form has the size of the length in its last bits.
-            0x80.. => (head >> 2 & 0xf, self.number(1_usize.checked_shl(u32::from(head & 3)).filter(|size| *size < 8)?)?),
+            0x80.. => {
+                (head >> 2 & 0xf, self.number(1_usize.checked_shl(u32::from(head & 3)).filter(|size| *size < 8)?)?)
+            }
             _ => return None,
         };
         Some((tag, self.take(length)?))
@@ -75,6 +77,7 @@ pub(super) fn dearmor(lines: &[&str]) -> Option<Vec<u8>> {
     if !lines[..end].iter().all(|line| line.contains(": ")) {
         return None;
     }
-    let data: String = lines[end + 1..].iter().take_while(|line| !line.starts_with('=')).map(|line| line.trim()).collect();
+    let data: String =
+        lines[end + 1..].iter().take_while(|line| !line.starts_with('=')).map(|line| line.trim()).collect();
     STANDARD.decode(data).ok()
 }
