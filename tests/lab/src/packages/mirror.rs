@@ -1,5 +1,5 @@
-//! Which Debian mirror to use, and how to reach it: as the machine's apt does, if it has one, unless
-//! the user says otherwise.
+//! Which Debian mirror to use, and how to reach it: as the machine's apt does, if it has one,
+//! unless the user says otherwise.
 
 use std::{env, process::Command};
 

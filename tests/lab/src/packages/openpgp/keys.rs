@@ -81,7 +81,8 @@ pub(in crate::packages) fn debian() -> Vec<Key> {
     keys.collect()
 }
 
-/// The keys of a file that this program can use. Whether they are to be trusted is another question.
+/// The keys of a file that this program can use. Whether they are to be trusted is another
+/// question.
 pub(in crate::packages) fn read(file: &[u8]) -> Vec<Key> {
     let keys = packets(file).into_iter().flatten().filter(|(tag, _)| [PUBLIC_KEY, PUBLIC_SUBKEY].contains(tag));
     keys.filter_map(|(_, body)| Key::parse(body)).collect()
