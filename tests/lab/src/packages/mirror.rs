@@ -44,11 +44,11 @@ fn proxy(settings: &str, address: &str) -> Option<String> {
 
 /// A value in what apt-config prints: `Acquire::http::Proxy "http://…";`.
 fn setting<'a>(settings: &'a str, name: &str) -> Option<&'a str> {
-    let values = settings.lines().filter_map(|line| {
+    let mut values = settings.lines().filter_map(|line| {
         let value = line.strip_prefix("Acquire::")?.strip_prefix(name)?.strip_prefix(" \"")?;
         value.strip_suffix("\";").filter(|value| !value.is_empty())
     });
-    values.last()
+    values.next_back()
 }
 
 fn settings() -> Result<String> {

@@ -20,7 +20,7 @@ impl<'a> Bytes<'a> {
     /// A number of up to four bytes.
     pub(super) fn number(&mut self, length: usize) -> Option<usize> {
         let bytes = self.take(length)?;
-        Some(bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte)))
+        Some(bytes.iter().fold(0, |number, byte| (number << 8) | usize::from(*byte)))
     }
 
     /// An integer of any length, which begins with its number of bits.
@@ -33,7 +33,7 @@ impl<'a> Bytes<'a> {
     fn length(&mut self) -> Option<usize> {
         match self.byte()? {
             short @ 0..192 => Some(short.into()),
-            first @ 192..224 => Some((usize::from(first) - 192 << 8) + self.number(1)? + 192),
+            first @ 192..224 => Some(((usize::from(first) - 192) << 8) + self.number(1)? + 192),
             255 => self.number(4),
             _ => None,
         }
@@ -53,7 +53,7 @@ impl<'a> Bytes<'a> {
             0xc0.. => (head & 0x3f, self.length()?),
             // The older form has the size of the length in its last bits.
             0x80.. => {
-                (head >> 2 & 0xf, self.number(1_usize.checked_shl(u32::from(head & 3)).filter(|size| *size < 8)?)?)
+                ((head >> 2) & 0xf, self.number(1_usize.checked_shl(u32::from(head & 3)).filter(|size| *size < 8)?)?)
             }
             _ => return None,
         };
