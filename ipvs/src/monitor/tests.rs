@@ -425,24 +425,34 @@ fn a_reading_is_compared_when_all_that_was_queued_is_taken() {
 
 /// A packet that was recorded on x86_64, as it would be on this machine.
 fn recorded(hex: &str) -> Vec<u8> {
-    const HEADER: [usize; 5] = [4, 2, 2, 4, 4];
-    const ERROR: u8 = 2;
     let mut packet = crate::wire::tests::unhex(hex);
-    if cfg!(target_endian = "little") {
-        return packet;
-    }
-    let is_error = packet[4] == ERROR;
-    let more: &[usize] = if is_error { &[4, 4, 2, 2, 4, 4] } else { &[] };
-    let mut at = 0;
-    for length in HEADER.iter().chain(more) {
-        packet[at..at + length].reverse();
-        at += length;
-    }
-    if !is_error {
-        let body = crate::wire::tests::recorded(&hex[2 * at..]);
-        packet.splice(at.., body);
+    if cfg!(target_endian = "big") {
+        turn(&mut packet);
     }
     packet
+}
+
+/// Turns the numbers of messages around.
+fn turn(mut messages: &mut [u8]) {
+    const ERROR: u16 = 2;
+    while messages.len() >= 16 {
+        let length = u32::from_le_bytes(messages[..4].try_into().unwrap()) as usize;
+        let kind = u16::from_le_bytes(messages[4..6].try_into().unwrap());
+        for field in [0..4, 4..6, 6..8, 8..12, 12..16] {
+            messages[field].reverse();
+        }
+        // Of a message that was refused, an acknowledgement may have the header only.
+        let end = length.min(messages.len());
+        let body = &mut messages[16..end];
+        if kind == ERROR {
+            body[..4].reverse();
+            turn(&mut body[4..]);
+        } else {
+            crate::wire::tests::turn_message(body);
+        }
+        let next = end.next_multiple_of(4).min(messages.len());
+        messages = &mut messages[next..];
+    }
 }
 
 /// Real programs on real kernels.

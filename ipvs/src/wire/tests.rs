@@ -130,13 +130,19 @@ fn golden() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
 /// the first byte of a number is the lowest there.
 pub(crate) fn recorded(hex: &str) -> Vec<u8> {
     let mut message = unhex(hex);
-    if cfg!(target_endian = "big") {
-        let (header, attributes) = message.split_at_mut(4);
-        // Only of a reply about the director is each attribute a number.
-        let nest = if header[0] == 14 { Nest::Numbers } else { Nest::Top };
-        turn(attributes, nest);
-    }
+    turn_message(&mut message);
     message
+}
+
+/// The same in place.
+pub(crate) fn turn_message(message: &mut [u8]) {
+    if cfg!(target_endian = "little") || message.len() < 4 {
+        return;
+    }
+    let (header, attributes) = message.split_at_mut(4);
+    // Only of a reply about the director is each attribute a number.
+    let nest = if header[0] == 14 { Nest::Numbers } else { Nest::Top };
+    turn(attributes, nest);
 }
 
 /// Where an attribute is, which decides what it holds.
@@ -248,9 +254,11 @@ fn what_a_newer_kernel_adds_is_no_error() {
     let state = ServiceState::new(Service::new("tcp 10.0.0.1:80".parse().unwrap()));
     let mut reply = encoded(|out, header| encode_service(out, header, &state));
     // An attribute of a number far above all known, first beside the nest, then in it.
-    reply.extend([8, 0, 0xff, 0, 1, 2, 3, 4]);
+    reply.extend([8_u16, 0xff].map(u16::to_ne_bytes).concat());
+    reply.extend([1, 2, 3, 4]);
     assert_eq!(decode_service(&reply[4..], Detail::Statistics).unwrap(), state);
-    reply[4] += 8;
+    let length = u16::from_ne_bytes([reply[4], reply[5]]) + 8;
+    reply[4..6].copy_from_slice(&length.to_ne_bytes());
     assert_eq!(decode_service(&reply[4..], Detail::Statistics).unwrap(), state);
 }
 
@@ -278,7 +286,8 @@ fn only_who_asks_is_acknowledged() {
 #[test]
 fn a_message_that_says_nothing_is_skipped() {
     let mut datagram = vec![0; 16];
-    (datagram[0], datagram[4]) = (16, 1);
+    datagram[..4].copy_from_slice(&16_u32.to_ne_bytes());
+    datagram[4..6].copy_from_slice(&1_u16.to_ne_bytes());
     encode_ack(&mut datagram, 7);
     let read: Vec<_> =
         messages(&datagram).map(|message| message.map(|(header, body)| (header.sequence, body))).collect();
@@ -308,7 +317,7 @@ fn of_the_controller_only_our_family_is_asked() {
 
 #[test]
 fn a_short_attribute_is_named() {
-    let bytes = [5, 0, 4, 0, 9, 0, 0, 0];
+    let bytes = [[5_u16, 4].map(u16::to_ne_bytes).concat(), vec![9, 0, 0, 0]].concat();
     let error = decode_timeouts(&bytes).unwrap_err();
     assert_eq!(error.to_string(), "attribute IPVS_CMD_ATTR_TIMEOUT_TCP has only 1 bytes");
 }
