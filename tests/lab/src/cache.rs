@@ -339,7 +339,8 @@ impl Cache {
         self.require_megabytes(ROOM)
     }
 
-    fn require_megabytes(&self, needed: u64) -> Result<()> {
+    /// The same for a tree that takes this many megabytes.
+    pub(crate) fn require_megabytes(&self, needed: u64) -> Result<()> {
         let stat = rustix::fs::statvfs(&self.dir).context(|| format!("examine {}", self.dir.display()))?;
         let free = stat.f_bavail * stat.f_frsize / 1_000_000;
         if free < needed {

@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Test(commands::test::Test),
     /// Run random commands by ipvsadm and by `ipvs-cli`, and compare all that they do
     Compat(commands::compat::Compat),
+    /// Build the programs for another processor, or run their unit tests on an emulated one
+    Build(commands::build::Build),
     /// Give every parser bytes that nobody thought of
     Fuzz(commands::fuzz::Fuzz),
     /// Count the lines that the tests run, on this machine and on a kernel
@@ -110,6 +112,7 @@ impl Command {
             Self::Run(run) => run.run(),
             Self::Test(test) => test.run(),
             Self::Compat(compat) => compat.run(),
+            Self::Build(build) => build.run(),
             Self::Fuzz(fuzz) => fuzz.run(),
             Self::Coverage(coverage) => coverage.run(),
             Self::Pc(tests) => tests.run(),

@@ -78,6 +78,8 @@ pub(crate) enum Suite {
     Bookworm,
     /// Debian 13: kernel 6.12.
     Trixie,
+    /// What is newer than Debian 13's and made for it, such as the sources of newer Rusts.
+    TrixieBackports,
     /// The rolling release: kernel 7.2.
     Sid,
 }
@@ -89,6 +91,7 @@ impl Suite {
             Self::Bullseye => "bullseye",
             Self::Bookworm => "bookworm",
             Self::Trixie => "trixie",
+            Self::TrixieBackports => "trixie-backports",
             Self::Sid => "sid",
         }
     }

@@ -6,6 +6,7 @@ mod cache;
 mod cargo_tool;
 mod cli;
 mod commands;
+mod cross;
 mod error;
 mod guest;
 mod kernel;

@@ -1,6 +1,7 @@
 //! One module for each subcommand.
 
 pub(crate) mod api;
+pub(crate) mod build;
 pub(crate) mod compat;
 pub(crate) mod coverage;
 pub(crate) mod demo;

@@ -31,6 +31,8 @@ pub(super) struct Package {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     packages: HashMap<String, Package>,
+    /// Those of which there is a newer version.
+    older: Vec<Package>,
     providers: HashMap<String, Vec<String>>,
 }
 
@@ -69,9 +71,8 @@ impl Index {
         match self.packages.entry(package.name.clone()) {
             Entry::Vacant(place) => drop(place.insert(package)),
             Entry::Occupied(mut place) => {
-                if version::compare(&package.version, &place.get().version) == Ordering::Greater {
-                    place.insert(package);
-                }
+                let is_newer = version::compare(&package.version, &place.get().version) == Ordering::Greater;
+                self.older.push(if is_newer { place.insert(package) } else { package });
             }
         }
         Ok(())
@@ -80,6 +81,14 @@ impl Index {
     /// A package by its name; else the name itself.
     pub(super) fn find<'a>(&self, name: &'a str) -> Result<&Package, &'a str> {
         self.packages.get(name).ok_or(name)
+    }
+
+    /// A package by its name and its version, whatever revision Debian has of that.
+    pub(super) fn find_version(&self, name: &str, upstream: &str) -> Option<&Package> {
+        let is_revision =
+            |version: &str| version.strip_prefix(upstream).is_some_and(|rest| rest.starts_with(['+', '-']));
+        let mut all = self.packages.get(name).into_iter().chain(&self.older);
+        all.find(|package| package.name == name && is_revision(&package.version))
     }
 
     /// The packages and all that they need, as if nothing were installed; else the name that the
@@ -237,6 +246,16 @@ mod tests {
     fn the_newest_of_several_versions_counts() {
         let index = index(&[("a", "1.9-1", ""), ("a", "1:1.10~rc1-1", ""), ("a", "1.10-1", "")]);
         assert_eq!(index.find("a").unwrap().file_name(), "a_1%3a1.10~rc1-1.deb");
+    }
+
+    #[test]
+    fn an_older_version_is_found_by_its_number_without_the_revision() {
+        let versions = ["1.95.0+dfsg1-2~bpo13+1", "1.97.1+dfsg1-1", "1.9-1"];
+        let index = index(&versions.map(|version| ("a", version, "")));
+        let found = |number| index.find_version("a", number).map(|package| package.version.as_str());
+        assert_eq!(found("1.95.0"), Some(versions[0]));
+        assert_eq!((found("1.97.1"), found("1.9")), (Some(versions[1]), Some(versions[2])));
+        assert_eq!((found("1.95"), found("1.96.0"), index.find_version("b", "1.9")), (None, None, None));
     }
 
     #[test]

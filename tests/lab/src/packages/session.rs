@@ -72,6 +72,14 @@ impl Session {
         packages.iter().map(|name| self.get(find(name)?, dir)).collect()
     }
 
+    /// Downloads the package of this version, whatever revision Debian has of it, and no other into
+    /// `dir`.
+    pub(crate) fn download_version(&self, package: &str, version: &str, dir: &Path) -> Result<Vec<PathBuf>> {
+        let found = self.index.find_version(package, version);
+        let found = found.ok_or_else(|| self.gone(&format!("{package} {version}")))?;
+        Ok(vec![self.get(found, dir)?])
+    }
+
     fn get(&self, package: &Package, dir: &Path) -> Result<PathBuf> {
         let path = dir.join(package.file_name());
         let file = File::create(&path).context(|| format!("write {}", path.display()))?;
