@@ -2,7 +2,8 @@
 //!
 //! [`Client`](crate::Client) needs `CAP_NET_ADMIN`. Without it, [`Table::read`] shows services and
 //! destinations as far as `/proc/net/ip_vs` has them, and [`totals`] what the whole director
-//! counted. [`Status`] says how full the kernel's tables are. [`Connections`] reads the connection table, which netlink does not have.
+//! counted. [`Status`] says how full the kernel's tables are. [`Connections`] reads the connection
+//! table, which netlink does not have.
 //!
 //! ```no_run
 //! use ipvs::proc::Connections;

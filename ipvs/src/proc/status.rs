@@ -15,8 +15,9 @@ const FILE: &str = "/proc/net/ip_vs_status";
 /// ```
 /// use ipvs::proc::Status;
 /// let text = "Conns:\t3\nConn buckets:\t256 (8 bits, lfactor 4)\n\
-///     Conn buckets empty:\t254 (99%)\nConn buckets len-1:\t1 (50%)\nConn buckets len-2:\t1 (50%)\n\
-///     Services:\t0\nService buckets:\t16 (4 bits, lfactor 3)\n";
+///     Conn buckets empty:\t254 (99%)\nConn buckets len-1:\t1 (50%)\n\
+///     Conn buckets len-2:\t1 (50%)\nServices:\t0\n\
+///     Service buckets:\t16 (4 bits, lfactor 3)\n";
 /// let status = Status::parse(text)?;
 /// assert_eq!((status.connections.entries, status.connections.buckets), (3, 256));
 /// assert_eq!(status.connections.longest(), 2);

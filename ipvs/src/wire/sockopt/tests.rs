@@ -64,8 +64,8 @@ const TIMEOUTS: &str = "2003000064000000c8000000";
 const DAEMONS: &str = "\
     000000000000000000000000000000000000000000000000020000006c6f000000000000000000000000000009000000";
 
-// The words of the structures: `h` is a number of 16 bits and two bytes between, `w` one of 32 bits,
-// `q` one of 64, and `r` four bytes of something else, or in network byte order.
+// The words of the structures: `h` is a number of 16 bits and two bytes between, `w` one of 32
+// bits, `q` one of 64, and `r` four bytes of something else, or in network byte order.
 const STATISTICS_WORDS: &str = "wwwrqqwwwwwr";
 const SERVICE_WORDS: &str = "hrrwrrrrwwrw";
 const DESTINATION_WORDS: &str = "rrwwwwwwwr";

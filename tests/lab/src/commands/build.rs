@@ -24,7 +24,7 @@ pub(crate) struct Build {
     /// Build the unit tests instead, and run them on an emulated processor
     #[arg(long)]
     test: bool,
-    /// Only this package; may be repeated [default: both programs; with --test, all that are published]
+    /// Only this package; may be repeated [default: both programs; of tests, all published ones]
     #[arg(short, long)]
     package: Vec<String>,
     /// Only tests with this in their names
