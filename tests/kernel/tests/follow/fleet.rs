@@ -1,5 +1,5 @@
 //! A fleet on etcd: what each of three directors holds after each thing that happens to a fleet.
-//! docs/etcd.md has the figures.
+//! docs/directors.md has the figures.
 //!
 //! Nothing here depends on how fast the machine is: each step waits for what it leads to. The
 //! limits are for a run in which that never comes.
