@@ -29,7 +29,7 @@ struct Reader<'r> {
     output: &'r mut Output,
     section: Option<Section>,
     /// The fallback of services that have none of their own.
-    fallback: Option<Place>,
+    fallback: Option<(Place, String)>,
     /// The lines of a virtual service that is wrong itself.
     is_skipped: bool,
     seen: BTreeSet<String>,
@@ -49,7 +49,7 @@ struct Section {
     netmask: Option<(Place, String)>,
     one_packet: bool,
     is_off: Option<Place>,
-    fallback: Option<Place>,
+    fallback: Option<(Place, String)>,
 }
 
 const CHECKS: &str = "real servers are checked by ldirectord only; all are taken as up";
@@ -140,7 +140,7 @@ impl Reader<'_> {
                 });
             }
             "fallback" | "fallback6" => {
-                self.fallback = Some(place.clone());
+                self.fallback = Some((place.clone(), value.to_owned()));
                 fallback(key, value, place, self.output);
             }
             "fallbackcommand" => fallback(key, value, place, self.output),
@@ -170,17 +170,24 @@ impl Reader<'_> {
             self.output.note(place, "checktype = off: ldirectord activates no real server");
             return;
         }
-        if let Some(place) = section.fallback.as_ref().filter(|_| section.servers.is_empty()) {
+        if let Some((place, _)) = section.fallback.as_ref().filter(|_| section.servers.is_empty()) {
             let reason = format!("{key} has no real server: ldirectord has the fallback in the table");
             self.output.problem(place, reason);
         }
+        let fallback = section.fallback.as_ref().and_then(|(_, text)| text.split_whitespace().next());
+        let fallback = fallback.and_then(|word| self.addresses(&section, key, word));
         let mut addresses = BTreeSet::new();
         for (place, text) in &section.servers {
             for destination in self.servers(&section, key, text, place) {
                 if self.output.is_full() {
                     return;
                 }
-                if addresses.insert(destination.address) {
+                let at = (destination.address.ip(), destination.address.port());
+                if fallback.is_some_and(|((ip, _), port)| at == (ip, port)) {
+                    let reason =
+                        "this real server is the fallback, too: ldirectord removes both when it removes the fallback";
+                    self.output.problem(place, reason);
+                } else if addresses.insert(destination.address) {
                     self.output.destination(place, key, destination);
                 } else {
                     self.output.problem(place, format!("the real server {} is there twice", destination.address));
@@ -246,7 +253,10 @@ impl Reader<'_> {
                 }
             }
         }
-        if let Some((place, text)) = &section.netmask {
+        if let Some((place, _)) = section.netmask.as_ref().filter(|_| section.persistence.is_none()) {
+            self.output.note(place, "netmask: without `persistent`, it has no effect");
+        }
+        if let Some((place, text)) = section.netmask.as_ref().filter(|_| section.persistence.is_some()) {
             let netmask = match key.family() {
                 Family::V4 => text.parse::<Ipv4Addr>().ok().map(Netmask::v4),
                 Family::V6 => text.parse().ok().and_then(|prefix| Netmask::v6(prefix).ok()),
@@ -353,7 +363,7 @@ fn of_section(section: &mut Section, key: &str, value: &str, place: &Place, outp
             output.remark(place, "checktype", CHECKS);
         }
         "fallback" | "fallback6" => {
-            section.fallback = Some(place.clone());
+            section.fallback = Some((place.clone(), value.to_owned()));
             fallback(key, value, place, output);
         }
         "fallbackcommand" => fallback(key, value, place, output),
@@ -411,6 +421,22 @@ mod tests {
             -a -t 192.0.2.1:80 -r 192.0.2.12:80 -m -w 1\n";
         let written = commands(text).unwrap();
         assert!(written.starts_with(expected), "{written}");
+    }
+
+    #[test]
+    fn a_netmask_without_persistence_has_no_effect() {
+        let text = "virtual = 192.0.2.1:80\n\tnetmask = 255.255.255.0\n\treal = 192.0.2.11:80 masq\n";
+        let written = commands(text).unwrap();
+        assert!(written.starts_with("-A -t 192.0.2.1:80 -s wrr\n") && written.contains("l.cf:2: netmask"), "{written}");
+    }
+
+    /// From the sample of ldirectord 4.12, which adds it, and deletes it with the fallback.
+    #[test]
+    fn a_real_server_that_is_the_fallback_is_an_error() {
+        let service = "virtual = 192.0.2.1:80\n\treal = 127.0.0.1:80 masq\n\tfallback = 127.0.0.1:80 gate\n";
+        let wrong = commands(service).unwrap_err();
+        assert!(wrong.starts_with("l.cf:2: this real server is the fallback, too"), "{wrong}");
+        assert!(commands(&service.replace("127.0.0.1:80 gate", "127.0.0.1:81 gate")).is_ok());
     }
 
     /// ldirectord refuses the file.

@@ -111,6 +111,16 @@ impl Writer<'_> {
             let reason = "keepalived refuses a group with IPv4, IPv6 and a mark without `inet` or `inet6`";
             return self.output.problem(&group.place, reason);
         }
+        // The first real server behind no tunnel decides which family keepalived takes it for.
+        let is_plain = |server: &&Real| !matches!(self.forwarding(server), Forwarding::Tunnel(_));
+        let plain = self.service.servers.iter().find(is_plain).map(|server| Family::of(server.address));
+        if let Some(family) = plain
+            && is_family(Family::V4) != is_family(Family::V6)
+            && !is_family(family)
+        {
+            let reason = "its first real server behind no tunnel is of another family, so keepalived ignores it";
+            return self.output.note(&self.service.place, format!("virtual_server {}: {reason}", self.service.name));
+        }
         self.imply_persistence(group.entries.iter().any(|(_, entry)| matches!(entry, Entry::Addresses(_, 0))));
         let of_addresses = [Family::V4, Family::V6].into_iter().find(|family| is_family(*family));
         for (_, entry) in &group.entries {

@@ -199,6 +199,18 @@ fn ports_persistence_and_families_are_those_of_keepalived() {
     assert_eq!(rules, expected);
 }
 
+/// What keepalived 2.2.7 makes of it.
+#[test]
+fn a_group_of_another_family_than_its_first_plain_server_is_ignored() {
+    let text = "virtual_server_group G {\n 2001:db8:1::1 80\n}\nvirtual_server group G {\n lvs_method TUN\n \
+        real_server 2001:db8::4 80 {\n }\n real_server 192.0.2.46 {\n  lvs_method NAT\n }\n}\n\
+        virtual_server fwmark 1 {\n real_server 192.0.2.9 {\n }\n}\n";
+    let written = commands(text).unwrap();
+    assert!(!written.contains("2001:db8:1::1") && written.contains("so keepalived ignores it"), "{written}");
+    let tunnels = commands(&text.replace("NAT", "TUN")).unwrap();
+    assert!(tunnels.contains("-a -u [2001:db8:1::1]:80 -r 192.0.2.46:80 -i"), "{tunnels}");
+}
+
 /// What keepalived 2.2.7 makes of it: real servers say nothing of a mark beside addresses.
 #[test]
 fn a_mark_without_family_has_that_of_the_addresses_of_its_group() {
