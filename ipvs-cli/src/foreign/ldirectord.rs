@@ -53,12 +53,26 @@ struct Section {
 }
 
 const CHECKS: &str = "real servers are checked by ldirectord only; all are taken as up";
-const OF_CHECKS: [&str; 22] = [
+/// Directives that say nothing about the table: of all services, or of one.
+const ANYWHERE: [&str; 12] = [
     "checktimeout",
     "negotiatetimeout",
     "checkinterval",
     "checkcount",
     "failurecount",
+    "quiescent",
+    "readdquiescent",
+    "cleanstop",
+    "smtp",
+    "emailalert",
+    "emailalertfreq",
+    "emailalertstatus",
+];
+/// As those, but not of one service.
+const GLOBAL: [&str; 7] =
+    ["autoreload", "callback", "emailalertfrom", "fork", "logfile", "maintenancedir", "supervised"];
+/// As those, of one service only.
+const OF_ONE: [&str; 14] = [
     "service",
     "checkcommand",
     "checkport",
@@ -71,23 +85,8 @@ const OF_CHECKS: [&str; 22] = [
     "database",
     "secret",
     "monitorfile",
-    "quiescent",
-    "readdquiescent",
-    "cleanstop",
-    "smtp",
-    "fork",
-];
-const OF_MESSAGES: [&str; 10] = [
-    "emailalert",
-    "emailalertfrom",
-    "emailalertfreq",
-    "emailalertstatus",
-    "logfile",
-    "supervised",
-    "autoreload",
     "servicename",
     "comment",
-    "maintenancedir",
 ];
 
 impl Reader<'_> {
@@ -148,8 +147,7 @@ impl Reader<'_> {
                 let reason = "another ldirectord is started for that configuration, which has services of its own";
                 self.output.note(place, format!("execute = {value}: {reason}"));
             }
-            key if OF_CHECKS.contains(&key) || OF_MESSAGES.contains(&key) || key == "callback" => {}
-            "checktype" => self.output.remark(place, "checktype", CHECKS),
+            key if ANYWHERE.contains(&key) || GLOBAL.contains(&key) => {}
             key => self.output.problem(place, format!("'{key}' is not a directive of ldirectord")),
         }
     }
@@ -367,7 +365,7 @@ fn of_section(section: &mut Section, key: &str, value: &str, place: &Place, outp
             fallback(key, value, place, output);
         }
         "fallbackcommand" => fallback(key, value, place, output),
-        key if OF_CHECKS.contains(&key) || OF_MESSAGES.contains(&key) => {}
+        key if ANYWHERE.contains(&key) || OF_ONE.contains(&key) => {}
         key => output.problem(place, format!("'{key}' is not a directive of a virtual service of ldirectord")),
     }
 }
@@ -452,6 +450,21 @@ mod tests {
         for text in ["", "# nothing\n", "checktimeout = 3\n"] {
             let wrong = commands(text).unwrap_err();
             assert!(wrong.starts_with("l.cf:1: there is no virtual server"), "{text}: {wrong}");
+        }
+    }
+
+    /// ldirectord refuses the file.
+    #[test]
+    fn a_directive_has_its_place() {
+        let service = "virtual = 192.0.2.1:80\n\treal = 192.0.2.11:80 masq\n";
+        assert!(commands(&format!("quiescent = no\n{service}\tquiescent = yes\n")).is_ok());
+        for (text, place) in [
+            (format!("checktype = on\n{service}"), "l.cf:1"),
+            (format!("service = http\n{service}"), "l.cf:1"),
+            (format!("{service}\tautoreload = no\n"), "l.cf:3"),
+        ] {
+            let wrong = commands(&text).unwrap_err();
+            assert!(wrong.starts_with(place) && wrong.contains("is not a directive"), "{wrong}");
         }
     }
 

@@ -66,7 +66,7 @@ fn ldirectord_makes_the_predicted_table() {
 }
 
 /// Lines as people write them, and lines that are wrong.
-const ODD_LINES: [&str; 32] = [
+const ODD_LINES: [&str; 34] = [
     "virtual = 192.0.2.1:80\n\tchecktype = on\n\treal = 192.0.2.11:80 masq # comment\n",
     "virtual = 192.0.2.1:80 # comment\n\tchecktype = on\n\treal = 192.0.2.11:80 masq\n",
     "virtual = 192.0.2.1:80\n\tchecktype = on # comment\n\treal = 192.0.2.11:80 masq\n",
@@ -92,6 +92,8 @@ const ODD_LINES: [&str; 32] = [
     "virtual = 192.0.2.1:80\n\tchecktype = on\n\tnetmask = 255.255.255.0\n\treal = 192.0.2.11:80 masq\n",
     "virtual = 192.0.2.1:80\n\tchecktype = on\n\treal = 192.0.2.12->192.0.2.11:80 masq\n",
     "virtual = 192.0.2.1:80\n\tchecktype = on\n",
+    "checktype = on\nvirtual = 192.0.2.1:80\n\treal = 192.0.2.11:80 masq\n",
+    "virtual = 192.0.2.1:80\n\tchecktype = on\n\tautoreload = no\n\treal = 192.0.2.11:80 masq\n",
     "virtual = 192.0.2.1:80\n\tchecktype = on\n\tscheduler = rr # comment\n\treal = 192.0.2.11:80 masq\n",
     "virtual = 192.0.2.1:80\n\tchecktype = on\n\tscheduler = rr#comment\n\treal = 192.0.2.11:80 masq\n",
     "virtual = 192.0.2.1:80\n\tchecktype = on\n\tpersistent = 600 # comment\n\treal = 192.0.2.11:80 masq\n",
