@@ -54,14 +54,13 @@ struct Section {
 
 const CHECKS: &str = "real servers are checked by ldirectord only; all are taken as up";
 /// Directives that say nothing about the table: of all services, or of one.
-const ANYWHERE: [&str; 12] = [
+const ANYWHERE: [&str; 11] = [
     "checktimeout",
     "negotiatetimeout",
     "checkinterval",
     "checkcount",
     "failurecount",
     "quiescent",
-    "readdquiescent",
     "cleanstop",
     "smtp",
     "emailalert",
@@ -69,8 +68,8 @@ const ANYWHERE: [&str; 12] = [
     "emailalertstatus",
 ];
 /// As those, but not of one service.
-const GLOBAL: [&str; 7] =
-    ["autoreload", "callback", "emailalertfrom", "fork", "logfile", "maintenancedir", "supervised"];
+const GLOBAL: [&str; 8] =
+    ["autoreload", "callback", "emailalertfrom", "fork", "logfile", "maintenancedir", "readdquiescent", "supervised"];
 /// As those, of one service only.
 const OF_ONE: [&str; 14] = [
     "service",
