@@ -310,7 +310,10 @@ impl<'s> Follower<'s> {
             return Ok(());
         }
         if is_as(&self.good) {
-            self.next = None;
+            if self.next.take().is_some() {
+                // If that was refused, the director was not as desired.
+                self.pace.director_now(now);
+            }
             self.pace.next_at(None);
             if self.messages.over(Topic::Source) {
                 self.messages.say(Level::Notice, "the source is as it was before");

@@ -425,6 +425,23 @@ fn a_service_that_moves_to_another_file_is_not_deleted() {
     assert!(world.now >= before + Duration::from_secs(2), "{:?}", world.now - before);
 }
 
+/// As after a rollback from a state that was refused.
+#[test]
+fn a_source_that_is_the_last_good_one_again_does_not_wait_for_the_interval() {
+    let mut world = World::new(Limits { max_deletions: Some(0), ..Limits::default() }, false);
+    world.write(&rules(&[1, 2]));
+    world.go_on();
+    world.write(&rules(&[1]));
+    world.go_on();
+    assert!(!world.follower.figures.counts().is_as_desired, "{}", world.said());
+    let before = world.now;
+    world.write(&rules(&[1, 2]));
+    while !world.follower.figures.counts().is_as_desired {
+        world.go_on();
+    }
+    assert!(world.now < before + RECHECK / 2, "{:?}", world.now - before);
+}
+
 /// The director was looked at while the source was wrong, and was not as desired then.
 #[test]
 fn a_source_that_is_right_again_does_not_wait_for_the_interval() {
