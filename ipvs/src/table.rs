@@ -351,7 +351,8 @@ impl Table {
     #[must_use]
     pub fn on_unknown_kernel(self) -> Self {
         let modules = Modules { known: self.modules.known, are_of_tree: false };
-        Table { modules, interfaces: None, behaviors: Behaviors::empty(), ..self }
+        // No refusal that only some kernels have, and nothing is ignored.
+        Table { modules, interfaces: None, behaviors: Behaviors::TUNNEL_KINDS, ..self }
     }
 
     /// Does its kernel have this scheduler or persistence engine? `None`: only the kernel knows.

@@ -164,7 +164,8 @@ fn only_metrics_takes_several_namespaces_and_forgets_none() {
 }
 
 /// Those that come from `/proc`, and of several scrapes: `tests/kernel/tests/programs/metrics.rs`.
-const NEEDS_A_KERNEL: [&str; 2] = ["ipvs_director_", "ipvs_change_seen_"];
+const NEEDS_A_KERNEL: [&str; 4] =
+    ["ipvs_director_", "ipvs_change_seen_", "ipvs_connection_table_entries", "ipvs_connection_table_longest_chain"];
 
 #[test]
 fn documented_metrics_are_written() {
