@@ -4,10 +4,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use ipvs::Family;
+use ipvs::{Family, ServiceKey};
 
 use super::real_server::{Method, Role, Wrapping};
+use crate::arguments::network::Network;
 use crate::arguments::number::whole;
+use crate::arguments::service;
 use crate::arguments::value::address;
 
 /// Find what keeps packets from their service, and the commands that mend it
@@ -21,6 +23,20 @@ pub(in crate::subcommands) struct Doctor {
     /// `ipvs-cli show --toml --daemons`; `-` is standard input
     #[arg(long, value_name = "FILE", conflicts_with = "real_server")]
     pub(super) peer: Option<PathBuf>,
+    /// Ask real servers by packets on the way that IPVS sends those of clients:
+    /// all of them, those of SERVICE, or those of SERVICE at SERVER
+    #[arg(long, conflicts_with = "real_server")]
+    pub(super) probe: bool,
+    /// At most RATE packets a second for --probe
+    #[arg(long, value_name = "RATE", default_value_t = 1000, requires = "probe", allow_negative_numbers = true,
+        value_parser = whole::<u32>(1, 100_000))]
+    pub(super) rate: u32,
+    /// A virtual service, such as tcp:192.0.2.1:80 or mark:10
+    #[arg(value_name = "SERVICE", requires = "probe", value_parser = service::parse)]
+    pub(super) service: Option<ServiceKey>,
+    /// A real server, such as 192.0.2.11 or 192.0.2.11:80, or a network of them
+    #[arg(value_name = "SERVER", requires = "probe", value_parser = service::server)]
+    pub(super) server: Option<Network>,
     /// Examine this machine as a real server of the virtual address VIP
     #[arg(long, value_name = "VIP", value_parser = address)]
     pub(super) real_server: Option<IpAddr>,
@@ -66,6 +82,8 @@ be examined.
 
 Examples:
   ipvs-cli doctor
+  ipvs-cli doctor --probe
+  ipvs-cli doctor --probe tcp:192.0.2.1:80 192.0.2.11
   ssh peer ipvs-cli show --toml --daemons | ipvs-cli doctor --peer -
   ipvs-cli doctor --real-server 192.0.2.1
   ipvs-cli doctor --real-server 192.0.2.1 --forwarding tunnel --tunnel gue";

@@ -9,8 +9,9 @@ use ipvs_text::escape::ShellCommand;
 
 use super::firewall::{self, Firewall};
 use super::machine::{LinkKind, Machine, Route, accept_ra, host, of_link, sysctl};
+use super::probe::Probes;
 use super::traffic::Traffic;
-use super::{silent, sync_daemons};
+use super::{probed, silent, sync_daemons};
 use crate::subcommands::findings::marks::Wrong;
 use crate::subcommands::findings::{Finding, Remedy};
 use crate::subcommands::servers::scheduler::{Cure, cure};
@@ -26,6 +27,8 @@ pub(super) struct Director {
     /// Its connections; `None` if they could not be read.
     pub(super) traffic: Option<Traffic>,
     pub(super) firewalls: Vec<Firewall>,
+    /// What real servers answered, if they were asked.
+    pub(super) probes: Option<Probes>,
     /// The sync daemons of the other director, if they are known.
     pub(super) peer: Option<Vec<Daemon>>,
 }
@@ -49,6 +52,7 @@ pub(super) fn judge(director: &Director) -> Vec<Finding> {
     found.extend(loopback_addresses(director));
     found.extend(forwarding(director));
     found.extend(firewall::judge(director));
+    found.extend(probed::judge(director));
     found.extend(silent::judge(director));
     found.extend(own_servers(director));
     found.extend(real_servers(director));

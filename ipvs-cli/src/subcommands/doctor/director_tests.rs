@@ -10,7 +10,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn link(index: u32, name: &str, kind: LinkKind) -> Link {
-    Link { index, name: name.to_owned(), kind, is_up: true, wants_checksum: false, protocol: 0 }
+    Link { index, name: name.to_owned(), kind, is_up: true, mtu: 1500, wants_checksum: false, protocol: 0 }
 }
 
 fn address(text: &str, prefix: u8, link: u32) -> Address {
@@ -53,7 +53,7 @@ fn director(lines: &str) -> Director {
         machine.settings.set(path, value);
     }
     let (rules, marks, firewalls) = (Vec::new(), Vec::new(), Vec::new());
-    Director { machine, table: table(lines), rules, marks, peer: None, traffic: None, firewalls }
+    Director { machine, table: table(lines), rules, marks, peer: None, traffic: None, firewalls, probes: None }
 }
 
 const NAT: &str = "-A -t 192.0.2.1:80 -p 60\n-a -t 192.0.2.1:80 -r 10.0.0.11 -m\n";

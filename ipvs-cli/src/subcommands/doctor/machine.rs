@@ -32,6 +32,8 @@ pub(super) struct Link {
     pub(super) name: String,
     pub(super) kind: LinkKind,
     pub(super) is_up: bool,
+    /// The longest packet.
+    pub(super) mtu: u32,
     /// Of GRE: a checksum is asked of packets that come in.
     pub(super) wants_checksum: bool,
     /// Of `ip6tnl`: the number of the only protocol that it unwraps; 0 is any.

@@ -1,29 +1,33 @@
 //! `doctor`: what keeps packets from being balanced here, and the commands that mend it.
 //!
-//! `gather`, `rtnetlink`, `traffic` and `firewall` read evidence from the kernel. It is plain
-//! values of `machine`, `traffic` and `firewall`, which `director`, `silent`, `sync_daemons` and
-//! `real_server` judge: what they say are findings.
+//! `gather`, `rtnetlink`, `traffic` and `firewall` read evidence from the kernel, and `probe` asks
+//! real servers. It is plain values of `machine`, `traffic`, `firewall` and `probe`, which
+//! `director`, `silent`, `probed`, `sync_daemons` and `real_server` judge: what they say are
+//! findings.
 
 mod args;
 mod director;
 mod firewall;
 mod gather;
 mod machine;
+mod probe;
+mod probed;
 mod real_server;
 mod rtnetlink;
 mod silent;
 mod sync_daemons;
 mod traffic;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
 use fwmark::{Backend, BackendError, Owner};
-use ipvs::{Daemon, Error};
+use ipvs::{Daemon, Error, ServiceKey};
 
 use self::director::Director;
 use self::machine::{Neighbour, NeighbourAnswer};
+use self::probe::Probes;
 use self::real_server::Role;
 use self::traffic::Traffic;
 use crate::change::offline::File;
@@ -40,7 +44,7 @@ pub(super) fn run(doctor: &Doctor, session: &mut Session<'_, '_>) -> Exit {
             Ok(role) => real_server(&role).map(|seen| ("real-server", seen)),
             Err(wrong) => Err(Trouble::Other(wrong.to_owned())),
         },
-        None => director(doctor.peer.as_deref(), session).map(|seen| ("director", seen)),
+        None => director(doctor, session).map(|seen| ("director", seen)),
     };
     let done = done.map(|(role, (looked, found))| report(doctor.json, role, &looked, &found, session));
     session.finish(done, Exit::Trouble)
@@ -74,7 +78,7 @@ fn report(
 fn real_server(role: &Role) -> Result<Seen, Trouble> {
     let machine = gather::machine(real_server::asked(role)).map_err(unseen)?;
     let at = ["interfaces", "addresses", "routes", "settings", "listening sockets"].map(str::to_owned).to_vec();
-    let looked = Looked { at, not_at: vec!["this machine's firewall".to_owned()] };
+    let looked = Looked { at, not_at: vec!["this machine's firewall".to_owned()], probes: None };
     Ok((looked, sorted(real_server::judge(role, &machine))))
 }
 
@@ -89,13 +93,13 @@ fn peer(file: &Path, session: &mut Session<'_, '_>) -> Result<Vec<Daemon>, Troub
         .map_err(|wrong| Trouble::Other(format!("{}: {wrong}", text.name())))
 }
 
-fn director(other: Option<&Path>, session: &mut Session<'_, '_>) -> Result<Seen, Trouble> {
-    let peer = other.map(|file| peer(file, session)).transpose()?;
+fn director(doctor: &Doctor, session: &mut Session<'_, '_>) -> Result<Seen, Trouble> {
+    let peer = doctor.peer.as_deref().map(|file| peer(file, session)).transpose()?;
     session.progress("reading the director's table");
     let table = match session.director.table() {
         Ok(table) => table,
         Err(error @ Error::ModuleMissing) => {
-            let looked = Looked { at: vec!["the kernel's modules".to_owned()], not_at: Vec::new() };
+            let looked = Looked { at: vec!["the kernel's modules".to_owned()], ..Looked::default() };
             return Ok((looked, vec![director::no_ipvs(&error.to_string())]));
         }
         Err(error) => return Err(Trouble::Kernel(error)),
@@ -115,11 +119,36 @@ fn director(other: Option<&Path>, session: &mut Session<'_, '_>) -> Result<Seen,
     session.progress("looking at the network");
     let asked = director::asked(&table, &rules);
     let machine = gather::machine(asked.iter().copied()).map_err(unseen)?;
-    let mut director = Director { machine, table, rules, marks, peer, traffic, firewalls };
+    let mut director = Director { machine, table, rules, marks, peer, traffic, firewalls, probes: None };
     if is_suspicious(&director) {
         look_again(&mut director, &asked, session)?;
     }
+    if doctor.probe {
+        director.probes = Some(probe_servers(doctor, &director, session)?);
+    }
     Ok((looked(&director, not_at), sorted(director::judge(&director))))
+}
+
+/// Asks the real servers that the command line names.
+fn probe_servers(doctor: &Doctor, director: &Director, session: &mut Session<'_, '_>) -> Result<Probes, Trouble> {
+    let Director { table, machine, rules, .. } = director;
+    if let Some(service) = &doctor.service
+        && table.service(service).is_none()
+    {
+        return Err(Trouble::Other(format!("there is no service {service}")));
+    }
+    let is_asked = |service: &ServiceKey, server: SocketAddr| {
+        doctor.service.is_none_or(|asked| asked == *service)
+            && doctor.server.is_none_or(|network| network.contains(server))
+    };
+    let targets = probe::targets(table, machine, rules, &is_asked);
+    if let (Some(service), Some(server), true) = (&doctor.service, &doctor.server, targets.is_empty()) {
+        return Err(Trouble::Other(format!("{service} has no real server {server}")));
+    }
+    let names = machine.links.iter().map(|link| (link.index, link.name.clone())).collect();
+    let mut progress = |what: String| session.display.progress(|| what);
+    let around = probe::Surroundings { table, names, rate: doctor.rate, progress: &mut progress };
+    probe::run(targets, around).map_err(Trouble::Other)
 }
 
 /// Whether what was seen may be over in a moment: connections that are being set up, neighbours
@@ -156,8 +185,11 @@ fn looked(director: &Director, mut not_at: Vec<String>) -> Looked {
     } else {
         at.push("rules of iptables".to_owned());
     }
-    not_at.push("chains of nftables but for marks, the real servers themselves".to_owned());
-    Looked { at, not_at }
+    let rest = if director.probes.is_none() { ", the real servers themselves" } else { "" };
+    not_at.push(format!("chains of nftables but for marks{rest}"));
+    let mut looked = Looked { at, not_at, probes: None };
+    probed::looked(director, &mut looked);
+    looked
 }
 
 /// Problems first.

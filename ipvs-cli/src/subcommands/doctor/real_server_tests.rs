@@ -7,7 +7,7 @@ const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 1));
 const DIRECTOR: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 
 fn link(index: u32, name: &str, kind: LinkKind) -> Link {
-    Link { index, name: name.to_owned(), kind, is_up: true, wants_checksum: false, protocol: 0 }
+    Link { index, name: name.to_owned(), kind, is_up: true, mtu: 1500, wants_checksum: false, protocol: 0 }
 }
 
 fn role(method: Method) -> Role {

@@ -157,6 +157,7 @@ fn link(body: &[u8]) -> Option<Link> {
         name: String::from_utf8_lossy(name.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned(),
         kind,
         is_up: flags & libc::IFF_UP.cast_unsigned() != 0,
+        mtu: find(attributes, libc::IFLA_MTU).and_then(|value| u32_at(value, 0)).unwrap_or_default(),
         wants_checksum: gre_flags.is_some_and(|flags| u16::from_be_bytes(flags) & GRE_CHECKSUM != 0),
         protocol: tunnel.and_then(|data| find(data, TUNNEL_PROTOCOL)?.first().copied()).unwrap_or_default(),
     })

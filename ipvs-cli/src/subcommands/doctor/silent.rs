@@ -8,6 +8,7 @@ use ipvs_text::escape::ShellCommand;
 
 use super::director::{Director, virtual_addresses};
 use super::machine::{NeighbourAnswer, Route};
+use super::probed::{Verdict, verdict};
 use crate::subcommands::findings::Finding;
 
 /// Connections that are not established: one or two are everyday life.
@@ -34,15 +35,39 @@ struct Server<'d> {
     packets_out: u64,
 }
 
+impl<'d> Server<'d> {
+    /// One without connections.
+    fn new(key: ServiceKey, destination: &'d Destination, target: Option<SocketAddr>) -> Self {
+        Server {
+            key,
+            destination,
+            waiting: BTreeSet::new(),
+            target,
+            opened: u32::MAX,
+            answered: u32::MAX,
+            reset: 0,
+            others: 0,
+            connections: 0,
+            packets_in: 0,
+            packets_out: 0,
+        }
+    }
+}
+
 pub(super) fn judge(director: &Director) -> Vec<Finding> {
     let mut found = Vec::new();
     let absent = absent_neighbours(director, &mut found);
     for entry in director.table.services() {
-        let servers = servers(director, entry);
+        let (servers, key) = (servers(director, entry), entry.service().key());
         // If it answered after the last of them, it does now.
         let is_silent = |server: &Server<'_>| server.waiting.len() >= ENOUGH && server.answered >= server.opened;
         let silent = servers.iter().filter(|server| is_silent(server)).count();
-        for server in servers.iter().filter(|server| !absent.contains(&server.destination.address.ip())) {
+        // What the probe finds is closer to the cause.
+        let is_open = |server: &&Server<'_>| {
+            let at = server.destination.address;
+            !absent.contains(&at.ip()) && verdict(director, key, at) != Verdict::Fails
+        };
+        for server in servers.iter().filter(is_open) {
             if is_silent(server) {
                 let is_alone = silent == 1 && servers.len() > 1;
                 if server.others == 0 || is_alone && is_spread(entry, server) {
@@ -65,17 +90,10 @@ fn servers<'d>(director: &'d Director, entry: &'d TableEntry) -> Vec<Server<'d>>
     let server = |state: &'d ipvs::DestinationState| {
         let statistics = state.statistics.unwrap_or_default();
         let mut server = Server {
-            key,
-            destination: &state.destination,
-            waiting: BTreeSet::new(),
-            target: None,
-            opened: u32::MAX,
-            answered: u32::MAX,
-            reset: 0,
-            others: 0,
             connections: statistics.connections,
             packets_in: statistics.packets_in,
             packets_out: statistics.packets_out,
+            ..Server::new(key, &state.destination, None)
         };
         for flow in director.traffic.iter().flat_map(|traffic| traffic.of(key, state.destination.address)) {
             server.waiting.extend(&flow.opening);
@@ -108,7 +126,7 @@ fn absent_neighbours(director: &Director, found: &mut Vec<Finding>) -> BTreeSet<
             let ip = server.destination.address.ip();
             let Some(hop) = machine.next_hop(ip).filter(|hop| hop.answer != NeighbourAnswer::Came) else { continue };
             let is_now = hop.answer == NeighbourAnswer::Awaited || hop.age < RECENT;
-            if !reported.insert(ip) {
+            if !reported.insert(ip) || verdict(director, server.key, server.destination.address) != Verdict::Unknown {
                 continue;
             }
             if is_now {
@@ -126,15 +144,19 @@ fn absent_neighbours(director: &Director, found: &mut Vec<Finding>) -> BTreeSet<
             } else {
                 Finding::hint("no-neighbour", what, why)
             };
-            let causes = [
-                ("link-down", format!("the machine {} is off, or its interface or cable", hop.ip)),
-                ("wrong-address", format!("no machine has the address {} (any more)", hop.ip)),
-                ("wrong-network", format!("{link} is in another network or VLAN than {}", hop.ip)),
-            ];
-            found.push(finding.caused_by(causes).look(look(director, &server)));
+            found.push(finding.caused_by(causes_of_absence(link, hop.ip)).look(look(director, &server)));
         }
     }
     absent
+}
+
+/// Why no machine answers for an address.
+pub(super) fn causes_of_absence(link: &str, ip: IpAddr) -> [(&'static str, String); 3] {
+    [
+        ("link-down", format!("the machine {ip} is off, or its interface or cable")),
+        ("wrong-address", format!("no machine has the address {ip} (any more)")),
+        ("wrong-network", format!("{link} is in another network or VLAN than {ip}")),
+    ]
 }
 
 fn no_answer(director: &Director, server: &Server<'_>, are_all: bool) -> Finding {
@@ -158,6 +180,10 @@ fn causes(director: &Director, server: &Server<'_>) -> Vec<(&'static str, String
         "nothing listens there at this address and port, the server hangs, or a firewall drops packets".to_owned(),
     );
     let own_network = "its replies do not reach the clients: a route or reverse path check there".to_owned();
+    if verdict(director, server.key, server.destination.address) == Verdict::Answers {
+        // So it has the address and serves: only the clients' addresses are different.
+        return vec![("way-back", own_network)];
+    }
     let is_local = *director.machine.route(server.destination.address.ip(), 0) == Route::Local;
     match server.destination.forwarding {
         _ if is_local => vec![hangs],
@@ -248,6 +274,11 @@ pub(super) fn one_flow(director: &Director) -> Vec<Finding> {
         });
     }
     found
+}
+
+/// The command for the real server itself, to which clients send packets for this address.
+pub(super) fn look_at(director: &Director, key: ServiceKey, destination: &Destination, target: SocketAddr) -> String {
+    look(director, &Server::new(key, destination, Some(target)))
 }
 
 /// The command for the real server itself.

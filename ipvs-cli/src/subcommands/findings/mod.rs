@@ -109,16 +109,32 @@ impl fmt::Display for Finding {
 }
 
 /// What an examination read, and what it could not read, for the reader of its findings.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Looked {
     pub(crate) at: Vec<String>,
     pub(crate) not_at: Vec<String>,
+    /// What was asked by packets, for programs; `None` if nothing was.
+    pub(crate) probes: Option<Vec<Scalar>>,
 }
 
 impl fmt::Display for Looked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "looked at: {}", self.at.join(", "))?;
         self.not_at.iter().try_for_each(|what| write!(f, "\nnot looked at: {what}"))
+    }
+}
+
+/// The list of probes, if there is one, with a line for each.
+struct Probes<'p>(Option<&'p [Scalar]>);
+
+impl fmt::Display for Probes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(all) = self.0 else { return Ok(()) };
+        f.write_str("\n  \"probes\": [")?;
+        for (index, probe) in all.iter().enumerate() {
+            write!(f, "{}\n    {}", if index == 0 { "" } else { "," }, Inline::Json.of(probe))?;
+        }
+        f.write_str(if all.is_empty() { "]," } else { "\n  ]," })
     }
 }
 
@@ -132,10 +148,11 @@ pub(crate) fn write_json(
     let texts = |texts: &[String]| Scalar::Texts(texts.to_vec());
     write!(
         out,
-        "{{\n  \"version\": {VERSION},\n  \"role\": {},\n  \"examined\": {},\n  \"unread\": {},\n  \"findings\": [",
+        "{{\n  \"version\": {VERSION},\n  \"role\": {},\n  \"examined\": {},\n  \"unread\": {},{}\n  \"findings\": [",
         Inline::Json.of(&Scalar::text(role)),
         Inline::Json.of(&texts(&looked.at)),
         Inline::Json.of(&texts(&looked.not_at)),
+        Probes(looked.probes.as_deref()),
     )?;
     for (index, finding) in findings.iter().enumerate() {
         let cause =
@@ -170,7 +187,7 @@ mod tests {
 
     #[test]
     fn json_is_json() {
-        let looked = Looked { at: vec!["all".to_owned()], not_at: Vec::new() };
+        let looked = Looked { at: vec!["all".to_owned()], ..Looked::default() };
         for findings in [vec![], vec![finding()], vec![finding(); 2]] {
             let mut text = Vec::new();
             write_json(&mut text, "director", &looked, &findings).unwrap();

@@ -20,7 +20,7 @@ pub(super) fn check(backend: &mut Backend, is_json: bool, session: &mut Session<
         let found: Vec<Finding> = wrong.iter().map(Wrong::finding).collect();
         session.display.end();
         // Errors of writing are reported at the end.
-        let looked = Looked { at: vec!["rules that set marks".to_owned()], not_at: Vec::new() };
+        let looked = Looked { at: vec!["rules that set marks".to_owned()], ..Looked::default() };
         let _ = write_json(session.environment.stdout, "marks", &looked, &found);
     } else {
         wrong.iter().for_each(|line| session.report(line));
