@@ -54,6 +54,12 @@ use crate::exit::Exit;
 use crate::session::Session;
 use crate::state::file::StateDirectory;
 
+/// A door for fuzzing: reads a frame as `doctor --probe` does.
+#[cfg(fuzzing)]
+pub fn read_frame(frame: &[u8]) {
+    doctor::fuzz(frame);
+}
+
 /// The option that may also stand before a subcommand.
 pub(crate) const NETNS: &str = "--netns";
 

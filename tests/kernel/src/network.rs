@@ -164,6 +164,12 @@ impl Network {
         machines.for_each(|machine| machine.ip("neigh flush dev eth0"));
     }
 
+    /// The switch: its ports have the names of the machines.
+    #[must_use]
+    pub fn wire(&self) -> &Machine {
+        &self.wire
+    }
+
     fn build_of(servers: u16, more: &[(&str, u16)]) -> Self {
         let unique = format!("{:?}", thread::current().id()).replace(|c: char| !c.is_ascii_digit(), "");
         let unique = format!("{}-{unique}", std::process::id());

@@ -19,6 +19,7 @@ mod schema;
 mod doctor {
     mod faults;
     mod healthy;
+    mod probes;
     mod sites;
 }
 
@@ -36,8 +37,8 @@ struct Found {
     remedy: Option<String>,
 }
 
-/// What the doctor says on this machine, and its exit status.
-fn doctor(machine: &Machine, options: &str) -> Vec<Found> {
+/// The object that the doctor prints on this machine, and its exit status.
+fn answer(machine: &Machine, options: &str) -> (u8, Value) {
     let line = format!("ipvs-cli doctor --json {options}");
     let argv: Vec<OsString> = line.split_ascii_whitespace().map(OsString::from).collect();
     let (status, text) = machine.run(|| {
@@ -47,7 +48,12 @@ fn doctor(machine: &Machine, options: &str) -> Vec<Found> {
         assert_eq!(String::from_utf8_lossy(&stderr), "", "{line}");
         (status, stdout)
     });
-    let answer = &schema::objects("findings", &String::from_utf8(text).expect("UTF-8"))[0];
+    (status, schema::objects("findings", &String::from_utf8(text).expect("UTF-8")).remove(0))
+}
+
+/// What the doctor finds on this machine.
+fn doctor(machine: &Machine, options: &str) -> Vec<Found> {
+    let (status, answer) = answer(machine, options);
     let text = |value: &Value| value.as_str().expect("a string").to_owned();
     let found = |value: &Value| Found {
         is_problem: value["level"] == "problem",
@@ -58,7 +64,7 @@ fn doctor(machine: &Machine, options: &str) -> Vec<Found> {
         mend: value["mend"].as_array().expect("a list").iter().map(text).collect(),
     };
     let all: Vec<Found> = answer["findings"].as_array().expect("a list").iter().map(found).collect();
-    assert_eq!(status, u8::from(all.iter().any(|found| found.is_problem)), "{line}: {all:?}");
+    assert_eq!(status, u8::from(all.iter().any(|found| found.is_problem)), "{options}: {all:?}");
     all
 }
 

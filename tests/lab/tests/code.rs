@@ -176,7 +176,7 @@ fn findings_of_the_doctor_are_documented() {
     let page = fs::read_to_string(root().join("docs/doctor.md")).unwrap();
     let documented = |id: &str| page.contains(&format!("`{id}`"));
     let below = |path: &str| fs::read_to_string(root().join("ipvs-cli/src/subcommands").join(path)).unwrap();
-    let judges = ["director.rs", "firewall.rs", "real_server.rs", "silent.rs", "sync_daemons.rs"];
+    let judges = ["director.rs", "firewall.rs", "probed.rs", "real_server.rs", "silent.rs", "sync_daemons.rs"];
     let code = judges.map(|name| below(&format!("doctor/{name}"))).concat()
         + &["findings/marks.rs", "findings/remedies.rs"].map(below).concat();
     // Code in which a finding is made begins with its level.

@@ -38,6 +38,11 @@ use crate::subcommands::findings::{Finding, Level, Looked, write_json};
 
 pub(super) use args::Doctor;
 
+#[cfg(fuzzing)]
+pub(super) fn fuzz(frame: &[u8]) {
+    probe::fuzz(frame);
+}
+
 pub(super) fn run(doctor: &Doctor, session: &mut Session<'_, '_>) -> Exit {
     let done = match doctor.real_server {
         Some(vip) => match doctor.role(vip) {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use ipvs::{Forwarding, Protocol, ServiceKey, Weight};
 use ipvs::desired::parts::Scalar;
+use ipvs::{Forwarding, Protocol, ServiceKey, Weight};
 
 use super::count;
 use super::director::Director;
@@ -80,7 +80,7 @@ fn no_neighbour(director: &Director, target: &Target, link: u32, hop: IpAddr) ->
     let what = format!("no machine on {link} answers for the real server {server}{asked}");
     let how = if hop.is_ipv4() { "ARP" } else { "neighbour discovery" };
     let why = format!("the probe's {how} got no reply, so no packet can be sent");
-    Finding::problem("no-neighbour", what, why).caused_by(causes_of_absence(link, hop)).look(look(director, target))
+    with_look(director, target, Finding::problem("no-neighbour", what, why).caused_by(causes_of_absence(link, hop)))
 }
 
 fn of_another(director: &Director, probe: &Probe) -> Option<Finding> {
@@ -144,25 +144,28 @@ fn answered(director: &Director, probe: &Probe) -> Option<Finding> {
         (Answer::Came { hop_limit, .. }, Answer::Came { hop_limit: near, .. }) if hop_limit < near => {
             let what = format!("replies of the real server {server} of {service} to {vip} come by a router");
             let why = "if it replies to clients in the same way, this director does not see it: NAT needs that its route to the clients leads here";
-            Some(Finding::hint("way-back", what, why).look(look(director, target)))
+            Some(with_look(director, target, Finding::hint("way-back", what, why)))
         }
         (Answer::Came { .. }, _) => None,
         _ => {
-            let what = format!("the real server {server} of {service} answers {vip} not, and answers this machine's own address");
+            let what = format!(
+                "the real server {server} of {service} answers {vip} not, and answers this machine's own address"
+            );
             let why = "its replies to other networks do not come back through this director";
             let causes = [
                 ("way-back", "its route to the clients does not lead here".to_owned()),
                 ("server", format!("a firewall there drops what comes from {vip}")),
             ];
-            Some(Finding::problem("no-answer", what, why).caused_by(causes).look(look(director, target)))
+            Some(with_look(director, target, Finding::problem("no-answer", what, why).caused_by(causes)))
         }
     }
 }
 
 fn refused(director: &Director, target: &Target) -> Finding {
-    let what = format!("the real server {} of {} refuses connections at {}", target.server, target.service, end(target));
+    let what =
+        format!("the real server {} of {} refuses connections at {}", target.server, target.service, end(target));
     let why = "it answered the probe with a refusal: packets get there and back, and nothing listens";
-    Finding::problem("refused", what, why).look(look(director, target))
+    with_look(director, target, Finding::problem("refused", what, why))
 }
 
 /// The address and port that packets have at the real server.
@@ -175,7 +178,7 @@ fn no_answer(director: &Director, probe: &Probe) -> Finding {
     let target = &probe.target;
     let what = format!("the real server {} of {} does not answer at {}", target.server, target.service, end(target));
     let why = format!("the probe was sent {}, and {}", way(target), seen(probe));
-    Finding::problem("no-answer", what, why).caused_by(causes(probe)).look(look(director, target))
+    with_look(director, target, Finding::problem("no-answer", what, why).caused_by(causes(probe)))
 }
 
 /// `by direct routing, from 192.0.2.1`
@@ -244,7 +247,8 @@ fn causes(probe: &Probe) -> Vec<(&'static str, String)> {
     let source = if let Route::Out { source, .. } = target.route { source } else { own };
     let address = ("address", format!("it does not have {vip}, or its loopback is down"));
     let hangs = ("server", "a firewall there drops packets, or the server hangs and its queue is full".to_owned());
-    let way_back = ("way-back", format!("its replies to {source} do not come back here: a route or reverse path check there"));
+    let way_back =
+        ("way-back", format!("its replies to {source} do not come back here: a route or reverse path check there"));
     let tunnel = (
         "tunnel",
         "it does not unwrap the packets: no device that is up, another kind, or rp_filter of the device".to_owned(),
@@ -310,7 +314,7 @@ fn claimed(director: &Director, probes: &Probes, claim: &Claim) -> Finding {
             let finding = Finding::problem("arp-answered", what, why);
             let mut targets = probes.all.iter().map(|probe| &probe.target);
             match targets.find(|target| target.server.ip() == server && target.vip == vip) {
-                Some(target) => finding.look(look(director, target)),
+                Some(target) => with_look(director, target, finding),
                 None => finding,
             }
         }
@@ -327,21 +331,25 @@ fn of_mac(mac: Mac) -> String {
 }
 
 /// The command for the real server itself.
-fn look(director: &Director, target: &Target) -> String {
+fn look(director: &Director, target: &Target) -> Option<String> {
     let destination = director.table.services().filter(|entry| entry.service().key() == target.service);
-    let destination = destination
-        .flat_map(|entry| entry.destinations())
-        .find(|state| state.destination.address == target.server);
-    let Some(state) = destination else { return String::new() };
-    let port = target.port.unwrap_or_default();
-    look_at(director, target.service, &state.destination, SocketAddr::new(target.vip, port))
+    let destination =
+        destination.flat_map(|entry| entry.destinations()).find(|state| state.destination.address == target.server);
+    let to = SocketAddr::new(target.vip, target.port.unwrap_or_default());
+    destination.map(|state| look_at(director, target.service, &state.destination, to))
+}
+
+fn with_look(director: &Director, target: &Target, finding: Finding) -> Finding {
+    Finding { look: look(director, target), ..finding }
 }
 
 /// What was asked and proven, for the last lines.
 pub(super) fn looked(director: &Director, looked: &mut Looked) {
     let Some(probes) = &director.probes else { return };
     looked.probes = Some(as_json(probes));
-    let is_asked = |probe: &&Probe| !matches!(probe.target.route, Route::None(_)) && (probe.hop.is_some() || probe.answers().count() > 0);
+    let is_asked = |probe: &&Probe| {
+        !matches!(probe.target.route, Route::None(_)) && (probe.hop.is_some() || probe.answers().count() > 0)
+    };
     let asked: Vec<&Probe> = probes.all.iter().filter(is_asked).collect();
     let answer = asked.iter().filter(|probe| verdict_of(director, probe) == Verdict::Answers).count();
     looked.at.push(format!(
@@ -357,17 +365,22 @@ pub(super) fn looked(director: &Director, looked: &mut Looked) {
             Route::Local if probe.answers().count() == 0 => {
                 reasons.entry("it is this machine").or_default().push(target);
             }
-            Route::Out { .. }
-                if verdict_of(director, probe) == Verdict::Unknown && !probe.came(Step::Way) =>
-            {
+            Route::Out { .. } if verdict_of(director, probe) == Verdict::Unknown && !probe.came(Step::Way) => {
                 reasons.entry("neither it nor its server answers, which may be right").or_default().push(target);
             }
             Route::Out { .. } if !probe.came(Step::Service) && verdict_of(director, probe) == Verdict::Unknown => {
-                let why = if target.port.is_none() { "its port is not known, and its machine answers" } else { "its machine answers; its server does not answer an empty packet, which may be right" };
+                let why = if target.port.is_none() {
+                    "its port is not known, and its machine answers"
+                } else {
+                    "its machine answers; its server does not answer an empty packet, which may be right"
+                };
                 reasons.entry(why).or_default().push(target);
             }
-            Route::Out { .. } if own_way(probe) && probe.answer(Step::Outside).is_none() && probe.came(Step::Service) => {
-                let why = "its default route: all of this director's addresses that could be asked from are in its network";
+            Route::Out { .. }
+                if own_way(probe) && probe.answer(Step::Outside).is_none() && probe.came(Step::Service) =>
+            {
+                let why =
+                    "its default route: all of this director's addresses that could be asked from are in its network";
                 reasons.entry(why).or_default().push(target);
             }
             _ => {}
@@ -378,7 +391,10 @@ pub(super) fn looked(director: &Director, looked: &mut Looked) {
         let more = if targets.len() > 1 { format!(" and {} more", targets.len() - 1) } else { String::new() };
         looked.not_at.push(format!("by packets: real server {first}{more}: {why}"));
     }
-    looked.not_at.push("by packets: this director's own firewall, and the real servers' routes and filters for other sources".to_owned());
+    looked.not_at.push(
+        "by packets: this director's own firewall, and the real servers' routes and filters for other sources"
+            .to_owned(),
+    );
 }
 
 /// What was asked and answered, for programs.
@@ -396,12 +412,15 @@ fn as_json(probes: &Probes) -> Vec<Scalar> {
         fields.extend(probe.hop.map(|mac| ("mac", Scalar::text(of_mac(mac)))));
         let answer = |(step, answer): (Step, Answer)| {
             let mut fields = vec![("step", Scalar::text(word(step)))];
-            fields.push(("answer", Scalar::text(match answer {
-                Answer::Came { .. } => "came",
-                Answer::Refused => "refused",
-                Answer::Failed { .. } => "error",
-                Answer::Silent => "none",
-            })));
+            fields.push((
+                "answer",
+                Scalar::text(match answer {
+                    Answer::Came { .. } => "came",
+                    Answer::Refused => "refused",
+                    Answer::Failed { .. } => "error",
+                    Answer::Silent => "none",
+                }),
+            ));
             if let Answer::Failed { failure, .. } = answer {
                 fields.push(("error", Scalar::text(error(failure))));
             }
@@ -427,3 +446,7 @@ fn word(step: Step) -> &'static str {
         Step::Outside => "outside",
     }
 }
+
+#[cfg(test)]
+#[path = "probed_tests.rs"]
+mod tests;

@@ -62,22 +62,18 @@ pub(super) fn judge(director: &Director) -> Vec<Finding> {
         // If it answered after the last of them, it does now.
         let is_silent = |server: &Server<'_>| server.waiting.len() >= ENOUGH && server.answered >= server.opened;
         let silent = servers.iter().filter(|server| is_silent(server)).count();
-        // What the probe finds is closer to the cause.
-        let is_open = |server: &&Server<'_>| {
-            let at = server.destination.address;
-            !absent.contains(&at.ip()) && verdict(director, key, at) != Verdict::Fails
-        };
-        for server in servers.iter().filter(is_open) {
-            if is_silent(server) {
+        for server in servers.iter().filter(|server| !absent.contains(&server.destination.address.ip())) {
+            let finding = if is_silent(server) {
                 let is_alone = silent == 1 && servers.len() > 1;
-                if server.others == 0 || is_alone && is_spread(entry, server) {
-                    found.push(no_answer(director, server, silent == servers.len() && servers.len() > 1));
-                }
+                let is_certain = server.others == 0 || is_alone && is_spread(entry, server);
+                is_certain.then(|| no_answer(director, server, silent == servers.len() && servers.len() > 1))
             } else if server.reset >= ENOUGH && server.others == 0 {
-                found.push(refuses(director, server));
-            } else if is_one_way(server) {
-                found.push(no_reply(director, server));
-            }
+                Some(refuses(director, server))
+            } else {
+                is_one_way(server).then(|| no_reply(director, server))
+            };
+            // What the probe finds is closer to the cause.
+            found.extend(finding.filter(|_| verdict(director, key, server.destination.address) != Verdict::Fails));
         }
     }
     found

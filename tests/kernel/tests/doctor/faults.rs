@@ -12,8 +12,10 @@ enum At {
     Director,
     /// The first real server.
     Server,
+    /// The switch between them.
+    Wire,
 }
-use At::{Director, Server};
+use At::{Director, Server, Wire};
 
 /// Something that breaks a site.
 struct Fault {
@@ -25,6 +27,9 @@ struct Fault {
     director: &'static str,
     /// What it finds on the real server, for faults there.
     server: &'static str,
+    /// What `doctor --probe` finds on the director before any client comes: as for `director`.
+    /// Nothing if packets from there don't show it.
+    probe: &'static str,
     /// The remedies that must have been carried out.
     remedies: &'static [&'static str],
     /// What makes up for it where no command can: the doctor only names it.
@@ -41,7 +46,7 @@ const fn fault(
     server: &'static str,
     remedies: &'static [&'static str],
 ) -> Fault {
-    Fault { kind, at, break_it, director, server, remedies, undo: "", clients: 4 }
+    Fault { kind, at, break_it, director, server, probe: "", remedies, undo: "", clients: 4 }
 }
 
 const fn named(
@@ -52,7 +57,13 @@ const fn named(
     server: &'static str,
     undo: &'static str,
 ) -> Fault {
-    Fault { kind, at, break_it, director, server, remedies: &[], undo, clients: 4 }
+    Fault { kind, at, break_it, director, server, probe: "", remedies: &[], undo, clients: 4 }
+}
+
+impl Fault {
+    const fn probed(self, probe: &'static str) -> Self {
+        Fault { probe, ..self }
+    }
 }
 
 /// A route to one client only mends that client.
@@ -102,7 +113,8 @@ const FAULTS: &[Fault] = &[
         "no-neighbour",
         "",
         "ipvsadm -d -t 10.0.0.100:1001 -r 10.0.0.77:1001",
-    ),
+    )
+    .probed("no-neighbour"),
     fault(
         "dr",
         Director,
@@ -120,7 +132,8 @@ const FAULTS: &[Fault] = &[
         &["delete-nat-rule"],
     ),
     // Direct routing: a real server.
-    fault("dr", Server, "ip address del 10.0.0.100/32 dev lo", "address", "vip-absent", &["add-to-loopback"]),
+    fault("dr", Server, "ip address del 10.0.0.100/32 dev lo", "address", "vip-absent", &["add-to-loopback"])
+    .probed("address"),
     // Its addresses of IPv4 are still served.
     fault("dr", Server, "ip link set lo down", "", "loopback-down", &["link-up"]),
     fault(
@@ -130,7 +143,8 @@ const FAULTS: &[Fault] = &[
         "",
         "vip-on-wire",
         &["move-to-loopback"],
-    ),
+    )
+    .probed("arp-answered"),
     fault(
         "dr",
         Server,
@@ -138,7 +152,8 @@ const FAULTS: &[Fault] = &[
         "",
         "vip-on-wire",
         &["move-to-loopback"],
-    ),
+    )
+    .probed("arp-answered"),
     fault(
         "dr",
         Server,
@@ -146,8 +161,10 @@ const FAULTS: &[Fault] = &[
         "",
         "vip-prefix",
         &["move-to-loopback"],
-    ),
-    fault("dr", Server, "sysctl -wq net.ipv4.conf.all.arp_ignore=0", "", "arp-ignore", &["arp-ignore"]),
+    )
+    .probed("no-neighbour no-answer"),
+    fault("dr", Server, "sysctl -wq net.ipv4.conf.all.arp_ignore=0", "", "arp-ignore", &["arp-ignore"])
+    .probed("arp-answered"),
     fault("dr", Server, "sysctl -wq net.ipv4.conf.all.arp_announce=1", "", "arp-announce", &["arp-announce"]),
     named("dr", Server, "ip route del 10.1.0.0/16", "way-back", "no-route", "ip route add 10.1.0.0/16 via 10.0.0.2"),
     // Without replies to ARP, a neighbour that was known is asked again.
@@ -158,11 +175,14 @@ const FAULTS: &[Fault] = &[
         "no-neighbour",
         "",
         "ip address del 10.0.0.78/24 dev eth0; ip address add 10.0.0.11/24 dev eth0; ip route replace 10.1.0.0/16 via 10.0.0.2",
-    ),
+    )
+    .probed("no-neighbour"),
     // The same over IPv6.
     fault("dr6", Director, "ip address del fd00::100/128 dev eth0", "vip-absent", "", &["add-address"]),
-    fault("dr6", Server, "ip address del fd00::100/128 dev lo", "address", "vip-absent", &["add-to-loopback"]),
-    fault("dr6", Server, "ip link set lo down", "address", "loopback-down", &["link-up", "add-to-loopback"]),
+    fault("dr6", Server, "ip address del fd00::100/128 dev lo", "address", "vip-absent", &["add-to-loopback"])
+    .probed("address"),
+    fault("dr6", Server, "ip link set lo down", "address", "loopback-down", &["link-up", "add-to-loopback"])
+    .probed("address"),
     fault(
         "dr6",
         Server,
@@ -170,7 +190,8 @@ const FAULTS: &[Fault] = &[
         "",
         "vip-on-wire",
         &["move-to-loopback"],
-    ),
+    )
+    .probed("arp-answered"),
     fault(
         "dr6",
         Server,
@@ -178,7 +199,8 @@ const FAULTS: &[Fault] = &[
         "",
         "vip-prefix",
         &["move-to-loopback"],
-    ),
+    )
+    .probed("no-neighbour no-answer"),
     named("dr6", Server, "ip route del fd01::/16", "way-back", "no-route", "ip route add fd01::/16 via fd00::2"),
     // NAT.
     fault("nat", Director, "ip address del 10.0.0.100/32 dev eth0", "vip-absent", "", &["add-address"]),
@@ -208,13 +230,15 @@ const FAULTS: &[Fault] = &[
         "refused",
         "",
         "ipvsadm -d -t 10.0.0.100:1001 -r 10.0.0.11:1002; ipvsadm -a -t 10.0.0.100:1001 -r 10.0.0.11:1001 -m",
-    ),
+    )
+    .probed("refused"),
     fault("nat6", Director, "ip address del fd00::100/128 dev eth0", "vip-absent", "", &["add-address"]),
     fault("nat6", Director, "sysctl -wq net.ipv6.conf.all.forwarding=0", "forwarding-off", "", &["forward-ipv6"]),
     of_one_client(fault("nat6", Server, "ip route replace fd01::/16 via fd00::2", "way-back", "way-back", &["route"])),
     of_one_client(fault("nat6", Server, "ip route del fd01::/16", "way-back", "no-route", &["route"])),
     // Tunnels.
-    fault("ipip", Server, "ip link set tunl0 down", "tunnel", "tunnel-device", &["tunnel-device"]),
+    fault("ipip", Server, "ip link set tunl0 down", "tunnel", "tunnel-device", &["tunnel-device"])
+    .probed("tunnel"),
     fault(
         "ipip",
         Server,
@@ -222,7 +246,8 @@ const FAULTS: &[Fault] = &[
         "tunnel",
         "rp-filter-tunnel",
         &["tunnel-rp-filter"],
-    ),
+    )
+    .probed("tunnel"),
     fault(
         "ipip",
         Server,
@@ -230,10 +255,13 @@ const FAULTS: &[Fault] = &[
         "tunnel",
         "rp-filter-tunnel",
         &["tunnel-rp-filter"],
-    ),
-    fault("ipip", Server, "ip address del 10.0.0.100/32 dev lo", "address", "vip-absent", &["add-to-loopback"]),
+    )
+    .probed("tunnel"),
+    fault("ipip", Server, "ip address del 10.0.0.100/32 dev lo", "address", "vip-absent", &["add-to-loopback"])
+    .probed("address"),
     named("ipip", Server, "ip route del 10.1.0.0/16", "server", "no-route", "ip route add 10.1.0.0/16 via 10.0.0.2"),
-    fault("gue", Server, "ip fou del port 6080", "tunnel", "gue-port", &["gue-port"]),
+    fault("gue", Server, "ip fou del port 6080", "tunnel", "gue-port", &["gue-port"])
+    .probed("gue-port"),
     fault(
         "gue",
         Director,
@@ -241,11 +269,16 @@ const FAULTS: &[Fault] = &[
         "tunnel",
         "gue-port",
         &["gue-port"],
-    ),
-    fault("gue", Server, "ip link set tunl0 down", "tunnel", "tunnel-device", &["tunnel-device"]),
-    fault("gre", Server, "ip link del lvs", "tunnel", "tunnel-device", &["tunnel-device"]),
-    fault("gre", Server, "ip link set lvs down", "tunnel", "tunnel-device", &["tunnel-device"]),
-    fault("gre", Server, "ip link set lvs type gre csum", "tunnel", "gre-checksum", &["gre-checksum"]),
+    )
+    .probed("gue-port"),
+    fault("gue", Server, "ip link set tunl0 down", "tunnel", "tunnel-device", &["tunnel-device"])
+    .probed("tunnel"),
+    fault("gre", Server, "ip link del lvs", "tunnel", "tunnel-device", &["tunnel-device"])
+    .probed("tunnel"),
+    fault("gre", Server, "ip link set lvs down", "tunnel", "tunnel-device", &["tunnel-device"])
+    .probed("tunnel"),
+    fault("gre", Server, "ip link set lvs type gre csum", "tunnel", "gre-checksum", &["gre-checksum"])
+    .probed("gre-checksum"),
     fault(
         "gre",
         Director,
@@ -253,10 +286,14 @@ const FAULTS: &[Fault] = &[
         "tunnel",
         "gre-checksum",
         &["gre-checksum"],
-    ),
-    fault("ip6ip6", Server, "ip link set ip6tnl0 down", "tunnel", "tunnel-device", &["tunnel-device"]),
-    fault("ip6ip6", Server, "ip -6 tunnel change ip6tnl0 mode ipip6", "tunnel", "tunnel-mode", &["tunnel-mode"]),
-    fault("ip6ip6", Server, "ip address del fd00::100/128 dev lo", "address", "vip-absent", &["add-to-loopback"]),
+    )
+    .probed("gre-checksum"),
+    fault("ip6ip6", Server, "ip link set ip6tnl0 down", "tunnel", "tunnel-device", &["tunnel-device"])
+    .probed("tunnel"),
+    fault("ip6ip6", Server, "ip -6 tunnel change ip6tnl0 mode ipip6", "tunnel", "tunnel-mode", &["tunnel-mode"])
+    .probed("tunnel"),
+    fault("ip6ip6", Server, "ip address del fd00::100/128 dev lo", "address", "vip-absent", &["add-to-loopback"])
+    .probed("address"),
     fault(
         "ip6ip6",
         Director,
@@ -264,7 +301,8 @@ const FAULTS: &[Fault] = &[
         "vip-as-source",
         "",
         &["deprecate-address"],
-    ),
+    )
+    .probed("tunnel"),
     // Others.
     fault("anycast", Director, "ip address del 10.0.0.100/32 dev lo", "vip-absent", "", &["add-address"]),
     fault("mark", Director, "ip address del 10.0.0.100/32 dev eth0", "vip-absent", "", &["add-address"]),
@@ -276,7 +314,8 @@ const FAULTS: &[Fault] = &[
         "",
         "ipvs-cli mark add 10 tcp:10.0.0.100:1001",
     ),
-    fault("mark", Server, "ip address del 10.0.0.100/32 dev lo", "address", "vip-absent", &["add-to-loopback"]),
+    fault("mark", Server, "ip address del 10.0.0.100/32 dev lo", "address", "vip-absent", &["add-to-loopback"])
+    .probed("address"),
     fault("local", Director, "ip address del 10.0.0.100/32 dev eth0", "vip-absent", "", &["add-address"]),
     named(
         "local",
@@ -294,7 +333,8 @@ const FAULTS: &[Fault] = &[
         "server",
         "",
         "iptables-legacy -D INPUT -p tcp --dport 1001 -j DROP",
-    ),
+    )
+    .probed("server"),
     named(
         "nat",
         Server,
@@ -302,7 +342,21 @@ const FAULTS: &[Fault] = &[
         "server",
         "",
         "iptables-legacy -D INPUT -p tcp --dport 1001 -j DROP",
-    ),
+    )
+    .probed("server"),
+    // A machine between them.
+    named("dr", Wire, "ip link set rs1 mtu 1300", "", "", "ip link set rs1 mtu 1500").probed("mtu"),
+    named("nat6", Wire, "ip link set rs1 mtu 1300", "", "", "ip link set rs1 mtu 1500").probed("mtu"),
+    named("ipip", Wire, "ip link set rs1 mtu 1300", "", "", "ip link set rs1 mtu 1500").probed("mtu"),
+    named(
+        "dr",
+        Server,
+        "iptables-legacy -A INPUT -p tcp --dport 1001 -j REJECT --reject-with icmp-admin-prohibited",
+        "",
+        "",
+        "iptables-legacy -D INPUT -p tcp --dport 1001 -j REJECT --reject-with icmp-admin-prohibited",
+    )
+    .probed("server"),
 ];
 
 /// Which of the faults: all with `DOCTOR_FAULTS=all`, or those of the numbers in it. Otherwise
@@ -340,10 +394,18 @@ fn faults_are_found_and_mended() {
 
 fn found_and_mended(site: &Site, fault: &Fault) -> Result<String, String> {
     let Fault { at, director, server, clients, .. } = fault;
-    let machine = if *at == Director { &site.network.director } else { &site.network.servers[0] };
+    let machine = match at {
+        Director => &site.network.director,
+        Server => &site.network.servers[0],
+        Wire => site.network.wire(),
+    };
     site.works(*clients).map_err(|error| format!("before it: {error}"))?;
     shell(machine, fault.break_it);
     site.network.forget_neighbours();
+    let probed = doctor(&site.network.director, "--probe");
+    if !fault.probe.is_empty() && !fault.probe.split(' ').any(|id| is_named(&probed, id)) {
+        return Err(format!("{} is not found by --probe: {probed:?}", fault.probe));
+    }
     site.attempts();
     let seen = doctor(&site.network.director, "");
     if !director.is_empty() && !director.split(' ').any(|id| is_named(&seen, id)) {
@@ -384,7 +446,7 @@ fn found_and_mended(site: &Site, fault: &Fault) -> Result<String, String> {
     let works = if *clients == 1 { site.serves(client) } else { site.works(*clients) };
     works.map_err(|error| format!("after {done:?}: {error}"))?;
     let problems: Vec<Found> =
-        doctor(&site.network.director, "").into_iter().filter(|found| found.is_problem).collect();
+        doctor(&site.network.director, "--probe").into_iter().filter(|found| found.is_problem).collect();
     if problems.is_empty() { Ok(format!("{done:?}")) } else { Err(format!("afterwards: {problems:?}")) }
 }
 

@@ -16,8 +16,10 @@ fn no_problem(kind: Kind, looks: usize) {
         if look % 2 == 1 {
             site.works(2).unwrap_or_else(|error| panic!("{}: {error}", kind.name));
         }
-        let found = problems(doctor(&site.network.director, ""));
-        assert!(found.is_empty(), "{}: {found:?}", kind.name);
+        for options in ["", "--probe"] {
+            let found = problems(doctor(&site.network.director, options));
+            assert!(found.is_empty(), "{} {options}: {found:?}", kind.name);
+        }
         for server in &site.network.servers {
             let found = problems(doctor(server, &kind.role()));
             assert!(found.is_empty(), "{} {}: {found:?}", kind.name, server.name);

@@ -31,17 +31,19 @@ pub(super) struct Question {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum What {
     /// Which machine has this address?
-    Who { source: IpAddr, target: IpAddr },
+    Who {
+        source: IpAddr,
+        target: IpAddr,
+    },
     /// The same of an address that none should have.
-    Claim { source: IpAddr, target: IpAddr },
-    Packet { way: Way, packet: Packet },
-}
-
-/// An answer, and the interface that it came by.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Heard {
-    pub(super) link: u32,
-    pub(super) reply: Reply,
+    Claim {
+        source: IpAddr,
+        target: IpAddr,
+    },
+    Packet {
+        way: Way,
+        packet: Packet,
+    },
 }
 
 #[derive(Debug)]
@@ -67,8 +69,8 @@ impl Asker {
     }
 
     /// The answers to each question, none if it was not answered. At most 65,536 questions.
-    pub(super) fn ask(&mut self, questions: &[Question], progress: &mut dyn FnMut(u64)) -> io::Result<Vec<Vec<Heard>>> {
-        let mut heard: Vec<Vec<Heard>> = vec![Vec::new(); questions.len()];
+    pub(super) fn ask(&mut self, questions: &[Question], progress: &mut dyn FnMut(u64)) -> io::Result<Vec<Vec<Reply>>> {
+        let mut heard: Vec<Vec<Reply>> = vec![Vec::new(); questions.len()];
         let mut pending = questions.len();
         let find = Find::new(questions);
         let start = Instant::now();
@@ -104,7 +106,7 @@ impl Asker {
                 let is_new = !questions[number].is_answered(&heard[number]);
                 // Of an address that none should have, there may be any number of answers.
                 if is_new && heard[number].len() < 64 {
-                    heard[number].push(Heard { link, reply });
+                    heard[number].push(reply);
                     pending -= usize::from(questions[number].is_answered(&heard[number]));
                 }
             }
@@ -214,7 +216,7 @@ impl Question {
         }
     }
 
-    fn is_answered(&self, heard: &[Heard]) -> bool {
+    fn is_answered(&self, heard: &[Reply]) -> bool {
         !heard.is_empty() && !matches!(self.what, What::Claim { .. })
     }
 

@@ -17,14 +17,21 @@ use std::time::Duration;
 
 use ipvs::{Forwarding, Protocol, ServiceKey, Table, Tunnel as TableTunnel, TunnelFlags, Weight};
 
-use self::ask::{Asker, Heard, Question, What};
-use self::packet::{Contents, LONGEST, Mark, Packet, Tunnel, Way};
-use self::reply::{Chunk, Kind};
-use self::wire::{PORTS, Ports, Sources, Wire};
+use self::ask::{Asker, Question, What};
+use self::packet::{Contents, LONGEST, Mark, Packet, Way};
+use self::reply::{Chunk, Kind, Reply};
+use self::wire::{PORTS, Ports, Sources, Wire, WireError};
 
-pub(super) use self::packet::{Mac, TunnelKind, must_answer};
+pub(super) use self::packet::{Mac, Tunnel, TunnelKind, must_answer};
 pub(super) use self::reply::Failure;
 pub(super) use self::targets::{Route, targets};
+
+#[cfg(fuzzing)]
+pub(super) fn fuzz(frame: &[u8]) {
+    if let Some(reply) = reply::read(frame) {
+        assert_eq!(reply.mac[..], frame[6..12]);
+    }
+}
 
 /// Real servers that are asked at the same time.
 const TOGETHER: usize = 1024;
@@ -169,11 +176,14 @@ pub(super) fn run(targets: Vec<Target>, around: Surroundings<'_>) -> Result<Prob
         let mut wires = BTreeMap::new();
         for link in links {
             let name = around.names.get(&link).map_or("?", String::as_str);
-            let wire = Wire::open(name, Mark::identifier(secret), ports.base).map_err(|error| error.to_string())?;
-            wires.insert(link, wire);
+            match Wire::open(name, Mark::identifier(secret), ports.base) {
+                Ok(wire) => drop(wires.insert(link, wire)),
+                Err(error @ WireError::NotEthernet(_)) => not_asked(&mut probes, link, &error.to_string()),
+                Err(error) => return Err(error.to_string()),
+            }
         }
         let asker = Asker::new(wires, ports, secret, around.rate);
-        let mut run = Run { asker, progress: around.progress, table: around.table };
+        let mut run = Run { asker, progress: around.progress, scheduled: scheduled(around.table) };
         for together in probes.chunks_mut(TOGETHER) {
             run.ask(together).map_err(unavailable)?;
         }
@@ -184,17 +194,26 @@ pub(super) fn run(targets: Vec<Target>, around: Surroundings<'_>) -> Result<Prob
     Ok(answers)
 }
 
+fn not_asked(probes: &mut [Probe], by: u32, why: &str) {
+    for probe in probes {
+        if matches!(probe.target.route, Route::Out { link, .. } if link == by) {
+            probe.target.route = Route::None(why.to_owned());
+        }
+    }
+}
+
 struct Run<'d> {
     asker: Asker,
     progress: &'d mut dyn FnMut(String),
-    table: &'d Table,
+    /// Where IPVS may take the reply of a real server for a client's packet; `None` is everywhere.
+    scheduled: Option<BTreeSet<IpAddr>>,
 }
 
 /// A question to one of several real servers.
 type Ask = (usize, Step, Question);
 
 impl Run<'_> {
-    fn questions(&mut self, questions: &[Question]) -> std::io::Result<Vec<Vec<Heard>>> {
+    fn questions(&mut self, questions: &[Question]) -> std::io::Result<Vec<Vec<Reply>>> {
         let progress = &mut *self.progress;
         self.asker.ask(questions, &mut |sent| progress(format!("asking real servers: {sent} packets sent")))
     }
@@ -302,12 +321,12 @@ impl Run<'_> {
     }
 }
 
-fn neighbour(heard: &Heard) -> Option<Mac> {
-    if let Kind::Neighbour { mac, .. } = heard.reply.kind { Some(mac) } else { None }
+fn neighbour(reply: &Reply) -> Option<Mac> {
+    if let Kind::Neighbour { mac, .. } = reply.kind { Some(mac) } else { None }
 }
 
-fn answer(question: &Question, heard: &[Heard]) -> Answer {
-    let Some(Heard { reply, .. }) = heard.first() else { return Answer::Silent };
+fn answer(question: &Question, heard: &[Reply]) -> Answer {
+    let Some(reply) = heard.first() else { return Answer::Silent };
     let came = |longest| Answer::Came { hop_limit: reply.hop_limit, longest };
     match reply.kind {
         Kind::Tcp { segment, .. } if segment.is_reset => Answer::Refused,
@@ -344,7 +363,7 @@ impl Probe {
         let Route::Out { link, mtu, source, own_source, outside, tunnel, .. } = self.target.route else { return None };
         let way = Way { own: run.asker.wires.get(&link)?.mac, hop: self.hop?, tunnel };
         let base = run.asker.ports.base;
-        let outside = outside.filter(|vip| is_free(run.table, *vip));
+        let outside = outside.filter(|vip| run.scheduled.as_ref().is_some_and(|taken| !taken.contains(vip)));
         Some(Asking { target: &self.target, way, link, mtu, source, own_source, outside, base })
     }
 
@@ -366,14 +385,19 @@ impl Probe {
     }
 }
 
-/// Whether a packet to a free port of this address is surely not one for a service. IPVS takes the
-/// reply of a real server, which comes to the virtual address, for a client's packet otherwise.
-fn is_free(table: &Table, vip: IpAddr) -> bool {
+/// The addresses at which a packet to a port without a service may be balanced: a virtual address
+/// with a service of all ports, or of FTP, whose data have ports of their own. By mark, any.
+fn scheduled(table: &Table) -> Option<BTreeSet<IpAddr>> {
     const FTP: u16 = 21;
-    table.services().all(|entry| match entry.service().key() {
-        ServiceKey::Address { at, .. } => at.ip() != vip || ![0, FTP].contains(&at.port()),
-        ServiceKey::Mark { .. } => false,
-    })
+    let mut taken = BTreeSet::new();
+    for entry in table.services() {
+        match entry.service().key() {
+            ServiceKey::Address { at, .. } if [0, FTP].contains(&at.port()) => drop(taken.insert(at.ip())),
+            ServiceKey::Address { .. } => {}
+            ServiceKey::Mark { .. } => return None,
+        }
+    }
+    Some(taken)
 }
 
 impl Target {
@@ -398,8 +422,7 @@ impl Asking<'_> {
         let is_own = to == self.target.server.ip();
         let source = if is_own { self.own_source } else { self.source };
         let hop_limit = if is_own && way.tunnel.is_none() { 64 } else { self.target.hop_limit() };
-        let packet =
-            Packet { source, from: 0, target: to, port: 0, hop_limit, length: 0, contents: Contents::Echo };
+        let packet = Packet { source, from: 0, target: to, port: 0, hop_limit, length: 0, contents: Contents::Echo };
         self.question(way, packet)
     }
 

@@ -24,13 +24,39 @@ pub(crate) struct Reply {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// This machine has the address.
-    Neighbour { ip: IpAddr, mac: Mac },
-    Echo { from: IpAddr, to: IpAddr, identifier: u16, index: u16 },
-    Tcp { from: SocketAddr, to: SocketAddr, segment: Segment },
-    Udp { from: SocketAddr, to: SocketAddr },
-    Sctp { from: SocketAddr, to: SocketAddr, tag: u32, chunk: Chunk },
+    Neighbour {
+        ip: IpAddr,
+        mac: Mac,
+    },
+    Echo {
+        from: IpAddr,
+        to: IpAddr,
+        identifier: u16,
+        index: u16,
+    },
+    Tcp {
+        from: SocketAddr,
+        to: SocketAddr,
+        segment: Segment,
+    },
+    Udp {
+        from: SocketAddr,
+        to: SocketAddr,
+    },
+    Sctp {
+        from: SocketAddr,
+        to: SocketAddr,
+        tag: u32,
+        chunk: Chunk,
+    },
     /// An error about a packet, which it quotes.
-    Error { from: IpAddr, source: IpAddr, target: IpAddr, index: u16, error: Failure },
+    Error {
+        from: IpAddr,
+        source: IpAddr,
+        target: IpAddr,
+        index: u16,
+        error: Failure,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +87,9 @@ pub(crate) enum Failure {
     Prohibited,
     /// The packet was passed on, and its hop limit was used up.
     PassedOn,
-    TooLong { mtu: u32 },
+    TooLong {
+        mtu: u32,
+    },
 }
 
 /// The bytes of a whole frame.
@@ -223,5 +251,184 @@ impl Kind {
             Kind::Error { index, .. } => Some(index),
             Kind::Neighbour { .. } | Kind::Udp { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use etherparse::checksum::Sum16BitWords;
+    use proptest::prelude::*;
+
+    use super::super::packet::{Contents, Packet, Tunnel, TunnelKind, Way, frame, who_has};
+    use super::*;
+
+    const OWN: Mac = [2, 0, 0, 0, 0, 1];
+    const HOP: Mac = [2, 0, 0, 0, 0, 2];
+
+    fn v4() -> impl Strategy<Value = IpAddr> {
+        any::<u32>().prop_map(|bits| Ipv4Addr::from_bits(bits).into())
+    }
+
+    fn v6() -> impl Strategy<Value = IpAddr> {
+        any::<u128>().prop_map(|bits| Ipv6Addr::from_bits(bits).into())
+    }
+
+    fn pair() -> impl Strategy<Value = (IpAddr, IpAddr)> {
+        prop_oneof![(v4(), v4()), (v6(), v6())]
+    }
+
+    fn tunnels() -> impl Strategy<Value = Option<Tunnel>> {
+        let kind = prop_oneof![
+            Just(TunnelKind::Ipip),
+            (any::<u16>(), any::<bool>()).prop_map(|(port, checksum)| TunnelKind::Gue { port, checksum }),
+            any::<bool>().prop_map(|checksum| TunnelKind::Gre { checksum }),
+        ];
+        let tunnel = (pair(), kind).prop_map(|((source, server), kind)| Tunnel { source, server, kind });
+        prop::option::of(tunnel)
+    }
+
+    fn packets() -> impl Strategy<Value = Packet> {
+        let contents = prop_oneof![
+            Just(Contents::Echo),
+            Just(Contents::Syn),
+            any::<u32>().prop_map(Contents::Reset),
+            Just(Contents::Datagram),
+            Just(Contents::Init),
+            any::<u32>().prop_map(Contents::Abort),
+        ];
+        let ports = (any::<u16>(), prop_oneof![any::<u16>(), Just(53), Just(123)]);
+        (pair(), ports, 1..=64_u8, 0..=1500_u16, contents).prop_map(
+            |((source, target), (from, port), hop_limit, length, contents)| Packet {
+                source,
+                from,
+                target,
+                port,
+                hop_limit,
+                length,
+                contents,
+            },
+        )
+    }
+
+    fn marks() -> impl Strategy<Value = Mark> {
+        (any::<u32>(), any::<u16>()).prop_map(|(secret, index)| Mark { secret, index })
+    }
+
+    /// The sum over what a checksum covers is that of all ones.
+    fn is_whole(parts: &[&[u8]]) -> bool {
+        let sum = parts.iter().fold(Sum16BitWords::new(), |sum, part| sum.add_slice(part));
+        sum.ones_complement() == 0
+    }
+
+    /// The addresses, protocol and length that checksums of transports cover.
+    fn pseudo_header(packet: &[u8], protocol: u8) -> (Vec<u8>, &[u8]) {
+        let is_v4 = packet[0] >> 4 == 4;
+        let (addresses, payload) =
+            if is_v4 { (&packet[12..20], &packet[20..]) } else { (&packet[8..40], &packet[40..]) };
+        let length = (payload.len() as u32).to_be_bytes();
+        ([addresses, &length, &[0, 0, 0, protocol]].concat(), payload)
+    }
+
+    fn is_sound(packet: &[u8]) -> bool {
+        let is_v4 = packet[0] >> 4 == 4;
+        let protocol = if is_v4 { packet[9] } else { packet[6] };
+        let (header, payload) = pseudo_header(packet, protocol);
+        let length = if is_v4 { packet.len() } else { packet.len() - 40 };
+        let said = usize::from(u16::from_be_bytes(if is_v4 { [packet[2], packet[3]] } else { [packet[4], packet[5]] }));
+        let is_ip = said == length && (!is_v4 || is_whole(&[&packet[..20]]));
+        is_ip
+            && match protocol {
+                1 => is_whole(&[payload]),
+                6 | 58 => is_whole(&[&header, payload]),
+                // Zero is none.
+                17 => payload[6..8] == [0, 0] || is_whole(&[&header, payload]),
+                47 => payload[0] & 0x80 == 0 || is_whole(&[payload]),
+                _ => true,
+            }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..4_usize) {
+            let kind = [[8, 0], [0x86, 0xdd], [8, 6], [0, 0]][kind];
+            let _ = read(&bytes);
+            let _ = read(&[&[0; 12][..], &kind, &bytes].concat());
+        }
+
+        #[test]
+        fn packets_have_right_lengths_and_checksums(packet in packets(), tunnel in tunnels(), mark in marks()) {
+            let way = Way { own: OWN, hop: HOP, tunnel };
+            let frame = frame(&way, &packet, mark).unwrap();
+            prop_assert_eq!(&frame[..12], &[HOP, OWN].concat()[..]);
+            let outer = &frame[14..];
+            prop_assert!(is_sound(outer), "{outer:?}");
+            let overhead = usize::from(tunnel.map_or(0, |tunnel| tunnel.overhead()));
+            let inner = &outer[overhead..];
+            prop_assert!(is_sound(inner), "{inner:?}");
+            if matches!(packet.contents, Contents::Syn | Contents::Echo) && packet.length > 100 {
+                prop_assert_eq!(inner.len(), usize::from(packet.length));
+            }
+        }
+
+        #[test]
+        fn an_error_names_the_packet_that_it_quotes(packet in packets(), tunnel in tunnels(), mark in marks()) {
+            let way = Way { own: OWN, hop: HOP, tunnel };
+            let frame = frame(&way, &packet, mark).unwrap();
+            // As much as IPv4 must quote.
+            let quoted = &frame[14..frame.len().min(14 + 48)];
+            let (source, target) = tunnel.map_or((packet.source, packet.target), |tunnel| (tunnel.source, tunnel.server));
+            let router: IpAddr = if source.is_ipv4() { [192, 0, 2, 1].into() } else { Ipv6Addr::LOCALHOST.into() };
+            let error = match (router, source) {
+                (IpAddr::V4(router), IpAddr::V4(source)) => {
+                    etherparse::PacketBuilder::ethernet2(HOP, OWN).ipv4(router.octets(), source.octets(), 64).icmpv4_raw(11, 0, [0; 4])
+                }
+                (IpAddr::V6(router), IpAddr::V6(source)) => {
+                    etherparse::PacketBuilder::ethernet2(HOP, OWN).ipv6(router.octets(), source.octets(), 64).icmpv6_raw(3, 0, [0; 4])
+                }
+                _ => unreachable!(),
+            };
+            let mut bytes = Vec::new();
+            error.write(&mut bytes, quoted).unwrap();
+            let reply = read(&bytes).unwrap();
+            let kind = Kind::Error { from: router, source, target, index: mark.index, error: Failure::PassedOn };
+            prop_assert_eq!(reply, Reply { mac: HOP, hop_limit: 64, kind });
+            prop_assert_eq!(reply.kind.index(mark.secret), Some(mark.index));
+        }
+
+        #[test]
+        fn numbers_of_a_syn_lead_back_to_its_question(mark in marks(), data in 0..1460_u32) {
+            let acknowledged = mark.sequence().wrapping_add(1 + data);
+            prop_assert_eq!(Mark::of_sequence(mark.secret, acknowledged.wrapping_sub(1)), Some(mark.index));
+        }
+
+        #[test]
+        fn who_has_asks_for_the_address((source, target) in pair()) {
+            let frame = who_has(OWN, source, target).unwrap();
+            if source.is_ipv6() {
+                prop_assert!(is_sound(&frame[14..]), "{frame:?}");
+                prop_assert_eq!(&frame[62..78], &Vec::from(match target { IpAddr::V6(ip) => ip.octets(), IpAddr::V4(_) => unreachable!() })[..]);
+            }
+            // A question is no answer.
+            prop_assert_eq!(read(&frame), None);
+        }
+    }
+
+    /// The answer of Linux 6.1 to a SYN, with its options.
+    #[test]
+    fn an_accepted_connection_says_how_long_segments_may_be() {
+        let mut bytes = Vec::new();
+        let builder = etherparse::PacketBuilder::ethernet2(HOP, OWN).ipv4([192, 0, 2, 1], [10, 0, 0, 1], 64);
+        let builder = builder.tcp(80, 40_000, 7, 64_240).syn().ack(12).options(&[
+            TcpOptionElement::MaximumSegmentSize(1360),
+            TcpOptionElement::SelectiveAcknowledgementPermitted,
+        ]);
+        builder.unwrap().write(&mut bytes, &[]).unwrap();
+        // A short frame is padded.
+        bytes.resize(bytes.len() + 6, 0);
+        let segment = Segment { is_open: true, is_reset: false, acknowledged: 12, longest: Some(1360) };
+        let (from, to) = ("192.0.2.1:80".parse().unwrap(), "10.0.0.1:40000".parse().unwrap());
+        assert_eq!(read(&bytes), Some(Reply { mac: HOP, hop_limit: 64, kind: Kind::Tcp { from, to, segment } }));
     }
 }

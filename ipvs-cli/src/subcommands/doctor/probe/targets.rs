@@ -86,7 +86,9 @@ fn ends(service: ServiceKey, rules: &[MarkRule]) -> Vec<(IpAddr, Protocol, Optio
             let from_outside = of_mark.filter(|rule| matches!(rule.hook(), Hook::Prerouting { .. }));
             let end = |rule: &MarkRule| {
                 let (protocol, port) = match rule.traffic() {
-                    Traffic::Ports(protocol, ports) => (Some(*protocol), ports.ranges().first().map(|range| range.first())),
+                    Traffic::Ports(protocol, ports) => {
+                        (Some(*protocol), ports.ranges().first().map(|range| range.first()))
+                    }
                     Traffic::Protocol(protocol) => (Some(*protocol), None),
                     Traffic::Any => (None, None),
                 };
@@ -155,7 +157,9 @@ fn route(target: &Target, machine: &Machine, virtual_addresses: &BTreeSet<IpAddr
             Network::new(address.ip, address.prefix).is_ok_and(|network| network.contains(ip) && !network.is_host())
         })
     };
-    let is_vip_here = *machine.route(target.vip, 0) == MachineRoute::Local;
+    // With the mark of its packets.
+    let mut ways = machine.routes.range((target.vip, 0)..=(target.vip, u32::MAX));
+    let is_vip_here = ways.any(|(_, route)| *route == MachineRoute::Local);
     let is_outside = target.forwarding == Forwarding::Masquerade
         && is_vip_here
         && target.vip.is_ipv4() == server.is_ipv4()

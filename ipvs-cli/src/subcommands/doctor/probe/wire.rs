@@ -1,9 +1,9 @@
 //! Sockets: those that send and see frames, and those that keep the kernel silent.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::{fmt, io};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::{fmt, io};
 
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::SockaddrStorage;
@@ -36,9 +36,13 @@ pub(super) enum WireError {
 impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            WireError::NotEthernet(name) => write!(f, "{name} is not an interface of Ethernet, the only kind that --probe knows"),
+            WireError::NotEthernet(name) => {
+                write!(f, "{name} is not an interface of Ethernet")
+            }
             WireError::Forbidden => f.write_str("Permission denied (you must be root): --probe needs CAP_NET_RAW"),
-            WireError::Unsupported => f.write_str("this kernel has no packet sockets, which --probe needs: modprobe af_packet"),
+            WireError::Unsupported => {
+                f.write_str("this kernel has no packet sockets, which --probe needs: modprobe af_packet")
+            }
             WireError::Other(name, error) => write!(f, "{name}: {error}"),
         }
     }
