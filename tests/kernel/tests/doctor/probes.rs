@@ -36,7 +36,7 @@ fn packets(seen: &Value) -> u64 {
 fn state(director: &Machine) -> String {
     output(
         director,
-        "ip neighbour show nud all | grep -v 'ff02::\\|ff00::\\|NOARP' | cut -d' ' -f1-3 | sort
+        "ip neighbour show nud all | grep -v 'fe80::\\|ff02::\\|ff00::\\|NOARP' | cut -d' ' -f1-3 | sort
          tail -n +3 /proc/net/ip_vs_conn; ipvsadm -L -n --stats; ss -Htulnp; sysctl -a 2>/dev/null | grep -v 'random\\|uuid\\|nf_conntrack_count\\|dentry\\|inode\\|file-nr\\|net.netfilter.nf_log\\|perf_event'; ip route show table all; ip address; cat /proc/net/packet",
     )
 }
@@ -53,7 +53,10 @@ fn a_probe_leaves_nothing_behind() {
         let director = &site.network.director;
         let before = state(director);
         let seen = probed(director, "");
-        assert_eq!(seen["findings"].as_array().expect("a list").iter().filter(|found| found["level"] == "problem").count(), 0);
+        assert_eq!(
+            seen["findings"].as_array().expect("a list").iter().filter(|found| found["level"] == "problem").count(),
+            0
+        );
         assert_eq!(state(director), before, "{name}");
         for server in &site.network.servers {
             assert_eq!(output(server, "ss -Htan state syn-recv; ss -Htan state established"), "", "{name}");
@@ -109,8 +112,9 @@ fn healthy_servers_are_never_found_faulty() {
 
 /// The packets that the director sent, by its interface.
 fn sent(director: &Machine) -> u64 {
-    let text = output(director, "cat /sys/class/net/eth0/statistics/tx_packets");
-    text.trim().parse().expect("a number")
+    let text = output(director, "grep eth0: /proc/net/dev");
+    let numbers = text.split_once(':').expect("an interface").1;
+    numbers.split_ascii_whitespace().nth(9).and_then(|number| number.parse().ok()).expect("a number of packets")
 }
 
 #[test]
@@ -182,7 +186,10 @@ fn servers_of_udp_and_sctp_are_asked() {
     for (method, vip) in [("-g", "10.0.0.100"), ("-m", "10.0.0.100"), ("-g", "[fd00::100]")] {
         let real = if vip.contains(':') { "[fd00::11]" } else { "10.0.0.11" };
         for port in [53, 1002, 1003] {
-            shell(director, &format!("ipvsadm -A -u {vip}:{port}; ipvsadm -a -u {vip}:{port} -r {real}:{port} {method}"));
+            shell(
+                director,
+                &format!("ipvsadm -A -u {vip}:{port}; ipvsadm -a -u {vip}:{port} -r {real}:{port} {method}"),
+            );
         }
         let service = |port: u16| format!("--probe udp:{vip}:{port}");
         for port in [53, 1002] {
@@ -206,14 +213,19 @@ fn servers_of_udp_and_sctp_are_asked() {
     shell(director, "ipvsadm -C");
 
     // Without the module, the real server does not know the protocol.
-    shell(director, "ipvsadm -A --sctp-service 10.0.0.100:5060; ipvsadm -a --sctp-service 10.0.0.100:5060 -r 10.0.0.11:5060 -g");
+    shell(
+        director,
+        "ipvsadm -A --sctp-service 10.0.0.100:5060; ipvsadm -a --sctp-service 10.0.0.100:5060 -r 10.0.0.11:5060 -g",
+    );
     let found = doctor(director, "--probe sctp:10.0.0.100:5060");
     assert!(found.iter().any(|found| ["no-answer", "refused"].contains(&&*found.id)), "{found:?}");
-    if !server.run(|| std::process::Command::new("modprobe").arg("sctp").status().is_ok_and(|status| status.success())) {
+    if !server.run(|| std::process::Command::new("modprobe").arg("sctp").status().is_ok_and(|status| status.success()))
+    {
         println!("not tested: this kernel has no SCTP");
         return;
     }
-    assert!(ids(&doctor(director, "--probe sctp:10.0.0.100:5060")).contains(&"refused"));
+    let found = doctor(director, "--probe sctp:10.0.0.100:5060");
+    assert!(ids(&found).contains(&"refused"), "{found:?} {}", output(server, "cat /proc/net/sctp/snmp /proc/net/snmp"));
     let listener = server.run(|| {
         let socket = rustix::net::socket(
             rustix::net::AddressFamily::INET,
@@ -274,7 +286,9 @@ fn what_can_not_be_asked_is_said() {
     );
     let seen = probed(director, "");
     let unread = sentences(&seen["unread"]).join("\n");
-    for why in ["10.7.0.3:80: it is behind a router", "10.8.0.3:80: quiet, on the way to it, is not an interface of Ethernet"] {
+    for why in
+        ["10.7.0.3:80: it is behind a router", "10.8.0.3:80: quiet, on the way to it, is not an interface of Ethernet"]
+    {
         assert!(unread.contains(why), "{why}: {unread}");
     }
     // 10.0.0.1 is this machine: a connection shows that nothing listens.

@@ -67,6 +67,8 @@ pub(super) struct Probe {
     pub(super) target: Target,
     /// The next machine on the way, if it answered for its address.
     pub(super) hop: Option<Mac>,
+    /// Its number among those that can't be asked from one port at a time.
+    turn: u16,
     answers: BTreeMap<Step, Answer>,
 }
 
@@ -119,7 +121,7 @@ pub(super) enum Answer {
 
 impl Probe {
     pub(super) fn new(target: Target, hop: Option<Mac>, answers: impl IntoIterator<Item = (Step, Answer)>) -> Self {
-        Probe { target, hop, answers: answers.into_iter().collect() }
+        Probe { target, hop, turn: 0, answers: answers.into_iter().collect() }
     }
 
     /// `None` if it was not asked.
@@ -220,38 +222,40 @@ impl Run<'_> {
 
     fn ask(&mut self, probes: &mut [Probe]) -> std::io::Result<()> {
         self.find_hops(probes)?;
-        let base = self.asker.ports.base;
-        // Answers of UDP servers at one virtual address differ only by the port that they are for.
-        let mut used: BTreeMap<(IpAddr, u16), u16> = BTreeMap::new();
-        let mut waves: Vec<Vec<Ask>> = vec![Vec::new()];
-        for (number, probe) in probes.iter().enumerate() {
-            let Some(asking) = probe.asking(self) else { continue };
-            let mut wave = 0;
-            if let Some(mut question) = asking.service() {
-                if let What::Packet { packet, .. } = &mut question.what
-                    && packet.contents == Contents::Datagram
-                {
-                    let used = used.entry((packet.target, packet.port)).or_default();
-                    packet.from = base + *used % PORTS;
-                    wave = usize::from(*used / PORTS);
-                    *used += 1;
+        self.give_ports(probes);
+        // What has the same ports is asked one after the other.
+        for wave in 0..=probes.iter().map(|probe| probe.turn / PORTS).max().unwrap_or_default() {
+            for is_first in [true, false] {
+                let mut questions: Vec<Ask> = Vec::new();
+                for (number, probe) in probes.iter().enumerate().filter(|(_, probe)| probe.turn / PORTS == wave) {
+                    let Some(asking) = probe.asking(self) else { continue };
+                    let asked = if is_first { asking.first() } else { asking.more(probe) };
+                    questions.extend(asked.into_iter().map(|(step, question)| (number, step, question)));
                 }
-                waves.resize_with(waves.len().max(wave + 1), Vec::new);
-                waves[wave].push((number, Step::Service, question));
-            }
-            if probe.target.protocol != Protocol::TCP || probe.target.port.is_none() {
-                waves[wave].push((number, Step::Way, asking.echo(probe.target.at_server(), asking.way)));
+                self.put(probes, &questions)?;
             }
         }
-        for wave in waves {
-            self.put(probes, &wave)?;
+        Ok(())
+    }
+
+    /// One machine may have the addresses of several real servers, and be asked for one address and
+    /// port: it takes two SYN from one port for one connection. Of UDP, also answers of several
+    /// machines are told apart by ports only.
+    fn give_ports(&self, probes: &mut [Probe]) {
+        let mut turns: BTreeMap<(Option<Mac>, IpAddr, IpAddr, Option<u16>), u16> = BTreeMap::new();
+        for probe in probes {
+            let target = &probe.target;
+            let Route::Out { hop, .. } = target.route else { continue };
+            let (at, server) = (target.at_server(), target.server.ip());
+            let machine = match target.protocol {
+                Protocol::UDP => (None, at),
+                _ if hop == server => (probe.hop, at),
+                _ => (None, server),
+            };
+            let turn = turns.entry((machine.0, machine.1, at, target.port)).or_default();
+            probe.turn = *turn;
+            *turn += 1;
         }
-        let mut more = Vec::new();
-        for (number, probe) in probes.iter().enumerate() {
-            let Some(asking) = probe.asking(self) else { continue };
-            more.extend(asking.more(probe).into_iter().map(|(step, question)| (number, step, question)));
-        }
-        self.put(probes, &more)
     }
 
     fn put(&mut self, probes: &mut [Probe], asked: &[Ask]) -> std::io::Result<()> {
@@ -354,7 +358,8 @@ struct Asking<'p> {
     source: IpAddr,
     own_source: IpAddr,
     outside: Option<IpAddr>,
-    base: u16,
+    /// The source port.
+    from: u16,
 }
 
 impl Probe {
@@ -362,9 +367,9 @@ impl Probe {
     fn asking(&self, run: &Run<'_>) -> Option<Asking<'_>> {
         let Route::Out { link, mtu, source, own_source, outside, tunnel, .. } = self.target.route else { return None };
         let way = Way { own: run.asker.wires.get(&link)?.mac, hop: self.hop?, tunnel };
-        let base = run.asker.ports.base;
+        let from = run.asker.ports.base + self.turn % PORTS;
         let outside = outside.filter(|vip| run.scheduled.as_ref().is_some_and(|taken| !taken.contains(vip)));
-        Some(Asking { target: &self.target, way, link, mtu, source, own_source, outside, base })
+        Some(Asking { target: &self.target, way, link, mtu, source, own_source, outside, from })
     }
 
     /// A server of this machine: packets are not forwarded, so a connection shows the same.
@@ -436,7 +441,7 @@ impl Asking<'_> {
         };
         let packet = Packet {
             source: self.source,
-            from: self.base,
+            from: self.from,
             target: self.target.at_server(),
             port: self.target.port?,
             hop_limit: self.target.hop_limit(),
@@ -444,6 +449,14 @@ impl Asking<'_> {
             contents,
         };
         Some(self.question(self.way, packet))
+    }
+
+    /// What a client sends first. Where it need not be answered, whether the machine is there.
+    fn first(&self) -> Vec<(Step, Question)> {
+        let service = self.service().map(|question| (Step::Service, question));
+        let is_certain = service.is_some() && self.target.protocol == Protocol::TCP;
+        let echo = || (Step::Way, self.echo(self.target.at_server(), self.way));
+        service.into_iter().chain((!is_certain).then(echo)).collect()
     }
 
     /// What to ask after the first answers.

@@ -11,8 +11,9 @@ use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use super::packet::Mac;
 
-/// The number of source ports: packets of UDP to one address and port are told apart by them.
-pub(super) const PORTS: u16 = 64;
+/// The number of source ports. They tell questions to one address and port apart where nothing else
+/// does.
+pub(super) const PORTS: u16 = 32;
 /// Frames that wait to be read: some 1,000 short ones.
 const BUFFER: usize = 1 << 20;
 const ETHERNET: u16 = 1;
@@ -131,16 +132,19 @@ impl Ports {
 
     fn at(sources: &Sources, base: u16) -> io::Result<Vec<Socket>> {
         let mut sockets = Vec::new();
-        for ip in &sources.tcp {
-            sockets.push(listening(silent(*ip, base, Type::STREAM, Protocol::TCP)?)?);
+        let each = |ips: &BTreeSet<IpAddr>| -> Vec<(IpAddr, u16)> {
+            ips.iter().flat_map(|ip| (base..base + PORTS).map(|port| (*ip, port))).collect()
+        };
+        for (ip, port) in each(&sources.tcp) {
+            sockets.push(listening(silent(ip, port, Type::STREAM, Protocol::TCP)?)?);
         }
-        for (ip, port) in sources.udp.iter().flat_map(|ip| (base..base + PORTS).map(move |port| (ip, port))) {
-            sockets.push(silent(*ip, port, Type::DGRAM, Protocol::UDP)?);
+        for (ip, port) in each(&sources.udp) {
+            sockets.push(silent(ip, port, Type::DGRAM, Protocol::UDP)?);
         }
-        for ip in &sources.sctp {
-            sockets.push(match silent(*ip, base, Type::STREAM, Protocol::SCTP).and_then(listening) {
+        for (ip, port) in each(&sources.sctp) {
+            sockets.push(match silent(ip, port, Type::STREAM, Protocol::SCTP).and_then(listening) {
                 // Without the module, the kernel answers that it does not know the protocol.
-                Err(error) if is_unknown(&error) => silent(*ip, 0, Type::RAW, Protocol::SCTP)?,
+                Err(error) if is_unknown(&error) => silent(ip, 0, Type::RAW, Protocol::SCTP)?,
                 socket => socket?,
             });
         }
