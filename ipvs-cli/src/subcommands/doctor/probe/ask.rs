@@ -198,7 +198,7 @@ impl Asker {
                 Kind::Tcp { from, to, segment } if segment.is_open && is_from(from, to) => {
                     self.end(index, Contents::Reset(segment.acknowledged));
                 }
-                Kind::Sctp { from, to, chunk: Chunk::InitAck(tag), .. } if is_from(from, to) => {
+                Kind::Sctp { chunk: Chunk::InitAck(tag), .. } => {
                     self.end(index, Contents::Abort(tag));
                 }
                 _ => {}
@@ -236,8 +236,9 @@ impl Question {
             (What::Packet { packet, .. }, Kind::Udp { from, to }) => {
                 packet.contents == Contents::Datagram && packet.is_between(*from, *to)
             }
+            // A real server of SCTP may answer from another of its addresses; the tag has led here.
             (What::Packet { packet, .. }, Kind::Sctp { from, to, .. }) => {
-                packet.contents == Contents::Init && packet.is_between(*from, *to)
+                packet.contents == Contents::Init && packet.is_between((packet.target, from.port()).into(), *to)
             }
             (What::Packet { packet, way }, Kind::Error { source, target, .. }) => {
                 let of_outer = way.tunnel.is_some_and(|tunnel| (tunnel.source, tunnel.server) == (*source, *target));

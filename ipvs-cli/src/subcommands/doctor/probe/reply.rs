@@ -380,17 +380,19 @@ mod tests {
             let quoted = &frame[14..frame.len().min(14 + 48)];
             let (source, target) = tunnel.map_or((packet.source, packet.target), |tunnel| (tunnel.source, tunnel.server));
             let router: IpAddr = if source.is_ipv4() { [192, 0, 2, 1].into() } else { Ipv6Addr::LOCALHOST.into() };
-            let error = match (router, source) {
+            let builder = etherparse::PacketBuilder::ethernet2(HOP, OWN);
+            let mut bytes = Vec::new();
+            match (router, source) {
                 (IpAddr::V4(router), IpAddr::V4(source)) => {
-                    etherparse::PacketBuilder::ethernet2(HOP, OWN).ipv4(router.octets(), source.octets(), 64).icmpv4_raw(11, 0, [0; 4])
+                    let error = builder.ipv4(router.octets(), source.octets(), 64).icmpv4_raw(11, 0, [0; 4]);
+                    error.write(&mut bytes, quoted).unwrap();
                 }
                 (IpAddr::V6(router), IpAddr::V6(source)) => {
-                    etherparse::PacketBuilder::ethernet2(HOP, OWN).ipv6(router.octets(), source.octets(), 64).icmpv6_raw(3, 0, [0; 4])
+                    let error = builder.ipv6(router.octets(), source.octets(), 64).icmpv6_raw(3, 0, [0; 4]);
+                    error.write(&mut bytes, quoted).unwrap();
                 }
                 _ => unreachable!(),
-            };
-            let mut bytes = Vec::new();
-            error.write(&mut bytes, quoted).unwrap();
+            }
             let reply = read(&bytes).unwrap();
             let kind = Kind::Error { from: router, source, target, index: mark.index, error: Failure::PassedOn };
             prop_assert_eq!(reply, Reply { mac: HOP, hop_limit: 64, kind });
