@@ -254,26 +254,31 @@ fn causes(probe: &Probe) -> Vec<(&'static str, String)> {
         "it does not unwrap the packets: no device that is up, another kind, or rp_filter of the device".to_owned(),
     );
     for (step, answer) in probe.answers() {
-        let one = match (step, answer) {
-            (Step::Other(kind), Answer::Came { .. } | Answer::Refused) => other_tunnel(target, kind),
+        if let (Step::Other(kind), Answer::Came { .. } | Answer::Refused) = (step, answer) {
+            return vec![other_tunnel(target, kind)];
+        }
+    }
+    for (step, answer) in probe.answers() {
+        return match (step, answer) {
             (_, Answer::Failed { is_outer: true, failure, .. }) => match (failure, tunnel_of(target)) {
+                // Linux says the same of what was inside.
                 (Failure::Port, Some(TunnelKind::Gue { port, .. })) => {
-                    ("gue-port", format!("nothing there takes packets of gue at UDP port {port}"))
+                    let closed = format!("nothing there takes packets of gue at UDP port {port}");
+                    vec![("gue-port", closed), ("tunnel", "no device there takes what is inside".to_owned())]
                 }
-                (Failure::Port | Failure::Protocol, _) => tunnel.clone(),
-                (Failure::Prohibited, _) => ("server", "a firewall refuses the tunnel's packets".to_owned()),
+                (Failure::Port | Failure::Protocol, _) => vec![tunnel],
+                (Failure::Prohibited, _) => vec![("server", "a firewall refuses the tunnel's packets".to_owned())],
                 _ => continue,
             },
             (Step::Service | Step::Way, Answer::Failed { failure, from, is_outer: false }) => match failure {
                 Failure::PassedOn | Failure::Unreachable if target.forwarding != Forwarding::Masquerade => {
-                    ("address", format!("it does not have {vip}: it passes packets for it on"))
+                    vec![("address", format!("it does not have {vip}: it passes packets for it on"))]
                 }
-                Failure::Prohibited => ("server", format!("a firewall of {from} refuses the packets")),
+                Failure::Prohibited => vec![("server", format!("a firewall of {from} refuses the packets"))],
                 _ => continue,
             },
             _ => continue,
         };
-        return vec![one];
     }
     if probe.came(Step::Way) {
         return vec![hangs];

@@ -113,7 +113,16 @@ fn answers_name_the_cause() {
             "no-answer tunnel address server",
         ),
         (&ipip, &[(Service, failed(Failure::Protocol, true)), (Own, CAME)], "no-answer tunnel"),
-        (&through(gue(7000, true)), &[(Service, failed(Failure::Port, true)), (Own, CAME)], "no-answer gue-port"),
+        (
+            &through(gue(7000, true)),
+            &[(Service, failed(Failure::Port, true)), (Own, CAME)],
+            "no-answer gue-port tunnel",
+        ),
+        (
+            &through(gue(7000, true)),
+            &[(Service, failed(Failure::Port, true)), (Other(gue(6080, true)), CAME)],
+            "no-answer gue-port",
+        ),
         (&through(gue(7000, true)), &[(Service, Silent), (Other(gue(6080, true)), CAME)], "no-answer gue-port"),
         (&through(gue(6080, true)), &[(Service, Silent), (Other(gue(6080, false)), CAME)], "no-answer gue-checksum"),
         (&through(gre(true)), &[(Service, Silent), (Other(gre(false)), Refused)], "no-answer gre-checksum"),

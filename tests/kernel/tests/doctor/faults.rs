@@ -199,8 +199,7 @@ const FAULTS: &[Fault] = &[
         "",
         "vip-prefix",
         &["move-to-loopback"],
-    )
-    .probed("no-neighbour no-answer"),
+    ),
     named("dr6", Server, "ip route del fd01::/16", "way-back", "no-route", "ip route add fd01::/16 via fd00::2"),
     // NAT.
     fault("nat", Director, "ip address del 10.0.0.100/32 dev eth0", "vip-absent", "", &["add-address"]),

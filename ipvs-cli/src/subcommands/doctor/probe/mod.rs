@@ -1,6 +1,6 @@
-//! Asks real servers along the way that IPVS sends packets of clients, and sees their replies before
-//! the kernel of this machine does: a reply that bears a virtual address comes to the director as a
-//! packet of its own address, which the kernel drops.
+//! Asks real servers along the way that IPVS sends packets of clients, and sees their replies
+//! before the kernel of this machine does: a reply that bears a virtual address comes to the
+//! director as a packet of its own address, which the kernel drops.
 //!
 //! It makes evidence; `probed` judges it. `targets` says whom to ask for what, `packet` and `reply`
 //! are bytes, `wire` sockets, and `ask` sends questions and finds their answers.

@@ -69,7 +69,7 @@ impl Wire {
             Some(libc::EAFNOSUPPORT) => WireError::Unsupported,
             _ => failed(error),
         })?;
-        // Until it is bound, it may get frames of other interfaces: they are no answers to questions.
+        // Until it is bound, it may get frames of other interfaces: they answer no question.
         socket.attach_filter(&filter(identifier, base)).map_err(failed)?;
         nix::sys::socket::bind(socket.as_raw_fd(), &address).map_err(|errno| failed(errno.into()))?;
         socket.set_nonblocking(true).map_err(failed)?;
