@@ -9,6 +9,16 @@ use serde_json::Value;
 use super::super::{Found, answer, doctor, ids, shell};
 use super::sites::{Kind, Site};
 
+/// How often to look at healthy real servers: `PROBE_LOOKS` says it, and has all kernels tested.
+fn looks() -> Option<usize> {
+    let looks = std::env::var("PROBE_LOOKS").ok().map(|text| text.parse().expect("a number"));
+    let looks = looks.or_else(|| kernel_tests::on_the_fastest_kernel().then_some(2));
+    if looks.is_none() {
+        println!("tested on another kernel");
+    }
+    looks
+}
+
 fn output(machine: &Machine, commands: &str) -> String {
     let run = || std::process::Command::new("sh").args(["-ec", commands]).output().expect("a shell");
     let done = machine.run(run);
@@ -43,8 +53,7 @@ fn state(director: &Machine) -> String {
 
 #[test]
 fn a_probe_leaves_nothing_behind() {
-    if !kernel_tests::on_the_fastest_kernel() {
-        println!("tested on another kernel");
+    if looks().is_none() {
         return;
     }
     for name in ["dr", "dr6", "nat", "nat6", "ipip"] {
@@ -92,15 +101,10 @@ fn many(servers: u16, method: &str) -> Network {
 /// Looks at healthy real servers: 10,000 with `PROBE_LOOKS=100`, otherwise a few.
 #[test]
 fn healthy_servers_are_never_found_faulty() {
-    let looks = std::env::var("PROBE_LOOKS").ok().map(|text| text.parse().expect("a number"));
-    if looks.is_none() && !kernel_tests::on_the_fastest_kernel() {
-        println!("tested on another kernel");
-        return;
-    }
+    let Some(looks) = looks() else { return };
     for method in ["-g", "-m"] {
         let network = many(100, method);
         let _servers = network.serve(&[(1001, Speaks::Greeting(Protocol::TCP))]);
-        let looks = looks.unwrap_or(2);
         for _ in 0..looks {
             let found: Vec<Found> = doctor(&network.director, "--probe --rate 10000");
             let problems: Vec<_> = found.iter().filter(|found| found.is_problem).collect();
@@ -119,8 +123,7 @@ fn sent(director: &Machine) -> u64 {
 
 #[test]
 fn a_thousand_servers_take_five_packets_each() {
-    if !kernel_tests::on_the_fastest_kernel() {
-        println!("tested on another kernel");
+    if looks().is_none() {
         return;
     }
     let network = many(1000, "-g");
@@ -139,8 +142,7 @@ fn a_thousand_servers_take_five_packets_each() {
 
 #[test]
 fn what_nat_can_prove_is_proven() {
-    if !kernel_tests::on_the_fastest_kernel() {
-        println!("tested on another kernel");
+    if looks().is_none() {
         return;
     }
     let network = Network::build(1);
@@ -176,8 +178,7 @@ fn what_nat_can_prove_is_proven() {
 
 #[test]
 fn servers_of_udp_and_sctp_are_asked() {
-    if !kernel_tests::on_the_fastest_kernel() {
-        println!("tested on another kernel");
+    if looks().is_none() {
         return;
     }
     let network = Network::build(1);
@@ -245,8 +246,7 @@ fn servers_of_udp_and_sctp_are_asked() {
 
 #[test]
 fn a_server_that_hangs_is_found() {
-    if !kernel_tests::on_the_fastest_kernel() {
-        println!("tested on another kernel");
+    if looks().is_none() {
         return;
     }
     let network = Network::build(1);
@@ -270,8 +270,7 @@ fn a_server_that_hangs_is_found() {
 
 #[test]
 fn what_can_not_be_asked_is_said() {
-    if !kernel_tests::on_the_fastest_kernel() {
-        println!("tested on another kernel");
+    if looks().is_none() {
         return;
     }
     let network = Network::build(1);
