@@ -388,6 +388,22 @@ impl Fake {
         Ok(())
     }
 
+    /// Is one a service's, in whichever namespace?
+    pub(crate) fn has_engine(&self) -> bool {
+        let world = self.world();
+        let mut all = std::iter::once(&world.table).chain(&world.elsewhere).flat_map(Table::services);
+        all.any(|entry| entry.service().engine.is_some())
+    }
+
+    /// How often its module is referred to: by the services of all namespaces, and by sync daemons.
+    pub(crate) fn module_references(&mut self) -> usize {
+        self.let_writer_write(&[]);
+        self.let_others_work();
+        let world = self.world();
+        let all = std::iter::once(&world.table).chain(&world.elsewhere);
+        all.map(|table| table.services().len() + table.daemons().len()).sum()
+    }
+
     /// Takes the next datagram of the kernel and returns its length.
     fn next_reply(&mut self, buffer: &mut Vec<u8>) -> Option<usize> {
         let Reply { datagram, of_dump } = self.replies.pop_front()?;

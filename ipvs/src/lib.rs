@@ -114,6 +114,7 @@ mod stats;
 mod strategies;
 pub mod sync;
 pub mod sysctl;
+mod sysfs;
 mod table;
 mod timeouts;
 mod unshare;
@@ -126,7 +127,7 @@ pub mod fuzzing;
 pub use cause::Cause;
 #[cfg(feature = "tokio")]
 pub use client::{AsyncClient, AsyncPipeline};
-pub use client::{Client, ClientBuilder, FakeKernel, Listing, Pipeline};
+pub use client::{Client, ClientBuilder, Counters, FakeKernel, Listing, Pipeline};
 pub use command::{Command, CommandKind};
 pub use daemon::{Daemon, DaemonRole};
 pub use destination::{Destination, Forwarding, OtherTunnel, ReservedForwarding, Tunnel, TunnelFlags, Weight};

@@ -14,6 +14,7 @@ use crate::exchange::{Buffers, Datagrams};
 use crate::fake::Fake;
 use crate::kernel::Behaviors;
 use crate::netns::{Namespace, NamespaceError};
+use crate::sysfs::ModuleUsers;
 
 #[cfg(not(target_os = "linux"))]
 #[path = "link/elsewhere.rs"]
@@ -152,6 +153,22 @@ impl Link {
         match self {
             Link::Kernel(sockets) => sockets.ask(option, buffer),
             Link::Fake(fake) => fake.ask(option, buffer),
+        }
+    }
+
+    /// What beside services refers to the kernel's module, where that is known.
+    pub(crate) fn module_users(&self) -> Option<ModuleUsers> {
+        match self {
+            Link::Kernel(_) => ModuleUsers::find(),
+            Link::Fake(fake) => (!fake.has_engine()).then(ModuleUsers::none),
+        }
+    }
+
+    /// How often the kernel's module is referred to.
+    pub(crate) fn module_references(&mut self, users: &ModuleUsers) -> Option<usize> {
+        match self {
+            Link::Kernel(_) => users.references(),
+            Link::Fake(fake) => Some(fake.module_references()),
         }
     }
 

@@ -274,7 +274,7 @@ fn settled_destinations(
     Err(Error::Unstable)
 }
 
-/// The destinations of a service without statistics, for a client, which has another way to ask:
+/// The destinations of a service for a client, which has another way to ask:
 /// `None` where this one does not know all of them (one is of IPv6, or behind a tunnel), or
 /// refuses, or somebody makes changes. With their `count` from a reading of all services, one call
 /// is enough for one who compares that with a later one.
@@ -282,6 +282,7 @@ pub(crate) fn all_destinations(
     buffer: &mut Vec<u8>,
     key: &ServiceKey,
     mut count: Option<usize>,
+    detail: Detail,
     mut ask: impl FnMut(i32, &mut [u8]) -> Result<(), Errno>,
 ) -> Option<Vec<DestinationState>> {
     /// Somebody may add or remove one between the questions.
@@ -290,7 +291,7 @@ pub(crate) fn all_destinations(
         return None;
     }
     for _round in 0..ROUNDS {
-        let reply = ask_destinations(buffer, key, count, Detail::NoStatistics, None, &mut ask).ok()?;
+        let reply = ask_destinations(buffer, key, count, detail, None, &mut ask).ok()?;
         let is_counted = count.take().is_some() && reply.missing() == Some(0);
         if is_counted || reply.is_certain(buffer, key, &mut ask) {
             return Some(reply.destinations);

@@ -156,7 +156,7 @@ fn a_count_that_is_right_saves_a_call_and_a_wrong_one_is_not_believed() {
     ]));
     let mut read = |count| {
         let mut calls = Vec::new();
-        let destinations = all_destinations(&mut Vec::new(), &key, count, |option, buffer| {
+        let destinations = all_destinations(&mut Vec::new(), &key, count, Detail::NoStatistics, |option, buffer| {
             calls.push(option);
             fake.ask(option, buffer)
         });

@@ -449,6 +449,13 @@ impl Table {
         Ok(())
     }
 
+    /// Gives a service these statistics.
+    pub(crate) fn set_statistics(&mut self, key: &ServiceKey, statistics: Statistics) -> Result<(), Errno> {
+        let entry = self.services.get_mut(key).ok_or(Errno::ESRCH)?;
+        Arc::make_mut(&mut entry.0).state.statistics = Some(statistics);
+        Ok(())
+    }
+
     /// Takes the last service out.
     pub(crate) fn pop(&mut self) -> Option<TableEntry> {
         self.services.pop().map(|(_, entry)| entry)

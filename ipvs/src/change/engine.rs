@@ -360,7 +360,7 @@ where
                 return Ok(false);
             }
         }
-        for (key, destinations) in self.session.verify(counts).await? {
+        for (key, destinations) in self.session.verify(counts, Detail::NoStatistics).await? {
             let Some(state) = services.iter().find(|state| state.service.key() == key) else { continue };
             let present = self.session.entry_with(*state, destinations).await;
             if !self.is_service_settled(&key, Some(&present), when).await {

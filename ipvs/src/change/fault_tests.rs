@@ -69,6 +69,10 @@ fn watched(
     /// Calls to connect.
     const CONNECT: usize = 2;
     let kernel = Fake::new(table.clone());
+    // So that services are dumped, and dumps can be counted.
+    let mut elsewhere = Table::new();
+    elsewhere.apply(&Command::AddService(Service::new(key(1)))).unwrap();
+    kernel.world().elsewhere = vec![elsewhere];
     let other = kernel.of_another_program();
     let mut third = client_of(Link::Fake(Box::new(kernel.of_another_program())));
     let fine = std::iter::repeat_n(None, at + CONNECT);

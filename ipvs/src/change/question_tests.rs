@@ -107,6 +107,8 @@ fn services(numbers: std::ops::RangeInclusive<u32>) -> Table {
 fn readings(planner: Planner, before: &Table, desired: &Table, others: Option<Others>) -> (Applied, usize, usize) {
     let change = Change::prepare(before.clone(), desired.clone(), planner).unwrap();
     let mut kernel = Fake::new(before.clone());
+    // So that services are dumped, and dumps can be counted.
+    kernel.world().elsewhere = vec![services(1..=1)];
     kernel.others = others;
     let witness = kernel.another();
     let applied = change.apply(&mut client_of(Link::Fake(Box::new(kernel))), |_| ControlFlow::Continue(())).unwrap();

@@ -10,6 +10,7 @@ use crate::fake::{Fake, Fault};
 use crate::link::Link;
 use crate::refusal::Refusal;
 use crate::service::ServiceKey;
+use crate::stats::Statistics;
 use crate::table::{DestinationState, Table};
 use crate::wire::{self, Body, Request};
 
@@ -186,6 +187,27 @@ impl FakeKernel {
     pub fn set_state(&self, key: &ServiceKey, state: &DestinationState) -> Result<(), Refusal> {
         let set = self.socket.world().table.set_state(key, state);
         set.map_err(|errno| Refusal::new(CommandKind::EditDestination, errno))
+    }
+
+    /// Gives a service these statistics.
+    ///
+    /// ```
+    /// use ipvs::{FakeKernel, Service, Statistics, Table};
+    /// let kernel = FakeKernel::new(Table::new());
+    /// let web = "tcp 192.0.2.1:80".parse()?;
+    /// kernel.client().add_service(&Service::new(web))?;
+    /// let mut counted = Statistics::default();
+    /// counted.connections = 7;
+    /// kernel.set_statistics(&web, counted)?;
+    /// assert_eq!(kernel.client().service(&web)?.statistics, Some(counted));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As of the kernel: [`Errno::ESRCH`] without the service.
+    pub fn set_statistics(&self, key: &ServiceKey, statistics: Statistics) -> Result<(), Refusal> {
+        let set = self.socket.world().table.set_statistics(key, statistics);
+        set.map_err(|errno| Refusal::new(CommandKind::EditService, errno))
     }
 }
 

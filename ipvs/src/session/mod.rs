@@ -5,6 +5,8 @@
 //! dropped at any time: what it leaves behind is either gone with it ([`Session::flush`]) or noted
 //! ([`Session::drain_stale_replies`]), and replies that come late are passed over by their number.
 
+mod copied;
+mod counters;
 mod explain;
 mod probe;
 mod reading;
@@ -13,6 +15,7 @@ mod transport;
 
 use std::io::ErrorKind;
 
+pub(crate) use self::counters::Memory;
 pub(crate) use self::reading::Counts;
 #[cfg(test)]
 pub(crate) use self::reading::laws as reading_laws;

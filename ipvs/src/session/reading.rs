@@ -20,6 +20,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
+use super::copied::{Copied, CountedKeys};
 use super::seams::Runs;
 use super::transport::Transport;
 use super::{Received, Session};
@@ -29,7 +30,6 @@ use crate::exchange::Datagrams;
 use crate::service::{Family, ServiceKey};
 use crate::sockopt;
 use crate::table::{DestinationState, ServiceState, Table, TableEntry};
-use crate::wire::sockopt as wire_sockopt;
 use crate::wire::{self, Detail, Read, WireError};
 
 /// How many destinations each service of IPv4 had at once, those of IPv6 included: what proves that
@@ -37,7 +37,7 @@ use crate::wire::{self, Detail, Read, WireError};
 #[derive(Debug)]
 pub(crate) struct Counts {
     /// In the kernel's order.
-    all: Vec<(ServiceKey, usize)>,
+    all: CountedKeys,
     /// Those that destinations may be compared with, and whether they were.
     trusted: HashMap<ServiceKey, (usize, bool), RandomState>,
     /// One was seen that has destinations of IPv6, too: others may have.
@@ -46,14 +46,14 @@ pub(crate) struct Counts {
 
 impl Counts {
     /// The count to compare the destinations of a service with.
-    fn rely_on(&mut self, key: &ServiceKey) -> Option<usize> {
+    pub(super) fn rely_on(&mut self, key: &ServiceKey) -> Option<usize> {
         let (count, is_relied_on) = self.trusted.get_mut(key).filter(|_| !self.is_mixed)?;
         *is_relied_on = true;
         Some(*count)
     }
 
     /// A dump has shown the destinations of a service.
-    fn note_dump(&mut self, key: &ServiceKey, destinations: &[DestinationState]) {
+    pub(super) fn note_dump(&mut self, key: &ServiceKey, destinations: &[DestinationState]) {
         self.trusted.remove(key);
         self.is_mixed |= destinations.iter().any(|state| state.destination.family() != key.family());
     }
@@ -91,17 +91,23 @@ impl<C: Transport> Session<C> {
     }
 
     /// With the number of destinations of each, if it was asked for on the way.
-    async fn counted_services(
-        &mut self,
-        detail: Detail,
-    ) -> Result<(Vec<ServiceState>, Option<Vec<(ServiceKey, usize)>>), Error> {
+    async fn counted_services(&mut self, detail: Detail) -> Result<(Vec<ServiceState>, Option<CountedKeys>), Error> {
+        let copied = match detail {
+            Detail::NoStatistics => self.copied_services(detail).await,
+            Detail::Statistics => Copied::Unknown,
+        };
+        let few = match copied {
+            Copied::All(services, counts) => return Ok((services, Some(counts))),
+            Copied::Few(counts) => Some(counts),
+            Copied::Unknown => None,
+        };
         let mut known: IndexMap<ServiceKey, (ServiceState, usize), RandomState> = IndexMap::default();
         let mut runs = Runs::default();
         for number in 0..DUMPS {
             self.transport.pause(pause_before(number)).await;
             let dump = self.dump_services(detail, number).await?;
             if dump.is_whole() {
-                return Ok((dump.entries, None));
+                return Ok((dump.entries, few));
             }
             let keys = || dump.entries.iter().map(|state| state.service.key());
             let of_ipv4 = keys().filter(|key| key.family() == Family::V4);
@@ -200,30 +206,6 @@ impl<C: Transport> Session<C> {
         Ok(dump)
     }
 
-    /// The services of IPv4, in the order of a dump, each with the number of its destinations;
-    /// `None` where the older interface can't be used.
-    ///
-    /// The kernel copies as many as there is room for in one call, during which none comes or goes.
-    pub(crate) async fn ask_service_counts(&mut self, expected: usize) -> Option<Vec<(ServiceKey, usize)>> {
-        if !wire_sockopt::IS_KNOWN {
-            return None;
-        }
-        // With one more that stays empty, all of them are there.
-        let mut room = expected.saturating_add(1);
-        while wire_sockopt::ask_services(&mut self.state.request, room) {
-            self.transport.yield_now().await;
-            self.transport.link().ask(wire_sockopt::GET_SERVICES, &mut self.state.request).ok()?;
-            self.transport.yield_now().await;
-            let counts = wire_sockopt::service_counts(&self.state.request)?;
-            self.transport.yield_now().await;
-            if counts.len() < room {
-                return Some(counts);
-            }
-            room = room.saturating_mul(2);
-        }
-        None
-    }
-
     /// All services, without statistics, and the numbers of their destinations, if that costs less
     /// than to ask for the number of each.
     pub(crate) async fn listed_services(&mut self) -> Result<(Vec<ServiceState>, Option<Counts>), Error> {
@@ -231,22 +213,26 @@ impl<C: Transport> Session<C> {
         /// more about one.
         const WORTH: usize = 10;
         let (services, counts) = self.counted_services(Detail::NoStatistics).await?;
-        let counts = match counts {
-            None => self.ask_service_counts(services.len()).await,
-            counts => counts,
+        let counts = self.counts(services.len(), counts).await.filter(|counts| {
+            let with_destinations = counts.all.iter().filter(|(_, count)| *count > 0).count();
+            with_destinations.saturating_mul(WORTH) > counts.all.len()
+        });
+        Ok((services, counts))
+    }
+
+    /// The numbers of the destinations of about so many services, which may be known already.
+    pub(super) async fn counts(&mut self, services: usize, known: Option<CountedKeys>) -> Option<Counts> {
+        let all = match known {
+            None => self.ask_service_counts(services).await?,
+            Some(known) => known,
         };
-        let Some(all) = counts else { return Ok((services, None)) };
-        let with_destinations = all.iter().filter(|(_, count)| *count > 0).count();
-        if with_destinations.saturating_mul(WORTH) <= all.len() {
-            return Ok((services, None));
-        }
         let mut trusted = HashMap::with_capacity_and_hasher(all.len(), RandomState::default());
         let mut paced = self.paced();
         for (key, count) in &all {
             paced.step(1).await;
             trusted.insert(*key, (*count, false));
         }
-        Ok((services, Some(Counts { all, trusted, is_mixed: false })))
+        Some(Counts { all, trusted, is_mixed: false })
     }
 
     /// Were the destinations that were compared with these counts all? Where a service has more or
@@ -255,6 +241,7 @@ impl<C: Transport> Session<C> {
     pub(crate) async fn verify(
         &mut self,
         counts: Option<Counts>,
+        detail: Detail,
     ) -> Result<Vec<(ServiceKey, Vec<DestinationState>)>, Error> {
         let mut hidden = Vec::new();
         let Some(counts) = counts else { return Ok(hidden) };
@@ -269,7 +256,7 @@ impl<C: Transport> Session<C> {
             if counts.trusted.get(&key).is_none_or(|(before, is_relied_on)| *before == count || !is_relied_on) {
                 continue;
             }
-            let (destinations, _) = self.dump_destinations(&key, Detail::NoStatistics).await?;
+            let (destinations, _) = self.dump_destinations(&key, detail).await?;
             if destinations.iter().any(|state| state.destination.address.is_ipv6()) {
                 hidden.push((key, destinations));
             }
@@ -337,7 +324,7 @@ impl<C: Transport> Session<C> {
     ) -> Result<(Vec<DestinationState>, bool), Error> {
         if detail == Detail::NoStatistics {
             let count = counts.as_deref_mut().and_then(|counts| counts.rely_on(key));
-            if let Some(destinations) = self.ask_destinations(key, count).await {
+            if let Some(destinations) = self.ask_destinations(key, count, detail).await {
                 return Ok((destinations, true));
             }
         }
@@ -349,7 +336,7 @@ impl<C: Transport> Session<C> {
     }
 
     /// The same by netlink.
-    async fn dump_destinations(
+    pub(super) async fn dump_destinations(
         &mut self,
         key: &ServiceKey,
         detail: Detail,
@@ -397,12 +384,17 @@ impl<C: Transport> Session<C> {
         Ok(self.destinations_if_there(key, detail, counts).await?.0)
     }
 
-    /// By the older interface; `None` if that does not know all of it, or refuses, for whatever
-    /// reason.
-    async fn ask_destinations(&mut self, key: &ServiceKey, count: Option<usize>) -> Option<Vec<DestinationState>> {
+    /// By the older interface, whose counters of connections and packets have 32 bits; `None` if
+    /// that does not know all of it, or refuses, for whatever reason.
+    pub(super) async fn ask_destinations(
+        &mut self,
+        key: &ServiceKey,
+        count: Option<usize>,
+        detail: Detail,
+    ) -> Option<Vec<DestinationState>> {
         let link = self.transport.link();
         let ask = |option, buffer: &mut [u8]| link.ask(option, buffer);
-        let destinations = sockopt::all_destinations(&mut self.state.request, key, count, ask);
+        let destinations = sockopt::all_destinations(&mut self.state.request, key, count, detail, ask);
         self.paced().step(destinations.as_ref().map_or(0, Vec::len)).await;
         destinations
     }
@@ -429,7 +421,7 @@ impl<C: Transport> Session<C> {
             self.transport.yield_now().await;
             entries.extend(self.entry_of(state, detail, counts.as_mut()).await?);
         }
-        for (key, destinations) in self.verify(counts).await? {
+        for (key, destinations) in self.verify(counts, detail).await? {
             if let Some(entry) = entries.iter_mut().find(|entry| entry.service().key() == key) {
                 *entry = self.entry_with(*entry.state(), destinations).await;
             }

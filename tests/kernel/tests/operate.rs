@@ -6,6 +6,7 @@ mod operate {
     mod beside;
     mod churn;
     mod connections;
+    mod copied;
     mod ending;
     mod faults;
     mod journal;

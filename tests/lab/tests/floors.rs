@@ -41,7 +41,7 @@ const TREES: [Tree; 6] = [
             &["rule", "drain"],
             // This machine.
             &["getsockopt", "unshare"],
-            &["netns", "sysctl"],
+            &["netns", "sysctl", "sysfs"],
             &["proc", "serialize"],
             // The kernel's bytes, and those who exchange them.
             &["wire"],

@@ -8,8 +8,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::SystemTime;
 
-use ipvs::Report;
 use ipvs::netns::Namespace;
+use ipvs::{Counters, Report};
 use ipvs_text::exposition::Format;
 
 use self::families::Scraped;
@@ -38,6 +38,7 @@ pub(super) fn run(metrics: &Metrics, namespaces: &[String], session: &mut Sessio
 /// A director, and what was last seen of it.
 struct Source<'m> {
     namespace: Option<&'m str>,
+    counters: Counters,
     fingerprint: Option<u64>,
     changed: Option<SystemTime>,
     /// Why it can't be read.
@@ -46,7 +47,7 @@ struct Source<'m> {
 
 impl<'m> Source<'m> {
     fn of(namespace: Option<&'m str>) -> Self {
-        Source { namespace, fingerprint: None, changed: None, trouble: None }
+        Source { namespace, counters: Counters::new(), fingerprint: None, changed: None, trouble: None }
     }
 }
 
@@ -102,7 +103,7 @@ impl Scraper<'_, '_, '_, '_> {
         let (mut scraped, mut news, mut unread) = (Vec::new(), Vec::new(), Vec::new());
         for at in 0..self.sources.len() {
             let namespace = self.sources[at].namespace;
-            let reading = match self.read(namespace) {
+            let reading = match self.read(at) {
                 Ok(reading) => Some(self.seen(at, reading)),
                 Err(trouble) if self.sources.len() == 1 => return Err(trouble),
                 Err(trouble) => {
@@ -128,13 +129,15 @@ impl Scraper<'_, '_, '_, '_> {
 
     /// Reads a director. Nothing of another namespace stays open, as it would keep one alive that
     /// is deleted.
-    fn read(&mut self, namespace: Option<&str>) -> Result<Reading, Trouble> {
+    fn read(&mut self, source: usize) -> Result<Reading, Trouble> {
+        let Source { namespace, counters, .. } = &mut self.sources[source];
         let environment = &*self.session.environment;
         let (connections, proc) = (environment.connections, environment.proc.is_some());
-        let Some(name) = namespace else {
-            return Reading::take(self.session.director, connections, proc, self.options);
+        let Some(name) = *namespace else {
+            return Reading::take(self.session.director, counters, connections, proc, self.options);
         };
-        let there = || Reading::take(&mut Director::of_this_machine(), connections, proc, self.options);
+        let options = self.options;
+        let there = || Reading::take(&mut Director::of_this_machine(), counters, connections, proc, options);
         let read = name.parse::<Namespace>().and_then(|namespace| namespace.within(there));
         read.unwrap_or_else(|error| Err(Trouble::Other(Report::new(&error).to_string())))
     }

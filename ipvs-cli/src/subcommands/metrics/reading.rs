@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use ipvs::{
-    Client, Daemon, Destination, DestinationState, Error, Family, Forwarding, Info, Protocol, Report, Service,
-    ServiceKey, ServiceState, Statistics, Timeouts, Tunnel,
+    Client, Counters, Daemon, Destination, DestinationState, Error, Family, Forwarding, Info, Protocol, Report,
+    Service, ServiceKey, ServiceState, Statistics, Timeouts, Tunnel,
     proc::{self, ConnectionState, Connections, Status},
 };
 use ipvs_text::escape;
@@ -54,12 +54,13 @@ impl Reading {
     /// `/proc` may be read.
     pub(super) fn take(
         director: &mut Director,
+        counters: &mut Counters,
         connections: &Path,
         proc: bool,
         options: &Metrics,
     ) -> Result<Self, Trouble> {
         let begun = Instant::now();
-        let mut reading = match director.client().and_then(|client| Self::privileged(client, options)) {
+        let mut reading = match director.client().and_then(|client| Self::privileged(client, counters, options)) {
             Err(refused) if proc && is_unavailable(&refused) => Self::unprivileged(refused)?,
             read => read?,
         };
@@ -79,17 +80,16 @@ impl Reading {
         Ok(reading)
     }
 
-    fn privileged(client: &mut Client, options: &Metrics) -> Result<Self, Error> {
+    fn privileged(client: &mut Client, counters: &mut Counters, options: &Metrics) -> Result<Self, Error> {
         // What it was first does not hold: the size changes.
         let settings = Settings { info: client.info()?, timeouts: client.timeouts()?, daemons: client.daemons()? };
+        if options.destinations {
+            let services = counters.all(client)?;
+            return Ok(Reading { settings: Some(settings), services, ..Reading::default() });
+        }
         let mut services = Vec::new();
-        for state in client.services()? {
-            let key = state.service.key();
-            let destinations = match options.destinations {
-                true => client.destinations(&key)?,
-                false => client.destinations_without_statistics(&key)?,
-            };
-            services.push((state, destinations));
+        for state in counters.services(client)? {
+            services.push((state, client.destinations_without_statistics(&state.service.key())?));
         }
         Ok(Reading { settings: Some(settings), services, ..Reading::default() })
     }

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use ipvs::proc::{Connection, Connections};
-use ipvs::{Client, DestinationState, Error, ServiceKey, ServiceState, Weight};
+use ipvs::{Client, Counters, DestinationState, Error, ServiceKey, ServiceState, Weight};
 use ipvs_text::escape;
 
 use crate::state::notes::Notes;
@@ -125,8 +125,9 @@ pub(super) fn serve(
     asked: &Receiver<Wanted>,
     answers: &Sender<Result<Reading, Error>>,
 ) {
+    let mut counters = Counters::new();
     while let Ok(wanted) = asked.recv() {
-        let reading = read(client, connections, state_directory, only, begun, &wanted);
+        let reading = read(client, &mut counters, connections, state_directory, only, begun, &wanted);
         if answers.send(reading).is_err() {
             return;
         }
@@ -135,6 +136,7 @@ pub(super) fn serve(
 
 fn read(
     client: &mut Client,
+    counters: &mut Counters,
     connections: &Path,
     state_directory: Option<&Path>,
     only: Option<ServiceKey>,
@@ -144,13 +146,13 @@ fn read(
     let started = begun.elapsed();
     let services = match only.filter(|_| wanted.services) {
         Some(key) => Some(present(client.service(&key))?.into_iter().collect()),
-        None => wanted.services.then(|| client.services()).transpose()?,
+        None => wanted.services.then(|| counters.services(client)).transpose()?,
     };
     let at = begun.elapsed();
     let mut destinations = Vec::with_capacity(wanted.visible.len());
     for key in &wanted.visible {
         // Another program may have deleted the service since.
-        destinations.extend(present(client.destinations(key))?.map(|found| (*key, found)));
+        destinations.extend(present(counters.destinations(client, key))?.map(|found| (*key, found)));
     }
     let details = match wanted.details {
         None => None,
@@ -158,7 +160,7 @@ fn read(
             let read = destinations.iter().find(|(visible, _)| *visible == key).map(|(_, found)| found.clone());
             let mut destinations = match read {
                 Some(found) => found,
-                None => present(client.destinations(&key))?.unwrap_or_default(),
+                None => present(counters.destinations(client, &key))?.unwrap_or_default(),
             };
             destinations.sort_unstable_by_key(|state| state.destination.address);
             let listed = wanted.connections.as_ref().map(|page| listed(connections, key, page));

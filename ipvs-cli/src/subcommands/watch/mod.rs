@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ipvs::desired::parts::Scalar;
-use ipvs::{ServiceKey, ServiceState, drain::InUse};
+use ipvs::{Counters, ServiceKey, ServiceState, drain::InUse};
 
 use crate::env::hangup::end_with_terminal;
 use crate::exit::Exit;
@@ -26,16 +26,16 @@ fn rounds(watch: &Watch, session: &mut Session<'_, '_>) -> Result<Exit, Trouble>
     if session.environment.has_screen() {
         end_with_terminal(|| {});
     }
-    let mut window = Window::new();
+    let (mut window, mut counters) = (Window::new(), Counters::new());
     let mut missing = Missing::default();
-    missing.note(watch, &look(watch, session, &mut window, begun)?, session);
+    missing.note(watch, &look(watch, session, &mut window, &mut counters, begun)?, session);
     let mut round = 0;
     while watch.count.is_none_or(|count| round < count) {
         round += 1;
         // Rounds begin on time, even if reading takes long.
         let due = watch.interval.saturating_mul(round);
         thread::sleep(due.saturating_sub(begun.elapsed()));
-        let services = look(watch, session, &mut window, begun)?;
+        let services = look(watch, session, &mut window, &mut counters, begun)?;
         missing.note(watch, &services, session);
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for state in services {
@@ -78,9 +78,10 @@ fn look(
     watch: &Watch,
     session: &mut Session<'_, '_>,
     window: &mut Window<ServiceKey>,
+    counters: &mut Counters,
     begun: Instant,
 ) -> Result<Vec<ServiceState>, Trouble> {
-    let mut services = session.director.client().and_then(ipvs::Client::services)?;
+    let mut services = session.director.client().and_then(|client| counters.services(client))?;
     if !watch.services.is_empty() {
         services.retain(|state| watch.services.contains(&state.service.key()));
     }
@@ -90,7 +91,8 @@ fn look(
 }
 
 fn in_use(session: &mut Session<'_, '_>, state: &ServiceState) -> Result<InUse, Trouble> {
-    let destinations = session.director.client().and_then(|client| client.destinations(&state.service.key()));
+    let key = state.service.key();
+    let destinations = session.director.client().and_then(|client| client.destinations_without_statistics(&key));
     let mut total = InUse::default();
     destinations?.iter().for_each(|destination| total += InUse::of(destination));
     Ok(total)

@@ -23,7 +23,7 @@ pub(crate) use director::{
 };
 pub(crate) use question::Question;
 pub(crate) use service::{
-    ask_service, ask_services, destination_count, put_service, put_services, service_counts, services,
+    ask_service, ask_services, counted_services, destination_count, put_service, put_services, service_counts, services,
 };
 
 /// `IP_VS_BASE_CTL`.

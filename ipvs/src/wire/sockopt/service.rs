@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use byteorder::{BigEndian, ByteOrder, NativeEndian};
 
+use super::super::Detail;
 use super::super::service::{F_HASHED, flags, service_of};
 use super::{blank, blank_table, name, statistics, written};
 use crate::service::{Family, FirewallMark, Netmask, Persistence, Protocol, ServiceKey};
@@ -49,7 +50,14 @@ pub(crate) fn ask_services(buffer: &mut Vec<u8>, room: usize) -> bool {
 
 /// The services of a reply, without persistence engines. `None` if it is none.
 pub(crate) fn services(reply: &[u8]) -> Option<Vec<ServiceState>> {
-    written(reply.get(ENTRIES_8..)?, SIZE).map(decode).collect()
+    reply.get(ENTRIES_8..)?;
+    counted_services(reply, Detail::Statistics).map(|entry| Some(entry?.0)).collect()
+}
+
+/// The same, each with the number of its destinations, those of the other family included.
+pub(crate) fn counted_services(reply: &[u8], detail: Detail) -> impl Iterator<Item = Option<(ServiceState, usize)>> {
+    let entries = reply.get(ENTRIES_8..).unwrap_or_default();
+    written(entries, SIZE).map(move |entry| Some((decode(entry, detail)?, destination_count(entry)?)))
 }
 
 /// The identities of the services of a reply, and how many destinations each has, those of the
@@ -63,12 +71,12 @@ pub(crate) fn service_counts(reply: &[u8]) -> Option<Vec<(ServiceKey, usize)>> {
     Some(counts)
 }
 
-fn decode(entry: &[u8]) -> Option<ServiceState> {
+fn decode(entry: &[u8], detail: Detail) -> Option<ServiceState> {
     let number = |at: usize| NativeEndian::read_u32(&entry[at..]);
     let scheduler = name(&entry[SCHEDULER_16..FLAGS_32]);
     let netmask: [u8; 4] = *entry[NETMASK_40..].first_chunk()?;
     let service = service_of(key(entry)?, scheduler, number(FLAGS_32), number(TIMEOUT_36));
-    let statistics = Some(statistics::decode(&entry[STATISTICS_48..]));
+    let statistics = (detail == Detail::Statistics).then(|| statistics::decode(&entry[STATISTICS_48..]));
     Some(ServiceState { service: service.with_netmask(Netmask::v4(netmask)).ok()?, statistics })
 }
 

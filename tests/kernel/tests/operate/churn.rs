@@ -32,7 +32,7 @@ const NICENESS: i32 = 10;
 /// Services of the director whose weights are changed.
 const CHANGED: u32 = 30;
 
-fn number(variable: &str, default: u32) -> u32 {
+pub(crate) fn number(variable: &str, default: u32) -> u32 {
     std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
 }
 
@@ -232,7 +232,7 @@ fn a_destination_of_ipv6_is_read_beside_a_writer_of_its_service() {
 }
 
 /// Ends the writer, however this thread ends.
-struct Ended<'o>(&'o AtomicBool);
+pub(crate) struct Ended<'o>(pub(crate) &'o AtomicBool);
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {

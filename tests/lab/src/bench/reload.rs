@@ -19,7 +19,7 @@ struct Row {
     at_most: Option<(Clock, f64)>,
 }
 
-const ROWS: [Row; 8] = [
+const ROWS: [Row; 10] = [
     Row {
         name: "fill",
         title: "apply, to an empty director",
@@ -83,6 +83,22 @@ const ROWS: [Row; 8] = [
         other: ("read-all", "ipvsadm"),
         other_title: "its -L -n --stats",
         at_most: None,
+    },
+    Row {
+        name: "scrape",
+        title: "the same again, by --listen",
+        ipvs_cli: "scrape",
+        other: ("metrics", "ipvs-cli"),
+        other_title: "metrics, once",
+        at_most: Some((Clock::Instructions, 0.52)),
+    },
+    Row {
+        name: "count",
+        title: "library: counters, again",
+        ipvs_cli: "count",
+        other: ("count-first", "ipvs-cli"),
+        other_title: "the first time",
+        at_most: Some((Clock::Instructions, 0.11)),
     },
 ];
 

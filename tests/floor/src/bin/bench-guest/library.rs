@@ -4,7 +4,7 @@
 use std::{ops::ControlFlow, path::Path, thread, time::Instant};
 
 use ipvs::{
-    Client, Command, Destination, Forwarding, Scheduler, Service, ServiceKey, Table, Weight,
+    Client, Command, Counters, Destination, Forwarding, Scheduler, Service, ServiceKey, Table, Weight,
     change::{Change, Planner},
 };
 
@@ -58,6 +58,26 @@ pub(crate) fn reconcile((services, destinations): (u32, u32)) -> Result<(u32, u3
         }
     }
     Ok((number, weight))
+}
+
+/// How often counters are read again. The figure is the median.
+const READINGS: u32 = 3;
+
+/// Reads all counters, as an exporter does, for the first time and then again.
+pub(crate) fn count((services, destinations): (u32, u32)) -> Result<(), String> {
+    let mut client = Client::connect().map_err(|error| error.to_string())?;
+    let mut counters = Counters::new();
+    for number in 0..=READINGS {
+        let operation = if number == 0 { "count-first" } else { "count" };
+        thread::sleep(SETTLE);
+        let start = Instant::now();
+        let read = counters.all(&mut client).map_err(|error| error.to_string())?;
+        println!("figure {operation} ipvs-cli {}", start.elapsed().as_nanos());
+        if read.len() != services as usize || read.iter().any(|(_, all)| all.len() != destinations as usize) {
+            return Err(format!("{operation}: services or destinations are missing"));
+        }
+    }
+    Ok(())
 }
 
 /// The service, with this weight for its first destination.

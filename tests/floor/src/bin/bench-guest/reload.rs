@@ -1,7 +1,15 @@
 //! Bringing a director from one table to another: `ipvs-cli apply` beside ipvsadm, which can only
 //! fill, or clear and refill.
 
-use std::{fs, path::Path, thread, time::Duration};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Plan, Reload, library,
@@ -16,6 +24,9 @@ const CHANGES: usize = 100;
 
 /// The listing that has every counter.
 const READ_ALL: [&str; 3] = ["-L", "-n", "--stats"];
+
+/// How often a server is scraped. The figure is the median.
+const SCRAPES: usize = 3;
 
 /// The tool that can `apply`.
 const IPVS_CLI: &str = "ipvs-cli";
@@ -92,6 +103,9 @@ impl Bench<'_> {
         self.time(program, "read", IPVS_CLI, &["-S", "-n"], "")?;
         self.time(program, "read-all", IPVS_CLI, &READ_ALL, "")?;
         self.metrics(program)?;
+        self.scrapes(program)?;
+        println!("progress the library: counters");
+        library::count(self.plan.size)?;
         self.apply(program, "apply-same", &tables.first)?;
         self.apply(program, "apply-other-words", &tables.in_other_words)?;
         self.apply(program, "apply-one", &tables.one_changed)?;
@@ -109,6 +123,40 @@ impl Bench<'_> {
         let counted = run.stdout.lines().filter(|line| line.starts_with("ipvs_destination_weight{")).count();
         self.right &= is_same("metrics", IPVS_CLI, &destinations.to_string(), &counted.to_string());
         print_figure("metrics", IPVS_CLI, run.took);
+        Ok(())
+    }
+
+    /// The same by a server, whose first reading is over when it listens.
+    fn scrapes(&mut self, program: &Path) -> Result<(), String> {
+        println!("progress {IPVS_CLI}: scrape");
+        let failed = |error: std::io::Error| format!("scrape: {error}");
+        let mut command = Command::new(program);
+        command.args(["metrics", "--destinations", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+        let mut server = command.spawn().map_err(failed)?;
+        let mut line = String::new();
+        let pipe = server.stdout.take().ok_or("the server has no standard output")?;
+        let scraped = BufReader::new(pipe).read_line(&mut line).map_err(failed).and_then(|_| {
+            let address = line.trim_end().strip_prefix("listening on http://");
+            let address = address.and_then(|rest| rest.strip_suffix("/metrics")).ok_or("the server does not listen")?;
+            (0..SCRAPES).try_for_each(|_| self.scrape(address))
+        });
+        server.kill().and_then(|()| server.wait()).map_err(failed)?;
+        scraped
+    }
+
+    fn scrape(&mut self, address: &str) -> Result<(), String> {
+        let failed = |error: std::io::Error| format!("scrape: {error}");
+        let mut page = Vec::with_capacity(128 << 20);
+        thread::sleep(SETTLE);
+        let start = Instant::now();
+        let mut stream = TcpStream::connect(address).map_err(failed)?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").map_err(failed)?;
+        stream.read_to_end(&mut page).map_err(failed)?;
+        print_figure("scrape", IPVS_CLI, start.elapsed());
+        let destinations = self.tables.first.lines().filter(|line| line.starts_with("-a")).count();
+        let page = String::from_utf8_lossy(&page);
+        let counted = page.lines().filter(|line| line.starts_with("ipvs_destination_weight{")).count();
+        self.right &= is_same("scrape", IPVS_CLI, &destinations.to_string(), &counted.to_string());
         Ok(())
     }
 
