@@ -12,7 +12,7 @@ use crate::change::args::{Manner, Restrictions};
 use crate::change::difference::{Difference, Notation};
 use crate::change::drained::LeftDrained;
 use crate::change::make::{ApplyError, ApplyOptions, make_change};
-use crate::change::prepare::{self, Places, Prepared, Text};
+use crate::change::prepare::{self, Prepared, Text};
 use crate::change::summary::{Summary, counted};
 use crate::exit::Exit;
 use crate::session::guard::ChangeGuard;
@@ -49,7 +49,7 @@ pub(crate) fn change(
             Ok(Exit::Between)
         }
         Err(error) => {
-            let reason = match place_of(&text, &prepared, &error) {
+            let reason = match place_of(&text, &error) {
                 Some(reason) => reason,
                 None => format!("{}: {}", session.program(), describe_failure(&error)),
             };
@@ -271,9 +271,9 @@ fn explain(session: &mut Session<'_, '_>, error: &ApplyError) {
 }
 
 /// The place in the file that the kernel refused, with why, and the state of the director.
-pub(super) fn place_of(text: &Text, prepared: &Prepared, error: &ApplyError) -> Option<String> {
+pub(super) fn place_of(text: &Text, error: &ApplyError) -> Option<String> {
     let StopReason::Refused(refused) = &error.unmade.reason else { return None };
-    let place = Places::new(text, &prepared.desired).find(&refused.command)?;
+    let place = prepare::place_in(text, &refused.command)?;
     Some(format!("{place}: {}; {}", reason_of(refused), error.unmade.state))
 }
 

@@ -406,8 +406,7 @@ impl Keeper<'_, '_> {
                 },
             }),
             Err(error) => {
-                let reason =
-                    apply::place_of(text, &prepared, &error).unwrap_or_else(|| apply::describe_failure(&error));
+                let reason = apply::place_of(text, &error).unwrap_or_else(|| apply::describe_failure(&error));
                 Err(match error.unmade.state {
                     DirectorState::Untouched | DirectorState::Undone => Fault::Refused(reason),
                     _ => Fault::Between(reason),

@@ -28,7 +28,6 @@ use crate::state::notes::Notes;
 
 /// A change, and what asks for it.
 pub(crate) struct Prepared {
-    pub(crate) desired: Desired,
     pub(crate) change: Change,
     pub(crate) marks: MarkChange,
     /// Destinations that stay at weight 0 although the file gives them a weight.
@@ -235,7 +234,7 @@ pub(crate) fn plan(
     match Change::prepare(before, table, limit(claims.planner().clone())) {
         Ok(change) => {
             let marks = mark_change(session, &desired, change.plan(), restrictions)?;
-            Ok(Prepared { desired, change, marks, left_drained, notes, claims })
+            Ok(Prepared { change, marks, left_drained, notes, claims })
         }
         Err(rejected) => {
             let line = |(command, cause): &(Command, Cause)| match places.find(command) {
@@ -379,9 +378,17 @@ impl<'t> Places<'t> {
         if found.is_some() || self.desired.state.same.is_empty() {
             return found.cloned();
         }
-        let read = || with_parser(|parser| self.text.understand(&empty_director(), parser)).ok();
-        self.all.get_or_init(read).as_ref().and_then(|all| place(all, command)).cloned()
+        self.all.get_or_init(|| understand_anew(self.text)).as_ref().and_then(|all| place(all, command)).cloned()
     }
+}
+
+/// The place that asks for the command, in a text that is read again.
+pub(super) fn place_in(text: &Text, command: &Command) -> Option<Place> {
+    understand_anew(text).as_ref().and_then(|desired| place(desired, command)).cloned()
+}
+
+fn understand_anew(text: &Text) -> Option<Desired> {
+    with_parser(|parser| text.understand(&empty_director(), parser)).ok()
 }
 
 fn place<'d>(desired: &'d Desired, command: &Command) -> Option<&'d Place> {

@@ -1,7 +1,7 @@
 //! Rules: ipvsadm's own commands, one a line, read as `ipvsadm-restore` reads them.
 
 use ipvs::desired::{Desired, Located, Problems, Source};
-use ipvs::{Command, DaemonRole, Table};
+use ipvs::{Command, DaemonRole, Table, TableEntry};
 use ipvs_text::ipvsadm::{Invocation, Parser, Usage, Words};
 
 use super::same;
@@ -33,8 +33,13 @@ fn read_all(source: &Source, mut same: same::Wording<'_>, parser: &mut Parser<'_
             start += len;
             continue;
         }
-        let line = &text[start..];
-        let line = &line[..memchr::memchr(b'\n', line).unwrap_or(line.len())];
+        if let Some((entry, len)) = in_other_words(&text[start..], &mut same, &mut words, parser) {
+            reader.desired.scope.services = true;
+            reader.desired.same.push(entry.clone());
+            start += len;
+            continue;
+        }
+        let line = first_line(&text[start..]);
         if line.first() != Some(&b'#') {
             words.split_line(line);
             if let Err(reason) = reader.line(start, &words, parser) {
@@ -45,6 +50,49 @@ fn read_all(source: &Source, mut same: same::Wording<'_>, parser: &mut Parser<'_
     }
     reader.desired.warnings = reader.warnings.into();
     reader.desired
+}
+
+fn first_line(text: &[u8]) -> &[u8] {
+    &text[..memchr::memchr(b'\n', text).unwrap_or(text.len())]
+}
+
+/// The service of the director that the text starts with, in other words than `-S -n` has, and the
+/// length of its lines. Whatever else there is to say of a line is said when it is read by itself.
+fn in_other_words<'d>(
+    text: &[u8],
+    same: &mut same::Wording<'d>,
+    words: &mut Words,
+    parser: &mut Parser<'_>,
+) -> Option<(&'d TableEntry, usize)> {
+    let mut command = |line: &[u8]| {
+        words.split_line(line);
+        let parsed = parser.parse(words);
+        match (parsed, parser.warnings.drain(..).count()) {
+            (Ok(Invocation::Change(command)), 0) => Some(command),
+            _ => None,
+        }
+    };
+    if !text.starts_with(b"-A") || same.is_empty() {
+        return None;
+    }
+    let line = first_line(text);
+    let Command::AddService(service) = command(line)? else { return None };
+    let (mut found, key) = (same.find(&service)?, service.key());
+    let mut end = line.len() + 1;
+    while let Some(rest) = text.get(end..).filter(|rest| rest.starts_with(b"-a")) {
+        let line = first_line(rest);
+        match command(line)? {
+            Command::AddDestination(of, destination) if of == key && found.is_next(&destination) => {}
+            // Of another service, or the same one made different.
+            _ => return None,
+        }
+        end += line.len() + 1;
+    }
+    if !found.is_whole() {
+        return None;
+    }
+    same.remove(&found);
+    Some((found.entry, end))
 }
 
 /// Few rules are shorter, in bytes: a service is named in each.

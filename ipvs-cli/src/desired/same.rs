@@ -1,5 +1,6 @@
 //! If a text has a service exactly as `ipvsadm -S -n` would save it, nothing changes and it need
-//! not be parsed. Comparing takes a quarter of the time, and most of a large table is unchanged.
+//! not be parsed. Comparing takes a quarter of the time, and most of a large table is unchanged. If
+//! it has the same in other words, its lines are parsed, but go into no table.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -49,6 +50,28 @@ impl<'d> Wording<'d> {
         Some((entry, text.len() - rest.len()))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.services.is_empty()
+    }
+
+    /// The service that is this one in other words, and its destinations in the two orders of
+    /// [`take`](Self::take).
+    pub(super) fn find(&mut self, service: &Service) -> Option<Same<'d>> {
+        self.line.clear();
+        rule::service(&mut self.line, service);
+        let entry = *self.services.get(&self.line).filter(|entry| entry.service() == service)?;
+        let as_added: Vec<_> = entry.destinations().collect();
+        let as_saved = order::sorted_destinations(entry.destinations().rev().collect());
+        Some(Same { entry, orders: [as_added, as_saved], count: 0 })
+    }
+
+    /// Not to be found again.
+    pub(super) fn remove(&mut self, found: &Same<'d>) {
+        self.line.clear();
+        rule::service(&mut self.line, found.entry.service());
+        self.services.remove(&self.line);
+    }
+
     /// The text after the destinations of the service, if it starts with them in the order of
     /// addition or in that of `-S`.
     fn without_destinations<'t>(&mut self, entry: &TableEntry, text: &'t [u8]) -> Option<&'t [u8]> {
@@ -80,6 +103,35 @@ impl<'d> Wording<'d> {
         }
         self.line.truncate(start);
         (!rest.starts_with(&self.line)).then_some(rest)
+    }
+}
+
+/// A service of the director whose lines are being read.
+pub(super) struct Same<'d> {
+    pub(super) entry: &'d TableEntry,
+    orders: [Vec<&'d DestinationState>; 2],
+    /// How many destinations were read.
+    count: usize,
+}
+
+impl Same<'_> {
+    /// Is this its next destination?
+    pub(super) fn is_next(&mut self, destination: &Destination) -> bool {
+        let count = self.count;
+        self.count += 1;
+        let is_at = |order: &Vec<&DestinationState>| order.get(count).is_some_and(|at| at.destination == *destination);
+        // An order that was left stays out.
+        self.orders.iter_mut().filter(|order| !order.is_empty()).fold(false, |is_next, order| {
+            if !is_at(order) {
+                order.clear();
+            }
+            is_next | !order.is_empty()
+        })
+    }
+
+    /// Were all read?
+    pub(super) fn is_whole(&self) -> bool {
+        self.count == self.entry.destinations().len()
     }
 }
 

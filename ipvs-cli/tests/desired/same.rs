@@ -37,11 +37,15 @@ enum Edit {
     Insert(Index, &'static str),
     Cut(Index),
     Byte(Index, u8),
+    /// All lines, in other words.
+    Reword(&'static str, &'static str),
 }
 
 fn edit() -> impl Strategy<Value = Edit> {
     const LINES: [&str; 9] =
         ["# a comment", "", "-C", "-A -f 77", "-D -f 77", "--set 1 2 3", "-Z", " -A -t 192.0.2.1:80", "nonsense"];
+    const REWORDINGS: [(&str, &str); 5] =
+        [(" -w ", " -w 0"), (" -w 1", ""), (" -g", ""), (" -m", " --masquerading"), (" -r ", " --real-server ")];
     let place = any::<Index>;
     prop_oneof![
         place().prop_map(Edit::Remove),
@@ -50,6 +54,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         (place(), proptest::sample::select(&LINES[..])).prop_map(|(at, line)| Edit::Insert(at, line)),
         place().prop_map(Edit::Cut),
         (place(), proptest::sample::select(&b" 0123456789-\n!"[..])).prop_map(|(at, byte)| Edit::Byte(at, byte)),
+        proptest::sample::select(&REWORDINGS[..]).prop_map(|(words, other)| Edit::Reword(words, other)),
     ]
 }
 
@@ -63,6 +68,9 @@ fn edited(text: &[u8], edits: &[Edit]) -> Vec<u8> {
             Edit::Repeat(line, to) => lines.insert(at(to), lines[at(line)].clone()),
             Edit::Swap(line, other) => lines.swap(at(line), at(other)),
             Edit::Insert(place, line) => lines.insert(at(place), line.as_bytes().to_vec()),
+            Edit::Reword(words, other) => {
+                return String::from_utf8_lossy(&text).replace(words, other).into_bytes();
+            }
             Edit::Cut(line) => drop(lines[at(line)].pop()),
             Edit::Byte(place, byte) => {
                 let (before, behind) = text.split_at(place.index(text.len() + 1));
@@ -117,6 +125,20 @@ fn only_what_differs_is_read() {
     let desired = read_for(&director, changed.as_bytes()).unwrap();
     assert_eq!((desired.state.same.len(), desired.state.commands.len()), (2, 3));
     assert_eq!(desired.state.table(&director).unwrap(), crate::table("changed", changed).unwrap());
+}
+
+#[test]
+fn other_words_are_compared_and_put_into_no_table() {
+    let director = director();
+    let text = SAVED.replace(" -w ", " -w 0").replace("-A -t 192.0.2.1:80 -s rr", "-A -s rr -t 192.0.2.1:80");
+    let desired = read_for(&director, text.as_bytes()).unwrap();
+    assert_eq!((desired.state.same.len(), desired.state.commands.len()), (3, 0));
+    assert_eq!(desired.state.table(&director).unwrap(), director);
+    for (words, other) in [("-w 01 --tun", "-w 02 --tun"), ("-w 02 ", "-w 03 "), ("-s sh", "-s dh")] {
+        let changed = text.replace(words, other);
+        let desired = read_for(&director, changed.as_bytes()).unwrap();
+        assert_eq!(desired.state.table(&director).unwrap(), crate::table("changed", changed).unwrap(), "{other}");
+    }
 }
 
 /// The last three are further apart than the comparison of `-S` sees.

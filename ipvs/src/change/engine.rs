@@ -290,8 +290,10 @@ where
         let ChangeRef { before, desired, planner, .. } = self.change;
         let Journal { commands, unacknowledged, .. } = &self.journal;
         let unacknowledged = unacknowledged.iter().map(|(command, _)| command);
+        // There are more commands than services, by far in a large table.
+        let services = desired.services().len().saturating_add(before.services().len());
         let mut changed: IndexSet<ServiceKey, RandomState> =
-            IndexSet::with_capacity_and_hasher(commands.len(), RandomState::default());
+            IndexSet::with_capacity_and_hasher(services.min(commands.len()), RandomState::default());
         let mut is_about_director = false;
         let mut paced = self.session.paced();
         for command in commands.iter().chain(unacknowledged).chain(&self.already_done) {
