@@ -240,7 +240,7 @@ fn cases() -> Config {
 }
 
 /// A client of a kernel in which these things happen, one before each call.
-fn busy(events: &[Event]) -> (Session<Blocking>, Arc<Mutex<History>>, Fake) {
+fn busy(events: Vec<Event>) -> (Session<Blocking>, Arc<Mutex<History>>, Fake) {
     let mut table = Table::new();
     for n in 0..SERVICES {
         table.apply(&Command::AddService(Service::new(service(n)))).unwrap();
@@ -251,7 +251,7 @@ fn busy(events: &[Event]) -> (Session<Blocking>, Arc<Mutex<History>>, Fake) {
     let mut fake = Fake::new(table);
     fake.world().seed = Some(1);
     let history = Arc::new(Mutex::new(History::default()));
-    let (notes, mut events) = (Arc::clone(&history), events.to_vec().into_iter());
+    let (notes, mut events) = (Arc::clone(&history), events.into_iter());
     fake.others = Some(Others(Box::new(move |world| {
         let mut history = notes.lock().unwrap();
         events.next().unwrap_or(Event::Nothing).happen(world, &mut history);
@@ -282,7 +282,7 @@ fn further_readings_have_the_kernels_counters() {
     TestRunner::new(cases())
         .run(&rounds, |rounds| {
             let during: Vec<_> = rounds.iter().flat_map(|(_, during, _)| during.clone()).collect();
-            let (mut session, history, outside) = busy(&during);
+            let (mut session, history, outside) = busy(during);
             let (mut memory, mut now) = (Memory::default(), Instant::now());
             for (number, (between, _, seconds)) in rounds.iter().enumerate() {
                 now += Duration::from_secs(*seconds);
@@ -348,7 +348,7 @@ fn read_again(session: &mut Session<Blocking>, memory: &mut Memory, now: Instant
 
 #[test]
 fn netlink_is_asked_for_what_32_bits_do_not_tell() {
-    let (mut session, _, outside) = busy(&[]);
+    let (mut session, _, outside) = busy(Vec::new());
     let (mut memory, now) = (Memory::default(), Instant::now());
     let five = u64::from(u32::MAX) + 5;
     let asked = |event: &log::Event| matches!(event, log::Event::ReadServices | log::Event::AskedService(_));
@@ -375,7 +375,7 @@ fn netlink_is_asked_for_what_32_bits_do_not_tell() {
 /// 86 GB in packets that no network has: after a reset, as many bytes have moved as ever before.
 #[test]
 fn a_reset_that_is_not_seen_is_put_right_after_five_minutes() {
-    let (mut session, _, outside) = busy(&[]);
+    let (mut session, _, outside) = busy(Vec::new());
     let (mut memory, now) = (Memory::default(), Instant::now());
     let long = counted(1 << 33, 1 << 38);
     outside.world().table.set_statistics(&service(0), long).unwrap();
@@ -389,7 +389,7 @@ fn a_reset_that_is_not_seen_is_put_right_after_five_minutes() {
 /// A rate of more than 32 bits stays one while nothing more moves.
 #[test]
 fn a_high_rate_is_asked_for_until_it_has_fallen() {
-    let (mut session, _, outside) = busy(&[]);
+    let (mut session, _, outside) = busy(Vec::new());
     let (mut memory, now) = (Memory::default(), Instant::now());
     for rate in [5 << 30, 5 << 30, 6 << 30, 3 << 30, 2 << 30] {
         let mut statistics = counted(9, 900);
