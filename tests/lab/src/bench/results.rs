@@ -24,11 +24,14 @@ pub(super) const OPERATIONS: [&str; 12] = [
 pub(super) const INSIDE_OPERATIONS: [&str; 2] = ["create", "alter"];
 
 /// Those of a reload.
-pub(super) const RELOAD_OPERATIONS: [&str; 11] = [
+pub(super) const RELOAD_OPERATIONS: [&str; 14] = [
     "fill",
     "read",
     "read-all",
     "metrics",
+    "scrape",
+    "count",
+    "count-first",
     "apply-same",
     "apply-other-words",
     "apply-one",
