@@ -11,8 +11,8 @@ use crate::table::{DestinationState, ServiceState};
 /// Readings of counters, one after another: for exporters of metrics and programs that show rates.
 ///
 /// It reads what [`Client::services`] and [`Client::destinations`] do. The first reading costs the
-/// same; each further one of IPv4 takes a tenth of the work, because `getsockopt` is asked, and what
-/// its counters of 32 bits lack is known from the reading before. Keep it for as long as the
+/// same; each further one of IPv4 takes a tenth of the work, because `getsockopt` is asked, and
+/// what its counters of 32 bits lack is known from the reading before. Keep it for as long as the
 /// director is watched, and read at least the services each time. It has no socket, and needs some
 /// 80 bytes for each destination whose counters are read.
 ///
@@ -59,8 +59,8 @@ impl Counters {
         Ok(block_on_ready(services)?.0)
     }
 
-    /// The destinations of a service with their counters, newest first; none for a service that does
-    /// not exist. For those of all services, [`all`](Self::all) takes less work.
+    /// The destinations of a service with their counters, newest first; none for a service that
+    /// does not exist. For those of all services, [`all`](Self::all) takes less work.
     ///
     /// # Errors
     /// As [`Client::destinations`].
