@@ -44,9 +44,10 @@ impl<'d> Wording<'d> {
             return None;
         }
         let line = &text[..memchr::memchr(b'\n', text)?];
-        let entry = self.services.remove(line)?;
+        let entry = *self.services.get(line)?;
         let behind = &text[line.len() + 1..];
         let rest = self.without_destinations(entry, behind)?;
+        self.services.remove(line);
         Some((entry, text.len() - rest.len()))
     }
 
