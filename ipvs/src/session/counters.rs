@@ -139,7 +139,9 @@ impl Memory {
             else {
                 return false;
             };
-            lasts.drain(at..at + passed);
+            if passed > 0 {
+                lasts.drain(at..at + passed);
+            }
             let (Some((_, last)), Some(shown)) = (lasts.get_mut(at), &mut state.statistics) else { return false };
             if !last.complete(shown, is_old) {
                 return false;
