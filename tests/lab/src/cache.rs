@@ -38,7 +38,7 @@ const C_COMPILER: [&str; 3] = ["usr/include", "usr/libexec", "usr/lib/gcc"];
 const TOOL_PACKAGES: [&str; 7] = ["ipvsadm", "iptables", "nftables", "iproute2", "kmod", "patchelf", "strace"];
 /// The tools on a guest's PATH. `iptables` is the legacy one: what articles mean, and what the
 /// kernels have.
-const TOOL_COMMANDS: [&str; 28] = [
+pub(crate) const TOOL_COMMANDS: [&str; 28] = [
     "iptables=iptables-legacy",
     "iptables-save=iptables-legacy-save",
     "iptables-restore=iptables-legacy-restore",
@@ -70,7 +70,7 @@ const TOOL_COMMANDS: [&str; 28] = [
 ];
 /// The original, in a directory of its own: it must not be found by accident where `ipvs-cli` is
 /// meant.
-const ORIGINALS: [&str; 3] = ["ipvsadm", "ipvsadm-save", "ipvsadm-restore"];
+pub(crate) const ORIGINALS: [&str; 3] = ["ipvsadm", "ipvsadm-save", "ipvsadm-restore"];
 
 /// Programs that call the ipvsadm on a director, or work beside it; and what every Debian has,
 /// which is why no package says that it needs it.

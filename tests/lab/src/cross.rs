@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::{
     cache::Cache,
     error::{Context, Error, Result},
-    kernel::Suite,
+    kernel::{Architecture, Suite},
     packages::{Session, Tree, output},
     workspace::Workspace,
 };
@@ -56,6 +56,14 @@ struct Names {
 }
 
 impl Target {
+    /// The one that an emulated PC's programs are built for.
+    pub(crate) fn of(architecture: Architecture) -> Option<Self> {
+        match architecture {
+            Architecture::Arm64 => Some(Self::Aarch64),
+            Architecture::Amd64 => None,
+        }
+    }
+
     fn names(self) -> Names {
         match self {
             Self::Aarch64 => Names {

@@ -16,13 +16,16 @@ pub(crate) enum Kernel {
     /// Long-term kernel of Debian trixie.
     #[value(name = "6.12")]
     V6_12,
-    /// The kernel of Debian sid, the newest there is.
+    /// The kernel of Debian sid.
     #[value(name = "7.2")]
     V7_2,
+    /// The newest of trixie-backports, which has no user-mode Linux: for emulated PCs only.
+    #[value(skip)]
+    V7_3,
 }
 
 impl Kernel {
-    /// All kernels, oldest first.
+    /// All that are user-mode Linux, oldest first.
     pub(crate) const ALL: [Self; 4] = [Self::V5_10, Self::V6_1, Self::V6_12, Self::V7_2];
 
     /// The series, as `--kernel` and the guest's `LAB_KERNEL` spell it.
@@ -32,6 +35,7 @@ impl Kernel {
             Self::V6_1 => "6.1",
             Self::V6_12 => "6.12",
             Self::V7_2 => "7.2",
+            Self::V7_3 => "7.3",
         }
     }
 
@@ -42,6 +46,7 @@ impl Kernel {
             Self::V6_1 => Suite::Bookworm,
             Self::V6_12 => Suite::Trixie,
             Self::V7_2 => Suite::Sid,
+            Self::V7_3 => Suite::TrixieBackports,
         }
     }
 
@@ -69,6 +74,68 @@ impl fmt::Display for Kernel {
     }
 }
 
+/// A kernel that an emulated PC can boot: one of Debian's for virtual machines.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum PcKernel {
+    /// Of Debian bullseye.
+    #[value(name = "5.10")]
+    V5_10,
+    /// Of Debian bookworm.
+    #[value(name = "6.1")]
+    V6_1,
+    /// Of Debian trixie.
+    #[value(name = "6.12")]
+    V6_12,
+    /// The newest of trixie-backports.
+    #[value(name = "7.3")]
+    V7_3,
+}
+
+impl From<PcKernel> for Kernel {
+    fn from(kernel: PcKernel) -> Self {
+        match kernel {
+            PcKernel::V5_10 => Self::V5_10,
+            PcKernel::V6_1 => Self::V6_1,
+            PcKernel::V6_12 => Self::V6_12,
+            PcKernel::V7_3 => Self::V7_3,
+        }
+    }
+}
+
+/// A processor that an emulated PC can have, and that Debian's packages are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Architecture {
+    /// As most servers have.
+    #[value(name = "x86_64")]
+    Amd64,
+    /// 64-bit ARM.
+    #[value(name = "aarch64")]
+    Arm64,
+}
+
+impl Architecture {
+    /// This machine's, if it is one of them.
+    pub(crate) fn host() -> Option<Self> {
+        Self::value_variants().iter().copied().find(|one| one.machine() == std::env::consts::ARCH)
+    }
+
+    /// The name that Linux has for it.
+    pub(crate) fn machine(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86_64",
+            Self::Arm64 => "aarch64",
+        }
+    }
+
+    /// The name that Debian has for it.
+    pub(crate) fn debian(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+}
+
 /// A Debian release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Suite {
@@ -78,7 +145,7 @@ pub(crate) enum Suite {
     Bookworm,
     /// Debian 13: kernel 6.12.
     Trixie,
-    /// What is newer than Debian 13's and made for it, such as the sources of newer Rusts.
+    /// What is newer than Debian 13's and made for it: kernel 7.3, and the sources of newer Rusts.
     TrixieBackports,
     /// The rolling release: kernel 7.2.
     Sid,
@@ -93,6 +160,30 @@ impl Suite {
             Self::Trixie => "trixie",
             Self::TrixieBackports => "trixie-backports",
             Self::Sid => "sid",
+        }
+    }
+
+    /// The release whose packages it adds to.
+    pub(crate) fn base(self) -> Option<Self> {
+        (self == Self::TrixieBackports).then_some(Self::Trixie)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_mode_kernels_can_be_chosen_by_their_series() {
+        let named = |kernel: Kernel| Kernel::from_str(kernel.series(), false);
+        assert!(Kernel::ALL.into_iter().all(|kernel| named(kernel) == Ok(kernel)));
+        assert!(named(Kernel::V7_3).is_err(), "it is no user-mode Linux");
+    }
+
+    #[test]
+    fn pc_kernels_have_the_series_by_which_they_are_chosen() {
+        for kernel in PcKernel::value_variants() {
+            assert_eq!(kernel.to_possible_value().unwrap().get_name(), Kernel::from(*kernel).series());
         }
     }
 }

@@ -7,6 +7,7 @@ mod cargo_tool;
 mod cli;
 mod commands;
 mod cross;
+mod emulated;
 mod error;
 mod guest;
 mod kernel;
@@ -28,7 +29,7 @@ const LAB_FAILED: u8 = 125;
 
 fn main() -> ExitCode {
     guest::init_if_process_1();
-    commands::pc::init_if_process_1();
+    emulated::init_if_process_1();
     let cli = cli::Cli::parse();
     match signals::catch().and_then(|()| cli.command.run()) {
         Ok(status) => status,

@@ -12,6 +12,7 @@ use crate::error::{Context, Error, Result};
 
 const DIRECTORY: u32 = 0o040_755;
 const FILE: u32 = 0o100_755;
+const LINK: u32 = 0o120_777;
 
 /// An archive in the making, in the format "newc" of cpio.
 #[derive(Debug, Default)]
@@ -39,11 +40,7 @@ impl Initrd {
 
     /// Adds all files below a directory, at the paths that they have here.
     pub(crate) fn add_directory(&mut self, directory: &Path) -> Result<()> {
-        let entries = fs::read_dir(directory).context(|| format!("read {}", directory.display()))?;
-        let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        // The order of a directory differs from machine to machine.
-        paths.sort_unstable();
-        for path in paths {
+        for path in sorted_entries(directory)? {
             if path.is_dir() {
                 self.add_directory(&path)?;
             } else if path.is_file() {
@@ -51,6 +48,29 @@ impl Initrd {
             }
         }
         Ok(())
+    }
+
+    /// Adds all that is below a directory at the path `at`, links as links.
+    pub(crate) fn add_tree(&mut self, directory: &Path, at: &Path) -> Result<()> {
+        self.add_parents(&at.join("entry"));
+        for path in sorted_entries(directory)? {
+            let at = at.join(path.file_name().unwrap_or_default());
+            if path.is_symlink() {
+                let target = fs::read_link(&path).context(|| format!("read {}", path.display()))?;
+                self.add_link(&target, &at);
+            } else if path.is_dir() {
+                self.add_tree(&path, &at)?;
+            } else if path.is_file() {
+                self.add_copy(&path, &at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a link.
+    pub(crate) fn add_link(&mut self, target: &Path, at: &Path) {
+        self.add_parents(at);
+        self.add(at, LINK, target.as_os_str().as_encoded_bytes());
     }
 
     /// Adds a file of this text at the path `at`.
@@ -98,6 +118,14 @@ impl Initrd {
     fn pad(&mut self) {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
+}
+
+/// The order of a directory differs from machine to machine.
+fn sorted_entries(directory: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(directory).context(|| format!("read {}", directory.display()))?;
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort_unstable();
+    Ok(paths)
 }
 
 /// What the loader would load, itself included; nothing for a static program.
@@ -164,6 +192,19 @@ mod tests {
         initrd.add_directory(dir.path()).unwrap();
         let added: Vec<_> = initrd.paths.iter().filter(|path| path.is_file()).cloned().collect();
         assert_eq!(added, files);
+    }
+
+    #[test]
+    fn a_tree_keeps_its_links_and_its_empty_directories() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("usr/empty")).unwrap();
+        std::os::unix::fs::symlink("usr/empty", dir.path().join("link")).unwrap();
+        let mut initrd = Initrd::default();
+        initrd.add_tree(dir.path(), Path::new("/")).unwrap();
+        let added: Vec<_> = initrd.paths.iter().map(|path| path.to_str().unwrap()).collect();
+        assert_eq!(added, ["/link", "/usr", "/usr/empty"]);
+        let text = String::from_utf8_lossy(&initrd.bytes).into_owned();
+        assert!(text.contains("link\0") && text.contains("usr/empty\0"), "{text}");
     }
 
     #[test]

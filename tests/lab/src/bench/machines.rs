@@ -12,38 +12,75 @@ use std::{
 use crate::{
     cache::Cache,
     error::{Context, Error, Result},
-    kernel::{Kernel, Suite},
+    kernel::{Architecture, Kernel, Suite},
     packages::{Session, Tree, run},
 };
 
 /// Grows when the way in which these trees are made changes.
 const RECIPE: u32 = 1;
 /// The same, for the kernels.
-const KERNEL_RECIPE: u32 = 3;
-const EMULATOR: &str = "qemu-system-x86_64";
-const KERNEL_PACKAGE: &str = "linux-image-cloud-amd64";
+const KERNEL_RECIPE: u32 = 4;
 /// Where packages have their modules, before and after Debian merged /lib into /usr/lib.
 const MODULE_DIRS: [&str; 2] = ["lib/modules", "usr/lib/modules"];
 /// What IPVS needs is below these.
 const MODULES_KEPT: [&str; 3] = ["net", "lib", "crypto"];
 /// And of network drivers, what a monitor and a second machine need.
-const DRIVERS_KEPT: [&str; 2] = ["nlmon.ko", "veth.ko"];
+const DRIVERS_KEPT: [&str; 3] = ["dummy.ko", "nlmon.ko", "veth.ko"];
 /// What the emulator's packages have and nothing here uses.
 const SUPERFLUOUS: [&str; 4] = ["usr/libexec", "usr/bin/qemu-system-i386", "usr/lib/ipxe", "usr/share/iso-codes"];
 
-/// The emulator's tree.
-pub(super) fn emulator_tree(cache: &Cache) -> PathBuf {
-    cache.dir().join(format!("emulator.{RECIPE}"))
+/// An emulated PC: its processor, and the kernel that it boots.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Machine {
+    pub(crate) kernel: Kernel,
+    pub(crate) architecture: Architecture,
 }
 
-/// The emulator.
-pub(super) fn emulator(cache: &Cache) -> PathBuf {
-    emulator_tree(cache).join("lab-bin").join(EMULATOR)
-}
+impl Machine {
+    /// An ordinary PC.
+    pub(crate) fn ordinary(kernel: Kernel) -> Self {
+        Self { kernel, architecture: Architecture::Amd64 }
+    }
 
-/// A kernel's tree: `vmlinuz` and `modules/lib/modules/VERSION`.
-pub(super) fn kernel_tree(cache: &Cache, kernel: Kernel) -> PathBuf {
-    cache.dir().join(format!("pc-kernel-{kernel}.{KERNEL_RECIPE}"))
+    /// The emulator's tree.
+    pub(super) fn emulator_tree(self, cache: &Cache) -> PathBuf {
+        let name = match self.architecture {
+            Architecture::Amd64 => "emulator",
+            Architecture::Arm64 => "emulator-aarch64",
+        };
+        cache.dir().join(format!("{name}.{RECIPE}"))
+    }
+
+    /// The emulator.
+    pub(super) fn emulator(self, cache: &Cache) -> PathBuf {
+        self.emulator_tree(cache).join("lab-bin").join(self.emulator_name())
+    }
+
+    fn emulator_name(self) -> String {
+        format!("qemu-system-{}", self.architecture.machine())
+    }
+
+    fn emulator_package(self) -> &'static str {
+        match self.architecture {
+            Architecture::Amd64 => "qemu-system-x86",
+            Architecture::Arm64 => "qemu-system-arm",
+        }
+    }
+
+    /// The kernel's tree: `vmlinuz` and `modules/lib/modules/VERSION`.
+    pub(super) fn kernel_tree(self, cache: &Cache) -> PathBuf {
+        let (kernel, of) = (self.kernel, self.architecture);
+        let name = match of {
+            Architecture::Amd64 => format!("pc-kernel-{kernel}"),
+            Architecture::Arm64 => format!("pc-kernel-{}-{kernel}", of.machine()),
+        };
+        cache.dir().join(format!("{name}.{KERNEL_RECIPE}"))
+    }
+
+    /// The directory with the kernel's modules and their index.
+    pub(crate) fn modules(self, cache: &Cache) -> PathBuf {
+        self.kernel_tree(cache).join("modules/lib/modules")
+    }
 }
 
 /// Loads modules: a program of the lab's tools.
@@ -52,23 +89,28 @@ pub(crate) fn modprobe(cache: &Cache) -> PathBuf {
 }
 
 /// Fetches what is missing. The cache's tools must be there.
-pub(crate) fn ensure(cache: &Cache, kernels: &[Kernel]) -> Result<()> {
-    let missing = || kernels.iter().copied().filter(|kernel| !kernel_tree(cache, *kernel).exists());
-    if emulator_tree(cache).exists() && missing().next().is_none() {
+pub(crate) fn ensure(cache: &Cache, machines: &[Machine]) -> Result<()> {
+    let is_whole = |machine: &Machine| machine.emulator_tree(cache).exists() && machine.kernel_tree(cache).exists();
+    if machines.iter().all(is_whole) {
         return Ok(());
     }
     let _lock = cache.lock()?;
-    if !emulator_tree(cache).exists() {
-        make_emulator(cache)?;
+    for machine in machines {
+        if !machine.emulator_tree(cache).exists() {
+            make_emulator(cache, *machine)?;
+        }
+        if !machine.kernel_tree(cache).exists() {
+            make_kernel(cache, *machine)?;
+        }
     }
-    missing().try_for_each(|kernel| make_kernel(cache, kernel))
+    Ok(())
 }
 
-fn make_emulator(cache: &Cache) -> Result<()> {
+fn make_emulator(cache: &Cache, machine: Machine) -> Result<()> {
     cache.require_room()?;
     let session = Session::open(Suite::Bookworm, cache.dir())?;
-    let tree = Tree::unpack(&session, &["qemu-system-x86"], &emulator_tree(cache))?;
-    tree.expose("lab-bin", &[EMULATOR], &cache.tools())?;
+    let tree = Tree::unpack(&session, &[machine.emulator_package()], &machine.emulator_tree(cache))?;
+    tree.expose("lab-bin", &[&machine.emulator_name()], &cache.tools())?;
     for name in SUPERFLUOUS {
         let path = tree.path().join(name);
         let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
@@ -76,10 +118,11 @@ fn make_emulator(cache: &Cache) -> Result<()> {
     tree.settle()
 }
 
-fn make_kernel(cache: &Cache, kernel: Kernel) -> Result<()> {
+fn make_kernel(cache: &Cache, machine: Machine) -> Result<()> {
     cache.require_room()?;
-    let session = Session::open(kernel.suite(), cache.dir())?;
-    let tree = Tree::unpack(&session, &[KERNEL_PACKAGE], &kernel_tree(cache, kernel))?;
+    let session = Session::open_for(machine.kernel.suite(), machine.architecture, cache.dir())?;
+    let package = format!("linux-image-cloud-{}", machine.architecture.debian());
+    let tree = Tree::unpack(&session, &[&package], &machine.kernel_tree(cache))?;
     let packaged = entries(tree.path())?;
     let modules = keep_modules(tree.path())?;
     let image = find_image(tree.path(), &modules)?;
@@ -130,8 +173,8 @@ fn index_modules(cache: &Cache, root: &Path, version: &str) -> Result<()> {
 
 /// The index, these modules and those that they need: each file, and where it belongs below the
 /// guest's root.
-pub(crate) fn module_files(cache: &Cache, kernel: Kernel, modules: &[&str]) -> Result<Vec<(PathBuf, PathBuf)>> {
-    let root = kernel_tree(cache, kernel).join("modules");
+pub(super) fn module_files(cache: &Cache, machine: Machine, modules: &[&str]) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let root = machine.kernel_tree(cache).join("modules");
     let dirs = entries(&root.join("lib/modules"))?;
     let dir = dirs.first().ok_or_else(|| Error::Missing(root.clone()))?;
     let mut files: Vec<_> = entries(dir)?.into_iter().filter(|path| path.is_file() && !is_image(path)).collect();

@@ -30,7 +30,7 @@ use std::{
 
 use clap::Args;
 
-use self::{peer::Peer, report::Clock, results::Results};
+use self::{machines::Machine, peer::Peer, report::Clock, results::Results};
 use crate::{
     cache::Cache,
     error::{Error, Result},
@@ -177,7 +177,7 @@ impl Bench {
         let kernels = if self.kernel.is_empty() { usual } else { self.kernel.clone() };
         let cache = Cache::open()?;
         cache.ensure(&kernels)?;
-        machines::ensure(&cache, &kernels)?;
+        machines::ensure(&cache, &kernels.iter().map(|kernel| Machine::ordinary(*kernel)).collect::<Vec<_>>())?;
         let workspace = Workspace::find()?;
         let mut programs = Programs::build(&workspace, &cache)?;
         if self.reload {

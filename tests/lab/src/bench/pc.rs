@@ -1,6 +1,7 @@
 //! An emulated PC whose time is the number of instructions it has executed.
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -9,12 +10,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Programs, Workload, initrd::Initrd, machines, peer::Peer, results::Results};
+use super::{
+    Programs, Workload,
+    initrd::Initrd,
+    machines::{self, Machine},
+    peer::Peer,
+    results::Results,
+};
 use crate::{
     cache::Cache,
     error::{Context, Error, Result},
     guest,
-    kernel::Kernel,
+    kernel::{Architecture, Kernel},
     signals,
 };
 
@@ -26,9 +33,10 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// Boots a PC and measures.
 pub(super) fn measure(cache: &Cache, kernel: Kernel, programs: &Programs, workload: &Workload) -> Result<Results> {
+    let machine = Machine::ordinary(kernel);
     let directory = guest::job_directory()?;
     let initrd = directory.path().join("initrd");
-    root_file_system(cache, kernel, programs)?.write(&initrd)?;
+    root_file_system(cache, machine, programs)?.write(&initrd)?;
     // A constant layout in memory, a clock that needs no calibration, no records of what happens.
     let line = "loglevel=1 tsc=reliable no_timer_check nokaslr norandmaps audit=0 -- bench-guest";
     let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
@@ -36,12 +44,12 @@ pub(super) fn measure(cache: &Cache, kernel: Kernel, programs: &Programs, worklo
     words.push(format!("modprobe={}", machines::modprobe(cache).display()));
     words.push(format!("ip={}", cache.ip().display()));
     words.extend(programs.peer.iter().map(Peer::argument));
-    let pc = Pc { cache, kernel, initrd, is_timed: true, words };
+    let pc = Pc { cache, machine, initrd, is_timed: true, memory: 1024, words };
     pc.measure(directory.path(), workload)
 }
 
 /// `bench-guest` as process 1, what it runs, and the modules.
-fn root_file_system(cache: &Cache, kernel: Kernel, programs: &Programs) -> Result<Initrd> {
+fn root_file_system(cache: &Cache, machine: Machine, programs: &Programs) -> Result<Initrd> {
     let mut initrd = Initrd::default();
     initrd.add_copy(&programs.guest, Path::new("/init"))?;
     for program in programs.tools.iter().map(|(_, program)| program).chain(&programs.follow) {
@@ -52,7 +60,7 @@ fn root_file_system(cache: &Cache, kernel: Kernel, programs: &Programs) -> Resul
     if let Some(peer) = &programs.peer {
         peer.add_to(&mut initrd)?;
     }
-    for (file, at) in machines::module_files(cache, kernel, &MODULES)? {
+    for (file, at) in machines::module_files(cache, machine, &MODULES)? {
         initrd.add_copy(&file, &at)?;
     }
     Ok(initrd)
@@ -61,10 +69,12 @@ fn root_file_system(cache: &Cache, kernel: Kernel, programs: &Programs) -> Resul
 /// A PC about to be switched on.
 pub(crate) struct Pc<'a> {
     pub(crate) cache: &'a Cache,
-    pub(crate) kernel: Kernel,
+    pub(crate) machine: Machine,
     pub(crate) initrd: PathBuf,
     /// Its time is the number of instructions it has executed.
     pub(crate) is_timed: bool,
+    /// In megabytes.
+    pub(crate) memory: u32,
     /// Words of the kernel's command line; what is behind `--` is for its process 1.
     pub(crate) words: Vec<String>,
 }
@@ -75,7 +85,7 @@ impl Pc<'_> {
         let mut results = Results::default();
         let is_in_time = self.run(directory, DEADLINE, |line| {
             if let Some(progress) = results.take(line) {
-                let (kernel, size, seconds) = (self.kernel, workload.size, start.elapsed().as_secs());
+                let (kernel, size, seconds) = (self.machine.kernel, workload.size, start.elapsed().as_secs());
                 eprintln!("lab: kernel {kernel}, {size}: {progress} ({seconds} s)");
             }
         })?;
@@ -103,38 +113,45 @@ impl Pc<'_> {
     }
 
     /// Below a supervisor, so that it never outlives the lab.
-    fn start(&self, directory: &Path) -> Result<Machine> {
+    fn start(&self, directory: &Path) -> Result<Running> {
         let this = guest::own_program(directory)?;
-        let tree = machines::emulator_tree(self.cache);
+        let tree = self.machine.emulator_tree(self.cache);
         let mut command = Command::new(this);
-        command.arg("supervise").arg(directory).arg(machines::emulator(self.cache)).args(self.emulator_arguments()?);
+        command.arg("supervise").arg(directory).arg(self.machine.emulator(self.cache)).args(self.emulator_arguments()?);
         command.env("QEMU_MODULE_DIR", tree.join("usr/lib/x86_64-linux-gnu/qemu"));
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        Ok(Machine { child: child.context(|| "start the emulator".into())? })
+        Ok(Running { child: child.context(|| "start the emulator".into())? })
     }
 
     fn emulator_arguments(&self) -> Result<Vec<String>> {
-        let tree = machines::emulator_tree(self.cache);
+        let tree = self.machine.emulator_tree(self.cache);
         let share = |name: &str| tree.join("usr/share").join(name).display().to_string();
-        let kernel = machines::kernel_tree(self.cache, self.kernel).join("vmlinuz");
+        let kernel = self.machine.kernel_tree(self.cache).join("vmlinuz");
         let (kernel, initrd) = (kernel.display().to_string(), self.initrd.display().to_string());
         let (qemu, seabios, line) = (share("qemu"), share("seabios"), self.kernel_command_line()?);
-        let mut words = vec!["-L", &qemu, "-L", &seabios];
-        words.extend(["-accel", "tcg,thread=single", "-smp", "1"]);
+        let memory = format!("{}M", self.memory);
+        let mut words = vec!["-L", &qemu, "-L", &seabios, "-smp", "1", "-m", &memory];
+        words.extend(processor(self.machine.architecture, self.is_timed, Architecture::host(), may_use_kvm()));
         if self.is_timed {
             // One instruction is one nanosecond; when the PC is idle its time jumps to the next
             // timer.
             words.extend(["-icount", "shift=0,sleep=off,align=off"]);
         }
-        // Without "enhanced rep movsb", which the emulator counts by the byte.
-        words.extend(["-machine", "q35,usb=off,smbus=off,sata=off", "-cpu", "max,-erms", "-m", "1024M"]);
-        words.extend(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"]);
-        words.extend(["-kernel", &kernel, "-initrd", &initrd, "-append", &line]);
+        let board = match self.machine.architecture {
+            Architecture::Amd64 => "q35,usb=off,smbus=off,sata=off",
+            Architecture::Arm64 => "virt",
+        };
+        words.extend(["-machine", board, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+        words.extend(["-serial", "stdio", "-kernel", &kernel, "-initrd", &initrd, "-append", &line]);
         Ok(words.into_iter().map(str::to_owned).collect())
     }
 
     fn kernel_command_line(&self) -> Result<String> {
-        let mut line = "console=ttyS0 quiet panic=-1 rdinit=/init".to_owned();
+        let console = match self.machine.architecture {
+            Architecture::Amd64 => "ttyS0",
+            Architecture::Arm64 => "ttyAMA0",
+        };
+        let mut line = format!("console={console} quiet panic=-1 rdinit=/init");
         for word in &self.words {
             if word.contains(|c: char| c.is_whitespace() || "\"'\\".contains(c)) {
                 return Err(Error::PathForKernel(word.into()));
@@ -146,12 +163,32 @@ impl Pc<'_> {
     }
 }
 
+/// What the emulator is told about the processor: the machine's own runs the PC, if it is one of
+/// that kind, and may be used.
+fn processor(of: Architecture, is_timed: bool, host: Option<Architecture>, has_kvm: bool) -> [&'static str; 4] {
+    if !is_timed && host == Some(of) && has_kvm {
+        return ["-accel", "kvm", "-cpu", "host"];
+    }
+    let kind = match of {
+        // Without "enhanced rep movsb", which the emulator counts by the byte.
+        Architecture::Amd64 => "max,-erms",
+        // All that newer ones have to emulate would only be slower.
+        Architecture::Arm64 => "cortex-a57",
+    };
+    ["-accel", "tcg,thread=single", "-cpu", kind]
+}
+
+/// May this process let the machine's own processor run a PC?
+fn may_use_kvm() -> bool {
+    File::options().read(true).write(true).open("/dev/kvm").is_ok()
+}
+
 /// A running PC, switched off when dropped.
-struct Machine {
+struct Running {
     child: Child,
 }
 
-impl Drop for Machine {
+impl Drop for Running {
     fn drop(&mut self) {
         // Closes its stdin, which is the supervisor's sign.
         let _ = self.child.wait();
@@ -169,4 +206,25 @@ fn read_lines(console: Option<impl Read + Send + 'static>) -> Receiver<String> {
         }
     });
     receiver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_processor_of_the_same_kind_runs_the_pc_itself_unless_its_instructions_are_counted() {
+        use Architecture::{Amd64, Arm64};
+        let accelerator = |of, is_timed, host, has_kvm| processor(of, is_timed, host, has_kvm)[1];
+        assert_eq!(accelerator(Arm64, false, Some(Arm64), true), "kvm");
+        assert_eq!(accelerator(Amd64, false, Some(Amd64), true), "kvm");
+        for (of, is_timed, host, has_kvm) in [
+            (Arm64, false, Some(Amd64), true),
+            (Arm64, false, None, true),
+            (Amd64, true, Some(Amd64), true),
+            (Amd64, false, Some(Amd64), false),
+        ] {
+            assert_eq!(accelerator(of, is_timed, host, has_kvm), "tcg,thread=single");
+        }
+    }
 }

@@ -1,54 +1,44 @@
-//! `cargo lab pc`: tests of marks where nftables and IPVS are in one kernel.
+//! `cargo lab pc`: test programs on an emulated PC.
 //!
-//! The lab's kernels have no nftables. Debian's kernel for virtual machines has both, and runs on
-//! an emulated PC: there the test program `marks` is all that there is, with what it calls, and
-//! this program as process 1.
+//! The lab's kernels are user-mode Linux: they have no nftables, and run on x86_64 only. Debian's
+//! kernels for virtual machines have both IPVS and nftables, and are built for other processors,
+//! too.
 
-use std::{
-    env,
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, ExitCode},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
-use rustix::{
-    mount::{MountFlags, mount},
-    system::{RebootCommand, reboot},
-};
 
 use crate::{
-    bench::{initrd::Initrd, machines, pc::Pc},
-    cache::Cache,
-    error::{Context, Error, Result},
-    guest,
-    kernel::Kernel,
-    packages,
-    workspace::Workspace,
+    bench::machines::Machine,
+    emulated::{Commands, Emulated},
+    error::{Context, Result},
+    kernel::{Architecture, PcKernel},
 };
 
-/// Far more than it takes, which is a minute.
-const DEADLINE: Duration = Duration::from_secs(900);
-const TESTS: &str = "marks";
-const PROGRAMS: [&str; 2] = ["ip", "nft"];
+/// What only this kernel can run.
+const MARKS: [&str; 1] = ["marks"];
+/// The drop-in beside ipvsadm, and the library.
+const ESSENTIALS: [&str; 2] = ["compat", "client"];
+/// Others are loaded when they are asked for.
 const MODULES: [&str; 7] = ["ip_vs", "ip_vs_rr", "ip_vs_wlc", "nf_tables", "nft_ct", "nft_hash", "veth"];
-/// The kernel puts parameters that it does not know into its process 1's environment: which test
-/// program, and where the tools are.
-const TESTS_VARIABLE: &str = "IPVS_LAB_PC_TESTS";
-const TOOLS_VARIABLE: &str = "IPVS_LAB_PC_TOOLS";
-/// The last line.
-const ENDED: &str = "lab: the tests ended with status ";
-/// nft names protocols by it.
-const PROTOCOLS: &str = "tcp 6 TCP\nudp 17 UDP\nsctp 132 SCTP\n";
+/// Of the workspace, what no test reads.
+const LEFT_OUT: [&str; 2] = ["target", ".git"];
 
 /// Arguments of `cargo lab pc`.
 #[derive(Debug, Args)]
 pub(crate) struct PcTests {
-    /// Which of Debian's releases the kernel is of, by the lab's kernel of the same
+    /// The kernel, of Debian's for virtual machines
     #[arg(long, value_enum, default_value = "6.1")]
-    kernel: Kernel,
+    kernel: PcKernel,
+    /// The processor
+    #[arg(long, value_enum, default_value = "x86_64")]
+    arch: Architecture,
+    /// A test program of tests/kernel; may be repeated [default: marks; compat and client on aarch64]
+    #[arg(long, value_name = "PROGRAM")]
+    test: Vec<String>,
+    /// After this many seconds the PC is switched off
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    timeout: u64,
     /// Only tests with this in their names
     #[arg(value_name = "FILTER")]
     filter: Option<String>,
@@ -57,80 +47,37 @@ pub(crate) struct PcTests {
 impl PcTests {
     /// Boots, and prints what the tests print.
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let cache = Cache::open()?;
-        cache.ensure(&[self.kernel])?;
-        machines::ensure(&cache, &[self.kernel])?;
-        let tests = Workspace::find()?.build_kernel_tests()?.into_iter().find(|program| program.name == TESTS);
-        let tests = tests.ok_or_else(|| Error::Missing(PathBuf::from(format!("test program {TESTS}"))))?.path;
-        let directory = guest::job_directory()?;
-        let initrd = directory.path().join("initrd");
-        root_file_system(&cache, self.kernel, &tests)?.write(&initrd)?;
-        let mut words = vec![
-            format!("{TESTS_VARIABLE}={}", tests.display()),
-            format!("{TOOLS_VARIABLE}={}", cache.tools().display()),
-            "--".to_owned(),
-        ];
-        words.extend(self.filter);
-        let pc = Pc { cache: &cache, kernel: self.kernel, initrd, is_timed: false, words };
-        let mut status = None;
-        let is_in_time = pc.run(directory.path(), DEADLINE, |line| {
-            println!("{line}");
-            status = status.or_else(|| line.strip_prefix(ENDED)?.parse().ok());
-        })?;
-        if !is_in_time {
-            eprintln!("lab: not done after {} s", DEADLINE.as_secs());
+        let pc = Emulated::prepare(Machine { kernel: self.kernel.into(), architecture: self.arch })?;
+        let usual: &[&str] = if self.arch == Architecture::Amd64 { &MARKS } else { &ESSENTIALS };
+        let names = if self.test.is_empty() { usual.iter().map(|&name| name.into()).collect() } else { self.test };
+        let tests = pc.tests(&names)?;
+        let mut files: Vec<_> = tests.iter().map(|program| program.path.clone()).collect();
+        let workspace = pc.workspace();
+        for entry in fs::read_dir(workspace).context(|| format!("read {}", workspace.display()))?.flatten() {
+            if !LEFT_OUT.iter().any(|name| entry.file_name() == *name) {
+                files.push(entry.path());
+            }
         }
-        Ok(if status == Some(0) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        let command = |program: &PathBuf| {
+            let words = [program.display().to_string(), "--color=never".into(), "--test-threads=1".into()];
+            words.into_iter().chain(self.filter.clone()).collect()
+        };
+        let job = Commands {
+            commands: tests.iter().map(|program| command(&program.path)).collect(),
+            directory: tests.first().map_or_else(|| workspace.to_owned(), |program| program.package.clone()),
+            modules: MODULES.map(str::to_owned).to_vec(),
+            environment: BTreeMap::new(),
+        };
+        let mut results = Vec::new();
+        let statuses = pc.run(job, &files, Duration::from_secs(self.timeout), |line| {
+            println!("{line}");
+            results.extend(line.strip_prefix("test result: ").map(str::to_owned));
+        })?;
+        println!("\nkernel {} on {}:", crate::kernel::Kernel::from(self.kernel), self.arch.machine());
+        for (at, program) in tests.iter().enumerate() {
+            println!("  {:10} {}", program.name, results.get(at).map_or("did not end", |result| result));
+        }
+        let is_good = statuses.len() == tests.len() && statuses.iter().all(|status| *status == 0);
+        Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
-}
-
-fn root_file_system(cache: &Cache, kernel: Kernel, tests: &Path) -> Result<Initrd> {
-    let mut initrd = Initrd::default();
-    let this = env::current_exe().context(|| "find this program".into())?;
-    initrd.add_program(&this)?;
-    initrd.add_copy(&this, Path::new("/init"))?;
-    initrd.add_program(tests)?;
-    initrd.add_program(&machines::modprobe(cache))?;
-    for name in PROGRAMS {
-        initrd.add_program(&cache.tools().join("lab-bin").join(name))?;
-    }
-    for (file, at) in machines::module_files(cache, kernel, &MODULES)? {
-        initrd.add_copy(&file, &at)?;
-    }
-    initrd.add_text(PROTOCOLS, Path::new("/etc/protocols"));
-    Ok(initrd)
-}
-
-/// Does not return in an emulated PC's process 1; does nothing anywhere else.
-pub(crate) fn init_if_process_1() {
-    let Some(tests) = env::var_os(TESTS_VARIABLE).filter(|_| std::process::id() == 1) else { return };
-    match prepare().and_then(|()| run_tests(tests)) {
-        Ok(status) => println!("{ENDED}{status}"),
-        Err(error) => println!("lab: {error}"),
-    }
-    let _ = reboot(RebootCommand::PowerOff);
-    // Ending process 1 is a kernel panic, which is the right way to say that even this failed.
-}
-
-fn prepare() -> Result<()> {
-    for (kind, path) in [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev")] {
-        fs::create_dir_all(path).context(|| format!("make {path}"))?;
-        let mounted = mount(kind, path, kind, MountFlags::empty(), None::<&std::ffi::CStr>);
-        mounted.context(|| format!("mount {kind} on {path}"))?;
-    }
-    for path in ["/tmp", "/run"] {
-        fs::create_dir_all(path).context(|| format!("make {path}"))?;
-    }
-    packages::run(Command::new(tools().join("lab-kmod/modprobe")).arg("-a").args(MODULES))
-}
-
-fn tools() -> PathBuf {
-    env::var_os(TOOLS_VARIABLE).unwrap_or_default().into()
-}
-
-fn run_tests(program: OsString) -> Result<i32> {
-    let mut tests = Command::new(&program);
-    tests.args(["--color=never", "--test-threads=1"]).args(env::args_os().skip(1)).env("PATH", tools().join("lab-bin"));
-    let status = tests.status().context(|| format!("run {}", program.display()))?;
-    Ok(status.code().unwrap_or(-1))
 }

@@ -139,7 +139,7 @@ fn show_inside(base: &Path, path: &Path, root: &Path, keep: &[PathBuf]) -> Resul
     Ok(())
 }
 
-fn mount_system() -> Result<()> {
+pub(crate) fn mount_system() -> Result<()> {
     match mount_at("devtmpfs", "/dev") {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::ResourceBusy => {} // the kernel has done it already
         mounted => mounted?,
@@ -163,7 +163,7 @@ fn mount_at(kind: &str, path: &str) -> Result<()> {
     mount(kind, path, kind, MountFlags::empty(), None::<&std::ffi::CStr>).context(|| format!("mount {kind} on {path}"))
 }
 
-fn make_scratch() -> Result<()> {
+pub(crate) fn make_scratch() -> Result<()> {
     for path in SCRATCH {
         mount_at("tmpfs", path)?;
     }

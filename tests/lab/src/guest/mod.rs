@@ -21,7 +21,7 @@ mod supervisor;
 
 pub(crate) use boot::{Boot, Ending, input_file, job_directory, own_program};
 pub(crate) use console::last_words;
-pub(crate) use init::{SCRATCH, exec_in_session, init_if_process_1};
+pub(crate) use init::{SCRATCH, exec_in_session, init_if_process_1, make_scratch, mount_system};
 pub(crate) use job::{Job, Streams};
 pub(crate) use relay::{Capture, Output};
 pub(crate) use supervisor::supervise;

@@ -64,7 +64,16 @@ impl Index {
         if fields.is_empty() {
             return Ok(());
         }
-        let package = Package::of(&fields)?;
+        self.put(Package::of(&fields)?);
+        Ok(())
+    }
+
+    /// Adds the packages of another list.
+    pub(super) fn add_all(&mut self, other: Self) {
+        other.packages.into_values().chain(other.older).for_each(|package| self.put(package));
+    }
+
+    fn put(&mut self, package: Package) {
         for name in &package.provides {
             self.providers.entry(name.clone()).or_default().push(package.name.clone());
         }
@@ -75,7 +84,6 @@ impl Index {
                 self.older.push(if is_newer { place.insert(package) } else { package });
             }
         }
-        Ok(())
     }
 
     /// A package by its name; else the name itself.
@@ -246,6 +254,15 @@ mod tests {
     fn the_newest_of_several_versions_counts() {
         let index = index(&[("a", "1.9-1", ""), ("a", "1:1.10~rc1-1", ""), ("a", "1.10-1", "")]);
         assert_eq!(index.find("a").unwrap().file_name(), "a_1%3a1.10~rc1-1.deb");
+    }
+
+    #[test]
+    fn of_two_lists_the_newest_version_counts() {
+        let mut newer = index(&[("a", "2.0-1", "Depends: b")]);
+        newer.add_all(index(&[("a", "1.0-1", ""), ("b", "1.0-1", "")]));
+        assert_eq!(names(&newer, &["a"]), ["a", "b"]);
+        assert_eq!(newer.find("a").unwrap().version, "2.0-1");
+        assert!(newer.find_version("a", "1.0").is_some());
     }
 
     #[test]

@@ -63,8 +63,8 @@ impl Release {
         }
     }
 
-    pub(super) fn file(&self, name: &'static str) -> Result<Expected, Refusal> {
-        self.files.get(name).copied().ok_or(Refusal::Malformed(name))
+    pub(super) fn file(&self, name: &str) -> Result<Expected, Refusal> {
+        self.files.get(name).copied().ok_or(Refusal::Malformed("list of packages"))
     }
 }
 
@@ -131,7 +131,7 @@ mod tests {
         let release = Release::parse(TEXT).unwrap();
         assert!(release.is_by_hash);
         assert_eq!(release.file("main/binary-amd64/Packages").unwrap().size, 17);
-        assert_eq!(release.file("x"), Err(Refusal::Malformed("x")));
+        assert_eq!(release.file("x"), Err(Refusal::Malformed("list of packages")));
         let (before, after) = (at("2026-11-06T08:08:00Z"), at("2026-11-06T08:08:02Z"));
         assert_eq!(release.check("sid", before, false), Ok(()));
         assert_eq!(release.check("trixie", before, false), Err(Refusal::OtherRelease("sid".into())));

@@ -82,7 +82,12 @@ const FILES: [(&str, &str); 6] = [
 
 /// Makes one in `home`.
 pub(crate) fn make(session: &Session, home: &Path) -> Result<()> {
-    let packages = [PACKAGES.as_slice(), &LIGHT].concat();
+    unpack(session, &[], home)?.settle()
+}
+
+/// Makes one with more packages, which is still to be settled.
+pub(crate) fn unpack(session: &Session, more: &[&str], home: &Path) -> Result<Tree> {
+    let packages = [PACKAGES.as_slice(), &LIGHT, more].concat();
     let tree = Tree::unpack(session, &packages, home)?.without(&SUPERFLUOUS).merge_usr()?;
     for name in DIRECTORIES {
         let path = tree.path().join(name);
@@ -97,5 +102,5 @@ pub(crate) fn make(session: &Session, home: &Path) -> Result<()> {
         let path = tree.path().join(name);
         fs::write(&path, text).context(|| format!("write {}", path.display()))?;
     }
-    tree.settle()
+    Ok(tree)
 }

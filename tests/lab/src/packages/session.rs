@@ -24,14 +24,11 @@ use super::{
 };
 use crate::{
     error::{Context, Error, Result},
-    kernel::Suite,
+    kernel::{Architecture, Suite},
 };
 
 /// What `InRelease` may have at most. Debian's have 200,000 bytes.
 const RELEASE_LIMIT: u64 = 2_000_000;
-/// The list that is used, and its size when it is not compressed.
-const LIST: &str = "main/binary-amd64/Packages.xz";
-const PLAIN_LIST: &str = "main/binary-amd64/Packages";
 
 /// The packages of one Debian release.
 #[derive(Debug)]
@@ -44,16 +41,34 @@ pub(crate) struct Session {
 impl Session {
     /// Fetches the release's list of packages. `cache` remembers which release was here.
     pub(crate) fn open(suite: Suite, cache: &Path) -> Result<Self> {
-        require_machine()?;
-        let mirror = mirror::find()?;
-        eprintln!("lab: fetching the package list of Debian {} (about 10 MB) …", suite.name());
-        Self::fetch(suite.name(), &mirror, &openpgp::debian(), cache)
+        Self::open_for(suite, Architecture::Amd64, cache)
     }
 
-    /// The same, with a mirror and keys of the caller's.
-    pub(super) fn fetch(suite: &'static str, mirror: &Mirror, keys: &[Key], cache: &Path) -> Result<Self> {
+    /// The same, of packages for another processor.
+    pub(crate) fn open_for(suite: Suite, architecture: Architecture, cache: &Path) -> Result<Self> {
+        require_machine()?;
+        let (mirror, keys) = (mirror::find()?, openpgp::debian());
+        let fetch = |suite: Suite| {
+            eprintln!("lab: fetching the package list of Debian {} (about 10 MB) …", suite.name());
+            Self::fetch(suite.name(), architecture, &mirror, &keys, cache)
+        };
+        let mut session = fetch(suite)?;
+        if let Some(base) = suite.base() {
+            session.index.add_all(fetch(base)?.index);
+        }
+        Ok(session)
+    }
+
+    /// One release, with a mirror and keys of the caller's.
+    pub(super) fn fetch(
+        suite: &'static str,
+        architecture: Architecture,
+        mirror: &Mirror,
+        keys: &[Key],
+        cache: &Path,
+    ) -> Result<Self> {
         let transport = Transport::new(&mirror.address, mirror.proxy.as_deref())?;
-        let index = list(suite, mirror, &transport, keys, cache)?;
+        let index = list(suite, architecture, mirror, &transport, keys, cache)?;
         Ok(Self { suite, transport, index })
     }
 
@@ -102,8 +117,18 @@ fn gone(what: &str, suite: &'static str, transport: &Transport) -> Error {
 }
 
 /// Fetches and checks the list of packages.
-fn list(suite: &'static str, mirror: &Mirror, transport: &Transport, keys: &[Key], cache: &Path) -> Result<Index> {
+fn list(
+    suite: &'static str,
+    architecture: Architecture,
+    mirror: &Mirror,
+    transport: &Transport,
+    keys: &[Key],
+    cache: &Path,
+) -> Result<Index> {
     let directory = format!("dists/{suite}");
+    let lists = format!("main/binary-{}", architecture.debian());
+    // The list that is used, and the one whose size it has when it is not compressed.
+    let [packed_list, plain_list] = ["Packages.xz", "Packages"].map(|name| format!("{lists}/{name}"));
     let url = |name: &str| format!("{}/{directory}/{name}", transport.mirror());
     let refused = |name: &str, why: Refusal| Error::Refused { url: url(name), why };
     let Some(message) = transport.get(&format!("{directory}/InRelease"), RELEASE_LIMIT)? else {
@@ -115,15 +140,15 @@ fn list(suite: &'static str, mirror: &Mirror, transport: &Transport, keys: &[Key
         let text = openpgp::verify(&message, keys, now).map_err(Refusal::Distrusted)?;
         let release = Release::parse(&text)?;
         release.check(suite, now, mirror.accept_expired)?;
-        let files = (release.file(LIST)?, release.file(PLAIN_LIST)?);
+        let files = (release.file(&packed_list)?, release.file(&plain_list)?);
         Ok((release, files))
     };
     let (release, (packed, plain)) = check().map_err(|why| refused("InRelease", why))?;
     release::remember(&release, &cache.join("releases").join(suite))?.map_err(|why| refused("InRelease", why))?;
     let name = match release.is_by_hash {
         // A mirror that is being updated has the old list under this name, too.
-        true => format!("main/binary-amd64/by-hash/SHA256/{}", hex(&packed.sha256)),
-        false => LIST.to_owned(),
+        true => format!("{lists}/by-hash/SHA256/{}", hex(&packed.sha256)),
+        false => packed_list.clone(),
     };
     let file = tempfile::tempfile_in(cache).context(|| format!("make a file in {}", cache.display()))?;
     let mut file = Checked::new(file);

@@ -19,7 +19,7 @@ use super::{
     mirror::Mirror,
     openpgp::{Distrust, Key, signer::Signer},
 };
-use crate::error::Error;
+use crate::{error::Error, kernel::Architecture};
 
 const SUITE: &str = "sid";
 const LIST: &str = "main/binary-amd64/Packages";
@@ -149,7 +149,7 @@ impl Forged {
 
 /// Fetches the list and the package, and unpacks it.
 fn fetch(mirror: &Mirror, keys: &[Key], cache: &Path) -> Result<(), Error> {
-    let session = Session::fetch(SUITE, mirror, keys, cache)?;
+    let session = Session::fetch(SUITE, Architecture::Amd64, mirror, keys, cache)?;
     let debs = session.download(&["good"], cache)?;
     let tree = tempfile::tempdir_in(cache).unwrap();
     deb::unpack(&debs[0], tree.path())?;
