@@ -64,6 +64,7 @@ pub(crate) struct Commands {
 pub(crate) struct Emulated {
     cache: Cache,
     machine: Machine,
+    has_kvm: bool,
     workspace: Workspace,
     cross: Option<Cross>,
     lab: PathBuf,
@@ -71,8 +72,9 @@ pub(crate) struct Emulated {
 }
 
 impl Emulated {
-    /// Fetches what is missing, and builds the programs for the PC's processor.
-    pub(crate) fn prepare(machine: Machine) -> Result<Self> {
+    /// Fetches what is missing, and builds the programs for the PC's processor. With KVM, that is
+    /// this machine's own.
+    pub(crate) fn prepare(machine: Machine, has_kvm: bool) -> Result<Self> {
         let cache = Cache::open()?;
         cache.ensure(&[])?;
         machines::ensure(&cache, &[machine])?;
@@ -89,7 +91,8 @@ impl Emulated {
             Some(cross) => cross.workspace()?,
             None => Workspace::find()?,
         };
-        let mut this = Self { cache, machine, workspace, cross, lab: PathBuf::new(), ipvs_cli: PathBuf::new() };
+        let mut this =
+            Self { cache, machine, has_kvm, workspace, cross, lab: PathBuf::new(), ipvs_cli: PathBuf::new() };
         this.lab = match this.cross {
             Some(_) => this.built("lab", &["build", "-p", "lab"])?,
             None => env::current_exe().context(|| "find this program".into())?,
@@ -137,7 +140,17 @@ impl Emulated {
         self.root_file_system(&job, files)?.write(&initrd)?;
         let size = fs::metadata(&initrd).context(|| format!("examine {}", initrd.display()))?.len() / 1_000_000;
         let memory = u32::try_from(MEMORY + 2 * size).unwrap_or(u32::MAX);
-        let pc = Pc { cache: &self.cache, machine: self.machine, initrd, is_timed: false, memory, words: Vec::new() };
+        // A message of the kernel would come into the middle of a line.
+        let words = vec!["loglevel=1".to_owned()];
+        let pc = Pc {
+            cache: &self.cache,
+            machine: self.machine,
+            initrd,
+            is_timed: false,
+            has_kvm: self.has_kvm,
+            memory,
+            words,
+        };
         let mut statuses = Vec::new();
         let is_in_time = pc.run(directory.path(), deadline, |line| match line.strip_prefix(ENDED) {
             Some(status) => statuses.extend(status.parse::<i32>()),
