@@ -10,14 +10,23 @@ use serde_json::Value;
 
 use crate::error::{Context, Error, Result};
 
-/// What Rust calls a machine, and what Debian does.
-const ARCHITECTURES: [(&str, &str); 6] = [
-    ("x86_64", "amd64"),
-    ("aarch64", "arm64"),
-    ("armv7", "armhf"),
-    ("riscv64gc", "riscv64"),
-    ("powerpc64le", "ppc64el"),
-    ("s390x", "s390x"),
+/// A kind of machine, by the names that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Machine {
+    rust: &'static str,
+    pub(crate) debian: &'static str,
+    pub(crate) rpm: &'static str,
+    pub(crate) oci: &'static str,
+}
+
+const MACHINES: [Machine; 7] = [
+    Machine { rust: "x86_64", debian: "amd64", rpm: "x86_64", oci: "amd64" },
+    Machine { rust: "aarch64", debian: "arm64", rpm: "aarch64", oci: "arm64" },
+    Machine { rust: "i686", debian: "i386", rpm: "i686", oci: "386" },
+    Machine { rust: "armv7", debian: "armhf", rpm: "armv7hl", oci: "arm" },
+    Machine { rust: "riscv64gc", debian: "riscv64", rpm: "riscv64", oci: "riscv64" },
+    Machine { rust: "powerpc64le", debian: "ppc64el", rpm: "ppc64le", oci: "ppc64le" },
+    Machine { rust: "s390x", debian: "s390x", rpm: "s390x", oci: "s390x" },
 ];
 
 /// The programs, each of the package of its name.
@@ -30,8 +39,8 @@ pub(crate) struct Built {
     pub(crate) programs: [PathBuf; PROGRAMS.len()],
     /// cargo's directory.
     pub(crate) target_directory: PathBuf,
-    /// The Debian architecture that it runs on.
-    pub(crate) architecture: &'static str,
+    /// The machine that they run on.
+    pub(crate) machine: Machine,
 }
 
 /// The checkout that this program was built in, or is run by cargo in.
@@ -48,10 +57,10 @@ pub(crate) fn release(workspace: &Path, target: Option<&str>, directory: Option<
         Some(target) => target.to_owned(),
         None => host(workspace)?,
     };
-    let architecture = architecture(&target).ok_or_else(|| Error::Architecture(target.clone()))?;
+    let machine = machine(&target).ok_or_else(|| Error::Architecture(target.clone()))?;
     require_standard_library(workspace, &target)?;
     let [cli, follow] = PROGRAMS.map(|name| build(workspace, &target, directory, name));
-    Ok(Built { programs: [cli?, follow?], target_directory: target_directory(workspace)?, architecture })
+    Ok(Built { programs: [cli?, follow?], target_directory: target_directory(workspace)?, machine })
 }
 
 /// One by itself, so that it has only what it needs of the crates that both have.
@@ -82,9 +91,9 @@ fn host(workspace: &Path) -> Result<String> {
     host.map(str::to_owned).ok_or(Error::NoProgram)
 }
 
-fn architecture(target: &str) -> Option<&'static str> {
-    let machine = target.split('-').next()?;
-    ARCHITECTURES.iter().find(|(rust, _)| *rust == machine).map(|(_, debian)| *debian)
+fn machine(target: &str) -> Option<Machine> {
+    let name = target.split('-').next()?;
+    MACHINES.into_iter().find(|machine| machine.rust == name)
 }
 
 /// Without it rustc fails with pages of messages that don't say what to do.
@@ -131,8 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn debian_has_names_of_its_own_for_machines() {
-        assert_eq!(architecture("x86_64-unknown-linux-musl"), Some("amd64"));
-        assert_eq!(architecture("wasm32-unknown-unknown"), None);
+    fn packages_have_names_of_their_own_for_machines() {
+        assert_eq!(machine("x86_64-unknown-linux-musl").map(|machine| machine.debian), Some("amd64"));
+        assert_eq!(machine("i686-unknown-linux-gnu").map(|machine| machine.debian), Some("i386"));
+        assert_eq!(machine("wasm32-unknown-unknown"), None);
     }
 }

@@ -5,20 +5,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use crate::{
-    archive, build, clock, contents,
+    archive::{deb, image, rpm, tarball},
+    build::{self, Built},
+    clock,
+    contents::{self, Family},
     control::{Package, Revision},
     error::{Context, Error, Result},
     tree::Tree,
 };
 
-/// Build the Debian package of ipvs-cli and ipvs-follow.
+/// Build packages of ipvs-cli and ipvs-follow: Debian's, unless others are named.
 #[derive(Debug, Parser)]
 #[command(name = "cargo debian", bin_name = "cargo debian", version, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
-    /// Where the package is put [default: target/debian]
+    /// What to make; may be repeated [default: deb]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Vec<Format>,
+    /// Where the packages are put [default: target/debian]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// For another kind of machine, whose standard library rustup has installed
@@ -28,57 +34,77 @@ pub(crate) struct Cli {
     #[arg(long, default_value = "1", value_parser = Revision::parse)]
     revision: Revision,
     /// Only lay out the files in a new directory, for packages of other kinds
-    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "format"])]
     tree: Option<PathBuf>,
-    /// Build everything a second time, in a new target directory, and fail if the package differs
-    /// by a byte; minutes
+    /// Build everything a second time, in a new target directory, and fail if a package differs by
+    /// a byte; minutes
     #[arg(long, conflicts_with = "tree")]
     twice: bool,
 }
 
+/// A kind of package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A package for Debian and its relatives
+    Deb,
+    /// A package for Red Hat's distributions, Fedora and their relatives
+    Rpm,
+    /// A container image with nothing but the program ipvs-cli
+    Image,
+    /// The files as an archive, for other distributions
+    Tar,
+}
+
 const AFTER_HELP: &str = "\
-The same sources give the same package, byte for byte: its date is $SOURCE_DATE_EPOCH, else that of the last commit.
-docs/packaging.md says what is in it, and how it lives beside the package ipvsadm.";
+The same sources give the same packages, byte for byte: their date is $SOURCE_DATE_EPOCH, else that of the last commit.
+docs/packaging.md says what is in them, and how they live beside the package ipvsadm.";
 
 impl Cli {
-    /// Builds, and prints where the package is.
+    /// Builds, and prints where the packages are.
     pub(crate) fn run(self) -> Result<()> {
         let workspace = build::workspace()?;
         let date = clock::date(&workspace)?;
         let built = build::release(&workspace, self.target.as_deref(), None)?;
-        let package = Package { architecture: built.architecture, revision: self.revision.clone(), date };
-        let made = match &self.tree {
-            Some(directory) => {
-                lay_out(&package, &built.programs, &workspace, directory)?;
-                directory.clone()
-            }
-            None => {
-                let out = self.out.clone().unwrap_or_else(|| built.target_directory.join("debian"));
-                pack(&package, &built.programs, &workspace, &out)?
-            }
-        };
+        let package = Package { machine: built.machine, revision: self.revision.clone(), date };
+        if let Some(directory) = &self.tree {
+            contents::put(&package, Family::Debian, &built.programs, &workspace, &Tree::create(directory)?)?;
+            println!("{}", directory.display());
+            return Ok(());
+        }
+        let out = self.out.clone().unwrap_or_else(|| built.target_directory.join("debian"));
+        let made = self.pack_all(&package, &built, &workspace, &out)?;
         if self.twice {
             self.compare(&package, &made, &workspace, &built.target_directory)?;
         }
-        println!("{}", made.display());
+        for path in made {
+            println!("{}", path.display());
+        }
         Ok(())
     }
 
     /// Builds again, where nothing is left of the first time.
-    fn compare(&self, package: &Package, first: &Path, workspace: &Path, target_directory: &Path) -> Result<()> {
+    fn compare(&self, package: &Package, made: &[PathBuf], workspace: &Path, target_directory: &Path) -> Result<()> {
         let again = tempfile::Builder::new().prefix("again-").tempdir_in(target_directory);
         let again = again.context(|| format!("make a directory in {}", target_directory.display()))?;
         let built = build::release(workspace, self.target.as_deref(), Some(again.path()))?;
-        let second = pack(package, &built.programs, workspace, &again.path().join("debian"))?;
-        match is_same(first, &second)? {
-            Some(length) => eprintln!("packaging: built twice, the same {length} bytes"),
-            None => {
+        let others = self.pack_all(package, &built, workspace, &again.path().join("packages"))?;
+        for (first, second) in made.iter().zip(others) {
+            let Some(length) = is_same(first, &second)? else {
                 // To be looked at.
                 let _ = again.keep();
                 return Err(Error::Differ { first: first.to_owned(), second });
-            }
+            };
+            let name = first.file_name().unwrap_or_default().display();
+            eprintln!("packaging: {name}: built twice, the same {length} bytes");
         }
         Ok(())
+    }
+
+    fn pack_all(&self, package: &Package, built: &Built, workspace: &Path, out: &Path) -> Result<Vec<PathBuf>> {
+        fs::create_dir_all(out).context(|| format!("make {}", out.display()))?;
+        let out = std::path::absolute(out).context(|| format!("find {}", out.display()))?;
+        let formats = if self.format.is_empty() { &[Format::Deb] } else { self.format.as_slice() };
+        formats.iter().map(|format| pack(*format, package, built, workspace, &out)).collect()
     }
 }
 
@@ -89,17 +115,19 @@ fn is_same(first: &Path, second: &Path) -> Result<Option<usize>> {
     Ok((first == second).then_some(first.len()))
 }
 
-fn pack(package: &Package, programs: &[PathBuf], workspace: &Path, out: &Path) -> Result<PathBuf> {
+fn pack(format: Format, package: &Package, built: &Built, workspace: &Path, out: &Path) -> Result<PathBuf> {
     let staging = tempfile::tempdir().context(|| "make a temporary directory".into())?;
-    let tree = lay_out(package, programs, workspace, &staging.path().join("root"))?;
-    package.add_control_files(&tree)?;
-    archive::build(package, &tree, out)
-}
-
-fn lay_out(package: &Package, programs: &[PathBuf], workspace: &Path, root: &Path) -> Result<Tree> {
-    let tree = Tree::create(root)?;
-    contents::put(package, programs, workspace, &tree)?;
-    Ok(tree)
+    let lay_out = |family| {
+        let tree = Tree::create(&staging.path().join("root"))?;
+        contents::put(package, family, &built.programs, workspace, &tree)?;
+        Ok(tree)
+    };
+    match format {
+        Format::Deb => deb::build(package, &lay_out(Family::Debian)?, out),
+        Format::Rpm => rpm::build(package, &lay_out(Family::RedHat)?, out),
+        Format::Tar => tarball::build(package, &lay_out(Family::Other)?, out),
+        Format::Image => image::build(package, &built.programs[0], out),
+    }
 }
 
 #[cfg(test)]

@@ -36,6 +36,11 @@ impl Date {
         self.0.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
     }
 
+    /// As container images have it: `1970-01-01T00:00:00Z`.
+    pub(crate) fn for_image(self) -> String {
+        self.0.to_string()
+    }
+
     /// As manual pages have it: `1970-01-01`.
     pub(crate) fn for_manual(self) -> String {
         self.0.strftime("%F").to_string()

@@ -1,12 +1,11 @@
 //! What the package says about itself: control file, changelog, checksums, and the scripts for
 //! dpkg.
 
-use std::process::{Command, Stdio};
-
 use crate::{
+    build::Machine,
     clock::Date,
-    error::{Context, Error, Result},
-    tree::{Mode, Tree},
+    error::{Error, Result},
+    tree::Mode,
 };
 
 /// The name in Debian.
@@ -29,25 +28,31 @@ const CONTROL_FILES: [(&str, &str, Mode); 5] = [
     ("triggers", include_str!("../debian/triggers"), Mode::Data),
 ];
 
-const DESCRIPTION: &str = "\
-Description: command line of IPVS, the Linux kernel's load balancer
- A drop-in for ipvsadm, with the same syntax, output and exit status, so that
- scripts run unchanged. It is faster, and says more on a terminal when something
- is wrong.
- .
- ipvs-follow keeps a director as a file or a key in etcd says, and puts back
- what other programs change.
- .
- The commands ipvsadm, ipvsadm-save and ipvsadm-restore become alternatives.
- With the package ipvsadm installed, both are there, update-alternatives chooses
- between them, and removing this package gives the other one its place back.
+/// What it is, in a line.
+pub(crate) const SUMMARY: &str = "command line of IPVS, the Linux kernel's load balancer";
+
+/// The same in paragraphs.
+pub(crate) const DESCRIPTION: &str = "\
+A drop-in for ipvsadm, with the same syntax, output and exit status, so that
+scripts run unchanged. It is faster, and says more on a terminal when something
+is wrong.
+
+ipvs-follow keeps a director as a file or a key in etcd says, and puts back
+what other programs change.
+";
+
+/// The last paragraph for Debian.
+const BESIDE: &str = "
+The commands ipvsadm, ipvsadm-save and ipvsadm-restore become alternatives.
+With the package ipvsadm installed, both are there, update-alternatives chooses
+between them, and removing this package gives the other one its place back.
 ";
 
 /// One package.
 #[derive(Debug)]
 pub(crate) struct Package {
     /// What it runs on, in Debian's words.
-    pub(crate) architecture: &'static str,
+    pub(crate) machine: Machine,
     /// Which package of this version it is.
     pub(crate) revision: Revision,
     /// When it was made.
@@ -59,6 +64,11 @@ pub(crate) struct Package {
 pub(crate) struct Revision(String);
 
 impl Revision {
+    /// As it was given.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
     /// Takes what Debian allows.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || ".+~".contains(c);
@@ -68,13 +78,28 @@ impl Revision {
 }
 
 impl Package {
-    fn version(&self) -> String {
+    pub(crate) fn version(&self) -> String {
         format!("{}-{}", env!("CARGO_PKG_VERSION"), self.revision.0)
     }
 
     /// `ipvs-cli_0.1.0-1_amd64.deb`
-    pub(crate) fn file_name(&self) -> String {
-        format!("{NAME}_{}_{}.deb", self.version(), self.architecture)
+    pub(crate) fn deb_name(&self) -> String {
+        format!("{NAME}_{}_{}.deb", self.version(), self.machine.debian)
+    }
+
+    /// That of the RPM's.
+    pub(crate) fn rpm_name(&self) -> String {
+        format!("{NAME}-{}.{}.rpm", self.version(), self.machine.rpm)
+    }
+
+    /// That of the container image's.
+    pub(crate) fn image_name(&self) -> String {
+        format!("{NAME}-{}-{}.oci.tar", self.version(), self.machine.oci)
+    }
+
+    /// That of the archive's.
+    pub(crate) fn tar_name(&self) -> String {
+        format!("{NAME}-{}-linux-{}.tar.gz", self.version(), self.machine.rpm)
     }
 
     /// Debian's changelog: one entry, as releases have a changelog of their own.
@@ -88,13 +113,11 @@ impl Package {
         )
     }
 
-    /// Adds `DEBIAN` to a tree that is otherwise complete.
-    pub(crate) fn add_control_files(&self, tree: &Tree) -> Result<()> {
-        let size = tree.kilobytes()?;
-        let checksums = checksums(tree)?;
-        tree.file("DEBIAN/control", self.control(size), Mode::Data)?;
-        tree.file("DEBIAN/md5sums", checksums, Mode::Data)?;
-        CONTROL_FILES.iter().try_for_each(|(name, text, mode)| tree.file(&format!("DEBIAN/{name}"), text, *mode))
+    /// What dpkg reads and runs, for a tree of this size.
+    pub(crate) fn control_files(&self, kilobytes: u64, checksums: &str) -> Vec<(&'static str, String, Mode)> {
+        let made = [("control", self.control(kilobytes), Mode::Data), ("md5sums", checksums.to_owned(), Mode::Data)];
+        let shipped = CONTROL_FILES.iter().map(|(name, text, mode)| (*name, (*text).to_owned(), *mode));
+        made.into_iter().chain(shipped).collect()
     }
 
     fn control(&self, kilobytes: u64) -> String {
@@ -102,29 +125,16 @@ impl Package {
         format!(
             "Package: {NAME}\nVersion: {}\nArchitecture: {}\nMaintainer: {MAINTAINER}\nInstalled-Size: {kilobytes}\n\
              Provides: {STANDS_IN_FOR}\nSuggests: keepalived, kmod, ldirectord\nSection: net\nPriority: optional\n\
-             {homepage}{DESCRIPTION}",
+             {homepage}Description: {SUMMARY}\n{}",
             self.version(),
-            self.architecture
+            self.machine.debian,
+            DESCRIPTION
+                .lines()
+                .chain(BESIDE.lines())
+                .map(|line| format!(" {}\n", if line.is_empty() { "." } else { line }))
+                .collect::<String>()
         )
     }
-}
-
-/// The MD5 sums of all files but settings, as dpkg wants them.
-fn checksums(tree: &Tree) -> Result<String> {
-    let mut names = Vec::new();
-    tree.each_file(&mut |name, path| {
-        if !path.is_symlink() && !name.starts_with("etc") {
-            names.push(name.to_owned());
-        }
-        Ok(())
-    })?;
-    let mut command = Command::new("md5sum");
-    let output = command.args(&names).current_dir(tree.root()).stderr(Stdio::inherit()).output();
-    let output = output.context(|| "run md5sum".into())?;
-    if !output.status.success() {
-        return Err(Error::Command { command: "md5sum".into(), status: output.status });
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]

@@ -15,15 +15,13 @@ pub(crate) enum Error {
         source: io::Error,
     },
 
-    /// A program is not there.
-    #[error("the program `{program}` is not installed. It {purpose}. On Debian and Ubuntu: apt-get install {package}")]
-    MissingProgram {
-        /// Its name.
-        program: &'static str,
-        /// What it is needed for, as a verb phrase.
-        purpose: &'static str,
-        /// The package that has it.
-        package: &'static str,
+    /// The RPM package could not be made.
+    #[error("cannot make {package}: {source}")]
+    Rpm {
+        /// Its path.
+        package: PathBuf,
+        /// What went wrong.
+        source: Box<rpm::Error>,
     },
 
     /// A program failed; its own messages are above.

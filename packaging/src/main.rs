@@ -1,7 +1,7 @@
-//! `cargo debian`: builds the Debian package of ipvs-cli.
+//! `cargo debian`: builds the packages of ipvs-cli.
 //!
 //! Manual pages and completions are those of `ipvs-cli man` and `ipvs-cli completions`.
-//! `packaging/debian` has what is shipped as it stands.
+//! `packaging/common`, `packaging/debian` and `packaging/redhat` have what is shipped as it stands.
 
 mod archive;
 mod build;

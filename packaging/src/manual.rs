@@ -2,28 +2,49 @@
 
 use ipvs_cli::manual::Roff;
 
+use crate::contents::Family;
+
 /// Writes the sections.
-pub(crate) fn sections(roff: &mut Roff) {
-    roff.section("RULES AT BOOT").say(SERVICE);
+pub(crate) fn sections(family: Family, roff: &mut Roff) {
+    let (first, second, rules) = match family {
+        Family::RedHat => ("/etc/sysconfig/ipvsadm-config", "/etc/sysconfig/ipvs-cli", "/etc/sysconfig/ipvsadm"),
+        Family::Debian | Family::Other => ("/etc/default/ipvsadm", "/etc/default/ipvs-cli", "/etc/ipvsadm.rules"),
+    };
+    let is_red_hat = family == Family::RedHat;
+    let places = |text: &str| {
+        let text = text.replace("/etc/default/ipvsadm", first).replace("/etc/default/ipvs-cli", second);
+        text.replace("/etc/ipvsadm.rules", rules)
+    };
+    roff.section("RULES AT BOOT").say(&places(SERVICE)).say(if is_red_hat { ENABLED } else { DISABLED });
     for (name, text) in SETTINGS {
-        roff.item(name, text);
+        roff.item(name, &places(text));
     }
-    roff.say(SERVICE_NOTES).say("Rules that survive a reboot:").example(BOOT_EXAMPLE);
-    roff.item("`/etc/default/ipvsadm`, `/etc/default/ipvs-cli`", "The settings. Those of the second win.");
-    roff.item("`/etc/ipvsadm.rules`", "The rules that the service loads and saves.");
-    roff.section("BESIDE THE REAL IPVSADM").say(BESIDE);
+    roff.say(SERVICE_NOTES).say("Rules that survive a reboot:");
+    roff.example(&places(if is_red_hat { RED_HAT_EXAMPLE } else { BOOT_EXAMPLE }));
+    roff.item(&format!("`{first}`, `{second}`"), "The settings. Those of the second win.");
+    roff.item(&format!("`{rules}`"), "The rules that the service loads and saves.");
+    match family {
+        Family::Debian => roff.section("BESIDE THE REAL IPVSADM").say(BESIDE),
+        Family::RedHat => roff.section("BESIDE THE REAL IPVSADM").say(BESIDE_RPM),
+        Family::Other => roff,
+    };
 }
 
 const SERVICE: &str = "\
-`ipvs-cli.service` loads rules when the machine starts and can save them when it stops. It does only what its settings say, and by default \
-that is nothing. They are assignments in the language of sh, read first from `/etc/default/ipvsadm`, if there is one, and then from \
+`ipvs-cli.service` loads rules when the machine starts and can save them when it stops. It does only what its settings say. They are assignments in the language of sh, read first from `/etc/default/ipvsadm`, if there is one, and then from \
 `/etc/default/ipvs-cli`:";
+
+const DISABLED: &str = "By default the service does nothing.";
+
+const ENABLED: &str = "\
+By default the service, once it is enabled, loads rules, as that of the package ipvsadm does. `IPVS_SAVE_ON_STOP=yes` in \
+`/etc/sysconfig/ipvsadm-config` is `SAVE=true`.";
 
 const SETTINGS: [(&str, &str); 7] = [
     (
         "`AUTO=true`",
         "At start, add and edit what the rules file says, all of it or nothing. Services that are there already stay, as another program may have \
-         made them. At stop, clear the table. Default: `false`.",
+         made them. At stop, clear the table.",
     ),
     (
         "`SAVE=true`",
@@ -63,6 +84,14 @@ const BESIDE: &str = "\
 `ipvsadm`, `ipvsadm-save`, `ipvsadm-restore` and their manual pages are links that update-alternatives(1) keeps. If the package ipvsadm is installed too, \
 its files are kept aside, with `.distrib` in their names, and are the other alternative. Of the two, this one is preferred; \
 `update-alternatives --config ipvsadm` asks which to take. Removing this package gives the files their names back.";
+
+const BESIDE_RPM: &str = "\
+While the package ipvsadm is installed, `ipvsadm` is that one, and this one is `/usr/libexec/ipvs-cli/ipvsadm`. Otherwise `ipvsadm`, `ipvsadm-save`, \
+`ipvsadm-restore` and their manual pages are links that alternatives keeps.";
+
+const RED_HAT_EXAMPLE: &str = "\
+ipvsadm-save -n > /etc/ipvsadm.rules
+systemctl enable ipvs-cli";
 
 const BOOT_EXAMPLE: &str = "\
 ipvsadm-save -n > /etc/ipvsadm.rules

@@ -4,10 +4,12 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
-use crate::error::{Context, Error, Result};
+use crate::{
+    archive,
+    error::{Context, Error, Result},
+};
 
 /// The directory.
 #[derive(Debug)]
@@ -24,6 +26,16 @@ pub(crate) enum Mode {
     Program,
 }
 
+impl Mode {
+    /// The permissions.
+    pub(crate) fn bits(self) -> u32 {
+        match self {
+            Self::Data => 0o644,
+            Self::Program => 0o755,
+        }
+    }
+}
+
 impl Tree {
     /// A new, empty one.
     pub(crate) fn create(root: &Path) -> Result<Self> {
@@ -35,21 +47,16 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Where it is.
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-
     /// Writes a file; `path` begins at the root, without slash.
     pub(crate) fn file(&self, path: &str, bytes: impl AsRef<[u8]>, mode: Mode) -> Result<()> {
         let path = self.place(path)?;
         fs::write(&path, bytes).context(|| format!("write {}", path.display()))?;
-        set_mode(&path, if matches!(mode, Mode::Program) { 0o755 } else { 0o644 })
+        set_mode(&path, mode.bits())
     }
 
     /// Writes a file compressed, as documentation is shipped; `path` ends in `.gz`.
     pub(crate) fn compressed(&self, path: &str, text: &str) -> Result<()> {
-        self.file(path, gzip(text.as_bytes())?, Mode::Data)
+        self.file(path, archive::gzip(text.as_bytes())?, Mode::Data)
     }
 
     /// Makes a link.
@@ -115,19 +122,6 @@ fn walk(root: &Path, directory: &Path, visit: &mut dyn FnMut(&Path, &Path) -> Re
     Ok(())
 }
 
-/// As small as gzip can, and without name and time, which would differ from build to build.
-fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
-    let source = tempfile::NamedTempFile::new().context(|| "make a temporary file".into())?;
-    fs::write(source.path(), bytes).context(|| format!("write {}", source.path().display()))?;
-    let input = source.reopen().context(|| format!("read {}", source.path().display()))?;
-    let mut command = Command::new("gzip");
-    let output = command.arg("-9nc").stdin(input).stderr(Stdio::inherit()).output().context(|| "run gzip".into())?;
-    if !output.status.success() {
-        return Err(Error::Command { command: "gzip -9nc".into(), status: output.status });
-    }
-    Ok(output.stdout)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,12 +150,5 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let error = Tree::create(dir.path()).unwrap_err();
         assert!(matches!(error, Error::Exists(_)), "{error}");
-    }
-
-    #[test]
-    fn compressed_files_have_no_time() {
-        let packed = gzip(b"text").unwrap();
-        assert_eq!(packed[..8], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
-        assert_eq!(packed, gzip(b"text").unwrap());
     }
 }

@@ -1,4 +1,4 @@
-//! The package on a Debian: installed, upgraded and removed in a throwaway root directory, inside a
+//! The packages: installed, used, upgraded and removed in a throwaway root directory, inside a
 //! guest of the lab.
 //!
 //! Each test is a script in `guest/`, which fails with the words of what went wrong.
@@ -12,7 +12,7 @@ use std::{
 
 use tempfile::TempDir;
 
-/// Two packages of one version, built once for all tests.
+/// Packages of two revisions, built once for all tests.
 fn packages() -> &'static Path {
     static BUILT: OnceLock<TempDir> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
@@ -25,13 +25,16 @@ fn packages() -> &'static Path {
     built.path()
 }
 
-fn build(out: &Path, revision: &str) -> PathBuf {
+const FORMATS: [&str; 4] = ["deb", "rpm", "image", "tar"];
+
+fn build(out: &Path, revision: &str) -> Vec<PathBuf> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_packaging"));
     // Else it is that of the last commit, and somebody may be about to make one.
     command.env("SOURCE_DATE_EPOCH", "1767225600");
+    command.args(FORMATS.iter().flat_map(|format| ["--format", format]));
     let output = command.args(["--revision", revision, "--out"]).arg(out).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().into()
+    String::from_utf8(output.stdout).unwrap().lines().map(PathBuf::from).collect()
 }
 
 /// Runs a script of `guest/` as root in a guest, with the packages.
@@ -58,11 +61,15 @@ fn in_guest_of(kernel: Option<&str>, script: &str, arguments: &[&str]) {
 }
 
 #[test]
-fn the_same_sources_give_the_same_package() {
+fn the_same_sources_give_the_same_packages() {
     let again = tempfile::tempdir().unwrap();
-    let package = build(again.path(), "1");
-    let first = packages().join(package.file_name().unwrap());
-    assert!(std::fs::read(package).unwrap() == std::fs::read(first).unwrap(), "the two differ");
+    let made = build(again.path(), "1");
+    assert_eq!(made.len(), FORMATS.len());
+    for package in made {
+        let first = packages().join(package.file_name().unwrap());
+        let same = std::fs::read(&package).unwrap() == std::fs::read(first).unwrap();
+        assert!(same, "{} differs", package.display());
+    }
 }
 
 #[test]
@@ -104,6 +111,21 @@ fn its_service_loads_and_saves_rules_on_linux_6_12() {
 #[test]
 fn its_service_loads_and_saves_rules_on_linux_7_2() {
     in_guest_of(Some("7.2"), "service.sh", &["without-marks"]);
+}
+
+#[test]
+fn the_rpm_is_installed_used_upgraded_and_removed() {
+    in_guest("rpm.sh", &[]);
+}
+
+#[test]
+fn the_image_has_what_a_container_needs() {
+    in_guest("image.sh", &[]);
+}
+
+#[test]
+fn the_archive_works_where_it_is_unpacked() {
+    in_guest("tarball.sh", &[]);
 }
 
 #[test]

@@ -27,7 +27,7 @@ const PROGRAMS_RECIPE: u32 = 4;
 /// The same of [`Cache::next_programs`].
 const NEXT_PROGRAMS_RECIPE: u32 = 2;
 /// The same, for the Debian that packages are installed in.
-const DEBIAN_RECIPE: u32 = 1;
+const DEBIAN_RECIPE: u32 = 2;
 /// Megabytes that one tree takes while it is made: lists, packages, and what is in them.
 const ROOM: u64 = 550;
 /// The same, for Debian's Rust.

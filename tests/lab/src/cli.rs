@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Api(commands::api::Api),
     /// Write what our programs and crates are made of, for releases
     Sbom(commands::sbom::Sbom),
+    /// Make all packages twice, compare them, and write their checksums
+    Release(commands::release::Release),
     /// Only fetch the kernels and tools
     Setup(commands::setup::Setup),
 
@@ -120,6 +122,7 @@ impl Command {
             Self::Bench(bench) => bench.run(),
             Self::Api(api) => api.run(),
             Self::Sbom(sbom) => sbom.run(),
+            Self::Release(release) => release.run(),
             Self::Setup(setup) => setup.run(),
             Self::Supervise { directory, kernel, arguments } => guest::supervise(&directory, &kernel, &arguments),
             Self::ExecSession { command } => guest::exec_in_session(&command).map(done),

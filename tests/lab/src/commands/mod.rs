@@ -9,6 +9,7 @@ pub(crate) mod examples;
 pub(crate) mod fuzz;
 pub(crate) mod pc;
 pub(crate) mod pictures;
+pub(crate) mod release;
 pub(crate) mod run;
 pub(crate) mod sbom;
 mod scene;

@@ -18,5 +18,5 @@ mod tree;
 mod version;
 
 pub(crate) use refusal::Refusal;
-pub(crate) use session::{Session, is_program, missing, require, require_machine};
+pub(crate) use session::{Session, hex, is_program, missing, require, require_machine};
 pub(crate) use tree::{Tree, output, run};

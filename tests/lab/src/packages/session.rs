@@ -179,7 +179,8 @@ impl Sink for Checked {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// A hash, as programs print it.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -44,6 +44,8 @@ const BASE: [&str; 29] = [
     "zlib1g",
     "systemd",
 ];
+/// What installs packages of other kinds.
+const INSTALLERS: [&str; 2] = ["rpm", "zstd"];
 /// What marks packets, on a kernel that has the old tables.
 const IPTABLES: &str = "iptables";
 /// What judges a package, its manual pages and its completions.
@@ -65,7 +67,8 @@ const SUPERFLUOUS: [&str; 6] = [
 /// install, and `packages/13` the ipvsadm of the next one.
 pub(crate) fn make(release: &Session, next: &Session, home: &Path) -> Result<()> {
     let archives = directory_beside(home, "debs-")?;
-    let wanted: Vec<&str> = BASE.iter().chain([&IPTABLES]).chain(&JUDGES).chain(&TO_INSTALL).copied().collect();
+    let wanted: Vec<&str> =
+        BASE.iter().chain([&IPTABLES]).chain(&INSTALLERS).chain(&JUDGES).chain(&TO_INSTALL).copied().collect();
     let debs = release.download(&wanted, archives.path())?;
     let (spare, installed): (Vec<_>, Vec<_>) = debs.into_iter().partition(|deb| is_to_install(deb));
     let tree = Tree::of_files(&installed, home)?.without(&SUPERFLUOUS).merge_usr()?;
