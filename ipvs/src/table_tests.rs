@@ -67,7 +67,7 @@ fn what_was_read_is_there_with_the_oldest_first() {
     }
     assert_eq!(table.timeouts(), Timeouts { tcp: Some(1), tcp_fin: Some(2), udp: Some(3) });
     assert_eq!((table.info().version.to_string().as_str(), table.info().connection_table_size), ("1.2.3", 256));
-    assert_eq!((table.daemons().len(), table.behaviors()), (1, Behaviors::empty()));
+    assert_eq!((table.daemons().len(), table.behaviors()), (1, Behaviors::TUNNEL_KINDS));
 }
 
 #[test]

@@ -210,6 +210,16 @@ fn convert_and_diff_read_a_configuration_of_keepalived() {
 }
 
 #[test]
+fn the_kind_of_a_tunnel_is_kept() {
+    let mut director = elsewhere();
+    let server = "-a -t 192.0.2.1:80 -r 192.0.2.11:80 -i -w 1";
+    for kind in ["gre --tun-csum", "gue --tun-port 6080 --tun-remcsum"] {
+        let rules = format!("-C\n-A -t 192.0.2.1:80 -s rr\n{server} --tun-type {kind}\n");
+        assert_eq!(director.feed("ipvs-cli convert --rules -", &rules), done(0, &rules, ""));
+    }
+}
+
+#[test]
 fn conditions_are_compared_with_the_given_id() {
     let mut director = elsewhere();
     let text = "@left virtual_server fwmark 1 {\n@right virtual_server fwmark 2 {\n real_server 192.0.2.11 {\n }\n}\n";
