@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::exchange::{Buffers, Datagrams};
 use crate::fake::Fake;
 use crate::kernel::Behaviors;
-use crate::netns::{Namespace, NamespaceError};
+use crate::netns::{Namespace, NamespaceError, datagram_socket};
 
 #[cfg(not(target_os = "linux"))]
 #[path = "link/elsewhere.rs"]
@@ -184,12 +184,18 @@ fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
 
 /// Asks by connecting, which sends nothing. A broadcast address takes special permission.
 fn why_no_host_here(address: Ipv4Addr) -> Option<Cause> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    let error = socket.connect(net::SocketAddr::from((address, 9))).err()?;
-    match error.raw_os_error().map(Errno::new) {
-        Some(Errno::EACCES) => Some(Cause::NotAHost(address.into())),
+    // Not bound, as that would open a port.
+    let socket = UdpSocket::from(datagram_socket().ok()?);
+    let why_not = |address: Ipv4Addr| {
+        let error = socket.connect(net::SocketAddr::from((address, 9))).err()?;
+        error.raw_os_error().map(Errno::new)
+    };
+    match why_not(address)? {
+        Errno::EACCES => Some(Cause::NotAHost(address.into())),
         // Without a table of local addresses, any address can be bound, as one of broadcast can.
-        Some(Errno::ENETUNREACH) => UdpSocket::bind((address, 0)).ok().map(|_| Cause::NoNetwork),
+        Errno::ENETUNREACH if why_not(Ipv4Addr::LOCALHOST) == Some(Errno::ENETUNREACH) => {
+            UdpSocket::bind((address, 0)).ok().map(|_| Cause::NoNetwork)
+        }
         _ => None,
     }
 }

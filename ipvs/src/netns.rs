@@ -298,6 +298,11 @@ pub(crate) fn datagram_socket() -> Result<OwnedFd, Errno> {
         .map_err(|error| Errno::new(error.raw_os_error()))
 }
 
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn datagram_socket() -> Result<OwnedFd, Errno> {
+    Err(Errno::EOPNOTSUPP)
+}
+
 /// A number that no network namespace but that of this socket has until the machine is started
 /// again.
 #[cfg(target_os = "linux")]

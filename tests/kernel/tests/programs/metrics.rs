@@ -68,19 +68,19 @@ fn the_checker_takes_every_page() {
             assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
             String::from_utf8(output.stdout).unwrap()
         };
-        assert_eq!(checked(system, "classic", &page(&[])), "23 17", "an empty director");
+        assert_eq!(checked(system, "classic", &page(&[])), "25 19", "an empty director");
         fill(system, TABLE);
         // 8 series for each of 7 services more, and 11 for each of 5 destinations.
-        assert_eq!(checked(system, "classic", &page(&[])), "23 73");
+        assert_eq!(checked(system, "classic", &page(&[])), "25 75");
         let all = ["--destinations", "--connections"];
-        assert_eq!(checked(system, "classic", &page(&all)), "36 128");
+        assert_eq!(checked(system, "classic", &page(&all)), "38 130");
         let exporter = Exporter::start(metrics(system, &[&all[..], &["--listen", "0"]].concat()));
         let (head, scraped) = exporter.scrape(OPENMETRICS);
         assert!(head.contains("\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"));
-        assert_eq!(checked(system, "openmetrics", &scraped), "36 128");
+        assert_eq!(checked(system, "openmetrics", &scraped), "38 130");
         let (head, scraped) = exporter.scrape("");
         assert!(head.contains("\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
-        assert_eq!(checked(system, "classic", &scraped), "36 128");
+        assert_eq!(checked(system, "classic", &scraped), "38 130");
         // A change is seen by the next scrape, and not before.
         assert!(!scraped.contains("ipvs_change_seen_timestamp_seconds"));
         fill(system, "-E -f 80 -s wrr\n");
