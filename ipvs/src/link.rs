@@ -1,6 +1,7 @@
 //! Where datagrams go: to the kernel, or to the in-memory kernel.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{self, Ipv4Addr, UdpSocket};
 use std::os::fd::BorrowedFd;
 #[cfg(feature = "tokio")]
@@ -186,16 +187,18 @@ fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
 fn why_no_host_here(address: Ipv4Addr) -> Option<Cause> {
     // Not bound, as that would open a port.
     let socket = UdpSocket::from(datagram_socket().ok()?);
-    let why_not = |address: Ipv4Addr| {
-        let error = socket.connect(net::SocketAddr::from((address, 9))).err()?;
-        error.raw_os_error().map(Errno::new)
-    };
-    match why_not(address)? {
-        Errno::EACCES => Some(Cause::NotAHost(address.into())),
-        // Without a table of local addresses, any address can be bound, as one of broadcast can.
-        Errno::ENETUNREACH if why_not(Ipv4Addr::LOCALHOST) == Some(Errno::ENETUNREACH) => {
-            UdpSocket::bind((address, 0)).ok().map(|_| Cause::NoNetwork)
-        }
+    let error = socket.connect(net::SocketAddr::from((address, 9))).err()?;
+    match error.raw_os_error().map(Errno::new) {
+        Some(Errno::EACCES) => Some(Cause::NotAHost(address.into())),
+        Some(Errno::ENETUNREACH) if has_no_local_table() => Some(Cause::NoNetwork),
         _ => None,
     }
+}
+
+/// The kernel makes its table of local addresses with a network namespace's first address, and
+/// takes each address for one of broadcast before (`__inet_dev_addr_type`). False if not known.
+fn has_no_local_table() -> bool {
+    File::open("/proc/thread-self/net/fib_trie")
+        .and_then(|mut tables| tables.read(&mut [0]))
+        .is_ok_and(|read| read == 0)
 }

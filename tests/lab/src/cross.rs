@@ -153,8 +153,8 @@ impl Cross {
         Ok(workspace.with(cc, self.compiler.join("lab-bin/gcc")).with(ar, self.compiler.join("lab-bin/ar")))
     }
 
-    /// What cargo is told, beside what to build. The directory is another one, as the variables are
-    /// for programs of this machine, too.
+    /// Arguments of cargo beside what to build. The directory is another one, as the variables also
+    /// change programs of this machine.
     pub(crate) fn arguments(&self) -> [&'static str; 5] {
         ["--target", self.target.names().triple, BUILD_STD, "--target-dir", "target/cross"]
     }

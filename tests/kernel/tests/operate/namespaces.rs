@@ -281,7 +281,12 @@ fn a_refusal_is_explained_by_the_network_of_the_client() {
 #[test]
 fn a_namespace_without_an_address_is_named_as_the_reason() {
     let _world = World::new();
+    // The kernel takes a server that it has no route to, and lets any address be bound.
+    let other = "ip link add d0 type dummy && ip address add 198.51.100.1/24 dev d0 && ip link set d0 up \
+        && echo 1 >/proc/sys/net/ipv4/ip_nonlocal_bind";
     for (before, status, how) in [
+        (other, 0, "apply --dry-run"),
+        (other, 0, "apply"),
         ("true", 1, "apply"),
         ("true", 1, "apply --dry-run"),
         ("true", 2, "diff"),

@@ -51,7 +51,7 @@ impl Transport {
         &self.mirror
     }
 
-    /// A small file as a whole, of at most so many bytes. `None`: the mirror has no such file.
+    /// A small file as a whole, of at most `limit` bytes. `None`: the mirror has no such file.
     pub(super) fn get(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         let mut content = Vec::new();
         Ok(self.fetch(path, limit, &mut content)?.then_some(content))

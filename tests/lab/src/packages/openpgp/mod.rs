@@ -25,7 +25,7 @@ const END: &str = "-----END PGP SIGNATURE-----";
 const SIGNATURE_TAG: u8 = 2;
 /// A signature of text, whose lines end in CR LF.
 const OF_TEXT: u8 = 1;
-/// Subpackets: when it was made, for how long it counts, and by whom.
+/// Subpackets: when the signature was made, how long it is valid, and the key that made it.
 const CREATED: u8 = 2;
 const EXPIRES: u8 = 3;
 const ISSUER: u8 = 16;
