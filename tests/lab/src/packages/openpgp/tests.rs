@@ -1,6 +1,6 @@
 use super::{signer::Signer, *};
 
-/// What Debian signed in November 2026.
+/// The updates of Debian 12 as Debian signed them in November 2026.
 const RELEASE: &str = include_str!("../../../keys/sample-InRelease");
 
 fn now() -> Timestamp {
@@ -10,7 +10,7 @@ fn now() -> Timestamp {
 #[test]
 fn debians_signature_is_good_until_its_key_expires() {
     let text = verify(RELEASE, &debian(), now()).unwrap();
-    assert!(text.starts_with("Origin: Debian Backports\n") && text.ends_with('\n'), "{text}");
+    assert!(text.starts_with("Origin: Debian\n") && text.ends_with('\n'), "{text}");
     let later = "2035-12-31T00:00:00Z".parse().unwrap();
     assert!(matches!(verify(RELEASE, &debian(), later), Err(Distrust::ExpiredKey(_))));
 }
